@@ -1,0 +1,73 @@
+"""wheelvec: research the options wheel, right to the cent and fast.
+
+    option_quotes, option_bars, underlying_bars        three tables, Polars in
+          |  Market            validated; broken rows set aside and counted
+          v
+    chain -> entries -> puts -> calls -> wheels -> launch     one slice at a time
+          |  backtest(market, config)
+          v
+    Result: records, wheels, ledger, summary(), diagnostics   Polars out
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from wheelvec.spec.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from wheelvec.kernels.black import black_scholes, delta
+    from wheelvec.kernels.draws import fill_draw
+    from wheelvec.kernels.implied import implied_vol
+    from wheelvec.market.market import Market
+    from wheelvec.market.synthetic import demo_market
+    from wheelvec.run.backtest import backtest
+    from wheelvec.run.result import Result
+    from wheelvec.spec.config import (
+        CallRules,
+        Config,
+        Costs,
+        Fills,
+        Liquidity,
+        Pricing,
+        PutRules,
+        Schedule,
+    )
+    from wheelvec.spec.errors import WheelvecError
+
+# Where each public name lives. Numba and the exchange calendars are loaded by the first use of a name that needs them.
+_HOMES = {
+    "CallRules": "wheelvec.spec.config",
+    "Config": "wheelvec.spec.config",
+    "Costs": "wheelvec.spec.config",
+    "Fills": "wheelvec.spec.config",
+    "Liquidity": "wheelvec.spec.config",
+    "Market": "wheelvec.market.market",
+    "Pricing": "wheelvec.spec.config",
+    "PutRules": "wheelvec.spec.config",
+    "Result": "wheelvec.run.result",
+    "Schedule": "wheelvec.spec.config",
+    "WheelvecError": "wheelvec.spec.errors",
+    "backtest": "wheelvec.run.backtest",
+    "black_scholes": "wheelvec.kernels.black",
+    "delta": "wheelvec.kernels.black",
+    "demo_market": "wheelvec.market.synthetic",
+    "fill_draw": "wheelvec.kernels.draws",
+    "implied_vol": "wheelvec.kernels.implied",
+}
+
+__all__ = [
+    "CallRules", "Config", "Costs", "Fills", "Liquidity", "Market", "Pricing", "PutRules", "Result", "Schedule",
+    "WheelvecError", "__version__", "backtest", "black_scholes", "delta", "demo_market", "fill_draw", "implied_vol",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'wheelvec' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
