@@ -1,0 +1,349 @@
+"""The rules and knobs of a backtest: frozen, keyword-only, validated when made, with a hashed id.
+
+The parts bear the names of the sections of a TOML file: [schedule], [put], [call], [liquidity], [fills], [costs],
+[pricing], and `rules` at the top. A field set to None is written "none" in TOML, which has no null.
+"""
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from wheelvec.spec.errors import ConfigError, unknown_name
+from wheelvec.spec.knobs import check_range, choice, curve, day, flag, integer, names, number, part, text, weekday_set
+from wheelvec.spec.notebook import sections_of_notebook
+
+RULE_SETS = ("ledger", "v5")
+FILL_MODES = ("optimistic", "realistic", "pessimistic", "natural")
+EXIT_MODELS = ("trigger", "close_range")
+PUT_SELECT = ("all", "closest_delta", "highest_premium", "highest_strike")
+CALL_SELECT = PUT_SELECT[1:]
+
+Curve = float | tuple[tuple[dt.date, float], ...]
+
+
+@part("schedule")
+class Schedule:
+    """When and on what wheels may be opened (rules.md, section 1).
+
+    Dates are inclusive; None takes the market's first or last session with quotes. `symbols` in the order in which they
+    are tried each session (None: all that the market holds, sorted). Naming symbols is hindsight: those you thought of
+    are those that survived. `entry_time` is the minute of the quotes, "15:45" in the calendar's zone or "close-15min",
+    that long before each session's own close. A session with number i (0 at start_date) is an entry session if
+    i >= offset, (i - offset) is a multiple of `every`, and its ISO weekday is in `weekdays`.
+    """
+
+    section: ClassVar[str]
+    start_date: dt.date | str | None = day()
+    end_date: dt.date | str | None = day()
+    symbols: tuple[str, ...] | list[str] | None = names()
+    trading_calendar: str = text("NYSE", r"\S+", "the name of an exchange calendar such as 'NYSE'")
+    entry_time: str = text(
+        "15:45", r"([01]\d|2[0-3]):[0-5]\d|close-[1-9]\d*min", "a clock time such as '15:45', or 'close-15min'"
+    )
+    every: int = integer(1, 1)
+    offset: int = integer(0, 0)
+    weekdays: tuple[int, ...] | list[int] | None = weekday_set()
+    allow_multiple_wheels_per_symbol: bool = flag(True)
+    max_wheels_per_symbol_per_day: int | None = integer(None, 1, optional=True)
+
+    def __post_init__(self) -> None:
+        check_range("schedule", self, "start_date", "end_date")
+
+
+@part("put")
+class PutRules:
+    """Which put is sold and when it is bought back (rules.md, sections 3 to 6).
+
+    `dte_*` calendar days, `delta_*` absolute delta. Beware of two names: `exit_pct` 0.25 buys back at 25% of the
+    premium, so it keeps 75% of it; a `stop_loss_multiplier` of 2.0 buys back at twice the premium, so it loses one
+    premium. None switches stop or `max_hold_dte` off. `max_hold_dte` with re-entry is no roll: the two orders fill apart.
+    """
+
+    section: ClassVar[str]
+    option_type: str = choice("P", ("P",))
+    dte_min: int = integer(30, 0)
+    dte_max: int = integer(45, 0)
+    delta_min: float = number(0.25, 0.0, 1.0)
+    delta_max: float = number(0.35, 0.0, 1.0)
+    exit_pct: float = number(0.50, 0.0, 1.0)
+    stop_loss_multiplier: float | None = number(2.0, above=0.0, optional=True)
+    max_hold_dte: int | None = integer(None, 0, optional=True)
+    select: str = choice("all", PUT_SELECT)
+    dte_target: int | None = integer(None, 0, optional=True)
+    delta_target: float | None = number(None, 0.0, 1.0, optional=True)
+
+    def __post_init__(self) -> None:
+        check_range("put", self, "dte_min", "dte_max")
+        check_range("put", self, "delta_min", "delta_max")
+
+
+@part("call")
+class CallRules:
+    """Which call is sold against assigned shares (rules.md, section 7).
+
+    `tie_break_method` (also spelt `select`) is the choice among qualifying calls. `exit_pct` None takes the put's;
+    `stop_loss_multiplier` and `max_hold_dte` None mean none. `max_cycles` None sells calls until the shares are called
+    away. A call is sought on up to `call_wait_sessions` further sessions while none qualifies.
+    """
+
+    section: ClassVar[str]
+    dte_min: int = integer(14, 0)
+    dte_max: int = integer(30, 0)
+    delta_min: float = number(0.25, 0.0, 1.0)
+    delta_max: float = number(0.35, 0.0, 1.0)
+    strike_min_pct_above_basis: float = number(0.0, above=-1.0)
+    sell_call_only_if_price_above_basis: bool = flag(True)
+    tie_break_method: str = choice("highest_premium", CALL_SELECT, alias="select")
+    exit_pct: float | None = number(None, 0.0, 1.0, optional=True)
+    stop_loss_multiplier: float | None = number(None, above=0.0, optional=True)
+    max_hold_dte: int | None = integer(None, 0, optional=True)
+    max_cycles: int | None = integer(1, 1, optional=True)
+    call_wait_sessions: int = integer(0, 0)
+
+    def __post_init__(self) -> None:
+        check_range("call", self, "dte_min", "dte_max")
+        check_range("call", self, "delta_min", "delta_max")
+
+    @property
+    def select(self) -> str:
+        """The same field as `tie_break_method`."""
+        return self.tie_break_method
+
+
+@part("liquidity")
+class Liquidity:
+    """Which spreads are traded, and at what penalty (rules.md, section 3).
+
+    Spreads are fractions of the mid. `ivp` is a cross-sectional rank of one chain's implied volatilities, not a
+    percentile of history, and by default it is taken over the candidates alone (`ivp_over`).
+    """
+
+    section: ClassVar[str]
+    min_bid_hard: float = number(0.10, 0.0)
+    hard_max_spread_pct: float = number(0.20, 0.0)
+    base_max_spread_pct: float = number(0.08, 0.0)
+    ivp_high_threshold: float = number(0.70, 0.0)
+    ivp_high_max_spread_pct: float = number(0.12, 0.0)
+    ivp_extreme_threshold: float = number(0.90, 0.0)
+    ivp_extreme_max_spread_pct: float = number(0.15, 0.0)
+    short_dte_threshold: int = integer(7, 0)
+    short_dte_extra_spread_pct: float = number(0.02, 0.0)
+    ivp_min_candidates: int = integer(1, 0)
+    ivp_over: str = choice("candidates", ("candidates", "chain"))
+
+
+@part("fills")
+class Fills:
+    """At what prices, and with what luck, orders fill (rules.md, sections 4 and 5).
+
+    `exit_model` None is "trigger" under the ledger rules and "close_range" under v5. `execution_seed` is the only source
+    of chance: the same seed gives the same draws in any order, process and machine.
+    """
+
+    section: ClassVar[str]
+    fill_mode: str = choice("realistic", FILL_MODES)
+    exit_model: str | None = choice(None, EXIT_MODELS, optional=True)
+    gap_path: str = choice("skip", ("skip", "quote"))
+    use_probabilistic_exit_fills: bool = flag(True)
+    execution_seed: int = integer(42, 0, 2**64 - 1)
+    pfill_tight: float = number(0.90, 0.0)
+    pfill_normal: float = number(0.70, 0.0)
+    pfill_wide: float = number(0.40, 0.0)
+    pfill_scale: float = number(0.6, 0.0)
+    pfill_ivp_high_mult: float = number(0.85, 0.0)
+    pfill_ivp_extreme_mult: float = number(0.70, 0.0)
+    pfill_min: float = number(0.05, 0.0, 1.0)
+    pfill_max: float = number(0.98, 0.0, 1.0)
+    tight_spread_pct: float = number(0.05, 0.0)
+    normal_spread_pct: float = number(0.10, 0.0)
+
+    def __post_init__(self) -> None:
+        check_range("fills", self, "pfill_min", "pfill_max")
+
+
+@part("costs")
+class Costs:
+    """Fees in dollars per contract and transaction."""
+
+    section: ClassVar[str]
+    commission_per_contract: float = number(0.65, 0.0)
+    sec_fee_per_contract: float = number(0.01, 0.0)
+
+
+@part("pricing")
+class Pricing:
+    """What the implied volatility assumes: rates per year, continuously compounded; a number, or a frame of session and
+    value of which the last on or before a session counts."""
+
+    section: ClassVar[str]
+    rate: Curve = curve(0.04)
+    dividend_yield: Curve = curve(0.0)
+
+
+PARTS = {p.section: p for p in (Schedule, PutRules, CallRules, Liquidity, Fills, Costs, Pricing)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that decides a backtest, apart from the data.
+
+    Raises:
+        ConfigError: for an unknown field, a value out of range, or an empty range, naming field, value and what is allowed.
+    """
+
+    schedule: Schedule = dataclasses.field(default_factory=Schedule)
+    put: PutRules = dataclasses.field(default_factory=PutRules)
+    call: CallRules = dataclasses.field(default_factory=CallRules)
+    liquidity: Liquidity = dataclasses.field(default_factory=Liquidity)
+    fills: Fills = dataclasses.field(default_factory=Fills)
+    costs: Costs = dataclasses.field(default_factory=Costs)
+    pricing: Pricing = dataclasses.field(default_factory=Pricing)
+    rules: str = "ledger"
+
+    def __post_init__(self) -> None:
+        for section, kind in PARTS.items():
+            value = getattr(self, section)
+            if not isinstance(value, kind):
+                raise ConfigError(f"{section} = {value!r}: expected a wheelvec.{kind.__name__}")
+        if self.rules not in RULE_SETS:
+            raise ConfigError(unknown_name("rules", self.rules, RULE_SETS))
+
+    @property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits that two configurations share if and only if all their fields are equal."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True, default=str)
+        return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+
+    @property
+    def exit_model(self) -> str:
+        """The exit model in force: the one set, or the default of the rule set."""
+        return self.fills.exit_model or ("close_range" if self.rules == "v5" else "trigger")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain dictionaries, as `from_dict` takes them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, sections: Mapping[str, Any], source: str = "configuration") -> Self:
+        """Build from nested dictionaries; what is left out keeps its default.
+
+        Raises:
+            ConfigError: as the class, naming `source` too.
+        """
+        values: dict[str, Any] = {}
+        try:
+            for section, fields in sections.items():
+                values[section] = cls._read_section(section, fields)
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from None
+
+    @staticmethod
+    def _read_section(section: str, fields: Any) -> Any:
+        if section == "rules":
+            return fields
+        if section not in PARTS:
+            raise ConfigError(unknown_name("section", section, [*PARTS, "rules"]))
+        if not isinstance(fields, Mapping):
+            raise ConfigError(f"[{section}] = {fields!r}: expected a table of fields")
+        return PARTS[section](**fields)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Self:
+        """Read a TOML file.
+
+        Raises:
+            ConfigError: if the file cannot be read, is no TOML (with the line), or holds what the class refuses.
+        """
+        try:
+            document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: no valid TOML: {error}") from None
+        return cls.from_dict(_with_nulls(document), source=str(path))
+
+    def to_toml(self, path: str | Path | None = None) -> str:
+        """The configuration as TOML text, every field spelt out; written to `path` too if one is given."""
+        import tomli_w  # 10 ms that only this call pays
+
+        document = _without_nulls({"rules": self.rules} | {name: dataclasses.asdict(getattr(self, name)) for name in PARTS})
+        written = tomli_w.dumps(document)
+        if path is not None:
+            Path(path).write_text(written, encoding="utf-8")
+        return written
+
+    @classmethod
+    def from_notebook(
+        cls,
+        config: Mapping[str, Any],
+        cc_config: Mapping[str, Any] | None = None,
+        scheduler_config: Mapping[str, Any] | None = None,
+        *,
+        rules: str = "ledger",
+    ) -> Self:
+        """Load the dictionaries of the research notebook that this library replaces, as they are (docs/migrating.md).
+
+        `use_realistic_fills: True` becomes fill_mode "natural"; fill_mode "mid", which the notebook ran as realistic
+        without saying so, becomes "realistic" with a warning; keys that mean nothing here are named in a warning. Pass
+        rules="v5" for the notebook's arithmetic.
+        """
+        fields = {section: tuple(f.name for f in dataclasses.fields(kind)) for section, kind in PARTS.items()}
+        sections = sections_of_notebook(fields, dict(config), dict(cc_config or {}), dict(scheduler_config or {}))
+        return cls.from_dict({**sections, "rules": rules}, source="notebook configuration")
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, by dotted name: `config.replace(**{"put.exit_pct": 0.3, "rules": "v5"})`.
+
+        Raises:
+            ConfigError: for an unknown name, or a value that the field refuses.
+        """
+        parts: dict[str, dict[str, Any]] = {}
+        whole: dict[str, Any] = {}
+        for name, value in changes.items():
+            section, dot, field = name.partition(".")
+            if section not in PARTS and not (section == "rules" and not dot):
+                raise ConfigError(unknown_name("field", name, [*field_names(), "rules"]))
+            if dot:
+                parts.setdefault(section, {})[field] = value
+            else:
+                whole[section] = value
+        for section, fields in parts.items():
+            whole[section] = _changed(whole.get(section, getattr(self, section)), fields)
+        return dataclasses.replace(self, **whole)
+
+
+def field_names() -> list[str]:
+    """The dotted name of every field of every part, in order."""
+    return [f"{section}.{f.name}" for section, kind in PARTS.items() for f in dataclasses.fields(kind)]
+
+
+def _changed(value: Any, fields: dict[str, Any]) -> Any:
+    given = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if "select" in fields and "tie_break_method" in given:
+        given.pop("tie_break_method")
+    return type(value)(**{**given, **fields})
+
+
+def _with_nulls(document: dict[str, Any]) -> dict[str, Any]:
+    """Read "none" as None wherever a field may be None."""
+    for section, fields in document.items():
+        if section in PARTS and isinstance(fields, dict):
+            optional = {f.name for f in dataclasses.fields(PARTS[section]) if f.metadata["optional"]}
+            for name, value in fields.items():
+                if name in optional and value == "none":
+                    fields[name] = None
+    return document
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return [_without_nulls(item) for item in value]
+    return "none" if value is None else value

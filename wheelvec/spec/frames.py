@@ -1,0 +1,205 @@
+"""The schema of every table that crosses a room: columns, dtypes, units, and the rules that a row must keep.
+
+Prices are dollars per share; amounts, fees and P&L are dollars per contract of 100 shares; `*_pct` is a fraction, `roc` is
+percent; a `session` is a date of the exchange calendar; times are UTC.
+"""
+
+import polars as pl
+
+TIMESTAMP = pl.Datetime("ns", "UTC")
+
+OPTION_QUOTES: dict[str, pl.DataType] = {
+    "underlying": pl.String(),
+    "session": pl.Date(),
+    "ts": TIMESTAMP,  # null: the row is its session's only snapshot, and the entry time does not apply
+    "symbol": pl.String(),
+    "expiration": pl.Date(),
+    "strike": pl.Float64(),
+    "option_type": pl.String(),
+    "bid": pl.Float64(),
+    "ask": pl.Float64(),
+    "underlying_price": pl.Float64(),
+}
+
+OPTION_BARS: dict[str, pl.DataType] = {
+    "symbol": pl.String(),
+    "session": pl.Date(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Int64(),
+}
+
+UNDERLYING_BARS: dict[str, pl.DataType] = {
+    "underlying": pl.String(),
+    "session": pl.Date(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Int64(),
+}
+
+DIVIDENDS: dict[str, pl.DataType] = {"underlying": pl.String(), "ex_date": pl.Date(), "amount": pl.Float64()}
+
+SIGNALS: dict[str, pl.DataType] = {"session": pl.Date(), "underlying": pl.String()}
+
+MARKET_DIAGNOSTICS: dict[str, pl.DataType] = {
+    "table": pl.String(),
+    "underlying": pl.String(),
+    "reason": pl.String(),
+    "count": pl.Int64(),
+}
+
+# rules.md, section 10: one row per phase
+RECORDS: dict[str, pl.DataType] = {
+    "wheel_id": pl.String(),
+    "underlying": pl.String(),
+    "put_symbol": pl.String(),
+    "initial_capital": pl.Float64(),
+    "entry_date": pl.Date(),
+    "phase": pl.String(),
+    "state": pl.String(),
+    "execution_version": pl.String(),
+    "cycle": pl.Int64(),
+    "symbol": pl.String(),
+    "strike": pl.Float64(),
+    "expiration": pl.Date(),
+    "premium": pl.Float64(),
+    "fees": pl.Float64(),
+    "exit_date": pl.Date(),
+    "pnl": pl.Float64(),
+    "exit_price": pl.Float64(),
+    "exit_reason": pl.String(),
+    "exit_pct": pl.Float64(),
+    "days_held": pl.Int64(),
+    "roc": pl.Float64(),
+    "cost_basis": pl.Float64(),
+    "touch_count": pl.Int64(),
+    "touch_profit_target": pl.Boolean(),
+    "filled_profit_target": pl.Boolean(),
+    "p_fill_profit_target": pl.Float64(),
+    "u_fill_profit_target": pl.Float64(),
+    "spread_pct_entry": pl.Float64(),
+    "ivp_entry": pl.Float64(),
+    "iv_entry": pl.Float64(),
+    "delta_entry": pl.Float64(),
+    "dte_entry": pl.Int64(),
+    "liquidity_tier": pl.String(),
+    "liquidity_penalty": pl.Float64(),
+    "sessions_without_bar": pl.Int64(),
+    "underlying_at_expiration": pl.Float64(),
+    "csp_pnl": pl.Float64(),
+    "cc_pnl": pl.Float64(),
+    "stock_pnl": pl.Float64(),
+    "pnl_marked": pl.Float64(),
+    "wheel_roc": pl.Float64(),
+    "roc_annualized": pl.Float64(),
+    "total_days": pl.Int64(),
+    "calendar_days": pl.Int64(),
+    "shares_held": pl.Int64(),
+    "csp_exit_reason": pl.String(),
+    "cc_exit_reason": pl.String(),
+    "end_reason": pl.String(),
+    "censored": pl.Boolean(),
+}
+
+# The columns of a total; the others of RECORDS are null there.
+WHEELS: tuple[str, ...] = (
+    "wheel_id", "underlying", "put_symbol", "initial_capital", "entry_date", "phase", "state", "execution_version",
+    "symbol", "strike", "expiration", "premium", "fees", "exit_date", "pnl", "csp_pnl", "cc_pnl", "stock_pnl",
+    "pnl_marked", "wheel_roc", "roc_annualized", "total_days", "calendar_days", "shares_held", "csp_exit_reason",
+    "cc_exit_reason", "end_reason", "censored",
+)  # fmt: skip
+
+LEDGER: dict[str, pl.DataType] = {
+    "wheel_id": pl.String(),
+    "date": pl.Date(),
+    "entry": pl.String(),
+    "amount": pl.Float64(),
+}
+
+DIAGNOSTICS: dict[str, pl.DataType] = {
+    "session": pl.Date(),
+    "underlying": pl.String(),
+    "outcome": pl.String(),
+    "n_quotes": pl.Int64(),
+    "n_valid": pl.Int64(),
+    "n_solved": pl.Int64(),
+    "n_in_range": pl.Int64(),
+    "n_liquid": pl.Int64(),
+    "n_launched": pl.Int64(),
+    "limit_reached": pl.Boolean(),
+}
+
+CALL_DIAGNOSTICS: dict[str, pl.DataType] = {
+    "wheel_id": pl.String(),
+    "cycle": pl.Int64(),
+    "session": pl.Date(),
+    "underlying": pl.String(),
+    "outcome": pl.String(),
+    "n_quotes": pl.Int64(),
+    "n_valid": pl.Int64(),
+    "n_solved": pl.Int64(),
+    "n_in_range": pl.Int64(),
+    "n_above_basis": pl.Int64(),
+    "n_liquid": pl.Int64(),
+}
+
+PATHS: dict[str, pl.DataType] = {
+    "underlying": pl.String(),
+    "symbol": pl.String(),
+    "session": pl.Date(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "bid": pl.Float64(),
+    "ask": pl.Float64(),
+    "source": pl.String(),
+}
+
+UNDERLYING_CLOSES: dict[str, pl.DataType] = {
+    "underlying": pl.String(),
+    "session": pl.Date(),
+    "close": pl.Float64(),
+}
+
+
+def quote_flaws() -> dict[str, pl.Expr]:
+    """Why a quote is no valid one (rules.md, section 2), in the order in which a row is tested; each expression is
+    true where the reason applies and never null."""
+    bid, ask, spot = pl.col("bid"), pl.col("ask"), pl.col("underlying_price")
+    flaws = {
+        "missing_side": bid.is_null() | ask.is_null() | bid.is_nan() | ask.is_nan(),
+        "infinite_price": bid.is_infinite() | ask.is_infinite() | spot.is_infinite(),
+        "negative_bid": bid < 0,
+        "crossed": bid > ask,
+        "no_price": (bid + ask) == 0,
+        "no_underlying_price": spot.is_null() | spot.is_nan() | (spot <= 0),
+    }
+    return {reason: flaw.fill_null(False) for reason, flaw in flaws.items()}
+
+
+# Everyday facts of a chain rather than faults of a file: counted, never an error under strict=True.
+ORDINARY_REASONS = ("missing_side", "no_price", "cash_settled", "adjusted")
+
+
+def bar_flaws() -> dict[str, pl.Expr]:
+    """Why a bar is broken (data.md), in the order in which a row is tested; never null."""
+    prices = [pl.col(name) for name in ("open", "high", "low", "close")]
+    inside = [pl.col(name).is_between(pl.col("low"), pl.col("high")) for name in ("open", "close")]
+    flaws = {
+        "missing_price": pl.any_horizontal([p.is_null() | p.is_nan() for p in prices]),
+        "infinite_price": pl.any_horizontal([p.is_infinite() for p in prices]),
+        "negative_price": pl.any_horizontal([p < 0 for p in prices]),
+        "high_below_low": pl.col("high") < pl.col("low"),
+        "outside_range": ~(inside[0] & inside[1]),
+    }
+    return {reason: flaw.fill_null(False) for reason, flaw in flaws.items()}
+
+
+def first_flaw(flaws: dict[str, pl.Expr]) -> pl.Expr:
+    """The first reason that applies to a row, or null."""
+    return pl.coalesce([pl.when(flaw).then(pl.lit(reason)) for reason, flaw in flaws.items()])

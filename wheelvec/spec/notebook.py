@@ -1,0 +1,80 @@
+"""The dictionaries of the research notebook (CONFIG, CC_CONFIG, SCHEDULER_CONFIG) read as sections of a Config."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# What the notebook's dictionaries hold beside the rules: paths, logging, look-backs of indicators that decide nothing.
+WITHOUT_MEANING = frozenset({"cache_dir", "lookback_days", "scheduler_seed", "log_level", "timezone", "entry_date", "symbol"})
+
+# The notebook priced every fill_mode that it did not know as realistic.
+RUN_AS_REALISTIC = ("mid", "bid")
+
+Sections = dict[str, dict[str, Any]]
+
+
+def sections_of_notebook(
+    fields: Mapping[str, Sequence[str]], config: dict[str, Any], cc_config: dict[str, Any], scheduler: dict[str, Any]
+) -> Sections:
+    """Sort the notebook's keys into sections; `fields` names the fields of each section."""
+    sections: Sections = {name: {} for name in fields}
+    unknown = _take_config(fields, config, sections)
+    unknown += _take_calls(fields, cc_config, sections)
+    unknown += _take_schedule(fields, scheduler, sections)
+    _set_fill_mode(config, sections["fills"])
+    _default_schedule(config, sections["schedule"])
+    if unknown:
+        warnings.warn(f"ignored, for they mean nothing to wheelvec: {', '.join(sorted(unknown))}", stacklevel=4)
+    return sections
+
+
+def _take_config(fields: Mapping[str, Sequence[str]], config: dict[str, Any], sections: Sections) -> list[str]:
+    unknown = []
+    for key, value in config.items():
+        if key in ("fill_mode", "use_realistic_fills"):
+            continue
+        if key in ("rate", "risk_free_rate"):
+            sections["pricing"]["rate"] = value
+            continue
+        homes = [s for s in ("put", "liquidity", "fills", "costs", "schedule", "pricing") if key in fields[s]]
+        if homes:
+            sections[homes[0]][key] = value
+        elif key not in WITHOUT_MEANING:
+            unknown.append(f"CONFIG[{key!r}]")
+    return unknown
+
+
+def _take_calls(fields: Mapping[str, Sequence[str]], cc_config: dict[str, Any], sections: Sections) -> list[str]:
+    unknown = []
+    for key, value in cc_config.items():
+        name = key.removeprefix("cc_")
+        if name in fields["call"] or name == "select":
+            sections["call"][name] = value
+        elif name != "option_type" and key not in WITHOUT_MEANING:
+            unknown.append(f"CC_CONFIG[{key!r}]")
+    return unknown
+
+
+def _take_schedule(fields: Mapping[str, Sequence[str]], scheduler: dict[str, Any], sections: Sections) -> list[str]:
+    known = {key: value for key, value in scheduler.items() if key in fields["schedule"]}
+    sections["schedule"].update(known)
+    return [f"SCHEDULER_CONFIG[{key!r}]" for key in scheduler if key not in known and key not in WITHOUT_MEANING]
+
+
+def _set_fill_mode(config: dict[str, Any], fills: dict[str, Any]) -> None:
+    mode = config.get("fill_mode")
+    if config.get("use_realistic_fills"):
+        fills["fill_mode"] = "natural"
+    elif mode in RUN_AS_REALISTIC:
+        warnings.warn(f"fill_mode {mode!r} was run as 'realistic' by the notebook; it is taken as 'realistic'", stacklevel=5)
+        fills["fill_mode"] = "realistic"
+    elif mode is not None:
+        fills["fill_mode"] = mode
+
+
+def _default_schedule(config: dict[str, Any], schedule: dict[str, Any]) -> None:
+    """Without a SCHEDULER_CONFIG the notebook ran one symbol on one day."""
+    if "symbol" in config:
+        schedule.setdefault("symbols", [config["symbol"]])
+    if "entry_date" in config and "start_date" not in schedule and "end_date" not in schedule:
+        schedule["start_date"] = schedule["end_date"] = config["entry_date"]

@@ -1,0 +1,74 @@
+"""OSI option symbols: 21 characters, root padded to six, yymmdd, C or P, strike in thousandths on eight digits."""
+
+import datetime as dt
+from typing import NamedTuple
+
+import polars as pl
+
+from wheelvec.spec.errors import InputError
+
+PATTERN = r"^[A-Z][A-Z0-9]{0,5} {0,5}\d{6}[CP]\d{8}$"
+
+# Options on these roots settle in cash, so no shares ever change hands (rules.md, scope).
+INDEX_ROOTS = ("SPX", "SPXW", "XSP", "NDX", "NDXP", "RUT", "RUTW", "MRUT", "VIX", "VIXW", "DJX", "OEX", "XEO")
+
+
+def root(symbol: pl.Expr) -> pl.Expr:
+    """The root without its padding."""
+    return symbol.str.slice(0, 6).str.strip_chars_end(" ")
+
+
+def expiration(symbol: pl.Expr) -> pl.Expr:
+    """The expiration as a Date; null where the six digits are no date."""
+    return (pl.lit("20") + symbol.str.slice(6, 6)).str.to_date("%Y%m%d", strict=False)
+
+
+def option_type(symbol: pl.Expr) -> pl.Expr:
+    """"C" or "P"."""
+    return symbol.str.slice(12, 1)
+
+
+def strike_milli(symbol: pl.Expr) -> pl.Expr:
+    """The strike in thousandths of a dollar, Int64; null where the eight digits are none."""
+    return symbol.str.slice(13, 8).cast(pl.Int64, strict=False)
+
+
+def is_osi(symbol: pl.Expr) -> pl.Expr:
+    """True where the whole symbol is well formed: pattern, length, a date that exists, a strike above 0."""
+    return (
+        (symbol.str.len_bytes() == 21)
+        & symbol.str.contains(PATTERN)
+        & expiration(symbol).is_not_null()
+        & (strike_milli(symbol) > 0)
+    ).fill_null(False)
+
+
+class Parts(NamedTuple):
+    """What one symbol says."""
+
+    root: str
+    expiration: dt.date
+    option_type: str
+    strike_milli: int
+
+
+def parse(symbol: str) -> Parts:
+    """The parts of one symbol.
+
+    Raises:
+        InputError: if `symbol` is not a 21-character OSI symbol.
+    """
+    column = pl.col("symbol")
+    frame = pl.DataFrame({"symbol": [symbol]}, schema={"symbol": pl.String}, strict=False)
+    if not isinstance(symbol, str) or not frame.select(is_osi(column)).item():
+        raise InputError(
+            f"symbol {symbol!r} is no OSI symbol: expected 21 characters such as 'TSLA  230707P00205000' "
+            "(root padded to six, yymmdd, C or P, strike in thousandths on eight digits)"
+        )
+    parts = frame.select(
+        root(column).alias("root"),
+        expiration(column).alias("expiration"),
+        option_type(column).alias("option_type"),
+        strike_milli(column).alias("strike_milli"),
+    )
+    return Parts(*parts.row(0))

@@ -1,0 +1,3 @@
+"""The version of the package; records carry it."""
+
+VERSION = "0.1.0"
