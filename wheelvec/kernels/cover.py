@@ -1,0 +1,116 @@
+"""Choose the covered call of each assigned wheel on one session (rules.md, section 7)."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from wheelvec.kernels.quote import (
+    REJECTED,
+    Grades,
+    Quotes,
+    best_of,
+    entry_price,
+    fill_probability,
+    grade,
+    penalty_of,
+)
+from wheelvec.spec.codes import EndReason
+
+NO_CALL_QUOTES, NO_CALL_IN_RANGE = int(EndReason.NO_CALL_QUOTES), int(EndReason.NO_CALL_IN_RANGE)
+NO_CALL_ABOVE_BASIS, NO_CALL_LIQUID = int(EndReason.NO_CALL_ABOVE_BASIS), int(EndReason.NO_CALL_LIQUID)
+SOLD = -1
+
+
+class CallSearch(NamedTuple):
+    """Which calls qualify."""
+
+    dte_min: int
+    dte_max: int
+    delta_min: float
+    delta_max: float
+    above_basis: bool
+    strike_factor: float  # 1 + strike_min_pct_above_basis
+    rank_over_chain: bool
+    select: int
+    delta_target: float
+    flat_odds: bool  # v5: p_fill as if spread_pct were 0.05 and ivp 0.5
+
+
+class Sales(NamedTuple):
+    """What the search writes for each wheel, (n,) each: the row sold (-1: none) and how, or what emptied the field."""
+
+    row: np.ndarray
+    status: np.ndarray  # SOLD or an EndReason
+    in_range: np.ndarray
+    above_basis: np.ndarray
+    liquid: np.ndarray
+    ivp: np.ndarray
+    tier: np.ndarray
+    penalty: np.ndarray
+    price: np.ndarray
+    p_fill: np.ndarray
+
+
+@njit(cache=True)
+def take(quotes, rows):  # type: ignore[no-untyped-def]
+    """Copies of the rows given by index."""
+    return Quotes(
+        quotes.strike[rows], quotes.bid[rows], quotes.ask[rows], quotes.mid[rows], quotes.spread_pct[rows],
+        quotes.dte[rows], quotes.iv[rows], quotes.delta[rows], quotes.chain_rank[rows],
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def qualify(quotes, first, last, basis, search, field):  # type: ignore[no-untyped-def]
+    """Write the rows in range and above the basis into `field`; how many are in range, and how many of them above."""
+    in_range, above = 0, 0
+    for r in range(first, last):
+        within = search.dte_min <= quotes.dte[r] <= search.dte_max
+        if not (within and search.delta_min <= quotes.delta[r] <= search.delta_max):
+            continue
+        in_range += 1
+        if not search.above_basis or quotes.strike[r] >= basis * search.strike_factor:
+            field[above] = r
+            above += 1
+    return in_range, above
+
+
+@njit(cache=True)
+def sell_one(w, quotes, first, last, basis, search, limits, odds, out):  # type: ignore[no-untyped-def]
+    """Choose among the calls of rows first..last-1 for wheel w, and write the sale or why there is none."""
+    field = np.empty(last - first, np.int64)
+    out.in_range[w], above = qualify(quotes, first, last, basis, search, field)
+    out.above_basis[w] = above
+    group = take(quotes, field[:above])
+    grades = Grades(np.empty(above), np.empty(above, np.int8), np.empty(above, np.bool_))
+    grade(group, search.rank_over_chain, limits, grades)
+    for i in range(above):
+        grades.chosen[i] = grades.tier[i] != REJECTED
+    out.liquid[w] = grades.chosen.sum()
+    best = best_of(group, grades.chosen, search.select, search.delta_target)
+    if best < 0:
+        out.status[w] = NO_CALL_IN_RANGE if out.in_range[w] == 0 else NO_CALL_ABOVE_BASIS if above == 0 else NO_CALL_LIQUID
+        return
+    penalty = penalty_of(grades.tier[best])
+    spread_pct, ivp = (0.05, 0.5) if search.flat_odds else (group.spread_pct[best], grades.ivp[best])
+    out.row[w], out.status[w] = field[best], SOLD
+    out.ivp[w], out.tier[w], out.penalty[w] = grades.ivp[best], grades.tier[best], penalty
+    out.price[w] = entry_price(group.bid[best], group.ask[best], group.mid[best], penalty, odds.mode)
+    out.p_fill[w] = fill_probability(spread_pct, ivp, limits, odds)
+
+
+@njit(cache=True, nogil=True)
+def sell_calls(number, basis, quotes, starts, n_valid, search, limits, odds, out):  # type: ignore[no-untyped-def]
+    """For each of (n,) wheels try to sell one call on session `number[w]` (-1: on no session).
+
+    The calls of session s are the rows starts[s] .. starts[s + 1] - 1 of `quotes`; n_valid[s] counts the underlying's valid
+    quotes, puts included. `basis` is dollars per share. Writes (n,) `Sales`.
+    """
+    for w in range(number.size):
+        s = number[w]
+        out.row[w], out.in_range[w], out.above_basis[w], out.liquid[w] = -1, 0, 0, 0
+        if s < 0 or s >= n_valid.size or n_valid[s] == 0:
+            out.status[w] = NO_CALL_QUOTES
+        else:
+            sell_one(w, quotes, starts[s], starts[s + 1], basis[w], search, limits, odds, out)

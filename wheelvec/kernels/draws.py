@@ -1,0 +1,108 @@
+"""The counter-based fill draws (rules.md, section 5): Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random
+numbers: as easy as 1, 2, 3", SC'11.
+
+A draw is a pure function of what it stands for, so it is the same in any order, configuration, thread and process, and
+two configurations of a sweep that touch the same target share it (common random numbers).
+"""
+
+import datetime as dt
+import hashlib
+
+import numpy as np
+from numba import njit
+
+from wheelvec.spec import osi
+from wheelvec.spec.errors import InputError
+
+_LOW = np.uint64(0xFFFFFFFF)
+_SHIFT = np.uint64(32)
+_MULTIPLIER_0 = np.uint64(0xD2511F53)
+_MULTIPLIER_1 = np.uint64(0xCD9E8D57)
+_WEYL_0 = np.uint64(0x9E3779B9)
+_WEYL_1 = np.uint64(0xBB67AE85)
+_ROUNDS = 10
+
+EPOCH = dt.date(1970, 1, 1)
+
+
+@njit(cache=True)
+def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+    """Four words of 32 bits from a counter of four and a key of two, all carried in uint64."""
+    for _ in range(_ROUNDS):
+        product_0 = _MULTIPLIER_0 * c0
+        product_1 = _MULTIPLIER_1 * c2
+        c0, c1, c2, c3 = (
+            (product_1 >> _SHIFT) ^ c1 ^ k0,
+            product_1 & _LOW,
+            (product_0 >> _SHIFT) ^ c3 ^ k1,
+            product_0 & _LOW,
+        )
+        k0 = (k0 + _WEYL_0) & _LOW
+        k1 = (k1 + _WEYL_1) & _LOW
+    return c0, c1, c2, c3
+
+
+@njit(cache=True)
+def wheel_word(expiration_day, strike_milli, is_call, entry_day, root_hash):  # type: ignore[no-untyped-def]
+    """The 64 bits that name a wheel: its put contract and entry session (days since 1970-01-01)."""
+    w0, w1, _, _ = philox(
+        np.uint64(expiration_day) & _LOW,
+        np.uint64(strike_milli) & _LOW,
+        np.uint64(is_call),
+        np.uint64(entry_day) & _LOW,
+        root_hash & _LOW,
+        root_hash >> _SHIFT,
+    )
+    return w0 | (w1 << _SHIFT)
+
+
+@njit(cache=True)
+def draw(seed, word, phase, touch):  # type: ignore[no-untyped-def]
+    """u in [0, 1) with 53 random bits, for one touch of the target in one phase of one wheel."""
+    x0, x1, _, _ = philox(
+        np.uint64(touch), np.uint64(phase), word & _LOW, word >> _SHIFT, seed & _LOW, seed >> _SHIFT
+    )
+    high = np.float64(x0 >> np.uint64(5))
+    low = np.float64(x1 >> np.uint64(6))
+    return (high * 67108864.0 + low) / 9007199254740992.0
+
+
+@njit(cache=True)
+def wheel_words(expiration_day, strike_milli, entry_day, root_hash, out):  # type: ignore[no-untyped-def]
+    """`wheel_word` of many puts: (n,) arrays of int64 and uint64 in, (n,) uint64 out."""
+    for i in range(out.size):
+        out[i] = wheel_word(expiration_day[i], strike_milli[i], 0, entry_day[i], root_hash[i])
+
+
+def root_hash(root: str) -> int:
+    """The key under which a root's contracts are drawn: BLAKE2b with eight bytes, read little-endian."""
+    return int.from_bytes(hashlib.blake2b(root.encode("ascii"), digest_size=8).digest(), "little")
+
+
+def fill_draw(seed: int, symbol: str, entry_date: dt.date | str, phase: int, touch: int) -> float:
+    """The draw u in [0, 1) that decides whether one touch of a profit target fills: it fills if u <= p_fill.
+
+    Args:
+        seed: the execution seed, 0 <= seed < 2**64.
+        symbol: OSI symbol of the wheel's put, also for its covered calls.
+        entry_date: session on which the put was sold.
+        phase: 0 for the put, n for the n-th covered call.
+        touch: the wheel's target touches in that phase, counted from 0.
+
+    Raises:
+        InputError: naming the argument, its value and what is expected.
+    """
+    for name, value, limit in (("seed", seed, 2**64), ("phase", phase, 2**32), ("touch", touch, 2**32)):
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 0 <= value < limit:
+            raise InputError(f"{name} = {value!r}: expected a whole number from 0 to {limit - 1}")
+    try:
+        entry = dt.date.fromisoformat(entry_date) if isinstance(entry_date, str) else entry_date
+        entry_day = (entry - EPOCH).days
+    except (TypeError, ValueError):
+        raise InputError(f"entry_date = {entry_date!r}: expected a date such as 2023-06-06") from None
+    parts = osi.parse(symbol)
+    word = wheel_word(
+        (parts.expiration - EPOCH).days, parts.strike_milli, int(parts.option_type == "C"), entry_day,
+        np.uint64(root_hash(parts.root)),
+    )  # fmt: skip
+    return float(draw(np.uint64(seed), np.uint64(word), phase, touch))

@@ -1,0 +1,235 @@
+"""What one quote is worth to a seller: rank, tier, penalty, entry price, fill probability (rules.md, sections 3 to 5).
+
+Puts and calls go through the same compiled functions.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from wheelvec.spec.codes import FillMode, Select, Tier
+
+TIGHT, MODERATE, WIDE, REJECTED = int(Tier.TIGHT), int(Tier.MODERATE), int(Tier.WIDE), int(Tier.REJECTED)
+OPTIMISTIC, PESSIMISTIC, NATURAL = int(FillMode.OPTIMISTIC), int(FillMode.PESSIMISTIC), int(FillMode.NATURAL)
+CLOSEST_DELTA, HIGHEST_PREMIUM = int(Select.CLOSEST_DELTA), int(Select.HIGHEST_PREMIUM)
+
+
+class LiquidityLimits(NamedTuple):
+    """The numbers of `Liquidity`; spreads are fractions of the mid."""
+
+    min_bid: float
+    hard_max_spread: float
+    base_spread: float
+    high_threshold: float
+    high_spread: float
+    extreme_threshold: float
+    extreme_spread: float
+    short_dte: int
+    short_dte_extra: float
+    min_ranked: int
+
+
+class FillOdds(NamedTuple):
+    """The numbers of `Fills` that decide the chance of a target fill, and the mode that prices an order."""
+
+    mode: int
+    tight: float
+    normal: float
+    wide: float
+    scale: float
+    high_mult: float
+    extreme_mult: float
+    lowest: float
+    highest: float
+    tight_spread: float
+    normal_spread: float
+
+
+class Quotes(NamedTuple):
+    """Rows of a chain, (n,) float64 each (dte int64), in candidate order within a session."""
+
+    strike: np.ndarray
+    bid: np.ndarray
+    ask: np.ndarray
+    mid: np.ndarray
+    spread_pct: np.ndarray
+    dte: np.ndarray
+    iv: np.ndarray
+    delta: np.ndarray
+    chain_rank: np.ndarray  # ivp over the whole chain; read only where the rules rank over it
+
+
+class Grades(NamedTuple):
+    """What grading writes, (n,) each: ivp, tier code, and whether the row is chosen."""
+
+    ivp: np.ndarray
+    tier: np.ndarray
+    chosen: np.ndarray
+
+
+@njit(cache=True)
+def rank_percentiles(values, out):  # type: ignore[no-untyped-def]
+    """Average-rank percentile in (0, 1] of each of (n,) values; equal doubles share their mean rank."""
+    n = values.size
+    order = np.argsort(values)
+    first = 0
+    while first < n:
+        last = first
+        while last + 1 < n and values[order[last + 1]] == values[order[first]]:
+            last += 1
+        rank = (first + last) / 2.0 + 1.0
+        for k in range(first, last + 1):
+            out[order[k]] = rank / n
+        first = last + 1
+
+
+@njit(cache=True)
+def allowed_spread(ivp, dte, limits):  # type: ignore[no-untyped-def]
+    """The spread that counts as normal for a quote of that rank and time to expiration."""
+    allowed = limits.base_spread
+    if ivp >= limits.extreme_threshold:
+        allowed = limits.extreme_spread
+    elif ivp >= limits.high_threshold:
+        allowed = limits.high_spread
+    if dte <= limits.short_dte:
+        allowed += limits.short_dte_extra
+    return allowed
+
+
+@njit(cache=True)
+def tier_of(spread_pct, bid, ivp, dte, limits):  # type: ignore[no-untyped-def]
+    """Liquidity tier; REJECTED for a hopeless spread or a bid of pennies."""
+    if spread_pct > limits.hard_max_spread or bid < limits.min_bid:
+        return REJECTED
+    allowed = allowed_spread(ivp, dte, limits)
+    if spread_pct <= 0.6 * allowed:
+        return TIGHT
+    return MODERATE if spread_pct <= allowed else WIDE
+
+
+@njit(cache=True)
+def penalty_of(tier):  # type: ignore[no-untyped-def]
+    """How much wider than quoted the spread of a tier is taken to be."""
+    if tier == TIGHT:
+        return 1.0
+    return 1.15 if tier == MODERATE else 1.35
+
+
+@njit(cache=True)
+def concession(mode):  # type: ignore[no-untyped-def]
+    """The part f of a spread or range that a fill gives away."""
+    if mode == OPTIMISTIC:
+        return 0.0
+    return 0.75 if mode == PESSIMISTIC else 0.30
+
+
+@njit(cache=True)
+def entry_price(bid, ask, mid, penalty, mode):  # type: ignore[no-untyped-def]
+    """Dollars per share received for selling at this quote."""
+    if mode == NATURAL:
+        return bid
+    return max(bid, min(ask, mid - concession(mode) * (ask - bid) * penalty))
+
+
+@njit(cache=True)
+def fill_probability(spread_pct, ivp, limits, odds):  # type: ignore[no-untyped-def]
+    """The chance that a touch of the profit target fills."""
+    p = odds.wide
+    if spread_pct <= odds.tight_spread:
+        p = odds.tight
+    elif spread_pct <= odds.normal_spread:
+        p = odds.normal
+    p *= odds.scale
+    if ivp >= limits.extreme_threshold:
+        p *= odds.extreme_mult
+    elif ivp >= limits.high_threshold:
+        p *= odds.high_mult
+    return max(odds.lowest, min(odds.highest, p))
+
+
+@njit(cache=True)
+def grade(quotes, rank_over_chain, limits, out):  # type: ignore[no-untyped-def]
+    """Rank and grade the rows of one population: (n,) in, `out.ivp` and `out.tier` written."""
+    n = quotes.iv.size
+    if rank_over_chain:
+        out.ivp[:] = quotes.chain_rank
+    elif n < limits.min_ranked:
+        out.ivp[:] = 0.5
+    else:
+        rank_percentiles(quotes.iv, out.ivp)
+    for i in range(n):
+        out.tier[i] = tier_of(quotes.spread_pct[i], quotes.bid[i], out.ivp[i], quotes.dte[i], limits)
+
+
+@njit(cache=True)
+def merit(quotes, i, select, delta_target):  # type: ignore[no-untyped-def]
+    """What `select` maximises."""
+    if select == CLOSEST_DELTA:
+        return -abs(quotes.delta[i] - delta_target)
+    return quotes.mid[i] if select == HIGHEST_PREMIUM else quotes.strike[i]
+
+
+@njit(cache=True)
+def best_of(quotes, eligible, select, delta_target):  # type: ignore[no-untyped-def]
+    """The eligible row that `select` prefers, the first of equals; -1 if none is eligible."""
+    best = -1
+    for i in range(eligible.size):
+        if eligible[i] and (best < 0 or merit(quotes, i, select, delta_target) > merit(quotes, best, select, delta_target)):
+            best = i
+    return best
+
+
+@njit(cache=True)
+def keep_nearest_expiration(dte, dte_target, chosen):  # type: ignore[no-untyped-def]
+    """Of the chosen rows keep those of the expiration closest to `dte_target`; of two, the nearer one."""
+    nearest = -1
+    for i in range(dte.size):
+        if chosen[i] and (
+            nearest < 0
+            or abs(dte[i] - dte_target) < abs(nearest - dte_target)
+            or (abs(dte[i] - dte_target) == abs(nearest - dte_target) and dte[i] < nearest)
+        ):
+            nearest = dte[i]
+    for i in range(dte.size):
+        chosen[i] = chosen[i] and dte[i] == nearest
+
+
+@njit(cache=True)
+def rows_of(quotes, first, last):  # type: ignore[no-untyped-def]
+    """Views of the rows first..last-1."""
+    return Quotes(
+        quotes.strike[first:last], quotes.bid[first:last], quotes.ask[first:last], quotes.mid[first:last],
+        quotes.spread_pct[first:last], quotes.dte[first:last], quotes.iv[first:last], quotes.delta[first:last],
+        quotes.chain_rank[first:last],
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def choose_puts(quotes, starts, rank_over_chain, limits, dte_target, select, delta_target, out):  # type: ignore[no-untyped-def]
+    """Grade the puts in range session by session, and mark those that `dte_target` and `select` leave.
+
+    Session s holds the rows starts[s] .. starts[s + 1] - 1. dte_target -1 is none; select 0 is all.
+    """
+    for s in range(starts.size - 1):
+        first, last = starts[s], starts[s + 1]
+        group = rows_of(quotes, first, last)
+        grades = Grades(out.ivp[first:last], out.tier[first:last], out.chosen[first:last])
+        grade(group, rank_over_chain, limits, grades)
+        for i in range(last - first):
+            grades.chosen[i] = grades.tier[i] != REJECTED
+        if dte_target >= 0:
+            keep_nearest_expiration(group.dte, dte_target, grades.chosen)
+        if select > 0:
+            best = best_of(group, grades.chosen, select, delta_target)
+            for i in range(last - first):
+                grades.chosen[i] = i == best
+
+
+@njit(cache=True)
+def price_rows(quotes, ivp, tier, limits, odds, out_penalty, out_price, out_p_fill):  # type: ignore[no-untyped-def]
+    """Penalty, entry price (dollars per share) and fill probability of (n,) graded rows that were not rejected."""
+    for i in range(ivp.size):
+        out_penalty[i] = penalty_of(tier[i])
+        out_price[i] = entry_price(quotes.bid[i], quotes.ask[i], quotes.mid[i], out_penalty[i], odds.mode)
+        out_p_fill[i] = fill_probability(quotes.spread_pct[i], ivp[i], limits, odds)
