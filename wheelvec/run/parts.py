@@ -1,0 +1,72 @@
+"""What a backtest has computed so far, slice by slice, until its wheels are numbered.
+
+With a folder nothing is held but the slice at hand: each part is a Parquet file, and `finish` reads them back a month, or an
+underlying, at a time.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from wheelvec.spec.frames import CALL_DIAGNOSTICS, DIAGNOSTICS, LEDGER, PATHS, RECORDS, UNDERLYING_CLOSES
+from wheelvec.stages.wheels import numbered
+
+BY_MONTH = {"records": RECORDS, "ledger": LEDGER, "call_diagnostics": CALL_DIAGNOSTICS, "diagnostics": DIAGNOSTICS}
+BY_UNDERLYING = {"paths": PATHS, "underlying": UNDERLYING_CLOSES}
+KINDS = BY_MONTH | BY_UNDERLYING
+Slice = tuple[dt.date, int]  # month of entry, position of the underlying
+
+
+class Parts:
+    """Frames by kind and slice, in memory or below a folder."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._frames: dict[tuple[str, Slice], pl.DataFrame | Path] = {}
+
+    def add(self, kind: str, at: Slice, frame: pl.DataFrame) -> None:
+        """Keep one frame of one slice."""
+        if self._folder is None:
+            self._frames[kind, at] = frame
+            return
+        path = self._folder / f"{kind}-{at[0]:%Y-%m}-{at[1]}.parquet"
+        frame.write_parquet(path)
+        self._frames[kind, at] = path
+
+    def _read(self, kind: str, at: Slice) -> pl.DataFrame:
+        frame = self._frames[kind, at]
+        return pl.read_parquet(frame) if isinstance(frame, Path) else frame
+
+    def _groups(self, kind: str, position: int) -> Iterator[list[pl.DataFrame]]:
+        """The frames of a kind that share a month (0) or an underlying (1), group by group in order."""
+        slices = [at for name, at in self._frames if name == kind]
+        for value in sorted({at[position] for at in slices}):  # type: ignore[type-var]
+            yield [self._read(kind, at) for at in sorted(slices) if at[position] == value]
+
+    def finish(self, symbols: list[str], version: str, write: Callable[[str, pl.DataFrame], Any]) -> None:
+        """Number the wheels over all slices and hand every kind's frames to `write`, in order."""
+        order = pl.DataFrame({"underlying": symbols}).with_row_index("position")
+        first = self._first_numbers(order)
+        for kind, columns in BY_MONTH.items():
+            for frames in self._groups(kind, 0):
+                rows = pl.concat(frames)
+                if kind == "diagnostics":
+                    placed = rows.join(order, on="underlying", maintain_order="left").sort("session", "position")
+                    write(kind, placed.select(list(columns)))
+                else:
+                    write(kind, numbered(rows, first, columns, version))
+        for kind, columns in BY_UNDERLYING.items():
+            key = [name for name in ("underlying", "symbol", "session") if name in columns]
+            for frames in self._groups(kind, 1):
+                write(kind, pl.concat(frames).unique(key, keep="first").sort(key).select(list(columns)))
+
+    def _first_numbers(self, order: pl.DataFrame) -> pl.DataFrame:
+        """The number of the first wheel of each session and underlying: one running count, session by session."""
+        days = [pl.concat(frames) for frames in self._groups("diagnostics", 0)]
+        launched = pl.concat([d.select("session", "underlying", "n_launched") for d in days])
+        launched = launched.join(order, on="underlying").sort("session", "position")
+        first = pl.col("n_launched").cum_sum() - pl.col("n_launched")
+        return launched.select(wheel_session="session", underlying="underlying", first=first)

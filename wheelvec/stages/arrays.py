@@ -1,0 +1,157 @@
+"""The only place where frames become contiguous arrays and back."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import polars as pl
+import polars.selectors as cs
+
+from wheelvec.kernels.path import ExitRules, Legs, Outcomes, Rows, Underlying, walk_legs
+from wheelvec.kernels.quote import FillOdds, Grades, LiquidityLimits, Quotes
+from wheelvec.spec.codes import FillMode
+from wheelvec.spec.config import Fills, Liquidity
+
+Array = np.ndarray[Any, Any]
+
+
+def column(frame: pl.DataFrame, name: str, dtype: Any) -> Array:
+    """One column as a contiguous array; nulls of a float become NaN."""
+    return np.ascontiguousarray(frame[name].to_numpy(), dtype=dtype)
+
+
+def days(frame: pl.DataFrame, name: str) -> Array:
+    """A Date column as days since 1970-01-01, int64."""
+    return column(frame.select(pl.col(name).to_physical()), name, np.int64)
+
+
+def quote_arrays(chain: pl.DataFrame) -> Quotes:
+    """The columns of a chain that kernels read."""
+    wanted = {name: np.int64 if name == "dte" else np.float64 for name in Quotes._fields}
+    return Quotes(**{name: column(chain, name, dtype) for name, dtype in wanted.items()})
+
+
+def group_starts(numbers: Array, first: int, last: int) -> Array:
+    """Where each session number first..last starts in sorted `numbers`, and where the last one ends: (last-first+2,)."""
+    return np.searchsorted(numbers, np.arange(first, last + 2)).astype(np.int64)
+
+
+def empty_grades(n: int) -> Grades:
+    """Room for n graded rows."""
+    return Grades(np.empty(n), np.empty(n, np.int8), np.zeros(n, np.bool_))
+
+
+def empty_outcomes(n: int) -> Outcomes:
+    """Room for n walked legs."""
+    kinds = {"reason": np.int8, "exit_number": np.int64, "touches": np.int64, "without_bar": np.int64}
+    return Outcomes(**{name: np.empty(n, kinds.get(name, np.float64)) for name in Outcomes._fields})
+
+
+def liquidity_limits(liquidity: Liquidity) -> LiquidityLimits:
+    """The numbers of the configuration in the kernels' order."""
+    return LiquidityLimits(
+        liquidity.min_bid_hard, liquidity.hard_max_spread_pct, liquidity.base_max_spread_pct,
+        liquidity.ivp_high_threshold, liquidity.ivp_high_max_spread_pct, liquidity.ivp_extreme_threshold,
+        liquidity.ivp_extreme_max_spread_pct, liquidity.short_dte_threshold, liquidity.short_dte_extra_spread_pct,
+        liquidity.ivp_min_candidates,
+    )  # fmt: skip
+
+
+def fill_odds(fills: Fills) -> FillOdds:
+    """The numbers of the configuration in the kernels' order."""
+    return FillOdds(
+        int(FillMode[fills.fill_mode.upper()]), fills.pfill_tight, fills.pfill_normal, fills.pfill_wide,
+        fills.pfill_scale, fills.pfill_ivp_high_mult, fills.pfill_ivp_extreme_mult, fills.pfill_min, fills.pfill_max,
+        fills.tight_spread_pct, fills.normal_spread_pct,
+    )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Paths:
+    """What contracts traded at: rows sorted by (contract, session), reached by offsets."""
+
+    contracts: pl.DataFrame  # symbol, contract: 0-based position in `starts`
+    starts: Array  # (contracts + 1,)
+    rows: Rows
+
+    def positions(self, symbols: pl.Series) -> Array:
+        """The contract of each symbol; every symbol must be among the contracts."""
+        found = symbols.to_frame("symbol").join(self.contracts, on="symbol", how="left", maintain_order="left")
+        return column(found, "contract", np.int64)
+
+
+def build_paths(symbols: pl.Series, bars: pl.DataFrame | None, quotes: pl.DataFrame, sessions: pl.DataFrame,
+                gap_path: str) -> Paths:  # fmt: skip
+    """The paths of the contracts in `symbols`: their bars, and quotes where there are none (rules.md, section 6).
+
+    `bars` (symbol, session, OHLC) or None for a market without option bars; `quotes` the valid quotes (symbol, number, bid,
+    ask, mid); `sessions` maps session to number, and rows off the calendar are passed over.
+    """
+    contracts = symbols.unique().sort().to_frame("symbol").with_row_index("contract")
+    parts = [] if bars is None else [_bar_rows(bars, contracts, sessions)]
+    if bars is None or gap_path == "quote":
+        stand_ins = _quote_rows(quotes, contracts)
+        parts.append(stand_ins if bars is None else stand_ins.join(parts[0], on=["contract", "number"], how="anti"))
+    rows = pl.concat(parts).sort("contract", "number")
+    kinds = {"number": np.int64, "is_quote": np.bool_}
+    arrays = Rows(**{name: column(rows, name, kinds.get(name, np.float64)) for name in Rows._fields})
+    starts = np.searchsorted(column(rows, "contract", np.int64), np.arange(contracts.height + 1)).astype(np.int64)
+    return Paths(contracts, starts, arrays)
+
+
+_PATH_COLUMNS = ("contract", "number", "open", "high", "low", "close", "bid", "ask", "is_quote")
+
+
+def _bar_rows(bars: pl.DataFrame, contracts: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    null = pl.lit(None, pl.Float64)
+    rows = bars.join(contracts, on="symbol").join(sessions.select("session", "number"), on="session")
+    return rows.with_columns(bid=null, ask=null, is_quote=False).select(_PATH_COLUMNS)
+
+
+def _quote_rows(quotes: pl.DataFrame, contracts: pl.DataFrame) -> pl.DataFrame:
+    mid = {name: pl.col("mid") for name in ("open", "high", "low", "close")}
+    return quotes.join(contracts, on="symbol").with_columns(**mid, is_quote=True).select(_PATH_COLUMNS)
+
+
+def with_settlement(contracts: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    """Add settlement_number: the last session on or before the expiration (Saturday-dated monthlies, holidays)."""
+    dates = sessions["session"].to_numpy()
+    last = np.searchsorted(dates, contracts["expiration"].to_numpy(), side="right") - 1
+    return contracts.with_columns(settlement_number=pl.Series(last, dtype=pl.Int64))
+
+
+def underlying_arrays(bars: pl.DataFrame, sessions: pl.DataFrame) -> Underlying:
+    """Closes of one underlying by session number; last_bar is -1 if it has no bar on any session."""
+    close = np.full(sessions.height, np.nan)
+    on_sessions = bars.join(sessions.select("session", "number"), on="session")
+    numbers = column(on_sessions, "number", np.int64)
+    close[numbers] = column(on_sessions, "close", np.float64)
+    return Underlying(close, days(sessions, "session"), int(numbers.max()) if numbers.size else -1)
+
+
+def walked(legs: pl.DataFrame, paths: Paths, underlying: Underlying, rules: ExitRules, seed: int) -> pl.DataFrame:
+    """Walk each leg to its exit and add the outcome: reason (code), exit_number, exit_price (dollars per share), touches, u,
+    without_bar, settlement_close, mark, exit_pct; NaN becomes null.
+
+    A leg needs symbol, number (entry session), settlement_number, expiration, strike, price, spread_pct, penalty, p_fill,
+    word, cycle.
+    """
+    contract = paths.positions(legs["symbol"])
+    outcomes = empty_outcomes(legs.height)
+    shorts = Legs(
+        first_row=paths.starts[contract],
+        last_row=paths.starts[contract + 1],
+        entry_number=column(legs, "number", np.int64),
+        settlement_number=column(legs, "settlement_number", np.int64),
+        expiration_day=days(legs, "expiration"),
+        strike_cents=np.rint(column(legs, "strike", np.float64) * 100.0).astype(np.int64),
+        price=column(legs, "price", np.float64),
+        spread_pct=column(legs, "spread_pct", np.float64),
+        penalty=column(legs, "penalty", np.float64),
+        p_fill=column(legs, "p_fill", np.float64),
+        word=column(legs, "word", np.uint64),
+        phase=column(legs, "cycle", np.int64),
+    )
+    walk_legs(shorts, paths.rows, underlying, rules, np.uint64(seed), outcomes)
+    written = pl.DataFrame(outcomes._asdict()).with_columns(cs.float().fill_nan(None))
+    return legs.with_columns(written).with_columns(exit_pct=pl.lit(rules.exit_pct))

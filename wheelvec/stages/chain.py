@@ -1,0 +1,128 @@
+"""Quotes -> chain: the valid quote of each contract at entry time, with implied volatility and delta (rules.md, section 2)."""
+
+import numpy as np
+import polars as pl
+
+from wheelvec.kernels.implied import solve_chain
+from wheelvec.spec.config import CallRules, Curve, PutRules
+from wheelvec.spec.errors import InputError
+from wheelvec.spec.frames import first_flaw, quote_flaws
+from wheelvec.stages.arrays import Array, column
+
+
+def collapse(quotes: pl.DataFrame, sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The last valid quote of each contract in each session's entry minute, and what was found there.
+
+    Args:
+        quotes: rows of one underlying (spec.frames.OPTION_QUOTES), sorted by (session, symbol, ts), of equal ts the later row
+            of the input last. A null ts is its session's snapshot.
+        sessions: session, number, and `minute`, the start of the entry minute (null: no quotes are found by the clock).
+
+    Returns:
+        The chain: one row per contract and session in candidate order, with number, mid, spread_pct, dte; and per session
+        number n_quotes and n_valid (contracts) and `priced` (whether any quote had a price of the underlying).
+    """
+    ts, minute = pl.col("ts"), pl.col("minute")
+    in_minute = ts.is_null() | ((ts >= minute) & (ts < minute + pl.duration(minutes=1)))
+    found = (
+        quotes.join(sessions.select("session", "number", "minute"), on="session", maintain_order="left")
+        .filter(in_minute.fill_null(False))
+        .with_columns(flaw=first_flaw(quote_flaws()))
+    )
+    valid = found.filter(pl.col("flaw").is_null()).drop("flaw", "ts", "minute")
+    key = pl.struct("number", "symbol")
+    chain = _with_spread(valid.filter((key != key.shift(-1)).fill_null(True)))
+    counts = (
+        found.group_by("number")
+        .agg(
+            n_quotes=pl.col("symbol").n_unique(),
+            priced=(pl.col("underlying_price") > 0).fill_null(False).any(),
+        )
+        .join(chain.group_by("number").agg(n_valid=pl.len().cast(pl.Int64)), on="number", how="left")
+        .with_columns(pl.col("n_quotes").cast(pl.Int64), pl.col("n_valid").fill_null(0))
+    )
+    return chain, counts
+
+
+def _with_spread(quotes: pl.DataFrame) -> pl.DataFrame:
+    bid, ask = pl.col("bid"), pl.col("ask")
+    return (
+        quotes.with_columns(
+            mid=(bid + ask) / 2,
+            dte=(pl.col("expiration").to_physical() - pl.col("session").to_physical()).cast(pl.Int64),
+        )
+        .with_columns(spread_pct=(ask - bid) / pl.col("mid"))
+        .sort("number", "option_type", "expiration", "strike", "symbol")
+    )
+
+
+def rates(curve: Curve, sessions: pl.DataFrame, name: str) -> Array:
+    """The rate of each session, (n,) float64: the last value on or before it.
+
+    Raises:
+        InputError: if a session lies before the curve's first value.
+    """
+    n = sessions.height
+    if isinstance(curve, float):
+        return np.full(n, curve)
+    known = np.array([session for session, _ in curve], "datetime64[D]")
+    values = np.array([value for _, value in curve])
+    position = np.searchsorted(known, sessions["session"].to_numpy(), side="right") - 1
+    if n and position.min() < 0:
+        first = sessions["session"].min()
+        raise InputError(f"pricing.{name} starts on {known[0]}, after session {first}: expected a value on or before it")
+    return values[position]
+
+
+def needs_iv(put: PutRules, call: CallRules, over_chain: bool) -> pl.Expr:
+    """The quotes whose implied volatility decides anything: those that can become candidates, or be ranked with them."""
+    kind, dte = pl.col("option_type"), pl.col("dte")
+    if over_chain:
+        return kind.is_in([put.option_type, "C"])
+    puts = (kind == put.option_type) & dte.is_between(put.dte_min, put.dte_max)
+    return puts | ((kind == "C") & dte.is_between(call.dte_min, call.dte_max))
+
+
+def solve(chain: pl.DataFrame, wanted: pl.Expr, rate: Array, dividend_yield: Array, min_ranked: int) -> pl.DataFrame:
+    """Keep the wanted quotes that have an implied volatility, with iv, delta (absolute) and chain_rank.
+
+    Args:
+        chain: as `collapse` returns it.
+        wanted: which of its rows to solve.
+        rate, dividend_yield: by session number, per year; the years of a quote are dte/365.
+        min_ranked: chain_rank, the ivp over all solved contracts of the row's type and session, is 0.5 where fewer are ranked.
+    """
+    asked = chain.filter(wanted)
+    number = column(asked, "number", np.int64)
+    iv, delta = np.empty(asked.height), np.empty(asked.height)
+    solve_chain(
+        column(asked, "mid", np.float64),
+        column(asked, "underlying_price", np.float64),
+        column(asked, "strike", np.float64),
+        column(asked, "dte", np.float64) / 365.0,
+        rate[number],
+        column(asked.select(is_call=pl.col("option_type") == "C"), "is_call", np.bool_),
+        dividend_yield[number],
+        iv,
+        delta,
+    )
+    population = ("number", "option_type")
+    rank = pl.col("iv").rank("average").over(population) / pl.len().over(population)
+    return (
+        asked.with_columns(iv=iv, delta=delta)
+        .filter(pl.col("iv").is_not_nan())
+        .with_columns(chain_rank=pl.when(pl.len().over(population) < min_ranked).then(0.5).otherwise(rank))
+    )
+
+
+def with_asked(
+    counts: pl.DataFrame, valid: pl.DataFrame, solved: pl.DataFrame, put: PutRules, call: CallRules
+) -> pl.DataFrame:
+    """Add per session puts_asked, the valid puts in their range of dte, and calls_solved, the calls in theirs that have an
+    implied volatility."""
+    dte, kind = pl.col("dte"), pl.col("option_type")
+    puts = valid.filter((kind == put.option_type) & dte.is_between(put.dte_min, put.dte_max))
+    calls = solved.filter((kind == "C") & dte.is_between(call.dte_min, call.dte_max))
+    for rows, name in ((puts, "puts_asked"), (calls, "calls_solved")):
+        counts = counts.join(rows.group_by("number").agg(pl.len().cast(pl.Int64).alias(name)), on="number", how="left")
+    return counts.with_columns(pl.col("puts_asked", "calls_solved").fill_null(0))

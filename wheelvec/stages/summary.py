@@ -1,0 +1,133 @@
+"""The figures of rules.md, section 10.
+
+Wheels are summed slice by slice (month of entry and underlying) and the slices folded in calendar, then symbol order, with
+pairwise merged moments (Chan, Golub and LeVeque 1983): the same figures to the bit however the work was cut.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import polars as pl
+
+from wheelvec.kernels.moments import run_moments
+from wheelvec.spec.config import Config
+from wheelvec.stages.arrays import column
+
+Figure = float | int | None
+# An exit at its limit is a product of two numbers taken in another order: alike to a few units of rounding.
+ROUNDING = 1e-9
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """Count, sum, mean, sum of squared deviations from the mean, least and greatest of some values."""
+
+    count: int = 0
+    total: float = 0.0
+    mean: float = math.nan
+    spread: float = 0.0
+    least: float = math.inf
+    greatest: float = -math.inf
+
+    def merged(self, other: "Moments") -> "Moments":
+        """The moments of both together."""
+        if not self.count or not other.count:
+            return self if other.count == 0 else other
+        count, gap = self.count + other.count, other.mean - self.mean
+        return Moments(
+            count,
+            self.total + other.total,
+            self.mean + gap * other.count / count,
+            self.spread + other.spread + gap * gap * self.count * other.count / count,
+            min(self.least, other.least),
+            max(self.greatest, other.greatest),
+        )
+
+
+def folded(rows: pl.DataFrame, name: str) -> Moments:
+    """The moments of one column, slice by slice; nulls are left out. `rows` has month and underlying, in wheel order."""
+    known = rows.filter(pl.col(name).is_not_null()).sort("month", "underlying", maintain_order=True)
+    slices = known.group_by("month", "underlying", maintain_order=True).len()
+    starts = np.concatenate([[0], slices["len"].to_numpy().cumsum()]).astype(np.int64)
+    out = np.empty((slices.height, 6))
+    run_moments(column(known, name, np.float64), starts, out)
+    moments = Moments()
+    for row in out.tolist():
+        moments = moments.merged(Moments(int(row[0]), *row[1:]))
+    return moments
+
+
+def summary(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
+    """The summary of a backtest's records: name -> figure, None where there is nothing to sum.
+
+    `roc` and `win_rate` are percent, money is dollars. The figures are over the wheels that are not censored and have a
+    pnl_marked (v5: over all); the counts from open_wheels on, over all wheels launched.
+    """
+    wheels = records.filter(pl.col("phase") == "total").with_columns(
+        month=pl.col("entry_date").dt.truncate("1mo"),
+        roc_marked=100.0 * pl.col("pnl_marked") / pl.col("initial_capital"),
+    )
+    counted = pl.col("pnl_marked").is_not_null() & ~pl.col("censored")
+    inside, outside = wheels.filter(counted), wheels.filter(~counted)
+    figures = _figures(inside)
+    return figures | _counts(wheels, inside) | _leg_counts(records, config) | _worst(wheels, outside, records, figures)
+
+
+def _figures(wheels: pl.DataFrame) -> dict[str, Figure]:
+    pnl, roc = folded(wheels, "pnl_marked"), folded(wheels, "roc_marked")
+    days, capital = folded(wheels, "total_days"), folded(wheels, "initial_capital")
+    some = pnl.count > 0
+    wins = wheels.filter(pl.col("pnl_marked") > 0).height
+    return {
+        "total_wheels": pnl.count,
+        "total_pnl": pnl.total if some else None,
+        "avg_wheel_roc": roc.mean if some else None,
+        "median_wheel_roc": float(np.median(column(wheels, "roc_marked", np.float64))) if some else None,
+        "std_wheel_roc": math.sqrt(roc.spread / (roc.count - 1)) if roc.count > 1 else None,
+        "max_wheel_roc": roc.greatest if some else None,
+        "min_wheel_roc": roc.least if some else None,
+        "max_drawdown_proxy": pnl.least if some else None,
+        "win_rate": 100.0 * wins / pnl.count if some else None,
+        "avg_days_held": days.mean if days.count else None,
+        "total_capital_deployed": capital.total if some else None,
+    }
+
+
+def _counts(wheels: pl.DataFrame, inside: pl.DataFrame) -> dict[str, Figure]:
+    unresolved = wheels.filter(pl.col("end_reason") == "unresolved")
+    is_open = (pl.col("csp_exit_reason") == "open") | (pl.col("cc_exit_reason") == "open").fill_null(False)
+    return {
+        "open_wheels": unresolved.filter(is_open).height,
+        "no_data_wheels": unresolved.filter(~is_open).height,
+        "censored_wheels": wheels.filter("censored").height,
+        "marked_wheels": inside.filter(pl.col("pnl").is_null()).height,
+        "held_wheels": inside.filter(pl.col("shares_held") == 100).height,
+    }
+
+
+def _leg_counts(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
+    legs = records.filter(pl.col("phase") != "total")
+    paid, premium = pl.col("exit_price"), pl.col("premium")
+    stops = pl.when(pl.col("phase") == "csp").then(pl.lit(config.put.stop_loss_multiplier, pl.Float64))
+    stop = premium * stops.otherwise(pl.lit(config.call.stop_loss_multiplier, pl.Float64))
+    above = (pl.col("exit_reason") == "profit_target") & (paid > premium * pl.col("exit_pct") * (1 + ROUNDING))
+    inside = (pl.col("exit_reason") == "stop_loss") & (paid < stop * (1 - ROUNDING))
+    return {
+        "targets_above_limit": legs.filter(above).height,
+        "stops_inside_stop": legs.filter(inside).height,
+        "sessions_without_bar": int(legs["sessions_without_bar"].sum()),
+    }
+
+
+def _worst(
+    wheels: pl.DataFrame, outside: pl.DataFrame, records: pl.DataFrame, figures: dict[str, Figure]
+) -> dict[str, Figure]:
+    """The total if every wheel that the figures leave out had lost its shares' whole value."""
+    if not wheels.height:
+        return {"total_pnl_worst": None}
+    puts = records.filter(pl.col("phase") == "csp").select("wheel_id", put_premium="premium")
+    lost = outside.join(puts, on="wheel_id", maintain_order="left").with_columns(
+        lost=pl.col("put_premium") - pl.col("initial_capital")
+    )
+    return {"total_pnl_worst": (figures["total_pnl"] or 0.0) + folded(lost, "lost").total}
