@@ -59,9 +59,7 @@ def wheel_word(expiration_day, strike_milli, is_call, entry_day, root_hash):  # 
 @njit(cache=True)
 def draw(seed, word, phase, touch):  # type: ignore[no-untyped-def]
     """u in [0, 1) with 53 random bits, for one touch of the target in one phase of one wheel."""
-    x0, x1, _, _ = philox(
-        np.uint64(touch), np.uint64(phase), word & _LOW, word >> _SHIFT, seed & _LOW, seed >> _SHIFT
-    )
+    x0, x1, _, _ = philox(np.uint64(touch), np.uint64(phase), word & _LOW, word >> _SHIFT, seed & _LOW, seed >> _SHIFT)
     high = np.float64(x0 >> np.uint64(5))
     low = np.float64(x1 >> np.uint64(6))
     return (high * 67108864.0 + low) / 9007199254740992.0

@@ -139,13 +139,13 @@ def walk_leg(legs, i, rows, underlying, rules, seed, out):  # type: ignore[no-un
     touches, seen, u, mark = 0, 0, np.nan, np.nan
     for r in range(legs.first_row[i], legs.last_row[i]):
         number = rows.number[r]
-        if number <= entry:
-            continue
         if number > settlement:
             break
-        seen += 1
         if number <= underlying.last_bar:
             mark = rows.close[r]
+        if number <= entry:
+            continue
+        seen += 1
         if rows.high[r] >= stop:  # never true of a NaN stop
             reason, exit_price = STOP_LOSS, stop_price(rows, r, stop, penalty, spread_pct, rules)
         elif rows.low[r] <= target:

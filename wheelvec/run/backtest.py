@@ -17,6 +17,7 @@ from wheelvec.market.market import Market
 from wheelvec.market.sessions import Sessions
 from wheelvec.run.parts import Parts
 from wheelvec.run.result import Result, ResultWriter
+from wheelvec.spec.codes import ExitReason
 from wheelvec.spec.config import Config
 from wheelvec.spec.errors import InputError, unknown_name
 from wheelvec.spec.frames import SIGNALS
@@ -93,21 +94,14 @@ class _Plan:
 def _plan(market: Market, config: Config, when: pl.DataFrame | None) -> _Plan:
     schedule = config.schedule
     symbols = _symbols(market, config)
-    first_data, last_data = market.data_range or (None, None)
-    start, end = schedule.start_date or first_data, schedule.end_date or last_data
-    if not isinstance(start, dt.date) or not isinstance(end, dt.date) or last_data is None:
-        last_data = dt.date.max if last_data is None else last_data
-    if start is None or end is None:
-        raise InputError("the market holds no data and the schedule no dates: expected schedule.start_date and end_date")
-    assert isinstance(start, dt.date) and isinstance(end, dt.date)
-    if start > end:
-        raise InputError(f"schedule.start_date {start} lies after the market's last session {end}")
-    last_data = end if last_data == dt.date.max else last_data
-    loaded = Sessions.load(schedule.trading_calendar, start, _furthest(config, end, last_data))
+    start, end = _range(market, config)
+    last_data = market.data_range[1] if market.data_range else end
+    # whole months, so that a slice sees the same data wherever the range begins
+    loaded = Sessions.load(schedule.trading_calendar, start.replace(day=1), _furthest(config, end, last_data))
     sessions = loaded.frame.select("session", pl.col("number").cast(pl.Int64)).with_columns(
         minute=loaded.entry_minutes(schedule.entry_time)
     )
-    entries = _entry_numbers(sessions.filter(pl.col("session") <= end), config)
+    entries = _entry_numbers(sessions.filter(pl.col("session").is_between(start, end)), config)
     months = sorted({day.replace(day=1) for day in sessions["session"].gather(entries)})
     if not months:
         log.warning("no entry session from %s to %s", start, end)
@@ -117,10 +111,21 @@ def _plan(market: Market, config: Config, when: pl.DataFrame | None) -> _Plan:
         entries,
         months,
         last_data,
-        chains.rates(config.pricing.rate, sessions, "rate"),
-        chains.rates(config.pricing.dividend_yield, sessions, "dividend_yield"),
+        chains.rates(config.pricing.rate, sessions, start, "rate"),
+        chains.rates(config.pricing.dividend_yield, sessions, start, "dividend_yield"),
         None if when is None else _signals(when),
     )
+
+
+def _range(market: Market, config: Config) -> tuple[dt.date, dt.date]:
+    """The dates of the schedule; where it sets none, those of the market."""
+    first, last = market.data_range or (None, None)
+    start, end = config.schedule.start_date or first, config.schedule.end_date or last
+    if not isinstance(start, dt.date) or not isinstance(end, dt.date):
+        raise InputError("the market holds no data and the schedule no dates: expected schedule.start_date and end_date")
+    if start > end:
+        raise InputError(f"entries from {start} to {end}: the range is empty; the market holds {first} to {last}")
+    return start, end
 
 
 def _symbols(market: Market, config: Config) -> tuple[str, ...]:
@@ -146,8 +151,9 @@ def _furthest(config: Config, end: dt.date, last_data: dt.date) -> dt.date:
 
 
 def _entry_numbers(sessions: pl.DataFrame, config: Config) -> Array:
+    """Session numbers on which wheels may open; `sessions` are those of the range."""
     schedule = config.schedule
-    i = pl.col("number") - schedule.offset
+    i = pl.col("number") - pl.col("number").min() - schedule.offset
     due = (i >= 0) & (i % schedule.every == 0)
     if schedule.weekdays is not None:
         due = due & pl.col("session").dt.weekday().is_in(list(schedule.weekdays))
@@ -205,7 +211,7 @@ class _Runner:
         found, counts = candidates(data.solved, entry_numbers, self._config)
         paths = self._paths(found, data)
         puts = put_legs(with_settlement(found, plan.sessions), paths, self._underlying, self._config)
-        assigned = puts.filter(pl.col("reason") == int(ends.ExitReason.ASSIGNED))
+        assigned = puts.filter(pl.col("reason") == int(ExitReason.ASSIGNED))
         calls, attempts, ended = call_legs(
             assigned, data.solved, data.counts, paths, self._underlying, plan.sessions, self._config
         )
@@ -255,9 +261,7 @@ class _Runner:
         window = self._market.window(self._symbol, month, _next_month(month) - dt.timedelta(days=1))
         valid, counts = chains.collapse(window.quotes, plan.sessions)
         wanted = chains.needs_iv(config.put, config.call, config.liquidity.ivp_over == "chain")
-        solved = chains.solve(
-            valid, wanted, plan.rate, plan.dividend_yield, config.liquidity.ivp_min_candidates
-        )
+        solved = chains.solve(valid, wanted, plan.rate, plan.dividend_yield, config.liquidity.ivp_min_candidates)
         return _Month(valid, solved, chains.with_asked(counts, valid, solved, config.put, config.call), window.bars)
 
     def _paths(self, found: pl.DataFrame, data: _Month) -> Paths:
@@ -284,5 +288,3 @@ def _days(entry_days: pl.DataFrame, data: _Month, counts: pl.DataFrame) -> pl.Da
         pl.col("priced").fill_null(False),
         pl.col("n_quotes", "n_valid", "puts_asked", "n_solved", "n_in_range", "n_liquid").fill_null(0),
     ).with_columns(unsolved=(pl.col("puts_asked") > 0) | (pl.col("n_valid") == 0))
-
-

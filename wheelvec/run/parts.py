@@ -43,7 +43,7 @@ class Parts:
     def _groups(self, kind: str, position: int) -> Iterator[list[pl.DataFrame]]:
         """The frames of a kind that share a month (0) or an underlying (1), group by group in order."""
         slices = [at for name, at in self._frames if name == kind]
-        for value in sorted({at[position] for at in slices}):  # type: ignore[type-var]
+        for value in sorted({at[position] for at in slices}):
             yield [self._read(kind, at) for at in sorted(slices) if at[position] == value]
 
     def finish(self, symbols: list[str], version: str, write: Callable[[str, pl.DataFrame], Any]) -> None:

@@ -23,6 +23,7 @@ from wheelvec.stages.summary import Figure, summary
 
 FORMAT = 1
 INDEX = "result.json"
+SUMMARY = "summary.json"
 
 
 class Result:
@@ -60,7 +61,7 @@ class Result:
 
     @property
     def ledger(self) -> pl.DataFrame:
-        """wheel_id, date, entry, amount (dollars per contract): the cash of every wheel; sums to the pnl of each resolved one."""
+        """wheel_id, date, entry, amount (dollars per contract): the cash of every wheel; sums to a resolved one's pnl."""
         return self._frame("ledger")
 
     @property
@@ -221,11 +222,18 @@ class ResultWriter:
             return Result(config, fingerprint, versions, {k: pl.concat(f) for k, f in self._frames.items()})
         for writer in self._writers.values():
             writer.close()
+        self._write_summary(config)
         self._write_index(config, fingerprint, versions)
         shutil.rmtree(self._folder / "parts")
         _replace(self._folder, self._out)
         self._folder = None
         return Result.load(self._out)
+
+    def _write_summary(self, config: Config) -> None:
+        """The figures for other programs; `Result.summary` computes them anew from the records."""
+        assert self._folder is not None
+        figures = summary(pl.read_parquet(self._folder / "records.parquet"), config)
+        (self._folder / SUMMARY).write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
     def _write_index(self, config: Config, fingerprint: str, versions: Mapping[str, str]) -> None:
         assert self._folder is not None
@@ -239,9 +247,7 @@ class ResultWriter:
         }
         (self._folder / INDEX).write_text(json.dumps(index, indent=1, default=str), encoding="utf-8")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for writer in self._writers.values():
             writer.close()
         if self._folder is not None:

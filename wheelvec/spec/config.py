@@ -38,18 +38,20 @@ class Schedule:
     """
 
     section: ClassVar[str]
-    start_date: dt.date | str | None = day()
-    end_date: dt.date | str | None = day()
-    symbols: tuple[str, ...] | list[str] | None = names()
-    trading_calendar: str = text("NYSE", r"\S+", "the name of an exchange calendar such as 'NYSE'")
+    start_date: dt.date | str | None = day(default=None)
+    end_date: dt.date | str | None = day(default=None)
+    symbols: tuple[str, ...] | list[str] | None = names(default=None)
+    trading_calendar: str = text(default="NYSE", pattern=r"\S+", allowed="the name of an exchange calendar such as 'NYSE'")
     entry_time: str = text(
-        "15:45", r"([01]\d|2[0-3]):[0-5]\d|close-[1-9]\d*min", "a clock time such as '15:45', or 'close-15min'"
+        default="15:45",
+        pattern=r"([01]\d|2[0-3]):[0-5]\d|close-[1-9]\d*min",
+        allowed="a clock time such as '15:45', or 'close-15min'",
     )
-    every: int = integer(1, 1)
-    offset: int = integer(0, 0)
-    weekdays: tuple[int, ...] | list[int] | None = weekday_set()
-    allow_multiple_wheels_per_symbol: bool = flag(True)
-    max_wheels_per_symbol_per_day: int | None = integer(None, 1, optional=True)
+    every: int = integer(default=1, low=1)
+    offset: int = integer(default=0, low=0)
+    weekdays: tuple[int, ...] | list[int] | None = weekday_set(default=None)
+    allow_multiple_wheels_per_symbol: bool = flag(default=True)
+    max_wheels_per_symbol_per_day: int | None = integer(default=None, low=1, optional=True)
 
     def __post_init__(self) -> None:
         check_range("schedule", self, "start_date", "end_date")
@@ -65,17 +67,17 @@ class PutRules:
     """
 
     section: ClassVar[str]
-    option_type: str = choice("P", ("P",))
-    dte_min: int = integer(30, 0)
-    dte_max: int = integer(45, 0)
-    delta_min: float = number(0.25, 0.0, 1.0)
-    delta_max: float = number(0.35, 0.0, 1.0)
-    exit_pct: float = number(0.50, 0.0, 1.0)
-    stop_loss_multiplier: float | None = number(2.0, above=0.0, optional=True)
-    max_hold_dte: int | None = integer(None, 0, optional=True)
-    select: str = choice("all", PUT_SELECT)
-    dte_target: int | None = integer(None, 0, optional=True)
-    delta_target: float | None = number(None, 0.0, 1.0, optional=True)
+    option_type: str = choice(default="P", names=("P",))
+    dte_min: int = integer(default=30, low=0)
+    dte_max: int = integer(default=45, low=0)
+    delta_min: float = number(default=0.25, low=0.0, high=1.0)
+    delta_max: float = number(default=0.35, low=0.0, high=1.0)
+    exit_pct: float = number(default=0.50, low=0.0, high=1.0)
+    stop_loss_multiplier: float | None = number(default=2.0, above=0.0, optional=True)
+    max_hold_dte: int | None = integer(default=None, low=0, optional=True)
+    select: str = choice(default="all", names=PUT_SELECT)
+    dte_target: int | None = integer(default=None, low=0, optional=True)
+    delta_target: float | None = number(default=None, low=0.0, high=1.0, optional=True)
 
     def __post_init__(self) -> None:
         check_range("put", self, "dte_min", "dte_max")
@@ -92,18 +94,18 @@ class CallRules:
     """
 
     section: ClassVar[str]
-    dte_min: int = integer(14, 0)
-    dte_max: int = integer(30, 0)
-    delta_min: float = number(0.25, 0.0, 1.0)
-    delta_max: float = number(0.35, 0.0, 1.0)
-    strike_min_pct_above_basis: float = number(0.0, above=-1.0)
-    sell_call_only_if_price_above_basis: bool = flag(True)
-    tie_break_method: str = choice("highest_premium", CALL_SELECT, alias="select")
-    exit_pct: float | None = number(None, 0.0, 1.0, optional=True)
-    stop_loss_multiplier: float | None = number(None, above=0.0, optional=True)
-    max_hold_dte: int | None = integer(None, 0, optional=True)
-    max_cycles: int | None = integer(1, 1, optional=True)
-    call_wait_sessions: int = integer(0, 0)
+    dte_min: int = integer(default=14, low=0)
+    dte_max: int = integer(default=30, low=0)
+    delta_min: float = number(default=0.25, low=0.0, high=1.0)
+    delta_max: float = number(default=0.35, low=0.0, high=1.0)
+    strike_min_pct_above_basis: float = number(default=0.0, above=-1.0)
+    sell_call_only_if_price_above_basis: bool = flag(default=True)
+    tie_break_method: str = choice(default="highest_premium", names=CALL_SELECT, alias="select")
+    exit_pct: float | None = number(default=None, low=0.0, high=1.0, optional=True)
+    stop_loss_multiplier: float | None = number(default=None, above=0.0, optional=True)
+    max_hold_dte: int | None = integer(default=None, low=0, optional=True)
+    max_cycles: int | None = integer(default=1, low=1, optional=True)
+    call_wait_sessions: int = integer(default=0, low=0)
 
     def __post_init__(self) -> None:
         check_range("call", self, "dte_min", "dte_max")
@@ -124,17 +126,17 @@ class Liquidity:
     """
 
     section: ClassVar[str]
-    min_bid_hard: float = number(0.10, 0.0)
-    hard_max_spread_pct: float = number(0.20, 0.0)
-    base_max_spread_pct: float = number(0.08, 0.0)
-    ivp_high_threshold: float = number(0.70, 0.0)
-    ivp_high_max_spread_pct: float = number(0.12, 0.0)
-    ivp_extreme_threshold: float = number(0.90, 0.0)
-    ivp_extreme_max_spread_pct: float = number(0.15, 0.0)
-    short_dte_threshold: int = integer(7, 0)
-    short_dte_extra_spread_pct: float = number(0.02, 0.0)
-    ivp_min_candidates: int = integer(1, 0)
-    ivp_over: str = choice("candidates", ("candidates", "chain"))
+    min_bid_hard: float = number(default=0.10, low=0.0)
+    hard_max_spread_pct: float = number(default=0.20, low=0.0)
+    base_max_spread_pct: float = number(default=0.08, low=0.0)
+    ivp_high_threshold: float = number(default=0.70, low=0.0)
+    ivp_high_max_spread_pct: float = number(default=0.12, low=0.0)
+    ivp_extreme_threshold: float = number(default=0.90, low=0.0)
+    ivp_extreme_max_spread_pct: float = number(default=0.15, low=0.0)
+    short_dte_threshold: int = integer(default=7, low=0)
+    short_dte_extra_spread_pct: float = number(default=0.02, low=0.0)
+    ivp_min_candidates: int = integer(default=1, low=0)
+    ivp_over: str = choice(default="candidates", names=("candidates", "chain"))
 
 
 @part("fills")
@@ -146,21 +148,21 @@ class Fills:
     """
 
     section: ClassVar[str]
-    fill_mode: str = choice("realistic", FILL_MODES)
-    exit_model: str | None = choice(None, EXIT_MODELS, optional=True)
-    gap_path: str = choice("skip", ("skip", "quote"))
-    use_probabilistic_exit_fills: bool = flag(True)
-    execution_seed: int = integer(42, 0, 2**64 - 1)
-    pfill_tight: float = number(0.90, 0.0)
-    pfill_normal: float = number(0.70, 0.0)
-    pfill_wide: float = number(0.40, 0.0)
-    pfill_scale: float = number(0.6, 0.0)
-    pfill_ivp_high_mult: float = number(0.85, 0.0)
-    pfill_ivp_extreme_mult: float = number(0.70, 0.0)
-    pfill_min: float = number(0.05, 0.0, 1.0)
-    pfill_max: float = number(0.98, 0.0, 1.0)
-    tight_spread_pct: float = number(0.05, 0.0)
-    normal_spread_pct: float = number(0.10, 0.0)
+    fill_mode: str = choice(default="realistic", names=FILL_MODES)
+    exit_model: str | None = choice(default=None, names=EXIT_MODELS, optional=True)
+    gap_path: str = choice(default="skip", names=("skip", "quote"))
+    use_probabilistic_exit_fills: bool = flag(default=True)
+    execution_seed: int = integer(default=42, low=0, high=2**64 - 1)
+    pfill_tight: float = number(default=0.90, low=0.0)
+    pfill_normal: float = number(default=0.70, low=0.0)
+    pfill_wide: float = number(default=0.40, low=0.0)
+    pfill_scale: float = number(default=0.6, low=0.0)
+    pfill_ivp_high_mult: float = number(default=0.85, low=0.0)
+    pfill_ivp_extreme_mult: float = number(default=0.70, low=0.0)
+    pfill_min: float = number(default=0.05, low=0.0, high=1.0)
+    pfill_max: float = number(default=0.98, low=0.0, high=1.0)
+    tight_spread_pct: float = number(default=0.05, low=0.0)
+    normal_spread_pct: float = number(default=0.10, low=0.0)
 
     def __post_init__(self) -> None:
         check_range("fills", self, "pfill_min", "pfill_max")
@@ -171,8 +173,8 @@ class Costs:
     """Fees in dollars per contract and transaction."""
 
     section: ClassVar[str]
-    commission_per_contract: float = number(0.65, 0.0)
-    sec_fee_per_contract: float = number(0.01, 0.0)
+    commission_per_contract: float = number(default=0.65, low=0.0)
+    sec_fee_per_contract: float = number(default=0.01, low=0.0)
 
 
 @part("pricing")
@@ -181,8 +183,8 @@ class Pricing:
     value of which the last on or before a session counts."""
 
     section: ClassVar[str]
-    rate: Curve = curve(0.04)
-    dividend_yield: Curve = curve(0.0)
+    rate: Curve = curve(default=0.04)
+    dividend_yield: Curve = curve(default=0.0)
 
 
 PARTS = {p.section: p for p in (Schedule, PutRules, CallRules, Liquidity, Fills, Costs, Pricing)}

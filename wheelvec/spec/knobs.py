@@ -38,8 +38,14 @@ def _bounds(low: float | None, high: float | None) -> str:
     return f" of at least {low}" if low is not None else ""
 
 
-def number(default: float | None, low: float | None = None, high: float | None = None, *, above: float | None = None,
-           optional: bool = False) -> Any:  # fmt: skip
+def number(
+    *,
+    default: float | None,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    optional: bool = False,
+) -> Any:
     """A finite float within [low, high], or above `above`."""
     allowed = f"a number above {above}" if above is not None else "a number" + _bounds(low, high)
 
@@ -54,7 +60,7 @@ def number(default: float | None, low: float | None = None, high: float | None =
     return _declare(read, default, optional=optional)
 
 
-def integer(default: int | None, low: int, high: int | None = None, *, optional: bool = False) -> Any:
+def integer(*, default: int | None, low: int, high: int | None = None, optional: bool = False) -> Any:
     """A whole number within [low, high]."""
     allowed = "a whole number" + _bounds(low, high) + (" or None" if optional else "")
 
@@ -67,7 +73,7 @@ def integer(default: int | None, low: int, high: int | None = None, *, optional:
     return _declare(read, default, optional=optional)
 
 
-def flag(default: bool) -> Any:
+def flag(*, default: bool) -> Any:
     """True or False."""
 
     def read(where: str, value: Any) -> bool:
@@ -78,7 +84,7 @@ def flag(default: bool) -> Any:
     return _declare(read, default)
 
 
-def choice(default: str | None, names: Iterable[str], *, optional: bool = False, alias: str | None = None) -> Any:
+def choice(*, default: str | None, names: Iterable[str], optional: bool = False, alias: str | None = None) -> Any:
     """One of a few names."""
     allowed = tuple(names)
 
@@ -90,7 +96,7 @@ def choice(default: str | None, names: Iterable[str], *, optional: bool = False,
     return _declare(read, default, optional=optional, alias=alias)
 
 
-def text(default: str, pattern: str, allowed: str) -> Any:
+def text(*, default: str, pattern: str, allowed: str) -> Any:
     """A string of a given form."""
 
     def read(where: str, value: Any) -> str:
@@ -101,7 +107,7 @@ def text(default: str, pattern: str, allowed: str) -> Any:
     return _declare(read, default)
 
 
-def day(default: dt.date | None = None) -> Any:
+def day(*, default: None) -> Any:
     """A date: datetime.date, datetime, or an ISO string; None leaves it to the market."""
     return _declare(read_day, default, optional=True)
 
@@ -118,7 +124,7 @@ def read_day(where: str, value: Any) -> dt.date:
         raise _refuse(where, value, "a date such as 2023-06-06, or None") from None
 
 
-def names(default: tuple[str, ...] | None = None) -> Any:
+def names(*, default: None) -> Any:
     """Distinct non-empty strings, in order; None for all."""
 
     def read(where: str, value: Any) -> tuple[str, ...]:
@@ -132,7 +138,7 @@ def names(default: tuple[str, ...] | None = None) -> Any:
     return _declare(read, default, optional=True)
 
 
-def weekday_set() -> Any:
+def weekday_set(*, default: None) -> Any:
     """ISO weekdays 1 (Monday) to 7, kept sorted; None for all."""
 
     def read(where: str, value: Any) -> tuple[int, ...]:
@@ -141,10 +147,10 @@ def weekday_set() -> Any:
             raise _refuse(where, value, "ISO weekdays from 1 (Monday) to 7, or None for all")
         return tuple(sorted(set(items)))
 
-    return _declare(read, None, optional=True)
+    return _declare(read, default, optional=True)
 
 
-def curve(default: float) -> Any:
+def curve(*, default: float) -> Any:
     """A number, or one by session: a frame of (session, value) or pairs, held as pairs sorted by session."""
     allowed = "a finite number, or a frame (or pairs) of session and value, each session once"
 
@@ -182,7 +188,7 @@ def part(section: str) -> Callable[[type[T]], type[T]]:
         aliases = {f.metadata["alias"]: f.name for f in fields.values() if f.metadata.get("alias")}
         initialise = made.__init__
 
-        def __init__(self: Any, **values: Any) -> None:
+        def checked_init(self: Any, **values: Any) -> None:
             values = _without_aliases(section, values, aliases)
             for name, value in values.items():
                 if name not in fields:
@@ -190,7 +196,7 @@ def part(section: str) -> Callable[[type[T]], type[T]]:
                 values[name] = fields[name].metadata["read"](f"{section}.{name}", value)
             initialise(self, **values)
 
-        made.__init__ = __init__  # type: ignore[assignment]
+        made.__init__ = checked_init  # type: ignore[method-assign]
         made.section = section  # type: ignore[attr-defined]
         return made
 
@@ -212,6 +218,5 @@ def check_range(section: str, values: Any, low: str, high: str) -> None:
     first, last = getattr(values, low), getattr(values, high)
     if first is not None and last is not None and first > last:
         raise ConfigError(
-            f"{section}.{low} = {first!s} lies above {section}.{high} = {last!s}: the range is empty; "
-            f"expected {low} <= {high}"
+            f"{section}.{low} = {first!s} lies above {section}.{high} = {last!s}: the range is empty; expected {low} <= {high}"
         )

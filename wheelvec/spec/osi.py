@@ -24,7 +24,7 @@ def expiration(symbol: pl.Expr) -> pl.Expr:
 
 
 def option_type(symbol: pl.Expr) -> pl.Expr:
-    """"C" or "P"."""
+    """ "C" or "P"."""
     return symbol.str.slice(12, 1)
 
 

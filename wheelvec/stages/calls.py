@@ -101,8 +101,16 @@ def call_legs(
     starts = group_starts(numbers, 0, sessions.height - 1)
     n_valid = np.zeros(sessions.height, np.int64)
     n_valid[column(counts, "number", np.int64)] = column(counts, "n_valid", np.int64)
-    search, limits, odds, rules = call_search(config), liquidity_limits(config.liquidity), fill_odds(config.fills), call_rules(config)
-    seeking, legs, attempts, ends = _first_round(puts, sessions, config), [], [], []
+    search, limits, odds, rules = (
+        call_search(config),
+        liquidity_limits(config.liquidity),
+        fill_odds(config.fills),
+        call_rules(config),
+    )
+    seeking = _first_round(puts, sessions, config)
+    legs: list[pl.DataFrame] = []
+    attempts: list[pl.DataFrame] = []
+    ends: list[pl.DataFrame] = []
     while seeking.wheel.size or not legs:  # a round of no wheels gives the empty frames their columns
         sales = _empty_sales(seeking.wheel.size)
         sell_calls(seeking.number, seeking.basis, quotes, starts, n_valid, search, limits, odds, sales)
@@ -114,7 +122,9 @@ def call_legs(
         again, ended = _after_sale(seeking.only(sold), leg, config)
         waiting, given_up = _after_failure(seeking.only(~sold), sales.status[~sold])
         ends += [ended, given_up]
-        seeking = _Round(**{f.name: np.concatenate([getattr(again, f.name), getattr(waiting, f.name)]) for f in dataclasses.fields(_Round)})
+        seeking = _Round(
+            **{f.name: np.concatenate([getattr(again, f.name), getattr(waiting, f.name)]) for f in dataclasses.fields(_Round)}
+        )
     return pl.concat(legs), pl.concat(attempts), pl.concat(ends)
 
 
@@ -123,7 +133,9 @@ def _first_round(puts: pl.DataFrame, sessions: pl.DataFrame, config: Config) -> 
     strike, price = column(puts, "strike", np.float64), column(puts, "price", np.float64)
     number = column(puts, "exit_number", np.int64) + 1
     if config.rules == "v5":  # the notebook took the calendar day after the expiration, session or not
-        after = puts.select(session=pl.col("expiration") + pl.duration(days=1)).join(sessions, on="session", how="left", maintain_order="left")
+        after = puts.select(session=pl.col("expiration") + pl.duration(days=1)).join(
+            sessions, on="session", how="left", maintain_order="left"
+        )
         number = column(after.select(pl.col("number").fill_null(-1)), "number", np.int64)
     return _Round(
         wheel=column(puts, "wheel", np.int64),

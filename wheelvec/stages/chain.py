@@ -1,5 +1,7 @@
 """Quotes -> chain: the valid quote of each contract at entry time, with implied volatility and delta (rules.md, section 2)."""
 
+import datetime as dt
+
 import numpy as np
 import polars as pl
 
@@ -56,22 +58,19 @@ def _with_spread(quotes: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def rates(curve: Curve, sessions: pl.DataFrame, name: str) -> Array:
-    """The rate of each session, (n,) float64: the last value on or before it.
+def rates(curve: Curve, sessions: pl.DataFrame, start: dt.date, name: str) -> Array:
+    """The rate of each session, (n,) float64: the last value on or before it; NaN before the first.
 
     Raises:
-        InputError: if a session lies before the curve's first value.
+        InputError: if a session from `start` on has none.
     """
-    n = sessions.height
     if isinstance(curve, float):
-        return np.full(n, curve)
+        return np.full(sessions.height, curve)
     known = np.array([session for session, _ in curve], "datetime64[D]")
-    values = np.array([value for _, value in curve])
-    position = np.searchsorted(known, sessions["session"].to_numpy(), side="right") - 1
-    if n and position.min() < 0:
-        first = sessions["session"].min()
-        raise InputError(f"pricing.{name} starts on {known[0]}, after session {first}: expected a value on or before it")
-    return values[position]
+    if known[0] > np.datetime64(start):
+        raise InputError(f"pricing.{name} starts on {known[0]}: expected a value on or before {start}, the first session")
+    values = np.array([np.nan, *(value for _, value in curve)])
+    return values[np.searchsorted(known, sessions["session"].to_numpy(), side="right")]
 
 
 def needs_iv(put: PutRules, call: CallRules, over_chain: bool) -> pl.Expr:
@@ -115,9 +114,7 @@ def solve(chain: pl.DataFrame, wanted: pl.Expr, rate: Array, dividend_yield: Arr
     )
 
 
-def with_asked(
-    counts: pl.DataFrame, valid: pl.DataFrame, solved: pl.DataFrame, put: PutRules, call: CallRules
-) -> pl.DataFrame:
+def with_asked(counts: pl.DataFrame, valid: pl.DataFrame, solved: pl.DataFrame, put: PutRules, call: CallRules) -> pl.DataFrame:
     """Add per session puts_asked, the valid puts in their range of dte, and calls_solved, the calls in theirs that have an
     implied volatility."""
     dte, kind = pl.col("dte"), pl.col("option_type")

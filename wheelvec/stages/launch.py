@@ -32,9 +32,7 @@ def launch(
     return marked.with_columns(launched=launched), busy_until
 
 
-def _one_at_a_time(
-    wheels: pl.DataFrame, allowed: pl.Series, busy_until: dt.date | None
-) -> tuple[pl.Series, dt.date | None]:
+def _one_at_a_time(wheels: pl.DataFrame, allowed: pl.Series, busy_until: dt.date | None) -> tuple[pl.Series, dt.date | None]:
     launched = []
     for session, until, free in zip(wheels["session"], wheels["busy_until"], allowed, strict=True):
         opens = bool(free) and (busy_until is None or session > busy_until)

@@ -17,8 +17,10 @@ def walked_rows(
     """
     needed = ("symbol", "number", "exit_number")
     legs = pl.concat([frame.select(needed) for frame in (puts, calls)])
-    rows = pl.DataFrame(paths.rows._asdict()).drop("bid", "ask").with_columns(
-        contract=np.repeat(np.arange(paths.contracts.height), np.diff(paths.starts)).astype(np.uint32)
+    rows = (
+        pl.DataFrame(paths.rows._asdict())
+        .drop("bid", "ask")
+        .with_columns(contract=np.repeat(np.arange(paths.contracts.height), np.diff(paths.starts)).astype(np.uint32))
     )
     walked = rows.filter(pl.Series(_walked_mask(legs, paths)))
     named = (

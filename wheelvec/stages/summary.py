@@ -120,9 +120,7 @@ def _leg_counts(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
     }
 
 
-def _worst(
-    wheels: pl.DataFrame, outside: pl.DataFrame, records: pl.DataFrame, figures: dict[str, Figure]
-) -> dict[str, Figure]:
+def _worst(wheels: pl.DataFrame, outside: pl.DataFrame, records: pl.DataFrame, figures: dict[str, Figure]) -> dict[str, Figure]:
     """The total if every wheel that the figures leave out had lost its shares' whole value."""
     if not wheels.height:
         return {"total_pnl_worst": None}

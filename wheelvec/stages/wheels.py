@@ -126,13 +126,9 @@ def _last_calls(calls: pl.DataFrame) -> pl.DataFrame:
 def _with_dates(wheels: pl.DataFrame, underlying: Underlying) -> pl.DataFrame:
     resolved = pl.col("end_reason") != int(EndReason.UNRESOLVED)
     settlement = pl.max_horizontal("settlement_number", "cc_settlement")
-    wheels = wheels.with_columns(
-        resolved=resolved, last_number=pl.when(resolved).then("end_number").otherwise(settlement)
-    )
+    wheels = wheels.with_columns(resolved=resolved, last_number=pl.when(resolved).then("end_number").otherwise(settlement))
     busy_until = pl.Series(underlying.day[column(wheels, "last_number", np.int64)], dtype=pl.Int32).cast(pl.Date)
-    return wheels.with_columns(busy_until=busy_until).with_columns(
-        end_date=pl.when(pl.col("resolved")).then("busy_until")
-    )
+    return wheels.with_columns(busy_until=busy_until).with_columns(end_date=pl.when(pl.col("resolved")).then("busy_until"))
 
 
 def placed(wheels: pl.DataFrame) -> pl.DataFrame:
@@ -150,6 +146,8 @@ def totals(wheels: pl.DataFrame, underlying: Underlying, dividends: pl.DataFrame
     v5, strike = config.rules == "v5", pl.col("strike")
     away = pl.col("end_reason") == int(EndReason.CALLED_AWAY)
     resolved = pl.col("resolved")
+    sale: pl.Expr
+    stock: pl.Expr
     if v5:
         sale = pl.when(away).then(pl.col("cc_strike"))
         stock = pl.when(away).then(pl.col("cc_strike") * 100.0 - (strike * 100.0 - pl.col("premium")))
@@ -272,7 +270,11 @@ def records(
     puts: pl.DataFrame, calls: pl.DataFrame, wheels: pl.DataFrame, underlying: Underlying, config: Config
 ) -> pl.DataFrame:
     """All records of the launched wheels, wheel by wheel: put, calls by cycle, total."""
-    parts = [leg_records(puts, wheels, "csp"), leg_records(calls, wheels, "cc"), total_records(wheels, underlying, config)]
+    parts = [
+        leg_records(puts, wheels, "csp"),
+        leg_records(calls, wheels, "cc"),
+        total_records(wheels, underlying, config),
+    ]
     return pl.concat(parts).sort("wheel_session", "rank", pl.col("cycle").fill_null(2**31), maintain_order=True)
 
 
@@ -314,9 +316,7 @@ def _cash_columns(legs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _entries(rows: pl.DataFrame, date: str, entry: str, amount: pl.Expr) -> pl.DataFrame:
-    return rows.select(
-        pl.col("wheel").cast(pl.Int64), date=pl.col(date), entry=pl.lit(entry), amount=amount.cast(pl.Float64)
-    )
+    return rows.select(pl.col("wheel").cast(pl.Int64), date=pl.col(date), entry=pl.lit(entry), amount=amount.cast(pl.Float64))
 
 
 def call_attempts(attempts: pl.DataFrame, wheels: pl.DataFrame, counts: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:

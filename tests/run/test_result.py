@@ -1,0 +1,203 @@
+"""A result is saved whole, loaded only if untouched, and refuses what breaks its invariants."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import wheelvec as wv
+from tests.worlds import config_of, market_of, run, world
+from wheelvec.run.parts import KINDS
+from wheelvec.spec.errors import InputError, LakeError, RecordError
+from wheelvec.spec.frames import CALL_DIAGNOSTICS, DIAGNOSTICS, LEDGER, PATHS, RECORDS, UNDERLYING_CLOSES
+
+FRAMES = {
+    "records": RECORDS, "ledger": LEDGER, "diagnostics": DIAGNOSTICS, "call_diagnostics": CALL_DIAGNOSTICS,
+    "paths": PATHS, "underlying": UNDERLYING_CLOSES,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def result() -> wv.Result:
+    return run(*world(3))
+
+
+def test_frames_have_their_schemas(result: wv.Result) -> None:
+    assert {name: dict(getattr(result, name).schema) for name in FRAMES} == FRAMES
+
+
+def test_save_and_load_give_the_same_result(result: wv.Result, tmp_path: Path) -> None:
+    result.save(tmp_path / "out")
+    loaded = wv.Result.load(tmp_path / "out")
+    for name in FRAMES:
+        assert_frame_equal(getattr(loaded, name), getattr(result, name), check_exact=True)
+    assert (loaded.config, loaded.fingerprint, loaded.versions) == (result.config, result.fingerprint, result.versions)
+    assert loaded.summary() == result.summary()
+
+
+def test_a_backtest_written_as_it_goes_equals_one_in_memory(tmp_path: Path) -> None:
+    for seed in range(12):
+        tables, sections = world(seed)
+        market = market_of(tables)
+        config = config_of(sections, market)
+        memory, disk = wv.backtest(market, config), wv.backtest(market, config, out=tmp_path / "out")
+        for name in FRAMES:
+            assert_frame_equal(getattr(disk, name), getattr(memory, name), check_exact=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_an_earlier_result_is_replaced_and_anything_else_kept(result: wv.Result, tmp_path: Path) -> None:
+    result.save(tmp_path / "out")
+    result.save(tmp_path / "out")
+    wv.Result.load(tmp_path / "out")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(LakeError, match=r"mine: exists and is no saved result; nothing was written"):
+        result.save(tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(LakeError, match=r"file: exists and is no saved result"):
+        result.save(tmp_path / "file")
+
+
+def test_a_failed_run_leaves_nothing(tmp_path: Path) -> None:
+    tables, sections = world(3)
+    market = market_of(tables)
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        wv.backtest(market, config_of(sections, market), out=tmp_path / "out", progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _truncate(folder: Path) -> None:
+    path = folder / "records.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _rewrite(folder: Path) -> None:
+    frame = pl.read_parquet(folder / "records.parquet").with_columns(pnl=pl.lit(1e6))
+    frame.write_parquet(folder / "records.parquet")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_truncate, r"records.parquet: altered since it was written"),
+        (_rewrite, r"records.parquet: altered since it was written"),
+        (lambda folder: (folder / "ledger.parquet").unlink(), r"ledger.parquet: missing; a saved result holds records.parquet"),
+        (lambda folder: (folder / "result.json").unlink(), r"result.json: cannot be read \(No such file"),
+        (lambda folder: (folder / "result.json").write_text("{"), r"result.json: no valid JSON"),
+        (lambda folder: (folder / "result.json").write_text("[]"), r"result.json: not the index of a saved result"),
+    ],
+)
+def test_a_damaged_folder_is_an_error(result: wv.Result, tmp_path: Path, damage: Any, message: str) -> None:
+    result.save(tmp_path / "out")
+    damage(tmp_path / "out")
+    with pytest.raises(LakeError, match=message):
+        wv.Result.load(tmp_path / "out")
+
+
+def test_an_unknown_format_is_refused(result: wv.Result, tmp_path: Path) -> None:
+    result.save(tmp_path / "out")
+    path = tmp_path / "out" / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
+    with pytest.raises(LakeError, match=r"result.json: format 99; this version of wheelvec reads format 1"):
+        wv.Result.load(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (pl.when(pl.col("phase") == "csp").then(pl.col("pnl") + 0.01).otherwise("pnl").alias("pnl"), "a leg's pnl is not"),
+        (pl.when(pl.col("phase") == "total").then(pl.col("pnl") + 0.01).otherwise("pnl").alias("pnl"), "total's pnl is not"),
+        (pl.lit("CSP_CLOSED_STOP").alias("state"), "a state that does not follow"),
+        (pl.lit(None, pl.Float64).alias("exit_price"), "a resolved leg has no exit"),
+        (pl.lit("one").alias("wheel_id"), "a wheel without exactly one put"),
+        (pl.lit(7, pl.Int64).alias("cycle"), "calls are not numbered"),
+        (pl.col("fees").cast(pl.Float32), "records do not have their schema"),
+    ],
+)
+def test_validate_notices_what_is_wrong(result: wv.Result, change: pl.Expr, message: str) -> None:
+    result.validate()
+    frames = {kind: result._frame(kind) for kind in KINDS}
+    broken = wv.Result(result.config, "", {}, {**frames, "records": result.records.with_columns(change)})
+    with pytest.raises(RecordError, match=message):
+        broken.validate()
+
+
+def test_validate_notices_a_ledger_that_does_not_add_up(result: wv.Result) -> None:
+    frames = {kind: result._frame(kind) for kind in KINDS}
+    broken = wv.Result(result.config, "", {}, {**frames, "ledger": result.ledger[1:]})
+    first = result.wheels.filter(pl.col("pnl").is_not_null())["wheel_id"][0]
+    with pytest.raises(RecordError, match=rf"the ledger of a resolved wheel does not sum to its pnl: {first}"):
+        broken.validate()
+
+
+def test_diagnostics_hold_each_entry_session_and_symbol_once() -> None:
+    for seed in range(20):
+        tables, sections = world(seed)
+        result = run(tables, sections)
+        days = result.diagnostics
+        assert days.select("session", "underlying").is_unique().all()
+        launched = result.wheels.group_by("entry_date", "underlying").len()
+        traded = days.filter(pl.col("n_launched") > 0)
+        assert traded.height == launched.height
+        assert set(traded["outcome"]) <= {"traded"}
+        funnel = ["n_quotes", "n_valid", "n_solved", "n_in_range", "n_liquid", "n_launched"]
+        for more, less in zip(funnel, funnel[1:], strict=False):
+            assert (days[more] >= days[less]).all(), (more, less)
+
+
+def test_a_signal_decides_what_may_open() -> None:
+    tables, sections = world(3, schedule__allow_multiple_wheels_per_symbol=True)
+    market = market_of(tables)
+    config = config_of(sections, market)
+    every = wv.backtest(market, config)
+    day, name = every.wheels.select("entry_date", "underlying").row(0)
+    some = wv.backtest(market, config, when=pl.DataFrame({"session": [day], "underlying": [name]}))
+    expected = every.wheels.filter((pl.col("entry_date") == day) & (pl.col("underlying") == name))
+    assert_frame_equal(some.wheels.drop("wheel_id"), expected.drop("wheel_id"))
+    assert (some.diagnostics["outcome"] == "not_signalled").any()
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ("now", r"when is a str: expected a Polars DataFrame of session and underlying"),
+        (pl.DataFrame({"session": [1]}), r"when lacks the column 'underlying': found \['session'\]"),
+        (pl.DataFrame({"session": ["soon"], "underlying": ["A"]}), r"when has columns .*expected session as Date"),
+    ],
+)
+def test_a_bad_signal_is_a_clear_error(when: Any, message: str) -> None:
+    tables, sections = world(3)
+    market = market_of(tables)
+    with pytest.raises(InputError, match=message):
+        wv.backtest(market, config_of(sections, market), when=when)
+
+
+def test_unknown_symbols_and_empty_ranges_are_clear_errors() -> None:
+    market = market_of(world(3)[0])
+    with pytest.raises(InputError, match=r"unknown symbol 'NOPE'; allowed: "):
+        wv.backtest(market, wv.Config(schedule=wv.Schedule(symbols=["NOPE"])))
+    with pytest.raises(InputError, match=r"entries from 2050-01-01 to .*: the range is empty; the market holds"):
+        wv.backtest(market, wv.Config(schedule=wv.Schedule(start_date="2050-01-01")))
+    with pytest.raises(InputError, match=r"unknown .*calendar.*'NYSEE'"):
+        wv.backtest(market, wv.Config(schedule=wv.Schedule(trading_calendar="NYSEE")))
+    with pytest.raises(InputError, match=r"pricing.rate starts on 2049-01-01: expected a value on or before"):
+        wv.backtest(market, wv.Config(pricing=wv.Pricing(rate=[("2049-01-01", 0.04)])))
+
+
+def test_a_range_without_data_is_said_session_by_session() -> None:
+    market = market_of(world(3)[0])
+    result = wv.backtest(market, wv.Config(schedule=wv.Schedule(start_date="2030-01-02", end_date="2030-01-31")))
+    assert (result.diagnostics["outcome"] == "no_quotes").all()
+    assert result.records.is_empty()
+    figures = result.summary()
+    assert (figures["total_wheels"], figures["total_pnl"], figures["total_pnl_worst"]) == (0, None, None)
+    result.validate()

@@ -1,0 +1,77 @@
+"""Small random markets and configurations, and how the library is compared with the scalar oracle on them."""
+
+import math
+from typing import Any
+
+import polars as pl
+
+import wheelvec as wv
+from tests.oracle import markets, wheel
+
+Tables = dict[str, pl.DataFrame]
+
+
+def market_of(tables: Tables) -> wv.Market:
+    """The tables of the oracle as a Market."""
+    return wv.Market(
+        option_quotes=tables["option_quotes"],
+        underlying_bars=tables["underlying_bars"],
+        option_bars=tables.get("option_bars"),
+        dividends=tables.get("dividends"),
+    )
+
+
+def config_of(sections: dict[str, Any], market: wv.Market) -> wv.Config:
+    """The oracle's configuration, without the symbols that the market does not hold: the library refuses those."""
+    schedule = dict(sections["schedule"])
+    if schedule.get("symbols"):
+        schedule["symbols"] = [s for s in schedule["symbols"] if s in market.symbols] or None
+    return wv.Config.from_dict({**sections, "schedule": schedule})
+
+
+def world(seed: int, **changes: Any) -> tuple[Tables, dict[str, Any]]:
+    """A random market and configuration; `changes` are dotted names with two underscores for the dot."""
+    sections = markets.random_config(seed)
+    for name, value in changes.items():
+        section, _, field = name.partition("__")
+        if field:
+            sections.setdefault(section, {})[field] = value
+        else:
+            sections[section] = value
+    return markets.random_market(seed), sections
+
+
+def run(tables: Tables, sections: dict[str, Any]) -> wv.Result:
+    """The library's result."""
+    market = market_of(tables)
+    return wv.backtest(market, config_of(sections, market))
+
+
+def same(found: Any, expected: Any) -> bool:
+    """Figures to 1e-9 relative, everything else exactly."""
+    if isinstance(expected, float) and isinstance(found, int | float):
+        return math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-9)
+    return bool(found == expected)
+
+
+def differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
+    """Where records and summary of the library differ from the oracle's."""
+    market = market_of(tables)
+    config = config_of(sections, market)
+    symbols = None if config.schedule.symbols is None else list(config.schedule.symbols)
+    expected = wheel.run(tables, {**sections, "schedule": {**sections["schedule"], "symbols": symbols}})
+    result = wv.backtest(market, config)
+    result.validate()
+    found = []
+    rows = result.records.to_dicts()
+    if len(rows) != len(expected["records"]):
+        found.append(f"{len(rows)} records, the oracle has {len(expected['records'])}")
+    for i, (row, right) in enumerate(zip(rows, expected["records"], strict=False)):
+        for name, value in right.items():
+            if name != "execution_version" and not same(row[name], value):
+                found.append(f"row {i} {right['wheel_id']} {right['phase']} {name}: {row[name]!r} != {value!r}")
+    figures = result.summary()
+    for name, value in expected["summary"].items():
+        if not same(figures[name], value):
+            found.append(f"summary {name}: {figures[name]!r} != {value!r}")
+    return found
