@@ -175,9 +175,7 @@ def best_of(quotes, eligible, select, delta_target):  # type: ignore[no-untyped-
     """The eligible row that `select` prefers, the first of equals; -1 if none is eligible."""
     best = -1
     for i in range(eligible.size):
-        if eligible[i] and (
-            best < 0 or merit(quotes, i, select, delta_target) > merit(quotes, best, select, delta_target)
-        ):
+        if eligible[i] and (best < 0 or merit(quotes, i, select, delta_target) > merit(quotes, best, select, delta_target)):
             best = i
     return best
 
