@@ -1,0 +1,487 @@
+"""The Parquet lake (data.md): plain files that any tool reads, of which wheelvec never takes half a file for a whole one.
+
+    lake/option_quotes/underlying=TSLA/2023-06.parquet        (option_bars, underlying_bars, dividends alike)
+
+One file per table, underlying and month, sorted by day, symbol and time, in small row groups with statistics. Its footer
+says what the file holds and has a digest over all bytes before the footer; both are checked at a file's first use.
+"""
+
+import calendar
+import contextlib
+import datetime as dt
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+import struct
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any, Protocol, Self
+from urllib.parse import quote, unquote
+
+import polars as pl
+
+from wheelvec.market import tables
+from wheelvec.market.tables import TABLES, Table
+from wheelvec.spec.errors import LakeError, listed
+
+if sys.platform != "win32":
+    import fcntl
+
+log = logging.getLogger(__name__)
+
+# Entries of a footer: the version of this layout, what the file holds (JSON), and the digest of that and of all bytes before.
+_FORMAT, _STATED, _DIGEST = "wheelvec.format", "wheelvec.holds", "wheelvec.digest"
+_VERSION = "1"
+_ROW_GROUP = 32_768  # a few sessions of a chain: small enough to skip, large enough to compress
+_MAGIC = b"PAR1"
+_BLOCK_BYTES = 1 << 20
+_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\.parquet")
+
+Span = tuple[dt.date, dt.date]
+Files = dict[str, dict[str, dict[dt.date, Path]]]
+
+
+class Source(Protocol):
+    """Where a market's kept rows are: `market.Memory`, or a `Lake`. A month is named by its first day."""
+
+    @property
+    def tables(self) -> tuple[str, ...]: ...
+    def symbols(self) -> tuple[str, ...]: ...
+    def underlyings(self, name: str) -> tuple[str, ...]: ...
+    def months(self, name: str, underlying: str) -> list[dt.date]: ...
+    def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame: ...
+    def pieces(self, name: str) -> Iterator[pl.DataFrame]: ...
+    def digest(self, name: str, underlying: str, month: dt.date) -> str | None: ...
+    def span(self, name: str) -> Span | None: ...
+    def aside(self) -> pl.DataFrame: ...
+    def size(self, name: str) -> str: ...
+
+
+def month_end(month: dt.date) -> dt.date:
+    """The last day of the month that begins on `month`."""
+    return month.replace(day=calendar.monthrange(month.year, month.month)[1])
+
+
+# ---- reading
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The files of a lake as they were when it was opened, limited to `first` to `last` and to the chosen underlyings."""
+
+    root: Path
+    first: dt.date
+    last: dt.date
+    files: Files
+
+    @classmethod
+    def open(cls, path: str | Path, first: dt.date, last: dt.date) -> Self:
+        """List a lake's files; none is read.
+
+        Raises:
+            LakeError: if `path` is no folder, may not be read, or is no lake.
+        """
+        root = Path(path)
+        names = {entry.name for entry in _entries(root)}
+        if not names & set(TABLES):
+            found = f"holds {listed(sorted(names), most=5)}" if names else "is empty"
+            raise LakeError(f"{root} is no lake: it {found}; expected folders such as option_quotes/underlying=TSLA")
+        return cls(root, first, last, {name: _underlyings(root / name) for name in TABLES if name in names})
+
+    def only(self, symbols: Iterable[str]) -> Self:
+        """The same lake without the other underlyings."""
+        wanted = set(symbols)
+        kept = {name: {u: m for u, m in found.items() if u in wanted} for name, found in self.files.items()}
+        return replace(self, files=kept)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables of the lake; quotes and bars of underlyings always, if only empty."""
+        return tuple(t for t in TABLES if t in self.files or t in ("option_quotes", "underlying_bars"))
+
+    def symbols(self) -> tuple[str, ...]:
+        """The underlyings that have quotes within the limits."""
+        name = "option_quotes"
+        return tuple(u for u in self.underlyings(name) if any(self._days(name, u, m) for m in self.months(name, u)))
+
+    def underlyings(self, name: str) -> tuple[str, ...]:
+        """The underlyings that a table has folders for, sorted."""
+        return tuple(sorted(self.files.get(name, {})))
+
+    def months(self, name: str, underlying: str) -> list[dt.date]:
+        """The months within the limits that have a file."""
+        held = self.files.get(name, {}).get(underlying, {})
+        return sorted(month for month in held if month <= self.last and month_end(month) >= self.first)
+
+    def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
+        """`Table.schema` rows of an underlying with `first` <= day <= `last`, reading only the months that have them."""
+        first, last = max(first, self.first), min(last, self.last)
+        months = [m for m in self.months(name, underlying) if m <= last and month_end(m) >= first]
+        return _read(TABLES[name], [self._file(name, underlying, month) for month in months], first, last)
+
+    def pieces(self, name: str) -> Iterator[pl.DataFrame]:
+        """The table, `Table.keyed`, sorted by underlying and day, in pieces: options by month, a piece of the rest is small
+        enough to be a whole underlying."""
+        for underlying in self.underlyings(name):
+            months = self.months(name, underlying) if name.startswith("option_") else [None]
+            for month in months:
+                days = (month, month_end(month)) if month else (self.first, self.last)
+                rows = self.rows(name, underlying, *days).with_columns(underlying=pl.lit(underlying))
+                yield rows.select(*TABLES[name].keyed)
+
+    def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
+        """The content digest of a month: the one that its footer states, unless the limits cut the month."""
+        file = self._file(name, underlying, month)
+        footer = file.footer()
+        if footer.days is None or self._whole(footer):
+            return footer.digest if footer.days else None
+        rows = _read(file.table, [file], self.first, self.last)
+        return tables.content_digest(name, rows) if len(rows) else None
+
+    def span(self, name: str) -> Span | None:
+        """The first and last day in a table, found from the files of the first and of the last month that have any."""
+        months = sorted({month for u in self.underlyings(name) for month in self.months(name, u)})
+        first = next((days for month in months if (days := self._days_of_all(name, month))), None)
+        last = next((days for month in reversed(months) if (days := self._days_of_all(name, month))), None)
+        return (first[0], last[1]) if first and last else None
+
+    def aside(self) -> pl.DataFrame:
+        """What was set aside when the files were written, `tables.SET_ASIDE`; examples are not kept."""
+        found = [
+            (name, underlying, session, reason, count, None)
+            for name in self.tables
+            for underlying in self.underlyings(name)
+            for month in self.months(name, underlying)
+            for day, reasons in self._file(name, underlying, month).footer().aside.items()
+            if self.first <= (session := dt.date.fromisoformat(day)) <= self.last
+            for reason, count in reasons.items()
+        ]
+        return pl.DataFrame(found, schema=tables.SET_ASIDE, orient="row")
+
+    def size(self, name: str) -> str:
+        """How much there is of a table, in words."""
+        return f"{sum(len(self.months(name, u)) for u in self.underlyings(name)):,} files"
+
+    def _file(self, name: str, underlying: str, month: dt.date) -> "_File":
+        return _File(TABLES[name], underlying, month, self.files[name][underlying][month])
+
+    def _whole(self, footer: "_Footer") -> bool:
+        return footer.days is None or (self.first <= footer.days[0] and footer.days[1] <= self.last)
+
+    def _days(self, name: str, underlying: str, month: dt.date) -> Span | None:
+        file = self._file(name, underlying, month)
+        if self._whole(footer := file.footer()):
+            return footer.days
+        return _span(_read(file.table, [file], self.first, self.last)[file.table.day])
+
+    def _days_of_all(self, name: str, month: dt.date) -> Span | None:
+        held = [u for u in self.underlyings(name) if month in self.files[name][u]]
+        days = [found for u in held if (found := self._days(name, u, month))]
+        return (min(first for first, _ in days), max(last for _, last in days)) if days else None
+
+
+def _span(days: pl.Series) -> Span | None:
+    first, last = days.min(), days.max()
+    return (first, last) if isinstance(first, dt.date) and isinstance(last, dt.date) else None
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, hidden names (locks, unfinished files) left out."""
+    with _reported(folder, "cannot be read"), os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+
+
+def _underlyings(folder: Path) -> dict[str, dict[dt.date, Path]]:
+    found = {}
+    for entry in _entries(folder):
+        key, _, underlying = entry.name.partition("=")
+        if key == "underlying" and underlying and entry.is_dir():
+            found[unquote(underlying)] = _months(folder / entry.name)
+        elif entry.name.endswith(".parquet"):
+            raise LakeError(f"{folder / entry.name} is out of place; expected underlying=<name>/<yyyy-mm>.parquet")
+    return found
+
+
+def _months(folder: Path) -> dict[dt.date, Path]:
+    found = {}
+    for entry in _entries(folder):
+        if name := _MONTH.fullmatch(entry.name):
+            found[dt.date(int(name[1]), int(name[2]), 1)] = folder / entry.name
+        elif entry.name.endswith(".parquet"):
+            raise LakeError(f"{folder / entry.name} is out of place; expected a name such as 2023-06.parquet")
+    return found
+
+
+@contextlib.contextmanager
+def _reported(path: Path, what: str) -> Iterator[None]:
+    """Turn what goes wrong with a file into a LakeError that names it."""
+    try:
+        yield
+    except LakeError:
+        raise
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise LakeError(f"{path} {what}: {reason}") from error
+
+
+# ---- one file
+
+
+@dataclass(frozen=True)
+class _Footer:
+    """What a file says of itself: first and last day (None without rows), content digest, and rows set aside by day and
+    reason."""
+
+    rows: int
+    days: Span | None
+    digest: str
+    aside: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class _File:
+    """One month of one table of one underlying."""
+
+    table: Table
+    underlying: str
+    month: dt.date
+    path: Path
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        """The columns of the file: those of the table, the underlying as a category as hive readers expect it."""
+        categorical = {"underlying": pl.Categorical()} if "underlying" in self.table.schema else {}
+        return {**self.table.schema, **categorical}
+
+    def footer(self) -> _Footer:
+        """The verified footer.
+
+        Raises:
+            LakeError: if the file is missing, unreadable, truncated, foreign, altered or misplaced.
+        """
+        with _reported(self.path, "cannot be read"):
+            state = self.path.stat()
+        return _verified(self, (state.st_ino, state.st_size, state.st_mtime_ns))
+
+    def refuse(self, reason: str) -> LakeError:
+        """The error that this file is not what it should be."""
+        return LakeError(f"{self.path} {reason}")
+
+
+def _read(table: Table, files: list[_File], first: dt.date, last: dt.date) -> pl.DataFrame:
+    """`Table.schema` rows with `first` <= day <= `last` of files of one underlying, in their order, all verified."""
+    held = [(file, footer.rows, footer.days) for file in files if (footer := file.footer()).days is not None]
+    held = [found for found in held if found[2][0] <= last and found[2][1] >= first]
+    if not held:
+        return pl.DataFrame(schema=table.schema)
+    path = held[0][0].path if len(held) == 1 else held[0][0].path.parent
+    cut = any(days[0] < first or days[1] > last for _, _, days in held)
+    rows = pl.scan_parquet([file.path for file, _, _ in held], hive_partitioning=False, glob=False)
+    # the path has named the underlying, and was verified: reading the column would only give it as a category
+    columns = [pl.lit(held[0][0].underlying).alias(c) if c == "underlying" else pl.col(c) for c in table.schema]
+    with _reported(path, "cannot be read"):
+        found = (rows.filter(pl.col(table.day).is_between(first, last)) if cut else rows).select(columns).collect()
+    if not cut and len(found) != (expected := sum(n for _, n, _ in held)):
+        raise LakeError(f"{path} holds {len(found)} rows, expected {expected}")
+    return found
+
+
+@lru_cache(maxsize=1 << 16)
+def _verified(file: _File, state: tuple[int, int, int]) -> _Footer:
+    """Check a file once for as long as it stays the same file (inode, size, time of change)."""
+    with _reported(file.path, "cannot be read"), file.path.open("rb") as opened:
+        digest = _bytes_digest(file, opened, state[1])
+    try:
+        entries = pl.read_parquet_metadata(file.path)
+        schema = dict(pl.read_parquet_schema(file.path))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise file.refuse(f"is damaged: its footer cannot be read ({str(error).splitlines()[0]})") from None
+    if _FORMAT not in entries:
+        raise file.refuse("was not written by wheelvec, or another program has written it anew")
+    if entries[_FORMAT] != _VERSION:
+        raise file.refuse(f"has format {entries[_FORMAT]!r}, expected {_VERSION!r}: another version of wheelvec wrote it")
+    digest.update(entries.get(_STATED, "").encode())
+    if entries.get(_DIGEST) != digest.hexdigest():
+        raise file.refuse("was altered since it was written: its bytes do not match the digest in its footer")
+    stated = json.loads(entries[_STATED])
+    _check_place(file, stated, schema)
+    days = (dt.date.fromisoformat(stated["first"]), dt.date.fromisoformat(stated["last"])) if stated["rows"] else None
+    return _Footer(stated["rows"], days, stated["content_digest"], stated["set_aside"])
+
+
+def _check_place(file: _File, stated: dict[str, Any], schema: dict[str, pl.DataType]) -> None:
+    expected = {"table": file.table.name, "underlying": file.underlying, "month": f"{file.month:%Y-%m}"}
+    for what, value in expected.items():
+        if stated[what] != value:
+            raise file.refuse(f"holds {what} {stated[what]}, expected {value}: it was moved or renamed")
+    for column, dtype in file.schema.items():
+        if schema.get(column) != dtype:
+            raise file.refuse(f"has column {column!r} as {schema.get(column, 'nothing')}, expected {dtype}")
+
+
+def _bytes_digest(file: _File, opened: IO[bytes], size: int) -> "hashlib.blake2b":
+    """The digest of all bytes before the footer, read in blocks."""
+    start = opened.read(4)
+    opened.seek(max(size - 8, 0))
+    end = opened.read(8)
+    if size < 12 or start != _MAGIC or end[4:] != _MAGIC:
+        cut = start == _MAGIC or size == 0
+        raise file.refuse("is truncated: its footer is missing" if cut else "is not a Parquet file")
+    left = size - 8 - struct.unpack("<I", end[:4])[0]
+    if left < 4:
+        raise file.refuse("is damaged: its footer is longer than the file")
+    opened.seek(0)
+    digest = hashlib.blake2b(digest_size=16)
+    while left > 0 and (block := opened.read(min(left, _BLOCK_BYTES))):
+        digest.update(block)
+        left -= len(block)
+    return digest
+
+
+# ---- writing
+
+
+def write(root: Path, source: Source) -> None:
+    """Write what a source holds into the lake at `root`, month by month.
+
+    Raises:
+        LakeError: if a folder or file cannot be written, or one to be merged with is not what it should be.
+    """
+    aside = source.aside().filter(pl.col("session").is_not_null() & (pl.col("underlying") != ""))
+    aside = aside.with_columns(month=pl.col("session").dt.truncate("1mo"))
+    for name in source.tables:
+        with _reported(root / name, "cannot be made"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+        mine = aside.filter(pl.col("table") == name)
+        months = {(u, month) for u in source.underlyings(name) for month in source.months(name, u)}
+        for underlying, month in sorted(months | set(mine.select("underlying", "month").iter_rows())):
+            rows = source.rows(name, underlying, month, month_end(month))
+            here = mine.filter((pl.col("underlying") == underlying) & (pl.col("month") == month))
+            write_month(root, name, underlying, month, rows, _by_day(here))
+
+
+def _by_day(aside: pl.DataFrame) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for session, reason, count in aside.select("session", "reason", "count").iter_rows():
+        found.setdefault(session.isoformat(), {})[reason] = count
+    return found
+
+
+def write_month(
+    root: Path, name: str, underlying: str, month: dt.date, rows: pl.DataFrame, aside: dict[str, dict[str, int]]
+) -> None:
+    """Write one month of one table of one underlying, keeping the sessions of a file already there that `rows` has not.
+
+    `rows` are kept rows, `Table.schema`, sorted by `Table.key`; `aside` counts those set aside by day and reason.
+    """
+    folder = root / name / f"underlying={quote(underlying, safe=' ^~')}"
+    file = _File(TABLES[name], underlying, month, folder / f"{month:%Y-%m}.parquet")
+    with _reported(file.path, "cannot be written"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            old = file.footer() if file.path.exists() else None
+            if old is not None:
+                rows, aside = _merged(file, old, rows, aside)
+            digest = tables.content_digest(name, rows)
+            if old is None or (old.digest, old.aside) != (digest, aside):
+                _replace(file, rows, digest, aside)
+
+
+def _merged(
+    file: _File, old: _Footer, rows: pl.DataFrame, aside: dict[str, dict[str, int]]
+) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
+    """The new days, and the old ones that are not among them; a day of which nothing was kept replaces none."""
+    day = file.table.day
+    before = _read(file.table, [file], dt.date.min, dt.date.max)
+    kept = before.filter(~pl.col(day).is_in(rows[day].unique().implode()))
+    old_days = {str(value) for value in kept[day].unique()}
+    new_days = {str(value) for value in rows[day].unique()}
+    earlier = {session: counts for session, counts in old.aside.items() if session not in new_days}
+    added = {session: counts for session, counts in aside.items() if session not in old_days}
+    return pl.concat([kept, rows]).sort(day, maintain_order=True), dict(sorted({**earlier, **added}.items()))
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one writer at a time read, merge and replace files of a folder. The lock ends with its process; on Windows
+    there is none, and two writers must not share a folder there."""
+    if sys.platform == "win32":
+        yield
+        return
+    with (folder / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _replace(file: _File, rows: pl.DataFrame, digest: str, aside: dict[str, dict[str, int]]) -> None:
+    """Write beside the file, check what was written, then rename: a reader sees the old file or the new one."""
+    unfinished = file.path.with_name(f".{file.path.stem}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        span = _span(rows[file.table.day]) or (None, None)
+        stated: dict[str, Any] = {"table": file.table.name, "underlying": file.underlying, "month": f"{file.month:%Y-%m}"}
+        stated |= {"rows": len(rows), "first": span[0], "last": span[1], "content_digest": digest, "set_aside": aside}
+        _write_parquet(unfinished, file, rows, json.dumps(stated, default=str))
+        written = _read(file.table, [replace(file, path=unfinished)], dt.date.min, dt.date.max)
+        if tables.content_digest(file.table.name, written) != digest:
+            raise file.refuse("cannot be written: what was read back differs from what was written")
+        unfinished.replace(file.path)
+        _sync_folder(file.path.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    log.debug("wrote %s, %d rows", file.path, len(rows))
+
+
+def _write_parquet(path: Path, file: _File, rows: pl.DataFrame, stated: str) -> None:
+    """Rows, then a footer with `stated` and the digest of that and of all bytes before."""
+    import pyarrow.parquet
+
+    table = rows.cast({"underlying": pl.Categorical()} if "underlying" in file.schema else {}).to_arrow(
+        compat_level=pl.CompatLevel.oldest()
+    )
+    with path.open("xb") as opened:
+        sink = _Sink(opened)
+        writer = pyarrow.parquet.ParquetWriter(sink, table.schema, compression="zstd")
+        writer.write_table(table, row_group_size=_ROW_GROUP)
+        sink.digest.update(stated.encode())
+        entries = {_FORMAT: _VERSION, _STATED: stated, _DIGEST: sink.digest.hexdigest()}
+        writer.add_key_value_metadata(entries)
+        writer.close()
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+class _Sink:
+    """A file that digests what is written to it, as pyarrow wants one."""
+
+    def __init__(self, opened: IO[bytes]) -> None:
+        self._opened, self.digest, self.closed = opened, hashlib.blake2b(digest_size=16), False
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return self._opened.write(data)
+
+    def tell(self) -> int:
+        return self._opened.tell()
+
+    def flush(self) -> None:
+        self._opened.flush()
+
+    def close(self) -> None:
+        """The file is closed by whoever opened it."""
+        self.closed = True
+
+
+def _sync_folder(folder: Path) -> None:
+    if sys.platform == "win32":
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

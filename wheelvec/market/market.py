@@ -1,0 +1,382 @@
+"""Market: the validated tables of one research question, and what was wrong with them.
+
+    frames --Market(...)--> Memory \\
+                                    Market: window(), diagnostics, fingerprint
+    folder --Market.open--> Lake   /
+"""
+
+import datetime as dt
+import hashlib
+import html
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+
+from wheelvec.market import lake, tables
+from wheelvec.market.sessions import Sessions
+from wheelvec.market.tables import TABLES
+from wheelvec.spec import frames
+from wheelvec.spec.errors import DataError, InputError, unknown_name
+
+Frame = pl.DataFrame | pl.LazyFrame
+
+# What diagnostics say of a whole market; no row is broken by it.
+MARKET_REASONS = ("no_option_bars", "no_underlying_bars", "suspected_split", "underlying_ended")
+
+_SPLIT_JUMP = math.log(1.8)  # a whole split is 2:1 at least, but the price may move in the same night
+_OVERNIGHT_DAYS = 7  # sessions further apart are a hole in the data, over which anything may have happened
+
+
+@dataclass(frozen=True)
+class Window:
+    """The kept rows of one underlying over some days, sorted by (session, symbol, ts): `frames.OPTION_QUOTES` and
+    `frames.OPTION_BARS`, the latter None for a market without option bars."""
+
+    quotes: pl.DataFrame
+    bars: pl.DataFrame | None
+
+
+class Market:
+    """Option quotes, daily bars of contracts and underlyings, and dividends, all validated (data.md).
+
+    Rows whose key is unusable and broken bars are set aside. Quotes without a valid price and rows on days that are no
+    sessions stay, for the engine counts and drops them by its own calendar. `diagnostics` counts all of them.
+
+    Args:
+        option_quotes, underlying_bars, option_bars, dividends: Polars frames, lazy or not. Other widths of numbers, other
+            time units and zones, text instead of numbers and dates, and further columns are taken.
+        splits: not supported yet; a run must not cross a split.
+        strict: raise for broken rows instead of setting them aside.
+        trading_calendar: what counts as a session in `diagnostics`; `Schedule.trading_calendar` decides in a backtest.
+
+    Raises:
+        InputError: for an argument of the wrong kind.
+        DataError: for a missing column, a type that cannot be converted, or broken rows under `strict`.
+    """
+
+    def __init__(
+        self,
+        *,
+        option_quotes: Frame,
+        underlying_bars: Frame,
+        option_bars: Frame | None = None,
+        splits: Frame | None = None,
+        dividends: Frame | None = None,
+        strict: bool = False,
+        trading_calendar: str = "NYSE",
+    ) -> None:
+        if splits is not None:
+            raise InputError(
+                "splits are not supported yet: pass splits=None, and end a run before an underlying's split or start it "
+                "after (market.diagnostics reports suspected_split)"
+            )
+        given = {"option_quotes": option_quotes, "option_bars": option_bars, "underlying_bars": underlying_bars}
+        given |= {"dividends": dividends}
+        needed = ("option_quotes", "underlying_bars")
+        read = {name: tables.read(name, given[name]) for name in TABLES if name in needed or given[name] is not None}
+        self._begin(Memory.of(read), strict, trading_calendar)
+
+    def _begin(self, source: lake.Source, strict: bool, trading_calendar: str) -> None:
+        self._source, self.trading_calendar = source, trading_calendar
+        if strict:
+            self._refuse_broken_rows()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        symbols: Iterable[str] | None = None,
+        start: str | dt.date | None = None,
+        end: str | dt.date | None = None,
+        strict: bool = False,
+        trading_calendar: str = "NYSE",
+    ) -> Self:
+        """The market of a lake, some of its underlyings (None: all) from `start` to `end`, both included.
+
+        Nothing but folders is read now. Windows read the months they need; `option_quotes`, `option_bars` and
+        `diagnostics` read everything.
+
+        Raises:
+            InputError: for a symbol that the lake does not hold, or for what is no date.
+            LakeError: if the folder is no lake or may not be read; later, if one of its files is not what it should be.
+        """
+        first, last = _day("start", start, dt.date.min), _day("end", end, dt.date.max)
+        if first > last:
+            raise InputError(f"start {first} lies after end {last}")
+        source = lake.Lake.open(path, first, last)
+        if symbols is not None:
+            wanted, held = {symbols} if isinstance(symbols, str) else set(symbols), source.underlyings("option_quotes")
+            for symbol in sorted(wanted - set(held)):
+                raise InputError(unknown_name(f"symbol of the lake {path}:", symbol, held))
+            source = source.only(wanted)
+        market = cls.__new__(cls)
+        market._begin(source, strict, trading_calendar)
+        return market
+
+    def write(self, path: str | Path) -> None:
+        """Write into a lake, made if need be. Sessions that this market holds replace the lake's; others stay.
+
+        Raises:
+            LakeError: if a file cannot be written, or one to be merged with is not what it should be.
+        """
+        lake.write(Path(path), self._source)
+
+    @property
+    def option_quotes(self) -> pl.DataFrame:
+        """All kept quotes, `frames.OPTION_QUOTES`, by (underlying, session, symbol, ts)."""
+        return self._whole("option_quotes")
+
+    @property
+    def option_bars(self) -> pl.DataFrame | None:
+        """All kept bars of contracts, `frames.OPTION_BARS`, by (underlying, session, symbol); None if not given."""
+        return self._whole("option_bars") if self.has_option_bars else None
+
+    @cached_property
+    def underlying_bars(self) -> pl.DataFrame:
+        """All kept bars of underlyings, `frames.UNDERLYING_BARS`, by (underlying, session)."""
+        return self._whole("underlying_bars")
+
+    @cached_property
+    def dividends(self) -> pl.DataFrame | None:
+        """All kept dividends, `frames.DIVIDENDS`, by (underlying, ex_date); None if not given."""
+        return self._whole("dividends") if "dividends" in self._source.tables else None
+
+    @property
+    def has_option_bars(self) -> bool:
+        """Whether there is a table of option bars, be it empty; without one, paths come from the quotes."""
+        return "option_bars" in self._source.tables
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        """The underlyings that have quotes, sorted."""
+        return self._source.symbols()
+
+    @cached_property
+    def data_range(self) -> tuple[dt.date, dt.date] | None:
+        """First and last session of quotes and bars together; None if there are none."""
+        spans = [self._source.span(name) for name in self._source.tables if name != "dividends"]
+        known = [span for span in spans if span is not None]
+        return (min(first for first, _ in known), max(last for _, last in known)) if known else None
+
+    def window(self, underlying: str, first: dt.date, last: dt.date) -> Window:
+        """What the market holds of `underlying` on `first` <= session <= `last`; nothing, for one it does not know."""
+        bars = self._source.rows("option_bars", underlying, first, last) if self.has_option_bars else None
+        return Window(self._source.rows("option_quotes", underlying, first, last), bars)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hexadecimal digest of the kept rows, the same for the same rows from memory or lake.
+
+        BLAKE2b over the sorted (table, underlying, month, `tables.content_digest`), and whether there are option bars.
+        """
+        source = self._source
+        parts = [
+            [name, underlying, month.isoformat(), digest]
+            for name in source.tables
+            for underlying in source.underlyings(name)
+            for month in source.months(name, underlying)
+            if (digest := source.digest(name, underlying, month)) is not None
+        ]
+        text = json.dumps([self.has_option_bars, sorted(parts)])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    @property
+    def diagnostics(self) -> pl.DataFrame:
+        """`frames.MARKET_DIAGNOSTICS`, sorted: rows that are broken or unusable, each counted by the first reason.
+
+        The order of reasons is that of `tables.hold_quotes`, `hold_bars` and `hold_dividends`, and of `tables.tally`. Also
+        `no_option_bars` and `no_underlying_bars` (quotes of an underlying without), `underlying_ended` (sessions of
+        the market after an underlying's last bar) and `suspected_split` (days).
+        """
+        return self._tally.drop("example")
+
+    @cached_property
+    def _tally(self) -> pl.DataFrame:
+        sessions = Sessions.known(self.trading_calendar, *(self.data_range or (dt.date(2020, 1, 1),) * 2))
+        counts = [tables.recounted(self._source.aside(), sessions)]
+        chains = [_CHAINS.to_frame()]
+        for name in self._source.tables:
+            for piece in self._source.pieces(name):
+                counts.append(tables.tally(name, piece, sessions))
+                if name == "option_quotes":
+                    chains.append(_chains(piece))
+        chain = pl.concat(chains)
+        bars = self.underlying_bars
+        counts += [_without_bars(chain, bars, self.has_option_bars), _ended(bars, sessions), _splits(chain, bars)]
+        return tables.total(pl.concat(counts))
+
+    def _refuse_broken_rows(self) -> None:
+        broken = self._tally.filter(~pl.col("reason").is_in(frames.ORDINARY_REASONS + MARKET_REASONS))
+        broken = broken.group_by("table", "reason", maintain_order=True).agg(
+            pl.col("count").sum(), pl.col("example").drop_nulls().first()
+        )
+        if len(broken):
+            lines = [f"{t} {reason}: {n}, such as {example}" for t, reason, n, example in broken.iter_rows()]
+            raise DataError("strict=True, and there are broken rows: " + "; ".join(lines))
+
+    def _whole(self, name: str) -> pl.DataFrame:
+        table = TABLES[name]
+        empty = pl.DataFrame(schema=table.keyed)
+        return pl.concat([empty, *self._source.pieces(name)]).select(*table.schema)
+
+    def __repr__(self) -> str:
+        held = ", ".join(f"{name} {self._source.size(name)}" for name in self._source.tables)
+        first_to_last = " to ".join(map(str, self.data_range)) if self.data_range else "no sessions"
+        names = ", ".join(self.symbols[:8]) + (f" and {len(self.symbols) - 8} more" if len(self.symbols) > 8 else "")
+        return f"Market({names or 'no symbols'}; {first_to_last}; {held})"
+
+    def _repr_html_(self) -> str:
+        """The line of `repr` over the diagnostics, unless a whole lake would have to be read for them."""
+        known = "_tally" in self.__dict__ or isinstance(self._source, Memory)
+        return f"<p>{html.escape(repr(self))}</p>" + (self.diagnostics._repr_html_() if known else "")
+
+
+def _day(name: str, value: str | dt.date | None, default: dt.date) -> dt.date:
+    if value is None:
+        return default
+    try:
+        return value if type(value) is dt.date else dt.date.fromisoformat(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {value!r}; expected a date or text such as '2023-06-06'") from None
+
+
+# ---- tables in memory
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Tables in memory, sorted by (underlying, day, ...); `starts` has first row and number of rows of each underlying."""
+
+    held: dict[str, pl.DataFrame]
+    starts: dict[str, dict[str, tuple[int, int]]]
+    set_aside: pl.DataFrame
+
+    @classmethod
+    def of(cls, given: dict[str, pl.DataFrame]) -> Self:
+        """Hold what `tables.read` gave."""
+        held = {"option_quotes": tables.hold_quotes(given["option_quotes"])}
+        held["underlying_bars"] = tables.hold_bars("underlying_bars", given["underlying_bars"])
+        if "option_bars" in given:
+            roots = tables.underlying_of_roots(held["option_quotes"].rows, held["underlying_bars"].rows["underlying"])
+            held["option_bars"] = tables.hold_bars("option_bars", given["option_bars"], roots)
+        if "dividends" in given:
+            held["dividends"] = tables.hold_dividends(given["dividends"])
+        rows = {name: held[name].rows.rechunk() for name in TABLES if name in held}
+        starts = {name: _starts(frame) for name, frame in rows.items()}
+        return cls(rows, starts, pl.concat([table.aside for table in held.values()]))
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The names of the tables that are there."""
+        return tuple(self.held)
+
+    def symbols(self) -> tuple[str, ...]:
+        """The underlyings that have quotes."""
+        return self.underlyings("option_quotes")
+
+    def underlyings(self, name: str) -> tuple[str, ...]:
+        """The underlyings in a table, sorted."""
+        return tuple(self.starts[name])
+
+    def months(self, name: str, underlying: str) -> list[dt.date]:
+        """The first days of the months in which a table holds something."""
+        days = self._of(name, underlying)[TABLES[name].day]
+        return days.dt.truncate("1mo").unique().sort().to_list()
+
+    def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
+        """`Table.schema` rows of an underlying with `first` <= day <= `last`: a slice, nothing is copied."""
+        frame = self._of(name, underlying)
+        days = frame[TABLES[name].day]
+        low, high = days.search_sorted(first, "left"), days.search_sorted(last, "right")
+        return frame.slice(low, max(high - low, 0)).select(*TABLES[name].schema)
+
+    def pieces(self, name: str) -> Iterator[pl.DataFrame]:
+        """The whole table, `Table.keyed`, in one piece."""
+        yield self.held[name]
+
+    def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
+        """The content digest of one month."""
+        return tables.content_digest(name, self.rows(name, underlying, month, lake.month_end(month)))
+
+    def span(self, name: str) -> tuple[dt.date, dt.date] | None:
+        """The first and last day in a table."""
+        days = self.held[name].get_column(TABLES[name].day)
+        first, last = days.min(), days.max()
+        return (first, last) if isinstance(first, dt.date) and isinstance(last, dt.date) else None
+
+    def aside(self) -> pl.DataFrame:
+        """What was set aside, `tables.SET_ASIDE`."""
+        return self.set_aside
+
+    def size(self, name: str) -> str:
+        """How much there is of a table, in words."""
+        return f"{len(self.held[name]):,} rows"
+
+    def _of(self, name: str, underlying: str) -> pl.DataFrame:
+        return self.held[name].slice(*self.starts[name].get(underlying, (0, 0)))
+
+
+def _starts(rows: pl.DataFrame) -> dict[str, tuple[int, int]]:
+    runs = rows["underlying"].rle().struct.unnest().select("value", start=pl.col("len").cum_sum() - pl.col("len"), n="len")
+    return {name: (start, n) for name, start, n in runs.iter_rows()}
+
+
+# ---- what only several tables together show
+
+_CHAINS = pl.Schema({"underlying": pl.String, "session": pl.Date, "strike": pl.Float64, "spot": pl.Float64, "count": pl.Int64})
+
+
+def _chains(quotes: pl.DataFrame) -> pl.DataFrame:
+    """Per underlying and session: median of the distinct strikes, median underlying price, rows (`_CHAINS`)."""
+    by = ("underlying", "session")
+    strikes = quotes.select(*by, "strike").unique().group_by(by).agg(pl.col("strike").median())
+    spots = quotes.group_by(by).agg(pl.col("underlying_price").median().alias("spot"), pl.len().alias("count"))
+    return strikes.join(spots, on=by).sort(by).cast({"count": pl.Int64}).select(*_CHAINS)
+
+
+def _without_bars(chain: pl.DataFrame, bars: pl.DataFrame, has_option_bars: bool) -> pl.DataFrame:
+    """The quotes of underlyings that have no bars of a kind; a missing table of option bars has them all."""
+    quotes = chain.group_by("underlying", maintain_order=True).agg(pl.col("count").sum())
+    barless = quotes.join(bars, on="underlying", how="anti")
+    found = [_reason(barless, "underlying_bars", "no_underlying_bars")]
+    return pl.concat(found if has_option_bars else [*found, _reason(quotes, "option_bars", "no_option_bars")])
+
+
+def _ended(bars: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
+    """How many sessions of the market an underlying's bars miss at their end: delisted, renamed, or not supplied."""
+    last = bars.group_by("underlying", maintain_order=True).agg(pl.col("session").max())
+    after = len(sessions.dates) - 1 - sessions.number_on_or_before(last["session"].clip(upper_bound=sessions.last))
+    return _reason(last.with_columns(count=pl.Series(after, dtype=pl.Int64)), "underlying_bars", "underlying_ended")
+
+
+def _splits(chain: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
+    """Days on which the price and the strikes of an underlying jumped together overnight.
+
+    The price is the daily close or, for bars that were adjusted afterwards, the price beside the quotes. It must have
+    moved by `_SPLIT_JUMP`, and the median of the strikes in the same direction by at least half as much in logarithms:
+    after a mere crash the old strikes are still listed.
+    """
+    days = chain.join(bars.select("underlying", "session", "close"), on=("underlying", "session"), how="left")
+    days = days.sort("underlying", "session").with_columns(
+        pl.when(pl.col(price) > 0).then(pl.col(price).log()) for price in ("strike", "spot", "close")
+    )
+    moved = {name: pl.col(name).diff().over("underlying") for name in ("session", "strike", "spot", "close")}
+    jumps = [(moved[price].abs() >= _SPLIT_JUMP) & (moved["strike"] / moved[price] >= 0.5) for price in ("spot", "close")]
+    overnight = moved["session"].dt.total_days() <= _OVERNIGHT_DAYS
+    found = days.filter(overnight & pl.any_horizontal([jump.fill_null(False) for jump in jumps]))
+    count = found.group_by("underlying", maintain_order=True).agg(pl.len().alias("count"))
+    return _reason(count, "underlying_bars", "suspected_split")
+
+
+def _reason(counts: pl.DataFrame, table: str, reason: str) -> pl.DataFrame:
+    """Counts by underlying as `tables.TALLY`, without those of zero."""
+    named = counts.filter(pl.col("count") > 0).with_columns(
+        pl.col("count").cast(pl.Int64), table=pl.lit(table), reason=pl.lit(reason), example=pl.lit(None, pl.String)
+    )
+    return named.select(*tables.TALLY)

@@ -1,0 +1,394 @@
+"""What is a row of the market's tables? Read leniently, held strictly (data.md).
+
+`read` turns a user's frame into the exact columns and types of `spec.frames`, or says what it lacks. `hold_quotes`,
+`hold_bars` and `hold_dividends` sort the rows, set the unusable ones aside with a reason, and keep the rest. `tally`
+counts what is wrong with the rows that are kept: the engine applies those rules itself, with its own calendar.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+import polars as pl
+
+from wheelvec.market.sessions import Sessions
+from wheelvec.spec import frames, osi
+from wheelvec.spec.errors import DataError, InputError, listed
+
+Flaws = dict[str, pl.Expr]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """One table of the market: its columns, those that may be absent, the column of the day, and a row's identity."""
+
+    name: str
+    schema: Mapping[str, pl.DataType]
+    optional: tuple[str, ...]
+    day: str
+    key: tuple[str, ...]
+    implied: tuple[str, ...] = ()  # columns that key or path say already, so that the content digest leaves them out
+
+    @property
+    def keyed(self) -> dict[str, pl.DataType]:
+        """The schema with the underlying in front, which the rows of option_bars have only by their root."""
+        return {"underlying": pl.String(), **self.schema}
+
+
+TABLES = {
+    table.name: table
+    for table in (
+        Table(
+            "option_quotes",
+            frames.OPTION_QUOTES,
+            ("ts", "expiration", "strike", "option_type"),
+            "session",
+            ("session", "symbol", "ts"),
+            ("underlying", "expiration", "strike", "option_type"),
+        ),
+        Table("option_bars", frames.OPTION_BARS, ("volume",), "session", ("session", "symbol")),
+        Table("underlying_bars", frames.UNDERLYING_BARS, ("volume",), "session", ("session",), ("underlying",)),
+        Table("dividends", frames.DIVIDENDS, (), "ex_date", ("ex_date",), ("underlying",)),
+    )
+}
+
+# Rows set aside, per day, so that a lake can keep them with the sessions they belong to.
+SET_ASIDE = pl.Schema(
+    {
+        "table": pl.String(),
+        "underlying": pl.String(),
+        "session": pl.Date(),
+        "reason": pl.String(),
+        "count": pl.Int64(),
+        "example": pl.String(),
+    }
+)
+TALLY = pl.Schema({name: dtype for name, dtype in SET_ASIDE.items() if name != "session"})
+
+
+# ---- reading
+
+
+def read(name: str, frame: object) -> pl.DataFrame:
+    """The rows of a user's frame with exactly the columns and types of table `name`, in their order; absent optional
+    columns are null, others dropped.
+
+    Raises:
+        InputError: if `frame` is no Polars frame.
+        DataError: for a missing column, or one whose type or values cannot be converted.
+    """
+    if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
+        kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}"
+        hint = " (pl.from_pandas converts it)" if kind.startswith("pandas.") else ""
+        raise InputError(f"{name} must be a Polars DataFrame or LazyFrame, got {kind}{hint}")
+    schema, found = TABLES[name].schema, frame.collect_schema()
+    _check_columns(name, found)
+    given = {column: dtype for column, dtype in schema.items() if column in found}
+    rows = frame.lazy().select(*given).collect()
+    converted = {column: _conversion(name, column, found[column], dtype) for column, dtype in given.items()}
+    held = rows.select(**converted)
+    changed = [column for column, dtype in given.items() if found[column] != dtype]
+    _check_values(name, rows.select(changed), held.select(changed))
+    return held.select([pl.col(c) if c in given else pl.lit(None, dtype).alias(c) for c, dtype in schema.items()])
+
+
+def _check_columns(name: str, found: pl.Schema) -> None:
+    table = TABLES[name]
+    missing = [column for column in table.schema if column not in found and column not in table.optional]
+    if not missing:
+        return
+    column = missing[0]
+    folded = {other.lower().strip(): other for other in reversed(found.names())}
+    near = get_close_matches(column, folded, n=1, cutoff=0.7)
+    raise DataError(
+        f"{name} has no column {column!r}, which must be {table.schema[column]}"
+        + (f" (nor {listed(missing[1:])})" if missing[1:] else "")
+        + f"; found {listed(found.names(), most=30) or 'no columns'}"
+        + (f"; did you mean {folded[near[0]]!r}?" if near else "")
+    )
+
+
+def _conversion(name: str, column: str, found: pl.DataType, needed: pl.DataType) -> pl.Expr:
+    """The column as `needed`, null where a value cannot be converted."""
+    value = pl.col(column)
+    if found in (needed, pl.Null):
+        return value.cast(needed)
+    if isinstance(found, pl.Categorical | pl.Enum):
+        value, found = value.cast(pl.String), pl.String()
+    converted = _CONVERSIONS[type(needed)](value, found)
+    if converted is None:
+        raise DataError(f"{name}.{column} is {found}, which cannot be converted; it must be {needed}")
+    return converted
+
+
+def _to_string(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
+    return value if found == pl.String else None
+
+
+def _to_float(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
+    if found == pl.String:
+        value = value.str.strip_chars()
+    return value.cast(pl.Float64, strict=False) if found.is_numeric() or found == pl.String else None
+
+
+def _to_int(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
+    if found.is_integer():
+        return value.cast(pl.Int64, strict=False)
+    number = _to_float(value, found)
+    return None if number is None else pl.when(number == number.round()).then(number.cast(pl.Int64, strict=False))
+
+
+def _to_date(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
+    """A stamp's own day, never one converted to another zone."""
+    if isinstance(found, pl.Datetime):
+        return value.dt.date()
+    if found != pl.String:
+        return None
+    return value.str.extract(r"^(\d{4}-\d{2}-\d{2})(?:[T ].*)?$").str.to_date("%Y-%m-%d", strict=False)
+
+
+def _to_timestamp(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
+    """UTC; a time without a zone is UTC already."""
+    if found == pl.String:  # only ISO: Polars would also take 06/07/2023, one way or the other
+        iso = value.str.extract(r"^(\d{4}-\d{2}-\d{2}[T ].*)$")
+        return iso.str.to_datetime(time_unit="ns", time_zone="UTC", strict=False)
+    if not isinstance(found, pl.Datetime):
+        return None
+    zoned = value.dt.replace_time_zone("UTC") if found.time_zone is None else value.dt.convert_time_zone("UTC")
+    return zoned.cast(frames.TIMESTAMP, strict=False)
+
+
+_CONVERSIONS: dict[type[pl.DataType], Callable[[pl.Expr, pl.DataType], pl.Expr | None]] = {
+    pl.String: _to_string,
+    pl.Float64: _to_float,
+    pl.Int64: _to_int,
+    pl.Date: _to_date,
+    pl.Datetime: _to_timestamp,
+}
+
+
+def _check_values(name: str, given: pl.DataFrame, held: pl.DataFrame) -> None:
+    """Raise for the first column in which a value was lost; a NaN volume (pandas' way of null) is none."""
+    for column in given.columns:
+        lost = given[column].is_not_null() & held[column].is_null()
+        if given[column].dtype.is_float():
+            lost &= given[column].is_not_nan()
+        if lost.any():
+            raise DataError(
+                f"{name}.{column} is {given[column].dtype} and holds {given[column].filter(lost)[0]!r}, "
+                f"which cannot be converted; it must be {held[column].dtype}"
+            )
+
+
+# ---- holding
+
+
+@dataclass(frozen=True)
+class Held:
+    """The kept rows of a table, sorted by (underlying, key), with `Table.keyed` columns; and what was set aside."""
+
+    rows: pl.DataFrame
+    aside: pl.DataFrame
+
+
+def hold_quotes(rows: pl.DataFrame) -> Held:
+    """Quotes of well-formed, physically settled, unadjusted contracts; of equal ts the later row stays the later one.
+
+    A table without ts, or with nothing in it, is a snapshot; else a row without ts is broken. Contract terms are those
+    of the symbol; given ones must agree, where they are not null.
+    """
+    snapshot = rows["ts"].null_count() == len(rows)
+    rows = rows.rename({"expiration": "given_expiration", "strike": "given_strike", "option_type": "given_type"})
+    rows = rows.join(_contracts(rows["symbol"]), on="symbol", how="left", maintain_order="left")
+    given_type = pl.col("given_type").str.slice(0, 1).str.to_uppercase()
+    mismatch = (
+        (pl.col("given_expiration") != pl.col("expiration"))
+        | ((pl.col("given_strike") * 1000).round() != pl.col("strike_milli"))
+        | (given_type != pl.col("option_type"))
+    )
+    flaws = {"missing_key": _missing("underlying", "session", "symbol"), **_contract_flaws()} | {
+        "symbol_mismatch": mismatch,
+        "missing_ts": pl.lit(False) if snapshot else pl.col("ts").is_null(),
+    }
+    held = _split("option_quotes", rows, flaws)
+    return Held(_ordered(held.rows, "underlying", "session", "rank", "ts").select(*frames.OPTION_QUOTES), held.aside)
+
+
+def hold_bars(name: str, rows: pl.DataFrame, underlying_of: Mapping[str, str] | None = None) -> Held:
+    """Whole bars, one per contract (or underlying) and session; equal duplicates collapse.
+
+    `underlying_of` names the underlying of each option root that is not named like it.
+    """
+    if name == "option_bars":
+        rows = rows.join(_contracts(rows["symbol"]), on="symbol", how="left", maintain_order="left")
+        root = pl.col("root").fill_null(osi.root(pl.col("symbol")))
+        rows = rows.with_columns(underlying=root.replace(dict(underlying_of or {})).fill_null(""))
+        flaws = {"missing_key": _missing(None, "session", "symbol"), **_contract_flaws(), **frames.bar_flaws()}
+        held = _split(name, rows, flaws)
+        return _deduplicated(name, held, ("underlying", "session", "rank"))
+    prices = [pl.col(price) <= 0 for price in ("open", "high", "low", "close")]
+    flaws = {"missing_key": _missing("underlying", "session"), **frames.bar_flaws()}
+    held = _split(name, rows, flaws | {"non_positive_price": pl.any_horizontal(prices)})
+    return _deduplicated(name, held, ("underlying", "session"))
+
+
+def hold_dividends(rows: pl.DataFrame) -> Held:
+    """Dividends with an amount, one per underlying and ex-date."""
+    amount = pl.col("amount")
+    flaws = {
+        "missing_key": _missing("underlying", "ex_date"),
+        "missing_amount": amount.is_null() | ~amount.is_finite(),
+        "negative_amount": amount < 0,
+    }
+    return _deduplicated("dividends", _split("dividends", rows, flaws), ("underlying", "ex_date"))
+
+
+def underlying_of_roots(quotes: pl.DataFrame, underlyings: pl.Series) -> dict[str, str]:
+    """root -> underlying, where these differ: as the quotes have it (BRKB is BRK.B), else by the name without its stop.
+
+    `underlyings` are those of the daily bars, for markets that have no quotes of one.
+    """
+    spelt = pl.DataFrame({"underlying": underlyings.unique().sort()})
+    spelt = spelt.with_columns(root=pl.col("underlying").str.replace_all(r"[^A-Z0-9]", ""))
+    named = quotes.select("underlying", "symbol").unique().select("underlying", root=osi.root(pl.col("symbol")))
+    pairs = pl.concat([spelt.select("underlying", "root"), named.unique().sort("root", "underlying")])
+    return {root: name for name, root in pairs.iter_rows() if root}
+
+
+def _missing(underlying: str | None, *others: str) -> pl.Expr:
+    """No row can be placed without its key; an underlying without a name is none."""
+    nulls = [pl.col(column).is_null() for column in (underlying, *others) if column]
+    return pl.any_horizontal(*nulls, *([pl.col(underlying) == ""] if underlying else []))
+
+
+def _contracts(symbols: pl.Series) -> pl.DataFrame:
+    """Each distinct symbol, parsed once: there are dozens of rows to a contract."""
+    symbol = pl.col("symbol")
+    root = osi.root(symbol)
+    flaws = {
+        "bad_symbol": ~osi.is_osi(symbol),
+        "cash_settled": root.is_in(osi.INDEX_ROOTS),
+        "adjusted": root.str.contains(r"\d$"),
+    }
+    distinct = symbols.drop_nulls().unique().sort().to_frame("symbol").with_row_index("rank")
+    return distinct.with_columns(
+        root=root,
+        expiration=osi.expiration(symbol),
+        strike_milli=osi.strike_milli(symbol),
+        option_type=osi.option_type(symbol),
+        contract_flaw=frames.first_flaw(flaws),
+    ).with_columns(strike=pl.col("strike_milli") / 1000)
+
+
+def _contract_flaws() -> Flaws:
+    return {reason: pl.col("contract_flaw") == reason for reason in ("bad_symbol", "cash_settled", "adjusted")}
+
+
+def _split(name: str, rows: pl.DataFrame, flaws: Flaws) -> Held:
+    """Rows without a flaw, and the others counted by the first that applies."""
+    reason = rows.select(frames.first_flaw({flaw: found.fill_null(False) for flaw, found in flaws.items()})).to_series()
+    if reason.null_count() == len(rows):
+        return Held(rows, SET_ASIDE.to_frame())
+    broken = rows.with_columns(reason=reason).filter(reason.is_not_null())
+    return Held(rows.filter(reason.is_null()), _counted(name, broken))
+
+
+def _counted(name: str, broken: pl.DataFrame) -> pl.DataFrame:
+    """Broken rows (`Table.schema` columns, underlying, reason) -> SET_ASIDE, one row per day and reason."""
+    table = TABLES[name]
+    shown = [column for column in table.keyed if column in broken.columns]
+    by = {"table": pl.lit(name), "underlying": pl.col("underlying").fill_null(""), "session": pl.col(table.day)}
+    counted = broken.select(**by, reason="reason", row=pl.struct(shown))
+    counted = counted.group_by("table", "underlying", "session", "reason", maintain_order=True).agg(
+        count=pl.len().cast(pl.Int64), example=pl.col("row").first()
+    )
+    return counted.with_columns(pl.col("example").struct.json_encode())
+
+
+def _ordered(rows: pl.DataFrame, *by: str) -> pl.DataFrame:
+    """Sorted, rows of equal keys left in their order; most tables come sorted, and to see that costs next to nothing."""
+    later = pl.lit(True)
+    for column in reversed(by):
+        key = pl.col(column) if rows[column].dtype == pl.String else pl.col(column).to_physical()
+        key = key.fill_null(-(2**63)) if rows[column].null_count() else key
+        later = (key > key.shift()) | ((key == key.shift()) & later)
+    return rows if rows.select(later.all()).item() else rows.sort(by, maintain_order=True)
+
+
+def _deduplicated(name: str, held: Held, by: tuple[str, ...]) -> Held:
+    """Sort by the key and collapse equal rows; of those that disagree none is kept, for nobody knows which is right."""
+    rows, table = _ordered(held.rows, *by), TABLES[name]
+    same = pl.all_horizontal([pl.col(column) == pl.col(column).shift() for column in by]).fill_null(False)
+    repeated = rows.select(same).to_series()
+    if repeated.any():
+        values = [column for column in table.schema if column not in (*by, "symbol")]
+        differs = pl.any_horizontal([pl.col(column).ne_missing(pl.col(column).shift()) for column in values])
+        rows = rows.with_columns(_repeated=same, _differs=same & differs)
+        rows = rows.with_columns(reason=pl.col("_differs").any().over((~pl.col("_repeated")).cum_sum()))
+        broken = rows.filter("reason").with_columns(reason=pl.lit("conflicting_duplicate"))
+        held = Held(held.rows, pl.concat([held.aside, _counted(name, broken)]))
+        rows = rows.filter(~pl.col("reason") & ~pl.col("_repeated"))
+    return Held(rows.select(*table.keyed), held.aside)
+
+
+# ---- counting
+
+
+def tally(name: str, rows: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
+    """TALLY of what is wrong with kept rows (columns `Table.keyed`, or what of them the reasons name): days that are no
+    sessions, and the flaws of quotes, each row by the first reason."""
+    day = TABLES[name].day
+    flaws: Flaws = {}
+    if day == "session":
+        flaws["not_a_session"] = ~pl.col("session").is_in(sessions.frame["session"].implode())
+    if name == "option_quotes":
+        if rows["ts"].null_count() < len(rows):
+            local = pl.col("ts").dt.convert_time_zone(sessions.timezone).dt.date()
+            flaws["wrong_session"] = (local != pl.col("session")).fill_null(False)
+        flaws |= frames.quote_flaws()
+    return total(_split(name, rows, flaws).aside) if flaws else TALLY.to_frame()
+
+
+def recounted(aside: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
+    """TALLY of SET_ASIDE rows. A broken bar of a day that is no session counts as that: the first reason that applies."""
+    earlier = pl.col("reason").is_in(["missing_key", "bad_symbol", "cash_settled", "adjusted"])
+    bars = pl.col("table").is_in(["option_bars", "underlying_bars"])
+    stray = bars & ~earlier & ~pl.col("session").is_in(sessions.frame["session"].implode())
+    return total(aside.with_columns(reason=pl.when(stray).then(pl.lit("not_a_session")).otherwise("reason")))
+
+
+def total(counts: pl.DataFrame) -> pl.DataFrame:
+    """Sum counts per table, underlying and reason, sorted, with the first example that there is -> TALLY."""
+    by = ("table", "underlying", "reason")
+    example = pl.col("example").drop_nulls().first()
+    return counts.group_by(by, maintain_order=True).agg(pl.col("count").sum(), example).select(*TALLY).sort(by)
+
+
+def content_digest(name: str, rows: pl.DataFrame) -> str:
+    """BLAKE2b over the rows of one table, underlying and month, column by column: the same for any chunking, process
+    and storage. Per column: its null mask if it has nulls, its values (0 where null, one NaN) little-endian; strings as
+    their lengths and then their bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    table = TABLES[name]
+    for column in table.schema:
+        if column in table.implied:
+            continue
+        values = rows[column]
+        mask = np.packbits(values.is_null().to_numpy()).tobytes() if values.null_count() else b""
+        digest.update(f"{column} {values.dtype} {len(values)} {len(mask)}\n".encode() + mask)
+        for block in _blocks(values):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _blocks(values: pl.Series) -> list[bytes]:
+    if values.dtype == pl.String:
+        words = values.fill_null("")
+        return [words.str.len_bytes().to_numpy().astype("<u4").tobytes(), words.str.join("").item().encode()]
+    numbers = values.to_physical().fill_null(0)
+    if numbers.dtype.is_float():
+        numbers = numbers.fill_nan(float("nan"))
+    array = numbers.to_numpy()
+    return [array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()]
