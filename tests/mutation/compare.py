@@ -1,0 +1,218 @@
+"""Compare the engine with the scalar reference on a fixed list of cases; stop at the first difference.
+
+    python -m tests.mutation.compare [--answers FILE]
+
+The engine is the `wheelvec` beside this very folder, or the comparison refuses to run. Each case is a random market and
+configuration of one seed (tests/oracle/markets.py), some with fields of the configuration set anew and the tables edited.
+With `--answers` the tables and the reference's answers are written to the file by the first run and read by later ones,
+which so need not run the reference again. The exit status is 0 if all agree and 1 at the first difference in records,
+summary or `Result.validate()`, which a line beginning with DIFFERENCE names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import datetime as dt
+import math
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+import wheelvec
+from tests.oracle import wheel
+from tests.oracle.markets import random_config, random_market
+from wheelvec.market.market import Market
+from wheelvec.run.backtest import backtest
+from wheelvec.spec.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+DIFFERENCE = "DIFFERENCE"
+Tables = dict[str, pl.DataFrame | None]
+Sections = dict[str, Any]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What random tables do not hold
+# ---------------------------------------------------------------------------------------------------------------------
+def with_twins(tables: Tables) -> Tables:
+    """Every contract once more under another root: equal volatilities, premiums, deltas and strikes."""
+    edited = dict(tables)
+    for name in ("option_quotes", "option_bars"):
+        table = edited.get(name)
+        if table is not None:
+            twins = table.with_columns(symbol=pl.lit("ZZ    ") + pl.col("symbol").str.slice(6))
+            edited[name] = pl.concat([table, twins])
+    return edited
+
+
+def with_odd_cents(tables: Tables) -> Tables:
+    """Everything a hundredth dearer: strikes such as 17.17, whose hundredfold is no whole double."""
+    edited = dict(tables)
+    prices = ("open", "high", "low", "close", "bid", "ask", "strike", "underlying_price")
+    for name, table in tables.items():
+        if table is not None and name != "dividends":
+            dearer = [(pl.col(price) * 1.01).round(2) for price in prices if price in table.columns]
+            edited[name] = table.with_columns(dearer)
+            if "symbol" in table.columns:
+                milli = (pl.col("symbol").str.slice(13).cast(pl.Int64, strict=False) // 10 * 101 + 5) // 10 // 10 * 10
+                digits = milli.cast(pl.String).str.zfill(8)
+                edited[name] = edited[name].with_columns(symbol=pl.col("symbol").str.slice(0, 13) + digits)
+    return edited
+
+
+def with_mills(tables: Tables) -> Tables:
+    """The underlying's closes off by less than half a cent, as an adjusted series may be."""
+    bars = tables["underlying_bars"]
+    assert bars is not None
+    off = 0.003 * (2 * (pl.col("session").dt.day() % 2) - 1)
+    close, low = pl.col("close") + off, pl.col("low") - 0.003
+    return tables | {"underlying_bars": bars.with_columns(close=close, low=low, high=pl.col("high") + 0.003)}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The cases
+# ---------------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Case:
+    """A seed; what is set anew in its configuration, how its tables are edited, and the days that a signal allows."""
+
+    seed: int
+    changes: Sections | None = None
+    edit: Callable[[Tables], Tables] | None = None
+    signal_weekdays: tuple[int, ...] | None = None
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}" + (f" ({self.why})" if self.why else "")
+
+
+SEEDS = tuple(s for s in range(100) if s not in (20, 40, 75, 96, 98))
+
+DIRECTED: tuple[Case, ...] = ()
+
+
+def cases() -> Iterator[Case]:
+    """All cases, the random ones first."""
+    yield from (Case(seed) for seed in SEEDS)
+    yield from DIRECTED
+
+
+def configuration(case: Case) -> Sections:
+    """The configuration of a case, nested by section."""
+    config = copy.deepcopy(random_config(case.seed))
+    for section, fields in (case.changes or {}).items():
+        if isinstance(fields, dict):
+            config[section] |= fields
+        else:
+            config[section] = fields
+    return config
+
+
+def tables_of(case: Case) -> Tables:
+    """The market of a case."""
+    tables: Tables = dict(random_market(case.seed))
+    return case.edit(tables) if case.edit else tables
+
+
+def signal_of(case: Case, tables: Tables) -> list[tuple[dt.date, str]] | None:
+    """The (session, underlying) pairs that may open; None: all."""
+    if case.signal_weekdays is None:
+        return None
+    quotes = tables["option_quotes"]
+    assert quotes is not None
+    pairs = quotes.select("session", "underlying").unique().sort("session", "underlying")
+    allowed = pairs.filter(pl.col("session").dt.weekday().is_in(case.signal_weekdays))
+    return list(allowed.iter_rows())
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A case, what goes in, and what the reference makes of it."""
+
+    case: str
+    tables: Tables
+    config: Sections
+    signal: list[tuple[dt.date, str]] | None
+    records: list[dict[str, Any]]
+    summary: dict[str, Any]
+
+
+def answered(case: Case) -> Answer:
+    """Run the reference."""
+    tables, config = tables_of(case), configuration(case)
+    signal = signal_of(case, tables)
+    result = wheel.run(tables, config, signal)
+    return Answer(str(case), tables, config, signal, result["records"], result["summary"])
+
+
+def answers(store: Path | None) -> Iterator[Answer]:
+    """The answers of all cases, from the store if it is there; else they are computed, and stored for the next run."""
+    if store is not None and store.is_file():
+        yield from pickle.loads(store.read_bytes())
+        return
+    made = []
+    for case in cases():
+        made.append(answered(case))
+        yield made[-1]
+    if store is not None:
+        store.write_bytes(pickle.dumps(made))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The comparison
+# ---------------------------------------------------------------------------------------------------------------------
+def same(got: Any, expected: Any) -> bool:
+    """Figures to 1e-9, everything else exactly."""
+    if isinstance(expected, float) and isinstance(got, int | float):
+        return math.isclose(got, expected, rel_tol=1e-9, abs_tol=1e-9)
+    return bool(got == expected)
+
+
+def difference(answer: Answer) -> str | None:
+    """The first difference between engine and reference, or None."""
+    signal = answer.signal
+    when = None if signal is None else pl.DataFrame(signal, schema=["session", "underlying"], orient="row")
+    result = backtest(Market(**answer.tables), Config.from_dict(answer.config), when=when)
+    records = result.records.to_dicts()
+    for got, expected in zip(records, answer.records, strict=False):
+        for name, value in expected.items():
+            if not same(got[name], value):
+                place = f"{expected['wheel_id']} {expected['phase']} {expected['cycle']}"
+                return f"{place}: {name} is {got[name]!r}, expected {value!r}"
+    if len(records) != len(answer.records):
+        return f"{len(records)} records, expected {len(answer.records)}"
+    summary = result.summary()
+    for name, value in answer.summary.items():
+        if not same(summary[name], value):
+            return f"summary: {name} is {summary[name]!r}, expected {value!r}"
+    result.validate()
+    return None
+
+
+def main() -> int:
+    """Compare all cases; 1 at the first that differs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--answers", type=Path, help="where the reference's answers are kept between runs")
+    arguments = parser.parse_args()
+    found = Path(str(wheelvec.__file__)).resolve().parents[1]
+    if found != ROOT:
+        sys.exit(f"wheelvec is imported from {found}, not from {ROOT}: nothing was compared")
+    for answer in answers(arguments.answers):
+        try:
+            fault = difference(answer)
+        except Exception as error:
+            fault = f"raised {type(error).__name__}: {str(error)[:300]}"
+        if fault:
+            print(f"{DIFFERENCE} {answer.case}: {fault}")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,469 @@
+"""Break the rules one at a time, and see whether comparing the engine with the scalar reference notices.
+
+    python -m tests.mutation.mutate [--only NAME] [--jobs 1]
+
+CHANGES is the table: each row replaces one text, which must occur exactly once in its file, and so breaks one rule of the
+wheel. For each row the package and its tests are copied to a temporary folder, the change is made there, and
+tests/mutation/compare.py is run in a process of its own. A difference kills the change; one that nothing notices survives,
+which is a gap in compare.py's cases unless `equivalent` says why no data can tell. The unchanged package must pass first;
+its run also keeps the reference's answers for the others. Compiled functions of files that a change cannot reach are
+copied with the folder and not compiled again.
+
+`--only` runs the changes whose name contains the text. The exit status is 1 if any change survives that is not expected to,
+or dies though it is. Expect 5 to 20 seconds a change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("wheelvec", "tests")
+TIMEOUT = 300.0  # seconds; a change that never ends is noticed too
+QUOTE, PATH, COVER, DRAWS = (f"kernels/{name}.py" for name in ("quote", "path", "cover", "draws"))
+ARRAYS, CALLS, CHAIN, ENTRIES = (f"stages/{name}.py" for name in ("arrays", "calls", "chain", "entries"))
+LAUNCH, PUTS, SUMMARY, WHEELS = (f"stages/{name}.py" for name in ("launch", "puts", "summary", "wheels"))
+BACKTEST = "run/backtest.py"
+# Whose compiled code holds code of another: a change of the key makes those of the value stale.
+REACHES = {QUOTE: ("quote", "path", "cover"), PATH: ("path",), COVER: ("cover",), DRAWS: ("draws", "path")}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One wrong change; `equivalent` is the reason why nothing can notice it."""
+
+    name: str
+    file: str  # below wheelvec/
+    old: str
+    new: str
+    rule: str  # what it breaks, with the section of the rules
+    equivalent: str = ""
+
+
+CHANGES: tuple[Change, ...] = (
+    # -- schedule (section 1) ------------------------------------------------------------------------------------------
+    Change(
+        "every_from_start", BACKTEST, "(i % schedule.every == 0)", "((i + schedule.offset) % schedule.every == 0)",
+        "1: (i - offset) is a multiple of every, not i",
+    ),
+    Change("offset_ignored", BACKTEST, ' - schedule.offset\n', "\n", "1: i >= offset"),
+    Change("before_offset", BACKTEST, "due = (i >= 0) & ", "due = ", "1: no entry before the offset"),
+    Change(
+        "numbered_from_month", BACKTEST, 'pl.col("number") - pl.col("number").min()', 'pl.col("number") - 0',
+        "1: session 0 is at start_date",
+    ),
+    Change("weekday_shifted", BACKTEST, ".dt.weekday().is_in(", ".dt.weekday().add(1).is_in(", "1: ISO weekdays"),
+    Change("one_at_a_time", LAUNCH, "session > busy_until)", "session >= busy_until)", "1: session > the exit date"),
+    Change("day_limit", LAUNCH, '.over("session") < limit', '.over("session") <= limit', "1: the first n candidates"),
+    Change("signals_ignored", LAUNCH, "pl.lit(True) if signals is None", "pl.lit(True) if True", "1: only the pairs of `when`"),
+    Change(
+        "busy_until_put", WHEELS, 'pl.max_horizontal("settlement_number", "cc_settlement")', 'pl.col("settlement_number")',
+        "1: an unresolved wheel is busy to the last settlement among its legs",
+    ),
+    # -- the chain at entry (section 2) --------------------------------------------------------------------------------
+    Change("minute_end", CHAIN, "(ts < minute + ", "(ts <= minute + ", "2: the minute excludes its end"),
+    Change("minute_start", CHAIN, "(ts >= minute)", "(ts > minute)", "2: the minute includes its start"),
+    Change("first_quote", CHAIN, "key.shift(-1)", "key.shift(1)", "2: the last valid quote"),
+    Change(
+        "last_then_valid", CHAIN, 'found.filter(pl.col("flaw").is_null()).drop("flaw", "ts", "minute")',
+        'found.filter((pl.struct("number", "symbol") != pl.struct("number", "symbol").shift(-1)).fill_null(True) '
+        '& pl.col("flaw").is_null()).drop("flaw", "ts", "minute")',
+        "2: the last valid quote, not the last quote if valid",
+    ),
+    Change("rate_ignored", CHAIN, "        rate[number],", "        0.0 * rate[number],", "2: rate"),
+    Change("rate_first", CHAIN, "        rate[number],", "        rate[0 * number],", "2: the rate of the session"),
+    Change("yield_ignored", CHAIN, "        dividend_yield[number],", "        0.0 * dividend_yield[number],", "2: yield"),
+    Change("rate_before", CHAIN, 'side="right")', 'side="left")', "2: the last value on or before the session"),
+    Change("years_360", CHAIN, "/ 365.0", "/ 360.0", "2: years = dte/365"),
+    # -- candidates (section 3) ----------------------------------------------------------------------------------------
+    Change(
+        "put_dte_max", ENTRIES, '& pl.col("dte").is_between(put.dte_min, put.dte_max)',
+        '& pl.col("dte").is_between(put.dte_min, put.dte_max, closed="left")', "3: dte <= dte_max",
+    ),
+    Change(
+        "put_dte_min", ENTRIES, '& pl.col("dte").is_between(put.dte_min, put.dte_max)',
+        '& pl.col("dte").is_between(put.dte_min, put.dte_max, closed="right")', "3: dte_min <= dte",
+    ),
+    Change("rank_lowest", QUOTE, "(first + last) / 2.0 + 1.0", "first + 1.0", "3: ties share their average rank"),
+    Change("rank_ties", QUOTE, "values[order[last + 1]] == values[order[first]]", "False", "3: ties have one rank"),
+    Change("rank_from_zero", QUOTE, "(first + last) / 2.0 + 1.0", "(first + last) / 2.0", "3: percentile in (0, 1]"),
+    Change("min_ranked", QUOTE, "n < limits.min_ranked", "n <= limits.min_ranked", "3: 0.5 with fewer, not as many"),
+    Change(
+        "chain_min_ranked", CHAIN, "pl.len().over(population) < min_ranked", "pl.len().over(population) <= min_ranked",
+        "3: 0.5 with fewer, not as many",
+    ),
+    Change("chain_rank_lowest", CHAIN, '.rank("average")', '.rank("min")', "3: average rank over the chain"),
+    Change(
+        "chain_rank_types", CHAIN, 'population = ("number", "option_type")', 'population = ("number",)',
+        "3: ranked among its own type",
+    ),
+    Change("rank_over_candidates", QUOTE, "if rank_over_chain:", "if False:", "3: ivp_over chain"),
+    Change("extreme_allowed", QUOTE, "extreme_threshold:\n        allowed", "extreme_threshold + 1e-9:\n        allowed",
+           "3: ivp >= extreme threshold"),
+    Change("high_allowed", QUOTE, "high_threshold:\n        allowed", "high_threshold + 1e-9:\n        allowed",
+           "3: ivp >= high threshold"),
+    Change("allowed_swapped", QUOTE, "allowed = limits.extreme_spread", "allowed = limits.high_spread", "3: extreme spread"),
+    Change("short_dte", QUOTE, "dte <= limits.short_dte:", "dte < limits.short_dte:", "3: dte <= short_dte_threshold"),
+    Change("short_dte_extra", QUOTE, "allowed += limits.short_dte_extra", "allowed += 0.0", "3: the allowance of short dte"),
+    Change("hard_max", QUOTE, "spread_pct > limits.hard_max_spread", "spread_pct >= limits.hard_max_spread", "3: > hard max"),
+    Change("hard_max_ignored", QUOTE, "spread_pct > limits.hard_max_spread or ", "", "3: hard_max_spread_pct"),
+    Change("min_bid", QUOTE, "bid < limits.min_bid", "bid <= limits.min_bid", "3: bid < min_bid_hard is rejected"),
+    Change("min_bid_of_mid", COVER, "grades.chosen[i] = grades.tier[i] != REJECTED", "grades.chosen[i] = True",
+           "7: rejected calls are not sold"),
+    Change("tight_share", QUOTE, "0.6 * allowed", "0.5 * allowed", "3: tight up to 0.6 of what is allowed"),
+    Change("tight_bound", QUOTE, "spread_pct <= 0.6 * allowed", "spread_pct < 0.6 * allowed", "3: <= 0.6 of allowed"),
+    Change("moderate_bound", QUOTE, "spread_pct <= allowed", "spread_pct < allowed", "3: <= allowed is moderate"),
+    Change("penalty_moderate", QUOTE, "return 1.15", "return 1.0", "3: penalty of moderate"),
+    Change("penalty_wide", QUOTE, "else 1.35", "else 1.15", "3: penalty of wide"),
+    Change(
+        "dte_target_tie", QUOTE, "abs(nearest - dte_target) and dte[i] < nearest)",
+        "abs(nearest - dte_target) and dte[i] > nearest)", "3: of two expirations the nearer one",
+    ),
+    Change("dte_target_least", QUOTE, "abs(dte[i] - dte_target) < abs(nearest - dte_target)", "dte[i] < nearest",
+           "3: the expiration closest to dte_target"),
+    Change("delta_unsigned", QUOTE, "-abs(quotes.delta[i] - delta_target)", "-abs(quotes.delta[i])", "3: closest_delta"),
+    Change("premium_of_bid", QUOTE, "return quotes.mid[i] if select", "return quotes.bid[i] if select", "3: premium is mid"),
+    Change("select_swapped", QUOTE, "if select == HIGHEST_PREMIUM", "if select != HIGHEST_PREMIUM", "3: highest_strike"),
+    Change("select_last", QUOTE, "merit(quotes, i, select, delta_target) > merit", "merit(quotes, i, select, delta_target) >= merit",
+           "3: ties go to the first"),
+    Change("put_delta_target", ENTRIES, "(put.delta_min + put.delta_max) / 2", "put.delta_min", "3: middle of the range"),
+    Change("put_delta_set", ENTRIES, "if put.delta_target is None else put.delta_target", "if True else 0.0", "3: delta_target"),
+    # -- prices (section 4) --------------------------------------------------------------------------------------------
+    Change("f_optimistic", QUOTE, "return 0.0\n", "return 0.1\n", "4: optimistic concedes nothing"),
+    Change("f_realistic", QUOTE, "else 0.30", "else 0.25", "4: realistic concedes 0.30"),
+    Change("f_pessimistic", QUOTE, "return 0.75", "return 0.70", "4: pessimistic concedes 0.75"),
+    Change("f_natural", QUOTE, "else 0.30", "else 0.0 if mode == NATURAL else 0.30", "4: a natural stop concedes 0.30"),
+    Change("entry_natural", QUOTE, "return bid\n", "return mid\n", "4: natural sells at the bid"),
+    Change("entry_clamp", QUOTE, "return max(bid, min(ask, mid - concession(mode) * (ask - bid) * penalty))",
+           "return mid - concession(mode) * (ask - bid) * penalty", "4: clamped to the quote"),
+    Change("entry_clamp_ask", QUOTE, "min(ask, mid - concession(mode) * (ask - bid) * penalty)",
+           "mid - concession(mode) * (ask - bid) * penalty", "4: clamped to the ask",
+           equivalent="no mode concedes less than nothing, so an entry never lies above the mid"),
+    Change("entry_penalty", QUOTE, "(ask - bid) * penalty))", "(ask - bid)))", "4: the penalty counts at entry"),
+    Change("exit_penalty", PATH, "* penalty\n    if mode == NATURAL", "\n    if mode == NATURAL", "4: penalty at the market"),
+    Change("stop_penalty", PATH, "* penalty\n    return min(rows.high[r], max(", "\n    return min(rows.high[r], max(",
+           "4: the penalty counts at a stop"),
+    Change("exit_natural", PATH, "spread_pct / 2.0", "spread_pct", "4: natural adds half a spread"),
+    Change("exit_optimistic_low", PATH, "max(rows.low[r], rows.close[r] - 0.25 * spread)", "rows.close[r] - 0.25 * spread",
+           "4: optimistic pays at least the low"),
+    Change("exit_optimistic", PATH, "0.25 * spread", "0.30 * spread", "4: optimistic saves 0.25 of the range"),
+    Change("exit_high", PATH, "min(rows.high[r], rows.close[r] + f * spread)", "rows.close[r] + f * spread",
+           "4: at most the high"),
+    Change("stand_in_as_bar", PATH, "if rows.is_quote[r]:", "if False:", "4: a quote that stands for a bar"),
+    Change("stand_in_mid", PATH, "            return ask\n", "            return rows.close[r]\n", "4: natural pays the ask"),
+    Change("stand_in_clamp", PATH, "min(ask, rows.close[r] + f * (ask - bid) * penalty)",
+           "rows.close[r] + f * (ask - bid) * penalty", "4: at most the ask"),
+    Change("stand_in_penalty", PATH, "f * (ask - bid) * penalty)", "f * (ask - bid))", "4: the penalty counts on a quote"),
+    Change("stand_in_stop", PATH, "if rows.is_quote[r] or not rules.trigger:\n        return market_price(rows, r, penalty, "
+           "spread_pct, rules.mode)\n    spread", "if not rules.trigger:\n        return market_price(rows, r, penalty, "
+           "spread_pct, rules.mode)\n    spread", "4: a quote prices every exit in both models"),
+    Change("stand_in_target", PATH, "if rows.is_quote[r] or not rules.trigger:\n        return market_price(rows, r, penalty, "
+           "spread_pct, rules.mode)\n    return", "if not rules.trigger:\n        return market_price(rows, r, penalty, "
+           "spread_pct, rules.mode)\n    return", "4: a quote prices every exit in both models"),
+    Change("stop_gap", PATH, "max(rows.open[r], stop)", "stop", "4: a gap through the stop is paid"),
+    Change("stop_high", PATH, "min(rows.high[r], max(rows.open[r], stop) + concession(rules.mode) * spread)",
+           "max(rows.open[r], stop) + concession(rules.mode) * spread", "4: a stop pays at most the high"),
+    Change("target_late", PATH, "min(rows.open[r], target) if touches == 1 else target", "min(rows.open[r], target)",
+           "4: a missed order is not rewarded"),
+    Change("target_open", PATH, "min(rows.open[r], target) if touches == 1 else target", "target",
+           "4: a first touch gets a better open"),
+    Change("put_trigger", PUTS, 'trigger=config.exit_model == "trigger"', "trigger=True", "4: exit_model close_range"),
+    Change("call_trigger", CALLS, 'trigger=config.exit_model == "trigger"', "trigger=False", "4: exit_model trigger"),
+    Change("hold_price", PATH, "MAX_HOLD_DTE, market_price(rows, r, penalty, spread_pct, rules.mode)",
+           "MAX_HOLD_DTE, rows.close[r]", "4: max_hold_dte at the market"),
+    Change("fees_expired", WHEELS, ".then(2.0 * fee).otherwise(fee)", ".then(2.0 * fee).otherwise(2.0 * fee)",
+           "4: an expired leg pays once"),
+    Change("fees_bought", WHEELS, ".then(2.0 * fee).otherwise(fee)", ".then(fee).otherwise(fee)", "4: a buy-back pays twice"),
+    Change("fees_sec", WHEELS, "commission_per_contract + config.costs.sec_fee_per_contract\n    resolved",
+           "commission_per_contract\n    resolved", "4: both fees"),
+    # -- probabilistic fills and the draw (section 5) ------------------------------------------------------------------
+    Change("pfill_tight", QUOTE, "spread_pct <= odds.tight_spread", "spread_pct < odds.tight_spread", "5: <= tight"),
+    Change("pfill_normal", QUOTE, "spread_pct <= odds.normal_spread", "spread_pct < odds.normal_spread", "5: <= normal"),
+    Change("pfill_extreme", QUOTE, "extreme_threshold:\n        p *=", "extreme_threshold + 1e-9:\n        p *=",
+           "5: ivp >= extreme threshold"),
+    Change("pfill_high", QUOTE, "high_threshold:\n        p *=", "high_threshold + 1e-9:\n        p *=",
+           "5: ivp >= high threshold"),
+    Change("pfill_swapped", QUOTE, "p *= odds.extreme_mult\n    elif ivp >= limits.high_threshold:\n        p *= odds.high_mult",
+           "p *= odds.high_mult\n    elif ivp >= limits.high_threshold:\n        p *= odds.extreme_mult",
+           "5: which multiplier is whose"),
+    Change("pfill_scale", QUOTE, "p *= odds.scale", "p *= 1.0", "5: pfill_scale"),
+    Change("pfill_clamp", QUOTE, "return max(odds.lowest, min(odds.highest, p))", "return p", "5: clamped"),
+    Change("pfill_floor", QUOTE, "return max(odds.lowest, min(odds.highest, p))", "return min(odds.highest, p)", "5: pfill_min"),
+    Change("pfill_ceiling", QUOTE, "min(odds.highest, p)", "p", "5: pfill_max"),
+    Change("fill_bound", PATH, "u <= legs.p_fill[i]", "u < legs.p_fill[i]", "5: fills if u <= p_fill"),
+    Change("always_drawn", PATH, "if rules.probabilistic:", "if True:", "5: u is null where nothing is drawn"),
+    Change("never_missed", PATH, "if not rules.probabilistic or u <= legs.p_fill[i]:", "if True:", "5: a touch may be missed"),
+    Change("touch_from_one", PATH, "legs.phase[i], touches - 1)", "legs.phase[i], touches)", "5: touch counts from 0"),
+    Change("phase_zero", PATH, "draw(seed, legs.word[i], legs.phase[i],", "draw(seed, legs.word[i], 0,", "5: phase n"),
+    Change("rounds", DRAWS, "_ROUNDS = 10", "_ROUNDS = 9", "5: Philox4x32-10"),
+    Change("u_bits", DRAWS, "x1 >> np.uint64(6)", "x1 >> np.uint64(5)", "5: 53 bits"),
+    Change("entry_in_word", DRAWS, "strike_milli[i], 0, entry_day[i]", "strike_milli[i], 0, 0", "5: the entry session is named"),
+    Change("seed_high", DRAWS, "seed & _LOW, seed >> _SHIFT", "seed & _LOW, seed & _LOW", "5: both halves of the seed"),
+    # -- the path (section 6) ------------------------------------------------------------------------------------------
+    Change("target_before_stop", PATH, "if rows.high[r] >= stop:", "if rows.high[r] >= stop and not rows.low[r] <= target:",
+           "6: the stop is tested first"),
+    Change("stop_bound", PATH, "rows.high[r] >= stop", "rows.high[r] > stop", "6: high >= the stop"),
+    Change("target_bound", PATH, "rows.low[r] <= target", "rows.low[r] < target", "6: low <= the target"),
+    Change("stop_counts_touch", PATH, "reason, exit_price = STOP_LOSS,",
+           "touches += rows.low[r] <= target\n            reason, exit_price = STOP_LOSS,", "6: a stopping bar counts no touch"),
+    Change("hold_bound", PATH, "underlying.day[number] <= rules.max_hold_dte", "underlying.day[number] < rules.max_hold_dte",
+           "6: <= max_hold_dte"),
+    Change("hold_first", PATH, "if reason < 0 and legs.expiration_day", "if legs.expiration_day", "6: max_hold_dte comes last"),
+    Change("entry_bar", PATH, "if number <= entry:", "if number < entry:", "6: strictly after the entry session"),
+    Change("settlement_bar", PATH, "if number > settlement:", "if number >= settlement:", "6: through the settlement session"),
+    Change("without_bar", PATH, "exit_number - entry - seen", "exit_number - entry - seen + 1",
+           "6: counted from the day after entry"),
+    Change("without_bar_open", WHEELS, 'without_bar=pl.when(resolved).then(pl.col("without_bar")),', "",
+           "6: null on an unresolved leg"),
+    Change("gap_skip", ARRAYS, 'bars is None or gap_path == "quote"', "bars is None", "6: gap_path quote"),
+    Change("gap_quote", ARRAYS, 'bars is None or gap_path == "quote"', "True", "6: gap_path skip"),
+    Change("assigned_bound", PATH, "cents < strike_cents", "cents <= strike_cents", "6: close < strike"),
+    Change("called_bound", PATH, "away = cents > strike_cents", "away = cents >= strike_cents", "7: close > strike"),
+    Change("close_floor", PATH, "np.rint(close * 100.0)", "np.floor(close * 100.0)", "units: whole cents"),
+    Change("close_raw", PATH, "cents = np.int64(np.rint(close * 100.0))", "cents = close * 100.0", "units: whole cents"),
+    Change("strike_floor", ARRAYS, 'np.rint(column(legs, "strike", np.float64) * 100.0)',
+           '(column(legs, "strike", np.float64) * 100.0)', "units: whole cents"),
+    Change("open_no_data", PATH, "return OPEN if settlement_number > last_bar", "return OPEN if settlement_number <= last_bar",
+           "6: open after the last bar, else no_data"),
+    Change("open_bound", PATH, "OPEN if settlement_number > last_bar", "OPEN if settlement_number >= last_bar",
+           "6: open after the last bar", equivalent="the session of the last bar has a close, so it never comes to that test"),
+    Change("saturday_next", ARRAYS, 'side="right") - 1\n    return contracts', 'side="left")\n    return contracts',
+           "6: the last session on or before the expiration"),
+    Change("settle_before", ARRAYS, 'side="right") - 1\n    return contracts', 'side="left") - 1\n    return contracts',
+           "6: on the expiration itself"),
+    # -- covered calls (section 7) -------------------------------------------------------------------------------------
+    Change("call_same_day", CALLS, 'column(puts, "exit_number", np.int64) + 1', 'column(puts, "exit_number", np.int64)',
+           "7: the first session after the assignment"),
+    Change("next_call_same_day", CALLS, "exit_number[again] + 1,", "exit_number[again],", "7: the following session"),
+    Change("wait_same_day", CALLS, "waiting.number + 1, waiting.waits_left", "waiting.number, waiting.waits_left",
+           "7: waits are further sessions"),
+    Change("waits_bound", CALLS, "seekers.waits_left > 0", "seekers.waits_left >= 0", "7: up to call_wait_sessions more"),
+    Change("waits_once", CALLS, "following.waits_left = np.full(following.wheel.size, waits(config), np.int64)",
+           "following.waits_left = following.waits_left", "7: for every call sought"),
+    Change("max_cycles_bound", CALLS, "sellers.cycle < max_cycles(config)", "sellers.cycle <= max_cycles(config)",
+           "7: max_cycles"),
+    Change("basis_strike", CALLS, "(strike * 100.0 - price * 100.0) / 100.0", "strike", "7: basis less the premium"),
+    Change("floor_bound", COVER, "quotes.strike[r] >= basis * search.strike_factor",
+           "quotes.strike[r] > basis * search.strike_factor", "7: strike >= the floor"),
+    Change("floor_factor", CALLS, "1.0 + call.strike_min_pct_above_basis", "1.0", "7: the percentage above basis"),
+    Change("floor_ignored", COVER, "if not search.above_basis or quotes.strike[r] >= basis * search.strike_factor:", "if True:",
+           "7: sell_call_only_if_price_above_basis"),
+    Change("floor_always", COVER, "if not search.above_basis or ", "if ", "7: sell_call_only_if_price_above_basis False"),
+    Change("call_dte_max", COVER, "quotes.dte[r] <= search.dte_max", "quotes.dte[r] < search.dte_max", "7: dte <= dte_max"),
+    Change("call_dte_min", COVER, "search.dte_min <= quotes.dte[r]", "search.dte_min < quotes.dte[r]", "7: dte_min <= dte"),
+    Change("no_call_swapped", COVER, "else NO_CALL_ABOVE_BASIS if above == 0 else NO_CALL_LIQUID",
+           "else NO_CALL_LIQUID if above == 0 else NO_CALL_ABOVE_BASIS", "7: the first that emptied it"),
+    Change("no_calls_at_all", COVER, "or n_valid[s] == 0", "or starts[s] == starts[s + 1]", "7: no_call_quotes counts puts"),
+    Change("call_exit_pct", CALLS, "config.put.exit_pct if call.exit_pct is None", "0.5 if call.exit_pct is None",
+           "7: exit_pct None is the put's"),
+    Change("call_stop", CALLS, "np.nan if call.stop_loss_multiplier is None", "2.0 if call.stop_loss_multiplier is None",
+           "7: stop_loss_multiplier None is none"),
+    Change("call_delta_target", CALLS, "(call.delta_min + call.delta_max) / 2", "call.delta_min", "7: middle of the range"),
+    Change("call_ends", CALLS, "end = np.where(idle, int(EndReason.MAX_CYCLES),", "end = np.where(idle, int(EndReason.CALLED_AWAY),",
+           "7: max_cycles holds the shares"),
+    # -- P&L (section 8) -----------------------------------------------------------------------------------------------
+    Change("held_forgotten", WHEELS, '.when(pl.col("held") & resolved).then("close")', "", "8: held shares are sold"),
+    Change("premium_twice", WHEELS, '- strike) * 100.0 + pl.col("dividend")',
+           '- strike) * 100.0 + pl.col("dividend") + pl.col("premium")', "8: the premium is never counted twice"),
+    Change("no_close_resolved", WHEELS, 'if config.rules == "ledger":\n        lost', "if False:\n        lost",
+           "8: no close for held shares: unresolved"),
+    Change("dividend_on_purchase", WHEELS, 'pl.col("ex_date") > pl.col("exit_date")', 'pl.col("ex_date") >= pl.col("exit_date")',
+           "8: held overnight into the ex-date"),
+    Change("dividend_on_sale", WHEELS, 'pl.col("ex_date") <= pl.col("end_date")', 'pl.col("ex_date") < pl.col("end_date")',
+           "8: held overnight into the ex-date"),
+    Change("dividend_per_share", WHEELS, 'amount=pl.col("amount") * 100.0', 'amount=pl.col("amount")', "8: 100 shares"),
+    Change("mark_no_call", WHEELS, '+ pl.col("cc_open").fill_null(0.0)', "+ 0.0", "8: the mark holds the open call"),
+    Change("mark_premium", WHEELS, 'pl.coalesce(pl.col("mark") * 100.0, "premium")', 'pl.col("premium")',
+           "8: the open call at its last close"),
+    Change("mark_zero", WHEELS, 'pl.coalesce(pl.col("mark") * 100.0, "premium")', 'pl.col("mark").fill_null(0.0) * 100.0',
+           "8: without a bar, at its premium"),
+    Change("mark_fees", WHEELS, 'pl.col("premium") - pl.col("fees") - marked', 'pl.col("premium") - marked',
+           "8: the open call's fees"),
+    Change("mark_closed_calls", WHEELS, 'pl.col("csp_pnl") + pl.col("closed_calls")', 'pl.col("csp_pnl")',
+           "8: the mark holds closed calls"),
+    Change("mark_day", PATH, "if number <= underlying.last_bar:", "if True:", "8: on or before the underlying's last bar"),
+    Change("mark_bound", PATH, "if number <= underlying.last_bar:", "if number < underlying.last_bar:", "8: on or before"),
+    Change("mark_from_entry", PATH, "        if number <= entry:\n            continue\n",
+           "        if number <= entry:\n            mark = np.nan\n            continue\n", "8: its last bar, of any day"),
+    Change("capital_net", WHEELS, 'capital = pl.col("strike") * 100.0', 'capital = pl.col("strike") * 100.0 - pl.col("premium")',
+           "8: initial capital is the strike's"),
+    Change("annual_360", WHEELS, "* 365.0 / calendar_days", "* 360.0 / calendar_days", "10: 365 days"),
+    Change("total_days_put", WHEELS, 'pl.col("days_held") + pl.col("cc_days").fill_null(0)', 'pl.col("days_held")',
+           "8: total_days sums the legs"),
+    Change("fees_of_put", WHEELS, 'pl.col("fees") + pl.col("cc_fees").fill_null(0.0)', 'pl.col("fees")', "10: fees of the legs"),
+    Change("first_call_reason", WHEELS, 'cc_reason=pl.col("reason").last()', 'cc_reason=pl.col("reason").first()',
+           "10: of the last call"),
+    Change("first_call_strike", WHEELS, 'cc_strike=pl.col("strike").last()', 'cc_strike=pl.col("strike").first()',
+           "8: the strike called is the last call's"),
+    # -- records and summary (section 10) ------------------------------------------------------------------------------
+    Change("censored_bound", WHEELS, 'pl.col("settlement_number") > underlying.last_bar',
+           'pl.col("settlement_number") >= underlying.last_bar', "10: settlement after the last bar"),
+    Change("censored_counted", SUMMARY, ' & ~pl.col("censored")', "", "10: censored wheels are left out"),
+    Change("std_population", SUMMARY, "roc.spread / (roc.count - 1)", "roc.spread / roc.count", "10: sample deviation"),
+    Change("roc_resolved", SUMMARY, 'roc_marked=100.0 * pl.col("pnl_marked")', 'roc_marked=100.0 * pl.col("pnl")',
+           "10: roc from the mark"),
+    Change("open_of_put", SUMMARY, '(pl.col("csp_exit_reason") == "open") | (pl.col("cc_exit_reason") == "open").fill_null(False)',
+           'pl.col("csp_exit_reason") == "open"', "10: open by put or call"),
+    Change("worst_premium", SUMMARY, 'lost=pl.col("put_premium") - pl.col("initial_capital")', 'lost=-pl.col("initial_capital")',
+           "10: the premium stays"),
+    Change("held_all", SUMMARY, 'inside.filter(pl.col("shares_held") == 100)', 'wheels.filter(pl.col("shares_held") == 100)',
+           "10: held wheels in the summary"),
+    Change("targets_limit", SUMMARY, '(paid > premium * pl.col("exit_pct")', '(paid >= premium * pl.col("exit_pct") * (1 - 2e-9)',
+           "10: above the limit, not at it"),
+    Change("stops_of_put", SUMMARY, "stops.otherwise(pl.lit(config.call.stop_loss_multiplier, pl.Float64))",
+           "stops.otherwise(pl.lit(config.put.stop_loss_multiplier, pl.Float64))", "10: each leg's own stop"),
+    # -- the v5 rule set (section 11) ----------------------------------------------------------------------------------
+    Change("v5_called_at_strike", CALLS, "called_away_at_strike=v5", "called_away_at_strike=False", "11: close >= strike"),
+    Change("v5_put_at_strike", PUTS, "called_away_at_strike=v5", "called_away_at_strike=False", "11: close >= strike",
+           equivalent="settle reads the flag of calls only; a put at its strike expires under both rule sets"),
+    Change("v5_put_missing", PUTS, "missing_close_is_worthless=v5", "missing_close_is_worthless=False", "11: worthless put"),
+    Change("v5_call_missing", CALLS, "missing_close_is_worthless=v5", "missing_close_is_worthless=False", "11: worthless call"),
+    Change("ledger_missing", PUTS, "missing_close_is_worthless=v5", "missing_close_is_worthless=True",
+           "6: nothing missing is booked as a gain"),
+    Change("v5_call_session", CALLS, 'if config.rules == "v5":  # the notebook took', "if False:  # the notebook took",
+           "11: expiration + 1 calendar day"),
+    Change("v5_waits", CALLS, 'return 0 if config.rules == "v5" else', "return", "11: tried once"),
+    Change("v5_cycles", CALLS, 'if config.rules == "v5":\n        return 1', "if False:\n        return 1", "11: one cycle"),
+    Change("v5_flat_odds", COVER, "if search.flat_odds else", "if False else", "11: p_fill of calls"),
+    Change("ledger_flat_odds", COVER, "if search.flat_odds else", "if True else", "5: p_fill of the call's own quote"),
+    Change("v5_floor", CALLS, "1.0 if v5 else 1.0 + call", "1.0 + call", "11: no percentage above basis"),
+    Change("v5_stock", WHEELS, '(strike * 100.0 - pl.col("premium"))', "(strike * 100.0)", "11: stock P&L"),
+    Change("v5_held", WHEELS, 'sale = pl.when(away).then(pl.col("cc_strike"))\n        stock = pl.when(away)',
+           'sale = pl.when(away).then(pl.col("cc_strike"))\n        '
+           'stock = pl.when(pl.col("held")).then((pl.col("close") - strike) * 100.0).when(away)', "11: held shares are worth 0"),
+    Change("v5_shares_held", WHEELS, 'pl.col("held").cast(pl.Int64) * 100', 'pl.col("sale").is_not_null().cast(pl.Int64) * 100',
+           "11: shares_held still 100"),
+    Change("v5_ends", WHEELS, 'if config.rules == "v5":  # the notebook\'s wheel ends', "if False:  # the notebook's wheel ends",
+           "11: the wheel ends with its last leg"),
+    Change("v5_censored", WHEELS, 'pl.lit(False) if config.rules == "v5" else', "", "11: censored is false"),
+    Change("v5_exit_model", "spec/config.py", '"close_range" if self.rules == "v5" else "trigger"', '"trigger"',
+           "11: close_range unless set"),
+)  # fmt: skip
+
+
+class MutationError(RuntimeError):
+    """The check itself went wrong: nothing can be said of any rule."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one change."""
+
+    change: Change
+    noticed: str  # the first difference; empty if there was none
+    seconds: float
+
+    @property
+    def as_expected(self) -> bool:
+        """Killed, or known to be equivalent."""
+        return bool(self.noticed) != bool(self.change.equivalent)
+
+    def __str__(self) -> str:
+        verdict = "killed" if self.noticed else "survived"
+        why = self.noticed or self.change.equivalent or "NOTHING NOTICES IT"
+        flag = "" if self.as_expected else "UNEXPECTED "
+        return f"{flag}{verdict:9s}{self.change.name:22s}{self.seconds:6.1f} s  [{self.change.rule}] {why}"
+
+
+def occurrences(change: Change, root: Path = ROOT) -> int:
+    """How often the old text of a change stands in its file."""
+    return (root / "wheelvec" / change.file).read_text(encoding="utf-8").count(change.old)
+
+
+def apply(change: Change, root: Path) -> None:
+    """Make the change in the copy below `root`.
+
+    Raises:
+        MutationError: if the old text does not occur exactly once.
+    """
+    found = occurrences(change, root)
+    if found != 1:
+        raise MutationError(f"{change.name}: the old text occurs {found} times in wheelvec/{change.file}: {change.old!r}")
+    path = root / "wheelvec" / change.file
+    path.write_text(path.read_text(encoding="utf-8").replace(change.old, change.new), encoding="utf-8")
+    for name in REACHES.get(change.file, ()):
+        for stale in (root / "wheelvec" / "kernels" / "__pycache__").glob(f"{name}.*"):
+            stale.unlink()
+
+
+def compared(root: Path, store: Path) -> str:
+    """Run compare.py in the copy below `root`: the first difference, or "" if there is none.
+
+    Raises:
+        MutationError: if the comparison could not be made.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "PYTHONPATH"))}
+    environment |= {"POLARS_MAX_THREADS": "1", "PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", "tests.mutation.compare", "--answers", str(store)]
+    try:
+        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    except subprocess.TimeoutExpired:
+        return f"still running after {TIMEOUT:.0f} s"
+    lines = [line for line in done.stdout.splitlines() if line.startswith("DIFFERENCE")]
+    if (done.returncode == 1) != bool(lines) or done.returncode not in (0, 1):
+        raise MutationError(f"the comparison ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return lines[0] if lines else ""
+
+
+def tried(change: Change, base: Path, store: Path) -> Outcome:
+    """Try one change in a copy of `base` of its own."""
+    began = time.perf_counter()
+    root = Path(tempfile.mkdtemp(prefix=f"{change.name}-", dir=base.parent))
+    try:
+        for name in COPIED:
+            shutil.copytree(base / name, root / name)  # keeps the times that tell whether compiled code is fresh
+        apply(change, root)
+        return Outcome(change, compared(root, store), time.perf_counter() - began)
+    except MutationError as error:
+        raise MutationError(f"{change.name}: {error}") from None
+    finally:
+        shutil.rmtree(root)
+
+
+def run(changes: Sequence[Change] = CHANGES, jobs: int = 1) -> Iterator[Outcome]:
+    """Try the changes, in order.
+
+    Raises:
+        MutationError: if the unchanged package differs from the reference, or an old text is not found exactly once.
+    """
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        base, store = Path(folder) / "base", Path(folder) / "answers.pickle"
+        ignored = shutil.ignore_patterns("__pycache__")
+        for name in COPIED:
+            shutil.copytree(ROOT / name, base / name, ignore=ignored)
+        fault = compared(base, store)
+        if fault:
+            raise MutationError(f"the unchanged package differs: {fault}")
+        with ThreadPoolExecutor(jobs) as pool:
+            yield from pool.map(lambda change: tried(change, base, store), changes)
+
+
+def main() -> int:
+    """Try the changes asked for; 1 if any end is not the expected one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="run the changes whose name contains this")
+    parser.add_argument("--jobs", type=int, default=1, help="how many to try at a time")
+    arguments = parser.parse_args()
+    changes = [change for change in CHANGES if arguments.only in change.name]
+    began, outcomes = time.perf_counter(), []
+    for outcome in run(changes, arguments.jobs):
+        print(outcome, flush=True)
+        outcomes.append(outcome)
+    killed = sum(bool(outcome.noticed) for outcome in outcomes)
+    surprises = [outcome.change.name for outcome in outcomes if not outcome.as_expected]
+    print(f"{killed} of {len(outcomes)} killed in {time.perf_counter() - began:.0f} s; unexpected: {surprises or 'none'}")
+    return 1 if surprises else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
