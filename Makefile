@@ -1,0 +1,62 @@
+# Needs make and Python 3.11 or newer. Everything is installed into .venv, with the versions of constraints.txt.
+#   make demo PYTHON=python3.12     another interpreter than python3
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+NOTEBOOK := notebooks/quickstart.ipynb
+DEMO := demo-result
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-slow lint notebook clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
+		while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
+
+demo: $(VENV)/.installed ## install, run the wheel on the demo market, say where the result lies
+	@$(BIN)/wheelvec demo --out $(DEMO)
+
+test: $(VENV)/.installed-dev ## install for development, run the tests but the slow ones
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.installed-dev ## the slow tests
+	@$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed-dev ## format, lint and types
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m mypy
+
+notebook: $(VENV)/.installed-dev ## execute the notebook; any error in it fails
+	@test -f $(NOTEBOOK) || { echo "$(NOTEBOOK): missing" >&2; exit 1; }
+	@$(BIN)/python -c "from nbclient.cli import main; main()" $(NOTEBOOK)
+
+clean: ## remove caches, build artefacts and the demo's result (the environment and your data stay)
+	@rm -rf build *.egg-info $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
+	@find wheelvec tests -type d -name __pycache__ -prune -exec rm -rf {} +
+	@rm -f $(VENV)/.installed $(VENV)/.installed-dev
+
+# Stamps: a second call is instant; a change of the pins or of the package's metadata installs again.
+$(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.created
+	@echo "installing wheelvec into $(VENV) ..."
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt $(VENV)/.created
+	@echo "installing wheelvec for development into $(VENV) ..."
+	@$(PIP) install -c constraints.txt -e ".[dev]"
+	@touch $@ $(VENV)/.installed
+
+# An environment that is already there and has pip is taken as it is.
+$(VENV)/.created:
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+		command -v "$(PYTHON)" >/dev/null || { \
+			echo "wheelvec needs Python 3.11 or newer, and $(PYTHON) is not found; name one: make PYTHON=python3.12 ..." >&2; exit 1; }; \
+		"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+			echo "wheelvec needs Python 3.11 or newer, and $(PYTHON) is $$("$(PYTHON)" --version 2>&1); name another: make PYTHON=python3.12 ..." >&2; exit 1; }; \
+		echo "creating $(VENV) with $$("$(PYTHON)" --version 2>&1) ..."; \
+		"$(PYTHON)" -m venv $(VENV); }
+	@touch $@

@@ -1,0 +1,351 @@
+"""The command line: what it prints and writes, and that what fails is one line and leaves nothing behind."""
+
+import importlib.metadata
+import io
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import wheelvec as wv
+from wheelvec import cli
+from wheelvec.market import synthetic
+
+ESCAPE = "\x1b"
+WHEEL = """
+[schedule]
+start_date = 2024-01-02
+end_date = 2024-01-31
+symbols = ["BRVO"]
+"""
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small market's tables as Parquet files."""
+    folder = tmp_path_factory.mktemp("tables")
+    made = synthetic.demo_tables(symbols=("BRVO", "CHRL"), start="2024-01-02", end="2024-03-28")
+    for name in ("option_quotes", "option_bars", "underlying_bars"):
+        made[name].write_parquet(folder / f"{name}.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lake(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same market as a lake."""
+    folder = tmp_path_factory.mktemp("lakes") / "lake"
+    frames: dict[str, Any] = {path.stem: pl.read_parquet(path) for path in tables.glob("*.parquet")}
+    wv.Market(**frames).write(folder)
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory with a configuration in it."""
+    (tmp_path / "wheel.toml").write_text(WHEEL, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def command(*arguments: object, cwd: Path, **more: object) -> "subprocess.CompletedProcess[str]":
+    """The command line in a process of its own, its output piped."""
+    line = [sys.executable, "-m", "wheelvec.cli", *map(str, arguments)]
+    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=120, check=False, **more)  # type: ignore[call-overload,no-any-return]
+
+
+def shown(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:,.2f}"
+
+
+def rows(text: str) -> dict[str, str]:
+    """Label -> value of every row of the summary."""
+    found = re.findall(r"^  +(\S.*?) {2,}(-?[\d,.]+%?|-)(?:  .*)?$", text, re.MULTILINE)
+    return dict(found)
+
+
+# ---------------------------------------------------------------------------------------------- what succeeds
+
+
+def test_demo_writes_a_result_and_prints_its_figures(here: Path) -> None:
+    done = command("demo", cwd=here)
+    assert (done.returncode, done.stderr) == (0, "")
+    result = wv.Result.load(here / "demo-result")
+    result.validate()
+    figures, text = result.summary(), rows(done.stdout)
+    assert result.config.schedule.start_date == synthetic.DEMO_START
+    assert result.config.schedule.end_date == synthetic.DEMO_END
+    assert int(text["launched"].replace(",", "")) == result.wheels.height > 0
+    assert int(text["in the figures below"].replace(",", "")) == figures["total_wheels"]
+    assert text["total P&L"] == shown(figures["total_pnl"])
+    assert text["total P&L at worst"] == shown(figures["total_pnl_worst"])
+    assert text["win rate"] == shown(figures["win_rate"]) + "%"
+    assert text["ROC average"] == shown(figures["avg_wheel_roc"]) + "%"
+    assert text["ROC median"] == shown(figures["median_wheel_roc"]) + "%"
+    assert text["ROC least"] == shown(figures["min_wheel_roc"]) + "%"
+    assert text["ROC greatest"] == shown(figures["max_wheel_roc"]) + "%"
+    assert text["average days held"] == shown(figures["avg_days_held"])
+    for label, name in {
+        "censored": "censored_wheels",
+        "open": "open_wheels",
+        "of these marked": "marked_wheels",
+    }.items():
+        assert int(text[label].replace(",", "")) == figures[name]
+    outcomes = dict(result.diagnostics["outcome"].value_counts().rows())
+    assert {name: int(text[name].replace(",", "")) for name in outcomes} == outcomes
+    assert json.loads((here / "demo-result" / "summary.json").read_text(encoding="utf-8")) == figures
+    assert "The result is in demo-result/" in done.stdout
+    assert ESCAPE not in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    assert not re.search(r"nan|none|null", done.stdout, re.IGNORECASE)
+    assert {path.name for path in here.iterdir()} == {"wheel.toml", "demo-result"}
+
+
+def test_run_gives_what_backtest_gives(here: Path, lake: Path, capsys: Capture) -> None:
+    assert cli.main(["run", "wheel.toml", "--lake", str(lake), "--out", "deep/out"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    config = wv.Config.from_toml("wheel.toml")
+    expected = wv.backtest(wv.Market.open(lake, symbols=["BRVO"], start="2024-01-02"), config)
+    saved = wv.Result.load("deep/out")
+    assert saved.config == config
+    assert saved.fingerprint == expected.fingerprint
+    assert saved.records.height > 0
+    assert saved.records.equals(expected.records)
+    assert rows(out)["total P&L"] == shown(expected.summary()["total_pnl"])
+    assert "2024-01-02 to 2024-01-31: BRVO" in out
+
+
+def test_run_takes_the_rule_set_and_replaces_an_earlier_result(here: Path, lake: Path, capsys: Capture) -> None:
+    line = ["run", "wheel.toml", "--lake", str(lake), "--out", "out"]
+    assert cli.main(line) == 0
+    assert cli.main([*line, "--rules", "v5", "--quiet"]) == 0
+    assert wv.Result.load("out").config.rules == "v5"
+    assert capsys.readouterr().out.count("\n  launched ") == 1  # --quiet leaves only where the result lies
+
+
+def test_without_wheels_the_output_says_why(here: Path, lake: Path, capsys: Capture) -> None:
+    strict = WHEEL + "[put]\ndelta_min = 0.001\ndelta_max = 0.002\n"
+    (here / "wheel.toml").write_text(strict, encoding="utf-8")
+    assert cli.main(["run", "wheel.toml", "--lake", str(lake), "--out", "out"]) == 0
+    out = capsys.readouterr().out
+    assert "No wheel was launched" in out
+    assert int(rows(out)["no_candidate_in_range"]) > 0
+    assert not re.search(r"nan|none\b|null", out, re.IGNORECASE)
+    assert wv.Result.load("out").wheels.height == 0
+
+
+def test_without_entry_sessions_the_output_says_so(here: Path, lake: Path, capsys: Capture) -> None:
+    (here / "wheel.toml").write_text(WHEEL.replace("2024-01-31", "2024-01-03") + "weekdays = [5]\n", encoding="utf-8")
+    assert cli.main(["run", "wheel.toml", "--lake", str(lake), "--out", "out"]) == 0
+    out, err = capsys.readouterr()
+    assert "leaves no entry session" in out
+    assert re.fullmatch(r"wheelvec: WARNING: no entry session from 2024-01-02 to 2024-01-03\n", err)
+
+
+def test_imported_tables_run_like_the_market_they_came_from(here: Path, tables: Path, lake: Path) -> None:
+    files = [
+        item for name in ("option_quotes", "option_bars", "underlying_bars")
+        for item in (f"--{name.replace('_', '-')}", tables / f"{name}.parquet")
+    ]  # fmt: skip
+    done = command("import", *files, "--lake", "mine", cwd=here)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Written to mine/: 2 underlyings, 2024-01-02 to 2024-03-28\n  BRVO, CHRL\n" in done.stdout
+    counts = {reason: count for *_, reason, count in wv.Market.open(here / "mine").diagnostics.rows()}
+    assert set(counts) == set() or all(count >= 0 for count in counts.values())
+    mine, theirs = (wv.backtest(wv.Market.open(folder), wv.Config.from_toml("wheel.toml")) for folder in (here / "mine", lake))
+    assert mine.records.equals(theirs.records)
+
+
+def test_import_counts_what_it_sets_aside(here: Path, tables: Path, capsys: Capture) -> None:
+    quotes = pl.read_parquet(tables / "option_quotes.parquet")
+    number = pl.int_range(pl.len())
+    quotes = quotes.with_columns(bid=pl.when(number < 7).then(pl.col("ask") + 1.0).otherwise("bid"))
+    quotes.write_parquet("crossed.parquet")
+    bars = ["--underlying-bars", str(tables / "underlying_bars.parquet"), "--lake", "mine"]
+    assert cli.main(["import", "--option-quotes", "crossed.parquet", *bars]) == 0
+    assert re.search(r"option_quotes +BRVO +crossed +7\n", capsys.readouterr().out)
+    assert cli.main(["import", "--option-quotes", "crossed.parquet", *bars, "--strict"]) == 1
+    assert "crossed" in one_line(capsys.readouterr().err)
+
+
+def test_help_and_version_end_well(capsys: Capture) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"wheelvec {wv.__version__}\n"
+    assert cli.main(["--help"]) == 0
+    offered = capsys.readouterr().out
+    assert all(f"\n    {name} " in offered for name in ("demo", "run", "import"))
+    assert not any(f"\n    {name} " in offered for name in ("sweep", "check", "fetch", "report"))
+    entry = importlib.metadata.entry_points(group="console_scripts", name="wheelvec")
+    assert [point.value for point in entry] == ["wheelvec.cli:main"]
+
+
+def test_verbose_logs_to_standard_error_and_leaves_logging_as_it_was(here: Path, lake: Path, capsys: Capture) -> None:
+    log = logging.getLogger("wheelvec")
+    before = (log.level, list(log.handlers))
+    assert cli.main(["-v", "run", "wheel.toml", "--lake", str(lake), "--out", "out", "--quiet"]) == 0
+    assert "wheelvec: INFO: " in capsys.readouterr().err
+    assert (log.level, list(log.handlers)) == before
+
+
+def test_a_terminal_gets_a_progress_bar_on_standard_error_only(
+    here: Path, lake: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    assert cli.main(["run", "wheel.toml", "--lake", str(lake), "--out", "out"]) == 0
+    assert "months x underlyings" in terminal.getvalue()
+    assert "months x underlyings" not in capsys.readouterr().out
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes behave otherwise elsewhere")
+def test_a_reader_that_goes_away_is_no_failure_to_speak_of(here: Path) -> None:
+    code = "import sys; from wheelvec import cli; cli._demo = lambda _: print('figures'); sys.exit(cli.main(['demo']))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=here,
+            stdout=stream,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+# ------------------------------------------------------------------------------------------------- what fails
+
+
+def one_line(text: str) -> str:
+    """The message, if standard error holds one line of the promised form."""
+    assert re.fullmatch(r"wheelvec: error: [^\n]+\n", text), text
+    return text
+
+
+def prepared(here: Path) -> dict[str, str]:
+    (here / "typo.toml").write_text("[put]\nexit_pc = 0.3\n", encoding="utf-8")
+    (here / "broken.toml").write_text("[put\n", encoding="utf-8")
+    (here / "range.toml").write_text("[put]\ndte_min = 50\n", encoding="utf-8")
+    (here / "symbol.toml").write_text(WHEEL.replace("BRVO", "BRAVO"), encoding="utf-8")
+    (here / "plain.txt").write_text("no lake", encoding="utf-8")
+    (here / "full").mkdir()
+    (here / "full" / "letter.txt").write_text("mine", encoding="utf-8")
+    return {"quotes": "plain.txt", "bars": "plain.txt"}
+
+
+FAILURES = {
+    "a typo": ("run typo.toml --lake LAKE --out out", 1, r"typo.toml: .*exit_pc.*did you mean 'exit_pct'"),
+    "no TOML": ("run broken.toml --lake LAKE --out out", 1, r"broken.toml: no valid TOML"),
+    "an empty range": ("run range.toml --lake LAKE --out out", 1, r"dte_min"),
+    "no such file": ("run none.toml --lake LAKE --out out", 1, r"none.toml: cannot be read: No such file"),
+    "no such lake": ("run wheel.toml --lake nowhere --out out", 1, r"nowhere"),
+    "a file for a lake": ("run wheel.toml --lake plain.txt --out out", 1, r"plain.txt"),
+    "a folder that is no lake": ("run wheel.toml --lake full --out out", 1, r"full"),
+    "an unknown symbol": ("run symbol.toml --lake LAKE --out out", 1, r"BRAVO"),
+    "an out that is no result": ("run wheel.toml --lake LAKE --out full", 1, r"full: exists and is no saved result"),
+    "an out that is a file": ("run wheel.toml --lake LAKE --out plain.txt", 1, r"plain.txt: exists and is no saved"),
+    "an out below a file": ("run wheel.toml --lake LAKE --out plain.txt/out", 1, r"plain.txt"),
+    "no quotes": (
+        "import --option-quotes q.parquet --underlying-bars u.parquet --lake out",
+        1,
+        r"q.parquet: no such file",
+    ),
+    "no Parquet": (
+        "import --option-quotes plain.txt --underlying-bars plain.txt --lake out",
+        1,
+        r"--option-quotes plain.txt",
+    ),
+    "nothing": ("", 2, r"command.*see wheelvec --help"),
+    "no command": ("sweep wheel.toml", 2, r"invalid choice: 'sweep'"),
+    "no lake": ("run wheel.toml --out out", 2, r"--lake.*see wheelvec run --help"),
+    "no rule set": ("run wheel.toml --lake LAKE --out out --rules v6", 2, r"invalid choice: 'v6'"),
+    "an unknown option": ("demo --colour", 2, r"unrecognized arguments: --colour"),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_failure_is_one_line_and_leaves_nothing(case: str, here: Path, lake: Path, capsys: Capture) -> None:
+    line, code, message = FAILURES[case]
+    prepared(here)
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    assert cli.main(line.replace("LAKE", str(lake)).split()) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(message, one_line(err)), err
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+    assert not (here / "out").exists()
+
+
+def test_tables_of_other_columns_are_refused(here: Path, tables: Path, capsys: Capture) -> None:
+    pl.DataFrame({"a": [1]}).write_parquet("other.parquet")
+    bars = str(tables / "underlying_bars.parquet")
+    assert cli.main(["import", "--option-quotes", "other.parquet", "--underlying-bars", bars, "--lake", "mine"]) == 1
+    assert "option_quotes" in one_line(capsys.readouterr().err)
+    assert not (here / "mine").exists()
+
+
+def test_a_failure_in_a_process_of_its_own_has_no_traceback_unless_asked(here: Path, lake: Path) -> None:
+    prepared(here)
+    line = ("run", "typo.toml", "--lake", lake, "--out", "out")
+    plain, asked = command(*line, cwd=here), command(*line, "--debug", cwd=here)
+    assert (plain.returncode, asked.returncode) == (1, 1)
+    assert "exit_pc" in one_line(plain.stderr)
+    assert asked.stderr.startswith("Traceback (most recent call last):")
+    assert asked.stderr.endswith(plain.stderr)
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, r"interrupted"),
+        (ZeroDivisionError("one\nline"), 1, r"ZeroDivisionError: one line"),
+        (MemoryError(), 1, r"MemoryError"),
+        (pl.exceptions.PanicException("polars"), 1, r"PanicException: polars"),
+        (ValueError("x" * 5000), 1, r"ValueError: x+\.\.\."),
+    ],
+)
+def test_what_nobody_expected_is_one_line_too(
+    raised: BaseException, code: int, message: str, here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(synthetic, "demo_market", failing)
+    assert cli.main(["demo"]) == code
+    err = one_line(capsys.readouterr().err)
+    assert re.search(message, err)
+    assert len(err) < 500
+    assert not (here / "demo-result").exists()
+
+
+def test_a_run_that_fails_half_way_leaves_the_earlier_result(
+    here: Path, lake: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ["run", "wheel.toml", "--lake", str(lake), "--out", "out"]
+    assert cli.main(line) == 0
+    before = wv.Result.load("out").records
+
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("wheelvec.run.result.ResultWriter._write_summary", failing)
+    assert cli.main([*line, "--rules", "v5"]) == 1
+    assert "No space left" in one_line(capsys.readouterr().err)
+    assert wv.Result.load("out").records.equals(before)
+    assert {path.name for path in here.iterdir()} == {"wheel.toml", "out"}
