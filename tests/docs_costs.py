@@ -1,0 +1,218 @@
+"""Everything in the documentation that a run produced: its tables, its printed output, and the notebook's outputs.
+
+`python tests/docs_costs.py` writes them anew; tests/test_docs.py runs the same functions and compares.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import functools
+import io
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+import polars as pl
+
+import wheelvec as wv
+from wheelvec.market.synthetic import DEMO_END, DEMO_START, demo_tables
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
+DEFAULT = wv.Config(schedule=wv.Schedule(start_date=DEMO_START, end_date=DEMO_END))
+
+# One thing changed at a time: what the row says, and the fields behind it.
+CHANGES: dict[str, dict[str, Any]] = {
+    '`fill_mode = "optimistic"`': {"fills.fill_mode": "optimistic"},
+    '`fill_mode = "pessimistic"`': {"fills.fill_mode": "pessimistic"},
+    '`fill_mode = "natural"`': {"fills.fill_mode": "natural"},
+    '`exit_model = "close_range"`': {"fills.exit_model": "close_range"},
+    "every first touch fills (`use_probabilistic_exit_fills = false`)": {"fills.use_probabilistic_exit_fills": False},
+    '`gap_path = "quote"`': {"fills.gap_path": "quote"},
+    "no fees": {"costs.commission_per_contract": 0.0, "costs.sec_fee_per_contract": 0.0},
+    "no penalty (the three allowed spreads at 1.0, so that all is tight)": {
+        "liquidity.base_max_spread_pct": 1.0,
+        "liquidity.ivp_high_max_spread_pct": 1.0,
+        "liquidity.ivp_extreme_max_spread_pct": 1.0,
+    },
+    '`ivp_over = "chain"`': {"liquidity.ivp_over": "chain"},
+    "no stop (`stop_loss_multiplier = none`)": {"put.stop_loss_multiplier": None},
+    "no target (`exit_pct = 0`)": {"put.exit_pct": 0.0},
+    "calls sought for 5 more sessions (`call_wait_sessions = 5`)": {"call.call_wait_sessions": 5},
+    "calls until called away (`max_cycles = none`, `call_wait_sessions = 5`)": {
+        "call.max_cycles": None,
+        "call.call_wait_sessions": 5,
+    },
+    '`rules = "v5"`': {"rules": "v5"},
+}
+SEEDS = range(4)
+CUTS = (dt.date(2024, 2, 29), dt.date(2024, 5, 31), dt.date(2024, 7, 19))
+
+# From the notebook's arithmetic to this library's, one rule at a time.
+BRIDGE: dict[str, dict[str, Any]] = {
+    '`rules="v5"`': {"rules": "v5"},
+    '`rules="v5"`, `exit_model="trigger"`': {"rules": "v5", "fills.exit_model": "trigger"},
+    '`rules="ledger"`, `exit_model="close_range"`': {"fills.exit_model": "close_range"},
+    '`rules="ledger"`': {},
+}
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table: first column text, the others right-aligned."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
+
+
+def dollars(value: float, sign: str = "") -> str:
+    return f"{round(value) or 0:{sign},}"
+
+
+def percent(value: float) -> str:
+    return f"{value:.3f}"
+
+
+@functools.cache
+def market(end: dt.date | None = None) -> wv.Market:
+    """The demo market, or what of it was known on a date."""
+    return wv.demo_market() if end is None else wv.demo_market(end=end)
+
+
+@functools.cache
+def ran(**changes: Any) -> wv.Result:
+    """The default configuration with some fields changed, run on the demo market."""
+    return wv.backtest(market(), DEFAULT.replace(**changes))
+
+
+def cost_table() -> str:
+    """The default configuration, one thing changed at a time, and the spread over seeds."""
+    base = ran().summary()
+    named = {"default": base} | {name: ran(**changes).summary() for name, changes in CHANGES.items()}
+    tables = demo_tables()
+    without_bars = wv.Market(option_quotes=tables["option_quotes"], underlying_bars=tables["underlying_bars"])
+    named["no `option_bars` at all: daily quotes decide"] = wv.backtest(without_bars, DEFAULT).summary()
+    rows = [
+        [name, f"{s['total_wheels']:,}", percent(s["avg_wheel_roc"]), f"{s['win_rate']:.1f}", dollars(s["total_pnl"]),
+         "" if s is base else dollars(s["total_pnl"] - base["total_pnl"], "+")]
+        for name, s in named.items()
+    ]  # fmt: skip
+    header = ["changed", "wheels", "average ROC %", "win rate %", "total P&L $", "difference $"]
+    seeds = [ran(**{"fills.execution_seed": seed}).summary() for seed in SEEDS]
+    rocs, totals = ([s[name] for s in seeds] for name in ("avg_wheel_roc", "total_pnl"))
+    spread = (
+        f"Over the execution seeds {SEEDS[0]} to {SEEDS[-1]} (the default is {DEFAULT.fills.execution_seed}) the average ROC "
+        f"runs from {percent(min(rocs))} to {percent(max(rocs))}%, the total P&L from ${dollars(min(totals))} to "
+        f"${dollars(max(totals))}."
+    )
+    return table(header, rows) + "\n\n" + spread
+
+
+def survivorship_table() -> str:
+    """Wheels whose put settles after a date at which the data end: those closed by then, and what all came to."""
+    key = ["underlying", "entry_date", "put_symbol"]
+    rows = []
+    for stop, said in ((2.0, "2.0"), (None, "none")):
+        rule = {"put.stop_loss_multiplier": stop}
+        known = ran(**rule).wheels.filter(pl.col("pnl_marked").is_not_null())
+        known = known.select(*key, roc=100.0 * pl.col("pnl_marked") / pl.col("initial_capital"))
+        for cut in CUTS:
+            seen = wv.backtest(market(cut), DEFAULT.replace(**rule, **{"schedule.end_date": cut}))
+            censored = seen.wheels.filter("censored").join(known, on=key, how="inner")
+            closed = censored.filter(pl.col("pnl").is_not_null())
+            rows.append([said, f"{cut}", f"{censored.height:,}", f"{closed.height:,}", percent(closed["wheel_roc"].mean()),
+                         percent(censored["roc"].mean())])  # fmt: skip
+    header = ["stop", "data end", "censored wheels", "closed by then", "average ROC % of the closed", "of all, once known"]
+    return table(header, rows)
+
+
+def bridge_table() -> str:
+    """The notebook's arithmetic and this library's, one rule at a time, with P&L by where it arose."""
+    rows = []
+    for name, changes in BRIDGE.items():
+        result = ran(**changes)
+        summary, wheels = result.summary(), result.wheels
+        parts = [dollars(wheels.select(pl.col(part).sum()).item()) for part in ("csp_pnl", "cc_pnl", "stock_pnl")]
+        calls = result.records.filter(pl.col("phase") == "cc").height
+        rows.append([name, f"{summary['total_wheels']:,}", f"{calls}", *parts, dollars(summary["total_pnl"]),
+                     percent(summary["avg_wheel_roc"])])  # fmt: skip
+    header = ["configuration", "wheels in the summary", "calls sold", "puts $", "calls $", "shares $", "total P&L $",
+              "average ROC %"]  # fmt: skip
+    return table(header, rows)
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def printed(code: str) -> tuple[str, list[str]]:
+    """What a block of Python prints, and the warnings that it gives."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), warnings.catch_warnings(record=True) as caught, pl.Config(restore_defaults=True):
+        warnings.simplefilter("always")
+        exec(compile(code, "documentation", "exec"), {"__name__": "documentation"})
+    return output.getvalue(), [str(w.message) for w in caught]
+
+
+def with_output(text: str) -> tuple[str, list[str]]:
+    """A page with the block that follows its Python as that code prints it, and the warnings given.
+
+    All Python blocks of a page are one program; only its last block is followed by a block of output.
+    """
+    code = "".join(blocks(text, "python"))
+    output, warned = printed(code)
+    return re.sub(r"(^```text\n).*?(^```)", lambda m: m[1] + output + m[2], text, count=1, flags=re.M | re.S), warned
+
+
+def with_table(text: str, name: str, content: str) -> str:
+    """A page with what stands between the markers of `name` replaced."""
+    pattern = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)"
+    replaced, count = re.subn(pattern, lambda m: f"{m[1]}\n{content}\n\n{m[2]}", text, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"the markers of {name!r} stand {count} times on the page: expected once")
+    return replaced
+
+
+def pages() -> dict[Path, str]:
+    """Every page with generated parts, as it should read."""
+    fills, migrating, readme = ROOT / "docs" / "fills.md", ROOT / "docs" / "migrating.md", ROOT / "README.md"
+    written = {path: path.read_text(encoding="utf-8") for path in (fills, migrating, readme)}
+    written[fills] = with_table(written[fills], "costs", cost_table())
+    written[fills] = with_table(written[fills], "survivorship", survivorship_table())
+    written[migrating] = with_table(written[migrating], "bridge", bridge_table())
+    for path in (migrating, readme):
+        written[path], _ = with_output(written[path])
+    return written
+
+
+def executed_notebook() -> nbformat.NotebookNode:
+    """The notebook, run in a fresh kernel."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    client = nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", record_timing=False, resources={"metadata": {"path": str(ROOT)}}
+    )
+    return client.execute()
+
+
+def texts(notebook: nbformat.NotebookNode) -> list[list[str]]:
+    """What each code cell shows as plain text."""
+    return [
+        [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+
+
+def main() -> None:
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+    notebook = executed_notebook()
+    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    nbformat.write(notebook, NOTEBOOK)
+
+
+if __name__ == "__main__":
+    main()

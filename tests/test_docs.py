@@ -1,0 +1,176 @@
+"""The documentation says what the code does: its programs run, and what it shows is what they print."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import runpy
+import shlex
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import polars as pl
+import pytest
+
+import wheelvec as wv
+from wheelvec import cli
+from wheelvec.market.synthetic import demo_tables
+from wheelvec.spec.config import PARTS
+
+DOCS = runpy.run_path(str(Path(__file__).with_name("docs_costs.py")))
+ROOT: Path = DOCS["ROOT"]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+AGAIN = "`python tests/docs_costs.py` writes it anew"
+
+
+def read(name: str) -> str:
+    """The text of a page."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_readme_prints_what_it_shows() -> None:
+    written, warned = DOCS["with_output"](read("README.md"))
+    assert written == read("README.md"), AGAIN
+    assert warned == []
+
+
+def test_readme_program_is_short() -> None:
+    (program,) = DOCS["blocks"](read("README.md"), "python")
+    assert sum(bool(line.strip()) for line in program.splitlines()) <= 16
+
+
+def test_migrating_prints_what_it_shows_and_warns_as_it_says() -> None:
+    page = read("docs/migrating.md")
+    written, warned = DOCS["with_output"](page)
+    assert written == page, AGAIN
+    assert len(warned) == 1
+    assert f"`{warned[0]}`" in page
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "content"),
+    [
+        ("docs/fills.md", "costs", "cost_table"),
+        ("docs/fills.md", "survivorship", "survivorship_table"),
+        ("docs/migrating.md", "bridge", "bridge_table"),
+    ],
+)
+def test_tables_are_those_of_this_code(page: str, name: str, content: str) -> None:
+    written = DOCS["with_table"](read(page), name, DOCS[content]())
+    assert written == read(page), AGAIN
+
+
+def test_markers_must_stand_once() -> None:
+    with pytest.raises(ValueError, match="'costs' stand 0 times"):
+        DOCS["with_table"]("a page", "costs", "a table")
+
+
+def test_notebook_shows_what_it_computes() -> None:
+    kept = nbformat.read(DOCS["NOTEBOOK"], as_version=4)
+    nbformat.validate(kept)
+    assert kept.metadata.kernelspec.name == "python3"
+    shown = DOCS["texts"](kept)
+    assert all(any(outputs) for outputs in shown), "a code cell without output"
+    assert DOCS["texts"](DOCS["executed_notebook"]()) == shown, AGAIN
+
+
+def test_data_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tables = demo_tables(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+    names = {"quotes": "option_quotes", "option_bars": "option_bars", "bars": "underlying_bars"}
+    given: dict[str, Any] = {name: tables[table] for name, table in names.items()}
+    (program,) = DOCS["blocks"](read("docs/data.md"), "python")
+    exec(program, {"wv": wv} | given)
+    assert list((tmp_path / "lake").rglob("underlying=ALFA/2024-01.parquet"))
+
+
+def test_sample_configuration_is_one(tmp_path: Path) -> None:
+    (sample,) = DOCS["blocks"](read("README.md"), "toml")
+    path = tmp_path / "wheel.toml"
+    path.write_text(sample, encoding="utf-8")
+    config = wv.Config.from_toml(path)
+    assert config.put.stop_loss_multiplier is None
+    assert config.call.max_cycles is None
+    assert config.schedule.weekdays == (1, 3)
+    assert config.liquidity == wv.Liquidity()
+
+
+def test_commands_are_understood(tmp_path: Path) -> None:
+    commands = [line for block in DOCS["blocks"](read("README.md"), "sh") for line in block.splitlines()]
+    ours = [shlex.split(line, comments=True)[1:] for line in commands if line.startswith("wheelvec ")]
+    assert [words[0] for words in ours] == ["import", "run"]
+    for words in ours:
+        assert callable(cli.parser().parse_args(words).command)
+    targets = re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE)
+    assert {line.split()[1] for line in commands if line.startswith("make ")} <= set(targets)
+
+
+def defaults() -> dict[str, list[Any]]:
+    """Every field of the configuration and its default, by name; some names stand in two parts."""
+    found: dict[str, list[Any]] = {}
+    for part in PARTS.values():
+        for field in dataclasses.fields(part):
+            found.setdefault(field.name, []).append(getattr(part(), field.name))
+    return found
+
+
+def test_defaults_are_those_of_the_configuration() -> None:
+    stated = re.findall(r"`(\w+)` \[([^\];]+)", read("docs/fills.md"))
+    assert len(stated) > 25
+    for name, value in stated:
+        known = ["none" if default is None else str(default) for default in defaults()[name]]
+        known += [f"{default:.2f}" for default in defaults()[name] if isinstance(default, float)]
+        known += [f"{default:.0f}" for default in defaults()[name] if isinstance(default, float) and default == 0]
+        assert value.split(" = ")[0] in known, f"{name} [{value}]: the defaults are {known}"
+
+
+def test_every_public_name_is_documented() -> None:
+    prose = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    parts = {kind.__name__ for kind in PARTS.values()}  # documented as the sections of a configuration
+    missing = [name for name in wv.__all__ if name not in prose and name not in parts | {"__version__", "WheelvecError"}]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, DOCS["NOTEBOOK"]], ids=lambda path: path.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    for link in links:
+        assert link.startswith("https://") or (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "expected"),
+    [
+        ({"use_realistic_fills": True, "fill_mode": "optimistic"}, "fill_mode", "natural"),
+        ({"use_realistic_fills": False, "fill_mode": "pessimistic"}, "fill_mode", "pessimistic"),
+        ({"rate": 0.05}, "rate", 0.05),
+        ({"risk_free_rate": 0.05}, "rate", 0.05),
+        ({"symbol": "ALFA"}, "symbols", ("ALFA",)),
+        ({"min_bid_hard": 0.2}, "min_bid_hard", 0.2),
+        ({"cache_dir": "cache", "log_level": "INFO"}, "fill_mode", "realistic"),
+    ],
+)
+def test_keys_of_the_notebook(changes: dict[str, Any], field: str, expected: Any) -> None:
+    """The table of docs/migrating.md, row by row."""
+    config = wv.Config.from_notebook(changes)
+    values = [getattr(getattr(config, part), field) for part in PARTS if hasattr(getattr(config, part), field)]
+    assert values == [expected]
+
+
+def test_unknown_keys_of_the_notebook_are_named() -> None:
+    with pytest.warns(UserWarning, match=r"ignored.*CC_CONFIG\['cc_colour'\], CONFIG\['colour'\]"):
+        wv.Config.from_notebook({"colour": 1}, {"cc_colour": 1, "cc_dte_min": 10})
+
+
+def test_demo_market_answers_what_the_pages_say_of_it() -> None:
+    """The statements in prose that hang on figures."""
+    now, then = DOCS["ran"](), DOCS["ran"](rules="v5")
+    figures = now.summary()
+    assert figures["median_wheel_roc"] > figures["avg_wheel_roc"] + 0.5
+    assert figures["no_data_wheels"] > 0
+    worst = now.wheels.drop_nulls("wheel_roc").sort("wheel_roc").row(0, named=True)
+    assert worst["csp_exit_reason"] == "assigned"
+    assert now.wheels.filter(pl.col("end_reason") == "called_away").height > 0
+    assert then.wheels["stock_pnl"].sum() == 0
+    assert then.records.filter(pl.col("phase") == "cc").height == 0
