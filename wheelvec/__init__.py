@@ -1,12 +1,12 @@
 """wheelvec: research the options wheel, right to the cent and fast.
 
-    option_quotes, option_bars, underlying_bars        three tables, Polars in
-          |  Market            validated; broken rows set aside and counted
-          v
-    chain -> entries -> puts -> calls -> wheels -> launch     one slice at a time
-          |  backtest(market, config)
-          v
-    Result: records, wheels, ledger, summary(), diagnostics   Polars out
+option_quotes, option_bars, underlying_bars        three tables, Polars in
+      |  Market            validated; broken rows set aside and counted
+      v
+chain -> entries -> puts -> calls -> wheels -> launch     one slice at a time
+      |  backtest(market, config)
+      v
+Result: records, wheels, ledger, summary(), diagnostics   Polars out
 """
 
 import importlib

@@ -1,6 +1,7 @@
 """A result is saved whole, loaded only if untouched, and refuses what breaks its invariants."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def test_diagnostics_hold_each_entry_session_and_symbol_once() -> None:
         assert traded.height == launched.height
         assert set(traded["outcome"]) <= {"traded"}
         funnel = ["n_quotes", "n_valid", "n_solved", "n_in_range", "n_liquid", "n_launched"]
-        for more, less in zip(funnel, funnel[1:], strict=False):
+        for more, less in pairwise(funnel):
             assert (days[more] >= days[less]).all(), (more, less)
 
 
