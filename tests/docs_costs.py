@@ -71,6 +71,10 @@ def dollars(value: float, sign: str = "") -> str:
     return f"{round(value) or 0:{sign},}"
 
 
+def cash(value: float) -> str:
+    return f"{'-' if round(value) < 0 else ''}${dollars(abs(value))}"
+
+
 def percent(value: float) -> str:
     return f"{value:.3f}"
 
@@ -104,10 +108,19 @@ def cost_table() -> str:
     rocs, totals = ([s[name] for s in seeds] for name in ("avg_wheel_roc", "total_pnl"))
     spread = (
         f"Over the execution seeds {SEEDS[0]} to {SEEDS[-1]} (the default is {DEFAULT.fills.execution_seed}) the average ROC "
-        f"runs from {percent(min(rocs))} to {percent(max(rocs))}%, the total P&L from ${dollars(min(totals))} to "
-        f"${dollars(max(totals))}."
+        f"runs from {percent(min(rocs))} to {percent(max(rocs))}%, the total P&L from {cash(min(totals))} to "
+        f"{cash(max(totals))}."
     )
-    return table(header, rows) + "\n\n" + spread
+    marks = ran().wheels.filter(pl.col("pnl").is_null() & ~pl.col("censored") & pl.col("pnl_marked").is_not_null())
+    puts = ran().records.filter(pl.col("phase") == "csp").select("wheel_id", close="underlying_at_expiration")
+    assigned = marks.join(puts, on="wheel_id").select(pl.col("csp_pnl") + 100.0 * (pl.col("close") - pl.col("strike")))
+    marked = (
+        f"Of the default's total {cash(marks['pnl_marked'].sum())} is not realised: the marks of {marks.height} assigned "
+        "wheels that the data leave unresolved, valued at the underlying's last close of all. Put and shares valued at the "
+        f"close that assigned them, the same wheels come to {cash(assigned.to_series().sum())}: a few missing closes can "
+        "decide the sign of a total. Look at `marked_wheels` before you believe one."
+    )
+    return "\n\n".join([table(header, rows), spread, marked])
 
 
 def survivorship_table() -> str:

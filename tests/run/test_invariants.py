@@ -145,7 +145,7 @@ def _settlement_closes_never_help(tables: Tables, sections: dict[str, Any], befo
         after = run({**tables, "underlying_bars": bars.filter(~gone)}, sections)
         worst, less = before.summary()["total_pnl_worst"], after.summary()["total_pnl_worst"]
         assert less <= worst + 1e-6
-        both = keyed(before.wheels).join(keyed(after.wheels), on=KEY, suffix="_after")
+        both = before.wheels.join(after.wheels, on=["underlying", "entry_date", "put_symbol"], suffix="_after")
         assert both.filter(pl.col("pnl").is_null() & (pl.col("pnl_after") > 0)).is_empty()
 
 

@@ -193,5 +193,6 @@ def test_use_realistic_fills_meant_natural() -> None:
 
 
 def test_keys_without_meaning_are_named() -> None:
-    with pytest.warns(UserWarning, match=r"CC_CONFIG\['dte_mx'\], CONFIG\['exit_pctt'\]"):
-        wv.Config.from_notebook({"exit_pctt": 0.2}, {"dte_mx": 3})
+    named = r"CC_CONFIG\['dte_mx'\], CONFIG\['exit_pctt'\], SCHEDULER_CONFIG\['symbol'\]"
+    with pytest.warns(UserWarning, match=named):
+        wv.Config.from_notebook({"exit_pctt": 0.2}, {"dte_mx": 3}, {"symbol": "TSLA"})

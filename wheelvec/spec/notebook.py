@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 # What the notebook's dictionaries hold beside the rules: paths, logging, look-backs of indicators that decide nothing.
-WITHOUT_MEANING = frozenset({"cache_dir", "lookback_days", "scheduler_seed", "log_level", "timezone", "entry_date", "symbol"})
+WITHOUT_MEANING = frozenset({"cache_dir", "lookback_days", "scheduler_seed", "log_level", "timezone"})
 
 # The notebook priced every fill_mode that it did not know as realistic.
 RUN_AS_REALISTIC = ("mid", "bid")
@@ -31,8 +31,8 @@ def sections_of_notebook(
 def _take_config(fields: Mapping[str, Sequence[str]], config: dict[str, Any], sections: Sections) -> list[str]:
     unknown = []
     for key, value in config.items():
-        if key in ("fill_mode", "use_realistic_fills"):
-            continue
+        if key in ("fill_mode", "use_realistic_fills", "symbol", "entry_date"):
+            continue  # read below
         if key in ("rate", "risk_free_rate"):
             sections["pricing"]["rate"] = value
             continue
