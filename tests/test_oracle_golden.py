@@ -82,9 +82,7 @@ def test_real_quotes() -> None:
     for row in rows:
         _, expiration, kind, thousandths = pricer.parse_symbol(row["symbol"])
         bid, ask, spot, dte = float(row["bid"]), float(row["ask"]), float(row["underlying_price"]), int(row["dte"])
-        quote = wheel.Quote(
-            "TSLA", dt.date(2023, 6, 6), row["symbol"], expiration, thousandths / 1000, kind, bid, ask, spot
-        )
+        quote = wheel.Quote("TSLA", dt.date(2023, 6, 6), row["symbol"], expiration, thousandths / 1000, kind, bid, ask, spot)
         assert quote.dte == dte
         inputs = (spot, quote.strike, dte / 365, 0.04)
         vol = pricer.implied_vol(quote.mid, *inputs, kind == "C")

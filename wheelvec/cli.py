@@ -291,7 +291,7 @@ def _money(figures: Figures) -> str:
 def _doubtful(figures: Figures) -> list[tuple[str, str, str]]:
     """Exits booked worse than a limit order, or better than a stop: shown where there are any."""
     labels = {"targets_above_limit": "targets above their limit", "stops_inside_stop": "stops inside their stop"}
-    return [(label, _number(figures[name]), "an artefact of exit_model") for name, label in labels.items() if figures[name]]
+    return [(label, _number(figures[name]), "bought back at the market") for name, label in labels.items() if figures[name]]
 
 
 def _exits(records: "pl.DataFrame") -> str:

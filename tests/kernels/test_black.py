@@ -157,11 +157,14 @@ def test_price_rises_with_volatility_and_falls_with_the_strike_of_a_call() -> No
     assert (np.diff(delta(strikes, 100, 0.5, 0.04, 0.4, [[True], [False]])) > 0).all()
 
 
-def test_moneyness_keeps_its_digits_where_carry_cancels_the_logarithm() -> None:
-    # 2 years at 4%: ln(S/K) = -0.08 + 1e-7. Plain float64 arithmetic would be off by 1e-17, which shows at s = 1e-4.
-    spot, strike, years, rate, dividend = 100.0, 100 * math.exp(0.08 - 1e-7), 2.0, 0.05, 0.01
+@pytest.mark.parametrize("seed", range(20))
+def test_moneyness_keeps_its_digits_where_carry_cancels_the_logarithm(seed: int) -> None:
+    # Two years at 4%: ln(S/K) is about -0.08. Plain float64 arithmetic would be off by 1e-17, which shows at s = 1e-4.
+    rng = np.random.default_rng(seed)
+    spot, years, rate, dividend = rng.uniform(50, 400), rng.uniform(1.5, 2.5), rng.uniform(0.04, 0.05), rng.uniform(0, 0.01)
+    strike = spot * math.exp((rate - dividend) * years - 1e-7)
     with mpmath.workdps(50):
-        exact = mpmath.log(mpf(spot) / mpf(strike)) + (mpf(rate) - mpf(dividend)) * 2
+        exact = mpmath.log(mpf(spot) / mpf(strike)) + (mpf(rate) - mpf(dividend)) * mpf(years)
         assert abs(log_moneyness(spot, strike, years, rate, dividend) - exact) < 1e-19
 
 
@@ -172,6 +175,11 @@ def test_without_time_or_volatility_the_discounted_gain_is_left(years: float, vo
     assert prices == pytest.approx([gain, 0.0, 0.0], rel=16 * EPS, abs=0)
     deltas = delta([110, 110, 90, 90], 100, years, 0.04, vol, [True, False, True, False], 0.02)
     assert deltas == pytest.approx(np.array([1, 0, 0, -1]) * math.exp(-0.02 * years), rel=4 * EPS, abs=0)
+
+
+@pytest.mark.parametrize("vol", [20.0, 90.0, 1e4, 1e300])
+def test_a_volatility_without_bounds_makes_the_price_its_upper_bound(vol: float) -> None:
+    assert list(black_scholes([90, 110], 100.0, 1.0, 0.0, vol, [[True], [False]]).flat) == [90, 110, 100, 100]
 
 
 def test_at_the_strike_the_limit_of_delta_is_a_half() -> None:

@@ -24,9 +24,7 @@ PUBLISHED = [
 
 
 @pytest.mark.parametrize(("counter", "key", "expected"), PUBLISHED)
-def test_philox_gives_the_published_answers(
-    counter: tuple[int, ...], key: tuple[int, ...], expected: tuple[int, ...]
-) -> None:
+def test_philox_gives_the_published_answers(counter: tuple[int, ...], key: tuple[int, ...], expected: tuple[int, ...]) -> None:
     words = philox(*(np.uint64(word) for word in (*counter, *key)))
     assert tuple(int(word) for word in words) == expected
 

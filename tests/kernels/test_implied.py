@@ -37,6 +37,13 @@ def conditioning(price: Any, spot: Any, strike: Any, years: Any, rate: Any, vol:
         return EPS * np.exp(np.log(price) - log_vega - np.log(vol))
 
 
+def ulps(value: float, steps: int) -> float:
+    """The float that stands `steps` places above `value` (below, if negative)."""
+    for _ in range(abs(steps)):
+        value = math.nextafter(value, math.copysign(math.inf, steps))
+    return value
+
+
 # --- round trips --------------------------------------------------------------------------------------------
 
 
@@ -82,7 +89,7 @@ def test_round_trip_anywhere(
     if price < 1e-300:
         return
     allowed = 16 * (EPS + conditioning(price, spot, strike, years, rate, vol, dividend))
-    if allowed < 1e-2:
+    if allowed < 1e-3:
         assert found == pytest.approx(vol, rel=allowed)
     else:  # the price is its bound but for a few units of rounding; whatever is said must price back
         assert (status != IvStatus.SOLVED) == math.isnan(found)
@@ -171,6 +178,15 @@ def test_prices_next_to_nothing(price: float, spot: float, strike: float) -> Non
     assert abs(float(mpf(found) / exact_root(price, spot, strike, 0.5, 0.0, True, found) - 1)) < 8 * EPS
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 10, 1000])
+def test_prices_next_to_the_upper_bound(steps: int) -> None:
+    for spot, strike, is_call in ((100.0, 100.0, True), (100.0, 130.0, True), (130.0, 100.0, False)):
+        price = ulps(100.0, -steps)
+        found = float(implied_vol(price, spot, strike, 0.5, 0.0, is_call))
+        root = exact_root(price, spot, strike, 0.5, 0.0, is_call, found)
+        assert abs(float(mpf(found) / root - 1)) < 4 * EPS
+
+
 def test_a_volatility_that_carry_almost_hides() -> None:
     # x = ln(F/K) is 1e-4, the sum of -0.08 and +0.08: added up in plain float64 it costs three digits of the volatility.
     spot, strike, vol = 220.0, 220.0 * math.exp(0.08 - 1e-4), 1e-4 / math.sqrt(2)
@@ -249,10 +265,6 @@ def test_real_quotes_of_tesla() -> None:
 
 def test_codes_are_those_of_the_vocabulary() -> None:
     assert {name: getattr(implied, name) for name in IvStatus.__members__} == {code.name: code.value for code in IvStatus}
-
-
-def ulps(value: float, steps: int) -> float:
-    return float(value + steps * np.spacing(value))
 
 
 @pytest.mark.parametrize(
@@ -355,6 +367,36 @@ def test_no_seam_where_the_two_objectives_meet() -> None:
         found = implied_vol(prices, 100.0, strike, 1.0, 0.0, True)
         slope = np.polynomial.Polynomial.fit(prices - 50, found, 1)
         assert np.abs(found - slope(prices - 50)).max() < 16 * EPS * found[0]
+
+
+@pytest.mark.parametrize(
+    ("x", "s", "high"),
+    [(0.01, 0.1, False), (0.5, 0.2, False), (2.0, 1.5, False), (8.0, 1.0, False), (0.1, 3.0, True), (5.0, 7.0, True)],
+)
+def test_a_step_is_of_fourth_order(x: float, s: float, high: bool) -> None:
+    goal = implied._excess_and_slope(x, s, high, 0.0)[0]
+    errors = []
+    for start in (1.04 * s, 1.02 * s):
+        excess, slope = implied._excess_and_slope(x, start, high, goal)
+        errors.append(start * (1 + implied._householder(x, start, -excess / slope, slope)) / s - 1)
+    assert 1e-12 < abs(errors[1]) < 1e-6
+    assert 12 < errors[0] / errors[1] < 22
+
+
+@pytest.mark.parametrize("factor", [1e-8, 1e-2, 0.3, 4.0, 1e2, 1e8])
+@pytest.mark.parametrize(("x", "s"), [(0.0, 0.1), (0.01, 0.1), (0.5, 0.3), (8.0, 0.5), (2.0, 2.5), (0.1, 6.0), (300.0, 30.0)])
+def test_the_bracket_saves_a_hopeless_guess(x: float, s: float, factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, t = x / s, s / 2
+    share = float(mpmath.ncdf(t - a) - mpmath.exp(x) * mpmath.ncdf(-t - a))
+    rest = float(mpmath.ncdf(a - t) + mpmath.exp(x) * mpmath.ncdf(-t - a))
+    for guess in ("_guess_low", "_guess_high"):
+        monkeypatch.setattr(implied, guess, lambda *_: factor * s)
+    compiled_excess = implied._excess_and_slope
+    # NumPy's floats divide by zero as the compiled ones do.
+    monkeypatch.setattr(implied, "_excess_and_slope", lambda *at: tuple(map(np.float64, compiled_excess(*at))))
+    in_python = implied._total_volatility.py_func  # type: ignore[attr-defined]
+    with np.errstate(all="ignore"):
+        assert in_python(x, share, rest, math.log(share)) == pytest.approx(s, rel=1e-13)
 
 
 # --- arrays -------------------------------------------------------------------------------------------------

@@ -32,10 +32,7 @@ def world(days: list[dt.date] = DAYS, bid: float = 5.0, **more: Any) -> Market:
             for strike in (200, 210):
                 key = {"session": day, "symbol": symbol(strike, root=root)}
                 stood = dt.datetime.combine(day, dt.time(19, 45), dt.UTC)
-                rows += [
-                    key | {"underlying": name, "ts": stood, "bid": bid},
-                    key | {"underlying": name, "ts": stood, "bid": None},
-                ]
+                rows += [key | {"underlying": name, "ts": stood, "bid": side} for side in (bid, None)]
                 bars.append(key)
     tables = {
         "option_quotes": quotes(*rows),
@@ -56,11 +53,18 @@ def assert_same(one: Market, other: Market) -> None:
     assert (one.symbols, one.data_range, one.fingerprint) == (other.symbols, other.data_range, other.fingerprint)
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake of `world`, not to be changed."""
+    path = tmp_path_factory.mktemp("written") / "lake"
+    world().write(path)
+    return path
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A lake of `world`."""
-    world().write(tmp_path / "lake")
-    return tmp_path / "lake"
+def folder(written: Path, tmp_path: Path) -> Path:
+    """A lake of `world`, to do with as one likes."""
+    return shutil.copytree(written, tmp_path / "lake")
 
 
 def june(folder: Path, name: str = "option_quotes", underlying: str = "TSLA") -> Path:
@@ -202,7 +206,6 @@ def test_files_are_compressed_sorted_in_small_row_groups_and_have_statistics(tmp
     assert {group.column(i).compression for group in groups for i in range(10)} == {"ZSTD"}
     session = [groups[i].column(1).statistics for i in range(2)]
     assert [(s.min, s.max) for s in session] == [(days[0], days[1]), (days[1], days[2])]
-    assert pl.read_parquet(june(tmp_path)).select("session", "symbol").is_sorted if False else True
     assert_frame_equal(Market.open(tmp_path).option_quotes, market(option_quotes=many).option_quotes)
 
 
@@ -254,15 +257,8 @@ def test_start_and_end_limit_every_table(folder: Path, start: Any, end: Any) -> 
 def test_limits_without_a_session_leave_nothing(folder: Path) -> None:
     opened = Market.open(folder, start="2023-06-03", end="2023-06-28")
     assert (opened.symbols, opened.data_range, len(opened.diagnostics)) == ((), None, 0)
-    assert (
-        opened.fingerprint
-        == world(
-            option_quotes=table("option_quotes"),
-            option_bars=table("option_bars"),
-            underlying_bars=table("underlying_bars"),
-            dividends=None,
-        ).fingerprint
-    )
+    empty = {name: table(name) for name in ("option_quotes", "option_bars", "underlying_bars")}
+    assert opened.fingerprint == Market(**empty).fingerprint
 
 
 @pytest.mark.parametrize("symbols", [["BRK.B"], "BRK.B", ("BRK.B",)])
@@ -328,9 +324,8 @@ def test_new_sessions_replace_theirs_and_leave_the_others(folder: Path) -> None:
         "06-01": [5.0], "06-02": [4.0], "06-05": [4.0], "06-29": [5.0], "06-30": [4.0], "07-03": [5.0], "07-05": [5.0]
     }  # fmt: skip
     assert len(opened) == 2 * 2 * 7
-    assert opened.select("underlying", "session", "symbol").rows() == sorted(
-        opened.select("underlying", "session", "symbol").rows()
-    )
+    keys = opened.select("underlying", "session", "symbol").rows()
+    assert keys == sorted(keys)
 
 
 def test_a_session_is_replaced_whole(folder: Path) -> None:
@@ -347,6 +342,24 @@ def test_a_session_of_which_nothing_is_usable_replaces_nothing(folder: Path) -> 
     opened = Market.open(folder)
     assert_frame_equal(opened.option_quotes, before)
     assert counts(opened)["option_quotes", "bad_symbol"] == 1  # of the 5th, which holds nothing better
+
+
+def test_what_was_set_aside_goes_with_its_session(tmp_path: Path) -> None:
+    def written(day: dt.date, broken: int, whole: int = 1) -> None:
+        rows = [{"session": day, "ts": None, "symbol": symbol(200 + i)} for i in range(whole)]
+        rows += [{"session": day, "ts": None, "symbol": symbol(root="TSLA1")}] * broken
+        market(option_quotes=quotes(*rows).drop("ts"), underlying_bars=table("underlying_bars")).write(tmp_path)
+
+    adjusted = ("option_quotes", "adjusted")
+    written(DAYS[0], 2)
+    written(DAYS[1], 3)
+    assert counts(Market.open(tmp_path)) == {adjusted: 5}
+    written(DAYS[0], 1)  # replaces the session, and what was left out of it
+    assert counts(Market.open(tmp_path)) == {adjusted: 4}
+    written(DAYS[2], 7, whole=0)  # a session of its own, of which nothing was usable
+    assert counts(Market.open(tmp_path)) == {adjusted: 11}
+    assert counts(Market.open(tmp_path, start=DAYS[1], end=DAYS[1])) == {adjusted: 3}
+    assert Market.open(tmp_path).data_range == (DAYS[0], DAYS[1])
 
 
 def test_writing_the_same_again_touches_no_file(folder: Path) -> None:
@@ -493,6 +506,11 @@ def other_format(path: Path) -> None:
     path.write_bytes(data[:value] + b"9" + data[value + 1 :])
 
 
+def in_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 def long_footer(path: Path) -> None:
     data = path.read_bytes()
     path.write_bytes(data[:-8] + (2**31 - 1).to_bytes(4, "little") + b"PAR1")
@@ -515,7 +533,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a row less, by pyarrow": (by_pyarrow(lambda t: t.slice(1)), "was altered since it was written"),
     "a column less, by pyarrow": (by_pyarrow(lambda t: t.drop_columns(["ask"])), "was altered since it was written"),
     "gone": (lambda p: p.unlink(), "cannot be read: No such file"),
-    "a folder": (lambda p: (p.unlink(), p.mkdir()) and None, "cannot be read: Is a directory"),
+    "a folder": (in_a_folder, "cannot be read: Is a directory"),
 }  # fmt: skip
 
 
@@ -569,7 +587,7 @@ def test_fewer_rows_than_stated_are_never_taken(folder: Path, monkeypatch: pytes
     working = lake._verified
     stated = lambda file, state: lake.replace(working(file, state), rows=17)  # noqa: E731
     monkeypatch.setattr(lake, "_verified", stated)
-    with pytest.raises(LakeError, match=r"2023-06\.parquet holds 16 rows, expected 17"):
+    with pytest.raises(LakeError, match=r"2023-06\.parquet holds \d+ rows, expected 17"):
         Market.open(folder).window("TSLA", DAYS[0], DAYS[3])
 
 
@@ -645,10 +663,7 @@ def test_writing_is_logged_and_not_printed(tmp_path: Path, caplog: Any, capsys: 
 
 @pytest.mark.skipif(not (SHARED / "real" / "tsla_2026").is_dir(), reason="the real tables are not here")
 def test_a_real_quarter_passes_through_a_lake(tmp_path: Path) -> None:
-    given = {
-        name: pl.read_parquet(SHARED / "real" / "tsla_2026" / f"{name}.parquet")
-        for name in ("option_quotes", "underlying_bars")
-    }
-    held = Market(**given)
+    folder = SHARED / "real" / "tsla_2026"
+    held = Market(**{name: pl.scan_parquet(folder / f"{name}.parquet") for name in ("option_quotes", "underlying_bars")})
     held.write(tmp_path)
     assert_same(Market.open(tmp_path), held)

@@ -373,6 +373,13 @@ def test_of_equal_times_the_later_row_stays_the_later_one() -> None:
     assert held["bid"].to_list() == [1.0, 3.0, 2.0, 5.0] * 2  # the later time last, whatever its place was
 
 
+def test_a_long_tie_keeps_its_order() -> None:
+    frame = quotes(*({"underlying": name} for name in ("TSLA", "AAPL"))).join(pl.DataFrame({"n": range(20_000)}), how="cross")
+    held = market(option_quotes=frame.with_columns(bid=pl.col("n") / 10_000)).option_quotes
+    assert held["underlying"].is_sorted()
+    assert held["bid"].to_list() == [n / 10_000 for n in range(20_000)] * 2
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(range(12)), st.permutations(range(12)))
 def test_the_order_of_rows_does_not_matter(first: list[int], second: list[int]) -> None:
@@ -457,6 +464,12 @@ def test_a_broken_bar_of_such_a_day_counts_as_that_and_is_set_aside(name: str) -
     held = market(**{name: table(name, {}, {"session": DAY("2023-06-18"), "low": NAN}, *torn, {"session": DAY("2023-06-20")})})
     assert counts(held) == {(name, "not_a_session"): 3}
     assert getattr(held, name)["session"].to_list() == [SESSION, DAY("2023-06-20")]
+
+
+def test_a_bar_whose_key_is_broken_counts_by_that_on_any_day() -> None:
+    keys = {reason: BAR_REASONS[reason] for reason in ("bad_symbol", "cash_settled", "adjusted")}
+    held = market(option_bars=table("option_bars", *(change | {"session": HOLIDAY} for change in keys.values())))
+    assert counts(held) == {("option_bars", reason): 1 for reason in keys}
 
 
 KEYED = {"option_bars": BAR, "underlying_bars": UNDERLYING, "dividends": DIVIDEND}
@@ -771,6 +784,13 @@ def test_the_fingerprint_sees_through_types_chunks_and_duplicates() -> None:
 )
 def test_the_fingerprint_changes_with_the_content(tables: dict[str, Any]) -> None:
     assert Market(**(ALL | tables)).fingerprint != Market(**ALL).fingerprint
+
+
+def test_null_zero_and_nan_are_three_contents() -> None:
+    prints = [market(option_quotes=quotes({"bid": bid}, {"bid": 1.0})).fingerprint for bid in (None, 0.0, NAN)]
+    assert len(set(prints)) == 3
+    names = [market(option_quotes=quotes({"underlying": name})).fingerprint for name in ("A", "AA")]
+    assert len(set(names)) == 2
 
 
 def test_the_order_of_quotes_of_one_moment_is_content() -> None:

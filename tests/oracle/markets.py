@@ -148,14 +148,10 @@ def random_market(seed: int) -> dict[str, pl.DataFrame]:
         quote_table = quote_table.drop("expiration", "strike", "option_type")
     tables = {
         "option_quotes": quote_table,
-        "underlying_bars": pl.DataFrame(
-            closes, schema={"underlying": pl.String, "session": pl.Date, **PRICES}, orient="row"
-        ),
+        "underlying_bars": pl.DataFrame(closes, schema={"underlying": pl.String, "session": pl.Date, **PRICES}, orient="row"),
     }
     if rng.random() < 0.8:
-        tables["option_bars"] = pl.DataFrame(
-            bars, schema={"symbol": pl.String, "session": pl.Date, **PRICES}, orient="row"
-        )
+        tables["option_bars"] = pl.DataFrame(bars, schema={"symbol": pl.String, "session": pl.Date, **PRICES}, orient="row")
     if dividends:
         schema = {"underlying": pl.String, "ex_date": pl.Date, "amount": pl.Float64}
         tables["dividends"] = pl.DataFrame(dividends, schema=schema, orient="row")

@@ -11,6 +11,7 @@ import datetime as dt
 import math
 import re
 import statistics
+import warnings
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,9 +27,7 @@ Config = dict[str, Any]
 Record = dict[str, Any]
 
 # Section "Scope": index roots are cash settled.
-INDEX_ROOTS = frozenset(
-    ["SPX", "SPXW", "XSP", "NDX", "NDXP", "RUT", "RUTW", "MRUT", "VIX", "VIXW", "DJX", "OEX", "XEO"]
-)
+INDEX_ROOTS = frozenset(["SPX", "SPXW", "XSP", "NDX", "NDXP", "RUT", "RUTW", "MRUT", "VIX", "VIXW", "DJX", "OEX", "XEO"])
 
 # Every configuration field with its default (sections 1 to 8).
 DEFAULTS: Config = {
@@ -239,11 +238,14 @@ class Calendar:
     """The sessions of an exchange as plain dates, and the moment each closes."""
 
     def __init__(self, name: str) -> None:
-        self._calendar = exchange_calendars.get_calendar(name, start="2005-01-01", end="2034-12-31")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the calendar's own dependencies
+            self._calendar = exchange_calendars.get_calendar(name, start="2005-01-01", end="2034-12-31")
+            closes = self._calendar.closes.dt.tz_convert("UTC")
         self.sessions: list[dt.date] = [stamp.date() for stamp in self._calendar.sessions]
         self.index: dict[dt.date, int] = {day: number for number, day in enumerate(self.sessions)}
         self.zone = ZoneInfo(str(self._calendar.tz))
-        self._closes = [stamp.value for stamp in self._calendar.closes.dt.tz_convert("UTC")]
+        self._closes = [int(stamp.timestamp()) * 10**9 for stamp in closes]
 
     def is_session(self, day: dt.date) -> bool:
         """Whether the exchange is open on that day."""
@@ -455,6 +457,10 @@ class Market:
 
     def _local_date(self, ts: int) -> dt.date:
         return dt.datetime.fromtimestamp(ts // 10**9, tz=self.calendar.zone).date()
+
+    def quoted(self) -> list[tuple[str, dt.date]]:
+        """The underlyings and sessions with rows of contracts that are not set aside."""
+        return list(self._rows)
 
     def chain(self, underlying: str, session: dt.date) -> Chain:
         """Section 2: per contract the last valid quote of the entry minute, of equal `ts` the later row."""
@@ -1185,9 +1191,7 @@ def summarize(market: Market, wheels: list[Wheel], totals: list[Record]) -> Reco
         "censored_wheels": sum(w.censored for w in wheels),
         "marked_wheels": sum(t["pnl"] is None for _, t in counted),
         "held_wheels": sum(t["shares_held"] == 100 for _, t in counted),
-        "targets_above_limit": sum(
-            leg.exit_reason == "profit_target" and leg.exit_price > leg.target_price for leg in legs
-        ),
+        "targets_above_limit": sum(leg.exit_reason == "profit_target" and leg.exit_price > leg.target_price for leg in legs),
         "stops_inside_stop": sum(leg.exit_reason == "stop_loss" and leg.exit_price < leg.stop_price for leg in legs),
         "sessions_without_bar": sum(leg.sessions_without_bar or 0 for leg in legs),
         "total_pnl_worst": worst if wheels else None,
@@ -1200,7 +1204,9 @@ def summarize(market: Market, wheels: list[Wheel], totals: list[Record]) -> Reco
 def entry_sessions(market: Market) -> list[dt.date]:
     """The sessions on which wheels may open."""
     schedule = market.config["schedule"]
-    start, end = as_date(schedule["start_date"]), as_date(schedule["end_date"])
+    held = [session for _, session in market.quoted()]  # an open end of the range is that of the quotes
+    start = min(held) if schedule["start_date"] is None else as_date(schedule["start_date"])
+    end = max(held) if schedule["end_date"] is None else as_date(schedule["end_date"])
     sessions = [day for day in market.calendar.sessions if start <= day <= end]
     chosen = []
     for number_, day in enumerate(sessions):

@@ -1,7 +1,9 @@
 """The configuration refuses what it does not know, and survives every round trip."""
 
+import copy
 import dataclasses
 import datetime as dt
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,7 @@ SAMPLE: dict[str, Any] = {
         (lambda: wv.Pricing(rate=pl.DataFrame({"session": [dt.date(2023, 1, 3)] * 2, "rate": [0.1, 0.2]})), r"each session once"),
         (lambda: wv.Costs(commission_per_contract=-1), r"costs.commission_per_contract = -1"),
         (lambda: wv.Config(rules="v6"), r"unknown rules 'v6'.*allowed: ledger, v5"),
+        (lambda: wv.Config(puts=wv.PutRules()), r"unknown section 'puts' \(did you mean 'put'\?\); allowed: schedule"),  # type: ignore[call-arg]
         (lambda: wv.Config(put={"dte_min": 1}), r"put = .*: expected a wheelvec.PutRules"),
         (lambda: wv.Config().replace(**{"put.exit_pc": 1}), r"unknown field of put 'exit_pc' \(did you mean 'exit_pct'\?\)"),
         (lambda: wv.Config().replace(**{"putt.exit_pct": 1}), r"unknown field 'putt.exit_pct' \(did you mean 'put.exit_pct'\?\)"),
@@ -79,6 +82,11 @@ def test_defaults_are_the_rules() -> None:
     assert (config.fills.execution_seed, config.fills.fill_mode, config.fills.pfill_scale) == (42, "realistic", 0.6)
     assert (config.liquidity.base_max_spread_pct, config.liquidity.hard_max_spread_pct) == (0.08, 0.20)
     assert (config.pricing.rate, config.costs.commission_per_contract, config.rules) == (0.04, 0.65, "ledger")
+
+
+def test_configurations_pickle_and_copy() -> None:
+    config = wv.Config.from_dict(SAMPLE)
+    assert pickle.loads(pickle.dumps(config)) == copy.deepcopy(config) == config
 
 
 def test_parts_are_frozen() -> None:

@@ -90,9 +90,7 @@ def sell_one(w, quotes, first, last, basis, search, limits, odds, out):  # type:
     out.liquid[w] = grades.chosen.sum()
     best = best_of(group, grades.chosen, search.select, search.delta_target)
     if best < 0:
-        out.status[w] = (
-            NO_CALL_IN_RANGE if out.in_range[w] == 0 else NO_CALL_ABOVE_BASIS if above == 0 else NO_CALL_LIQUID
-        )
+        out.status[w] = NO_CALL_IN_RANGE if out.in_range[w] == 0 else NO_CALL_ABOVE_BASIS if above == 0 else NO_CALL_LIQUID
         return
     penalty = penalty_of(grades.tier[best])
     spread_pct, ivp = (0.05, 0.5) if search.flat_odds else (group.spread_pct[best], grades.ivp[best])

@@ -39,9 +39,11 @@ UNDER_INTRINSIC = 1
 OVER_BOUND = 2
 BAD_INPUT = 3
 
-# A fourth-order step shorter than this (relative to s) leaves an error under the rounding: its constant stays below 1e5.
+# Where Newton's step is shorter than this (relative to s), Householder's leaves an error under the rounding: it is of
+# fourth order, and its constant stays below 1e5.
 LAST_STEP = 1e-6
-MOST_STEPS = 100
+FREE_STEPS = 8
+MOST_STEPS = 200
 # Elements per compiled call of `solve_chain`: under 0.05 s, so that Ctrl-C is heard.
 CHAIN_BLOCK = 1 << 16
 
@@ -94,16 +96,15 @@ def _excess_and_slope(x: float, s: float, high: bool, target: float) -> tuple[fl
 
 
 @compiled
-def _relative_step(x: float, s: float, excess: float, slope: float) -> float:
-    """Householder's step of third order, divided by s so that nothing overflows.
+def _householder(x: float, s: float, newton: float, slope: float) -> float:
+    """Householder's step of third order from Newton's, -f/f'; both divided by s, so that nothing overflows.
 
-    With f the objective, f'*s = slope. Vega is proportional to exp(-(a*a + t*t)/2), whose logarithmic derivative times s is
-    bend = a*a - t*t; hence f''/f'*s = bend - slope and f'''/f'*s^2 = (bend - slope)*(bend - 2*slope) - 3*a*a - t*t.
+    With f the objective, f'*s = slope. Vega is proportional to exp(-(a*a + t*t)/2), whose logarithmic derivative times s
+    is bend = a*a - t*t; hence f''/f'*s = bend - slope and f'''/f'*s^2 = (bend - slope)*(bend - 2*slope) - 3*a*a - t*t.
     """
     a = x / s
     t = 0.5 * s
     bend = a * a - t * t
-    newton = -excess / slope
     second = bend - slope
     third = second * (bend - 2.0 * slope) - 3.0 * a * a - t * t
     return newton * (1.0 + 0.5 * second * newton) / (1.0 + newton * (second + third * newton / 6.0))
@@ -111,28 +112,29 @@ def _relative_step(x: float, s: float, excess: float, slope: float) -> float:
 
 @compiled
 def _total_volatility(x: float, share: float, rest: float, log_share: float) -> float:
-    """s = volatility * sqrt(years) for x = |ln(F/K)|, share = value/U in (0, 1) and rest = 1 - share.
+    """s = volatility*sqrt(years) for x = |ln(F/K)|, share = value/U in (0, 1) and rest = 1 - share.
 
-    The objective is monotone in s, so its sign narrows a bracket; a step that leaves the bracket gives way to a bisection.
+    From these guesses at most five steps are needed. Should one be far off, the sign of the objective, which is monotone
+    in s, narrows a bracket: a step that leaves it gives way to a bisection, and so does every other step in the long run.
     """
     high = rest < share
     target = math.log(rest) if high else log_share
     s = _guess_high(x, rest) if high else _guess_low(x, share, log_share)
     lower = 0.0
     upper = np.inf
-    for _ in range(MOST_STEPS):
+    for i in range(MOST_STEPS):
         excess, slope = _excess_and_slope(x, s, high, target)
-        if (excess < 0.0) == (slope > 0.0):
-            lower = s
-        else:
+        # Far under the root the low objective may be NaN, which must not count as above it.
+        if excess < 0.0 if high else excess > 0.0:
             upper = s
-        step = _relative_step(x, s, excess, slope)
-        if abs(step) < LAST_STEP:
-            return s + s * step
-        following = s + s * step
-        if not lower < following < upper:
-            following = _between(lower, upper)
-        s = following
+        else:
+            lower = s
+        newton = -excess / slope
+        following = s + s * _householder(x, s, newton, slope)
+        if abs(newton) < LAST_STEP:
+            return following
+        trusted = lower < following < upper and (i < FREE_STEPS or i % 2 == 0)
+        s = following if trusted else _between(lower, upper)
     return s
 
 
@@ -152,7 +154,8 @@ def _solve_total(
 ) -> tuple[float, float, int]:
     """(s, x, status) with s = volatility*sqrt(years), NaN unless SOLVED, and the signed x = ln(F/K).
 
-    The lower bound of an in-the-money option counts as the higher of its two usual roundings: what lies between them is noise.
+    The lower bound of an in-the-money option is taken to full precision, which matters next to the forward. A price that
+    equals it as plain arithmetic rounds it is on the bound too: somebody computed it that way.
     """
     positive = 0.0 < spot < np.inf and 0.0 < strike < np.inf and 0.0 < years < np.inf
     if not (positive and math.isfinite(price) and math.isfinite(rate) and math.isfinite(dividend_yield)):
@@ -166,7 +169,7 @@ def _solve_total(
     value = price
     if sign * x > 0.0:
         value = price - sign * forward_gain(spot_now, strike_now, x, rate != 0.0 or dividend_yield != 0.0)
-        if price <= sign * (spot_now - strike_now):
+        if price == sign * (spot_now - strike_now):
             value = 0.0
     if value <= 0.0:
         return np.nan, x, UNDER_INTRINSIC

@@ -439,11 +439,13 @@ def _replace(file: _File, rows: pl.DataFrame, digest: str, aside: dict[str, dict
 
 def _write_parquet(path: Path, file: _File, rows: pl.DataFrame, stated: str) -> None:
     """Rows, then a footer with `stated` and the digest of that and of all bytes before."""
+    import pyarrow
     import pyarrow.parquet
 
-    table = rows.cast({"underlying": pl.Categorical()} if "underlying" in file.schema else {}).to_arrow(
-        compat_level=pl.CompatLevel.oldest()
-    )
+    table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+    if "underlying" in file.schema:  # the type that readers of hive folders infer from the path, so that the two agree
+        names = table["underlying"].cast(pyarrow.string()).dictionary_encode()
+        table = table.set_column(table.column_names.index("underlying"), "underlying", names)
     with path.open("xb") as opened:
         sink = _Sink(opened)
         writer = pyarrow.parquet.ParquetWriter(sink, table.schema, compression="zstd")

@@ -66,7 +66,8 @@ class Parts:
     def _first_numbers(self, order: pl.DataFrame) -> pl.DataFrame:
         """The number of the first wheel of each session and underlying: one running count, session by session."""
         days = [pl.concat(frames) for frames in self._groups("diagnostics", 0)]
-        launched = pl.concat([d.select("session", "underlying", "n_launched") for d in days])
+        none = pl.DataFrame(schema={name: DIAGNOSTICS[name] for name in ("session", "underlying", "n_launched")})
+        launched = pl.concat([none, *(d.select(none.columns) for d in days)])
         launched = launched.join(order, on="underlying").sort("session", "position")
         first = pl.col("n_launched").cum_sum() - pl.col("n_launched")
         return launched.select(wheel_session="session", underlying="underlying", first=first)

@@ -207,6 +207,12 @@ class Config:
     pricing: Pricing = dataclasses.field(default_factory=Pricing)
     rules: str = "ledger"
 
+    def __new__(cls, **values: Any) -> Self:
+        for name in values:
+            if name not in (*PARTS, "rules"):
+                raise ConfigError(unknown_name("section", name, [*PARTS, "rules"]))
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         for section, kind in PARTS.items():
             value = getattr(self, section)
