@@ -202,3 +202,28 @@ def test_a_range_without_data_is_said_session_by_session() -> None:
     figures = result.summary()
     assert (figures["total_wheels"], figures["total_pnl"], figures["total_pnl_worst"]) == (0, None, None)
     result.validate()
+
+
+def test_tables_without_rows_give_a_result_without_wheels() -> None:
+    tables = world(3)[0]
+    market = market_of({name: table.clear() for name, table in tables.items() if table is not None})
+    with pytest.raises(InputError, match=r"the market holds no data and the schedule no dates"):
+        wv.backtest(market)
+    schedule = wv.Schedule(start_date="2024-01-02", end_date="2024-02-29")
+    assert wv.backtest(market, wv.Config(schedule=schedule)).records.is_empty()
+    with pytest.raises(InputError, match=r"unknown symbol 'TSLA'; allowed: none"):
+        wv.backtest(market, wv.Config(schedule=wv.Schedule(symbols=["TSLA"])))
+    for gone in ("option_quotes", "underlying_bars"):
+        result = run({**tables, gone: tables[gone].clear()}, {"schedule": {}})
+        result.validate()
+        assert result.wheels["pnl"].is_null().sum() == result.wheels.filter(pl.col("end_reason") == "unresolved").height
+
+
+def test_other_things_than_a_market_and_a_config_are_refused() -> None:
+    market = market_of(world(3)[0])
+    with pytest.raises(InputError, match=r"market is a dict: expected a wheelvec.Market"):
+        wv.backtest({})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"config is a dict: expected a wheelvec.Config"):
+        wv.backtest(market, {"put": {}})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"has no sessions for all of 1500-01-01 to"):
+        wv.backtest(market, wv.Config(schedule=wv.Schedule(start_date="1500-01-01", end_date="1500-02-01")))

@@ -62,7 +62,10 @@ def backtest(
         InputError, ConfigError: for a symbol the market does not hold, a calendar or range that does not exist, a bad signal.
         LakeError: if a file of the lake, or `out`, cannot be used.
     """
-    config = config or Config()
+    config = Config() if config is None else config
+    for name, value, kind in (("market", market, Market), ("config", config, Config)):
+        if not isinstance(value, kind):
+            raise InputError(f"{name} is a {type(value).__name__}: expected a wheelvec.{kind.__name__}")
     plan = _plan(market, config, when)
     with ResultWriter(out) as writer:
         parts = Parts(writer.parts_folder)

@@ -48,7 +48,7 @@ class Parts:
 
     def finish(self, symbols: list[str], version: str, write: Callable[[str, pl.DataFrame], Any]) -> None:
         """Number the wheels over all slices and hand every kind's frames to `write`, in order."""
-        order = pl.DataFrame({"underlying": symbols}).with_row_index("position")
+        order = pl.DataFrame({"underlying": symbols}, schema={"underlying": pl.String}).with_row_index("position")
         first = self._first_numbers(order)
         for kind, columns in BY_MONTH.items():
             for frames in self._groups(kind, 0):

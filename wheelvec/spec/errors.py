@@ -47,4 +47,4 @@ def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:
     names = list(allowed)
     close = get_close_matches(str(name), names, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"unknown {kind} {name!r}{hint}; allowed: {listed(names, most=40)}"
+    return f"unknown {kind} {name!r}{hint}; allowed: {listed(names, most=40) or 'none'}"
