@@ -1,7 +1,9 @@
 """Market: read leniently, held strictly, and every row that is left out counted once with its reason."""
 
 import datetime as dt
+import hashlib
 import pickle
+import struct
 from decimal import Decimal
 from typing import Any
 
@@ -29,6 +31,7 @@ from tests.market.build import (
     table,
 )
 from wheelvec.market.market import Market
+from wheelvec.market.tables import content_digest
 from wheelvec.spec import frames
 from wheelvec.spec.errors import ConfigError, DataError, InputError
 
@@ -122,6 +125,13 @@ def test_the_terms_of_a_contract_come_from_its_symbol() -> None:
     frame = quotes({"symbol": symbol(12.5, "C", "240119")}).drop("expiration", "strike", "option_type")
     held = market(option_quotes=frame).option_quotes
     assert held.select("expiration", "strike", "option_type").row(0) == (DAY("2024-01-19"), 12.5, "C")
+
+
+def test_strikes_are_the_nearest_double_to_their_digits() -> None:
+    strikes = [n / 1000 for n in range(1, 1200)] + [n / 10 for n in range(1, 9000, 7)]
+    held = market(option_quotes=quotes(*({"symbol": symbol(strike), "strike": strike} for strike in strikes)))
+    assert held.option_quotes["strike"].to_list() == sorted(strikes)
+    assert counts(held) == {}
 
 
 def test_lazy_frames_are_taken() -> None:
@@ -375,9 +385,9 @@ def test_of_equal_times_the_later_row_stays_the_later_one() -> None:
 
 def test_a_long_tie_keeps_its_order() -> None:
     frame = quotes(*({"underlying": name} for name in ("TSLA", "AAPL"))).join(pl.DataFrame({"n": range(20_000)}), how="cross")
-    held = market(option_quotes=frame.with_columns(bid=pl.col("n") / 10_000)).option_quotes
+    held = market(option_quotes=frame.with_columns(bid=pl.col("n"))).option_quotes
     assert held["underlying"].is_sorted()
-    assert held["bid"].to_list() == [n / 10_000 for n in range(20_000)] * 2
+    assert held["bid"].to_list() == list(range(20_000)) * 2
 
 
 @settings(max_examples=25, deadline=None)
@@ -742,7 +752,23 @@ def test_a_market_survives_pickling() -> None:
 
 
 def test_the_fingerprint_is_the_same_in_every_process_and_version() -> None:
-    assert Market(**ALL).fingerprint == "6047a62fbed39c583c95ae0160c506fa"
+    assert Market(**ALL).fingerprint == "eaa5faff649c96ae2c39ff67a7b8ec9a"
+
+
+def test_the_digest_of_a_month_is_what_it_says() -> None:
+    rows = table("dividends", {"ex_date": DAY("1970-01-03")}, {"ex_date": None, "amount": NAN})
+    columns = [
+        b"ex_date Date 2\n" + (1).to_bytes(8, "little") + b"\x40" + (8).to_bytes(8, "little") + struct.pack("<ii", 2, 0),
+        b"amount Float64 2\n" + (16).to_bytes(8, "little") + struct.pack("<dd", 0.25, NAN),
+    ]
+    assert content_digest("dividends", rows) == hashlib.blake2b(b"".join(columns), digest_size=16).hexdigest()
+    names = pl.DataFrame({"symbol": ["ab", None, "é"]})
+    bars = names.select(pl.col("symbol") if c == "symbol" else pl.lit(None, t).alias(c) for c, t in frames.OPTION_BARS.items())
+    text = b"symbol String 3\n" + (1).to_bytes(8, "little") + b"\x40"
+    text += (12).to_bytes(8, "little") + struct.pack("<III", 2, 0, 2) + (4).to_bytes(8, "little") + "abé".encode()
+    nothing = [f"{c} {t} 3\n".encode() + (1).to_bytes(8, "little") + b"\xe0" for c, t in frames.OPTION_BARS.items()][1:]
+    expected = hashlib.blake2b(text + b"".join(nothing), digest_size=16)
+    assert content_digest("option_bars", bars) == expected.hexdigest()
 
 
 def test_the_fingerprint_sees_through_types_chunks_and_duplicates() -> None:

@@ -6,7 +6,7 @@ counts what is wrong with the rows that are kept: the engine applies those rules
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -66,9 +66,6 @@ SET_ASIDE = pl.Schema(
     }
 )
 TALLY = pl.Schema({name: dtype for name, dtype in SET_ASIDE.items() if name != "session"})
-
-
-# ---- reading
 
 
 def read(name: str, frame: object) -> pl.DataFrame:
@@ -182,9 +179,6 @@ def _check_values(name: str, given: pl.DataFrame, held: pl.DataFrame) -> None:
             )
 
 
-# ---- holding
-
-
 @dataclass(frozen=True)
 class Held:
     """The kept rows of a table, sorted by (underlying, key), with `Table.keyed` columns; and what was set aside."""
@@ -273,13 +267,16 @@ def _contracts(symbols: pl.Series) -> pl.DataFrame:
         "adjusted": root.str.contains(r"\d$"),
     }
     distinct = symbols.drop_nulls().unique().sort().to_frame("symbol").with_row_index("rank")
-    return distinct.with_columns(
+    parsed = distinct.with_columns(
         root=root,
         expiration=osi.expiration(symbol),
         strike_milli=osi.strike_milli(symbol),
         option_type=osi.option_type(symbol),
         contract_flaw=frames.first_flaw(flaws),
-    ).with_columns(strike=pl.col("strike_milli") / 1000)
+    )
+    # in NumPy: Polars divides by a number as it multiplies by its inverse, and every eighth strike is one bit off
+    strikes = parsed["strike_milli"].cast(pl.Float64).to_numpy() / 1000.0
+    return parsed.with_columns(strike=pl.Series(strikes, dtype=pl.Float64))
 
 
 def _contract_flaws() -> Flaws:
@@ -333,9 +330,6 @@ def _deduplicated(name: str, held: Held, by: tuple[str, ...]) -> Held:
     return Held(rows.select(*table.keyed), held.aside)
 
 
-# ---- counting
-
-
 def tally(name: str, rows: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
     """TALLY of what is wrong with kept rows (columns `Table.keyed`, or what of them the reasons name): days that are no
     sessions, and the flaws of quotes, each row by the first reason."""
@@ -368,27 +362,33 @@ def total(counts: pl.DataFrame) -> pl.DataFrame:
 
 def content_digest(name: str, rows: pl.DataFrame) -> str:
     """BLAKE2b over the rows of one table, underlying and month, column by column: the same for any chunking, process
-    and storage. Per column: its null mask if it has nulls, its values (0 where null, one NaN) little-endian; strings as
-    their lengths and then their bytes."""
+    and storage. Per column its name, type and length, and then blocks, each after its length: the null mask if there
+    are nulls, and unless all is null the values (0 where null, one NaN) little-endian; of strings their byte lengths
+    (one number where they are all equal) and then their bytes."""
     digest = hashlib.blake2b(digest_size=16)
     table = TABLES[name]
     for column in table.schema:
-        if column in table.implied:
-            continue
-        values = rows[column]
-        mask = np.packbits(values.is_null().to_numpy()).tobytes() if values.null_count() else b""
-        digest.update(f"{column} {values.dtype} {len(values)} {len(mask)}\n".encode() + mask)
-        for block in _blocks(values):
-            digest.update(block)
+        if column not in table.implied:
+            values = rows[column]
+            digest.update(f"{column} {values.dtype} {len(values)}\n".encode())
+            for block in _blocks(values):
+                digest.update(len(block).to_bytes(8, "little"))
+                digest.update(block)
     return digest.hexdigest()
 
 
-def _blocks(values: pl.Series) -> list[bytes]:
+def _blocks(values: pl.Series) -> Iterator[bytes]:
+    nulls = values.null_count()
+    if nulls:
+        yield np.packbits(values.is_null().to_numpy()).tobytes()
+    if nulls == len(values):
+        return
     if values.dtype == pl.String:
         words = values.fill_null("")
-        return [words.str.len_bytes().to_numpy().astype("<u4").tobytes(), words.str.join("").item().encode()]
+        lengths = words.str.len_bytes().to_numpy()
+        yield (lengths[:1] if (lengths == lengths[0]).all() else lengths).astype("<u4").tobytes()
+        yield words.str.join("").item().encode()
+        return
     numbers = values.to_physical().fill_null(0)
-    if numbers.dtype.is_float():
-        numbers = numbers.fill_nan(float("nan"))
-    array = numbers.to_numpy()
-    return [array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()]
+    array = (numbers.fill_nan(float("nan")) if numbers.dtype.is_float() else numbers).to_numpy()
+    yield array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()

@@ -30,7 +30,7 @@ Curve = float | tuple[tuple[dt.date, float], ...]
 class Schedule:
     """When and on what wheels may be opened (rules.md, section 1).
 
-    Dates are inclusive; None takes the market's first or last session with quotes. `symbols` in the order in which they
+    Dates are inclusive; None takes the first or last session of the market. `symbols` in the order in which they
     are tried each session (None: all that the market holds, sorted). Naming symbols is hindsight: those you thought of
     are those that survived. `entry_time` is the minute of the quotes, "15:45" in the calendar's zone or "close-15min",
     that long before each session's own close. A session with number i (0 at start_date) is an entry session if
