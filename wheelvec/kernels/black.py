@@ -16,16 +16,15 @@ stands.
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from wheelvec.kernels.compiled import compiled
 from wheelvec.spec.errors import InputError
 
 Array = NDArray[Any]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 SQRT_HALF = math.sqrt(0.5)
 SQRT_TWO_PI = math.sqrt(2.0 * math.pi)
@@ -65,11 +64,6 @@ MILLS_ODD = (
     1.1032071151574265e-08,
     -9.56483293471242e-10,
 )
-
-
-def compiled(function: Function) -> Function:
-    """Compile for scalars or arrays: divisions by zero give inf or NaN as in NumPy, and other threads may run meanwhile."""
-    return cast(Function, njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 @compiled

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from wheelvec.kernels.compiled import compiled
 from wheelvec.kernels.quote import (
     REJECTED,
     Grades,
@@ -52,7 +52,7 @@ class Sales(NamedTuple):
     p_fill: np.ndarray
 
 
-@njit(cache=True)
+@compiled
 def take(quotes, rows):  # type: ignore[no-untyped-def]
     """Copies of the rows given by index."""
     return Quotes(
@@ -61,7 +61,7 @@ def take(quotes, rows):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@njit(cache=True)
+@compiled
 def qualify(quotes, first, last, basis, search, field):  # type: ignore[no-untyped-def]
     """Write the rows in range and above the basis into `field`; how many are in range, and how many of them above."""
     in_range, above = 0, 0
@@ -76,7 +76,7 @@ def qualify(quotes, first, last, basis, search, field):  # type: ignore[no-untyp
     return in_range, above
 
 
-@njit(cache=True)
+@compiled
 def sell_one(w, quotes, first, last, basis, search, limits, odds, out):  # type: ignore[no-untyped-def]
     """Choose among the calls of rows first..last-1 for wheel w, and write the sale or why there is none."""
     field = np.empty(last - first, np.int64)
@@ -100,7 +100,7 @@ def sell_one(w, quotes, first, last, basis, search, limits, odds, out):  # type:
     out.p_fill[w] = fill_probability(spread_pct, ivp, limits, odds)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sell_calls(number, basis, quotes, starts, n_valid, search, limits, odds, out):  # type: ignore[no-untyped-def]
     """For each of (n,) wheels try to sell one call on session `number[w]` (-1: on no session).
 

@@ -24,7 +24,6 @@ from wheelvec.kernels.black import (
     HALF_LOG_TWO_PI,
     SQRT_TWO_PI,
     Array,
-    compiled,
     delta_at,
     forward_gain,
     log_moneyness,
@@ -32,6 +31,7 @@ from wheelvec.kernels.black import (
     mills_difference,
     run_blocks,
 )
+from wheelvec.kernels.compiled import compiled
 
 # The values of wheelvec.spec.codes.IvStatus; compiled code sees plain integers.
 SOLVED = 0

@@ -1,10 +1,11 @@
 """Sums and central moments of runs of an array, each run added up in its own order so that figures are the same to the bit."""
 
 import numpy as np
-from numba import njit
+
+from wheelvec.kernels.compiled import compiled
 
 
-@njit(cache=True)
+@compiled
 def run_moments(values, starts, out):  # type: ignore[no-untyped-def]
     """Count, sum, mean, sum of squared deviations, least and greatest of each run.
 

@@ -6,8 +6,8 @@ Puts and calls go through the same compiled functions.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from wheelvec.kernels.compiled import compiled
 from wheelvec.spec.codes import FillMode, Select, Tier
 
 TIGHT, MODERATE, WIDE, REJECTED = int(Tier.TIGHT), int(Tier.MODERATE), int(Tier.WIDE), int(Tier.REJECTED)
@@ -68,7 +68,7 @@ class Grades(NamedTuple):
     chosen: np.ndarray
 
 
-@njit(cache=True)
+@compiled
 def rank_percentiles(values, out):  # type: ignore[no-untyped-def]
     """Average-rank percentile in (0, 1] of each of (n,) values; equal doubles share their mean rank."""
     n = values.size
@@ -84,7 +84,7 @@ def rank_percentiles(values, out):  # type: ignore[no-untyped-def]
         first = last + 1
 
 
-@njit(cache=True)
+@compiled
 def allowed_spread(ivp, dte, limits):  # type: ignore[no-untyped-def]
     """The spread that counts as normal for a quote of that rank and time to expiration."""
     allowed = limits.base_spread
@@ -97,7 +97,7 @@ def allowed_spread(ivp, dte, limits):  # type: ignore[no-untyped-def]
     return allowed
 
 
-@njit(cache=True)
+@compiled
 def tier_of(spread_pct, bid, ivp, dte, limits):  # type: ignore[no-untyped-def]
     """Liquidity tier; REJECTED for a hopeless spread or a bid of pennies."""
     if spread_pct > limits.hard_max_spread or bid < limits.min_bid:
@@ -108,7 +108,7 @@ def tier_of(spread_pct, bid, ivp, dte, limits):  # type: ignore[no-untyped-def]
     return MODERATE if spread_pct <= allowed else WIDE
 
 
-@njit(cache=True)
+@compiled
 def penalty_of(tier):  # type: ignore[no-untyped-def]
     """How much wider than quoted the spread of a tier is taken to be."""
     if tier == TIGHT:
@@ -116,7 +116,7 @@ def penalty_of(tier):  # type: ignore[no-untyped-def]
     return 1.15 if tier == MODERATE else 1.35
 
 
-@njit(cache=True)
+@compiled
 def concession(mode):  # type: ignore[no-untyped-def]
     """The part f of a spread or range that a fill gives away."""
     if mode == OPTIMISTIC:
@@ -124,7 +124,7 @@ def concession(mode):  # type: ignore[no-untyped-def]
     return 0.75 if mode == PESSIMISTIC else 0.30
 
 
-@njit(cache=True)
+@compiled
 def entry_price(bid, ask, mid, penalty, mode):  # type: ignore[no-untyped-def]
     """Dollars per share received for selling at this quote."""
     if mode == NATURAL:
@@ -132,7 +132,7 @@ def entry_price(bid, ask, mid, penalty, mode):  # type: ignore[no-untyped-def]
     return max(bid, min(ask, mid - concession(mode) * (ask - bid) * penalty))
 
 
-@njit(cache=True)
+@compiled
 def fill_probability(spread_pct, ivp, limits, odds):  # type: ignore[no-untyped-def]
     """The chance that a touch of the profit target fills."""
     p = odds.wide
@@ -148,7 +148,7 @@ def fill_probability(spread_pct, ivp, limits, odds):  # type: ignore[no-untyped-
     return max(odds.lowest, min(odds.highest, p))
 
 
-@njit(cache=True)
+@compiled
 def grade(quotes, rank_over_chain, limits, out):  # type: ignore[no-untyped-def]
     """Rank and grade the rows of one population: (n,) in, `out.ivp` and `out.tier` written."""
     n = quotes.iv.size
@@ -162,7 +162,7 @@ def grade(quotes, rank_over_chain, limits, out):  # type: ignore[no-untyped-def]
         out.tier[i] = tier_of(quotes.spread_pct[i], quotes.bid[i], out.ivp[i], quotes.dte[i], limits)
 
 
-@njit(cache=True)
+@compiled
 def merit(quotes, i, select, delta_target):  # type: ignore[no-untyped-def]
     """What `select` maximises."""
     if select == CLOSEST_DELTA:
@@ -170,7 +170,7 @@ def merit(quotes, i, select, delta_target):  # type: ignore[no-untyped-def]
     return quotes.mid[i] if select == HIGHEST_PREMIUM else quotes.strike[i]
 
 
-@njit(cache=True)
+@compiled
 def best_of(quotes, eligible, select, delta_target):  # type: ignore[no-untyped-def]
     """The eligible row that `select` prefers, the first of equals; -1 if none is eligible."""
     best = -1
@@ -180,7 +180,7 @@ def best_of(quotes, eligible, select, delta_target):  # type: ignore[no-untyped-
     return best
 
 
-@njit(cache=True)
+@compiled
 def keep_nearest_expiration(dte, dte_target, chosen):  # type: ignore[no-untyped-def]
     """Of the chosen rows keep those of the expiration closest to `dte_target`; of two, the nearer one."""
     nearest = -1
@@ -195,7 +195,7 @@ def keep_nearest_expiration(dte, dte_target, chosen):  # type: ignore[no-untyped
         chosen[i] = chosen[i] and dte[i] == nearest
 
 
-@njit(cache=True)
+@compiled
 def rows_of(quotes, first, last):  # type: ignore[no-untyped-def]
     """Views of the rows first..last-1."""
     return Quotes(
@@ -205,7 +205,7 @@ def rows_of(quotes, first, last):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@njit(cache=True)
+@compiled
 def choose_puts(quotes, starts, rank_over_chain, limits, dte_target, select, delta_target, out):  # type: ignore[no-untyped-def]
     """Grade the puts in range session by session, and mark those that `dte_target` and `select` leave.
 
@@ -226,7 +226,7 @@ def choose_puts(quotes, starts, rank_over_chain, limits, dte_target, select, del
                 grades.chosen[i] = i == best
 
 
-@njit(cache=True)
+@compiled
 def price_rows(quotes, ivp, tier, limits, odds, out_penalty, out_price, out_p_fill):  # type: ignore[no-untyped-def]
     """Penalty, entry price (dollars per share) and fill probability of (n,) graded rows that were not rejected."""
     for i in range(ivp.size):

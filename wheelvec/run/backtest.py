@@ -63,9 +63,9 @@ def backtest(
         LakeError: if a file of the lake, or `out`, cannot be used.
     """
     config = Config() if config is None else config
-    for name, value, kind in (("market", market, Market), ("config", config, Config)):
-        if not isinstance(value, kind):
-            raise InputError(f"{name} is a {type(value).__name__}: expected a wheelvec.{kind.__name__}")
+    for argument, value, expected in (("market", market, Market), ("config", config, Config)):
+        if not isinstance(value, expected):
+            raise InputError(f"{argument} is a {type(value).__name__}: expected a wheelvec.{expected.__name__}")
     plan = _plan(market, config, when)
     with ResultWriter(out) as writer:
         parts = Parts(writer.parts_folder)

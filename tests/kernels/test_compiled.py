@@ -1,0 +1,45 @@
+"""The cache of compiled kernels: used when nothing changed, never stale, and not needed at all."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import wheelvec
+
+PRICE = """
+import numpy as np
+from wheelvec.kernels.path import Rows, market_price
+one, no = np.ones(1), np.zeros(1, np.bool_)
+rows = Rows(np.zeros(1, np.int64), one, 3.0 * one, one, 2.0 * one, one, one, no)
+print(market_price(rows, 0, 1.0, 0.05, 2), sum(market_price.stats.cache_hits.values()))
+"""
+
+
+def price_in(folder: Path, **environment: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", PRICE],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def copied(folder: Path) -> Path:
+    source = Path(wheelvec.__file__).parent
+    shutil.copytree(source, folder / "wheelvec", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def test_a_change_in_another_file_is_never_answered_from_the_cache(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    assert price_in(folder) == ["3.0", "0"]  # pessimistic: min(high, close + 0.75 * range)
+    assert price_in(folder) == ["3.0", "1"]
+    quote = folder / "wheelvec" / "kernels" / "quote.py"
+    quote.write_text(quote.read_text().replace("return 0.75 if mode == PESSIMISTIC", "return 0.25 if mode == PESSIMISTIC"))
+    assert price_in(folder) == ["2.5", "0"]

@@ -1,0 +1,35 @@
+"""How a kernel is compiled: cached on disk, and compiled anew whenever any file that it may have been built from changed.
+
+Numba's own cache watches only the file that a function stands in. What it calls in another file is compiled into it all the
+same, so an update of that file alone would leave the old arithmetic in use without a word.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+from wheelvec.spec import codes
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+@cache
+def _sources() -> str:
+    """A digest of every file of this room, and of the codes that its constants come from."""
+    files = [*sorted(Path(__file__).parent.glob("*.py")), Path(codes.__file__)]
+    return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=16).hexdigest()
+
+
+def compiled(function: Function) -> Function:
+    """Compile for scalars or arrays: divisions by zero give inf or NaN as in NumPy, and other threads may run meanwhile."""
+    try:
+        dispatcher: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
+        kept = dispatcher._cache._cache_file
+        kept._source_stamp = (kept._source_stamp, _sources())
+    except (RuntimeError, AttributeError):  # nowhere to write a cache, or a Numba that keeps it otherwise
+        dispatcher = njit(nogil=True, error_model="numpy")(function)
+    return cast(Function, dispatcher)
