@@ -501,7 +501,6 @@ def test_equal_duplicates_collapse_and_are_not_counted(name: str) -> None:
         ("option_bars", {"volume": None}),
         ("underlying_bars", {"open": 220.01}),
         ("underlying_bars", {"volume": 0}),
-        ("dividends", {"amount": 0.26}),
     ],
 )
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -512,6 +511,13 @@ def test_of_duplicates_that_disagree_none_is_kept(name: str, change: dict[str, A
     held = market(**{name: table(name, *rows, {day: DAY("2023-06-07")}, {day: DAY("2023-06-05")})})
     assert counts(held) == {(name, "conflicting_duplicate"): 3}
     assert getattr(held, name)[day].to_list() == [DAY("2023-06-05"), DAY("2023-06-07")]
+
+
+def test_a_regular_and_a_special_dividend_on_one_day_are_both_kept() -> None:
+    held = market(dividends=table("dividends", {"amount": 1.0}, {"amount": 0.25}, {"amount": 1.0}))
+    assert held.dividends is not None
+    assert held.dividends["amount"].to_list() == [0.25, 1.0]
+    assert counts(held) == {}
 
 
 def test_a_broken_bar_disagrees_with_nobody() -> None:

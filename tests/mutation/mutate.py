@@ -119,7 +119,7 @@ CHANGES: tuple[Change, ...] = (
     Change("hard_max", QUOTE, "spread_pct > limits.hard_max_spread", "spread_pct >= limits.hard_max_spread", "3: > hard max"),
     Change("hard_max_ignored", QUOTE, "spread_pct > limits.hard_max_spread or ", "", "3: hard_max_spread_pct"),
     Change("min_bid", QUOTE, "bid < limits.min_bid", "bid <= limits.min_bid", "3: bid < min_bid_hard is rejected"),
-    Change("min_bid_of_mid", COVER, "grades.chosen[i] = grades.tier[i] != REJECTED", "grades.chosen[i] = True",
+    Change("rejected_call_sold", COVER, "grades.chosen[i] = grades.tier[i] != REJECTED", "grades.chosen[i] = True",
            "7: rejected calls are not sold"),
     Change("tight_share", QUOTE, "0.6 * allowed", "0.5 * allowed", "3: tight up to 0.6 of what is allowed"),
     Change("tight_bound", QUOTE, "spread_pct <= 0.6 * allowed", "spread_pct < 0.6 * allowed", "3: <= 0.6 of allowed"),

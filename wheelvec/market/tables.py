@@ -229,14 +229,14 @@ def hold_bars(name: str, rows: pl.DataFrame, underlying_of: Mapping[str, str] | 
 
 
 def hold_dividends(rows: pl.DataFrame) -> Held:
-    """Dividends with an amount, one per underlying and ex-date."""
+    """Dividends with an amount. Two amounts on one ex-date are two dividends, a regular and a special one."""
     amount = pl.col("amount")
     flaws = {
         "missing_key": _missing("underlying", "ex_date"),
         "missing_amount": amount.is_null() | ~amount.is_finite(),
         "negative_amount": amount < 0,
     }
-    return _deduplicated("dividends", _split("dividends", rows, flaws), ("underlying", "ex_date"))
+    return _deduplicated("dividends", _split("dividends", rows, flaws), ("underlying", "ex_date", "amount"))
 
 
 def underlying_of_roots(quotes: pl.DataFrame, underlyings: pl.Series) -> dict[str, str]:
@@ -321,7 +321,7 @@ def _deduplicated(name: str, held: Held, by: tuple[str, ...]) -> Held:
     repeated = rows.select(same).to_series()
     if repeated.any():
         values = [column for column in table.schema if column not in (*by, "symbol")]
-        differs = pl.any_horizontal([pl.col(column).ne_missing(pl.col(column).shift()) for column in values])
+        differs = pl.any_horizontal(pl.lit(False), *(pl.col(column).ne_missing(pl.col(column).shift()) for column in values))
         rows = rows.with_columns(_repeated=same, _differs=same & differs)
         rows = rows.with_columns(reason=pl.col("_differs").any().over((~pl.col("_repeated")).cum_sum()))
         broken = rows.filter("reason").with_columns(reason=pl.lit("conflicting_duplicate"))

@@ -16,8 +16,11 @@ Array = np.ndarray[Any, Any]
 
 
 def column(frame: pl.DataFrame, name: str, dtype: Any) -> Array:
-    """One column as a contiguous array; nulls of a float become NaN."""
-    return np.ascontiguousarray(frame[name].to_numpy(), dtype=dtype)
+    """One column as a contiguous array of its own; nulls of a float become NaN.
+
+    Always a copy: Polars lends some columns read-only and not others, and Numba compiles a kernel anew for each mixture.
+    """
+    return np.array(frame[name].to_numpy(), dtype=dtype, order="C")
 
 
 def days(frame: pl.DataFrame, name: str) -> Array:
