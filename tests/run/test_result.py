@@ -227,3 +227,14 @@ def test_other_things_than_a_market_and_a_config_are_refused() -> None:
         wv.backtest(market, {"put": {}})  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"has no sessions for all of 1500-01-01 to"):
         wv.backtest(market, wv.Config(schedule=wv.Schedule(start_date="1500-01-01", end_date="1500-02-01")))
+
+
+def test_an_underlying_without_bars_beside_others_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    tables = next(tables for seed in range(30) if "option_bars" in (tables := world(seed)[0]))
+    name = tables["option_quotes"]["underlying"].drop_nulls()[0]
+    run({**tables, "option_bars": tables["option_bars"].clear()}, {"schedule": {"symbols": [name]}})
+    assert f"{name} has quotes but not one option bar" in caplog.text
+    caplog.clear()
+    del tables["option_bars"]
+    run(tables, {"schedule": {"symbols": [name]}})  # daily quotes decide: nothing to warn of
+    assert caplog.text == ""

@@ -78,6 +78,7 @@ def backtest(
                 done += 1
                 if progress:
                     progress(done, total)
+            state.warn_of_missing_bars()
         parts.finish(list(plan.symbols), f"wheelvec {VERSION} {config.rules}", writer.write)
         return writer.close(config, market.fingerprint)
 
@@ -204,6 +205,16 @@ class _Runner:
         self._signals = None if signals is None else signals.filter(pl.col("underlying") == symbol)
         self._months: dict[dt.date, _Month] = {}
         self._busy_until: dt.date | None = None
+        self._quotes_seen, self._bars_seen = 0, 0
+
+    def warn_of_missing_bars(self) -> None:
+        """Say that an underlying has no option bar at all where others have some: none of its stops and targets is seen."""
+        if self._market.has_option_bars and self._quotes_seen and not self._bars_seen:
+            log.warning(
+                "%s has quotes but not one option bar, and others have: no stop and no target of it is seen; "
+                "give its bars, or keep it in a market without option bars, where daily quotes decide",
+                self._symbol,
+            )
 
     def run_month(self, month: dt.date) -> dict[str, pl.DataFrame]:
         """All frames of the slice of wheels entered in `month`, unnumbered."""
@@ -262,6 +273,8 @@ class _Runner:
     def _prepare(self, month: dt.date) -> _Month:
         plan, config = self._plan, self._config
         window = self._market.window(self._symbol, month, _next_month(month) - dt.timedelta(days=1))
+        self._quotes_seen += window.quotes.height
+        self._bars_seen += 0 if window.bars is None else window.bars.height
         valid, counts = chains.collapse(window.quotes, plan.sessions)
         wanted = chains.needs_iv(config.put, config.call, config.liquidity.ivp_over == "chain")
         solved = chains.solve(valid, wanted, plan.rate, plan.dividend_yield, config.liquidity.ivp_min_candidates)
