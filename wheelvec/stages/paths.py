@@ -23,10 +23,12 @@ def walked_rows(
         .with_columns(contract=np.repeat(np.arange(paths.contracts.height), np.diff(paths.starts)).astype(np.uint32))
     )
     walked = rows.filter(pl.Series(_walked_mask(legs, paths)))
+    # the chain of a month has a thousand rows for each one walked: only the walked contracts' are worth joining
+    quotes = valid.join(paths.contracts.filter(pl.col("contract").is_in(walked["contract"].implode())), on="symbol", how="semi")
     named = (
         walked.join(paths.contracts, on="contract", maintain_order="left")
         .join(sessions.select("number", "session"), on="number", maintain_order="left")
-        .join(valid.select("symbol", "number", "bid", "ask"), on=["symbol", "number"], how="left", maintain_order="left")
+        .join(quotes.select("symbol", "number", "bid", "ask"), on=["symbol", "number"], how="left", maintain_order="left")
     )
     source = pl.when("is_quote").then(pl.lit("quote")).otherwise(pl.lit("bar"))
     return named.with_columns(underlying=pl.lit(underlying), source=source).select(list(PATHS))
