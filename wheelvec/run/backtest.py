@@ -8,6 +8,7 @@ import datetime as dt
 import logging
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -223,17 +224,20 @@ class _Runner:
         data = self._reach(month, entry_days)
         entry_numbers = column(entry_days, "number", np.int64)
         found, counts = candidates(data.solved, entry_numbers, self._config)
-        paths = self._paths(found, data)
+        symbols = self._symbols_walked(found, data)
+        # nine of ten contracts of a chain are walked by no leg: left out once, not in every join
+        quotes = data.valid.join(symbols.to_frame("symbol"), on="symbol", how="semi", maintain_order="left")
+        paths = build_paths(symbols, data.bars, quotes, plan.sessions, self._config.fills.gap_path)
         puts = put_legs(with_settlement(found, plan.sessions), paths, self._underlying, self._config)
         assigned = puts.filter(pl.col("reason") == int(ExitReason.ASSIGNED))
         calls, attempts, ended = call_legs(
             assigned, data.solved, data.counts, paths, self._underlying, plan.sessions, self._config
         )
-        return self._close(puts, calls, attempts, ended, data, paths, _days(entry_days, data, counts))
+        return self._close(puts, calls, attempts, ended, data.counts, quotes, paths, _days(entry_days, data, counts))
 
     def _close(
         self, puts: pl.DataFrame, calls: pl.DataFrame, attempts: pl.DataFrame, ended: pl.DataFrame,
-        data: _Month, paths: Paths, days: pl.DataFrame,
+        counts: pl.DataFrame, quotes: pl.DataFrame, paths: Paths, days: pl.DataFrame,
     ) -> dict[str, pl.DataFrame]:  # fmt: skip
         config, underlying, sessions = self._config, self._underlying, self._plan.sessions
         puts, calls = ends.cash_legs(puts, underlying, config), ends.cash_legs(calls, underlying, config)
@@ -246,9 +250,9 @@ class _Runner:
         return {
             "records": ends.records(puts, calls, launched, underlying, config),
             "ledger": ends.ledger(puts, calls, launched, self._dividends, config),
-            "call_diagnostics": ends.call_attempts(attempts, launched, data.counts, sessions),
+            "call_diagnostics": ends.call_attempts(attempts, launched, counts, sessions),
             "diagnostics": diagnostics,
-            "paths": walked_rows(puts, calls, paths, data.valid, sessions, self._symbol),
+            "paths": walked_rows(puts, calls, paths, quotes, sessions, self._symbol),
             "underlying": walked_closes(launched, underlying, self._symbol),
         }
 
@@ -260,7 +264,13 @@ class _Runner:
         wanted = [month]
         while (following := _next_month(wanted[-1])) <= last:
             wanted.append(following)
-        self._months = {m: self._months.get(m) or self._prepare(m) for m in wanted}
+        missing = [m for m in wanted if m not in self._months]
+        # reading, filtering and solving run outside of Python's lock: two months at a time take 0.7 of the time
+        with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+            self._months |= dict(zip(missing, pool.map(self._prepare, missing), strict=True))
+        self._quotes_seen += sum(int(self._months[m].counts["n_quotes"].sum()) for m in missing)
+        self._bars_seen += sum(bars.height for m in missing if (bars := self._months[m].bars) is not None)
+        self._months = {m: self._months[m] for m in wanted}
         months = list(self._months.values())
         bars = [m.bars for m in months if m.bars is not None]
         return _Month(
@@ -273,23 +283,20 @@ class _Runner:
     def _prepare(self, month: dt.date) -> _Month:
         plan, config = self._plan, self._config
         window = self._market.window(self._symbol, month, _next_month(month) - dt.timedelta(days=1))
-        self._quotes_seen += window.quotes.height
-        self._bars_seen += 0 if window.bars is None else window.bars.height
         valid, counts = chains.collapse(window.quotes, plan.sessions)
         wanted = chains.needs_iv(config.put, config.call, config.liquidity.ivp_over == "chain")
         solved = chains.solve(valid, wanted, plan.rate, plan.dividend_yield, config.liquidity.ivp_min_candidates)
         return _Month(valid, solved, chains.with_asked(counts, valid, solved, config.put, config.call), window.bars)
 
-    def _paths(self, found: pl.DataFrame, data: _Month) -> Paths:
-        """The paths of the candidates and of every call that one of their wheels might sell."""
+    def _symbols_walked(self, found: pl.DataFrame, data: _Month) -> pl.Series:
+        """The candidates, and every call that one of their wheels might sell; sorted, each once."""
         call = self._config.call
         calls = data.solved.filter(
             (pl.col("option_type") == "C")
             & pl.col("dte").is_between(call.dte_min, call.dte_max)
             & pl.col("delta").is_between(call.delta_min, call.delta_max)
         )
-        symbols = pl.concat([found["symbol"], calls["symbol"]])
-        return build_paths(symbols, data.bars, data.valid, self._plan.sessions, self._config.fills.gap_path)
+        return pl.concat([found["symbol"], calls["symbol"]]).unique().sort()
 
 
 def _next_month(month: dt.date) -> dt.date:

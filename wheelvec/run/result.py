@@ -6,6 +6,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -166,6 +167,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+@cache
 def _versions() -> dict[str, str]:
     packages = {name: version(name) for name in ("polars", "numpy", "numba")}
     return {"wheelvec": VERSION, "python": platform.python_version(), **packages}

@@ -9,7 +9,7 @@ from wheelvec.stages.arrays import Paths, column
 
 
 def walked_rows(
-    puts: pl.DataFrame, calls: pl.DataFrame, paths: Paths, valid: pl.DataFrame, sessions: pl.DataFrame, underlying: str
+    puts: pl.DataFrame, calls: pl.DataFrame, paths: Paths, quotes: pl.DataFrame, sessions: pl.DataFrame, underlying: str
 ) -> pl.DataFrame:
     """Per contract and session that a leg walked (after its sale, through its exit): OHLC, and the session's bid and ask.
 
@@ -23,8 +23,6 @@ def walked_rows(
         .with_columns(contract=np.repeat(np.arange(paths.contracts.height), np.diff(paths.starts)).astype(np.uint32))
     )
     walked = rows.filter(pl.Series(_walked_mask(legs, paths)))
-    # the chain of a month has a thousand rows for each one walked: only the walked contracts' are worth joining
-    quotes = valid.join(paths.contracts.filter(pl.col("contract").is_in(walked["contract"].implode())), on="symbol", how="semi")
     named = (
         walked.join(paths.contracts, on="contract", maintain_order="left")
         .join(sessions.select("number", "session"), on="number", maintain_order="left")
