@@ -1,13 +1,16 @@
 """Choose the covered call of each assigned wheel on one session (rules.md, section 7)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wheelvec.kernels.compiled import compiled
 from wheelvec.kernels.quote import (
     REJECTED,
+    FillOdds,
     Grades,
+    LiquidityLimits,
     Quotes,
     best_of,
     entry_price,
@@ -15,11 +18,15 @@ from wheelvec.kernels.quote import (
     grade,
     penalty_of,
 )
+from wheelvec.kernels.threads import over_blocks
 from wheelvec.spec.codes import EndReason
 
+Array = NDArray[Any]
 NO_CALL_QUOTES, NO_CALL_IN_RANGE = int(EndReason.NO_CALL_QUOTES), int(EndReason.NO_CALL_IN_RANGE)
 NO_CALL_ABOVE_BASIS, NO_CALL_LIQUID = int(EndReason.NO_CALL_ABOVE_BASIS), int(EndReason.NO_CALL_LIQUID)
 SOLD = -1
+# Wheels per compiled call: each looks through a session's calls, some microseconds.
+SEEKERS = 1024
 
 
 class CallSearch(NamedTuple):
@@ -101,7 +108,7 @@ def sell_one(w, quotes, first, last, basis, search, limits, odds, out):  # type:
 
 
 @compiled
-def sell_calls(number, basis, quotes, starts, n_valid, search, limits, odds, out):  # type: ignore[no-untyped-def]
+def sell_block(number, basis, quotes, starts, n_valid, search, limits, odds, out):  # type: ignore[no-untyped-def]
     """For each of (n,) wheels try to sell one call on session `number[w]` (-1: on no session).
 
     The calls of session s are the rows starts[s] .. starts[s + 1] - 1 of `quotes`; n_valid[s] counts the underlying's valid
@@ -114,3 +121,16 @@ def sell_calls(number, basis, quotes, starts, n_valid, search, limits, odds, out
             out.status[w] = NO_CALL_QUOTES
         else:
             sell_one(w, quotes, starts[s], starts[s + 1], basis[w], search, limits, odds, out)
+
+
+def sell_calls(
+    number: Array, basis: Array, quotes: Quotes, starts: Array, n_valid: Array, search: CallSearch, limits: LiquidityLimits,
+    odds: FillOdds, out: Sales,
+) -> None:  # fmt: skip
+    """`sell_block` over blocks of wheels, on several threads."""
+
+    def sell(block: slice) -> None:
+        some = Sales(*[a[block] for a in out])
+        sell_block(number[block], basis[block], quotes, starts, n_valid, search, limits, odds, some)
+
+    over_blocks(number.size, sell, SEEKERS)

@@ -7,6 +7,7 @@ import numpy as np
 from wheelvec.kernels.compiled import compiled
 from wheelvec.kernels.draws import draw
 from wheelvec.kernels.quote import NATURAL, OPTIMISTIC, concession
+from wheelvec.kernels.threads import over_blocks
 from wheelvec.spec.codes import ExitReason
 
 STOP_LOSS, PROFIT_TARGET = int(ExitReason.STOP_LOSS), int(ExitReason.PROFIT_TARGET)
@@ -170,7 +171,16 @@ def walk_leg(legs, i, rows, underlying, rules, seed, out):  # type: ignore[no-un
 
 
 @compiled
-def walk_legs(legs, rows, underlying, rules, seed, out):  # type: ignore[no-untyped-def]
+def walk_block(legs, rows, underlying, rules, seed, out):  # type: ignore[no-untyped-def]
     """Walk every leg: (n,) `Legs` in, (n,) `Outcomes` written; `seed` is uint64."""
     for i in range(legs.price.size):
         walk_leg(legs, i, rows, underlying, rules, seed, out)
+
+
+def walk_legs(legs: Legs, rows: Rows, underlying: Underlying, rules: ExitRules, seed: np.uint64, out: Outcomes) -> None:
+    """`walk_block` over blocks of legs, on several threads."""
+
+    def walk(block: slice) -> None:
+        walk_block(Legs(*[a[block] for a in legs]), rows, underlying, rules, seed, Outcomes(*[a[block] for a in out]))
+
+    over_blocks(legs.price.size, walk)

@@ -272,12 +272,12 @@ class _Runner:
         self._bars_seen += sum(bars.height for m in missing if (bars := self._months[m].bars) is not None)
         self._months = {m: self._months[m] for m in wanted}
         months = list(self._months.values())
-        bars = [m.bars for m in months if m.bars is not None]
+        held = [m.bars for m in months if m.bars is not None]
         return _Month(
             pl.concat([m.valid for m in months]),
             pl.concat([m.solved for m in months]),
             pl.concat([m.counts for m in months]),
-            pl.concat(bars) if bars else None,
+            pl.concat(held) if held else None,
         )
 
     def _prepare(self, month: dt.date) -> _Month:

@@ -85,10 +85,11 @@ class Paths:
 
 def build_paths(symbols: pl.Series, bars: pl.DataFrame | None, quotes: pl.DataFrame, sessions: pl.DataFrame,
                 gap_path: str) -> Paths:  # fmt: skip
-    """The paths of the contracts in `symbols`, sorted and distinct: their bars, and quotes where there are none (rules.md, section 6).
+    """The paths of the contracts in `symbols`: their bars, and quotes where there are none (rules.md, section 6).
 
-    `bars` (symbol, session, OHLC) or None for a market without option bars; `quotes` the valid quotes (symbol, number, bid,
-    ask, mid); `sessions` maps session to number, and rows off the calendar are passed over.
+    `symbols` must be sorted and distinct; `bars` (symbol, session, OHLC) or None for a market without option bars; `quotes`
+    the valid quotes (symbol, number, bid, ask, mid); `sessions` maps session to number, and rows off the calendar are passed
+    over.
     """
     contracts = symbols.to_frame("symbol").with_row_index("contract")
     parts = [] if bars is None else [_bar_rows(bars, contracts, sessions)]
