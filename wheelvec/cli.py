@@ -17,40 +17,25 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from wheelvec.spec.errors import InputError, WheelvecError
+from wheelvec.spec.errors import InputError, WheelvecError, listed
 from wheelvec.spec.version import VERSION
 
 if TYPE_CHECKING:
     import polars as pl
 
     from wheelvec.market.market import Market
-    from wheelvec.run.result import Result
     from wheelvec.spec.config import Config
 
 log = logging.getLogger("wheelvec.cli")
 
 USAGE, FAILED, INTERRUPTED, READER_GONE = 2, 1, 130, 141
-WIDTH = 80
 LONGEST = 400  # characters of a message that was not written for the terminal
 
 Progress = Callable[[int, int], None]
-Figures = Mapping[str, float | int | None]
-
-# What an outcome of an entry session means, and which field decides it.
-OUTCOMES = {
-    "no_quotes": "not a quote in the minute of entry_time",
-    "no_underlying_price": "no quote has a price of the underlying",
-    "not_solved": "no put has an implied volatility",
-    "no_candidate_in_range": "no put within put.dte_* and put.delta_*",
-    "all_rejected_by_liquidity": "every put in range fails [liquidity]",
-    "not_signalled": "the signal left it out",
-    "wheel_already_open": "allow_multiple_wheels_per_symbol is false",
-    "traded": "at least one wheel launched",
-}
 
 
 class UsageError(Exception):
@@ -175,13 +160,14 @@ def _run(options: argparse.Namespace) -> None:
 
 def _backtest(source: Callable[[], "Market"], config: "Config", options: argparse.Namespace) -> None:
     with _progress("reading", options.quiet) as progress:
+        from wheelvec.report.text import described, number
         from wheelvec.run.backtest import backtest
 
         market = source()
         log.info("%r", market)
         log.info("configuration %s, rules %s", config.id, config.rules)
         result = backtest(market, config, out=options.out, progress=progress)
-        log.info("%s wheels launched", _number(result.wheels.height))
+        log.info("%s wheels launched", number(result.wheels.height))
     if not options.quiet:
         print(described(result))
     print(_where(options.out))
@@ -189,12 +175,15 @@ def _backtest(source: Callable[[], "Market"], config: "Config", options: argpars
 
 def _where(out: Path) -> str:
     """Where the result lies and what is in it."""
+    from wheelvec.report.text import wrapped
+
     files = sorted(path.name for path in out.iterdir())
-    return f"The result is in {out}{os.sep}\n" + _wrapped(", ".join(files))
+    return f"The result is in {out}{os.sep}\n" + wrapped(", ".join(files))
 
 
 def _import(options: argparse.Namespace) -> None:
     from wheelvec.market.market import Market
+    from wheelvec.report.text import counted, set_aside, wrapped
 
     tables: dict[str, Any] = {
         name: _scanned(name, paths)
@@ -203,13 +192,13 @@ def _import(options: argparse.Namespace) -> None:
     }
     market = Market(**tables, strict=options.strict)
     log.info("%r", market)
-    print(_set_aside(market.diagnostics))
+    print(set_aside(market.diagnostics))
     if not market.symbols or market.data_range is None:
         raise InputError("no row of option_quotes can be used; nothing was written")
     market.write(options.lake)
     first, last = market.data_range
-    print(f"\nWritten to {options.lake}{os.sep}: {_counted(len(market.symbols), 'underlying')}, {first} to {last}")
-    print(_wrapped(", ".join(market.symbols)))
+    print(f"\nWritten to {options.lake}{os.sep}: {counted(len(market.symbols), 'underlying')}, {first} to {last}")
+    print(wrapped(", ".join(market.symbols)))
 
 
 def _scanned(name: str, paths: Sequence[Path]) -> "pl.LazyFrame":
@@ -225,170 +214,7 @@ def _scanned(name: str, paths: Sequence[Path]) -> "pl.LazyFrame":
             frame.collect_schema()
         return pl.concat(frames, how="vertical_relaxed")
     except pl.exceptions.PolarsError as error:
-        raise InputError(f"--{name.replace('_', '-')} {_names(paths)}: not readable as Parquet: {error}") from error
-
-
-# ------------------------------------------------------------------------------------------------ what is printed
-
-
-def described(result: "Result") -> str:
-    """The summary of a result as plain text of at most 80 columns."""
-    figures, schedule = result.summary(), result.config.schedule
-    launched = result.wheels.height
-    symbols = result.diagnostics["underlying"].unique(maintain_order=True).to_list()
-    days = result.diagnostics["session"]
-    first, last = (schedule.start_date or days.min(), schedule.end_date or days.max())
-    blocks = [
-        f"wheelvec {VERSION}, rules {result.config.rules}, configuration {result.config.id}",
-        _wrapped(f"Entries {_text(first)} to {_text(last)}: {', '.join(symbols) or 'no entry session'}", ""),
-        "",
-        *(_launched(result, figures, launched) if launched else [_none_launched(result)]),
-        "",
-        _outcomes(result.diagnostics),
-        "",
-    ]
-    return "\n".join(blocks)
-
-
-def _launched(result: "Result", figures: Figures, launched: int) -> list[str]:
-    return [_wheels(figures, launched), "", _money(figures), "", _exits(result.records), "", _ends(result.wheels)]
-
-
-def _wheels(figures: Figures, launched: int) -> str:
-    unresolved = (figures["open_wheels"] or 0) + (figures["no_data_wheels"] or 0)
-    rows = [
-        ("launched", _number(launched), ""),
-        ("in the figures below", _number(figures["total_wheels"]), ""),
-        ("  of these marked", _number(figures["marked_wheels"]), "valued at the last close"),
-        ("  of these holding shares", _number(figures["held_wheels"]), ""),
-        ("censored", _number(figures["censored_wheels"]), "settle after the data end: left out"),
-        ("unresolved", _number(unresolved), ""),
-        ("  open", _number(figures["open_wheels"]), ""),
-        ("  no data", _number(figures["no_data_wheels"]), ""),
-    ]
-    return _section("Wheels", rows)
-
-
-def _money(figures: Figures) -> str:
-    rows = [
-        ("total P&L", _dollars(figures["total_pnl"]), ""),
-        ("total P&L at worst", _dollars(figures["total_pnl_worst"]), "if all that is left out were lost"),
-        ("worst wheel", _dollars(figures["max_drawdown_proxy"]), ""),
-        ("capital deployed", _dollars(figures["total_capital_deployed"]), "summed over the wheels"),
-        ("win rate", _percent(figures["win_rate"]), ""),
-        ("ROC average", _percent(figures["avg_wheel_roc"]), ""),
-        ("ROC median", _percent(figures["median_wheel_roc"]), ""),
-        ("ROC least", _percent(figures["min_wheel_roc"]), ""),
-        ("ROC greatest", _percent(figures["max_wheel_roc"]), ""),
-        ("ROC standard deviation", _percent(figures["std_wheel_roc"]), ""),
-        ("average days held", _decimal(figures["avg_days_held"]), ""),
-        ("leg-sessions without a bar", _number(figures["sessions_without_bar"]), ""),
-        *_doubtful(figures),
-    ]
-    return _section("Figures (dollars per contract of 100 shares)", rows)
-
-
-def _doubtful(figures: Figures) -> list[tuple[str, str, str]]:
-    """Exits booked worse than a limit order, or better than a stop: shown where there are any."""
-    labels = {"targets_above_limit": "targets above their limit", "stops_inside_stop": "stops inside their stop"}
-    return [(label, _number(figures[name]), "bought back at the market") for name, label in labels.items() if figures[name]]
-
-
-def _exits(records: "pl.DataFrame") -> str:
-    """How the puts and the calls ended, side by side."""
-    from wheelvec.spec.codes import ExitReason, name_of
-
-    counts = {phase: _counts(_phase(records, phase)["exit_reason"]) for phase in ("csp", "cc")}
-    reasons = [name_of(reason) for reason in ExitReason]
-    shown = [(reason, counts["csp"].get(reason, 0), counts["cc"].get(reason, 0)) for reason in reasons]
-    rows = [f"  {'':<27}{'puts':>14}{'calls':>14}"]
-    rows += [f"  {reason:<27}{_number(put):>14}{_number(call):>14}" for reason, put, call in shown if put or call]
-    return "\n".join(["Exits of the legs", *rows])
-
-
-def _phase(records: "pl.DataFrame", phase: str) -> "pl.DataFrame":
-    return records.filter(records["phase"] == phase)
-
-
-def _ends(wheels: "pl.DataFrame") -> str:
-    from wheelvec.spec.codes import EndReason, name_of
-
-    counts = _counts(wheels["end_reason"])
-    names = [name_of(reason) for reason in EndReason]
-    return _section("Ends of the wheels", [(name, _number(counts[name]), "") for name in names if name in counts])
-
-
-def _none_launched(result: "Result") -> str:
-    if not result.diagnostics.height:
-        return "No wheel was launched: [schedule] leaves no entry session."
-    return "No wheel was launched. What the entry sessions lacked is counted below."
-
-
-def _outcomes(diagnostics: "pl.DataFrame") -> str:
-    counts = _counts(diagnostics["outcome"])
-    rows = [(name, _number(counts[name]), meaning) for name, meaning in OUTCOMES.items() if name in counts]
-    return _section("Entry sessions, one per underlying, by what came of them", rows or [("none", "0", "")], 8)
-
-
-def _set_aside(diagnostics: "pl.DataFrame") -> str:
-    """The market's diagnostics as a table."""
-    if not diagnostics.height:
-        return "Every row was taken."
-    rows = [
-        ("table", "underlying", "reason", "count"),
-        *diagnostics.select("table", "underlying", "reason", "count").rows(),
-    ]
-    lines = [
-        f"  {_text(table):<18}{_text(name):<14}{reason:<30}{count if count == 'count' else _number(count):>12}".rstrip()
-        for table, name, reason, count in rows
-    ]
-    return "\n".join(["Rows set aside, and what else stood out", *lines])
-
-
-def _section(title: str, rows: Sequence[tuple[str, str, str]], digits: int = 14) -> str:
-    lines = [f"  {label:<27}{value:>{digits}}  {note}".rstrip() for label, value, note in rows]
-    return "\n".join([title, *lines])
-
-
-def _counts(names: "pl.Series") -> dict[str, int]:
-    return dict(names.drop_nulls().value_counts().rows())
-
-
-def _text(value: object) -> str:
-    return "-" if value is None else str(value)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{int(value):,}"
-
-
-def _decimal(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{value:,.2f}"
-
-
-def _dollars(value: float | None) -> str:
-    return _decimal(value)
-
-
-def _percent(value: float | None) -> str:
-    text = _decimal(value)
-    return text if text == "-" else f"{text}%"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def _names(paths: Sequence[Path]) -> str:
-    from wheelvec.spec.errors import listed
-
-    return listed(paths)
-
-
-def _wrapped(text: str, indent: str = "  ") -> str:
-    import textwrap
-
-    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent="  ", break_on_hyphens=False)
+        raise InputError(f"--{name.replace('_', '-')} {listed(paths)}: not readable as Parquet: {error}") from error
 
 
 # ------------------------------------------------------------------------------------------- terminal and failures
