@@ -383,19 +383,20 @@ def sound_prices(row: Record) -> bool:
 
 def usable_bars(rows: list[Record], key: str, calendar: Calendar, positive: bool) -> dict[str, dict[dt.date, Bar]]:
     """data.md: broken rows and non-sessions set aside, equal duplicates collapse, disagreeing ones are set aside."""
-    kept: dict[tuple[str, dt.date], Bar | None] = {}
+    kept: dict[tuple[str, dt.date], tuple[Bar, int | None] | None] = {}
     for row in rows:
         if not calendar.is_session(row["session"]) or not sound_prices(row):
             continue
         if positive and row["low"] <= 0:
             continue
-        bar = Bar(row["open"], row["high"], row["low"], row["close"])
+        # the volume counts: bars of two venues are told apart by it, even where all four prices agree
+        found = Bar(row["open"], row["high"], row["low"], row["close"]), row.get("volume")
         place = (row[key], row["session"])
-        kept[place] = bar if kept.get(place, bar) == bar else None
+        kept[place] = found if kept.get(place, found) == found else None
     bars: dict[str, dict[dt.date, Bar]] = defaultdict(dict)
-    for (name, session), bar in kept.items():
-        if bar is not None:
-            bars[name][session] = bar
+    for (name, session), one in kept.items():
+        if one is not None:
+            bars[name][session] = one[0]
     return bars
 
 
