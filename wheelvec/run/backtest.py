@@ -68,7 +68,9 @@ def backtest(
         if not isinstance(value, expected):
             raise InputError(f"{argument} is a {type(value).__name__}: expected a wheelvec.{expected.__name__}")
     plan = _plan(market, config, when)
-    with ResultWriter(out) as writer:
+    # the digest of the data is hashed meanwhile: hashing needs none of Python's lock, and is a quarter of a short run
+    with ResultWriter(out) as writer, ThreadPoolExecutor(1) as aside:
+        fingerprint = aside.submit(lambda: market.fingerprint)
         parts = Parts(writer.parts_folder)
         done, total = 0, len(plan.symbols) * len(plan.months)
         for position, symbol in enumerate(plan.symbols):
@@ -81,7 +83,7 @@ def backtest(
                     progress(done, total)
             state.warn_of_missing_bars()
         parts.finish(list(plan.symbols), f"wheelvec {VERSION} {config.rules}", writer.write)
-        return writer.close(config, market.fingerprint)
+        return writer.close(config, fingerprint.result())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,10 +285,13 @@ class _Runner:
     def _prepare(self, month: dt.date) -> _Month:
         plan, config = self._plan, self._config
         window = self._market.window(self._symbol, month, _next_month(month) - dt.timedelta(days=1))
-        valid, counts = chains.collapse(window.quotes, plan.sessions)
-        wanted = chains.needs_iv(config.put, config.call, config.liquidity.ivp_over == "chain")
-        solved = chains.solve(valid, wanted, plan.rate, plan.dividend_yield, config.liquidity.ivp_min_candidates)
-        return _Month(valid, solved, chains.with_asked(counts, valid, solved, config.put, config.call), window.bars)
+        over_chain = config.liquidity.ivp_over == "chain"
+        wanted, dte_max = chains.asked(config.put, config.call, over_chain)
+        valid, counts = chains.collapse(window.quotes, plan.sessions, dte_max)
+        solved = chains.solve(valid, wanted, plan.rate, plan.dividend_yield)
+        counts = chains.with_asked(counts, valid, solved, config.put, config.call)
+        solved = chains.ranked(solved, over_chain, config.liquidity.ivp_min_candidates)
+        return _Month(valid, solved, counts, window.bars)
 
     def _symbols_walked(self, found: pl.DataFrame, data: _Month) -> pl.Series:
         """The candidates, and every call that one of their wheels might sell; sorted, each once."""

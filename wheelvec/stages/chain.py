@@ -6,63 +6,82 @@ import numpy as np
 import polars as pl
 
 from wheelvec.kernels.implied import solve_chain
+from wheelvec.kernels.standing import Counts, Rows, standing_quotes
 from wheelvec.spec.config import CallRules, Curve, PutRules
 from wheelvec.spec.errors import InputError
 from wheelvec.spec.frames import quote_flaws
 from wheelvec.stages.arrays import Array, column, days
 
 
-def collapse(quotes: pl.DataFrame, sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def collapse(quotes: pl.DataFrame, sessions: pl.DataFrame, dte_max: int | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The last valid quote of each contract in each session's entry minute, and what was found there.
 
     Args:
         quotes: rows of one underlying (spec.frames.OPTION_QUOTES), sorted by (session, symbol, ts), of equal ts the later row
             of the input last. A null ts is its session's snapshot.
         sessions: session, number, and `minute`, the start of the entry minute (null: no quotes are found by the clock).
+        dte_max: contracts further from their expiration are counted and left out; None for none.
 
     Returns:
         The chain: one row per contract and session, by (number, symbol), with number, mid, spread_pct, dte; and per session
         number n_quotes and n_valid (contracts) and `priced` (whether any quote had a price of the underlying).
     """
-    found = _in_entry_minute(quotes, sessions)
-    valid = found.filter(~pl.any_horizontal(list(quote_flaws().values())))
-    chain = _with_spread(valid.filter(_LAST_OF_CONTRACT))
-    counts = _per_session(found.filter(_LAST_OF_CONTRACT), "n_quotes")
-    for rows, name in ((chain, "n_valid"), (found.filter(pl.col("underlying_price") > 0), "priced")):
-        counts = counts.join(_per_session(rows, name), on="number", how="left")
-    return chain, counts.with_columns(pl.col("n_valid").fill_null(0), pl.col("priced").is_not_null())
+    number = _session_numbers(quotes, sessions)
+    rows = Rows(number=number, found=_in_entry_minute(quotes, number, sessions), **_marks(quotes, dte_max))
+    counts = Counts(*[np.zeros(sessions.height, np.int64) for _ in Counts._fields])
+    standing = np.empty(quotes.height, np.int64)
+    standing = standing[: standing_quotes(rows, standing, counts)]
+    chain = quotes[standing].drop("ts").with_columns(number=number[standing])
+    per_session = sessions.select(
+        pl.col("number").cast(pl.Int64), n_quotes=counts.quoted, n_valid=counts.valid, priced=counts.priced > 0
+    )
+    return _with_spread(chain), per_session.filter(pl.col("n_quotes") > 0)
 
 
-# of rows by (number, symbol)
-_LAST_OF_CONTRACT = pl.any_horizontal(
-    [(pl.col(name) != pl.col(name).shift(-1)).fill_null(True) for name in ("number", "symbol")]
-)
+def _session_numbers(quotes: pl.DataFrame, sessions: pl.DataFrame) -> Array:
+    """The session number of each row, -1 off the calendar; looked up once for each day that the sorted rows name."""
+    day, known = days(quotes, "session"), days(sessions, "session")
+    first = np.flatnonzero(np.diff(day, prepend=day[:1] - 1))
+    at = np.searchsorted(known, day[first]).clip(max=known.size - 1)
+    number = np.where(known[at] == day[first], column(sessions, "number", np.int64)[at], -1)
+    return np.repeat(number, np.diff(first, append=day.size))
 
 
-def _per_session(rows: pl.DataFrame, name: str) -> pl.DataFrame:
-    return rows.group_by("number").agg(pl.len().cast(pl.Int64).alias(name))
+def _in_entry_minute(quotes: pl.DataFrame, number: Array, sessions: pl.DataFrame) -> Array:
+    """True for the rows that stand in the entry minute of their session, and for snapshots, which have no time."""
+    ts, on_calendar = quotes["ts"], number >= 0
+    if ts.null_count() == quotes.height:
+        return np.asarray(on_calendar)
+    start = column(sessions.select(pl.col("minute").to_physical().fill_null(_NEVER)), "minute", np.int64)[number]
+    at = column(quotes.select(pl.col("ts").to_physical().fill_null(0)), "ts", np.int64)
+    in_minute = (at >= start) & (at < start + _MINUTE)
+    return np.asarray(on_calendar & (in_minute | ts.is_null().to_numpy()))
 
 
-def _in_entry_minute(quotes: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
-    """The quotes of the sessions' entry minutes, with the session's number.
+_MINUTE = 60 * 10**9  # nanoseconds, as all times here
+_NEVER = np.iinfo(np.int64).max - _MINUTE
 
-    A look-up and one filter: to join the sessions would copy every column of the chain, and takes three times as long.
-    """
-    quoted, known = days(quotes, "session"), days(sessions, "session")
-    at = np.searchsorted(known, quoted).clip(max=known.size - 1)
-    located = quotes.with_columns(number=sessions["number"].gather(at))
-    wanted = pl.lit(pl.Series(known[at] == quoted))
-    if quotes["ts"].null_count() < quotes.height:
-        ts, minute = pl.col("ts"), pl.lit(sessions["minute"].gather(at))
-        in_minute = (ts >= minute) & (ts < minute + pl.duration(minutes=1))
-        wanted = wanted & (ts.is_null() | in_minute.fill_null(False))
-    return located.filter(wanted).drop("ts")
+
+def _marks(quotes: pl.DataFrame, dte_max: int | None) -> dict[str, Array]:
+    """What decides about each row, as the kernel reads it."""
+    flaws = quote_flaws()
+    other = [(pl.col(name) != pl.col(name).shift()).fill_null(True) for name in ("session", "symbol")]
+    marks = quotes.select(
+        starts=pl.any_horizontal(other),
+        valid=~pl.any_horizontal(list(flaws.values())),
+        priced=~flaws["no_underlying_price"],
+        wanted=pl.lit(True) if dte_max is None else _dte() <= dte_max,
+    )
+    return {name: column(marks, name, np.bool_) for name in marks.columns}
+
+
+def _dte() -> pl.Expr:
+    return (pl.col("expiration").to_physical() - pl.col("session").to_physical()).cast(pl.Int64)
 
 
 def _with_spread(quotes: pl.DataFrame) -> pl.DataFrame:
     bid, ask = pl.col("bid"), pl.col("ask")
-    dte = (pl.col("expiration").to_physical() - pl.col("session").to_physical()).cast(pl.Int64)
-    return quotes.with_columns(mid=(bid + ask) / 2, dte=dte).with_columns(spread_pct=(ask - bid) / pl.col("mid"))
+    return quotes.with_columns(mid=(bid + ask) / 2, dte=_dte()).with_columns(spread_pct=(ask - bid) / pl.col("mid"))
 
 
 def rates(curve: Curve, sessions: pl.DataFrame, start: dt.date, name: str) -> Array:
@@ -80,23 +99,26 @@ def rates(curve: Curve, sessions: pl.DataFrame, start: dt.date, name: str) -> Ar
     return values[np.searchsorted(known, sessions["session"].to_numpy(), side="right")]
 
 
-def needs_iv(put: PutRules, call: CallRules, over_chain: bool) -> pl.Expr:
-    """The quotes whose implied volatility decides anything: those that can become candidates, or be ranked with them."""
+def asked(put: PutRules, call: CallRules, over_chain: bool) -> tuple[pl.Expr, int | None]:
+    """The quotes whose implied volatility decides anything, and the largest dte that any quote has that does.
+
+    They are those that can become candidates, or be ranked with them; None: any dte.
+    """
     kind, dte = pl.col("option_type"), pl.col("dte")
     if over_chain:
-        return kind.is_in([put.option_type, "C"])
+        return kind.is_in([put.option_type, "C"]), None
     puts = (kind == put.option_type) & dte.is_between(put.dte_min, put.dte_max)
-    return puts | ((kind == "C") & dte.is_between(call.dte_min, call.dte_max))
+    calls = (kind == "C") & dte.is_between(call.dte_min, call.dte_max)
+    return puts | calls, max(put.dte_max, call.dte_max)
 
 
-def solve(chain: pl.DataFrame, wanted: pl.Expr, rate: Array, dividend_yield: Array, min_ranked: int) -> pl.DataFrame:
-    """Keep the wanted quotes that have an implied volatility, in candidate order, with iv, delta (absolute) and chain_rank.
+def solve(chain: pl.DataFrame, wanted: pl.Expr, rate: Array, dividend_yield: Array) -> pl.DataFrame:
+    """Keep the wanted quotes that have an implied volatility, in candidate order, with iv and delta (absolute).
 
     Args:
         chain: as `collapse` returns it.
         wanted: which of its rows to solve.
         rate, dividend_yield: by session number, per year; the years of a quote are dte/365.
-        min_ranked: chain_rank, the ivp over all solved contracts of the row's type and session, is 0.5 where fewer are ranked.
     """
     asked = chain.filter(wanted).sort("number", "option_type", "expiration", "strike", "symbol")
     number = column(asked, "number", np.int64)
@@ -112,21 +134,28 @@ def solve(chain: pl.DataFrame, wanted: pl.Expr, rate: Array, dividend_yield: Arr
         iv,
         delta,
     )
+    return asked.with_columns(iv=iv, delta=delta).filter(pl.col("iv").is_not_nan())
+
+
+def ranked(solved: pl.DataFrame, over_chain: bool, min_ranked: int) -> pl.DataFrame:
+    """Add chain_rank: the ivp over all solved contracts of the row's type and session, 0.5 where fewer than `min_ranked`
+    are; null where the rules do not rank over the chain."""
+    if not over_chain:
+        return solved.with_columns(chain_rank=pl.lit(None, pl.Float64))
     population = ("number", "option_type")
     rank = pl.col("iv").rank("average").over(population) / pl.len().over(population)
-    return (
-        asked.with_columns(iv=iv, delta=delta)
-        .filter(pl.col("iv").is_not_nan())
-        .with_columns(chain_rank=pl.when(pl.len().over(population) < min_ranked).then(0.5).otherwise(rank))
-    )
+    return solved.with_columns(chain_rank=pl.when(pl.len().over(population) < min_ranked).then(0.5).otherwise(rank))
 
 
 def with_asked(counts: pl.DataFrame, valid: pl.DataFrame, solved: pl.DataFrame, put: PutRules, call: CallRules) -> pl.DataFrame:
     """Add per session puts_asked, the valid puts in their range of dte, and calls_solved, the calls in theirs that have an
     implied volatility."""
-    dte, kind = pl.col("dte"), pl.col("option_type")
+    dte, kind, number = pl.col("dte"), pl.col("option_type"), column(counts, "number", np.int64)
     puts = valid.filter((kind == put.option_type) & dte.is_between(put.dte_min, put.dte_max))
     calls = solved.filter((kind == "C") & dte.is_between(call.dte_min, call.dte_max))
-    for rows, name in ((puts, "puts_asked"), (calls, "calls_solved")):
-        counts = counts.join(rows.group_by("number").agg(pl.len().cast(pl.Int64).alias(name)), on="number", how="left")
-    return counts.with_columns(pl.col("puts_asked", "calls_solved").fill_null(0))
+    size = int(number.max(initial=-1)) + 1
+    found = {
+        name: np.bincount(column(rows, "number", np.int64), minlength=size)[number]
+        for name, rows in (("puts_asked", puts), ("calls_solved", calls))
+    }
+    return counts.with_columns(**found)
