@@ -11,6 +11,7 @@ output has gone away, and 1 for everything else.
 
 import argparse
 import contextlib
+import datetime as dt
 import io
 import logging
 import os
@@ -153,7 +154,9 @@ def _run(options: argparse.Namespace) -> None:
 
     def opened() -> Market:
         symbols = None if schedule.symbols is None else list(schedule.symbols)
-        return Market.open(options.lake, symbols=symbols, start=schedule.start_date)
+        # whole months, whose solved chains the lake keeps
+        start = schedule.start_date.replace(day=1) if isinstance(schedule.start_date, dt.date) else None
+        return Market.open(options.lake, symbols=symbols, start=start)
 
     _backtest(opened, config, options)
 

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import llvmlite.binding
+import numba
 from numba import njit
 
 from wheelvec.spec import codes
@@ -18,10 +20,16 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 @cache
-def _sources() -> str:
+def sources() -> str:
     """A digest of every file of this room, and of the codes that its constants come from."""
     files = [*sorted(Path(__file__).parent.glob("*.py")), Path(codes.__file__)]
     return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=16).hexdigest()
+
+
+@cache
+def arithmetic() -> str:
+    """What the last bit of a kernel's result may depend on: its source, the compiler, and the processor compiled for."""
+    return f"{sources()} {numba.__version__} {llvmlite.__version__} {llvmlite.binding.get_host_cpu_name()}"
 
 
 def compiled(function: Function) -> Function:
@@ -29,7 +37,7 @@ def compiled(function: Function) -> Function:
     try:
         dispatcher: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
         kept = dispatcher._cache._cache_file
-        kept._source_stamp = (kept._source_stamp, _sources())
+        kept._source_stamp = (kept._source_stamp, sources())
     except (RuntimeError, AttributeError):  # nowhere to write a cache, or a Numba that keeps it otherwise
         dispatcher = njit(nogil=True, error_model="numpy")(function)
     return cast(Function, dispatcher)

@@ -26,7 +26,7 @@ from urllib.parse import quote, unquote
 
 import polars as pl
 
-from wheelvec.market import tables
+from wheelvec.market import solved, tables
 from wheelvec.market.tables import TABLES, Table
 from wheelvec.spec.errors import LakeError, listed
 
@@ -143,6 +143,11 @@ class Lake:
             return footer.digest if footer.days else None
         rows = _read(file.table, [file], self.first, self.last)
         return tables.content_digest(name, rows) if len(rows) else None
+
+    def solved_folder(self, underlying: str, month: dt.date) -> Path | None:
+        """Where `market.solved` keeps what was solved of an underlying; None where the limits cut the month."""
+        whole = self.first <= month and month_end(month) <= self.last
+        return self.root / solved.FOLDER / f"underlying={quote(underlying, safe=' ^~')}" if whole else None
 
     def span(self, name: str) -> Span | None:
         """The first and last day in a table, found from the files of the first and of the last month that have any."""

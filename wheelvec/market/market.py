@@ -166,8 +166,19 @@ class Market:
 
     def window(self, underlying: str, first: dt.date, last: dt.date) -> Window:
         """What the market holds of `underlying` on `first` <= session <= `last`; nothing, for one it does not know."""
-        bars = self._source.rows("option_bars", underlying, first, last) if self.has_option_bars else None
-        return Window(self._source.rows("option_quotes", underlying, first, last), bars)
+        return Window(self._source.rows("option_quotes", underlying, first, last), self.bars(underlying, first, last))
+
+    def bars(self, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame | None:
+        """The option bars of a `window` alone."""
+        return self._source.rows("option_bars", underlying, first, last) if self.has_option_bars else None
+
+    def solved_chains(self, underlying: str, month: dt.date) -> tuple[Path, str] | None:
+        """Where a lake keeps the solved chains of a month, and the digest of that month's quotes; None in memory, without
+        quotes, and where `start` or `end` cuts the month."""
+        if not isinstance(self._source, lake.Lake) or month not in self._source.months("option_quotes", underlying):
+            return None
+        folder, digest = self._source.solved_folder(underlying, month), self._source.digest("option_quotes", underlying, month)
+        return None if folder is None or digest is None else (folder, digest)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from wheelvec.market.lake import month_end
 from wheelvec.market.market import Market
 from wheelvec.market.sessions import Sessions
+from wheelvec.run.chains import month_chain
 from wheelvec.run.parts import Parts
 from wheelvec.run.result import Result, ResultWriter
 from wheelvec.spec.codes import ExitReason
@@ -284,14 +286,11 @@ class _Runner:
 
     def _prepare(self, month: dt.date) -> _Month:
         plan, config = self._plan, self._config
-        window = self._market.window(self._symbol, month, _next_month(month) - dt.timedelta(days=1))
-        over_chain = config.liquidity.ivp_over == "chain"
-        wanted, dte_max = chains.asked(config.put, config.call, over_chain)
-        valid, counts = chains.collapse(window.quotes, plan.sessions, dte_max)
-        solved = chains.solve(valid, wanted, plan.rate, plan.dividend_yield)
-        counts = chains.with_asked(counts, valid, solved, config.put, config.call)
-        solved = chains.ranked(solved, over_chain, config.liquidity.ivp_min_candidates)
-        return _Month(valid, solved, counts, window.bars)
+        chain, counts = month_chain(self._market, self._symbol, month, config, plan.sessions, plan.rate, plan.dividend_yield)
+        solved = chains.solved(chain)
+        counts = chains.with_asked(counts, chain, solved, config.put, config.call)
+        solved = chains.ranked(solved, config.liquidity.ivp_over == "chain", config.liquidity.ivp_min_candidates)
+        return _Month(chain, solved, counts, self._market.bars(self._symbol, month, month_end(month)))
 
     def _symbols_walked(self, found: pl.DataFrame, data: _Month) -> pl.Series:
         """The candidates, and every call that one of their wheels might sell; sorted, each once."""

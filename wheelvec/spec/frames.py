@@ -43,6 +43,19 @@ UNDERLYING_BARS: dict[str, pl.DataType] = {
 
 DIVIDENDS: dict[str, pl.DataType] = {"underlying": pl.String(), "ex_date": pl.Date(), "amount": pl.Float64()}
 
+# One month's chain at entry time: the standing quote of each contract and session; iv and delta null where they were not
+# asked for, NaN where there is none.
+SOLVED_CHAIN: dict[str, pl.DataType] = {
+    name: kind for name, kind in OPTION_QUOTES.items() if name not in ("underlying", "ts")
+} | {"iv": pl.Float64(), "delta": pl.Float64()}
+
+SOLVED_COUNTS: dict[str, pl.DataType] = {
+    "session": pl.Date(),
+    "n_quotes": pl.Int64(),
+    "n_valid": pl.Int64(),
+    "priced": pl.Boolean(),
+}
+
 SIGNALS: dict[str, pl.DataType] = {"session": pl.Date(), "underlying": pl.String()}
 
 MARKET_DIAGNOSTICS: dict[str, pl.DataType] = {

@@ -9,7 +9,7 @@ from wheelvec.kernels.implied import solve_chain
 from wheelvec.kernels.standing import Counts, Rows, standing_quotes
 from wheelvec.spec.config import CallRules, Curve, PutRules
 from wheelvec.spec.errors import InputError
-from wheelvec.spec.frames import quote_flaws
+from wheelvec.spec.frames import SOLVED_CHAIN, quote_flaws
 from wheelvec.stages.arrays import Array, column, days
 
 
@@ -24,7 +24,7 @@ def collapse(quotes: pl.DataFrame, sessions: pl.DataFrame, dte_max: int | None) 
 
     Returns:
         The chain: one row per contract and session, by (number, symbol), with number, mid, spread_pct, dte; and per session
-        number n_quotes and n_valid (contracts) and `priced` (whether any quote had a price of the underlying).
+        and number n_quotes and n_valid (contracts) and `priced` (whether any quote had a price of the underlying).
     """
     number = _session_numbers(quotes, sessions)
     rows = Rows(number=number, found=_in_entry_minute(quotes, number, sessions), **_marks(quotes, dte_max))
@@ -33,9 +33,21 @@ def collapse(quotes: pl.DataFrame, sessions: pl.DataFrame, dte_max: int | None) 
     standing = standing[: standing_quotes(rows, standing, counts)]
     chain = quotes[standing].drop("ts").with_columns(number=number[standing])
     per_session = sessions.select(
-        pl.col("number").cast(pl.Int64), n_quotes=counts.quoted, n_valid=counts.valid, priced=counts.priced > 0
+        "session", pl.col("number").cast(pl.Int64), n_quotes=counts.quoted, n_valid=counts.valid, priced=counts.priced > 0
     )
     return _with_spread(chain), per_session.filter(pl.col("n_quotes") > 0)
+
+
+def recalled(
+    chain: pl.DataFrame, counts: pl.DataFrame, sessions: pl.DataFrame, underlying: str
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A kept chain and its counts (spec.frames.SOLVED_CHAIN, SOLVED_COUNTS) as `collapse` and `solve` would give them."""
+    number = _session_numbers(chain, sessions)
+    chain = chain.select(pl.lit(underlying).alias("underlying"), *SOLVED_CHAIN)
+    chain = _with_spread(chain.with_columns(number=number)).select(pl.exclude("iv", "delta"), "iv", "delta")
+    located = sessions.select("session", pl.col("number").cast(pl.Int64))
+    counts = counts.join(located, on="session", maintain_order="left")
+    return chain, counts.select("session", "number", "n_quotes", "n_valid", "priced")
 
 
 def _session_numbers(quotes: pl.DataFrame, sessions: pl.DataFrame) -> Array:
@@ -113,14 +125,15 @@ def asked(put: PutRules, call: CallRules, over_chain: bool) -> tuple[pl.Expr, in
 
 
 def solve(chain: pl.DataFrame, wanted: pl.Expr, rate: Array, dividend_yield: Array) -> pl.DataFrame:
-    """Keep the wanted quotes that have an implied volatility, in candidate order, with iv and delta (absolute).
+    """Add iv and delta (absolute) to a chain: null where they are not wanted, NaN where there is none.
 
     Args:
         chain: as `collapse` returns it.
         wanted: which of its rows to solve.
         rate, dividend_yield: by session number, per year; the years of a quote are dte/365.
     """
-    asked = chain.filter(wanted).sort("number", "option_type", "expiration", "strike", "symbol")
+    mask = column(chain.select(wanted=wanted), "wanted", np.bool_)
+    asked = chain.select("mid", "underlying_price", "strike", "dte", "option_type", "number").filter(pl.Series(mask))
     number = column(asked, "number", np.int64)
     iv, delta = np.empty(asked.height), np.empty(asked.height)
     solve_chain(
@@ -134,7 +147,21 @@ def solve(chain: pl.DataFrame, wanted: pl.Expr, rate: Array, dividend_yield: Arr
         iv,
         delta,
     )
-    return asked.with_columns(iv=iv, delta=delta).filter(pl.col("iv").is_not_nan())
+    asked_for = pl.when(pl.Series(mask))
+    return chain.with_columns(iv=asked_for.then(_spread_over(mask, iv)), delta=asked_for.then(_spread_over(mask, delta)))
+
+
+def _spread_over(mask: Array, values: Array) -> pl.Series:
+    """(k,) values at the k True places of an (n,) mask -> (n,), NaN elsewhere."""
+    spread = np.full(mask.size, np.nan)
+    spread[mask] = values
+    return pl.Series(spread)
+
+
+def solved(chain: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a chain that have an implied volatility, in candidate order."""
+    known = chain.filter(pl.col("iv").is_not_nan())  # null is not true either
+    return known.sort("number", "option_type", "expiration", "strike", "symbol")
 
 
 def ranked(solved: pl.DataFrame, over_chain: bool, min_ranked: int) -> pl.DataFrame:
