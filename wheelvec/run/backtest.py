@@ -228,6 +228,9 @@ class _Runner:
         data = self._reach(month, entry_days)
         entry_numbers = column(entry_days, "number", np.int64)
         found, counts = candidates(data.solved, entry_numbers, self._config)
+        days = _days(entry_days, data, counts).with_columns(underlying=pl.lit(self._symbol))
+        if not found.height:  # nothing to walk: of ten thousand underlyings most months may be so
+            return {"diagnostics": diagnose(days, found.with_columns(launched=True, signalled=True), self._config.schedule)}
         symbols = self._symbols_walked(found, data)
         # nine of ten contracts of a chain are walked by no leg: left out once, not in every join
         quotes = data.valid.join(symbols.to_frame("symbol"), on="symbol", how="semi", maintain_order="left")
@@ -237,7 +240,7 @@ class _Runner:
         calls, attempts, ended = call_legs(
             assigned, data.solved, data.counts, paths, self._underlying, plan.sessions, self._config
         )
-        return self._close(puts, calls, attempts, ended, data.counts, quotes, paths, _days(entry_days, data, counts))
+        return self._close(puts, calls, attempts, ended, data.counts, quotes, paths, days)
 
     def _close(
         self, puts: pl.DataFrame, calls: pl.DataFrame, attempts: pl.DataFrame, ended: pl.DataFrame,
@@ -247,7 +250,7 @@ class _Runner:
         puts, calls = ends.cash_legs(puts, underlying, config), ends.cash_legs(calls, underlying, config)
         wheels = ends.wheel_ends(puts, calls, ended, underlying, config)
         wheels, self._busy_until = launch(wheels, config.schedule, self._signals, self._busy_until)
-        diagnostics = diagnose(days.with_columns(underlying=pl.lit(self._symbol)), wheels, config.schedule)
+        diagnostics = diagnose(days, wheels, config.schedule)
         launched = ends.placed(wheels.filter("launched"))
         puts, calls, attempts = (ends.of_wheels(frame, launched) for frame in (puts, calls, attempts))
         launched = ends.totals(launched, underlying, self._dividends, config)
@@ -269,9 +272,12 @@ class _Runner:
         while (following := _next_month(wanted[-1])) <= last:
             wanted.append(following)
         missing = [m for m in wanted if m not in self._months]
-        # reading, filtering and solving run outside of Python's lock: two months at a time take 0.7 of the time
-        with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
-            self._months |= dict(zip(missing, pool.map(self._prepare, missing), strict=True))
+        if len(missing) == 1:
+            self._months[missing[0]] = self._prepare(missing[0])
+        elif missing:
+            # reading, filtering and solving run outside of Python's lock: two months at a time take 0.7 of the time
+            with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+                self._months |= dict(zip(missing, pool.map(self._prepare, missing), strict=True))
         self._quotes_seen += sum(int(self._months[m].counts["n_quotes"].sum()) for m in missing)
         self._bars_seen += sum(bars.height for m in missing if (bars := self._months[m].bars) is not None)
         self._months = {m: self._months[m] for m in wanted}

@@ -42,9 +42,11 @@ class Parts:
 
     def _groups(self, kind: str, position: int) -> Iterator[list[pl.DataFrame]]:
         """The frames of a kind that share a month (0) or an underlying (1), group by group in order."""
-        slices = [at for name, at in self._frames if name == kind]
-        for value in sorted({at[position] for at in slices}):
-            yield [self._read(kind, at) for at in sorted(slices) if at[position] == value]
+        slices: dict[Any, list[Slice]] = {}
+        for at in sorted(at for name, at in self._frames if name == kind):
+            slices.setdefault(at[position], []).append(at)
+        for value in sorted(slices):
+            yield [self._read(kind, at) for at in slices[value]]
 
     def finish(self, symbols: list[str], version: str, write: Callable[[str, pl.DataFrame], Any]) -> None:
         """Number the wheels over all slices and hand every kind's frames to `write`, in order."""
