@@ -24,7 +24,6 @@ from wheelvec.spec.codes import ExitReason
 from wheelvec.spec.config import Config
 from wheelvec.spec.errors import InputError, unknown_name
 from wheelvec.spec.frames import SIGNALS
-from wheelvec.spec.version import VERSION
 from wheelvec.stages import chain as chains
 from wheelvec.stages import wheels as ends
 from wheelvec.stages.arrays import Array, Paths, build_paths, column, underlying_arrays, with_settlement
@@ -33,6 +32,7 @@ from wheelvec.stages.entries import candidates
 from wheelvec.stages.launch import diagnose, launch
 from wheelvec.stages.paths import walked_closes, walked_rows
 from wheelvec.stages.puts import put_legs
+from wheelvec.stages.records import call_attempts
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
@@ -84,7 +84,7 @@ def backtest(
                 if progress:
                     progress(done, total)
             state.warn_of_missing_bars()
-        parts.finish(list(plan.symbols), f"wheelvec {VERSION} {config.rules}", writer.write)
+        parts.finish(list(plan.symbols), config, writer.write)
         return writer.close(config, fingerprint.result())
 
 
@@ -255,9 +255,11 @@ class _Runner:
         puts, calls, attempts = (ends.of_wheels(frame, launched) for frame in (puts, calls, attempts))
         launched = ends.totals(launched, underlying, self._dividends, config)
         return {
-            "records": ends.records(puts, calls, launched, underlying, config),
-            "ledger": ends.ledger(puts, calls, launched, self._dividends, config),
-            "call_diagnostics": ends.call_attempts(attempts, launched, counts, sessions),
+            "puts": puts,
+            "calls": calls,
+            "wheels": launched,
+            "dividends": ends.received_dividends(launched, self._dividends if config.rules == "ledger" else None),
+            "call_diagnostics": call_attempts(attempts, launched, counts, sessions),
             "diagnostics": diagnostics,
             "paths": walked_rows(puts, calls, paths, quotes, sessions, self._symbol),
             "underlying": walked_closes(launched, underlying, self._symbol),

@@ -11,12 +11,19 @@ from typing import Any
 
 import polars as pl
 
+from wheelvec.spec.config import Config
 from wheelvec.spec.frames import CALL_DIAGNOSTICS, DIAGNOSTICS, LEDGER, PATHS, RECORDS, UNDERLYING_CLOSES
-from wheelvec.stages.wheels import numbered
+from wheelvec.spec.version import VERSION
+from wheelvec.stages.records import ledger, numbered, records
 
-BY_MONTH = {"records": RECORDS, "ledger": LEDGER, "call_diagnostics": CALL_DIAGNOSTICS, "diagnostics": DIAGNOSTICS}
 BY_UNDERLYING = {"paths": PATHS, "underlying": UNDERLYING_CLOSES}
-KINDS = BY_MONTH | BY_UNDERLYING
+KINDS = {
+    "records": RECORDS,
+    "ledger": LEDGER,
+    "call_diagnostics": CALL_DIAGNOSTICS,
+    "diagnostics": DIAGNOSTICS,
+    **BY_UNDERLYING,
+}
 Slice = tuple[dt.date, int]  # month of entry, position of the underlying
 
 
@@ -37,8 +44,10 @@ class Parts:
         self._frames[kind, at] = path
 
     def _read(self, kind: str, at: Slice) -> pl.DataFrame:
+        """One frame; the wheels of a slice, numbered from 0 in it, get numbers of their own among all underlyings."""
         frame = self._frames[kind, at]
-        return pl.read_parquet(frame) if isinstance(frame, Path) else frame
+        frame = pl.read_parquet(frame) if isinstance(frame, Path) else frame
+        return frame.with_columns(pl.col("wheel") + (at[1] << 32)) if "wheel" in frame.columns else frame
 
     def _groups(self, kind: str, position: int) -> Iterator[list[pl.DataFrame]]:
         """The frames of a kind that share a month (0) or an underlying (1), group by group in order."""
@@ -48,22 +57,30 @@ class Parts:
         for value in sorted(slices):
             yield [self._read(kind, at) for at in slices[value]]
 
-    def finish(self, symbols: list[str], version: str, write: Callable[[str, pl.DataFrame], Any]) -> None:
+    def finish(self, symbols: list[str], config: Config, write: Callable[[str, pl.DataFrame], Any]) -> None:
         """Number the wheels over all slices and hand every kind's frames to `write`, in order."""
         order = pl.DataFrame({"underlying": symbols}, schema={"underlying": pl.String}).with_row_index("position")
         first = self._first_numbers(order)
-        for kind, columns in BY_MONTH.items():
-            for frames in self._groups(kind, 0):
-                rows = pl.concat(frames)
-                if kind == "diagnostics":
-                    placed = rows.join(order, on="underlying", maintain_order="left").sort("session", "position")
-                    write(kind, placed.select(list(columns)))
-                else:
-                    write(kind, numbered(rows, first, columns, version))
+        self._finish_wheels(first, config, write)
+        version = f"wheelvec {VERSION} {config.rules}"
+        for frames in self._groups("call_diagnostics", 0):
+            write("call_diagnostics", numbered(pl.concat(frames), first, CALL_DIAGNOSTICS, version))
+        for frames in self._groups("diagnostics", 0):
+            placed = pl.concat(frames).join(order, on="underlying", maintain_order="left").sort("session", "position")
+            write("diagnostics", placed.select(list(DIAGNOSTICS)))
         for kind, columns in BY_UNDERLYING.items():
             key = [name for name in ("underlying", "symbol", "session") if name in columns]
             for frames in self._groups(kind, 1):
                 write(kind, pl.concat(frames).unique(key, keep="first").sort(key).select(list(columns)))
+
+    def _finish_wheels(self, first: pl.DataFrame, config: Config, write: Callable[[str, pl.DataFrame], Any]) -> None:
+        """Records and ledger, a month of entries at a time over all underlyings: for a slice alone the hundred columns would
+        cost as much as everything else."""
+        version = f"wheelvec {VERSION} {config.rules}"
+        for frames in zip(*(self._groups(kind, 0) for kind in ("puts", "calls", "wheels", "dividends")), strict=True):
+            puts, calls, wheels, dividends = (pl.concat(frame) for frame in frames)
+            write("records", numbered(records(puts, calls, wheels), first, RECORDS, version))
+            write("ledger", numbered(ledger(puts, calls, wheels, dividends, config), first, LEDGER, version))
 
     def _first_numbers(self, order: pl.DataFrame) -> pl.DataFrame:
         """The number of the first wheel of each session and underlying: one running count, session by session."""

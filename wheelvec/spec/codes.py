@@ -4,6 +4,7 @@ A kernel writes the number; a frame shows the name in lower case (`ExitReason.ST
 part of no file format: results are saved with the names.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 from wheelvec.spec.errors import StateError
@@ -166,3 +167,22 @@ def next_state(state: State, event: Event) -> State:
         raise StateError(
             f"event {name_of(event)!r} is not valid in state {state.name}; valid events: {', '.join(valid) or 'none'}"
         ) from None
+
+
+# Exits that buy the option back: a second transaction, with a price and a fee.
+BOUGHT_BACK = (ExitReason.STOP_LOSS, ExitReason.PROFIT_TARGET, ExitReason.MAX_HOLD_DTE)
+
+# What an exit does to a wheel; the reasons that are none are those of unresolved legs.
+EVENTS: dict[ExitReason, Event] = {reason: Event[reason.name] for reason in ExitReason if reason.name in Event.__members__}
+
+
+def names(codes: Iterable[IntEnum]) -> dict[int, str]:
+    """Code -> name in frames."""
+    return {int(code): name_of(code) for code in codes}
+
+
+def states_after(opened: State) -> dict[int, str]:
+    """Exit reason code -> state of a leg that stood in `opened`; an unresolved leg stays there."""
+    states = {int(reason): name_of(opened) for reason in (ExitReason.OPEN, ExitReason.NO_DATA)}
+    excluded = ExitReason.CALLED_AWAY if opened is State.CSP_OPEN else ExitReason.ASSIGNED
+    return states | {int(r): name_of(next_state(opened, e)) for r, e in EVENTS.items() if r is not excluded}
