@@ -35,7 +35,7 @@ from tests.oracle.markets import random_config, random_market
 
 ROOT = Path(__file__).resolve().parents[2]
 DIFFERENCE = "DIFFERENCE"
-INTERPRETED = ("draws", "quote", "path", "cover", "moments")
+INTERPRETED = ("draws", "quote", "standing", "path", "cover", "moments")
 Tables = dict[str, pl.DataFrame | None]
 Sections = dict[str, Any]
 

@@ -31,12 +31,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("wheelvec", "tests")
 TIMEOUT = 300.0  # seconds; a change that never ends is noticed too
-QUOTE, PATH, COVER, DRAWS = (f"kernels/{name}.py" for name in ("quote", "path", "cover", "draws"))
+QUOTE, PATH, COVER, DRAWS, STANDING = (f"kernels/{name}.py" for name in ("quote", "path", "cover", "draws", "standing"))
 ARRAYS, CALLS, CHAIN, ENTRIES = (f"stages/{name}.py" for name in ("arrays", "calls", "chain", "entries"))
-LAUNCH, PUTS, SUMMARY, WHEELS = (f"stages/{name}.py" for name in ("launch", "puts", "summary", "wheels"))
+LAUNCH, PUTS, SUMMARY, WHEELS, RECORDS = (f"stages/{name}.py" for name in ("launch", "puts", "summary", "wheels", "records"))
 BACKTEST = "run/backtest.py"
 # Whose compiled code holds code of another: a change of the key makes those of the value stale.
-REACHES = {QUOTE: ("quote", "path", "cover"), PATH: ("path",), COVER: ("cover",), DRAWS: ("draws", "path")}
+REACHES = {
+    QUOTE: ("quote", "path", "cover"),
+    PATH: ("path",),
+    COVER: ("cover",),
+    DRAWS: ("draws", "path"),
+    STANDING: ("standing",),
+}
 
 
 @dataclass(frozen=True)
@@ -72,13 +78,11 @@ CHANGES: tuple[Change, ...] = (
         "1: an unresolved wheel is busy to the last settlement among its legs",
     ),
     # -- the chain at entry (section 2) --------------------------------------------------------------------------------
-    Change("minute_end", CHAIN, "(ts < minute + ", "(ts <= minute + ", "2: the minute excludes its end"),
-    Change("minute_start", CHAIN, "(ts >= minute)", "(ts > minute)", "2: the minute includes its start"),
-    Change("first_quote", CHAIN, "key.shift(-1)", "key.shift(1)", "2: the last valid quote"),
+    Change("minute_end", CHAIN, "(at < start + ", "(at <= start + ", "2: the minute excludes its end"),
+    Change("minute_start", CHAIN, "(at >= start)", "(at > start)", "2: the minute includes its start"),
+    Change("first_quote", STANDING, "if rows.valid[i]:", "if rows.valid[i] and last < 0:", "2: the last valid quote"),
     Change(
-        "last_then_valid", CHAIN, 'found.filter(pl.col("flaw").is_null()).drop("flaw", "ts", "minute")',
-        'found.filter((pl.struct("number", "symbol") != pl.struct("number", "symbol").shift(-1)).fill_null(True) '
-        '& pl.col("flaw").is_null()).drop("flaw", "ts", "minute")',
+        "last_then_valid", STANDING, "if rows.valid[i]:\n                last = i", "last = i if rows.valid[i] else -1",
         "2: the last valid quote, not the last quote if valid",
     ),
     Change("rate_ignored", CHAIN, "        rate[number],", "        0.0 * rate[number],", "2: rate"),
@@ -296,12 +300,12 @@ CHANGES: tuple[Change, ...] = (
     Change("mark_bound", PATH, "if number <= underlying.last_bar:", "if number < underlying.last_bar:", "8: on or before"),
     Change("mark_from_entry", PATH, "        if number <= entry:\n            continue\n",
            "        if number <= entry:\n            mark = np.nan\n            continue\n", "8: its last bar, of any day"),
-    Change("capital_net", WHEELS, 'capital = pl.col("strike") * 100.0', 'capital = pl.col("strike") * 100.0 - pl.col("premium")',
+    Change("capital_net", RECORDS, 'capital = pl.col("strike") * 100.0', 'capital = pl.col("strike") * 100.0 - pl.col("premium")',
            "8: initial capital is the strike's"),
-    Change("annual_360", WHEELS, "* 365.0 / calendar_days", "* 360.0 / calendar_days", "10: 365 days"),
-    Change("total_days_put", WHEELS, 'pl.col("days_held") + pl.col("cc_days").fill_null(0)', 'pl.col("days_held")',
+    Change("annual_360", RECORDS, "* 365.0 / calendar_days", "* 360.0 / calendar_days", "10: 365 days"),
+    Change("total_days_put", RECORDS, 'pl.col("days_held") + pl.col("cc_days").fill_null(0)', 'pl.col("days_held")',
            "8: total_days sums the legs"),
-    Change("fees_of_put", WHEELS, 'pl.col("fees") + pl.col("cc_fees").fill_null(0.0)', 'pl.col("fees")', "10: fees of the legs"),
+    Change("fees_of_put", RECORDS, 'pl.col("fees") + pl.col("cc_fees").fill_null(0.0)', 'pl.col("fees")', "10: fees of the legs"),
     Change("first_call_reason", WHEELS, 'cc_reason=pl.col("reason").last()', 'cc_reason=pl.col("reason").first()',
            "10: of the last call"),
     Change("first_call_strike", WHEELS, 'cc_strike=pl.col("strike").last()', 'cc_strike=pl.col("strike").first()',
@@ -343,11 +347,11 @@ CHANGES: tuple[Change, ...] = (
     Change("v5_held", WHEELS, 'sale = pl.when(away).then(pl.col("cc_strike"))\n        stock = pl.when(away)',
            'sale = pl.when(away).then(pl.col("cc_strike"))\n        '
            'stock = pl.when(pl.col("held")).then((pl.col("close") - strike) * 100.0).when(away)', "11: held shares are worth 0"),
-    Change("v5_shares_held", WHEELS, 'pl.col("held").cast(pl.Int64) * 100', 'pl.col("sale").is_not_null().cast(pl.Int64) * 100',
+    Change("v5_shares_held", RECORDS, 'pl.col("held").cast(pl.Int64) * 100', 'pl.col("sale").is_not_null().cast(pl.Int64) * 100',
            "11: shares_held still 100"),
     Change("v5_ends", WHEELS, 'if config.rules == "v5":  # the notebook\'s wheel ends', "if False:  # the notebook's wheel ends",
            "11: the wheel ends with its last leg"),
-    Change("v5_censored", WHEELS, 'pl.lit(False) if config.rules == "v5" else', "", "11: censored is false"),
+    Change("v5_censored", WHEELS, "censored=pl.lit(False) if v5 else", "censored=", "11: censored is false"),
     Change("v5_exit_model", "spec/config.py", '"close_range" if self.rules == "v5" else "trigger"', '"trigger"',
            "11: close_range unless set"),
 )  # fmt: skip
