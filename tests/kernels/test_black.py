@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mpf
 
-from wheelvec.kernels.black import BLOCK, black_scholes, delta, log_moneyness, mills, mills_difference
+from wheelvec.kernels.black import black_scholes, delta, log_moneyness
+from wheelvec.kernels.broadcast import BLOCK
+from wheelvec.kernels.mills import mills, mills_difference
 from wheelvec.spec.errors import InputError
 
 EPS = 2.0**-52

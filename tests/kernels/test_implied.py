@@ -16,10 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mpf
+from numba import config
 
-from wheelvec.kernels import implied
-from wheelvec.kernels.black import BLOCK, black_scholes, delta
-from wheelvec.kernels.implied import CHAIN_BLOCK, implied_vol, solve, solve_chain
+from wheelvec.kernels import bracketed, implied
+from wheelvec.kernels.black import black_scholes, delta
+from wheelvec.kernels.broadcast import BLOCK
+from wheelvec.kernels.implied import CHAIN_BLOCK, LANES, implied_vol, solve_chain
 from wheelvec.spec.codes import IvStatus
 from wheelvec.spec.errors import InputError
 
@@ -264,7 +266,7 @@ def test_real_quotes_of_tesla() -> None:
 
 
 def test_codes_are_those_of_the_vocabulary() -> None:
-    assert {name: getattr(implied, name) for name in IvStatus.__members__} == {code.name: code.value for code in IvStatus}
+    assert {name: getattr(bracketed, name) for name in IvStatus.__members__} == {code.name: code.value for code in IvStatus}
 
 
 @pytest.mark.parametrize(
@@ -374,11 +376,11 @@ def test_no_seam_where_the_two_objectives_meet() -> None:
     [(0.01, 0.1, False), (0.5, 0.2, False), (2.0, 1.5, False), (8.0, 1.0, False), (0.1, 3.0, True), (5.0, 7.0, True)],
 )
 def test_a_step_is_of_fourth_order(x: float, s: float, high: bool) -> None:
-    goal = implied._excess_and_slope(x, s, high, 0.0)[0]
+    goal = bracketed._excess_and_slope(x, s, high, 0.0)[0]
     errors = []
     for start in (1.04 * s, 1.02 * s):
-        excess, slope = implied._excess_and_slope(x, start, high, goal)
-        errors.append(start * (1 + implied._householder(x, start, -excess / slope, slope)) / s - 1)
+        excess, slope = bracketed._excess_and_slope(x, start, high, goal)
+        errors.append(start * (1 + bracketed._householder(x, start, -excess / slope, slope)) / s - 1)
     assert 1e-12 < abs(errors[1]) < 1e-6
     assert 12 < errors[0] / errors[1] < 22
 
@@ -389,12 +391,11 @@ def test_the_bracket_saves_a_hopeless_guess(x: float, s: float, factor: float, m
     a, t = x / s, s / 2
     share = float(mpmath.ncdf(t - a) - mpmath.exp(x) * mpmath.ncdf(-t - a))
     rest = float(mpmath.ncdf(a - t) + mpmath.exp(x) * mpmath.ncdf(-t - a))
-    for guess in ("_guess_low", "_guess_high"):
-        monkeypatch.setattr(implied, guess, lambda *_: factor * s)
-    compiled_excess = implied._excess_and_slope
+    monkeypatch.setattr(bracketed, "_guess", lambda *_: factor * s)
+    compiled_excess = bracketed._excess_and_slope
     # NumPy's floats divide by zero as the compiled ones do.
-    monkeypatch.setattr(implied, "_excess_and_slope", lambda *at: tuple(map(np.float64, compiled_excess(*at))))
-    in_python = implied._total_volatility.py_func  # type: ignore[attr-defined]
+    monkeypatch.setattr(bracketed, "_excess_and_slope", lambda *at: tuple(map(np.float64, compiled_excess(*at))))
+    in_python = bracketed._total_volatility.py_func  # type: ignore[attr-defined]
     with np.errstate(all="ignore"):
         assert in_python(x, share, rest, math.log(share)) == pytest.approx(s, rel=1e-13)
 
@@ -420,20 +421,77 @@ def same(left: Any, right: Any) -> bool:
 
 
 def test_an_element_depends_on_neither_neighbours_nor_position() -> None:
+    # some of random_chain's prices are within rounding of a bound: settled by the second pass, and as independent
     n = 2 * BLOCK + 17
     columns = random_chain(n)
     whole, status = implied_vol(*columns, return_status=True)
     assert set(status) == set(IvStatus)
-    order = np.random.default_rng(3).permutation(n)
+    rng = np.random.default_rng(3)
+    order = rng.permutation(n)
     assert same(implied_vol(*(column[order] for column in columns)), whole[order])
     assert same(implied_vol(*(column[3::7] for column in columns)), whole[3::7])
     assert same(implied_vol(*(column[::-1] for column in columns)), whole[::-1])
+    for length in [*range(1, 20), LANES - 1, LANES, LANES + 1, *rng.integers(1, 3 * LANES, 40)]:
+        some = rng.integers(0, n, length)
+        volatility, code = implied_vol(*(column[some] for column in columns), return_status=True)
+        assert same(volatility, whole[some])
+        assert same(code, status[some])
     for i in [*range(40), BLOCK - 1, BLOCK, n - 1]:
-        one = [column[i] for column in columns]
-        assert same(implied_vol(*one), whole[i])
-        volatility, code = solve(*one)
-        assert same(volatility, whole[i])
-        assert code == status[i]
+        assert same(implied_vol(*(column[i] for column in columns)), whole[i])
+
+
+def test_the_second_pass_is_for_few_and_agrees_with_the_first() -> None:
+    rng = np.random.default_rng(8)
+    n = 20_000
+    spot, strike, years = np.full(n, 220.0), rng.uniform(60, 410, n), rng.integers(1, 91, n) / 365
+    is_call, vol = rng.random(n) < 0.5, rng.uniform(0.15, 1.5, n)
+    price = black_scholes(spot, strike, years, 0.04, vol, is_call)
+    lanes = np.ones((implied.ROWS, LANES))
+    checked = 0
+    for start in range(0, n - LANES, LANES):
+        part = slice(start, start + LANES)
+        for row, values in ((implied.PRICE, price), (implied.SPOT, spot), (implied.STRIKE, strike), (implied.YEARS, years)):
+            lanes[row] = values[part]
+        lanes[implied.RATE], lanes[implied.YIELD], lanes[implied.SIGN] = 0.04, 0.0, np.where(is_call[part], 1.0, -1.0)
+        implied._solve_lanes(lanes)
+        intrinsic = black_scholes(220.0, strike[part], years[part], 0.04, 0.0, is_call[part])
+        told = price[part] - intrinsic > 0.005
+        assert (lanes[implied.STATUS][told] == IvStatus.SOLVED).all()
+        for i in np.flatnonzero(told)[::16]:
+            at = start + i
+            one = (price[at], spot[at], strike[at], years[at], 0.04, bool(is_call[at]), 0.0)
+            volatility, absolute_delta, code = bracketed.solve(*one)
+            allowed = 16 * (EPS + conditioning(price[at], 220.0, strike[at], years[at], 0.04, vol[at], 0.0))
+            assert code == IvStatus.SOLVED
+            assert lanes[implied.S, i] == pytest.approx(volatility, rel=allowed)
+            # both deltas are tails at d1, and d1 moves with the volatility
+            assert lanes[implied.DELTA, i] == pytest.approx(absolute_delta, rel=40 * allowed)
+            checked += 1
+    assert checked > 800
+
+
+@pytest.mark.parametrize("region", ["minute", "tiny", "ordinary", "wing", "far", "large", "huge"])
+def test_the_second_pass_by_itself_agrees_with_a_50_digit_root(region: str) -> None:
+    rng = np.random.default_rng(7 + sum(map(ord, region)))
+    for _ in range(12):
+        spot, strike, years, rate, is_call, vol = hard_case(region, rng)
+        price = float(black_scholes(spot, strike, years, rate, vol, is_call))
+        found = bracketed.solve(price, spot, strike, years, rate, is_call, 0.0)[0]
+        root = exact_root(price, spot, strike, years, rate, is_call, vol)
+        assert abs(float(mpf(float(found)) / root - 1)) < 16 * (EPS + conditioning(price, spot, strike, years, rate, vol, 0.0))
+
+
+def test_a_chain_is_the_same_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = [np.ascontiguousarray(column) for column in random_chain(3 * CHAIN_BLOCK + 5)]
+    n, found = columns[0].size, []
+    for threads in (1, 3):
+        monkeypatch.setattr(config, "NUMBA_NUM_THREADS", threads)
+        iv, absolute_delta = np.empty(n), np.empty(n)
+        solve_chain(*columns, iv, absolute_delta)
+        volatility, status = implied_vol(*columns, return_status=True)
+        assert same(volatility, iv)
+        found.append((iv, absolute_delta, status))
+    assert all(same(one, three) for one, three in zip(*found, strict=True))
 
 
 def test_chain_is_implied_vol_with_absolute_delta() -> None:

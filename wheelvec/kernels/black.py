@@ -8,119 +8,30 @@ out-of-the-money option is then
     1 - value/U = phi(a - t) * (R(t - a) + R(t + a))
 
 (Black 1976, written with Mills ratios as Jaeckel, "Let's Be Rational", 2015, writes it with erfcx), and put-call parity
-gives the other side. Only the difference in the first line can cancel; `mills_difference` sees to it.
+gives the other side. Only the difference in the first line can cancel; `wheelvec.kernels.mills` sees to it.
 
-Compiled functions use no fast-math flags: every element is computed alone, in the same order of operations, wherever it
-stands.
+The loops here call libm and branch, so they stay scalar: every element is computed alone, in the same order of operations,
+wherever it stands.
 """
 
 import math
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from wheelvec.kernels.broadcast import Array, run_blocks
 from wheelvec.kernels.compiled import compiled
-from wheelvec.spec.errors import InputError
-
-Array = NDArray[Any]
+from wheelvec.kernels.mills import SQRT_TWO_PI, mills, mills_difference
 
 SQRT_HALF = math.sqrt(0.5)
-SQRT_TWO_PI = math.sqrt(2.0 * math.pi)
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
-# Elements per compiled call: under 5 ms, so that Ctrl-C is heard, and small enough for the second-level cache.
-BLOCK = 8192
-
-# (z + 1)*R(z) as a polynomial in y = (z - 5)/(z + 5): the Chebyshev interpolant on z in [0, inf), computed with 60
-# digits, cut at degree 23 and expanded in powers of y; EVEN holds y^0, y^2, ..., ODD holds y^1, y^3, ... The relative
-# error stays below 5e-16. The exact function is R(z) = sqrt(pi/2)*exp(z*z/2)*erfc(z/sqrt(2)), which libm's erfc cannot
-# give beyond z = 37.
-MILLS_EVEN = (
-    1.1568486282918946,
-    0.07778159886873769,
-    -0.0661776007790963,
-    -0.03802659218584139,
-    -0.004201290329187307,
-    0.00045704392357953655,
-    -2.480583845192319e-05,
-    -1.7633239265736738e-07,
-    3.2054316652589563e-07,
-    -6.588974491108946e-08,
-    9.092476134019109e-09,
-    -7.073898575561516e-10,
-)
-MILLS_ODD = (
-    -0.22948753825211315,
-    0.0250721793016388,
-    0.0615050458401865,
-    0.01634823128102938,
-    1.9530638370790786e-05,
-    -0.0001343742785571135,
-    2.270961270923768e-05,
-    -3.277287633208865e-06,
-    4.919962331478338e-07,
-    -7.758520236786325e-08,
-    1.1032071151574265e-08,
-    -9.56483293471242e-10,
-)
 
 
 @compiled
 def normal_cdf(z: float) -> float:
     """Phi(z), the standard normal distribution function, without loss of digits in either tail."""
     return 0.5 * math.erfc(-SQRT_HALF * z)
-
-
-@compiled
-def _mills_right(z: float) -> float:
-    """R(z) for z >= 0, from one polynomial; its even and odd halves are two chains that the processor runs side by side."""
-    shared = 1.0 / ((z + 5.0) * (z + 1.0))
-    y = (z - 5.0) * ((z + 1.0) * shared)
-    square = y * y
-    even = 0.0
-    odd = 0.0
-    for i in range(11, -1, -1):
-        even = even * square + MILLS_EVEN[i]
-        odd = odd * square + MILLS_ODD[i]
-    return (even + y * odd) * ((z + 5.0) * shared)
-
-
-@compiled
-def mills(z: float) -> float:
-    """The Mills ratio R(z) = (1 - Phi(z))/phi(z); inf under z = -37."""
-    if z >= 0.0:
-        return _mills_right(z)
-    return SQRT_TWO_PI * math.exp(0.5 * z * z) - _mills_right(-z)
-
-
-@compiled
-def mills_difference(a: float, t: float) -> float:
-    """R(a - t) - R(a + t) for a >= 0 and t > 0, also where the two nearly agree.
-
-    R(z) is the integral of exp(-z*u - u*u/2) over u > 0, so the difference is twice the sum over odd n of t^n/n! * M_n
-    with the positive moments M_n of u under exp(-a*u - u*u/2). By parts, M_1 = 1 - a*R(a) and M_{n+1} = n*M_{n-1} - a*M_n.
-    Going up amplifies the rounding of M_1, but in the sum only by sinh(a*t)/(a*t); and a relative error e in the
-    difference moves s by e*M_1 alone, because d ln(value)/d ln(s) = 2*t/difference ~ 1/M_1. The plain difference in turn
-    costs about eps/(a*t) or eps/t in s, whichever is less. Hence the switch at 0.15: 12 units of rounding at worst.
-    """
-    if t >= 0.15 or a * t >= 0.15:
-        return mills(a - t) - mills(a + t)
-    even = mills(a)
-    odd = 1.0 - a * even
-    power = t
-    total = t * odd
-    n = 1.0
-    while True:
-        even = n * even - a * odd
-        odd = (n + 1.0) * odd - a * even
-        power *= t * t / ((n + 1.0) * (n + 2.0))
-        term = power * odd
-        total += term
-        n += 2.0
-        # `not >` also ends the sum where a is so large that the moments are noise, or NaN.
-        if not term > 1e-17 * total:
-            return 2.0 * total
 
 
 @compiled
@@ -331,58 +242,3 @@ def delta(
     """
     inputs = {"spot": spot, "strike": strike, "years": years, "rate": rate, "volatility": volatility}
     return run_blocks(_delta_block, inputs | {"is_call": is_call, "dividend_yield": dividend_yield}, ("float64",))[0]
-
-
-def run_blocks(kernel: Callable[..., None], inputs: Mapping[str, Any], outputs: tuple[str, ...]) -> tuple[Any, ...]:
-    """Broadcast `inputs`, run `kernel(*inputs, *outputs)` over contiguous 1-D blocks of them, and return the outputs.
-
-    Every input becomes float64, the one named `is_call` bool; `outputs` are dtypes. The outputs have the broadcast shape,
-    or are NumPy scalars where that is ().
-
-    Raises:
-        InputError: naming the argument that is not numeric or does not broadcast.
-    """
-    arrays = {name: _as_array(name, value) for name, value in inputs.items()}
-    shape = _broadcast_shape(arrays)
-    results = tuple(np.empty(shape, dtype) for dtype in outputs)
-    reading, writing = ["readonly", "contig", "aligned"], ["writeonly", "contig", "aligned"]
-    settings: dict[str, Any] = {  # NumPy's type stubs do not know "contig"
-        "flags": ["external_loop", "buffered", "zerosize_ok"],
-        "op_flags": [reading] * len(arrays) + [writing] * len(results),
-        "op_dtypes": ["bool" if name == "is_call" else "float64" for name in arrays] + list(outputs),
-    }
-    with np.nditer((*arrays.values(), *results), order="C", casting="same_kind", buffersize=BLOCK, **settings) as blocks:
-        for block in blocks:
-            kernel(*block)
-    return tuple(result[()] for result in results)
-
-
-def _as_array(name: str, value: Any) -> Array:
-    """`value` as an array of numbers, or of bool where `name` is is_call."""
-    flags = name == "is_call"
-    flags_expected = "True for calls and False for puts (or 1 and 0), or an array of these"
-    expected = flags_expected if flags else "a number or an array of numbers"
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} cannot be made an array: {error}; expected {expected}") from error
-    if array.dtype.kind in ("b" if flags else "iuf"):
-        return array
-    if flags and (array.size == 0 or (array.dtype.kind in "iu" and bool(np.isin(array, (0, 1)).all()))):
-        return array.astype(bool)
-    first = f", the first of them {array.flat[0]!r}" if array.size else ""
-    raise InputError(f"{name} must be {expected}, found {array.size} value(s) of dtype {array.dtype}{first}")
-
-
-def _broadcast_shape(arrays: Mapping[str, Array]) -> tuple[int, ...]:
-    shape: tuple[int, ...] = ()
-    for name, array in arrays.items():
-        try:
-            shape = np.broadcast_shapes(shape, array.shape)
-        except ValueError:
-            shapes = ", ".join(f"{other} {found.shape}" for other, found in arrays.items())
-            raise InputError(
-                f"{name} has shape {array.shape}, which does not broadcast with {shape}, the shape of the arguments before it; "
-                f"expected shapes that broadcast, found {shapes}"
-            ) from None
-    return shape

@@ -34,10 +34,24 @@ def arithmetic() -> str:
 
 def compiled(function: Function) -> Function:
     """Compile for scalars or arrays: divisions by zero give inf or NaN as in NumPy, and other threads may run meanwhile."""
+    return _compile(function)
+
+
+def straight_line(function: Function) -> Function:
+    """Compile a piece of a loop that LLVM is to vectorize: always inlined, for a call would keep the loop scalar.
+
+    The body has no branches but selects (`a if c else b` of values at hand), no loops but short ones of constant length, and
+    calls only its like. Products and sums may be contracted into one rounding, and the sign of a zero is not kept; no other
+    liberty is taken, above all NaN and inf stay what they are.
+    """
+    return _compile(function, forceinline=True, fastmath={"contract", "nsz"})
+
+
+def _compile(function: Function, **options: Any) -> Function:
     try:
-        dispatcher: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
+        dispatcher: Any = njit(cache=True, nogil=True, error_model="numpy", **options)(function)
         kept = dispatcher._cache._cache_file
         kept._source_stamp = (kept._source_stamp, sources())
     except (RuntimeError, AttributeError):  # nowhere to write a cache, or a Numba that keeps it otherwise
-        dispatcher = njit(nogil=True, error_model="numpy")(function)
+        dispatcher = njit(nogil=True, error_model="numpy", **options)(function)
     return cast(Function, dispatcher)

@@ -1,14 +1,24 @@
-"""Implied volatility of European options, one compiled scalar solver over arrays.
+"""Implied volatility and delta of European options: one straight line of arithmetic, many options abreast.
 
-The method is that of Jaeckel, "Let's Be Rational" (Wilmott, January 2015), in the notation of `wheelvec.kernels.black`:
-reduce by put-call parity to the out-of-the-money side, and solve for s = volatility*sqrt(years) on the logarithm of the
-value, where Householder's step of third order (fourth-order convergence) is at home. Two objectives meet at half of U:
+The method is that of Jaeckel, "Let's Be Rational" (Wilmott, January 2015), in the notation of `wheelvec.kernels.black`: with
+x = |ln(F/K)|, s = volatility*sqrt(years), a = x/s, t = s/2, U the smaller discounted side and R the Mills ratio, solve
 
-    low:   ln(phi(a - t) * (R(a - t) - R(a + t))) = ln(value/U)
-    high:  ln(phi(a - t) * (R(t - a) + R(t + a))) = ln(1 - value/U)
+    low:   ln(phi(a - t) * (R(a - t) - R(a + t))) = ln(value/U)          up to half of U
+    high:  ln(phi(a - t) * (R(t - a) + R(t + a))) = ln(1 - value/U)      over it
 
-Neither side loses digits to subtraction, so s is as good as value/U, respectively 1 - value/U. Two steps do for nearly
-every quote.
+for s, where value is that of the out-of-the-money side. On the logarithm Householder's step of third order is at home, and
+neither side loses digits to subtraction. The steps, each a function of one option:
+
+    _reduce   price to value, by put-call parity; x, the target, and what the bounds say
+    _guess    s within 1% for ordinary options, within 15% up to s = 4
+    _step     Householder's, twice: an error e becomes less than 25*e^4
+    _finish   s to volatility and delta; is it settled?
+
+Options go through them in blocks of LANES, one step at a time. A step is branch-free and calls nothing, so LLVM computes it
+for 8 options at once (AVX-512; 4 with AVX2). All four in one loop is one chain of operations longer than the processor looks
+ahead, and takes 1.7 times as long. The last block is filled up: so every option goes through the same instructions, and its
+result depends on nothing else, to the bit. What two steps leave unsettled, one option in a hundred thousand of an ordinary
+chain if any, goes to `wheelvec.kernels.bracketed`.
 
 What no solver can restore: the time value of an in-the-money option is its price less the forward's gain, and so loses
 the digits that the two share. A relative error e of the price is one of e*price/(vega*volatility) in the volatility.
@@ -20,175 +30,173 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from wheelvec.kernels.black import (
-    HALF_LOG_TWO_PI,
-    SQRT_TWO_PI,
-    Array,
-    delta_at,
-    forward_gain,
-    log_moneyness,
-    mills,
-    mills_difference,
-    run_blocks,
-)
-from wheelvec.kernels.compiled import compiled
+from wheelvec.kernels.bracketed import BAD_INPUT, OVER_BOUND, SOLVED, UNDER_INTRINSIC, solve
+from wheelvec.kernels.broadcast import Array, run_blocks
+from wheelvec.kernels.coefficients import BACHELIER_BOTTOM, BACHELIER_TOP
+from wheelvec.kernels.compiled import compiled, straight_line
+from wheelvec.kernels.elementary import exp, expm1, log_quotient, sqrt
+from wheelvec.kernels.mills import SQRT_TWO_PI, mills_from_least, mills_pair
+from wheelvec.kernels.threads import over_blocks
 
-# The values of wheelvec.spec.codes.IvStatus; compiled code sees plain integers.
-SOLVED = 0
-UNDER_INTRINSIC = 1
-OVER_BOUND = 2
-BAD_INPUT = 3
+LN_TWO = math.log(2.0)
+HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+# Not settled, or at a bound to within rounding: a status of this module alone.
+HARD = 4
+# The last step's length relative to s; the error left is then under 25*LAST_STEP^4.
+LAST_STEP = 1e-4
+# In units of s. Where ln(spot/strike) and the carry cancel, x is good to eps*carry, and s to that over s.
+MOST_CARRY = 8.0
+# Distance to a bound, relative to what it is the difference of, under which libm's rounding may decide.
+TOUCH = 1e-14
+# What the elementary functions take: discount exponents and x up to 300, dollars and years of ordinary size.
+LARGEST_EXPONENT = 300.0
+SMALLEST, LARGEST = 1e-140, 1e140
+SMALLEST_VALUE, SMALLEST_S = 1e-280, 1e-70
 
-# Where Newton's step is shorter than this (relative to s), Householder's leaves an error under the rounding: it is of
-# fourth order, and its constant stays below 1e5.
-LAST_STEP = 1e-6
-FREE_STEPS = 8
-MOST_STEPS = 200
-# Elements per compiled call of `solve_chain`: under 0.05 s, so that Ctrl-C is heard.
+# Options abreast: the rows below then fill half of the first-level cache, and the compiler needs no remainder loop.
+LANES = 128
+PRICE, SPOT, STRIKE, YEARS, RATE, YIELD, SIGN, X, VALUE, MEAN, TARGET, HIGH, SPOT_FACTOR, S, NEWTON, DELTA, STATUS = range(17)
+ROWS = 17
+# Elements per compiled call of `solve_chain`: 1 to 2 ms, so that Ctrl-C is heard, and starting a thread does not show.
 CHAIN_BLOCK = 1 << 16
 
 
-@compiled
-def _guess_low(x: float, share: float, log_share: float) -> float:
-    """First s for share = value/U <= 1/2, within 0.2% where s is small and 30% at worst.
+@straight_line
+def _reduce(
+    price: float, spot: float, strike: float, years: float, rate: float, dividend_yield: float, sign: float
+) -> tuple[float, float, float, float, float, float, float]:
+    """(ln(F/K), value, mean, target, high, spot_factor, status) of one option; sign is 1 for a call, -1 for a put.
 
-    For small s the model is Bachelier's, share*exp(x/2)/x = phi(a)*(1/a - R(a)), a function of a alone. Its inverse is this
-    rational function (minimax, 0.2% for 0 < a < 45) of ln(1 + ratio) with ratio = x/(sqrt(2 pi)*share*exp(x/2)), which tends
-    to a for small a and to a*a/2 for large a.
+    value: of the out-of-the-money side, dollars; mean: geometric, of the two discounted sides; target: of the objective; high:
+    1 or 0, which objective. Next to the forward the gain of an in-the-money option is taken from x, for the difference of
+    the discounted sides is good to eps*spot only. Status: SOLVED (not yet), what the bounds say, or HARD.
     """
-    if x <= 1e-10 * share:
-        return SQRT_TWO_PI * share
-    log_ratio = math.log(x) + 0.5 * x - HALF_LOG_TWO_PI - log_share
-    y = log_ratio if log_ratio > 40.0 else math.log1p(math.exp(log_ratio))
-    top = 0.998007 + y * (0.511718 + y * (0.00615898 + y * 2.79023e-06))
-    bottom = 1.0 + y * (1.2403 + y * (0.0581873 + y * 0.000153058))
-    return x * bottom / (y * top)
+    discounted, yielded = rate * years, dividend_yield * years
+    spot_factor = exp(-yielded)
+    spot_now, strike_now = spot * spot_factor, strike * exp(-discounted)
+    x = log_quotient(spot, strike) + (rate - dividend_yield) * years
+    unit, larger = min(spot_now, strike_now), max(spot_now, strike_now)
+    carried = (rate != 0.0) | (dividend_yield != 0.0)
+    gain = -larger * expm1(-abs(x)) if carried else abs(spot - strike)
+    in_money = sign * x > 0.0
+    value = price - gain if in_money else price
+    ceiling = spot_now if sign > 0.0 else strike_now
+    rest = ceiling - price
+    high = rest < value
+    target = log_quotient(rest if high else value, unit)
+    finite = (price - price) + (rate - rate) + (dividend_yield - dividend_yield) == 0.0
+    positive = (spot > 0.0) & (strike > 0.0) & (years > 0.0) & (spot < np.inf) & (strike < np.inf) & (years < np.inf)
+    least, most = min(min(spot, strike), years), max(max(spot, strike), years)
+    exponent = max(max(abs(discounted), abs(yielded)), abs(x))
+    in_range = (least > SMALLEST) & (most < LARGEST) & (exponent < LARGEST_EXPONENT)
+    touches = carried & ((in_money & (abs(value) < TOUCH * larger)) | (abs(rest) < TOUCH * ceiling))
+    status = SOLVED if (value > SMALLEST_VALUE) & (rest > SMALLEST_VALUE) else HARD
+    status = OVER_BOUND if rest <= 0.0 else status
+    status = UNDER_INTRINSIC if value <= 0.0 else status
+    status = status if in_range & ~touches else HARD
+    status = status if finite & positive else BAD_INPUT
+    return x, value, sqrt(unit * larger), target, 1.0 if high else 0.0, spot_factor, float(status)
 
 
-@compiled
-def _guess_high(x: float, rest: float) -> float:
-    """First s for rest = 1 - value/U <= 1/2, within 30%.
+@straight_line
+def _guess_low(x: float, value: float, mean: float) -> float:
+    """First s up to half of U.
 
-    rest lies between Phi(-d) and 2*Phi(-d), d = t - a: the former for large x, the latter for small. Invert Phi by Hastings'
-    rational function (Abramowitz and Stegun 26.2.23), then d = s/2 - x/s.
+    For small s the model is Bachelier's: with m = x*mean dollars out of the money, a = m/deviation solves
+    a*exp(a*a/2)/(1 - a*R(a)) = m/(sqrt(2*pi)*value), and the inverse is a rational function of y = ln(1 + that ratio), which
+    tends to a for small a and to a*a/2 for large a. The next term of the expansion by t is (M1/2 - M3/6)*t*t with
+    Mn the n-th positive moment of exp(-a*u - u*u/2); 1/(6 + 2*a*a) agrees with it at both ends.
     """
-    tail = rest if x > 1.0 else 0.5 * rest
-    w = math.sqrt(-2.0 * math.log(tail))
+    scale = SQRT_TWO_PI * value
+    out_of_money = x * mean + 1e-9 * value  # so that the quotients have a limit at the forward
+    y = log_quotient(scale + out_of_money, scale)
+    top = 1.0 + y * (BACHELIER_TOP[0] + y * (BACHELIER_TOP[1] + y * BACHELIER_TOP[2]))
+    bottom = 1.0 + y * (BACHELIER_BOTTOM[0] + y * (BACHELIER_BOTTOM[1] + y * BACHELIER_BOTTOM[2]))
+    s = out_of_money * bottom / (mean * y * top)
+    square = s * s
+    return s + s * square * square / (24.0 * square + 8.0 * x * x)
+
+
+@straight_line
+def _guess_high(x: float, target: float) -> float:
+    """First s over half of U.
+
+    1 - value/U lies between Phi(-d) and 2*Phi(-d), d = t - a: the former for large x, the latter for small. Invert Phi by
+    Hastings' rational function (Abramowitz and Stegun 26.2.23), then s from d = s/2 - x/s.
+    """
+    w: float = sqrt(2.0 * (LN_TWO / (1.0 + x + x * x) - target))
     top = 2.515517 + w * (0.802853 + w * 0.010328)
     bottom = 1.0 + w * (1.432788 + w * (0.189269 + w * 0.001308))
     d = w - top / bottom
-    return d + math.sqrt(d * d + 2.0 * x)
-
-
-@compiled
-def _excess_and_slope(x: float, s: float, high: bool, target: float) -> tuple[float, float]:
-    """The objective less its target, and its derivative by ln(s)."""
-    t = 0.5 * s
-    a = x / s
-    d = a - t
-    if high:
-        width = mills(-d) + mills(a + t)
-        slope = -s / width
-    else:
-        width = mills_difference(a, t)
-        slope = s / width
-    return math.log(width) - 0.5 * d * d - HALF_LOG_TWO_PI - target, slope
-
-
-@compiled
-def _householder(x: float, s: float, newton: float, slope: float) -> float:
-    """Householder's step of third order from Newton's, -f/f'; both divided by s, so that nothing overflows.
-
-    With f the objective, f'*s = slope. Vega is proportional to exp(-(a*a + t*t)/2), whose logarithmic derivative times s
-    is bend = a*a - t*t; hence f''/f'*s = bend - slope and f'''/f'*s^2 = (bend - slope)*(bend - 2*slope) - 3*a*a - t*t.
-    """
-    a = x / s
-    t = 0.5 * s
-    bend = a * a - t * t
-    second = bend - slope
-    third = second * (bend - 2.0 * slope) - 3.0 * a * a - t * t
-    return newton * (1.0 + 0.5 * second * newton) / (1.0 + newton * (second + third * newton / 6.0))
-
-
-@compiled
-def _total_volatility(x: float, share: float, rest: float, log_share: float) -> float:
-    """s = volatility*sqrt(years) for x = |ln(F/K)|, share = value/U in (0, 1) and rest = 1 - share.
-
-    From these guesses at most five steps are needed. Should one be far off, the sign of the objective, which is monotone
-    in s, narrows a bracket: a step that leaves it gives way to a bisection, and so does every other step in the long run.
-    """
-    high = rest < share
-    target = math.log(rest) if high else log_share
-    s = _guess_high(x, rest) if high else _guess_low(x, share, log_share)
-    lower = 0.0
-    upper = np.inf
-    for i in range(MOST_STEPS):
-        excess, slope = _excess_and_slope(x, s, high, target)
-        # Far under the root the low objective may be NaN, which must not count as above it.
-        if excess < 0.0 if high else excess > 0.0:
-            upper = s
-        else:
-            lower = s
-        newton = -excess / slope
-        following = s + s * _householder(x, s, newton, slope)
-        if abs(newton) < LAST_STEP:
-            return following
-        trusted = lower < following < upper and (i < FREE_STEPS or i % 2 == 0)
-        s = following if trusted else _between(lower, upper)
+    s: float = d + sqrt(d * d + 2.0 * x)
     return s
 
 
-@compiled
-def _between(lower: float, upper: float) -> float:
-    """A number inside the bracket, which may still lack an end; between two, the geometric mean."""
-    if upper == np.inf:
-        return 2.0 * lower
-    if lower == 0.0:
-        return 0.5 * upper
-    return math.sqrt(lower) * math.sqrt(upper)
+@straight_line
+def _step(x: float, s: float, high: bool, target: float) -> tuple[float, float]:
+    """(s after Householder's step of third order, Newton's step relative to s).
 
-
-@compiled
-def _solve_total(
-    price: float, spot: float, strike: float, years: float, rate: float, is_call: bool, dividend_yield: float
-) -> tuple[float, float, int]:
-    """(s, x, status) with s = volatility*sqrt(years), NaN unless SOLVED, and the signed x = ln(F/K).
-
-    The lower bound of an in-the-money option is taken to full precision, which matters next to the forward. A price that
-    equals it as plain arithmetic rounds it is on the bound too: somebody computed it that way.
+    With f the objective less its target, f'*s is 1/D for the low one, D = (R(a - t) - R(a + t))/s, and -s/(R(t - a) + R(t + a))
+    for the high one; so Newton's -f/f'/s divides by nothing small. Vega is proportional to exp(-(a*a + t*t)/2), whose
+    logarithmic derivative times s is a*a - t*t; hence, h being Newton's step, f''/f'*s*h = (a*a - t*t)*h + f, and
+    f'''/f'*s*s*h*h = ((a*a - t*t)*h + f)*((a*a - t*t)*h + 2*f) - (3*a*a + t*t)*h*h.
     """
-    positive = 0.0 < spot < np.inf and 0.0 < strike < np.inf and 0.0 < years < np.inf
-    if not (positive and math.isfinite(price) and math.isfinite(rate) and math.isfinite(dividend_yield)):
-        return np.nan, np.nan, BAD_INPUT
-    spot_now = spot * math.exp(-dividend_yield * years)
-    strike_now = strike * math.exp(-rate * years)
-    if not (spot_now < np.inf and strike_now < np.inf):
-        return np.nan, np.nan, BAD_INPUT
-    sign = 1.0 if is_call else -1.0
-    x = log_moneyness(spot, strike, years, rate, dividend_yield)
-    value = price
-    if sign * x > 0.0:
-        value = price - sign * forward_gain(spot_now, strike_now, x, rate != 0.0 or dividend_yield != 0.0)
-        if price == sign * (spot_now - strike_now):
-            value = 0.0
-    if value <= 0.0:
-        return np.nan, x, UNDER_INTRINSIC
-    ceiling = spot_now if is_call else strike_now
-    if price >= ceiling:
-        return np.nan, x, OVER_BOUND
-    unit = min(spot_now, strike_now)
-    share = value / unit
-    log_share = math.log(share) if share > 1e-300 else math.log(value) - math.log(unit)
-    return _total_volatility(abs(x), share, (ceiling - price) / unit, log_share), x, SOLVED
+    inverse = 1.0 / s
+    a, t = x * inverse, 0.5 * s
+    d = a - t
+    near, far, slope = mills_pair(-d if high else d, a + t)
+    width = near + far if high else s * slope
+    excess = log_quotient(width, 1.0) - 0.5 * d * d - HALF_LOG_TWO_PI - target
+    newton = excess * width * inverse if high else -excess * slope
+    second = d * (a + t) * newton + excess
+    third = second * (second + excess) - (3.0 * a * a + t * t) * newton * newton
+    return s + s * newton * (1.0 + 0.5 * second) / (1.0 + second + third * (1.0 / 6.0)), newton
 
 
-@compiled
-def solve(
-    price: float, spot: float, strike: float, years: float, rate: float, is_call: bool, dividend_yield: float
-) -> tuple[float, int]:
-    """(volatility, status) of one option; see `implied_vol`."""
-    s, _, status = _solve_total(price, spot, strike, years, rate, is_call, dividend_yield)
-    return s / math.sqrt(years), status
+@straight_line
+def _finish(
+    x: float, s: float, newton: float, years: float, carry: float, sign: float, spot_factor: float, status: float
+) -> tuple[float, float, float]:
+    """(volatility, absolute delta, status), NaN unless SOLVED; delta is exp(-q*T)*Phi(d1) for a call, with -d1 for a put."""
+    d1 = x / s + 0.5 * s
+    depth = abs(d1)
+    tail = exp(-0.5 * min(depth * depth, 1400.0)) * mills_from_least(depth) * (1.0 / SQRT_TWO_PI)
+    delta = spot_factor * (1.0 - tail if sign * d1 > 0.0 else tail)
+    settled = (abs(newton) < LAST_STEP) & (abs(carry) < MOST_CARRY * s) & (s > SMALLEST_S)
+    status = HARD if (status == SOLVED) & ~settled else status
+    solved = status == SOLVED
+    return s / sqrt(years) if solved else np.nan, delta if solved else np.nan, status
+
+
+@straight_line
+def _solve_lanes(lanes: Array) -> None:
+    """From the input rows of `lanes` (ROWS, LANES) to S (the volatility), DELTA and STATUS.
+
+    One array for all rows, so that LLVM knows which do not overlap; the position in each is the option's.
+    """
+    price, spot, strike, years = lanes[PRICE], lanes[SPOT], lanes[STRIKE], lanes[YEARS]
+    rate, dividend_yield, sign, spot_factor = lanes[RATE], lanes[YIELD], lanes[SIGN], lanes[SPOT_FACTOR]
+    x, value, mean, target, high = lanes[X], lanes[VALUE], lanes[MEAN], lanes[TARGET], lanes[HIGH]
+    s, newton, delta, status = lanes[S], lanes[NEWTON], lanes[DELTA], lanes[STATUS]
+    for j in range(LANES):
+        x[j], value[j], mean[j], target[j], high[j], spot_factor[j], status[j] = _reduce(
+            price[j], spot[j], strike[j], years[j], rate[j], dividend_yield[j], sign[j]
+        )
+    for j in range(LANES):
+        from_low, from_high = _guess_low(abs(x[j]), value[j], mean[j]), _guess_high(abs(x[j]), target[j])
+        s[j] = from_high if high[j] > 0.0 else from_low
+    for _ in range(2):
+        for j in range(LANES):
+            s[j], newton[j] = _step(abs(x[j]), s[j], high[j] > 0.0, target[j])
+    for j in range(LANES):
+        carry = (rate[j] - dividend_yield[j]) * years[j]
+        s[j], delta[j], status[j] = _finish(x[j], s[j], newton[j], years[j], carry, sign[j], spot_factor[j], status[j])
+
+
+@straight_line
+def _copy(source: Array, target: Array, count: int) -> None:
+    for j in range(count):
+        target[j] = source[j]
 
 
 @compiled
@@ -205,11 +213,29 @@ def _solve_block(
     out_status: Array,
 ) -> None:
     """Volatility, absolute delta and status of each element; all arrays 1-D and of one length, status int8."""
-    for i in range(out_iv.size):
-        s, x, status = _solve_total(price[i], spot[i], strike[i], years[i], rate[i], is_call[i], dividend_yield[i])
-        out_iv[i] = s / math.sqrt(years[i])
-        out_delta[i] = abs(delta_at(x / s + 0.5 * s, years[i], is_call[i], dividend_yield[i]))
-        out_status[i] = status
+    lanes = np.empty((ROWS, LANES))
+    for start in range(0, out_iv.size, LANES):
+        count = min(LANES, out_iv.size - start)
+        if count < LANES:
+            lanes[:] = 1.0
+        _copy(price[start:], lanes[PRICE], count)
+        _copy(spot[start:], lanes[SPOT], count)
+        _copy(strike[start:], lanes[STRIKE], count)
+        _copy(years[start:], lanes[YEARS], count)
+        _copy(rate[start:], lanes[RATE], count)
+        _copy(dividend_yield[start:], lanes[YIELD], count)
+        for j in range(count):
+            lanes[SIGN, j] = 1.0 if is_call[start + j] else -1.0
+        _solve_lanes(lanes)
+        _copy(lanes[S], out_iv[start:], count)
+        _copy(lanes[DELTA], out_delta[start:], count)
+        for j in range(count):
+            out_status[start + j] = np.int8(lanes[STATUS, j])
+        for i in range(start, start + count):
+            if out_status[i] == HARD:
+                out_iv[i], out_delta[i], out_status[i] = solve(
+                    price[i], spot[i], strike[i], years[i], rate[i], is_call[i], dividend_yield[i]
+                )
 
 
 def solve_chain(
@@ -230,10 +256,19 @@ def solve_chain(
             arrays of one length n, float64 (is_call: bool), and are not checked.
         out_iv, out_delta: float64 (n,), overwritten.
     """
-    status = np.empty(out_iv.size, np.int8)
-    arrays = (mid, spot, strike, years, rate, is_call, dividend_yield, out_iv, out_delta, status)
-    for start in range(0, out_iv.size, CHAIN_BLOCK):
-        _solve_block(*[array[start : start + CHAIN_BLOCK] for array in arrays])
+    inputs = (mid, spot, strike, years, rate, is_call, dividend_yield)
+    outputs = (out_iv, out_delta, np.empty(out_iv.size, np.int8))
+
+    def run(part: slice) -> None:
+        _solve_block(*(_read_only(array[part]) for array in inputs), *(array[part] for array in outputs))
+
+    over_blocks(out_iv.size, run, CHAIN_BLOCK)
+
+
+def _read_only(view: Array) -> Array:
+    """The view, closed: read-only is a type of its own to Numba, and `implied_vol` has none but these. One compilation less."""
+    view.flags.writeable = False
+    return view
 
 
 def implied_vol(
