@@ -17,6 +17,7 @@ from wheelvec.spec.version import VERSION as __version__
 if TYPE_CHECKING:
     from wheelvec.kernels.black import black_scholes, delta
     from wheelvec.kernels.draws import fill_draw
+    from wheelvec.kernels.greeks import gamma, rho, theta, vega
     from wheelvec.kernels.implied import implied_vol
     from wheelvec.market.market import Market
     from wheelvec.market.synthetic import demo_market
@@ -52,12 +53,17 @@ _HOMES = {
     "delta": "wheelvec.kernels.black",
     "demo_market": "wheelvec.market.synthetic",
     "fill_draw": "wheelvec.kernels.draws",
+    "gamma": "wheelvec.kernels.greeks",
     "implied_vol": "wheelvec.kernels.implied",
+    "rho": "wheelvec.kernels.greeks",
+    "theta": "wheelvec.kernels.greeks",
+    "vega": "wheelvec.kernels.greeks",
 }
 
 __all__ = [
     "CallRules", "Config", "Costs", "Fills", "Liquidity", "Market", "Pricing", "PutRules", "Result", "Schedule",
-    "WheelvecError", "__version__", "backtest", "black_scholes", "delta", "demo_market", "fill_draw", "implied_vol",
+    "WheelvecError", "__version__", "backtest", "black_scholes", "delta", "demo_market", "fill_draw", "gamma",
+    "implied_vol", "rho", "theta", "vega",
 ]  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def forward_gain(spot_now: float, strike_now: float, x: float, carried: bool) ->
 
 
 @compiled
-def _in_domain(spot: float, strike: float, years: float, rate: float, volatility: float, dividend_yield: float) -> bool:
+def in_domain(spot: float, strike: float, years: float, rate: float, volatility: float, dividend_yield: float) -> bool:
     positive = 0.0 < spot < np.inf and 0.0 < strike < np.inf
     not_negative = 0.0 <= years < np.inf and 0.0 <= volatility < np.inf
     return positive and not_negative and math.isfinite(rate) and math.isfinite(dividend_yield)
@@ -127,7 +127,7 @@ def price(
     spot: float, strike: float, years: float, rate: float, volatility: float, is_call: bool, dividend_yield: float
 ) -> float:
     """Price per share; NaN outside the domain of `black_scholes` or where a discount factor overflows."""
-    if not _in_domain(spot, strike, years, rate, volatility, dividend_yield):
+    if not in_domain(spot, strike, years, rate, volatility, dividend_yield):
         return np.nan
     spot_now = spot * math.exp(-dividend_yield * years)
     strike_now = strike * math.exp(-rate * years)
@@ -147,7 +147,7 @@ def signed_delta(
     spot: float, strike: float, years: float, rate: float, volatility: float, is_call: bool, dividend_yield: float
 ) -> float:
     """Delta, negative for puts; NaN outside the domain of `delta` or where it overflows."""
-    if not _in_domain(spot, strike, years, rate, volatility, dividend_yield):
+    if not in_domain(spot, strike, years, rate, volatility, dividend_yield):
         return np.nan
     x = log_moneyness(spot, strike, years, rate, dividend_yield)
     s = volatility * math.sqrt(years)
