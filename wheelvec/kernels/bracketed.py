@@ -1,7 +1,8 @@
 """Implied volatility of one option, whatever it takes: a bracket around Householder's steps, and libm's functions.
 
-For the few that `wheelvec.kernels.implied` leaves unsettled: prices within rounding of a bound, s above 4, numbers that only
-libm's functions reach (under 1e-280, over 1e140), carry that all but hides x. The objectives are the same.
+For the few that `wheelvec.kernels.implied` leaves unsettled: prices within rounding of a bound, a guess too far off (of some
+s above 2), numbers that only libm's functions reach (under 1e-280, over 1e140), carry that all but hides x. The objectives
+are the same.
 """
 
 import math

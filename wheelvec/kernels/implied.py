@@ -17,8 +17,8 @@ neither side loses digits to subtraction. The steps, each a function of one opti
 Options go through them in blocks of LANES, one step at a time. A step is branch-free and calls nothing, so LLVM computes it
 for 8 options at once (AVX-512; 4 with AVX2). All four in one loop is one chain of operations longer than the processor looks
 ahead, and takes 1.7 times as long. The last block is filled up: so every option goes through the same instructions, and its
-result depends on nothing else, to the bit. What two steps leave unsettled, one option in a hundred thousand of an ordinary
-chain if any, goes to `wheelvec.kernels.bracketed`.
+result depends on nothing else, to the bit. What two steps leave unsettled goes to `wheelvec.kernels.bracketed`: none of a
+million ordinary quotes.
 
 What no solver can restore: the time value of an in-the-money option is its price less the forward's gain, and so loses
 the digits that the two share. A relative error e of the price is one of e*price/(vega*volatility) in the volatility.
