@@ -29,7 +29,8 @@ def sources() -> str:
 @cache
 def arithmetic() -> str:
     """What the last bit of a kernel's result may depend on: its source, the compiler, and the processor compiled for."""
-    return f"{sources()} {numba.__version__} {llvmlite.__version__} {llvmlite.binding.get_host_cpu_name()}"
+    processor = (numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name(), numba.config.CPU_FEATURES)  # type: ignore[attr-defined]
+    return f"{sources()} {numba.__version__} {llvmlite.__version__} {processor}"
 
 
 def compiled(function: Function) -> Function:
