@@ -99,9 +99,9 @@ CHANGES: tuple[Change, ...] = (
         "put_dte_min", ENTRIES, '& pl.col("dte").is_between(put.dte_min, put.dte_max)',
         '& pl.col("dte").is_between(put.dte_min, put.dte_max, closed="right")', "3: dte_min <= dte",
     ),
-    Change("rank_lowest", QUOTE, "(first + last) / 2.0 + 1.0", "first + 1.0", "3: ties share their average rank"),
-    Change("rank_ties", QUOTE, "values[order[last + 1]] == values[order[first]]", "False", "3: ties have one rank"),
-    Change("rank_from_zero", QUOTE, "(first + last) / 2.0 + 1.0", "(first + last) / 2.0", "3: percentile in (0, 1]"),
+    Change("rank_lowest", QUOTE, "(below + below + equal - 1) / 2.0 + 1.0", "below + 1.0", "3: ties share their average rank"),
+    Change("rank_ties", QUOTE, "equal += values[k] == value", "equal += k == i", "3: ties have one rank"),
+    Change("rank_from_zero", QUOTE, "(below + below + equal - 1) / 2.0 + 1.0", "(below + below + equal - 1) / 2.0", "3: percentile in (0, 1]"),
     Change("min_ranked", QUOTE, "n < limits.min_ranked", "n <= limits.min_ranked", "3: 0.5 with fewer, not as many"),
     Change(
         "chain_min_ranked", CHAIN, "pl.len().over(population) < min_ranked", "pl.len().over(population) <= min_ranked",

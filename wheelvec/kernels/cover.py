@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wheelvec.kernels.compiled import compiled
+from wheelvec.kernels.compiled import lean
 from wheelvec.kernels.quote import (
     REJECTED,
     FillOdds,
@@ -17,6 +17,9 @@ from wheelvec.kernels.quote import (
     fill_probability,
     grade,
     penalty_of,
+    pick,
+    room_for_quotes,
+    rows_of,
 )
 from wheelvec.kernels.threads import over_blocks
 from wheelvec.spec.codes import EndReason
@@ -59,16 +62,21 @@ class Sales(NamedTuple):
     p_fill: np.ndarray
 
 
-@compiled
-def take(quotes, rows):  # type: ignore[no-untyped-def]
-    """Copies of the rows given by index."""
-    return Quotes(
-        quotes.strike[rows], quotes.bid[rows], quotes.ask[rows], quotes.mid[rows], quotes.spread_pct[rows],
-        quotes.dte[rows], quotes.iv[rows], quotes.delta[rows], quotes.chain_rank[rows],
-    )  # fmt: skip
+class SearchRoom(NamedTuple):
+    """Room for the calls of one session."""
+
+    field: np.ndarray  # rows that qualify
+    group: Quotes  # copies of them
+    grades: Grades
 
 
-@compiled
+def new_search_room(n: int) -> SearchRoom:
+    """Room for n calls."""
+    grades = Grades(np.empty(n), np.empty(n, np.int8), np.empty(n, np.bool_))
+    return SearchRoom(np.empty(n, np.int64), room_for_quotes(n), grades)
+
+
+@lean
 def qualify(quotes, first, last, basis, search, field):  # type: ignore[no-untyped-def]
     """Write the rows in range and above the basis into `field`; how many are in range, and how many of them above."""
     in_range, above = 0, 0
@@ -83,14 +91,15 @@ def qualify(quotes, first, last, basis, search, field):  # type: ignore[no-untyp
     return in_range, above
 
 
-@compiled
-def sell_one(w, quotes, first, last, basis, search, limits, odds, out):  # type: ignore[no-untyped-def]
+@lean
+def sell_one(w, quotes, first, last, basis, search, limits, odds, room, out):  # type: ignore[no-untyped-def]
     """Choose among the calls of rows first..last-1 for wheel w, and write the sale or why there is none."""
-    field = np.empty(last - first, np.int64)
+    field = room.field
     out.in_range[w], above = qualify(quotes, first, last, basis, search, field)
     out.above_basis[w] = above
-    group = take(quotes, field[:above])
-    grades = Grades(np.empty(above), np.empty(above, np.int8), np.empty(above, np.bool_))
+    pick(quotes, field, above, room.group)
+    group = rows_of(room.group, 0, above)
+    grades = Grades(room.grades.ivp[:above], room.grades.tier[:above], room.grades.chosen[:above])
     grade(group, search.rank_over_chain, limits, grades)
     for i in range(above):
         grades.chosen[i] = grades.tier[i] != REJECTED
@@ -107,8 +116,8 @@ def sell_one(w, quotes, first, last, basis, search, limits, odds, out):  # type:
     out.p_fill[w] = fill_probability(spread_pct, ivp, limits, odds)
 
 
-@compiled
-def sell_block(number, basis, quotes, starts, n_valid, search, limits, odds, out):  # type: ignore[no-untyped-def]
+@lean
+def sell_block(number, basis, quotes, starts, n_valid, search, limits, odds, room, out):  # type: ignore[no-untyped-def]
     """For each of (n,) wheels try to sell one call on session `number[w]` (-1: on no session).
 
     The calls of session s are the rows starts[s] .. starts[s + 1] - 1 of `quotes`; n_valid[s] counts the underlying's valid
@@ -120,7 +129,7 @@ def sell_block(number, basis, quotes, starts, n_valid, search, limits, odds, out
         if s < 0 or s >= n_valid.size or n_valid[s] == 0:
             out.status[w] = NO_CALL_QUOTES
         else:
-            sell_one(w, quotes, starts[s], starts[s + 1], basis[w], search, limits, odds, out)
+            sell_one(w, quotes, starts[s], starts[s + 1], basis[w], search, limits, odds, room, out)
 
 
 def sell_calls(
@@ -128,9 +137,10 @@ def sell_calls(
     odds: FillOdds, out: Sales,
 ) -> None:  # fmt: skip
     """`sell_block` over blocks of wheels, on several threads."""
+    most = int(np.diff(starts).max(initial=0))
 
     def sell(block: slice) -> None:
         some = Sales(*[a[block] for a in out])
-        sell_block(number[block], basis[block], quotes, starts, n_valid, search, limits, odds, some)
+        sell_block(number[block], basis[block], quotes, starts, n_valid, search, limits, odds, new_search_room(most), some)
 
     over_blocks(number.size, sell, SEEKERS)

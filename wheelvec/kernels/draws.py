@@ -10,7 +10,7 @@ import hashlib
 
 import numpy as np
 
-from wheelvec.kernels.compiled import compiled
+from wheelvec.kernels.compiled import lean
 from wheelvec.spec import osi
 from wheelvec.spec.errors import InputError
 
@@ -25,7 +25,7 @@ _ROUNDS = 10
 EPOCH = dt.date(1970, 1, 1)
 
 
-@compiled
+@lean
 def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     """Four words of 32 bits from a counter of four and a key of two, all carried in uint64."""
     for _ in range(_ROUNDS):
@@ -42,7 +42,7 @@ def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     return c0, c1, c2, c3
 
 
-@compiled
+@lean
 def wheel_word(expiration_day, strike_milli, is_call, entry_day, root_hash):  # type: ignore[no-untyped-def]
     """The 64 bits that name a wheel: its put contract and entry session (days since 1970-01-01)."""
     w0, w1, _, _ = philox(
@@ -56,7 +56,7 @@ def wheel_word(expiration_day, strike_milli, is_call, entry_day, root_hash):  # 
     return w0 | (w1 << _SHIFT)
 
 
-@compiled
+@lean
 def draw(seed, word, phase, touch):  # type: ignore[no-untyped-def]
     """u in [0, 1) with 53 random bits, for one touch of the target in one phase of one wheel."""
     x0, x1, _, _ = philox(np.uint64(touch), np.uint64(phase), word & _LOW, word >> _SHIFT, seed & _LOW, seed >> _SHIFT)
@@ -65,7 +65,7 @@ def draw(seed, word, phase, touch):  # type: ignore[no-untyped-def]
     return (high * 67108864.0 + low) / 9007199254740992.0
 
 
-@compiled
+@lean
 def wheel_words(expiration_day, strike_milli, entry_day, root_hash, out):  # type: ignore[no-untyped-def]
     """`wheel_word` of many puts: (n,) arrays of int64 and uint64 in, (n,) uint64 out."""
     for i in range(out.size):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.kernels.compiled import compiled
+from wheelvec.kernels.compiled import lean
 from wheelvec.kernels.draws import draw
 from wheelvec.kernels.quote import NATURAL, OPTIMISTIC, concession
 from wheelvec.kernels.threads import over_blocks
@@ -82,7 +82,7 @@ class Outcomes(NamedTuple):
     mark: np.ndarray  # last close on or before the underlying's last bar
 
 
-@compiled
+@lean
 def market_price(rows, r, penalty, spread_pct, mode):  # type: ignore[no-untyped-def]
     """What buying back at the market costs on row r."""
     f = concession(mode)
@@ -99,7 +99,7 @@ def market_price(rows, r, penalty, spread_pct, mode):  # type: ignore[no-untyped
     return min(rows.high[r], rows.close[r] + f * spread)
 
 
-@compiled
+@lean
 def stop_price(rows, r, stop, penalty, spread_pct, rules):  # type: ignore[no-untyped-def]
     """What a stop that row r triggers costs: a gap through it is paid in full."""
     if rows.is_quote[r] or not rules.trigger:
@@ -108,7 +108,7 @@ def stop_price(rows, r, stop, penalty, spread_pct, rules):  # type: ignore[no-un
     return min(rows.high[r], max(rows.open[r], stop) + concession(rules.mode) * spread)
 
 
-@compiled
+@lean
 def target_price(rows, r, target, touches, penalty, spread_pct, rules):  # type: ignore[no-untyped-def]
     """What a filled target costs: better than its limit only on its first touch; a missed order is not rewarded."""
     if rows.is_quote[r] or not rules.trigger:
@@ -116,7 +116,7 @@ def target_price(rows, r, target, touches, penalty, spread_pct, rules):  # type:
     return min(rows.open[r], target) if touches == 1 else target
 
 
-@compiled
+@lean
 def settle(close, strike_cents, settlement_number, last_bar, rules):  # type: ignore[no-untyped-def]
     """How a leg that was not bought back ends at its settlement session's close."""
     if np.isnan(close):
@@ -130,7 +130,7 @@ def settle(close, strike_cents, settlement_number, last_bar, rules):  # type: ig
     return CALLED_AWAY if away else EXPIRED_WORTHLESS
 
 
-@compiled
+@lean
 def walk_leg(legs, i, rows, underlying, rules, seed, out):  # type: ignore[no-untyped-def]
     """Walk leg i and write its outcome."""
     price, penalty, spread_pct = legs.price[i], legs.penalty[i], legs.spread_pct[i]
@@ -170,7 +170,7 @@ def walk_leg(legs, i, rows, underlying, rules, seed, out):  # type: ignore[no-un
     out.without_bar[i] = exit_number - entry - seen
 
 
-@compiled
+@lean
 def walk_block(legs, rows, underlying, rules, seed, out):  # type: ignore[no-untyped-def]
     """Walk every leg: (n,) `Legs` in, (n,) `Outcomes` written; `seed` is uint64."""
     for i in range(legs.price.size):

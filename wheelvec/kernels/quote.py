@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.kernels.compiled import compiled
+from wheelvec.kernels.compiled import lean
 from wheelvec.spec.codes import FillMode, Select, Tier
 
 TIGHT, MODERATE, WIDE, REJECTED = int(Tier.TIGHT), int(Tier.MODERATE), int(Tier.WIDE), int(Tier.REJECTED)
@@ -68,23 +68,27 @@ class Grades(NamedTuple):
     chosen: np.ndarray
 
 
-@compiled
+@lean
 def rank_percentiles(values, out):  # type: ignore[no-untyped-def]
-    """Average-rank percentile in (0, 1] of each of (n,) values; equal doubles share their mean rank."""
+    """Average-rank percentile in (0, 1] of each of (n,) values; equal doubles share their mean rank.
+
+    Counting all pairs needs no room and runs in wide instructions: up to a thousand values it beats sorting.
+    """
     n = values.size
-    order = np.argsort(values)
-    first = 0
-    while first < n:
-        last = first
-        while last + 1 < n and values[order[last + 1]] == values[order[first]]:
-            last += 1
-        rank = (first + last) / 2.0 + 1.0
-        for k in range(first, last + 1):
-            out[order[k]] = rank / n
-        first = last + 1
+    for i in range(n):
+        value, below, equal = values[i], 0, 0
+        for k in range(n):
+            below += values[k] < value
+            equal += values[k] == value
+        out[i] = ((below + below + equal - 1) / 2.0 + 1.0) / n
 
 
-@compiled
+def room_for_quotes(n: int) -> Quotes:
+    """Room for n rows."""
+    return Quotes(**{name: np.empty(n, np.int64 if name == "dte" else np.float64) for name in Quotes._fields})
+
+
+@lean
 def allowed_spread(ivp, dte, limits):  # type: ignore[no-untyped-def]
     """The spread that counts as normal for a quote of that rank and time to expiration."""
     allowed = limits.base_spread
@@ -97,7 +101,7 @@ def allowed_spread(ivp, dte, limits):  # type: ignore[no-untyped-def]
     return allowed
 
 
-@compiled
+@lean
 def tier_of(spread_pct, bid, ivp, dte, limits):  # type: ignore[no-untyped-def]
     """Liquidity tier; REJECTED for a hopeless spread or a bid of pennies."""
     if spread_pct > limits.hard_max_spread or bid < limits.min_bid:
@@ -108,7 +112,7 @@ def tier_of(spread_pct, bid, ivp, dte, limits):  # type: ignore[no-untyped-def]
     return MODERATE if spread_pct <= allowed else WIDE
 
 
-@compiled
+@lean
 def penalty_of(tier):  # type: ignore[no-untyped-def]
     """How much wider than quoted the spread of a tier is taken to be."""
     if tier == TIGHT:
@@ -116,7 +120,7 @@ def penalty_of(tier):  # type: ignore[no-untyped-def]
     return 1.15 if tier == MODERATE else 1.35
 
 
-@compiled
+@lean
 def concession(mode):  # type: ignore[no-untyped-def]
     """The part f of a spread or range that a fill gives away."""
     if mode == OPTIMISTIC:
@@ -124,7 +128,7 @@ def concession(mode):  # type: ignore[no-untyped-def]
     return 0.75 if mode == PESSIMISTIC else 0.30
 
 
-@compiled
+@lean
 def entry_price(bid, ask, mid, penalty, mode):  # type: ignore[no-untyped-def]
     """Dollars per share received for selling at this quote."""
     if mode == NATURAL:
@@ -132,7 +136,7 @@ def entry_price(bid, ask, mid, penalty, mode):  # type: ignore[no-untyped-def]
     return max(bid, min(ask, mid - concession(mode) * (ask - bid) * penalty))
 
 
-@compiled
+@lean
 def fill_probability(spread_pct, ivp, limits, odds):  # type: ignore[no-untyped-def]
     """The chance that a touch of the profit target fills."""
     p = odds.wide
@@ -148,12 +152,13 @@ def fill_probability(spread_pct, ivp, limits, odds):  # type: ignore[no-untyped-
     return max(odds.lowest, min(odds.highest, p))
 
 
-@compiled
+@lean
 def grade(quotes, rank_over_chain, limits, out):  # type: ignore[no-untyped-def]
     """Rank and grade the rows of one population: (n,) in, `out.ivp` and `out.tier` written."""
     n = quotes.iv.size
     if rank_over_chain:
-        out.ivp[:] = quotes.chain_rank
+        for i in range(n):
+            out.ivp[i] = quotes.chain_rank[i]
     elif n < limits.min_ranked:
         out.ivp[:] = 0.5
     else:
@@ -162,7 +167,7 @@ def grade(quotes, rank_over_chain, limits, out):  # type: ignore[no-untyped-def]
         out.tier[i] = tier_of(quotes.spread_pct[i], quotes.bid[i], out.ivp[i], quotes.dte[i], limits)
 
 
-@compiled
+@lean
 def merit(quotes, i, select, delta_target):  # type: ignore[no-untyped-def]
     """What `select` maximises."""
     if select == CLOSEST_DELTA:
@@ -170,7 +175,7 @@ def merit(quotes, i, select, delta_target):  # type: ignore[no-untyped-def]
     return quotes.mid[i] if select == HIGHEST_PREMIUM else quotes.strike[i]
 
 
-@compiled
+@lean
 def best_of(quotes, eligible, select, delta_target):  # type: ignore[no-untyped-def]
     """The eligible row that `select` prefers, the first of equals; -1 if none is eligible."""
     best = -1
@@ -180,7 +185,7 @@ def best_of(quotes, eligible, select, delta_target):  # type: ignore[no-untyped-
     return best
 
 
-@compiled
+@lean
 def keep_nearest_expiration(dte, dte_target, chosen):  # type: ignore[no-untyped-def]
     """Of the chosen rows keep those of the expiration closest to `dte_target`; of two, the nearer one."""
     nearest = -1
@@ -195,7 +200,7 @@ def keep_nearest_expiration(dte, dte_target, chosen):  # type: ignore[no-untyped
         chosen[i] = chosen[i] and dte[i] == nearest
 
 
-@compiled
+@lean
 def rows_of(quotes, first, last):  # type: ignore[no-untyped-def]
     """Views of the rows first..last-1."""
     return Quotes(
@@ -205,7 +210,17 @@ def rows_of(quotes, first, last):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@compiled
+@lean
+def pick(quotes, rows, n, out):  # type: ignore[no-untyped-def]
+    """Copy the first n of the rows given by index."""
+    for i in range(n):
+        r = rows[i]
+        out.strike[i], out.bid[i], out.ask[i], out.mid[i] = quotes.strike[r], quotes.bid[r], quotes.ask[r], quotes.mid[r]
+        out.spread_pct[i], out.dte[i], out.iv[i] = quotes.spread_pct[r], quotes.dte[r], quotes.iv[r]
+        out.delta[i], out.chain_rank[i] = quotes.delta[r], quotes.chain_rank[r]
+
+
+@lean
 def choose_puts(quotes, starts, rank_over_chain, limits, dte_target, select, delta_target, out):  # type: ignore[no-untyped-def]
     """Grade the puts in range session by session, and mark those that `dte_target` and `select` leave.
 
@@ -226,7 +241,7 @@ def choose_puts(quotes, starts, rank_over_chain, limits, dte_target, select, del
                 grades.chosen[i] = i == best
 
 
-@compiled
+@lean
 def price_rows(quotes, ivp, tier, limits, odds, out_penalty, out_price, out_p_fill):  # type: ignore[no-untyped-def]
     """Penalty, entry price (dollars per share) and fill probability of (n,) graded rows that were not rejected."""
     for i in range(ivp.size):
