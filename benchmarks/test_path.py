@@ -1,0 +1,110 @@
+"""Walking short options to their exits: the path kernel, a plain Numba loop over days, and vectorbt with stops.
+
+The rules are what all three can say: sold at a price, bought back at a stop or a target that a day's bar reaches, a gap paid
+in full; no probabilistic fills.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import machine
+from benchmarks.agreement import same_arrays
+from benchmarks.conftest import Measure, absent
+from benchmarks.inputs import Paths, as_legs, empty_outcomes, paths
+from benchmarks.references import EXIT_PCT, STOP_MULTIPLIER, Exits, numba_loop_walk
+from wheelvec.kernels.path import PROFIT_TARGET, STOP_LOSS, ExitRules, walk_legs
+from wheelvec.spec.codes import FillMode
+
+WHEELS, BARS = 50_000, 24
+OURS, LOOP, LOOP_DAYS, VECTORBT = "wheelvec", "Numba loop", "Numba loop, days in rows", "vectorbt"
+NOTES = {
+    OURS: "touches, marks and settlement as well",
+    LOOP: "contract by contract, as wheelvec's rows lie",
+    LOOP_DAYS: "day by day, as vectorbt's rows lie",
+    VECTORBT: "`Portfolio.from_signals` with `sl_stop` and `tp_stop`",
+}
+RULES = ExitRules(
+    is_call=False, exit_pct=EXIT_PCT, stop_multiplier=STOP_MULTIPLIER, max_hold_dte=-1, mode=int(FillMode.OPTIMISTIC),
+    trigger=True, probabilistic=False, missing_close_is_worthless=False, called_away_at_strike=False,
+)  # fmt: skip
+
+
+@cache
+def given(wheels: int) -> tuple[Paths, Any]:
+    """The paths, as matrices and as the kernel takes them."""
+    made = paths(wheels, BARS)
+    return made, as_legs(made)
+
+
+def kernel(wheels: int) -> Any:
+    """Walk with the library's kernel."""
+    legs, rows, underlying = given(wheels)[1]
+    out = empty_outcomes(wheels)
+    walk_legs(legs, rows, underlying, RULES, np.uint64(42), out)
+    return out
+
+
+def exits_of_kernel(wheels: int) -> Exits:
+    out = kernel(wheels)
+    return (out.reason == STOP_LOSS) + 2 * (out.reason == PROFIT_TARGET), out.exit_number, out.exit_price
+
+
+def vectorbt_portfolio(vbt: Any, p: Paths) -> Any:
+    """Sell one of each on the first day, with a stop and a target."""
+    entries = np.zeros(p.open.shape, np.bool_)
+    entries[0] = True
+    price = np.where(entries, p.price, p.close)
+    return vbt.Portfolio.from_signals(
+        p.close, short_entries=entries, open=p.open, high=p.high, low=p.low, price=price, size=1.0,
+        sl_stop=STOP_MULTIPLIER - 1.0, tp_stop=1.0 - EXIT_PCT, stop_entry_price="fillprice", stop_exit_price="stoplimit",
+        init_cash=1000.0,
+    )  # fmt: skip
+
+
+def exits_of_vectorbt(portfolio: Any, p: Paths) -> Exits:
+    """Its buying orders; what it leaves open ran to the end."""
+    orders = portfolio.orders.values
+    bought = orders[orders["side"] == 0]
+    reason, day, price = np.zeros(p.wheels, np.int8), np.full(p.wheels, p.bars), np.zeros(p.wheels)
+    day[bought["col"]], price[bought["col"]] = bought["idx"], bought["price"]
+    reason[bought["col"]] = np.where(p.high[bought["idx"], bought["col"]] >= STOP_MULTIPLIER * p.price[bought["col"]], 1, 2)
+    return reason, day, price
+
+
+def same_exits(what: str, found: Exits, expected: Exits) -> None:
+    """Reason and day of each, and the price to a millionth of a dollar."""
+    for name, mine, theirs in zip(("reason", "day"), found[:2], expected[:2], strict=True):
+        same_arrays(f"{what}: {name}", mine.astype(float), theirs.astype(float))
+    same_arrays(f"{what}: price", found[2], expected[2], 1e-6)
+
+
+def contestant(what: str, wheels: int) -> Any:
+    """The call that is timed, after its exits were seen to be those of the plain loop."""
+    p, (_, rows, _) = given(wheels)
+    expected = numba_loop_walk(p)
+    if what == OURS:
+        same_exits(what, exits_of_kernel(wheels), expected)
+        return lambda: kernel(wheels)
+    if what == VECTORBT:
+        try:
+            import vectorbt
+        except Exception as error:  # whatever a foreign package raises when it starts
+            absent("vectorbt", f"{type(error).__name__}: {error}")
+        same_exits(what, exits_of_vectorbt(vectorbt_portfolio(vectorbt, p), p), expected)
+        return lambda: vectorbt_portfolio(vectorbt, p)
+    kept = rows if what == LOOP else None
+    same_exits(what, numba_loop_walk(p, kept), expected)
+    return lambda: numba_loop_walk(p, kept)
+
+
+@pytest.mark.parametrize(("what", "threads"), [(OURS, 1), (OURS, 2), (LOOP, 1), (LOOP_DAYS, 1), (VECTORBT, 1)])
+def test_path(what: str, threads: int, short: bool, measure: Measure) -> None:
+    if threads > machine.most_threads():
+        pytest.skip("one core")
+    wheels = 2_000 if short else WHEELS
+    with machine.threads(threads):
+        timed = contestant(what, wheels)
+        measure(timed, group="path", what=what, note=NOTES[what], n=wheels, threads=threads, bars=BARS)
