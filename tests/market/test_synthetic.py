@@ -20,7 +20,7 @@ from wheelvec.market import invented
 from wheelvec.market.invented import CHARACTERS
 from wheelvec.market.market import Market
 from wheelvec.market.sessions import Sessions
-from wheelvec.market.synthetic import DEMO_END, DEMO_LAST, DEMO_START, demo_market, demo_tables
+from wheelvec.market.synthetic import DEMO_END, DEMO_LAST, DEMO_START, demo_market, demo_months, demo_tables
 from wheelvec.run.backtest import backtest
 from wheelvec.spec import frames, osi
 from wheelvec.spec.config import Config
@@ -111,6 +111,18 @@ def test_a_later_end_only_appends(tables: dict[str, pl.DataFrame]) -> None:
     shorter = demo_tables(end=until)
     for table, frame in tables.items():
         assert shorter[table].equals(frame.filter(pl.col("session") <= until)), table
+
+
+@pytest.mark.parametrize("name", ["CHRL", "ANY"])
+def test_months_are_the_whole_in_pieces(name: str) -> None:
+    span = {"start": "2023-11-10", "end": "2024-02-20"}  # over the turn of a year, from and to the middle of a month
+    months = list(demo_months(name, **span))
+    assert [m["underlying_bars"]["session"].dt.truncate("1mo").unique().to_list() for m in months] == [
+        [dt.date(2023, 11, 1)], [dt.date(2023, 12, 1)], [dt.date(2024, 1, 1)], [dt.date(2024, 2, 1)],
+    ]  # fmt: skip
+    whole = demo_tables(symbols=[name], **span)
+    for table, rows in whole.items():
+        assert pl.concat([month[table] for month in months]).equals(rows, null_equal=True), table
 
 
 def test_another_seed_is_another_market(tables: dict[str, pl.DataFrame]) -> None:

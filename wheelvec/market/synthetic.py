@@ -11,7 +11,7 @@ depend on the seed, its own name and the first session only, and a later `end` o
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,8 +152,25 @@ def demo_tables(
     """
     _check_names(symbols)
     days = _days(read_day("start", start), read_day("end", end))
-    parts = [_tables(_underlying(seed, name, days)) for name in symbols]
+    parts = [_tables(_underlying(seed, name, days), 0, days.count) for name in symbols]
     return {table: pl.concat([part[table] for part in parts]) for table in parts[0]}
+
+
+def demo_months(
+    symbol: str, seed: int = 7, start: dt.date | str = DEMO_START, end: dt.date | str = DEMO_LAST
+) -> Iterator[dict[str, pl.DataFrame]]:
+    """`demo_tables` of one underlying month by month: years of many underlyings are made without ever being in memory.
+
+    Raises:
+        InputError: as `demo_tables` does.
+    """
+    _check_names([symbol])
+    days = _days(read_day("start", start), read_day("end", end))
+    under = _underlying(seed, symbol, days)
+    month = days.day[: days.count].astype("M8[D]").astype("M8[M]")
+    firsts = np.flatnonzero(np.append(True, month[1:] != month[:-1]))
+    for first, last in zip(firsts, np.append(firsts[1:], days.count), strict=True):
+        yield _tables(under, int(first), int(last))
 
 
 def _check_names(symbols: Sequence[str]) -> None:
@@ -202,14 +219,14 @@ def _underlying(seed: int, name: str, days: _Days) -> _Underlying:
     )  # fmt: skip
 
 
-def _tables(under: _Underlying) -> dict[str, pl.DataFrame]:
-    """The three tables of one underlying."""
-    chain = _chain(under)
+def _tables(under: _Underlying, first: int, last: int) -> dict[str, pl.DataFrame]:
+    """The three tables of one underlying, of the sessions at first..last-1."""
+    chain = _chain(under, first, last)
     quotes, mids = _quotes(under, chain)
     return {
         "option_quotes": quotes,
         "option_bars": _option_bars(under, chain, mids),
-        "underlying_bars": _underlying_bars(under),
+        "underlying_bars": _underlying_bars(under, first, last),
     }
 
 
@@ -231,12 +248,15 @@ def _listed(under: _Underlying, position: int) -> tuple[Ints, Ints, Ints]:
     return np.repeat(session, count), np.full(len(strike), expiration), strike
 
 
-def _chain(under: _Underlying) -> _Chain:
-    """Every contract-day: listed, priced at the moments, quoted in the entry minute."""
+def _chain(under: _Underlying, first: int, last: int) -> _Chain:
+    """Every contract-day of the sessions: listed, priced at the moments, quoted in the entry minute."""
     days = under.days
-    live = days.expirations[days.day[days.expirations] - LISTED_DAYS <= days.day[days.count - 1]]
+    listed = days.day[days.expirations] - LISTED_DAYS <= days.day[last - 1]
+    live = days.expirations[listed & (days.expirations >= first)]
     parts = [_listed(under, int(position)) for position in live]
     session, expiration, strike = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    wanted = (session >= first) & (session < last)
+    session, expiration, strike = session[wanted], expiration[wanted], strike[wanted]
     call, put, moneyness = _theory(under, session, expiration, strike)
     is_call = np.repeat([1, 0], len(session))
     pair = np.tile(np.arange(len(session)), 2)
@@ -382,9 +402,9 @@ def _around(under: _Underlying, lowest: Floats, highest: Floats) -> tuple[Floats
     return low, np.where(high / 100.0 < highest, high + under.tick(high), high)
 
 
-def _underlying_bars(under: _Underlying) -> pl.DataFrame:
+def _underlying_bars(under: _Underlying, first: int, last: int) -> pl.DataFrame:
     """The bars of the regular sessions; of a thinly covered underlying some are missing."""
-    kept = np.flatnonzero(under.daily("bars") >= under.character.missing)
+    kept = first + np.flatnonzero(under.daily("bars")[first:last] >= under.character.missing)
     spot = under.spot[kept]
     columns = {
         "underlying": pl.repeat(under.name, len(kept), eager=True),
