@@ -5,12 +5,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+# py_vollib_vectorized needs a py_lets_be_rational that py_vollib's own dependency would overwrite: it gets a folder of its own.
+BESIDE := $(VENV)/beside
+BESIDE_PINS := py_vollib_vectorized==0.1.1 py_lets_be_rational==1.0.1
+RESULTS := build/benchmarks.json
 NOTEBOOK := notebooks/quickstart.ipynb
 DEMO := demo-result
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint notebook clean
+.PHONY: help demo test test-slow lint notebook bench bench-check bench-scale clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -34,10 +38,24 @@ notebook: $(VENV)/.installed-dev ## execute the notebook; any error in it fails
 	@test -f $(NOTEBOOK) || { echo "$(NOTEBOOK): missing" >&2; exit 1; }
 	@$(BIN)/python -c "from nbclient.cli import main; main()" $(NOTEBOOK)
 
+bench: $(VENV)/.installed-rivals ## measure against what else installs (8 minutes), write docs/performance.md
+	@mkdir -p $(dir $(RESULTS))
+	@PYTHONPATH=$(BESIDE) $(BIN)/python -m pytest benchmarks --benchmark-json=$(RESULTS) --benchmark-quiet
+	@$(BIN)/python -m benchmarks.check --record
+	@$(BIN)/python -m benchmarks.report $(RESULTS)
+
+bench-check: $(VENV)/.installed-dev ## the benchmarks in short: results agree, and no ratio has halved
+	@$(BIN)/python -m pytest benchmarks --short --benchmark-disable
+	@$(BIN)/python -m benchmarks.check
+
+bench-scale: $(VENV)/.installed-dev ## ten years of a hundred underlyings (half an hour, 3 GB of disk), into docs/performance.md
+	@$(BIN)/python -m benchmarks.scale
+	@$(BIN)/python -m benchmarks.report
+
 clean: ## remove caches, build artefacts and the demo's result (the environment and your data stay)
 	@rm -rf build *.egg-info $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
-	@find wheelvec tests -type d -name __pycache__ -prune -exec rm -rf {} +
-	@rm -f $(VENV)/.installed $(VENV)/.installed-dev
+	@find wheelvec tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
+	@rm -f $(VENV)/.installed $(VENV)/.installed-dev $(VENV)/.installed-rivals
 
 # Stamps: a second call is instant; a change of the pins or of the package's metadata installs again.
 $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.created
@@ -49,6 +67,13 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt $(VENV)/.created
 	@echo "installing wheelvec for development into $(VENV) ..."
 	@$(PIP) install -c constraints.txt -e ".[dev]"
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-rivals: pyproject.toml constraints.txt $(VENV)/.installed-dev
+	@echo "installing what wheelvec is compared with into $(VENV) ..."
+	@$(PIP) install -c constraints.txt -e ".[dev,rivals]"
+	@rm -rf $(BESIDE)
+	@$(PIP) install --no-deps --target $(BESIDE) $(BESIDE_PINS)
+	@touch $@
 
 # An environment that is already there and has pip is taken as it is.
 $(VENV)/.created:

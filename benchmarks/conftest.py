@@ -55,19 +55,21 @@ def one_thread() -> Iterator[None]:
 def measure(benchmark: Any) -> Measure:
     """Time a function whose result was already seen to be right.
 
-    measure(function, group=..., what=..., n=..., threads=..., seconds=..., **more): `n` is what one call works through; `more`
-    is kept beside the times.
+    measure(function, group=..., what=..., n=..., threads=..., seconds=..., rounds=..., before=..., **more): `n` is what one
+    call works through; without `rounds` there are as many as the seconds hold, after one that is left out; `before` is called
+    before each, off the clock; `more` is kept beside the times.
     """
 
     def timed(function: Callable[[], Any], *, group: str, what: str, n: int, threads: int, seconds: float = SECONDS,
-              fewest: int = FEWEST, **more: Any) -> Any:  # fmt: skip
+              rounds: int = 0, before: Callable[[], None] | None = None, **more: Any) -> Any:  # fmt: skip
         benchmark.group = group
         benchmark.extra_info.update(what=what, n=n, threads=threads, **more)
-        began = time.perf_counter()
-        function()
-        once = time.perf_counter() - began
-        rounds = max(fewest, min(MOST, int(seconds / max(once, 1e-9))))
-        return benchmark.pedantic(function, rounds=rounds, iterations=1, warmup_rounds=1 if once < seconds else 0)
+        if not rounds:
+            began = time.perf_counter()
+            function()
+            once = time.perf_counter() - began
+            rounds = max(FEWEST, min(MOST, int(seconds / max(once, 1e-9))))
+        return benchmark.pedantic(function, setup=before, rounds=rounds, iterations=1)
 
     return timed
 

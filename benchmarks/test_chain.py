@@ -26,7 +26,7 @@ ROWS, CONTRACTS = 400_000, 4_000
 def library(lake: Path, sessions: pl.DataFrame) -> pl.DataFrame:
     """Open, read, collapse."""
     window = Market.open(lake).window("MINU", MINUTE_DAY, MINUTE_DAY)
-    return collapse(window.quotes, sessions)[0]
+    return collapse(window.quotes, sessions, None)[0]
 
 
 def plain_polars(file: Path) -> pl.DataFrame:

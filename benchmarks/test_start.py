@@ -16,6 +16,7 @@ IMPORTS = {
     "import polars": "import polars",
     "import polars, numba": "import polars, numba",
     "import wheelvec": "import wheelvec",
+    "import wheelvec, every public name": "from wheelvec import *",
 }
 
 
@@ -32,22 +33,27 @@ def test_import(what: str, measure: Measure) -> None:
     measure(lambda: python(IMPORTS[what]), group="start", what=what, n=1, threads=1, seconds=5.0)
 
 
-def test_first_run(short: bool, tmp_path: Path, measure: Measure) -> None:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, short: bool) -> Path:
+    """Where the runs write, and keep compiled code."""
     if short:
         pytest.skip("compiling everything takes too long for the short form")
-    runs = iter(range(1000))
-
-    def first() -> None:
-        n = next(runs)
-        python(DEMO.format(out=str(tmp_path / f"out{n}")), tmp_path / f"cache{n}")
-
-    measure(first, group="start", what="`wheelvec demo`, the first run ever", n=1, threads=2, seconds=1.0, fewest=2)
+    return tmp_path_factory.mktemp("start")
 
 
-def test_later_run(short: bool, tmp_path: Path, measure: Measure) -> None:
-    if short:
-        pytest.skip("compiling everything takes too long for the short form")
-    program, cache = DEMO.format(out=str(tmp_path / "out")), tmp_path / "cache"
-    python(program, cache)
-    assert any(cache.rglob("*.nbi")), "nothing was compiled into the cache"
-    measure(lambda: python(program, cache), group="start", what="`wheelvec demo`, a later run", n=1, threads=2, seconds=5.0)
+def demo(folder: Path, cache: str) -> None:
+    """`wheelvec demo` with its compiled code in one of the folder's caches."""
+    python(DEMO.format(out=str(folder / "out")), folder / cache)
+
+
+def test_first_run(folder: Path, measure: Measure) -> None:
+    caches = (f"cache{n}" for n in range(1000))
+    measure(
+        lambda: demo(folder, next(caches)), group="start", what="`wheelvec demo`, the first run ever", n=1, threads=2, rounds=2
+    )
+
+
+def test_later_run(folder: Path, measure: Measure) -> None:
+    demo(folder, "cache0")
+    assert any((folder / "cache0").rglob("*.nbi")), "nothing was compiled into the cache"
+    measure(lambda: demo(folder, "cache0"), group="start", what="`wheelvec demo`, a later run", n=1, threads=2, seconds=5.0)

@@ -1,0 +1,150 @@
+"""The short form that every change must pass: results agree, and no ratio to a reference loop has fallen under half of the one
+that docs/performance.md states.
+
+    python -m benchmarks.check             compare with `figures.json`; exit code 1 and a line for each that fell
+    python -m benchmarks.check --record    measure, and put the ratios into `figures.json`
+
+A ratio is taken within one run on one core, the two sides by turns, the least time of each: whatever else the machine does
+slows both. What falls short is measured once more before it counts.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+import wheelvec as wv
+from benchmarks import figures, machine, researcher, test_chain, test_end_to_end, test_implied_vol, test_path
+from benchmarks.inputs import minute_lake, quotes
+from benchmarks.references import as_frame, numba_loop_iv, numba_loop_walk, pandas_apply_iv, pandas_last_quotes
+from wheelvec.market.synthetic import DEMO_START
+
+LEAST_SHARE = 0.5  # of the stated ratio
+OPTIONS, WHEELS = 20_000, 20_000
+
+
+@dataclass(frozen=True)
+class Duel:
+    """The library and a reference loop on one input, their results already compared."""
+
+    name: str
+    reference_name: str
+    ours: Callable[[], Any]
+    reference: Callable[[], Any]
+    rounds: int
+
+
+def solver_duel() -> Duel:
+    """Volatility and delta against a compiled scalar loop."""
+    q = quotes(OPTIONS)
+    for name, solver in (("wheelvec", test_implied_vol.chain), ("scalar Numba loop", numba_loop_iv)):
+        test_implied_vol.checked(name, solver, q)
+    return Duel(f"implied volatility and delta, {OPTIONS:,} options", "scalar Numba loop",
+                lambda: test_implied_vol.chain(q), lambda: numba_loop_iv(q), 15)  # fmt: skip
+
+
+def chain_duel() -> Duel:
+    """A chain against pandas with py_vollib."""
+    q = quotes(test_implied_vol.CHAIN, seed=6)
+    frame = as_frame(q)
+    test_implied_vol.checked("wheelvec", test_implied_vol.chain, q)
+    test_implied_vol.checked("pandas", lambda _: pandas_apply_iv(frame), q)
+    return Duel(f"a chain of {len(q):,} contracts", "pandas apply with py_vollib",
+                lambda: test_implied_vol.chain(q), lambda: pandas_apply_iv(frame), 5)  # fmt: skip
+
+
+def path_duel() -> Duel:
+    """Paths against a compiled loop over days."""
+    test_path.contestant(test_path.OURS, WHEELS)
+    paths, (_, rows, _) = test_path.given(WHEELS)
+    return Duel(f"paths of {WHEELS:,} wheels over {test_path.BARS} bars", "Numba loop",
+                lambda: test_path.kernel(WHEELS), lambda: numba_loop_walk(paths, rows), 15)  # fmt: skip
+
+
+def minute_duel(folder: Path) -> Duel:
+    """The last quote of each contract against pandas."""
+    file, sessions = minute_lake(folder, test_chain.ROWS, test_chain.CONTRACTS), test_chain.entry_sessions()
+    expected = pl.from_pandas(pandas_last_quotes(file)[["symbol", "bid", "ask"]])
+    test_chain.same_quotes("wheelvec", test_chain.library(folder, sessions), expected)
+    return Duel(f"last quotes of {test_chain.ROWS:,} rows", "pandas drop_duplicates",
+                lambda: test_chain.library(folder, sessions), lambda: pandas_last_quotes(file), 7)  # fmt: skip
+
+
+def whole_duel(folder: Path) -> Duel:
+    """A month of the demo market, Parquet -> records, against the researcher's loop."""
+    wv.demo_market().write(folder)
+    dates = DEMO_START, test_end_to_end.SHORT_END
+    records = test_end_to_end.library(folder, *dates)
+    loop = researcher.backtest(folder, None, *dates)
+    test_end_to_end.same_wheels("demo market", test_end_to_end.pnl_of(records.wheels), test_end_to_end.pnl_of(loop))
+
+    def from_quotes() -> None:
+        test_end_to_end.forget_chains(folder)
+        test_end_to_end.library(folder, *dates)
+
+    return Duel(f"{records.wheels.height} wheels of the demo market", test_end_to_end.LOOP, from_quotes,
+                lambda: researcher.backtest(folder, None, *dates), 3)  # fmt: skip
+
+
+def measured(duel: Duel) -> dict[str, Any]:
+    """Run the two by turns; the least time of each, in seconds, and their ratio."""
+    best = {"ours": float("inf"), "reference": float("inf")}
+    for _ in range(duel.rounds):
+        for side in best:
+            began = time.perf_counter()
+            getattr(duel, side)()
+            best[side] = min(best[side], time.perf_counter() - began)
+    return {"name": duel.name, "reference": duel.reference_name, **{f"{side}_seconds": t for side, t in best.items()},
+            "ratio": best["reference"] / best["ours"]}  # fmt: skip
+
+
+def shortfall(found: dict[str, Any], stated: list[dict[str, Any]]) -> str | None:
+    """Why a measured ratio does not hold, in one line; None if it does."""
+    known = next((row["ratio"] for row in stated if row["name"] == found["name"]), None)
+    if known is None:
+        return f"{found['name']}: docs/performance.md states no ratio; `make bench` measures it"
+    if found["ratio"] >= LEAST_SHARE * known:
+        return None
+    return (
+        f"{found['name']}: {found['ratio']:.3g} times as fast as {found['reference']}, under half of the {known:.3g} stated in "
+        "docs/performance.md"
+    )
+
+
+def judged(duel: Duel, stated: list[dict[str, Any]]) -> tuple[dict[str, Any], str | None]:
+    """Measure, and once more if it falls short; the better of the two, and why it does not hold."""
+    found = measured(duel)
+    if shortfall(found, stated) and any(row["name"] == found["name"] for row in stated):
+        found = max(found, measured(duel), key=lambda row: row["ratio"])
+    return found, shortfall(found, stated)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.check", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--record", action="store_true", help="put the ratios into figures.json")
+    record = parser.parse_args(arguments).record
+    stated = [] if record else figures.read().get("short", {}).get("rows", [])
+    rows, failures = [], []
+    with machine.threads(1), tempfile.TemporaryDirectory() as minute, tempfile.TemporaryDirectory() as demo:
+        makers = (solver_duel, chain_duel, path_duel, lambda: minute_duel(Path(minute)), lambda: whole_duel(Path(demo)))
+        for make in makers:
+            row, failure = judged(make(), stated)
+            rows.append(row)
+            failures += [failure] if failure and not record else []
+            print(f"{row['name']}: {row['ratio']:.3g} times as fast as {row['reference']}")
+    for failure in failures:
+        print(f"bench-check: {failure}", file=sys.stderr)
+    if record:
+        figures.update("short", {"machine": machine.described(), "rows": rows})
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

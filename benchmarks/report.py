@@ -1,0 +1,308 @@
+"""docs/performance.md and its pictures, made of `figures.json` alone: nothing in them is typed.
+
+python -m benchmarks.report                   writes the page anew
+python -m benchmarks.report results.json      takes the results of pytest-benchmark into figures.json first
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import figures
+from benchmarks.plot import Line, chart
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE, SOLVERS, SCALE = "performance.md", "performance-implied-vol.svg", "performance-scale.svg"
+KEPT = ("note", "error", "bars", "quotes")
+IN_A_SECOND = {"ns": 1e9, "µs": 1e6, "ms": 1e3}
+Row = dict[str, Any]
+Column = tuple[str, Callable[[Row], str]]
+
+ERROR: Column = ("largest error", lambda row: f"{row['error']:.1e}" if "error" in row else "")
+SECONDS: Column = ("seconds", lambda row: number(row["median"]))
+
+
+def distilled(results: Row) -> Row:
+    """Of pytest-benchmark's results what the page needs."""
+    rows = []
+    for found in results["benchmarks"]:
+        info, stats = found["extra_info"], found["stats"]
+        row = {"group": found["group"], "what": info["what"], "n": info["n"], "threads": info["threads"]}
+        row |= {"median": stats["median"], "least": stats["min"], "rounds": stats["rounds"]}
+        rows.append(row | {key: info[key] for key in KEPT if key in info})
+    return {"machine": results["machine"], "absent": results["absent"], "rows": rows}
+
+
+def number(value: float) -> str:
+    """Three significant digits at most, never an exponent."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value >= 0.001 else f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table; all columns but the first are numbers, but for those whose name begins with a bar."""
+    names = list(head)
+    rule = ["---" if i == 0 or name.startswith("|") else "---:" for i, name in enumerate(names)]
+    lines = [[name.removeprefix("|") for name in names], rule, *(list(row) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def each(row: Row) -> float:
+    """Seconds for one element."""
+    return float(row["median"] / row["n"])
+
+
+def per(unit: str, element: str, divisor: Callable[[Row], int] = lambda row: 1) -> Column:
+    """The column of a time per element."""
+    return f"{unit} per {element}", lambda row: number(each(row) * IN_A_SECOND[unit] / divisor(row))
+
+
+def emphasised(name: str) -> str:
+    """The library's own rows in bold."""
+    return f"**{name}**" if name.startswith("wheelvec") else name
+
+
+class Page:
+    """The figures of one `figures.json`, section by section."""
+
+    def __init__(self, found: Row) -> None:
+        self.bench, self.short, self.scale = found["benchmarks"], found["short"], found.get("scale")
+
+    def group(self, name: str) -> list[Row]:
+        """The rows of a group; none if it was not measured."""
+        return [row for row in self.bench["rows"] if row["group"] == name]
+
+    def largest(self, name: str) -> list[Row]:
+        """The rows of a group, each contestant at its largest size."""
+        best: dict[tuple[str, int], Row] = {}
+        for row in self.group(name):
+            key = (row["what"], row["threads"])
+            best[key] = max(row, best.get(key, row), key=lambda each: each["n"])
+        return list(best.values())
+
+    def ours(self, name: str) -> float:
+        """Seconds of wheelvec for one element on one thread: what ratios are against."""
+        (row,) = [row for row in self.largest(name) if row["what"] == "wheelvec" and row["threads"] == 1]
+        return each(row)
+
+    def compared(self, name: str, elements: str, *columns: Column) -> str:
+        """A table of a group, fastest first: who, on how much, the columns, and the time as a multiple of wheelvec's."""
+        base = self.ours(name)
+        head = ["what", "|", "threads", elements, *(title for title, _ in columns), "times wheelvec's"]
+        rows = sorted(self.largest(name), key=each)
+        body = (
+            [emphasised(row["what"]), row.get("note", ""), str(row["threads"]), f"{row['n']:,}"]
+            + [cell(row) for _, cell in columns]
+            + [number(each(row) / base)]
+            for row in rows
+        )
+        return table(head, body)
+
+    # ---- sections
+
+    def head(self) -> str:
+        machine = self.bench["machine"]
+        versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+        facts = {
+            "processor": f"{machine['processor']}, {machine['cores']} cores, {machine['vector_unit']}",
+            "memory": f"{machine['memory_gib']} GiB",
+            "system": f"{machine['system']}, Python {machine['python']}",
+            "measured": machine["date"],
+        }
+        return f"""# Performance
+
+<!-- written by `make bench` from benchmarks/figures.json; do not edit -->
+
+What wheelvec takes, beside what else can be installed, measured by the programs in [benchmarks/](../benchmarks) that ship with
+it. `make bench` measures anew and writes this page; no number in it is typed.
+
+In each comparison all contestants ran in one process on one input. Their results were compared before the clock started, and a
+difference ends the run. Times are medians. One thread means one core for the whole process, whatever pools of threads it has.
+"times wheelvec's" is a contestant's time over that of the row **wheelvec** with one thread: above 1 it is slower, under 1
+faster. Ratios carry over to similar machines, times do not.
+
+{table(["", "|"], facts.items())}
+
+Versions: {versions}.{self.absent()}"""
+
+    def absent(self) -> str:
+        if not self.bench["absent"]:
+            return ""
+        reasons = "; ".join(f"{name} ({reason})" for name, reason in sorted(self.bench["absent"].items()))
+        return f"\n\nNot there in this run, so not compared: {reasons}."
+
+    def solvers(self) -> str:
+        return f"""## Implied volatility
+
+Quotes of one stock at 220: strikes from 60 to 410, one to 90 days, volatilities from 0.15 to 1.5, a rate of 4%, calls and
+puts alike; mids in whole cents, those under half a cent or outside the no-arbitrage bounds left out. Each call starts from
+prices, spots, strikes, years and rates; what a library needs besides (forwards, undiscounted prices, flags) is made within
+the time. Every volatility must give its price back to a hundredth of a cent. The error is the largest one against the true
+volatility on up to 100,000 exact prices with a vega of at least 0.01; the rounding of the prices themselves has its part in
+it. Slow contestants solve fewer options; the picture shows what each costs by their number.
+
+{self.compared("implied_vol", "options", per("ns", "option"), ERROR)}
+
+Rows with "IV alone" do less than the row **wheelvec**, rows with greeks more.
+
+![Time per option against the number of options in one call]({SOLVERS})
+
+A chain of 4,000 contracts, volatility and delta, against the way of notebooks:
+
+{self.compared("chain_4000", "contracts", per("µs", "contract"))}"""
+
+    def paths(self) -> str:
+        (bars,) = {row["bars"] for row in self.group("path")}
+        return f"""## Paths
+
+Short options followed through {bars} daily bars each to a stop at twice the premium or a target at half of it, a gap paid in
+full; without probabilistic fills, which vectorbt cannot express. The same exits, days and prices in all.
+
+{self.compared("path", "wheels", per("ns", "wheel"), per("ns", "bar", lambda row: int(row["bars"])))}
+
+The plain loops do nothing else. wheelvec's kernel also knows fills by chance, quotes in place of bars, touches, marks,
+holding limits and settlement. vectorbt builds a portfolio with its order records and visits every bar, also after an exit;
+it can do much that wheelvec cannot."""
+
+    def minute(self) -> str:
+        return f"""## The last quote of each contract
+
+One minute of quotes, some of them not valid, from one Parquet file of a lake, sorted by contract and time. pandas and Polars
+read five columns; wheelvec reads all, and adds mid, spread and days to expiration.
+
+{self.compared("last_quotes", "rows", ("ms", lambda row: number(row["median"] * 1e3)))}"""
+
+    def whole(self) -> str:
+        texts = {
+            "demo_market": "The demo market: four underlyings, seven months of entries, bars of options.",
+            "real_quarter": "A real quarter of one underlying: closing quotes of 77 days, no bars of options.",
+        }
+        parts = [
+            f"{text} {rows[0]['quotes']:,} quotes.\n\n{self.compared(group, 'wheels', SECONDS, per('ms', 'wheel'))}"
+            for group, text in texts.items()
+            if (rows := self.group(group))
+        ]
+        body = "\n\n".join(parts)
+        return f"""## Tables to records
+
+From Parquet tables to the records of every wheel, in a process that has run before: `wheelvec.backtest` from a lake, and
+[the loop that a researcher writes](../benchmarks/researcher.py) with pandas and py_vollib on the same files. The rules are the
+default ones without probabilistic fills. Both find the same wheels, with the same profit and loss to the cent. The loop gives
+nothing but profit and loss; wheelvec also gives records, ledger, diagnostics and paths. A lake keeps the chains that were
+solved: the row **wheelvec** solves them from the quotes each time, as the loop does.
+
+{body}"""
+
+    def start(self) -> str:
+        rows = ([row["what"], number(row["median"]), str(row["rounds"])] for row in self.group("start"))
+        return f"""## Start
+
+Whole processes, from their start to their end. `import wheelvec` loads nothing that is heavy; the first use of a name does.
+The first run ever compiles every kernel; a later one finds the compiled code on disk. `wheelvec demo` also makes the demo
+market and writes the result.
+
+{table(["process", "seconds", "rounds"], rows)}"""
+
+    def scaled(self) -> str:
+        if self.scale is None:
+            return "## Scale\n\nNot measured yet: `make bench-scale`."
+        rows, machine = self.scale["rows"], self.scale["machine"]
+        body = (
+            [f"{row['underlying_months']:,}", f"{row['underlyings']:,}", f"{row['first']} to {row['last']}",
+             f"{row['wheels']:,}", number(row["seconds"]), number(row["seconds"] / row["wheels"] * 1e3),
+             number(row["kept_seconds"]), number(row["peak_mib"])]
+            for row in rows
+        )  # fmt: skip
+        head = [
+            "underlying-months",
+            "underlyings",
+            "|entries",
+            "wheels",
+            "seconds",
+            "ms per wheel",
+            "chains kept, s",
+            "peak MiB",
+        ]
+        months = [number(row["seconds"] / row["underlying_months"] * 1e3) for row in rows]
+        return f"""## Scale
+
+A lake in the demo market's style ({number(self.scale["lake_mib"])} MiB of Parquet), made month by month, and backtests from it
+under the default rules with the result written to a folder, each size in a process of its own on both cores. Peak memory is the
+most that the process ever held resident; {number(rows[0]["start_mib"])} MiB of it stood before (interpreter, libraries, a first
+small run).
+
+{table(head, body)}
+
+A run of one month reads all the months that its wheels can reach, for one month's wheels; a longer run reads each month
+once. So one underlying-month alone takes {months[0]} ms, and one of {rows[-1]["underlying_months"]:,} takes {months[-1]} ms.
+Measured on
+{machine["date"]}: {machine["processor"]}, {machine["cores"]} cores, {machine["vector_unit"]}.
+
+![Time per wheel against the number of wheels]({SCALE})"""
+
+    def held(self) -> str:
+        rows = (
+            [row["name"], row["reference"], number(row["ours_seconds"] * 1e3), number(row["reference_seconds"] * 1e3),
+             number(row["ratio"])]
+            for row in self.short["rows"]
+        )  # fmt: skip
+        head = ["work", "|reference", "wheelvec, ms", "reference, ms", "times as fast"]
+        return f"""## What every change must keep
+
+Continuous integration runs a short form (`make bench-check`): every benchmark once on small inputs, results compared; then
+these pairs by turns on one core, the least time of several rounds. It fails if results differ, or if a ratio falls under
+half of the one stated here.
+
+{table(head, rows)}"""
+
+    def text(self) -> str:
+        """The whole page."""
+        parts = (self.head, self.solvers, self.paths, self.minute, self.whole, self.start, self.scaled, self.held)
+        return "\n\n".join(part() for part in parts) + "\n"
+
+    # ---- pictures
+
+    def solver_chart(self) -> str:
+        """Time per option against the number of options."""
+        series: dict[str, list[tuple[float, float]]] = {}
+        for row in self.group("implied_vol"):
+            if row["threads"] == 1:
+                series.setdefault(row["what"], []).append((row["n"], row["median"] / row["n"] * 1e9))
+        lines = [Line(name, tuple(sorted(points)), name == "wheelvec") for name, points in series.items()]
+        return chart("Time per option against the number of options", "options in one call, one thread", "ns per option", lines)
+
+    def scale_chart(self) -> str:
+        """Time per wheel against the number of wheels."""
+        rows = self.scale["rows"] if self.scale else []
+        lines = (
+            [Line("wheelvec, from a lake", tuple((r["wheels"], r["seconds"] / r["wheels"] * 1e3) for r in rows), True)]
+            if rows
+            else []
+        )
+        for group, name in (("demo_market", "demo market"), ("real_quarter", "real quarter")):
+            for row in self.group(group):
+                if row["threads"] == 1 and "kept" not in row["what"]:
+                    who = "wheelvec" if row["what"] == "wheelvec" else "pandas"
+                    lines.append(Line(f"{who}, {name}", ((row["n"], row["median"] / row["n"] * 1e3),), joined=False))
+        return chart("Time per wheel against the number of wheels", "wheels", "ms per wheel", lines)
+
+
+def written(found: Row) -> dict[str, str]:
+    """The files of the page and what is in them."""
+    page = Page(found)
+    return {PAGE: page.text(), SOLVERS: page.solver_chart(), SCALE: page.scale_chart()}
+
+
+def main(arguments: list[str]) -> None:
+    """The command line."""
+    for results in arguments:
+        figures.update("benchmarks", distilled(json.loads(Path(results).read_text())))
+    for name, text in written(figures.read()).items():
+        (DOCS / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
