@@ -46,7 +46,7 @@ def solver_duel() -> Duel:
     for name, solver in (("wheelvec", test_implied_vol.chain), ("scalar Numba loop", numba_loop_iv)):
         test_implied_vol.checked(name, solver, q)
     return Duel(f"implied volatility and delta, {OPTIONS:,} options", "scalar Numba loop",
-                lambda: test_implied_vol.chain(q), lambda: numba_loop_iv(q), 15)  # fmt: skip
+                lambda: test_implied_vol.chain(q), lambda: numba_loop_iv(q), 40)  # fmt: skip
 
 
 def chain_duel() -> Duel:
@@ -64,7 +64,7 @@ def path_duel() -> Duel:
     test_path.contestant(test_path.OURS, WHEELS)
     paths, (_, rows, _) = test_path.given(WHEELS)
     return Duel(f"paths of {WHEELS:,} wheels over {test_path.BARS} bars", "Numba loop",
-                lambda: test_path.kernel(WHEELS), lambda: numba_loop_walk(paths, rows), 15)  # fmt: skip
+                lambda: test_path.kernel(WHEELS), lambda: numba_loop_walk(paths, rows), 40)  # fmt: skip
 
 
 def minute_duel(folder: Path) -> Duel:
