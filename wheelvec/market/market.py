@@ -9,7 +9,6 @@ import datetime as dt
 import hashlib
 import html
 import json
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,19 +17,13 @@ from typing import Self
 
 import polars as pl
 
-from wheelvec.market import lake, tables
+from wheelvec.market import findings, lake, tables
 from wheelvec.market.sessions import Sessions
 from wheelvec.market.tables import TABLES
 from wheelvec.spec import frames
 from wheelvec.spec.errors import DataError, InputError, unknown_name
 
 Frame = pl.DataFrame | pl.LazyFrame
-
-# What diagnostics say of a whole market; no row is broken by it.
-MARKET_REASONS = ("no_option_bars", "no_underlying_bars", "suspected_split", "underlying_ended")
-
-_SPLIT_JUMP = math.log(1.8)  # a whole split is 2:1 at least, but the price may move in the same night
-_OVERNIGHT_DAYS = 7  # sessions further apart are a hole in the data, over which anything may have happened
 
 
 @dataclass(frozen=True)
@@ -203,7 +196,8 @@ class Market:
 
         The order of reasons is that of `tables.hold_quotes`, `hold_bars` and `hold_dividends`, and of `tables.tally`. Also
         `no_option_bars` and `no_underlying_bars` (quotes of an underlying without), `underlying_ended` (sessions of
-        the market after an underlying's last bar) and `suspected_split` (days).
+        the market after an underlying's last bar), `suspected_split` (days) and `adjusted_closes` (sessions): see
+        `market.findings`.
         """
         return self._tally.drop("example")
 
@@ -211,19 +205,18 @@ class Market:
     def _tally(self) -> pl.DataFrame:
         sessions = Sessions.known(self.trading_calendar, *(self.data_range or (dt.date(2020, 1, 1),) * 2))
         counts = [tables.recounted(self._source.aside(), sessions)]
-        chains = [_CHAINS.to_frame()]
+        chains = [findings.CHAINS.to_frame()]
         for name in self._source.tables:
             for piece in self._source.pieces(name):
                 counts.append(tables.tally(name, piece, sessions))
                 if name == "option_quotes":
-                    chains.append(_chains(piece))
-        chain = pl.concat(chains)
-        bars = self.underlying_bars
-        counts += [_without_bars(chain, bars, self.has_option_bars), _ended(bars, sessions), _splits(chain, bars)]
+                    chains.append(findings.chains(piece))
+        chain, bars = pl.concat(chains), self.underlying_bars
+        counts += [findings.without_bars(chain, bars, self.has_option_bars), findings.counted(chain, bars, sessions)]
         return tables.total(pl.concat(counts))
 
     def _refuse_broken_rows(self) -> None:
-        broken = self._tally.filter(~pl.col("reason").is_in(frames.ORDINARY_REASONS + MARKET_REASONS))
+        broken = self._tally.filter(~pl.col("reason").is_in(frames.ORDINARY_REASONS + findings.REASONS))
         broken = broken.group_by("table", "reason", maintain_order=True).agg(
             pl.col("count").sum(), pl.col("example").drop_nulls().first()
         )
@@ -336,58 +329,3 @@ class Memory:
 def _starts(rows: pl.DataFrame) -> dict[str, tuple[int, int]]:
     runs = rows["underlying"].rle().struct.unnest().select("value", start=pl.col("len").cum_sum() - pl.col("len"), n="len")
     return {name: (start, n) for name, start, n in runs.iter_rows()}
-
-
-# ---- what only several tables together show
-
-_CHAINS = pl.Schema({"underlying": pl.String, "session": pl.Date, "strike": pl.Float64, "spot": pl.Float64, "count": pl.Int64})
-
-
-def _chains(quotes: pl.DataFrame) -> pl.DataFrame:
-    """Per underlying and session: median of the distinct strikes, median underlying price, rows (`_CHAINS`)."""
-    by = ("underlying", "session")
-    strikes = quotes.select(*by, "strike").unique().group_by(by).agg(pl.col("strike").median())
-    spots = quotes.group_by(by).agg(pl.col("underlying_price").median().alias("spot"), pl.len().alias("count"))
-    return strikes.join(spots, on=by).sort(by).cast({"count": pl.Int64}).select(*_CHAINS)
-
-
-def _without_bars(chain: pl.DataFrame, bars: pl.DataFrame, has_option_bars: bool) -> pl.DataFrame:
-    """The quotes of underlyings that have no bars of a kind; a missing table of option bars has them all."""
-    quotes = chain.group_by("underlying", maintain_order=True).agg(pl.col("count").sum())
-    barless = quotes.join(bars, on="underlying", how="anti")
-    found = [_reason(barless, "underlying_bars", "no_underlying_bars")]
-    return pl.concat(found if has_option_bars else [*found, _reason(quotes, "option_bars", "no_option_bars")])
-
-
-def _ended(bars: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
-    """How many sessions of the market an underlying's bars miss at their end: delisted, renamed, or not supplied."""
-    last = bars.group_by("underlying", maintain_order=True).agg(pl.col("session").max())
-    after = len(sessions.dates) - 1 - sessions.number_on_or_before(last["session"].clip(upper_bound=sessions.last))
-    return _reason(last.with_columns(count=pl.Series(after, dtype=pl.Int64)), "underlying_bars", "underlying_ended")
-
-
-def _splits(chain: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
-    """Days on which the price and the strikes of an underlying jumped together overnight.
-
-    The price is the daily close or, for bars that were adjusted afterwards, the price beside the quotes. It must have
-    moved by `_SPLIT_JUMP`, and the median of the strikes in the same direction by at least half as much in logarithms:
-    after a mere crash the old strikes are still listed.
-    """
-    days = chain.join(bars.select("underlying", "session", "close"), on=("underlying", "session"), how="left")
-    days = days.sort("underlying", "session").with_columns(
-        pl.when(pl.col(price) > 0).then(pl.col(price).log()) for price in ("strike", "spot", "close")
-    )
-    moved = {name: pl.col(name).diff().over("underlying") for name in ("session", "strike", "spot", "close")}
-    jumps = [(moved[price].abs() >= _SPLIT_JUMP) & (moved["strike"] / moved[price] >= 0.5) for price in ("spot", "close")]
-    overnight = moved["session"].dt.total_days() <= _OVERNIGHT_DAYS
-    found = days.filter(overnight & pl.any_horizontal([jump.fill_null(False) for jump in jumps]))
-    count = found.group_by("underlying", maintain_order=True).agg(pl.len().alias("count"))
-    return _reason(count, "underlying_bars", "suspected_split")
-
-
-def _reason(counts: pl.DataFrame, table: str, reason: str) -> pl.DataFrame:
-    """Counts by underlying as `tables.TALLY`, without those of zero."""
-    named = counts.filter(pl.col("count") > 0).with_columns(
-        pl.col("count").cast(pl.Int64), table=pl.lit(table), reason=pl.lit(reason), example=pl.lit(None, pl.String)
-    )
-    return named.select(*tables.TALLY)
