@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -176,13 +177,70 @@ def test_import_counts_what_it_sets_aside(here: Path, tables: Path, capsys: Capt
     assert "crossed" in one_line(capsys.readouterr().err)
 
 
+def test_check_says_what_a_lake_holds_and_lacks(here: Path, lake: Path) -> None:
+    done = command("check", lake, cwd=here)
+    assert (done.returncode, done.stderr) == (0, "")
+    quotes = wv.Market.open(lake).option_quotes
+    assert re.search(rf"  option_quotes +2 +6 +{quotes.height:,} +[\d.]+ [kM]B +2024-01-02 2024-03-28\n", done.stdout)
+    assert re.search(r"\n  15:45 +120 ", done.stdout)
+    assert re.search(r"\n  option_quotes +BRVO +2 +2 +2024-01-22\n", done.stdout)
+    missing = quotes.filter((pl.col("underlying") == "BRVO") & pl.col("bid").is_null()).height
+    assert re.search(rf"\n  option_quotes +BRVO +missing_side +{missing:,}\n", done.stdout)
+    for title in ("Contracts that vanish", "Suspected splits", "Closes that", "Underlyings that ended", "Files refused"):
+        assert re.search(rf"\n{title}[^\n]*: none\n", done.stdout), title
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert ESCAPE not in done.stdout
+
+
+def test_check_names_every_file_that_is_refused_and_fails(here: Path, lake: Path, capsys: Capture) -> None:
+    shutil.copytree(lake, "mine")
+    files = sorted(Path("mine/option_quotes").rglob("*.parquet"))[:2]
+    for path in files:
+        path.write_bytes(path.read_bytes()[:-1])
+    assert cli.main(["check", "mine"]) == 1
+    out, err = capsys.readouterr()
+    assert "mine has 2 files that every reader refuses, listed above" in one_line(err)
+    assert "\nFiles: 2 damaged\n" in out
+    for path in files:
+        said = f"{path.relative_to('mine')}: refused: is truncated: its footer is missing"
+        assert said in " ".join(out.split()), out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "option_bars" in out.split("Holes")[0]  # the others are examined
+
+
+def test_check_shows_findings_of_every_kind_within_eighty_columns(here: Path, tables: Path, capsys: Capture) -> None:
+    frames: dict[str, Any] = {path.stem: pl.read_parquet(path) for path in tables.glob("*.parquet")}
+    late = (pl.col("underlying") == "CHRL") & (pl.col("session") > pl.date(2024, 2, 15))
+    lost = pl.col("symbol").str.starts_with("BRVO  240315P00") & (pl.col("session") > pl.date(2024, 3, 1))
+    bars = frames["underlying_bars"].filter(~late)
+    frames["underlying_bars"] = pl.concat(
+        [
+            bars.with_columns(pl.col("open", "high", "low", "close") * 0.5),
+            bars.filter(pl.col("underlying") == "BRVO").with_columns(underlying=pl.lit("A\nNAME MUCH TOO LONG FOR ITS COLUMN")),
+        ]
+    )
+    frames["option_quotes"] = frames["option_quotes"].filter(~lost)
+    frames["option_bars"] = frames["option_bars"].filter(~lost)
+    wv.Market(**frames).write("mine")
+    (Path("mine") / "notes.txt").write_text("ours", encoding="utf-8")
+    assert cli.main(["check", "mine"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert max(map(len, out.splitlines())) <= 80
+    assert re.search(r"\n  BRVO +\d+ +\d+ +\d+\n  contract ", out)
+    assert re.search(r"\n  BRVO +2024-01-02 +2024-03-28 +\d+ +0\.\d+\n", out)
+    assert re.search(r"\n  CHRL +2024-02-1\d +\d+\n", out)
+    assert re.search(r"\n  A\\nNAME MUC\.\. ", out)
+    assert "Files: 1 passed over\n  notes.txt: passed over: no part of a lake" in out
+
+
 def test_help_and_version_end_well(capsys: Capture) -> None:
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"wheelvec {wv.__version__}\n"
     assert cli.main(["--help"]) == 0
     offered = capsys.readouterr().out
-    assert all(f"\n    {name} " in offered for name in ("demo", "run", "import"))
-    assert not any(f"\n    {name} " in offered for name in ("sweep", "check", "fetch", "report"))
+    assert all(f"\n    {name} " in offered for name in ("demo", "run", "import", "check"))
+    assert not any(f"\n    {name} " in offered for name in ("sweep", "fetch", "report"))
     entry = importlib.metadata.entry_points(group="console_scripts", name="wheelvec")
     assert [point.value for point in entry] == ["wheelvec.cli:main"]
 
@@ -254,6 +312,9 @@ FAILURES = {
     "no TOML": ("run broken.toml --lake LAKE --out out", 1, r"broken.toml: no valid TOML"),
     "an empty range": ("run range.toml --lake LAKE --out out", 1, r"dte_min"),
     "no such file": ("run none.toml --lake LAKE --out out", 1, r"none.toml: cannot be read: No such file"),
+    "nothing to check": ("check nowhere", 1, r"nowhere cannot be read: No such file"),
+    "no lake to check": ("check full", 1, r"full is no lake: it holds letter.txt"),
+    "an unknown calendar": ("check LAKE --calendar NYZE", 1, r"unknown schedule.trading_calendar 'NYZE'"),
     "no such lake": ("run wheel.toml --lake nowhere --out out", 1, r"nowhere"),
     "a file for a lake": ("run wheel.toml --lake plain.txt --out out", 1, r"plain.txt"),
     "a folder that is no lake": ("run wheel.toml --lake full --out out", 1, r"full"),

@@ -3,6 +3,7 @@
     wheelvec demo
     wheelvec run wheel.toml --lake lake/ --out out/
     wheelvec import --option-quotes quotes.parquet --underlying-bars bars.parquet --lake lake/
+    wheelvec check lake/
 
 Standard output gets the results and nothing else, in plain text. What fails says so in one line on standard error. The
 exit code is 0 for success, 2 for a command that cannot be understood, 130 after Ctrl-C, 141 when the reader of the
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from wheelvec.spec.errors import InputError, WheelvecError, listed
+from wheelvec.spec.errors import InputError, LakeError, WheelvecError, listed
 from wheelvec.spec.version import VERSION
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     _add_demo(commands, shared)
     _add_run(commands, shared)
     _add_import(commands, shared)
+    _add_check(commands, shared)
     return root
 
 
@@ -132,6 +134,14 @@ def _add_import(commands: Any, shared: argparse.ArgumentParser) -> None:
     command.set_defaults(command=_import)
 
 
+def _add_check(commands: Any, shared: argparse.ArgumentParser) -> None:
+    text = "Say what a lake holds, what it lacks, and which of its files are damaged (exit code 1 if any is)."
+    command = _add(commands, shared, "check", text)
+    command.add_argument("lake", type=Path, metavar="FOLDER", help="the lake to read")
+    command.add_argument("--calendar", default="NYSE", metavar="NAME", help="what counts as a session; default: %(default)s")
+    command.set_defaults(command=_check)
+
+
 # ---------------------------------------------------------------------------------------------------- the commands
 
 
@@ -162,7 +172,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _backtest(source: Callable[[], "Market"], config: "Config", options: argparse.Namespace) -> None:
-    with _progress("reading", options.quiet) as progress:
+    with _progress("months x underlyings", options.quiet) as progress:
         from wheelvec.report.text import described, number
         from wheelvec.run.backtest import backtest
 
@@ -202,6 +212,19 @@ def _import(options: argparse.Namespace) -> None:
     first, last = market.data_range
     print(f"\nWritten to {options.lake}{os.sep}: {counted(len(market.symbols), 'underlying')}, {first} to {last}")
     print(wrapped(", ".join(market.symbols)))
+
+
+def _check(options: argparse.Namespace) -> None:
+    with _progress("files", quiet=False) as progress:
+        from wheelvec.market.inspection import check
+        from wheelvec.report.inspected import inspected
+        from wheelvec.report.text import counted
+
+        found = check(options.lake, options.calendar, progress)
+    print(inspected(found))
+    sys.stdout.flush()  # before what standard error gets
+    if count := len(found.refused):
+        raise LakeError(f"{options.lake} has {counted(count, 'file')} that every reader refuses, listed above")
 
 
 def _scanned(name: str, paths: Sequence[Path]) -> "pl.LazyFrame":
@@ -266,8 +289,8 @@ def _progress(label: str, quiet: bool) -> Iterator[Progress | None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total, description="months x underlyings")
+        task = bar.add_task("reading", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total, description=label)
 
 
 def _message(error: BaseException) -> str:

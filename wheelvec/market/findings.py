@@ -21,7 +21,7 @@ _SPLIT_JUMP = math.log(1.8)  # a whole split is 2:1 at least, but the price may 
 _OVERNIGHT_DAYS = 7  # sessions further apart are a hole in the data, over which anything may have happened
 _OFF = math.log(1.01)  # the close and the price minutes before it seldom lie further apart, and not on one side for weeks
 _PERSISTENT_SESSIONS, _PERSISTENT_SHARE, _FEWEST_SESSIONS = 21, 0.9, 10
-_NEW_FACTOR = math.log(1.2)
+_LEVEL_SESSIONS, _NEW_FACTOR = 5, math.log(1.2)
 
 CHAINS = pl.Schema(
     {
@@ -37,9 +37,7 @@ VANISHED = pl.Schema(
     }
 )  # fmt: skip
 SPLITS = pl.Schema({"underlying": pl.String, "session": pl.Date, "ratio": pl.Float64})
-ADJUSTED = pl.Schema(
-    {"underlying": pl.String, "first": pl.Date, "last": pl.Date, "sessions": pl.Int64, "factor": pl.Float64}
-)
+ADJUSTED = pl.Schema({"underlying": pl.String, "first": pl.Date, "last": pl.Date, "sessions": pl.Int64, "factor": pl.Float64})
 ENDED = pl.Schema({"underlying": pl.String, "last": pl.Date, "sessions": pl.Int64})
 
 
@@ -109,20 +107,17 @@ def adjusted_closes(chain: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
     """`ADJUSTED`: runs of sessions on which close / underlying_price stays off 1; `factor` is the median of that ratio.
 
     Closes adjusted for later splits or dividends, prices of another share class, or a wrong column. A session belongs to a
-    run if, of the 21 around it (10 at least), nine in ten are off by over 1% to the same side: a price hours before the close
-    may be off as far by chance, but to both sides.
+    run if it is off by over 1%, and nine in ten of the 21 sessions that end or begin with it (at the data's ends 10 will do)
+    are off to the same side: a price hours before the close may be off as far by chance, but to both sides.
     """
     days = _with_closes(chain, bars).filter((pl.col("close") > 0) & (pl.col("spot") > 0))
     days = days.with_columns(off=(pl.col("close") / pl.col("spot")).log())
-
-    def rolled(values: pl.Expr, name: str) -> pl.Expr:
-        window: dict[str, int | bool] = {"window_size": _PERSISTENT_SESSIONS, "min_samples": _FEWEST_SESSIONS, "center": True}
-        return getattr(values, f"rolling_{name}")(**window).over("underlying")  # type: ignore[no-any-return]
-
-    shares = [rolled((side * pl.col("off") > _OFF).cast(pl.Float64), "mean") >= _PERSISTENT_SHARE for side in (1, -1)]
-    days = days.with_columns(side=shares[0].cast(pl.Int8) - shares[1].cast(pl.Int8), level=rolled(pl.col("off"), "median"))
+    high, low = (_persists(pl.col("off") > _OFF), _persists(pl.col("off") < -_OFF))
+    level = pl.col("off").rolling_median(_LEVEL_SESSIONS, min_samples=1, center=True).over("underlying")
+    days = days.with_columns(side=high.cast(pl.Int8) - low.cast(pl.Int8), level=level)
     changed = (pl.col("side") != pl.col("side").shift()) | ((pl.col("level") - pl.col("level").shift()).abs() > _NEW_FACTOR)
-    days = days.with_columns(run=changed.fill_null(True).cum_sum().over("underlying")).filter(pl.col("side") != 0)
+    days = days.with_columns(run=changed.fill_null(True).cum_sum().over("underlying"))
+    days = days.filter((pl.col("side") != 0) & (pl.col("side") * pl.col("off") > _OFF))
     runs = days.group_by("underlying", "run", maintain_order=True).agg(
         first=pl.col("session").min(),
         last=pl.col("session").max(),
@@ -130,6 +125,17 @@ def adjusted_closes(chain: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
         factor=(pl.col("close") / pl.col("spot")).median(),
     )
     return runs.select(*ADJUSTED)
+
+
+def _persists(off: pl.Expr) -> pl.Expr:
+    """True where of the sessions up to this one, or from it on, nearly all are off."""
+
+    def ending(share: pl.Expr) -> pl.Expr:
+        return share.rolling_mean(_PERSISTENT_SESSIONS, min_samples=_FEWEST_SESSIONS)
+
+    share = off.cast(pl.Float64)
+    before, after = ending(share), ending(share.reverse()).reverse()
+    return pl.max_horizontal(before, after).over("underlying").fill_null(0.0) >= _PERSISTENT_SHARE
 
 
 def _with_closes(chain: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:

@@ -17,7 +17,7 @@ import re
 import secrets
 import struct
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -45,6 +45,7 @@ _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\.parquet")
 
 Span = tuple[dt.date, dt.date]
 Files = dict[str, dict[str, dict[dt.date, Path]]]
+Refuse = Callable[[Path, LakeError], None]
 
 
 class Source(Protocol):
@@ -81,18 +82,25 @@ class Lake:
     files: Files
 
     @classmethod
-    def open(cls, path: str | Path, first: dt.date, last: dt.date) -> Self:
+    def open(cls, path: str | Path, first: dt.date, last: dt.date, refuse: Refuse | None = None) -> Self:
         """List a lake's files; none is read.
 
+        Args:
+            path: the folder.
+            first, last: the limits.
+            refuse: called with path and error of each file out of place and each folder that cannot be read, instead of
+                raising the error.
+
         Raises:
-            LakeError: if `path` is no folder, may not be read, or is no lake.
+            LakeError: if `path` is no folder, may not be read, or is no lake; and what is not passed to `refuse`.
         """
+        refuse = _raise if refuse is None else refuse
         root = Path(path)
         names = {entry.name for entry in _entries(root)}
         if not names & set(TABLES):
             found = f"holds {listed(sorted(names), most=5)}" if names else "is empty"
             raise LakeError(f"{root} is no lake: it {found}; expected folders such as option_quotes/underlying=TSLA")
-        return cls(root, first, last, {name: _underlyings(root / name) for name in TABLES if name in names})
+        return cls(root, first, last, {name: _underlyings(root / name, refuse) for name in TABLES if name in names})
 
     def only(self, symbols: Iterable[str]) -> Self:
         """The same lake without the other underlyings."""
@@ -169,6 +177,19 @@ class Lake:
         ]
         return pl.DataFrame(found, schema=tables.SET_ASIDE, orient="row")
 
+    def verified(self, name: str, underlying: str, month: dt.date) -> "Footer":
+        """What a month's file says of itself, once all its bytes are known to be those that were written.
+
+        Raises:
+            LakeError: if the file is not what it should be.
+        """
+        return self._file(name, underlying, month).footer()
+
+    def columns(self, name: str, underlying: str, months: Iterable[dt.date], columns: Iterable[str]) -> pl.DataFrame:
+        """Some columns of all rows of some months, none of the others decoded."""
+        files = [self._file(name, underlying, month) for month in months]
+        return _read(TABLES[name], files, dt.date.min, dt.date.max, tuple(columns))
+
     def size(self, name: str) -> str:
         """How much there is of a table, in words."""
         return f"{sum(len(self.months(name, u)) for u in self.underlyings(name)):,} files"
@@ -176,7 +197,7 @@ class Lake:
     def _file(self, name: str, underlying: str, month: dt.date) -> "_File":
         return _File(TABLES[name], underlying, month, self.files[name][underlying][month])
 
-    def _whole(self, footer: "_Footer") -> bool:
+    def _whole(self, footer: "Footer") -> bool:
         return footer.days is None or (self.first <= footer.days[0] and footer.days[1] <= self.last)
 
     def _days(self, name: str, underlying: str, month: dt.date) -> Span | None:
@@ -196,31 +217,46 @@ def _span(days: pl.Series) -> Span | None:
     return (first, last) if isinstance(first, dt.date) and isinstance(last, dt.date) else None
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _raise(path: Path, error: LakeError) -> None:
+    raise error
+
+
+def _entries(folder: Path, refuse: Refuse = _raise) -> list[os.DirEntry[str]]:
     """What a folder holds, hidden names (locks, unfinished files) left out."""
-    with _reported(folder, "cannot be read"), os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    try:
+        with _reported(folder, "cannot be read"), os.scandir(folder) as entries:
+            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except LakeError as error:
+        refuse(folder, error)
+        return []
 
 
-def _underlyings(folder: Path) -> dict[str, dict[dt.date, Path]]:
+def _underlyings(folder: Path, refuse: Refuse) -> dict[str, dict[dt.date, Path]]:
     found = {}
-    for entry in _entries(folder):
+    for entry in _entries(folder, refuse):
         key, _, underlying = entry.name.partition("=")
         if key == "underlying" and underlying and entry.is_dir():
-            found[unquote(underlying)] = _months(folder / entry.name)
+            found[unquote(underlying)] = _months(folder / entry.name, refuse)
         elif entry.name.endswith(".parquet"):
-            raise LakeError(f"{folder / entry.name} is out of place; expected underlying=<name>/<yyyy-mm>.parquet")
+            _misplaced(folder / entry.name, "underlying=<name>/<yyyy-mm>.parquet", refuse)
+        elif entry.is_dir():
+            for path in sorted((folder / entry.name).rglob("*.parquet")):
+                _misplaced(path, "its folder to be named underlying=<name>", refuse)
     return found
 
 
-def _months(folder: Path) -> dict[dt.date, Path]:
+def _months(folder: Path, refuse: Refuse) -> dict[dt.date, Path]:
     found = {}
-    for entry in _entries(folder):
+    for entry in _entries(folder, refuse):
         if name := _MONTH.fullmatch(entry.name):
             found[dt.date(int(name[1]), int(name[2]), 1)] = folder / entry.name
         elif entry.name.endswith(".parquet"):
-            raise LakeError(f"{folder / entry.name} is out of place; expected a name such as 2023-06.parquet")
+            _misplaced(folder / entry.name, "a name such as 2023-06.parquet", refuse)
     return found
+
+
+def _misplaced(path: Path, expected: str, refuse: Refuse) -> None:
+    refuse(path, LakeError(f"{path} is out of place; expected {expected}"))
 
 
 @contextlib.contextmanager
@@ -239,7 +275,7 @@ def _reported(path: Path, what: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class _Footer:
+class Footer:
     """What a file says of itself: first and last day (None without rows), content digest, and rows set aside by day and
     reason."""
 
@@ -264,7 +300,7 @@ class _File:
         categorical = {"underlying": pl.Categorical()} if "underlying" in self.table.schema else {}
         return {**self.table.schema, **categorical}
 
-    def footer(self) -> _Footer:
+    def footer(self) -> Footer:
         """The verified footer.
 
         Raises:
@@ -279,17 +315,21 @@ class _File:
         return LakeError(f"{self.path} {reason}")
 
 
-def _read(table: Table, files: list[_File], first: dt.date, last: dt.date) -> pl.DataFrame:
-    """`Table.schema` rows with `first` <= day <= `last` of files of one underlying, in their order, all verified."""
+def _read(
+    table: Table, files: list[_File], first: dt.date, last: dt.date, wanted: tuple[str, ...] | None = None
+) -> pl.DataFrame:
+    """Rows with `first` <= day <= `last` of files of one underlying, in their order, all verified; of `Table.schema` the
+    `wanted` columns, or all."""
+    schema = {c: dtype for c, dtype in table.schema.items() if wanted is None or c in wanted}
     held = [(file, footer.rows, footer.days) for file in files if (footer := file.footer()).days is not None]
     held = [found for found in held if found[2][0] <= last and found[2][1] >= first]
     if not held:
-        return pl.DataFrame(schema=table.schema)
+        return pl.DataFrame(schema=schema)
     path = held[0][0].path if len(held) == 1 else held[0][0].path.parent
     cut = any(days[0] < first or days[1] > last for _, _, days in held)
     rows = pl.scan_parquet([file.path for file, _, _ in held], hive_partitioning=False, glob=False)
     # the path has named the underlying, and was verified: reading the column would only give it as a category
-    columns = [pl.lit(held[0][0].underlying).alias(c) if c == "underlying" else pl.col(c) for c in table.schema]
+    columns = [pl.lit(held[0][0].underlying).alias(c) if c == "underlying" else pl.col(c) for c in schema]
     with _reported(path, "cannot be read"):
         found = (rows.filter(pl.col(table.day).is_between(first, last)) if cut else rows).select(columns).collect()
     if not cut and len(found) != (expected := sum(n for _, n, _ in held)):
@@ -298,7 +338,7 @@ def _read(table: Table, files: list[_File], first: dt.date, last: dt.date) -> pl
 
 
 @lru_cache(maxsize=1 << 16)
-def _verified(file: _File, state: tuple[int, int, int]) -> _Footer:
+def _verified(file: _File, state: tuple[int, int, int]) -> Footer:
     """Check a file once for as long as it stays the same file (inode, size, time of change)."""
     with _reported(file.path, "cannot be read"), file.path.open("rb") as opened:
         digest = _bytes_digest(file, opened, state[1])
@@ -317,7 +357,7 @@ def _verified(file: _File, state: tuple[int, int, int]) -> _Footer:
     stated = json.loads(entries[_STATED])
     _check_place(file, stated, schema)
     days = (dt.date.fromisoformat(stated["first"]), dt.date.fromisoformat(stated["last"])) if stated["rows"] else None
-    return _Footer(stated["rows"], days, stated["content_digest"], stated["set_aside"])
+    return Footer(stated["rows"], days, stated["content_digest"], stated["set_aside"])
 
 
 def _check_place(file: _File, stated: dict[str, Any], schema: dict[str, pl.DataType]) -> None:
@@ -399,7 +439,7 @@ def write_month(
 
 
 def _merged(
-    file: _File, old: _Footer, rows: pl.DataFrame, aside: dict[str, dict[str, int]]
+    file: _File, old: Footer, rows: pl.DataFrame, aside: dict[str, dict[str, int]]
 ) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
     """The new days, and the old ones that are not among them; a day of which nothing was kept replaces none."""
     day = file.table.day

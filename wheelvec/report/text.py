@@ -145,7 +145,7 @@ def set_aside(diagnostics: pl.DataFrame) -> str:
         *diagnostics.select("table", "underlying", "reason", "count").rows(),
     ]
     lines = [
-        f"  {_text(table):<18}{_text(name):<14}{reason:<30}{count if count == 'count' else number(count):>12}".rstrip()
+        f"  {table:<18}{cell(name, 13):<14}{reason:<30}{count if count == 'count' else number(count):>12}"
         for table, name, reason, count in rows
     ]
     return "\n".join(["Rows set aside, and what else stood out", *lines])
@@ -179,6 +179,12 @@ def _dollars(value: float | None) -> str:
 def _percent(value: float | None) -> str:
     text = _decimal(value)
     return text if text == "-" else f"{text}%"
+
+
+def cell(text: str, most: int | None = None) -> str:
+    """Text that stands on its line: what cannot be printed is escaped, and what is too long is cut."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown if most is None or len(shown) <= most else shown[: most - 2] + ".."
 
 
 def counted(count: int, noun: str) -> str:
