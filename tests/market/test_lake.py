@@ -502,7 +502,7 @@ def edit_stated(path: Path) -> None:
 def other_format(path: Path) -> None:
     data = path.read_bytes()
     key = data.index(b"wheelvec.format")
-    value = data.index(b"1", key + len(b"wheelvec.format"))
+    value = data.index(b"2", key + len(b"wheelvec.format"))
     path.write_bytes(data[:value] + b"9" + data[value + 1 :])
 
 
@@ -523,10 +523,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "cut by one byte": (lambda p: p.write_bytes(p.read_bytes()[:-1]) and None, "is truncated: its footer is missing"),
     "garbage": (lambda p: p.write_bytes(b"not a table at all\n" * 50) and None, "is not a Parquet file"),
     "a bit of the data": (flip(100), "was altered since it was written"),
-    "a bit of the footer": (flip(-40), "was altered since|is damaged|has column|was not written"),
+    "a bit of the footer": (flip(-40), "was altered since it was written"),
     "a footer longer than the file": (long_footer, "is damaged: its footer is longer than the file"),
     "what it states": (edit_stated, "was altered since it was written"),
-    "another format": (other_format, "has format '9', expected '1': another version of wheelvec wrote it"),
+    "another format": (other_format, "has format '9', expected '2': another version of wheelvec wrote it"),
     "edited with Polars": (
         lambda p: pl.read_parquet(p).with_columns(bid=pl.lit(9.0)).write_parquet(p), "was not written by wheelvec, or another"
     ),
@@ -555,6 +555,19 @@ def test_a_damaged_file_is_reported_by_path_and_reason(folder: Path, case: str) 
         with pytest.raises(LakeError, match=rf"option_quotes/underlying=TSLA/2023-06\.parquet ({reason})"):
             attempt()
     assert len(opened.window("TSLA", DAYS[4], DAYS[4]).quotes) == 4
+
+
+def test_every_byte_of_a_footer_is_held_by_the_digest(folder: Path) -> None:
+    """Statistics decide which row groups a scan of some sessions reads: one flipped bit there once gave less data."""
+    whole = june(folder).read_bytes()
+    length = int.from_bytes(whole[-8:-4], "little") + 8
+    opened = Market.open(folder)
+    for place in range(-length, 0, 7):
+        flip(place)(june(folder))
+        touch(june(folder))
+        with pytest.raises(LakeError, match="was altered|was not written by|has format|is damaged|is truncated"):
+            opened.window("TSLA", DAYS[1], DAYS[1])
+        june(folder).write_bytes(whole)
 
 
 MOVES = {

@@ -3,7 +3,8 @@
     lake/option_quotes/underlying=TSLA/2023-06.parquet        (option_bars, underlying_bars, dividends alike)
 
 One file per table, underlying and month, sorted by day, symbol and time, in small row groups with statistics. Its footer
-says what the file holds and has a digest over all bytes before the footer; both are checked at a file's first use.
+says what the file holds and has a digest over every byte of the file, the footer's included (a wrong statistic there would
+let a scan pass over rows that it should read); both are checked at a file's first use.
 """
 
 import calendar
@@ -35,9 +36,14 @@ if sys.platform != "win32":
 
 log = logging.getLogger(__name__)
 
-# Entries of a footer: the version of this layout, what the file holds (JSON), and the digest of that and of all bytes before.
+# Entries of a footer: the version of this layout, what the file holds (JSON), and the digest of all bytes of the file, in
+# which zeros stand for the digest itself.
 _FORMAT, _STATED, _DIGEST = "wheelvec.format", "wheelvec.holds", "wheelvec.digest"
-_VERSION = "1"
+_VERSION = "2"
+_NO_DIGEST = "0" * 32
+# How an entry lies in the bytes of a footer (Thrift's compact protocol): key, field header, length, value.
+_FORMAT_ENTRY = re.compile(_FORMAT.encode() + rb"\x18[\x01-\x09](\d+)")
+_DIGEST_ENTRY = re.compile(_DIGEST.encode() + rb"\x18\x20([0-9a-f]{32})")
 _ROW_GROUP = 32_768  # a few sessions of a chain: small enough to skip, large enough to compress
 _MAGIC = b"PAR1"
 _BLOCK_BYTES = 1 << 20
@@ -341,20 +347,11 @@ def _read(
 def _verified(file: _File, state: tuple[int, int, int]) -> Footer:
     """Check a file once for as long as it stays the same file (inode, size, time of change)."""
     with _reported(file.path, "cannot be read"), file.path.open("rb") as opened:
-        digest = _bytes_digest(file, opened, state[1])
-    try:
-        entries = pl.read_parquet_metadata(file.path)
+        footer = _footer_bytes(file, opened, state[1])
+        _check_bytes(file, opened, state[1] - len(footer), footer)
+    with _reported(file.path, "cannot be read"):
+        stated = json.loads(pl.read_parquet_metadata(file.path)[_STATED])
         schema = dict(pl.read_parquet_schema(file.path))
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise file.refuse(f"is damaged: its footer cannot be read ({str(error).splitlines()[0]})") from None
-    if _FORMAT not in entries:
-        raise file.refuse("was not written by wheelvec, or another program has written it anew")
-    if entries[_FORMAT] != _VERSION:
-        raise file.refuse(f"has format {entries[_FORMAT]!r}, expected {_VERSION!r}: another version of wheelvec wrote it")
-    digest.update(entries.get(_STATED, "").encode())
-    if entries.get(_DIGEST) != digest.hexdigest():
-        raise file.refuse("was altered since it was written: its bytes do not match the digest in its footer")
-    stated = json.loads(entries[_STATED])
     _check_place(file, stated, schema)
     days = (dt.date.fromisoformat(stated["first"]), dt.date.fromisoformat(stated["last"])) if stated["rows"] else None
     return Footer(stated["rows"], days, stated["content_digest"], stated["set_aside"])
@@ -370,23 +367,43 @@ def _check_place(file: _File, stated: dict[str, Any], schema: dict[str, pl.DataT
             raise file.refuse(f"has column {column!r} as {schema.get(column, 'nothing')}, expected {dtype}")
 
 
-def _bytes_digest(file: _File, opened: IO[bytes], size: int) -> "hashlib.blake2b":
-    """The digest of all bytes before the footer, read in blocks."""
+def _footer_bytes(file: _File, opened: IO[bytes], size: int) -> bytes:
+    """The footer with its length and the closing magic."""
     start = opened.read(4)
     opened.seek(max(size - 8, 0))
     end = opened.read(8)
     if size < 12 or start != _MAGIC or end[4:] != _MAGIC:
         cut = start == _MAGIC or size == 0
         raise file.refuse("is truncated: its footer is missing" if cut else "is not a Parquet file")
-    left = size - 8 - struct.unpack("<I", end[:4])[0]
-    if left < 4:
+    length = 8 + struct.unpack("<I", end[:4])[0]
+    if size - length < 4:
         raise file.refuse("is damaged: its footer is longer than the file")
-    opened.seek(0)
+    opened.seek(size - length)
+    return opened.read(length)
+
+
+def _check_bytes(file: _File, opened: IO[bytes], before: int, footer: bytes) -> None:
+    """Refuse a file whose bytes, `before` the footer and of it, are not those that were written. Nothing is parsed: what
+    reads Parquet may fail in any way, or succeed, on a footer that was altered."""
+    version = _FORMAT_ENTRY.search(footer)
+    if version is None:
+        raise file.refuse("was not written by wheelvec, or another program has written it anew")
+    if (found := version[1].decode()) != _VERSION:
+        raise file.refuse(f"has format {found!r}, expected {_VERSION!r}: another version of wheelvec wrote it")
+    stated = _DIGEST_ENTRY.findall(footer)
+    if stated != [_digest(opened, before, footer).encode()]:
+        raise file.refuse("was altered since it was written: its bytes do not match the digest in its footer")
+
+
+def _digest(opened: IO[bytes], before: int, footer: bytes) -> str:
+    """The digest of a file of which so many bytes lie `before` the footer, read in blocks."""
     digest = hashlib.blake2b(digest_size=16)
-    while left > 0 and (block := opened.read(min(left, _BLOCK_BYTES))):
+    opened.seek(0)
+    while before > 0 and (block := opened.read(min(before, _BLOCK_BYTES))):
         digest.update(block)
-        left -= len(block)
-    return digest
+        before -= len(block)
+    digest.update(_DIGEST_ENTRY.sub(lambda entry: entry[0][:-32] + _NO_DIGEST.encode(), footer))
+    return digest.hexdigest()
 
 
 # ---- writing
@@ -483,7 +500,7 @@ def _replace(file: _File, rows: pl.DataFrame, digest: str, aside: dict[str, dict
 
 
 def _write_parquet(path: Path, file: _File, rows: pl.DataFrame, stated: str) -> None:
-    """Rows, then a footer with `stated` and the digest of that and of all bytes before."""
+    """Rows, then a footer with `stated` and the digest of all bytes."""
     import pyarrow
     import pyarrow.parquet
 
@@ -491,37 +508,26 @@ def _write_parquet(path: Path, file: _File, rows: pl.DataFrame, stated: str) -> 
     if "underlying" in file.schema:  # the type that readers of hive folders infer from the path, so that the two agree
         names = table["underlying"].cast(pyarrow.string()).dictionary_encode()
         table = table.set_column(table.column_names.index("underlying"), "underlying", names)
-    with path.open("xb") as opened:
-        sink = _Sink(opened)
-        writer = pyarrow.parquet.ParquetWriter(sink, table.schema, compression="zstd")
+    with path.open("x+b") as opened:
+        writer = pyarrow.parquet.ParquetWriter(opened, table.schema, compression="zstd")
         writer.write_table(table, row_group_size=_ROW_GROUP)
-        sink.digest.update(stated.encode())
-        entries = {_FORMAT: _VERSION, _STATED: stated, _DIGEST: sink.digest.hexdigest()}
-        writer.add_key_value_metadata(entries)
+        writer.add_key_value_metadata({_FORMAT: _VERSION, _STATED: stated, _DIGEST: _NO_DIGEST})
         writer.close()
+        _sign(replace(file, path=path), opened)
         opened.flush()
         os.fsync(opened.fileno())
 
 
-class _Sink:
-    """A file that digests what is written to it, as pyarrow wants one."""
-
-    def __init__(self, opened: IO[bytes]) -> None:
-        self._opened, self.digest, self.closed = opened, hashlib.blake2b(digest_size=16), False
-
-    def write(self, data: Any) -> int:
-        self.digest.update(data)
-        return self._opened.write(data)
-
-    def tell(self) -> int:
-        return self._opened.tell()
-
-    def flush(self) -> None:
-        self._opened.flush()
-
-    def close(self) -> None:
-        """The file is closed by whoever opened it."""
-        self.closed = True
+def _sign(file: _File, opened: IO[bytes]) -> None:
+    """Put the digest in its place in the footer."""
+    size = opened.seek(0, os.SEEK_END)
+    opened.seek(0)
+    footer = _footer_bytes(file, opened, size)
+    entry = _DIGEST_ENTRY.search(footer)
+    assert entry, "the footer has the entry that was just written"
+    digest = _digest(opened, size - len(footer), footer)
+    opened.seek(size - len(footer) + entry.start(1))
+    opened.write(digest.encode())
 
 
 def _sync_folder(folder: Path) -> None:
