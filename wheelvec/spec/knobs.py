@@ -188,7 +188,7 @@ def part(section: str) -> Callable[[type[T]], type[T]]:
         aliases = {f.metadata["alias"]: f.name for f in fields.values() if f.metadata.get("alias")}
         initialise = made.__init__
 
-        def checked_init(self: Any, **values: Any) -> None:
+        def checked_init(self: Any, /, **values: Any) -> None:
             values = _without_aliases(section, values, aliases)
             for name, value in values.items():
                 if name not in fields:
