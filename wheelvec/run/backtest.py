@@ -37,6 +37,8 @@ from wheelvec.stages.records import call_attempts
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
+_LAST_SETTLEMENT = dt.date(2099, 12, 31)  # the years of OSI symbols have two digits
+
 
 def backtest(
     market: Market,
@@ -151,12 +153,13 @@ def _furthest(config: Config, end: dt.date, last_data: dt.date) -> dt.date:
     """A date that no settlement session of the run can pass: entries, then as many calls as there can be."""
     slack = 14 + 3 * (waits(config) + 1)
     cycles = max_cycles(config)
-    reach = end + dt.timedelta(days=config.put.dte_max + slack)
+    # in whole numbers: a dte_max of a million days leaves what a date can be
+    reach = end.toordinal() + config.put.dte_max + slack
     a_call = config.call.dte_max + slack
+    furthest = max(reach, last_data.toordinal()) + a_call
     if math.isfinite(cycles):
-        bounded = reach + dt.timedelta(days=int(cycles) * a_call)
-        return min(bounded, max(reach, last_data) + dt.timedelta(days=a_call))
-    return max(reach, last_data) + dt.timedelta(days=a_call)
+        furthest = min(furthest, reach + int(cycles) * a_call)
+    return dt.date.fromordinal(min(furthest, max(end, _LAST_SETTLEMENT).toordinal()))
 
 
 def _entry_numbers(sessions: pl.DataFrame, config: Config) -> Array:
