@@ -565,7 +565,7 @@ def test_every_byte_of_a_footer_is_held_by_the_digest(folder: Path) -> None:
     for place in range(-length, 0, 7):
         flip(place)(june(folder))
         touch(june(folder))
-        with pytest.raises(LakeError, match="was altered|was not written by|has format|is damaged|is truncated"):
+        with pytest.raises(LakeError, match=r"was altered|was not written by|has format|is damaged|is truncated"):
             opened.window("TSLA", DAYS[1], DAYS[1])
         june(folder).write_bytes(whole)
 

@@ -486,11 +486,12 @@ KEYED = {"option_bars": BAR, "underlying_bars": UNDERLYING, "dividends": DIVIDEN
 
 
 @pytest.mark.parametrize("name", KEYED)
-def test_equal_duplicates_collapse_and_are_not_counted(name: str) -> None:
+def test_equal_duplicates_collapse_and_are_counted_but_no_error(name: str) -> None:
     day = "ex_date" if name == "dividends" else "session"
     held = market(**{name: table(name, {}, {day: DAY("2023-06-07")}, {}, {})})
     assert getattr(held, name)[day].to_list() == [SESSION, DAY("2023-06-07")]
-    assert counts(held) == {}
+    assert counts(held) == {(name, "equal_duplicate"): 2}
+    market(**{name: table(name, {}, {})}, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -517,7 +518,7 @@ def test_a_regular_and_a_special_dividend_on_one_day_are_both_kept() -> None:
     held = market(dividends=table("dividends", {"amount": 1.0}, {"amount": 0.25}, {"amount": 1.0}))
     assert held.dividends is not None
     assert held.dividends["amount"].to_list() == [0.25, 1.0]
-    assert counts(held) == {}
+    assert counts(held) == {("dividends", "equal_duplicate"): 1}
 
 
 def test_a_broken_bar_disagrees_with_nobody() -> None:
@@ -579,7 +580,7 @@ def test_strict_names_each_reason_with_its_count_and_a_row() -> None:
 def test_strict_lets_everyday_facts_pass() -> None:
     frame = quotes({"bid": None}, {"bid": 0.0, "ask": 0.0}, {"symbol": symbol(root="SPX")}, {"symbol": symbol(root="TSLA1")})
     held = market(option_quotes=frame, underlying_bars=table("underlying_bars", {"session": DAY("2023-06-05")}), strict=True)
-    assert counts(held) == {("option_quotes", reason): 1 for reason in frames.ORDINARY_REASONS}
+    assert counts(held) == {("option_quotes", reason): 1 for reason in frames.ORDINARY_REASONS if reason != "equal_duplicate"}
     assert {"no_option_bars", "underlying_ended"} <= set(held.diagnostics["reason"])
 
 

@@ -358,7 +358,7 @@ def _verified(file: _File, state: tuple[int, int, int]) -> Footer:
 
 
 def _check_place(file: _File, stated: dict[str, Any], schema: dict[str, pl.DataType]) -> None:
-    expected = {"table": file.table.name, "underlying": file.underlying, "month": f"{file.month:%Y-%m}"}
+    expected = {"table": file.table.name, "underlying": file.underlying, "month": file.month.isoformat()[:7]}
     for what, value in expected.items():
         if stated[what] != value:
             raise file.refuse(f"holds {what} {stated[what]}, expected {value}: it was moved or renamed")
@@ -443,7 +443,7 @@ def write_month(
     `rows` are kept rows, `Table.schema`, sorted by `Table.key`; `aside` counts those set aside by day and reason.
     """
     folder = root / name / f"underlying={quote(underlying, safe=' ^~')}"
-    file = _File(TABLES[name], underlying, month, folder / f"{month:%Y-%m}.parquet")
+    file = _File(TABLES[name], underlying, month, folder / f"{month.isoformat()[:7]}.parquet")
     with _reported(file.path, "cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
@@ -486,7 +486,11 @@ def _replace(file: _File, rows: pl.DataFrame, digest: str, aside: dict[str, dict
     unfinished = file.path.with_name(f".{file.path.stem}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         span = _span(rows[file.table.day]) or (None, None)
-        stated: dict[str, Any] = {"table": file.table.name, "underlying": file.underlying, "month": f"{file.month:%Y-%m}"}
+        stated: dict[str, Any] = {
+            "table": file.table.name,
+            "underlying": file.underlying,
+            "month": f"{file.month.isoformat()[:7]}",
+        }
         stated |= {"rows": len(rows), "first": span[0], "last": span[1], "content_digest": digest, "set_aside": aside}
         _write_parquet(unfinished, file, rows, json.dumps(stated, default=str))
         written = _read(file.table, [replace(file, path=unfinished)], dt.date.min, dt.date.max)

@@ -5,6 +5,8 @@
 counts what is wrong with the rows that are kept: the engine applies those rules itself, with its own calendar.
 """
 
+import contextlib
+import datetime as dt
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -74,21 +76,35 @@ def read(name: str, frame: object) -> pl.DataFrame:
 
     Raises:
         InputError: if `frame` is no Polars frame.
-        DataError: for a missing column, or one whose type or values cannot be converted.
+        DataError: for a missing column, one whose type or values cannot be converted, or a lazy frame that fails.
     """
     if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
         kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}"
         hint = " (pl.from_pandas converts it)" if kind.startswith("pandas.") else ""
         raise InputError(f"{name} must be a Polars DataFrame or LazyFrame, got {kind}{hint}")
-    schema, found = TABLES[name].schema, frame.collect_schema()
+    schema = TABLES[name].schema
+    with _readable(name):
+        found = frame.collect_schema()
     _check_columns(name, found)
     given = {column: dtype for column, dtype in schema.items() if column in found}
-    rows = frame.lazy().select(*given).collect()
+    with _readable(name):
+        rows = frame.lazy().select(*given).collect()
     converted = {column: _conversion(name, column, found[column], dtype) for column, dtype in given.items()}
-    held = rows.select(**converted)
+    held = _with_possible_days(rows.select(**converted))
     changed = [column for column, dtype in given.items() if found[column] != dtype]
     _check_values(name, rows.select(changed), held.select(changed))
     return held.select([pl.col(c) if c in given else pl.lit(None, dtype).alias(c) for c, dtype in schema.items()])
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """What fails in a lazy frame is the user's query or file. Polars panics on some files that others wrote or damaged."""
+    try:
+        yield
+    except pl.exceptions.PanicException as error:
+        raise DataError(f"{name} cannot be read: it is damaged, or of a kind that Polars fails on") from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{name} cannot be read: {str(error).strip()[:200] or type(error).__name__}") from error
 
 
 def _check_columns(name: str, found: pl.Schema) -> None:
@@ -150,7 +166,9 @@ def _to_timestamp(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
     """UTC; a time without a zone is UTC already."""
     if found == pl.String:  # only ISO: Polars would also take 06/07/2023, one way or the other
         iso = value.str.extract(r"^(\d{4}-\d{2}-\d{2}[T ].*)$")
-        return iso.str.to_datetime(time_unit="ns", time_zone="UTC", strict=False)
+        exact, rough = (iso.str.to_datetime(time_unit=u, time_zone="UTC", strict=False) for u in ("ns", "us"))
+        # beyond what 64 bits of nanoseconds hold the exact one comes out centuries off, without an error
+        return pl.when(rough.dt.year().is_between(1678, 2261)).then(exact)
     if not isinstance(found, pl.Datetime):
         return None
     zoned = value.dt.replace_time_zone("UTC") if found.time_zone is None else value.dt.convert_time_zone("UTC")
@@ -164,6 +182,12 @@ _CONVERSIONS: dict[type[pl.DataType], Callable[[pl.Expr, pl.DataType], pl.Expr |
     pl.Date: _to_date,
     pl.Datetime: _to_timestamp,
 }
+
+
+def _with_possible_days(rows: pl.DataFrame) -> pl.DataFrame:
+    """Dates that Python has none for, which would fail in every message, become its first or last."""
+    dates = [column for column, dtype in rows.schema.items() if dtype == pl.Date]
+    return rows.with_columns(pl.col(dates).clip(dt.date.min, dt.date.max)) if dates else rows
 
 
 def _check_values(name: str, given: pl.DataFrame, held: pl.DataFrame) -> None:
@@ -205,6 +229,7 @@ def hold_quotes(rows: pl.DataFrame) -> Held:
     flaws = {"missing_key": _missing("underlying", "session", "symbol"), **_contract_flaws()} | {
         "symbol_mismatch": mismatch,
         "missing_ts": pl.lit(False) if snapshot else pl.col("ts").is_null(),
+        "not_a_session": _no_day("session"),
     }
     held = _split("option_quotes", rows, flaws)
     return Held(_ordered(held.rows, "underlying", "session", "rank", "ts").select(*frames.OPTION_QUOTES), held.aside)
@@ -219,11 +244,12 @@ def hold_bars(name: str, rows: pl.DataFrame, underlying_of: Mapping[str, str] | 
         rows = rows.join(_contracts(rows["symbol"]), on="symbol", how="left", maintain_order="left")
         root = pl.col("root").fill_null(osi.root(pl.col("symbol")))
         rows = rows.with_columns(underlying=root.replace(dict(underlying_of or {})).fill_null(""))
-        flaws = {"missing_key": _missing(None, "session", "symbol"), **_contract_flaws(), **frames.bar_flaws()}
+        flaws = {"missing_key": _missing(None, "session", "symbol"), **_contract_flaws(), "not_a_session": _no_day("session")}
+        flaws |= frames.bar_flaws()
         held = _split(name, rows, flaws)
         return _deduplicated(name, held, ("underlying", "session", "rank"))
     prices = [pl.col(price) <= 0 for price in ("open", "high", "low", "close")]
-    flaws = {"missing_key": _missing("underlying", "session"), **frames.bar_flaws()}
+    flaws = {"missing_key": _missing("underlying", "session"), "not_a_session": _no_day("session"), **frames.bar_flaws()}
     held = _split(name, rows, flaws | {"non_positive_price": pl.any_horizontal(prices)})
     return _deduplicated(name, held, ("underlying", "session"))
 
@@ -233,7 +259,7 @@ def hold_dividends(rows: pl.DataFrame) -> Held:
     amount = pl.col("amount")
     flaws = {
         "missing_key": _missing("underlying", "ex_date"),
-        "missing_amount": amount.is_null() | ~amount.is_finite(),
+        "missing_amount": amount.is_null() | ~amount.is_finite() | (amount.abs() > frames.LARGEST_PRICE),
         "negative_amount": amount < 0,
     }
     return _deduplicated("dividends", _split("dividends", rows, flaws), ("underlying", "ex_date", "amount"))
@@ -255,6 +281,11 @@ def _missing(underlying: str | None, *others: str) -> pl.Expr:
     """No row can be placed without its key; an underlying without a name is none."""
     nulls = [pl.col(column).is_null() for column in (underlying, *others) if column]
     return pl.any_horizontal(*nulls, *([pl.col(underlying) == ""] if underlying else []))
+
+
+def _no_day(column: str) -> pl.Expr:
+    """No calendar reaches there, and one row of the year 9999 would make that the market's last session."""
+    return ~pl.col(column).is_between(dt.date(1900, 1, 1), dt.date(2199, 12, 31))
 
 
 def _contracts(symbols: pl.Series) -> pl.DataFrame:
@@ -324,8 +355,9 @@ def _deduplicated(name: str, held: Held, by: tuple[str, ...]) -> Held:
         differs = pl.any_horizontal(pl.lit(False), *(pl.col(column).ne_missing(pl.col(column).shift()) for column in values))
         rows = rows.with_columns(_repeated=same, _differs=same & differs)
         rows = rows.with_columns(reason=pl.col("_differs").any().over((~pl.col("_repeated")).cum_sum()))
-        broken = rows.filter("reason").with_columns(reason=pl.lit("conflicting_duplicate"))
-        held = Held(held.rows, pl.concat([held.aside, _counted(name, broken)]))
+        broken = rows.filter(pl.col("reason") | pl.col("_repeated"))
+        reason = pl.when("reason").then(pl.lit("conflicting_duplicate")).otherwise(pl.lit("equal_duplicate"))
+        held = Held(held.rows, pl.concat([held.aside, _counted(name, broken.with_columns(reason=reason))]))
         rows = rows.filter(~pl.col("reason") & ~pl.col("_repeated"))
     return Held(rows.select(*table.keyed), held.aside)
 

@@ -180,13 +180,21 @@ UNDERLYING_CLOSES: dict[str, pl.DataType] = {
 }
 
 
+# Dollars. Above it a double no longer holds whole cents, and sums of such prices become infinite.
+LARGEST_PRICE = 2.0**53 / 100.0
+
+
+def _too_large(price: pl.Expr) -> pl.Expr:
+    return (price.abs() > LARGEST_PRICE) & price.is_not_nan()
+
+
 def quote_flaws() -> dict[str, pl.Expr]:
     """Why a quote is no valid one (rules.md, section 2), in the order in which a row is tested; each expression is
     true where the reason applies and never null."""
     bid, ask, spot = pl.col("bid"), pl.col("ask"), pl.col("underlying_price")
     flaws = {
         "missing_side": bid.is_null() | ask.is_null() | bid.is_nan() | ask.is_nan(),
-        "infinite_price": bid.is_infinite() | ask.is_infinite() | spot.is_infinite(),
+        "infinite_price": _too_large(bid) | _too_large(ask) | _too_large(spot),
         "negative_bid": bid < 0,
         "crossed": bid > ask,
         "no_price": (bid + ask) == 0,
@@ -196,7 +204,7 @@ def quote_flaws() -> dict[str, pl.Expr]:
 
 
 # Everyday facts of a chain rather than faults of a file: counted, never an error under strict=True.
-ORDINARY_REASONS = ("missing_side", "no_price", "cash_settled", "adjusted")
+ORDINARY_REASONS = ("missing_side", "no_price", "cash_settled", "adjusted", "equal_duplicate")
 
 
 def bar_flaws() -> dict[str, pl.Expr]:
@@ -205,7 +213,7 @@ def bar_flaws() -> dict[str, pl.Expr]:
     inside = [pl.col(name).is_between(pl.col("low"), pl.col("high")) for name in ("open", "close")]
     flaws = {
         "missing_price": pl.any_horizontal([p.is_null() | p.is_nan() for p in prices]),
-        "infinite_price": pl.any_horizontal([p.is_infinite() for p in prices]),
+        "infinite_price": pl.any_horizontal([_too_large(p) for p in prices]),
         "negative_price": pl.any_horizontal([p < 0 for p in prices]),
         "high_below_low": pl.col("high") < pl.col("low"),
         "outside_range": ~(inside[0] & inside[1]),
