@@ -203,7 +203,8 @@ def _import(options: argparse.Namespace) -> None:
         for name in ("option_quotes", "option_bars", "underlying_bars", "dividends")
         if (paths := getattr(options, name)) is not None
     }
-    market = Market(**tables, strict=options.strict)
+    with _without_panics():
+        market = Market(**tables, strict=options.strict)
     log.info("%r", market)
     print(set_aside(market.diagnostics))
     if not market.symbols or market.data_range is None:
@@ -236,11 +237,13 @@ def _scanned(name: str, paths: Sequence[Path]) -> "pl.LazyFrame":
             raise InputError(f"--{name.replace('_', '-')} {path}: no such file")
     try:
         frames = [pl.scan_parquet(path) for path in paths]
-        for frame in frames:
-            frame.collect_schema()
+        with _without_panics():
+            for frame in frames:
+                frame.collect_schema()
         return pl.concat(frames, how="vertical_relaxed")
-    except pl.exceptions.PolarsError as error:
-        raise InputError(f"--{name.replace('_', '-')} {listed(paths)}: not readable as Parquet: {error}") from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = _one_line(str(error))[:LONGEST]
+        raise InputError(f"--{name.replace('_', '-')} {listed(paths)}: not readable as Parquet: {reason}") from error
 
 
 # ------------------------------------------------------------------------------------------- terminal and failures
@@ -271,6 +274,36 @@ def _console(verbose: bool) -> Iterator[None]:
     finally:
         package.removeHandler(handler)
         package.setLevel(before)
+
+
+@contextlib.contextmanager
+def _without_panics() -> Iterator[None]:
+    """Keep from the terminal what Polars' compiled code writes of a panic, some lines straight to file descriptor 2, before
+    it raises: a damaged Parquet file of a user's can cause one. Python's own standard error goes on, by a copy of it."""
+    if "--debug" in sys.argv or sys.stderr is None:
+        yield
+        return
+    sys.stderr.flush()
+    kept, before = os.dup(2), sys.stderr
+    try:
+        if _is_descriptor(before, 2):
+            sys.stderr = os.fdopen(os.dup(kept), "w", encoding=before.encoding, errors="backslashreplace", buffering=1)
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        if sys.stderr is not before:
+            sys.stderr.close()
+            sys.stderr = before
+
+
+def _is_descriptor(stream: object, number: int) -> bool:
+    try:
+        return stream.fileno() == number  # type: ignore[attr-defined,no-any-return]
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

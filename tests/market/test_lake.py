@@ -163,6 +163,23 @@ def test_any_name_of_an_underlying_is_a_folder_inside_the_lake(tmp_path: Path, n
     assert_same(opened, held)
 
 
+def test_a_name_too_long_for_a_folder_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    held = market(underlying_bars=table("underlying_bars", {}, {"underlying": "Z" * 300}))
+    with pytest.raises(LakeError, match=r"lake cannot hold underlying 'Z{40}'\.\.\.: the name is too long for a folder"):
+        held.write(tmp_path / "lake")
+    assert not (tmp_path / "lake").exists()
+    market(underlying_bars=table("underlying_bars", {}, {"underlying": "Z" * 244})).write(tmp_path / "lake")
+
+
+@pytest.mark.parametrize("day", ["0023-06-06", "9999-12-31", "0001-01-01"])
+def test_a_row_of_an_impossible_day_stays_counted(tmp_path: Path, day: str) -> None:
+    held = world(option_quotes=pl.concat([world().option_quotes, quotes({"session": DAY(day)})]))
+    held.write(tmp_path)
+    assert_same(Market.open(tmp_path), held)
+    assert held.data_range == (DAYS[0], DAYS[-1])
+    assert counts(held)["option_quotes", "not_a_session"] == 1
+
+
 # ---- the files
 
 

@@ -4,7 +4,9 @@ import datetime as dt
 import hashlib
 import pickle
 import struct
+import time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -866,3 +868,52 @@ def test_worked_tables_are_held_whole_but_for_what_is_unusable(path: Any) -> Non
     assert len(held.option_quotes) == len(given["option_quotes"].filter(~unusable))
     assert counts(held).get(("option_quotes", "adjusted"), 0) == len(given["option_quotes"].filter(unusable))
     assert held.data_range is not None
+
+
+# ---- what the fuzzers found
+
+
+def test_a_time_as_text_beyond_the_nanoseconds_is_refused_and_not_read_as_another_century() -> None:
+    texts = ["2023-06-06T19:45:10.123456789", "2608-06-01T19:45:10"]  # the latter once became a day of 2023
+    assert (
+        market(option_quotes=quotes({}).with_columns(ts=pl.lit(texts[0]))).option_quotes["ts"].dt.nanosecond()[0] == 123456789
+    )
+    with pytest.raises(
+        DataError, match=r"option_quotes\.ts is String and holds '2608-06-01T19:45:10', which cannot be converted"
+    ):
+        market(option_quotes=quotes({}).with_columns(ts=pl.lit(texts[1])))
+
+
+def test_days_that_python_has_none_for_are_set_aside() -> None:
+    strange = pl.Series("session", [2**31 - 1, -(2**31)], dtype=pl.Int32).cast(pl.Date)
+    held = market(option_quotes=pl.concat([quotes({}), quotes({}, {}).with_columns(strange)]))
+    assert counts(held) == {("option_quotes", "not_a_session"): 2}
+    assert held.data_range == (SESSION, SESSION)
+    clipped = market(option_quotes=quotes({}, {}).with_columns(strange.alias("expiration")))
+    assert counts(clipped) == {("option_quotes", "symbol_mismatch"): 2}
+
+
+def test_a_price_that_no_longer_holds_cents_is_infinite() -> None:
+    assert counts(market(option_quotes=quotes({"ask": 9.1e13}, {"ask": 9.0e13}))) == {("option_quotes", "infinite_price"): 1}
+    bars = table("option_bars", {"high": 1e308}, {"high": 9.0e13, "session": DAY("2023-06-07")})
+    assert counts(market(option_bars=bars)) == {("option_bars", "infinite_price"): 1}
+    paid = table("dividends", {"amount": 1e300}, {"amount": 1e12})
+    assert counts(market(dividends=paid)) == {("dividends", "missing_amount"): 1}
+
+
+def test_a_lazy_frame_that_fails_names_its_table(tmp_path: Path) -> None:
+    path = tmp_path / "quotes.parquet"
+    quotes(*[{}] * 1000).write_parquet(path)
+    scanned = pl.scan_parquet(path)
+    scanned.collect_schema()
+    path.unlink()
+    with pytest.raises(DataError, match=r"option_quotes cannot be read: .*No such file"):
+        market(option_quotes=scanned)
+
+
+def test_a_frame_in_many_pieces_costs_no_more() -> None:
+    pieces = pl.concat([quotes({})] * 5000, rechunk=False)
+    assert pieces.n_chunks() == 5000
+    start = time.perf_counter()
+    assert len(market(option_quotes=pieces).option_quotes) == 5000
+    assert time.perf_counter() - start < 5.0  # 20 s once, of which each step was done piece by piece

@@ -47,6 +47,7 @@ _DIGEST_ENTRY = re.compile(_DIGEST.encode() + rb"\x18\x20([0-9a-f]{32})")
 _ROW_GROUP = 32_768  # a few sessions of a chain: small enough to skip, large enough to compress
 _MAGIC = b"PAR1"
 _BLOCK_BYTES = 1 << 20
+_LONGEST_NAME = 255  # bytes, of the common file systems
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\.parquet")
 
 Span = tuple[dt.date, dt.date]
@@ -417,6 +418,9 @@ def write(root: Path, source: Source) -> None:
     """
     aside = source.aside().filter(pl.col("session").is_not_null() & (pl.col("underlying") != ""))
     aside = aside.with_columns(month=pl.col("session").dt.truncate("1mo"))
+    for underlying in sorted({*aside["underlying"], *(u for name in source.tables for u in source.underlyings(name))}):
+        if len(_folder_name(underlying)) > _LONGEST_NAME:  # said before anything is written
+            raise LakeError(f"{root} cannot hold underlying {underlying[:40]!r}...: the name is too long for a folder")
     for name in source.tables:
         with _reported(root / name, "cannot be made"):
             (root / name).mkdir(parents=True, exist_ok=True)
@@ -426,6 +430,11 @@ def write(root: Path, source: Source) -> None:
             rows = source.rows(name, underlying, month, month_end(month))
             here = mine.filter((pl.col("underlying") == underlying) & (pl.col("month") == month))
             write_month(root, name, underlying, month, rows, _by_day(here))
+
+
+def _folder_name(underlying: str) -> str:
+    """ASCII only, so that its characters are bytes."""
+    return f"underlying={quote(underlying, safe=' ^~')}"
 
 
 def _by_day(aside: pl.DataFrame) -> dict[str, dict[str, int]]:
@@ -442,7 +451,7 @@ def write_month(
 
     `rows` are kept rows, `Table.schema`, sorted by `Table.key`; `aside` counts those set aside by day and reason.
     """
-    folder = root / name / f"underlying={quote(underlying, safe=' ^~')}"
+    folder = root / name / _folder_name(underlying)
     file = _File(TABLES[name], underlying, month, folder / f"{month.isoformat()[:7]}.parquet")
     with _reported(file.path, "cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)

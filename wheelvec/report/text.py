@@ -152,7 +152,10 @@ def set_aside(diagnostics: pl.DataFrame) -> str:
 
 
 def _section(title: str, rows: Sequence[tuple[str, str, str]], digits: int = 14) -> str:
-    lines = [f"  {label:<27}{value:>{digits}}  {note}".rstrip() for label, value, note in rows]
+    # a value wider than its column takes of the label's blanks
+    lines = [
+        f"  {label}{value:>{max(27 + digits - len(label), len(value) + 1)}}  {note}".rstrip() for label, value, note in rows
+    ]
     return "\n".join([title, *lines])
 
 

@@ -60,13 +60,13 @@ def number(
     return _declare(read, default, optional=optional)
 
 
-def integer(*, default: int | None, low: int, high: int | None = None, optional: bool = False) -> Any:
-    """A whole number within [low, high]."""
+def integer(*, default: int | None, low: int, high: int = 1_000_000, optional: bool = False) -> Any:
+    """A whole number within [low, high]; more days, sessions or cycles than `high` could not be counted."""
     allowed = "a whole number" + _bounds(low, high) + (" or None" if optional else "")
 
     def read(where: str, value: Any) -> int:
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        if isinstance(value, bool) or not whole or value < low or (high is not None and value > high):
+        if isinstance(value, bool) or not whole or not low <= value <= high:
             raise _refuse(where, value, allowed)
         return int(value)
 
@@ -196,7 +196,7 @@ def part(section: str) -> Callable[[type[T]], type[T]]:
                 values[name] = fields[name].metadata["read"](f"{section}.{name}", value)
             initialise(self, **values)
 
-        made.__init__ = checked_init  # type: ignore[method-assign]
+        made.__init__ = checked_init  # type: ignore[method-assign, assignment]
         made.section = section  # type: ignore[attr-defined]
         return made
 
