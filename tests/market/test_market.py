@@ -4,7 +4,6 @@ import datetime as dt
 import hashlib
 import pickle
 import struct
-import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from tests.market.build import (
     symbol,
     table,
 )
+from wheelvec.market import tables
 from wheelvec.market.market import Market
 from wheelvec.market.tables import content_digest
 from wheelvec.spec import frames
@@ -911,9 +911,9 @@ def test_a_lazy_frame_that_fails_names_its_table(tmp_path: Path) -> None:
         market(option_quotes=scanned)
 
 
-def test_a_frame_in_many_pieces_costs_no_more() -> None:
-    pieces = pl.concat([quotes({})] * 5000, rechunk=False)
-    assert pieces.n_chunks() == 5000
-    start = time.perf_counter()
-    assert len(market(option_quotes=pieces).option_quotes) == 5000
-    assert time.perf_counter() - start < 5.0  # 20 s once, of which each step was done piece by piece
+def test_a_frame_in_many_pieces_is_made_one_first() -> None:
+    """Each step over a frame of 20,000 pieces once did its work piece by piece: fifteen times as long, and twice the memory."""
+    pieces = pl.concat([quotes({}, {"bid": 4.0})] * 100)
+    assert pieces.n_chunks() == 100
+    assert tables.read("option_quotes", pieces).n_chunks() == 1
+    assert len(market(option_quotes=pieces).option_quotes) == 200
