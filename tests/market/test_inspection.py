@@ -364,6 +364,8 @@ def test_unfinished_files_and_what_is_no_part_of_a_lake_are_named_but_not_refuse
     (folder / "option_quote").mkdir()
     (folder / "option_quote" / "2024-01.csv").write_text("a typo in the folder's name")
     (folder / ".DS_Store").write_text("")
+    wv.backtest(wv.Market.open(folder))
+    assert list((folder / "solved_chains").rglob("*.parquet"))  # these are part of a lake
     found = wv.check(folder)
     assert found.files.select("path", "finding").rows() == [
         ("README", "passed_over"),

@@ -21,7 +21,7 @@ CONFIG = wv.Config(
 
 
 def repeated(frame: pl.DataFrame, n: int) -> pl.DataFrame:
-    return pl.concat([frame] * (n // len(frame) + 1)).head(n)
+    return frame[np.arange(n) % len(frame)]
 
 
 def every_price(price: float) -> dict[str, float]:
@@ -29,7 +29,7 @@ def every_price(price: float) -> dict[str, float]:
 
 
 def malformed(n: int) -> Tables:
-    """Every kind of broken row of every table, over and over, in as many pieces, and one whole row of each."""
+    """Every kind of broken row of every table, over and over, and one whole row of each."""
     symbols = ["garbage", "TSLA  230732P00205000", "TSLA  230707P00000000", symbol(4205, root="SPX"), symbol(root="TSLA1")]
     rows: dict[str, list[dict[str, Any]]] = {
         "option_quotes": [

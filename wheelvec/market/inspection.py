@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from wheelvec.market import findings, tables
+from wheelvec.market import findings, solved, tables
 from wheelvec.market.lake import Footer, Lake, month_end
 from wheelvec.market.sessions import Sessions
 from wheelvec.market.tables import TABLES
@@ -171,6 +171,8 @@ def _others(lake: Lake, refused: Iterable[tuple[Path, LakeError]]) -> pl.DataFra
     known |= {path for path, _ in refused}
     rows = []
     for path in _walk(lake.root):
+        if path.is_relative_to(lake.root / solved.FOLDER):
+            continue  # kept beside the tables, checked when used, made anew when damaged
         if _UNFINISHED.fullmatch(path.name):
             rows.append((path, "unfinished", "left by a write that did not end, unless one is under way"))
         elif path not in known and not path.name.startswith("."):
