@@ -398,6 +398,36 @@ def test_what_nobody_expected_is_one_line_too(
     assert not (here / "demo-result").exists()
 
 
+def test_what_compiled_code_writes_of_a_panic_stays_off_the_terminal(here: Path, tables: Path) -> None:
+    """A damaged file can make Polars panic, which writes lines of its own to the descriptor before anything is raised."""
+    code = """
+import logging, os, sys
+import polars as pl
+from wheelvec import cli
+from wheelvec.market import tables
+
+def panicking(name, frame):
+    os.write(2, b"thread 'main' panicked at src/lib.rs:1:1\\n")
+    logging.getLogger("wheelvec").warning("still heard")
+    with tables._readable(name):
+        raise pl.exceptions.PanicException("called Result::unwrap()")
+
+tables.read = panicking
+sys.exit(cli.main(sys.argv[1:]))
+"""
+    files = [
+        a for name in ("option_quotes", "underlying_bars") for a in (f"--{name.replace('_', '-')}", tables / f"{name}.parquet")
+    ]
+    line = [sys.executable, "-c", code, "import", *map(str, files), "--lake", "mine"]
+    done = subprocess.run(line, cwd=here, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "wheelvec: WARNING: still heard",
+        "wheelvec: error: option_quotes cannot be read: it is damaged, or of a kind that Polars fails on",
+    ]
+    assert "panicked" in subprocess.run([*line, "--debug"], cwd=here, capture_output=True, text=True, timeout=60).stderr
+
+
 def test_a_run_that_fails_half_way_leaves_the_earlier_result(
     here: Path, lake: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

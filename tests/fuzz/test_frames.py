@@ -95,7 +95,7 @@ def accounted(market: wv.Market, tables: Tables) -> None:
         assert source.held[name].height + aside["count"].sum() == len(frame), name
 
 
-@fuzzed(60, 20_000, tables=markets(), lazy=st.booleans())
+@fuzzed(40, 20_000, tables=markets(), lazy=st.booleans())
 def test_a_market_takes_a_frame_or_says_why_not(tables: Tables, lazy: bool) -> None:
     try:
         market = wv.Market(**{name: frame.lazy() if lazy else frame for name, frame in tables.items()})  # type: ignore[arg-type]
@@ -106,7 +106,7 @@ def test_a_market_takes_a_frame_or_says_why_not(tables: Tables, lazy: bool) -> N
     repr(market)
 
 
-@fuzzed(12, 3_000, tables=markets())
+@fuzzed(8, 3_000, tables=markets())
 def test_memory_lake_check_and_backtest_agree(tables: Tables) -> None:
     try:
         market = wv.Market(**tables)  # type: ignore[arg-type]

@@ -69,7 +69,7 @@ def damaged(whole: bytes, others: list[bytes], kind: str, place: int, more: byte
     return bytes(data)
 
 
-@fuzzed(40, 10_000, damage=damages())
+@fuzzed(25, 10_000, damage=damages())
 def test_a_damaged_lake_gives_its_result_or_none(damage: tuple[int, str, int, bytes]) -> None:
     number, kind, place, more = damage
     path = list(WHOLE)[number % len(WHOLE)]
@@ -94,7 +94,7 @@ def test_a_damaged_lake_gives_its_result_or_none(damage: tuple[int, str, int, by
     shutil.rmtree(FOLDER / "out", ignore_errors=True)
 
 
-@fuzzed(60, 20_000, damage=damages())
+@fuzzed(40, 20_000, damage=damages())
 def test_a_damaged_table_is_refused_or_imported_whole(damage: tuple[int, str, int, bytes]) -> None:
     """Parquet has no digest of its own: a changed price may pass for a price. But no row is lost without being counted."""
     number, kind, place, more = damage
