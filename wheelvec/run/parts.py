@@ -6,6 +6,7 @@ underlying, at a time.
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ KINDS = {
     **BY_UNDERLYING,
 }
 Slice = tuple[dt.date, int]  # month of entry, position of the underlying
+BATCH = 10_000  # puts whose records are built together: 20 MB
 
 
 class Parts:
@@ -33,9 +35,12 @@ class Parts:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._frames: dict[tuple[str, Slice], pl.DataFrame | Path] = {}
+        self._heights: dict[Slice, int] = {}
 
     def add(self, kind: str, at: Slice, frame: pl.DataFrame) -> None:
         """Keep one frame of one slice."""
+        if kind == "puts":
+            self._heights[at] = frame.height
         if self._folder is None:
             self._frames[kind, at] = frame
             return
@@ -44,10 +49,14 @@ class Parts:
         self._frames[kind, at] = path
 
     def _read(self, kind: str, at: Slice) -> pl.DataFrame:
-        """One frame; the wheels of a slice, numbered from 0 in it, get numbers of their own among all underlyings."""
         frame = self._frames[kind, at]
-        frame = pl.read_parquet(frame) if isinstance(frame, Path) else frame
-        return frame.with_columns(pl.col("wheel") + (at[1] << 32)) if "wheel" in frame.columns else frame
+        return pl.read_parquet(frame) if isinstance(frame, Path) else frame
+
+    def _wheels_of(self, kind: str, slices: list[Slice]) -> pl.DataFrame:
+        """The frames of a kind together; wheels, numbered from 0 in each slice, get numbers that differ among all."""
+        return pl.concat(
+            [self._read(kind, at).with_columns(pl.col("wheel") + (place << 32)) for place, at in enumerate(slices)]
+        )
 
     def _groups(self, kind: str, position: int) -> Iterator[list[pl.DataFrame]]:
         """The frames of a kind that share a month (0) or an underlying (1), group by group in order."""
@@ -74,13 +83,27 @@ class Parts:
                 write(kind, pl.concat(frames).unique(key, keep="first").sort(key).select(list(columns)))
 
     def _finish_wheels(self, first: pl.DataFrame, config: Config, write: Callable[[str, pl.DataFrame], Any]) -> None:
-        """Records and ledger, a month of entries at a time over all underlyings: for a slice alone the hundred columns would
-        cost as much as everything else."""
+        """Records and ledger over all underlyings, some months of entries at a time: for a slice alone the hundred columns
+        would cost as much as everything else."""
         version = f"wheelvec {VERSION} {config.rules}"
-        for frames in zip(*(self._groups(kind, 0) for kind in ("puts", "calls", "wheels", "dividends")), strict=True):
-            puts, calls, wheels, dividends = (pl.concat(frame) for frame in frames)
+        for months in self._batches():
+            puts, calls, wheels, dividends = (
+                self._wheels_of(kind, months) for kind in ("puts", "calls", "wheels", "dividends")
+            )
             write("records", numbered(records(puts, calls, wheels), first, RECORDS, version))
             write("ledger", numbered(ledger(puts, calls, wheels, dividends, config), first, LEDGER, version))
+
+    def _batches(self) -> Iterator[list[Slice]]:
+        """The slices with wheels, whole months in order, as many together as hold BATCH puts."""
+        batch: list[Slice] = []
+        slices = sorted(at for kind, at in self._frames if kind == "puts")
+        for _, month in groupby(slices, key=lambda at: at[0]):
+            batch += month
+            if sum(self._heights[at] for at in batch) >= BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
 
     def _first_numbers(self, order: pl.DataFrame) -> pl.DataFrame:
         """The number of the first wheel of each session and underlying: one running count, session by session."""

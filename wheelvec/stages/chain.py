@@ -178,11 +178,11 @@ def with_asked(counts: pl.DataFrame, valid: pl.DataFrame, solved: pl.DataFrame, 
     """Add per session puts_asked, the valid puts in their range of dte, and calls_solved, the calls in theirs that have an
     implied volatility."""
     dte, kind, number = pl.col("dte"), pl.col("option_type"), column(counts, "number", np.int64)
-    puts = valid.filter((kind == put.option_type) & dte.is_between(put.dte_min, put.dte_max))
-    calls = solved.filter((kind == "C") & dte.is_between(call.dte_min, call.dte_max))
+    puts = (kind == put.option_type) & dte.is_between(put.dte_min, put.dte_max)
+    calls = (kind == "C") & dte.is_between(call.dte_min, call.dte_max)
     size = int(number.max(initial=-1)) + 1
     found = {
-        name: np.bincount(column(rows, "number", np.int64), minlength=size)[number]
-        for name, rows in (("puts_asked", puts), ("calls_solved", calls))
+        name: np.bincount(column(rows.select(pl.col("number").filter(asked)), "number", np.int64), minlength=size)[number]
+        for name, rows, asked in (("puts_asked", valid, puts), ("calls_solved", solved, calls))
     }
     return counts.with_columns(**found)
