@@ -20,7 +20,7 @@ from wheelvec.spec.config import Config
 from wheelvec.spec.errors import ConfigError, LakeError, RecordError, listed
 from wheelvec.spec.frames import WHEELS
 from wheelvec.spec.version import VERSION
-from wheelvec.stages.summary import Figure, summary
+from wheelvec.stages.summary import READ, Figure, summary
 
 FORMAT = 1
 INDEX = "result.json"
@@ -87,7 +87,8 @@ class Result:
 
     def summary(self) -> dict[str, Figure]:
         """The figures of rules.md section 10; None where there is nothing to sum."""
-        return summary(self.records, self.config)
+        held = self._frames["records"]
+        return summary(pl.read_parquet(held, columns=list(READ)) if isinstance(held, Path) else held, self.config)
 
     def validate(self) -> None:
         """Check the invariants of records and ledger.
@@ -234,7 +235,7 @@ class ResultWriter:
     def _write_summary(self, config: Config) -> None:
         """The figures for other programs; `Result.summary` computes them anew from the records."""
         assert self._folder is not None
-        figures = summary(pl.read_parquet(self._folder / "records.parquet"), config)
+        figures = summary(pl.read_parquet(self._folder / "records.parquet", columns=list(READ)), config)
         (self._folder / SUMMARY).write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
     def _write_index(self, config: Config, fingerprint: str, versions: Mapping[str, str]) -> None:

@@ -19,6 +19,14 @@ Figure = float | int | None
 ROUNDING = 1e-9
 
 
+# The columns of RECORDS that `summary` reads: of a long result they fit in memory where the rest need not.
+READ = (
+    "wheel_id", "underlying", "phase", "entry_date", "initial_capital", "premium", "exit_price", "exit_reason", "exit_pct",
+    "sessions_without_bar", "pnl", "pnl_marked", "total_days", "shares_held", "csp_exit_reason", "cc_exit_reason",
+    "end_reason", "censored",
+)  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class Moments:
     """Count, sum, mean, sum of squared deviations from the mean, least and greatest of some values."""
@@ -59,7 +67,7 @@ def folded(rows: pl.DataFrame, name: str) -> Moments:
 
 
 def summary(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
-    """The summary of a backtest's records: name -> figure, None where there is nothing to sum.
+    """The summary of a backtest's records (the columns READ): name -> figure, None where there is nothing to sum.
 
     `roc` and `win_rate` are percent, money is dollars. The figures are over the wheels that are not censored and have a
     pnl_marked (v5: over all); the counts from open_wheels on, over all wheels launched.
