@@ -403,7 +403,7 @@ def test_a_damaged_file_is_not_merged_with(folder: Path) -> None:
 # ---- whole or not at all
 
 
-@pytest.mark.parametrize("step", ["_write_parquet", "_read", "_sync_folder"])
+@pytest.mark.parametrize("step", ["_write_parquet", "_read", "sync_folder"])
 def test_a_failure_while_writing_leaves_the_old_file(folder: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = june(folder).read_bytes()
     working = getattr(lake, step)
@@ -420,7 +420,7 @@ def test_a_failure_while_writing_leaves_the_old_file(folder: Path, step: str, mo
         world(bid=4.0).write(folder)
     monkeypatch.undo()
     assert not list(folder.rglob("*.tmp"))
-    if step != "_sync_folder":  # by then the new file is in its place, and whole
+    if step != "sync_folder":  # by then the new file is in its place, and whole
         assert june(folder).read_bytes() == before
         assert_same(Market.open(folder), world())
 

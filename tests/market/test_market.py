@@ -33,7 +33,7 @@ from tests.market.build import (
 )
 from wheelvec.market import tables
 from wheelvec.market.market import Market
-from wheelvec.market.tables import content_digest
+from wheelvec.market.tables import TABLES, content_digest
 from wheelvec.spec import frames
 from wheelvec.spec.errors import ConfigError, DataError, InputError
 
@@ -770,14 +770,14 @@ def test_the_digest_of_a_month_is_what_it_says() -> None:
         b"ex_date Date 2\n" + (1).to_bytes(8, "little") + b"\x40" + (8).to_bytes(8, "little") + struct.pack("<ii", 2, 0),
         b"amount Float64 2\n" + (16).to_bytes(8, "little") + struct.pack("<dd", 0.25, NAN),
     ]
-    assert content_digest("dividends", rows) == hashlib.blake2b(b"".join(columns), digest_size=16).hexdigest()
+    assert content_digest(TABLES["dividends"], rows) == hashlib.blake2b(b"".join(columns), digest_size=16).hexdigest()
     names = pl.DataFrame({"symbol": ["ab", None, "é"]})
     bars = names.select(pl.col("symbol") if c == "symbol" else pl.lit(None, t).alias(c) for c, t in frames.OPTION_BARS.items())
     text = b"symbol String 3\n" + (1).to_bytes(8, "little") + b"\x40"
     text += (12).to_bytes(8, "little") + struct.pack("<III", 2, 0, 2) + (4).to_bytes(8, "little") + "abé".encode()
     nothing = [f"{c} {t} 3\n".encode() + (1).to_bytes(8, "little") + b"\xe0" for c, t in frames.OPTION_BARS.items()][1:]
     expected = hashlib.blake2b(text + b"".join(nothing), digest_size=16)
-    assert content_digest("option_bars", bars) == expected.hexdigest()
+    assert content_digest(TABLES["option_bars"], bars) == expected.hexdigest()
 
 
 def test_the_fingerprint_sees_through_types_chunks_and_duplicates() -> None:

@@ -18,7 +18,7 @@ import re
 import secrets
 import struct
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -53,6 +53,7 @@ _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\.parquet")
 Span = tuple[dt.date, dt.date]
 Files = dict[str, dict[str, dict[dt.date, Path]]]
 Refuse = Callable[[Path, LakeError], None]
+Aside = dict[str, dict[str, int]]
 
 
 class Source(Protocol):
@@ -157,7 +158,7 @@ class Lake:
         if footer.days is None or self._whole(footer):
             return footer.digest if footer.days else None
         rows = _read(file.table, [file], self.first, self.last)
-        return tables.content_digest(name, rows) if len(rows) else None
+        return tables.content_digest(file.table, rows) if len(rows) else None
 
     def solved_folder(self, underlying: str, month: dt.date) -> Path | None:
         """Where `market.solved` keeps what was solved of an underlying; None where the limits cut the month."""
@@ -222,6 +223,23 @@ class Lake:
 def _span(days: pl.Series) -> Span | None:
     first, last = days.min(), days.max()
     return (first, last) if isinstance(first, dt.date) and isinstance(last, dt.date) else None
+
+
+def stored(root: Path, table: Table, underlying: str, columns: Sequence[str] = ()) -> pl.DataFrame:
+    """All rows of one table of one underlying, or some columns of them; none where there is no folder. Only its own files
+    are looked at, so that it costs nothing in a large lake.
+
+    Raises:
+        LakeError: if one of the files is not what it should be.
+    """
+    folder, schema = _folder(root, table, underlying), {name: table.schema[name] for name in columns or table.schema}
+    months = _months(folder) if folder.is_dir() else {}
+    files = [_File(table, underlying, month, path) for month, path in sorted(months.items())]
+    return _read(table, files, dt.date.min, dt.date.max, tuple(schema)) if files else pl.DataFrame(schema=schema)
+
+
+def _folder(root: Path, table: Table, underlying: str) -> Path:
+    return root / table.name / _folder_name(underlying)
 
 
 def _raise(path: Path, error: LakeError) -> None:
@@ -289,7 +307,7 @@ class Footer:
     rows: int
     days: Span | None
     digest: str
-    aside: dict[str, dict[str, int]]
+    aside: Aside
 
 
 @dataclass(frozen=True)
@@ -429,7 +447,7 @@ def write(root: Path, source: Source) -> None:
         for underlying, month in sorted(months | set(mine.select("underlying", "month").iter_rows())):
             rows = source.rows(name, underlying, month, month_end(month))
             here = mine.filter((pl.col("underlying") == underlying) & (pl.col("month") == month))
-            write_month(root, name, underlying, month, rows, _by_day(here))
+            write_month(root, TABLES[name], underlying, month, rows, _by_day(here))
 
 
 def _folder_name(underlying: str) -> str:
@@ -437,36 +455,59 @@ def _folder_name(underlying: str) -> str:
     return f"underlying={quote(underlying, safe=' ^~')}"
 
 
-def _by_day(aside: pl.DataFrame) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+def merge(
+    root: Path, table: Table, underlying: str, rows: pl.DataFrame, unit: Sequence[pl.Expr], aside: pl.DataFrame | None = None
+) -> None:
+    """Write some rows of one table of one underlying, month by month, each of them whole or not at all.
+
+    Args:
+        root: the lake, made if need be.
+        table: one of `TABLES`, or another that is kept beside them.
+        underlying: whose rows they are.
+        rows: `Table.schema` columns, sorted by `Table.key`.
+        unit: what of a row must be equal for a new row to replace an old one; the others stay.
+        aside: `tables.SET_ASIDE` rows to count with them.
+
+    Raises:
+        LakeError: if a folder or file cannot be written, or one to be merged with is not what it should be.
+    """
+    aside = tables.SET_ASIDE.to_frame() if aside is None else aside.filter(pl.col("session").is_not_null())
+    days = pl.concat([rows[table.day].rename("session"), aside["session"]])
+    for month in days.dt.truncate("1mo").unique().sort().to_list():
+        mine = rows.filter(pl.col(table.day).dt.truncate("1mo") == month)
+        here = aside.filter(pl.col("session").dt.truncate("1mo") == month)
+        write_month(root, table, underlying, month, mine, _by_day(here), unit)
+
+
+def _by_day(aside: pl.DataFrame) -> Aside:
+    found: Aside = {}
     for session, reason, count in aside.select("session", "reason", "count").iter_rows():
         found.setdefault(session.isoformat(), {})[reason] = count
     return found
 
 
 def write_month(
-    root: Path, name: str, underlying: str, month: dt.date, rows: pl.DataFrame, aside: dict[str, dict[str, int]]
+    root: Path, table: Table, underlying: str, month: dt.date, rows: pl.DataFrame, aside: Aside, unit: Sequence[pl.Expr] = ()
 ) -> None:
-    """Write one month of one table of one underlying, keeping the sessions of a file already there that `rows` has not.
+    """Write one month of one table of one underlying, keeping the sessions of a file already there that `rows` has not;
+    with a `unit`, keeping all rows but those that agree with a new one in it.
 
     `rows` are kept rows, `Table.schema`, sorted by `Table.key`; `aside` counts those set aside by day and reason.
     """
-    folder = root / name / _folder_name(underlying)
-    file = _File(TABLES[name], underlying, month, folder / f"{month.isoformat()[:7]}.parquet")
+    folder = _folder(root, table, underlying)
+    file = _File(table, underlying, month, folder / f"{month.isoformat()[:7]}.parquet")
     with _reported(file.path, "cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             old = file.footer() if file.path.exists() else None
             if old is not None:
-                rows, aside = _merged(file, old, rows, aside)
-            digest = tables.content_digest(name, rows)
+                rows, aside = _merged_units(file, old, rows, aside, unit) if unit else _merged(file, old, rows, aside)
+            digest = tables.content_digest(table, rows)
             if old is None or (old.digest, old.aside) != (digest, aside):
                 _replace(file, rows, digest, aside)
 
 
-def _merged(
-    file: _File, old: Footer, rows: pl.DataFrame, aside: dict[str, dict[str, int]]
-) -> tuple[pl.DataFrame, dict[str, dict[str, int]]]:
+def _merged(file: _File, old: Footer, rows: pl.DataFrame, aside: Aside) -> tuple[pl.DataFrame, Aside]:
     """The new days, and the old ones that are not among them; a day of which nothing was kept replaces none."""
     day = file.table.day
     before = _read(file.table, [file], dt.date.min, dt.date.max)
@@ -476,6 +517,25 @@ def _merged(
     earlier = {session: counts for session, counts in old.aside.items() if session not in new_days}
     added = {session: counts for session, counts in aside.items() if session not in old_days}
     return pl.concat([kept, rows]).sort(day, maintain_order=True), dict(sorted({**earlier, **added}.items()))
+
+
+def _merged_units(
+    file: _File, old: Footer, rows: pl.DataFrame, aside: Aside, unit: Sequence[pl.Expr]
+) -> tuple[pl.DataFrame, Aside]:
+    """The new rows, and the old ones that agree with none of them in `unit`. Counts of a day add up, unless some of its
+    rows were there already: then it is the same answer once more."""
+    day, before = file.table.day, _read(file.table, [file], dt.date.min, dt.date.max)
+    named = [value.alias(f"_unit{i}") for i, value in enumerate(unit)]
+    names = [f"_unit{i}" for i in range(len(unit))]
+    again = before.with_columns(named).join(rows.select(named).unique(), on=names, how="semi", nulls_equal=True)
+    kept = before.with_columns(named).join(rows.select(named).unique(), on=names, how="anti", nulls_equal=True).drop(names)
+    added_to = {str(value) for value in kept[day].unique()} - {str(value) for value in again[day].unique()}
+    counts = {session: dict(reasons) for session, reasons in old.aside.items()}
+    for session, reasons in aside.items():
+        earlier = counts.setdefault(session, {})
+        for reason, count in reasons.items():
+            earlier[reason] = count + (earlier.get(reason, 0) if session in added_to else 0)
+    return pl.concat([kept, rows]).sort(file.table.key, maintain_order=True), dict(sorted(counts.items()))
 
 
 @contextlib.contextmanager
@@ -490,7 +550,7 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _replace(file: _File, rows: pl.DataFrame, digest: str, aside: dict[str, dict[str, int]]) -> None:
+def _replace(file: _File, rows: pl.DataFrame, digest: str, aside: Aside) -> None:
     """Write beside the file, check what was written, then rename: a reader sees the old file or the new one."""
     unfinished = file.path.with_name(f".{file.path.stem}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
@@ -503,10 +563,10 @@ def _replace(file: _File, rows: pl.DataFrame, digest: str, aside: dict[str, dict
         stated |= {"rows": len(rows), "first": span[0], "last": span[1], "content_digest": digest, "set_aside": aside}
         _write_parquet(unfinished, file, rows, json.dumps(stated, default=str))
         written = _read(file.table, [replace(file, path=unfinished)], dt.date.min, dt.date.max)
-        if tables.content_digest(file.table.name, written) != digest:
+        if tables.content_digest(file.table, written) != digest:
             raise file.refuse("cannot be written: what was read back differs from what was written")
         unfinished.replace(file.path)
-        _sync_folder(file.path.parent)
+        sync_folder(file.path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
     log.debug("wrote %s, %d rows", file.path, len(rows))
@@ -543,7 +603,8 @@ def _sign(file: _File, opened: IO[bytes]) -> None:
     opened.write(digest.encode())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed in a folder outlast a loss of power."""
     if sys.platform == "win32":
         return
     opened = os.open(folder, os.O_RDONLY)

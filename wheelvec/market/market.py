@@ -306,7 +306,7 @@ class Memory:
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
         """The content digest of one month."""
-        return tables.content_digest(name, self.rows(name, underlying, month, lake.month_end(month)))
+        return tables.content_digest(TABLES[name], self.rows(name, underlying, month, lake.month_end(month)))
 
     def span(self, name: str) -> tuple[dt.date, dt.date] | None:
         """The first and last day in a table."""

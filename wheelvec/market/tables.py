@@ -393,13 +393,12 @@ def total(counts: pl.DataFrame) -> pl.DataFrame:
     return counts.group_by(by, maintain_order=True).agg(pl.col("count").sum(), example).select(*TALLY).sort(by)
 
 
-def content_digest(name: str, rows: pl.DataFrame) -> str:
+def content_digest(table: Table, rows: pl.DataFrame) -> str:
     """BLAKE2b over the rows of one table, underlying and month, column by column: the same for any chunking, process
     and storage. Per column its name, type and length, and then blocks, each after its length: the null mask if there
     are nulls, and unless all is null the values (0 where null, one NaN) little-endian; of strings their byte lengths
     (one number where they are all equal) and then their bytes."""
     digest = hashlib.blake2b(digest_size=16)
-    table = TABLES[name]
     for column in table.schema:
         if column not in table.implied:
             values = rows[column]

@@ -28,6 +28,19 @@ class LakeError(WheelvecError, OSError):
     """A file or folder of the lake, or of a saved result, cannot be read or written as what it should be."""
 
 
+class FetchError(WheelvecError):
+    """A vendor refused a request, could not be reached, or asks more than may be spent.
+
+    Attributes:
+        status: the HTTP status of a refusal, if there was one.
+        case: the vendor's own name for it, or "".
+    """
+
+    def __init__(self, text: str, status: int | None = None, case: str = "") -> None:
+        super().__init__(text)
+        self.status, self.case = status, case
+
+
 class StateError(WheelvecError):
     """An event met a wheel in a state that does not allow it."""
 
