@@ -79,9 +79,11 @@ class Ask:
         return f"{self.schema} of {self.name} from {self.dataset}, {first}" + (f" to {last}" if last > first else "")
 
 
-def minute_of(schema: str, end: dt.datetime) -> dt.datetime:
-    """The start of the entry minute, from the end of a request for its quotes."""
-    return end - MINUTE - (SECOND if schema == "cbbo-1m" else dt.timedelta(0))
+def entry_of(schema: str, start: dt.datetime, end: dt.datetime) -> tuple[dt.datetime, int]:
+    """The entry minute and the look-back in minutes, from the span of a request for its quotes."""
+    if schema == "cbbo-1m":
+        return end - SECOND - MINUTE, (end - SECOND - start) // MINUTE
+    return end - MINUTE, (end - MINUTE - start) // MINUTE
 
 
 def midnight(day: dt.date) -> dt.datetime:

@@ -225,17 +225,20 @@ def _span(days: pl.Series) -> Span | None:
     return (first, last) if isinstance(first, dt.date) and isinstance(last, dt.date) else None
 
 
-def stored(root: Path, table: Table, underlying: str, columns: Sequence[str] = ()) -> pl.DataFrame:
-    """All rows of one table of one underlying, or some columns of them; none where there is no folder. Only its own files
-    are looked at, so that it costs nothing in a large lake.
+def stored(
+    root: Path, table: Table, underlying: str, columns: Sequence[str] = (), days: Span = (dt.date.min, dt.date.max)
+) -> pl.DataFrame:
+    """The rows of one table of one underlying on `days`, both included, or some columns of them; none where there is no
+    folder. Only its own files are looked at, so that it costs nothing in a large lake.
 
     Raises:
         LakeError: if one of the files is not what it should be.
     """
-    folder, schema = _folder(root, table, underlying), {name: table.schema[name] for name in columns or table.schema}
+    folder, (first, last) = _folder(root, table, underlying), days
     months = _months(folder) if folder.is_dir() else {}
-    files = [_File(table, underlying, month, path) for month, path in sorted(months.items())]
-    return _read(table, files, dt.date.min, dt.date.max, tuple(schema)) if files else pl.DataFrame(schema=schema)
+    wanted = [month for month in sorted(months) if month <= last and month_end(month) >= first]
+    files = [_File(table, underlying, month, months[month]) for month in wanted]
+    return _read(table, files, first, last, tuple(columns) or None)
 
 
 def _folder(root: Path, table: Table, underlying: str) -> Path:
@@ -249,7 +252,7 @@ def _raise(path: Path, error: LakeError) -> None:
 def _entries(folder: Path, refuse: Refuse = _raise) -> list[os.DirEntry[str]]:
     """What a folder holds, hidden names (locks, unfinished files) left out."""
     try:
-        with _reported(folder, "cannot be read"), os.scandir(folder) as entries:
+        with reported(folder, "cannot be read"), os.scandir(folder) as entries:
             return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     except LakeError as error:
         refuse(folder, error)
@@ -285,7 +288,7 @@ def _misplaced(path: Path, expected: str, refuse: Refuse) -> None:
 
 
 @contextlib.contextmanager
-def _reported(path: Path, what: str) -> Iterator[None]:
+def reported(path: Path, what: str) -> Iterator[None]:
     """Turn what goes wrong with a file into a LakeError that names it."""
     try:
         yield
@@ -331,7 +334,7 @@ class _File:
         Raises:
             LakeError: if the file is missing, unreadable, truncated, foreign, altered or misplaced.
         """
-        with _reported(self.path, "cannot be read"):
+        with reported(self.path, "cannot be read"):
             state = self.path.stat()
         return _verified(self, (state.st_ino, state.st_size, state.st_mtime_ns))
 
@@ -355,7 +358,7 @@ def _read(
     rows = pl.scan_parquet([file.path for file, _, _ in held], hive_partitioning=False, glob=False)
     # the path has named the underlying, and was verified: reading the column would only give it as a category
     columns = [pl.lit(held[0][0].underlying).alias(c) if c == "underlying" else pl.col(c) for c in schema]
-    with _reported(path, "cannot be read"):
+    with reported(path, "cannot be read"):
         found = (rows.filter(pl.col(table.day).is_between(first, last)) if cut else rows).select(columns).collect()
     if not cut and len(found) != (expected := sum(n for _, n, _ in held)):
         raise LakeError(f"{path} holds {len(found)} rows, expected {expected}")
@@ -365,10 +368,10 @@ def _read(
 @lru_cache(maxsize=1 << 16)
 def _verified(file: _File, state: tuple[int, int, int]) -> Footer:
     """Check a file once for as long as it stays the same file (inode, size, time of change)."""
-    with _reported(file.path, "cannot be read"), file.path.open("rb") as opened:
+    with reported(file.path, "cannot be read"), file.path.open("rb") as opened:
         footer = _footer_bytes(file, opened, state[1])
         _check_bytes(file, opened, state[1] - len(footer), footer)
-    with _reported(file.path, "cannot be read"):
+    with reported(file.path, "cannot be read"):
         stated = json.loads(pl.read_parquet_metadata(file.path)[_STATED])
         schema = dict(pl.read_parquet_schema(file.path))
     _check_place(file, stated, schema)
@@ -440,7 +443,7 @@ def write(root: Path, source: Source) -> None:
         if len(_folder_name(underlying)) > _LONGEST_NAME:  # said before anything is written
             raise LakeError(f"{root} cannot hold underlying {underlying[:40]!r}...: the name is too long for a folder")
     for name in source.tables:
-        with _reported(root / name, "cannot be made"):
+        with reported(root / name, "cannot be made"):
             (root / name).mkdir(parents=True, exist_ok=True)
         mine = aside.filter(pl.col("table") == name)
         months = {(u, month) for u in source.underlyings(name) for month in source.months(name, u)}
@@ -496,7 +499,7 @@ def write_month(
     """
     folder = _folder(root, table, underlying)
     file = _File(table, underlying, month, folder / f"{month.isoformat()[:7]}.parquet")
-    with _reported(file.path, "cannot be written"):
+    with reported(file.path, "cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             old = file.footer() if file.path.exists() else None

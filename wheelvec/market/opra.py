@@ -5,19 +5,16 @@ what passes transiently is tried again, and an answer counts only once its compr
 """
 
 import datetime as dt
-import ipaddress
 import json
 import logging
 import re
 import threading
-import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +23,9 @@ import requests
 import tenacity
 import zstandard
 
+from wheelvec.market.access import KEY, Pace, checked_gateway, checked_key
 from wheelvec.market.asks import Ask
-from wheelvec.spec.errors import DataError, FetchError, InputError
+from wheelvec.spec.errors import DataError, FetchError
 from wheelvec.spec.frames import TIMESTAMP
 
 with warnings.catch_warnings():  # importing it makes every DeprecationWarning of the process show
@@ -46,7 +44,6 @@ ATTEMPTS = 7
 _PATIENCE = tenacity.wait_exponential(multiplier=0.5, max=30.0) + tenacity.wait_random(0.0, 0.5)
 _LONGEST_WAIT = 300.0  # seconds that a Retry-After may ask for
 
-_KEY = re.compile(r"db-[A-Za-z0-9]{29}")
 _DAY, _EPOCH = 86_400 * 10**9, dt.date(1970, 1, 1).toordinal()
 _TABLE = 1 << 20  # ids that a table may span: 4 MB
 _BLOCK = 1 << 22  # bytes a step: with zstandard's own 128 KB, the same takes twice as long
@@ -144,7 +141,7 @@ def _column(found: Array, name: str) -> pl.Series:
     return pl.Series(name, values.view(np.uint8) if values.dtype.kind == "S" else values)
 
 
-def _symbols(found: Array, mappings: dict[str, list[dict[str, Any]]]) -> pl.Series:
+def _symbols(found: Array, mappings: Mapping[str, Sequence[Any]]) -> pl.Series:
     """Raw symbols as codes into the sorted names: an Enum costs 4 bytes a record, and no join."""
     names = sorted(mappings)
     spans = [
@@ -189,7 +186,7 @@ def _moment(nanos: int) -> dt.datetime:
 # ---- the interface
 
 
-class _Passing(Exception):
+class _PassingError(Exception):
     """A failure that may not happen again: worth another attempt, after `wait` seconds if the server said so."""
 
     def __init__(self, text: str, status: int | None = None, wait: float | None = None) -> None:
@@ -215,7 +212,7 @@ class Client:
         # `Historical(gateway=...)` would turn http into https, so that no gateway on this machine could be reached
         self._timeseries = TimeseriesHttpAPI(self._key, self.gateway)
         self._metadata = MetadataHttpAPI(self._key, self.gateway)
-        self._data_pace, self._metadata_pace = _Pace(DATA_PER_SECOND), _Pace(METADATA_PER_SECOND)
+        self._data_pace, self._metadata_pace = Pace(DATA_PER_SECOND), Pace(METADATA_PER_SECOND)
         self._stopped = threading.Event()
 
     def __repr__(self) -> str:
@@ -228,7 +225,9 @@ class Client:
     def ranges(self, dataset: str) -> dict[str, tuple[dt.datetime, dt.datetime]]:
         """Schema -> (start, end) of what there is; free. "" stands for schemas that are not named; {} for no such dataset."""
         try:
-            found = self._patiently(self._metadata_pace, lambda: self._metadata.get_dataset_range(dataset))
+            found: dict[str, Any] = self._patiently(
+                self._metadata_pace, lambda: dict(self._metadata.get_dataset_range(dataset))
+            )
         except FetchError as error:
             if error.status == 404:
                 return {}
@@ -250,19 +249,19 @@ class Client:
             try:
                 records = decoded(data, ())
             except DataError as error:
-                raise _Passing(f"an answer that {error}") from None
+                raise _PassingError(f"an answer that {error}") from None
             if (records.dataset, records.schema) != (ask.dataset, ask.schema):
                 raise FetchError(f"asked for {ask.schema} of {ask.dataset}, got {records.schema} of {records.dataset}")
             return data
 
         return self._patiently(self._data_pace, attempt)
 
-    def _patiently(self, pace: "_Pace", call: Callable[[], T]) -> T:
+    def _patiently(self, pace: Pace, call: Callable[[], T]) -> T:
         def attempt() -> T:
             pace.wait()
             try:
                 return call()
-            except (_Passing, FetchError):
+            except (_PassingError, FetchError):
                 raise
             except Exception as error:
                 self._raise(error)
@@ -270,15 +269,17 @@ class Client:
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS) | tenacity.stop_when_event_set(self._stopped),
             wait=_wait,
-            retry=tenacity.retry_if_exception_type(_Passing),
+            retry=tenacity.retry_if_exception_type(_PassingError),
             sleep=tenacity.sleep_using_event(self._stopped),
             before_sleep=_tell,
             reraise=True,
         )
         try:
             return retrying(attempt)
-        except _Passing as error:
-            raise FetchError(f"{self.gateway} failed {ATTEMPTS} times, last with {error}: try again later", error.status) from None
+        except _PassingError as error:
+            raise FetchError(
+                f"{self.gateway} failed {ATTEMPTS} times, last with {error}: try again later", error.status
+            ) from None
 
     def _raise(self, error: Exception) -> NoReturn:
         """As what the client's error counts; without the error itself, so that no traceback shows what it holds."""
@@ -286,28 +287,17 @@ class Client:
             status, (case, said) = error.http_status, _detail(error)
             text = f"{status} {self._without_key(said)}".strip()
             if status in (408, 429) or status >= 500:
-                raise _Passing(text, status, _retry_after(error.headers)) from None
+                raise _PassingError(text, status, _retry_after(error.headers)) from None
             raise FetchError(text, status, case) from None
         text = self._without_key(f"{type(error).__name__}: {_one_line(error)}")
         if isinstance(error, (BentoError, databento_dbn.DBNError, requests.RequestException, ValueError, AttributeError)):
-            raise _Passing(text) from None  # connections, and answers that are none: the last two are bodies that are not JSON
+            raise _PassingError(
+                text
+            ) from None  # connections, and answers that are none: the last two are bodies that are not JSON
         raise FetchError(text) from None
 
     def _without_key(self, text: str) -> str:
-        return _KEY.sub("db-...", text.replace(self._key, "db-..."))
-
-
-class _Pace:
-    """Lets calls begin at most so often."""
-
-    def __init__(self, per_second: float) -> None:
-        self._step, self._next, self._lock = 1.0 / per_second, 0.0, threading.Lock()
-
-    def wait(self) -> None:
-        with self._lock:
-            begin = max(self._next, time.monotonic())
-            self._next = begin + self._step
-        time.sleep(max(begin - time.monotonic(), 0.0))
+        return KEY.sub("db-...", text.replace(self._key, "db-..."))
 
 
 @contextmanager
@@ -331,42 +321,6 @@ def remarks() -> Iterator[None]:
         yield
 
 
-def checked_key(key: str) -> str:
-    """The key, if it has the form of one.
-
-    Raises:
-        InputError: for any other text, which is not shown.
-    """
-    if not _KEY.fullmatch(key):
-        raise InputError(
-            "DATABENTO_API_KEY is not a Databento key: expected 32 characters, db- and then letters and digits"
-            if key
-            else "DATABENTO_API_KEY is not set: put your Databento key in this environment variable (databento.com/portal/keys)"
-        )
-    return key
-
-
-def checked_gateway(gateway: str) -> str:
-    """The address without a path.
-
-    Raises:
-        InputError: for what is no address, or sends the key over a network in plain text.
-    """
-    parts = urlsplit(gateway)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.path.strip("/") or parts.query:
-        raise InputError("the gateway must be an address such as https://hist.databento.com, or http on this machine")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise InputError(f"the gateway {parts.scheme}://{parts.netloc} would get your key in plain text: use https")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _form(ask: Ask) -> dict[str, Any]:
     assert ask.name, "no symbol means all symbols, to Databento"
     span = {"start": ask.start.isoformat(), "end": ask.end.isoformat()}
@@ -375,7 +329,7 @@ def _form(ask: Ask) -> dict[str, Any]:
 
 def _wait(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked = error.wait if isinstance(error, _Passing) else None
+    asked = error.wait if isinstance(error, _PassingError) else None
     return _PATIENCE(state) if asked is None else min(asked, _LONGEST_WAIT)
 
 
@@ -393,11 +347,11 @@ def _detail(error: BentoHttpError) -> tuple[str, str]:
     return "", _one_line(detail if isinstance(detail, str) else json.dumps(detail) if detail else error.message or "")
 
 
-def _retry_after(headers: Any) -> float | None:
+def _retry_after(headers: Mapping[str, Any] | None) -> float | None:
     """Seconds; a date, which the header may hold as well, is left to our own patience."""
     try:
-        return max(float((headers or {}).get("Retry-After")), 0.0)
-    except (TypeError, ValueError):
+        return max(float((headers or {})["Retry-After"]), 0.0)
+    except (KeyError, ValueError):
         return None
 
 

@@ -54,7 +54,9 @@ def standing(quotes: pl.DataFrame, minute: dt.datetime, look_back: int) -> pl.Da
 
 def _flawed() -> pl.Expr:
     flaws = quote_flaws()
-    return pl.any_horizontal([flaw for reason, flaw in flaws.items() if reason not in ("infinite_price", "no_underlying_price")])
+    return pl.any_horizontal(
+        [flaw for reason, flaw in flaws.items() if reason not in ("infinite_price", "no_underlying_price")]
+    )
 
 
 def consolidated(bars: pl.DataFrame) -> pl.DataFrame:
