@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wheelvec.kernels.draws import fill_draw
     from wheelvec.kernels.greeks import gamma, rho, theta, vega
     from wheelvec.kernels.implied import implied_vol
+    from wheelvec.market.fetch import fetch
     from wheelvec.market.inspection import check
     from wheelvec.market.market import Market
     from wheelvec.market.synthetic import demo_market
@@ -53,6 +54,7 @@ _HOMES = {
     "black_scholes": "wheelvec.kernels.black",
     "check": "wheelvec.market.inspection",
     "delta": "wheelvec.kernels.black",
+    "fetch": "wheelvec.market.fetch",
     "demo_market": "wheelvec.market.synthetic",
     "fill_draw": "wheelvec.kernels.draws",
     "gamma": "wheelvec.kernels.greeks",
@@ -64,8 +66,8 @@ _HOMES = {
 
 __all__ = [
     "CallRules", "Config", "Costs", "Fills", "Liquidity", "Market", "Pricing", "PutRules", "Result", "Schedule",
-    "WheelvecError", "__version__", "backtest", "black_scholes", "check", "delta", "demo_market", "fill_draw", "gamma",
-    "implied_vol", "rho", "theta", "vega",
+    "WheelvecError", "__version__", "backtest", "black_scholes", "check", "delta", "demo_market", "fetch", "fill_draw",
+    "gamma", "implied_vol", "rho", "theta", "vega",
 ]  # fmt: skip
 
 

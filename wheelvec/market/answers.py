@@ -60,7 +60,12 @@ def record(
     root: Path, underlying: str, table: str, rows: dict[dt.date, int], source: tuple[str, str],
     minute: dt.datetime | None = None, look_back: int = 0, whole: bool = True,
 ) -> None:  # fmt: skip
-    """Note that `source`, (dataset, schema), was asked for some sessions of a table, and how many rows each had."""
+    """Note that `source`, (dataset, schema), was asked for some sessions of a table, and how many rows each had. What was
+    asked for in part is not noted over what was asked for whole."""
+    if not whole:
+        before = recorded(root, underlying).filter((pl.col("table") == table) & pl.col("whole"))
+        asked = set(before.filter(pl.col("minute").eq_missing(pl.lit(minute, TIMESTAMP)))["session"])
+        rows = {session: count for session, count in rows.items() if session not in asked}
     said = {"table": table, "minute": minute, "dataset": source[0], "schema": source[1], "look_back": look_back}
     found = [{"session": session, **said, "whole": whole, "rows": count} for session, count in sorted(rows.items())]
     unit = [pl.col(name) for name in ANSWERS.key]

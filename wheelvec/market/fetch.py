@@ -115,9 +115,9 @@ def fetch(
         priced = run.price(progress)
         if dry_run or not run.plan.asks:
             return priced
-        run.check_budget(priced, asked=confirm is not None)
         if confirm is not None and not confirm(priced):
             return priced
+        run.check_budget(priced, asked=confirm is not None)
         return run.bring(priced, progress)
 
 
@@ -245,7 +245,7 @@ class _Run:
                 if self._unknown.issuperset(mine) and known.is_empty():
                     raise InputError(
                         f"unknown symbol {symbol!r}: {dataset} knows nothing by the name {mine[0].name} from "
-                        f"{self.wanted.start} on; check the spelling (as in AAPL, BRK.B), and the name it had then; nothing was spent"
+                        f"{self.wanted.start} on; check spelling (as in BRK.B) and name of that time; nothing was spent"
                     )
 
     def _note_later(self) -> None:
@@ -281,7 +281,7 @@ class _Run:
     def _pay(self, ask: Ask) -> Callable[[], None]:
         def pay() -> None:
             with self._paying:
-                if self.max_cost is not None and self.paid + self.prices[ask] > self.max_cost:
+                if self.max_cost is not None and self.paid + self.prices[ask] > self.max_cost + 1e-9:
                     raise FetchError(f"${self.paid:,.2f} were spent, downloads that failed included: max_cost is reached")
                 self.paid += self.prices[ask]
 

@@ -105,8 +105,11 @@ def take_option_bars(
     return len(kept)
 
 
-def take_minutes(root: Path, underlying: str, bars: pl.DataFrame, sessions: pl.DataFrame, source: Source, daily: bool) -> int:
-    """Write the underlying's minutes of whole regular sessions, and (`daily`) the bars that they make. The number of minutes.
+def take_minutes(
+    root: Path, underlying: str, bars: pl.DataFrame, sessions: pl.DataFrame, source: Source, daily: bool, whole: bool = True
+) -> int:
+    """Write the underlying's minutes of regular sessions, and (`daily`) the bars that they make: only if they are `whole`,
+    from open to close. The number of minutes.
 
     `bars` are `venues.BAR_FIELDS` of ohlcv-1m; `sessions` has session, open and close of each.
     """
@@ -116,7 +119,7 @@ def take_minutes(root: Path, underlying: str, bars: pl.DataFrame, sessions: pl.D
     days = sessions["session"].to_list()
     if daily:
         _take_bars(root, underlying, venues.regular_bars(minutes), days, source)
-    answers.record(root, underlying, "underlying_minutes", _counts(minutes, days), source)
+    answers.record(root, underlying, "underlying_minutes", _counts(minutes, days), source, whole=whole)
     return len(minutes)
 
 
@@ -132,7 +135,7 @@ def mend_bars(root: Path, underlying: str, without: Sequence[dt.date]) -> None:
     held = lake.stored(root, wanted, underlying, ("session",))["session"].unique().implode()
     minutes = lake.stored(root, answers.MINUTES, underlying)
     lone = minutes.filter(~pl.col("session").is_in(held) & ~pl.col("session").is_in(list(without)))
-    said = answers.recorded(root, underlying).filter(pl.col("table") == "underlying_minutes")
+    said = answers.recorded(root, underlying).filter((pl.col("table") == "underlying_minutes") & pl.col("whole"))
     for dataset, schema, session in said.select("dataset", "schema", "session").iter_rows():
         rows = lone.filter(pl.col("session") == session)
         if not rows.is_empty():

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -117,6 +119,26 @@ def decoded(data: bytes, names: Callable[[str], Sequence[str]] | Sequence[str]) 
     return Records(meta.dataset, str(schema), _moment(meta.start), _moment(meta.end), parents, pl.DataFrame(columns))
 
 
+def header(path: Path) -> tuple[str, str, tuple[str, ...]]:
+    """Dataset, schema and raw symbols of a DBN file; its records are not read.
+
+    Raises:
+        DataError: for a file that is no DBN, or cannot be read.
+    """
+    try:
+        with path.open("rb") as opened:
+            is_plain = opened.read(3) == b"DBN"
+            opened.seek(0)
+            stream = opened if is_plain else zstandard.ZstdDecompressor().stream_reader(opened)
+            start = stream.read(8)
+            store = DBNStore.from_bytes(BytesIO(start + stream.read(int.from_bytes(start[4:8], "little"))))
+    except (BentoError, databento_dbn.DBNError, zstandard.ZstdError, ValueError, OverflowError) as error:
+        raise DataError(f"{path} is no DBN file: {_one_line(error)}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    return store.dataset, str(store.schema or "mixed"), tuple(store.mappings)
+
+
 def _array(body: bytes, header: int, dtype: np.dtype[Any]) -> Array:
     """The records after the header, (n,) of the schema's structure: nothing is copied."""
     if len(body) < header or (len(body) - header) % dtype.itemsize:
@@ -153,9 +175,9 @@ def _symbols(found: Array, mappings: Mapping[str, Sequence[Any]]) -> pl.Series:
     ids, first, last, codes = np.array(spans, dtype=np.int64).reshape(-1, 4).T
     index = found["ts_recv"] if "ts_recv" in (found.dtype.names or ()) else found["ts_event"]
     days = index // np.uint64(_DAY)
-    edges = np.flatnonzero(np.diff(days, prepend=np.uint64(0))).tolist() if len(days) else []
+    edges = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)] if len(days) else []
     asked, result = np.ascontiguousarray(found["instrument_id"]), np.empty(len(found), dtype=np.uint32)
-    for low, high in zip(edges, [*edges[1:], len(days)], strict=True):
+    for low, high in pairwise(edges):
         day = int(days[low]) + _EPOCH
         valid = (first <= day) & (day < last)
         result[low:high] = _looked_up(asked[low:high], ids[valid], codes[valid], len(names))

@@ -5,7 +5,6 @@ bars     of contracts and underlying, to the last settlement that a wheel opened
 """
 
 import datetime as dt
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
