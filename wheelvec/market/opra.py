@@ -94,7 +94,7 @@ def decoded(data: bytes, names: Callable[[str], Sequence[str]] | Sequence[str]) 
     """DBN (zstd or not) -> the fields `names` as columns; `names` may depend on the schema.
 
     A field keeps its DBN name. Prices are Float64 dollars, null where undefined; times Datetime ns UTC, null where
-    undefined; one-character fields UInt8. `symbol` is an Enum of the raw symbols, by instrument id and UTC date of the
+    undefined; fields of one character UInt8, longer ones String. `symbol` is an Enum of the raw symbols, by instrument id and UTC date of the
     record, for ids are given out anew each day; null where the file does not name the id.
 
     Raises:
@@ -160,7 +160,9 @@ def _column(found: Array, name: str) -> pl.Series:
         dollars = pl.Series(name, values / 1e9)
         unknown = values == databento_dbn.UNDEF_PRICE
         return dollars.set(pl.Series(unknown), None) if unknown.any() else dollars
-    return pl.Series(name, values.view(np.uint8) if values.dtype.kind == "S" else values)
+    if values.dtype.kind == "S":
+        return pl.Series(name, values.view(np.uint8) if values.dtype.itemsize == 1 else values.astype(str))
+    return pl.Series(name, values)
 
 
 def _symbols(found: Array, mappings: Mapping[str, Sequence[Any]]) -> pl.Series:
