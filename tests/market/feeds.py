@@ -11,11 +11,11 @@ from wheelvec.market.fetch import Fetched, fetch
 from wheelvec.spec.config import CallRules, Config, PutRules
 
 NEW_YORK = ZoneInfo("America/New_York")
-DAYS = [dt.date(2023, 7, day) for day in (3, 5, 6, 7, 10, 11, 12)]  # a half day, a holiday between, a weekend
-START, END = DAYS[0], DAYS[2]
-# wheels that reach a week: puts opened to the 6th settle on the 7th, calls sold on the 10th by the 12th
-CONFIG = Config(put=PutRules(dte_min=0, dte_max=2), call=CallRules(dte_min=0, dte_max=2))
-QUOTED, REACHED = DAYS[:5], DAYS
+DAYS = [dt.date(2023, 7, day) for day in (3, 5, 6, 7, 10)]  # a half day, and a holiday after it
+START, END = DAYS[0], DAYS[1]
+# wheels that reach no further than the 7th: puts opened to the 5th settle by the 6th, and calls sold then by the 7th
+CONFIG = Config(put=PutRules(dte_min=0, dte_max=1), call=CallRules(dte_min=0, dte_max=1))
+REACHED = DAYS[:4]
 STOCKS = {"TSLA": 270.0, "BRK.B": 340.0}
 
 
@@ -39,7 +39,9 @@ def small_feed(days: list[dt.date] = DAYS, stocks: dict[str, float] = STOCKS, **
     for number, day in enumerate(days):
         for stock, level in stocks.items():
             opens, closes, entry = at(day, "09:30"), at(day, close_of(day)), entry_of(day)
-            feed.minutes += over_minutes(stock, opens, closes, level, level + 9, level - 9, level + number, 1000, (entry, level + 1))
+            feed.minutes += over_minutes(
+                stock, opens, closes, level, level + 9, level - 9, level + number, 1000, (entry, level + 1)
+            )
             for i, raw in enumerate(contracts(stock, level)):
                 cents = 3 + i + number / 4
                 for k, ts in enumerate((entry - MINUTE, entry + 5 * SECOND, entry + 50 * SECOND, entry + 70 * SECOND)):
@@ -57,4 +59,3 @@ def get(lake: Path, url: str, **changes: Any) -> Fetched:
     """Fetch the small market's wheels."""
     given: dict[str, Any] = {"symbols": ["TSLA"], "start": START, "end": END, "config": CONFIG, "max_cost": 100.0}
     return fetch(lake=lake, gateway=url, **(given | {"entry_time": "close-15min"} | changes))
-

@@ -245,9 +245,10 @@ class Standin(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
-    def fail(self, kind: str, times: int = 1, method: str = "timeseries", wait: str | None = None) -> None:
-        """Let the next requests fail: a status, or reset, cut, empty, html, list, hang."""
-        self.faults += [(kind, method, wait)] * times
+    def fail(self, kind: str, times: int = 1, method: str = "timeseries", wait: str | None = None, after: int = 0) -> None:
+        """Let requests fail, the next ones or those after so many of the method: a status, or reset, cut, empty, html, list,
+        hang."""
+        self.faults += [(kind, method, wait, after)] * times
 
     def asked(self, method: str = "timeseries.get_range") -> list[tuple[str, str, str, str]]:
         """What was asked for by a method: (dataset, schema, symbols, start)."""
@@ -270,11 +271,12 @@ class Handler(BaseHTTPRequestHandler):
         method = url.path.removeprefix("/v0/")
         with self.server.lock:
             self.server.log.append((method, form))
-            hit = next((fault for fault in self.server.faults if fault[1] in method), None)
+            number = sum(name == method for name, _ in self.server.log)
+            hit = next((fault for fault in self.server.faults if fault[1] in method and number > fault[3]), None)
             if hit:
                 self.server.faults.remove(hit)
         try:
-            self._serve(method, form, *(hit[::2] if hit else ("", None)))
+            self._serve(method, form, hit[0] if hit else "")
         except RefusalError as refusal:
             body = refusal.body if refusal.status < 500 else b"try again later"
             self._reply(refusal.status, body, {"Retry-After": hit[2]} if hit and hit[2] else {})
@@ -284,7 +286,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
-    def _serve(self, method: str, form: dict[str, str], fault: str, wait: str | None) -> None:
+    def _serve(self, method: str, form: dict[str, str], fault: str) -> None:
         basic = "Basic " + base64.b64encode(f"{KEY}:".encode()).decode()
         if self.headers.get("Authorization") != basic:
             raise RefusalError(401, "auth_authentication_failed", f"no such key: {self.headers.get('Authorization')} {KEY}")

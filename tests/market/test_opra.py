@@ -106,7 +106,7 @@ def test_every_cut_is_noticed_though_the_client_reads_most_of_them_as_less_data(
     data = compressed(chain())
     assert len(databento.DBNStore.from_bytes(data[: len(data) // 2]).to_ndarray()) > 10  # silently
     for cut in range(1, len(data), 7):
-        with pytest.raises(DataError, match="was cut off|is neither DBN nor whole zstd|is no DBN"):
+        with pytest.raises(DataError, match=r"was cut off|is neither DBN nor whole zstd|is no DBN"):
             opra.decoded(data[:cut], FIELDS)
     plain = chain()
     for cut in range(1, 400, 9):
@@ -117,7 +117,7 @@ def test_every_cut_is_noticed_though_the_client_reads_most_of_them_as_less_data(
 
 @pytest.mark.parametrize("data", [b"<html>no</html>", b"", b"DBN", b"DBN\x03\xff\xff\xff\xff", b"\x28\xb5\x2f\xfd"])
 def test_what_is_no_dbn_is_said_to_be_none(data: bytes) -> None:
-    with pytest.raises(DataError, match="is no DBN|is neither DBN|was cut off"):
+    with pytest.raises(DataError, match=r"is no DBN|is neither DBN|was cut off"):
         opra.decoded(data, FIELDS)
 
 
@@ -130,7 +130,19 @@ def test_records_of_another_schema_are_refused() -> None:
         opra.decoded(data, FIELDS)
 
 
-SCHEMAS = ["cbbo-1m", "cbbo-1s", "definition", "mbp-1", "ohlcv-1d", "ohlcv-1h", "ohlcv-1m", "ohlcv-1s", "statistics", "tbbo", "trades"]
+SCHEMAS = [
+    "cbbo-1m",
+    "cbbo-1s",
+    "definition",
+    "mbp-1",
+    "ohlcv-1d",
+    "ohlcv-1h",
+    "ohlcv-1m",
+    "ohlcv-1s",
+    "statistics",
+    "tbbo",
+    "trades",
+]
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the vendor's files are not here")
@@ -251,7 +263,9 @@ def test_prices_and_ranges_are_asked_for_and_cost_nothing(server: Standin) -> No
 def test_what_databento_remarks_is_logged_and_no_warning(server: Standin, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("DEBUG", logger="wheelvec.market.opra"), opra.remarks():
         warnings.warn(BentoWarning("2017-11-13 (degraded)"), stacklevel=1)
-        opra.Client(KEY, server.url).download(Ask.quotes("TSLA", "cmbp-1", DAY, dt.datetime(2023, 7, 5, 3, tzinfo=dt.UTC), 0), lambda: None)
+        opra.Client(KEY, server.url).download(
+            Ask.quotes("TSLA", "cmbp-1", DAY, dt.datetime(2023, 7, 5, 3, tzinfo=dt.UTC), 0), lambda: None
+        )
         with pytest.warns(UserWarning, match="ours"):
             warnings.warn("ours", stacklevel=1)
     assert [(r.levelname, r.getMessage()) for r in caplog.records][-2:] == [
@@ -267,7 +281,9 @@ def test_requests_begin_at_their_pace() -> None:
     assert time.monotonic() - began >= 0.1
 
 
-@pytest.mark.parametrize("key", ["", "short", "db-" + "x" * 28, "db-" + "x" * 30, "db-" + "-" * 29, "DB-" + "x" * 29, KEY + "\n"])
+@pytest.mark.parametrize(
+    "key", ["", "short", "db-" + "x" * 28, "db-" + "x" * 30, "db-" + "-" * 29, "DB-" + "x" * 29, KEY + "\n"]
+)
 def test_a_key_of_another_form_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(InputError, match="DATABENTO_API_KEY is not") as raised:
         checked_key(key)
@@ -275,7 +291,16 @@ def test_a_key_of_another_form_is_refused_and_not_shown(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "gateway", ["127.0.0.1:80", "ftp://127.0.0.1", "http://example.com", "http://db-x@127.0.0.1", "https://a.b/v0", "http://", "http://10.0.0.1"]
+    "gateway",
+    [
+        "127.0.0.1:80",
+        "ftp://127.0.0.1",
+        "http://example.com",
+        "http://db-x@127.0.0.1",
+        "https://a.b/v0",
+        "http://",
+        "http://10.0.0.1",
+    ],
 )
 def test_a_gateway_that_is_none_or_would_read_the_key_on_the_way_is_refused(gateway: str) -> None:
     with pytest.raises(InputError, match="the gateway"):

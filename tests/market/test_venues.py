@@ -12,7 +12,16 @@ from wheelvec.market.sessions import Sessions
 from wheelvec.spec.frames import TIMESTAMP
 
 MINUTE = at("2023-07-05T19:45")
-BAR = {"symbol": "A", "ts_event": at("2023-07-05T00:00"), "publisher_id": 22, "open": 2.0, "high": 3.0, "low": 1.0, "close": 2.5, "volume": 10}
+BAR = {
+    "symbol": "A",
+    "ts_event": at("2023-07-05T00:00"),
+    "publisher_id": 22,
+    "open": 2.0,
+    "high": 3.0,
+    "low": 1.0,
+    "close": 2.5,
+    "volume": 10,
+}
 
 
 def bars(*changes: dict[str, Any]) -> pl.DataFrame:
@@ -24,7 +33,9 @@ def bars(*changes: dict[str, Any]) -> pl.DataFrame:
 def quotes(*rows: tuple[str, str, float | None, float | None]) -> pl.DataFrame:
     """(symbol, time on the 5th of July, bid, ask)"""
     found = [(name, at(f"2023-07-05T{clock}"), bid, ask) for name, clock, bid, ask in rows]
-    return pl.DataFrame(found, schema={"symbol": pl.String, "ts": TIMESTAMP, "bid": pl.Float64, "ask": pl.Float64}, orient="row")
+    return pl.DataFrame(
+        found, schema={"symbol": pl.String, "ts": TIMESTAMP, "bid": pl.Float64, "ask": pl.Float64}, orient="row"
+    )
 
 
 def stood(*rows: tuple[str, str, float | None, float | None], look_back: int = 0) -> list[tuple[Any, ...]]:
@@ -57,13 +68,18 @@ def test_the_session_of_a_daily_bar_is_its_utc_date_though_new_york_is_still_in_
 
 
 def minutes(*rows: tuple[str, float]) -> pl.DataFrame:
-    found = [{"symbol": "TSLA", "ts_event": at(f"2023-07-{stamp}"), "volume": 1} | dict.fromkeys(("open", "high", "low", "close"), p) for stamp, p in rows]
+    found = [
+        {"symbol": "TSLA", "ts_event": at(f"2023-07-{stamp}"), "volume": 1} | dict.fromkeys(("open", "high", "low", "close"), p)
+        for stamp, p in rows
+    ]
     sessions = Sessions.load("NYSE", DAY("2023-07-03"), DAY("2023-07-06"))
     return venues.minutes_of(bars(*found), sessions.frame)
 
 
 def test_the_underlyings_close_is_the_last_minute_before_the_exchange_closes_and_no_print_after_hours() -> None:
-    held = venues.regular_bars(minutes(("05T13:29", 99), ("05T13:30", 10), ("05T15:00", 12), ("05T19:59", 11), ("05T20:00", 5), ("05T23:00", 1)))
+    held = venues.regular_bars(
+        minutes(("05T13:29", 99), ("05T13:30", 10), ("05T15:00", 12), ("05T19:59", 11), ("05T20:00", 5), ("05T23:00", 1))
+    )
     assert held.rows() == [(DAY("2023-07-05"), 10.0, 12.0, 10.0, 11.0, 3)]
 
 
@@ -87,12 +103,20 @@ def test_a_row_of_cbbo_bears_the_end_of_its_minute_and_is_stored_a_nanosecond_ea
 
 
 def test_a_row_of_cmbp_stands_when_it_came() -> None:
-    rows = pl.DataFrame({"symbol": ["A"], "ts_recv": [MINUTE], "bid_px_00": [1.0], "ask_px_00": [3.0]}, schema_overrides={"ts_recv": TIMESTAMP})
+    rows = pl.DataFrame(
+        {"symbol": ["A"], "ts_recv": [MINUTE], "bid_px_00": [1.0], "ask_px_00": [3.0]}, schema_overrides={"ts_recv": TIMESTAMP}
+    )
     assert venues.standing(venues.quotes_of(rows, "cmbp-1"), MINUTE, 0)["ts"].to_list() == [MINUTE]
 
 
 def test_the_last_row_of_the_minute_stands_and_no_other_minutes() -> None:
-    rows = [("A", "19:44:59", 1, 2), ("A", "19:45:00", 3, 4), ("A", "19:45:59", 5, 6), ("A", "19:46:00", 7, 8), ("B", "19:45:30", 1, 2)]
+    rows = [
+        ("A", "19:44:59", 1, 2),
+        ("A", "19:45:00", 3, 4),
+        ("A", "19:45:59", 5, 6),
+        ("A", "19:46:00", 7, 8),
+        ("B", "19:45:30", 1, 2),
+    ]
     assert stood(*rows) == [("A", "19:45:59", 5.0, 6.0, None), ("B", "19:45:30", 1.0, 2.0, None)]
 
 
@@ -101,7 +125,9 @@ def test_of_equal_times_the_later_row_stands() -> None:
 
 
 @pytest.mark.parametrize("last", [(None, 6.0), (5.0, None), (0.0, 0.0), (7.0, 6.0)])
-def test_an_invalid_last_quote_keeps_the_last_valid_one_beside_it_whole_for_the_rules_choose_that(last: tuple[float, float]) -> None:
+def test_an_invalid_last_quote_keeps_the_last_valid_one_beside_it_whole_for_the_rules_choose_that(
+    last: tuple[float, float],
+) -> None:
     rows = stood(("A", "19:45:10", 1, 2), ("A", "19:45:20", 3, 4), ("A", "19:45:50", *last))
     assert rows == [("A", "19:45:20", 3.0, 4.0, None), ("A", "19:45:50", *last, None)]
 
@@ -120,7 +146,10 @@ def test_a_look_back_takes_what_stood_when_the_minute_began_though_it_was_one_si
 def test_a_look_back_gives_way_to_a_valid_quote_of_the_minute_and_stands_for_an_invalid_one() -> None:
     before = ("A", "19:44:00", 1.0, 2.0)
     assert stood(before, ("A", "19:45:10", 3, 4), look_back=5) == [("A", "19:45:10", 3.0, 4.0, None)]
-    assert stood(before, ("A", "19:45:10", None, 4), look_back=5) == [("A", "19:45:00", 1.0, 2.0, 60.0), ("A", "19:45:10", None, 4.0, None)]
+    assert stood(before, ("A", "19:45:10", None, 4), look_back=5) == [
+        ("A", "19:45:00", 1.0, 2.0, 60.0),
+        ("A", "19:45:10", None, 4.0, None),
+    ]
 
 
 def test_no_rows_give_no_rows() -> None:

@@ -214,7 +214,7 @@ class _Run:
     # ---- the cost
 
     def price(self, progress: Progress | None) -> Fetched:
-        self.plan: Plan = plan(self.root, self.wanted, self.ranges)
+        self.plan: Plan = plan(self.root, self.wanted, self.ranges, (dt.datetime.now(dt.UTC) - _RECENT).date())
 
         def use(ask: Ask, price: float | None) -> None:
             self.prices[ask] = price or 0.0
@@ -307,8 +307,9 @@ class _Run:
 
         try:
             self._parallel(self._bring, minutes, use)
-            unpriced = {(ask.underlying, *ask.sessions) for ask in missed}
-            self._parallel(self._bring, [ask for ask in others if (ask.underlying, *ask.sessions) not in unpriced], use)
+            unpriced = {(ask.underlying, ask.sessions) for ask in missed}
+            priced_ones = [a for a in others if a.table != "option_quotes" or (a.underlying, a.sessions) not in unpriced]
+            self._parallel(self._bring, priced_ones, use)
         except FetchError as error:
             raise FetchError(
                 f"{error}; {done:,} of {len(self.plan.asks):,} answers are in the lake and stay there: run the same command "

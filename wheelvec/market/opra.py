@@ -94,8 +94,8 @@ def decoded(data: bytes, names: Callable[[str], Sequence[str]] | Sequence[str]) 
     """DBN (zstd or not) -> the fields `names` as columns; `names` may depend on the schema.
 
     A field keeps its DBN name. Prices are Float64 dollars, null where undefined; times Datetime ns UTC, null where
-    undefined; fields of one character UInt8, longer ones String. `symbol` is an Enum of the raw symbols, by instrument id and UTC date of the
-    record, for ids are given out anew each day; null where the file does not name the id.
+    undefined; fields of one character UInt8, longer ones String. `symbol` is an Enum of the raw symbols, by instrument id
+    and UTC date of the record, for ids are given out anew each day; null where the file does not name the id.
 
     Raises:
         DataError: for bytes that are no DBN, not whole, or of several schemas.

@@ -64,19 +64,21 @@ class Plan:
     asks: tuple[Ask, ...]
 
 
-def plan(root: Path, wanted: Wanted, ranges: Ranges) -> Plan:
-    """Compare what wheels can need with what the lake holds and with what was found empty before.
+def plan(root: Path, wanted: Wanted, ranges: Ranges, recent: dt.date) -> Plan:
+    """Compare what wheels can need with what the lake holds and with what was found empty before. Sessions from `recent` on may
+    be refused, and are asked for one by one.
 
     Raises:
         InputError: for sessions before the history of every source.
         LakeError: if a file of the lake is not what it should be.
     """
     sessions = covered(wanted, ranges)
-    needs, found = [], []
+    needs: list[Need] = []
+    found: list[Ask] = []
     for symbol in wanted.symbols:
         mine = _OneUnderlying(root, symbol, wanted, ranges, sessions)
         needs += mine.needs
-        found += mine.asks
+        found += mine.asks(recent)
     return Plan(tuple(needs), tuple(found))
 
 
@@ -100,7 +102,7 @@ def reach(sessions: Sessions, wanted: Wanted, last_data: dt.date) -> tuple[dt.da
     dates: list[dt.date] = sessions.frame["session"].to_list()
     sold = _on_or_before(sessions, wanted.end)
     settled, cycles, turn = settlement(sold, wanted.put.dte_max), wanted.call.max_cycles, 0
-    while sold < dates[-1] and (turn < cycles if cycles is not None else settled <= last_data):
+    while sold < dates[-1] and (turn < cycles if cycles is not None else sold <= last_data):
         after = dates.index(settled) + 1 + wanted.call.call_wait_sessions
         sold = dates[min(after, len(dates) - 1)]
         settled, turn = settlement(sold, wanted.call.dte_max), turn + 1
@@ -135,7 +137,6 @@ class _OneUnderlying:
         quotes = [self._quotes(session) for session in self._sessions if session <= last_sold]
         lacking = {need.session for need in quotes if need.state == LACKING}
         self.needs = [*quotes, *self._minutes(lacking), *self._daily("option_bars"), *self._daily("underlying_bars")]
-        self.asks = list(self._requests())
 
     def _quotes(self, session: dt.date) -> Need:
         minute, schema = self._hours[session][2], self._wanted.schema
@@ -210,7 +211,8 @@ class _OneUnderlying:
         said = self._recorded.filter((pl.col("table") == table) & pl.col("whole") & (pl.col("rows") == 0))
         return set(said["session"])
 
-    def _requests(self) -> Iterator[Ask]:
+    def asks(self, recent: dt.date) -> Iterator[Ask]:
+        """The requests for what is lacking."""
         lacking = [need for need in self.needs if need.state == LACKING]
         for need in lacking:
             opens, closes, minute = self._hours[need.session]
@@ -220,7 +222,7 @@ class _OneUnderlying:
                 yield Ask.minutes(self._symbol, need.dataset, need.session, opens, closes)
         for table in ("option_bars", "underlying_bars"):
             days = {need.session for need in lacking if need.table == table}
-            for run in asks.runs(self._sessions, days):
+            for run in asks.runs(self._sessions, days, recent):
                 yield Ask.daily(self._symbol, table, run)
 
 

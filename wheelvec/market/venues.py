@@ -42,8 +42,9 @@ def standing(quotes: pl.DataFrame, minute: dt.datetime, look_back: int) -> pl.Da
     begin, ts = pl.lit(minute, dtype=TIMESTAMP), pl.col("ts")
     within = quotes.filter((ts >= begin) & (ts < begin + _MINUTE)).with_columns(age_seconds=pl.lit(None, pl.Float64))
     before = quotes.filter((ts < begin) & (ts >= begin - look_back * _MINUTE)).unique("symbol", keep="last")
-    age = (begin.to_physical() - ts.to_physical()) / 1e9
-    stood = before.with_columns(age_seconds=age, ts=begin)
+    nanos = before.select(begin.to_physical() - ts.to_physical()).to_series()
+    # in NumPy: Polars divides by a number as it multiplies by its inverse, and a minute becomes 60.00000000000001 seconds
+    stood = before.with_columns(age_seconds=pl.Series(nanos.to_numpy() / 1e9), ts=begin)
     found = pl.concat([stood, within]).with_row_index("order")
     last = found.select("symbol", "order").unique("symbol", keep="last", maintain_order=True)
     valid = found.filter(~_flawed()).select("symbol", "order").unique("symbol", keep="last", maintain_order=True)
