@@ -99,7 +99,7 @@ def test_sample_configuration_is_one(tmp_path: Path) -> None:
 def test_commands_are_understood(tmp_path: Path) -> None:
     commands = [line for block in DOCS["blocks"](read("README.md"), "sh") for line in block.splitlines()]
     ours = [shlex.split(line, comments=True)[1:] for line in commands if line.startswith("wheelvec ")]
-    assert [words[0] for words in ours] == ["import", "check", "run"]
+    assert [words[0] for words in ours] == ["fetch", "import", "check", "run"]
     for words in ours:
         assert callable(cli.parser().parse_args(words).command)
     targets = re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE)
