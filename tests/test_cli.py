@@ -242,8 +242,8 @@ def test_help_and_version_end_well(capsys: Capture) -> None:
     assert capsys.readouterr().out == f"wheelvec {wv.__version__}\n"
     assert cli.main(["--help"]) == 0
     offered = capsys.readouterr().out
-    assert all(f"\n    {name} " in offered for name in ("demo", "run", "import", "check"))
-    assert not any(f"\n    {name} " in offered for name in ("sweep", "fetch", "report"))
+    assert all(f"\n    {name} " in offered for name in ("demo", "run", "import", "check", "fetch"))
+    assert not any(f"\n    {name} " in offered for name in ("sweep", "report"))
     entry = importlib.metadata.entry_points(group="console_scripts", name="wheelvec")
     assert [point.value for point in entry] == ["wheelvec.cli:main"]
 

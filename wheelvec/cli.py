@@ -422,7 +422,15 @@ def _progress(label: str, quiet: bool) -> Iterator[Progress | None]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task("reading", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total, description=label)
+
+        def show(done: int, total: int) -> None:
+            """Gone once all is done, so that a question may stand there; back when more begins."""
+            bar.start()
+            bar.update(task, completed=done, total=total, description=label)
+            if done == total:
+                bar.stop()
+
+        yield show
 
 
 def _message(error: BaseException) -> str:

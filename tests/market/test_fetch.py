@@ -586,6 +586,22 @@ def test_what_was_paid_for_and_not_taken_in_is_taken_in_by_a_later_run_of_anothe
     assert len(server.asked()) > before
 
 
+def test_an_interruption_waits_for_what_is_under_way_and_the_next_run_pays_for_nothing_again(
+    server: Standin, whole: Path, tmp_path: Path
+) -> None:
+    def interrupt(done: int, total: int) -> None:
+        calls.append(done)
+        if len(calls) == total + 2:  # all prices, and the second answer
+            raise KeyboardInterrupt
+
+    calls: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        get(tmp_path, server.url, progress=interrupt)
+    get(tmp_path, server.url)
+    assert server.twice() == []
+    assert_same(tmp_path, whole)
+
+
 def _fetch_in_a_process(root: str, url: str, start: dt.date, end: dt.date, symbols: list[str], barrier: Any) -> None:
     os.environ |= {"DATABENTO_API_KEY": KEY, "NO_PROXY": "127.0.0.1"}
     barrier.wait()

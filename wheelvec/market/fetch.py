@@ -299,7 +299,9 @@ class _Run:
             nonlocal done, missed
             if isinstance(answer, Parcel):
                 self._take(answer)
-            elif answer is MISSED:
+            elif answer is NOTHING:
+                self._note_nothing(ask)
+            else:
                 missed |= {ask}
             done += 1
             if progress:
@@ -326,12 +328,11 @@ class _Run:
         return Fetched(priced.plan, priced.cost, self.paid, tuple(self.notes))
 
     def _bring(self, ask: Ask) -> Parcel | str:
-        """An answer on disk; NOTHING if there is none, which is noted then; MISSED if it cannot be had yet."""
+        """An answer on disk; NOTHING if there can be none; MISSED if it cannot be had yet."""
         try:
             return incoming.keep(self.root, ask, self.client.download(ask, self._pay(ask)))
         except FetchError as error:
             if error.case == "symbology_invalid_request":
-                self._note_nothing(ask)
                 return NOTHING
             if error.status == 403 and ask.end > dt.datetime.now(dt.UTC) - _RECENT:
                 return MISSED
