@@ -1,5 +1,6 @@
 """kill -9 at any moment of a fetch or an import: the lake is readable, holds what was finished, and nothing is paid twice."""
 
+import datetime as dt
 import os
 import random
 import subprocess
@@ -104,11 +105,11 @@ def kills_of_a_fetch(number: int, tmp_path: Path, seed: int) -> None:
     print(f"{kills} kills of a fetch over {lakes} lakes")
 
 
-def files_of(folder: Path) -> list[str]:
+def files_of(folder: Path, days: list[dt.date]) -> list[str]:
     """The small market's days as DBN files of four kinds."""
     folder.mkdir()
     feed, found = small_feed(), []
-    for day in REACHED:
+    for day in days:
         entry, hours = entry_of(day), (at(day, "09:30"), at(day, close_of(day)))
         asks = {
             "quotes": ("OPRA.PILLAR", "cmbp-1", ["TSLA.OPT"], "parent", entry, entry + MINUTE),
@@ -125,7 +126,7 @@ def files_of(folder: Path) -> list[str]:
 
 def kills_of_an_import(number: int, tmp_path: Path, seed: int) -> None:
     chance, kills, lakes = random.Random(seed), 0, 0
-    files = files_of(tmp_path / "files")
+    files = files_of(tmp_path / "files", REACHED[:2])
     import_dbn(files, lake=tmp_path / "whole", entry_time="close-15min")
     whole = content(tmp_path / "whole")
     while kills < number:
@@ -169,6 +170,6 @@ def test_an_import_killed_a_hundred_times(tmp_path: Path, seed: int) -> None:
 def test_what_was_fetched_and_what_is_imported_from_the_same_bytes_are_the_same_rows(tmp_path: Path) -> None:
     with Standin(small_feed()) as server:
         get(tmp_path / "fetched", server.url)
-    import_dbn(files_of(tmp_path / "files"), lake=tmp_path / "imported", entry_time="close-15min")
+    import_dbn(files_of(tmp_path / "files", REACHED), lake=tmp_path / "imported", entry_time="close-15min")
     assert DAYS[-1] not in REACHED
     assert_same(tmp_path / "fetched", tmp_path / "imported")

@@ -16,7 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from tests.market.build import DAY, SCHEMAS, SHARED, at, counts, market, quotes, symbol, table
-from wheelvec.market import lake
+from wheelvec.market import lake, tables
 from wheelvec.market.market import Market
 from wheelvec.spec.errors import DataError, InputError, LakeError
 
@@ -477,6 +477,45 @@ def test_a_writer_waits_for_the_lock(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(lake, "_replace", lambda *arguments: (held.append(-1), working(*arguments)))
     world([DAYS[0]], bid=4.0, option_bars=None, dividends=None).write(folder)
     assert held[:2] == [lake.fcntl.LOCK_EX, -1]
+
+
+# ---- rows that replace no more than their own
+
+
+def at_minute(clock: str, **changes: Any) -> pl.DataFrame:
+    return tables.hold_quotes(quotes({"ts": at(f"2023-06-06T{clock}")} | changes)).rows
+
+
+UNIT = [pl.col("session"), pl.col("symbol"), pl.col("ts").dt.truncate("1m")]
+
+
+def test_rows_of_another_unit_stay_and_those_of_the_same_are_replaced(tmp_path: Path) -> None:
+    held = lake.TABLES["option_quotes"]
+    for rows in (
+        at_minute("19:45:10"),
+        at_minute("15:30:00", bid=1.0),
+        at_minute("19:45:50", bid=4.0),
+        at_minute("15:30:00", bid=2.0),
+    ):
+        lake.merge(tmp_path, held, "TSLA", rows, UNIT)
+    found = lake.stored(tmp_path, held, "TSLA", ("ts", "bid"))
+    assert found.select(pl.col("ts").dt.strftime("%H:%M:%S"), "bid").rows() == [("15:30:00", 2.0), ("19:45:50", 4.0)]
+    assert lake.stored(tmp_path, held, "NONE").is_empty()
+    assert lake.stored(tmp_path, held, "TSLA", ("bid",), (DAY("2023-06-07"), DAY("2023-06-30"))).schema == {"bid": pl.Float64}
+    assert len(Market.open(tmp_path).option_quotes) == 2
+
+
+def test_counts_of_another_unit_are_added_and_those_of_the_same_answer_once_more_are_not(tmp_path: Path) -> None:
+    held, day = lake.TABLES["option_quotes"], DAY("2023-06-06")
+    aside = pl.DataFrame([("option_quotes", "TSLA", day, "adjusted", 3, None)], schema=tables.SET_ASIDE, orient="row")
+    for rows, expected in (
+        (at_minute("19:45:10"), 3),
+        (at_minute("19:45:10"), 3),
+        (at_minute("15:30:00"), 6),
+        (at_minute("15:30:00"), 6),
+    ):
+        lake.merge(tmp_path, held, "TSLA", rows, UNIT, aside)
+        assert counts(Market.open(tmp_path)) == {("option_quotes", "adjusted"): expected}
 
 
 # ---- files that are not what they should be

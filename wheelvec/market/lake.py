@@ -537,7 +537,8 @@ def _merged_units(
     for session, reasons in aside.items():
         earlier = counts.setdefault(session, {})
         for reason, count in reasons.items():
-            earlier[reason] = count + (earlier.get(reason, 0) if session in added_to else 0)
+            before_it = earlier.get(reason, 0)
+            earlier[reason] = before_it + count if session in added_to else max(before_it, count)
     return pl.concat([kept, rows]).sort(file.table.key, maintain_order=True), dict(sorted(counts.items()))
 
 

@@ -5,7 +5,7 @@ bars     of contracts and underlying, to the last settlement that a wheel opened
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -254,8 +254,3 @@ def overview(plan: Plan, prices: Callable[[Ask], float]) -> pl.DataFrame:
     return counted.join(costs, on=keys, how="left", maintain_order="left").with_columns(
         pl.col("requests").fill_null(0), pl.col("dollars").fill_null(0.0)
     )
-
-
-def lacking(plan: Plan, tables: Sequence[str]) -> tuple[Ask, ...]:
-    """The requests for some tables."""
-    return tuple(ask for ask in plan.asks if ask.table in tables)
