@@ -82,7 +82,7 @@ def kills_of_a_fetch(number: int, tmp_path: Path, seed: int) -> None:
             while not complete and kills < number:
                 seen, asked = len(server.log), len(server.asked())
                 kept = paid_for(lake)
-                requests, delay = chance.randint(1, 20), chance.uniform(0, 0.05)
+                requests, delay = chance.randint(1, 14), chance.uniform(0, 0.05)
                 due: list[float] = []
 
                 def moment() -> bool:
