@@ -111,6 +111,30 @@ def test_a_day_that_a_file_covers_in_part_makes_no_bar(tmp_path: Path) -> None:
     assert import_dbn([bars(tmp_path, nanos(DAY) + MINUTE)], lake=tmp_path / "other")["sessions"].item() == 4  # two days whole
 
 
+def test_an_import_that_dies_between_a_bar_and_the_note_of_its_source_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_dbn([minutes(tmp_path)], lake=tmp_path / "whole")
+    for number in range(1, 9):
+        writes: list[str] = []
+
+        def dying(*arguments: Any, writes: list[str] = writes, number: int = number) -> None:
+            writes.append("")
+            if len(writes) == number:
+                raise RuntimeError("killed")
+            working(*arguments)
+
+        working = lake.merge
+        monkeypatch.setattr(lake, "merge", dying)
+        with pytest.raises(RuntimeError, match="killed"):
+            import_dbn([minutes(tmp_path)], lake=tmp_path / str(number))
+        monkeypatch.undo()
+        import_dbn([minutes(tmp_path)], lake=tmp_path / str(number))
+        for table in (ANSWERS, MINUTES, lake.TABLES["underlying_bars"]):
+            found, expected = (lake.stored(tmp_path / name, table, "TSLA") for name in (str(number), "whole"))
+            assert found.equals(expected), (number, table.name)
+
+
 def test_some_contracts_by_name_neither_replace_a_chain_nor_pass_for_one(tmp_path: Path, quick: None) -> None:
     one = contracts("TSLA", 270.0)[:1]
     few = [quotes(tmp_path, names=one, stype="raw_symbol"), bars(tmp_path, names=one, stype="raw_symbol")]

@@ -146,8 +146,9 @@ def _take_bars(root: Path, underlying: str, bars: pl.DataFrame, sessions: Sequen
     rows = bars.with_columns(underlying=pl.lit(underlying)).select(*frames.UNDERLYING_BARS)
     held = tables.hold_bars("underlying_bars", rows)
     kept = held.rows.select(*frames.UNDERLYING_BARS)
-    lake.merge(root, TABLES["underlying_bars"], underlying, kept, [pl.col("session")], held.aside)
+    # the source first: a bar without its minutes' note would look like one from elsewhere, and never get it
     answers.record(root, underlying, "underlying_bars", _counts(kept, sessions), source)
+    lake.merge(root, TABLES["underlying_bars"], underlying, kept, [pl.col("session")], held.aside)
     return len(kept)
 
 
