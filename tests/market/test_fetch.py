@@ -702,3 +702,8 @@ def test_a_fetched_lake_and_the_market_in_memory_give_identical_records(tmp_path
     assert_frame_equal(fetched.records, memory.records)
     assert_frame_equal(fetched.ledger, memory.ledger)
     fetched.validate()
+
+
+def test_a_check_of_the_lake_finds_nothing_foreign_in_what_a_fetch_keeps_beside_the_tables(whole: Path) -> None:
+    found = wv.check(whole)
+    assert found.files.is_empty()

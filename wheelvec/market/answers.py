@@ -54,6 +54,7 @@ AGES = Table(
     "session",
     ("session", "symbol", "ts"),
 )
+KEPT_BESIDE = (ANSWERS, MINUTES, AGES)
 
 
 def record(

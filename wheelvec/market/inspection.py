@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from wheelvec.market import findings, solved, tables
+from wheelvec.market.answers import KEPT_BESIDE
 from wheelvec.market.lake import Footer, Lake, month_end
 from wheelvec.market.sessions import Sessions
 from wheelvec.market.tables import TABLES
@@ -171,7 +172,7 @@ def _others(lake: Lake, refused: Iterable[tuple[Path, LakeError]]) -> pl.DataFra
     known |= {path for path, _ in refused}
     rows = []
     for path in _walk(lake.root):
-        if path.is_relative_to(lake.root / solved.FOLDER):
+        if path.relative_to(lake.root).parts[0] in (solved.FOLDER, *(table.name for table in KEPT_BESIDE)):
             continue  # kept beside the tables, checked when used, made anew when damaged
         if _UNFINISHED.fullmatch(path.name):
             rows.append((path, "unfinished", "left by a write that did not end, unless one is under way"))

@@ -235,7 +235,7 @@ def stored(
         LakeError: if one of the files is not what it should be.
     """
     folder, (first, last) = _folder(root, table, underlying), days
-    months = _months(folder) if folder.is_dir() else {}
+    months = _months(folder, _raise) if folder.is_dir() else {}
     wanted = [month for month in sorted(months) if month <= last and month_end(month) >= first]
     files = [_File(table, underlying, month, months[month]) for month in wanted]
     return _read(table, files, first, last, tuple(columns) or None)
