@@ -23,13 +23,17 @@ def _refuse(where: str, value: object, allowed: str) -> ConfigError:
     return ConfigError(f"{where} = {value!r}: expected {allowed}")
 
 
-def _declare(read: Read, default: Any, *, optional: bool = False, alias: str | None = None) -> Any:
+def _declare(
+    read: Read, default: Any, *, optional: bool = False, alias: str | None = None, span: tuple[float, float, bool] | None = None
+) -> Any:
+    """`span` is the least and greatest number allowed, and whether the least itself is: read one by one or, in a sweep, a
+    million at once."""
+
     def read_optional(where: str, value: Any) -> Any:
         return None if value is None else read(where, value)
 
-    return dataclasses.field(
-        default=default, metadata={"read": read_optional if optional else read, "optional": optional, "alias": alias}
-    )
+    metadata = {"read": read_optional if optional else read, "optional": optional, "alias": alias, "span": span}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def _bounds(low: float | None, high: float | None) -> str:
@@ -57,7 +61,8 @@ def number(
             raise _refuse(where, value, allowed + (" or None" if optional else ""))
         return float(value)
 
-    return _declare(read, default, optional=optional)
+    least = above if above is not None else -math.inf if low is None else low
+    return _declare(read, default, optional=optional, span=(least, math.inf if high is None else high, above is None))
 
 
 def integer(*, default: int | None, low: int, high: int = 1_000_000, optional: bool = False) -> Any:
@@ -213,10 +218,14 @@ def _without_aliases(section: str, values: dict[str, Any], aliases: dict[str, st
     return renamed
 
 
-def check_range(section: str, values: Any, low: str, high: str) -> None:
-    """Refuse a range that is empty."""
-    first, last = getattr(values, low), getattr(values, high)
-    if first is not None and last is not None and first > last:
-        raise ConfigError(
-            f"{section}.{low} = {first!s} lies above {section}.{high} = {last!s}: the range is empty; expected {low} <= {high}"
-        )
+def check_ranges(part: Any) -> None:
+    """Refuse a part with a range that is empty; `part.ranges` names the lower and upper fields."""
+    for low, high in part.ranges:
+        first, last = getattr(part, low), getattr(part, high)
+        if first is not None and last is not None and first > last:
+            raise ConfigError(empty_range(part.section, low, high, first, last))
+
+
+def empty_range(section: str, low: str, high: str, first: object, last: object) -> str:
+    """Say that a range is empty."""
+    return f"{section}.{low} = {first!s} lies above {section}.{high} = {last!s}: the range is empty; expected {low} <= {high}"
