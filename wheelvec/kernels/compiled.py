@@ -58,6 +58,11 @@ def straight_line(function: Function) -> Function:
     return _compile(function, forceinline=True, fastmath={"contract", "nsz"})
 
 
+def inlined(function: Function) -> Function:
+    """Lean, and copied into its only caller: for what would hand over all that its caller holds."""
+    return _compile(function, _nrt=False, inline="always")
+
+
 def _compile(function: Function, **options: Any) -> Function:
     try:
         dispatcher: Any = njit(cache=True, nogil=True, error_model="numpy", **options)(function)

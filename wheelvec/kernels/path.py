@@ -100,12 +100,23 @@ def market_price(rows, r, penalty, spread_pct, mode):  # type: ignore[no-untyped
 
 
 @lean
+def stop_fill(first, high, low, stop, penalty, mode):  # type: ignore[no-untyped-def]
+    """What a stop costs on a bar that opened at `first`."""
+    return min(high, max(first, stop) + concession(mode) * ((high - low) * penalty))
+
+
+@lean
+def target_fill(first, target, touches):  # type: ignore[no-untyped-def]
+    """What a filled target costs on a bar that opened at `first`."""
+    return min(first, target) if touches == 1 else target
+
+
+@lean
 def stop_price(rows, r, stop, penalty, spread_pct, rules):  # type: ignore[no-untyped-def]
     """What a stop that row r triggers costs: a gap through it is paid in full."""
     if rows.is_quote[r] or not rules.trigger:
         return market_price(rows, r, penalty, spread_pct, rules.mode)
-    spread = (rows.high[r] - rows.low[r]) * penalty
-    return min(rows.high[r], max(rows.open[r], stop) + concession(rules.mode) * spread)
+    return stop_fill(rows.open[r], rows.high[r], rows.low[r], stop, penalty, rules.mode)
 
 
 @lean
@@ -113,7 +124,7 @@ def target_price(rows, r, target, touches, penalty, spread_pct, rules):  # type:
     """What a filled target costs: better than its limit only on its first touch; a missed order is not rewarded."""
     if rows.is_quote[r] or not rules.trigger:
         return market_price(rows, r, penalty, spread_pct, rules.mode)
-    return min(rows.open[r], target) if touches == 1 else target
+    return target_fill(rows.open[r], target, touches)
 
 
 @lean
