@@ -9,6 +9,11 @@ from numba import config
 BLOCK = 16_384
 
 
+def available() -> int:
+    """How many threads there are to use: the processors, or NUMBA_NUM_THREADS."""
+    return int(config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+
+
 def over_blocks(size: int, run: Callable[[slice], None], block: int = BLOCK) -> None:
     """Call `run` for 0..size-1 block by block, side by side where there are several blocks and processors.
 
@@ -18,7 +23,7 @@ def over_blocks(size: int, run: Callable[[slice], None], block: int = BLOCK) -> 
     five times as long.
     """
     blocks = [slice(start, min(start + block, size)) for start in range(0, max(size, 1), block)]
-    threads = min(len(blocks), int(config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    threads = min(len(blocks), available())
     if threads < 2:
         for one in blocks:
             run(one)

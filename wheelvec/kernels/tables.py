@@ -1,0 +1,252 @@
+"""How one put may end, for every exit rule of a piece at once.
+
+For a put that was sold three things are step functions with few steps: the first bar that stops, of the stop; the bars that
+touch, of the target; which touch fills, of the chance of a fill. The draws are the same in every configuration, so a put's end
+follows from two of its tables: of the stops, and of the rest (target, draw and hold). Whichever comes first ends it, and on one
+bar the stop goes before the target and that before the hold (rules.md, section 6).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from wheelvec.kernels.compiled import lean
+from wheelvec.kernels.draws import draw
+from wheelvec.kernels.path import (
+    MAX_HOLD_DTE,
+    NO_DATA,
+    OPEN,
+    PROFIT_TARGET,
+    STOP_LOSS,
+    market_price,
+    stop_fill,
+    target_fill,
+)
+from wheelvec.kernels.quote import fill_probability
+from wheelvec.kernels.tally import NONE, STOP_INSIDE, TARGET_ABOVE, packed_days, packed_reason
+
+# An exit's time is 2 * bar for a stop, 2 * bar + 1 for what a stop goes before; these are later than any.
+SETTLED = 2**40
+NEVER = SETTLED + 1
+FEW_TARGETS = 8  # from here on it pays to sort a put's lows
+ROUNDING = 1e-9  # as in stages.summary: an exit at its limit is a product taken in another order
+
+
+class Put(NamedTuple):
+    """A put that was sold, and where it stands on the board. Prices are dollars per share, the rest per contract."""
+
+    row: int
+    number: int  # entry session
+    settlement: int
+    contract: int
+    first: int  # bars after the entry, through the settlement
+    last: int  # one past
+    price: float
+    spread_pct: float
+    penalty: float
+    ivp: float
+    premium: float
+    capital: float
+    settled: int  # how it ends if nothing ends it before
+    censored: bool
+
+
+END = np.dtype(
+    [("time", np.int64), ("pnl", np.float64), ("reasons", np.uint64), ("sums", np.uint64), ("until", np.int64)]
+)  # the columns of Ends, in which `tail` stands for what only pairs have
+
+
+class Ends(NamedTuple):
+    """Ways in which a put, and with it its wheel, may end: (n,) each."""
+
+    time: np.ndarray
+    pnl: np.ndarray  # dollars per contract, marked; NaN where the summary has none
+    reasons: np.ndarray  # kernels.tally's packed counts
+    sums: np.ndarray
+    until: np.ndarray  # the last session on which the wheel occupies its underlying
+    tail: np.ndarray  # position among the calls whose counts are added; -1: none
+
+
+def new_ends(n: int) -> Ends:
+    """Room for n ways to end."""
+    kinds = {"pnl": np.float64, "reasons": np.uint64, "sums": np.uint64}
+    return Ends(**{name: np.full(n, -1 if name == "tail" else 0, kinds.get(name, np.int64)) for name in Ends._fields})
+
+
+@lean
+def lay_bars(board, put, entry, out):  # type: ignore[no-untyped-def]
+    """Write what every exit of the put on each of its bars has in common."""
+    rows, day = board.rows, board.underlying.day
+    for bar in range(put.last - put.first):
+        r, at = put.first + bar, out[bar]
+        number = rows.number[r]
+        at.open, at.high, at.low, at.number = rows.open[r], rows.high[r], rows.low[r], number
+        at.market = market_price(rows, r, put.penalty, put.spread_pct, entry.mode)
+        at.at_market = rows.is_quote[r] or not entry.trigger
+        days = 0 if put.censored else day[number] - day[put.number]
+        at.sums = packed_days(days, number - put.number - (bar + 1), put.censored)
+
+
+@lean
+def write_end(out, i, time, pnl, reason, sums, until):  # type: ignore[no-untyped-def]
+    """Write way i to end."""
+    end = out[i]
+    end.time, end.pnl, end.sums, end.until = time, pnl, sums, until
+    end.reasons = packed_reason(reason, pnl)
+
+
+@lean
+def stop_ends(put, entry, stops, bars, out):  # type: ignore[no-untyped-def]
+    """Write how each stop ends the put. Stops ascend, so that the first bar to reach one is not before the last one's."""
+    count, bar = put.last - put.first, 0
+    for i in range(stops.size):
+        level = put.price * stops[i]
+        while bar < count and not bars[bar].high >= level:  # never reached by a NaN
+            bar += 1
+        if bar == count:
+            out[i].time = NEVER
+            continue
+        at = bars[bar]
+        price = at.market if at.at_market else stop_fill(at.open, at.high, at.low, level, put.penalty, entry.mode)
+        under = price * 100.0 < put.premium * stops[i] * (1.0 - ROUNDING)
+        pnl = np.nan if put.censored else put.premium - price * 100.0 - 2.0 * entry.fee
+        write_end(out, i, 2 * bar, pnl, STOP_LOSS, at.sums + (STOP_INSIDE if under else NONE), at.number)
+
+
+@lean
+def touches_at(bars, count, level, out):  # type: ignore[no-untyped-def]
+    """Write the bars that touch a target, in order; how many."""
+    touches = 0
+    for bar in range(count):
+        out[touches] = bar
+        touches += bars[bar].low <= level
+    return touches
+
+
+@lean
+def by_low(bars, count, out):  # type: ignore[no-untyped-def]
+    """Write the bars, lowest low first."""
+    for bar in range(count):
+        low, k = bars[bar].low, bar
+        while k > 0 and bars[out[k - 1]].low > low:
+            out[k] = out[k - 1]
+            k -= 1
+        out[k] = bar
+
+
+@lean
+def add_touch(bar, touches, out):  # type: ignore[no-untyped-def]
+    """Put a bar in its place among the first `touches` of `out`."""
+    k = touches
+    while k > 0 and out[k - 1] > bar:
+        out[k] = out[k - 1]
+        k -= 1
+    out[k] = bar
+
+
+@lean
+def filling_touches(word, put, entry, draws, most, drawn, out):  # type: ignore[no-untyped-def]
+    """For each draw rule write which touch of the put's target fills, counted from 0; `most` if none of that many does.
+
+    `drawn` is room for `most` draws; those of a seed are made once.
+    """
+    known, seed = 0, np.uint64(0)
+    for q in range(draws.size):
+        rule = draws[q]
+        if not rule.probabilistic:
+            out[q] = 0
+            continue
+        if q == 0 or rule.seed != seed:
+            known, seed = 0, rule.seed
+        chance = fill_probability(put.spread_pct, put.ivp, entry, rule)
+        touch = 0
+        while touch < most:
+            if touch == known:
+                drawn[touch] = draw(seed, word, 0, touch)
+                known += 1
+            if drawn[touch] <= chance:
+                break
+            touch += 1
+        out[q] = touch
+
+
+@lean
+def first_bar_held(board, put, max_hold_dte):  # type: ignore[no-untyped-def]
+    """The first bar with at most so many days left to the expiration; NEVER if there is none."""
+    expiration = board.contracts[put.contract].expiration_day
+    for bar in range(put.last - put.first):
+        if expiration - board.underlying.day[board.rows.number[put.first + bar]] <= max_hold_dte:
+            return bar
+    return NEVER
+
+
+@lean
+def settled_end(board, put, entry):  # type: ignore[no-untyped-def]
+    """P&L and packed sums of a put that nothing ended before its settlement. What follows an assignment comes later."""
+    known = put.settled not in (OPEN, NO_DATA)
+    counted = known and not put.censored
+    pnl = put.premium - 0.0 - entry.fee if counted else np.nan
+    days = board.underlying.day[put.settlement] - board.underlying.day[put.number] if counted else 0
+    missing = put.settlement - put.number - (put.last - put.first) if known else 0
+    return pnl, packed_days(days, missing, put.censored)
+
+
+BAR = np.dtype(
+    [
+        ("open", np.float64), ("high", np.float64), ("low", np.float64),
+        ("market", np.float64),  # what buying back at the market costs
+        ("at_market", np.bool_),  # whether stops and targets pay that too
+        ("sums", np.uint64),  # packed days held and sessions without a bar of an exit here
+        ("number", np.int64),
+    ],
+    align=True,
+)  # fmt: skip
+
+
+class Scratch(NamedTuple):
+    """Room for one put's tables."""
+
+    bars: np.ndarray  # (bars,) of BAR
+    order: np.ndarray  # (bars,)
+    touches: np.ndarray  # (bars,)
+    drawn: np.ndarray  # (bars,)
+    filling: np.ndarray  # (draws,)
+    held: np.ndarray  # (holds,)
+
+
+@lean
+def rest_ends(board, put, entry, piece, room, out):  # type: ignore[no-untyped-def]
+    """Write how each rest (target, draw, hold) ends the put if no stop does before."""
+    bars, count = room.bars, put.last - put.first
+    for h in range(piece.hold.size):
+        room.held[h] = first_bar_held(board, put, piece.hold[h]) if piece.hold[h] >= 0 else NEVER
+    few = piece.target.size <= FEW_TARGETS
+    if not few:
+        by_low(bars, count, room.order)
+    most = touches_at(bars, count, put.price * piece.target[-1], room.touches)
+    filling_touches(board.puts[put.row].word, put, entry, piece.draw, most, room.drawn, room.filling)
+    settled_pnl, settled_sums = settled_end(board, put, entry)
+    target, touches, added, level, limit = -1, 0, 0, np.nan, np.nan
+    for i in range(piece.rest_target.size):
+        if piece.rest_target[i] != target:
+            target = piece.rest_target[i]
+            level, limit = put.price * piece.target[target], put.premium * piece.target[target] * (1.0 + ROUNDING)
+            if few:
+                touches = touches_at(bars, count, level, room.touches)
+            while not few and added < count and bars[room.order[added]].low <= level:
+                add_touch(room.order[added], added, room.touches)
+                added += 1
+                touches = added
+        filling, held = room.filling[piece.rest_draw[i]], room.held[piece.rest_hold[i]]
+        filled = room.touches[filling] if filling < touches else NEVER
+        end = min(filled, held)
+        if end >= count:
+            write_end(out, i, SETTLED, settled_pnl, put.settled, settled_sums, put.settlement)
+            continue
+        at = bars[end]
+        at_target = filled <= held
+        price = at.market if at.at_market or not at_target else target_fill(at.open, level, filling + 1)
+        pnl = np.nan if put.censored else put.premium - price * 100.0 - 2.0 * entry.fee
+        above = at_target and price * 100.0 > limit
+        reason = PROFIT_TARGET if at_target else MAX_HOLD_DTE
+        write_end(out, i, 2 * end + 1, pnl, reason, at.sums + (TARGET_ABOVE if above else NONE), at.number)
