@@ -84,7 +84,7 @@ def summary(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
 
 def _figures(wheels: pl.DataFrame) -> dict[str, Figure]:
     pnl, roc = folded(wheels, "pnl_marked"), folded(wheels, "roc_marked")
-    days, capital = folded(wheels, "total_days"), folded(wheels, "initial_capital")
+    days, capital = wheels["total_days"].drop_nulls(), folded(wheels, "initial_capital")
     some = pnl.count > 0
     wins = wheels.filter(pl.col("pnl_marked") > 0).height
     return {
@@ -97,7 +97,7 @@ def _figures(wheels: pl.DataFrame) -> dict[str, Figure]:
         "min_wheel_roc": roc.least if some else None,
         "max_drawdown_proxy": pnl.least if some else None,
         "win_rate": 100.0 * wins / pnl.count if some else None,
-        "avg_days_held": days.mean if days.count else None,
+        "avg_days_held": int(days.sum()) / days.len() if days.len() else None,
         "total_capital_deployed": capital.total if some else None,
     }
 
