@@ -7,6 +7,8 @@ chain -> entries -> puts -> calls -> wheels -> launch     one slice at a time
       |  backtest(market, config)
       v
 Result: records, wheels, ledger, summary(), diagnostics   Polars out
+
+sweep(market, config, grid) -> Sweep: the summaries of thousands of configurations at once
 """
 
 import importlib
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from wheelvec.market.synthetic import demo_market
     from wheelvec.run.backtest import backtest
     from wheelvec.run.result import Result
+    from wheelvec.run.sweep import sweep
+    from wheelvec.run.swept import Sweep
     from wheelvec.spec.config import (
         CallRules,
         Config,
@@ -49,6 +53,7 @@ _HOMES = {
     "PutRules": "wheelvec.spec.config",
     "Result": "wheelvec.run.result",
     "Schedule": "wheelvec.spec.config",
+    "Sweep": "wheelvec.run.swept",
     "WheelvecError": "wheelvec.spec.errors",
     "backtest": "wheelvec.run.backtest",
     "black_scholes": "wheelvec.kernels.black",
@@ -60,14 +65,15 @@ _HOMES = {
     "gamma": "wheelvec.kernels.greeks",
     "implied_vol": "wheelvec.kernels.implied",
     "rho": "wheelvec.kernels.greeks",
+    "sweep": "wheelvec.run.sweep",
     "theta": "wheelvec.kernels.greeks",
     "vega": "wheelvec.kernels.greeks",
 }
 
 __all__ = [
     "CallRules", "Config", "Costs", "Fills", "Liquidity", "Market", "Pricing", "PutRules", "Result", "Schedule",
-    "WheelvecError", "__version__", "backtest", "black_scholes", "check", "delta", "demo_market", "fetch", "fill_draw",
-    "gamma", "implied_vol", "rho", "theta", "vega",
+    "Sweep", "WheelvecError", "__version__", "backtest", "black_scholes", "check", "delta", "demo_market", "fetch",
+    "fill_draw", "gamma", "implied_vol", "rho", "sweep", "theta", "vega",
 ]  # fmt: skip
 
 

@@ -75,10 +75,11 @@ def _priced(chosen: pl.DataFrame, config: Config) -> pl.DataFrame:
     ivp, tier = column(chosen, "ivp", np.float64), column(chosen, "tier", np.int8)
     limits, odds = liquidity_limits(config.liquidity), fill_odds(config.fills)
     price_rows(quote_arrays(chosen), ivp, tier, limits, odds, penalty, price, p_fill)
-    return chosen.with_columns(penalty=penalty, price=price, p_fill=p_fill, word=_words(chosen))
+    return chosen.with_columns(penalty=penalty, price=price, p_fill=p_fill, word=wheel_word_of(chosen))
 
 
-def _words(puts: pl.DataFrame) -> pl.Series:
+def wheel_word_of(puts: pl.DataFrame) -> pl.Series:
+    """What names each put's wheel to the draws: of its symbol, expiration and session."""
     symbol = pl.col("symbol")
     parts = puts.select(osi.root(symbol).alias("root"), osi.strike_milli(symbol).alias("strike_milli"))
     hashes = {root: root_hash(root) for root in parts["root"].unique()}

@@ -1,0 +1,382 @@
+"""A sweep's frame is a loop over `backtest`, to the last bit, for whatever is swept."""
+
+import datetime as dt
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+import wheelvec as wv
+from tests.oracle import markets
+from tests.worlds import config_of, market_of, world
+from wheelvec.spec.config import field_names
+
+NAMES = [*field_names(), "rules"]
+CHEAP = {"put.exit_pct": [0.25, 0.5], "put.stop_loss_multiplier": [1.5, None], "fills.execution_seed": [1, 2, 3]}
+
+
+def row_of(config: wv.Config, **changes: Any) -> dict[str, Any]:
+    """A configuration as a row of a grid's frame, every field spelt out."""
+    row = {}
+    for name in NAMES:
+        section, _, field = name.partition(".")
+        value = getattr(getattr(config, section), field) if field else config.rules
+        row[name] = list(value) if isinstance(value, tuple) else value
+    return row | changes
+
+
+def random_rows(seed: int, count: int, market: wv.Market) -> list[dict[str, Any]]:
+    """Configurations that agree on nothing, for the market of a seed."""
+    rows = []
+    for k in range(count):
+        config = config_of(markets.random_config(1000 * seed + k, seed), market)
+        rows.append(row_of(config, **{"pricing.rate": 0.01 * (k % 3), "pricing.dividend_yield": 0.01 * (k % 2)}))
+    return rows
+
+
+def frame_of(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, infer_schema_length=None, schema_overrides={"fills.execution_seed": pl.UInt64})
+
+
+def differences(sweep: wv.Sweep, market: wv.Market, rows: Any = None) -> list[str]:
+    """Where rows of the frame are not what a backtest of their configuration says."""
+    found = []
+    for i in range(sweep.frame.height) if rows is None else rows:
+        row = sweep.frame.row(i, named=True)
+        result = wv.backtest(market, sweep.row_config(i))
+        expected = result.summary() | further_figures(result) | {"config_id": result.config.id}
+        found += [f"row {i} {name}: {row[name]!r} != {value!r}" for name, value in expected.items() if row[name] != value]
+    return found
+
+
+def further_figures(result: wv.Result) -> dict[str, Any]:
+    """What a sweep adds to the summary, from the records and NumPy."""
+    wheels = result.wheels
+    inside = wheels.filter(pl.col("pnl_marked").is_not_null() & ~pl.col("censored"))
+    roc = (100.0 * inside["pnl_marked"] / inside["initial_capital"]).to_numpy()
+    figures: dict[str, Any] = {f"roc_p{p:02d}": float(np.percentile(roc, p)) if roc.size else None for p in (5, 25, 50, 75, 95)}
+    for phase in ("csp", "cc"):
+        reasons = Counter(result.records.filter(pl.col("phase") == phase)["exit_reason"])
+        figures |= {
+            f"{phase}_{name}": reasons[name] for name in ("stop_loss", "profit_target", "max_hold_dte", "open", "no_data")
+        }
+        figures |= {f"{phase}_expired_worthless": reasons["expired_worthless"]}
+    ends = Counter(wheels["end_reason"])
+    return figures | {
+        f"end_{name}": ends[name] for name in ("put_closed", "put_expired", "called_away", "max_cycles", "unresolved")
+    }
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_grids_equal_backtests(seed: int) -> None:
+    tables, _ = world(seed)
+    market = market_of(tables)
+    sweep = wv.sweep(market, None, frame_of(random_rows(seed, 6, market)), threads=1)
+    assert differences(sweep, market) == []
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(seed=st.integers(100, 2**20), names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True))
+def test_products_over_any_fields_equal_backtests(seed: int, names: list[str]) -> None:
+    """The values of a field are those of two configurations; rows whose ranges are empty are left out."""
+    tables, sections = world(seed)
+    market = market_of(tables)
+    first = row_of(config_of(sections, market))
+    second = row_of(config_of(markets.random_config(seed + 1, seed), market))
+    base = config_of(sections, market)
+    grid: dict[str, list[Any]] = {}
+    for name in names:
+        values = [first[name], second[name]]
+        grid[name] = values[:1] if values[0] == values[1] else values
+    try:
+        sweep = wv.sweep(market, base, grid, threads=2)
+    except wv.WheelvecError as error:
+        assert "cannot be run" in str(error)  # noqa: PT017
+        return
+    assert differences(sweep, market) == []
+
+
+@pytest.mark.parametrize("rules", ["ledger", "v5"])
+@pytest.mark.parametrize("one_at_a_time", [True, False])
+def test_exit_products_equal_backtests(rules: str, one_at_a_time: bool) -> None:
+    """More targets than are scanned one by one, stops, holds, draws, and calls that take the put's target."""
+    grid = {
+        "put.exit_pct": np.linspace(0.02, 0.98, 11),
+        "put.stop_loss_multiplier": [1.2, None, 2.0, 1.5],
+        "fills.pfill_scale": [0.2, 1.4],
+        "put.max_hold_dte": [None, 3],
+    }
+    for seed in (3, 4):
+        tables, sections = world(
+            seed, rules=rules, schedule__allow_multiple_wheels_per_symbol=not one_at_a_time, call__exit_pct=None,
+            call__max_cycles=3, call__call_wait_sessions=2,
+        )  # fmt: skip
+        market = market_of(tables)
+        sweep = wv.sweep(market, config_of(sections, market), grid)
+        assert differences(sweep, market, range(0, sweep.frame.height, 7)) == []
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[wv.Market, wv.Config]:
+    tables, sections = world(5)
+    market = market_of(tables)
+    return market, config_of(sections, market).replace(**{"fills.use_probabilistic_exit_fills": True, "put.exit_pct": 0.5})
+
+
+def test_threads_order_and_chunks_change_no_bit(small: tuple[wv.Market, wv.Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    market, base = small
+    grid = {
+        "put.exit_pct": np.linspace(0.1, 0.9, 9),
+        "put.stop_loss_multiplier": np.linspace(1.1, 3.0, 9),
+        "fills.execution_seed": [7, 8],
+    }
+    frame = wv.sweep(market, base, grid, threads=1).frame
+    monkeypatch.setattr("wheelvec.run.engine.TASK", 20_000)
+    monkeypatch.setattr("wheelvec.run.factors.PIECE", 16)
+    assert_frame_equal(wv.sweep(market, base, grid, threads=2).frame, frame, check_exact=True)
+    monkeypatch.setattr("wheelvec.run.engine.CHUNK", 13)
+    assert_frame_equal(wv.sweep(market, base, grid, threads=2).frame, frame, check_exact=True)
+    names = list(grid)
+    shuffled = frame.select(names).sample(fraction=1.0, shuffle=True, seed=1)
+    again = wv.sweep(market, base, shuffled, threads=1).frame
+    assert_frame_equal(again.sort(names), frame.sort(names), check_exact=True)
+
+
+def test_little_memory_gives_the_same_frame(small: tuple[wv.Market, wv.Config]) -> None:
+    market, base = small
+    assert_frame_equal(wv.sweep(market, base, CHEAP, memory=1).frame, wv.sweep(market, base, CHEAP).frame, check_exact=True)
+
+
+def test_rates_by_session_are_swept(small: tuple[wv.Market, wv.Config]) -> None:
+    market, base = small
+    curve = [(dt.date(2020, 1, 1), 0.05), (dt.date(2023, 11, 1), 0.01)]
+    sweep = wv.sweep(market, base, {"pricing.rate": [0.0, curve, 0.04], "liquidity.ivp_over": ["chain", "candidates"]})
+    assert differences(sweep, market) == []
+
+
+def test_changing_the_target_changes_no_draw() -> None:
+    market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-06-28")
+    sweep = wv.sweep(market, wv.Config(schedule=wv.Schedule(end_date="2024-03-28")), {"put.exit_pct": [0.4, 0.6]})
+    legs = [sweep.result(i).records.filter(pl.col("phase") == "csp") for i in (0, 1)]
+    both = legs[0].join(legs[1], on="wheel_id", suffix="_other").filter(pl.col("touch_count") == pl.col("touch_count_other"))
+    drawn = both.drop_nulls("u_fill_profit_target")
+    assert drawn.height > 20
+    assert (drawn["u_fill_profit_target"] == drawn["u_fill_profit_target_other"]).all()
+
+
+def test_equal_rows_are_computed_once(small: tuple[wv.Market, wv.Config]) -> None:
+    market, base = small
+    grid = pl.DataFrame({"put.exit_pct": [0.5, 0.3, 0.5], "call.max_cycles": [None, 1, None]})
+    sweep = wv.sweep(market, base, grid)
+    assert "2 distinct" in repr(sweep)
+    assert sweep.frame.row(0) == sweep.frame.row(2)
+    assert sweep.row_config(0).call.max_cycles is None
+
+
+def test_moments_leave_the_order_statistics_out(small: tuple[wv.Market, wv.Config]) -> None:
+    market, base = small
+    full, moments = (wv.sweep(market, base, CHEAP, stats=stats).frame for stats in ("full", "moments"))
+    left_out = [name for name in full.columns if name not in moments.columns]
+    assert left_out == ["median_wheel_roc", "roc_p05", "roc_p25", "roc_p50", "roc_p75", "roc_p95"]
+    assert_frame_equal(full.drop(left_out), moments, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({"put.exit": [1]}, "unknown field 'put.exit'.*did you mean 'put.exit_pct'"),
+        ({"put.exit_pct": 0.5}, r"grid\['put.exit_pct'\] = 0.5: expected a list"),
+        ({"put.exit_pct": []}, "is empty: expected at least one value"),
+        (
+            {"put.exit_pct": [0.5, 7.0]},
+            "1 of 2 rows cannot be run: row 1: put.exit_pct = 7.0: expected a number from 0.0 to 1.0",
+        ),
+        ({"put.dte_min": [3, 90], "put.dte_max": [5, 95]}, "row 2: put.dte_min = 90 lies above put.dte_max = 5"),
+        ({"schedule.symbols": [["NONE"]]}, "row 0: unknown symbol 'NONE'"),
+        ({"schedule.start_date": ["2199-01-01"], "schedule.end_date": [None]}, "row 0: entries from 2199-01-01 to"),
+        ({"pricing.rate": [[("2199-01-01", 0.04)]]}, "row 0: pricing.rate starts on 2199-01-01: expected a value on or before"),
+        ({"call.select": ["closest_delta"], "call.tie_break_method": ["highest_strike"]}, "names the field .* a second time"),
+        ([0.5], "grid is a list: expected a mapping"),
+        (pl.DataFrame({"put.exit_pct": []}, schema={"put.exit_pct": pl.Float64}), "the grid has no row"),
+    ],
+)
+def test_what_cannot_be_run_is_named(small: tuple[wv.Market, wv.Config], grid: Any, message: str) -> None:
+    with pytest.raises(wv.WheelvecError, match=message):
+        wv.sweep(*small, grid)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"stats": "all"}, "unknown stats 'all'.*allowed: full, moments"),
+        ({"threads": 0}, "threads = 0: expected a whole number of at least 1"),
+        ({"memory": 0.5}, "memory = 0.5: expected a whole number"),
+    ],
+)
+def test_arguments_are_checked(small: tuple[wv.Market, wv.Config], argument: dict[str, Any], message: str) -> None:
+    with pytest.raises(wv.WheelvecError, match=message):
+        wv.sweep(*small, CHEAP, **argument)
+
+
+def test_pnl_and_periods_are_those_of_the_backtests(
+    small: tuple[wv.Market, wv.Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market, base = small
+    monkeypatch.setattr("wheelvec.run.engine.CHUNK", 5)
+    grid = {
+        **CHEAP,
+        "put.delta_max": [0.3, 0.9],
+        "schedule.allow_multiple_wheels_per_symbol": [True, False],
+        "put.delta_min": [0.1],
+    }
+    sweep = wv.sweep(market, base, grid)
+    pnl, periods = sweep.pnl(), sweep.periods()
+    assert pnl.values.dtype == np.float32
+    key = ["underlying", "entry_date", "put_symbol"]
+    for i in range(0, sweep.frame.height, 5):
+        wheels = sweep.result(i).wheels.filter(pl.col("pnl_marked").is_not_null() & ~pl.col("censored"))
+        mine = pnl.wheels.with_columns(pnl=pl.Series(pnl.values[:, i])).filter(pl.col("pnl").is_not_nan())
+        expected = wheels.select(*key, pnl=pl.col("pnl_marked").cast(pl.Float32))
+        assert_frame_equal(mine.sort(key), expected.sort(key), check_exact=True)
+        by_month = wheels.group_by(period=pl.col("entry_date").dt.truncate("1mo")).agg(
+            wheels=pl.len().cast(pl.Int64), pnl=pl.col("pnl_marked").sum(), capital=pl.col("initial_capital").sum()
+        )
+        some = periods.filter((pl.col("row") == i) & (pl.col("wheels") > 0)).drop("row")
+        assert_frame_equal(some, by_month.sort("period"))
+    quarters = sweep.periods("1q")
+    assert quarters["wheels"].sum() == periods["wheels"].sum() == sweep.frame["total_wheels"].sum() > 0
+
+
+def test_large_pnl_is_mapped_from_a_file(small: tuple[wv.Market, wv.Config]) -> None:
+    in_memory, mapped = (wv.sweep(*small, CHEAP, memory=memory).pnl() for memory in (2**30, 64))
+    assert isinstance(mapped.values, np.memmap)
+    assert not isinstance(in_memory.values, np.memmap)
+    np.testing.assert_array_equal(mapped.values, in_memory.values)
+
+
+def test_over_seeds_sums_up_what_the_seeds_gave(small: tuple[wv.Market, wv.Config]) -> None:
+    sweep = wv.sweep(*small, CHEAP)
+    bands = sweep.over_seeds()
+    assert bands.height == 4
+    assert bands["seeds"].to_list() == [3] * 4
+    some = sweep.frame.filter((pl.col("put.exit_pct") == 0.5) & pl.col("put.stop_loss_multiplier").is_null())["avg_wheel_roc"]
+    row = bands.filter((pl.col("put.exit_pct") == 0.5) & pl.col("put.stop_loss_multiplier").is_null())
+    assert row["avg_wheel_roc"].item() == pytest.approx(some.mean())
+    assert row["avg_wheel_roc_fill_se"].item() == pytest.approx(some.std() / np.sqrt(3))
+    assert row["avg_wheel_roc_p95"].item() == pytest.approx(np.percentile(some, 95))
+
+
+def test_differences_are_taken_on_common_draws(small: tuple[wv.Market, wv.Config]) -> None:
+    sweep = wv.sweep(*small, CHEAP)
+    against = sweep.over_seeds(against=0)
+    reference = against.filter((pl.col("put.exit_pct") == 0.25) & (pl.col("put.stop_loss_multiplier") == 1.5))
+    assert reference["total_pnl"].item() == 0.0
+    assert reference["total_pnl_fill_se"].item() == 0.0
+    pnl = sweep.frame["total_pnl"].to_numpy().reshape(4, 3)
+    gaps = pnl[3] - pnl[0]
+    last = against.row(3, named=True)
+    assert last["total_pnl"] == pytest.approx(gaps.mean())
+    assert last["total_pnl_fill_se"] == pytest.approx(np.std(gaps, ddof=1) / np.sqrt(3))
+
+
+def test_over_seeds_needs_seeds(small: tuple[wv.Market, wv.Config]) -> None:
+    with pytest.raises(wv.WheelvecError, match=r"does not sweep 'fills.execution_seed'"):
+        wv.sweep(*small, {"put.exit_pct": [0.5]}).over_seeds()
+
+
+def test_best_is_sorted_and_checked(small: tuple[wv.Market, wv.Config]) -> None:
+    sweep = wv.sweep(*small, CHEAP)
+    best = sweep.best("total_pnl", 3)
+    assert best["total_pnl"].to_list() == sorted(sweep.frame["total_pnl"], reverse=True)[:3]
+    assert sweep.row_config(best["row"][0]).id == best["config_id"][0]
+    with pytest.raises(wv.WheelvecError, match="unknown figure 'pnl'"):
+        sweep.best("pnl")
+    with pytest.raises(wv.WheelvecError, match="i = 12: expected a row from 0 to 11"):
+        sweep.result(12)
+
+
+def test_saved_and_loaded(small: tuple[wv.Market, wv.Config], tmp_path: Path) -> None:
+    market, base = small
+    grid = {
+        "schedule.weekdays": [[1, 2], None],
+        "fills.execution_seed": [2**64 - 1, 0],
+        "pricing.rate": [0.01, [("2020-01-01", 0.02)]],
+    }
+    sweep = wv.sweep(market, base, grid)
+    sweep.save(tmp_path / "s")
+    loaded = wv.Sweep.load(tmp_path / "s")
+    assert_frame_equal(loaded.frame, sweep.frame, check_exact=True)
+    assert [loaded.row_config(i).id for i in range(8)] == sweep.frame["config_id"].to_list()
+    with pytest.raises(wv.WheelvecError, match=r"Sweep\.load\(folder, market="):
+        loaded.result(0)
+    again = wv.Sweep.load(tmp_path / "s", market)
+    assert again.result(3).records.equals(sweep.result(3).records)
+    with pytest.raises(wv.WheelvecError, match="the market given holds"):
+        wv.Sweep.load(tmp_path / "s", market_of(world(6)[0]))
+    (tmp_path / "s" / "frame.parquet").write_bytes(b"")
+    with pytest.raises(wv.WheelvecError, match=r"frame\.parquet: altered"):
+        wv.Sweep.load(tmp_path / "s")
+
+
+def test_what_was_finished_is_continued(
+    small: tuple[wv.Market, wv.Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market, base = small
+    monkeypatch.setattr("wheelvec.run.engine.CHUNK", 5)
+    expected = wv.sweep(market, base, CHEAP).frame
+    ran: list[int] = []
+
+    def stop(done: int, total: int, cells: int) -> None:
+        ran.append(done)
+        if done >= 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"5 of 12 configurations are kept in .*run the same sweep again"):
+        wv.sweep(market, base, CHEAP, out=tmp_path / "s", progress=lambda d, t, c: stop(d - 1, t, c))
+    with pytest.raises(wv.WheelvecError, match="the sweep is not finished"):
+        wv.Sweep.load(tmp_path / "s")
+    again: list[int] = []
+    sweep = wv.sweep(market, base, CHEAP, out=tmp_path / "s", progress=lambda d, t, c: again.append(d))
+    assert again[0] > 5
+    assert_frame_equal(sweep.frame, expected, check_exact=True)
+    assert_frame_equal(wv.Sweep.load(tmp_path / "s").frame, expected, check_exact=True)
+    assert not (tmp_path / "s" / "chunks").exists()
+    third: list[int] = []
+    wv.sweep(market, base, CHEAP, out=tmp_path / "s", progress=lambda d, t, c: third.append(d))
+    assert third == []
+
+
+def test_another_sweep_in_the_folder_is_refused(
+    small: tuple[wv.Market, wv.Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market, base = small
+    out = tmp_path / "s"
+    wv.sweep(market, base, CHEAP, out=out)
+    with pytest.raises(wv.WheelvecError, match="its grid has other rows"):
+        wv.sweep(market, base, {**CHEAP, "put.exit_pct": [0.1]}, out=out)
+    with pytest.raises(wv.WheelvecError, match=r"base configuration has other costs.commission_per_contract"):
+        wv.sweep(market, base.replace(**{"costs.commission_per_contract": 9.0}), CHEAP, out=out)
+    with pytest.raises(wv.WheelvecError, match="with stats='full', asked for 'moments'"):
+        wv.sweep(market, base, CHEAP, out=out, stats="moments")
+    with pytest.raises(wv.WheelvecError, match="swept over data"):
+        wv.sweep(market_of(world(6)[0]), base.replace(**{"schedule.symbols": None}), CHEAP, out=out)
+    monkeypatch.setattr("wheelvec.run.store.VERSION", "9.9")
+    with pytest.raises(wv.WheelvecError, match=r"made by wheelvec .*, this is 9"):
+        wv.sweep(market, base, CHEAP, out=out)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("mine")
+    with pytest.raises(wv.WheelvecError, match="exists and is no saved sweep"):
+        wv.sweep(market, base, CHEAP, out=tmp_path / "other")
+
+
+def test_no_thread_is_left(small: tuple[wv.Market, wv.Config]) -> None:
+    before = threading.active_count()
+    wv.sweep(*small, CHEAP, threads=2)
+    assert threading.active_count() == before

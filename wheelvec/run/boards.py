@@ -1,0 +1,161 @@
+"""The market of a sweep as arrays: chains solved and paths laid out once, and kept for the next sweep of the same market."""
+
+import dataclasses
+import datetime as dt
+from collections import OrderedDict
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import polars as pl
+
+from wheelvec.kernels.board import CONTRACT, DIVIDEND, QUOTE, ROW, Board
+from wheelvec.kernels.path import Underlying
+from wheelvec.market.market import Market
+from wheelvec.market.sessions import Sessions
+from wheelvec.spec.config import CallRules, Curve, PutRules
+from wheelvec.stages import chain as chains
+from wheelvec.stages.arrays import (
+    Array,
+    Paths,
+    build_paths,
+    column,
+    days,
+    group_starts,
+    quote_arrays,
+    underlying_arrays,
+    with_settlement,
+)
+from wheelvec.stages.entries import wheel_word_of
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """What decides the chains and the paths of some configurations; `first` and `last` bound the sessions that are numbered."""
+
+    trading_calendar: str
+    entry_time: str
+    rate: Curve
+    dividend_yield: Curve
+    gap_path: str
+    min_ranked: int  # of a rank over the whole chain; -1: the candidates are ranked
+    first: dt.date
+    last: dt.date
+
+    def sessions(self) -> pl.DataFrame:
+        """session, number, minute: as run.backtest numbers them."""
+        loaded = Sessions.load(self.trading_calendar, self.first, self.last)
+        return loaded.frame.select("session", pl.col("number").cast(pl.Int64)).with_columns(
+            minute=loaded.entry_minutes(self.entry_time)
+        )
+
+
+Named = tuple[Board, pl.Series]  # a board, and the symbol of each of its contracts
+
+
+class Boards:
+    """The boards of one market, made when first asked for; the oldest go when they take more than `limit` bytes.
+
+    They are kept by market for as long as it lives, under everything that they depend on.
+    """
+
+    _kept: ClassVar["WeakKeyDictionary[Market, OrderedDict[Any, Named]]"] = WeakKeyDictionary()
+
+    def __init__(self, market: Market, limit: int) -> None:
+        self._market, self._limit = market, limit
+        self._held = self._kept.setdefault(market, OrderedDict())
+
+    def board(self, world: World, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date) -> Named:
+        """The board of one underlying with its data from `start` to `end`, both included, and its contracts' symbols."""
+        key = (world, symbol, start, end)
+        if key not in self._held:
+            self._held[key] = _board(self._market, world, sessions, symbol, start, end)
+            while len(self._held) > 1 and sum(_bytes(board) for board, _ in self._held.values()) > self._limit:
+                self._held.popitem(last=False)
+        self._held.move_to_end(key)
+        return self._held[key]
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, tuple):
+        return sum(_bytes(item) for item in value)
+    return value.nbytes if isinstance(value, np.ndarray) else 8
+
+
+def _board(market: Market, world: World, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date) -> Named:
+    window = market.window(symbol, start, end)
+    valid, counts = chains.collapse(window.quotes, sessions, None)
+    rate, dividend_yield = (_curve(curve, sessions) for curve in (world.rate, world.dividend_yield))
+    # all of it, so that every configuration finds its contracts on the same board
+    everything, _ = chains.asked(PutRules(), CallRules(), over_chain=True)
+    solved = chains.solved(chains.solve(valid, everything, rate, dividend_yield))
+    solved = chains.ranked(solved, world.min_ranked >= 0, world.min_ranked)
+    contracts = with_settlement(solved.unique("symbol").sort("symbol"), sessions)
+    paths = build_paths(contracts["symbol"], window.bars, valid, sessions, world.gap_path)
+    underlying = underlying_arrays(market.underlying_bars.filter(pl.col("underlying") == symbol), sessions)
+    board = _assembled(solved, counts, contracts, paths, underlying, sessions, _dividends(market, symbol))
+    return board, contracts["symbol"]
+
+
+def _curve(curve: Curve, sessions: pl.DataFrame) -> Array:
+    """The rate of each session; before a curve's first value there is none, and no entry session lies there."""
+    if isinstance(curve, float):
+        return np.full(sessions.height, curve)
+    return chains.rates(curve, sessions, max(curve[0][0], sessions["session"][0]), "rate")
+
+
+def _dividends(market: Market, symbol: str) -> pl.DataFrame:
+    if market.dividends is None:
+        return pl.DataFrame(schema={"ex_date": pl.Date, "amount": pl.Float64})
+    return market.dividends.filter(pl.col("underlying") == symbol).sort("ex_date", maintain_order=True)
+
+
+def _assembled(
+    solved: pl.DataFrame, counts: pl.DataFrame, contracts: pl.DataFrame, paths: Paths, underlying: Underlying,
+    sessions: pl.DataFrame, dividends: pl.DataFrame,
+) -> Board:  # fmt: skip
+    puts, calls = (solved.filter(pl.col("option_type") == kind) for kind in ("P", "C"))
+    valid = np.zeros(sessions.height, np.int64)
+    valid[column(counts, "number", np.int64)] = column(counts, "n_valid", np.int64)
+    after = contracts.select(session=pl.col("expiration") + pl.duration(days=1)).join(
+        sessions.select("session", "number"), on="session", how="left", maintain_order="left"
+    )
+    where = np.zeros(contracts.height, CONTRACT)
+    where["first_row"], where["last_row"] = paths.starts[:-1], paths.starts[1:]
+    where["settlement"] = column(contracts, "settlement_number", np.int64)
+    where["expiration_day"] = days(contracts, "expiration")
+    where["day_after"] = column(after.select(pl.col("number").fill_null(-1)), "number", np.int64)
+    where["strike_cents"] = np.rint(column(contracts, "strike", np.float64) * 100.0)
+    paid = np.zeros(dividends.height, DIVIDEND)
+    paid["ex_day"], paid["paid"] = days(dividends, "ex_date"), column(dividends, "amount", np.float64) * 100.0
+    return Board(
+        puts=_quotes(puts, paths, wheel_word_of(puts)),
+        put_starts=_starts(puts, sessions),
+        calls=_quotes(calls, paths, None),
+        call_starts=_starts(calls, sessions),
+        valid=valid,
+        contracts=where,
+        rows=_records(paths.rows, ROW),
+        underlying=underlying,
+        dividends=paid,
+    )
+
+
+def _quotes(rows: pl.DataFrame, paths: Paths, word: pl.Series | None) -> Array:
+    out = _records(quote_arrays(rows), QUOTE)
+    out["contract"] = paths.positions(rows["symbol"])
+    if word is not None:
+        out["word"] = word.to_numpy()
+    return out
+
+
+def _records(columns: Any, kind: np.dtype[Any]) -> Array:
+    """A tuple of arrays as one array of records."""
+    out = np.zeros(columns[0].size, kind)
+    for name, values in columns._asdict().items():
+        out[name] = values
+    return out
+
+
+def _starts(rows: pl.DataFrame, sessions: pl.DataFrame) -> Array:
+    return group_starts(column(rows, "number", np.int64), 0, sessions.height - 1)

@@ -1,0 +1,140 @@
+"""Many configurations over one market; a backtest is its one-row case in meaning."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from wheelvec.kernels.threads import available
+from wheelvec.market.market import Market
+from wheelvec.run.engine import Engine
+from wheelvec.run.store import SweepStore
+from wheelvec.run.swept import Sweep
+from wheelvec.spec.config import Config
+from wheelvec.spec.errors import InputError, unknown_name
+from wheelvec.spec.grid import Codes, Grid, GridLike
+
+log = logging.getLogger(__name__)
+Progress = Callable[[int, int, int], None]
+STATS = ("full", "moments")
+
+
+def sweep(
+    market: Market,
+    config: Config | None,
+    grid: GridLike,
+    *,
+    out: str | Path | None = None,
+    stats: str = "full",
+    threads: int | None = None,
+    memory: int | None = None,
+    progress: Progress | None = None,
+) -> Sweep:
+    """The figures of every configuration of a grid; each row equals `backtest(...).summary()` to the last bit.
+
+    What depends on entry rules alone, on exits, on fills and on calls is computed once for each distinct value. Rows that are
+    equal in every field are computed once. Nothing depends on threads, on the order of rows or on how the work is cut.
+
+    Args:
+        market: the tables.
+        config: what a row keeps where it changes nothing; `Config()` if None.
+        grid: a mapping of dotted field names to values (their product, last key fastest), or a Polars frame with one
+            configuration a row, in which a null means None and a column left out keeps the base.
+        out: a folder. Finished chunks are written there as they come; the same sweep on the same data continues from them.
+        stats: "full", or "moments" to leave out the order statistics (median and percentiles), whose sorting takes longer
+            than all else.
+        threads: how many to use; as many as there are processors if None.
+        memory: bytes that the sweep may take beside its frame; a quarter of the machine's if None.
+        progress: called with (configurations done, configurations in all, wheels x configurations done).
+
+    Returns:
+        A `Sweep`.
+
+    Raises:
+        ConfigError: for an unknown field; or naming the rows that are no configuration, or none that this market can run.
+        InputError: for an argument that is not what it must be.
+        LakeError: if a file of the lake, or `out`, cannot be used; `out` holds another sweep (the difference is named).
+        KeyboardInterrupt: after Ctrl-C, within a second, saying what is kept.
+    """
+    config = Config() if config is None else config
+    for argument, value, expected in (("market", market, Market), ("config", config, Config)):
+        if not isinstance(value, expected):
+            raise InputError(f"{argument} is a {type(value).__name__}: expected a wheelvec.{expected.__name__}")
+    if stats not in STATS:
+        raise InputError(unknown_name("stats", stats, STATS))
+    threads, memory = _whole("threads", threads, default_threads()), _whole("memory", memory, default_memory())
+    read = Grid.read(config, grid)
+    engine = Engine(market, read, ordered=stats == "full", threads=threads, memory=memory)
+    store = None if out is None else SweepStore.of(out, read, stats, market.fingerprint)
+    frame = store.begin() if store else None
+    if frame is None:
+        frame = _frame(engine, store, progress)
+        if store:
+            store.finish(frame)
+    return Sweep(read, frame, market, stats=stats, threads=threads, memory=memory)
+
+
+def default_threads() -> int:
+    """As many as there are processors, or NUMBA_NUM_THREADS."""
+    return available()
+
+
+def default_memory() -> int:
+    """A quarter of the machine's, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+
+
+def _whole(name: str, value: int | None, default: int) -> int:
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name} = {value!r}: expected a whole number of at least 1, or None")
+    return value
+
+
+def _frame(engine: Engine, store: SweepStore | None, progress: Progress | None) -> pl.DataFrame:
+    """Run what is not kept yet, and put everything in the order of the grid."""
+    rows, inverse = engine.grid.distinct()
+    parts = {first: (last, frame) for first, last, frame in store.kept()} if store else {}
+    done, cells = sum(last - first for first, (last, _) in parts.items()), 0
+    try:
+        for start, chunk in _missing(engine, rows, parts):
+            part = engine.run(chunk, progress and _reporter(progress, done, chunk.size, rows.size, cells))
+            parts[start] = start + chunk.size, part
+            if store:
+                store.keep(start, part)
+            done, cells = done + chunk.size, cells + int(part.select(pl.sum_horizontal(pl.col("^csp_.*$")).sum()).item())
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_kept(done, rows.size, store)) from None
+    figures = pl.concat([parts[start][1] for start in sorted(parts)])
+    ids = _hexadecimal(engine.grid.ids())
+    figures = figures if rows.size == inverse.size and (inverse == np.arange(inverse.size)).all() else figures[inverse]
+    return pl.concat([engine.grid.frame, pl.DataFrame({"config_id": ids}), figures], how="horizontal")
+
+
+def _missing(engine: Engine, rows: Codes, parts: dict[int, tuple[int, pl.DataFrame]]) -> Iterator[tuple[int, Codes]]:
+    """The chunks that are not there yet: position of the first distinct configuration, and the rows."""
+    at = 0
+    for start, stop in [*((first, parts[first][0]) for first in sorted(parts)), (rows.size, rows.size)]:
+        for chunk in engine.chunks(rows[at:start]):
+            yield at, chunk
+            at += chunk.size
+        at = stop
+
+
+def _reporter(progress: Progress, done: int, chunk: int, total: int, cells: int) -> Callable[[float, int], None]:
+    return lambda part, more: progress(done + int(part * chunk), total, cells + more)
+
+
+def _kept(done: int, total: int, store: SweepStore | None) -> str:
+    if store is None:
+        return f"interrupted after {done:,} of {total:,} configurations; nothing is kept without out="
+    return f"interrupted: {done:,} of {total:,} configurations are kept in {store.folder}; run the same sweep again to continue"
+
+
+def _hexadecimal(ids: "np.ndarray[tuple[int], np.dtype[np.uint64]]") -> list[str]:
+    text = ids.astype(">u8").tobytes().hex()
+    return [text[i : i + 16] for i in range(0, len(text), 16)]

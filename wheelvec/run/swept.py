@@ -1,0 +1,229 @@
+"""What a sweep gives back: a frame of figures, one row a configuration; the rest is computed again when it is asked for."""
+
+import datetime as dt
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import polars as pl
+
+from wheelvec.market.market import Market
+from wheelvec.run.backtest import backtest
+from wheelvec.run.engine import Engine
+from wheelvec.run.result import Result
+from wheelvec.run.store import SweepStore
+from wheelvec.spec.config import Config
+from wheelvec.spec.errors import InputError, unknown_name
+from wheelvec.spec.grid import Grid, combined
+
+SEED = "fills.execution_seed"
+PERIODS = {"1mo": 1, "1q": 3, "1y": 12}
+
+
+class Pnl(NamedTuple):
+    """The P&L of single wheels: `wheels` has underlying, entry_date and put_symbol, and `values` (wheels, configurations) is
+    float32 dollars per contract, marked; NaN where a configuration did not launch the wheel or its summary leaves it out."""
+
+    wheels: pl.DataFrame
+    values: np.ndarray[Any, Any]
+
+
+class Sweep:
+    """The figures of many configurations over one market.
+
+    Attributes:
+        config: the base configuration; a row changes some of its fields.
+        frame: one row per configuration in grid order: the grid's columns, config_id, the figures of `Result.summary` and,
+            for each configuration, the 5th to 95th percentiles of wheel ROC (`roc_p05` ...), the profit factor (gains over
+            losses, null without a loss) and counts per exit reason of puts (`csp_*`) and calls (`cc_*`) and per end
+            reason (`end_*`). With stats="moments" the median and the percentiles are left out.
+    """
+
+    def __init__(
+        self, grid: Grid, frame: pl.DataFrame, market: Market | None, *, stats: str, threads: int, memory: int
+    ) -> None:
+        self.config, self.frame, self.stats = grid.base, frame, stats
+        self._grid, self._market, self._threads, self._memory = grid, market, threads, memory
+        self._rows, self._inverse = grid.distinct()
+
+    def _engine(self, wanted: str) -> Engine:
+        return Engine(self._known_market(wanted), self._grid, ordered=False, threads=self._threads, memory=self._memory)
+
+    def _known_market(self, wanted: str) -> Market:
+        if self._market is None:
+            raise InputError(f"{wanted} is computed from the market: load the sweep with Sweep.load(folder, market=...)")
+        return self._market
+
+    @property
+    def names(self) -> list[str]:
+        """The grid's columns."""
+        return self._grid.frame.columns
+
+    @property
+    def figures(self) -> list[str]:
+        """The columns that are figures."""
+        return [name for name in self.frame.columns if name not in {*self.names, "config_id"}]
+
+    def row_config(self, i: int) -> Config:
+        """The whole configuration of row i.
+
+        Raises:
+            InputError: if there is no such row.
+        """
+        if isinstance(i, bool) or not isinstance(i, int | np.integer) or not 0 <= i < self.frame.height:
+            raise InputError(f"i = {i!r}: expected a row from 0 to {self.frame.height - 1}")
+        return self._grid.config(int(i))
+
+    def result(self, i: int) -> Result:
+        """The full result of row i: `backtest` of its configuration.
+
+        Raises:
+            InputError: if there is no such row, or the sweep was loaded without a market.
+        """
+        return backtest(self._known_market("result"), self.row_config(i))
+
+    def best(self, by: str = "avg_wheel_roc", n: int = 10, *, descending: bool = True, least_wheels: int = 1) -> pl.DataFrame:
+        """The n rows with the greatest (or least) figure, with their row number; those with fewer wheels are left out.
+
+        The best of many is partly the luckiest of many: look at its neighbours, and at other seeds.
+
+        Raises:
+            InputError: for a figure that the frame does not have.
+        """
+        if by not in self.figures:
+            raise InputError(unknown_name("figure", by, self.figures))
+        rows = self.frame.with_row_index("row").filter(pl.col("total_wheels") >= least_wheels)
+        return rows.sort(by, descending=descending, nulls_last=True, maintain_order=True).head(n)
+
+    def pnl(self) -> Pnl:
+        """The P&L of every wheel under every configuration; in a memory-mapped temporary file if it is large.
+
+        Raises:
+            InputError: if the sweep was loaded without a market.
+        """
+        wheels, values = self._engine("pnl").pnl(self._rows, self._allocate)
+        return Pnl(wheels, values if self._rows.size == self.frame.height else values[:, self._inverse])
+
+    def _allocate(self, wheels: int, configs: int) -> np.ndarray[Any, Any]:
+        if 4 * wheels * configs <= self._memory // 4:
+            return np.full((wheels, configs), np.nan, np.float32)
+        with tempfile.TemporaryFile(prefix="wheelvec-pnl-") as file:  # the map keeps it, and with the map it goes
+            file.truncate(4 * wheels * configs)
+            out = np.memmap(file, np.float32, "r+", shape=(wheels, configs))
+        for wheel in range(wheels):
+            out[wheel] = np.nan
+        return out
+
+    def periods(self, every: str = "1mo") -> pl.DataFrame:
+        """Per configuration and period of entry: row, period (its first day), wheels, pnl and capital in the summary's sense.
+
+        Args:
+            every: "1mo", "1q" or "1y".
+
+        Raises:
+            InputError: for another period, or if the sweep was loaded without a market.
+        """
+        if every not in PERIODS:
+            raise InputError(unknown_name("period", every, PERIODS))
+        engine = self._engine("periods")
+        found = []
+        start = 0
+        for chunk in engine.chunks(self._rows):
+            found.append(engine.periods(chunk, _period_of(PERIODS[every])).with_columns(pl.col("position") + start))
+            start += chunk.size
+        asked = pl.DataFrame({"position": self._inverse}).with_row_index("row")
+        rows = asked.join(pl.concat(found), on="position", maintain_order="left_right")
+        return rows.select("row", "period", "wheels", "pnl", "capital")
+
+    def over_seeds(self, against: int | None = None) -> pl.DataFrame:
+        """The figures over the fill seeds: one row for each configuration apart from its seed.
+
+        It says how much of a figure is the luck of the fills. It says nothing of the market's luck: every seed trades the same
+        prices, and a narrow band is no evidence that another year would be alike.
+
+        Args:
+            against: the row of a configuration to compare with. Figures are then differences from the figures of that one
+                under the same seed. The draws of a seed are common to all configurations, so their luck cancels.
+
+        Returns:
+            The grid's columns but for the seed, seeds (their number), and for each figure its mean, `{figure}_fill_se` (the
+            standard error of that mean, null for one seed) and `{figure}_p05`, `{figure}_p95`.
+
+        Raises:
+            InputError: if the seed is not swept, or there is no row `against`.
+        """
+        if SEED not in self._grid.columns:
+            raise InputError(f"over_seeds: the grid does not sweep {SEED!r}; it sweeps {self.names}")
+        others = [(column.codes, len(column.values)) for name, column in self._grid.columns.items() if name != SEED]
+        _, first, group = np.unique(combined(others, self._grid.size), return_index=True, return_inverse=True)
+        seed = self._grid.columns[SEED].codes
+        figures = self.frame.select(pl.col(self.figures).cast(pl.Float64)).with_columns(_group=first[group], _seed=seed)
+        figures = figures.unique(["_group", "_seed"], keep="first", maintain_order=True)
+        if against is not None:
+            figures = _differences(figures, first[group[self._checked(against)]], self.figures)
+        kept = [name for name in self.names if name != SEED]
+        summed = figures.group_by("_group", maintain_order=True).agg(_seeds_of(self.figures)).sort("_group")
+        return pl.concat([self.frame.select(kept)[summed["_group"]], summed.drop("_group")], how="horizontal")
+
+    def _checked(self, i: int) -> int:
+        self.row_config(i)
+        return i
+
+    def save(self, folder: str | Path) -> None:
+        """Write the sweep to a folder, whole or not at all; an earlier sweep there is replaced.
+
+        Raises:
+            LakeError: if the folder holds something else, or cannot be written.
+            InputError: if the sweep was loaded without a market, and so without its fingerprint.
+        """
+        SweepStore.of(folder, self._grid, self.stats, self._known_market("the data's fingerprint").fingerprint).write(
+            self.frame
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path, market: Market | None = None) -> Self:
+        """Read a saved sweep. With its market it also computes results, pnl and periods.
+
+        Raises:
+            LakeError: naming path and reason, if the folder is no finished sweep, or a file of it is missing or altered.
+            InputError: if the market's data are not those of the sweep.
+        """
+        from wheelvec.run.sweep import default_memory, default_threads
+
+        store, frame = SweepStore.read(folder)
+        if market is not None and market.fingerprint != store.fingerprint:
+            raise InputError(f"{folder}: swept over data {store.fingerprint}, the market given holds {market.fingerprint}")
+        return cls(store.grid, frame, market, stats=store.stats, threads=default_threads(), memory=default_memory())
+
+    def __repr__(self) -> str:
+        distinct = "" if self._rows.size == self.frame.height else f" ({self._rows.size:,} distinct)"
+        return f"<Sweep of {self.frame.height:,} configurations{distinct}: {', '.join(self.names)}>"
+
+    def _repr_html_(self) -> str:
+        return self.frame._repr_html_()
+
+
+def _seeds_of(figures: list[str]) -> list[pl.Expr]:
+    found = [pl.len().cast(pl.Int64).alias("seeds")]
+    for name in figures:
+        figure = pl.col(name)
+        found += [
+            figure.mean(),
+            (figure.std() / figure.count().sqrt()).alias(f"{name}_fill_se"),
+            figure.quantile(0.05, "linear").alias(f"{name}_p05"),
+            figure.quantile(0.95, "linear").alias(f"{name}_p95"),
+        ]
+    return found
+
+
+def _differences(figures: pl.DataFrame, reference: int, names: list[str]) -> pl.DataFrame:
+    """Each figure less that of the reference group under the same seed; seeds that the reference lacks are left out."""
+    other = figures.filter(pl.col("_group") == reference).drop("_group")
+    both = figures.join(other, on="_seed", suffix="_of_other", maintain_order="left")
+    return both.with_columns(pl.col(name) - pl.col(f"{name}_of_other") for name in names).select(figures.columns)
+
+
+def _period_of(months: int) -> Callable[[dt.date], dt.date]:
+    return lambda month: month.replace(month=(month.month - 1) // months * months + 1)

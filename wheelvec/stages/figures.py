@@ -1,0 +1,138 @@
+"""Figures of many configurations as a frame: the summary of rules.md, section 10, and what a sweep adds to it."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from wheelvec.kernels.tally import (
+    ABOVE,
+    CC,
+    CENSORED,
+    COUNTS,
+    CSP,
+    DAYS,
+    END,
+    HELD,
+    INSIDE,
+    KNOWN,
+    MARKED,
+    MISSING,
+    OPEN_AFTER,
+    WINS,
+    Figures,
+)
+from wheelvec.spec.codes import EndReason, ExitReason, name_of
+from wheelvec.stages.arrays import Array
+
+PERCENTILES = (5, 25, 50, 75, 95)
+PUT_REASONS = [reason for reason in ExitReason if reason is not ExitReason.CALLED_AWAY]
+CALL_REASONS = [reason for reason in ExitReason if reason is not ExitReason.ASSIGNED]
+
+
+def new_figures(n: int) -> Figures:
+    """Figures of n configurations without a wheel."""
+    start = {"least": np.inf, "low": np.inf, "high": -np.inf}
+    real = {name: np.full(n, start.get(name, 0.0)) for name in Figures._fields if name != "counts"}
+    return Figures(**real, counts=np.zeros((n, COUNTS), np.int64))
+
+
+def figures_frame(figures: Figures, values: Array | None) -> pl.DataFrame:
+    """One row a configuration.
+
+    Args:
+        figures: what was added up.
+        values: (configurations, room) each one's ROC in ascending order, NaN last; None leaves the order statistics out.
+    """
+    counts = figures.counts
+    with np.errstate(all="ignore"):
+        columns = _money(figures, values) | _counts(counts) | _worst(figures)
+        columns |= {} if values is None else _percentiles(values, counts[:, KNOWN])
+        columns["profit_factor"] = np.where(figures.losses < 0, figures.gains / -figures.losses, np.nan)
+    columns |= {f"csp_{name_of(reason)}": counts[:, CSP + reason] for reason in PUT_REASONS}
+    columns |= {f"cc_{name_of(reason)}": counts[:, CC + reason] for reason in CALL_REASONS}
+    columns |= {f"end_{name_of(reason)}": column for reason, column in _ends(counts).items()}
+    frame = pl.DataFrame({name: np.ascontiguousarray(column) for name, column in columns.items()})
+    return frame.with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def _money(figures: Figures, values: Array | None) -> dict[str, Any]:
+    count = figures.counts[:, KNOWN]
+    some = count > 0
+    held = count - figures.counts[:, MARKED]
+    median = {} if values is None else {"median_wheel_roc": _median(values, count)}
+
+    def known(column: Array) -> Array:
+        return np.where(some, column, np.nan)
+
+    return {
+        "total_wheels": count,
+        "total_pnl": known(figures.total),
+        "avg_wheel_roc": known(figures.mean),
+        **median,
+        "std_wheel_roc": np.where(count > 1, np.sqrt(figures.spread / (count - 1)), np.nan),
+        "max_wheel_roc": known(figures.high),
+        "min_wheel_roc": known(figures.low),
+        "max_drawdown_proxy": known(figures.least),
+        "win_rate": known(100.0 * figures.counts[:, WINS] / count),
+        "avg_days_held": np.where(held > 0, figures.counts[:, DAYS] / held, np.nan),
+        "total_capital_deployed": known(figures.capital),
+    }
+
+
+def _median(values: Array, count: Array) -> Array:
+    last = max(values.shape[1] - 1, 0)
+    if not values.shape[1]:
+        return np.full(count.size, np.nan)
+    row = np.arange(count.size)
+    low, high = np.clip((count - 1) // 2, 0, last), np.clip(count // 2, 0, last)
+    middle: Array = (values[row, low] + values[row, high]) / 2.0
+    return middle
+
+
+def _percentiles(values: Array, count: Array) -> dict[str, Array]:
+    """Linearly between the values, as numpy.percentile; NaN where there is no value."""
+    found = {}
+    row = np.arange(count.size)
+    for percent in PERCENTILES:
+        if not values.shape[1]:
+            found[f"roc_p{percent:02d}"] = np.full(count.size, np.nan)
+            continue
+        at = (count - 1).clip(0) * (percent / 100.0)
+        low = np.floor(at).astype(np.int64)
+        part = at - low
+        first, second = values[row, low], values[row, np.minimum(low + 1, (count - 1).clip(0))]
+        gap = second - first
+        found[f"roc_p{percent:02d}"] = np.where(part >= 0.5, second - gap * (1.0 - part), first + gap * part)
+    return found
+
+
+def _counts(counts: Array) -> dict[str, Any]:
+    put_open, put_no_data = counts[:, CSP + ExitReason.OPEN], counts[:, CSP + ExitReason.NO_DATA]
+    after = counts[:, END + EndReason.UNRESOLVED]
+    return {
+        "open_wheels": put_open + counts[:, OPEN_AFTER],
+        "no_data_wheels": put_no_data + after - counts[:, OPEN_AFTER],
+        "censored_wheels": counts[:, CENSORED],
+        "marked_wheels": counts[:, MARKED],
+        "held_wheels": counts[:, HELD],
+        "targets_above_limit": counts[:, ABOVE],
+        "stops_inside_stop": counts[:, INSIDE],
+        "sessions_without_bar": counts[:, MISSING],
+    }
+
+
+def _worst(figures: Figures) -> dict[str, Any]:
+    launched = figures.counts[:, CSP : CSP + 8].sum(axis=1)
+    total = np.where(figures.counts[:, KNOWN] > 0, figures.total, 0.0)
+    return {"total_pnl_worst": np.where(launched > 0, total + figures.lost, np.nan)}
+
+
+def _ends(counts: Array) -> dict[EndReason, Array]:
+    bought_back = (ExitReason.STOP_LOSS, ExitReason.PROFIT_TARGET, ExitReason.MAX_HOLD_DTE)
+    ends = {reason: counts[:, END + reason] for reason in EndReason}
+    ends[EndReason.PUT_CLOSED] = sum((counts[:, CSP + reason] for reason in bought_back), np.zeros(len(counts), np.int64))
+    ends[EndReason.PUT_EXPIRED] = counts[:, CSP + ExitReason.EXPIRED_WORTHLESS]
+    unresolved = counts[:, CSP + ExitReason.OPEN] + counts[:, CSP + ExitReason.NO_DATA]
+    ends[EndReason.UNRESOLVED] = ends[EndReason.UNRESOLVED] + unresolved
+    return ends
