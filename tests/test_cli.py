@@ -242,8 +242,8 @@ def test_help_and_version_end_well(capsys: Capture) -> None:
     assert capsys.readouterr().out == f"wheelvec {wv.__version__}\n"
     assert cli.main(["--help"]) == 0
     offered = capsys.readouterr().out
-    assert all(f"\n    {name} " in offered for name in ("demo", "run", "import", "check", "fetch"))
-    assert not any(f"\n    {name} " in offered for name in ("sweep", "report"))
+    assert all(f"\n    {name} " in offered for name in ("demo", "run", "sweep", "import", "check", "fetch"))
+    assert "\n    report " not in offered
     entry = importlib.metadata.entry_points(group="console_scripts", name="wheelvec")
     assert [point.value for point in entry] == ["wheelvec.cli:main"]
 
@@ -336,7 +336,7 @@ FAILURES = {
         r"--option-quotes plain.txt",
     ),
     "nothing": ("", 2, r"command.*see wheelvec --help"),
-    "no command": ("sweep wheel.toml", 2, r"invalid choice: 'sweep'"),
+    "no command": ("gallop wheel.toml", 2, r"invalid choice: 'gallop'"),
     "no lake": ("run wheel.toml --out out", 2, r"--lake.*see wheelvec run --help"),
     "no rule set": ("run wheel.toml --lake LAKE --out out --rules v6", 2, r"invalid choice: 'v6'"),
     "an unknown option": ("demo --colour", 2, r"unrecognized arguments: --colour"),
@@ -443,3 +443,76 @@ def test_a_run_that_fails_half_way_leaves_the_earlier_result(
     assert "No space left" in one_line(capsys.readouterr().err)
     assert wv.Result.load("out").records.equals(before)
     assert {path.name for path in here.iterdir()} == {"wheel.toml", "out"}
+
+
+# ------------------------------------------------------------------------------------------------------- sweeps
+
+GRID = """
+rules = ["ledger", "v5"]
+[put]
+exit_pct = {first = 0.25, last = 0.75, count = 3}
+stop_loss_multiplier = [2.0, "none"]
+[fills]
+execution_seed = {first = 1, last = 2}
+"""
+
+
+def test_sweep_gives_what_the_library_gives_and_prints_the_best(here: Path, lake: Path, capsys: Capture) -> None:
+    (here / "grid.toml").write_text(GRID, encoding="utf-8")
+    assert cli.main(["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out", "--threads", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "24 configurations" in printed
+    assert "frame.parquet" in printed
+    grid = {
+        "rules": ["ledger", "v5"], "put.exit_pct": [0.25, 0.5, 0.75], "put.stop_loss_multiplier": [2.0, None],
+        "fills.execution_seed": [1, 2],
+    }  # fmt: skip
+    expected = wv.sweep(wv.Market.open(lake), wv.Config.from_toml("wheel.toml"), grid)
+    assert wv.Sweep.load("out").frame.equals(expected.frame)
+
+
+def test_sweep_shows_cells_per_second_on_a_terminal(here: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "grid.toml").write_text(GRID, encoding="utf-8")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    assert cli.main(["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out"]) == 0
+    assert re.search(r"configurations, [\d,]+ cells/s, \d+ s left", terminal.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ("[put]\nexit_pct = 0.5", r"grid.toml: put.exit_pct = 0.5: expected a list of values"),
+        ("[put]\nexit = [0.5]", r"unknown field 'put.exit'"),
+        ("[put]\nexit_pct = [7.0]", r"row 0: put.exit_pct = 7.0: expected a number from 0.0 to 1.0"),
+        ("[put", r"grid.toml: no valid TOML"),
+        (None, r"grid.toml: cannot be read"),
+    ],
+)
+def test_a_grid_that_cannot_be_run_is_one_line(grid: str | None, message: str, here: Path, lake: Path, capsys: Capture) -> None:
+    if grid is not None:
+        (here / "grid.toml").write_text(grid, encoding="utf-8")
+    assert cli.main(["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out"]) == 1
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert re.search(message, error)
+    assert not (here / "out").exists()
+
+
+def test_an_interrupted_sweep_says_what_is_kept(
+    here: Path, lake: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    (here / "grid.toml").write_text(GRID, encoding="utf-8")
+    monkeypatch.setattr("wheelvec.run.engine.CHUNK", 10)
+    done: list[int] = []
+
+    def interrupt(store: Any, start: int, frame: pl.DataFrame) -> None:
+        if start:
+            raise KeyboardInterrupt
+        done.append(frame.height)
+
+    monkeypatch.setattr("wheelvec.run.store.SweepStore.keep", interrupt)
+    assert cli.main(["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out"]) == 130
+    assert "10 of 24 configurations are kept in out; run the same sweep again to continue" in capsys.readouterr().err

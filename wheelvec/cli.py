@@ -2,6 +2,7 @@
 
     wheelvec demo
     wheelvec run wheel.toml --lake lake/ --out out/
+    wheelvec sweep wheel.toml grid.toml --lake lake/ --out out/
     wheelvec import --option-quotes quotes.parquet --underlying-bars bars.parquet --lake lake/
     wheelvec import dbn FILES... --lake lake/
     wheelvec fetch --symbols TSLA,BRK.B --start 2023-06-06 --end 2023-09-13 --lake lake/ --max-cost 25
@@ -19,6 +20,7 @@ import io
 import logging
 import os
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +41,7 @@ log = logging.getLogger("wheelvec.cli")
 USAGE, FAILED, INTERRUPTED, READER_GONE = 2, 1, 130, 141
 LONGEST = 400  # characters of a message that was not written for the terminal
 
-Progress = Callable[[int, int], None]
+Progress = Callable[..., None]
 
 
 class UsageError(Exception):
@@ -64,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except UsageError as error:
         return _fail(USAGE, str(error))
-    except KeyboardInterrupt:
-        return _fail(INTERRUPTED, "interrupted")
+    except KeyboardInterrupt as interrupt:
+        return _fail(INTERRUPTED, str(interrupt) or "interrupted")
     except BrokenPipeError:
         _forget_output()
         return READER_GONE
@@ -94,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(title="commands", metavar="command", required=True)
     _add_demo(commands, shared)
     _add_run(commands, shared)
+    _add_sweep(commands, shared)
     _add_import(commands, shared)
     _add_check(commands, shared)
     _add_fetch(commands, shared)
@@ -122,6 +125,19 @@ def _add_run(commands: Any, shared: argparse.ArgumentParser) -> None:
     run.add_argument("--rules", choices=("ledger", "v5"), help="the rule set, instead of the configuration's")
     run.add_argument("--quiet", action="store_true", help="no summary and no progress")
     run.set_defaults(command=_run)
+
+
+def _add_sweep(commands: Any, shared: argparse.ArgumentParser) -> None:
+    text = "Run every configuration of a grid over a lake; continue what an earlier run of it left."
+    command = _add(commands, shared, "sweep", text)
+    command.add_argument("config", type=Path, metavar="wheel.toml", help="the base configuration")
+    command.add_argument("grid", type=Path, metavar="grid.toml", help="fields and the values to try, sections as in wheel.toml")
+    command.add_argument("--lake", required=True, type=Path, metavar="FOLDER", help="the lake to read")
+    command.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where finished chunks and the frame go")
+    command.add_argument("--threads", type=int, metavar="N", help="default: as many as there are processors")
+    command.add_argument("--stats", choices=("full", "moments"), default="full", help="moments: no median, no percentiles")
+    command.add_argument("--quiet", action="store_true", help="no summary and no progress")
+    command.set_defaults(command=_sweep)
 
 
 def _add_import(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -217,6 +233,33 @@ def _backtest(source: Callable[[], "Market"], config: "Config", options: argpars
         log.info("%s wheels launched", number(result.wheels.height))
     if not options.quiet:
         print(described(result))
+    print(_where(options.out))
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from wheelvec.market.market import Market
+    from wheelvec.spec.config import Config
+    from wheelvec.spec.grid import grid_from_toml
+
+    config, grid = Config.from_toml(options.config), grid_from_toml(options.grid)
+    with _progress("configurations", options.quiet) as progress:
+        from wheelvec.report.text import swept
+        from wheelvec.run.sweep import sweep
+
+        started, first = time.monotonic(), None
+
+        def report(done: int, total: int, cells: int) -> None:
+            nonlocal first
+            if progress:
+                first = done if first is None else first  # what was kept from before took no time
+                taken = time.monotonic() - started
+                left = (total - done) * taken / max(done - first, 1)
+                progress(done, total, f"configurations, {cells / taken:,.0f} cells/s, {left:,.0f} s left")
+
+        market = Market.open(options.lake)
+        result = sweep(market, config, grid, out=options.out, threads=options.threads, stats=options.stats, progress=report)
+    if not options.quiet:
+        print(swept(result))
     print(_where(options.out))
 
 
@@ -423,10 +466,10 @@ def _progress(label: str, quiet: bool) -> Iterator[Progress | None]:
     with Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task("reading", total=None)
 
-        def show(done: int, total: int) -> None:
+        def show(done: int, total: int, text: str = label) -> None:
             """Gone once all is done, so that a question may stand there; back when more begins."""
             bar.start()
-            bar.update(task, completed=done, total=total, description=label)
+            bar.update(task, completed=done, total=total, description=text)
             if done == total:
                 bar.stop()
 

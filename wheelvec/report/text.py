@@ -27,6 +27,33 @@ OUTCOMES = {
 }
 
 
+class Swept(Protocol):
+    """What of a `run.swept.Sweep` is read here."""
+
+    frame: pl.DataFrame
+
+    @property
+    def names(self) -> list[str]: ...
+
+
+def swept(sweep: Swept, most: int = 10) -> str:
+    """The rows of a sweep with the greatest average ROC, as plain text."""
+    figures = [name for name in ("total_wheels", "avg_wheel_roc", "total_pnl", "win_rate") if name in sweep.frame.columns]
+    best = sweep.frame.sort("avg_wheel_roc", descending=True, nulls_last=True, maintain_order=True).head(most)
+    lines = []
+    for place, row in enumerate(best.select(*sweep.names, *figures).iter_rows(named=True), 1):
+        given = ", ".join(f"{name.partition('.')[2] or name}={_short(row[name])}" for name in sweep.names)
+        lines.append(wrapped(f"{place:>2}. {given}"))
+        numbers = (number(row["total_wheels"]), _percent(row["avg_wheel_roc"]), _dollars(row["total_pnl"]))
+        lines.append("      {} wheels, average ROC {}, P&L {}".format(*numbers))
+    head = f"{sweep.frame.height:,} configurations. The greatest average ROC (the best of many is partly luck):"
+    return "\n".join([wrapped(head, ""), *lines, ""])
+
+
+def _short(value: object) -> str:
+    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 class Described(Protocol):
     """What of a `run.result.Result` is read here; the rooms do not import one another."""
 
