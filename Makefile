@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 BESIDE := $(VENV)/beside
 BESIDE_PINS := py_vollib_vectorized==0.1.1 py_lets_be_rational==1.0.1
 RESULTS := build/benchmarks.json
-NOTEBOOK := notebooks/quickstart.ipynb
+NOTEBOOKS := notebooks/quickstart.ipynb notebooks/sweep.ipynb
 DEMO := demo-result
 
 .DEFAULT_GOAL := help
@@ -34,9 +34,9 @@ lint: $(VENV)/.installed-dev ## format, lint and types
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m mypy
 
-notebook: $(VENV)/.installed-dev ## execute the notebook; any error in it fails
-	@test -f $(NOTEBOOK) || { echo "$(NOTEBOOK): missing" >&2; exit 1; }
-	@$(BIN)/python -c "from nbclient.cli import main; main()" $(NOTEBOOK)
+notebook: $(VENV)/.installed-dev ## execute the notebooks; any error in them fails
+	@for file in $(NOTEBOOKS); do test -f $$file || { echo "$$file: missing" >&2; exit 1; }; done
+	@$(BIN)/python -c "from nbclient.cli import main; main()" $(NOTEBOOKS)
 
 bench: $(VENV)/.installed-rivals ## measure against what else installs (8 minutes), write docs/performance.md
 	@mkdir -p $(dir $(RESULTS))

@@ -22,7 +22,7 @@ import wheelvec as wv
 from wheelvec.market.synthetic import DEMO_END, DEMO_START, demo_tables
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 DEFAULT = wv.Config(schedule=wv.Schedule(start_date=DEMO_START, end_date=DEMO_END))
 
 # One thing changed at a time: what the row says, and the fields behind it.
@@ -201,9 +201,9 @@ def pages() -> dict[Path, str]:
     return written
 
 
-def executed_notebook() -> nbformat.NotebookNode:
-    """The notebook, run in a fresh kernel."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+def executed_notebook(path: Path) -> nbformat.NotebookNode:
+    """A notebook, run in a fresh kernel."""
+    notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(
         notebook, timeout=300, kernel_name="python3", record_timing=False, resources={"metadata": {"path": str(ROOT)}}
     )
@@ -222,9 +222,10 @@ def texts(notebook: nbformat.NotebookNode) -> list[list[str]]:
 def main() -> None:
     for path, text in pages().items():
         path.write_text(text, encoding="utf-8")
-    notebook = executed_notebook()
-    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    nbformat.write(notebook, NOTEBOOK)
+    for path in NOTEBOOKS:
+        notebook = executed_notebook(path)
+        notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+        nbformat.write(notebook, path)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import wheelvec as wv
 from wheelvec import cli
 from wheelvec.market.synthetic import demo_tables
 from wheelvec.spec.config import PARTS
+from wheelvec.spec.grid import Grid, grid_from_toml
 
 DOCS = runpy.run_path(str(Path(__file__).with_name("docs_costs.py")))
 ROOT: Path = DOCS["ROOT"]
@@ -36,7 +37,7 @@ def test_readme_prints_what_it_shows() -> None:
 
 
 def test_readme_program_is_short() -> None:
-    (program,) = DOCS["blocks"](read("README.md"), "python")
+    program, *_ = DOCS["blocks"](read("README.md"), "python")
     assert sum(bool(line.strip()) for line in program.splitlines()) <= 16
 
 
@@ -66,13 +67,14 @@ def test_markers_must_stand_once() -> None:
         DOCS["with_table"]("a page", "costs", "a table")
 
 
-def test_notebook_shows_what_it_computes() -> None:
-    kept = nbformat.read(DOCS["NOTEBOOK"], as_version=4)
+@pytest.mark.parametrize("path", DOCS["NOTEBOOKS"], ids=lambda path: path.name)
+def test_notebook_shows_what_it_computes(path: Path) -> None:
+    kept = nbformat.read(path, as_version=4)
     nbformat.validate(kept)
     assert kept.metadata.kernelspec.name == "python3"
     shown = DOCS["texts"](kept)
     assert all(any(outputs) for outputs in shown), "a code cell without output"
-    assert DOCS["texts"](DOCS["executed_notebook"]()) == shown, AGAIN
+    assert DOCS["texts"](DOCS["executed_notebook"](path)) == shown, AGAIN
 
 
 def test_data_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,10 +98,19 @@ def test_sample_configuration_is_one(tmp_path: Path) -> None:
     assert config.liquidity == wv.Liquidity()
 
 
+def test_sample_grid_is_one(tmp_path: Path) -> None:
+    (sample,) = DOCS["blocks"](read("docs/sweeps.md"), "toml")
+    path = tmp_path / "grid.toml"
+    path.write_text(sample, encoding="utf-8")
+    grid = Grid.read(wv.Config(), grid_from_toml(path))
+    assert grid.size == 2 * 13 * 3 * 32
+    assert grid.config(grid.size - 1).put.stop_loss_multiplier is None
+
+
 def test_commands_are_understood(tmp_path: Path) -> None:
     commands = [line for block in DOCS["blocks"](read("README.md"), "sh") for line in block.splitlines()]
     ours = [shlex.split(line, comments=True)[1:] for line in commands if line.startswith("wheelvec ")]
-    assert [words[0] for words in ours] == ["fetch", "import", "check", "run"]
+    assert [words[0] for words in ours] == ["fetch", "import", "check", "run", "sweep"]
     for words in ours:
         assert callable(cli.parser().parse_args(words).command)
     targets = re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE)
@@ -132,7 +143,7 @@ def test_every_public_name_is_documented() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", [*PAGES, DOCS["NOTEBOOK"]], ids=lambda path: path.name)
+@pytest.mark.parametrize("page", [*PAGES, *DOCS["NOTEBOOKS"]], ids=lambda path: path.name)
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
     for link in links:
