@@ -37,7 +37,7 @@ from wheelvec.stages.records import call_attempts
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
-_LAST_SETTLEMENT = dt.date(2099, 12, 31)  # the years of OSI symbols have two digits
+LAST_SETTLEMENT = dt.date(2099, 12, 31)  # the years of OSI symbols have two digits
 
 
 def backtest(
@@ -159,7 +159,7 @@ def _furthest(config: Config, end: dt.date, last_data: dt.date) -> dt.date:
     furthest = max(reach, last_data.toordinal()) + a_call
     if math.isfinite(cycles):
         furthest = min(furthest, reach + int(cycles) * a_call)
-    return dt.date.fromordinal(min(furthest, max(end, _LAST_SETTLEMENT).toordinal()))
+    return dt.date.fromordinal(min(furthest, max(end, LAST_SETTLEMENT).toordinal()))
 
 
 def _entry_numbers(sessions: pl.DataFrame, config: Config) -> Array:

@@ -22,6 +22,7 @@ from wheelvec.kernels.shortlist import new_shortlist
 from wheelvec.kernels.tally import KNOWN, Figures
 from wheelvec.market.market import Market
 from wheelvec.market.sessions import Sessions
+from wheelvec.run.backtest import LAST_SETTLEMENT
 from wheelvec.run.boards import Boards, Named, World
 from wheelvec.run.factors import factored
 from wheelvec.run.openings import Openings
@@ -89,7 +90,8 @@ class Engine:
         data = self._market.data_range
         last = max(self.openings.end, data[1]) if data else self.openings.end
         days = self._most("put.dte_max") + self._most("call.dte_max") + 2 * self._slack
-        return dt.date(dt.date.fromordinal(int(last.toordinal() + days)).year, 12, 31)
+        furthest = min(last.toordinal() + int(days), max(last, LAST_SETTLEMENT).toordinal())
+        return dt.date(dt.date.fromordinal(furthest).year, 12, 31)
 
     @property
     def _slack(self) -> int:
@@ -103,7 +105,8 @@ class Engine:
             return dt.date(month.year, 1, 1), last
         reach = self._most("put.dte_max") + self._slack + cycles * (self._most("call.dte_max") + self._slack)
         quarters = math.ceil(reach / 92)  # in quarters, so that the next grid has the same boards
-        return dt.date(month.year, 1, 1), min(last, dt.date(month.year, 12, 31) + dt.timedelta(days=92 * quarters))
+        end = min(last.toordinal(), dt.date(month.year, 12, 31).toordinal() + 92 * quarters)
+        return dt.date(month.year, 1, 1), dt.date.fromordinal(end)
 
     # ------------------------------------------------------------------------------------------ months and underlyings
 

@@ -278,18 +278,7 @@ class Config:
         Raises:
             ConfigError: if the file cannot be read, is no TOML (with the line), or holds what the class refuses.
         """
-        try:
-            written = Path(path).read_text(encoding="utf-8")
-            if _ENDLESS_KEY.search(written):
-                raise ConfigError(f"{path}: no valid TOML: a key of more than 32 parts")
-            document = tomllib.loads(written)
-        except RecursionError:
-            raise ConfigError(f"{path}: no valid TOML: nested too deeply") from None
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: no valid TOML: {error}") from None
-        return cls.from_dict(_with_nulls(document), source=str(path))
+        return cls.from_dict(_with_nulls(read_toml(path)), source=str(path))
 
     def to_toml(self, path: str | Path | None = None) -> str:
         """The configuration as TOML text, every field spelt out; written to `path` too if one is given."""
@@ -339,6 +328,25 @@ class Config:
         for section, fields in parts.items():
             whole[section] = _changed(whole.get(section, getattr(self, section)), fields)
         return dataclasses.replace(self, **whole)
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """A TOML file as nested dictionaries.
+
+    Raises:
+        ConfigError: if the file cannot be read, or is no TOML (with the line).
+    """
+    try:
+        written = Path(path).read_text(encoding="utf-8")
+        if _ENDLESS_KEY.search(written):
+            raise ConfigError(f"{path}: no valid TOML: a key of more than 32 parts")
+        return tomllib.loads(written)
+    except RecursionError:
+        raise ConfigError(f"{path}: no valid TOML: nested too deeply") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: no valid TOML: {error}") from None
 
 
 # tomllib takes quadratic time over a dotted key: minutes for 100 kB of a.a.a

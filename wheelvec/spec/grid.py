@@ -6,7 +6,6 @@ does per row, it does with arrays of small integers.
 
 import dataclasses
 import math
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from wheelvec.spec.config import PARTS, RULE_SETS, Config, digest_of, field_digest, field_names, scattered
+from wheelvec.spec.config import PARTS, RULE_SETS, Config, digest_of, field_digest, field_names, read_toml, scattered
 from wheelvec.spec.errors import ConfigError, InputError, unknown_name
 from wheelvec.spec.knobs import empty_range
 
@@ -270,14 +269,8 @@ def grid_from_toml(path: str | Path) -> dict[str, list[Any]]:
     Raises:
         ConfigError: if the file cannot be read, is no TOML (with the line), or a field has neither.
     """
-    try:
-        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: no valid TOML: {error}") from None
     flat: dict[str, Any] = {}
-    for section, fields in document.items():
+    for section, fields in read_toml(path).items():
         whole = section == "rules" or not isinstance(fields, dict)
         flat |= {section: fields} if whole else {f"{section}.{name}": value for name, value in fields.items()}
     return {name: _values_of(f"{path}: {name}", name, value) for name, value in flat.items()}
