@@ -41,7 +41,7 @@ ASSIGNED = int(ExitReason.ASSIGNED)
 END_CALLED_AWAY, MAX_CYCLES = int(EndReason.CALLED_AWAY), int(EndReason.MAX_CYCLES)
 UNRESOLVED = int(EndReason.UNRESOLVED)
 FORGOTTEN = -2  # no session number: -1 is a day that is no session
-REMEMBERED = 64  # sales of one wheel: most call rules of a piece look for the same call on the same session
+REMEMBERED = 16  # sales of one wheel: most call rules of a piece look for the same call on the same session
 
 
 class Memory(NamedTuple):

@@ -230,7 +230,7 @@ class _Work:
         self._opens = openings.sessions(engine.sessions[world])[used]
         self._trades = {s: np.array([s in openings.each[i].symbols for i in used]) for s in openings.symbols}
         self._wheels, self._sizes = engine.most_wheels(world)
-        self._tasks = _cut(factors.weight, self._sizes.wheels)
+        self._tasks = _cut(factors.weight * self._sizes.wheels, engine.threads)
 
     def figures(self, progress: Callable[[float, int], None] | None) -> pl.DataFrame:
         """The figures over all months, configuration by configuration."""
@@ -334,8 +334,10 @@ class _Crew:
             self._pool.shutdown(cancel_futures=True)
 
 
-def _cut(weight: Array, wheels: int) -> list[tuple[int, int]]:
-    """Ranges of pieces, each a compiled call of about `TASK` nanoseconds for a month of so many wheels."""
-    at = (np.cumsum(weight) * wheels // TASK).astype(np.int64)
+def _cut(weight: Array, threads: int) -> list[tuple[int, int]]:
+    """Ranges of pieces, each a compiled call of at most about `TASK` nanoseconds, and some for each thread; `weight` is
+    nanoseconds in the fullest month."""
+    share = TASK if threads == 1 else max(1, min(TASK, int(weight.sum()) // (2 * threads)))
+    at = ((np.cumsum(weight) - 1) // share).astype(np.int64)
     starts = np.flatnonzero(np.diff(at, prepend=-1) > 0)
     return list(zip(starts.tolist(), [*starts[1:].tolist(), weight.size], strict=True))
