@@ -1,7 +1,5 @@
 """DBN bytes of 400,000 cmbp-1 records -> eight Polars columns with symbols, against the vendor's own ways to a frame.
 
-    python -m pytest benchmarks/test_opra.py
-
 The answers are compared before anything is timed.
 """
 
@@ -19,6 +17,7 @@ import polars as pl
 import pytest
 import zstandard
 
+from benchmarks.conftest import Measure
 from wheelvec.market import opra
 
 RECORDS, CONTRACTS = 400_000, 2_000
@@ -95,9 +94,8 @@ def agreed() -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_dbn_to_columns(way: str, benchmark: Any) -> None:
+def test_dbn_to_columns(way: str, measure: Measure, one_thread: None) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pandas, on the client
         agreed()
-        benchmark.group = f"DBN to columns, {RECORDS:,} records of cmbp-1"
-        benchmark.pedantic(WAYS[way], rounds=9, warmup_rounds=1)
+        measure(WAYS[way], group="dbn", what=way, n=RECORDS, threads=1)
