@@ -23,6 +23,17 @@ def column(frame: pl.DataFrame, name: str, dtype: Any) -> Array:
     return np.array(frame[name].to_numpy(), dtype=dtype, order="C")
 
 
+def quotient(frame: pl.DataFrame, above: str, below: str, factor: float = 1.0) -> pl.Series:
+    """factor*above/below of two columns, null where one of them is or where nothing is divided by zero.
+
+    In NumPy: a column that is one number throughout, as after a join with one row, is a number to Polars too, and by a number
+    it divides as it multiplies by the inverse. The last bit would depend on what other rows there are.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        divided = factor * column(frame, above, np.float64) / column(frame, below, np.float64)
+    return pl.Series(divided).fill_nan(None)
+
+
 def days(frame: pl.DataFrame, name: str) -> Array:
     """A Date column as days since 1970-01-01, int64."""
     return column(frame.select(pl.col(name).to_physical()), name, np.int64)

@@ -10,7 +10,7 @@ from wheelvec.kernels.standing import Counts, Rows, standing_quotes
 from wheelvec.spec.config import CallRules, Curve, PutRules
 from wheelvec.spec.errors import InputError
 from wheelvec.spec.frames import SOLVED_CHAIN, quote_flaws
-from wheelvec.stages.arrays import Array, column, days
+from wheelvec.stages.arrays import Array, column, days, quotient
 
 
 def collapse(quotes: pl.DataFrame, sessions: pl.DataFrame, dte_max: int | None) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -93,7 +93,8 @@ def _dte() -> pl.Expr:
 
 def _with_spread(quotes: pl.DataFrame) -> pl.DataFrame:
     bid, ask = pl.col("bid"), pl.col("ask")
-    return quotes.with_columns(mid=(bid + ask) / 2, dte=_dte()).with_columns(spread_pct=(ask - bid) / pl.col("mid"))
+    quotes = quotes.with_columns(mid=(bid + ask) / 2, dte=_dte(), spread_pct=ask - bid)
+    return quotes.with_columns(spread_pct=quotient(quotes, "spread_pct", "mid"))
 
 
 def rates(curve: Curve, sessions: pl.DataFrame, start: dt.date, name: str) -> Array:

@@ -9,6 +9,7 @@ import polars as pl
 from wheelvec.spec.codes import BOUGHT_BACK, EndReason, ExitReason, State, Tier, names, states_after
 from wheelvec.spec.config import Config
 from wheelvec.spec.frames import CALL_DIAGNOSTICS, RECORDS
+from wheelvec.stages.arrays import quotient
 
 
 def leg_records(legs: pl.DataFrame, wheels: pl.DataFrame, phase: str) -> pl.DataFrame:
@@ -25,7 +26,7 @@ def leg_records(legs: pl.DataFrame, wheels: pl.DataFrame, phase: str) -> pl.Data
         exit_reason=reason.replace_strict(names(ExitReason), return_dtype=pl.String),
         liquidity_tier=pl.col("tier").cast(pl.Int64).replace_strict(names(Tier), return_dtype=pl.String),
         entry_date="session",
-        roc=100.0 * pl.col("pnl") / pl.col("initial_capital"),
+        roc=quotient(rows, "pnl", "initial_capital", 100.0),
         cost_basis=pl.col("strike") * 100.0,
         touch_profit_target=pl.col("touches") > 0,
         filled_profit_target=reason == int(ExitReason.PROFIT_TARGET),
@@ -50,7 +51,6 @@ def total_records(wheels: pl.DataFrame) -> pl.DataFrame:
         initial_capital=capital,
         entry_date="wheel_session",
         exit_date="end_date",
-        wheel_roc=100.0 * pl.col("pnl") / capital,
         premium=pl.col("premium") + pl.col("cc_premium").fill_null(0.0),
         fees=pl.col("fees") + pl.col("cc_fees").fill_null(0.0),
         total_days=pl.when(resolved).then(pl.col("days_held") + pl.col("cc_days").fill_null(0)),
@@ -60,10 +60,9 @@ def total_records(wheels: pl.DataFrame) -> pl.DataFrame:
         cc_exit_reason=pl.col("cc_reason").replace_strict(names(ExitReason), return_dtype=pl.String),
         end_reason=pl.col("end_reason").replace_strict(names(EndReason), return_dtype=pl.String),
     )
-    rows = rows.with_columns(
-        symbol="underlying",
-        roc_annualized=pl.when(calendar_days != 0).then(pl.col("wheel_roc") * 365.0 / calendar_days),
-    )
+    rows = rows.with_columns(symbol="underlying", wheel_roc=quotient(rows, "pnl", "initial_capital", 100.0))
+    annual = pl.when(pl.col("calendar_days") != 0).then(quotient(rows, "wheel_roc", "calendar_days", 365.0))
+    rows = rows.with_columns(roc_annualized=annual)
     leg_only = ("cycle", "exit_price", "exit_pct", "days_held", *_LEG_ONLY)
     return _as_records(rows.drop(leg_only, strict=False))
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from wheelvec.kernels.moments import run_moments
 from wheelvec.spec.config import Config
-from wheelvec.stages.arrays import column
+from wheelvec.stages.arrays import column, quotient
 
 Figure = float | int | None
 # An exit at its limit is a product of two numbers taken in another order: alike to a few units of rounding.
@@ -74,8 +74,8 @@ def summary(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
     """
     wheels = records.filter(pl.col("phase") == "total").with_columns(
         month=pl.col("entry_date").dt.truncate("1mo"),
-        roc_marked=100.0 * pl.col("pnl_marked") / pl.col("initial_capital"),
     )
+    wheels = wheels.with_columns(roc_marked=quotient(wheels, "pnl_marked", "initial_capital", 100.0))
     counted = pl.col("pnl_marked").is_not_null() & ~pl.col("censored")
     inside, outside = wheels.filter(counted), wheels.filter(~counted)
     figures = _figures(inside)
