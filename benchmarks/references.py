@@ -118,10 +118,10 @@ def pandas_apply_iv(frame: pd.DataFrame) -> tuple[Array, Array]:
 
 
 @njit(cache=True)
-def _walk_all(sold_at, opens, highs, lows, out_reason, out_day, out_price):  # type: ignore[no-untyped-def]
+def _walk_all(sold_at, multiplier, exit_pct, opens, highs, lows, out_reason, out_day, out_price):  # type: ignore[no-untyped-def]
     days, wheels = opens.shape
     for i in range(wheels):
-        stop, target = sold_at[i] * STOP_MULTIPLIER, sold_at[i] * EXIT_PCT
+        stop, target = sold_at[i] * multiplier, sold_at[i] * exit_pct
         out_reason[i], out_day[i], out_price[i] = RAN_TO_THE_END, days - 1, 0.0
         for day in range(1, days):
             if highs[day, i] >= stop:
@@ -133,10 +133,10 @@ def _walk_all(sold_at, opens, highs, lows, out_reason, out_day, out_price):  # t
 
 
 @njit(cache=True)
-def _walk_rows(sold_at, starts, opens, highs, lows, out_reason, out_day, out_price):  # type: ignore[no-untyped-def]
+def _walk_rows(sold_at, multiplier, exit_pct, starts, opens, highs, lows, out_reason, out_day, out_price):  # type: ignore[no-untyped-def]
     for i in range(sold_at.size):
         first, last = starts[i], starts[i + 1]
-        stop, target = sold_at[i] * STOP_MULTIPLIER, sold_at[i] * EXIT_PCT
+        stop, target = sold_at[i] * multiplier, sold_at[i] * exit_pct
         out_reason[i], out_day[i], out_price[i] = RAN_TO_THE_END, last - first - 1, 0.0
         for r in range(first + 1, last):
             if highs[r] >= stop:
@@ -155,10 +155,28 @@ def numba_loop_walk(given: Paths, rows: Any = None) -> Exits:
     n = given.wheels
     out = np.empty(n, np.int8), np.empty(n, np.int64), np.empty(n)
     if rows is None:
-        _walk_all(given.price, given.open, given.high, given.low, *out)
+        _walk_all(given.price, STOP_MULTIPLIER, EXIT_PCT, given.open, given.high, given.low, *out)
     else:
         starts = np.arange(n + 1, dtype=np.int64) * (given.bars + 1)
-        _walk_rows(given.price, starts, rows.open, rows.high, rows.low, *out)
+        _walk_rows(given.price, STOP_MULTIPLIER, EXIT_PCT, starts, rows.open, rows.high, rows.low, *out)
+    return out
+
+
+@njit(cache=True)
+def _walk_grid(sold_at, multipliers, exit_pcts, starts, opens, highs, lows, out_reason, out_price):  # type: ignore[no-untyped-def]
+    day = np.empty(sold_at.size, np.int64)
+    for c in range(multipliers.size):
+        _walk_rows(sold_at, multipliers[c], exit_pcts[c], starts, opens, highs, lows, out_reason[c], day, out_price[c])
+
+
+def numba_loop_sweep(price: Array, starts: Array, bars: Any, multipliers: Array, exit_pcts: Array) -> tuple[Array, Array]:
+    """Reason and price of each exit, (configurations, wheels), by the compiled loop once for each stop and target.
+
+    `bars` has open, high and low, contract by contract from `starts` (wheels + 1,) on, the sale's own bar first.
+    """
+    shape = multipliers.size, price.size
+    out = np.empty(shape, np.int8), np.empty(shape)
+    _walk_grid(price, multipliers, exit_pcts, starts, bars.open, bars.high, bars.low, *out)
     return out
 
 

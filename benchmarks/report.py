@@ -182,7 +182,7 @@ it can do much that wheelvec cannot."""
                 number(row["goal"]),
             ]
             if "goal" in row
-            else [row["what"], "", str(row["threads"]), f"{row['n']:,}", number(1e-6 / each(row)), ""]
+            else [row["what"], row.get("note", ""), str(row["threads"]), f"{row['n']:,}", number(1e-6 / each(row)), ""]
             for row in rows
         )
         head = ["family", "|", "threads", "cells", "million cells a second", "goal on one thread"]
@@ -192,7 +192,19 @@ From `wv.sweep(...)` to the frame, chains solved, with grid values that no earli
 launched wheel under one configuration. Random rows were compared with `wv.backtest` in every figure, to the last bit. The demo
 market gives some 400 wheels, forty underlyings over two years some 50,000.
 
-{table(head, body)}"""
+{table(head, body)}{self.sweeps_beside()}"""
+
+    def sweeps_beside(self) -> str:
+        """Exit rules beside loops that know nothing else; nothing where it was not measured."""
+        if not self.group("sweep beside"):
+            return ""
+        return f"""
+
+Stops and targets over the puts of the demo market, a gap paid in full, without probabilistic fills. The other contestants get
+the puts' bars ready-made and find reason and price of each exit; the same in all. **wheelvec** is the whole sweep, from quotes
+to figures, and follows what is assigned through its calls.
+
+{self.compared("sweep beside", "cells", per("ns", "cell"))}"""
 
     def minute(self) -> str:
         return f"""## The last quote of each contract

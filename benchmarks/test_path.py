@@ -52,25 +52,26 @@ def exits_of_kernel(wheels: int) -> Exits:
     return (out.reason == STOP_LOSS) + 2 * (out.reason == PROFIT_TARGET), out.exit_number, out.exit_price
 
 
-def vectorbt_portfolio(vbt: Any, p: Paths) -> Any:
-    """Sell one of each on the first day, with a stop and a target."""
+def vectorbt_portfolio(vbt: Any, p: Paths, multiplier: Any = STOP_MULTIPLIER, exit_pct: Any = EXIT_PCT) -> Any:
+    """Sell one of each on the first day, with a stop and a target: of all, or (bars + 1, wheels)."""
     entries = np.zeros(p.open.shape, np.bool_)
     entries[0] = True
     price = np.where(entries, p.price, p.close)
     return vbt.Portfolio.from_signals(
         p.close, short_entries=entries, open=p.open, high=p.high, low=p.low, price=price, size=1.0,
-        sl_stop=STOP_MULTIPLIER - 1.0, tp_stop=1.0 - EXIT_PCT, stop_entry_price="fillprice", stop_exit_price="stoplimit",
+        sl_stop=multiplier - 1.0, tp_stop=1.0 - exit_pct, stop_entry_price="fillprice", stop_exit_price="stoplimit",
         init_cash=1000.0,
     )  # fmt: skip
 
 
-def exits_of_vectorbt(portfolio: Any, p: Paths) -> Exits:
-    """Its buying orders; what it leaves open ran to the end."""
+def exits_of_vectorbt(portfolio: Any, p: Paths, multiplier: Any = STOP_MULTIPLIER) -> Exits:
+    """Its buying orders; what it leaves open ran to the end. `multiplier`: of all, or (wheels,)."""
     orders = portfolio.orders.values
     bought = orders[orders["side"] == 0]
     reason, day, price = np.zeros(p.wheels, np.int8), np.full(p.wheels, p.bars), np.zeros(p.wheels)
     day[bought["col"]], price[bought["col"]] = bought["idx"], bought["price"]
-    reason[bought["col"]] = np.where(p.high[bought["idx"], bought["col"]] >= STOP_MULTIPLIER * p.price[bought["col"]], 1, 2)
+    level = (p.price * multiplier)[bought["col"]]
+    reason[bought["col"]] = np.where(p.high[bought["idx"], bought["col"]] >= level, 1, 2)
     return reason, day, price
 
 
