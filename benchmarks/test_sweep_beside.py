@@ -56,7 +56,8 @@ def base() -> wv.Config:
     """Rules that a loop over days can say."""
     changes = {
         "fills.fill_mode": "optimistic", "fills.exit_model": "trigger", "fills.use_probabilistic_exit_fills": False,
-        "fills.gap_path": "skip", "put.max_hold_dte": None, "costs.commission_per_contract": 0.0, "costs.sec_fee_per_contract": 0.0,
+        "fills.gap_path": "skip", "put.max_hold_dte": None, "costs.commission_per_contract": 0.0,
+        "costs.sec_fee_per_contract": 0.0,
     }  # fmt: skip
     return wv.Config(schedule=schedule(False)).replace(**changes)
 
