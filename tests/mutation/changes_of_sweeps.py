@@ -1,0 +1,111 @@
+"""Wrong changes of the rules in the kernels of a sweep, for sweeps.py: each old text occurs once in its file."""
+
+from tests.mutation.mutate import Change
+
+TABLES, FOLLOW, CELLS, SHORTLIST = (f"kernels/{name}.py" for name in ("tables", "follow", "cells", "shortlist"))
+
+CHANGES: tuple[Change, ...] = (
+    Change(
+        "stop_above_only",
+        TABLES,
+        "not bars[bar].high >= level",
+        "not bars[bar].high > level + 0.01",
+        "6: a stop is reached at its level",
+    ),
+    Change(
+        "target_below_only",
+        TABLES,
+        "bars[bar].low <= level\n",
+        "bars[bar].low < level - 0.01\n",
+        "6: a target is touched at its level",
+    ),
+    Change(
+        "stop_after_target",
+        TABLES,
+        "write_end(out, i, 2 * bar, pnl, STOP_LOSS",
+        "write_end(out, i, 2 * bar + 2, pnl, STOP_LOSS",
+        "6: stop first",
+    ),
+    Change(
+        "hold_before_target",
+        TABLES,
+        "at_target = filled <= held",
+        "at_target = filled < held",
+        "6: the target goes before the hold",
+    ),
+    Change("held_strictly", TABLES, "<= max_hold_dte:", "< max_hold_dte:", "6: at most so many days left"),
+    Change(
+        "draw_is_below",
+        TABLES,
+        "if drawn[touch] <= chance:",
+        "if drawn[touch] > chance:",
+        "6: a touch fills if its draw is at most p_fill",
+    ),
+    Change(
+        "put_settles_with_two_fees",
+        TABLES,
+        "put.premium - 0.0 - entry.fee",
+        "put.premium - 0.0 - 2.0 * entry.fee",
+        "8: no fee at settlement",
+    ),
+    Change(
+        "day_of_settlement_is_free",
+        CELLS,
+        "numbers[last - 1] > settlement",
+        "numbers[last - 1] >= settlement",
+        "6: bars through the settlement",
+    ),
+    Change("day_of_sale_counts", CELLS, "numbers[first] <= number", "numbers[first] < number", "6: bars after the entry"),
+    Change(
+        "busy_until_before",
+        CELLS,
+        "if number > busy[c]:",
+        "if number >= busy[c]:",
+        "1: one at a time, the next after the last has ended",
+    ),
+    Change(
+        "late_stop_wins",
+        CELLS,
+        "if stop.time[s] < pair.time[b]:\n        ",
+        "if stop.time[s] > pair.time[b]:\n        ",
+        "6: the first ends it",
+    ),
+    Change("call_on_settlement", FOLLOW, "else put.settlement + 1", "else put.settlement", "7: calls from the session after"),
+    Change(
+        "next_call_same_day",
+        FOLLOW,
+        "cycle + 1, end + 1, call.waits",
+        "cycle + 1, end, call.waits",
+        "7: the next call a session later",
+    ),
+    Change("one_cycle_more", FOLLOW, "cycle >= call.max_cycles", "cycle > call.max_cycles", "7: at most so many calls"),
+    Change("one_wait_more", FOLLOW, "if waits == 0 or", "if waits < 0 or", "7: waits so many sessions"),
+    Change(
+        "call_settles_with_two_fees",
+        FOLLOW,
+        "(2.0 * entry.fee if bought_back else entry.fee)",
+        "2.0 * entry.fee",
+        "8: no fee at settlement",
+    ),
+    Change(
+        "basis_is_strike",
+        FOLLOW,
+        " * 100.0 - put.price * 100.0) / 100.0",
+        " * 100.0) / 100.0",
+        "7: the basis is strike less premium",
+    ),
+    Change(
+        "stock_at_last_strike",
+        FOLLOW,
+        "sale = calls.last_strike if away else close",
+        "sale = close",
+        "8: called away at the strike",
+    ),
+    Change(
+        "no_dividends", FOLLOW, "received += board.dividends.paid[i]", "received += 0.0", "8: dividends while shares are held"
+    ),
+    Change(
+        "dte_above_only", SHORTLIST, "puts[r].dte <= entry.dte_max", "puts[r].dte < entry.dte_max", "3: the range has its ends"
+    ),
+    Change("one_more_a_day", SHORTLIST, "if today == most:", "if today == most + 1:", "4: at most so many a day"),
+)

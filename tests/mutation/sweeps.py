@@ -1,0 +1,143 @@
+"""Compare sweeps with backtests on a fixed list of grids; stop at the first difference.
+
+    python -m tests.mutation.sweeps [--change NAME] [--answers FILE]
+
+The rules stand twice: in the stages of a backtest, and in the kernels of a sweep, which follow each put once for all exit rules.
+compare.py holds the stages against the scalar reference; this holds the frames of sweeps against `backtest(...).summary()`, to
+the last bit. The exit status is 0 if all agree and 1 at the first difference, which a line beginning with DIFFERENCE names.
+
+The kernels of a sweep run as plain Python, the same source as what is compiled. `--change` replaces a text in one of them as it
+is loaded, so that nothing is copied or compiled anew: CHANGES is the table, as in mutate.py. With `--answers` the backtests are
+written to the file by the first run and read by later ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import pickle
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+import wheelvec
+from tests.mutation.changes_of_sweeps import CHANGES
+from tests.mutation.compare import ABOVE, ANY_CALL, BELOW, DIFFERENCE, MANY, PATIENT, ROOT, Case, configuration, tables_of
+
+INTERPRETED = ("tables", "follow", "shortlist", "cells")
+MOST = 8  # rows of a grid that are compared
+EXITS = {
+    "put.exit_pct": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],  # more than are scanned one by one
+    "put.stop_loss_multiplier": [1.05, 1.5, None],
+    "put.max_hold_dte": [None, 4],
+}
+CHANCES = {"put.exit_pct": [0.3, 0.6], "fills.pfill_scale": [0.3, 1.0], "fills.execution_seed": [1, 2]}
+ENTRIES = {"put.dte_min": [1, 6], "put.delta_min": [0.05, 0.2], "schedule.max_wheels_per_symbol_per_day": [None, 1]}
+CALLS = {"call.exit_pct": [0.01, 0.5], "call.stop_loss_multiplier": [None, 1.3], "call.max_cycles": [1, 3]}
+ALONE: dict[str, Any] = MANY | {"schedule": MANY["schedule"] | {"allow_multiple_wheels_per_symbol": False}}
+DRAWN = {"use_probabilistic_exit_fills": True, "pfill_min": 0.0, "pfill_max": 1.0}
+
+
+class Swept(NamedTuple):
+    """A market and configuration, and the grid over it."""
+
+    case: Case
+    grid: dict[str, list[Any]]
+
+
+def sweeps() -> Iterator[Swept]:
+    """What is compared."""
+    for rules in ("ledger", "v5"):
+        calls: dict[str, Any] = {"rules": rules, "call": ANY_CALL | BELOW | {"max_cycles": 3}}
+        yield from (Swept(Case(14, MANY | calls | {"fills": DRAWN}), grid) for grid in (EXITS, CHANCES, CALLS))
+        yield Swept(Case(3, ALONE | calls), EXITS)
+        yield Swept(Case(7, MANY | {"rules": rules, "call": ANY_CALL | ABOVE}), ENTRIES)
+    yield Swept(Case(4, {"rules": "ledger", "call": PATIENT}), CALLS)
+    yield Swept(Case(47), EXITS)
+
+
+def load_sweeps(change: str | None) -> None:
+    """Import the library, the kernels of a sweep as plain Python, with a change of that name made."""
+    (changed,) = [each for each in CHANGES if each.name == change] or [None]
+    importlib.import_module("wheelvec.run.backtest")
+    numba.config.DISABLE_JIT = True  # read where a function is decorated
+    for name in INTERPRETED:
+        spec = importlib.util.find_spec(f"wheelvec.kernels.{name}")
+        assert spec is not None
+        assert spec.origin is not None
+        source = Path(spec.origin).read_text(encoding="utf-8")
+        if changed and changed.file == f"kernels/{name}.py":
+            source = source.replace(changed.old, changed.new)
+        sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
+        exec(compile(source, spec.origin, "exec"), module.__dict__)
+    numba.config.DISABLE_JIT = False
+    engine = importlib.import_module("wheelvec.run.engine")
+    for name in ("run_pieces", "mark_chosen"):
+        setattr(engine, name, with_named_columns(getattr(engine, name)))
+
+
+def with_named_columns(kernel: Any) -> Any:
+    """Compiled code reads `records.column`; for plain Python the records must be NumPy's own of that kind."""
+
+    def named(value: Any) -> Any:
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)(*(named(field) for field in value))
+        return value.view(np.recarray) if isinstance(value, np.ndarray) and value.dtype.names else value
+
+    return lambda *arguments: kernel(*(named(argument) for argument in arguments))
+
+
+Answers = list[dict[int, dict[str, Any]]]
+
+
+def difference(given: Swept, known: dict[int, dict[str, Any]]) -> str | None:
+    """The first difference between sweep and backtests, or None; what is not `known` by row is added to it."""
+    from wheelvec.market.market import Market
+    from wheelvec.run.backtest import backtest
+    from wheelvec.run.sweep import sweep
+    from wheelvec.spec.config import Config
+
+    market, config = Market(**tables_of(given.case)), Config.from_dict(configuration(given.case))
+    found = sweep(market, config, given.grid, threads=1)
+    for i in range(0, found.frame.height, -(-found.frame.height // MOST)):
+        if i not in known:
+            known[i] = backtest(market, found.row_config(i)).summary()
+        row = found.frame.row(i, named=True)
+        for name, value in known[i].items():
+            if row.get(name, value) != value:
+                return f"row {i}: {name} is {row[name]!r}, a backtest says {value!r}"
+    return None
+
+
+def main() -> int:
+    """Compare all grids; 1 at the first that differs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--change", choices=[change.name for change in CHANGES], help="break this rule first")
+    parser.add_argument("--answers", type=Path, help="where the backtests are kept between runs")
+    arguments = parser.parse_args()
+    found = Path(str(wheelvec.__file__)).resolve().parents[1]
+    if found != ROOT:
+        sys.exit(f"wheelvec is imported from {found}, not from {ROOT}: nothing was compared")
+    load_sweeps(arguments.change)
+    given, store = list(sweeps()), arguments.answers
+    known: Answers = pickle.loads(store.read_bytes()) if store and store.is_file() else [{} for _ in given]
+    for each, answers in zip(given, known, strict=True):
+        try:
+            fault = difference(each, answers)
+        except Exception as error:
+            fault = f"raised {type(error).__name__}: {str(error)[:300]}"
+        if fault:
+            print(f"{DIFFERENCE} {each.case}: {fault}")
+            return 1
+    if store and not arguments.change:
+        store.write_bytes(pickle.dumps(known))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
