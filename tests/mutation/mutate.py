@@ -156,8 +156,7 @@ CHANGES: tuple[Change, ...] = (
            equivalent="no mode concedes less than nothing, so an entry never lies above the mid"),
     Change("entry_penalty", QUOTE, "(ask - bid) * penalty))", "(ask - bid)))", "4: the penalty counts at entry"),
     Change("exit_penalty", PATH, "* penalty\n    if mode == NATURAL", "\n    if mode == NATURAL", "4: penalty at the market"),
-    Change("stop_penalty", PATH, "* penalty\n    return min(rows.high[r], max(", "\n    return min(rows.high[r], max(",
-           "4: the penalty counts at a stop"),
+    Change("stop_penalty", PATH, "((high - low) * penalty)", "(high - low)", "4: the penalty counts at a stop"),
     Change("exit_natural", PATH, "spread_pct / 2.0", "spread_pct", "4: natural adds half a spread"),
     Change("exit_optimistic_low", PATH, "max(rows.low[r], rows.close[r] - 0.25 * spread)", "rows.close[r] - 0.25 * spread",
            "4: optimistic pays at least the low"),
@@ -170,17 +169,17 @@ CHANGES: tuple[Change, ...] = (
            "rows.close[r] + f * (ask - bid) * penalty", "4: at most the ask"),
     Change("stand_in_penalty", PATH, "f * (ask - bid) * penalty)", "f * (ask - bid))", "4: the penalty counts on a quote"),
     Change("stand_in_stop", PATH, "if rows.is_quote[r] or not rules.trigger:\n        return market_price(rows, r, penalty, "
-           "spread_pct, rules.mode)\n    spread", "if not rules.trigger:\n        return market_price(rows, r, penalty, "
-           "spread_pct, rules.mode)\n    spread", "4: a quote prices every exit in both models"),
+           "spread_pct, rules.mode)\n    return stop", "if not rules.trigger:\n        return market_price(rows, r, penalty, "
+           "spread_pct, rules.mode)\n    return stop", "4: a quote prices every exit in both models"),
     Change("stand_in_target", PATH, "if rows.is_quote[r] or not rules.trigger:\n        return market_price(rows, r, penalty, "
-           "spread_pct, rules.mode)\n    return", "if not rules.trigger:\n        return market_price(rows, r, penalty, "
-           "spread_pct, rules.mode)\n    return", "4: a quote prices every exit in both models"),
-    Change("stop_gap", PATH, "max(rows.open[r], stop)", "stop", "4: a gap through the stop is paid"),
-    Change("stop_high", PATH, "min(rows.high[r], max(rows.open[r], stop) + concession(rules.mode) * spread)",
-           "max(rows.open[r], stop) + concession(rules.mode) * spread", "4: a stop pays at most the high"),
-    Change("target_late", PATH, "min(rows.open[r], target) if touches == 1 else target", "min(rows.open[r], target)",
+           "spread_pct, rules.mode)\n    return target", "if not rules.trigger:\n        return market_price(rows, r, penalty, "
+           "spread_pct, rules.mode)\n    return target", "4: a quote prices every exit in both models"),
+    Change("stop_gap", PATH, "max(first, stop)", "stop", "4: a gap through the stop is paid"),
+    Change("stop_high", PATH, "min(high, max(first, stop) + concession(mode) * ((high - low) * penalty))",
+           "max(first, stop) + concession(mode) * ((high - low) * penalty)", "4: a stop pays at most the high"),
+    Change("target_late", PATH, "min(first, target) if touches == 1 else target", "min(first, target)",
            "4: a missed order is not rewarded"),
-    Change("target_open", PATH, "min(rows.open[r], target) if touches == 1 else target", "target",
+    Change("target_open", PATH, "min(first, target) if touches == 1 else target", "target",
            "4: a first touch gets a better open"),
     Change("put_trigger", PUTS, 'trigger=config.exit_model == "trigger"', "trigger=True", "4: exit_model close_range"),
     Change("call_trigger", CALLS, 'trigger=config.exit_model == "trigger"', "trigger=False", "4: exit_model trigger"),
