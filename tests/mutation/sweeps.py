@@ -104,7 +104,8 @@ def difference(given: Swept, known: dict[int, dict[str, Any]]) -> str | None:
 
     market, config = Market(**tables_of(given.case)), Config.from_dict(configuration(given.case))
     found = sweep(market, config, given.grid, threads=1)
-    for i in range(0, found.frame.height, -(-found.frame.height // MOST)):
+    step = -(-found.frame.height // MOST) | 1  # odd, so that fields of two values are seen with both
+    for i in range(0, found.frame.height, step):
         if i not in known:
             known[i] = backtest(market, found.row_config(i)).summary()
         row = found.frame.row(i, named=True)
