@@ -66,8 +66,8 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "late_stop_wins",
         CELLS,
-        "if stop.time[s] < pair.time[b]:\n        ",
-        "if stop.time[s] > pair.time[b]:\n        ",
+        "out[b] = pnl if time < pair.time[b]",
+        "out[b] = pnl if time > pair.time[b]",
         "6: the first ends it",
     ),
     Change("call_on_settlement", FOLLOW, "else put.settlement + 1", "else put.settlement", "7: calls from the session after"),
