@@ -11,9 +11,11 @@ from polars.testing import assert_frame_equal
 
 import wheelvec as wv
 from tests.worlds import config_of, market_of, run, world
+from wheelvec.market.synthetic import demo_tables
 from wheelvec.run.parts import KINDS
 from wheelvec.spec.errors import InputError, LakeError, RecordError
 from wheelvec.spec.frames import CALL_DIAGNOSTICS, DIAGNOSTICS, LEDGER, PATHS, RECORDS, UNDERLYING_CLOSES
+from wheelvec.stages.arrays import quotient
 
 FRAMES = {
     "records": RECORDS, "ledger": LEDGER, "diagnostics": DIAGNOSTICS, "call_diagnostics": CALL_DIAGNOSTICS,
@@ -238,3 +240,21 @@ def test_an_underlying_without_bars_beside_others_is_warned_of(caplog: pytest.Lo
     del tables["option_bars"]
     run(tables, {"schedule": {"symbols": [name]}})  # daily quotes decide: nothing to warn of
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+def test_ratios_are_exact_quotients_however_few_the_strikes(limit: int | None) -> None:
+    """Polars divides by a column that is one number throughout as it multiplies by the inverse, a bit off in half of all cases."""
+    tables = demo_tables(symbols=["BRVO"], start="2024-01-02", end="2024-06-28")
+    schedule = wv.Schedule(end_date="2024-01-31", max_wheels_per_symbol_per_day=limit)
+    records = wv.backtest(wv.Market(**tables), wv.Config(schedule=schedule)).records
+    wheels = records.filter((pl.col("phase") == "total") & pl.col("pnl").is_not_null())
+    assert wheels.height > 10
+    for pnl, capital, roc, days, annual in wheels.select(
+        "pnl", "initial_capital", "wheel_roc", "calendar_days", "roc_annualized"
+    ).iter_rows():
+        assert roc == 100.0 * pnl / capital
+        assert annual == roc * 365.0 / days
+    one = wheels.head(1).select("pnl")
+    joined = wheels.select("pnl").join(one.select(strike=pl.lit(11500.0)), how="cross")
+    assert quotient(joined, "pnl", "strike", 100.0).to_list() == [100.0 * pnl / 11500.0 for pnl in joined["pnl"]]
