@@ -16,6 +16,7 @@ from polars.testing import assert_frame_equal
 import wheelvec as wv
 from tests.oracle import markets
 from tests.worlds import config_of, market_of, world
+from wheelvec.run.store import SweepStore
 from wheelvec.spec.config import field_names
 
 NAMES = [*field_names(), "rules"]
@@ -351,6 +352,21 @@ def test_what_was_finished_is_continued(
     third: list[int] = []
     wv.sweep(market, base, CHEAP, out=tmp_path / "s", progress=lambda d, t, c: third.append(d))
     assert third == []
+
+
+def test_a_signal_that_comes_as_a_chunk_is_kept_counts_it(
+    small: tuple[wv.Market, wv.Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market, base = small
+    keep = SweepStore.keep
+
+    def interrupted(store: SweepStore, start: int, frame: pl.DataFrame) -> None:
+        keep(store, start, frame)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SweepStore, "keep", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"[1-9]\d* of 12 configurations are kept in "):
+        wv.sweep(market, base, CHEAP, out=tmp_path / "s")
 
 
 def test_another_sweep_in_the_folder_is_refused(

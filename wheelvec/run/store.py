@@ -107,6 +107,11 @@ class SweepStore:
                 found.append((first, last, frame))
         return found
 
+    def count(self) -> int:
+        """How many distinct configurations are kept, by the names of the chunks: none stands there unfinished."""
+        spans = (path.stem.split("-") for path in (self.folder / CHUNKS).glob("*-*.parquet"))
+        return sum(int(last) - int(first) for first, last in spans)
+
     def finish(self, frame: pl.DataFrame) -> None:
         """Write the frame and what it stands on; the index, last, makes it a finished sweep. Chunks go."""
         codes = {name: pl.Series(column.codes, dtype=pl.Int64) for name, column in self.grid.columns.items()}

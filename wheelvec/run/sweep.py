@@ -108,7 +108,8 @@ def _frame(engine: Engine, store: SweepStore | None, progress: Progress | None) 
                 store.keep(start, part)
             done, cells = done + chunk.size, cells + int(part.select(pl.sum_horizontal(pl.col("^csp_.*$")).sum()).item())
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(_kept(done, rows.size, store)) from None
+        # what the folder holds, which may be a chunk more than was counted when the signal came
+        raise KeyboardInterrupt(_kept(store.count() if store else done, rows.size, store)) from None
     figures = pl.concat([parts[start][1] for start in sorted(parts)])
     ids = _hexadecimal(engine.grid.ids())
     figures = figures if rows.size == inverse.size and (inverse == np.arange(inverse.size)).all() else figures[inverse]
