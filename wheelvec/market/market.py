@@ -159,7 +159,11 @@ class Market:
 
     def window(self, underlying: str, first: dt.date, last: dt.date) -> Window:
         """What the market holds of `underlying` on `first` <= session <= `last`; nothing, for one it does not know."""
-        return Window(self._source.rows("option_quotes", underlying, first, last), self.bars(underlying, first, last))
+        return Window(self.quotes(underlying, first, last), self.bars(underlying, first, last))
+
+    def quotes(self, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
+        """The option quotes of a `window` alone."""
+        return self._source.rows("option_quotes", underlying, first, last)
 
     def bars(self, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame | None:
         """The option bars of a `window` alone."""

@@ -32,7 +32,7 @@ def month_chain(
     key = "" if place is None else _key(place[1], month, sessions, rate, dividend_yield, [str(wanted), dte_max])
     if place is not None and (kept := solved.read(place[0], month, key)) is not None:
         return chains.recalled(*kept, sessions, symbol)
-    quotes = market.window(symbol, month, lake.month_end(month)).quotes
+    quotes = market.quotes(symbol, month, lake.month_end(month))
     chain, counts = chains.collapse(quotes, sessions, dte_max)
     chain = chains.solve(chain, wanted, rate, dividend_yield)
     if place is not None:
