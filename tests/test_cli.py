@@ -18,6 +18,7 @@ import pytest
 import wheelvec as wv
 from wheelvec import cli
 from wheelvec.market import synthetic
+from wheelvec.run.store import SweepStore
 
 ESCAPE = "\x1b"
 WHEEL = """
@@ -506,12 +507,12 @@ def test_an_interrupted_sweep_says_what_is_kept(
 ) -> None:
     (here / "grid.toml").write_text(GRID, encoding="utf-8")
     monkeypatch.setattr("wheelvec.run.engine.CHUNK", 10)
-    done: list[int] = []
+    keep = SweepStore.keep
 
-    def interrupt(store: Any, start: int, frame: pl.DataFrame) -> None:
+    def interrupt(store: SweepStore, start: int, frame: pl.DataFrame) -> None:
         if start:
             raise KeyboardInterrupt
-        done.append(frame.height)
+        keep(store, start, frame)
 
     monkeypatch.setattr("wheelvec.run.store.SweepStore.keep", interrupt)
     assert cli.main(["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out"]) == 130
