@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 from collections import OrderedDict
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -44,13 +45,50 @@ class World:
 
     def sessions(self) -> pl.DataFrame:
         """session, number, minute: as run.backtest numbers them."""
-        loaded = Sessions.load(self.trading_calendar, self.first, self.last)
-        return loaded.frame.select("session", pl.col("number").cast(pl.Int64)).with_columns(
-            minute=loaded.entry_minutes(self.entry_time)
-        )
+        return _sessions(self.trading_calendar, self.entry_time, self.first, self.last)
 
 
-Named = tuple[Board, pl.Series]  # a board, and the symbol of each of its contracts
+@lru_cache(maxsize=64)
+def _sessions(calendar: str, entry_time: str, first: dt.date, last: dt.date) -> pl.DataFrame:
+    loaded = Sessions.load(calendar, first, last)
+    return loaded.frame.select("session", pl.col("number").cast(pl.Int64)).with_columns(minute=loaded.entry_minutes(entry_time))
+
+
+Ranges = tuple[float, float, float, float]  # least and greatest dte, least and greatest delta
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Held:
+    """A board, the symbol of each of its contracts, and how much of it a sweep must make room for."""
+
+    board: Board
+    symbols: pl.Series
+    _counted: dict[Ranges, Array] = dataclasses.field(default_factory=dict)
+
+    @cached_property
+    def bars(self) -> int:
+        """Of the contract that has most."""
+        return int((self.board.contracts["last_row"] - self.board.contracts["first_row"]).max(initial=0))
+
+    @cached_property
+    def calls(self) -> int:
+        """Of the session that offers most."""
+        return int(np.diff(self.board.call_starts).max(initial=0))
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes."""
+        return _bytes(self.board)
+
+    def puts_before(self, ranges: Ranges) -> Array:
+        """(sessions + 1,) how many puts of all earlier sessions lie within these ranges; kept, for the next grid mostly has
+        the same ones, and a market of years has millions of puts."""
+        if ranges not in self._counted:
+            dte, delta = self.board.puts["dte"], self.board.puts["delta"]
+            inside = (dte >= ranges[0]) & (dte <= ranges[1]) & (delta >= ranges[2]) & (delta <= ranges[3])
+            self._counted.clear()
+            self._counted[ranges] = np.concatenate([[0], np.cumsum(inside)])[self.board.put_starts]
+        return self._counted[ranges]
 
 
 class Boards:
@@ -59,18 +97,18 @@ class Boards:
     They are kept by market for as long as it lives, under everything that they depend on.
     """
 
-    _kept: ClassVar["WeakKeyDictionary[Market, OrderedDict[Any, Named]]"] = WeakKeyDictionary()
+    _kept: ClassVar["WeakKeyDictionary[Market, OrderedDict[Any, Held]]"] = WeakKeyDictionary()
 
     def __init__(self, market: Market, limit: int) -> None:
         self._market, self._limit = market, limit
         self._held = self._kept.setdefault(market, OrderedDict())
 
-    def board(self, world: World, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date) -> Named:
-        """The board of one underlying with its data from `start` to `end`, both included, and its contracts' symbols."""
+    def board(self, world: World, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date) -> Held:
+        """The board of one underlying with its data from `start` to `end`, both included."""
         key = (world, symbol, start, end)
         if key not in self._held:
             self._held[key] = _board(self._market, world, sessions, symbol, start, end)
-            while len(self._held) > 1 and sum(_bytes(board) for board, _ in self._held.values()) > self._limit:
+            while len(self._held) > 1 and sum(held.size for held in self._held.values()) > self._limit:
                 self._held.popitem(last=False)
         self._held.move_to_end(key)
         return self._held[key]
@@ -82,7 +120,7 @@ def _bytes(value: Any) -> int:
     return value.nbytes if isinstance(value, np.ndarray) else 8
 
 
-def _board(market: Market, world: World, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date) -> Named:
+def _board(market: Market, world: World, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date) -> Held:
     window = market.window(symbol, start, end)
     valid, counts = chains.collapse(window.quotes, sessions, None)
     rate, dividend_yield = (_curve(curve, sessions) for curve in (world.rate, world.dividend_yield))
@@ -94,7 +132,7 @@ def _board(market: Market, world: World, sessions: pl.DataFrame, symbol: str, st
     paths = build_paths(contracts["symbol"], window.bars, valid, sessions, world.gap_path)
     underlying = underlying_arrays(market.underlying_bars.filter(pl.col("underlying") == symbol), sessions)
     board = _assembled(solved, counts, contracts, paths, underlying, sessions, _dividends(market, symbol))
-    return board, contracts["symbol"]
+    return Held(board, contracts["symbol"])
 
 
 def _curve(curve: Curve, sessions: pl.DataFrame) -> Array:

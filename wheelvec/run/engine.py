@@ -9,31 +9,31 @@ import datetime as dt
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from wheelvec.kernels.board import Board
 from wheelvec.kernels.cells import Recorder, Sizes, mark_chosen, new_room, run_pieces
 from wheelvec.kernels.shortlist import new_shortlist
 from wheelvec.kernels.tally import KNOWN, Figures
 from wheelvec.market.market import Market
 from wheelvec.market.sessions import Sessions
 from wheelvec.run.backtest import LAST_SETTLEMENT
-from wheelvec.run.boards import Boards, Named, World
+from wheelvec.run.boards import Boards, Held, World
+from wheelvec.run.crew import Crew
 from wheelvec.run.factors import factored
 from wheelvec.run.openings import Openings
-from wheelvec.spec.grid import Codes, Grid, combined
-from wheelvec.stages.figures import figures_frame, new_figures
+from wheelvec.spec.grid import Codes, Grid, combined, dense
+from wheelvec.stages.figures import PERCENTILES, figures_frame, new_figures, order_statistics
 
 Array = NDArray[Any]
 Slice = tuple[dt.date, str]  # month of entry, underlying
+Span = tuple[Slice, int, int]  # a slice, its first and its last session
 Where = tuple[World, Slice]
-# per slice its puts' rows on the board and in the matrix; the matrix; each configuration's column
-Recording = tuple[dict[Where, tuple[Array, Array]], Array, Codes]
 
 CHUNK = 16_384  # rows at most: what an interrupted sweep with out= loses
 TASK = 50_000_000  # nanoseconds of a compiled call, roughly: Ctrl-C is heard between two of them
@@ -59,76 +59,91 @@ class Engine:
         self.grid, self._market, self.ordered, self.threads, self._memory = grid, market, ordered, threads, memory
         self._boards = Boards(market, memory // 2)
         self._bounds: dict[World, tuple[int, Sizes]] = {}
+        self._spans: dict[int, tuple[dt.date, dt.date]] = {}
         self.openings = Openings.of(market, grid)
+        self.symbols = self.openings.symbols  # in the order in which a month's figures are folded
+        self.trades = self.openings.trades(self.symbols)
         self._worlds, self._world_of = self._find_worlds()
         self.sessions = {world: world.sessions() for world in self._worlds}
+        self.opens = {world: self.openings.sessions(days["session"].to_numpy()) for world, days in self.sessions.items()}
 
     # ------------------------------------------------------------------------------------------ what rows ask for
 
     def _find_worlds(self) -> tuple[list[World], Codes]:
         """The distinct worlds, and each row's."""
+        least = int(self.grid.least("liquidity.ivp_min_candidates"))
+        most = int(self.grid.most("liquidity.ivp_min_candidates"))
         over_chain = self.grid.column("liquidity.ivp_over", lambda over: over == "chain", np.bool_)
-        ranked = np.where(over_chain, self.grid.column("liquidity.ivp_min_candidates", None, np.int64), -1)
+        ranked = np.where(over_chain, self.grid.column("liquidity.ivp_min_candidates", None, np.int64), least - 1)
         keys = [(codes, len(self.grid.values(name))) for name in _WORLD if (codes := self.grid.codes(name)) is not None]
-        least = int(ranked.min())
-        key = combined([(ranked - least, int(ranked.max()) - least + 1), *keys], self.grid.size)
-        _, first, code = np.unique(key, return_index=True, return_inverse=True)
+        code, first = dense(combined([(ranked - least + 1, most - least + 2), *keys], self.grid.size))
         begin = self.openings.start.replace(day=1)
         worlds = []
         for row in first.tolist():
             calendar, minute, rate, dividends, gaps = (self.grid.value(name, row) for name in _WORLD)
             end = Sessions.known(calendar, begin, self._furthest).last
-            worlds.append(World(calendar, minute, rate, dividends, gaps, int(ranked[row]), begin, end))
+            ranks = int(ranked[row]) if over_chain[row] else -1
+            worlds.append(World(calendar, minute, rate, dividends, gaps, ranks, begin, end))
         return worlds, code
-
-    def _most(self, name: str) -> float:
-        return float(self.grid.column(name, lambda value: math.inf if value is None else value).max())
 
     @cached_property
     def _furthest(self) -> dt.date:
         """A date that no settlement session can pass, at the end of a year, so that the next grid has the same boards."""
         data = self._market.data_range
         last = max(self.openings.end, data[1]) if data else self.openings.end
-        days = self._most("put.dte_max") + self._most("call.dte_max") + 2 * self._slack
+        days = self.grid.most("put.dte_max") + self.grid.most("call.dte_max") + 2 * self._slack
         furthest = min(last.toordinal() + int(days), max(last, LAST_SETTLEMENT).toordinal())
         return dt.date(dt.date.fromordinal(furthest).year, 12, 31)
 
     @property
     def _slack(self) -> int:
-        return 14 + 3 * (int(self._most("call.call_wait_sessions")) + 1)
+        return 14 + 3 * (int(self.grid.most("call.call_wait_sessions")) + 1)
 
-    def _span(self, month: dt.date) -> tuple[dt.date, dt.date]:
-        """The data of the board that a month of entries is run on: its year, and what the year's wheels can reach."""
-        last = self._market.data_range[1] if self._market.data_range else month
-        cycles = self._most("call.max_cycles")
+    def _span(self, year: int) -> tuple[dt.date, dt.date]:
+        """The data of the board that a year's entries are run on: the year, and what its wheels can reach."""
+        last = self._market.data_range[1] if self._market.data_range else dt.date(year, 12, 31)
+        cycles = self.grid.most("call.max_cycles")
         if not math.isfinite(cycles):
-            return dt.date(month.year, 1, 1), last
-        reach = self._most("put.dte_max") + self._slack + cycles * (self._most("call.dte_max") + self._slack)
+            return dt.date(year, 1, 1), last
+        reach = self.grid.most("put.dte_max") + self._slack + cycles * (self.grid.most("call.dte_max") + self._slack)
         quarters = math.ceil(reach / 92)  # in quarters, so that the next grid has the same boards
-        end = min(last.toordinal(), dt.date(month.year, 12, 31).toordinal() + 92 * quarters)
-        return dt.date(month.year, 1, 1), dt.date.fromordinal(end)
+        end = min(last.toordinal(), dt.date(year, 12, 31).toordinal() + 92 * quarters)
+        return dt.date(year, 1, 1), dt.date.fromordinal(end)
 
     # ------------------------------------------------------------------------------------------ months and underlyings
 
-    def _months(self, world: World) -> dict[dt.date, tuple[int, int]]:
-        """The months in which any wheel may open: first and last session number."""
-        sessions = self.sessions[world]
-        opens = self.openings.sessions(sessions).any(axis=0)
-        months = sessions.filter(pl.Series(opens)).select(month=pl.col("session").dt.truncate("1mo")).unique()
-        found = sessions.with_columns(month=pl.col("session").dt.truncate("1mo")).join(months, on="month", how="semi")
-        spans = found.group_by("month").agg(pl.col("number").min().alias("first"), pl.col("number").max().alias("last"))
-        return {month: (first, last) for month, first, last in spans.sort("month").iter_rows()}
+    def months(self, world: World) -> list[tuple[dt.date, int, int]]:
+        """The months in which any wheel may open, in order: first and last session."""
+        month = self.sessions[world]["session"].to_numpy().astype("datetime64[M]")
+        found = np.unique(month[self.opens[world].any(axis=0)])
+        first, last = np.searchsorted(month, found, "left"), np.searchsorted(month, found, "right") - 1
+        return list(zip(found.astype("datetime64[D]").tolist(), first.tolist(), last.tolist(), strict=True))
 
-    def board(self, world: World, at: Slice) -> Named:
-        """The board of a slice, and the symbols of its contracts."""
-        start, end = self._span(at[0])
-        return self._boards.board(world, self.sessions[world], at[1], max(start, world.first), end)
+    def board(self, world: World, year: int, symbol: str) -> Held:
+        """The board of a year of entries."""
+        if year not in self._spans:
+            self._spans[year] = self._span(year)
+        start, end = self._spans[year]
+        return self._boards.board(world, self.sessions[world], symbol, max(start, world.first), end)
 
-    def slices(self, world: World) -> Iterator[tuple[Slice, int, int]]:
-        """Months in order, and in each the underlyings in order: the order in which figures are folded."""
-        for month, (first, last) in self._months(world).items():
-            for symbol in self.openings.symbols:
-                yield (month, symbol), first, last
+    def windows(self, world: World, spans: list[Span]) -> Iterator[list[tuple[Slice, Board, int, int]]]:
+        """Slices in their order, each with its board; as many at a time as boards may be held."""
+        boards: dict[tuple[int, str], Board] = {}
+        found: list[tuple[Slice, Board, int, int]] = []
+        size = 0
+        for at, first, last in spans:
+            key = at[0].year, at[1]
+            if key not in boards:
+                held = self.board(world, *key)
+                if found and size + held.size > self._memory // 2:
+                    yield found
+                    size = 0
+                    boards.clear()
+                    found.clear()
+                boards[key], size = held.board, size + held.size
+            found.append((at, boards[key], first, last))
+        if found:
+            yield found
 
     def most_wheels(self, world: World) -> tuple[int, Sizes]:
         """More wheels than any row launches in all, the puts in its widest ranges; and what a slice holds at most."""
@@ -137,19 +152,23 @@ class Engine:
         return self._bounds[world]
 
     def _count_wheels(self, world: World) -> tuple[int, Sizes]:
-        total, sizes = 0, [1, 1, 1, 1, 1]
-        lows = [float(self.grid.column(f"put.{name}_min").min()) for name in ("dte", "delta")]
-        highs = [self._most(f"put.{name}_max") for name in ("dte", "delta")]
-        for at, first, last in self.slices(world):
-            board, _ = self.board(world, at)
-            rows = slice(board.put_starts[first], board.put_starts[last + 1])
-            dte, delta = board.puts["dte"][rows], board.puts["delta"][rows]
-            inside = (dte >= lows[0]) & (dte <= highs[0]) & (delta >= lows[1]) & (delta <= highs[1])
-            wheels = int(np.count_nonzero(inside))
-            calls, bars = np.diff(board.call_starts), board.contracts["last_row"] - board.contracts["first_row"]
-            here = [wheels, int(bars.max(initial=0)), dte.size, int(calls.max(initial=0)), last + 1 - first]
-            total, sizes = total + wheels, [max(pair) for pair in zip(sizes, here, strict=True)]
-        return total, Sizes(*sizes)
+        dte, delta = ((self.grid.least(f"put.{name}_min"), self.grid.most(f"put.{name}_max")) for name in ("dte", "delta"))
+        total, sizes = 0, np.ones(5, np.int64)
+        for year, months in itertools.groupby(self.months(world), lambda month: month[0].year):
+            spans = np.array([(first, last + 1) for _, first, last in months])
+            for symbol in self.symbols:
+                held = self.board(world, year, symbol)
+                wheels, puts, sessions = (
+                    starts[spans[:, 1]] - starts[spans[:, 0]]
+                    for starts in (
+                        held.puts_before((*dte, *delta)),
+                        held.board.put_starts,
+                        np.arange(held.board.put_starts.size),
+                    )
+                )
+                total += int(wheels.sum())
+                sizes = np.maximum(sizes, (wheels.max(), held.bars, puts.max(), held.calls, sessions.max()))
+        return total, Sizes(*sizes.tolist())
 
     # ------------------------------------------------------------------------------------------------- the work
 
@@ -162,7 +181,10 @@ class Engine:
 
     def run(self, rows: Codes, progress: Callable[[float, int], None] | None = None) -> pl.DataFrame:
         """The figures of some rows, in their order. `progress` is called with the part that is done, and the cells so far."""
-        return self._gathered(rows, lambda work: work.figures(progress))
+        found = [(work.figures(progress), places) for work, places in self._works(rows)]
+        if len(found) == 1:
+            return found[0][0]
+        return pl.concat([frame for frame, _ in found])[np.argsort(np.concatenate([places for _, places in found]))]
 
     def periods(self, rows: Codes, period_of: Callable[[dt.date], dt.date]) -> pl.DataFrame:
         """Per row and period of entry: position among `rows`, period, wheels, pnl, capital."""
@@ -170,7 +192,7 @@ class Engine:
         for work, places in self._works(rows):
             for period, figures in work.periods(period_of):
                 sums = {"wheels": figures.counts[:, KNOWN], "pnl": figures.total, "capital": figures.capital}
-                frames.append(pl.DataFrame({"position": places} | sums).with_columns(period=pl.lit(period)))
+                frames.append(pl.DataFrame({"position": places[work.order]} | sums).with_columns(period=pl.lit(period)))
         return pl.concat(frames).select("position", "period", "wheels", "pnl", "capital").sort("position", "period")
 
     def pnl(self, rows: Codes, allocate: Callable[[int, int], Array]) -> tuple[pl.DataFrame, Array]:
@@ -197,147 +219,164 @@ class Engine:
         return wheels, out
 
     def _keys(self, world: World, at: Slice, puts: Array) -> pl.DataFrame:
-        board, symbols = self.board(world, at)
-        number = np.searchsorted(board.put_starts, puts, side="right") - 1
-        day = pl.Series(board.underlying.day[number].astype(np.int32)).cast(pl.Date)
-        names = symbols.gather(board.puts["contract"][puts])
+        held = self.board(world, at[0].year, at[1])
+        number = np.searchsorted(held.board.put_starts, puts, side="right") - 1
+        day = pl.Series(held.board.underlying.day[number].astype(np.int32)).cast(pl.Date)
+        names = held.symbols.gather(held.board.puts["contract"][puts])
         underlying = pl.Series([at[1]] * puts.size, dtype=pl.String)
         return pl.DataFrame({"underlying": underlying, "entry_date": day, "put_symbol": names})
 
     def _works(self, rows: Codes) -> Iterator[tuple["_Work", Codes]]:
-        """The work of each world, and the places among `rows` of its configurations."""
+        """The work of each world, and the places among `rows` of its rows."""
+        if len(self._worlds) == 1:
+            yield _Work(self, self._worlds[0], rows), np.arange(rows.size)
+            return
         for code, world in enumerate(self._worlds):
             mine = np.flatnonzero(self._world_of[rows] == code)
             if mine.size:
-                work = _Work(self, world, rows[mine])
-                yield work, mine[work.order]
+                yield _Work(self, world, rows[mine]), mine
 
-    def _gathered(self, rows: Codes, frame_of: Callable[["_Work"], pl.DataFrame]) -> pl.DataFrame:
-        found = [(frame_of(work), places) for work, places in self._works(rows)]
-        back = np.argsort(np.concatenate([places for _, places in found]))
-        return pl.concat([frame for frame, _ in found])[back]
+
+class _Sums(NamedTuple):
+    """What slice after slice is added to."""
+
+    figures: Figures
+    values: Array  # (configurations, wheels) ROC; (0, 0) if nobody asks
+    filled: Array  # (pieces,) how many of them a piece's configurations hold
+    busy: dict[str, Array]  # underlying -> (configurations,) until when the last wheel occupies it
 
 
 class _Work:
-    """Some rows of one world on their way through months and underlyings. `order` are their positions among the rows given."""
+    """Some rows of one world on their way through months and underlyings. `order` are the positions, among the rows given, of
+    the plan's configurations."""
 
     def __init__(self, engine: Engine, world: World, rows: Codes) -> None:
         self._engine, self._world = engine, world
-        openings, used = engine.openings, np.unique(engine.openings.of_row[rows])
-        factors = factored(engine.grid, rows, np.searchsorted(used, openings.of_row[rows]))
-        self._plan = factors.plan
-        self.order = np.searchsorted(rows, factors.rows)
-        self._opens = openings.sessions(engine.sessions[world])[used]
-        self._trades = {s: np.array([s in openings.each[i].symbols for i in used]) for s in openings.symbols}
+        schedule, first = dense(engine.openings.of_row[rows])
+        used = engine.openings.of_row[rows[first]]
+        factors = factored(engine.grid, rows, schedule, engine.threads)
+        self._plan, self.order = factors.plan, factors.order
+        self._opens, trades = engine.opens[world][used], engine.trades[used]
+        self._trades = dict(zip(engine.symbols, trades.T, strict=True))
+        self._slices = self._find_slices(trades)
         self._wheels, self._sizes = engine.most_wheels(world)
         self._tasks = _cut(factors.weight * self._sizes.wheels, engine.threads)
 
+    def _find_slices(self, trades: Array) -> list[Span]:
+        """Months in order, and in each the underlyings in order: the order in which figures are folded."""
+        found = []
+        for month, first, last in self._engine.months(self._world):
+            some = self._opens[:, first : last + 1].any(axis=1) @ trades
+            found += [((month, symbol), first, last) for symbol, any_opens in zip(self._trades, some, strict=True) if any_opens]
+        return found
+
     def figures(self, progress: Callable[[float, int], None] | None) -> pl.DataFrame:
-        """The figures over all months, configuration by configuration."""
-        n, ordered = self.order.size, self._engine.ordered
-        figures = new_figures(n)
-        values = np.full((n, self._wheels), np.nan) if ordered else np.zeros((0, 0))
-        slices = self._slices()
+        """The figures over all months, row by row."""
+        n = self.order.size
+        sums = self._begin(np.empty((n, self._wheels) if self._engine.ordered else (0, 0)))
+        statistics = np.empty((n, 1 + len(PERCENTILES))) if self._engine.ordered else None
         with self._crew() as crew:
-            for done, _ in enumerate(self._through(slices, crew, figures, values)):
-                if progress:
-                    progress((done + 1) / len(slices), int(figures.counts[:, :8].sum()))
-            if ordered:
-                crew.each(lambda task: values[self._configurations(task)].sort(axis=1), self._tasks)  # NaN last
-        return figures_frame(figures, values if ordered else None)
+            self._through(self._slices, crew, sums, progress=progress)
+            if statistics is not None:
+                crew.each(lambda task: self._order(task, sums, statistics), self._tasks)
+        rows = np.empty_like(self.order)
+        rows[self.order] = np.arange(n)
+        return figures_frame(sums.figures, statistics, rows)
 
     def periods(self, period_of: Callable[[dt.date], dt.date]) -> Iterator[tuple[dt.date, Figures]]:
         """The figures of each period of entry alone."""
-        by_period = itertools.groupby(self._slices(), lambda at: period_of(at[0][0]))
-        busy = self._idle()
+        sums = self._begin(np.zeros((0, 0)))
         with self._crew() as crew:
-            for period, slices in by_period:
-                figures = new_figures(self.order.size)
-                for _ in self._through(list(slices), crew, figures, np.zeros((0, 0)), busy):
-                    pass
-                yield period, figures
+            for period, spans in itertools.groupby(self._slices, lambda span: period_of(span[0][0])):
+                sums = sums._replace(figures=new_figures(self.order.size))
+                self._through(list(spans), crew, sums)
+                yield period, sums.figures
 
     def mark(self, chosen: dict[Where, Array]) -> None:
         """Add, slice by slice, the rows of the board that any configuration sells."""
-        for at, first, last in self._slices():
-            board, _ = self._engine.board(self._world, at)
-            marks, room = np.zeros(board.puts.size, np.bool_), new_shortlist(self._sizes.sessions, self._sizes.quotes)
-            mark_chosen(board, self._opens & self._trades[at[1]][:, None], first, last, self._plan, room, marks)
-            known = chosen.get((self._world, at), np.zeros(0, np.int64))
-            chosen[self._world, at] = np.union1d(known, np.flatnonzero(marks))
+        room = new_shortlist(self._sizes.sessions, self._sizes.quotes)
+        for window in self._engine.windows(self._world, self._slices):
+            for at, board, first, last in window:
+                marks = np.zeros(board.puts.size, np.bool_)
+                mark_chosen(board, self._opens_on(at[1]), first, last, self._plan, room, marks)
+                known = chosen.get((self._world, at), np.zeros(0, np.int64))
+                chosen[self._world, at] = np.union1d(known, np.flatnonzero(marks))
 
     def record(self, places: dict[Where, tuple[Array, Array]], out: Array, columns: Codes) -> None:
         """Write every wheel's P&L by configuration into `out`; `places` are a slice's puts and their rows there."""
-        with self._crew() as crew:
-            for _ in self._through(
-                self._slices(), crew, new_figures(self.order.size), np.zeros((0, 0)), None, (places, out, columns)
-            ):
-                pass
+        columns = columns[self.order]
 
-    def _slices(self) -> list[tuple[Slice, int, int]]:
-        return [
-            (at, first, last)
-            for at, first, last in self._engine.slices(self._world)
-            if (self._opens[:, first : last + 1] & self._trades[at[1]][:, None]).any()
-        ]
+        def recorder(at: Slice, board: Board) -> Recorder:
+            puts, wheels = places[self._world, at]
+            row = np.full(board.puts.size, -1, np.int64)
+            row[puts] = wheels
+            return Recorder(row, columns, out)
+
+        with self._crew() as crew:
+            self._through(self._slices, crew, self._begin(np.zeros((0, 0))), recorder)
+
+    def _begin(self, values: Array) -> _Sums:
+        return _Sums(new_figures(self.order.size), values, np.zeros(self._plan.entry.size, np.int64), self._idle())
 
     def _idle(self) -> dict[str, Array]:
-        return {symbol: np.full(self.order.size, -1, np.int64) for symbol in self._trades}
+        """No wheel is open anywhere; one array will do where nobody looks at it."""
+        if self._plan.entry["one_at_a_time"].any():
+            return {symbol: np.full(self.order.size, -1, np.int64) for symbol in self._trades}
+        return dict.fromkeys(self._trades, np.full(self.order.size, -1, np.int64))
 
-    def _crew(self) -> "_Crew":
-        return _Crew(min(self._engine.threads, len(self._tasks)))
+    def _crew(self) -> Crew:
+        return Crew(min(self._engine.threads, len(self._tasks)))
 
-    def _configurations(self, task: tuple[int, int]) -> slice:
-        return slice(self._plan.config_starts[task[0]], self._plan.config_starts[task[1]])
+    def _opens_on(self, symbol: str) -> Array:
+        """(schedules, sessions) whether wheels of this underlying may open."""
+        trades = self._trades[symbol]
+        return self._opens if trades.all() else self._opens & trades[:, None]
 
     def _through(
-        self, slices: list[tuple[Slice, int, int]], crew: "_Crew", figures: Figures, values: Array,
-        busy: dict[str, Array] | None = None, recording: Any = None,
-    ) -> Iterator[Slice]:  # fmt: skip
-        """Add slice after slice to the figures; yields each when it is done."""
-        busy, filled = busy or self._idle(), np.zeros(self._plan.entry.size, np.int64)
-        rooms = {task: new_room(self._plan, *task, self._sizes) for task in self._tasks}
-        for at, first, last in slices:
-            board, _ = self._engine.board(self._world, at)
-            opens, recorder = self._opens & self._trades[at[1]][:, None], _NOTHING
-            if recording is not None:
-                places, out, columns = recording
-                puts, wheels = places[self._world, at]
-                row = np.full(board.puts.size, -1, np.int64)
-                row[puts] = wheels
-                recorder = Recorder(row, columns, out)
-            until = busy[at[1]]
+        self, spans: list[Span], crew: Crew, sums: _Sums, recorder: Callable[[Slice, Board], Recorder] | None = None,
+        progress: Callable[[float, int], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Add slice after slice to the sums. Each task goes through a window of slices by itself; a configuration belongs to
+        one task, so that its slices are folded in their order whoever is first."""
 
-            def add(task: tuple[int, int]) -> None:
-                run_pieces(board, opens, first, last, self._plan, *task, rooms[task], until, figures, values, filled, recorder)  # noqa: B023
+        def told(steps: int) -> None:
+            if progress:
+                progress(steps / (len(spans) * len(self._tasks)), int(sums.figures.counts[:, :8].sum()))
 
-            crew.each(add, self._tasks)
-            yield at
+        for window in self._engine.windows(self._world, spans):
+            some = [(at, board, self._opens_on(at[1]), first, last) for at, board, first, last in window]
+            crew.each(lambda task: self._add(task, some, sums, recorder), self._tasks, told)  # noqa: B023
 
+    def _add(
+        self, task: tuple[int, int], slices: list[tuple[Slice, Board, Array, int, int]], sums: _Sums,
+        recorder: Callable[[Slice, Board], Recorder] | None,
+    ) -> Iterator[None]:  # fmt: skip
+        figures, values, filled, busy = sums
+        room = new_room(self._plan, *task, self._sizes)
+        for at, board, opens, first, last in slices:
+            record = recorder(at, board) if recorder else _NOTHING
+            run_pieces(
+                board, opens, first, last, self._plan, *task, room, busy[at[1]], figures, values, filled, record
+            )  # fmt: skip
+            yield
 
-class _Crew:
-    """Does tasks on several threads, or on this one; whoever leaves early waits for the tasks at work alone."""
-
-    def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
-
-    def each(self, do: Callable[[Any], Any], tasks: list[Any]) -> None:
-        """Do all tasks, in any order."""
-        for _ in map(do, tasks) if self._pool is None else self._pool.map(do, tasks):  # raises what a task raised
-            pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+    def _order(self, task: tuple[int, int], sums: _Sums, out: Array) -> Iterator[None]:
+        """Write the order statistics of a task's configurations."""
+        starts = self._plan.config_starts[task[0] : task[1] + 1]
+        rows, held = slice(starts[0], starts[-1]), np.repeat(sums.filled[slice(*task)], np.diff(starts))
+        values = sums.values[rows, : held.max()]
+        if held.min() < held.max():
+            values[np.arange(held.max()) >= held[:, None]] = np.nan
+        values.sort(axis=1)  # NaN last
+        out[rows] = order_statistics(values, sums.figures.counts[rows, KNOWN])
+        yield
 
 
 def _cut(weight: Array, threads: int) -> list[tuple[int, int]]:
-    """Ranges of pieces, each a compiled call of at most about `TASK` nanoseconds, and some for each thread; `weight` is
-    nanoseconds in the fullest month."""
-    share = TASK if threads == 1 else max(1, min(TASK, int(weight.sum()) // (2 * threads)))
-    at = ((np.cumsum(weight) - 1) // share).astype(np.int64)
+    """Ranges of pieces of about equal weight, as many for each thread, each a compiled call of at most about `TASK`
+    nanoseconds in the fullest month; `weight` is nanoseconds there."""
+    total = int(weight.sum())
+    parts = threads * -(-total // (threads * TASK))
+    at = ((np.cumsum(weight) - weight / 2) * parts // total).astype(np.int64)
     starts = np.flatnonzero(np.diff(at, prepend=-1) > 0)
     return list(zip(starts.tolist(), [*starts[1:].tolist(), weight.size], strict=True))

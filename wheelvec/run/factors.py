@@ -5,7 +5,7 @@ Everything here is done for all rows at once, for a sweep of ten thousand rows l
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from wheelvec.kernels.board import CALL, DRAW, ENTRY, Plan
 from wheelvec.spec.codes import FillMode, Select
 from wheelvec.spec.config import PARTS
-from wheelvec.spec.grid import Codes, Grid, combined
+from wheelvec.spec.grid import Codes, Grid, combined, dense
 
 # Configurations of a piece: what is added up for them fits a core's second cache.
 PIECE = 2048
+LEAST = 32  # less only if there is no more
 
 _DRAWS = (
     "fills.execution_seed", "fills.use_probabilistic_exit_fills", "fills.pfill_tight", "fills.pfill_normal",
@@ -30,7 +31,7 @@ _SEARCH = tuple(
         "sell_call_only_if_price_above_basis", "tie_break_method",
     )
 )  # fmt: skip
-_EXITS = ("put.exit_pct", "put.stop_loss_multiplier", "put.max_hold_dte")
+_EXITS = ("put.stop_loss_multiplier", "put.exit_pct", "put.max_hold_dte")
 _LIMITS = {
     "min_bid": "min_bid_hard", "hard_max_spread": "hard_max_spread_pct", "base_spread": "base_max_spread_pct",
     "high_threshold": "ivp_high_threshold", "high_spread": "ivp_high_max_spread_pct",
@@ -47,30 +48,34 @@ Array = NDArray[Any]
 
 @dataclasses.dataclass(frozen=True)
 class Factored:
-    """A plan, and which row of those that were factored each of its configurations is."""
+    """A plan, and the position among the rows that were factored of each of its configurations."""
 
     plan: Plan
-    rows: Codes  # (configurations,)
+    order: Codes  # (configurations,)
     weight: Array  # (pieces,) nanoseconds a wheel, roughly
 
 
-def factored(grid: Grid, rows: Codes, schedules: Codes) -> Factored:
+class _Key(NamedTuple):
+    """What some rows have in common."""
+
+    codes: Codes  # from 0, in the order of what they stand for
+    distinct: int  # how many there can be
+
+
+def factored(grid: Grid, rows: Codes, schedules: Codes, threads: int) -> Factored:
     """The plan of some rows of a grid; `schedules` numbers each row's entry sessions in what the kernels are given."""
     rules = _Rows(grid, rows)
-    group = rules.groups(schedules)
-    stop, _ = rules.ranked("put.stop_loss_multiplier")
-    target, targets = rules.ranked("put.exit_pct")
-    hold, holds = rules.ranked("put.max_hold_dte")
+    stop, target, hold = (rules.ranked(name) for name in _EXITS)
     draw = rules.key(*_DRAWS)
-    rest = combined([(target, targets), *_dense(draw), (hold, holds)], rows.size)
+    rest = rules.together(target, draw, hold)
     effective = rules.key("call.exit_pct", "put.exit_pct") if rules.follows_put_exit() else rules.key("call.exit_pct")
-    call = combined([*_dense(rules.key(*_CALLS)), *_dense(effective), *_dense(draw)], rows.size)
+    call = rules.together(rules.key(*_CALLS), effective, draw)
     keys = {"stop": stop, "target": target, "hold": hold, "draw": draw, "call": call, "rest": rest}
-    keys["pair"] = combined([*_dense(rest), *_dense(call)], rows.size)
-    piece, order = _cut(group, keys["pair"], stop)
-    rules = _Rows(grid, rows[order])
-    keys = {name: key[order] for name, key in keys.items()}
-    return _plan(rules, schedules[order], piece, keys, rows[order])
+    keys["pair"] = rules.together(rest, call)
+    group = rules.together(_Key(schedules, int(schedules.max()) + 1), rules.entry())
+    piece, order = _cut(group, keys["pair"], stop, threads)
+    keys = {name: _Key(key.codes[order], key.distinct) for name, key in keys.items()}
+    return _plan(_Rows(grid, rows[order]), schedules[order], piece, keys, order)
 
 
 class _Rows:
@@ -79,36 +84,48 @@ class _Rows:
     def __init__(self, grid: Grid, rows: Codes) -> None:
         self._grid, self._rows = grid, rows
 
-    def codes(self, name: str) -> tuple[Codes, int] | None:
+    def at(self, places: Codes) -> "_Rows":
+        """Some of these rows: what is held once for many of them is read for one."""
+        return _Rows(self._grid, self._rows[places])
+
+    def _codes(self, name: str) -> _Key | None:
         codes = self._grid.codes(name)
-        return None if codes is None else (codes[self._rows], len(self._grid.values(name)))
+        return None if codes is None else _Key(codes[self._rows], len(self._grid.values(name)))
 
-    def key(self, *names: str) -> Codes:
-        """One integer per row, equal where all these fields are."""
-        return combined([pair for name in names if (pair := self.codes(name)) is not None], self._rows.size)
+    def key(self, *names: str) -> _Key:
+        """Equal where all these fields are."""
+        return self.together(*[key for name in names if (key := self._codes(name)) is not None])
 
-    def groups(self, schedules: Codes) -> Codes:
-        """One integer per row, equal where the same puts are sold at the same prices."""
+    def together(self, *keys: _Key) -> _Key:
+        """Equal where all keys are; the first counts most in its order."""
+        keys = tuple(key for key in keys if key.distinct > 1)
+        if len(keys) == 1:
+            return keys[0]
+        if not keys:
+            return _Key(np.zeros(self._rows.size, np.int64), 1)
+        codes, first = dense(combined(list(keys), self._rows.size))
+        return _Key(codes, first.size)
+
+    def entry(self) -> _Key:
+        """Equal where the same puts are sold at the same prices on the same sessions."""
         inner = {*_DRAWS, *_CALLS, *_EXITS}
-        names = [name for name in self._grid.columns if name not in inner and not _of_schedule(name)]
-        return combined([(schedules, int(schedules.max()) + 1), *_dense(self.key(*names))], self._rows.size)
+        return self.key(*[name for name in self._grid.columns if name not in inner and not _of_schedule(name)])
 
-    def ranked(self, name: str) -> tuple[Codes, int]:
-        """Codes in the order of the values, None last; and how many there can be."""
-        values = self._grid.values(name)
-        order = np.argsort(np.array([np.nan if v is None else v for v in values], np.float64), kind="stable")
-        position = np.empty_like(order)
-        position[order] = np.arange(order.size)
-        codes = self.codes(name)
-        return (np.zeros(self._rows.size, np.int64) if codes is None else position[codes[0]]), len(values)
+    def ranked(self, name: str) -> _Key:
+        """In the order of the values, None last."""
+        codes = self._codes(name)
+        if codes is None:
+            return self.key()
+        position = np.empty(codes.distinct, np.int64)
+        position[np.argsort(self._grid.table(name), kind="stable")] = np.arange(codes.distinct)
+        return _Key(position[codes.codes], codes.distinct)
 
     def follows_put_exit(self) -> bool:
         return None in self._grid.values("call.exit_pct")
 
     def column(self, name: str, encode: Any = None, dtype: Any = np.float64) -> Array:
         """(rows,) values as numbers."""
-        values: Array = self._grid.column(name, encode, dtype)[self._rows]
-        return values
+        return self._grid.column(name, encode, dtype, self._rows)
 
 
 def _of_schedule(name: str) -> bool:
@@ -116,62 +133,71 @@ def _of_schedule(name: str) -> bool:
     return name.startswith("schedule.") and name not in limits
 
 
-def _dense(key: Codes) -> list[tuple[Codes, int]]:
-    """A key as codes from 0, in its order, and how many there are."""
-    if not key.size or key.min() == key.max():
-        return []
-    distinct, codes = np.unique(key, return_inverse=True)
-    return [(codes.astype(np.int64), distinct.size)]
-
-
-def _cut(group: Codes, pair: Codes, stop: Codes) -> tuple[Codes, Codes]:
+def _cut(group: _Key, pair: _Key, stop: _Key, threads: int) -> tuple[Codes, Codes]:
     """Cut the groups into pieces that keep a pair together: the piece of each row in the order returned, and that order.
 
     Where all stops meet all pairs, rows go stop by stop; else pair by pair.
     """
-    order = np.lexsort((stop, pair, group))
-    group, pair, stop = group[order], pair[order], stop[order]
-    new_group = np.concatenate([[True], group[1:] != group[:-1]])
-    new_pair = new_group | np.concatenate([[True], pair[1:] != pair[:-1]])
-    place = np.arange(group.size)
+    size = group.codes.size
+    order = _sorted(group, pair, stop)
+    new_group, new_pair = (_changes(codes[order]) for codes in (group.codes, pair.codes))
+    new_pair |= new_group
+    place = np.arange(size)
     in_group = place - np.maximum.accumulate(np.where(new_group, place, 0))
     first_of_pair = np.maximum.accumulate(np.where(new_pair, place, 0))
-    part = in_group[first_of_pair] // PIECE
-    new_piece = new_group | np.concatenate([[True], part[1:] != part[:-1]])
+    new_piece = new_group | _changes(in_group[first_of_pair] // _most(size, threads))
     piece = new_piece.cumsum() - 1
-    pairs = np.bincount(piece, weights=new_pair)
-    sizes = np.bincount(piece)
-    stops = np.diff(_local(piece, stop)[0])
+    pairs, sizes = np.bincount(piece, weights=new_pair), np.bincount(piece)
+    stops = np.diff(_local(piece, _Key(stop.codes[order], stop.distinct))[0])
     product = (pairs * stops == sizes)[piece]
-    by_stop = np.where(product, stop, 0)
-    again = np.lexsort((stop, pair, by_stop, piece))
-    return piece[again], order[again]
+    if stop.distinct == 1 or not product.any():
+        return piece, order
+    by_stop = np.where(product, stop.codes[order], 0)
+    again = _sorted(_Key(piece, int(piece[-1]) + 1), _Key(by_stop, stop.distinct), _Key(place, size))
+    return piece, order[again]
 
 
-def _local(piece: Codes, key: Codes) -> tuple[Array, Array, Array]:
+def _most(size: int, threads: int) -> int:
+    """Configurations of a piece: of each thread's there are equally many, and none is so small that finding the puts and their
+    ends, which every piece does for itself, takes longer than the configurations."""
+    parts = threads * -(-size // (threads * PIECE))
+    return max(-(-size // parts), min(PIECE, LEAST))
+
+
+def _sorted(*keys: _Key) -> Codes:
+    """The order of the first key, then the second and so on."""
+    size = keys[0].codes.size
+    return np.argsort(combined([*keys], size))
+
+
+def _changes(codes: Codes) -> NDArray[np.bool_]:
+    """Where a value is not the one before."""
+    return np.concatenate([[True], codes[1:] != codes[:-1]])
+
+
+def _local(piece: Codes, key: _Key) -> tuple[Array, Array, Array]:
     """Of each piece's distinct keys, in order: where each piece's start, the first row of each, and each row's position."""
-    dense = _dense(key)
-    whole = combined([(piece, int(piece[-1]) + 1), *dense], piece.size)
-    distinct, first, inverse = np.unique(whole, return_index=True, return_inverse=True)
-    starts = np.searchsorted(distinct // (dense[0][1] if dense else 1), np.arange(piece[-1] + 2)).astype(np.int64)
-    return starts, first, inverse - starts[piece]
+    pieces = int(piece[-1]) + 1
+    codes, first = (piece, np.flatnonzero(_changes(piece))) if key.distinct == 1 else dense(piece * key.distinct + key.codes)
+    starts = np.searchsorted(piece[first], np.arange(pieces + 1))
+    return starts, first, codes - starts[piece]
 
 
-def _plan(rules: _Rows, schedules: Codes, piece: Codes, keys: dict[str, Codes], rows: Codes) -> Factored:
+def _plan(rules: _Rows, schedules: Codes, piece: Codes, keys: dict[str, _Key], order: Codes) -> Factored:
     local = {name: _local(piece, key) for name, key in keys.items()}
     starts = {f"{name}_starts": found[0] for name, found in local.items()}
     first = {name: found[1] for name, found in local.items()}
     at = {name: found[2] for name, found in local.items()}
-    config_starts = np.searchsorted(piece, np.arange(piece[-1] + 2)).astype(np.int64)
+    config_starts = np.searchsorted(piece, np.arange(piece[-1] + 2))
     leading = config_starts[:-1]
     stops, pairs, sizes = np.diff(starts["stop_starts"]), np.diff(starts["pair_starts"]), np.diff(config_starts)
     plan = Plan(
-        entry=_entries(rules, schedules)[leading],
-        stop=rules.column("put.stop_loss_multiplier")[first["stop"]],
-        target=rules.column("put.exit_pct")[first["target"]],
-        hold=rules.column("put.max_hold_dte", _or(-1), np.int64)[first["hold"]],
-        draw=_draws(rules)[first["draw"]],
-        call=_calls(rules, at["draw"])[first["call"]],
+        entry=_entries(rules.at(leading), schedules[leading]),
+        stop=rules.at(first["stop"]).column("put.stop_loss_multiplier"),
+        target=rules.at(first["target"]).column("put.exit_pct"),
+        hold=rules.at(first["hold"]).column("put.max_hold_dte", _or(-1), np.int64),
+        draw=_draws(rules.at(first["draw"])),
+        call=_calls(rules.at(first["call"]), rules.key(*_SEARCH).codes[first["call"]], at["draw"][first["call"]]),
         rest_target=at["target"][first["rest"]], rest_draw=at["draw"][first["rest"]], rest_hold=at["hold"][first["rest"]],
         pair_rest=at["rest"][first["pair"]], pair_call=at["call"][first["pair"]],
         config_starts=config_starts, config_stop=at["stop"], config_pair=at["pair"],
@@ -179,7 +205,7 @@ def _plan(rules: _Rows, schedules: Codes, piece: Codes, keys: dict[str, Codes], 
         **starts,
     )  # fmt: skip
     weight = 500 + 60 * sum(np.diff(starts[f"{name}_starts"]) for name in ("rest", "pair", "call")) + 10 * sizes
-    return Factored(plan, rows, weight)
+    return Factored(plan, order, weight)
 
 
 def _or(none: float) -> Any:
@@ -220,11 +246,12 @@ def _draws(rules: _Rows) -> Array:
     return out
 
 
-def _calls(rules: _Rows, draw: Codes) -> Array:
-    """What each row sells against assigned shares; `draw` is the row's place among its piece's draws."""
+def _calls(rules: _Rows, search: Codes, draw: Codes) -> Array:
+    """What each row sells against assigned shares; `search` is equal where the same calls are looked for, and `draw` is the
+    row's place among its piece's draws."""
     out = np.zeros(draw.size, CALL)
     v5 = rules.column("rules", lambda name: name == "v5", np.bool_)
-    out["search"], out["draw"] = rules.key(*_SEARCH), draw
+    out["search"], out["draw"] = search, draw
     for name in ("dte_min", "dte_max", "delta_min", "delta_max"):
         out[name] = rules.column(f"call.{name}")
     out["above_basis"] = rules.column("call.sell_call_only_if_price_above_basis", None, np.bool_)

@@ -6,12 +6,11 @@ import math
 from typing import Any, Self
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from wheelvec.market.market import Market
 from wheelvec.spec.errors import ConfigError, InputError, unknown_name
-from wheelvec.spec.grid import Codes, Grid, combined, refusal
+from wheelvec.spec.grid import Codes, Grid, combined, dense, refusal
 
 _FIELDS = ("start_date", "end_date", "symbols", "every", "offset", "weekdays")
 
@@ -27,14 +26,14 @@ class Opening:
     offset: int
     weekdays: tuple[int, ...] | None
 
-    def sessions(self, sessions: pl.DataFrame) -> NDArray[np.bool_]:
-        """(sessions,) whether each is an entry session (rules.md, section 1)."""
-        inside = pl.col("session").is_between(self.start, self.end)
-        i = pl.col("number") - pl.col("number").filter(inside).min() - self.offset
-        due = inside & (i >= 0) & (i % self.every == 0)
+    def sessions(self, days: NDArray[np.datetime64]) -> NDArray[np.bool_]:
+        """(sessions,) whether each of these consecutive sessions is an entry session (rules.md, section 1)."""
+        inside = (days >= np.datetime64(self.start)) & (days <= np.datetime64(self.end))
+        since_first = np.arange(days.size) - inside.argmax() - self.offset
+        due: NDArray[np.bool_] = inside & (since_first >= 0) & (since_first % self.every == 0)
         if self.weekdays is not None:
-            due = due & pl.col("session").dt.weekday().is_in(list(self.weekdays))
-        return np.array(sessions.select(due=due.fill_null(False))["due"].to_numpy(), np.bool_)
+            due &= np.isin((days.astype(np.int64) + 3) % 7 + 1, self.weekdays)  # day 0 was a Thursday, the fourth
+        return due
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Openings:
         """
         names = [f"schedule.{name}" for name in _FIELDS]
         keys = [(codes, len(grid.values(name))) for name in names if (codes := grid.codes(name)) is not None]
-        _, first, code = np.unique(combined(keys, grid.size), return_index=True, return_inverse=True)
+        code, first = dense(combined(keys, grid.size))
         refused: dict[int, str] = {}
         each = []
         for i, row in enumerate(first.tolist()):
@@ -82,9 +81,13 @@ class Openings:
         """The underlyings of any, sorted."""
         return sorted(set().union(*(opening.symbols for opening in self.each)))
 
-    def sessions(self, sessions: pl.DataFrame) -> NDArray[np.bool_]:
-        """(openings, sessions) whether each is an entry session."""
-        return np.array([opening.sessions(sessions) for opening in self.each])
+    def sessions(self, days: NDArray[np.datetime64]) -> NDArray[np.bool_]:
+        """(openings, sessions) whether each of these consecutive sessions is an entry session."""
+        return np.array([opening.sessions(days) for opening in self.each])
+
+    def trades(self, symbols: list[str]) -> NDArray[np.bool_]:
+        """(openings, symbols) whether wheels open on each underlying."""
+        return np.array([[symbol in opening.symbols for symbol in symbols] for opening in self.each])
 
 
 def _resolved(market: Market, start: Any, end: Any, symbols: Any, *rest: Any) -> Opening:
@@ -104,6 +107,8 @@ def _check_curves(grid: Grid, each: list[Opening], code: Codes, refused: dict[in
     """A rate by session must be known from the first entry date on."""
     starts = np.array([opening.start.toordinal() for opening in each])[code]
     for field in ("pricing.rate", "pricing.dividend_yield"):
+        if all(isinstance(curve, float) for curve in grid.values(field)):
+            continue
         known = grid.column(field, lambda c: -math.inf if isinstance(c, float) else float(c[0][0].toordinal()))
         for row in np.flatnonzero(known > starts).tolist():
             begins, start = grid.value(field, row)[0][0], each[code[row]].start

@@ -20,6 +20,7 @@ from wheelvec.spec.grid import Codes, Grid, GridLike
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, int], None]
 STATS = ("full", "moments")
+_DIGITS = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), np.uint16)
 
 
 def sweep(
@@ -97,7 +98,7 @@ def _whole(name: str, value: int | None, default: int) -> int:
 
 def _frame(engine: Engine, store: SweepStore | None, progress: Progress | None) -> pl.DataFrame:
     """Run what is not kept yet, and put everything in the order of the grid."""
-    rows, inverse = engine.grid.distinct()
+    rows, inverse = engine.grid.distinct
     parts = {first: (last, frame) for first, last, frame in store.kept()} if store else {}
     done, cells = sum(last - first for first, (last, _) in parts.items()), 0
     try:
@@ -106,14 +107,18 @@ def _frame(engine: Engine, store: SweepStore | None, progress: Progress | None) 
             parts[start] = start + chunk.size, part
             if store:
                 store.keep(start, part)
-            done, cells = done + chunk.size, cells + int(part.select(pl.sum_horizontal(pl.col("^csp_.*$")).sum()).item())
+            done, cells = done + chunk.size, cells + (_launched(part) if progress else 0)
     except KeyboardInterrupt:
         # what the folder holds, which may be a chunk more than was counted when the signal came
         raise KeyboardInterrupt(_kept(store.count() if store else done, rows.size, store)) from None
     figures = pl.concat([parts[start][1] for start in sorted(parts)])
-    ids = _hexadecimal(engine.grid.ids())
-    figures = figures if rows.size == inverse.size and (inverse == np.arange(inverse.size)).all() else figures[inverse]
-    return pl.concat([engine.grid.frame, pl.DataFrame({"config_id": ids}), figures], how="horizontal")
+    if not (rows.size == inverse.size and (inverse == np.arange(inverse.size)).all()):
+        figures = figures[inverse]
+    return pl.concat([engine.grid.frame, pl.DataFrame([_hexadecimal(engine.grid.ids())]), figures], how="horizontal")
+
+
+def _launched(figures: pl.DataFrame) -> int:
+    return int(figures.select(pl.sum_horizontal(pl.col("^csp_.*$")).sum()).item())
 
 
 def _missing(engine: Engine, rows: Codes, parts: dict[int, tuple[int, pl.DataFrame]]) -> Iterator[tuple[int, Codes]]:
@@ -136,6 +141,7 @@ def _kept(done: int, total: int, store: SweepStore | None) -> str:
     return f"interrupted: {done:,} of {total:,} configurations are kept in {store.folder}; run the same sweep again to continue"
 
 
-def _hexadecimal(ids: "np.ndarray[tuple[int], np.dtype[np.uint64]]") -> list[str]:
-    text = ids.astype(">u8").tobytes().hex()
-    return [text[i : i + 16] for i in range(0, len(text), 16)]
+def _hexadecimal(ids: "np.ndarray[tuple[int], np.dtype[np.uint64]]") -> pl.Series:
+    """All at once: each byte's two digits by a table, and sixteen digits a row as text."""
+    digits = _DIGITS[ids.astype(">u8").view(np.uint8)].view(np.uint8).reshape(-1, 16)
+    return pl.Series("config_id", digits).cast(pl.List(pl.UInt8)).cast(pl.Binary).cast(pl.String)

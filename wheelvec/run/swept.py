@@ -46,7 +46,7 @@ class Sweep:
     ) -> None:
         self.config, self.frame, self.stats = grid.base, frame, stats
         self._grid, self._market, self._threads, self._memory = grid, market, threads, memory
-        self._rows, self._inverse = grid.distinct()
+        self._rows, self._inverse = grid.distinct
 
     def _engine(self, wanted: str) -> Engine:
         return Engine(self._known_market(wanted), self._grid, ordered=False, threads=self._threads, memory=self._memory)

@@ -7,6 +7,7 @@ does per row, it does with arrays of small integers.
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from wheelvec.spec.knobs import empty_range
 Codes = NDArray[np.int64]
 GridLike = Mapping[str, Iterable[Any]] | pl.DataFrame
 SHOWN = 5  # refused rows that an error spells out
+TABLE = 16  # times as many places as keys, at most, in a table that numbers them
 
 _FIELDS = {f"{section}.{f.name}": f for section, kind in PARTS.items() for f in dataclasses.fields(kind)}
 _ALIASES = {
@@ -37,6 +39,11 @@ class Swept:
 
     values: list[Any]
     codes: Codes  # (rows,)
+
+    @cached_property
+    def floats(self) -> NDArray[np.float64] | None:
+        """The values as an array, where all of them are floats."""
+        return np.array(self.values) if self.values and set(map(type, self.values)) == {float} else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,29 +107,52 @@ class Grid:
         """The values of a field, in the order of `codes`."""
         return self.columns[name].values if name in self.columns else [field_of(self.base, name)]
 
-    def column(self, name: str, encode: Any = None, dtype: Any = np.float64) -> NDArray[Any]:
-        """(rows,) values of a field as numbers; None becomes NaN unless `encode`, applied to each value, says otherwise."""
-        encoded = [encode(value) if encode else np.nan if value is None else value for value in self.values(name)]
-        codes = self.codes(name)
-        table = np.array(encoded, dtype)
-        return np.broadcast_to(table[0], self.size) if codes is None else table[codes]
+    def table(self, name: str, encode: Any = None, dtype: Any = np.float64) -> NDArray[Any]:
+        """The values of a field as numbers, in the order of `codes`; None becomes NaN unless `encode`, applied to each value,
+        says otherwise."""
+        column = self.columns.get(name)
+        if column is not None and column.floats is not None and encode is None and dtype is np.float64:
+            return column.floats
+        return np.array([encode(value) if encode else np.nan if value is None else value for value in self.values(name)], dtype)
+
+    def column(self, name: str, encode: Any = None, dtype: Any = np.float64, rows: Codes | None = None) -> NDArray[Any]:
+        """(rows,) values of a field as numbers, of some rows or of all."""
+        table, codes = self.table(name, encode, dtype), self.codes(name)
+        if codes is None:
+            return np.full(self.size if rows is None else rows.size, table[0])
+        return table[codes if rows is None else codes[rows]]
+
+    def least(self, name: str) -> float:
+        """The least value of a field in any row."""
+        return float(self.table(name).min())
+
+    def most(self, name: str) -> float:
+        """The greatest value of a field in any row; None, which limits nothing, is beyond all."""
+        table = self.table(name)
+        return math.inf if np.isnan(table).any() else float(table.max())
 
     def ids(self) -> NDArray[np.uint64]:
         """(rows,) the ids of the configurations, as `Config.id` gives them in hexadecimal."""
         total = np.full(self.size, int(self.base.id, 16), np.uint64)
         for name, column in self.columns.items():
-            digests = _digests(name, column.values)
-            total += digests[column.codes] - np.uint64(digest_of(name, field_of(self.base, name)))
+            digests = _digests(name, column) - np.uint64(digest_of(name, field_of(self.base, name)))
+            total += digests[column.codes]
         return total
 
+    @cached_property
     def distinct(self) -> tuple[Codes, Codes]:
         """Of rows that are equal in every field the first one, and for each row the position of its like among these."""
+        rows = np.arange(self.size)
+        if any(len(column.values) == self.size for column in self.columns.values()):
+            return rows, rows
         key = combined([(column.codes, len(column.values)) for column in self.columns.values()], self.size)
-        _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+        codes, first = dense(key)
+        if first.size == self.size:
+            return rows, rows
         order = np.argsort(first)
         position = np.empty_like(order)
         position[order] = np.arange(order.size)
-        return first[order], position[inverse]
+        return first[order], position[codes]
 
     def _check_ranges(self, refused: dict[int, str]) -> None:
         for section, kind in PARTS.items():
@@ -136,12 +166,31 @@ class Grid:
                     refused.setdefault(row, empty_range(section, low, high, *values))
 
 
-def _digests(name: str, values: list[Any]) -> NDArray[np.uint64]:
+def _digests(name: str, column: Swept) -> NDArray[np.uint64]:
     """`digest_of` each value, floats all at once."""
-    if values and set(map(type, values)) == {float}:
-        digests: NDArray[np.uint64] = scattered((np.array(values) + 0.0).view(np.uint64) ^ np.uint64(field_digest(name)))
+    if column.floats is not None:
+        digests: NDArray[np.uint64] = scattered((column.floats + 0.0).view(np.uint64) ^ np.uint64(field_digest(name)))
         return digests
-    return np.array([digest_of(name, value) for value in values], np.uint64)
+    return np.array([digest_of(name, value) for value in column.values], np.uint64)
+
+
+def dense(key: Codes) -> tuple[Codes, Codes]:
+    """(size,) codes from 0 in the order of the keys, equal where these are, and the first row of each code.
+
+    Keys that lie close together are numbered by a table, in a tenth of the time that sorting them takes.
+    """
+    low = int(key.min())
+    room = int(key.max()) - low + 1
+    if room > TABLE * key.size:
+        _, first, codes = np.unique(key, return_index=True, return_inverse=True)
+        return codes, first
+    place = key - low
+    there = np.zeros(room, np.bool_)
+    there[place] = True
+    codes = (np.cumsum(there) - 1)[place]
+    first = np.empty(int(codes.max()) + 1, np.int64)
+    first[codes[::-1]] = np.arange(key.size - 1, -1, -1)  # of the rows with one code the last assignment stays
+    return codes, first
 
 
 def combined(keys: list[tuple[Codes, int]], size: int) -> Codes:
@@ -151,8 +200,10 @@ def combined(keys: list[tuple[Codes, int]], size: int) -> Codes:
     """
     total, room = np.zeros(size, np.int64), 1
     for codes, count in keys:
+        if count == 1:
+            continue
         if room * count >= 2**62:
-            _, total = np.unique(total, return_inverse=True)
+            total, _ = dense(total)
             room = size
         total = total * count + codes
         room *= count
@@ -240,7 +291,7 @@ def _of_frame(names: dict[str, str], grid: pl.DataFrame) -> tuple[dict[str, Swep
 
 def _read(name: str, given: Swept, refused: dict[int, str]) -> Swept:
     """Values as the configuration holds them, equal ones as one; rows with one that it refuses go into `refused`."""
-    if _all_floats(name, given.values):
+    if _all_floats(name, given):
         return given
     read: list[Any] = []
     codes = np.zeros(len(given.values), np.int64)
@@ -310,12 +361,12 @@ def _read_one(name: str, value: Any) -> Any:
     return _FIELDS[name].metadata["read"](name, plain)
 
 
-def _all_floats(name: str, values: list[Any]) -> bool:
+def _all_floats(name: str, given: Swept) -> bool:
     """Whether the values are distinct floats that the field takes as they are: thousands of them are read at once."""
     span = None if name == "rules" else _FIELDS[name].metadata["span"]
-    if span is None or len(values) < 64 or set(map(type, values)) != {float}:
+    if span is None or len(given.values) < 16 or given.floats is None:
         return False
     low, high, closed = span
-    array = np.array(values)
+    array = given.floats
     inside = ((array >= low) if closed else (array > low)) & (array <= high) & np.isfinite(array)
-    return bool(inside.all()) and len(set(values)) == len(values)
+    return bool(inside.all()) and np.unique(array).size == array.size

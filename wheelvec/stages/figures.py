@@ -37,30 +37,54 @@ def new_figures(n: int) -> Figures:
     return Figures(**real, counts=np.zeros((n, COUNTS), np.int64))
 
 
-def figures_frame(figures: Figures, values: Array | None) -> pl.DataFrame:
+def order_statistics(values: Array, count: Array) -> Array:
+    """(configurations, 1 + PERCENTILES) median and percentiles of each one's ROC, NaN where there is none.
+
+    Args:
+        values: (configurations, room) in ascending order, NaN last.
+        count: (configurations,) how many are no NaN.
+    """
+    out = np.full((count.size, 1 + len(PERCENTILES)), np.nan)
+    row = np.flatnonzero(count)
+    count = count[row]
+    out[row, 0] = (values[row, (count - 1) // 2] + values[row, count // 2]) / 2.0
+    for i, percent in enumerate(PERCENTILES, 1):  # linearly between the values, as numpy.percentile
+        at = (count - 1) * (percent / 100.0)
+        low = np.floor(at).astype(np.int64)
+        part = at - low
+        first, second = values[row, low], values[row, np.minimum(low + 1, count - 1)]
+        gap = second - first
+        out[row, i] = np.where(part >= 0.5, second - gap * (1.0 - part), first + gap * part)
+    return out
+
+
+def figures_frame(figures: Figures, ordered: Array | None, rows: Array) -> pl.DataFrame:
     """One row a configuration.
 
     Args:
         figures: what was added up.
-        values: (configurations, room) each one's ROC in ascending order, NaN last; None leaves the order statistics out.
+        ordered: the `order_statistics`; None leaves them out.
+        rows: where the configuration of each row of the frame stands in these.
     """
-    counts = figures.counts
+    counts = figures.counts.T.take(rows, axis=1)  # a figure's counts side by side: each is read several times
+    real = {name: getattr(figures, name)[rows] for name in Figures._fields if name != "counts"}
+    figures = Figures(**real, counts=counts)
+    median = {} if ordered is None else {"median_wheel_roc": ordered[rows, 0]}
     with np.errstate(all="ignore"):
-        columns = _money(figures, values) | _counts(counts) | _worst(figures)
-        columns |= {} if values is None else _percentiles(values, counts[:, KNOWN])
+        columns = _money(figures, median) | _counts(counts) | _worst(figures)
+        if ordered is not None:
+            columns |= {f"roc_p{percent:02d}": ordered[rows, i] for i, percent in enumerate(PERCENTILES, 1)}
         columns["profit_factor"] = np.where(figures.losses < 0, figures.gains / -figures.losses, np.nan)
-    columns |= {f"csp_{name_of(reason)}": counts[:, CSP + reason] for reason in PUT_REASONS}
-    columns |= {f"cc_{name_of(reason)}": counts[:, CC + reason] for reason in CALL_REASONS}
+    columns |= {f"csp_{name_of(reason)}": counts[CSP + reason] for reason in PUT_REASONS}
+    columns |= {f"cc_{name_of(reason)}": counts[CC + reason] for reason in CALL_REASONS}
     columns |= {f"end_{name_of(reason)}": column for reason, column in _ends(counts).items()}
-    frame = pl.DataFrame({name: np.ascontiguousarray(column) for name, column in columns.items()})
-    return frame.with_columns(pl.col(pl.Float64).fill_nan(None))
+    return pl.DataFrame([pl.Series(name, column, nan_to_null=True) for name, column in columns.items()])
 
 
-def _money(figures: Figures, values: Array | None) -> dict[str, Any]:
-    count = figures.counts[:, KNOWN]
+def _money(figures: Figures, median: dict[str, Any]) -> dict[str, Any]:
+    count = figures.counts[KNOWN]
     some = count > 0
-    held = count - figures.counts[:, MARKED]
-    median = {} if values is None else {"median_wheel_roc": _median(values, count)}
+    held = count - figures.counts[MARKED]
 
     def known(column: Array) -> Array:
         return np.where(some, column, np.nan)
@@ -74,65 +98,38 @@ def _money(figures: Figures, values: Array | None) -> dict[str, Any]:
         "max_wheel_roc": known(figures.high),
         "min_wheel_roc": known(figures.low),
         "max_drawdown_proxy": known(figures.least),
-        "win_rate": known(100.0 * figures.counts[:, WINS] / count),
-        "avg_days_held": np.where(held > 0, figures.counts[:, DAYS] / held, np.nan),
+        "win_rate": known(100.0 * figures.counts[WINS] / count),
+        "avg_days_held": np.where(held > 0, figures.counts[DAYS] / held, np.nan),
         "total_capital_deployed": known(figures.capital),
     }
 
 
-def _median(values: Array, count: Array) -> Array:
-    last = max(values.shape[1] - 1, 0)
-    if not values.shape[1]:
-        return np.full(count.size, np.nan)
-    row = np.arange(count.size)
-    low, high = np.clip((count - 1) // 2, 0, last), np.clip(count // 2, 0, last)
-    middle: Array = (values[row, low] + values[row, high]) / 2.0
-    return middle
-
-
-def _percentiles(values: Array, count: Array) -> dict[str, Array]:
-    """Linearly between the values, as numpy.percentile; NaN where there is no value."""
-    found = {}
-    row = np.arange(count.size)
-    for percent in PERCENTILES:
-        if not values.shape[1]:
-            found[f"roc_p{percent:02d}"] = np.full(count.size, np.nan)
-            continue
-        at = (count - 1).clip(0) * (percent / 100.0)
-        low = np.floor(at).astype(np.int64)
-        part = at - low
-        first, second = values[row, low], values[row, np.minimum(low + 1, (count - 1).clip(0))]
-        gap = second - first
-        found[f"roc_p{percent:02d}"] = np.where(part >= 0.5, second - gap * (1.0 - part), first + gap * part)
-    return found
-
-
 def _counts(counts: Array) -> dict[str, Any]:
-    put_open, put_no_data = counts[:, CSP + ExitReason.OPEN], counts[:, CSP + ExitReason.NO_DATA]
-    after = counts[:, END + EndReason.UNRESOLVED]
+    put_open, put_no_data = counts[CSP + ExitReason.OPEN], counts[CSP + ExitReason.NO_DATA]
+    after = counts[END + EndReason.UNRESOLVED]
     return {
-        "open_wheels": put_open + counts[:, OPEN_AFTER],
-        "no_data_wheels": put_no_data + after - counts[:, OPEN_AFTER],
-        "censored_wheels": counts[:, CENSORED],
-        "marked_wheels": counts[:, MARKED],
-        "held_wheels": counts[:, HELD],
-        "targets_above_limit": counts[:, ABOVE],
-        "stops_inside_stop": counts[:, INSIDE],
-        "sessions_without_bar": counts[:, MISSING],
+        "open_wheels": put_open + counts[OPEN_AFTER],
+        "no_data_wheels": put_no_data + after - counts[OPEN_AFTER],
+        "censored_wheels": counts[CENSORED],
+        "marked_wheels": counts[MARKED],
+        "held_wheels": counts[HELD],
+        "targets_above_limit": counts[ABOVE],
+        "stops_inside_stop": counts[INSIDE],
+        "sessions_without_bar": counts[MISSING],
     }
 
 
 def _worst(figures: Figures) -> dict[str, Any]:
-    launched = figures.counts[:, CSP : CSP + 8].sum(axis=1)
-    total = np.where(figures.counts[:, KNOWN] > 0, figures.total, 0.0)
+    launched = figures.counts[CSP : CSP + 8].sum(axis=0)
+    total = np.where(figures.counts[KNOWN] > 0, figures.total, 0.0)
     return {"total_pnl_worst": np.where(launched > 0, total + figures.lost, np.nan)}
 
 
 def _ends(counts: Array) -> dict[EndReason, Array]:
     bought_back = (ExitReason.STOP_LOSS, ExitReason.PROFIT_TARGET, ExitReason.MAX_HOLD_DTE)
-    ends = {reason: counts[:, END + reason] for reason in EndReason}
-    ends[EndReason.PUT_CLOSED] = sum((counts[:, CSP + reason] for reason in bought_back), np.zeros(len(counts), np.int64))
-    ends[EndReason.PUT_EXPIRED] = counts[:, CSP + ExitReason.EXPIRED_WORTHLESS]
-    unresolved = counts[:, CSP + ExitReason.OPEN] + counts[:, CSP + ExitReason.NO_DATA]
+    ends = {reason: counts[END + reason] for reason in EndReason}
+    ends[EndReason.PUT_CLOSED] = sum((counts[CSP + reason] for reason in bought_back), np.zeros(counts.shape[1], np.int64))
+    ends[EndReason.PUT_EXPIRED] = counts[CSP + ExitReason.EXPIRED_WORTHLESS]
+    unresolved = counts[CSP + ExitReason.OPEN] + counts[CSP + ExitReason.NO_DATA]
     ends[EndReason.UNRESOLVED] = ends[EndReason.UNRESOLVED] + unresolved
     return ends
