@@ -49,6 +49,12 @@ class World:
 
 
 @lru_cache(maxsize=64)
+def last_known(calendar: str, first: dt.date, last: dt.date) -> dt.date:
+    """`last`, or the last date that the calendar covers."""
+    return Sessions.known(calendar, first, last).last
+
+
+@lru_cache(maxsize=64)
 def _sessions(calendar: str, entry_time: str, first: dt.date, last: dt.date) -> pl.DataFrame:
     loaded = Sessions.load(calendar, first, last)
     return loaded.frame.select("session", pl.col("number").cast(pl.Int64)).with_columns(minute=loaded.entry_minutes(entry_time))

@@ -21,13 +21,12 @@ from wheelvec.kernels.cells import Recorder, Sizes, mark_chosen, new_room, run_p
 from wheelvec.kernels.shortlist import new_shortlist
 from wheelvec.kernels.tally import KNOWN, Figures
 from wheelvec.market.market import Market
-from wheelvec.market.sessions import Sessions
 from wheelvec.run.backtest import LAST_SETTLEMENT
-from wheelvec.run.boards import Boards, Held, World
+from wheelvec.run.boards import Boards, Held, World, last_known
 from wheelvec.run.crew import Crew
 from wheelvec.run.factors import factored
 from wheelvec.run.openings import Openings
-from wheelvec.spec.grid import Codes, Grid, combined, dense
+from wheelvec.spec.grid import Codes, Grid, combined, dense, first_of
 from wheelvec.stages.figures import PERCENTILES, figures_frame, new_figures, order_statistics
 
 Array = NDArray[Any]
@@ -76,12 +75,12 @@ class Engine:
         over_chain = self.grid.column("liquidity.ivp_over", lambda over: over == "chain", np.bool_)
         ranked = np.where(over_chain, self.grid.column("liquidity.ivp_min_candidates", None, np.int64), least - 1)
         keys = [(codes, len(self.grid.values(name))) for name in _WORLD if (codes := self.grid.codes(name)) is not None]
-        code, first = dense(combined([(ranked - least + 1, most - least + 2), *keys], self.grid.size))
+        code, count = dense(combined([(ranked - least + 1, most - least + 2), *keys], self.grid.size))
         begin = self.openings.start.replace(day=1)
         worlds = []
-        for row in first.tolist():
+        for row in first_of(code, count).tolist():
             calendar, minute, rate, dividends, gaps = (self.grid.value(name, row) for name in _WORLD)
-            end = Sessions.known(calendar, begin, self._furthest).last
+            end = last_known(calendar, begin, self._furthest)
             ranks = int(ranked[row]) if over_chain[row] else -1
             worlds.append(World(calendar, minute, rate, dividends, gaps, ranks, begin, end))
         return worlds, code
@@ -252,8 +251,9 @@ class _Work:
 
     def __init__(self, engine: Engine, world: World, rows: Codes) -> None:
         self._engine, self._world = engine, world
-        schedule, first = dense(engine.openings.of_row[rows])
-        used = engine.openings.of_row[rows[first]]
+        openings = engine.openings.of_row[rows]
+        schedule, count = dense(openings)
+        used = openings[first_of(schedule, count)]
         factors = factored(engine.grid, rows, schedule, engine.threads)
         self._plan, self.order = factors.plan, factors.order
         self._opens, trades = engine.opens[world][used], engine.trades[used]

@@ -5,6 +5,7 @@ Everything here is done for all rows at once, for a sweep of ten thousand rows l
 """
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from wheelvec.kernels.board import CALL, DRAW, ENTRY, Plan
 from wheelvec.spec.codes import FillMode, Select
 from wheelvec.spec.config import PARTS
-from wheelvec.spec.grid import Codes, Grid, combined, dense
+from wheelvec.spec.grid import Codes, Grid, combined, dense, first_of
 
 # Configurations of a piece: what is added up for them fits a core's second cache.
 PIECE = 2048
@@ -103,8 +104,9 @@ class _Rows:
             return keys[0]
         if not keys:
             return _Key(np.zeros(self._rows.size, np.int64), 1)
-        codes, first = dense(combined(list(keys), self._rows.size))
-        return _Key(codes, first.size)
+        size, room = self._rows.size, math.prod(key.distinct for key in keys)
+        codes = combined(list(keys), size)
+        return _Key(codes, room) if room <= size else _Key(*dense(codes))
 
     def entry(self) -> _Key:
         """Equal where the same puts are sold at the same prices on the same sessions."""
@@ -178,7 +180,8 @@ def _changes(codes: Codes) -> NDArray[np.bool_]:
 def _local(piece: Codes, key: _Key) -> tuple[Array, Array, Array]:
     """Of each piece's distinct keys, in order: where each piece's start, the first row of each, and each row's position."""
     pieces = int(piece[-1]) + 1
-    codes, first = (piece, np.flatnonzero(_changes(piece))) if key.distinct == 1 else dense(piece * key.distinct + key.codes)
+    codes, count = (piece, pieces) if key.distinct == 1 else dense(piece * key.distinct + key.codes, pieces * key.distinct)
+    first = first_of(codes, count)
     starts = np.searchsorted(piece[first], np.arange(pieces + 1))
     return starts, first, codes - starts[piece]
 

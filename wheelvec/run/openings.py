@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wheelvec.market.market import Market
 from wheelvec.spec.errors import ConfigError, InputError, unknown_name
-from wheelvec.spec.grid import Codes, Grid, combined, dense, refusal
+from wheelvec.spec.grid import Codes, Grid, combined, dense, first_of, refusal
 
 _FIELDS = ("start_date", "end_date", "symbols", "every", "offset", "weekdays")
 
@@ -52,10 +52,10 @@ class Openings:
         """
         names = [f"schedule.{name}" for name in _FIELDS]
         keys = [(codes, len(grid.values(name))) for name in names if (codes := grid.codes(name)) is not None]
-        code, first = dense(combined(keys, grid.size))
+        code, count = dense(combined(keys, grid.size))
         refused: dict[int, str] = {}
         each = []
-        for i, row in enumerate(first.tolist()):
+        for i, row in enumerate(first_of(code, count).tolist()):
             try:
                 each.append(_resolved(market, *[grid.value(name, row) for name in names]))
             except InputError as error:

@@ -12,7 +12,7 @@ import re
 import struct
 import tomllib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -361,6 +361,11 @@ def digest_of(name: str, value: Any) -> int:
     """
     if isinstance(value, float):
         return int(scattered(struct.unpack("<Q", struct.pack("<d", value + 0.0))[0] ^ field_digest(name)))
+    return _digest_of(name, value)
+
+
+@lru_cache(maxsize=4096, typed=True)  # 1 and True are not the same
+def _digest_of(name: str, value: Any) -> int:
     return _digest([name, value])
 
 

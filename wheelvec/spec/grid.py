@@ -146,9 +146,10 @@ class Grid:
         if any(len(column.values) == self.size for column in self.columns.values()):
             return rows, rows
         key = combined([(column.codes, len(column.values)) for column in self.columns.values()], self.size)
-        codes, first = dense(key)
-        if first.size == self.size:
+        codes, count = dense(key)
+        if count == self.size:
             return rows, rows
+        first = first_of(codes, count)
         order = np.argsort(first)
         position = np.empty_like(order)
         position[order] = np.arange(order.size)
@@ -174,23 +175,26 @@ def _digests(name: str, column: Swept) -> NDArray[np.uint64]:
     return np.array([digest_of(name, value) for value in column.values], np.uint64)
 
 
-def dense(key: Codes) -> tuple[Codes, Codes]:
-    """(size,) codes from 0 in the order of the keys, equal where these are, and the first row of each code.
+def dense(key: Codes, room: int | None = None) -> tuple[Codes, int]:
+    """(size,) codes from 0 in the order of the keys, equal where these are, and how many there are; keys lie from 0 to room-1.
 
     Keys that lie close together are numbered by a table, in a tenth of the time that sorting them takes.
     """
-    low = int(key.min())
-    room = int(key.max()) - low + 1
+    room = int(key.max()) + 1 if room is None else room
     if room > TABLE * key.size:
-        _, first, codes = np.unique(key, return_index=True, return_inverse=True)
-        return codes, first
-    place = key - low
+        distinct, codes = np.unique(key, return_inverse=True)
+        return codes, distinct.size
     there = np.zeros(room, np.bool_)
-    there[place] = True
-    codes = (np.cumsum(there) - 1)[place]
-    first = np.empty(int(codes.max()) + 1, np.int64)
-    first[codes[::-1]] = np.arange(key.size - 1, -1, -1)  # of the rows with one code the last assignment stays
-    return codes, first
+    there[key] = True
+    numbers = np.cumsum(there)
+    return (numbers - 1)[key], int(numbers[-1])
+
+
+def first_of(codes: Codes, count: int) -> Codes:
+    """(count,) the first row of each code."""
+    first = np.empty(count, np.int64)
+    first[codes[::-1]] = np.arange(codes.size - 1, -1, -1)  # of the rows with one code the last assignment stays
+    return first
 
 
 def combined(keys: list[tuple[Codes, int]], size: int) -> Codes:
@@ -203,8 +207,7 @@ def combined(keys: list[tuple[Codes, int]], size: int) -> Codes:
         if count == 1:
             continue
         if room * count >= 2**62:
-            total, _ = dense(total)
-            room = size
+            total, room = dense(total, room)
         total = total * count + codes
         room *= count
     return total
@@ -254,8 +257,14 @@ def _of_product(names: dict[str, str], grid: Mapping[str, Iterable[Any]]) -> tup
         inner //= len(given)
         codes = np.tile(np.repeat(np.arange(len(given)), inner), size // (inner * len(given)))
         columns[names[name]] = Swept(given, codes)
-        frame[name] = _series(name, given).gather(codes)
+        frame[name] = _repeated(name, given, codes)
     return columns, pl.DataFrame(frame) if frame else pl.DataFrame({"": [0]}).drop("")
+
+
+def _repeated(name: str, values: list[Any], codes: Codes) -> pl.Series:
+    if set(map(type, values)) == {float}:
+        return pl.Series(name, np.array(values)[codes])
+    return _series(name, values).gather(codes)
 
 
 def _series(name: str, values: list[Any]) -> pl.Series:

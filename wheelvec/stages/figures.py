@@ -66,12 +66,11 @@ def figures_frame(figures: Figures, ordered: Array | None, rows: Array) -> pl.Da
         ordered: the `order_statistics`; None leaves them out.
         rows: where the configuration of each row of the frame stands in these.
     """
-    counts = figures.counts.T.take(rows, axis=1)  # a figure's counts side by side: each is read several times
-    real = {name: getattr(figures, name)[rows] for name in Figures._fields if name != "counts"}
-    figures = Figures(**real, counts=counts)
+    counts = [column[rows] for column in figures.counts.T]  # a tenth of the time of turning the whole matrix
+    figures = figures._replace(**{name: getattr(figures, name)[rows] for name in Figures._fields if name != "counts"})
     median = {} if ordered is None else {"median_wheel_roc": ordered[rows, 0]}
     with np.errstate(all="ignore"):
-        columns = _money(figures, median) | _counts(counts) | _worst(figures)
+        columns = _money(figures, counts, median) | _counts(counts) | _worst(figures, counts)
         if ordered is not None:
             columns |= {f"roc_p{percent:02d}": ordered[rows, i] for i, percent in enumerate(PERCENTILES, 1)}
         columns["profit_factor"] = np.where(figures.losses < 0, figures.gains / -figures.losses, np.nan)
@@ -81,10 +80,10 @@ def figures_frame(figures: Figures, ordered: Array | None, rows: Array) -> pl.Da
     return pl.DataFrame([pl.Series(name, column, nan_to_null=True) for name, column in columns.items()])
 
 
-def _money(figures: Figures, median: dict[str, Any]) -> dict[str, Any]:
-    count = figures.counts[KNOWN]
+def _money(figures: Figures, counts: list[Array], median: dict[str, Any]) -> dict[str, Any]:
+    count = counts[KNOWN]
     some = count > 0
-    held = count - figures.counts[MARKED]
+    held = count - counts[MARKED]
 
     def known(column: Array) -> Array:
         return np.where(some, column, np.nan)
@@ -98,13 +97,13 @@ def _money(figures: Figures, median: dict[str, Any]) -> dict[str, Any]:
         "max_wheel_roc": known(figures.high),
         "min_wheel_roc": known(figures.low),
         "max_drawdown_proxy": known(figures.least),
-        "win_rate": known(100.0 * figures.counts[WINS] / count),
-        "avg_days_held": np.where(held > 0, figures.counts[DAYS] / held, np.nan),
+        "win_rate": known(100.0 * counts[WINS] / count),
+        "avg_days_held": np.where(held > 0, counts[DAYS] / held, np.nan),
         "total_capital_deployed": known(figures.capital),
     }
 
 
-def _counts(counts: Array) -> dict[str, Any]:
+def _counts(counts: list[Array]) -> dict[str, Any]:
     put_open, put_no_data = counts[CSP + ExitReason.OPEN], counts[CSP + ExitReason.NO_DATA]
     after = counts[END + EndReason.UNRESOLVED]
     return {
@@ -119,16 +118,16 @@ def _counts(counts: Array) -> dict[str, Any]:
     }
 
 
-def _worst(figures: Figures) -> dict[str, Any]:
-    launched = figures.counts[CSP : CSP + 8].sum(axis=0)
-    total = np.where(figures.counts[KNOWN] > 0, figures.total, 0.0)
-    return {"total_pnl_worst": np.where(launched > 0, total + figures.lost, np.nan)}
+def _worst(figures: Figures, counts: list[Array]) -> dict[str, Any]:
+    launched = np.any(counts[CSP : CSP + 8], axis=0)
+    total = np.where(counts[KNOWN] > 0, figures.total, 0.0)
+    return {"total_pnl_worst": np.where(launched, total + figures.lost, np.nan)}
 
 
-def _ends(counts: Array) -> dict[EndReason, Array]:
-    bought_back = (ExitReason.STOP_LOSS, ExitReason.PROFIT_TARGET, ExitReason.MAX_HOLD_DTE)
+def _ends(counts: list[Array]) -> dict[EndReason, Array]:
     ends = {reason: counts[END + reason] for reason in EndReason}
-    ends[EndReason.PUT_CLOSED] = sum((counts[CSP + reason] for reason in bought_back), np.zeros(counts.shape[1], np.int64))
+    stopped, bought = counts[CSP + ExitReason.STOP_LOSS], counts[CSP + ExitReason.PROFIT_TARGET]
+    ends[EndReason.PUT_CLOSED] = stopped + bought + counts[CSP + ExitReason.MAX_HOLD_DTE]
     ends[EndReason.PUT_EXPIRED] = counts[CSP + ExitReason.EXPIRED_WORTHLESS]
     unresolved = counts[CSP + ExitReason.OPEN] + counts[CSP + ExitReason.NO_DATA]
     ends[EndReason.UNRESOLVED] = ends[EndReason.UNRESOLVED] + unresolved
