@@ -36,6 +36,7 @@ Where = tuple[World, Slice]
 
 CHUNK = 16_384  # rows at most: what an interrupted sweep with out= loses
 TASK = 50_000_000  # nanoseconds of a compiled call, roughly: Ctrl-C is heard between two of them
+SHORT = 20_000_000  # nanoseconds by the same reckoning: beginning a call of half of it is felt
 BYTES_A_ROW = 2_000  # figures, counts, positions and the finished frame of one configuration
 _WORLD = ("schedule.trading_calendar", "schedule.entry_time", "pricing.rate", "pricing.dividend_yield", "fills.gap_path")
 _NOTHING = Recorder(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 0), np.float32))
@@ -373,10 +374,19 @@ class _Work:
 
 
 def _cut(weight: Array, threads: int) -> list[tuple[int, int]]:
-    """Ranges of pieces of about equal weight, as many for each thread, each a compiled call of at most about `TASK`
-    nanoseconds in the fullest month; `weight` is nanoseconds there."""
+    """Ranges of pieces of about equal weight, each a compiled call; `weight` is nanoseconds in the fullest month."""
     total = int(weight.sum())
-    parts = threads * -(-total // (threads * TASK))
+    parts = _parts(weight.size, total, threads)
     at = ((np.cumsum(weight) - weight / 2) * parts // total).astype(np.int64)
     starts = np.flatnonzero(np.diff(at, prepend=-1) > 0)
     return list(zip(starts.tolist(), [*starts[1:].tolist(), weight.size], strict=True))
+
+
+def _parts(pieces: int, total: int, threads: int) -> int:
+    """Equally many ranges for each thread, none much longer than `TASK`: four for each of several, so that whoever is held up
+    leaves some to the others, but for calls so short that beginning them would show. Few pieces must come out even."""
+    spare = min(4, total // (threads * SHORT)) if threads > 1 else 1
+    each = max(-(-total // (threads * TASK)), spare, 1)
+    if pieces >= 4 * threads * each:
+        return threads * each
+    return next((n for n in range(threads * each, pieces, threads) if pieces % n == 0), pieces)
