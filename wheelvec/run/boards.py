@@ -86,14 +86,14 @@ class Held:
         """Bytes."""
         return _bytes(self.board)
 
-    def puts_before(self, ranges: Ranges) -> Array:
-        """(sessions + 1,) how many puts of all earlier sessions lie within these ranges; kept, for the next grid mostly has
-        the same ones, and a market of years has millions of puts."""
+    def puts_within(self, ranges: Ranges) -> Array:
+        """(sessions,) how many puts lie within these ranges; kept, for the next grid mostly has the same ones, and a market of
+        years has millions of puts."""
         if ranges not in self._counted:
             dte, delta = self.board.puts["dte"], self.board.puts["delta"]
             inside = (dte >= ranges[0]) & (dte <= ranges[1]) & (delta >= ranges[2]) & (delta <= ranges[3])
             self._counted.clear()
-            self._counted[ranges] = np.concatenate([[0], np.cumsum(inside)])[self.board.put_starts]
+            self._counted[ranges] = np.diff(np.concatenate([[0], np.cumsum(inside)])[self.board.put_starts])
         return self._counted[ranges]
 
 

@@ -36,7 +36,7 @@ Where = tuple[World, Slice]
 
 CHUNK = 16_384  # rows at most: what an interrupted sweep with out= loses
 TASK = 50_000_000  # nanoseconds of a compiled call, roughly: Ctrl-C is heard between two of them
-SHORT = 20_000_000  # nanoseconds by the same reckoning: beginning a call of half of it is felt
+SHORT = 5_000_000  # nanoseconds by the same reckoning: beginning a call of half of it is felt
 BYTES_A_ROW = 2_000  # figures, counts, positions and the finished frame of one configuration
 _WORLD = ("schedule.trading_calendar", "schedule.entry_time", "pricing.rate", "pricing.dividend_yield", "fills.gap_path")
 _NOTHING = Recorder(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 0), np.float32))
@@ -153,21 +153,17 @@ class Engine:
 
     def _count_wheels(self, world: World) -> tuple[int, Sizes]:
         dte, delta = ((self.grid.least(f"put.{name}_min"), self.grid.most(f"put.{name}_max")) for name in ("dte", "delta"))
+        a_day = np.where(self.opens[world].any(axis=0), self.grid.most("schedule.max_wheels_per_symbol_per_day"), 0.0)
         total, sizes = 0, np.ones(5, np.int64)
         for year, months in itertools.groupby(self.months(world), lambda month: month[0].year):
-            spans = np.array([(first, last + 1) for _, first, last in months])
+            first, end = np.array([(first, last + 1) for _, first, last in months]).T
             for symbol in self.symbols:
                 held = self.board(world, year, symbol)
-                wheels, puts, sessions = (
-                    starts[spans[:, 1]] - starts[spans[:, 0]]
-                    for starts in (
-                        held.puts_before((*dte, *delta)),
-                        held.board.put_starts,
-                        np.arange(held.board.put_starts.size),
-                    )
-                )
+                sold = np.minimum(held.puts_within((*dte, *delta)), a_day)[: end[-1]]
+                wheels = np.add.reduceat(sold, first).astype(np.int64)
+                puts = held.board.put_starts[end] - held.board.put_starts[first]
+                sizes = np.maximum(sizes, (wheels.max(), held.bars, puts.max(), held.calls, (end - first).max()))
                 total += int(wheels.sum())
-                sizes = np.maximum(sizes, (wheels.max(), held.bars, puts.max(), held.calls, sessions.max()))
         return total, Sizes(*sizes.tolist())
 
     # ------------------------------------------------------------------------------------------------- the work
