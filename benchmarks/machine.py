@@ -66,6 +66,22 @@ def most_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def idle() -> tuple[int, int] | None:
+    """Ticks since the machine began that its cores were idle, and all of them; None where it keeps no count."""
+    path = Path("/proc/stat")
+    if not path.exists():
+        return None
+    ticks = [int(word) for word in path.read_text().split("\n", 1)[0].split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)  # idle, and idle for waiting on a disk
+
+
+def idle_share(before: tuple[int, int] | None, after: tuple[int, int] | None) -> float | None:
+    """The part of its time that the machine was idle between two readings."""
+    if before is None or after is None or after[1] == before[1]:
+        return None
+    return (after[0] - before[0]) / (after[1] - before[1])
+
+
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
     """Hold the whole process, pools that already run included, to so many cores (only Linux can; elsewhere wheelvec's

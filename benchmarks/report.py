@@ -15,7 +15,7 @@ from benchmarks.plot import Line, chart
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, SOLVERS, SCALE = "performance.md", "performance-implied-vol.svg", "performance-scale.svg"
-KEPT = ("note", "error", "bars", "quotes", "goal")
+KEPT = ("note", "error", "bars", "quotes", "goal", "ratio", "alone", "idle")
 IN_A_SECOND = {"ns": 1e9, "µs": 1e6, "ms": 1e3}
 Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str]]
@@ -192,7 +192,26 @@ From `wv.sweep(...)` to the frame, chains solved, with grid values that no earli
 launched wheel under one configuration. Random rows were compared with `wv.backtest` in every figure, to the last bit. The demo
 market gives some 400 wheels, forty underlyings over two years some 50,000.
 
-{table(head, body)}{self.sweeps_beside()}"""
+{table(head, body)}{self.sweeps_in_threads()}{self.sweeps_beside()}"""
+
+    def sweeps_in_threads(self) -> str:
+        """What a second thread gives; nothing where it was not measured."""
+        rows = self.group("sweep threads")
+        if not rows:
+            return ""
+        body = (
+            [row["what"], f"{row['n']:,}", number(row["alone"] * 1e3), number(row["median"] * 1e3), f"{row['ratio']:.2f}",
+             "" if row.get("idle") is None else f"{row['idle']:.0%}"]
+            for row in rows
+        )  # fmt: skip
+        head = ["family", "cells", "one thread, ms", "two threads, ms", "times as fast", "machine idle"]
+        return f"""
+
+One thread on one core and two threads on two, by turns, {rows[0]["rounds"]} pairs of runs; times as fast is the median of the
+pairs' ratios. Idle is the machine's idle share over all the runs. Where nothing else ran, the second core was idle for as long
+as one thread worked alone.
+
+{table(head, body)}"""
 
     def sweeps_beside(self) -> str:
         """Exit rules beside loops that know nothing else; nothing where it was not measured."""
