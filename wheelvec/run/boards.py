@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from wheelvec.kernels.board import CONTRACT, DIVIDEND, QUOTE, ROW, Board
+from wheelvec.kernels.entry import kind_of
 from wheelvec.kernels.path import Underlying
 from wheelvec.market.market import Market
 from wheelvec.market.sessions import Sessions
@@ -60,6 +61,7 @@ def _sessions(calendar: str, entry_time: str, first: dt.date, last: dt.date) -> 
     return loaded.frame.select("session", pl.col("number").cast(pl.Int64)).with_columns(minute=loaded.entry_minutes(entry_time))
 
 
+_KINDS: dict[Any, int] = {}
 Ranges = tuple[float, float, float, float]  # least and greatest dte, least and greatest delta
 
 
@@ -80,6 +82,11 @@ class Held:
     def calls(self) -> int:
         """Of the session that offers most."""
         return int(np.diff(self.board.call_starts).max(initial=0))
+
+    @cached_property
+    def kind(self) -> int:
+        """Equal for boards that one compiled kernel takes."""
+        return _KINDS.setdefault(kind_of(self.board), len(_KINDS))
 
     @cached_property
     def size(self) -> int:

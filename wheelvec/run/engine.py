@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from wheelvec.kernels.board import Board
 from wheelvec.kernels.cells import Recorder, Sizes, mark_chosen, new_room, run_pieces
+from wheelvec.kernels.entry import entry_for
 from wheelvec.kernels.shortlist import new_shortlist
 from wheelvec.kernels.tally import KNOWN, Figures
 from wheelvec.market.market import Market
@@ -126,10 +127,10 @@ class Engine:
         start, end = self._spans[year]
         return self._boards.board(world, self.sessions[world], symbol, max(start, world.first), end)
 
-    def windows(self, world: World, spans: list[Span]) -> Iterator[list[tuple[Slice, Board, int, int]]]:
+    def windows(self, world: World, spans: list[Span]) -> Iterator[list[tuple[Slice, Held, int, int]]]:
         """Slices in their order, each with its board; as many at a time as boards may be held."""
-        boards: dict[tuple[int, str], Board] = {}
-        found: list[tuple[Slice, Board, int, int]] = []
+        boards: dict[tuple[int, str], Held] = {}
+        found: list[tuple[Slice, Held, int, int]] = []
         size = 0
         for at, first, last in spans:
             key = at[0].year, at[1]
@@ -140,7 +141,7 @@ class Engine:
                     size = 0
                     boards.clear()
                     found.clear()
-                boards[key], size = held.board, size + held.size
+                boards[key], size = held, size + held.size
             found.append((at, boards[key], first, last))
         if found:
             yield found
@@ -293,7 +294,8 @@ class _Work:
         """Add, slice by slice, the rows of the board that any configuration sells."""
         room = new_shortlist(self._sizes.sessions, self._sizes.quotes)
         for window in self._engine.windows(self._world, self._slices):
-            for at, board, first, last in window:
+            for at, held, first, last in window:
+                board = held.board
                 marks = np.zeros(board.puts.size, np.bool_)
                 mark_chosen(board, self._opens_on(at[1]), first, last, self._plan, room, marks)
                 known = chosen.get((self._world, at), np.zeros(0, np.int64))
@@ -341,20 +343,23 @@ class _Work:
                 progress(steps / (len(spans) * len(self._tasks)), int(sums.figures.counts[:, :8].sum()))
 
         for window in self._engine.windows(self._world, spans):
-            some = [(at, board, self._opens_on(at[1]), first, last) for at, board, first, last in window]
+            some = [(at, held, self._opens_on(at[1]), first, last) for at, held, first, last in window]
             crew.each(lambda task: self._add(task, some, sums, recorder), self._tasks, told)  # noqa: B023
 
     def _add(
-        self, task: tuple[int, int], slices: list[tuple[Slice, Board, Array, int, int]], sums: _Sums,
+        self, task: tuple[int, int], slices: list[tuple[Slice, Held, Array, int, int]], sums: _Sums,
         recorder: Callable[[Slice, Board], Recorder] | None,
     ) -> Iterator[None]:  # fmt: skip
         figures, values, filled, busy = sums
-        room = new_room(self._plan, *task, self._sizes)
-        for at, board, opens, first, last in slices:
-            record = recorder(at, board) if recorder else _NOTHING
-            run_pieces(
-                board, opens, first, last, self._plan, *task, room, busy[at[1]], figures, values, filled, record
+        room, kind, run = new_room(self._plan, *task, self._sizes), None, run_pieces
+        for at, held, opens, first, last in slices:
+            record = recorder(at, held.board) if recorder else _NOTHING
+            given = (
+                held.board, opens, first, last, self._plan, *task, room, busy[at[1]], figures, values, filled, record,
             )  # fmt: skip
+            if held.kind != kind:  # all else is of one kind throughout
+                kind, run = held.kind, entry_for(run_pieces, *given)
+            run(*given)
             yield
 
     def _order(self, task: tuple[int, int], sums: _Sums, out: Array) -> Iterator[None]:
