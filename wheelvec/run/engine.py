@@ -272,7 +272,7 @@ class _Work:
         """The figures over all months, row by row."""
         n = self.order.size
         sums = self._begin(np.empty((n, self._wheels) if self._engine.ordered else (0, 0)))
-        statistics = np.empty((n, 1 + len(PERCENTILES))) if self._engine.ordered else None
+        statistics = np.empty((1 + len(PERCENTILES), n)) if self._engine.ordered else None
         with self._crew() as crew:
             self._through(self._slices, crew, sums, progress=progress)
             if statistics is not None:
@@ -370,7 +370,7 @@ class _Work:
         if held.min() < held.max():
             values[np.arange(held.max()) >= held[:, None]] = np.nan
         values.sort(axis=1)  # NaN last
-        out[rows] = order_statistics(values, sums.figures.counts[rows, KNOWN])
+        out[:, rows] = order_statistics(values, sums.figures.counts[rows, KNOWN])
         yield
 
 

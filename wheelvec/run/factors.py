@@ -180,7 +180,9 @@ def _changes(codes: Codes) -> NDArray[np.bool_]:
 def _local(piece: Codes, key: _Key) -> tuple[Array, Array, Array]:
     """Of each piece's distinct keys, in order: where each piece's start, the first row of each, and each row's position."""
     pieces = int(piece[-1]) + 1
-    codes, count = (piece, pieces) if key.distinct == 1 else dense(piece * key.distinct + key.codes, pieces * key.distinct)
+    if key.distinct == 1:
+        return np.arange(pieces + 1), np.flatnonzero(_changes(piece)), np.zeros(piece.size, np.int64)
+    codes, count = dense(piece * key.distinct + key.codes, pieces * key.distinct)
     first = first_of(codes, count)
     starts = np.searchsorted(piece[first], np.arange(pieces + 1))
     return starts, first, codes - starts[piece]

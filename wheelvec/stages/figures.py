@@ -38,23 +38,23 @@ def new_figures(n: int) -> Figures:
 
 
 def order_statistics(values: Array, count: Array) -> Array:
-    """(configurations, 1 + PERCENTILES) median and percentiles of each one's ROC, NaN where there is none.
+    """(1 + PERCENTILES, configurations) median and percentiles of each one's ROC, NaN where there is none.
 
     Args:
         values: (configurations, room) in ascending order, NaN last.
         count: (configurations,) how many are no NaN.
     """
-    out = np.full((count.size, 1 + len(PERCENTILES)), np.nan)
+    out = np.full((1 + len(PERCENTILES), count.size), np.nan)
     row = np.flatnonzero(count)
     count = count[row]
-    out[row, 0] = (values[row, (count - 1) // 2] + values[row, count // 2]) / 2.0
+    out[0, row] = (values[row, (count - 1) // 2] + values[row, count // 2]) / 2.0
     for i, percent in enumerate(PERCENTILES, 1):  # linearly between the values, as numpy.percentile
         at = (count - 1) * (percent / 100.0)
         low = np.floor(at).astype(np.int64)
         part = at - low
         first, second = values[row, low], values[row, np.minimum(low + 1, count - 1)]
         gap = second - first
-        out[row, i] = np.where(part >= 0.5, second - gap * (1.0 - part), first + gap * part)
+        out[i, row] = np.where(part >= 0.5, second - gap * (1.0 - part), first + gap * part)
     return out
 
 
@@ -68,11 +68,11 @@ def figures_frame(figures: Figures, ordered: Array | None, rows: Array) -> pl.Da
     """
     counts = [column[rows] for column in figures.counts.T]  # a tenth of the time of turning the whole matrix
     figures = figures._replace(**{name: getattr(figures, name)[rows] for name in Figures._fields if name != "counts"})
-    median = {} if ordered is None else {"median_wheel_roc": ordered[rows, 0]}
+    median = {} if ordered is None else {"median_wheel_roc": ordered[0][rows]}
     with np.errstate(all="ignore"):
         columns = _money(figures, counts, median) | _counts(counts) | _worst(figures, counts)
         if ordered is not None:
-            columns |= {f"roc_p{percent:02d}": ordered[rows, i] for i, percent in enumerate(PERCENTILES, 1)}
+            columns |= {f"roc_p{percent:02d}": ordered[i][rows] for i, percent in enumerate(PERCENTILES, 1)}
         columns["profit_factor"] = np.where(figures.losses < 0, figures.gains / -figures.losses, np.nan)
     columns |= {f"csp_{name_of(reason)}": counts[CSP + reason] for reason in PUT_REASONS}
     columns |= {f"cc_{name_of(reason)}": counts[CC + reason] for reason in CALL_REASONS}
