@@ -26,6 +26,7 @@ from wheelvec.spec.codes import EndReason, ExitReason, name_of
 from wheelvec.stages.arrays import Array
 
 PERCENTILES = (5, 25, 50, 75, 95)
+BLOCK = 256  # rows of counts that fit the first cache
 PUT_REASONS = [reason for reason in ExitReason if reason is not ExitReason.CALLED_AWAY]
 CALL_REASONS = [reason for reason in ExitReason if reason is not ExitReason.ASSIGNED]
 
@@ -66,7 +67,7 @@ def figures_frame(figures: Figures, ordered: Array | None, rows: Array) -> pl.Da
         ordered: the `order_statistics`; None leaves them out.
         rows: where the configuration of each row of the frame stands in these.
     """
-    counts = [column[rows] for column in figures.counts.T]  # a tenth of the time of turning the whole matrix
+    counts = _turned(figures.counts, rows)
     figures = figures._replace(**{name: getattr(figures, name)[rows] for name in Figures._fields if name != "counts"})
     median = {} if ordered is None else {"median_wheel_roc": ordered[0][rows]}
     with np.errstate(all="ignore"):
@@ -80,7 +81,16 @@ def figures_frame(figures: Figures, ordered: Array | None, rows: Array) -> pl.Da
     return pl.DataFrame([pl.Series(name, column, nan_to_null=True) for name, column in columns.items()])
 
 
-def _money(figures: Figures, counts: list[Array], median: dict[str, Any]) -> dict[str, Any]:
+def _turned(counts: Array, rows: Array) -> Array:
+    """(counts, rows) some rows of a matrix as columns; turned block by block, which takes a tenth of the time of the whole."""
+    out = np.empty((counts.shape[1], rows.size), counts.dtype)
+    for start in range(0, rows.size, BLOCK):
+        block = slice(start, start + BLOCK)
+        out[:, block] = counts[rows[block]].T
+    return out
+
+
+def _money(figures: Figures, counts: Array, median: dict[str, Any]) -> dict[str, Any]:
     count = counts[KNOWN]
     some = count > 0
     held = count - counts[MARKED]
@@ -103,7 +113,7 @@ def _money(figures: Figures, counts: list[Array], median: dict[str, Any]) -> dic
     }
 
 
-def _counts(counts: list[Array]) -> dict[str, Any]:
+def _counts(counts: Array) -> dict[str, Any]:
     put_open, put_no_data = counts[CSP + ExitReason.OPEN], counts[CSP + ExitReason.NO_DATA]
     after = counts[END + EndReason.UNRESOLVED]
     return {
@@ -118,13 +128,13 @@ def _counts(counts: list[Array]) -> dict[str, Any]:
     }
 
 
-def _worst(figures: Figures, counts: list[Array]) -> dict[str, Any]:
+def _worst(figures: Figures, counts: Array) -> dict[str, Any]:
     launched = np.any(counts[CSP : CSP + 8], axis=0)
     total = np.where(counts[KNOWN] > 0, figures.total, 0.0)
     return {"total_pnl_worst": np.where(launched, total + figures.lost, np.nan)}
 
 
-def _ends(counts: list[Array]) -> dict[EndReason, Array]:
+def _ends(counts: Array) -> dict[EndReason, Array]:
     ends = {reason: counts[END + reason] for reason in EndReason}
     stopped, bought = counts[CSP + ExitReason.STOP_LOSS], counts[CSP + ExitReason.PROFIT_TARGET]
     ends[EndReason.PUT_CLOSED] = stopped + bought + counts[CSP + ExitReason.MAX_HOLD_DTE]
