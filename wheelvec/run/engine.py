@@ -343,19 +343,19 @@ class _Work:
                 progress(steps / (len(spans) * len(self._tasks)), int(sums.figures.counts[:, :8].sum()))
 
         for window in self._engine.windows(self._world, spans):
-            some = [(at, held, self._opens_on(at[1]), first, last) for at, held, first, last in window]
-            crew.each(lambda task: self._add(task, some, sums, recorder), self._tasks, told)  # noqa: B023
+            crew.each(lambda task: self._add(task, window, sums, recorder), self._tasks, told)  # noqa: B023
 
     def _add(
-        self, task: tuple[int, int], slices: list[tuple[Slice, Held, Array, int, int]], sums: _Sums,
+        self, task: tuple[int, int], window: list[tuple[Slice, Held, int, int]], sums: _Sums,
         recorder: Callable[[Slice, Board], Recorder] | None,
     ) -> Iterator[None]:  # fmt: skip
         figures, values, filled, busy = sums
         room, kind, run = new_room(self._plan, *task, self._sizes), None, run_pieces
-        for at, held, opens, first, last in slices:
+        for at, held, first, last in window:
             record = recorder(at, held.board) if recorder else _NOTHING
             given = (
-                held.board, opens, first, last, self._plan, *task, room, busy[at[1]], figures, values, filled, record,
+                held.board, self._opens_on(at[1]), first, last, self._plan, *task, room, busy[at[1]], figures, values,
+                filled, record,
             )  # fmt: skip
             if held.kind != kind:  # all else is of one kind throughout
                 kind, run = held.kind, entry_for(run_pieces, *given)
