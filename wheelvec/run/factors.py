@@ -62,6 +62,10 @@ class _Key(NamedTuple):
     codes: Codes  # from 0, in the order of what they stand for
     distinct: int  # how many there can be
 
+    def at(self, rows: Codes) -> "_Key":
+        """Of some of the rows."""
+        return _Key(self.codes[rows], self.distinct)
+
 
 def factored(grid: Grid, rows: Codes, schedules: Codes, threads: int) -> Factored:
     """The plan of some rows of a grid; `schedules` numbers each row's entry sessions in what the kernels are given."""
@@ -71,12 +75,11 @@ def factored(grid: Grid, rows: Codes, schedules: Codes, threads: int) -> Factore
     rest = rules.together(target, draw, hold)
     effective = rules.key("call.exit_pct", "put.exit_pct") if rules.follows_put_exit() else rules.key("call.exit_pct")
     call = rules.together(rules.key(*_CALLS), effective, draw)
-    keys = {"stop": stop, "target": target, "hold": hold, "draw": draw, "call": call, "rest": rest}
-    keys["pair"] = rules.together(rest, call)
+    pair = rules.together(rest, call)
     group = rules.together(_Key(schedules, int(schedules.max()) + 1), rules.entry())
-    piece, order = _cut(group, keys["pair"], stop, threads)
-    keys = {name: _Key(key.codes[order], key.distinct) for name, key in keys.items()}
-    return _plan(_Rows(grid, rows[order]), schedules[order], piece, keys, order)
+    piece, order = _cut(group, pair, stop, threads)
+    keys = {"rest": rest, "call": call, "target": target, "draw": draw, "hold": hold}
+    return _plan(rules, schedules, piece, order, stop.at(order), pair.at(order), keys)
 
 
 class _Rows:
@@ -188,24 +191,34 @@ def _local(piece: Codes, key: _Key) -> tuple[Array, Array, Array]:
     return starts, first, codes - starts[piece]
 
 
-def _plan(rules: _Rows, schedules: Codes, piece: Codes, keys: dict[str, _Key], order: Codes) -> Factored:
-    local = {name: _local(piece, key) for name, key in keys.items()}
-    starts = {f"{name}_starts": found[0] for name, found in local.items()}
-    first = {name: found[1] for name, found in local.items()}
-    at = {name: found[2] for name, found in local.items()}
+def _plan(
+    rules: _Rows, schedules: Codes, piece: Codes, order: Codes, stop: _Key, pair: _Key, keys: dict[str, _Key]
+) -> Factored:  # fmt: skip
+    """The plan of pieces: `piece`, `stop` and `pair` in the order of the configurations, all else in the order of the rows.
+
+    What a pair stands for is looked up pair by pair: a product has many times as many configurations.
+    """
+    stop_starts, first_stop, config_stop = _local(piece, stop)
+    pair_starts, first_pair, config_pair = _local(piece, pair)
+    pair_rows = order[first_pair]
+    local = {name: _local(piece[first_pair], key.at(pair_rows)) for name, key in keys.items()}
+    starts = {"stop_starts": stop_starts, "pair_starts": pair_starts}
+    starts |= {f"{name}_starts": found[0] for name, found in local.items()}
+    first, at = ({name: found[i] for name, found in local.items()} for i in (1, 2))
+    rows = {name: pair_rows[places] for name, places in first.items()}
     config_starts = np.searchsorted(piece, np.arange(piece[-1] + 2))
-    leading = config_starts[:-1]
-    stops, pairs, sizes = np.diff(starts["stop_starts"]), np.diff(starts["pair_starts"]), np.diff(config_starts)
+    leading = order[config_starts[:-1]]
+    stops, pairs, sizes = np.diff(stop_starts), np.diff(pair_starts), np.diff(config_starts)
     plan = Plan(
         entry=_entries(rules.at(leading), schedules[leading]),
-        stop=rules.at(first["stop"]).column("put.stop_loss_multiplier"),
-        target=rules.at(first["target"]).column("put.exit_pct"),
-        hold=rules.at(first["hold"]).column("put.max_hold_dte", _or(-1), np.int64),
-        draw=_draws(rules.at(first["draw"])),
-        call=_calls(rules.at(first["call"]), rules.key(*_SEARCH).codes[first["call"]], at["draw"][first["call"]]),
+        stop=rules.at(order[first_stop]).column("put.stop_loss_multiplier"),
+        target=rules.at(rows["target"]).column("put.exit_pct"),
+        hold=rules.at(rows["hold"]).column("put.max_hold_dte", _or(-1), np.int64),
+        draw=_draws(rules.at(rows["draw"])),
+        call=_calls(rules.at(rows["call"]), rules.key(*_SEARCH).codes[rows["call"]], at["draw"][first["call"]]),
         rest_target=at["target"][first["rest"]], rest_draw=at["draw"][first["rest"]], rest_hold=at["hold"][first["rest"]],
-        pair_rest=at["rest"][first["pair"]], pair_call=at["call"][first["pair"]],
-        config_starts=config_starts, config_stop=at["stop"], config_pair=at["pair"],
+        pair_rest=at["rest"], pair_call=at["call"],
+        config_starts=config_starts, config_stop=config_stop, config_pair=config_pair,
         product=stops * pairs == sizes,
         **starts,
     )  # fmt: skip
