@@ -16,8 +16,10 @@ from polars.testing import assert_frame_equal
 import wheelvec as wv
 from tests.oracle import markets
 from tests.worlds import config_of, market_of, world
+from wheelvec.run.engine import Engine, _cut
 from wheelvec.run.store import SweepStore
 from wheelvec.spec.config import field_names
+from wheelvec.spec.grid import Grid
 
 NAMES = [*field_names(), "rules"]
 CHEAP = {"put.exit_pct": [0.25, 0.5], "put.stop_loss_multiplier": [1.5, None], "fills.execution_seed": [1, 2, 3]}
@@ -148,6 +150,49 @@ def test_threads_order_and_chunks_change_no_bit(small: tuple[wv.Market, wv.Confi
     shuffled = frame.select(names).sample(fraction=1.0, shuffle=True, seed=1)
     again = wv.sweep(market, base, shuffled, threads=1).frame
     assert_frame_equal(again.sort(names), frame.sort(names), check_exact=True)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_small_sweep_too_is_shared_evenly(small: tuple[wv.Market, wv.Config], threads: int) -> None:
+    market, base = small
+    grid = Grid.read(base, {"put.exit_pct": np.linspace(0.1, 0.9, 30), "fills.execution_seed": range(20)})
+    engine = Engine(market, grid, ordered=False, threads=threads, memory=2**30)
+    ((work, _),) = engine._works(np.arange(grid.size))
+    sizes = [int(np.ptp(work._plan.config_starts[list(task)])) for task in work._tasks]
+    assert len(sizes) == threads
+    assert sum(sizes) == grid.size
+    assert max(sizes) - min(sizes) <= 0.02 * grid.size
+
+
+@pytest.mark.parametrize(
+    ("pieces", "threads", "milliseconds", "parts"),
+    [
+        (6, 1, 1, 1),
+        (6, 2, 1, 2),
+        (6, 2, 24, 6),  # two for each do not come out even
+        (10_000, 2, 1000, 20),  # none much longer than fifty
+        (10_000, 2, 60, 8),
+        (1, 2, 60, 1),
+        (7, 2, 60, 7),
+    ],
+)
+def test_how_many_ranges_there_are(pieces: int, threads: int, milliseconds: int, parts: int) -> None:
+    ranges = _cut(np.full(pieces, milliseconds * 1_000_000 // pieces), threads)
+    assert len(ranges) == parts
+    assert [first for first, _ in ranges] == [0, *(last for _, last in ranges[:-1])]
+    assert ranges[-1][1] == pieces
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_there_is_room_for_every_wheel(seed: int) -> None:
+    """A kernel that wrote more would write past its arrays."""
+    market = market_of(world(seed)[0])
+    rows = frame_of(random_rows(seed, 8, market))
+    launched = wv.sweep(market, None, rows, threads=1).frame.select(pl.sum_horizontal(pl.col("^csp_.*$")))
+    for i, count in enumerate(launched.to_series()):
+        engine = Engine(market, Grid.read(wv.Config(), rows[i]), ordered=True, threads=1, memory=2**30)
+        (most,) = (engine.most_wheels(world)[0] for world in engine._worlds)
+        assert most >= count
 
 
 def test_little_memory_gives_the_same_frame(small: tuple[wv.Market, wv.Config]) -> None:
