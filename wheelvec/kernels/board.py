@@ -24,7 +24,9 @@ _REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
 # Tables of a board are arrays of records, so that a board is ten arrays and not fifty: Numba hands an array over as seven
 # values, and every call that is not inlined pays for them. A record array is read by column, as a tuple of arrays is.
 QUOTE = np.dtype(
-    [(name, _WHOLE if name == "dte" else _REAL) for name in Quotes._fields] + [("contract", _WHOLE), ("word", np.uint64)],
+    [(name, _WHOLE if name == "dte" else _REAL) for name in Quotes._fields]
+    + [("contract", _WHOLE), ("word", np.uint64)]
+    + [("first", _WHOLE), ("last", _WHOLE)],  # of `rows`: its bars after the session, through its settlement; one past
     align=True,
 )
 ROW = np.dtype([(n, {"number": _WHOLE, "is_quote": _FLAG}.get(n, _REAL)) for n in Rows._fields], align=True)
@@ -48,8 +50,12 @@ class Board(NamedTuple):
 
     puts: np.ndarray  # of QUOTE, by session, in candidate order
     put_starts: np.ndarray  # (sessions + 1,) the puts of session s are put_starts[s] .. put_starts[s + 1] - 1
+    put_dte: np.ndarray  # what of `puts` every search reads, side by side: a search costs a third
+    put_delta: np.ndarray
     calls: np.ndarray  # of QUOTE
     call_starts: np.ndarray
+    call_dte: np.ndarray
+    call_delta: np.ndarray
     valid: np.ndarray  # (sessions,) valid quotes of the underlying
     contracts: np.ndarray  # of CONTRACT
     rows: np.ndarray  # of ROW: the contracts' paths
@@ -85,11 +91,11 @@ DRAW = np.dtype(
 # What is sold against assigned shares: the names of CallSearch, how a call ends, how often one is sold and sought.
 CALL = np.dtype(
     [
-        ("search", _WHOLE), ("dte_min", _WHOLE), ("dte_max", _WHOLE), ("delta_min", _REAL), ("delta_max", _REAL),
+        ("dte_min", _WHOLE), ("dte_max", _WHOLE), ("delta_min", _REAL), ("delta_max", _REAL),
         ("above_basis", _FLAG), ("strike_factor", _REAL), ("rank_over_chain", _FLAG), ("select", _WHOLE),
         ("delta_target", _REAL), ("flat_odds", _FLAG),
         ("exit_pct", _REAL), ("stop_multiplier", _REAL), ("max_hold_dte", _WHOLE), ("max_cycles", _REAL),
-        ("waits", _WHOLE), ("draw", _WHOLE),
+        ("waits", _WHOLE),
     ],
     align=True,
 )  # fmt: skip
@@ -109,6 +115,8 @@ class Plan(NamedTuple):
     draw: np.ndarray  # of DRAW, equal seeds side by side
     call_starts: np.ndarray
     call: np.ndarray  # of CALL
+    call_search: np.ndarray  # what of `call` every assignment reads, side by side
+    call_draw: np.ndarray
     rest_starts: np.ndarray
     rest_target: np.ndarray  # ascending
     rest_draw: np.ndarray
@@ -119,6 +127,7 @@ class Plan(NamedTuple):
     config_starts: np.ndarray
     config_stop: np.ndarray
     config_pair: np.ndarray
+    exits: np.ndarray  # (pieces,) of those with one configuration: equal where the same put, sold alike, ends alike
     product: np.ndarray  # (pieces,) whether all stops meet all pairs: configuration c is stop c // pairs, pair c % pairs
 
 
@@ -130,6 +139,8 @@ class Piece(NamedTuple):
     hold: np.ndarray
     draw: np.ndarray
     call: np.ndarray
+    call_search: np.ndarray
+    call_draw: np.ndarray
     rest_target: np.ndarray
     rest_draw: np.ndarray
     rest_hold: np.ndarray
@@ -137,6 +148,7 @@ class Piece(NamedTuple):
     pair_call: np.ndarray
     config_stop: np.ndarray
     config_pair: np.ndarray
+    exits: int
     product: bool
 
 
@@ -144,6 +156,7 @@ class Piece(NamedTuple):
 def piece_of(plan, p):  # type: ignore[no-untyped-def]
     """Views of piece p."""
     rest = slice(plan.rest_starts[p], plan.rest_starts[p + 1])
+    call = slice(plan.call_starts[p], plan.call_starts[p + 1])
     pair = slice(plan.pair_starts[p], plan.pair_starts[p + 1])
     config = slice(plan.config_starts[p], plan.config_starts[p + 1])
     return Piece(
@@ -151,9 +164,9 @@ def piece_of(plan, p):  # type: ignore[no-untyped-def]
         plan.target[plan.target_starts[p] : plan.target_starts[p + 1]],
         plan.hold[plan.hold_starts[p] : plan.hold_starts[p + 1]],
         plan.draw[plan.draw_starts[p] : plan.draw_starts[p + 1]],
-        plan.call[plan.call_starts[p] : plan.call_starts[p + 1]],
+        plan.call[call], plan.call_search[call], plan.call_draw[call],
         plan.rest_target[rest], plan.rest_draw[rest], plan.rest_hold[rest],
         plan.pair_rest[pair], plan.pair_call[pair],
         plan.config_stop[config], plan.config_pair[config],
-        plan.product[p],
+        plan.exits[p], plan.product[p],
     )  # fmt: skip

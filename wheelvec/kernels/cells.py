@@ -6,12 +6,13 @@ import numpy as np
 
 from wheelvec.kernels.board import Plan, piece_of
 from wheelvec.kernels.compiled import inlined, lean
-from wheelvec.kernels.follow import FORGOTTEN, Memory, follow, new_memory
+from wheelvec.kernels.follow import Tails, forget, new_tails, tail_of
 from wheelvec.kernels.path import settle
+from wheelvec.kernels.quote import fill_probability, penalty_of
 from wheelvec.kernels.shortlist import Shortlist, new_shortlist, shortlist
-from wheelvec.kernels.tables import BAR, END, SETTLED, Ends, Put, Scratch, lay_bars, new_ends, rest_ends, stop_ends
+from wheelvec.kernels.tables import BAR, SETTLED, WAY, Ends, Put, Scratch, SettleRules, lay_bars, new_ends, rest_ends, stop_ends
 from wheelvec.kernels.tally import (
-    AFTER,
+    CALLS_PACKED,
     WHEELS_PACKED,
     Month,
     add_counts,
@@ -28,63 +29,64 @@ from wheelvec.spec.codes import ExitReason
 ASSIGNED = int(ExitReason.ASSIGNED)
 
 
-class SettleRules(NamedTuple):
-    """What of ExitRules decides a settlement."""
-
-    is_call: bool
-    missing_close_is_worthless: bool
-    called_away_at_strike: bool
-
-
 @inlined
 def put_of(board, entry, chosen, i, rules):  # type: ignore[no-untyped-def]
     """The i-th put of a shortlist."""
     row, number = chosen.row[i], chosen.number[i]
-    contract = board.puts.contract[row]
-    where = board.contracts[contract]
-    settlement, numbers = where.settlement, board.rows.number
-    first, last = where.first_row, where.last_row
-    while first < last and numbers[first] <= number:
-        first += 1
-    while last > first and numbers[last - 1] > settlement:
-        last -= 1
-    strike = board.puts.strike[row]
+    quote = board.puts[row]
+    where = board.contracts[quote.contract]
+    settlement = where.settlement
     close, last_bar = board.underlying.close[settlement], board.underlying.last_bar
     return Put(
-        row, number, settlement, contract, first, last, chosen.price[i], board.puts.spread_pct[row], chosen.penalty[i],
-        chosen.ivp[i], chosen.price[i] * 100.0, strike * 100.0,
+        row, number, settlement, quote.contract, quote.first, quote.last, chosen.price[i], quote.spread_pct,
+        penalty_of(chosen.tier[i]), chosen.ivp[i], chosen.price[i] * 100.0, quote.strike * 100.0,
         settle(close, where.strike_cents, settlement, last_bar, rules),
         not entry.v5 and settlement > last_bar,
     )  # fmt: skip
 
 
-@lean
-def pair_ends(board, put, entry, piece, rest, memory, known, out, after):  # type: ignore[no-untyped-def]
+@inlined
+def pair_ends(board, put, entry, piece, rest, tails, out):  # type: ignore[no-untyped-def]
     """Write how each pair of rest and call rules ends the wheel if no stop does: what follows an assignment stands in for
-    the rest's own end. Returns whether any wheel was assigned."""
+    the rest's own end."""
     assigned = put.settled == ASSIGNED
-    if assigned:
-        known[: piece.call.size] = False
-        memory.number[:] = FORGOTTEN
-    any_tail = False
-    calls = piece.pair_rest.size  # ends of calls stand behind those of the pairs
     for i in range(piece.pair_rest.size):
-        r = piece.pair_rest[i]
-        out.time[i], out.tail[i] = rest.time[r], -1
-        if assigned and rest.time[r] == SETTLED:
-            a = piece.pair_call[i]
-            if not known[a]:
-                rule = piece.draw[piece.call[a].draw]
-                follow(board, put, entry, piece.call[a], rule, memory, out, calls + a, after[a])
-                known[a] = True
-            k = calls + a
-            out.pnl[i], out.reasons[i], out.sums[i] = out.pnl[k], out.reasons[k], out.sums[k]
-            out.until[i], out.tail[i] = out.until[k], a
-            any_tail = True
-        else:
-            out.pnl[i], out.reasons[i] = rest.pnl[r], rest.reasons[r]
-            out.sums[i], out.until[i] = rest.sums[r], rest.until[r]
-    return any_tail
+        end, tail = rest[piece.pair_rest[i]], -1
+        out.time[i] = end.time
+        if assigned and end.time == SETTLED:
+            tail = tail_of(board, put, entry, piece, piece.pair_call[i], tails)
+            end = tails.end[tail]
+        out.pnl[i], out.reasons[i], out.sums[i], out.until[i], out.tail[i] = end.pnl, end.reasons, end.sums, end.until, tail
+
+
+@inlined
+def lay_ends(board, put, entry, piece, room):  # type: ignore[no-untyped-def]
+    """Write how each stop and each rest of the piece ends the put."""
+    lay_bars(board, board.puts[put.row], put.number, put.penalty, entry, put.censored, room.scratch.bars)
+    stop_ends(put, entry, piece.stop, room.scratch.bars, room.stop)
+    rest_ends(board, put, entry, piece, room.scratch, room.rest)
+
+
+@inlined
+def meet_alone(board, put, entry, piece, at, room):  # type: ignore[no-untyped-def]
+    """The one configuration of a piece. Pieces that only sell other puts end one sold on the same terms alike: its end is
+    kept, and so is not worked out again for each of thousands of entry rules."""
+    chance, tail = fill_probability(put.spread_pct, put.ivp, entry, piece.draw[0]), -1
+    known = room.alone[at, np.int64(put.ivp >= entry.high_threshold) + (put.ivp >= entry.extreme_threshold)]
+    word = board.puts[put.row].word
+    if known.word != word or known.exits != piece.exits or known.chance != chance:
+        lay_ends(board, put, entry, piece, room)
+        end = room.stop[0] if room.stop[0].time < room.rest[0].time else room.rest[0]
+        known.word, known.exits, known.chance = word, piece.exits, chance
+        known.time, known.pnl, known.reasons, known.sums, known.until = end.time, end.pnl, end.reasons, end.sums, end.until
+    month = room.month
+    month.pnl[0], month.cell_reasons[0], month.cell_sums[0] = known.pnl, known.reasons, known.sums
+    month.until[0], month.tail[0] = known.until, tail
+    if put.settled == ASSIGNED and known.time == SETTLED:
+        tail = tail_of(board, put, entry, piece, 0, room.tails)
+        end = room.tails.end[tail]
+        month.pnl[0], month.cell_reasons[0], month.cell_sums[0] = end.pnl, end.reasons, end.sums
+        month.until[0], month.tail[0] = end.until, tail
 
 
 @inlined
@@ -107,17 +109,20 @@ def meet_all(stop, stops, pair, pairs, month):  # type: ignore[no-untyped-def]
             out_tail[b] = -1 if time < pair.time[b] else pair.tail[b]
 
 
-@lean
-def meet(stop, pair, config_stop, config_pair, month):  # type: ignore[no-untyped-def]
-    """Each configuration's stop with its pair."""
-    for c in range(config_stop.size):
-        s, b = config_stop[c], config_pair[c]
-        if stop.time[s] < pair.time[b]:
-            month.pnl[c], month.cell_reasons[c], month.cell_sums[c] = stop.pnl[s], stop.reasons[s], stop.sums[s]
-            month.until[c], month.tail[c] = stop.until[s], -1
-        else:
-            month.pnl[c], month.cell_reasons[c], month.cell_sums[c] = pair.pnl[b], pair.reasons[b], pair.sums[b]
-            month.until[c], month.tail[c] = pair.until[b], pair.tail[b]
+@inlined
+def meet(board, put, entry, piece, room):  # type: ignore[no-untyped-def]
+    """Each configuration's stop with its pair; an assignment is followed only where a configuration comes to it."""
+    assigned, month = put.settled == ASSIGNED, room.month
+    for c in range(piece.config_stop.size):
+        b, tail = piece.config_pair[c], -1
+        end, stop = room.rest[piece.pair_rest[b]], room.stop[piece.config_stop[c]]
+        if stop.time < end.time:
+            end = stop
+        elif assigned and end.time == SETTLED:
+            tail = tail_of(board, put, entry, piece, piece.pair_call[b], room.tails)
+            end = room.tails.end[tail]
+        month.pnl[c], month.cell_reasons[c], month.cell_sums[c] = end.pnl, end.reasons, end.sums
+        month.until[c], month.tail[c] = end.until, tail
 
 
 @inlined
@@ -138,17 +143,22 @@ class Recorder(NamedTuple):
     pnl: np.ndarray  # (wheels, configurations) float32
 
 
+# How a put ended that was sold on certain terms.
+KEPT_END = np.dtype(
+    [("word", np.uint64), ("exits", np.int64), ("chance", np.float64)] + [(name, WAY[name]) for name in WAY.names or ()]
+)
+
+
 class Room(NamedTuple):
     """Everything that `run_pieces` writes to on the way, large enough for the largest of its pieces."""
 
     month: Month
     scratch: Scratch
-    memory: Memory
-    stop: np.ndarray  # of END
-    rest: np.ndarray  # of END
-    pair: Ends  # of pairs, and behind them of call rules
-    known: np.ndarray  # (call rules,)
-    after: np.ndarray  # (call rules, AFTER)
+    tails: Tails
+    alone: np.ndarray  # (puts of a month and tiers, levels of rank) of KEPT_END
+    stop: np.ndarray  # of WAY
+    rest: np.ndarray  # of WAY
+    pair: Ends
     chosen: Shortlist
     roc: np.ndarray  # (wheels, configurations)
 
@@ -176,35 +186,40 @@ def new_room(plan: Plan, p0: int, p1: int, sizes: Sizes) -> Room:
         np.empty(bars, np.int64),
         np.empty(bars, np.int64),
         np.empty(bars),
+        np.empty(bars, np.int64),
         np.empty(draws, np.int64),
         np.empty(holds, np.int64),
     )
     return Room(
-        new_month(configs), scratch, new_memory(sizes.calls_on_offer), np.zeros(stops, END), np.zeros(rests, END),
-        new_ends(pairs + calls), np.empty(calls, np.bool_), np.empty((calls, AFTER), np.int64),
+        new_month(configs), scratch, new_tails(calls, sizes.calls_on_offer, bars),
+        np.full((3 * sizes.quotes, 3), -1).astype(KEPT_END),
+        np.zeros(stops, WAY), np.zeros(rests, WAY), new_ends(pairs),
         new_shortlist(sizes.sessions, sizes.quotes), np.empty((sizes.wheels, configs)),
     )  # fmt: skip
 
 
 @inlined
-def add_wheel(board, entry, piece, w, room, figures, at, busy, record):  # type: ignore[no-untyped-def]
-    """Add the w-th put of the shortlist under every configuration of the piece."""
+def add_wheel(board, entry, piece, w, month_first, room, figures, at, busy, record):  # type: ignore[no-untyped-def]
+    """Add the w-th put of the shortlist under every configuration of the piece; the month's puts begin at `month_first`."""
     month, n = room.month, piece.config_stop.size
     put = put_of(board, entry, room.chosen, w, SettleRules(False, entry.v5, entry.v5))
-    lay_bars(board, put, entry, room.scratch.bars)
-    stop_ends(put, entry, piece.stop, room.scratch.bars, room.stop)
-    rest_ends(board, put, entry, piece, room.scratch, room.rest)
-    tails = pair_ends(board, put, entry, piece, room.rest, room.memory, room.known, room.pair, room.after)
-    if piece.product:
-        meet_all(room.stop, piece.stop.size, room.pair, piece.pair_rest.size, month)
+    if put.settled == ASSIGNED:
+        forget(room.tails, piece.call.size)
+    if n == 1:
+        meet_alone(board, put, entry, piece, 3 * (put.row - month_first) + room.chosen.tier[w], room)
     else:
-        meet(room.stop, room.pair, piece.config_stop, piece.config_pair, month)
+        lay_ends(board, put, entry, piece, room)
+        if piece.product:
+            pair_ends(board, put, entry, piece, room.rest, room.tails, room.pair)
+            meet_all(room.stop, piece.stop.size, room.pair, piece.pair_rest.size, month)
+        else:
+            meet(board, put, entry, piece, room)
     if entry.one_at_a_time:
         hold_back(month, n, put.number, busy[at : at + n])
     add_money(month, n, put.capital, put.premium, room.roc[w], figures, at)
     add_counts(month, n)
-    if tails:
-        add_tails(month, n, room.after, figures.counts, at)
+    if put.settled == ASSIGNED:
+        add_tails(month, n, room.tails.after)
     if record.row.size:
         for c in range(n):
             record.pnl[record.row[put.row], record.column[at + c]] = month.pnl[c]
@@ -225,15 +240,15 @@ def run_pieces(board, opens, first, last, plan, p0, p1, room, busy, figures, val
         filled: (pieces,) how many of `values` a piece's configurations hold.
         record: where each wheel's P&L is written by configuration.
     """
-    month = room.month
+    month, packed = room.month, min(WHEELS_PACKED, CALLS_PACKED // max(1, board.valid.size))
     for p in range(p0, p1):
         entry, piece, at = plan.entry[p], piece_of(plan, p), plan.config_starts[p]
         n = piece.config_stop.size
         wheels = shortlist(board, entry, opens[entry.schedule], first, last, room.chosen)
         clear(month, n)
         for w in range(wheels):
-            add_wheel(board, entry, piece, w, room, figures, at, busy, record)
-            if w % WHEELS_PACKED == WHEELS_PACKED - 1:
+            add_wheel(board, entry, piece, w, board.put_starts[first], room, figures, at, busy, record)
+            if w % packed == packed - 1:
                 unpack(month, n, figures.counts, at)
         unpack(month, n, figures.counts, at)
         add_spread(month, room.roc, wheels, n, figures, at)

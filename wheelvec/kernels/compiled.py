@@ -60,7 +60,7 @@ def straight_line(function: Function) -> Function:
 
 def inlined(function: Function) -> Function:
     """Lean, and copied into its only caller: for what would hand over all that its caller holds."""
-    return _compile(function, _nrt=False, inline="always")
+    return _compile(function, _nrt=False, forceinline=True)
 
 
 def _compile(function: Function, **options: Any) -> Function:

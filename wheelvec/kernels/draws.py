@@ -7,10 +7,11 @@ two configurations of a sweep that touch the same target share it (common random
 
 import datetime as dt
 import hashlib
+from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.kernels.compiled import lean
+from wheelvec.kernels.compiled import inlined, lean
 from wheelvec.spec import osi
 from wheelvec.spec.errors import InputError
 
@@ -63,6 +64,34 @@ def draw(seed, word, phase, touch):  # type: ignore[no-untyped-def]
     high = np.float64(x0 >> np.uint64(5))
     low = np.float64(x1 >> np.uint64(6))
     return (high * 67108864.0 + low) / 9007199254740992.0
+
+
+# Whose draws stand in a place, and how many of them.
+DRAWN = np.dtype([("word", np.uint64), ("phase", np.int64), ("seed", np.uint64), ("known", np.int64)])
+
+
+class Drawn(NamedTuple):
+    """The first draws of some options, each under the seed that was asked for last."""
+
+    of: np.ndarray  # (options,) of DRAWN
+    u: np.ndarray  # (options, touches)
+
+
+def new_drawn(options: int, touches: int) -> Drawn:
+    """Room for the draws of so many touches of so many options."""
+    return Drawn(np.zeros(options, DRAWN), np.empty((options, touches)))
+
+
+@inlined
+def drawn(kept, i, seed, word, phase, touch):  # type: ignore[no-untyped-def]
+    """`draw`, made once while place i is asked for the same option and seed; its touches must be asked for in order."""
+    of = kept.of[i]
+    if of.word != word or of.seed != seed or of.phase != phase:
+        of.word, of.seed, of.phase, of.known = word, seed, phase, 0
+    if touch == of.known:
+        kept.u[i, touch] = draw(seed, word, phase, touch)
+        of.known += 1
+    return kept.u[i, touch]
 
 
 @lean

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.kernels.compiled import lean
+from wheelvec.kernels.compiled import inlined, lean
 from wheelvec.kernels.quote import Grades, Quotes, choose_puts, entry_price, penalty_of, pick, room_for_quotes
 
 
@@ -18,7 +18,7 @@ class Shortlist(NamedTuple):
     row: np.ndarray  # puts sold, in wheel order: row of Board.puts
     number: np.ndarray  # session
     ivp: np.ndarray
-    penalty: np.ndarray
+    tier: np.ndarray
     price: np.ndarray  # dollars per share
 
 
@@ -27,41 +27,40 @@ def new_shortlist(sessions: int, size: int) -> Shortlist:
     whole, real = (lambda: np.empty(size, np.int64)), (lambda: np.empty(size))
     grades = Grades(real(), np.empty(size, np.int8), np.empty(size, np.bool_))
     starts = np.empty(sessions + 1, np.int64)
-    return Shortlist(starts, whole(), room_for_quotes(size), grades, whole(), whole(), real(), real(), real())
+    return Shortlist(starts, whole(), room_for_quotes(size), grades, whole(), whole(), real(), whole(), real())
 
 
 @lean
-def first_from(puts, first, last, dte):  # type: ignore[no-untyped-def]
+def first_from(dtes, first, last, dte):  # type: ignore[no-untyped-def]
     """The first of the rows first..last-1, sorted by dte, with at least so many days; `last` if there is none."""
     while first < last:
         middle = (first + last) // 2
-        if puts[middle].dte < dte:
+        if dtes[middle] < dte:
             first = middle + 1
         else:
             last = middle
     return first
 
 
-@lean
+@inlined
 def in_range(board, entry, opens, first, last, out):  # type: ignore[no-untyped-def]
     """Write the puts within dte and delta of sessions first..last on which `opens` holds; how many there are."""
-    n = 0
-    puts = board.puts
+    n, dte, delta = 0, board.put_dte, board.put_delta
     for s in range(first, last + 1):
         out.starts[s - first] = n
         if not opens[s]:
             continue
-        r, end = first_from(puts, board.put_starts[s], board.put_starts[s + 1], entry.dte_min), board.put_starts[s + 1]
-        while r < end and puts[r].dte <= entry.dte_max:  # candidate order begins with the expiration
-            if entry.delta_min <= puts[r].delta <= entry.delta_max:
-                out.rows[n] = r
-                n += 1
+        end = board.put_starts[s + 1]
+        r = first_from(dte, board.put_starts[s], end, entry.dte_min)
+        while r < end and dte[r] <= entry.dte_max:  # candidate order begins with the expiration
+            out.rows[n] = r  # kept if it is in range: written without a branch
+            n += entry.delta_min <= delta[r] <= entry.delta_max
             r += 1
     out.starts[last + 1 - first] = n
     return n
 
 
-@lean
+@inlined
 def shortlist(board, entry, opens, first, last, out):  # type: ignore[no-untyped-def]
     """Write the puts sold on sessions first..last; how many. `opens` (sessions,) tells on which sessions wheels open.
 
@@ -81,11 +80,10 @@ def shortlist(board, entry, opens, first, last, out):  # type: ignore[no-untyped
             if today == most:
                 break
             if out.grades.chosen[i]:
-                penalty = penalty_of(out.grades.tier[i])
-                quotes = out.quotes
+                quotes, tier = out.quotes, out.grades.tier[i]
                 out.row[sold], out.number[sold] = out.rows[i], first + s
-                out.ivp[sold], out.penalty[sold] = out.grades.ivp[i], penalty
-                out.price[sold] = entry_price(quotes.bid[i], quotes.ask[i], quotes.mid[i], penalty, entry.mode)
+                out.ivp[sold], out.tier[sold] = out.grades.ivp[i], tier
+                out.price[sold] = entry_price(quotes.bid[i], quotes.ask[i], quotes.mid[i], penalty_of(tier), entry.mode)
                 sold += 1
                 today += 1
     return sold

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.kernels.compiled import lean
+from wheelvec.kernels.compiled import inlined, lean
 from wheelvec.kernels.draws import draw
 from wheelvec.kernels.path import (
     MAX_HOLD_DTE,
@@ -51,7 +51,7 @@ class Put(NamedTuple):
     censored: bool
 
 
-END = np.dtype(
+WAY = np.dtype(
     [("time", np.int64), ("pnl", np.float64), ("reasons", np.uint64), ("sums", np.uint64), ("until", np.int64)]
 )  # the columns of Ends, in which `tail` stands for what only pairs have
 
@@ -73,21 +73,58 @@ def new_ends(n: int) -> Ends:
     return Ends(**{name: np.full(n, -1 if name == "tail" else 0, kinds.get(name, np.int64)) for name in Ends._fields})
 
 
-@lean
-def lay_bars(board, put, entry, out):  # type: ignore[no-untyped-def]
-    """Write what every exit of the put on each of its bars has in common."""
+BAR = np.dtype(
+    [
+        ("open", np.float64), ("high", np.float64), ("low", np.float64),
+        ("market", np.float64),  # what buying back at the market costs
+        ("at_market", np.bool_),  # whether stops and targets pay that too
+        ("sums", np.uint64),  # packed days held and sessions without a bar of an exit here
+        ("fees", np.float64),  # of buying and selling, dollars per contract; NaN where the summary leaves the exit out
+        ("number", np.int64),
+        ("left", np.int64),  # days to the expiration
+    ],
+    align=True,
+)  # fmt: skip
+
+
+class SettleRules(NamedTuple):
+    """What of ExitRules decides a settlement."""
+
+    is_call: bool
+    missing_close_is_worthless: bool
+    called_away_at_strike: bool
+
+
+@inlined
+def lay_bars(board, quote, number, penalty, entry, censored, out):  # type: ignore[no-untyped-def]
+    """Write what every exit of an option sold at `quote` on session `number` has in common, bar by bar to its settlement."""
     rows, day = board.rows, board.underlying.day
-    for bar in range(put.last - put.first):
-        r, at = put.first + bar, out[bar]
-        number = rows.number[r]
-        at.open, at.high, at.low, at.number = rows.open[r], rows.high[r], rows.low[r], number
-        at.market = market_price(rows, r, put.penalty, put.spread_pct, entry.mode)
-        at.at_market = rows.is_quote[r] or not entry.trigger
-        days = 0 if put.censored else day[number] - day[put.number]
-        at.sums = packed_days(days, number - put.number - (bar + 1), put.censored)
+    expiration = board.contracts[quote.contract].expiration_day
+    for bar in range(quote.last - quote.first):
+        r, at = quote.first + bar, out[bar]
+        here = rows[r].number
+        at.open, at.high, at.low, at.number = rows[r].open, rows[r].high, rows[r].low, here
+        at.market = market_price(rows, r, penalty, quote.spread_pct, entry.mode)
+        at.at_market = rows[r].is_quote or not entry.trigger
+        at.fees = np.nan if censored else 2.0 * entry.fee
+        at.left = expiration - day[here]
+        days = 0 if censored else day[here] - day[number]
+        at.sums = packed_days(days, here - number - (bar + 1), censored)
 
 
-@lean
+@inlined
+def stop_cost(bar, stop, penalty, mode):  # type: ignore[no-untyped-def]
+    """What a stop costs that is triggered on a bar, dollars per share."""
+    return bar.market if bar.at_market else stop_fill(bar.open, bar.high, bar.low, stop, penalty, mode)
+
+
+@inlined
+def target_cost(bar, target, touches):  # type: ignore[no-untyped-def]
+    """What a target costs that is filled on a bar, dollars per share."""
+    return bar.market if bar.at_market else target_fill(bar.open, target, touches)
+
+
+@inlined
 def write_end(out, i, time, pnl, reason, sums, until):  # type: ignore[no-untyped-def]
     """Write way i to end."""
     end = out[i]
@@ -95,7 +132,7 @@ def write_end(out, i, time, pnl, reason, sums, until):  # type: ignore[no-untype
     end.reasons = packed_reason(reason, pnl)
 
 
-@lean
+@inlined
 def stop_ends(put, entry, stops, bars, out):  # type: ignore[no-untyped-def]
     """Write how each stop ends the put. Stops ascend, so that the first bar to reach one is not before the last one's."""
     count, bar = put.last - put.first, 0
@@ -107,13 +144,13 @@ def stop_ends(put, entry, stops, bars, out):  # type: ignore[no-untyped-def]
             out[i].time = NEVER
             continue
         at = bars[bar]
-        price = at.market if at.at_market else stop_fill(at.open, at.high, at.low, level, put.penalty, entry.mode)
+        price = stop_cost(at, level, put.penalty, entry.mode)
         under = price * 100.0 < put.premium * stops[i] * (1.0 - ROUNDING)
-        pnl = np.nan if put.censored else put.premium - price * 100.0 - 2.0 * entry.fee
+        pnl = put.premium - price * 100.0 - at.fees
         write_end(out, i, 2 * bar, pnl, STOP_LOSS, at.sums + (STOP_INSIDE if under else NONE), at.number)
 
 
-@lean
+@inlined
 def touches_at(bars, count, level, out):  # type: ignore[no-untyped-def]
     """Write the bars that touch a target, in order; how many."""
     touches = 0
@@ -144,63 +181,55 @@ def add_touch(bar, touches, out):  # type: ignore[no-untyped-def]
     out[k] = bar
 
 
-@lean
-def filling_touches(word, put, entry, draws, most, drawn, out):  # type: ignore[no-untyped-def]
+@inlined
+def filling_touches(word, put, entry, draws, most, room):  # type: ignore[no-untyped-def]
     """For each draw rule write which touch of the put's target fills, counted from 0; `most` if none of that many does.
 
-    `drawn` is room for `most` draws; those of a seed are made once.
+    The first draw not above a chance is always one that is lower than all before it, and of those there are few: counting
+    the ones above the chance takes no branch that depends on it.
     """
-    known, seed = 0, np.uint64(0)
+    records, seen, lowest, seed = 0, 0, np.inf, np.uint64(0)
     for q in range(draws.size):
         rule = draws[q]
         if not rule.probabilistic:
-            out[q] = 0
+            room.filling[q] = 0
             continue
         if q == 0 or rule.seed != seed:
-            known, seed = 0, rule.seed
+            records, seen, lowest, seed = 0, 0, np.inf, rule.seed
         chance = fill_probability(put.spread_pct, put.ivp, entry, rule)
-        touch = 0
-        while touch < most:
-            if touch == known:
-                drawn[touch] = draw(seed, word, 0, touch)
-                known += 1
-            if drawn[touch] <= chance:
-                break
-            touch += 1
-        out[q] = touch
+        while lowest > chance and seen < most:
+            u = draw(seed, word, 0, seen)
+            if u < lowest:
+                room.record_draw[records], room.record_touch[records] = u, seen
+                records, lowest = records + 1, u
+            seen += 1
+        above = 0
+        for k in range(records):
+            above += room.record_draw[k] > chance
+        room.filling[q] = room.record_touch[above] if above < records else most
 
 
-@lean
-def first_bar_held(board, put, max_hold_dte):  # type: ignore[no-untyped-def]
+@inlined
+def first_bar_held(bars, count, max_hold_dte):  # type: ignore[no-untyped-def]
     """The first bar with at most so many days left to the expiration; NEVER if there is none."""
-    expiration = board.contracts[put.contract].expiration_day
-    for bar in range(put.last - put.first):
-        if expiration - board.underlying.day[board.rows.number[put.first + bar]] <= max_hold_dte:
+    for bar in range(count):
+        if bars[bar].left <= max_hold_dte:
             return bar
     return NEVER
 
 
-@lean
-def settled_end(board, put, entry):  # type: ignore[no-untyped-def]
-    """P&L and packed sums of a put that nothing ended before its settlement. What follows an assignment comes later."""
-    known = put.settled not in (OPEN, NO_DATA)
+@inlined
+def lay_settlement(board, put, entry, out):  # type: ignore[no-untyped-def]
+    """Write the settlement of the put as one more bar, on which it ends at no cost if nothing ended it before. What follows
+    an assignment comes later."""
+    known = put.settled != OPEN and put.settled != NO_DATA
     counted = known and not put.censored
-    pnl = put.premium - 0.0 - entry.fee if counted else np.nan
+    at = out[put.last - put.first]
+    at.number, at.market, at.at_market = put.settlement, 0.0, True
+    at.fees = entry.fee if counted else np.nan
     days = board.underlying.day[put.settlement] - board.underlying.day[put.number] if counted else 0
     missing = put.settlement - put.number - (put.last - put.first) if known else 0
-    return pnl, packed_days(days, missing, put.censored)
-
-
-BAR = np.dtype(
-    [
-        ("open", np.float64), ("high", np.float64), ("low", np.float64),
-        ("market", np.float64),  # what buying back at the market costs
-        ("at_market", np.bool_),  # whether stops and targets pay that too
-        ("sums", np.uint64),  # packed days held and sessions without a bar of an exit here
-        ("number", np.int64),
-    ],
-    align=True,
-)  # fmt: skip
+    at.sums = packed_days(days, missing, put.censored)
 
 
 class Scratch(NamedTuple):
@@ -209,23 +238,24 @@ class Scratch(NamedTuple):
     bars: np.ndarray  # (bars,) of BAR
     order: np.ndarray  # (bars,)
     touches: np.ndarray  # (bars,)
-    drawn: np.ndarray  # (bars,)
+    record_draw: np.ndarray  # (bars,)
+    record_touch: np.ndarray  # (bars,)
     filling: np.ndarray  # (draws,)
     held: np.ndarray  # (holds,)
 
 
-@lean
+@inlined
 def rest_ends(board, put, entry, piece, room, out):  # type: ignore[no-untyped-def]
     """Write how each rest (target, draw, hold) ends the put if no stop does before."""
     bars, count = room.bars, put.last - put.first
     for h in range(piece.hold.size):
-        room.held[h] = first_bar_held(board, put, piece.hold[h]) if piece.hold[h] >= 0 else NEVER
+        room.held[h] = first_bar_held(bars, count, piece.hold[h]) if piece.hold[h] >= 0 else NEVER
     few = piece.target.size <= FEW_TARGETS
     if not few:
         by_low(bars, count, room.order)
     most = touches_at(bars, count, put.price * piece.target[-1], room.touches)
-    filling_touches(board.puts[put.row].word, put, entry, piece.draw, most, room.drawn, room.filling)
-    settled_pnl, settled_sums = settled_end(board, put, entry)
+    filling_touches(board.puts[put.row].word, put, entry, piece.draw, most, room)
+    lay_settlement(board, put, entry, bars)
     target, touches, added, level, limit = -1, 0, 0, np.nan, np.nan
     for i in range(piece.rest_target.size):
         if piece.rest_target[i] != target:
@@ -239,14 +269,13 @@ def rest_ends(board, put, entry, piece, room, out):  # type: ignore[no-untyped-d
                 touches = added
         filling, held = room.filling[piece.rest_draw[i]], room.held[piece.rest_hold[i]]
         filled = room.touches[filling] if filling < touches else NEVER
-        end = min(filled, held)
-        if end >= count:
-            write_end(out, i, SETTLED, settled_pnl, put.settled, settled_sums, put.settlement)
-            continue
+        end = min(filled, held, count)
         at = bars[end]
-        at_target = filled <= held
-        price = at.market if at.at_market or not at_target else target_fill(at.open, level, filling + 1)
-        pnl = np.nan if put.censored else put.premium - price * 100.0 - 2.0 * entry.fee
+        at_target = filled == end
+        market, fill = at.market, target_fill(at.open, level, filling + 1)
+        price = fill if at_target and not at.at_market else market
         above = at_target and price * 100.0 > limit
-        reason = PROFIT_TARGET if at_target else MAX_HOLD_DTE
-        write_end(out, i, 2 * end + 1, pnl, reason, at.sums + (TARGET_ABOVE if above else NONE), at.number)
+        reason = put.settled if end == count else PROFIT_TARGET if at_target else MAX_HOLD_DTE
+        time = SETTLED if end == count else 2 * end + 1
+        pnl = put.premium - price * 100.0 - at.fees
+        write_end(out, i, time, pnl, reason, at.sums + (TARGET_ABOVE if above else NONE), at.number)

@@ -11,28 +11,35 @@ import numpy as np
 
 from wheelvec.kernels.compiled import inlined, lean
 
-# Counts of one configuration. The first eight are the put's exit reasons by code, then those of calls and the reasons for
-# which wheels ended after an assignment; the AFTER of them from AFTER_CALL on come from kernels.follow.
+# Counts of one configuration: of the put's exit reasons and of its calls' by code, of the reasons for which wheels ended after
+# an assignment by code, and what else the summary counts.
 CSP, CC, END = 0, 8, 16
 ABOVE, INSIDE, MARKED, HELD, OPEN_AFTER = 25, 26, 27, 28, 29
 KNOWN, WINS, DAYS, MISSING, CENSORED = 30, 31, 32, 33, 34
 COUNTS = 35
-AFTER_CALL, AFTER_END = 0, END - CC
-AFTER_ABOVE, AFTER_INSIDE, AFTER_MARKED, AFTER_HELD, AFTER_OPEN = (
-    ABOVE - CC,
-    INSIDE - CC,
-    MARKED - CC,
-    HELD - CC,
-    OPEN_AFTER - CC,
-)
-AFTER = OPEN_AFTER + 1 - CC
 
-# Two 64-bit words of counts are added for every wheel and configuration. With fields of six bits they must be emptied
-# before the 64th wheel; days take 24 bits and sessions without a bar 20, enough for 63 wheels of 45 years each.
-WHEELS_PACKED = 63
-_SIX, _TWENTY, _TWENTY_FOUR = np.uint64(63), np.uint64(2**20 - 1), np.uint64(2**24 - 1)
+# They are counted wheel by wheel in fields of 64-bit words. Each wheel adds at most one to a field of six bits, so that these
+# must be emptied before the 64th; days take 24 bits and sessions without a bar 20, enough for 63 wheels of 45 years each. Of
+# calls a wheel sells at most one a session: how they ended takes 16 bits, and that bounds the wheels too.
+WHEELS_PACKED, CALLS_PACKED = 63, 2**16 - 1
+REASONS, SUMS, AFTER = 0, 1, 2  # the first word is of the put, the second adds up, the others count what followed it
+WORDS = 6
 _AT_KNOWN, _AT_WINS = np.uint64(48), np.uint64(54)
 _AT_MISSING, _AT_ABOVE, _AT_INSIDE, _AT_CENSORED = np.uint64(24), np.uint64(44), np.uint64(50), np.uint64(56)
+_TWENTY, _TWENTY_FOUR = np.uint64(2**20 - 1), np.uint64(2**24 - 1)
+_OFTEN = [CC, CC + 1, CC + 2, CC + 3, ABOVE, INSIDE]  # a call's stop, target, hold and worthless end
+_ONCE = [CC + 4, CC + 5, CC + 6, CC + 7, *range(END, END + 9), MARKED, HELD, OPEN_AFTER]
+# count, word, shift, bits
+FIELDS = np.array(
+    [(CSP + reason, REASONS, 6 * reason, 6) for reason in range(8)]
+    + [(KNOWN, REASONS, 48, 6), (WINS, REASONS, 54, 6)]
+    + [(DAYS, SUMS, 0, 24), (MISSING, SUMS, 24, 20), (ABOVE, SUMS, 44, 6), (INSIDE, SUMS, 50, 6), (CENSORED, SUMS, 56, 6)]
+    + [(count, AFTER + i // 4, 16 * (i % 4), 16) for i, count in enumerate(_OFTEN)]
+    + [(count, AFTER + 2 + i // 10, 6 * (i % 10), 6) for i, count in enumerate(_ONCE)]
+)
+_OF_PUTS = 15  # the first of FIELDS
+_WORD_OF, _SHIFT_OF = np.zeros(COUNTS, np.int64), np.zeros(COUNTS, np.uint64)  # of what is counted after an assignment
+_WORD_OF[FIELDS[_OF_PUTS:, 0]], _SHIFT_OF[FIELDS[_OF_PUTS:, 0]] = FIELDS[_OF_PUTS:, 1] - AFTER, FIELDS[_OF_PUTS:, 2]
 
 NONE, TARGET_ABOVE, STOP_INSIDE = np.uint64(0), np.uint64(1) << _AT_ABOVE, np.uint64(1) << _AT_INSIDE
 
@@ -51,7 +58,7 @@ class Figures(NamedTuple):
     spread: np.ndarray  # sum of squared deviations of ROC
     low: np.ndarray
     high: np.ndarray
-    counts: np.ndarray  # (configurations, COUNTS) int64
+    counts: np.ndarray  # (COUNTS, configurations) int64
 
 
 class Month(NamedTuple):
@@ -64,8 +71,7 @@ class Month(NamedTuple):
     lost: np.ndarray
     rocs: np.ndarray
     spread: np.ndarray
-    reasons: np.ndarray  # packed
-    sums: np.ndarray  # packed
+    words: np.ndarray  # (WORDS, configurations) packed counts
     pnl: np.ndarray  # of the wheel at hand
     cell_reasons: np.ndarray
     cell_sums: np.ndarray
@@ -90,11 +96,24 @@ def packed_days(days, missing, censored):  # type: ignore[no-untyped-def]
     return np.uint64(days) + (np.uint64(missing) << _AT_MISSING) + (np.uint64(censored) << _AT_CENSORED)
 
 
+@lean
+def days_of(sums):  # type: ignore[no-untyped-def]
+    """The days of packed sums."""
+    return np.int64(sums & _TWENTY_FOUR)
+
+
+@lean
+def missing_of(sums):  # type: ignore[no-untyped-def]
+    """The sessions without a bar of packed sums."""
+    return np.int64((sums >> _AT_MISSING) & _TWENTY)
+
+
 def new_month(n: int) -> Month:
     """Room for n configurations."""
-    kinds: dict[str, Any] = dict.fromkeys(("reasons", "sums", "cell_reasons", "cell_sums"), np.uint64)
+    kinds: dict[str, Any] = dict.fromkeys(("words", "cell_reasons", "cell_sums"), np.uint64)
     kinds |= dict.fromkeys(("until", "tail"), np.int64)
-    return Month(**{name: np.zeros(n, kinds.get(name, np.float64)) for name in Month._fields})
+    shape = {"words": (WORDS, n)}
+    return Month(**{name: np.zeros(shape.get(name, n), kinds.get(name, np.float64)) for name in Month._fields})
 
 
 @inlined
@@ -102,8 +121,13 @@ def clear(month, n):  # type: ignore[no-untyped-def]
     """Begin a month."""
     for sums in (month.total, month.gains, month.losses, month.capital, month.lost, month.rocs, month.spread):
         sums[:n] = 0.0
-    month.reasons[:n] = 0
-    month.sums[:n] = 0
+    month.words[:, :n] = 0
+
+
+@inlined
+def count_after(words, count):  # type: ignore[no-untyped-def]
+    """Count one of what follows an assignment in the (WORDS - AFTER,) words of a tail."""
+    words[_WORD_OF[count]] += np.uint64(1) << _SHIFT_OF[count]
 
 
 @inlined
@@ -140,45 +164,39 @@ def add_money(month, n, capital, premium, roc, figures, at):  # type: ignore[no-
 @inlined
 def add_counts(month, n):  # type: ignore[no-untyped-def]
     """Add the packed counts of the wheel at hand."""
+    reasons, sums = month.words[REASONS], month.words[SUMS]
     for c in range(n):
-        month.reasons[c] += month.cell_reasons[c]
+        reasons[c] += month.cell_reasons[c]
     for c in range(n):
-        month.sums[c] += month.cell_sums[c]
+        sums[c] += month.cell_sums[c]
 
 
 @inlined
-def add_tails(month, n, after, counts, at):  # type: ignore[no-untyped-def]
-    """Add what followed the assignments of the wheel at hand: `after` is (tails, AFTER), `counts` the configurations'."""
+def add_tails(month, n, after):  # type: ignore[no-untyped-def]
+    """Add what followed the assignments of the wheel at hand: `after` is (tails, WORDS - AFTER)."""
     for c in range(n):
-        if month.tail[c] >= 0:
-            row = after[month.tail[c]]
-            for k in range(AFTER):
-                counts[at + c, CC + k] += row[k]
+        tail = month.tail[c]
+        if tail >= 0:
+            for k in range(WORDS - AFTER):
+                month.words[AFTER + k, c] += after[tail, k]
 
 
 @inlined
 def unpack(month, n, counts, at):  # type: ignore[no-untyped-def]
-    """Empty the packed counts into (configurations, COUNTS)."""
-    for c in range(n):
-        reasons, sums, row = month.reasons[c], month.sums[c], counts[at + c]
-        for reason in range(8):
-            row[CSP + reason] += (reasons >> np.uint64(6 * reason)) & _SIX
-        row[KNOWN] += (reasons >> _AT_KNOWN) & _SIX
-        row[WINS] += (reasons >> _AT_WINS) & _SIX
-        row[DAYS] += sums & _TWENTY_FOUR
-        row[MISSING] += (sums >> _AT_MISSING) & _TWENTY
-        row[ABOVE] += (sums >> _AT_ABOVE) & _SIX
-        row[INSIDE] += (sums >> _AT_INSIDE) & _SIX
-        row[CENSORED] += (sums >> _AT_CENSORED) & _SIX
-    month.reasons[:n] = 0
-    month.sums[:n] = 0
+    """Empty the packed counts into (COUNTS, configurations)."""
+    for f in range(FIELDS.shape[0]):
+        row, word = counts[FIELDS[f, 0], at : at + n], month.words[FIELDS[f, 1]]
+        shift, mask = np.uint64(FIELDS[f, 2]), (np.uint64(1) << np.uint64(FIELDS[f, 3])) - np.uint64(1)
+        for c in range(n):
+            row[c] += np.int64((word[c] >> shift) & mask)
+    month.words[:, :n] = 0
 
 
 @inlined
 def add_spread(month, roc, wheels, n, figures, at):  # type: ignore[no-untyped-def]
     """Squared deviations of the month's (wheels, n) ROC from its own mean, which takes the place of the sum."""
     for c in range(n):
-        month.rocs[c] /= np.float64(figures.counts[at + c, KNOWN]) - figures.known[at + c]
+        month.rocs[c] /= np.float64(figures.counts[KNOWN, at + c]) - figures.known[at + c]
     for w in range(wheels):
         row = roc[w]
         for c in range(n):
@@ -192,7 +210,7 @@ def fold(month, n, figures, at):  # type: ignore[no-untyped-def]
     for c in range(n):
         i = at + c
         figures.lost[i] += month.lost[c]
-        before, after = figures.known[i], np.float64(figures.counts[i, KNOWN])
+        before, after = figures.known[i], np.float64(figures.counts[KNOWN, i])
         here = after - before
         if here == 0.0:
             continue

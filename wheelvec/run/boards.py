@@ -180,10 +180,14 @@ def _assembled(
     paid = np.zeros(dividends.height, DIVIDEND)
     paid["ex_day"], paid["paid"] = days(dividends, "ex_date"), column(dividends, "amount", np.float64) * 100.0
     return Board(
-        puts=_quotes(puts, paths, wheel_word_of(puts)),
+        puts=_quotes(puts, paths, where, wheel_word_of(puts)),
         put_starts=_starts(puts, sessions),
-        calls=_quotes(calls, paths, None),
+        put_dte=column(puts, "dte", np.int64),
+        put_delta=column(puts, "delta", np.float64),
+        calls=_quotes(calls, paths, where, None),
         call_starts=_starts(calls, sessions),
+        call_dte=column(calls, "dte", np.int64),
+        call_delta=column(calls, "delta", np.float64),
         valid=valid,
         contracts=where,
         rows=_records(paths.rows, ROW),
@@ -192,11 +196,18 @@ def _assembled(
     )
 
 
-def _quotes(rows: pl.DataFrame, paths: Paths, word: pl.Series | None) -> Array:
+def _quotes(rows: pl.DataFrame, paths: Paths, contracts: Array, word: pl.Series | None) -> Array:
     out = _records(quote_arrays(rows), QUOTE)
-    out["contract"] = paths.positions(rows["symbol"])
+    contract = out["contract"] = paths.positions(rows["symbol"])
     if word is not None:
         out["word"] = word.to_numpy()
+    # rows are sorted by contract and session: so is one number for both
+    sessions = 1 + max(int(numbers.max(initial=0)) for numbers in (paths.rows.number, contracts["settlement"]))
+    place = np.repeat(np.arange(contracts.size), np.diff(paths.starts)) * sessions + paths.rows.number
+    begin = contract * sessions
+    out["first"] = np.searchsorted(place, begin + column(rows, "number", np.int64), side="right")
+    last = np.searchsorted(place, begin + contracts["settlement"][contract], side="right")
+    out["last"] = np.maximum(out["first"], last)
     return out
 
 

@@ -188,7 +188,7 @@ class Engine:
         frames = []
         for work, places in self._works(rows):
             for period, figures in work.periods(period_of):
-                sums = {"wheels": figures.counts[:, KNOWN], "pnl": figures.total, "capital": figures.capital}
+                sums = {"wheels": figures.counts[KNOWN], "pnl": figures.total, "capital": figures.capital}
                 frames.append(pl.DataFrame({"position": places[work.order]} | sums).with_columns(period=pl.lit(period)))
         return pl.concat(frames).select("position", "period", "wheels", "pnl", "capital").sort("position", "period")
 
@@ -340,7 +340,7 @@ class _Work:
 
         def told(steps: int) -> None:
             if progress:
-                progress(steps / (len(spans) * len(self._tasks)), int(sums.figures.counts[:, :8].sum()))
+                progress(steps / (len(spans) * len(self._tasks)), int(sums.figures.counts[:8].sum()))
 
         for window in self._engine.windows(self._world, spans):
             crew.each(lambda task: self._add(task, window, sums, recorder), self._tasks, told)  # noqa: B023
@@ -370,7 +370,7 @@ class _Work:
         if held.min() < held.max():
             values[np.arange(held.max()) >= held[:, None]] = np.nan
         values.sort(axis=1)  # NaN last
-        out[:, rows] = order_statistics(values, sums.figures.counts[rows, KNOWN])
+        out[:, rows] = order_statistics(values, sums.figures.counts[KNOWN, rows])
         yield
 
 

@@ -29,10 +29,11 @@ _CALLS = tuple(f"call.{f.name}" for f in dataclasses.fields(PARTS["call"]))
 _SEARCH = tuple(
     name for name in _CALLS if name.partition(".")[2] in (
         "dte_min", "dte_max", "delta_min", "delta_max", "strike_min_pct_above_basis",
-        "sell_call_only_if_price_above_basis", "tie_break_method",
+        "sell_call_only_if_price_above_basis", "tie_break_method", "call_wait_sessions",
     )
 )  # fmt: skip
 _EXITS = ("put.stop_loss_multiplier", "put.exit_pct", "put.max_hold_dte")
+_PRICES = ("rules", "fills.fill_mode", "fills.exit_model", "costs.commission_per_contract", "costs.sec_fee_per_contract")
 _LIMITS = {
     "min_bid": "min_bid_hard", "hard_max_spread": "hard_max_spread_pct", "base_spread": "base_max_spread_pct",
     "high_threshold": "ivp_high_threshold", "high_spread": "ivp_high_max_spread_pct",
@@ -215,15 +216,26 @@ def _plan(
         target=rules.at(rows["target"]).column("put.exit_pct"),
         hold=rules.at(rows["hold"]).column("put.max_hold_dte", _or(-1), np.int64),
         draw=_draws(rules.at(rows["draw"])),
-        call=_calls(rules.at(rows["call"]), rules.key(*_SEARCH).codes[rows["call"]], at["draw"][first["call"]]),
-        rest_target=at["target"][first["rest"]], rest_draw=at["draw"][first["rest"]], rest_hold=at["hold"][first["rest"]],
-        pair_rest=at["rest"], pair_call=at["call"],
-        config_starts=config_starts, config_stop=config_stop, config_pair=config_pair,
+        call=_calls(rules.at(rows["call"])),
+        call_search=rules.key(*_SEARCH).codes[rows["call"]],
+        call_draw=_place(at["draw"][first["call"]]),
+        rest_target=_place(at["target"][first["rest"]]),
+        rest_draw=_place(at["draw"][first["rest"]]),
+        rest_hold=_place(at["hold"][first["rest"]]),
+        pair_rest=_place(at["rest"]), pair_call=_place(at["call"]),
+        config_starts=config_starts, config_stop=_place(config_stop), config_pair=_place(config_pair),
+        exits=rules.key(*_EXITS, *_DRAWS, *_PRICES).codes[leading],
         product=stops * pairs == sizes,
         **starts,
     )  # fmt: skip
-    weight = 500 + 60 * sum(np.diff(starts[f"{name}_starts"]) for name in ("rest", "pair", "call")) + 10 * sizes
+    weight = 800 + 8 * sum(np.diff(starts[f"{name}_starts"]) for name in ("rest", "pair", "call")) + 2 * sizes
+    weight[sizes == 1] = 200
     return Factored(plan, order, weight)
+
+
+def _place(codes: Codes) -> Array:
+    """Unsigned, because a compiled loop need not ask whether such a place counts from the end."""
+    return codes.astype(np.uint32)
 
 
 def _or(none: float) -> Any:
@@ -264,12 +276,10 @@ def _draws(rules: _Rows) -> Array:
     return out
 
 
-def _calls(rules: _Rows, search: Codes, draw: Codes) -> Array:
-    """What each row sells against assigned shares; `search` is equal where the same calls are looked for, and `draw` is the
-    row's place among its piece's draws."""
-    out = np.zeros(draw.size, CALL)
+def _calls(rules: _Rows) -> Array:
+    """What each row sells against assigned shares."""
     v5 = rules.column("rules", lambda name: name == "v5", np.bool_)
-    out["search"], out["draw"] = search, draw
+    out = np.zeros(v5.size, CALL)
     for name in ("dte_min", "dte_max", "delta_min", "delta_max"):
         out[name] = rules.column(f"call.{name}")
     out["above_basis"] = rules.column("call.sell_call_only_if_price_above_basis", None, np.bool_)
