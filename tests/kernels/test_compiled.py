@@ -1,6 +1,7 @@
 """The cache of compiled kernels: used when nothing changed, never stale, and not needed at all."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,9 +18,9 @@ print(market_price(rows, 0, 1.0, 0.05, 2), sum(market_price.stats.cache_hits.val
 """
 
 
-def price_in(folder: Path, **environment: str) -> list[str]:
+def price_in(folder: Path, program: str = PRICE, **environment: str) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", PRICE],
+        [sys.executable, "-c", program],
         cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,
@@ -43,6 +44,14 @@ def test_a_change_in_another_file_is_never_answered_from_the_cache(tmp_path: Pat
     quote = folder / "wheelvec" / "kernels" / "quote.py"
     quote.write_text(quote.read_text().replace("return 0.75 if mode == PESSIMISTIC", "return 0.25 if mode == PESSIMISTIC"))
     assert price_in(folder) == ["2.5", "0"]
+
+
+def test_a_cache_that_names_types_of_another_version_is_passed_over(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    assert price_in(folder) == ["3.0", "0"]
+    for source in (folder / "wheelvec").rglob("*.py"):
+        source.write_text(re.sub(r"\bRows\b", "Prices", source.read_text()))
+    assert price_in(folder, PRICE.replace("Rows", "Prices")) == ["3.0", "0"]
 
 
 def test_without_any_place_for_a_cache_it_works_all_the_same(tmp_path: Path) -> None:

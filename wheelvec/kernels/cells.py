@@ -143,7 +143,7 @@ class Recorder(NamedTuple):
     pnl: np.ndarray  # (wheels, configurations) float32
 
 
-# How a put ended that was sold on certain terms.
+# How a put ended that was sold on certain terms; no wheel's word is 0.
 KEPT_END = np.dtype(
     [("word", np.uint64), ("exits", np.int64), ("chance", np.float64)] + [(name, WAY[name]) for name in WAY.names or ()]
 )
@@ -192,7 +192,7 @@ def new_room(plan: Plan, p0: int, p1: int, sizes: Sizes) -> Room:
     )
     return Room(
         new_month(configs), scratch, new_tails(calls, sizes.calls_on_offer, bars),
-        np.full((3 * sizes.quotes, 3), -1).astype(KEPT_END),
+        np.zeros((3 * sizes.quotes, 3), KEPT_END),
         np.zeros(stops, WAY), np.zeros(rests, WAY), new_ends(pairs),
         new_shortlist(sizes.sessions, sizes.quotes), np.empty((sizes.wheels, configs)),
     )  # fmt: skip

@@ -118,7 +118,7 @@ def forget(tails, rules):  # type: ignore[no-untyped-def]
         tails.memory.sales[i].number = FORGOTTEN
 
 
-@inlined
+@lean
 def make_sale(board, at, number, basis, entry, search, call, rule, memory):  # type: ignore[no-untyped-def]
     """Search a session's calls, and lay out what becomes of the one sold."""
     sale = memory.sales[at]
@@ -130,12 +130,9 @@ def make_sale(board, at, number, basis, entry, search, call, rule, memory):  # t
         entry.mode, rule.tight, rule.normal, rule.wide, rule.scale, rule.high_mult, rule.extreme_mult, rule.lowest,
         rule.highest, rule.tight_spread, rule.normal_spread,
     )  # fmt: skip
-    last = board.call_starts[number + 1]
-    first = first_from(
-        board.call_dte, board.call_starts[number], last, call.dte_min
-    )  # candidate order begins with the expiration
+    calls, last = board.calls, board.call_starts[number + 1]  # by expiration first
+    first = first_from(board.call_dte, board.call_starts[number], last, call.dte_min)
     last = first_from(board.call_dte, first, last, call.dte_max + 1)
-    calls = board.calls
     quotes = Quotes(
         calls.strike, calls.bid, calls.ask, calls.mid, calls.spread_pct, board.call_dte, calls.iv, board.call_delta,
         calls.chain_rank,
