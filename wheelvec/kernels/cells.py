@@ -59,7 +59,7 @@ def pair_ends(board, put, entry, piece, rest, tails, out):  # type: ignore[no-un
         out.pnl[i], out.reasons[i], out.sums[i], out.until[i], out.tail[i] = end.pnl, end.reasons, end.sums, end.until, tail
 
 
-@inlined
+@lean
 def lay_ends(board, put, entry, piece, room):  # type: ignore[no-untyped-def]
     """Write how each stop and each rest of the piece ends the put."""
     lay_bars(board, board.puts[put.row], put.number, put.penalty, entry, put.censored, room.scratch.bars)

@@ -257,7 +257,7 @@ def dividends_between(board, first_day, last_day):  # type: ignore[no-untyped-de
     return received
 
 
-@lean
+@inlined
 def follow(board, put, entry, search, call, rule, memory, out, counts):  # type: ignore[no-untyped-def]
     """Write how an assigned put's wheel ends under these call rules, and its counts; tell whether a call was sold."""
     counts[:] = 0
@@ -300,7 +300,7 @@ def follow(board, put, entry, search, call, rule, memory, out, counts):  # type:
     return calls.last_reason >= 0
 
 
-@inlined
+@lean
 def tail_of(board, put, entry, piece, a, tails):  # type: ignore[no-untyped-def]
     """The tail to which call rules a lead; it is followed if it was not yet.
 
