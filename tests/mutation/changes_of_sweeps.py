@@ -3,6 +3,7 @@
 from tests.mutation.mutate import Change
 
 TABLES, FOLLOW, CELLS, SHORTLIST = (f"kernels/{name}.py" for name in ("tables", "follow", "cells", "shortlist"))
+BOARDS = "run/boards.py"
 
 CHANGES: tuple[Change, ...] = (
     Change(
@@ -29,33 +30,39 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "hold_before_target",
         TABLES,
-        "at_target = filled <= held",
-        "at_target = filled < held",
+        "at_target = filled == end",
+        "at_target = filled == end and filled < held",
         "6: the target goes before the hold",
     ),
     Change("held_strictly", TABLES, "<= max_hold_dte:", "< max_hold_dte:", "6: at most so many days left"),
     Change(
         "draw_is_below",
         TABLES,
-        "if drawn[touch] <= chance:",
-        "if drawn[touch] > chance:",
+        "above += room.record_draw[k] > chance",
+        "above += room.record_draw[k] < chance",
         "6: a touch fills if its draw is at most p_fill",
     ),
     Change(
         "put_settles_with_two_fees",
         TABLES,
-        "put.premium - 0.0 - entry.fee",
-        "put.premium - 0.0 - 2.0 * entry.fee",
+        "at.fees = entry.fee if counted",
+        "at.fees = 2.0 * entry.fee if counted",
         "8: no fee at settlement",
     ),
     Change(
         "day_of_settlement_is_free",
-        CELLS,
-        "numbers[last - 1] > settlement",
-        "numbers[last - 1] >= settlement",
+        BOARDS,
+        'contracts["settlement"][contract], side="right")',
+        'contracts["settlement"][contract], side="left")',
         "6: bars through the settlement",
     ),
-    Change("day_of_sale_counts", CELLS, "numbers[first] <= number", "numbers[first] < number", "6: bars after the entry"),
+    Change(
+        "day_of_sale_counts",
+        BOARDS,
+        'column(rows, "number", np.int64), side="right")',
+        'column(rows, "number", np.int64), side="left")',
+        "6: bars after the entry",
+    ),
     Change(
         "busy_until_before",
         CELLS,
@@ -70,6 +77,22 @@ CHANGES: tuple[Change, ...] = (
         "out[b] = pnl if time > pair.time[b]",
         "6: the first ends it",
     ),
+    Change(
+        "late_stop_wins_by_itself",
+        CELLS,
+        "if stop.time < end.time:",
+        "if stop.time > end.time:",
+        "6: the first ends it, also in a grid that is no product",
+    ),
+    Change(
+        "late_stop_wins_alone",
+        CELLS,
+        "if room.stop[0].time < room.rest[0].time",
+        "if room.stop[0].time > room.rest[0].time",
+        "6: the first ends it, also under one configuration",
+    ),
+    Change("other_exits_end_alike", CELLS, " or known.exits != piece.exits", "", "6: an end is that of its own exit rules"),
+    Change("other_chances_end_alike", CELLS, " or known.chance != chance", "", "5: an end is that of its own chance"),
     Change("call_on_settlement", FOLLOW, "else put.settlement + 1", "else put.settlement", "7: calls from the session after"),
     Change(
         "next_call_same_day",
@@ -77,6 +100,27 @@ CHANGES: tuple[Change, ...] = (
         "cycle + 1, end + 1, call.waits",
         "cycle + 1, end, call.waits",
         "7: the next call a session later",
+    ),
+    Change(
+        "call_draw_is_above",
+        FOLLOW,
+        "cycle, touches - 1) <= chance",
+        "cycle, touches - 1) > chance",
+        "5: a touch fills if its draw is at most p_fill, also of a call",
+    ),
+    Change(
+        "call_stop_after_target",
+        FOLLOW,
+        "if bar.high >= stop:",
+        "if bar.high >= stop and not bar.low <= target:",
+        "6: stop first",
+    ),
+    Change(
+        "sold_is_shared",
+        FOLLOW,
+        "if not sold and sale.number == number:",
+        "if sale.number == number:",
+        "7: what follows a sale depends on how the call may end",
     ),
     Change("one_cycle_more", FOLLOW, "cycle >= call.max_cycles", "cycle > call.max_cycles", "7: at most so many calls"),
     Change("one_wait_more", FOLLOW, "if waits == 0 or", "if waits < 0 or", "7: waits so many sessions"),
@@ -104,8 +148,6 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "no_dividends", FOLLOW, "received += board.dividends.paid[i]", "received += 0.0", "8: dividends while shares are held"
     ),
-    Change(
-        "dte_above_only", SHORTLIST, "puts[r].dte <= entry.dte_max", "puts[r].dte < entry.dte_max", "3: the range has its ends"
-    ),
+    Change("dte_above_only", SHORTLIST, "dte[r] <= entry.dte_max", "dte[r] < entry.dte_max", "3: the range has its ends"),
     Change("one_more_a_day", SHORTLIST, "if today == most:", "if today == most + 1:", "4: at most so many a day"),
 )

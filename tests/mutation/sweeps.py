@@ -24,12 +24,13 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+import polars as pl
 
 import wheelvec
 from tests.mutation.changes_of_sweeps import CHANGES
 from tests.mutation.compare import ABOVE, ANY_CALL, BELOW, DIFFERENCE, MANY, PATIENT, ROOT, Case, configuration, tables_of
 
-INTERPRETED = ("tables", "follow", "shortlist", "cells")
+INTERPRETED = ("kernels.tables", "kernels.follow", "kernels.shortlist", "kernels.cells", "run.boards")
 MOST = 8  # rows of a grid that are compared
 EXITS = {
     "put.exit_pct": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],  # more than are scanned one by one
@@ -39,6 +40,25 @@ EXITS = {
 CHANCES = {"put.exit_pct": [0.3, 0.6], "fills.pfill_scale": [0.3, 1.0], "fills.execution_seed": [1, 2]}
 ENTRIES = {"put.dte_min": [1, 6], "put.delta_min": [0.05, 0.2], "schedule.max_wheels_per_symbol_per_day": [None, 1]}
 CALLS = {"call.exit_pct": [0.01, 0.5], "call.stop_loss_multiplier": [None, 1.3], "call.max_cycles": [1, 3]}
+# no product: exit rules row by row, and rows that each sell puts of their own
+SCATTERED = {
+    "put.exit_pct": [0.2, 0.6, 0.4, 0.9, 0.3, 0.7, 0.5, 0.1, 0.8],
+    "put.stop_loss_multiplier": [1.5, 1.05, 2.0, 1.2, None, 1.1, 1.3, 1.6, 1.05],
+    "fills.pfill_scale": [0.3, 1.0, 0.6, 0.9, 0.4, 0.8, 0.5, 0.7, 1.0],
+}
+APART = {
+    "put.delta_min": [0.01 * i for i in range(12)],
+    "put.exit_pct": [0.6, 0.3] * 6,
+    "put.stop_loss_multiplier": [1.1, 1.5, None] * 4,
+    "fills.pfill_scale": [1.0, 0.4, 0.4, 1.0] * 3,
+}
+TURNED = {  # the odd rows lower the odds of ranks from 0.4 as if they were extreme
+    "put.delta_min": [0.01 * i for i in range(12)],
+    "liquidity.ivp_high_threshold": [0.4, 0.95] * 6,
+    "liquidity.ivp_extreme_threshold": [0.95, 0.4] * 6,
+    "fills.pfill_ivp_extreme_mult": [0.1] * 12,
+    "put.exit_pct": [0.6] * 12,
+}
 ALONE: dict[str, Any] = MANY | {"schedule": MANY["schedule"] | {"allow_multiple_wheels_per_symbol": False}}
 DRAWN = {"use_probabilistic_exit_fills": True, "pfill_min": 0.0, "pfill_max": 1.0}
 
@@ -47,14 +67,15 @@ class Swept(NamedTuple):
     """A market and configuration, and the grid over it."""
 
     case: Case
-    grid: dict[str, list[Any]]
+    grid: dict[str, list[Any]] | pl.DataFrame
 
 
 def sweeps() -> Iterator[Swept]:
     """What is compared."""
     for rules in ("ledger", "v5"):
         calls: dict[str, Any] = {"rules": rules, "call": ANY_CALL | BELOW | {"max_cycles": 3}}
-        yield from (Swept(Case(14, MANY | calls | {"fills": DRAWN}), grid) for grid in (EXITS, CHANCES, CALLS))
+        grids = (EXITS, CHANCES, CALLS, *map(pl.DataFrame, (SCATTERED, APART, TURNED)))
+        yield from (Swept(Case(14, MANY | calls | {"fills": DRAWN}), grid) for grid in grids)
         yield Swept(Case(3, ALONE | calls), EXITS)
         yield Swept(Case(7, MANY | {"rules": rules, "call": ANY_CALL | ABOVE}), ENTRIES)
     yield Swept(Case(4, {"rules": "ledger", "call": PATIENT}), CALLS)
@@ -67,11 +88,11 @@ def load_sweeps(change: str | None) -> None:
     importlib.import_module("wheelvec.run.backtest")
     numba.config.DISABLE_JIT = True  # read where a function is decorated
     for name in INTERPRETED:
-        spec = importlib.util.find_spec(f"wheelvec.kernels.{name}")
+        spec = importlib.util.find_spec(f"wheelvec.{name}")
         assert spec is not None
         assert spec.origin is not None
         source = Path(spec.origin).read_text(encoding="utf-8")
-        if changed and changed.file == f"kernels/{name}.py":
+        if changed and changed.file == f"{name.replace('.', '/')}.py":
             source = source.replace(changed.old, changed.new)
         sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
         exec(compile(source, spec.origin, "exec"), module.__dict__)

@@ -46,7 +46,7 @@ _UPPER = np.uint64(64 - 5)
 # What one search on one session comes to, and the call that it sells as far as no exit rule matters.
 SALE = np.dtype(
     [
-        ("search", np.int64), ("number", np.int64), ("waits", np.int64),  # what was sought, and when; how long it may wait
+        ("search", np.int64), ("number", np.int64),  # what was sought, and on which session
         ("row", np.int64), ("status", np.int64), ("in_range", np.int64), ("above_basis", np.int64), ("liquid", np.int64),
         ("ivp", np.float64), ("tier", np.int64), ("penalty", np.float64), ("price", np.float64), ("p_fill", np.float64),
         ("bars", np.int64),
@@ -122,7 +122,7 @@ def forget(tails, rules):  # type: ignore[no-untyped-def]
 def make_sale(board, at, number, basis, entry, search, call, rule, memory):  # type: ignore[no-untyped-def]
     """Search a session's calls, and lay out what becomes of the one sold."""
     sale = memory.sales[at]
-    sale.search, sale.number, sale.waits, sale.row, sale.unsold = search, number, call.waits, -1, -1
+    sale.search, sale.number, sale.row, sale.unsold = search, number, -1, -1
     if number < 0 or number >= board.valid.size or board.valid[number] == 0:
         sale.status = NO_CALL_QUOTES
         return
@@ -304,17 +304,17 @@ def follow(board, put, entry, search, call, rule, memory, out, counts):  # type:
 def tail_of(board, put, entry, piece, a, tails):  # type: ignore[no-untyped-def]
     """The tail to which call rules a lead; it is followed if it was not yet.
 
-    Rules that find no call to sell on the one session on which they look for one share a tail.
+    Rules that look for the same calls on the same sessions and find none to sell share a tail.
     """
     if tails.of[a] >= 0:
         return tails.of[a]
     search, call, rule, memory = piece.call_search[a], piece.call[a], piece.draw[piece.call_draw[a]], tails.memory
-    at = sale_on(board, first_search(board, put, entry), basis_of(board, put), entry, search, call, rule, memory)
-    sale = memory.sales[at]
-    if sale.waits > 0 or sale.unsold < 0:
+    number = first_search(board, put, entry)
+    sale = memory.sales[sale_on(board, number, basis_of(board, put), entry, search, call, rule, memory)]
+    if sale.unsold < 0:
         tails.of[a] = a
         sold = follow(board, put, entry, search, call, rule, memory, tails.end[a], tails.after[a])
-        if sale.waits == 0 and not sold:
+        if not sold and sale.number == number:  # a later search may have taken its place
             sale.unsold = a
     else:
         tails.of[a] = sale.unsold
