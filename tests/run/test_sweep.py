@@ -106,6 +106,34 @@ def test_products_over_any_fields_equal_backtests(seed: int, names: list[str]) -
     assert differences(sweep, market) == []
 
 
+def scattered(seed: int, rows: int) -> tuple[wv.Market, wv.Config, pl.DataFrame]:
+    """Rows that each take some fields of one configuration and the others of another: some sell the same puts under other
+    exits and calls, some other puts under the same."""
+    tables, sections = world(seed)
+    market, rng = market_of(tables), np.random.default_rng(seed)
+    base, other = config_of(sections, market), config_of(markets.random_config(seed + 1, seed), market)
+    changes = base.replace(**{"put.exit_pct": 0.5, "fills.use_probabilistic_exit_fills": True})
+    pair = [row_of(changes), row_of(other)]
+    plain = [name for name in NAMES if not name.startswith("pricing")]  # a rate may be a number or a curve
+    names = rng.choice(plain, 12, replace=False).tolist()
+    found = []
+    for take in rng.integers(0, 2, (rows, len(names))).tolist():
+        row = {name: pair[which][name] for name, which in zip(names, take, strict=True)}
+        try:
+            changes.replace(**{name: tuple(v) if isinstance(v, list) else v for name, v in row.items()})
+        except wv.WheelvecError:  # an empty range
+            continue
+        found.append(row)
+    return market, changes, frame_of(found).select(names)
+
+
+@pytest.mark.parametrize("seed", range(200, 206))
+def test_scattered_rows_equal_backtests(seed: int) -> None:
+    market, base, grid = scattered(seed, 60)
+    sweep = wv.sweep(market, base, grid, threads=1)
+    assert differences(sweep, market, range(0, grid.height, 11)) == []
+
+
 @pytest.mark.parametrize("rules", ["ledger", "v5"])
 @pytest.mark.parametrize("one_at_a_time", [True, False])
 def test_exit_products_equal_backtests(rules: str, one_at_a_time: bool) -> None:
