@@ -14,19 +14,20 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 import wheelvec as wv
-from benchmarks import figures, machine, researcher, test_chain, test_end_to_end, test_implied_vol, test_path
+from benchmarks import figures, machine, researcher, test_chain, test_end_to_end, test_implied_vol, test_path, test_sweep
 from benchmarks.inputs import minute_lake, quotes
 from benchmarks.references import as_frame, numba_loop_iv, numba_loop_walk, pandas_apply_iv, pandas_last_quotes
 from wheelvec.market.synthetic import DEMO_START
 
 LEAST_SHARE = 0.5  # of the stated ratio
-OPTIONS, WHEELS = 20_000, 20_000
+OPTIONS, WHEELS, CONFIGURATIONS = 20_000, 20_000, 2_000
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,15 @@ def whole_duel(folder: Path) -> Duel:
                 lambda: researcher.backtest(folder, None, *dates), 3)  # fmt: skip
 
 
+def sweep_duel(family: str) -> Duel:
+    """A sweep of a family, over values new to it, against one backtest: what that takes the sweep must not take for all."""
+    market, config = test_sweep.market(False), test_sweep.base(family, False)
+    test_sweep.same_as_backtests(test_sweep.swept(family, CONFIGURATIONS, False, 1), False, 1)
+    return Duel(f"sweep of {CONFIGURATIONS:,} configurations, {family}", "one backtest",
+                lambda: test_sweep.swept(family, CONFIGURATIONS, False, 1),
+                lambda: wv.backtest(market, config).summary(), 5)  # fmt: skip
+
+
 def measured(duel: Duel) -> dict[str, Any]:
     """Run the two by turns; the least time of each, in seconds, and their ratio."""
     best = {"ours": float("inf"), "reference": float("inf")}
@@ -133,7 +143,9 @@ def main(arguments: list[str] | None = None) -> int:
     stated = [] if record else figures.read().get("short", {}).get("rows", [])
     rows, failures = [], []
     with machine.threads(1), tempfile.TemporaryDirectory() as minute, tempfile.TemporaryDirectory() as demo:
-        makers = (solver_duel, chain_duel, path_duel, lambda: minute_duel(Path(minute)), lambda: whole_duel(Path(demo)))
+        makers: list[Callable[[], Duel]] = [solver_duel, chain_duel, path_duel]
+        makers += [lambda: minute_duel(Path(minute)), lambda: whole_duel(Path(demo))]
+        makers += [partial(sweep_duel, family) for family in test_sweep.FAMILIES]
         for make in makers:
             row, failure = judged(make(), stated)
             rows.append(row)
