@@ -193,7 +193,19 @@ launched wheel under one configuration. Random rows were compared with `wv.backt
 market gives some 400 wheels, forty underlyings over two years some 50,000. The goals of the first and the third family were set
 before anything was built; the others are some four fifths of what was measured when the kernels stood.
 
-{table(head, body)}{self.sweeps_in_threads()}{self.sweeps_beside()}"""
+{table(head, body)}{self.sweeps_by_cells()}{self.sweeps_in_threads()}{self.sweeps_beside()}"""
+
+    def sweeps_by_cells(self) -> str:
+        """What the first family costs from a handful of rows on; nothing where it was not measured."""
+        rows = sorted(self.group("sweep by cells"), key=lambda row: int(row["n"]))
+        if not rows:
+            return ""
+        body = ([f"{row['n']:,}", number(row["median"] * 1e3), number(each(row) * 1e9)] for row in rows)
+        return f"""
+
+The first family by the number of cells, one thread. Few rows pay for the plan and for finding puts and their ends.
+
+{table(["cells", "ms", "ns per cell"], body)}"""
 
     def sweeps_in_threads(self) -> str:
         """What a second thread gives; nothing where it was not measured."""
