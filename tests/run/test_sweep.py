@@ -16,8 +16,9 @@ from polars.testing import assert_frame_equal
 import wheelvec as wv
 from tests.oracle import markets
 from tests.worlds import config_of, market_of, world
-from wheelvec.run.engine import Engine, _cut
+from wheelvec.run.engine import Engine
 from wheelvec.run.store import SweepStore
+from wheelvec.run.tasks import cut, kept_apart
 from wheelvec.spec.config import field_names
 from wheelvec.spec.grid import Grid
 
@@ -169,7 +170,7 @@ def test_threads_order_and_chunks_change_no_bit(small: tuple[wv.Market, wv.Confi
         "fills.execution_seed": [7, 8],
     }
     frame = wv.sweep(market, base, grid, threads=1).frame
-    monkeypatch.setattr("wheelvec.run.engine.TASK", 20_000)
+    monkeypatch.setattr("wheelvec.run.tasks.TASK", 20_000)
     monkeypatch.setattr("wheelvec.run.factors.PIECE", 16)
     assert_frame_equal(wv.sweep(market, base, grid, threads=2).frame, frame, check_exact=True)
     monkeypatch.setattr("wheelvec.run.engine.CHUNK", 13)
@@ -180,13 +181,50 @@ def test_threads_order_and_chunks_change_no_bit(small: tuple[wv.Market, wv.Confi
     assert_frame_equal(again.sort(names), frame.sort(names), check_exact=True)
 
 
+@pytest.fixture(scope="module")
+def several() -> wv.Market:
+    """Enough underlyings that each of three threads has some to itself."""
+    return wv.demo_market(symbols=("AA", "BB", "CC", "DD", "EE", "FF"), start="2024-01-03", end="2024-05-31")
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("kept", [2**24, 10_000])
+@pytest.mark.parametrize("one_at_a_time", [False, True])
+def test_few_rows_over_several_underlyings_are_the_same_to_the_bit(
+    several: wv.Market, one_at_a_time: bool, kept: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each underlying is gone through by itself, and what it gives is merged month by month; of entry rules that differ each
+    has room of its own for its values."""
+    monkeypatch.setattr("wheelvec.run.tasks.KEPT", kept)
+    base = wv.Config(
+        schedule=wv.Schedule(start_date="2024-01-03", end_date="2024-04-30", allow_multiple_wheels_per_symbol=not one_at_a_time)
+    )
+    grid = {"put.exit_pct": [0.02, 0.5], "put.stop_loss_multiplier": [1.5, None], "put.delta_max": [0.3, 0.6]}
+    assert kept_apart(threads, 8, 6, 2**30) >= 6
+    alone, shared = (wv.sweep(several, base, grid, threads=count) for count in (1, threads))
+    assert shared.frame["total_wheels"].min() > 0
+    assert_frame_equal(shared.frame, alone.frame, check_exact=True)
+    assert_frame_equal(shared.periods(), alone.periods(), check_exact=True)
+    np.testing.assert_array_equal(shared.pnl().values, alone.pnl().values)
+
+
+def test_figures_are_kept_apart_where_they_are_few() -> None:
+    most = kept_apart(2, 100, 4, 2**30)
+    assert most * 100 * 88 <= 2**24
+    assert kept_apart(2, 100, 4, 2**20) * 100 * 88 <= 2**16
+    assert kept_apart(1, 100, 4, 2**30) == 0
+    assert kept_apart(3, 100, 4, 2**30) == 0  # too few underlyings to share
+    assert kept_apart(2, 100, most + 1, 2**30) == 0  # not even one month of each fits
+    assert kept_apart(2, 10_000, 4, 2**30) == 0
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_a_small_sweep_too_is_shared_evenly(small: tuple[wv.Market, wv.Config], threads: int) -> None:
     market, base = small
     grid = Grid.read(base, {"put.exit_pct": np.linspace(0.1, 0.9, 30), "fills.execution_seed": range(20)})
     engine = Engine(market, grid, ordered=False, threads=threads, memory=2**30)
     ((work, _),) = engine._works(np.arange(grid.size))
-    sizes = [int(np.ptp(work._plan.config_starts[list(task)])) for task in work._tasks]
+    sizes = [int(np.ptp(work._plan.config_starts[list(task)])) for task in work._pieces]
     assert len(sizes) == threads
     assert sum(sizes) == grid.size
     assert max(sizes) - min(sizes) <= 0.02 * grid.size
@@ -205,7 +243,7 @@ def test_a_small_sweep_too_is_shared_evenly(small: tuple[wv.Market, wv.Config], 
     ],
 )
 def test_how_many_ranges_there_are(pieces: int, threads: int, milliseconds: int, parts: int) -> None:
-    ranges = _cut(np.full(pieces, milliseconds * 1_000_000 // pieces), threads)
+    ranges = cut(np.full(pieces, milliseconds * 1_000_000 // pieces), threads)
     assert len(ranges) == parts
     assert [first for first, _ in ranges] == [0, *(last for _, last in ranges[:-1])]
     assert ranges[-1][1] == pieces
@@ -220,7 +258,7 @@ def test_there_is_room_for_every_wheel(seed: int) -> None:
     for i, count in enumerate(launched.to_series()):
         engine = Engine(market, Grid.read(wv.Config(), rows[i]), ordered=True, threads=1, memory=2**30)
         (most,) = (engine.most_wheels(world)[0] for world in engine._worlds)
-        assert most >= count
+        assert sum(most.values()) >= count
 
 
 def test_little_memory_gives_the_same_frame(small: tuple[wv.Market, wv.Config]) -> None:

@@ -173,10 +173,10 @@ class Sizes(NamedTuple):
     sessions: int
 
 
-def new_room(plan: Plan, p0: int, p1: int, sizes: Sizes) -> Room:
-    """Room for pieces p0..p1-1 of a plan."""
+def new_room(plan: Plan, sizes: Sizes) -> Room:
+    """Room for any pieces of a plan."""
     stops, draws, holds, rests, calls, pairs, configs = (
-        int(np.diff(starts[p0 : p1 + 1]).max())
+        int(np.diff(starts).max())
         for starts in (plan.stop_starts, plan.draw_starts, plan.hold_starts, plan.rest_starts, plan.call_starts,
                        plan.pair_starts, plan.config_starts)
     )  # fmt: skip
@@ -233,7 +233,7 @@ def run_pieces(board, opens, first, last, plan, p0, p1, room, busy, figures, val
         board: the underlying.
         opens: (schedules, sessions) whether wheels may open.
         plan: all pieces.
-        room: as `new_room` makes it for these pieces.
+        room: as `new_room` makes it.
         busy: (configurations,) until when the last wheel of each occupies the underlying; read where one is open at a time.
         figures: (configurations,), added to.
         values: (configurations, room) every wheel's ROC, NaN where the summary has none; (0, 0) if nobody asks.

@@ -16,7 +16,8 @@ from wheelvec.kernels.compiled import inlined, lean
 CSP, CC, END = 0, 8, 16
 ABOVE, INSIDE, MARKED, HELD, OPEN_AFTER = 25, 26, 27, 28, 29
 KNOWN, WINS, DAYS, MISSING, CENSORED = 30, 31, 32, 33, 34
-COUNTS = 35
+FOLDED = 35  # KNOWN as it was when the month before was folded: the difference is the month's own
+COUNTS = 36
 
 # They are counted wheel by wheel in fields of 64-bit words. Each wheel adds at most one to a field of six bits, so that these
 # must be emptied before the 64th; days take 24 bits and sessions without a bar 20, enough for 63 wheels of 45 years each. Of
@@ -196,7 +197,7 @@ def unpack(month, n, counts, at):  # type: ignore[no-untyped-def]
 def add_spread(month, roc, wheels, n, figures, at):  # type: ignore[no-untyped-def]
     """Squared deviations of the month's (wheels, n) ROC from its own mean, which takes the place of the sum."""
     for c in range(n):
-        month.rocs[c] /= np.float64(figures.counts[KNOWN, at + c]) - figures.known[at + c]
+        month.rocs[c] /= np.float64(figures.counts[KNOWN, at + c] - figures.counts[FOLDED, at + c])
     for w in range(wheels):
         row = roc[w]
         for c in range(n):
@@ -205,23 +206,56 @@ def add_spread(month, roc, wheels, n, figures, at):  # type: ignore[no-untyped-d
 
 
 @inlined
+def add_known(figures, i, here, total, gains, losses, capital, mean, spread):  # type: ignore[no-untyped-def]
+    """Merge `here` more wheels into the figures of configuration i: stages.summary.Moments.merged."""
+    if here == 0.0:
+        return
+    figures.total[i] += total
+    figures.gains[i] += gains
+    figures.losses[i] += losses
+    figures.capital[i] += capital
+    before = figures.known[i]
+    after = before + here
+    if before == 0.0:
+        figures.mean[i], figures.spread[i] = mean, spread
+    else:
+        gap = mean - figures.mean[i]
+        figures.mean[i] += gap * here / after
+        figures.spread[i] = figures.spread[i] + spread + gap * gap * before * here / after
+    figures.known[i] = after
+
+
+@inlined
 def fold(month, n, figures, at):  # type: ignore[no-untyped-def]
-    """Merge the month into the figures: stages.summary.Moments.merged, configuration by configuration."""
+    """Merge the month into the figures, configuration by configuration."""
+    known, folded = figures.counts[KNOWN], figures.counts[FOLDED]
     for c in range(n):
         i = at + c
         figures.lost[i] += month.lost[c]
-        before, after = figures.known[i], np.float64(figures.counts[KNOWN, i])
-        here = after - before
-        if here == 0.0:
-            continue
-        figures.total[i] += month.total[c]
-        figures.gains[i] += month.gains[c]
-        figures.losses[i] += month.losses[c]
-        figures.capital[i] += month.capital[c]
-        if before == 0.0:
-            figures.mean[i], figures.spread[i] = month.rocs[c], month.spread[c]
-        else:
-            gap = month.rocs[c] - figures.mean[i]
-            figures.mean[i] += gap * here / after
-            figures.spread[i] = figures.spread[i] + month.spread[c] + gap * gap * before * here / after
-        figures.known[i] = after
+        here = np.float64(known[i] - folded[i])
+        folded[i] = known[i]
+        add_known(
+            figures, i, here, month.total[c], month.gains[c], month.losses[c], month.capital[c], month.rocs[c], month.spread[c]
+        )
+
+
+@lean
+def merge(figures, slices, first, last):  # type: ignore[no-untyped-def]
+    """Merge months that were folded each into figures of its own into those of configurations first..last-1.
+
+    Args:
+        figures: what they are merged into, all but the counts.
+        slices: Figures of (months, configurations), in the order of the months. Of a single month they are its own sums to
+            the bit, and so are these what folding month after month gives.
+    """
+    for s in range(slices.known.shape[0]):
+        for i in range(first, last):
+            figures.lost[i] += slices.lost[s, i]
+            least, low, high = slices.least[s, i], slices.low[s, i], slices.high[s, i]
+            figures.least[i] = least if least < figures.least[i] else figures.least[i]
+            figures.low[i] = low if low < figures.low[i] else figures.low[i]
+            figures.high[i] = high if high > figures.high[i] else figures.high[i]
+            add_known(
+                figures, i, slices.known[s, i], slices.total[s, i], slices.gains[s, i], slices.losses[s, i],
+                slices.capital[s, i], slices.mean[s, i], slices.spread[s, i],
+            )  # fmt: skip

@@ -8,6 +8,7 @@ Memory follows the chunk and the boards, never the grid.
 import datetime as dt
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wheelvec.kernels.board import Board
-from wheelvec.kernels.cells import Recorder, Sizes, mark_chosen, new_room, run_pieces
+from wheelvec.kernels.cells import Recorder, Room, Sizes, mark_chosen, new_room, run_pieces
 from wheelvec.kernels.entry import entry_for
 from wheelvec.kernels.shortlist import new_shortlist
 from wheelvec.kernels.tally import KNOWN, Figures
@@ -27,6 +28,7 @@ from wheelvec.run.boards import Boards, Held, World, last_known
 from wheelvec.run.crew import Crew
 from wheelvec.run.factors import factored
 from wheelvec.run.openings import Openings
+from wheelvec.run.tasks import Apart, Task, cut, kept_apart, places
 from wheelvec.spec.grid import Codes, Grid, combined, dense, first_of
 from wheelvec.stages.figures import PERCENTILES, figures_frame, new_figures, order_statistics
 
@@ -36,8 +38,7 @@ Span = tuple[Slice, int, int]  # a slice, its first and its last session
 Where = tuple[World, Slice]
 
 CHUNK = 16_384  # rows at most: what an interrupted sweep with out= loses
-TASK = 50_000_000  # nanoseconds of a compiled call, roughly: Ctrl-C is heard between two of them
-SHORT = 5_000_000  # nanoseconds by the same reckoning: beginning a call of half of it is felt
+SORTING = 10  # nanoseconds a wheel and configuration, roughly
 BYTES_A_ROW = 2_000  # figures, counts, positions and the finished frame of one configuration
 _WORLD = ("schedule.trading_calendar", "schedule.entry_time", "pricing.rate", "pricing.dividend_yield", "fills.gap_path")
 _NOTHING = Recorder(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 0), np.float32))
@@ -57,9 +58,9 @@ class Engine:
     """
 
     def __init__(self, market: Market, grid: Grid, *, ordered: bool, threads: int, memory: int) -> None:
-        self.grid, self._market, self.ordered, self.threads, self._memory = grid, market, ordered, threads, memory
+        self.grid, self._market, self.ordered, self.threads, self.memory = grid, market, ordered, threads, memory
         self._boards = Boards(market, memory // 2)
-        self._bounds: dict[World, tuple[int, Sizes]] = {}
+        self._bounds: dict[World, tuple[dict[str, int], Sizes]] = {}
         self._spans: dict[int, tuple[dt.date, dt.date]] = {}
         self.openings = Openings.of(market, grid)
         self.symbols = self.openings.symbols  # in the order in which a month's figures are folded
@@ -136,7 +137,7 @@ class Engine:
             key = at[0].year, at[1]
             if key not in boards:
                 held = self.board(world, *key)
-                if found and size + held.size > self._memory // 2:
+                if found and size + held.size > self.memory // 2:
                     yield found
                     size = 0
                     boards.clear()
@@ -146,16 +147,17 @@ class Engine:
         if found:
             yield found
 
-    def most_wheels(self, world: World) -> tuple[int, Sizes]:
-        """More wheels than any row launches in all, the puts in its widest ranges; and what a slice holds at most."""
+    def most_wheels(self, world: World) -> tuple[dict[str, int], Sizes]:
+        """More wheels than any row launches on each underlying, the puts in its widest ranges; and what a slice holds at
+        most."""
         if world not in self._bounds:
             self._bounds[world] = self._count_wheels(world)
         return self._bounds[world]
 
-    def _count_wheels(self, world: World) -> tuple[int, Sizes]:
+    def _count_wheels(self, world: World) -> tuple[dict[str, int], Sizes]:
         dte, delta = ((self.grid.least(f"put.{name}_min"), self.grid.most(f"put.{name}_max")) for name in ("dte", "delta"))
         a_day = np.where(self.opens[world].any(axis=0), self.grid.most("schedule.max_wheels_per_symbol_per_day"), 0.0)
-        total, sizes = 0, np.ones(5, np.int64)
+        total, sizes = dict.fromkeys(self.symbols, 0), np.ones(5, np.int64)
         for year, months in itertools.groupby(self.months(world), lambda month: month[0].year):
             first, end = np.array([(first, last + 1) for _, first, last in months]).T
             for symbol in self.symbols:
@@ -164,32 +166,32 @@ class Engine:
                 wheels = np.add.reduceat(sold, first).astype(np.int64)
                 puts = held.board.put_starts[end] - held.board.put_starts[first]
                 sizes = np.maximum(sizes, (wheels.max(), held.bars, puts.max(), held.calls, (end - first).max()))
-                total += int(wheels.sum())
+                total[symbol] += int(wheels.sum())
         return total, Sizes(*sizes.tolist())
 
     # ------------------------------------------------------------------------------------------------- the work
 
     def chunks(self, rows: Codes) -> Iterator[Codes]:
         """`rows` cut to the memory that is allowed."""
-        wheels = max(self.most_wheels(world)[0] for world in self._worlds) if self.ordered else 0
-        size = int(min(CHUNK, max(1, self._memory // 4 // (BYTES_A_ROW + 16 * wheels))))
+        wheels = max(sum(self.most_wheels(world)[0].values()) for world in self._worlds) if self.ordered else 0
+        size = int(min(CHUNK, max(1, self.memory // 4 // (BYTES_A_ROW + 16 * wheels))))
         for start in range(0, rows.size, size):
             yield rows[start : start + size]
 
     def run(self, rows: Codes, progress: Callable[[float, int], None] | None = None) -> pl.DataFrame:
         """The figures of some rows, in their order. `progress` is called with the part that is done, and the cells so far."""
-        found = [(work.figures(progress), places) for work, places in self._works(rows)]
+        found = [(work.figures(progress), mine) for work, mine in self._works(rows)]
         if len(found) == 1:
             return found[0][0]
-        return pl.concat([frame for frame, _ in found])[np.argsort(np.concatenate([places for _, places in found]))]
+        return pl.concat([frame for frame, _ in found])[np.argsort(np.concatenate([mine for _, mine in found]))]
 
     def periods(self, rows: Codes, period_of: Callable[[dt.date], dt.date]) -> pl.DataFrame:
         """Per row and period of entry: position among `rows`, period, wheels, pnl, capital."""
         frames = []
-        for work, places in self._works(rows):
+        for work, mine in self._works(rows):
             for period, figures in work.periods(period_of):
                 sums = {"wheels": figures.counts[KNOWN], "pnl": figures.total, "capital": figures.capital}
-                frames.append(pl.DataFrame({"position": places[work.order]} | sums).with_columns(period=pl.lit(period)))
+                frames.append(pl.DataFrame({"position": mine[work.order]} | sums).with_columns(period=pl.lit(period)))
         return pl.concat(frames).select("position", "period", "wheels", "pnl", "capital").sort("position", "period")
 
     def pnl(self, rows: Codes, allocate: Callable[[int, int], Array]) -> tuple[pl.DataFrame, Array]:
@@ -204,14 +206,14 @@ class Engine:
         wheels = pl.concat(keys.values()).unique().sort("entry_date", "underlying", "put_symbol")
         out = allocate(wheels.height, rows.size)
         numbered = wheels.with_row_index("wheel")
-        places = {
+        numbers = {
             where: (chosen[where], key.join(numbered, on=wheels.columns, maintain_order="left")["wheel"].to_numpy())
             for where, key in keys.items()
         }
         start = 0
         for chunk in chunks:
             for work, columns in self._works(chunk):
-                work.record(places, out, start + columns)
+                work.record(numbers, out, start + columns)
             start += chunk.size
         return wheels, out
 
@@ -239,7 +241,7 @@ class _Sums(NamedTuple):
 
     figures: Figures
     values: Array  # (configurations, wheels) ROC; (0, 0) if nobody asks
-    filled: Array  # (pieces,) how many of them a piece's configurations hold
+    filled: dict[str, Array]  # underlying -> (pieces,) where a piece's configurations have room for the next of them
     busy: dict[str, Array]  # underlying -> (configurations,) until when the last wheel occupies it
 
 
@@ -252,13 +254,16 @@ class _Work:
         openings = engine.openings.of_row[rows]
         schedule, count = dense(openings)
         used = openings[first_of(schedule, count)]
-        factors = factored(engine.grid, rows, schedule, engine.threads)
-        self._plan, self.order = factors.plan, factors.order
         self._opens, trades = engine.opens[world][used], engine.trades[used]
-        self._trades = dict(zip(engine.symbols, trades.T, strict=True))
+        self._trades = {symbol: None if every.all() else every for symbol, every in zip(engine.symbols, trades.T, strict=True)}
         self._slices = self._find_slices(trades)
+        self._apart = kept_apart(engine.threads, rows.size, len({symbol for (_, symbol), *_ in self._slices}), engine.memory)
+        factors = factored(engine.grid, rows, schedule, 1 if self._apart else engine.threads)
+        self._plan, self.order = factors.plan, factors.order
         self._wheels, self._sizes = engine.most_wheels(world)
-        self._tasks = _cut(factors.weight * self._sizes.wheels, engine.threads)
+        self._pieces = cut(factors.weight * self._sizes.wheels, engine.threads)
+        self._rooms: deque[Room] = deque()  # those that no thread is using
+        self._entries: dict[int, Callable[..., None]] = {}  # compiled code by the kind of board
 
     def _find_slices(self, trades: Array) -> list[Span]:
         """Months in order, and in each the underlyings in order: the order in which figures are folded."""
@@ -270,13 +275,14 @@ class _Work:
 
     def figures(self, progress: Callable[[float, int], None] | None) -> pl.DataFrame:
         """The figures over all months, row by row."""
-        n = self.order.size
-        sums = self._begin(np.empty((n, self._wheels) if self._engine.ordered else (0, 0)))
-        statistics = np.empty((1 + len(PERCENTILES), n)) if self._engine.ordered else None
+        n, ordered = self.order.size, self._engine.ordered
+        sums = self._begin(np.empty((n, sum(self._wheels.values())) if ordered else (0, 0)))
+        statistics = np.empty((1 + len(PERCENTILES), n)) if ordered else None
         with self._crew() as crew:
             self._through(self._slices, crew, sums, progress=progress)
             if statistics is not None:
-                crew.each(lambda task: self._order(task, sums, statistics), self._tasks)
+                sorting = cut(np.full(n, SORTING * (1 + sums.values.shape[1])), self._engine.threads)
+                crew.each(lambda some: self._order(some, sums, statistics), sorting)
         rows = np.empty_like(self.order)
         rows[self.order] = np.arange(n)
         return figures_frame(sums.figures, statistics, rows)
@@ -301,21 +307,22 @@ class _Work:
                 known = chosen.get((self._world, at), np.zeros(0, np.int64))
                 chosen[self._world, at] = np.union1d(known, np.flatnonzero(marks))
 
-    def record(self, places: dict[Where, tuple[Array, Array]], out: Array, columns: Codes) -> None:
-        """Write every wheel's P&L by configuration into `out`; `places` are a slice's puts and their rows there."""
+    def record(self, wheels: dict[Where, tuple[Array, Array]], out: Array, columns: Codes) -> None:
+        """Write every wheel's P&L by configuration into `out`; `wheels` are a slice's puts and their rows there."""
         columns = columns[self.order]
 
         def recorder(at: Slice, board: Board) -> Recorder:
-            puts, wheels = places[self._world, at]
+            puts, numbers = wheels[self._world, at]
             row = np.full(board.puts.size, -1, np.int64)
-            row[puts] = wheels
+            row[puts] = numbers
             return Recorder(row, columns, out)
 
         with self._crew() as crew:
             self._through(self._slices, crew, self._begin(np.zeros((0, 0))), recorder)
 
     def _begin(self, values: Array) -> _Sums:
-        return _Sums(new_figures(self.order.size), values, np.zeros(self._plan.entry.size, np.int64), self._idle())
+        filled = places(self._wheels, self._plan.entry.size, self._apart > 0)
+        return _Sums(new_figures(self.order.size), values, filled, self._idle())
 
     def _idle(self) -> dict[str, Array]:
         """No wheel is open anywhere; one array will do where nobody looks at it."""
@@ -324,70 +331,67 @@ class _Work:
         return dict.fromkeys(self._trades, np.full(self.order.size, -1, np.int64))
 
     def _crew(self) -> Crew:
-        return Crew(min(self._engine.threads, len(self._tasks)))
+        return Crew(self._engine.threads if self._apart else min(self._engine.threads, len(self._pieces)))
 
     def _opens_on(self, symbol: str) -> Array:
         """(schedules, sessions) whether wheels of this underlying may open."""
         trades = self._trades[symbol]
-        return self._opens if trades.all() else self._opens & trades[:, None]
+        return self._opens if trades is None else self._opens & trades[:, None]
 
     def _through(
         self, spans: list[Span], crew: Crew, sums: _Sums, recorder: Callable[[Slice, Board], Recorder] | None = None,
         progress: Callable[[float, int], None] | None = None,
     ) -> None:  # fmt: skip
-        """Add slice after slice to the sums. Each task goes through a window of slices by itself; a configuration belongs to
-        one task, so that its slices are folded in their order whoever is first."""
+        """Add slice after slice to the sums."""
+        figures, steps = sums.figures, len(spans) * (1 if self._apart else len(self._pieces))
 
-        def told(steps: int) -> None:
-            if progress:
-                progress(steps / (len(spans) * len(self._tasks)), int(sums.figures.counts[:8].sum()))
+        def do(tasks: list[Task], *more: Array) -> None:
+            def told(done: int) -> None:
+                if progress:
+                    progress(done / steps, sum(int(counts[:8].sum()) for counts in (figures.counts, *more)))
+
+            crew.each(lambda task: self._add(task, sums, recorder), tasks, told)
 
         for window in self._engine.windows(self._world, spans):
-            crew.each(lambda task: self._add(task, window, sums, recorder), self._tasks, told)  # noqa: B023
+            if not self._apart:
+                do([Task(pieces, zip(window, itertools.repeat(figures), strict=False)) for pieces in self._pieces])
+                continue
+            for start in range(0, len(window), self._apart):
+                part = window[start : start + self._apart]
+                apart = Apart(part, [symbol for (_, symbol), *_ in part], self._plan.entry.size, self.order.size)
+                do(apart.tasks, *apart.counts)
+                crew.each(lambda some: apart.merge(some, figures), apart.ranges(self._engine.threads))  # noqa: B023
 
-    def _add(
-        self, task: tuple[int, int], window: list[tuple[Slice, Held, int, int]], sums: _Sums,
-        recorder: Callable[[Slice, Board], Recorder] | None,
-    ) -> Iterator[None]:  # fmt: skip
-        figures, values, filled, busy = sums
-        room, kind, run = new_room(self._plan, *task, self._sizes), None, run_pieces
-        for at, held, first, last in window:
+    def _add(self, task: Task, sums: _Sums, recorder: Callable[[Slice, Board], Recorder] | None) -> Iterator[None]:
+        room = self._room()
+        for (at, held, first, last), figures in task.slices:
             record = recorder(at, held.board) if recorder else _NOTHING
             given = (
-                held.board, self._opens_on(at[1]), first, last, self._plan, *task, room, busy[at[1]], figures, values,
-                filled, record,
+                held.board, self._opens_on(at[1]), first, last, self._plan, *task.pieces, room, sums.busy[at[1]], figures,
+                sums.values, sums.filled[at[1]], record,
             )  # fmt: skip
-            if held.kind != kind:  # all else is of one kind throughout
-                kind, run = held.kind, entry_for(run_pieces, *given)
-            run(*given)
+            if held.kind not in self._entries:  # all else is of one kind throughout
+                self._entries[held.kind] = entry_for(run_pieces, *given)
+            self._entries[held.kind](*given)
             yield
+        self._rooms.append(room)
 
-    def _order(self, task: tuple[int, int], sums: _Sums, out: Array) -> Iterator[None]:
-        """Write the order statistics of a task's configurations."""
-        starts = self._plan.config_starts[task[0] : task[1] + 1]
-        rows, held = slice(starts[0], starts[-1]), np.repeat(sums.filled[slice(*task)], np.diff(starts))
-        values = sums.values[rows, : held.max()]
-        if held.min() < held.max():
-            values[np.arange(held.max()) >= held[:, None]] = np.nan
+    def _room(self) -> Room:
+        try:
+            return self._rooms.pop()
+        except IndexError:
+            return new_room(self._plan, self._sizes)
+
+    def _order(self, some: tuple[int, int], sums: _Sums, out: Array) -> Iterator[None]:
+        """Write the order statistics of a range of configurations."""
+        (first, last), sizes, start = some, np.diff(self._plan.config_starts), 0
+        values = sums.values[first:last, : max(int(filled.max()) for filled in sums.filled.values())]
+        for symbol, most in self._wheels.items():
+            held = np.repeat(sums.filled[symbol], sizes)[first:last]
+            spare = np.arange(max(start, held.min()), min(start + most, values.shape[1]))
+            if spare.size:
+                values[:, spare[0] : spare[-1] + 1][spare >= held[:, None]] = np.nan
+            start += most
         values.sort(axis=1)  # NaN last
-        out[:, rows] = order_statistics(values, sums.figures.counts[KNOWN, rows])
-        yield
-
-
-def _cut(weight: Array, threads: int) -> list[tuple[int, int]]:
-    """Ranges of pieces of about equal weight, each a compiled call; `weight` is nanoseconds in the fullest month."""
-    total = int(weight.sum())
-    parts = _parts(weight.size, total, threads)
-    at = ((np.cumsum(weight) - weight / 2) * parts // total).astype(np.int64)
-    starts = np.flatnonzero(np.diff(at, prepend=-1) > 0)
-    return list(zip(starts.tolist(), [*starts[1:].tolist(), weight.size], strict=True))
-
-
-def _parts(pieces: int, total: int, threads: int) -> int:
-    """Equally many ranges for each thread, none much longer than `TASK`: four for each of several, so that whoever is held up
-    leaves some to the others, but for calls so short that beginning them would show. Few pieces must come out even."""
-    spare = min(4, total // (threads * SHORT)) if threads > 1 else 1
-    each = max(-(-total // (threads * TASK)), spare, 1)
-    if pieces >= 4 * threads * each:
-        return threads * each
-    return next((n for n in range(threads * each, pieces, threads) if pieces % n == 0), pieces)
+        out[:, first:last] = order_statistics(values, sums.figures.counts[KNOWN, first:last])
+        return iter(())

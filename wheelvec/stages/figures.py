@@ -30,11 +30,18 @@ PUT_REASONS = [reason for reason in ExitReason if reason is not ExitReason.CALLE
 CALL_REASONS = [reason for reason in ExitReason if reason is not ExitReason.ASSIGNED]
 
 
+SUMS = [name for name in Figures._fields if name != "counts"]
+NO_WHEEL = np.array([{"least": np.inf, "low": np.inf, "high": -np.inf}.get(name, 0.0) for name in SUMS])  # each of SUMS
+
+
+def new_counts(n: int) -> Array:
+    """Counts of n configurations without a wheel."""
+    return np.zeros((COUNTS, n), np.int64)
+
+
 def new_figures(n: int) -> Figures:
     """Figures of n configurations without a wheel."""
-    start = {"least": np.inf, "low": np.inf, "high": -np.inf}
-    real = {name: np.full(n, start.get(name, 0.0)) for name in Figures._fields if name != "counts"}
-    return Figures(**real, counts=np.zeros((COUNTS, n), np.int64))
+    return Figures(*[*(np.full(n, start) for start in NO_WHEEL), new_counts(n)])
 
 
 def order_statistics(values: Array, count: Array) -> Array:
