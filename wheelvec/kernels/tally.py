@@ -240,15 +240,16 @@ def fold(month, n, figures, at):  # type: ignore[no-untyped-def]
 
 
 @lean
-def merge(figures, slices, first, last):  # type: ignore[no-untyped-def]
+def merge(figures, slices, order, first, last):  # type: ignore[no-untyped-def]
     """Merge months that were folded each into figures of its own into those of configurations first..last-1.
 
     Args:
         figures: what they are merged into, all but the counts.
-        slices: Figures of (months, configurations), in the order of the months. Of a single month they are its own sums to
-            the bit, and so are these what folding month after month gives.
+        slices: Figures of (months, configurations). Of a single month they are its own sums to the bit, and so what comes
+            out is what folding month after month gives.
+        order: the place of each month in these, in the order of the months.
     """
-    for s in range(slices.known.shape[0]):
+    for s in order:
         for i in range(first, last):
             figures.lost[i] += slices.lost[s, i]
             least, low, high = slices.least[s, i], slices.low[s, i], slices.high[s, i]

@@ -54,19 +54,23 @@ class Apart:
 
     def __init__(self, window: list[Any], symbols: list[str], pieces: int, configurations: int) -> None:
         """`symbols` has the underlying of each slice of the window."""
+        places: dict[str, list[int]] = {}
+        for i, symbol in enumerate(symbols):
+            places.setdefault(symbol, []).append(i)
+        # an underlying's slices lie side by side; where each slice of the window lies among them
+        self._lie = np.argsort(np.concatenate(list(places.values())))
         self._sums = np.empty((len(SUMS), len(window), configurations))
-        self.counts, self.tasks = [], []
-        for symbol in dict.fromkeys(symbols):
-            places = [i for i, other in enumerate(symbols) if other == symbol]
-            counts = new_counts(configurations)
-            self.counts.append(counts)
-            self.tasks.append(Task((0, pieces), self._each(window, places, counts)))
+        self.counts = [new_counts(configurations) for _ in places]
+        self.tasks, start = [], 0
+        for counts, mine in zip(self.counts, places.values(), strict=True):
+            sums = self._sums[:, start : start + len(mine)]
+            self.tasks.append(Task((0, pieces), self._each([window[i] for i in mine], sums, counts)))
+            start += len(mine)
 
-    def _each(self, window: list[Any], places: list[int], counts: Array) -> Iterator[tuple[Any, Figures]]:
-        for i in places:
-            sums = self._sums[:, i]
-            sums[:] = NO_WHEEL[:, None]  # here, for it is the first touch of fresh memory that takes time
-            yield window[i], Figures(*[*sums, counts])
+    def _each(self, slices: list[Any], sums: Array, counts: Array) -> Iterator[tuple[Any, Figures]]:
+        sums[:] = NO_WHEEL[:, None, None]  # by whoever does the task: the first touch of fresh memory takes time
+        for one, *figures in zip(slices, *sums, strict=True):
+            yield one, Figures(*[*figures, counts])
 
     def ranges(self, threads: int) -> list[tuple[int, int]]:
         """Configurations to merge side by side."""
@@ -76,7 +80,7 @@ class Apart:
     def merge(self, some: tuple[int, int], figures: Figures) -> Iterator[None]:
         """Merge what a range of configurations has, slice by slice."""
         first, last = some
-        merge(figures, Figures(*[*self._sums, figures.counts]), first, last)
+        merge(figures, Figures(*[*self._sums, figures.counts]), self._lie, first, last)
         for counts in self.counts:
             figures.counts[:, first:last] += counts[:, first:last]
         return iter(())
