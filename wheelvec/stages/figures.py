@@ -73,7 +73,8 @@ def figures_frame(figures: Figures, ordered: Array | None, rows: Array) -> pl.Da
         ordered: the `order_statistics`; None leaves them out.
         rows: where the configuration of each row of the frame stands in these.
     """
-    figures = Figures(*[column[..., rows] for column in figures])
+    # column[..., rows] would lay a configuration's counts side by side, and each count would be copied once more below
+    figures = Figures(*[column.take(rows, axis=-1) for column in figures])
     counts = figures.counts
     median = {} if ordered is None else {"median_wheel_roc": ordered[0][rows]}
     with np.errstate(all="ignore"):
