@@ -213,11 +213,11 @@ The first family by the number of cells, one thread. Few rows pay for the plan a
         if not rows:
             return ""
         body = (
-            [row["what"], f"{row['n']:,}", number(row["alone"] * 1e3), number(row["median"] * 1e3), f"{row['ratio']:.2f}",
-             "" if row.get("idle") is None else f"{row['idle']:.0%}"]
+            [row["what"], row.get("note", ""), f"{row['n']:,}", number(row["alone"] * 1e3), number(row["median"] * 1e3),
+             f"{row['ratio']:.2f}", "" if row.get("idle") is None else f"{row['idle']:.0%}"]
             for row in rows
         )  # fmt: skip
-        head = ["family", "cells", "one thread, ms", "two threads, ms", "times as fast", "machine idle"]
+        head = ["family", "|", "cells", "one thread, ms", "two threads, ms", "times as fast", "machine idle"]
         return f"""
 
 One thread on one core and two threads on two, by turns, {rows[0]["rounds"]} pairs of runs; times as fast is the median of the
