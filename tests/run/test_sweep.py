@@ -199,8 +199,13 @@ def test_few_rows_over_several_underlyings_are_the_same_to_the_bit(
     base = wv.Config(
         schedule=wv.Schedule(start_date="2024-01-03", end_date="2024-04-30", allow_multiple_wheels_per_symbol=not one_at_a_time)
     )
-    grid = {"put.exit_pct": [0.02, 0.5], "put.stop_loss_multiplier": [1.5, None], "put.delta_max": [0.3, 0.6]}
-    assert kept_apart(threads, 8, 6, 2**30) >= 6
+    grid = {
+        "put.exit_pct": [0.02, 0.5],
+        "put.stop_loss_multiplier": [1.5, None],
+        "put.delta_max": [0.3, 0.6],
+        "costs.commission_per_contract": [0.65, 5000.0],  # at which no wheel gains
+    }
+    assert kept_apart(threads, 16, 6, 2**30) >= 6
     alone, shared = (wv.sweep(several, base, grid, threads=count) for count in (1, threads))
     assert shared.frame["total_wheels"].min() > 0
     assert_frame_equal(shared.frame, alone.frame, check_exact=True)
