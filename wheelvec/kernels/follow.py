@@ -257,7 +257,7 @@ def dividends_between(board, first_day, last_day):  # type: ignore[no-untyped-de
     return received
 
 
-@inlined
+@lean
 def follow(board, put, entry, search, call, rule, memory, out, counts):  # type: ignore[no-untyped-def]
     """Write how an assigned put's wheel ends under these call rules, and its counts; tell whether a call was sold."""
     counts[:] = 0
