@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from tests.market.build import DAY, SCHEMAS, SHARED, at, counts, market, quotes, symbol, table
-from wheelvec.market import lake, tables
+from wheelvec.market import lake, parquet, tables
 from wheelvec.market.market import Market
 from wheelvec.spec.errors import DataError, InputError, LakeError
 
@@ -324,7 +325,7 @@ def test_an_opened_lake_survives_pickling(folder: Path) -> None:
 
 
 def test_the_fingerprint_comes_from_the_footers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake, "_read", lambda *_: pytest.fail("rows were read"))
+    monkeypatch.setattr(parquet, "read", lambda *_: pytest.fail("rows were read"))
     assert Market.open(folder).fingerprint == world().fingerprint
     assert Market.open(folder).data_range == (DAYS[0], DAYS[-1])
 
@@ -403,19 +404,19 @@ def test_a_damaged_file_is_not_merged_with(folder: Path) -> None:
 # ---- whole or not at all
 
 
-@pytest.mark.parametrize("step", ["_write_parquet", "_read", "sync_folder"])
+@pytest.mark.parametrize("step", ["_write_parquet", "read", "sync_folder"])
 def test_a_failure_while_writing_leaves_the_old_file(folder: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = june(folder).read_bytes()
-    working = getattr(lake, step)
+    working = getattr(parquet, step)
 
     def fail(*arguments: Any) -> Any:
-        if step == "_read" and not arguments[1][0].path.name.endswith(".tmp"):
+        if step == "read" and not arguments[1][0].path.name.endswith(".tmp"):
             return working(*arguments)
         if step == "_write_parquet":
             working(*arguments)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(lake, step, fail)
+    monkeypatch.setattr(parquet, step, fail)
     with pytest.raises(LakeError, match=r"2023-06\.parquet cannot be written: No space left on device"):
         world(bid=4.0).write(folder)
     monkeypatch.undo()
@@ -427,8 +428,8 @@ def test_a_failure_while_writing_leaves_the_old_file(folder: Path, step: str, mo
 
 def test_what_is_read_back_must_be_what_was_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = june(folder).read_bytes()
-    working = lake._write_parquet
-    monkeypatch.setattr(lake, "_write_parquet", lambda path, file, rows, stated: working(path, file, rows.reverse(), stated))
+    working = parquet._write_parquet
+    monkeypatch.setattr(parquet, "_write_parquet", lambda path, file, rows, stated: working(path, file, rows.reverse(), stated))
     with pytest.raises(LakeError, match="cannot be written: what was read back differs from what was written"):
         world(bid=4.0).write(folder)
     assert june(folder).read_bytes() == before
@@ -472,11 +473,11 @@ def test_two_writers_of_one_month_keep_each_others_sessions(tmp_path: Path) -> N
 
 def test_a_writer_waits_for_the_lock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
-    monkeypatch.setattr(lake.fcntl, "flock", lambda lock, how: held.append(how))
-    working = lake._replace
-    monkeypatch.setattr(lake, "_replace", lambda *arguments: (held.append(-1), working(*arguments)))
+    monkeypatch.setattr(parquet.fcntl, "flock", lambda lock, how: held.append(how))
+    working = parquet.write
+    monkeypatch.setattr(parquet, "write", lambda *arguments: (held.append(-1), working(*arguments)))
     world([DAYS[0]], bid=4.0, option_bars=None, dividends=None).write(folder)
-    assert held[:2] == [lake.fcntl.LOCK_EX, -1]
+    assert held[:2] == [parquet.fcntl.LOCK_EX, -1]
 
 
 # ---- rows that replace no more than their own
@@ -643,19 +644,19 @@ def test_a_file_in_the_place_of_another_is_reported(folder: Path, case: str) -> 
 
 def test_columns_and_types_must_be_those_of_the_table(folder: Path) -> None:
     """A file of ours with other columns: only another version of the library would write it."""
-    file = lake._File(lake.TABLES["option_bars"], "TSLA", DAY("2023-06-01"), june(folder, "option_bars"))
+    file = parquet.MonthFile(lake.TABLES["option_bars"], "TSLA", DAY("2023-06-01"), june(folder, "option_bars"))
     stated = {"table": "option_bars", "underlying": "TSLA", "month": "2023-06"}
-    lake._check_place(file, stated, dict(file.schema))
+    parquet._check_place(file, stated, dict(file.schema))
     with pytest.raises(LakeError, match="has column 'low' as nothing, expected Float64"):
-        lake._check_place(file, stated, {k: v for k, v in file.schema.items() if k != "low"})
+        parquet._check_place(file, stated, {k: v for k, v in file.schema.items() if k != "low"})
     with pytest.raises(LakeError, match="has column 'volume' as Float64, expected Int64"):
-        lake._check_place(file, stated, {**file.schema, "volume": pl.Float64()})
+        parquet._check_place(file, stated, {**file.schema, "volume": pl.Float64()})
 
 
 def test_fewer_rows_than_stated_are_never_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    working = lake._verified
-    stated = lambda file, state: lake.replace(working(file, state), rows=17)  # noqa: E731
-    monkeypatch.setattr(lake, "_verified", stated)
+    working = parquet._verified
+    stated = lambda file, state: replace(working(file, state), rows=17)  # noqa: E731
+    monkeypatch.setattr(parquet, "_verified", stated)
     with pytest.raises(LakeError, match=r"2023-06\.parquet holds \d+ rows, expected 17"):
         Market.open(folder).window("TSLA", DAYS[0], DAYS[3])
 
@@ -702,7 +703,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, refused: Cal
 
 def test_what_may_not_be_read_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, Path, "open", lambda path: path.endswith("2023-06.parquet"))
-    lake._verified.cache_clear()
+    parquet._verified.cache_clear()
     opened = Market.open(folder)
     with pytest.raises(LakeError, match=r"2023-06\.parquet cannot be read: Permission denied"):
         opened.window("TSLA", DAYS[0], DAYS[-1])

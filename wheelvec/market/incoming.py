@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from wheelvec.market import lake
+from wheelvec.market import parquet
 from wheelvec.market.asks import Ask
 
 if sys.platform != "win32":
@@ -63,14 +63,14 @@ def keep(root: Path, ask: Ask, data: bytes) -> Parcel:
     name = f"{ask.table}.{ask.start:{_STAMP}}.{ask.end:{_STAMP}}.dbn.zst"
     parcel = Parcel(_folder(root, ask.underlying) / name, ask.underlying, ask.table, ask.start, ask.end)
     unfinished = parcel.path.with_suffix(".tmp")  # the lock of the underlying is ours, and so is this name
-    with lake.reported(parcel.path, "cannot be written"):
+    with parquet.reported(parcel.path, "cannot be written"):
         try:
             with unfinished.open("wb") as opened:
                 opened.write(data)
                 opened.flush()
                 os.fsync(opened.fileno())
             unfinished.replace(parcel.path)
-            lake.sync_folder(parcel.path.parent)
+            parquet.sync_folder(parcel.path.parent)
         finally:
             unfinished.unlink(missing_ok=True)
     return parcel
@@ -96,7 +96,7 @@ def reserved(root: Path, symbols: Sequence[str]) -> Iterator[None]:
     with contextlib.ExitStack() as locks:
         for symbol in sorted(symbols):  # in one order, so that no two wait for each other
             folder = _folder(root, symbol)
-            with lake.reported(root, "cannot be written"):
+            with parquet.reported(root, "cannot be written"):
                 folder.mkdir(parents=True, exist_ok=True)
                 lock = locks.enter_context((folder / ".lock").open("a"))
                 probe = folder / "probe.tmp"  # a lock opens on a full disk too

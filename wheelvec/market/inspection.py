@@ -16,7 +16,8 @@ import polars as pl
 
 from wheelvec.market import findings, solved, tables
 from wheelvec.market.answers import KEPT_BESIDE
-from wheelvec.market.lake import Footer, Lake, month_end
+from wheelvec.market.lake import Lake, month_end
+from wheelvec.market.parquet import Footer
 from wheelvec.market.sessions import Sessions
 from wheelvec.market.tables import TABLES
 from wheelvec.spec import frames

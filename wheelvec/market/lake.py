@@ -1,59 +1,36 @@
-"""The Parquet lake (data.md): plain files that any tool reads, of which wheelvec never takes half a file for a whole one.
+"""The Parquet lake (data.md): which files there are, what each of them holds, and how new rows join those already there.
 
     lake/option_quotes/underlying=TSLA/2023-06.parquet        (option_bars, underlying_bars, dividends alike)
 
-One file per table, underlying and month, sorted by day, symbol and time, in small row groups with statistics. Its footer
-says what the file holds and has a digest over every byte of the file, the footer's included (a wrong statistic there would
-let a scan pass over rows that it should read); both are checked at a file's first use.
+One file per table, underlying and month, sorted by day, symbol and time: plain files that any tool reads. How one of them is
+written and checked, so that half a file is never taken for a whole one, is in `market.parquet`.
 """
 
 import calendar
-import contextlib
 import datetime as dt
-import hashlib
-import json
 import logging
 import os
 import re
-import secrets
-import struct
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, Protocol, Self
+from typing import Protocol, Self
 from urllib.parse import quote, unquote
 
 import polars as pl
 
-from wheelvec.market import solved, tables
+from wheelvec.market import parquet, solved, tables
+from wheelvec.market.parquet import Aside, Footer, Span
 from wheelvec.market.tables import TABLES, Table
 from wheelvec.spec.errors import LakeError, listed
 
-if sys.platform != "win32":
-    import fcntl
-
 log = logging.getLogger(__name__)
 
-# Entries of a footer: the version of this layout, what the file holds (JSON), and the digest of all bytes of the file, in
-# which zeros stand for the digest itself.
-_FORMAT, _STATED, _DIGEST = "wheelvec.format", "wheelvec.holds", "wheelvec.digest"
-_VERSION = "2"
-_NO_DIGEST = "0" * 32
-# How an entry lies in the bytes of a footer (Thrift's compact protocol): key, field header, length, value.
-_FORMAT_ENTRY = re.compile(_FORMAT.encode() + rb"\x18[\x01-\x09](\d+)")
-_DIGEST_ENTRY = re.compile(_DIGEST.encode() + rb"\x18\x20([0-9a-f]{32})")
-_ROW_GROUP = 32_768  # a few sessions of a chain: small enough to skip, large enough to compress
-_MAGIC = b"PAR1"
-_BLOCK_BYTES = 1 << 20
 _LONGEST_NAME = 255  # bytes, of the common file systems
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\.parquet")
 
-Span = tuple[dt.date, dt.date]
 Files = dict[str, dict[str, dict[dt.date, Path]]]
 Refuse = Callable[[Path, LakeError], None]
-Aside = dict[str, dict[str, int]]
 
 
 class Source(Protocol):
@@ -139,7 +116,7 @@ class Lake:
         """`Table.schema` rows of an underlying with `first` <= day <= `last`, reading only the months that have them."""
         first, last = max(first, self.first), min(last, self.last)
         months = [m for m in self.months(name, underlying) if m <= last and month_end(m) >= first]
-        return _read(TABLES[name], [self._file(name, underlying, month) for month in months], first, last)
+        return parquet.read(TABLES[name], [self._file(name, underlying, month) for month in months], first, last)
 
     def pieces(self, name: str) -> Iterator[pl.DataFrame]:
         """The table, `Table.keyed`, sorted by underlying and day, in pieces: options by month, a piece of the rest is small
@@ -157,7 +134,7 @@ class Lake:
         footer = file.footer()
         if footer.days is None or self._whole(footer):
             return footer.digest if footer.days else None
-        rows = _read(file.table, [file], self.first, self.last)
+        rows = parquet.read(file.table, [file], self.first, self.last)
         return tables.content_digest(file.table, rows) if len(rows) else None
 
     def solved_folder(self, underlying: str, month: dt.date) -> Path | None:
@@ -185,7 +162,7 @@ class Lake:
         ]
         return pl.DataFrame(found, schema=tables.SET_ASIDE, orient="row")
 
-    def verified(self, name: str, underlying: str, month: dt.date) -> "Footer":
+    def verified(self, name: str, underlying: str, month: dt.date) -> Footer:
         """What a month's file says of itself, once all its bytes are known to be those that were written.
 
         Raises:
@@ -196,33 +173,28 @@ class Lake:
     def columns(self, name: str, underlying: str, months: Iterable[dt.date], columns: Iterable[str]) -> pl.DataFrame:
         """Some columns of all rows of some months, none of the others decoded."""
         files = [self._file(name, underlying, month) for month in months]
-        return _read(TABLES[name], files, dt.date.min, dt.date.max, tuple(columns))
+        return parquet.read(TABLES[name], files, dt.date.min, dt.date.max, tuple(columns))
 
     def size(self, name: str) -> str:
         """How much there is of a table, in words."""
         return f"{sum(len(self.months(name, u)) for u in self.underlyings(name)):,} files"
 
-    def _file(self, name: str, underlying: str, month: dt.date) -> "_File":
-        return _File(TABLES[name], underlying, month, self.files[name][underlying][month])
+    def _file(self, name: str, underlying: str, month: dt.date) -> parquet.MonthFile:
+        return parquet.MonthFile(TABLES[name], underlying, month, self.files[name][underlying][month])
 
-    def _whole(self, footer: "Footer") -> bool:
+    def _whole(self, footer: Footer) -> bool:
         return footer.days is None or (self.first <= footer.days[0] and footer.days[1] <= self.last)
 
     def _days(self, name: str, underlying: str, month: dt.date) -> Span | None:
         file = self._file(name, underlying, month)
         if self._whole(footer := file.footer()):
             return footer.days
-        return _span(_read(file.table, [file], self.first, self.last)[file.table.day])
+        return parquet.span_of(parquet.read(file.table, [file], self.first, self.last)[file.table.day])
 
     def _days_of_all(self, name: str, month: dt.date) -> Span | None:
         held = [u for u in self.underlyings(name) if month in self.files[name][u]]
         days = [found for u in held if (found := self._days(name, u, month))]
         return (min(first for first, _ in days), max(last for _, last in days)) if days else None
-
-
-def _span(days: pl.Series) -> Span | None:
-    first, last = days.min(), days.max()
-    return (first, last) if isinstance(first, dt.date) and isinstance(last, dt.date) else None
 
 
 def stored(
@@ -237,8 +209,8 @@ def stored(
     folder, (first, last) = _folder(root, table, underlying), days
     months = _months(folder, _raise) if folder.is_dir() else {}
     wanted = [month for month in sorted(months) if month <= last and month_end(month) >= first]
-    files = [_File(table, underlying, month, months[month]) for month in wanted]
-    return _read(table, files, first, last, tuple(columns) or None)
+    files = [parquet.MonthFile(table, underlying, month, months[month]) for month in wanted]
+    return parquet.read(table, files, first, last, tuple(columns) or None)
 
 
 def _folder(root: Path, table: Table, underlying: str) -> Path:
@@ -252,7 +224,7 @@ def _raise(path: Path, error: LakeError) -> None:
 def _entries(folder: Path, refuse: Refuse = _raise) -> list[os.DirEntry[str]]:
     """What a folder holds, hidden names (locks, unfinished files) left out."""
     try:
-        with reported(folder, "cannot be read"), os.scandir(folder) as entries:
+        with parquet.reported(folder, "cannot be read"), os.scandir(folder) as entries:
             return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     except LakeError as error:
         refuse(folder, error)
@@ -287,147 +259,6 @@ def _misplaced(path: Path, expected: str, refuse: Refuse) -> None:
     refuse(path, LakeError(f"{path} is out of place; expected {expected}"))
 
 
-@contextlib.contextmanager
-def reported(path: Path, what: str) -> Iterator[None]:
-    """Turn what goes wrong with a file into a LakeError that names it."""
-    try:
-        yield
-    except LakeError:
-        raise
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise LakeError(f"{path} {what}: {reason}") from error
-
-
-# ---- one file
-
-
-@dataclass(frozen=True)
-class Footer:
-    """What a file says of itself: first and last day (None without rows), content digest, and rows set aside by day and
-    reason."""
-
-    rows: int
-    days: Span | None
-    digest: str
-    aside: Aside
-
-
-@dataclass(frozen=True)
-class _File:
-    """One month of one table of one underlying."""
-
-    table: Table
-    underlying: str
-    month: dt.date
-    path: Path
-
-    @property
-    def schema(self) -> dict[str, pl.DataType]:
-        """The columns of the file: those of the table, the underlying as a category as hive readers expect it."""
-        categorical = {"underlying": pl.Categorical()} if "underlying" in self.table.schema else {}
-        return {**self.table.schema, **categorical}
-
-    def footer(self) -> Footer:
-        """The verified footer.
-
-        Raises:
-            LakeError: if the file is missing, unreadable, truncated, foreign, altered or misplaced.
-        """
-        with reported(self.path, "cannot be read"):
-            state = self.path.stat()
-        return _verified(self, (state.st_ino, state.st_size, state.st_mtime_ns))
-
-    def refuse(self, reason: str) -> LakeError:
-        """The error that this file is not what it should be."""
-        return LakeError(f"{self.path} {reason}")
-
-
-def _read(
-    table: Table, files: list[_File], first: dt.date, last: dt.date, wanted: tuple[str, ...] | None = None
-) -> pl.DataFrame:
-    """Rows with `first` <= day <= `last` of files of one underlying, in their order, all verified; of `Table.schema` the
-    `wanted` columns, or all."""
-    schema = {c: dtype for c, dtype in table.schema.items() if wanted is None or c in wanted}
-    held = [(file, footer.rows, footer.days) for file in files if (footer := file.footer()).days is not None]
-    held = [found for found in held if found[2][0] <= last and found[2][1] >= first]
-    if not held:
-        return pl.DataFrame(schema=schema)
-    path = held[0][0].path if len(held) == 1 else held[0][0].path.parent
-    cut = any(days[0] < first or days[1] > last for _, _, days in held)
-    rows = pl.scan_parquet([file.path for file, _, _ in held], hive_partitioning=False, glob=False)
-    # the path has named the underlying, and was verified: reading the column would only give it as a category
-    columns = [pl.lit(held[0][0].underlying).alias(c) if c == "underlying" else pl.col(c) for c in schema]
-    with reported(path, "cannot be read"):
-        found = (rows.filter(pl.col(table.day).is_between(first, last)) if cut else rows).select(columns).collect()
-    if not cut and len(found) != (expected := sum(n for _, n, _ in held)):
-        raise LakeError(f"{path} holds {len(found)} rows, expected {expected}")
-    return found
-
-
-@lru_cache(maxsize=1 << 16)
-def _verified(file: _File, state: tuple[int, int, int]) -> Footer:
-    """Check a file once for as long as it stays the same file (inode, size, time of change)."""
-    with reported(file.path, "cannot be read"), file.path.open("rb") as opened:
-        footer = _footer_bytes(file, opened, state[1])
-        _check_bytes(file, opened, state[1] - len(footer), footer)
-    with reported(file.path, "cannot be read"):
-        stated = json.loads(pl.read_parquet_metadata(file.path)[_STATED])
-        schema = dict(pl.read_parquet_schema(file.path))
-    _check_place(file, stated, schema)
-    days = (dt.date.fromisoformat(stated["first"]), dt.date.fromisoformat(stated["last"])) if stated["rows"] else None
-    return Footer(stated["rows"], days, stated["content_digest"], stated["set_aside"])
-
-
-def _check_place(file: _File, stated: dict[str, Any], schema: dict[str, pl.DataType]) -> None:
-    expected = {"table": file.table.name, "underlying": file.underlying, "month": file.month.isoformat()[:7]}
-    for what, value in expected.items():
-        if stated[what] != value:
-            raise file.refuse(f"holds {what} {stated[what]}, expected {value}: it was moved or renamed")
-    for column, dtype in file.schema.items():
-        if schema.get(column) != dtype:
-            raise file.refuse(f"has column {column!r} as {schema.get(column, 'nothing')}, expected {dtype}")
-
-
-def _footer_bytes(file: _File, opened: IO[bytes], size: int) -> bytes:
-    """The footer with its length and the closing magic."""
-    start = opened.read(4)
-    opened.seek(max(size - 8, 0))
-    end = opened.read(8)
-    if size < 12 or start != _MAGIC or end[4:] != _MAGIC:
-        cut = start == _MAGIC or size == 0
-        raise file.refuse("is truncated: its footer is missing" if cut else "is not a Parquet file")
-    length = 8 + struct.unpack("<I", end[:4])[0]
-    if size - length < 4:
-        raise file.refuse("is damaged: its footer is longer than the file")
-    opened.seek(size - length)
-    return opened.read(length)
-
-
-def _check_bytes(file: _File, opened: IO[bytes], before: int, footer: bytes) -> None:
-    """Refuse a file whose bytes, `before` the footer and of it, are not those that were written. Nothing is parsed: what
-    reads Parquet may fail in any way, or succeed, on a footer that was altered."""
-    version = _FORMAT_ENTRY.search(footer)
-    if version is None:
-        raise file.refuse("was not written by wheelvec, or another program has written it anew")
-    if (found := version[1].decode()) != _VERSION:
-        raise file.refuse(f"has format {found!r}, expected {_VERSION!r}: another version of wheelvec wrote it")
-    stated = _DIGEST_ENTRY.findall(footer)
-    if stated != [_digest(opened, before, footer).encode()]:
-        raise file.refuse("was altered since it was written: its bytes do not match the digest in its footer")
-
-
-def _digest(opened: IO[bytes], before: int, footer: bytes) -> str:
-    """The digest of a file of which so many bytes lie `before` the footer, read in blocks."""
-    digest = hashlib.blake2b(digest_size=16)
-    opened.seek(0)
-    while before > 0 and (block := opened.read(min(before, _BLOCK_BYTES))):
-        digest.update(block)
-        before -= len(block)
-    digest.update(_DIGEST_ENTRY.sub(lambda entry: entry[0][:-32] + _NO_DIGEST.encode(), footer))
-    return digest.hexdigest()
-
-
 # ---- writing
 
 
@@ -443,7 +274,7 @@ def write(root: Path, source: Source) -> None:
         if len(_folder_name(underlying)) > _LONGEST_NAME:  # said before anything is written
             raise LakeError(f"{root} cannot hold underlying {underlying[:40]!r}...: the name is too long for a folder")
     for name in source.tables:
-        with reported(root / name, "cannot be made"):
+        with parquet.reported(root / name, "cannot be made"):
             (root / name).mkdir(parents=True, exist_ok=True)
         mine = aside.filter(pl.col("table") == name)
         months = {(u, month) for u in source.underlyings(name) for month in source.months(name, u)}
@@ -498,22 +329,23 @@ def write_month(
     `rows` are kept rows, `Table.schema`, sorted by `Table.key`; `aside` counts those set aside by day and reason.
     """
     folder = _folder(root, table, underlying)
-    file = _File(table, underlying, month, folder / f"{month.isoformat()[:7]}.parquet")
-    with reported(file.path, "cannot be written"):
+    file = parquet.MonthFile(table, underlying, month, folder / f"{month.isoformat()[:7]}.parquet")
+    with parquet.reported(file.path, "cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with parquet.locked(folder):
             old = file.footer() if file.path.exists() else None
             if old is not None:
                 rows, aside = _merged_units(file, old, rows, aside, unit) if unit else _merged(file, old, rows, aside)
             digest = tables.content_digest(table, rows)
             if old is None or (old.digest, old.aside) != (digest, aside):
-                _replace(file, rows, digest, aside)
+                parquet.write(file, rows, digest, aside)
+                log.debug("wrote %s, %d rows", file.path, len(rows))
 
 
-def _merged(file: _File, old: Footer, rows: pl.DataFrame, aside: Aside) -> tuple[pl.DataFrame, Aside]:
+def _merged(file: parquet.MonthFile, old: Footer, rows: pl.DataFrame, aside: Aside) -> tuple[pl.DataFrame, Aside]:
     """The new days, and the old ones that are not among them; a day of which nothing was kept replaces none."""
     day = file.table.day
-    before = _read(file.table, [file], dt.date.min, dt.date.max)
+    before = parquet.read(file.table, [file], dt.date.min, dt.date.max)
     kept = before.filter(~pl.col(day).is_in(rows[day].unique().implode()))
     old_days = {str(value) for value in kept[day].unique()}
     new_days = {str(value) for value in rows[day].unique()}
@@ -523,11 +355,11 @@ def _merged(file: _File, old: Footer, rows: pl.DataFrame, aside: Aside) -> tuple
 
 
 def _merged_units(
-    file: _File, old: Footer, rows: pl.DataFrame, aside: Aside, unit: Sequence[pl.Expr]
+    file: parquet.MonthFile, old: Footer, rows: pl.DataFrame, aside: Aside, unit: Sequence[pl.Expr]
 ) -> tuple[pl.DataFrame, Aside]:
     """The new rows, and the old ones that agree with none of them in `unit`. Counts of a day add up, unless some of its
     rows were there already: then it is the same answer once more."""
-    day, before = file.table.day, _read(file.table, [file], dt.date.min, dt.date.max)
+    day, before = file.table.day, parquet.read(file.table, [file], dt.date.min, dt.date.max)
     named = [value.alias(f"_unit{i}") for i, value in enumerate(unit)]
     names = [f"_unit{i}" for i in range(len(unit))]
     again = before.with_columns(named).join(rows.select(named).unique(), on=names, how="semi", nulls_equal=True)
@@ -540,79 +372,3 @@ def _merged_units(
             before_it = earlier.get(reason, 0)
             earlier[reason] = before_it + count if session in added_to else max(before_it, count)
     return pl.concat([kept, rows]).sort(file.table.key, maintain_order=True), dict(sorted(counts.items()))
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one writer at a time read, merge and replace files of a folder. The lock ends with its process; on Windows
-    there is none, and two writers must not share a folder there."""
-    if sys.platform == "win32":
-        yield
-        return
-    with (folder / ".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _replace(file: _File, rows: pl.DataFrame, digest: str, aside: Aside) -> None:
-    """Write beside the file, check what was written, then rename: a reader sees the old file or the new one."""
-    unfinished = file.path.with_name(f".{file.path.stem}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        span = _span(rows[file.table.day]) or (None, None)
-        stated: dict[str, Any] = {
-            "table": file.table.name,
-            "underlying": file.underlying,
-            "month": f"{file.month.isoformat()[:7]}",
-        }
-        stated |= {"rows": len(rows), "first": span[0], "last": span[1], "content_digest": digest, "set_aside": aside}
-        _write_parquet(unfinished, file, rows, json.dumps(stated, default=str))
-        written = _read(file.table, [replace(file, path=unfinished)], dt.date.min, dt.date.max)
-        if tables.content_digest(file.table, written) != digest:
-            raise file.refuse("cannot be written: what was read back differs from what was written")
-        unfinished.replace(file.path)
-        sync_folder(file.path.parent)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    log.debug("wrote %s, %d rows", file.path, len(rows))
-
-
-def _write_parquet(path: Path, file: _File, rows: pl.DataFrame, stated: str) -> None:
-    """Rows, then a footer with `stated` and the digest of all bytes."""
-    import pyarrow
-    import pyarrow.parquet
-
-    table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
-    if "underlying" in file.schema:  # the type that readers of hive folders infer from the path, so that the two agree
-        names = table["underlying"].cast(pyarrow.string()).dictionary_encode()
-        table = table.set_column(table.column_names.index("underlying"), "underlying", names)
-    with path.open("x+b") as opened:
-        writer = pyarrow.parquet.ParquetWriter(opened, table.schema, compression="zstd")
-        writer.write_table(table, row_group_size=_ROW_GROUP)
-        writer.add_key_value_metadata({_FORMAT: _VERSION, _STATED: stated, _DIGEST: _NO_DIGEST})
-        writer.close()
-        _sign(replace(file, path=path), opened)
-        opened.flush()
-        os.fsync(opened.fileno())
-
-
-def _sign(file: _File, opened: IO[bytes]) -> None:
-    """Put the digest in its place in the footer."""
-    size = opened.seek(0, os.SEEK_END)
-    opened.seek(0)
-    footer = _footer_bytes(file, opened, size)
-    entry = _DIGEST_ENTRY.search(footer)
-    assert entry, "the footer has the entry that was just written"
-    digest = _digest(opened, size - len(footer), footer)
-    opened.seek(size - len(footer) + entry.start(1))
-    opened.write(digest.encode())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make what was renamed in a folder outlast a loss of power."""
-    if sys.platform == "win32":
-        return
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

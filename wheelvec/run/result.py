@@ -1,10 +1,8 @@
 """What a backtest gives back: its frames, the configuration and the fingerprint of the data; saved and loaded whole."""
 
-import hashlib
 import json
 import platform
 import shutil
-import tempfile
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
@@ -14,6 +12,7 @@ from typing import Any, Self
 
 import polars as pl
 
+from wheelvec.run.folder import beside, digest, put_in_place, refuse_foreign
 from wheelvec.run.invariants import broken_invariants
 from wheelvec.run.parts import KINDS
 from wheelvec.spec.config import Config
@@ -126,7 +125,7 @@ class Result:
             expected = index["files"].get(kind)
             if not path.is_file():
                 raise LakeError(f"{path}: missing; a saved result holds {listed(f'{k}.parquet' for k in KINDS)}")
-            if _digest(path) != expected:
+            if digest(path) != expected:
                 raise LakeError(f"{path}: altered since it was written (its digest differs from {INDEX})")
             frames[kind] = path
         try:
@@ -163,11 +162,6 @@ def _read_index(root: Path) -> dict[str, Any]:
     return index
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
 @cache
 def _versions() -> dict[str, str]:
     packages = {name: version(name) for name in ("polars", "numpy", "numba")}
@@ -184,16 +178,9 @@ class ResultWriter:
         self._folder: Path | None = None
 
     def __enter__(self) -> Self:
-        if self._out is None:
-            return self
-        if self._out.exists() and not _replaceable(self._out):
-            raise LakeError(f"{self._out}: exists and is no saved result; nothing was written, choose another folder")
-        try:
-            self._out.parent.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=f".{self._out.name}-", dir=self._out.parent))
-            (self._folder / "parts").mkdir()
-        except OSError as error:
-            raise LakeError(f"{self._out}: cannot be written: {error.strerror}") from None
+        if self._out is not None:
+            refuse_foreign(self._out, INDEX, "result")
+            self._folder = beside(self._out, "parts")
         return self
 
     @property
@@ -228,7 +215,7 @@ class ResultWriter:
         self._write_summary(config)
         self._write_index(config, fingerprint, versions)
         shutil.rmtree(self._folder / "parts")
-        _replace(self._folder, self._out)
+        put_in_place(self._folder, self._out)
         self._folder = None
         return Result.load(self._out)
 
@@ -246,7 +233,7 @@ class ResultWriter:
             "config_id": config.id,
             "fingerprint": fingerprint,
             "versions": dict(versions),
-            "files": {kind: _digest(self._folder / f"{kind}.parquet") for kind in KINDS},
+            "files": {kind: digest(self._folder / f"{kind}.parquet") for kind in KINDS},
         }
         (self._folder / INDEX).write_text(json.dumps(index, indent=1, default=str), encoding="utf-8")
 
@@ -255,19 +242,3 @@ class ResultWriter:
             writer.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _replaceable(out: Path) -> bool:
-    return out.is_dir() and ((out / INDEX).is_file() or not any(out.iterdir()))
-
-
-def _replace(new: Path, out: Path) -> None:
-    """Put `new` in the place of `out`; what stood there is removed only once the new one stands."""
-    new.chmod(0o755)
-    if out.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
-        out.rename(old / "was")
-        new.rename(out)
-        shutil.rmtree(old)
-    else:
-        new.rename(out)

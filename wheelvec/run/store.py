@@ -8,13 +8,13 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
+from wheelvec.run.folder import beside, digest, put_in_place, refuse_foreign
 from wheelvec.spec.config import Config, field_names
 from wheelvec.spec.errors import ConfigError, LakeError, listed
 from wheelvec.spec.grid import Grid, Swept, read_values
@@ -45,24 +45,11 @@ class SweepStore:
         Raises:
             LakeError: if the folder holds something else, or cannot be written.
         """
-        out = self.folder
-        if out.exists() and not (out.is_dir() and ((out / INDEX).is_file() or not any(out.iterdir()))):
-            raise LakeError(f"{out}: exists and is no saved sweep; nothing was written, choose another folder")
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            new = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        except OSError as error:
-            raise LakeError(f"{out}: cannot be written: {error.strerror}") from None
+        refuse_foreign(self.folder, INDEX, "sweep")
+        new = beside(self.folder)
         try:
             dataclasses.replace(self, folder=new).finish(frame)
-            new.chmod(0o755)
-            if out.exists():
-                old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
-                out.rename(old / "was")
-                new.rename(out)
-                shutil.rmtree(old)
-            else:
-                new.rename(out)
+            put_in_place(new, self.folder)
         finally:
             shutil.rmtree(new, ignore_errors=True)
 
@@ -75,14 +62,13 @@ class SweepStore:
             LakeError: if the folder holds another sweep, naming the difference, or something else.
         """
         out = self.folder
+        refuse_foreign(out, INDEX, "sweep")
         if (out / INDEX).is_file():
             index = _read_index(out)
             if differs := self._difference(index):
                 raise LakeError(f"{out}: holds another sweep: {differs}; choose another folder, or remove this one")
             if index["files"]:
                 return type(self).read(out)[1]
-        elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise LakeError(f"{out}: exists and is no saved sweep; nothing was written, choose another folder")
         try:
             (out / CHUNKS).mkdir(parents=True, exist_ok=True)
             self._write_index({})
@@ -117,7 +103,7 @@ class SweepStore:
         codes = {name: pl.Series(column.codes, dtype=pl.Int64) for name, column in self.grid.columns.items()}
         _write(self.folder / FRAME, frame)
         _write(self.folder / CODES, pl.DataFrame(codes))
-        self._write_index({name: _digest(self.folder / name) for name in (FRAME, CODES)})
+        self._write_index({name: digest(self.folder / name) for name in (FRAME, CODES)})
         shutil.rmtree(self.folder / CHUNKS, ignore_errors=True)
 
     def _difference(self, index: dict[str, Any]) -> str:
@@ -174,10 +160,10 @@ class SweepStore:
         index = _read_index(root)
         if not index["files"]:
             raise LakeError(f"{root}: the sweep is not finished; run it again with the same out= to continue")
-        for name, digest in index["files"].items():
+        for name, stated in index["files"].items():
             if not (root / name).is_file():
                 raise LakeError(f"{root / name}: missing")
-            if _digest(root / name) != digest:
+            if digest(root / name) != stated:
                 raise LakeError(f"{root / name}: altered since it was written (its digest differs from {INDEX})")
         frame, codes = pl.read_parquet(root / FRAME), pl.read_parquet(root / CODES)
         try:
@@ -223,8 +209,3 @@ def _write(path: Path, frame: pl.DataFrame) -> None:
         temporary.replace(path)
     except OSError as error:
         raise LakeError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
