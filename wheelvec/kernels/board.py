@@ -50,7 +50,7 @@ class Board(NamedTuple):
 
     puts: np.ndarray  # of QUOTE, by session, in candidate order
     put_starts: np.ndarray  # (sessions + 1,) the puts of session s are put_starts[s] .. put_starts[s + 1] - 1
-    put_dte: np.ndarray  # what of `puts` every search reads, side by side: a search costs a third
+    put_dte: np.ndarray  # what of `puts` every search reads, side by side: some 5% of random entry rules over a market of years
     put_delta: np.ndarray
     calls: np.ndarray  # of QUOTE
     call_starts: np.ndarray

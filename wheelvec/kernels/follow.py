@@ -38,10 +38,11 @@ UNRESOLVED = int(EndReason.UNRESOLVED)
 FORGOTTEN = -2  # no session number: -1 is a day that is no session
 
 # Sales of one wheel that are remembered: nearly all call rules of a piece look for one call on one session, and after it on
-# the few sessions on which it may have ended. A power of two.
-REMEMBERED = 32
+# the few sessions on which it may have ended.
+REMEMBERED_BITS = 5
+REMEMBERED = 2**REMEMBERED_BITS
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: the upper bits of a product with it are well mixed
-_UPPER = np.uint64(64 - 5)
+_UPPER = np.uint64(64 - REMEMBERED_BITS)
 
 # What one search on one session comes to, and the call that it sells as far as no exit rule matters.
 SALE = np.dtype(

@@ -33,8 +33,9 @@ _ONCE = [CC + 4, CC + 5, CC + 6, CC + 7, *range(END, END + 9), MARKED, HELD, OPE
 # count, word, shift, bits
 FIELDS = np.array(
     [(CSP + reason, REASONS, 6 * reason, 6) for reason in range(8)]
-    + [(KNOWN, REASONS, 48, 6), (WINS, REASONS, 54, 6)]
-    + [(DAYS, SUMS, 0, 24), (MISSING, SUMS, 24, 20), (ABOVE, SUMS, 44, 6), (INSIDE, SUMS, 50, 6), (CENSORED, SUMS, 56, 6)]
+    + [(KNOWN, REASONS, int(_AT_KNOWN), 6), (WINS, REASONS, int(_AT_WINS), 6)]
+    + [(DAYS, SUMS, 0, 24), (MISSING, SUMS, int(_AT_MISSING), 20), (CENSORED, SUMS, int(_AT_CENSORED), 6)]
+    + [(ABOVE, SUMS, int(_AT_ABOVE), 6), (INSIDE, SUMS, int(_AT_INSIDE), 6)]
     + [(count, AFTER + i // 4, 16 * (i % 4), 16) for i, count in enumerate(_OFTEN)]
     + [(count, AFTER + 2 + i // 10, 6 * (i % 10), 6) for i, count in enumerate(_ONCE)]
 )

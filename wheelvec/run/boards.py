@@ -97,7 +97,7 @@ class Held:
         """(sessions,) how many puts lie within these ranges; kept, for the next grid mostly has the same ones, and a market of
         years has millions of puts."""
         if ranges not in self._counted:
-            dte, delta = self.board.puts["dte"], self.board.puts["delta"]
+            dte, delta = self.board.put_dte, self.board.put_delta
             inside = (dte >= ranges[0]) & (dte <= ranges[1]) & (delta >= ranges[2]) & (delta <= ranges[3])
             self._counted.clear()
             self._counted[ranges] = np.diff(np.concatenate([[0], np.cumsum(inside)])[self.board.put_starts])
