@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wheelvec.kernels.aligned import aligned
 from wheelvec.kernels.board import Plan, piece_of
 from wheelvec.kernels.compiled import inlined, lean
 from wheelvec.kernels.follow import Tails, forget, new_tails, tail_of
@@ -194,7 +195,7 @@ def new_room(plan: Plan, sizes: Sizes) -> Room:
         new_month(configs), scratch, new_tails(calls, sizes.calls_on_offer, bars),
         np.zeros((3 * sizes.quotes, 3), KEPT_END),
         np.zeros(stops, WAY), np.zeros(rests, WAY), new_ends(pairs),
-        new_shortlist(sizes.sessions, sizes.quotes), np.empty((sizes.wheels, configs)),
+        new_shortlist(sizes.sessions, sizes.quotes), aligned((sizes.wheels, configs)),
     )  # fmt: skip
 
 

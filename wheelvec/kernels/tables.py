@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wheelvec.kernels.aligned import aligned
 from wheelvec.kernels.compiled import inlined, lean
 from wheelvec.kernels.draws import draw
 from wheelvec.kernels.path import (
@@ -70,7 +71,7 @@ class Ends(NamedTuple):
 def new_ends(n: int) -> Ends:
     """Room for n ways to end."""
     kinds = {"pnl": np.float64, "reasons": np.uint64, "sums": np.uint64}
-    return Ends(**{name: np.full(n, -1 if name == "tail" else 0, kinds.get(name, np.int64)) for name in Ends._fields})
+    return Ends(**{name: aligned(n, kinds.get(name, np.int64)) for name in Ends._fields})
 
 
 BAR = np.dtype(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wheelvec.kernels.aligned import aligned
 from wheelvec.kernels.compiled import inlined, lean
 
 # Counts of one configuration: of the put's exit reasons and of its calls' by code, of the reasons for which wheels ended after
@@ -115,7 +116,7 @@ def new_month(n: int) -> Month:
     kinds: dict[str, Any] = dict.fromkeys(("words", "cell_reasons", "cell_sums"), np.uint64)
     kinds |= dict.fromkeys(("until", "tail"), np.int64)
     shape = {"words": (WORDS, n)}
-    return Month(**{name: np.zeros(shape.get(name, n), kinds.get(name, np.float64)) for name in Month._fields})
+    return Month(**{name: aligned(shape.get(name, n), kinds.get(name, np.float64)) for name in Month._fields})
 
 
 @inlined

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from wheelvec.kernels.aligned import aligned
 from wheelvec.kernels.tally import (
     ABOVE,
     CC,
@@ -36,12 +37,12 @@ NO_WHEEL = np.array([{"least": np.inf, "low": np.inf, "high": -np.inf}.get(name,
 
 def new_counts(n: int) -> Array:
     """Counts of n configurations without a wheel."""
-    return np.zeros((COUNTS, n), np.int64)
+    return aligned((COUNTS, n), np.int64)
 
 
 def new_figures(n: int) -> Figures:
     """Figures of n configurations without a wheel."""
-    return Figures(*[*(np.full(n, start) for start in NO_WHEEL), new_counts(n)])
+    return Figures(*[*(aligned(n, fill=start) for start in NO_WHEEL), new_counts(n)])
 
 
 def order_statistics(values: Array, count: Array) -> Array:
