@@ -91,8 +91,9 @@ def meet_alone(board, put, entry, piece, at, room):  # type: ignore[no-untyped-d
 
 
 @inlined
-def meet_all(stop, stops, pair, pairs, month):  # type: ignore[no-untyped-def]
-    """Every stop with every pair: whichever comes first ends the put."""
+def meet_all(stop, stops, pair, pairs, assigned, alone, month):  # type: ignore[no-untyped-def]
+    """Every stop with every pair: whichever comes first ends the put. The tail is read where the put may be assigned, and until
+    when a wheel lasts where one is open at a time."""
     for s in range(stops):
         cells = slice(s * pairs, (s + 1) * pairs)
         time, pnl, reasons, sums, until = stop.time[s], stop.pnl[s], stop.reasons[s], stop.sums[s], stop.until[s]
@@ -104,10 +105,12 @@ def meet_all(stop, stops, pair, pairs, month):  # type: ignore[no-untyped-def]
             out_reasons[b] = reasons if time < pair.time[b] else pair.reasons[b]
         for b in range(pairs):
             out_sums[b] = sums if time < pair.time[b] else pair.sums[b]
-        for b in range(pairs):
-            out_until[b] = until if time < pair.time[b] else pair.until[b]
-        for b in range(pairs):
-            out_tail[b] = -1 if time < pair.time[b] else pair.tail[b]
+        if assigned:
+            for b in range(pairs):
+                out_tail[b] = -1 if time < pair.time[b] else pair.tail[b]
+        if alone:
+            for b in range(pairs):
+                out_until[b] = until if time < pair.time[b] else pair.until[b]
 
 
 @inlined
@@ -212,7 +215,7 @@ def add_wheel(board, entry, piece, w, month_first, room, figures, at, busy, reco
         lay_ends(board, put, entry, piece, room)
         if piece.product:
             pair_ends(board, put, entry, piece, room.rest, room.tails, room.pair)
-            meet_all(room.stop, piece.stop.size, room.pair, piece.pair_rest.size, month)
+            meet_all(room.stop, piece.stop.size, room.pair, piece.pair_rest.size, put.settled == ASSIGNED, entry.one_at_a_time, month)
         else:
             meet(board, put, entry, piece, room)
     if entry.one_at_a_time:

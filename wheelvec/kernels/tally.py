@@ -159,6 +159,11 @@ def add_money(month, n, capital, premium, roc, figures, at):  # type: ignore[no-
         low[c] = roc[c] if roc[c] < low[c] else low[c]
     for c in range(n):
         high[c] = roc[c] if roc[c] > high[c] else high[c]
+    unknown = 0
+    for c in range(n):
+        unknown += pnl[c] != pnl[c]
+    if unknown == 0:
+        return
     for c in range(n):
         left_out = month.cell_reasons[c] != 0 and pnl[c] != pnl[c]
         month.lost[c] += premium - capital if left_out else 0.0
