@@ -215,7 +215,8 @@ def add_wheel(board, entry, piece, w, month_first, room, figures, at, busy, reco
         lay_ends(board, put, entry, piece, room)
         if piece.product:
             pair_ends(board, put, entry, piece, room.rest, room.tails, room.pair)
-            meet_all(room.stop, piece.stop.size, room.pair, piece.pair_rest.size, put.settled == ASSIGNED, entry.one_at_a_time, month)
+            assigned, alone = put.settled == ASSIGNED, entry.one_at_a_time
+            meet_all(room.stop, piece.stop.size, room.pair, piece.pair_rest.size, assigned, alone, month)
         else:
             meet(board, put, entry, piece, room)
     if entry.one_at_a_time:
@@ -240,7 +241,8 @@ def run_pieces(board, opens, first, last, plan, p0, p1, room, busy, figures, val
         room: as `new_room` makes it.
         busy: (configurations,) until when the last wheel of each occupies the underlying; read where one is open at a time.
         figures: (configurations,), added to.
-        values: (configurations, room) every wheel's ROC, NaN where the summary has none; (0, 0) if nobody asks.
+        values: (configurations of these pieces, room) every wheel's ROC, NaN where the summary has none; (0, 0) if nobody
+            asks.
         filled: (pieces,) how many of `values` a piece's configurations hold.
         record: where each wheel's P&L is written by configuration.
     """
@@ -258,9 +260,10 @@ def run_pieces(board, opens, first, last, plan, p0, p1, room, busy, figures, val
         add_spread(month, room.roc, wheels, n, figures, at)
         fold(month, n, figures, at)
         if values.shape[0]:
+            row = at - plan.config_starts[p0]
             for c in range(n):
                 for w in range(wheels):
-                    values[at + c, filled[p] + w] = room.roc[w, c]
+                    values[row + c, filled[p] + w] = room.roc[w, c]
             filled[p] += wheels
 
 

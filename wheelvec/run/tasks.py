@@ -86,20 +86,21 @@ class Apart:
         return iter(())
 
 
-def cut(weight: Array, threads: int) -> list[tuple[int, int]]:
-    """Ranges of pieces of about equal weight, each a compiled call; `weight` is nanoseconds in the fullest month."""
+def cut(weight: Array, threads: int, least: int = 1) -> list[tuple[int, int]]:
+    """Ranges of pieces of about equal weight, each a compiled call; `weight` is nanoseconds in the fullest month. `least`: how
+    many there are at least, if there are as many pieces."""
     total = int(weight.sum())
-    parts = _parts(weight.size, total, threads)
+    parts = _parts(weight.size, total, threads, least)
     at = ((np.cumsum(weight) - weight / 2) * parts // total).astype(np.int64)
     starts = np.flatnonzero(np.diff(at, prepend=-1) > 0)
     return list(zip(starts.tolist(), [*starts[1:].tolist(), weight.size], strict=True))
 
 
-def _parts(pieces: int, total: int, threads: int) -> int:
+def _parts(pieces: int, total: int, threads: int, least: int) -> int:
     """Equally many ranges for each thread, none much longer than `TASK`: four for each of several, so that whoever is held up
     leaves some to the others, but for calls so short that beginning them would show. Few pieces must come out even."""
     spare = min(4, total // (threads * SHORT)) if threads > 1 else 1
-    each = max(-(-total // (threads * TASK)), spare, 1)
+    each = max(-(-total // (threads * TASK)), -(-least // threads), spare, 1)
     if pieces >= 4 * threads * each:
         return threads * each
     return next((n for n in range(threads * each, pieces, threads) if pieces % n == 0), pieces)

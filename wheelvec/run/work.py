@@ -1,0 +1,226 @@
+"""Rows of one world on their way through months and underlyings, to the figures of each."""
+
+import datetime as dt
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from wheelvec.kernels.board import Board
+from wheelvec.kernels.cells import Recorder, Room, mark_chosen, new_room, run_pieces
+from wheelvec.kernels.entry import entry_for
+from wheelvec.kernels.shortlist import new_shortlist
+from wheelvec.kernels.tally import KNOWN, Figures
+from wheelvec.run.boards import Held, World
+from wheelvec.run.crew import Crew
+from wheelvec.run.factors import factored
+from wheelvec.run.tasks import Apart, Task, cut, kept_apart, places
+from wheelvec.spec.grid import Codes, dense, first_of
+from wheelvec.stages.figures import PERCENTILES, figures_frame, new_figures, order_statistics
+
+if TYPE_CHECKING:
+    from wheelvec.run.engine import Engine
+
+Array = NDArray[Any]
+Slice = tuple[dt.date, str]  # month of entry, underlying
+Span = tuple[Slice, int, int]  # a slice, its first and its last session
+Laid = tuple[Slice, Held, int, int]  # with its board
+Where = tuple[World, Slice]
+
+SORTING = 10  # nanoseconds a wheel and configuration, roughly
+SORTED = 2**23  # bytes of ROC that a task sorts: more would leave the caches before they are sorted
+_NOTHING = Recorder(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 0), np.float32))
+_NO_VALUES = np.zeros((0, 0))
+
+
+class _Sums(NamedTuple):
+    """What slice after slice is added to."""
+
+    figures: Figures
+    statistics: Array  # (1 + PERCENTILES, configurations), or (0, 0) if nobody asks
+    values: Array  # (configurations, wheels) ROC; (0, 0) where each task has room of its own for them
+    filled: dict[str, Array]  # underlying -> (pieces,) where a piece's configurations have room for the next of them
+    busy: dict[str, Array]  # underlying -> (configurations,) until when the last wheel occupies it
+
+    @property
+    def sorted_by_task(self) -> bool:
+        """Whether a task orders its own configurations' ROC when it is through."""
+        return self.statistics.size > 0 and not self.values.size
+
+
+class Work:
+    """Some rows of one world.
+
+    Attributes:
+        order: the position, among the rows given, of each of the plan's configurations.
+    """
+
+    def __init__(self, engine: "Engine", world: World, rows: Codes) -> None:
+        self._engine, self._world = engine, world
+        openings = engine.openings.of_row[rows]
+        schedule, count = dense(openings)
+        used = openings[first_of(schedule, count)]
+        self._opens, trades = engine.opens[world][used], engine.trades[used]
+        self._trades = {symbol: None if every.all() else every for symbol, every in zip(engine.symbols, trades.T, strict=True)}
+        self._slices = self._find_slices(trades)
+        self._apart = kept_apart(engine.threads, rows.size, len({symbol for (_, symbol), *_ in self._slices}), engine.memory)
+        factors = factored(engine.grid, rows, schedule, 1 if self._apart else engine.threads)
+        self._plan, self.order = factors.plan, factors.order
+        self._wheels, self._sizes, _ = engine.bounds(world)
+        self._room_for = sum(self._wheels.values()) if engine.ordered else 0  # wheels of a configuration
+        parts = -(-8 * self._room_for * rows.size // SORTED)
+        self._pieces = cut(factors.weight * self._sizes.wheels, engine.threads, parts)
+        self._rooms: deque[tuple[Room, Array]] = deque()  # those that no thread is using
+        self._entries: dict[int, Callable[..., None]] = {}  # compiled code by the kind of board
+
+    def _find_slices(self, trades: Array) -> list[Span]:
+        """Months in order, and in each the underlyings in order: the order in which figures are folded."""
+        months = self._engine.months(self._world)
+        starts = np.array([first for _, first, _ in months])
+        if not months:
+            return []
+        some = np.logical_or.reduceat(self._opens[:, : months[-1][2] + 1], starts, axis=1).T @ trades
+        return [
+            ((month, symbol), first, last)
+            for (month, first, last), opens in zip(months, some, strict=True)
+            for symbol, any_opens in zip(self._trades, opens, strict=True) if any_opens
+        ]  # fmt: skip
+
+    def figures(self, progress: Callable[[float, int], None] | None) -> pl.DataFrame:
+        """The figures over all months, row by row."""
+        n, ordered = self.order.size, self._engine.ordered
+        windows = self._engine.windows(self._world, self._slices)
+        sums = self._begin(np.empty((1 + len(PERCENTILES), n)) if ordered else _NO_VALUES, self._apart > 0 or len(windows) > 1)
+        with self._crew() as crew:
+            self._through(windows, crew, sums, progress=progress)
+            if sums.values.size:
+                sorting = cut(np.full(n, SORTING * (1 + sums.values.shape[1])), self._engine.threads)
+                crew.each(lambda some: self._order(some, sums.values[slice(*some)], sums), sorting)
+        rows = np.empty_like(self.order)
+        rows[self.order] = np.arange(n)
+        return figures_frame(sums.figures, sums.statistics if ordered else None, rows)
+
+    def periods(self, period_of: Callable[[dt.date], dt.date]) -> Iterator[tuple[dt.date, Figures]]:
+        """The figures of each period of entry alone."""
+        sums = self._begin(_NO_VALUES, False)
+        with self._crew() as crew:
+            for period, spans in itertools.groupby(self._slices, lambda span: period_of(span[0][0])):
+                sums = sums._replace(figures=new_figures(self.order.size))
+                self._through(self._engine.windows(self._world, list(spans)), crew, sums)
+                yield period, sums.figures
+
+    def mark(self, chosen: dict[Where, Array]) -> None:
+        """Add, slice by slice, the rows of the board that any configuration sells."""
+        room = new_shortlist(self._sizes.sessions, self._sizes.quotes)
+        for window in self._engine.windows(self._world, self._slices):
+            for at, held, first, last in self._engine.laid(self._world, window):
+                board = held.board
+                marks = np.zeros(board.puts.size, np.bool_)
+                mark_chosen(board, self._opens_on(at[1]), first, last, self._plan, room, marks)
+                known = chosen.get((self._world, at), np.zeros(0, np.int64))
+                chosen[self._world, at] = np.union1d(known, np.flatnonzero(marks))
+
+    def record(self, wheels: dict[Where, tuple[Array, Array]], out: Array, columns: Codes) -> None:
+        """Write every wheel's P&L by configuration into `out`; `wheels` are a slice's puts and their rows there."""
+        columns = columns[self.order]
+
+        def recorder(at: Slice, board: Board) -> Recorder:
+            puts, numbers = wheels[self._world, at]
+            row = np.full(board.puts.size, -1, np.int64)
+            row[puts] = numbers
+            return Recorder(row, columns, out)
+
+        with self._crew() as crew:
+            windows = self._engine.windows(self._world, self._slices)
+            self._through(windows, crew, self._begin(_NO_VALUES, False), recorder)
+
+    def _begin(self, statistics: Array, together: bool) -> _Sums:
+        """Nothing added yet. `together`: the ROC of all configurations is kept until everything is gone through."""
+        filled = places(self._wheels, self._plan.entry.size, self._apart > 0)
+        values = np.empty((self.order.size, self._room_for)) if statistics.size and together else _NO_VALUES
+        return _Sums(new_figures(self.order.size), statistics, values, filled, self._idle())
+
+    def _idle(self) -> dict[str, Array]:
+        """No wheel is open anywhere; one array will do where nobody looks at it."""
+        if self._plan.entry["one_at_a_time"].any():
+            return {symbol: np.full(self.order.size, -1, np.int64) for symbol in self._trades}
+        return dict.fromkeys(self._trades, np.full(self.order.size, -1, np.int64))
+
+    def _crew(self) -> Crew:
+        return Crew(self._engine.threads if self._apart else min(self._engine.threads, len(self._pieces)))
+
+    def _opens_on(self, symbol: str) -> Array:
+        """(schedules, sessions) whether wheels of this underlying may open."""
+        trades = self._trades[symbol]
+        return self._opens if trades is None else self._opens & trades[:, None]
+
+    def _through(
+        self, windows: list[list[Span]], crew: Crew, sums: _Sums,
+        recorder: Callable[[Slice, Board], Recorder] | None = None, progress: Callable[[float, int], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Add slice after slice to the sums."""
+        figures, tasks_of_slice = sums.figures, 1 if self._apart else len(self._pieces)
+        steps = (sum(map(len, windows)) + sums.sorted_by_task) * tasks_of_slice
+
+        def do(tasks: list[Task], *more: Array) -> None:
+            def told(done: int) -> None:
+                if progress:
+                    progress(done / steps, sum(int(counts[:8].sum()) for counts in (figures.counts, *more)))
+
+            crew.each(lambda task: self._add(task, sums, recorder), tasks, told)
+
+        for spans in windows:
+            window = self._engine.laid(self._world, spans)
+            if not self._apart:
+                do([Task(pieces, zip(window, itertools.repeat(figures), strict=False)) for pieces in self._pieces])
+                continue
+            for start in range(0, len(window), self._apart):
+                part = window[start : start + self._apart]
+                apart = Apart(part, [symbol for (_, symbol), *_ in part], self._plan.entry.size, self.order.size)
+                do(apart.tasks, *apart.counts)
+                crew.each(lambda some: apart.merge(some, figures), apart.ranges(self._engine.threads))  # noqa: B023
+
+    def _add(self, task: Task, sums: _Sums, recorder: Callable[[Slice, Board], Recorder] | None) -> Iterator[None]:
+        begin, end = self._plan.config_starts[list(task.pieces)].tolist()
+        room, own = self._room(sums)
+        values = own[: end - begin] if sums.sorted_by_task else sums.values[begin:end]
+        for (at, held, first, last), figures in task.slices:
+            record = recorder(at, held.board) if recorder else _NOTHING
+            given = (
+                held.board, self._opens_on(at[1]), first, last, self._plan, *task.pieces, room, sums.busy[at[1]], figures,
+                values, sums.filled[at[1]], record,
+            )  # fmt: skip
+            if held.kind not in self._entries:  # all else is of one kind throughout
+                self._entries[held.kind] = entry_for(run_pieces, *given)
+            self._entries[held.kind](*given)
+            yield
+        if sums.sorted_by_task:
+            yield from self._order((begin, end), values, sums)
+        self._rooms.append((room, own))
+
+    def _room(self, sums: _Sums) -> tuple[Room, Array]:
+        """Room for the tables of a task, and for the ROC of its wheels unless there is room for that of all."""
+        try:
+            return self._rooms.pop()
+        except IndexError:
+            most = int(np.diff(self._plan.config_starts[self._pieces]).max()) if sums.sorted_by_task else 0
+            return new_room(self._plan, self._sizes), np.empty((most, self._room_for if most else 0))
+
+    def _order(self, some: tuple[int, int], values: Array, sums: _Sums) -> Iterator[None]:
+        """Write the order statistics of a range of configurations, whose ROC `values` holds."""
+        first, last = some
+        pieces = np.searchsorted(self._plan.config_starts, np.arange(first, last), side="right") - 1
+        values, start = values[:, : max(int(filled[pieces].max()) for filled in sums.filled.values())], 0
+        for symbol, most in self._wheels.items():
+            held = sums.filled[symbol][pieces]
+            spare = np.arange(max(start, held.min()), min(start + most, values.shape[1]))
+            if spare.size:
+                values[:, spare[0] : spare[-1] + 1][spare >= held[:, None]] = np.nan
+            start += most
+        values.sort(axis=1)  # NaN last
+        sums.statistics[:, first:last] = order_statistics(values, sums.figures.counts[KNOWN, first:last])
+        yield
