@@ -15,9 +15,8 @@ LINE = 64  # bytes
 def aligned(shape: int | tuple[int, ...], kind: DTypeLike = np.float64, fill: float = 0) -> NDArray[Any]:
     """A new array, filled."""
     size = int(np.prod(shape)) * np.dtype(kind).itemsize
-    memory = np.zeros(size + LINE, np.uint8)
+    memory = np.empty(size + LINE, np.uint8)
     skip = -memory.ctypes.data % LINE
     out = memory[skip : skip + size].view(kind).reshape(shape)
-    if fill:
-        out[...] = fill
+    out[...] = fill
     return out
