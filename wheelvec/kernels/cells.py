@@ -126,10 +126,7 @@ def meet(board, put, entry, piece, room):  # type: ignore[no-untyped-def]
             tail = tail_of(board, put, entry, piece, piece.pair_call[b], room.tails)
             end = room.tails.end[tail]
         month.pnl[c], month.cell_reasons[c], month.cell_sums[c] = end.pnl, end.reasons, end.sums
-        if assigned:
-            month.tail[c] = tail
-        if entry.one_at_a_time:
-            month.until[c] = end.until
+        month.until[c], month.tail[c] = end.until, tail
 
 
 @inlined
