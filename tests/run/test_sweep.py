@@ -213,6 +213,22 @@ def test_few_rows_over_several_underlyings_are_the_same_to_the_bit(
     np.testing.assert_array_equal(shared.pnl().values, alone.pnl().values)
 
 
+def test_each_task_sorts_what_its_own_configurations_have(several: wv.Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entry rules launch different numbers of wheels, and so leave different room unused; where boards are not held together,
+    all is sorted at the end."""
+    base = wv.Config(schedule=wv.Schedule(start_date="2024-01-03", end_date="2024-03-28"))
+    grid = {"put.delta_max": [0.25, 0.3, 0.6], "put.exit_pct": [0.02, 0.3, 0.5, 0.7], "fills.execution_seed": range(6)}
+    frame = wv.sweep(several, base, grid, threads=1).frame
+    assert frame["total_wheels"].n_unique() > 2
+    assert frame["roc_p25"].n_unique() > 12
+    monkeypatch.setattr("wheelvec.run.factors.PIECE", 8)
+    monkeypatch.setattr("wheelvec.run.tasks.FEW", 1)
+    monkeypatch.setattr("wheelvec.run.work.SORTED", 1)
+    for threads, memory in ((1, 2**30), (2, 2**30), (2, 2**20)):
+        again = wv.sweep(several, base, grid, threads=threads, memory=memory).frame
+        assert_frame_equal(again, frame, check_exact=True)
+
+
 def test_figures_are_kept_apart_where_they_are_few() -> None:
     most = kept_apart(2, 100, 4, 2**30)
     assert most * 100 * 88 <= 2**24
