@@ -278,7 +278,7 @@ def test_there_is_room_for_every_wheel(seed: int) -> None:
     launched = wv.sweep(market, None, rows, threads=1).frame.select(pl.sum_horizontal(pl.col("^csp_.*$")))
     for i, count in enumerate(launched.to_series()):
         engine = Engine(market, Grid.read(wv.Config(), rows[i]), ordered=True, threads=1, memory=2**30)
-        (most,) = (engine.bounds(world).wheels for world in engine._worlds)
+        (most,) = (engine.ground.bounds(world).wheels for world in engine.ground.worlds)
         assert sum(most.values()) >= count
 
 

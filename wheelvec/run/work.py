@@ -4,31 +4,24 @@ import datetime as dt
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from wheelvec.kernels.board import Board
 from wheelvec.kernels.cells import Recorder, Room, mark_chosen, new_room, run_pieces
 from wheelvec.kernels.entry import entry_for
 from wheelvec.kernels.shortlist import new_shortlist
 from wheelvec.kernels.tally import KNOWN, Figures
-from wheelvec.run.boards import Held, World
+from wheelvec.run.boards import World
 from wheelvec.run.crew import Crew
 from wheelvec.run.factors import factored
+from wheelvec.run.ground import Array, Ground, Slice, Span
 from wheelvec.run.tasks import Apart, Task, cut, kept_apart, places
 from wheelvec.spec.grid import Codes, dense, first_of
 from wheelvec.stages.figures import PERCENTILES, figures_frame, new_figures, order_statistics
 
-if TYPE_CHECKING:
-    from wheelvec.run.engine import Engine
-
-Array = NDArray[Any]
-Slice = tuple[dt.date, str]  # month of entry, underlying
-Span = tuple[Slice, int, int]  # a slice, its first and its last session
-Laid = tuple[Slice, Held, int, int]  # with its board
 Where = tuple[World, Slice]
 
 SORTING = 10  # nanoseconds a wheel and configuration, roughly
@@ -55,31 +48,35 @@ class _Sums(NamedTuple):
 class Work:
     """Some rows of one world.
 
+    Args:
+        ground, world, rows: which rows of the grid, all of that world.
+        ordered: whether the order statistics (median, percentiles) are wanted.
+
     Attributes:
         order: the position, among the rows given, of each of the plan's configurations.
     """
 
-    def __init__(self, engine: "Engine", world: World, rows: Codes) -> None:
-        self._engine, self._world = engine, world
-        openings = engine.openings.of_row[rows]
+    def __init__(self, ground: Ground, world: World, rows: Codes, ordered: bool) -> None:
+        self._ground, self._world, self._ordered = ground, world, ordered
+        openings = ground.openings.of_row[rows]
         schedule, count = dense(openings)
         used = openings[first_of(schedule, count)]
-        self._opens, trades = engine.opens[world][used], engine.trades[used]
-        self._trades = {symbol: None if every.all() else every for symbol, every in zip(engine.symbols, trades.T, strict=True)}
+        self._opens, trades = ground.opens[world][used], ground.trades[used]
+        self._trades = {symbol: None if every.all() else every for symbol, every in zip(ground.symbols, trades.T, strict=True)}
         self._slices = self._find_slices(trades)
-        self._apart = kept_apart(engine.threads, rows.size, len({symbol for (_, symbol), *_ in self._slices}), engine.memory)
-        factors = factored(engine.grid, rows, schedule, 1 if self._apart else engine.threads)
+        self._apart = kept_apart(ground.threads, rows.size, len({symbol for (_, symbol), *_ in self._slices}), ground.memory)
+        factors = factored(ground.grid, rows, schedule, 1 if self._apart else ground.threads)
         self._plan, self.order = factors.plan, factors.order
-        self._wheels, self._sizes, _ = engine.bounds(world)
-        self._room_for = sum(self._wheels.values()) if engine.ordered else 0  # wheels of a configuration
+        self._wheels, self._sizes, _ = ground.bounds(world)
+        self._room_for = sum(self._wheels.values()) if ordered else 0  # wheels of a configuration
         parts = -(-8 * self._room_for * rows.size // SORTED)
-        self._pieces = cut(factors.weight * self._sizes.wheels, engine.threads, parts)
+        self._pieces = cut(factors.weight * self._sizes.wheels, ground.threads, parts)
         self._rooms: deque[tuple[Room, Array]] = deque()  # those that no thread is using
         self._entries: dict[int, Callable[..., None]] = {}  # compiled code by the kind of board
 
     def _find_slices(self, trades: Array) -> list[Span]:
         """Months in order, and in each the underlyings in order: the order in which figures are folded."""
-        months = self._engine.months(self._world)
+        months = self._ground.months(self._world)
         starts = np.array([first for _, first, _ in months])
         if not months:
             return []
@@ -92,13 +89,13 @@ class Work:
 
     def figures(self, progress: Callable[[float, int], None] | None) -> pl.DataFrame:
         """The figures over all months, row by row."""
-        n, ordered = self.order.size, self._engine.ordered
-        windows = self._engine.windows(self._world, self._slices)
+        n, ordered = self.order.size, self._ordered
+        windows = self._ground.windows(self._world, self._slices)
         sums = self._begin(np.empty((1 + len(PERCENTILES), n)) if ordered else _NO_VALUES, self._apart > 0 or len(windows) > 1)
         with self._crew() as crew:
             self._through(windows, crew, sums, progress=progress)
             if sums.values.size:
-                sorting = cut(np.full(n, SORTING * (1 + sums.values.shape[1])), self._engine.threads)
+                sorting = cut(np.full(n, SORTING * (1 + sums.values.shape[1])), self._ground.threads)
                 crew.each(lambda some: self._order(some, sums.values[slice(*some)], sums), sorting)
         rows = np.empty_like(self.order)
         rows[self.order] = np.arange(n)
@@ -110,14 +107,14 @@ class Work:
         with self._crew() as crew:
             for period, spans in itertools.groupby(self._slices, lambda span: period_of(span[0][0])):
                 sums = sums._replace(figures=new_figures(self.order.size))
-                self._through(self._engine.windows(self._world, list(spans)), crew, sums)
+                self._through(self._ground.windows(self._world, list(spans)), crew, sums)
                 yield period, sums.figures
 
     def mark(self, chosen: dict[Where, Array]) -> None:
         """Add, slice by slice, the rows of the board that any configuration sells."""
         room = new_shortlist(self._sizes.sessions, self._sizes.quotes)
-        for window in self._engine.windows(self._world, self._slices):
-            for at, held, first, last in self._engine.laid(self._world, window):
+        for window in self._ground.windows(self._world, self._slices):
+            for at, held, first, last in self._ground.laid(self._world, window):
                 board = held.board
                 marks = np.zeros(board.puts.size, np.bool_)
                 mark_chosen(board, self._opens_on(at[1]), first, last, self._plan, room, marks)
@@ -135,7 +132,7 @@ class Work:
             return Recorder(row, columns, out)
 
         with self._crew() as crew:
-            windows = self._engine.windows(self._world, self._slices)
+            windows = self._ground.windows(self._world, self._slices)
             self._through(windows, crew, self._begin(_NO_VALUES, False), recorder)
 
     def _begin(self, statistics: Array, together: bool) -> _Sums:
@@ -151,7 +148,7 @@ class Work:
         return dict.fromkeys(self._trades, np.full(self.order.size, -1, np.int64))
 
     def _crew(self) -> Crew:
-        return Crew(self._engine.threads if self._apart else min(self._engine.threads, len(self._pieces)))
+        return Crew(self._ground.threads if self._apart else min(self._ground.threads, len(self._pieces)))
 
     def _opens_on(self, symbol: str) -> Array:
         """(schedules, sessions) whether wheels of this underlying may open."""
@@ -174,7 +171,7 @@ class Work:
             crew.each(lambda task: self._add(task, sums, recorder), tasks, told)
 
         for spans in windows:
-            window = self._engine.laid(self._world, spans)
+            window = self._ground.laid(self._world, spans)
             if not self._apart:
                 do([Task(pieces, zip(window, itertools.repeat(figures), strict=False)) for pieces in self._pieces])
                 continue
@@ -182,7 +179,7 @@ class Work:
                 part = window[start : start + self._apart]
                 apart = Apart(part, [symbol for (_, symbol), *_ in part], self._plan.entry.size, self.order.size)
                 do(apart.tasks, *apart.counts)
-                crew.each(lambda some: apart.merge(some, figures), apart.ranges(self._engine.threads))  # noqa: B023
+                crew.each(lambda some: apart.merge(some, figures), apart.ranges(self._ground.threads))  # noqa: B023
 
     def _add(self, task: Task, sums: _Sums, recorder: Callable[[Slice, Board], Recorder] | None) -> Iterator[None]:
         begin, end = self._plan.config_starts[list(task.pieces)].tolist()
