@@ -270,7 +270,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         url, length = urlsplit(self.path), int(self.headers.get("Content-Length") or 0)
-        form = dict(parse_qsl(url.query) + parse_qsl(self.rfile.read(length).decode()))
+        body = self.rfile.read(length)
+        if len(body) < length:  # whoever asks was killed on the way: nothing was asked for
+            self.close_connection = True
+            return
+        form = dict(parse_qsl(url.query) + parse_qsl(body.decode()))
         method = url.path.removeprefix("/v0/")
         with self.server.lock:
             self.server.log.append((method, form))
