@@ -213,6 +213,21 @@ def test_few_rows_over_several_underlyings_are_the_same_to_the_bit(
     np.testing.assert_array_equal(shared.pnl().values, alone.pnl().values)
 
 
+@pytest.mark.parametrize("stats", ["moments", "full"])
+def test_a_calendar_without_an_entry_gives_no_wheel(small: tuple[wv.Market, wv.Config], stats: str) -> None:
+    market, base = small
+    none = base.replace(**{"schedule.offset": 5000})
+    told: list[tuple[int, int, int]] = []
+    sweep = wv.sweep(market, none, {"put.exit_pct": [0.3, 0.5]}, stats=stats, progress=lambda *now: told.append(now))
+    assert sweep.frame["total_wheels"].to_list() == [0, 0]
+    assert stats == "moments" or not differences(sweep, market, range(2))  # a backtest has the median too
+    assert all(done <= 2 and cells == 0 for done, _, cells in told)
+    assert sweep.periods().columns == ["row", "period", "wheels", "pnl", "capital"]
+    assert sweep.periods().height == 0
+    assert sweep.pnl().values.shape == (0, 2)
+    assert sweep.pnl().wheels.columns == ["underlying", "entry_date", "put_symbol"]
+
+
 def test_each_task_sorts_what_its_own_configurations_have(several: wv.Market, monkeypatch: pytest.MonkeyPatch) -> None:
     """Entry rules launch different numbers of wheels, and so leave different room unused; where boards are not held together,
     all is sorted at the end."""

@@ -20,6 +20,8 @@ from wheelvec.spec.grid import Codes, Grid
 
 CHUNK = 16_384  # rows at most: what an interrupted sweep with out= loses
 BYTES_A_ROW = 2_000  # figures, counts, positions and the finished frame of one configuration
+_PERIODS = {"position": pl.Int64, "period": pl.Date, "wheels": pl.Int64, "pnl": pl.Float64, "capital": pl.Float64}
+_WHEELS = {"underlying": pl.String, "entry_date": pl.Date, "put_symbol": pl.String}
 
 
 class Engine:
@@ -55,12 +57,13 @@ class Engine:
 
     def periods(self, rows: Codes, period_of: Callable[[dt.date], dt.date]) -> pl.DataFrame:
         """Per row and period of entry: position among `rows`, period, wheels, pnl, capital."""
-        frames = []
+        frames = [pl.DataFrame(schema=_PERIODS)]  # a calendar may leave no month
         for work, mine in self._works(rows):
             for period, figures in work.periods(period_of):
                 sums = {"wheels": figures.counts[KNOWN], "pnl": figures.total, "capital": figures.capital}
-                frames.append(pl.DataFrame({"position": mine[work.order]} | sums).with_columns(period=pl.lit(period)))
-        return pl.concat(frames).select("position", "period", "wheels", "pnl", "capital").sort("position", "period")
+                frame = pl.DataFrame({"position": mine[work.order]} | sums).with_columns(period=pl.lit(period))
+                frames.append(frame.select(_PERIODS.keys()))
+        return pl.concat(frames).sort("position", "period")
 
     def pnl(self, rows: Codes, allocate: Callable[[int, int], Array]) -> tuple[pl.DataFrame, Array]:
         """The wheels that any of the rows may launch (underlying, entry_date, put_symbol), and (wheels, rows) float32: each
@@ -71,7 +74,9 @@ class Engine:
             for work, _ in self._works(chunk):
                 work.mark(chosen)
         keys = {where: self._keys(*where, puts) for where, puts in chosen.items()}
-        wheels = pl.concat(keys.values()).unique().sort("entry_date", "underlying", "put_symbol")
+        wheels = (
+            pl.concat([pl.DataFrame(schema=_WHEELS), *keys.values()]).unique().sort("entry_date", "underlying", "put_symbol")
+        )
         out = allocate(wheels.height, rows.size)
         numbered = wheels.with_row_index("wheel")
         numbers = {

@@ -161,7 +161,7 @@ class Work:
     ) -> None:  # fmt: skip
         """Add slice after slice to the sums."""
         figures, tasks_of_slice = sums.figures, 1 if self._apart else len(self._pieces)
-        steps = (sum(map(len, windows)) + sums.sorted_by_task) * tasks_of_slice
+        steps = max(1, (sum(map(len, windows)) + sums.sorted_by_task) * tasks_of_slice)  # a calendar may leave no slice
 
         def do(tasks: list[Task], *more: Array) -> None:
             def told(done: int) -> None:
