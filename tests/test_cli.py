@@ -275,7 +275,7 @@ class Terminal(io.StringIO):
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes behave otherwise elsewhere")
 def test_a_reader_that_goes_away_is_no_failure_to_speak_of(here: Path) -> None:
-    code = "import sys; from wheelvec import cli; cli._demo = lambda _: print('figures'); sys.exit(cli.main(['demo']))"
+    code = "import sys; from wheelvec.cli import main, results; results._demo = lambda _: print('x'); sys.exit(main(['demo']))"
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as stream:

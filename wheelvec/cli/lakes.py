@@ -1,0 +1,187 @@
+"""The commands about lakes: import, check, fetch."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wheelvec.cli.arguments import UsageError, add_command
+from wheelvec.cli.terminal import LONGEST, one_line, progress_bar, without_panics
+from wheelvec.spec.errors import InputError, LakeError, listed
+
+if TYPE_CHECKING:
+    import polars as pl
+
+log = logging.getLogger("wheelvec.cli")
+
+
+def add_import(commands: Any, shared: argparse.ArgumentParser) -> None:
+    text = "Check Parquet tables, or DBN files, and write them into a lake."
+    command = add_command(commands, shared, "import", text)
+    files: dict[str, Any] = {"nargs": "+", "type": Path, "metavar": "FILE"}
+    command.add_argument("--option-quotes", **files, help="the chains at entry time; must be given")
+    command.add_argument("--option-bars", **files, help="the contracts' daily bars; without them their quotes decide")
+    command.add_argument("--underlying-bars", **files, help="the regular sessions' bars; must be given")
+    command.add_argument("--dividends", **files, help="underlying, ex_date, amount per share")
+    command.add_argument("--lake", type=Path, metavar="FOLDER", help="the lake to write; must be given")
+    command.add_argument("--strict", action="store_true", help="broken rows are an error, not set aside")
+    command.set_defaults(command=_import)
+    forms = command.add_subparsers(title="other forms", metavar="form", required=False)
+    dbn = add_command(forms, shared, "dbn", "Take Databento's DBN files, compressed or not, into a lake.")
+    dbn.add_argument("files", **files, help="of any schema; what is of no use is left out")
+    dbn.add_argument("--lake", required=True, metavar="FOLDER", help="the lake to write")
+    add_entry(dbn)
+    dbn.set_defaults(command=_import_dbn)
+
+
+def add_check(commands: Any, shared: argparse.ArgumentParser) -> None:
+    text = "Say what a lake holds, what it lacks, and which of its files are damaged (exit code 1 if any is)."
+    command = add_command(commands, shared, "check", text)
+    command.add_argument("lake", type=Path, metavar="FOLDER", help="the lake to read")
+    command.add_argument("--calendar", default="NYSE", metavar="NAME", help="what counts as a session; default: %(default)s")
+    command.set_defaults(command=_check)
+
+
+def add_fetch(commands: Any, shared: argparse.ArgumentParser) -> None:
+    text = "Fetch from Databento what a lake lacks; the key is read from DATABENTO_API_KEY."
+    fetch = add_command(commands, shared, "fetch", text)
+    fetch.add_argument("--config", type=Path, metavar="wheel.toml", help="how far wheels reach, and what is not given here")
+    fetch.add_argument("--symbols", metavar="NAMES", help="underlyings, such as TSLA,BRK.B")
+    fetch.add_argument("--start", metavar="DATE", help="first session of entry")
+    fetch.add_argument("--end", metavar="DATE", help="last session of entry; data are fetched as far as its wheels can reach")
+    fetch.add_argument("--lake", required=True, metavar="FOLDER", help="the lake to complete, made if need be")
+    add_entry(fetch)
+    fetch.add_argument("--schema", default="cmbp-1", metavar="NAME", help="of the quotes: cmbp-1 (default) or cbbo-1m")
+    fetch.add_argument("--max-cost", type=float, metavar="DOLLARS", help="spend no more than this")
+    fetch.add_argument("--gateway", metavar="URL", help="another address of the interface")
+    fetch.add_argument("--yes", action="store_true", help="do not ask before money is spent")
+    fetch.add_argument("--dry-run", action="store_true", help="show the plan and its cost, and spend nothing")
+    fetch.add_argument("--quiet", action="store_true", help="no progress")
+    fetch.set_defaults(command=_fetch)
+
+
+def add_entry(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--entry-time", metavar="TIME", help="15:45 (default), or a time before the close: close-15min")
+    command.add_argument(
+        "--look-back", type=int, default=0, metavar="MINUTES", help="take quotes that last changed so long before; default: 0"
+    )
+
+
+def _import(options: argparse.Namespace) -> None:
+    needed = {"--option-quotes": options.option_quotes, "--underlying-bars": options.underlying_bars, "--lake": options.lake}
+    if missing := [name for name, value in needed.items() if value is None]:
+        raise UsageError(f"the following arguments are required: {', '.join(missing)}; see wheelvec import --help")
+    from wheelvec.market.market import Market
+    from wheelvec.report.text import counted, set_aside, wrapped
+
+    tables: dict[str, Any] = {
+        name: _scanned(name, paths)
+        for name in ("option_quotes", "option_bars", "underlying_bars", "dividends")
+        if (paths := getattr(options, name)) is not None
+    }
+    with without_panics():
+        market = Market(**tables, strict=options.strict)
+    log.info("%r", market)
+    print(set_aside(market.diagnostics))
+    if not market.symbols or market.data_range is None:
+        raise InputError("no row of option_quotes can be used; nothing was written")
+    market.write(options.lake)
+    first, last = market.data_range
+    print(f"\nWritten to {options.lake}{os.sep}: {counted(len(market.symbols), 'underlying')}, {first} to {last}")
+    print(wrapped(", ".join(market.symbols)))
+
+
+def _scanned(name: str, paths: Sequence[Path]) -> "pl.LazyFrame":
+    """The Parquet files of one table, one after the other."""
+    import polars as pl
+
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"--{name.replace('_', '-')} {path}: no such file")
+    try:
+        frames = [pl.scan_parquet(path) for path in paths]
+        with without_panics():
+            for frame in frames:
+                frame.collect_schema()
+        return pl.concat(frames, how="vertical_relaxed")
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = one_line(str(error))[:LONGEST]
+        raise InputError(f"--{name.replace('_', '-')} {listed(paths)}: not readable as Parquet: {reason}") from error
+
+
+def _check(options: argparse.Namespace) -> None:
+    with progress_bar("files", quiet=False) as progress:
+        from wheelvec.market.inspection import check
+        from wheelvec.report.inspected import inspected
+        from wheelvec.report.text import counted
+
+        found = check(options.lake, options.calendar, progress)
+    print(inspected(found))
+    sys.stdout.flush()  # before what standard error gets
+    if count := len(found.refused):
+        raise LakeError(f"{options.lake} has {counted(count, 'file')} that every reader refuses, listed above")
+
+
+def _import_dbn(options: argparse.Namespace) -> None:
+    from wheelvec.market.archive import import_dbn
+    from wheelvec.report.costs import imported
+
+    with progress_bar("files", quiet=False) as progress:
+        entry_time = options.entry_time or "15:45"
+        files = import_dbn(
+            options.files, lake=options.lake, entry_time=entry_time, look_back=options.look_back, progress=progress
+        )  # fmt: skip
+    print(imported(files))
+    print(f"\nWritten to {options.lake}")
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from wheelvec.market.fetch import fetch
+    from wheelvec.report.costs import priced, remarks, taken
+    from wheelvec.spec.config import Config
+
+    shown = _Shown(options)
+    with progress_bar("requests", options.quiet) as progress:
+        fetched = fetch(
+            symbols=None if options.symbols is None else options.symbols.split(","),
+            start=options.start, end=options.end, lake=options.lake, max_cost=options.max_cost, entry_time=options.entry_time,
+            schema=options.schema, look_back=options.look_back, gateway=options.gateway, dry_run=options.dry_run,
+            config=None if options.config is None else Config.from_toml(options.config),
+            confirm=shown.confirm, progress=progress,
+        )  # fmt: skip
+    if not shown.table:
+        print(priced(fetched))
+    if fetched.notes:
+        print("\n" + remarks(fetched))
+    if options.dry_run or shown.refused:
+        print("\nNothing was spent.")
+    else:
+        print("\n" + (taken(fetched, options.lake) if shown.table else f"{options.lake} lacks nothing that can be had."))
+
+
+class _Shown:
+    """Shows the priced plan, and asks whether to spend: on a terminal a person, else the options."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options, self.table, self.refused = options, False, False
+
+    def confirm(self, plan: Any) -> bool:
+        from wheelvec.report.costs import dollars, priced
+
+        options, self.table = self._options, True
+        print(priced(plan), flush=True)
+        over = options.max_cost is not None and plan.cost > options.max_cost  # refused by fetch itself, with the figures
+        if options.yes or over or plan.cost == 0:
+            return True
+        if sys.stdin.isatty() and sys.stderr.isatty():
+            print(f"Spend {dollars(plan.cost)} dollars? [y/N] ", end="", file=sys.stderr, flush=True)
+            self.refused = sys.stdin.readline().strip().lower() not in ("y", "yes")
+            return not self.refused
+        if options.max_cost is None:
+            raise InputError(
+                f"this would cost {dollars(plan.cost)} dollars and there is no terminal to ask on: add --yes or --max-cost"
+            )
+        return True
