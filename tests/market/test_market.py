@@ -142,18 +142,27 @@ def test_lazy_frames_are_taken() -> None:
         assert_frame_equal(getattr(held, name), ALL[name])
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
-def test_what_is_no_polars_frame_is_refused(name: str) -> None:
-    import pandas as pd
+@pytest.mark.parametrize("convert", ["pandas", "pandas with an index", "arrow"])
+def test_frames_of_pandas_and_arrow_are_taken(convert: str) -> None:
+    given: dict[str, Any] = {name: frame.to_arrow() for name, frame in ALL.items()}
+    if convert != "arrow":
+        given = {name: frame.to_pandas() for name, frame in ALL.items()}
+    if convert == "pandas with an index":
+        given["underlying_bars"] = given["underlying_bars"].set_index(["underlying", "session"])
+    held = Market(**given)
+    for name in SCHEMAS:
+        assert_frame_equal(getattr(held, name), ALL[name])
 
-    with pytest.raises(InputError, match=rf"{name} must be a Polars DataFrame or LazyFrame, got pandas\.DataFrame \(pl\.from_"):
-        Market(**(ALL | {name: pd.DataFrame({"a": [1]})}))
-    with pytest.raises(InputError, match=rf"{name} must be a Polars DataFrame or LazyFrame, got builtins\.dict$"):
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_what_is_no_frame_is_refused(name: str) -> None:
+    pattern = rf"{name} must be a Polars frame, a pandas DataFrame or an Arrow table, got dict; pl.DataFrame\({name}\)"
+    with pytest.raises(InputError, match=pattern):
         Market(**(ALL | {name: {}}))
 
 
 def test_the_two_tables_that_must_be_there() -> None:
-    with pytest.raises(InputError, match=r"underlying_bars must be a Polars .*, got builtins\.NoneType"):
+    with pytest.raises(InputError, match=r"underlying_bars must be a Polars .*, got NoneType"):
         Market(option_quotes=ALL["option_quotes"], underlying_bars=None)  # type: ignore[arg-type]
 
 

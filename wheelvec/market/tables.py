@@ -5,7 +5,6 @@
 counts what is wrong with the rows that are kept: the engine applies those rules itself, with its own calendar.
 """
 
-import contextlib
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,7 @@ import polars as pl
 
 from wheelvec.market.sessions import Sessions
 from wheelvec.spec import frames, osi
-from wheelvec.spec.errors import DataError, InputError, listed
+from wheelvec.spec.errors import DataError, listed
 
 Flaws = dict[str, pl.Expr]
 
@@ -75,37 +74,23 @@ def read(name: str, frame: object) -> pl.DataFrame:
     columns are null, others dropped.
 
     Raises:
-        InputError: if `frame` is no Polars frame.
+        InputError: if `frame` is no frame that `frames.as_lazy` takes.
         DataError: for a missing column, one whose type or values cannot be converted, or a lazy frame that fails.
     """
-    if not isinstance(frame, pl.DataFrame | pl.LazyFrame):
-        kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}"
-        hint = " (pl.from_pandas converts it)" if kind.startswith("pandas.") else ""
-        raise InputError(f"{name} must be a Polars DataFrame or LazyFrame, got {kind}{hint}")
+    rows = frames.as_lazy(name, frame)
     schema = TABLES[name].schema
-    with _readable(name):
-        found = frame.collect_schema()
+    with frames.readable(name):
+        found = rows.collect_schema()
     _check_columns(name, found)
     given = {column: dtype for column, dtype in schema.items() if column in found}
-    with _readable(name):
+    with frames.readable(name):
         # one piece: a frame joined from ten thousand has every step below done ten thousand times
-        rows = frame.lazy().select(*given).collect().rechunk()
+        taken = rows.select(*given).collect().rechunk()
     converted = {column: _conversion(name, column, found[column], dtype) for column, dtype in given.items()}
-    held = _with_possible_days(rows.select(**converted))
+    held = _with_possible_days(taken.select(**converted))
     changed = [column for column, dtype in given.items() if found[column] != dtype]
-    _check_values(name, rows.select(changed), held.select(changed))
+    _check_values(name, taken.select(changed), held.select(changed))
     return held.select([pl.col(c) if c in given else pl.lit(None, dtype).alias(c) for c, dtype in schema.items()])
-
-
-@contextlib.contextmanager
-def _readable(name: str) -> Iterator[None]:
-    """What fails in a lazy frame is the user's query or file. Polars panics on some files that others wrote or damaged."""
-    try:
-        yield
-    except pl.exceptions.PanicException as error:
-        raise DataError(f"{name} cannot be read: it is damaged, or of a kind that Polars fails on") from error
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{name} cannot be read: {str(error).strip()[:200] or type(error).__name__}") from error
 
 
 def _check_columns(name: str, found: pl.Schema) -> None:

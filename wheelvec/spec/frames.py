@@ -4,7 +4,13 @@ Prices are dollars per share; amounts, fees and P&L are dollars per contract of 
 percent; a `session` is a date of the exchange calendar; times are UTC.
 """
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 import polars as pl
+
+from wheelvec.spec.errors import DataError, InputError
 
 TIMESTAMP = pl.Datetime("ns", "UTC")
 
@@ -224,3 +230,76 @@ def bar_flaws() -> dict[str, pl.Expr]:
 def first_flaw(flaws: dict[str, pl.Expr]) -> pl.Expr:
     """The first reason that applies to a row, or null."""
     return pl.coalesce([pl.when(flaw).then(pl.lit(reason)) for reason, flaw in flaws.items()])
+
+
+# ---- frames as people have them
+
+
+def as_lazy(name: str, frame: Any) -> pl.LazyFrame:
+    """A user's table as a LazyFrame: a Polars frame, lazy or not, a pandas DataFrame, or whatever hands out an Arrow stream
+    (a pyarrow Table, a DuckDB relation). Nothing lazy is read yet; `readable` says in its name what fails later.
+
+    Of pandas NaN is null, and the named levels of the index are columns.
+
+    Args:
+        name: of the argument, for messages.
+        frame: what was given for it.
+
+    Raises:
+        InputError: if `frame` is none of these.
+        DataError: if it is a pandas or Arrow table that cannot be converted.
+    """
+    if isinstance(frame, pl.LazyFrame):
+        return frame
+    if isinstance(frame, pl.DataFrame):
+        return frame.lazy()
+    if not (_is_pandas(frame) or _is_arrow(frame)):
+        kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}".removeprefix("builtins.")
+        hint = f"; pl.DataFrame({name}) makes one of a dict of columns" if isinstance(frame, dict) else ""
+        raise InputError(f"{name} must be a Polars frame, a pandas DataFrame or an Arrow table, got {kind}{hint}")
+    with readable(name):
+        return _of_pandas(frame).lazy() if _is_pandas(frame) else pl.DataFrame(frame).lazy()
+
+
+def as_polars(name: str, frame: Any) -> pl.DataFrame:
+    """A user's table as a DataFrame; what is taken and what is raised is that of `as_lazy`.
+
+    Raises:
+        DataError: if a lazy frame fails, too.
+
+    >>> as_polars("when", pl.LazyFrame({"underlying": ["TSLA"]})).columns
+    ['underlying']
+    """
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    with readable(name):
+        return as_lazy(name, frame).collect()
+
+
+@contextlib.contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Turn what fails in a user's frame, query or file into a DataError that names the table. Polars panics on some files
+    that others wrote or damaged, and Arrow has errors of its own."""
+    try:
+        yield
+    except (DataError, InputError):
+        raise
+    except pl.exceptions.PanicException as error:
+        raise DataError(f"{name} cannot be read: it is damaged, or of a kind that Polars fails on") from error
+    except (pl.exceptions.PolarsError, OSError, ValueError, TypeError, ImportError, NotImplementedError) as error:
+        raise DataError(f"{name} cannot be read: {str(error).strip()[:200] or type(error).__name__}") from error
+
+
+def _is_pandas(frame: object) -> bool:
+    """Whether it is a pandas DataFrame, without importing pandas, which may not be installed."""
+    return any(base.__name__ == "DataFrame" and base.__module__.partition(".")[0] == "pandas" for base in type(frame).__mro__)
+
+
+def _is_arrow(frame: object) -> bool:
+    """Whether it hands out a stream of columns; a Series hands out one as well, but names none."""
+    return hasattr(frame, "__arrow_c_stream__") and (hasattr(frame, "schema") or hasattr(frame, "columns"))
+
+
+def _of_pandas(frame: Any) -> pl.DataFrame:
+    named = [level for level in frame.index.names if level is not None and level not in frame.columns]
+    return pl.from_pandas(frame.reset_index(level=named) if named else frame)
