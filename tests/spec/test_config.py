@@ -38,7 +38,7 @@ SAMPLE: dict[str, Any] = {
         (lambda: wv.PutRules(delta_min=1.5), r"put.delta_min = 1.5: expected a number from 0.0 to 1.0"),
         (lambda: wv.PutRules(delta_min=0.5), r"put.delta_min = 0.5 lies above put.delta_max = 0.35"),
         (lambda: wv.PutRules(exit_pct=float("nan")), r"put.exit_pct = nan: expected a number from"),
-        (lambda: wv.PutRules(stop_loss_multiplier=0), r"put.stop_loss_multiplier = 0: expected a number above 0.0 or None"),
+        (lambda: wv.PutRules(stop_loss_multiplier=0), r"put.stop_loss_multiplier = 0: expected a number above 1.0 and up to 50.0 or None"),
         (lambda: wv.PutRules(option_type="C"), r"unknown put.option_type 'C'; allowed: P"),
         (lambda: wv.CallRules(delta_min=0.4), r"call.delta_min = 0.4 lies above call.delta_max"),
         (lambda: wv.CallRules(select="all"), r"unknown call.tie_break_method 'all'; allowed: closest_delta"),

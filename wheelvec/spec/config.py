@@ -5,8 +5,8 @@ The parts bear the names of the sections of a TOML file: [schedule], [put], [cal
 """
 
 import dataclasses
-import datetime as dt
 import hashlib
+import inspect
 import json
 import re
 import struct
@@ -14,193 +14,54 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
-from wheelvec.spec.errors import ConfigError, unknown_name
-from wheelvec.spec.knobs import check_ranges, choice, curve, day, flag, integer, names, number, part, text, weekday_set
+from wheelvec.spec.errors import ConfigError, cut, unknown_name
+from wheelvec.spec.knobs import Curve, Field, documented, fields_of, misplaced, none_is
 from wheelvec.spec.notebook import sections_of_notebook
+from wheelvec.spec.sections import PARTS, CallRules, Costs, Fills, Liquidity, Pricing, PutRules, Schedule
+
+__all__ = [
+    "PARTS", "RULE_SETS", "CallRules", "Config", "Costs", "Curve", "Field", "Fills", "Liquidity", "Pricing", "PutRules",
+    "Schedule", "digest_of", "field_digest", "field_names", "fields", "read_toml", "scattered", "unknown_field",
+]  # fmt: skip
 
 RULE_SETS = ("ledger", "v5")
-FILL_MODES = ("optimistic", "realistic", "pessimistic", "natural")
-EXIT_MODELS = ("trigger", "close_range")
-PUT_SELECT = ("all", "closest_delta", "highest_premium", "highest_strike")
-CALL_SELECT = PUT_SELECT[1:]
+TOML_NONE = '"none"'
 
-Curve = float | tuple[tuple[dt.date, float], ...]
+RULES = Field(
+    section="",
+    name="rules",
+    type="str",
+    default="ledger",
+    unit="",
+    allowed=", ".join(map(repr, RULE_SETS)),
+    doc="The rule set: 'ledger', or 'v5', the arithmetic of the research notebook (rules.md, section 11).",
+)
 
 
-@part("schedule")
-class Schedule:
-    """When and on what wheels may be opened (rules.md, section 1).
+def fields() -> list[Field]:
+    """The table of all configuration fields, `rules` first, then section by section in order.
 
-    Dates are inclusive; None takes the first or last session of the market. `symbols` in the order in which they
-    are tried each session (None: all that the market holds, sorted). Naming symbols is hindsight: those you thought of
-    are those that survived. `entry_time` is the minute of the quotes, "15:45" in the calendar's zone or "close-15min",
-    that long before each session's own close. A session with number i (0 at start_date) is an entry session if
-    i >= offset, (i - offset) is a multiple of `every`, and its ISO weekday is in `weekdays`.
+    Example:
+        >>> from wheelvec.spec.config import fields
+        >>> [f.dotted for f in fields()][:3]
+        ['rules', 'schedule.start_date', 'schedule.end_date']
     """
-
-    section: ClassVar[str]
-    ranges: ClassVar[tuple[tuple[str, str], ...]] = (("start_date", "end_date"),)
-    start_date: dt.date | str | None = day(default=None)
-    end_date: dt.date | str | None = day(default=None)
-    symbols: tuple[str, ...] | list[str] | None = names(default=None)
-    trading_calendar: str = text(default="NYSE", pattern=r"\S+", allowed="the name of an exchange calendar such as 'NYSE'")
-    entry_time: str = text(
-        default="15:45",
-        pattern=r"([01]\d|2[0-3]):[0-5]\d|close-[1-9]\d*min",
-        allowed="a clock time such as '15:45', or 'close-15min'",
-    )
-    every: int = integer(default=1, low=1)
-    offset: int = integer(default=0, low=0)
-    weekdays: tuple[int, ...] | list[int] | None = weekday_set(default=None)
-    allow_multiple_wheels_per_symbol: bool = flag(default=True)
-    max_wheels_per_symbol_per_day: int | None = integer(default=None, low=1, optional=True)
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
-
-@part("put")
-class PutRules:
-    """Which put is sold and when it is bought back (rules.md, sections 3 to 6).
-
-    `dte_*` calendar days, `delta_*` absolute delta. Beware of two names: `exit_pct` 0.25 buys back at 25% of the
-    premium, so it keeps 75% of it; a `stop_loss_multiplier` of 2.0 buys back at twice the premium, so it loses one
-    premium. None switches stop or `max_hold_dte` off. `max_hold_dte` with re-entry is no roll: the two orders fill apart.
-    """
-
-    section: ClassVar[str]
-    ranges: ClassVar[tuple[tuple[str, str], ...]] = (("dte_min", "dte_max"), ("delta_min", "delta_max"))
-    option_type: str = choice(default="P", names=("P",))
-    dte_min: int = integer(default=30, low=0)
-    dte_max: int = integer(default=45, low=0)
-    delta_min: float = number(default=0.25, low=0.0, high=1.0)
-    delta_max: float = number(default=0.35, low=0.0, high=1.0)
-    exit_pct: float = number(default=0.50, low=0.0, high=1.0)
-    stop_loss_multiplier: float | None = number(default=2.0, above=0.0, optional=True)
-    max_hold_dte: int | None = integer(default=None, low=0, optional=True)
-    select: str = choice(default="all", names=PUT_SELECT)
-    dte_target: int | None = integer(default=None, low=0, optional=True)
-    delta_target: float | None = number(default=None, low=0.0, high=1.0, optional=True)
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
-
-@part("call")
-class CallRules:
-    """Which call is sold against assigned shares (rules.md, section 7).
-
-    `tie_break_method` (also spelt `select`) is the choice among qualifying calls. `exit_pct` None takes the put's;
-    `stop_loss_multiplier` and `max_hold_dte` None mean none. `max_cycles` None sells calls until the shares are called
-    away. A call is sought on up to `call_wait_sessions` further sessions while none qualifies.
-    """
-
-    section: ClassVar[str]
-    ranges: ClassVar[tuple[tuple[str, str], ...]] = (("dte_min", "dte_max"), ("delta_min", "delta_max"))
-    dte_min: int = integer(default=14, low=0)
-    dte_max: int = integer(default=30, low=0)
-    delta_min: float = number(default=0.25, low=0.0, high=1.0)
-    delta_max: float = number(default=0.35, low=0.0, high=1.0)
-    strike_min_pct_above_basis: float = number(default=0.0, above=-1.0)
-    sell_call_only_if_price_above_basis: bool = flag(default=True)
-    tie_break_method: str = choice(default="highest_premium", names=CALL_SELECT, alias="select")
-    exit_pct: float | None = number(default=None, low=0.0, high=1.0, optional=True)
-    stop_loss_multiplier: float | None = number(default=None, above=0.0, optional=True)
-    max_hold_dte: int | None = integer(default=None, low=0, optional=True)
-    max_cycles: int | None = integer(default=1, low=1, optional=True)
-    call_wait_sessions: int = integer(default=0, low=0)
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
-    @property
-    def select(self) -> str:
-        """The same field as `tie_break_method`."""
-        return self.tie_break_method
-
-
-@part("liquidity")
-class Liquidity:
-    """Which spreads are traded, and at what penalty (rules.md, section 3).
-
-    Spreads are fractions of the mid. `ivp` is a cross-sectional rank of one chain's implied volatilities, not a
-    percentile of history, and by default it is taken over the candidates alone (`ivp_over`).
-    """
-
-    section: ClassVar[str]
-    min_bid_hard: float = number(default=0.10, low=0.0)
-    hard_max_spread_pct: float = number(default=0.20, low=0.0)
-    base_max_spread_pct: float = number(default=0.08, low=0.0)
-    ivp_high_threshold: float = number(default=0.70, low=0.0)
-    ivp_high_max_spread_pct: float = number(default=0.12, low=0.0)
-    ivp_extreme_threshold: float = number(default=0.90, low=0.0)
-    ivp_extreme_max_spread_pct: float = number(default=0.15, low=0.0)
-    short_dte_threshold: int = integer(default=7, low=0)
-    short_dte_extra_spread_pct: float = number(default=0.02, low=0.0)
-    ivp_min_candidates: int = integer(default=1, low=0)
-    ivp_over: str = choice(default="candidates", names=("candidates", "chain"))
-
-
-@part("fills")
-class Fills:
-    """At what prices, and with what luck, orders fill (rules.md, sections 4 and 5).
-
-    `exit_model` None is "trigger" under the ledger rules and "close_range" under v5. `execution_seed` is the only source
-    of chance: the same seed gives the same draws in any order, process and machine.
-    """
-
-    section: ClassVar[str]
-    ranges: ClassVar[tuple[tuple[str, str], ...]] = (("pfill_min", "pfill_max"),)
-    fill_mode: str = choice(default="realistic", names=FILL_MODES)
-    exit_model: str | None = choice(default=None, names=EXIT_MODELS, optional=True)
-    gap_path: str = choice(default="skip", names=("skip", "quote"))
-    use_probabilistic_exit_fills: bool = flag(default=True)
-    execution_seed: int = integer(default=42, low=0, high=2**64 - 1)
-    pfill_tight: float = number(default=0.90, low=0.0)
-    pfill_normal: float = number(default=0.70, low=0.0)
-    pfill_wide: float = number(default=0.40, low=0.0)
-    pfill_scale: float = number(default=0.6, low=0.0)
-    pfill_ivp_high_mult: float = number(default=0.85, low=0.0)
-    pfill_ivp_extreme_mult: float = number(default=0.70, low=0.0)
-    pfill_min: float = number(default=0.05, low=0.0, high=1.0)
-    pfill_max: float = number(default=0.98, low=0.0, high=1.0)
-    tight_spread_pct: float = number(default=0.05, low=0.0)
-    normal_spread_pct: float = number(default=0.10, low=0.0)
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
-
-@part("costs")
-class Costs:
-    """Fees in dollars per contract and transaction."""
-
-    section: ClassVar[str]
-    commission_per_contract: float = number(default=0.65, low=0.0)
-    sec_fee_per_contract: float = number(default=0.01, low=0.0)
-
-
-@part("pricing")
-class Pricing:
-    """What the implied volatility assumes: rates per year, continuously compounded; a number, or a frame of session and
-    value of which the last on or before a session counts."""
-
-    section: ClassVar[str]
-    rate: Curve = curve(default=0.04)
-    dividend_yield: Curve = curve(default=0.0)
-
-
-PARTS = {p.section: p for p in (Schedule, PutRules, CallRules, Liquidity, Fills, Costs, Pricing)}
+    return [RULES, *(field for kind in PARTS.values() for field in fields_of(kind))]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything that decides a backtest, apart from the data.
+    """Everything that decides a backtest, apart from the data: seven sections and the rule set.
 
     Raises:
         ConfigError: for an unknown field, a value out of range, or an empty range, naming field, value and what is allowed.
+
+    Example:
+        >>> from wheelvec import Config, PutRules
+        >>> Config(put=PutRules(exit_pct=0.3), rules="v5").put.exit_pct
+        0.3
     """
 
     schedule: Schedule = dataclasses.field(default_factory=Schedule)
@@ -215,15 +76,15 @@ class Config:
     def __new__(cls, **values: Any) -> Self:
         for name in values:
             if name not in (*PARTS, "rules"):
-                raise ConfigError(unknown_name("section", name, [*PARTS, "rules"]))
+                raise ConfigError(misplaced("section", name, [*PARTS, "rules"]))
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for section, kind in PARTS.items():
             value = getattr(self, section)
             if not isinstance(value, kind):
-                raise ConfigError(f"{section} = {value!r}: expected a wheelvec.{kind.__name__}")
-        if self.rules not in RULE_SETS:
+                raise ConfigError(f"{section} = {cut(value)}: expected a wheelvec.{kind.__name__}")
+        if not isinstance(self.rules, str) or self.rules not in RULE_SETS:
             raise ConfigError(unknown_name("rules", self.rules, RULE_SETS))
 
     @property
@@ -266,9 +127,9 @@ class Config:
         if section == "rules":
             return fields
         if section not in PARTS:
-            raise ConfigError(unknown_name("section", section, [*PARTS, "rules"]))
+            raise ConfigError(misplaced("section", section, [*PARTS, "rules"]))
         if not isinstance(fields, Mapping):
-            raise ConfigError(f"[{section}] = {fields!r}: expected a table of fields")
+            raise ConfigError(f"[{section}] = {cut(fields)}: expected a table of fields")
         return PARTS[section](**fields)
 
     @classmethod
@@ -278,7 +139,8 @@ class Config:
         Raises:
             ConfigError: if the file cannot be read, is no TOML (with the line), or holds what the class refuses.
         """
-        return cls.from_dict(_with_nulls(read_toml(path)), source=str(path))
+        with none_is(TOML_NONE):
+            return cls.from_dict(_with_nulls(read_toml(path)), source=str(path))
 
     def to_toml(self, path: str | Path | None = None) -> str:
         """The configuration as TOML text, every field spelt out; written to `path` too if one is given."""
@@ -320,7 +182,7 @@ class Config:
         for name, value in changes.items():
             section, dot, field = name.partition(".")
             if section not in PARTS and not (section == "rules" and not dot):
-                raise ConfigError(unknown_name("field", name, [*field_names(), "rules"]))
+                raise ConfigError(unknown_field(name))
             if dot:
                 parts.setdefault(section, {})[field] = value
             else:
@@ -396,6 +258,11 @@ def field_names() -> list[str]:
     return [f"{section}.{f.name}" for section, kind in PARTS.items() for f in dataclasses.fields(kind)]
 
 
+def unknown_field(name: str) -> str:
+    """Say that no field has this dotted name, and which was probably meant."""
+    return misplaced("field", name, [*field_names(), "rules"])
+
+
 def _changed(value: Any, fields: dict[str, Any]) -> Any:
     given = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     if "select" in fields and "tie_break_method" in given:
@@ -420,3 +287,29 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_without_nulls(item) for item in value]
     return "none" if value is None else value
+
+
+class _Made(str):
+    """Shown in a signature as it is written, as `PutRules()`: the whole section would take a screen."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _section_field(name: str, kind: Any) -> Field:
+    doc = inspect.cleandoc(kind.__doc__).partition(" (rules.md")[0].partition("\n\n")[0].replace("\n", " ").removesuffix(".")
+    allowed = f"a wheelvec.{kind.__name__}; help(wheelvec.{kind.__name__}) lists its fields"
+    return Field("", name, kind.__name__, _Made(f"{kind.__name__}()"), "", allowed, f"{doc}.")
+
+
+def _signature() -> inspect.Signature:
+    shown = [(name, kind, _Made(f"{kind.__name__}()")) for name, kind in PARTS.items()] + [("rules", str, RULES.default)]
+    return inspect.Signature(
+        [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=made, annotation=kind) for name, kind, made in shown]
+    )
+
+
+Config.__signature__ = _signature()  # type: ignore[attr-defined]
+Config.__doc__ = documented(Config.__doc__, [*(_section_field(*item) for item in PARTS.items()), RULES])

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+LONGEST_NAME = 200  # characters of a name for which a likely one is sought
+
 
 class WheelvecError(Exception):
     """The base of every error that wheelvec raises on purpose."""
@@ -55,9 +57,16 @@ def listed(names: Iterable[Any], most: int = 12) -> str:
     return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
 
+def cut(value: object, most: int = 100) -> str:
+    """A value as Python writes it, on one line and cut to `most` characters."""
+    text = f"a {type(value).__name__}" if hasattr(value, "columns") else " ".join(repr(value).split())
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:
-    """Say that `name` is no `kind`, what is allowed, and which of these it probably meant."""
+    """Say that `name` is no `kind`, what is allowed, and which of these it probably meant, be it in other case."""
     names = list(allowed)
-    close = get_close_matches(str(name), names, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"unknown {kind} {name!r}{hint}; allowed: {listed(names, most=40) or 'none'}"
+    folded = {known.casefold(): known for known in reversed(names)}
+    close = get_close_matches(str(name)[:LONGEST_NAME].casefold(), folded, n=1)
+    hint = f" (did you mean {folded[close[0]]!r}?)" if close else ""
+    return f"unknown {kind} {cut(name)}{hint}; allowed: {listed(names, most=40) or 'none'}"
