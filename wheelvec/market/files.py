@@ -15,7 +15,8 @@ from pathlib import Path
 from wheelvec.spec.errors import LakeError
 
 LOCK = ".lock"
-_TEMPORARY = re.compile(r"\.wheelvec\.\d+\.[0-9a-f]{8}\.tmp")
+# of a month's file an earlier version wrote .2023-06.<process>.<number>.tmp
+_TEMPORARY = re.compile(r"\.(wheelvec|\d{4}-\d{2})\.\d+\.[0-9a-f]{8}\.tmp")
 
 
 @contextlib.contextmanager

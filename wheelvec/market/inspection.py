@@ -14,10 +14,10 @@ from pathlib import Path
 
 import polars as pl
 
-from wheelvec.market import findings, solved, tables
+from wheelvec.market import findings, listing, manifest, place, solved, tables
 from wheelvec.market.answers import KEPT_BESIDE
 from wheelvec.market.lake import Lake, month_end
-from wheelvec.market.parquet import Footer
+from wheelvec.market.parquet import Footer, MonthFile
 from wheelvec.market.sessions import Sessions
 from wheelvec.market.tables import TABLES
 from wheelvec.spec import frames
@@ -27,6 +27,7 @@ Progress = Callable[[int, int], None]
 Tick = Callable[[int], None]
 Month = tuple[str, str, dt.date]  # table, underlying, first day
 Parts = dict[str, list[pl.DataFrame]]
+Refused = tuple[Path, LakeError]
 
 _UNFINISHED = re.compile(r"\..+\.tmp")
 _NANOS_PER_MINUTE = 60_000_000_000
@@ -58,9 +59,9 @@ class Inspection:
     """What `check` found of a lake. Every attribute is a frame, empty where there is nothing of its kind.
 
     Attributes:
-        files: path within the lake, finding, reason: `damaged` (truncated, foreign, altered, moved, not readable) and
+        files: path within the lake, finding, reason: `damaged` (truncated, foreign, altered, moved, missing, not readable) and
             `misplaced` files are refused by every reader, `unfinished` ones were left by a write that did not end (or one that
-            is under way), `passed_over` are no part of a lake.
+            is under way), `passed_over` are no part of a lake, or are solved chains that will be made anew.
         held: per table the underlyings, files, rows, bytes, and first and last day of what is whole.
         underlyings: per underlying the calendar sessions from first to last day, and of these how many have a valid quote
             (`quoted`) and a `close`; and how many quotes, contracts (quoted or traded) and option `bars` there are.
@@ -105,8 +106,8 @@ def check(path: str | Path, trading_calendar: str = "NYSE", progress: Progress |
         LakeError: if `path` is no lake or may not be read.
         ConfigError: for an unknown calendar.
     """
-    refused: list[tuple[Path, LakeError]] = []
-    listed = Lake.open(path, dt.date.min, dt.date.max, lambda place, error: refused.append((place, error)))
+    refused: list[Refused] = []
+    listed = Lake.open(path, dt.date.min, dt.date.max, lambda where, error: refused.append((where, error)))
     months = [(name, u, month) for name in listed.tables for u in listed.underlyings(name) for month in listed.months(name, u)]
     tick = _ticking(progress, 2 * len(months))
     with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
@@ -116,9 +117,10 @@ def check(path: str | Path, trading_calendar: str = "NYSE", progress: Progress |
             tick(1)
         footers = {month: state for month, state in states.items() if isinstance(state, Footer)}
         damaged = {month: state for month, state in states.items() if isinstance(state, LakeError)}
-        files = pl.concat([_named(listed.root, "misplaced", refused), _damaged(listed, damaged), _others(listed, refused)])
+        broken = [(listed.files[t][u][month], error) for (t, u, month), error in damaged.items()]
+        files = [_refused(listed.root, refused, broken + _damaged_beside(listed.root, refused, pool)), _others(listed, refused)]
         survey = _Survey(_without(listed, damaged), footers, list(damaged), _sessions(footers, trading_calendar))
-        return survey.inspection(files, pool, tick)
+        return survey.inspection(pl.concat(files), pool, tick)
 
 
 def _state(lake: Lake, month: Month) -> Footer | LakeError:
@@ -158,26 +160,54 @@ def _sessions(footers: dict[Month, Footer], trading_calendar: str) -> Sessions:
 # ---- files
 
 
-def _named(root: Path, finding: str, refused: Iterable[tuple[Path, LakeError]]) -> pl.DataFrame:
+def _named(root: Path, finding: str, refused: Iterable[Refused]) -> pl.DataFrame:
     rows = [(path.relative_to(root).as_posix(), finding, str(error).removeprefix(f"{path} ")) for path, error in refused]
     return pl.DataFrame(sorted(rows), schema=FILES, orient="row")
 
 
-def _damaged(lake: Lake, damaged: dict[Month, LakeError]) -> pl.DataFrame:
-    return _named(lake.root, "damaged", [(lake.files[t][u][month], error) for (t, u, month), error in damaged.items()])
+def _refused(root: Path, refused: list[Refused], damaged: list[Refused]) -> pl.DataFrame:
+    """What could not be listed, and then what could not be read."""
+    manifests = [(path, error) for path, error in refused if path.is_relative_to(root / manifest.FOLDER)]
+    others = [found for found in refused if found not in manifests]
+    return pl.concat([_named(root, "misplaced", others), _named(root, "damaged", damaged + manifests)])
 
 
-def _others(lake: Lake, refused: Iterable[tuple[Path, LakeError]]) -> pl.DataFrame:
+def _damaged_beside(root: Path, refused: list[Refused], pool: ThreadPoolExecutor) -> list[Refused]:
+    """The files of what a lake keeps beside its tables that are not what they should be; those out of place are `refused`."""
+    names = [table.name for table in KEPT_BESIDE]
+    known = [path for path, _ in refused]  # a manifest that cannot be read has been reported
+    remembered = [u for u in manifest.underlyings(root) if manifest.path_of(root, u) not in known]
+    files = listing.files_of(root, names, lambda path, error: refused.append((path, error)), remembered)
+    months = [
+        MonthFile(table, underlying, month, path)
+        for table in KEPT_BESIDE
+        for underlying, held in files.get(table.name, {}).items()
+        for month, path in held.items()
+    ]
+    return [(file.path, error) for file, error in zip(months, pool.map(_error, months), strict=True) if error]
+
+
+def _error(file: MonthFile) -> LakeError | None:
+    try:
+        file.footer()
+    except LakeError as error:
+        return error
+    return None
+
+
+def _others(lake: Lake, refused: Iterable[Refused]) -> pl.DataFrame:
     """Everything else in the folder: unfinished files, and what is no part of a lake; hidden files are nobody's concern."""
     known = {path for found in lake.files.values() for months in found.values() for path in months.values()}
     known |= {path for path, _ in refused}
+    beside = {table.name for table in KEPT_BESIDE}
     rows = []
     for path in _walk(lake.root):
-        if path.relative_to(lake.root).parts[0] in (solved.FOLDER, *(table.name for table in KEPT_BESIDE)):
-            continue  # kept beside the tables, checked when used, made anew when damaged
-        if _UNFINISHED.fullmatch(path.name):
+        first = path.relative_to(lake.root).parts[0]
+        if first == place.STAGING or _UNFINISHED.fullmatch(path.name):
             rows.append((path, "unfinished", "left by a write that did not end, unless one is under way"))
-        elif path not in known and not path.name.startswith("."):
+        elif first == solved.FOLDER and path.suffix == ".parquet" and solved.damaged(path):
+            rows.append((path, "passed_over", "was altered or cut: the chain is made anew from the quotes"))
+        elif not (path in known or path.name.startswith(".") or first.startswith(".") or first in beside | {solved.FOLDER}):
             rows.append((path, "passed_over", "no part of a lake: nothing reads it"))
     named = [(path.relative_to(lake.root).as_posix(), finding, reason) for path, finding, reason in sorted(rows)]
     return pl.DataFrame(named, schema=FILES, orient="row")

@@ -1,36 +1,35 @@
-"""The Parquet lake (data.md): which files there are, what each of them holds, and how new rows join those already there.
+"""The Parquet lake (data.md): which files there are, what each of them holds, and how new rows are written.
 
     lake/option_quotes/underlying=TSLA/2023-06.parquet        (option_bars, underlying_bars, dividends alike)
 
 One file per table, underlying and month, sorted by day, symbol and time: plain files that any tool reads. How one of them is
-written and checked, so that half a file is never taken for a whole one, is in `market.parquet`.
+written and checked, so that half a file is never taken for a whole one, is in `market.parquet`; which were written, so that
+one which is gone is missed, in `market.manifest`; how rows join those of a file that is there, in `market.joining`.
 """
 
 import calendar
 import datetime as dt
 import logging
-import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
-from urllib.parse import quote, unquote
 
 import polars as pl
 
-from wheelvec.market import parquet, solved, tables
+from wheelvec.market import files, joining, listing, manifest, parquet, place, solved, tables
+from wheelvec.market.joining import Counts
 from wheelvec.market.parquet import Aside, Footer, Span
 from wheelvec.market.tables import TABLES, Table
-from wheelvec.spec.errors import LakeError, listed
+from wheelvec.spec.errors import InputError, LakeError, listed, unknown_name
 
 log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 255  # bytes, of the common file systems
-_MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\.parquet")
+_MOST_ROWS = 10_000_000  # of a month of an underlying, which is read into memory in one piece: 1.2 GB of quotes
 
-Files = dict[str, dict[str, dict[dt.date, Path]]]
-Refuse = Callable[[Path, LakeError], None]
+# Rows of a table that a write added, that took the place of others of the same key, and that it removed.
+WRITTEN = pl.Schema({"table": pl.String(), "added": pl.Int64(), "replaced": pl.Int64(), "removed": pl.Int64()})
 
 
 class Source(Protocol):
@@ -64,34 +63,43 @@ class Lake:
     root: Path
     first: dt.date
     last: dt.date
-    files: Files
+    files: listing.Files
 
     @classmethod
-    def open(cls, path: str | Path, first: dt.date, last: dt.date, refuse: Refuse | None = None) -> Self:
-        """List a lake's files; none is read.
+    def open(
+        cls,
+        path: str | Path,
+        first: dt.date,
+        last: dt.date,
+        refuse: listing.Refuse | None = None,
+        symbols: Iterable[str] | None = None,
+    ) -> Self:
+        """List a lake's files, and those that its manifests miss; no other is read.
 
         Args:
             path: the folder.
             first, last: the limits.
-            refuse: called with path and error of each file out of place and each folder that cannot be read, instead of
-                raising the error.
+            refuse: called with path and error of each file out of place and each folder or manifest that cannot be read,
+                instead of raising the error.
+            symbols: the only underlyings to look at, however many the lake has; None: all.
 
         Raises:
+            InputError: for a symbol of which the lake has no quotes.
             LakeError: if `path` is no folder, may not be read, or is no lake; and what is not passed to `refuse`.
         """
-        refuse = _raise if refuse is None else refuse
+        refuse = listing.raise_it if refuse is None else refuse
         root = Path(path)
-        names = {entry.name for entry in _entries(root)}
-        if not names & set(TABLES):
+        names = {entry.name for entry in listing.entries_of(root)}
+        remembered = manifest.underlyings(root)
+        if not names & set(TABLES) and not remembered:
             found = f"holds {listed(sorted(names), most=5)}" if names else "is empty"
             raise LakeError(f"{root} is no lake: it {found}; expected folders such as option_quotes/underlying=TSLA")
-        return cls(root, first, last, {name: _underlyings(root / name, refuse) for name in TABLES if name in names})
-
-    def only(self, symbols: Iterable[str]) -> Self:
-        """The same lake without the other underlyings."""
-        wanted = set(symbols)
-        kept = {name: {u: m for u, m in found.items() if u in wanted} for name, found in self.files.items()}
-        return replace(self, files=kept)
+        wanted = None if symbols is None else set(symbols)
+        held = listing.files_of(root, TABLES, refuse, remembered, wanted)
+        for symbol in sorted((wanted or set()) - set(held.get("option_quotes", {}))):
+            allowed = listing.files_of(root, ["option_quotes"], refuse, remembered).get("option_quotes", {})
+            raise InputError(unknown_name(f"symbol of the lake {path}:", symbol, sorted(allowed)))
+        return cls(root, first, last, {name: held[name] for name in TABLES if name in held})
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -140,7 +148,7 @@ class Lake:
     def solved_folder(self, underlying: str, month: dt.date) -> Path | None:
         """Where `market.solved` keeps what was solved of an underlying; None where the limits cut the month."""
         whole = self.first <= month and month_end(month) <= self.last
-        return self.root / solved.FOLDER / f"underlying={quote(underlying, safe=' ^~')}" if whole else None
+        return self.root / solved.FOLDER / manifest.folder_name(underlying) if whole else None
 
     def span(self, name: str) -> Span | None:
         """The first and last day in a table, found from the files of the first and of the last month that have any."""
@@ -204,94 +212,78 @@ def stored(
     folder. Only its own files are looked at, so that it costs nothing in a large lake.
 
     Raises:
-        LakeError: if one of the files is not what it should be.
+        LakeError: if one of the files is not what it should be, or is missing.
     """
-    folder, (first, last) = _folder(root, table, underlying), days
-    months = _months(folder, _raise) if folder.is_dir() else {}
+    first, last = days
+    months = listing.months_of(root, table.name, underlying)
     wanted = [month for month in sorted(months) if month <= last and month_end(month) >= first]
     files = [parquet.MonthFile(table, underlying, month, months[month]) for month in wanted]
     return parquet.read(table, files, first, last, tuple(columns) or None)
 
 
-def _folder(root: Path, table: Table, underlying: str) -> Path:
-    return root / table.name / _folder_name(underlying)
-
-
-def _raise(path: Path, error: LakeError) -> None:
-    raise error
-
-
-def _entries(folder: Path, refuse: Refuse = _raise) -> list[os.DirEntry[str]]:
-    """What a folder holds, hidden names (locks, unfinished files) left out."""
-    try:
-        with parquet.reported(folder, "cannot be read"), os.scandir(folder) as entries:
-            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    except LakeError as error:
-        refuse(folder, error)
-        return []
-
-
-def _underlyings(folder: Path, refuse: Refuse) -> dict[str, dict[dt.date, Path]]:
-    found = {}
-    for entry in _entries(folder, refuse):
-        key, _, underlying = entry.name.partition("=")
-        if key == "underlying" and underlying and entry.is_dir():
-            found[unquote(underlying)] = _months(folder / entry.name, refuse)
-        elif entry.name.endswith(".parquet"):
-            _misplaced(folder / entry.name, "underlying=<name>/<yyyy-mm>.parquet", refuse)
-        elif entry.is_dir():
-            for path in sorted((folder / entry.name).rglob("*.parquet")):
-                _misplaced(path, "its folder to be named underlying=<name>", refuse)
-    return found
-
-
-def _months(folder: Path, refuse: Refuse) -> dict[dt.date, Path]:
-    found = {}
-    for entry in _entries(folder, refuse):
-        if name := _MONTH.fullmatch(entry.name):
-            found[dt.date(int(name[1]), int(name[2]), 1)] = folder / entry.name
-        elif entry.name.endswith(".parquet"):
-            _misplaced(folder / entry.name, "a name such as 2023-06.parquet", refuse)
-    return found
-
-
-def _misplaced(path: Path, expected: str, refuse: Refuse) -> None:
-    refuse(path, LakeError(f"{path} is out of place; expected {expected}"))
-
-
 # ---- writing
 
 
-def write(root: Path, source: Source) -> None:
-    """Write what a source holds into the lake at `root`, month by month.
+def write(root: Path, source: Source, replace: bool = False) -> pl.DataFrame:
+    """Write what a source holds into the lake at `root`: per underlying, month by month, each whole or not at all.
+
+    Rows of the same key take the place of those that are there, and all others stay; with `replace`, all rows of the sessions
+    that the source has of a table and underlying do.
+
+    Returns:
+        `WRITTEN`, one row per table.
 
     Raises:
-        LakeError: if a folder or file cannot be written, or one to be merged with is not what it should be.
+        LakeError: if the folder is no lake and holds something else, if a folder or file cannot be written, or if a file to be
+            merged with is not what it should be.
     """
+    place.check_writable(root)
+    place.remove_staged(root)
     aside = source.aside().filter(pl.col("session").is_not_null() & (pl.col("underlying") != ""))
     aside = aside.with_columns(month=pl.col("session").dt.truncate("1mo"))
-    for underlying in sorted({*aside["underlying"], *(u for name in source.tables for u in source.underlyings(name))}):
-        if len(_folder_name(underlying)) > _LONGEST_NAME:  # said before anything is written
-            raise LakeError(f"{root} cannot hold underlying {underlying[:40]!r}...: the name is too long for a folder")
+    underlyings = sorted({*aside["underlying"], *(u for name in source.tables for u in source.underlyings(name))})
+    _check_underlyings(root, underlyings, source.tables)
     for name in source.tables:
         with parquet.reported(root / name, "cannot be made"):
             (root / name).mkdir(parents=True, exist_ok=True)
-        mine = aside.filter(pl.col("table") == name)
-        months = {(u, month) for u in source.underlyings(name) for month in source.months(name, u)}
-        for underlying, month in sorted(months | set(mine.select("underlying", "month").iter_rows())):
-            rows = source.rows(name, underlying, month, month_end(month))
-            here = mine.filter((pl.col("underlying") == underlying) & (pl.col("month") == month))
-            write_month(root, TABLES[name], underlying, month, rows, _by_day(here))
+    counts = dict.fromkeys(source.tables, Counts())
+    for underlying in underlyings:
+        mine = aside.filter(pl.col("underlying") == underlying)
+        for name, more in _write_underlying(root, source, underlying, mine, replace).items():
+            counts[name] = counts[name].plus(more)
+    return pl.DataFrame([(name, *count) for name, count in counts.items()], schema=WRITTEN, orient="row")
 
 
-def _folder_name(underlying: str) -> str:
-    """ASCII only, so that its characters are bytes."""
-    return f"underlying={quote(underlying, safe=' ^~')}"
+def _check_underlyings(root: Path, underlyings: Iterable[str], names: Iterable[str]) -> None:
+    """Refuse what could only fail half-way: names that no folder can have, and folders with files out of place."""
+    for underlying in underlyings:
+        if len(manifest.folder_name(underlying)) > _LONGEST_NAME:
+            raise LakeError(f"{root} cannot hold underlying {underlying[:40]!r}...: the name is too long for a folder")
+        for name in names:
+            listing.present(root, name, underlying)
+
+
+def _write_underlying(root: Path, source: Source, underlying: str, aside: pl.DataFrame, replace: bool) -> dict[str, Counts]:
+    """All of one underlying, its manifest last."""
+    counts: dict[str, Counts] = {}
+    with manifest.locked(root, underlying):
+        held = manifest.read(root, underlying)
+        for name in source.tables:
+            here = aside.filter(pl.col("table") == name)
+            known = source.underlyings(name)
+            months = set(source.months(name, underlying)) if underlying in known else set()
+            for month in sorted(months | set(here["month"])):
+                rows = source.rows(name, underlying, month, month_end(month))
+                put = _Month(root, TABLES[name], underlying, month, month in held.get(name, ()))
+                more = put.write(rows, _by_day(here.filter(pl.col("month") == month)), (), replace)
+                counts[name] = counts.get(name, Counts()).plus(more)
+        _remember(root, underlying)
+    return counts
 
 
 def merge(
     root: Path, table: Table, underlying: str, rows: pl.DataFrame, unit: Sequence[pl.Expr], aside: pl.DataFrame | None = None
-) -> None:
+) -> Counts:
     """Write some rows of one table of one underlying, month by month, each of them whole or not at all.
 
     Args:
@@ -307,10 +299,18 @@ def merge(
     """
     aside = tables.SET_ASIDE.to_frame() if aside is None else aside.filter(pl.col("session").is_not_null())
     days = pl.concat([rows[table.day].rename("session"), aside["session"]])
-    for month in days.dt.truncate("1mo").unique().sort().to_list():
-        mine = rows.filter(pl.col(table.day).dt.truncate("1mo") == month)
-        here = aside.filter(pl.col("session").dt.truncate("1mo") == month)
-        write_month(root, table, underlying, month, mine, _by_day(here), unit)
+    counts = Counts()
+    if days.is_empty():
+        return counts
+    with manifest.locked(root, underlying):
+        held = manifest.read(root, underlying)
+        for month in days.dt.truncate("1mo").unique().sort().to_list():
+            mine = rows.filter(pl.col(table.day).dt.truncate("1mo") == month)
+            here = aside.filter(pl.col("session").dt.truncate("1mo") == month)
+            put = _Month(root, table, underlying, month, month in held.get(table.name, ()))
+            counts = counts.plus(put.write(mine, _by_day(here), unit))
+        _remember(root, underlying)
+    return counts
 
 
 def _by_day(aside: pl.DataFrame) -> Aside:
@@ -320,55 +320,52 @@ def _by_day(aside: pl.DataFrame) -> Aside:
     return found
 
 
-def write_month(
-    root: Path, table: Table, underlying: str, month: dt.date, rows: pl.DataFrame, aside: Aside, unit: Sequence[pl.Expr] = ()
-) -> None:
-    """Write one month of one table of one underlying, keeping the sessions of a file already there that `rows` has not;
-    with a `unit`, keeping all rows but those that agree with a new one in it.
+def _remember(root: Path, underlying: str) -> None:
+    """Take every month that is there into the manifest: the one just written, and what a crash or an earlier version left
+    out."""
+    names = [*TABLES, *(name for name in place.BESIDE if name != solved.FOLDER)]
+    manifest.add(root, underlying, {name: listing.present(root, name, underlying) for name in names})
 
-    `rows` are kept rows, `Table.schema`, sorted by `Table.key`; `aside` counts those set aside by day and reason.
-    """
-    folder = _folder(root, table, underlying)
-    file = parquet.MonthFile(table, underlying, month, folder / f"{month.isoformat()[:7]}.parquet")
-    with parquet.reported(file.path, "cannot be written"):
-        folder.mkdir(parents=True, exist_ok=True)
-        with parquet.locked(folder):
+
+@dataclass(frozen=True)
+class _Month:
+    """One month of one table of one underlying, to be written by whoever holds the underlying's lock."""
+
+    root: Path
+    table: Table
+    underlying: str
+    month: dt.date
+    remembered: bool  # by the manifest
+
+    def write(self, rows: pl.DataFrame, aside: Aside, unit: Sequence[pl.Expr] = (), whole_sessions: bool = False) -> Counts:
+        """Write kept rows, `Table.schema`, sorted by `Table.key`, and how many were set aside by day and reason; what stands
+        there already stays unless they replace it (`joining.join`)."""
+        folder = self.root / self.table.name / manifest.folder_name(self.underlying)
+        file = parquet.MonthFile(self.table, self.underlying, self.month, folder / f"{self.month.isoformat()[:7]}.parquet")
+        with parquet.reported(file.path, "cannot be written"):
+            folder.mkdir(parents=True, exist_ok=True)
+            files.remove_stale(folder)
             old = file.footer() if file.path.exists() else None
-            if old is not None:
-                rows, aside = _merged_units(file, old, rows, aside, unit) if unit else _merged(file, old, rows, aside)
-            digest = tables.content_digest(table, rows)
-            if old is None or (old.digest, old.aside) != (digest, aside):
-                parquet.write(file, rows, digest, aside)
-                log.debug("wrote %s, %d rows", file.path, len(rows))
+        if old is None and self.remembered:
+            log.warning(
+                "%s was missing, and is made of what is written now, %d rows: it may lack what it held", file.path, len(rows)
+            )
+        digest, counts = tables.content_digest(self.table, rows), Counts(added=len(rows))
+        if old is not None and old.digest == digest and not whole_sessions:  # the same once more
+            aside, counts = joining.counted(old.aside, aside), Counts(replaced=len(rows))
+        elif old is not None:
+            before = parquet.read(self.table, [file], dt.date.min, dt.date.max)
+            rows, aside, counts = joining.join(self.table, before, rows, (old.aside, aside), unit, whole_sessions)
+            digest = tables.content_digest(self.table, rows)
+        if old is None or (old.digest, old.aside) != (digest, aside):
+            self._check_size(file, len(rows))
+            parquet.write(file, rows, digest, aside)
+            log.debug("wrote %s, %d rows", file.path, len(rows))
+        return counts
 
-
-def _merged(file: parquet.MonthFile, old: Footer, rows: pl.DataFrame, aside: Aside) -> tuple[pl.DataFrame, Aside]:
-    """The new days, and the old ones that are not among them; a day of which nothing was kept replaces none."""
-    day = file.table.day
-    before = parquet.read(file.table, [file], dt.date.min, dt.date.max)
-    kept = before.filter(~pl.col(day).is_in(rows[day].unique().implode()))
-    old_days = {str(value) for value in kept[day].unique()}
-    new_days = {str(value) for value in rows[day].unique()}
-    earlier = {session: counts for session, counts in old.aside.items() if session not in new_days}
-    added = {session: counts for session, counts in aside.items() if session not in old_days}
-    return pl.concat([kept, rows]).sort(day, maintain_order=True), dict(sorted({**earlier, **added}.items()))
-
-
-def _merged_units(
-    file: parquet.MonthFile, old: Footer, rows: pl.DataFrame, aside: Aside, unit: Sequence[pl.Expr]
-) -> tuple[pl.DataFrame, Aside]:
-    """The new rows, and the old ones that agree with none of them in `unit`. Counts of a day add up, unless some of its
-    rows were there already: then it is the same answer once more."""
-    day, before = file.table.day, parquet.read(file.table, [file], dt.date.min, dt.date.max)
-    named = [value.alias(f"_unit{i}") for i, value in enumerate(unit)]
-    names = [f"_unit{i}" for i in range(len(unit))]
-    again = before.with_columns(named).join(rows.select(named).unique(), on=names, how="semi", nulls_equal=True)
-    kept = before.with_columns(named).join(rows.select(named).unique(), on=names, how="anti", nulls_equal=True).drop(names)
-    added_to = {str(value) for value in kept[day].unique()} - {str(value) for value in again[day].unique()}
-    counts = {session: dict(reasons) for session, reasons in old.aside.items()}
-    for session, reasons in aside.items():
-        earlier = counts.setdefault(session, {})
-        for reason, count in reasons.items():
-            before_it = earlier.get(reason, 0)
-            earlier[reason] = before_it + count if session in added_to else max(before_it, count)
-    return pl.concat([kept, rows]).sort(file.table.key, maintain_order=True), dict(sorted(counts.items()))
+    def _check_size(self, file: parquet.MonthFile, rows: int) -> None:
+        if rows > _MOST_ROWS:
+            raise file.refuse(
+                f"would hold {rows:,} rows, and a month of one underlying is read into memory in one piece: at most "
+                f"{_MOST_ROWS:,} are taken"
+            )

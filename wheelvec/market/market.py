@@ -21,7 +21,7 @@ from wheelvec.market import findings, lake, tables
 from wheelvec.market.sessions import Sessions
 from wheelvec.market.tables import TABLES
 from wheelvec.spec import frames
-from wheelvec.spec.errors import DataError, InputError, unknown_name
+from wheelvec.spec.errors import DataError, InputError
 
 Frame = pl.DataFrame | pl.LazyFrame
 
@@ -92,33 +92,51 @@ class Market:
     ) -> Self:
         """The market of a lake, some of its underlyings (None: all) from `start` to `end`, both included.
 
-        Nothing but folders is read now. Windows read the months they need; `option_quotes`, `option_bars` and
+        Nothing but folders and manifests is read now. Windows read the months they need; `option_quotes`, `option_bars` and
         `diagnostics` read everything.
 
         Raises:
             InputError: for a symbol that the lake does not hold, or for what is no date.
-            LakeError: if the folder is no lake or may not be read; later, if one of its files is not what it should be.
+            LakeError: if the folder is no lake or may not be read; later, if one of its files is not what it should be, or
+                is missing.
         """
         first, last = _day("start", start, dt.date.min), _day("end", end, dt.date.max)
         if first > last:
             raise InputError(f"start {first} lies after end {last}")
-        source = lake.Lake.open(path, first, last)
-        if symbols is not None:
-            wanted, held = {symbols} if isinstance(symbols, str) else set(symbols), source.underlyings("option_quotes")
-            for symbol in sorted(wanted - set(held)):
-                raise InputError(unknown_name(f"symbol of the lake {path}:", symbol, held))
-            source = source.only(wanted)
+        wanted = [symbols] if isinstance(symbols, str) else symbols
+        return cls._over(lake.Lake.open(path, first, last, symbols=wanted), strict, trading_calendar)
+
+    @classmethod
+    def _over(cls, source: lake.Source, strict: bool, trading_calendar: str = "NYSE") -> Self:
         market = cls.__new__(cls)
         market._begin(source, strict, trading_calendar)
         return market
 
-    def write(self, path: str | Path) -> None:
-        """Write into a lake, made if need be. Sessions that this market holds replace the lake's; others stay.
+    def write(self, path: str | Path, replace: bool = False) -> pl.DataFrame:
+        """Write into a lake, made if need be, and return what was added and replaced.
+
+        Rows are added contract by contract: those of the same key (session and symbol, and ts of quotes that have one;
+        session of an underlying's bar; ex_date of dividends) take the place of the lake's, and all others stay. With
+        `replace` whole sessions do: of the sessions that this market holds of a table and underlying, nothing else stays.
+        How many rows were set aside is added to the lake's counts with them.
+
+        Returns:
+            One row per table: table, rows `added`, rows `replaced` (in the place of others of the same key, equal or not), and
+            rows `removed` (only with `replace`: those of the sessions that have no successor).
 
         Raises:
-            LakeError: if a file cannot be written, or one to be merged with is not what it should be.
+            LakeError: if the folder is no lake and holds anything else, if a file cannot be written, or if one to be merged
+                with is not what it should be.
+
+        Example:
+            >>> import tempfile
+            >>> import wheelvec as wv
+            >>> folder = tempfile.mkdtemp()
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-01-31")
+            >>> market.write(folder)["added"].sum() == market.write(folder)["replaced"].sum()
+            True
         """
-        lake.write(Path(path), self._source)
+        return lake.write(Path(path), self._source, replace)
 
     @property
     def option_quotes(self) -> pl.DataFrame:

@@ -11,9 +11,7 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import struct
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -22,12 +20,9 @@ from typing import IO, Any
 
 import polars as pl
 
-from wheelvec.market import tables
+from wheelvec.market import files, manifest, tables
 from wheelvec.market.tables import Table
 from wheelvec.spec.errors import LakeError
-
-if sys.platform != "win32":
-    import fcntl
 
 # Entries of a footer: the version of this layout, what the file holds (JSON), and the digest of all bytes of the file, in
 # which zeros stand for the digest itself.
@@ -40,6 +35,7 @@ _DIGEST_ENTRY = re.compile(_DIGEST.encode() + rb"\x18\x20([0-9a-f]{32})")
 _ROW_GROUP = 32_768  # a few sessions of a chain: small enough to skip, large enough to compress
 _MAGIC = b"PAR1"
 _BLOCK_BYTES = 1 << 20
+_TRIES = 3  # to read files that are being replaced
 
 Span = tuple[dt.date, dt.date]
 Aside = dict[str, dict[str, int]]
@@ -78,8 +74,18 @@ class MonthFile:
             LakeError: if the file is missing, unreadable, truncated, foreign, altered or misplaced.
         """
         with reported(self.path, "cannot be read"):
-            state = self.path.stat()
+            try:
+                state = self.path.stat()
+            except FileNotFoundError:
+                raise self._missing() from None
         return _verified(self, (state.st_ino, state.st_size, state.st_mtime_ns))
+
+    def _missing(self) -> LakeError:
+        remembers = manifest.path_of(self.path.parents[2], self.underlying)
+        return self.refuse(
+            "is missing: it was in this lake, and is gone; import its rows again; or, if it was removed on purpose or is to "
+            f"be fetched again, delete {remembers}, which remembers it"
+        )
 
     def refuse(self, reason: str) -> LakeError:
         """The error that this file is not what it should be."""
@@ -93,8 +99,8 @@ def reported(path: Path, what: str) -> Iterator[None]:
         yield
     except LakeError:
         raise
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
         raise LakeError(f"{path} {what}: {reason}") from error
 
 
@@ -108,7 +114,7 @@ def span_of(days: pl.Series) -> Span | None:
 
 
 def read(
-    table: Table, files: list[MonthFile], first: dt.date, last: dt.date, wanted: tuple[str, ...] | None = None
+    table: Table, places: list[MonthFile], first: dt.date, last: dt.date, wanted: tuple[str, ...] | None = None
 ) -> pl.DataFrame:
     """Rows with `first` <= day <= `last` of files of one underlying, in their order, all verified; of `Table.schema` the
     `wanted` columns, or all.
@@ -116,8 +122,23 @@ def read(
     Raises:
         LakeError: if one of the files is not what it should be.
     """
+    for _ in range(_TRIES):
+        footers = [file.footer() for file in places]
+        found = _read(table, list(zip(places, footers, strict=True)), (first, last), wanted)
+        if isinstance(found, pl.DataFrame):
+            return found
+        if [file.footer() for file in places] == footers:
+            raise found
+    raise places[0].refuse("was replaced while it was read, again and again")
+
+
+def _read(
+    table: Table, places: list[tuple[MonthFile, Footer]], days: Span, wanted: tuple[str, ...] | None
+) -> pl.DataFrame | LakeError:
+    """The rows on some days, or the error that there are fewer of them than there should be."""
+    first, last = days
     schema = {c: dtype for c, dtype in table.schema.items() if wanted is None or c in wanted}
-    held = [(file, footer.rows, footer.days) for file in files if (footer := file.footer()).days is not None]
+    held = [(file, footer.rows, footer.days) for file, footer in places if footer.days is not None]
     held = [found for found in held if found[2][0] <= last and found[2][1] >= first]
     if not held:
         return pl.DataFrame(schema=schema)
@@ -129,7 +150,7 @@ def read(
     with reported(path, "cannot be read"):
         found = (rows.filter(pl.col(table.day).is_between(first, last)) if cut else rows).select(columns).collect()
     if not cut and len(found) != (expected := sum(n for _, n, _ in held)):
-        raise LakeError(f"{path} holds {len(found)} rows, expected {expected}")
+        return LakeError(f"{path} holds {len(found)} rows, expected {expected}")
     return found
 
 
@@ -140,11 +161,26 @@ def _verified(file: MonthFile, state: tuple[int, int, int]) -> Footer:
         footer = _footer_bytes(file, opened, state[1])
         _check_bytes(file, opened, state[1] - len(footer), footer)
     with reported(file.path, "cannot be read"):
-        stated = json.loads(pl.read_parquet_metadata(file.path)[_STATED])
+        stated = pl.read_parquet_metadata(file.path).get(_STATED, "")
         schema = dict(pl.read_parquet_schema(file.path))
-    _check_place(file, stated, schema)
-    days = (dt.date.fromisoformat(stated["first"]), dt.date.fromisoformat(stated["last"])) if stated["rows"] else None
-    return Footer(stated["rows"], days, stated["content_digest"], stated["set_aside"])
+    said, footer_said = _parsed(file, stated)
+    _check_place(file, said, schema)
+    return footer_said
+
+
+def _parsed(file: MonthFile, stated: str) -> tuple[dict[str, Any], Footer]:
+    """What a footer says: whose bytes these are, and what they hold."""
+    try:
+        said = json.loads(stated)
+        place = {name: str(said[name]) for name in ("table", "underlying", "month")}
+        days = (dt.date.fromisoformat(said["first"]), dt.date.fromisoformat(said["last"])) if said["rows"] else None
+        aside = {
+            dt.date.fromisoformat(day).isoformat(): {str(reason): int(count) for reason, count in counts.items()}
+            for day, counts in said["set_aside"].items()
+        }
+        return place, Footer(int(said["rows"]), days, str(said["content_digest"]), aside)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise file.refuse("is malformed: its footer does not say what it holds") from None
 
 
 def _check_place(file: MonthFile, stated: dict[str, Any], schema: dict[str, pl.DataType]) -> None:
@@ -199,48 +235,30 @@ def _digest(opened: IO[bytes], before: int, footer: bytes) -> str:
 # ---- writing
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Let one writer at a time read, merge and replace files of a folder. The lock ends with its process; on Windows
-    there is none, and two writers must not share a folder there."""
-    if sys.platform == "win32":
-        yield
-        return
-    with (folder / ".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def write(file: MonthFile, rows: pl.DataFrame, digest: str, aside: Aside) -> None:
     """Write beside the file, check what was written, then rename: a reader sees the old file or the new one.
 
     Args:
-        file: where, and what it is said to hold; its folder exists and is `locked`.
+        file: where, and what it is said to hold; its folder exists, and the underlying is `manifest.locked`.
         rows: `Table.schema` columns, sorted by `Table.key`.
         digest: `tables.content_digest` of the rows.
         aside: how many rows were set aside, by day and reason.
 
     Raises:
-        LakeError: if other rows are read back than were written.
-        OSError: if the file cannot be written.
+        LakeError: if the file cannot be written, or other rows are read back than were written.
     """
-    unfinished = file.path.with_name(f".{file.path.stem}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        span = span_of(rows[file.table.day]) or (None, None)
-        stated: dict[str, Any] = {
-            "table": file.table.name,
-            "underlying": file.underlying,
-            "month": f"{file.month.isoformat()[:7]}",
-        }
-        stated |= {"rows": len(rows), "first": span[0], "last": span[1], "content_digest": digest, "set_aside": aside}
-        _write_parquet(unfinished, file, rows, json.dumps(stated, default=str))
-        written = read(file.table, [replace(file, path=unfinished)], dt.date.min, dt.date.max)
+    span = span_of(rows[file.table.day]) or (None, None)
+    stated: dict[str, Any] = {
+        "table": file.table.name,
+        "underlying": file.underlying,
+        "month": f"{file.month.isoformat()[:7]}",
+    }
+    stated |= {"rows": len(rows), "first": span[0], "last": span[1], "content_digest": digest, "set_aside": aside}
+    with files.replacing(file.path) as temporary:
+        _write_parquet(temporary, file, rows, json.dumps(stated, default=str))
+        written = read(file.table, [replace(file, path=temporary)], dt.date.min, dt.date.max)
         if tables.content_digest(file.table, written) != digest:
             raise file.refuse("cannot be written: what was read back differs from what was written")
-        unfinished.replace(file.path)
-        sync_folder(file.path.parent)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _write_parquet(path: Path, file: MonthFile, rows: pl.DataFrame, stated: str) -> None:
@@ -258,8 +276,6 @@ def _write_parquet(path: Path, file: MonthFile, rows: pl.DataFrame, stated: str)
         writer.add_key_value_metadata({_FORMAT: _VERSION, _STATED: stated, _DIGEST: _NO_DIGEST})
         writer.close()
         _sign(replace(file, path=path), opened)
-        opened.flush()
-        os.fsync(opened.fileno())
 
 
 def _sign(file: MonthFile, opened: IO[bytes]) -> None:
@@ -274,12 +290,4 @@ def _sign(file: MonthFile, opened: IO[bytes]) -> None:
     opened.write(digest.encode())
 
 
-def sync_folder(folder: Path) -> None:
-    """Make what was renamed in a folder outlast a loss of power."""
-    if sys.platform == "win32":
-        return
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+sync_folder = files.sync_folder
