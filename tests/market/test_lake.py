@@ -17,7 +17,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from tests.market.build import DAY, SCHEMAS, SHARED, at, counts, market, quotes, symbol, table
-from wheelvec.market import lake, parquet, tables
+from wheelvec.market import files, lake, manifest, parquet, tables
 from wheelvec.market.market import Market
 from wheelvec.spec.errors import DataError, InputError, LakeError
 
@@ -126,7 +126,7 @@ def test_rows_set_aside_stay_counted_with_the_sessions_they_belong_to(tmp_path: 
 def test_a_market_without_option_bars_and_dividends(tmp_path: Path) -> None:
     held = world(option_bars=None, dividends=None)
     held.write(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["option_quotes", "underlying_bars"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".manifests", "option_quotes", "underlying_bars"]
     opened = Market.open(tmp_path)
     assert (opened.has_option_bars, opened.dividends) == (False, None)
     assert opened.window("TSLA", DAYS[0], DAYS[-1]).bars is None
@@ -346,27 +346,79 @@ def test_new_sessions_replace_theirs_and_leave_the_others(folder: Path) -> None:
     assert keys == sorted(keys)
 
 
-def test_a_session_is_replaced_whole(folder: Path) -> None:
-    one = quotes({"session": DAYS[0], "symbol": symbol(200), "ts": at("2023-06-01T19:45")})
-    market(option_quotes=one, underlying_bars=table("underlying_bars")).write(folder)
+def test_a_session_is_replaced_whole_where_that_is_asked_for(folder: Path) -> None:
+    one = quotes({"session": DAYS[0], "symbol": symbol(200), "ts": at("2023-06-01T19:45"), "bid": 1.0})
+    counted = market(option_quotes=one, underlying_bars=table("underlying_bars")).write(folder, replace=True)
     held = Market.open(folder).window("TSLA", DAYS[0], DAYS[0]).quotes
-    assert_frame_equal(held, one.select(held.columns).with_columns(held.select("expiration", "strike", "option_type")))
+    assert held.select("symbol", "bid").rows() == [(symbol(200), 1.0)]
+    assert len(Market.open(folder).window("TSLA", DAYS[1], DAYS[1]).quotes) == 4
+    assert counted.rows() == [("option_quotes", 0, 1, 2), ("underlying_bars", 0, 0, 0)]
 
 
-def test_a_session_of_which_nothing_is_usable_replaces_nothing(folder: Path) -> None:
+def puts_and_calls() -> tuple[Market, Market]:
+    """A vendor's file of puts, and then its file of calls, of the same sessions, each with rows that cannot be used."""
+
+    def of(kind: str, broken: int) -> Market:
+        rows = [{"session": day, "symbol": symbol(strike, kind), "ts": None} for day in DAYS[:2] for strike in (200, 210)]
+        rows += [{"session": DAYS[0], "symbol": symbol(root="TSLA1", kind=kind), "ts": None}] * broken
+        bars = table("option_bars", *({"session": row["session"], "symbol": row["symbol"]} for row in rows[:4]))
+        return market(option_quotes=quotes(*rows), option_bars=bars)
+
+    return of("P", 2), of("C", 3)
+
+
+def test_calls_are_added_to_the_puts_of_their_sessions(tmp_path: Path) -> None:
+    puts, calls = puts_and_calls()
+    assert puts.write(tmp_path).rows() == [("option_quotes", 4, 0, 0), ("option_bars", 4, 0, 0), ("underlying_bars", 1, 0, 0)]
+    assert calls.write(tmp_path).rows() == [("option_quotes", 4, 0, 0), ("option_bars", 4, 0, 0), ("underlying_bars", 0, 1, 0)]
+    both = market(
+        option_quotes=pl.concat([puts.option_quotes, calls.option_quotes]),
+        option_bars=pl.concat([puts.option_bars, calls.option_bars]),  # type: ignore[list-item]
+    )
+    assert Market.open(tmp_path).fingerprint == both.fingerprint
+    assert counts(Market.open(tmp_path))["option_quotes", "adjusted"] == 5
+
+
+def test_an_import_that_is_repeated_changes_nothing_and_counts_nothing_twice(tmp_path: Path) -> None:
+    for each in (*puts_and_calls(), *puts_and_calls(), *reversed(puts_and_calls())):
+        counted = each.write(tmp_path)
+    assert counted.rows() == [("option_quotes", 0, 4, 0), ("option_bars", 0, 4, 0), ("underlying_bars", 0, 1, 0)]
+    assert counts(Market.open(tmp_path))["option_quotes", "adjusted"] == 5
+    assert len(Market.open(tmp_path).option_quotes) == 8
+
+
+def test_a_row_of_the_same_key_is_replaced_and_one_of_another_time_is_not(tmp_path: Path) -> None:
+    def at_time(clock: str | None, bid: float) -> Market:
+        return market(option_quotes=quotes({"ts": at(f"2023-06-06T{clock}") if clock else None, "bid": bid}))
+
+    def held() -> list[float]:
+        return Market.open(tmp_path).option_quotes["bid"].to_list()
+
+    for clock, bid, expected in (
+        ("19:45:10", 5.0, [5.0]), ("19:45:10", 4.0, [4.0]), ("19:45:30", 3.0, [4.0, 3.0]),
+        (None, 2.0, [2.0]),  # a snapshot has no time: it stands for the contract's whole session
+        ("19:45:10", 1.0, [1.0]),
+    ):  # fmt: skip
+        at_time(clock, bid).write(tmp_path)
+        assert held() == expected
+
+
+def test_what_is_broken_on_a_session_that_is_there_is_counted_and_replaces_nothing(folder: Path) -> None:
     before = Market.open(folder).option_quotes
     broken = quotes({"session": DAYS[0], "symbol": "?"}, {"session": DAY("2023-06-05"), "symbol": "?"})
-    market(option_quotes=broken, underlying_bars=table("underlying_bars")).write(folder)
-    opened = Market.open(folder)
-    assert_frame_equal(opened.option_quotes, before)
-    assert counts(opened)["option_quotes", "bad_symbol"] == 1  # of the 5th, which holds nothing better
+    for _ in range(2):
+        market(option_quotes=broken, underlying_bars=table("underlying_bars")).write(folder)
+        opened = Market.open(folder)
+        assert_frame_equal(opened.option_quotes, before)
+        assert counts(opened)["option_quotes", "bad_symbol"] == 2
 
 
-def test_what_was_set_aside_goes_with_its_session(tmp_path: Path) -> None:
+def test_what_was_set_aside_goes_with_a_session_that_is_replaced(tmp_path: Path) -> None:
     def written(day: dt.date, broken: int, whole: int = 1) -> None:
         rows = [{"session": day, "ts": None, "symbol": symbol(200 + i)} for i in range(whole)]
         rows += [{"session": day, "ts": None, "symbol": symbol(root="TSLA1")}] * broken
-        market(option_quotes=quotes(*rows).drop("ts"), underlying_bars=table("underlying_bars")).write(tmp_path)
+        held = market(option_quotes=quotes(*rows).drop("ts"), underlying_bars=table("underlying_bars"))
+        held.write(tmp_path, replace=True)
 
     adjusted = ("option_quotes", "adjusted")
     written(DAYS[0], 2)
@@ -381,10 +433,13 @@ def test_what_was_set_aside_goes_with_its_session(tmp_path: Path) -> None:
 
 
 def test_writing_the_same_again_touches_no_file(folder: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+    def times() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in folder.rglob("*.*") if path.suffix in (".parquet", ".json")}
+
+    before = times()
     world([DAYS[0], DAYS[1]]).write(folder)
     Market.open(folder).write(folder)
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")} == before
+    assert times() == before
 
 
 def test_a_lake_without_bars_keeps_its_bars_when_quotes_are_added(folder: Path) -> None:
@@ -404,10 +459,10 @@ def test_a_damaged_file_is_not_merged_with(folder: Path) -> None:
 # ---- whole or not at all
 
 
-@pytest.mark.parametrize("step", ["_write_parquet", "read", "sync_folder"])
+@pytest.mark.parametrize("step", ["_write_parquet", "read", "sync_file", "sync_folder"])
 def test_a_failure_while_writing_leaves_the_old_file(folder: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = june(folder).read_bytes()
-    working = getattr(parquet, step)
+    before, home = june(folder).read_bytes(), files if step.startswith("sync") else parquet
+    working = getattr(home, step)
 
     def fail(*arguments: Any) -> Any:
         if step == "read" and not arguments[1][0].path.name.endswith(".tmp"):
@@ -416,8 +471,8 @@ def test_a_failure_while_writing_leaves_the_old_file(folder: Path, step: str, mo
             working(*arguments)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(parquet, step, fail)
-    with pytest.raises(LakeError, match=r"2023-06\.parquet cannot be written: No space left on device"):
+    monkeypatch.setattr(home, step, fail)
+    with pytest.raises(LakeError, match=r"2023-06\.parquet: cannot be written: No space left on device"):
         world(bid=4.0).write(folder)
     monkeypatch.undo()
     assert not list(folder.rglob("*.tmp"))
@@ -471,13 +526,18 @@ def test_two_writers_of_one_month_keep_each_others_sessions(tmp_path: Path) -> N
         assert_frame_equal(getattr(opened, name), getattr(world(days), name))
 
 
-def test_a_writer_waits_for_the_lock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    held: list[int] = []
-    monkeypatch.setattr(parquet.fcntl, "flock", lambda lock, how: held.append(how))
-    working = parquet.write
-    monkeypatch.setattr(parquet, "write", lambda *arguments: (held.append(-1), working(*arguments)))
+def test_a_writer_holds_the_underlyings_lock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    working, seen = parquet.write, []
+
+    def watched(file: Any, *more: Any) -> None:
+        with pytest.raises(LakeError), files.locked(manifest.path_of(folder, file.underlying).parent, wait=False):
+            pass
+        seen.append(file.underlying)
+        working(file, *more)
+
+    monkeypatch.setattr(parquet, "write", watched)
     world([DAYS[0]], bid=4.0, option_bars=None, dividends=None).write(folder)
-    assert held[:2] == [parquet.fcntl.LOCK_EX, -1]
+    assert seen == ["BRK.B", "TSLA"]
 
 
 # ---- rows that replace no more than their own
@@ -589,7 +649,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a row less, by pyarrow": (by_pyarrow(lambda t: t.slice(1)), "was altered since it was written"),
     "a column less, by pyarrow": (by_pyarrow(lambda t: t.drop_columns(["ask"])), "was altered since it was written"),
-    "gone": (lambda p: p.unlink(), "cannot be read: No such file"),
+    "gone": (lambda p: p.unlink(), "is missing: it was in this lake, and is gone; import its rows again; or, if it was removed"),
     "a folder": (in_a_folder, "cannot be read: Is a directory"),
 }  # fmt: skip
 
@@ -685,7 +745,7 @@ def test_a_folder_that_is_no_lake(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LakeError, match="file cannot be read: Not a directory"):
         Market.open(tmp_path / "file")
-    with pytest.raises(LakeError, match="file/option_quotes cannot be made: Not a directory"):
+    with pytest.raises(LakeError, match="file is no folder: a lake is one; choose another"):
         world().write(tmp_path / "file")
 
 

@@ -1,19 +1,16 @@
 """The commands about lakes: import, check, fetch."""
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wheelvec.cli.arguments import UsageError, add_command
-from wheelvec.cli.terminal import LONGEST, one_line, progress_bar, without_panics
-from wheelvec.spec.errors import InputError, LakeError, listed
-
-if TYPE_CHECKING:
-    import polars as pl
+from wheelvec.cli.terminal import progress_bar, without_panics
+from wheelvec.spec.errors import InputError, LakeError
 
 log = logging.getLogger("wheelvec.cli")
 
@@ -28,6 +25,7 @@ def add_import(commands: Any, shared: argparse.ArgumentParser) -> None:
     command.add_argument("--dividends", **files, help="underlying, ex_date, amount per share")
     command.add_argument("--lake", type=Path, metavar="FOLDER", help="the lake to write; must be given")
     command.add_argument("--strict", action="store_true", help="broken rows are an error, not set aside")
+    command.add_argument("--replace", action="store_true", help="take whole sessions, instead of adding to the lake's")
     command.set_defaults(command=_import)
     forms = command.add_subparsers(title="other forms", metavar="form", required=False)
     dbn = add_command(forms, shared, "dbn", "Take Databento's DBN files, compressed or not, into a lake.")
@@ -74,42 +72,25 @@ def _import(options: argparse.Namespace) -> None:
     needed = {"--option-quotes": options.option_quotes, "--underlying-bars": options.underlying_bars, "--lake": options.lake}
     if missing := [name for name, value in needed.items() if value is None]:
         raise UsageError(f"the following arguments are required: {', '.join(missing)}; see wheelvec import --help")
-    from wheelvec.market.market import Market
-    from wheelvec.report.text import counted, set_aside, wrapped
+    from wheelvec.market.place import check_writable
+    from wheelvec.market.staged import imported
+    from wheelvec.report.text import counted, set_aside, wrapped, written
 
-    tables: dict[str, Any] = {
-        name: _scanned(name, paths)
-        for name in ("option_quotes", "option_bars", "underlying_bars", "dividends")
-        if (paths := getattr(options, name)) is not None
-    }
-    with without_panics():
-        market = Market(**tables, strict=options.strict)
-    log.info("%r", market)
-    print(set_aside(market.diagnostics))
-    if not market.symbols or market.data_range is None:
-        raise InputError("no row of option_quotes can be used; nothing was written")
-    market.write(options.lake)
-    first, last = market.data_range
-    print(f"\nWritten to {options.lake}{os.sep}: {counted(len(market.symbols), 'underlying')}, {first} to {last}")
-    print(wrapped(", ".join(market.symbols)))
-
-
-def _scanned(name: str, paths: Sequence[Path]) -> "pl.LazyFrame":
-    """The Parquet files of one table, one after the other."""
-    import polars as pl
-
-    for path in paths:
-        if not path.is_file():
-            raise InputError(f"--{name.replace('_', '-')} {path}: no such file")
-    try:
-        frames = [pl.scan_parquet(path) for path in paths]
+    check_writable(options.lake)
+    names = ("option_quotes", "option_bars", "underlying_bars", "dividends")
+    files = {name: paths for name in names if (paths := getattr(options, name)) is not None}
+    with contextlib.ExitStack() as stack:
         with without_panics():
-            for frame in frames:
-                frame.collect_schema()
-        return pl.concat(frames, how="vertical_relaxed")
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = one_line(str(error))[:LONGEST]
-        raise InputError(f"--{name.replace('_', '-')} {listed(paths)}: not readable as Parquet: {reason}") from error
+            market = stack.enter_context(imported(options.lake, files, options.strict))
+        log.info("%r", market)
+        print(set_aside(market.diagnostics))
+        if not market.symbols or market.data_range is None:
+            raise InputError("no row of option_quotes can be used; nothing was written")
+        counts = market.write(options.lake, replace=options.replace)
+        first, last = market.data_range
+        print(f"\nWritten to {options.lake}{os.sep}: {counted(len(market.symbols), 'underlying')}, {first} to {last}")
+        print(wrapped(", ".join(market.symbols)))
+        print(written(counts))
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -21,6 +21,7 @@ import polars as pl
 from wheelvec.market import answers, incoming, intake, venues
 from wheelvec.market.asks import MINUTES, OPTIONS, QUOTE_SCHEMAS, SUMMARY, Ask, checked_symbols, entry_of
 from wheelvec.market.incoming import Parcel
+from wheelvec.market.place import check_writable
 from wheelvec.market.plan import Plan, Ranges, Wanted, covered, has_summary, overview, plan
 from wheelvec.market.sessions import Sessions
 from wheelvec.spec.config import Config
@@ -140,10 +141,11 @@ def local_folder(lake: str | Path) -> Path:
     """The folder of a lake to be written.
 
     Raises:
-        LakeError: for an address of an object store.
+        LakeError: for an address of an object store, and a folder that holds something else than a lake.
     """
     if "://" in str(lake):
         raise LakeError(f"{lake}: the lake must be a local folder; object stores cannot rename a checked file into its place")
+    check_writable(Path(lake))
     return Path(lake)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import polars as pl
 
@@ -276,6 +276,23 @@ def _day(name: str, value: str | dt.date | None, default: dt.date) -> dt.date:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What a part of the rows cannot tell of the whole: for tables that are checked a few days at a time.
+
+    Attributes:
+        snapshot: whether no quote has a time.
+        quotes: underlying, session, symbol of sound quotes, one at least of each root, underlying and session.
+        underlyings: those that have daily bars.
+    """
+
+    QUOTED: ClassVar = ("underlying", "session", "symbol")
+
+    snapshot: bool
+    quotes: pl.DataFrame
+    underlyings: pl.Series
+
+
+@dataclass(frozen=True)
 class Memory:
     """Tables in memory, sorted by (underlying, day, ...); `starts` has first row and number of rows of each underlying."""
 
@@ -284,12 +301,14 @@ class Memory:
     set_aside: pl.DataFrame
 
     @classmethod
-    def of(cls, given: dict[str, pl.DataFrame]) -> Self:
-        """Hold what `tables.read` gave."""
-        held = {"option_quotes": tables.hold_quotes(given["option_quotes"])}
+    def of(cls, given: dict[str, pl.DataFrame], known: Known | None = None) -> Self:
+        """Hold what `tables.read` gave; of some days only, with what is `known` of the whole."""
+        held = {"option_quotes": tables.hold_quotes(given["option_quotes"], known.snapshot if known else None)}
         held["underlying_bars"] = tables.hold_bars("underlying_bars", given["underlying_bars"])
         if "option_bars" in given:
-            roots = tables.underlying_of_roots(held["option_quotes"].rows, held["underlying_bars"].rows["underlying"])
+            quotes, names = held["option_quotes"].rows, held["underlying_bars"].rows["underlying"]
+            whole = known or Known(False, quotes, names)
+            roots = tables.underlying_of_roots(whole.quotes, whole.underlyings)
             held["option_bars"] = tables.hold_bars("option_bars", given["option_bars"], roots)
         if "dividends" in given:
             held["dividends"] = tables.hold_dividends(given["dividends"])

@@ -197,13 +197,16 @@ class Held:
     aside: pl.DataFrame
 
 
-def hold_quotes(rows: pl.DataFrame) -> Held:
+def hold_quotes(rows: pl.DataFrame, snapshot: bool | None = None) -> Held:
     """Quotes of well-formed, physically settled, unadjusted contracts; of equal ts the later row stays the later one.
 
     A table without ts, or with nothing in it, is a snapshot; else a row without ts is broken. Contract terms are those
     of the symbol; given ones must agree, where they are not null.
+
+    `snapshot` says whether no quote of the table has a time; None: see whether one of these rows has.
     """
-    snapshot = rows["ts"].null_count() == len(rows)
+    if snapshot is None:
+        snapshot = rows["ts"].null_count() == len(rows)
     rows = rows.rename({"expiration": "given_expiration", "strike": "given_strike", "option_type": "given_type"})
     rows = rows.join(_contracts(rows["symbol"]), on="symbol", how="left", maintain_order="left")
     given_type = pl.col("given_type").str.slice(0, 1).str.to_uppercase()

@@ -178,6 +178,16 @@ def set_aside(diagnostics: pl.DataFrame) -> str:
     return "\n".join(["Rows set aside, and what else stood out", *lines])
 
 
+def written(counts: pl.DataFrame) -> str:
+    """What a write has changed in a lake, a line a table."""
+    lines = [
+        f"  {table}: {number(added)} rows added, {number(replaced)} replaced"
+        + (f", {number(removed)} removed" if removed else "")
+        for table, added, replaced, removed in counts.iter_rows()
+    ]
+    return "\n".join(lines)
+
+
 def _section(title: str, rows: Sequence[tuple[str, str, str]], digits: int = 14) -> str:
     # a value wider than its column takes of the label's blanks
     lines = [

@@ -1,0 +1,95 @@
+"""Parquet files of anybody, read a batch of rows at a time: however much a small file inflates to, little of it is in memory.
+
+Arrow reads them, for it decodes page by page where Polars decodes whole row groups, and refuses with an error what it cannot
+read. Columns of text stay dictionaries until they are checked, so that a long text that is repeated is held once.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from wheelvec.market import tables
+from wheelvec.market.tables import TABLES
+from wheelvec.spec.errors import DataError, InputError
+
+ROWS = 131_072  # 15 MB of quotes
+_BUFFER = 1 << 20  # bytes of a column that are read from disk at a time
+_LONGEST = 300  # characters: no symbol, name, date or number is longer, and what is cut stays as unusable as it was
+
+
+def read(name: str, path: Path) -> Iterator[pl.DataFrame]:
+    """The rows of a file, `Table.schema` of table `name` as `tables.read` converts them, in batches.
+
+    Raises:
+        InputError: if there is no such file, or it is not readable as Parquet.
+        DataError: for a missing column, or one that cannot be converted.
+    """
+    if not path.is_file():
+        raise InputError(f"{name} {path}: no such file")
+    with _refused(name, path):
+        yield from _batches(name, path)
+
+
+@contextlib.contextmanager
+def _refused(name: str, path: Path) -> Iterator[None]:
+    """Whatever fails while a file is read is the file's fault, and is said so with its path."""
+    try:
+        yield
+    except InputError:
+        raise
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise InputError(f"{name} {path}: not readable as Parquet: one page of it needs more memory than there is") from error
+    except (Exception, pl.exceptions.PanicException) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{name} {path}: not readable as Parquet: {reason}") from error
+
+
+def _batches(name: str, path: Path) -> Iterator[pl.DataFrame]:
+    import pyarrow
+    import pyarrow.parquet
+
+    options: dict[str, Any] = {"buffer_size": _BUFFER, "page_checksum_verification": True}
+    with pyarrow.parquet.ParquetFile(path, **options) as file:
+        schema = file.schema_arrow
+        tables.read(name, _frame(schema.empty_table()))  # missing columns and types are said before anything is read
+        wanted = [column for column in TABLES[name].schema if column in schema.names]
+    texts = [column for column in wanted if _is_text(schema.field(column).type)]
+    seen = 0
+    with pyarrow.parquet.ParquetFile(path, read_dictionary=texts, **options) as file:
+        for batch in file.iter_batches(ROWS, columns=wanted):
+            batch.validate(full=True)
+            seen += batch.num_rows
+            yield tables.read(name, _frame(_shortened(batch)))
+        if seen != file.metadata.num_rows:
+            raise InputError(f"{name} {path}: not readable as Parquet: {seen} rows, expected {file.metadata.num_rows}")
+
+
+def _is_text(dtype: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_string(dtype) or types.is_large_string(dtype))
+
+
+def _shortened(batch: Any) -> Any:
+    """The batch with no text longer than any that can be meant."""
+    import pyarrow
+    import pyarrow.compute as compute
+
+    columns = []
+    for column in batch.columns:
+        if pyarrow.types.is_dictionary(column.type) and _is_text(column.type.value_type):
+            words = compute.utf8_slice_codeunits(column.dictionary, 0, _LONGEST)
+            column = pyarrow.DictionaryArray.from_arrays(column.indices, words)
+        columns.append(column)
+    return pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _frame(batch: Any) -> pl.DataFrame:
+    found = pl.from_arrow(batch)
+    assert isinstance(found, pl.DataFrame)
+    return found

@@ -1,0 +1,165 @@
+"""A market of files, however large they are: what does not fit into memory is sorted by day within the lake's own folder.
+
+    files --batches--> rows in memory                                                          --> Market
+                       too many: files sorted by day --a few days of all tables--> a lake aside --> Market
+
+Either way the same rows are kept, and the same are set aside: what a table must be asked as a whole (whether quotes have times,
+which underlying a root belongs to) is found before the first day is checked, and all else is decided within a day.
+"""
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from wheelvec.market import batches, lake, parquet, place, tables
+from wheelvec.market.market import Known, Market, Memory
+from wheelvec.market.tables import TABLES
+from wheelvec.spec import osi
+from wheelvec.spec.errors import InputError
+
+SPILL_BYTES = 200_000_000  # of all tables in memory; checking them takes some times as much
+CHUNK_ROWS = 1_000_000  # of all tables, checked together
+MOST_ROWS = 10_000_000  # of one day, which is checked in one piece
+
+Days = tuple[dt.date, dt.date] | None  # None: rows without a day
+
+
+@contextlib.contextmanager
+def imported(root: Path, files: Mapping[str, Sequence[Path]], strict: bool = False) -> Iterator[Market]:
+    """The market of Parquet files, for as long as the block lasts.
+
+    Args:
+        root: the lake that it will be written to; what does not fit into memory lies in a hidden folder there meanwhile.
+        files: by table, as in `Market`; the rows of several follow one another.
+        strict: raise for broken rows instead of setting them aside.
+
+    Raises:
+        InputError: for what is no Parquet file, or holds more than ten million rows of one day.
+        DataError: for a missing column, a type that cannot be converted, or broken rows under `strict`.
+        LakeError: if the disk is full.
+    """
+    spools = {name: _Spool(name) for name in TABLES if name in files}
+    with contextlib.ExitStack() as stack:
+        folder: Path | None = None
+        for name, spool in spools.items():
+            for path in files[name]:
+                for rows in batches.read(name, path):
+                    spool.add(rows, path)
+                    if sum(each.bytes for each in spools.values()) > SPILL_BYTES:
+                        folder = folder or stack.enter_context(place.staging(root))
+                        spool.spill(folder)
+        if folder is None:
+            whole = {name: spool.whole() for name, spool in spools.items()}
+            yield Market(**whole, strict=strict)  # type: ignore[arg-type]
+            return
+        for spool in spools.values():
+            spool.spill(folder)
+        yield Market._over(_staged(folder / "lake", spools), strict)
+
+
+@dataclass
+class _Spool:
+    """The rows of one table in their order: in memory, and what was too much in files, each sorted by day."""
+
+    name: str
+    pending: list[pl.DataFrame] = field(default_factory=list)
+    bytes: int = 0
+    files: list[Path] = field(default_factory=list)
+    days: dict[dt.date | None, int] = field(default_factory=dict)
+    timed: bool = False  # whether some quote has a time
+
+    @property
+    def day(self) -> str:
+        return TABLES[self.name].day
+
+    def add(self, rows: pl.DataFrame, path: Path) -> None:
+        """Take rows of a file."""
+        self.pending.append(rows)
+        self.bytes += int(rows.estimated_size())
+        if "ts" in rows.columns:
+            self.timed |= rows["ts"].null_count() < len(rows)
+        for day, count in rows[self.day].value_counts().iter_rows():
+            self.days[day] = self.days.get(day, 0) + count
+            if self.days[day] > MOST_ROWS:
+                of = "without a day" if day is None else f"of {day}"
+                raise InputError(f"{self.name} {path}: over {MOST_ROWS:,} rows {of}: more than can be checked together")
+
+    def whole(self) -> pl.DataFrame:
+        """All rows, none of which were put aside."""
+        return pl.concat([pl.DataFrame(schema=TABLES[self.name].schema), *self.pending])
+
+    def spill(self, folder: Path) -> None:
+        """Put what is in memory into a file."""
+        if not self.pending:
+            return
+        path = folder / f"{self.name}.{len(self.files):06d}.parquet"
+        rows = self.whole().sort(self.day, maintain_order=True)
+        with parquet.reported(path, "cannot be written"):
+            rows.write_parquet(path, compression="zstd", compression_level=1, row_group_size=65_536)
+        self.files.append(path)
+        self.pending, self.bytes = [], 0
+
+    def rows(self, days: Days) -> pl.DataFrame:
+        """The rows of some days in the order in which they came."""
+        day = pl.col(self.day)
+        wanted = day.is_null() if days is None else day.is_between(*days)
+        found = [pl.scan_parquet(path, glob=False).filter(wanted).collect() for path in self.files]
+        return pl.concat([pl.DataFrame(schema=TABLES[self.name].schema), *found])
+
+
+@dataclass(frozen=True)
+class _Staged(lake.Lake):
+    """A lake aside, with all that was set aside, the rows without a day or name among them and an example of each kind."""
+
+    set_aside: pl.DataFrame
+
+    def aside(self) -> pl.DataFrame:
+        return self.set_aside
+
+
+def _staged(root: Path, spools: Mapping[str, _Spool]) -> _Staged:
+    """Check the rows, a few days at a time, and write them into a lake aside."""
+    chunks = list(_chunks(spools))
+    known = _known(spools, chunks)
+    aside = [tables.SET_ASIDE.to_frame()]
+    for days in chunks or [None]:
+        held = Memory.of({name: spool.rows(days) for name, spool in spools.items()}, known)
+        lake.write(root, held)
+        aside.append(held.aside())
+    opened = lake.Lake.open(root, dt.date.min, dt.date.max)
+    return _Staged(opened.root, opened.first, opened.last, opened.files, pl.concat(aside))
+
+
+def _chunks(spools: Mapping[str, _Spool]) -> Iterator[Days]:
+    """Runs of days with about as many rows as are checked together."""
+    counts: dict[dt.date, int] = {}
+    for spool in spools.values():
+        for day, count in spool.days.items():
+            if day is not None:
+                counts[day] = counts.get(day, 0) + count
+    if any(None in spool.days for spool in spools.values()):
+        yield None
+    first, rows, last = None, 0, dt.date.min
+    for day in sorted(counts):
+        if first is not None and rows + counts[day] > CHUNK_ROWS:
+            yield first, last
+            first, rows = None, 0
+        first, last, rows = first or day, day, rows + counts[day]
+    if first is not None:
+        yield first, last
+
+
+def _known(spools: Mapping[str, _Spool], chunks: Sequence[Days]) -> Known:
+    """What no day of a table can tell by itself."""
+    snapshot = not spools["option_quotes"].timed
+    quotes, names = [], []
+    for days in chunks:
+        rows = tables.hold_quotes(spools["option_quotes"].rows(days), snapshot).rows
+        root = osi.root(pl.col("symbol"))
+        quotes.append(rows.select(*Known.QUOTED).unique(["underlying", "session", root], maintain_order=True))
+        names.append(tables.hold_bars("underlying_bars", spools["underlying_bars"].rows(days)).rows["underlying"].unique())
+    return Known(snapshot, pl.concat(quotes), pl.concat(names).unique())
