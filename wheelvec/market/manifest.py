@@ -112,6 +112,7 @@ def add(root: Path, underlying: str, held: Mapping[str, Iterable[dt.date]]) -> N
     """
     path, before = path_of(root, underlying), read(root, underlying)
     after = {name: before.get(name, set()) | set(held.get(name, ())) for name in sorted({*before, *held})}
+    after = {name: days for name, days in after.items() if days}
     if after == before:
         return
     months = {name: sorted(month.isoformat()[:7] for month in days) for name, days in after.items()}

@@ -22,6 +22,7 @@ _OURS = {*TABLES, *BESIDE, "splits", "splits.csv", "dividends.csv"}
 # what the project hides in a lake, and what operating systems, version control and file systems put into any folder
 _HIDDEN = {manifest.FOLDER, STAGING, ".incoming", files.LOCK}
 _ANYWHERE = {".DS_Store", "Thumbs.db", "desktop.ini", ".gitignore", ".gitkeep", "lost+found"}
+_RESULTS = ("result.json", "sweep.json")
 _MONTH = re.compile(r"\d{4}-\d{2}\.parquet")
 _STAGED = re.compile(r"\d+\.[0-9a-f]{8}")
 
@@ -44,6 +45,7 @@ def check_writable(root: Path) -> None:
     strange = [name for name in found if not _is_ours(name)]
     for name in set(found) & {*TABLES, *BESIDE}:
         strange += [f"{name}/{other}" for other in _strange_in(root / name)]
+    strange.sort(key=lambda name: name not in _RESULTS)  # what tells most stands first
     if strange and not _is_lake(root, set(found)):
         raise LakeError(
             f"{root} is no lake, and is left as it is: it holds {listed(strange, most=5)}; "
