@@ -18,7 +18,7 @@ import pytest
 import wheelvec as wv
 from tests.market.build import DAY, market, quotes, symbol, table
 from tests.market.test_lake import DAYS, SHARED, world
-from wheelvec.market import answers, lake, manifest, place, solved
+from wheelvec.market import answers, lake, manifest, place, solved, staged
 from wheelvec.market.market import Market
 from wheelvec.spec.errors import LakeError
 from wheelvec.spec.frames import SOLVED_CHAIN, SOLVED_COUNTS
@@ -283,7 +283,22 @@ def test_a_full_disk_is_said_with_the_path_and_costs_nothing_that_is_there(small
     assert 4 <= len(Market.open(folder).option_quotes) < len(many)
     subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
     large.write(folder)
-    for place_ in (tmp_path / "elsewhere",):
-        world([DAYS[0]]).write(place_)
-        large.write(place_)
-        assert stored(folder) == stored(place_)
+    world([DAYS[0]]).write(tmp_path / "elsewhere")
+    large.write(tmp_path / "elsewhere")
+    assert stored(folder) == stored(tmp_path / "elsewhere")
+
+
+@pytest.mark.skipif(shutil.which("mount") is None, reason="there is no mount")
+def test_a_disk_too_small_to_stage_on_is_said_and_left_empty(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(4)
+    rows = [{"ts": None, "symbol": symbol(strike), "bid": chance.random(), "ask": 2.0} for strike in range(1, 40_001)]
+    files = {"option_quotes": tmp_path / "quotes.parquet", "underlying_bars": tmp_path / "bars.parquet"}
+    quotes(*rows).write_parquet(files["option_quotes"])
+    table("underlying_bars", {}).write_parquet(files["underlying_bars"])
+    monkeypatch.setattr(staged, "SPILL_BYTES", 100_000)
+    given = {name: [path] for name, path in files.items()}
+    with pytest.raises(LakeError, match=r"lake/\.staging/.*option_quotes\.0000\d\d\.parquet cannot be written: .*[Nn]o space"):
+        staged.imported(small_disk / "lake", given).__enter__()
+    assert not (small_disk / "lake").exists()

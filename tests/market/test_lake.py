@@ -713,6 +713,42 @@ def test_columns_and_types_must_be_those_of_the_table(folder: Path) -> None:
         parquet._check_place(file, stated, {**file.schema, "volume": pl.Float64()})
 
 
+WITHOUT_A_DAY = (
+    '{"table": "option_bars", "underlying": "TSLA", "month": "2023-06", "rows": 1, "first": null, "last": "x", '
+    '"content_digest": "", "set_aside": {}}'
+)
+
+
+@pytest.mark.parametrize(
+    "stated",
+    ["", "[]", "7", "{", "{}", '{"table": 1}', "[" * 100_000, WITHOUT_A_DAY],
+    ids=lambda text: text[:16],
+)
+def test_a_footer_that_is_malformed_is_refused_though_its_digest_is_right(folder: Path, stated: str) -> None:
+    file = parquet.MonthFile(lake.TABLES["option_bars"], "TSLA", DAY("2023-06-01"), june(folder, "option_bars"))
+    rows = parquet.read(file.table, [file], dt.date.min, dt.date.max)
+    file.path.unlink()
+    parquet._write_parquet(file.path, file, rows, stated)
+    with pytest.raises(LakeError, match=r"2023-06\.parquet is malformed: its footer does not say what it holds"):
+        _ = Market.open(folder).option_bars
+
+
+def test_a_reader_reads_again_what_is_replaced_meanwhile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, scan, seen = Market.open(folder), pl.scan_parquet, []
+
+    def scanned(*arguments: Any, **named: Any) -> Any:
+        if not seen:
+            seen.append(1)
+            more = world([DAYS[0], DAY("2023-06-05")], bid=4.0, option_bars=None, dividends=None)
+            monkeypatch.setattr(pl, "scan_parquet", scan)
+            more.write(folder)
+        return scan(*arguments, **named)
+
+    monkeypatch.setattr(pl, "scan_parquet", scanned)
+    assert len(opened.window("TSLA", DAYS[0], DAYS[3]).quotes) == 20
+    assert seen
+
+
 def test_fewer_rows_than_stated_are_never_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     working = parquet._verified
     stated = lambda file, state: replace(working(file, state), rows=17)  # noqa: E731

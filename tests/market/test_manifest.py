@@ -13,7 +13,7 @@ import pytest
 import wheelvec as wv
 from tests.market.build import DAY, market
 from tests.market.test_lake import DAYS, assert_same, june, world
-from wheelvec.market import answers, lake, listing, manifest
+from wheelvec.market import answers, lake, listing, manifest, place, solved
 from wheelvec.market.archive import import_dbn
 from wheelvec.market.market import Market
 from wheelvec.spec.errors import InputError, LakeError
@@ -109,9 +109,9 @@ def test_what_was_removed_on_purpose_is_forgotten_with_the_manifest(folder: Path
 def test_what_is_kept_beside_the_tables_is_missed_too(tmp_path: Path) -> None:
     market().write(tmp_path)
     answers.record(tmp_path, "TSLA", "option_quotes", {DAY("2023-06-06"): 1}, ("OPRA.PILLAR", "cmbp-1"))
-    place = tmp_path / "answers" / "underlying=TSLA" / "2023-06.parquet"
+    path = tmp_path / "answers" / "underlying=TSLA" / "2023-06.parquet"
     assert len(wv.check(tmp_path).refused) == 0
-    place.unlink()
+    path.unlink()
     with pytest.raises(LakeError, match=r"answers/underlying=TSLA/2023-06\.parquet is missing"):
         answers.recorded(tmp_path, "TSLA")
     assert wv.check(tmp_path).refused["path"].to_list() == ["answers/underlying=TSLA/2023-06.parquet"]
@@ -209,6 +209,10 @@ def test_two_folders_of_one_underlying_are_not_read_as_one(folder: Path) -> None
         Market.open(folder)
 
 
+def test_all_that_a_lake_keeps_beside_its_tables_is_known_by_name() -> None:
+    assert {table.name for table in answers.KEPT_BESIDE} | {solved.FOLDER} == set(place.BESIDE)
+
+
 # ---- whose folder it is
 
 
@@ -268,9 +272,9 @@ def test_a_lake_an_empty_folder_and_none_yet_are_taken(folder: Path, tmp_path: P
     (folder / "solved_chains").mkdir()
     (tmp_path / "empty" / ".incoming").mkdir(parents=True)
     (tmp_path / "empty" / ".DS_Store").write_text("")
-    for place in (folder, tmp_path / "empty", tmp_path / "deep" / "down"):
-        world().write(place)
-        assert_same(Market.open(place), world())
+    for taken in (folder, tmp_path / "empty", tmp_path / "deep" / "down"):
+        world().write(taken)
+        assert_same(Market.open(taken), world())
     assert (folder / "README").read_text() == "bought in 2023"
 
 

@@ -290,4 +290,4 @@ def _sign(file: MonthFile, opened: IO[bytes]) -> None:
     opened.write(digest.encode())
 
 
-sync_folder = files.sync_folder
+sync_folder = files.sync_folder  # market.incoming finds it here

@@ -24,6 +24,7 @@ _HIDDEN = {manifest.FOLDER, STAGING, ".incoming", files.LOCK}
 _ANYWHERE = {".DS_Store", "Thumbs.db", "desktop.ini", ".gitignore", ".gitkeep", "lost+found"}
 _RESULTS = ("result.json", "sweep.json")
 _MONTH = re.compile(r"\d{4}-\d{2}\.parquet")
+_TRIES = 5
 _STAGED = re.compile(r"\d+\.[0-9a-f]{8}")
 
 
@@ -84,19 +85,32 @@ def staging(root: Path) -> Iterator[Path]:
     Raises:
         LakeError: if it cannot be written.
     """
-    made = not root.exists()
-    folder = root / STAGING / f"{os.getpid()}.{secrets.token_hex(4)}"
+    made, folder = not root.exists(), None
     remove_staged(root)
     try:
-        with files.writing(folder):
-            folder.mkdir(parents=True)
-        with files.locked(folder):
+        with contextlib.ExitStack() as locks:
+            folder = _reserved(root / STAGING, locks)
             yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
         for empty in (root / STAGING, root) if made else (root / STAGING,):
             with contextlib.suppress(OSError):
                 empty.rmdir()
+
+
+def _reserved(place: Path, locks: contextlib.ExitStack) -> Path:
+    """A new folder whose lock is ours. Another process may take it for a stale one before it is locked: then there is
+    another."""
+    for _ in range(_TRIES):
+        folder = place / f"{os.getpid()}.{secrets.token_hex(4)}"
+        with files.writing(folder):
+            folder.mkdir(parents=True)
+        with contextlib.suppress(LakeError):
+            locks.enter_context(files.locked(folder, wait=False))
+            if (folder / files.LOCK).exists():
+                return folder
+    raise LakeError(f"{place}: cannot be written: no folder there stays")
 
 
 def remove_staged(root: Path) -> None:
