@@ -649,7 +649,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a row less, by pyarrow": (by_pyarrow(lambda t: t.slice(1)), "was altered since it was written"),
     "a column less, by pyarrow": (by_pyarrow(lambda t: t.drop_columns(["ask"])), "was altered since it was written"),
-    "gone": (lambda p: p.unlink(), "is missing: it was in this lake, and is gone; import its rows again; or, if it was removed"),
+    "gone": (lambda p: p.unlink(), "is missing: it was in this lake, and is gone; import its rows or fetch them again; or, if"),
     "a folder": (in_a_folder, "cannot be read: Is a directory"),
 }  # fmt: skip
 

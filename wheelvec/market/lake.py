@@ -12,6 +12,7 @@ import datetime as dt
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -211,14 +212,24 @@ def stored(
     """The rows of one table of one underlying on `days`, both included, or some columns of them; none where there is no
     folder. Only its own files are looked at, so that it costs nothing in a large lake.
 
+    For those who complete a lake: a file that is missing holds nothing, so that it is fetched again; it is logged.
+
     Raises:
-        LakeError: if one of the files is not what it should be, or is missing.
+        LakeError: if one of the files is not what it should be.
     """
     first, last = days
-    months = listing.months_of(root, table.name, underlying)
+    for path in listing.missing(root, table.name, underlying):
+        _warn_of(path)
+    months = listing.present(root, table.name, underlying)
     wanted = [month for month in sorted(months) if month <= last and month_end(month) >= first]
     files = [parquet.MonthFile(table, underlying, month, months[month]) for month in wanted]
     return parquet.read(table, files, first, last, tuple(columns) or None)
+
+
+@cache
+def _warn_of(path: Path) -> None:
+    """Once is enough."""
+    log.warning("%s is missing: what it held is taken for lacking", path)
 
 
 # ---- writing

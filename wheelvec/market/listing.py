@@ -63,9 +63,10 @@ def _with_missing(root: Path, name: str, underlying: str, held: manifest.Held, m
     return {month: folder / f"{month.isoformat()[:7]}.parquet" for month in held.get(name, ())} | months
 
 
-def months_of(root: Path, name: str, underlying: str) -> Months:
-    """The months' files of one table of one underlying, those that are missing among them."""
-    return _with_missing(root, name, underlying, manifest.read(root, underlying), present(root, name, underlying))
+def missing(root: Path, name: str, underlying: str) -> list[Path]:
+    """The months' files of one table of one underlying that should be there, and are not."""
+    months = _with_missing(root, name, underlying, manifest.read(root, underlying), {})
+    return [path for path in months.values() if not path.exists()]
 
 
 def present(root: Path, name: str, underlying: str) -> Months:

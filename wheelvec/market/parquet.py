@@ -83,8 +83,8 @@ class MonthFile:
     def _missing(self) -> LakeError:
         remembers = manifest.path_of(self.path.parents[2], self.underlying)
         return self.refuse(
-            "is missing: it was in this lake, and is gone; import its rows again; or, if it was removed on purpose or is to "
-            f"be fetched again, delete {remembers}, which remembers it"
+            "is missing: it was in this lake, and is gone; import its rows or fetch them again; or, if it was removed on "
+            f"purpose, delete {remembers}, which remembers it"
         )
 
     def refuse(self, reason: str) -> LakeError:
