@@ -91,4 +91,4 @@ def counted(before: Aside, more: Aside, added_to: Collection[str] = ()) -> Aside
         for reason, count in reasons.items():
             known = earlier.get(reason, 0)
             earlier[reason] = known + count if day in added_to else max(known, count)
-    return dict(sorted(counts.items()))
+    return {day: dict(sorted(reasons.items())) for day, reasons in sorted(counts.items())}

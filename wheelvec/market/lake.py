@@ -326,7 +326,7 @@ def merge(
 
 def _by_day(aside: pl.DataFrame) -> Aside:
     found: Aside = {}
-    for session, reason, count in aside.select("session", "reason", "count").iter_rows():
+    for session, reason, count in aside.select("session", "reason", "count").sort("session", "reason").iter_rows():
         found.setdefault(session.isoformat(), {})[reason] = count
     return found
 
