@@ -12,11 +12,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
+
 from wheelvec.spec.errors import LakeError
 
 LOCK = ".lock"
 # of a month's file an earlier version wrote .2023-06.<process>.<number>.tmp
 _TEMPORARY = re.compile(r"\.(wheelvec|\d{4}-\d{2})\.\d+\.[0-9a-f]{8}\.tmp")
+
+
+class BusyError(LakeError):
+    """Another writer has the folder."""
 
 
 @contextlib.contextmanager
@@ -56,7 +62,10 @@ def writing(path: Path) -> Iterator[None]:
     except LakeError:
         raise
     except OSError as error:
-        raise LakeError(f"{path}: cannot be written: {error.strerror or error}") from error
+        reason = os.strerror(error.errno) if error.errno else str(error)  # some libraries put more into `strerror`
+        raise LakeError(f"{path}: cannot be written: {reason}") from error
+    except pl.exceptions.PolarsError as error:  # a full disk, by its `write_parquet`
+        raise LakeError(f"{path}: cannot be written: {error}") from error
 
 
 def sync_file(path: Path) -> None:
@@ -77,24 +86,25 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, wait: bool = True) -> Iterator[None]:
+def locked(folder: Path, wait: bool | float = True) -> Iterator[None]:
     """Let one writer at a time work in a folder, which exists; the lock ends with its process.
 
     Args:
         folder: gets a file named .lock, which stays.
-        wait: whether to wait for another writer, or to refuse at once.
+        wait: whether to wait for another writer or to refuse at once; or for how many seconds to wait.
 
     Raises:
-        LakeError: if another writer has the folder (only without `wait`), or no lock can be had there.
+        BusyError: if another writer has the folder, and still has it after `wait`.
+        LakeError: if no lock can be had there.
     """
     import filelock
 
     lock = filelock.FileLock(folder / LOCK)
     with writing(folder):
         try:
-            lock.acquire(timeout=-1 if wait else 0)
+            lock.acquire(timeout=-1 if wait is True else float(wait))
         except filelock.Timeout:  # an OSError too
-            raise LakeError(f"{folder}: another process is writing there; wait for it, or choose another folder") from None
+            raise BusyError(f"{folder}: another process is writing there; wait for it, or choose another folder") from None
     try:
         yield
     finally:
