@@ -46,7 +46,7 @@ def test_a_backtest_written_as_it_goes_equals_one_in_memory(tmp_path: Path) -> N
         tables, sections = world(seed)
         market = market_of(tables)
         config = config_of(sections, market)
-        memory, disk = wv.backtest(market, config), wv.backtest(market, config, out=tmp_path / "out")
+        memory, disk = wv.backtest(market, config), wv.backtest(market, config, out=tmp_path / "out", overwrite=True)
         for name in FRAMES:
             assert_frame_equal(getattr(disk, name), getattr(memory, name), check_exact=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
@@ -58,11 +58,11 @@ def test_an_earlier_result_is_replaced_and_anything_else_kept(result: wv.Result,
     wv.Result.load(tmp_path / "out")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(LakeError, match=r"mine: exists and is no saved result; nothing was written"):
+    with pytest.raises(LakeError, match=r"mine: holds thesis\.txt, which is not of a saved result; nothing was written"):
         result.save(tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
     (tmp_path / "file").write_text("x")
-    with pytest.raises(LakeError, match=r"file: exists and is no saved result"):
+    with pytest.raises(LakeError, match=r"file: no folder; nothing was written"):
         result.save(tmp_path / "file")
 
 
@@ -93,7 +93,7 @@ def _rewrite(folder: Path) -> None:
     [
         (_truncate, r"records.parquet: altered since it was written"),
         (_rewrite, r"records.parquet: altered since it was written"),
-        (lambda folder: (folder / "ledger.parquet").unlink(), r"ledger.parquet: missing; a saved result holds records.parquet"),
+        (lambda folder: (folder / "ledger.parquet").unlink(), r"ledger.parquet: missing; the index beside it lists it"),
         (lambda folder: (folder / "result.json").unlink(), r"result.json: cannot be read \(No such file"),
         (lambda folder: (folder / "result.json").write_text("{"), r"result.json: no valid JSON"),
         (lambda folder: (folder / "result.json").write_text("[]"), r"result.json: not the index of a saved result"),
@@ -110,7 +110,7 @@ def test_an_unknown_format_is_refused(result: wv.Result, tmp_path: Path) -> None
     result.save(tmp_path / "out")
     path = tmp_path / "out" / "result.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
-    with pytest.raises(LakeError, match=r"result.json: format 99; this version of wheelvec reads format 1"):
+    with pytest.raises(LakeError, match=r"result.json: format 99; this version of wheelvec reads format 2"):
         wv.Result.load(tmp_path / "out")
 
 

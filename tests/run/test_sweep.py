@@ -535,7 +535,7 @@ def test_another_sweep_in_the_folder_is_refused(
         wv.sweep(market, base, CHEAP, out=out)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("mine")
-    with pytest.raises(wv.WheelvecError, match="exists and is no saved sweep"):
+    with pytest.raises(wv.WheelvecError, match=r"holds thesis\.txt, which is not of a saved sweep"):
         wv.sweep(market, base, CHEAP, out=tmp_path / "other")
 
 

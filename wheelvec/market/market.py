@@ -139,6 +139,11 @@ class Market:
         return lake.write(Path(path), self._source, replace)
 
     @property
+    def folder(self) -> Path | None:
+        """The folder of the lake that this market reads; None of tables in memory."""
+        return self._source.root if isinstance(self._source, lake.Lake) else None
+
+    @property
     def option_quotes(self) -> pl.DataFrame:
         """All kept quotes, `frames.OPTION_QUOTES`, by (underlying, session, symbol, ts)."""
         return self._whole("option_quotes")

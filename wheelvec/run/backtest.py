@@ -18,6 +18,8 @@ from wheelvec.market.lake import month_end
 from wheelvec.market.market import Market
 from wheelvec.market.sessions import Sessions
 from wheelvec.run.chains import month_chain
+from wheelvec.run.folder import keep_apart
+from wheelvec.run.index import digest_of
 from wheelvec.run.parts import Parts
 from wheelvec.run.result import Result, ResultWriter
 from wheelvec.spec.codes import ExitReason
@@ -46,6 +48,7 @@ def backtest(
     *,
     when: pl.DataFrame | None = None,
     out: str | Path | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Every wheel of the configuration's date range, right to the cent (docs/fills.md says under which assumptions).
@@ -57,7 +60,9 @@ def backtest(
         market: the tables; see `Market`.
         config: the rules; `Config()` if None.
         when: your own signal: a frame of (session, underlying); only these pairs may open.
-        out: a folder to write the result to as it is made, whole or not at all; None keeps it in memory.
+        out: a folder to write the result to as it is made, whole or not at all; None keeps it in memory. An earlier result of
+            the same configuration, data and signal is replaced, and nothing else that is there.
+        overwrite: whether another result in `out` may be replaced too.
         progress: called with (slices done, slices in all).
 
     Returns:
@@ -65,15 +70,20 @@ def backtest(
 
     Raises:
         InputError, ConfigError: for a symbol the market does not hold, a calendar or range that does not exist, a bad signal.
-        LakeError: if a file of the lake, or `out`, cannot be used.
+        LakeError: if a file of the lake, or `out`, cannot be used: it holds anything else, which is named before any work is
+            done; it lies in the lake, or the lake in it; another process is writing there.
     """
     config = Config() if config is None else config
     for argument, value, expected in (("market", market, Market), ("config", config, Config)):
         if not isinstance(value, expected):
             raise InputError(f"{argument} is a {type(value).__name__}: expected a wheelvec.{expected.__name__}")
+    if out is not None:
+        keep_apart(out, market.folder)
     plan = _plan(market, config, when)
+    signals = None if plan.signals is None else _signals_digest(plan.signals)
+    writer = ResultWriter(out, config, lambda: market.fingerprint, signals=signals, overwrite=overwrite)
     # the digest of the data is hashed meanwhile: hashing needs none of Python's lock, and is a quarter of a short run
-    with ResultWriter(out) as writer, ThreadPoolExecutor(1) as aside:
+    with writer, ThreadPoolExecutor(1) as aside:
         fingerprint = aside.submit(lambda: market.fingerprint)
         parts = Parts(writer.parts_folder)
         done, total = 0, len(plan.symbols) * len(plan.months)
@@ -87,7 +97,8 @@ def backtest(
                     progress(done, total)
             state.warn_of_missing_bars()
         parts.finish(list(plan.symbols), config, writer.write)
-        return writer.close(config, fingerprint.result())
+        fingerprint.result()
+        return writer.close()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,6 +199,10 @@ def _signals(when: pl.DataFrame) -> pl.DataFrame:
     except pl.exceptions.PolarsError:
         found = {name: str(when.schema[name]) for name in SIGNALS}
         raise InputError(f"when has columns {found}: expected session as Date and underlying as String") from None
+
+
+def _signals_digest(signals: pl.DataFrame) -> str:
+    return digest_of(signals.sort(list(SIGNALS)).write_csv().encode())
 
 
 @dataclasses.dataclass(frozen=True)

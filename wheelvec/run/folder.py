@@ -1,55 +1,357 @@
-"""The folder of a saved result or sweep: never another's, and written whole or not at all.
+"""The folder of a saved result or sweep: never another's, one writer at a time, and whole at every moment.
 
-It is written beside its place under a hidden name, then renamed. What stood there before is removed once the new one stands.
+A writer holds the folder's lock and writes all files and the index to a hidden folder inside. One rename of that folder
+commits them: from then on they are the result, and whoever opens the folder next finishes moving them to their names. Before
+it, what stood there is untouched. Only files that the index lists, with the digests it states, are ever replaced.
 """
 
-import hashlib
+import contextlib
+import os
+import re
 import shutil
-import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
-from wheelvec.spec.errors import LakeError
+from wheelvec.market import files
+from wheelvec.run.index import FORMAT, Index, Kind, digest_of_file, read_index
+from wheelvec.spec.errors import LakeError, listed
 
-
-def refuse_foreign(out: Path, index: str, what: str) -> None:
-    """Pass a folder that may be written to: there is none, it is empty, or it has the `index` of a saved `what`.
-
-    Raises:
-        LakeError: if something else is there.
-    """
-    if out.exists() and not (out.is_dir() and ((out / index).is_file() or not any(out.iterdir()))):
-        raise LakeError(f"{out}: exists and is no saved {what}; nothing was written, choose another folder")
+T = TypeVar("T")
+STAGED, COMMIT = ".wheelvec.staged", ".wheelvec.commit"
+CHUNK = re.compile(r"(\d{9,})-(\d{9,})\.([0-9a-f]{32})\.parquet")
+MOMENT = 60.0  # seconds that a writer who has all it writes at hand waits for another one
 
 
-def beside(out: Path, *inner: str) -> Path:
-    """A new hidden folder beside `out`, made with the folders `inner`, to be put in its place or removed.
+def keep_apart(out: str | Path, lake: str | Path | None) -> None:
+    """Refuse to write into a lake, or around one.
 
     Raises:
-        LakeError: if it cannot be made.
+        LakeError: if one of the two folders is the other, or lies in it; symbolic links are followed.
     """
+    if lake is None:
+        return
+    for inner, outer in ((out, lake), (lake, out)):
+        if _lies_in(Path(inner).resolve(), Path(outer).resolve()):
+            what = "are the same folder" if _lies_in(Path(outer).resolve(), Path(inner).resolve()) else "lie in one another"
+            raise LakeError(f"out {out} and lake {lake} {what}; nothing was written, choose a folder beside the lake")
+
+
+def _lies_in(inner: Path, outer: Path) -> bool:
+    return any(folder == outer or _same(folder, outer) for folder in (inner, *inner.parents))
+
+
+def _same(one: Path, other: Path) -> bool:
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        for name in inner:
-            (new / name).mkdir()
-    except OSError as error:
-        raise LakeError(f"{out}: cannot be written: {error.strerror}") from None
-    return new
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
-def put_in_place(new: Path, out: Path) -> None:
-    """Put `new` in the place of `out`; what stood there is removed only once the new one stands."""
-    new.chmod(0o755)
-    if out.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
-        out.rename(old / "was")
-        new.rename(out)
-        shutil.rmtree(old)
+class Folder:
+    """The folder of one saved result or sweep, or one that may become it.
+
+    Args:
+        out: the folder; it need not exist. A symbolic link to a folder stands for that folder.
+        kind: what it holds.
+
+    Raises:
+        LakeError: if `out` is a file, or a link to nothing.
+    """
+
+    def __init__(self, out: str | Path, kind: Kind) -> None:
+        self.path, self.kind = Path(out), kind
+        with self._reading():
+            with contextlib.suppress(FileNotFoundError):
+                self.path.lstat()  # a name that none can have
+            if self.path.is_symlink() and not self.path.exists():
+                raise LakeError(f"{out}: a symbolic link to nothing; expected a folder for a {kind.name}")
+            if self.path.exists() and not self.path.is_dir():
+                raise LakeError(f"{out}: no folder; nothing was written, choose a folder for the {kind.name}")
+
+    @property
+    def index_path(self) -> Path:
+        """Where the index is."""
+        return self.path / self.kind.index
+
+    # ------------------------------------------------------------------------------------------------------- reading
+
+    def steadily(self, read: Callable[[], T]) -> T:
+        """What `read` gives, called again if it failed because a writer was putting something else in the place meanwhile.
+
+        Raises:
+            LakeError: as `read`, of a folder that stayed as it was; if a writer was interrupted after it had committed, and
+                this process may not finish moving its files.
+        """
+        while True:
+            with self._reading():
+                self._settle()
+            before = self._state()
+            try:
+                return read()
+            except LakeError:
+                if self._state() == before and not (self.path / COMMIT).exists():
+                    raise
+
+    def _state(self) -> tuple[int, ...]:
+        """What changes when a writer commits."""
+        with contextlib.suppress(OSError):
+            state = self.index_path.stat()
+            return (state.st_ino, state.st_size, state.st_mtime_ns)
+        return ()
+
+    def _settle(self) -> None:
+        """Finish what a writer committed and did not live to move; one who lives is waited for."""
+        last = time.monotonic() + MOMENT
+        while (self.path / COMMIT).is_dir():
+            if not os.access(self.path, os.W_OK):
+                raise LakeError(
+                    f"{self.path}: its writer was interrupted while it moved the files of a finished {self.kind.name} to their "
+                    "names; whoever may write to the folder finishes that by loading it"
+                )
+            try:
+                with files.locked(self.path, wait=0.05):
+                    self._roll_forward()
+            except files.BusyError:
+                if time.monotonic() > last:
+                    raise
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except LakeError:
+            raise
+        except (OSError, ValueError) as error:  # ValueError: a null character in the name
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise LakeError(f"{self.path}: cannot be read: {reason}") from None
+
+    # ------------------------------------------------------------------------------------------------ what is there
+
+    def examine(self) -> Index | None:
+        """The index of what is saved in the folder, which may be of the former format; None if nothing is.
+
+        Raises:
+            LakeError: naming what is there and is not wheelvec's, or was altered, so that it must not be replaced.
+        """
+        try:
+            return self.steadily(self._examine)
+        except LakeError as error:
+            text = str(error)
+            raise LakeError(text if "nothing was written" in text else f"{text}; nothing was written") from None
+
+    def _examine(self) -> Index | None:
+        entries = self._entries(self.path)
+        index, known = None, {files.LOCK, STAGED, COMMIT}
+        if any(entry.name == self.kind.index for entry in entries):
+            index = read_index(self.index_path, self.kind, former=True)
+            known |= {self.kind.index, *index.files}
+        foreign = [entry.name for entry in entries if not self._is_own(entry, known)]
+        if any(entry.name == self.kind.chunks for entry in entries):
+            foreign += [
+                f"{self.kind.chunks}/{entry.name}" for entry in self._entries(self._chunks) if not self._is_chunk(entry)
+            ]
+        if foreign:
+            raise LakeError(
+                f"{self.path}: holds {listed(sorted(foreign))}, which is not of a saved {self.kind.name}; nothing was written, "
+                "choose another folder"
+            )
+        for name, digest in (index.files if index else {}).items():
+            self._refuse_unless(self.path / name, {digest})
+        return index
+
+    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
+        with self._reading():
+            try:
+                with os.scandir(folder) as entries:
+                    return list(entries)
+            except FileNotFoundError:
+                return []
+
+    def _is_own(self, entry: os.DirEntry[str], known: set[str]) -> bool:
+        """Whether an entry of the folder is what its name says; never a link."""
+        if entry.name in (STAGED, COMMIT) or (self.kind.chunks and entry.name == self.kind.chunks):
+            return entry.is_dir(follow_symlinks=False)
+        if not entry.is_file(follow_symlinks=False):
+            return False
+        if entry.name == files.LOCK:
+            return entry.stat().st_size == 0
+        return entry.name in known or files.is_temporary(entry.name)
+
+    def _is_chunk(self, entry: os.DirEntry[str]) -> bool:
+        own = entry.name == self.kind.index or CHUNK.fullmatch(entry.name) or files.is_temporary(entry.name)
+        return bool(own) and entry.is_file(follow_symlinks=False)
+
+    def _refuse_unless(self, path: Path, digests: set[str]) -> None:
+        """Refuse to replace a file that has none of the digests."""
+        with self._reading():
+            if path.is_symlink() or (path.exists() and digest_of_file(path) not in digests):
+                raise LakeError(f"{path}: altered since it was written, so that it is not replaced; choose another folder")
+
+    # ------------------------------------------------------------------------------------------------------- writing
+
+    @contextlib.contextmanager
+    def held(self, wait: float = 0.0) -> Iterator[None]:
+        """Have the folder to oneself, made if need be; if nothing was saved in it, nothing is left.
+
+        Args:
+            wait: seconds to wait for another writer.
+
+        Raises:
+            LakeError: if another process writes there, or the folder cannot be made.
+        """
+        with files.writing(self.path):
+            made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+            self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with files.locked(self.path, wait):
+                try:
+                    self._roll_forward()
+                    files.remove_stale(self.path)
+                    yield
+                finally:
+                    shutil.rmtree(self.path / STAGED, ignore_errors=True)
+                    self._leave()
+        finally:
+            with contextlib.suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
+
+    def _leave(self) -> None:
+        with contextlib.suppress(OSError):
+            if self.kind.chunks and not self.chunk_files():
+                self.clear_chunks()
+            if [entry.name for entry in self._entries(self.path)] == [files.LOCK]:
+                (self.path / files.LOCK).unlink()
+
+    def stage(self) -> Path:
+        """An empty folder to write the files of the kind to."""
+        staged = self.path / STAGED
+        with files.writing(self.path):
+            shutil.rmtree(staged, ignore_errors=True)
+            staged.mkdir()
+        return staged
+
+    def commit(self, content: Mapping[str, Any]) -> Index:
+        """Put what was staged, all files of the kind and no other, in the place of what was saved in the folder.
+
+        Raises:
+            LakeError: if something cannot be written, or a file was changed since; what stood there then still does.
+        """
+        staged = self.path / STAGED
+        with files.writing(self.path):
+            index = Index.of(self.kind, content, {name: digest_of_file(staged / name) for name in sorted(self.kind.files)})
+            (staged / self.kind.index).write_text(index.text(), encoding="utf-8")
+            for name in (*index.files, self.kind.index):
+                files.sync_file(staged / name)
+            files.sync_folder(staged)
+            self._check_targets(index, moved=False)
+            staged.rename(self.path / COMMIT)
+            files.sync_folder(self.path)
+            self._move(index)
+        return index
+
+    def _check_targets(self, new: Index, moved: bool) -> None:
+        """Refuse to go on if what would be replaced is not of the old index nor, once some files are `moved`, of the new."""
+        old = read_index(self.index_path, self.kind, former=True) if self.index_path.exists() else None
+        for name, digest in new.files.items():
+            digests = {old.files[name]} if old and name in old.files else set()
+            self._refuse_unless(self.path / name, digests | ({digest} if moved else set()))
+
+    def _roll_forward(self) -> None:
+        """Finish moving what was committed; the lock is held."""
+        commit = self.path / COMMIT
+        names = {entry.name for entry in self._entries(commit)}
+        with files.writing(self.path):
+            if not names:
+                if commit.is_dir():
+                    commit.rmdir()
+                return
+            new = read_index(commit / self.kind.index if self.kind.index in names else self.index_path, self.kind)
+            if foreign := names - new.files.keys() - {self.kind.index}:
+                raise LakeError(f"{commit}: holds {listed(sorted(foreign))}, which is not of a saved {self.kind.name}")
+            for name in new.files.keys() & names:
+                self._refuse_unless(commit / name, {new.files[name]})
+            self._check_targets(new, moved=True)
+            self._move(new)
+
+    def _move(self, new: Index) -> None:
+        """Move the committed files to their names, the index last: as long as it is not, a later call goes on."""
+        commit = self.path / COMMIT
+        for name in new.files:
+            if (commit / name).exists():
+                (commit / name).replace(self.path / name)
+        if self.kind.chunks:
+            self.clear_chunks()
+        files.sync_folder(commit)
+        files.sync_folder(self.path)
+        if (commit / self.kind.index).exists():
+            (commit / self.kind.index).replace(self.index_path)
+        commit.rmdir()
+        files.sync_folder(self.path)
+
+    # ---------------------------------------------------------------------------------------- what is not finished
+
+    @property
+    def _chunks(self) -> Path:
+        return self.path / self.kind.chunks
+
+    @property
+    def unfinished_path(self) -> Path:
+        """Where the index of an unfinished sweep is."""
+        return self._chunks / self.kind.index
+
+    def unfinished(self) -> Index | None:
+        """The index of an unfinished sweep; None if there is none.
+
+        Raises:
+            LakeError: if it is not what was written.
+        """
+        try:
+            return read_index(self.unfinished_path, self.kind, finished=False)
+        except LakeError as error:
+            if not self.unfinished_path.exists():
+                return None
+            raise LakeError(f"{error}; remove {self._chunks} to begin anew") from None
+
+    def begin_chunks(self, index: Index) -> None:
+        """Make room for chunks of what `index` describes."""
+        with files.writing(self._chunks):
+            self._chunks.mkdir(exist_ok=True)
+            files.remove_stale(self._chunks)
+        with files.replacing(self.unfinished_path) as path:
+            path.write_text(index.text(), encoding="utf-8")
+
+    def chunk_files(self) -> list[tuple[int, int, str, Path]]:
+        """First and one past the last configuration, digest and path of each chunk, by their names, in order."""
+        matches = (CHUNK.fullmatch(entry.name) for entry in self._entries(self._chunks))
+        found = [(int(m[1]), int(m[2]), m[3], self._chunks / m[0]) for m in matches if m]
+        return sorted(found)
+
+    def clear_chunks(self) -> None:
+        """Remove all chunks, and then their index."""
+        if not self._chunks.is_dir():
+            return
+        for *_, path in self.chunk_files():
+            path.unlink(missing_ok=True)
+        files.remove_stale(self._chunks)
+        self.unfinished_path.unlink(missing_ok=True)
+        self._chunks.rmdir()
+
+
+def refuse_other(out: Path, index: Index, difference: Callable[[dict[str, Any]], str]) -> None:
+    """Refuse to replace what is saved in a folder, unless what its index states makes no difference.
+
+    Raises:
+        LakeError: naming the difference.
+    """
+    if index.format == FORMAT:
+        differs = difference(index.content)
     else:
-        new.rename(out)
-
-
-def digest(path: Path) -> str:
-    """The digest of a file's bytes, as an index states it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        differs = f"it is of format {index.format}, this version of wheelvec writes format {FORMAT}"
+    if differs:
+        raise LakeError(
+            f"{out}: holds another {index.kind.name}: {differs}; nothing was written, choose another folder, or replace it "
+            "with overwrite=True (--overwrite)"
+        )

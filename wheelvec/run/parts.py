@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from wheelvec.market import files
 from wheelvec.spec.config import Config
 from wheelvec.spec.frames import CALL_DIAGNOSTICS, DIAGNOSTICS, LEDGER, PATHS, RECORDS, UNDERLYING_CLOSES
 from wheelvec.spec.version import VERSION
@@ -45,7 +46,8 @@ class Parts:
             self._frames[kind, at] = frame
             return
         path = self._folder / f"{kind}-{at[0]:%Y-%m}-{at[1]}.parquet"
-        frame.write_parquet(path)
+        with files.writing(path):
+            frame.write_parquet(path)
         self._frames[kind, at] = path
 
     def _read(self, kind: str, at: Slice) -> pl.DataFrame:

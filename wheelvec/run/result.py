@@ -1,9 +1,10 @@
 """What a backtest gives back: its frames, the configuration and the fingerprint of the data; saved and loaded whole."""
 
+import contextlib
 import json
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any, Self
 
 import polars as pl
 
-from wheelvec.run.folder import beside, digest, put_in_place, refuse_foreign
+from wheelvec.market import files
+from wheelvec.run.folder import MOMENT, Folder, refuse_other
+from wheelvec.run.index import Index, Kind, Stored, read_index
 from wheelvec.run.invariants import broken_invariants
 from wheelvec.run.parts import KINDS
 from wheelvec.spec.config import Config
@@ -21,9 +24,15 @@ from wheelvec.spec.frames import WHEELS
 from wheelvec.spec.version import VERSION
 from wheelvec.stages.summary import READ, Figure, summary
 
-FORMAT = 1
-INDEX = "result.json"
 SUMMARY = "summary.json"
+RESULT = Kind(
+    name="result",
+    index="result.json",
+    files=frozenset({*(f"{kind}.parquet" for kind in KINDS), SUMMARY}),
+    fields={"config": dict, "config_id": str, "fingerprint": str, "signals": (str, type(None)), "versions": dict},
+    former=frozenset({"config", "config_id", "fingerprint", "versions", "files"}),
+)
+Frames = Mapping[str, pl.DataFrame | Stored]
 
 
 class Result:
@@ -32,21 +41,23 @@ class Result:
     Attributes:
         config: the configuration that was run.
         fingerprint: hexadecimal digest of the market's tables.
+        signals: hexadecimal digest of the `when=` that it was run with, if any.
         versions: of wheelvec, Python, Polars, NumPy and Numba when it was run.
     """
 
     def __init__(
-        self, config: Config, fingerprint: str, versions: Mapping[str, str], frames: Mapping[str, pl.DataFrame | Path]
+        self, config: Config, fingerprint: str, versions: Mapping[str, str], frames: Frames, signals: str | None = None
     ) -> None:
         self.config = config
         self.fingerprint = fingerprint
+        self.signals = signals
         self.versions = dict(versions)
-        self._frames: dict[str, pl.DataFrame | Path] = dict(frames)
+        self._frames: dict[str, pl.DataFrame | Stored] = dict(frames)
 
     def _frame(self, kind: str) -> pl.DataFrame:
         frame = self._frames[kind]
-        if isinstance(frame, Path):
-            frame = self._frames[kind] = pl.read_parquet(frame)
+        if isinstance(frame, Stored):
+            frame = self._frames[kind] = frame.read()
         return frame
 
     @property
@@ -87,7 +98,7 @@ class Result:
     def summary(self) -> dict[str, Figure]:
         """The figures of rules.md section 10; None where there is nothing to sum."""
         held = self._frames["records"]
-        return summary(pl.read_parquet(held, columns=list(READ)) if isinstance(held, Path) else held, self.config)
+        return summary(held.read(READ) if isinstance(held, Stored) else held, self.config)
 
     def validate(self) -> None:
         """Check the invariants of records and ledger.
@@ -99,40 +110,68 @@ class Result:
         if broken:
             raise RecordError("; ".join(f"{rule}: {listed(wheels)}" for rule, wheels in broken.items()))
 
-    def save(self, folder: str | Path) -> None:
-        """Write the result to a folder, whole or not at all; an earlier result there is replaced.
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the result to a folder, whole or not at all.
+
+        An earlier result of the same configuration on the same data is replaced. It may be the folder that this one was
+        loaded from. Another process that writes there is waited for, for a minute at most.
+
+        Args:
+            folder: made if need be. Nothing in it is replaced or removed but a result that wheelvec wrote.
+            overwrite: whether a result of another configuration or of other data may be replaced too.
 
         Raises:
-            LakeError: if the folder holds something else, or cannot be written.
+            LakeError: naming it, if the folder holds anything else or cannot be written.
+
+        Example:
+            >>> import tempfile
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> result = wv.backtest(market, wv.Config(schedule=wv.Schedule(end_date="2024-01-05")))
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     result.save(folder)
+            ...     wv.Result.load(folder).summary() == result.summary()
+            True
         """
-        with ResultWriter(folder) as writer:
-            for kind in KINDS:
-                writer.write(kind, self._frame(kind))
-            writer.close(self.config, self.fingerprint, self.versions)
+        frames = {kind: self._frame(kind) for kind in KINDS}  # before anything may take their place
+        writer = ResultWriter(
+            folder, self.config, lambda: self.fingerprint, signals=self.signals, overwrite=overwrite, wait=MOMENT
+        )
+        with writer:
+            for kind, frame in frames.items():
+                writer.write(kind, frame)
+            writer.close(self.versions)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Read a saved result.
+        """Read a saved result. Its frames are read, and checked again, when they are first asked for.
 
         Raises:
             LakeError: naming path and reason, if the folder is no saved result, or a file of it is missing or altered.
         """
-        root = Path(folder)
-        index = _read_index(root)
-        frames: dict[str, Path] = {}
-        for kind in KINDS:
-            path = root / f"{kind}.parquet"
-            expected = index["files"].get(kind)
-            if not path.is_file():
-                raise LakeError(f"{path}: missing; a saved result holds {listed(f'{k}.parquet' for k in KINDS)}")
-            if digest(path) != expected:
-                raise LakeError(f"{path}: altered since it was written (its digest differs from {INDEX})")
-            frames[kind] = path
+        place = Folder(folder, RESULT)
+        return place.steadily(lambda: cls._read(place))
+
+    @classmethod
+    def _read(cls, place: Folder) -> Self:
+        path = place.index_path
+        index = read_index(path, RESULT)
+        frames = {name: Stored(place.path.absolute() / name, digest) for name, digest in index.files.items()}
+        for stored in frames.values():
+            stored.check()
         try:
-            config = Config.from_dict(index["config"], source=str(root / INDEX))
-        except ConfigError as error:
-            raise LakeError(f"{root / INDEX}: {error}") from None
-        return cls(config, index["fingerprint"], index["versions"], frames)
+            config = Config.from_dict(index.content["config"], source=str(path))
+        except (ConfigError, TypeError, ValueError, OverflowError) as error:
+            raise LakeError(f"{path}: its configuration cannot be read: {error}") from None
+        if config.id != index.content["config_id"]:
+            raise LakeError(f"{path}: states configuration {index.content['config_id']}, but its fields are of {config.id}")
+        return cls._of(index, config, frames)
+
+    @classmethod
+    def _of(cls, index: Index, config: Config, frames: Mapping[str, Stored]) -> Self:
+        content = index.content
+        kept = {kind: frames[f"{kind}.parquet"] for kind in KINDS}
+        return cls(config, content["fingerprint"], content["versions"], kept, content["signals"])
 
     def __repr__(self) -> str:
         figures = self.summary()
@@ -146,22 +185,6 @@ class Result:
             return rows._repr_html_()
 
 
-def _read_index(root: Path) -> dict[str, Any]:
-    path = root / INDEX
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LakeError(f"{path}: cannot be read ({error.strerror}); expected the folder of a saved result") from None
-    except ValueError:
-        raise LakeError(f"{path}: no valid JSON; expected the index of a saved result") from None
-    needed = {"format", "config", "fingerprint", "versions", "files"}
-    if not isinstance(index, dict) or not needed <= index.keys() or not isinstance(index["files"], dict):
-        raise LakeError(f"{path}: not the index of a saved result (needs {listed(sorted(needed))})")
-    if index["format"] != FORMAT:
-        raise LakeError(f"{path}: format {index['format']!r}; this version of wheelvec reads format {FORMAT}")
-    return index
-
-
 @cache
 def _versions() -> dict[str, str]:
     packages = {name: version(name) for name in ("polars", "numpy", "numba")}
@@ -169,18 +192,65 @@ def _versions() -> dict[str, str]:
 
 
 class ResultWriter:
-    """Collects the frames of a result in memory, or below a temporary folder that takes the place of `out` when closed."""
+    """Collects the frames of a result in memory, or in the folder `out`, whose result they become when it is closed.
 
-    def __init__(self, out: str | Path | None) -> None:
-        self._out = None if out is None else Path(out)
+    Args:
+        out: the folder, which the writer has to itself from `with` on; None for memory.
+        config: the configuration that is run.
+        fingerprint: gives the digest of the data; called at once only if `out` holds a result to compare with.
+        signals: the digest of the user's own signal.
+        overwrite: whether a result of another configuration, other data or another signal may be replaced.
+        wait: seconds to wait for another writer.
+
+    Raises:
+        LakeError: before anything is written, if `out` holds anything else, which is named.
+    """
+
+    def __init__(
+        self,
+        out: str | Path | None,
+        config: Config,
+        fingerprint: Callable[[], str],
+        *,
+        signals: str | None = None,
+        overwrite: bool = False,
+        wait: float = 0.0,
+    ) -> None:
+        self._config, self._fingerprint, self._signals = config, fingerprint, signals
+        self._overwrite, self._wait = overwrite, wait
+        self._place = None if out is None else Folder(out, RESULT)
         self._frames: dict[str, list[pl.DataFrame]] = {kind: [] for kind in KINDS}
         self._writers: dict[str, Any] = {}
         self._folder: Path | None = None
+        self._held = contextlib.ExitStack()
+        if self._place:
+            self._refuse(self._place)
+
+    def _refuse(self, place: Folder) -> None:
+        """Refuse a folder with anything that must not be replaced."""
+        index = place.examine()
+        if index and not self._overwrite:
+            refuse_other(place.path, index, self._difference)
+
+    def _difference(self, there: dict[str, Any]) -> str:
+        """In what a saved result, by its index, differs from this one."""
+        if differs := _other_config(there, self._config):
+            return differs
+        if there["signals"] != self._signals:
+            return "it ran with another signal (when=)"
+        if there["fingerprint"] != (here := self._fingerprint()):
+            return f"it ran over data {there['fingerprint']}, the market given holds {here}"
+        return ""
 
     def __enter__(self) -> Self:
-        if self._out is not None:
-            refuse_foreign(self._out, INDEX, "result")
-            self._folder = beside(self._out, "parts")
+        if self._place:
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(self._place.held(self._wait))
+                self._refuse(self._place)  # again, now that nobody else writes
+                self._folder = self._place.stage()
+                with files.writing(self._place.path):
+                    (self._folder / "parts").mkdir()
+                self._held = stack.pop_all()
         return self
 
     @property
@@ -196,49 +266,69 @@ class ResultWriter:
         import pyarrow.parquet as pq
 
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-        if kind not in self._writers:
-            self._writers[kind] = pq.ParquetWriter(self._folder / f"{kind}.parquet", table.schema, compression="zstd")
-        self._writers[kind].write_table(table)
+        with files.writing(self._path(f"{kind}.parquet")):
+            if kind not in self._writers:
+                path = self._folder / f"{kind}.parquet"
+                self._writers[kind] = pq.ParquetWriter(path, table.schema, compression="zstd")
+            self._writers[kind].write_table(table)
 
-    def close(self, config: Config, fingerprint: str, versions: Mapping[str, str] | None = None) -> Result:
-        """Finish: the result, in memory or read back from its folder."""
+    def _path(self, name: str) -> Path:
+        """Where a file will be, for messages."""
+        assert self._place
+        return self._place.path / name
+
+    def close(self, versions: Mapping[str, str] | None = None) -> Result:
+        """Finish: the result, in memory or to be read back from its folder."""
         for kind, columns in KINDS.items():
-            if self._folder is None and not self._frames[kind]:
-                self._frames[kind].append(pl.DataFrame(schema=columns))
-            elif self._folder is not None and kind not in self._writers:
+            if not (self._frames[kind] if self._folder is None else kind in self._writers):
                 self.write(kind, pl.DataFrame(schema=columns))
         versions = versions or _versions()
-        if self._folder is None or self._out is None:
-            return Result(config, fingerprint, versions, {k: pl.concat(f) for k, f in self._frames.items()})
-        for writer in self._writers.values():
-            writer.close()
-        self._write_summary(config)
-        self._write_index(config, fingerprint, versions)
+        if self._folder is None or self._place is None:
+            frames = {kind: pl.concat(found) for kind, found in self._frames.items()}
+            return Result(self._config, self._fingerprint(), versions, frames, self._signals)
+        for kind, writer in self._writers.items():
+            with files.writing(self._path(f"{kind}.parquet")):
+                writer.close()
+        self._write_summary()
         shutil.rmtree(self._folder / "parts")
-        put_in_place(self._folder, self._out)
-        self._folder = None
-        return Result.load(self._out)
+        index = self._place.commit(self._content(versions))
+        folder = self._place.path.absolute()
+        return Result._of(index, self._config, {name: Stored(folder / name, digest) for name, digest in index.files.items()})
 
-    def _write_summary(self, config: Config) -> None:
-        """The figures for other programs; `Result.summary` computes them anew from the records."""
-        assert self._folder is not None
-        figures = summary(pl.read_parquet(self._folder / "records.parquet", columns=list(READ)), config)
-        (self._folder / SUMMARY).write_text(json.dumps(figures, indent=1), encoding="utf-8")
-
-    def _write_index(self, config: Config, fingerprint: str, versions: Mapping[str, str]) -> None:
-        assert self._folder is not None
-        index = {
-            "format": FORMAT,
-            "config": config.to_dict(),
-            "config_id": config.id,
-            "fingerprint": fingerprint,
+    def _content(self, versions: Mapping[str, str]) -> dict[str, Any]:
+        return {
+            "config": self._config.to_dict(),
+            "config_id": self._config.id,
+            "fingerprint": self._fingerprint(),
+            "signals": self._signals,
             "versions": dict(versions),
-            "files": {kind: digest(self._folder / f"{kind}.parquet") for kind in KINDS},
         }
-        (self._folder / INDEX).write_text(json.dumps(index, indent=1, default=str), encoding="utf-8")
+
+    def _write_summary(self) -> None:
+        """The figures for other programs; `Result.summary` computes them anew from the records."""
+        assert self._folder
+        figures = summary(pl.read_parquet(self._folder / "records.parquet", columns=list(READ)), self._config)
+        with files.writing(self._path(SUMMARY)):
+            (self._folder / SUMMARY).write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for writer in self._writers.values():
-            writer.close()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            with contextlib.suppress(OSError, AttributeError):  # after a full disk: it has no file any more
+                writer.close()
+        self._held.close()
+
+
+def _other_config(there: dict[str, Any], config: Config) -> str:
+    return "" if there["config_id"] == config.id else f"its configuration is {there['config_id']}, this one {config.id}"
+
+
+def check_out(out: str | Path, config: Config, *, overwrite: bool = False) -> None:
+    """Refuse a folder that the result of a configuration must not take, before any data are read.
+
+    Raises:
+        LakeError: naming what is there; or saying that it is the result of another configuration, without `overwrite`.
+    """
+    place = Folder(out, RESULT)
+    index = place.examine()
+    if index and not overwrite:
+        refuse_other(place.path, index, lambda there: _other_config(there, config))

@@ -1,151 +1,206 @@
 """A sweep's folder: an index that names everything it depends on, finished chunks while it runs, then the frame.
 
-Every file is written to a temporary name and renamed, so that a reader or a crash sees the old file or the new one.
+    sweep.json  frame.parquet  codes.parquet                        a finished sweep
+    chunks/sweep.json  chunks/000000000-000016384.<digest>.parquet  an unfinished one, perhaps beside what it will replace
+
+A chunk's digest covers its bytes, its span of configurations and the digest of the unfinished sweep's index: a chunk that was
+altered, renamed or is of another sweep is computed again.
 """
 
-import dataclasses
 import hashlib
-import json
-import os
-import shutil
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import polars as pl
 
-from wheelvec.run.folder import beside, digest, put_in_place, refuse_foreign
+from wheelvec.market import files
+from wheelvec.run.folder import MOMENT, Folder, refuse_other
+from wheelvec.run.index import Index, Kind, Stored, digest_of, parsed_frame, read_index
 from wheelvec.spec.config import Config, field_names
 from wheelvec.spec.errors import ConfigError, LakeError, listed
 from wheelvec.spec.grid import Grid, Swept, read_values
 from wheelvec.spec.version import VERSION
 
-FORMAT = 1
-INDEX, FRAME, CODES, CHUNKS = "sweep.json", "frame.parquet", "codes.parquet", "chunks"
+log = logging.getLogger(__name__)
+
+FRAME, CODES = "frame.parquet", "codes.parquet"
+SWEEP = Kind(
+    name="sweep",
+    index="sweep.json",
+    files=frozenset({FRAME, CODES}),
+    fields={
+        "version": str, "fingerprint": str, "stats": str, "config": dict, "config_id": str, "grid": str, "size": int,
+        "columns": list, "values": dict,
+    },
+    former=frozenset({"version", "fingerprint", "stats", "config", "grid", "columns", "values", "files"}),
+    chunks="chunks",
+)  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
 class SweepStore:
-    """One sweep in one folder: which grid, with which statistics, over which data."""
+    """One sweep in one folder: which grid, with which statistics, over which data, made by which version of wheelvec."""
 
-    folder: Path
-    grid: Grid
-    stats: str
-    fingerprint: str
-    version: str
+    def __init__(self, place: Folder, grid: Grid, stats: str, fingerprint: str, version: str) -> None:
+        self.place, self.grid, self.stats = place, grid, stats
+        self.fingerprint, self.version = fingerprint, version
 
     @classmethod
     def of(cls, folder: str | Path, grid: Grid, stats: str, fingerprint: str) -> Self:
-        """The store of a sweep that runs with this version of wheelvec."""
-        return cls(Path(folder), grid, stats, fingerprint, VERSION)
-
-    def write(self, frame: pl.DataFrame) -> None:
-        """Write a finished sweep whole or not at all; an earlier one is replaced.
+        """The store of a sweep that runs with this version of wheelvec.
 
         Raises:
-            LakeError: if the folder holds something else, or cannot be written.
+            LakeError: if `folder` can be none.
         """
-        refuse_foreign(self.folder, INDEX, "sweep")
-        new = beside(self.folder)
-        try:
-            dataclasses.replace(self, folder=new).finish(frame)
-            put_in_place(new, self.folder)
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
+        return cls(Folder(folder, SWEEP), grid, stats, fingerprint, VERSION)
+
+    def into(self, folder: str | Path) -> Self:
+        """The same sweep in another folder."""
+        return type(self)(Folder(folder, SWEEP), self.grid, self.stats, self.fingerprint, self.version)
+
+    def check(self, overwrite: bool) -> Index | None:
+        """The index of the finished sweep in the folder, None if there is none, once it is known that this one may take it.
+
+        Raises:
+            LakeError: if the folder holds another sweep and not `overwrite`, naming the difference; or something else.
+        """
+        index = self.place.examine()
+        if not overwrite:
+            for other in (index, self.place.unfinished()):
+                if other:
+                    refuse_other(self.place.path, other, self._difference)
+        return index
+
+    def write(self, frame: pl.DataFrame, overwrite: bool) -> None:
+        """Write a finished sweep whole or not at all.
+
+        Raises:
+            LakeError: as `check`; or if the folder cannot be written.
+        """
+        self.check(overwrite)
+        with self.place.held(MOMENT):
+            self.check(overwrite)
+            self.finish(frame)
 
     # ------------------------------------------------------------------------------------------------ while it runs
 
-    def begin(self) -> pl.DataFrame | None:
-        """Take the folder for this sweep: the finished frame, if an earlier run of the same sweep left one there.
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have the folder to oneself. Another process that sweeps into it is not waited for: it may take hours.
 
         Raises:
-            LakeError: if the folder holds another sweep, naming the difference, or something else.
+            LakeError: if another process writes there.
         """
-        out = self.folder
-        refuse_foreign(out, INDEX, "sweep")
-        if (out / INDEX).is_file():
-            index = _read_index(out)
-            if differs := self._difference(index):
-                raise LakeError(f"{out}: holds another sweep: {differs}; choose another folder, or remove this one")
-            if index["files"]:
-                return type(self).read(out)[1]
-        try:
-            (out / CHUNKS).mkdir(parents=True, exist_ok=True)
-            self._write_index({})
-        except OSError as error:
-            raise LakeError(f"{out}: cannot be written: {error.strerror}") from None
+        with self.place.held():
+            yield
+
+    def begin(self, overwrite: bool = False) -> pl.DataFrame | None:
+        """Take the folder, which is `held`: the finished frame, if an earlier run of the same sweep left one there.
+
+        Raises:
+            LakeError: as `check`.
+        """
+        index = self.check(overwrite)
+        if index and index.format == self._index.format and not self._difference(index.content):
+            return self._frame_of(index)
+        unfinished = self.place.unfinished()
+        with files.writing(self.place.path):
+            if unfinished and unfinished.digest != self._index.digest:
+                self.place.clear_chunks()
+        self.place.begin_chunks(self._index)
         return None
 
     def keep(self, start: int, frame: pl.DataFrame) -> None:
         """Keep the figures of a finished chunk: distinct configurations from `start` on."""
-        _write(self.folder / CHUNKS / f"{start:09d}-{start + frame.height:09d}.parquet", frame)
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer)
+        data, stop = buffer.getvalue(), start + frame.height
+        name = f"{start:09d}-{stop:09d}.{self._digest_of_chunk(start, stop, data)}.parquet"
+        with files.replacing(self.place.unfinished_path.with_name(name)) as path:
+            path.write_bytes(data)
 
     def kept(self) -> list[tuple[int, int, pl.DataFrame]]:
-        """The finished chunks in order: first and one past the last distinct configuration, and their figures."""
-        found = []
-        for path in sorted((self.folder / CHUNKS).glob("*-*.parquet")):
-            first, last = (int(part) for part in path.stem.split("-"))
+        """The finished chunks in order: first and one past the last distinct configuration, and their figures. What is
+        doubtful is removed, to be computed again, and said in a warning."""
+        found: list[tuple[int, int, pl.DataFrame]] = []
+        size, reached = self.grid.distinct[0].size, 0
+        for first, last, digest, path in self.place.chunk_files():
             try:
-                frame = pl.read_parquet(path)
-            except (OSError, pl.exceptions.PolarsError):
-                continue  # written by nobody who finished it: computed again
-            if frame.height == last - first:
-                found.append((first, last, frame))
+                if not reached <= first < last <= size:
+                    raise LakeError(f"{path}: overlaps another chunk, or ends after the last of {size:,} configurations")
+                found.append((first, last, self._read_chunk(first, last, digest, path)))
+                reached = last
+            except LakeError as error:
+                log.warning("%s; these configurations are computed again", error)
+                with files.writing(path):
+                    path.unlink(missing_ok=True)
         return found
+
+    def _read_chunk(self, first: int, last: int, digest: str, path: Path) -> pl.DataFrame:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise LakeError(f"{path}: cannot be read: {error.strerror or error}") from None
+        if self._digest_of_chunk(first, last, data) != digest:
+            raise LakeError(f"{path}: altered since it was written, renamed, or of another sweep")
+        frame = parsed_frame(path, data)
+        if frame.height != last - first:
+            raise LakeError(f"{path}: holds {frame.height:,} configurations, expected {last - first:,}")
+        return frame
 
     def count(self) -> int:
         """How many distinct configurations are kept, by the names of the chunks: none stands there unfinished."""
-        spans = (path.stem.split("-") for path in (self.folder / CHUNKS).glob("*-*.parquet"))
-        return sum(int(last) - int(first) for first, last in spans)
+        return sum(last - first for first, last, *_ in self.place.chunk_files())
 
     def finish(self, frame: pl.DataFrame) -> None:
         """Write the frame and what it stands on; the index, last, makes it a finished sweep. Chunks go."""
         codes = {name: pl.Series(column.codes, dtype=pl.Int64) for name, column in self.grid.columns.items()}
-        _write(self.folder / FRAME, frame)
-        _write(self.folder / CODES, pl.DataFrame(codes))
-        self._write_index({name: digest(self.folder / name) for name in (FRAME, CODES)})
-        shutil.rmtree(self.folder / CHUNKS, ignore_errors=True)
+        staged = self.place.stage()
+        for name, table in ((FRAME, frame), (CODES, pl.DataFrame(codes))):
+            with files.writing(self.place.path / name):
+                table.write_parquet(staged / name)
+        self.place.commit(self._index.content)
 
-    def _difference(self, index: dict[str, Any]) -> str:
-        """What an index says that is not so of this sweep."""
-        mine = self._index({})
-        if index["format"] != FORMAT:
-            return f"format {index['format']}, this version writes {FORMAT}"
+    def _digest_of_chunk(self, first: int, last: int, data: bytes) -> str:
+        return digest_of(f"{self._index.digest} {first} {last} ".encode() + data)
+
+    @cached_property
+    def _index(self) -> Index:
+        """The index of this sweep while it is not finished: its digest is that of all that decides its figures."""
+        content = {
+            "version": self.version,
+            "fingerprint": self.fingerprint,
+            "stats": self.stats,
+            "config": self.grid.base.to_dict(),
+            "config_id": self.grid.base.id,
+            "grid": _digest_of_grid(self.grid),
+            "size": self.grid.size,
+            "columns": self.grid.frame.columns,
+            "values": {name: column.values for name, column in self.grid.columns.items()},
+        }
+        return Index.of(SWEEP, content, {})
+
+    def _difference(self, there: dict[str, Any]) -> str:
+        """What the index of a sweep says that is not so of this one."""
+        mine = self._index.content
         for name, words in (
             ("version", "made by wheelvec {there}, this is {here}"),
             ("fingerprint", "swept over data {there}, the market given holds {here}"),
             ("stats", "with stats={there!r}, asked for {here!r}"),
         ):
-            if index[name] != mine[name]:
-                return words.format(there=index[name], here=mine[name])
-        if index["config"] != mine["config"]:
-            return "its base configuration has other " + listed(_changed(index["config"], mine["config"]))
-        if index["grid"] != mine["grid"]:
-            names = (list(index["values"]), list(mine["values"]))
+            if there[name] != mine[name]:
+                return words.format(there=there[name], here=mine[name])
+        if there["config"] != mine["config"]:
+            return "its base configuration has other " + listed(_changed(there["config"], mine["config"]))
+        if there["grid"] != mine["grid"]:
+            names = (list(there["values"]), list(mine["values"]))
             return f"its grid sweeps {names[0]}, this one {names[1]}" if names[0] != names[1] else "its grid has other rows"
         return ""
-
-    def _index(self, files: dict[str, str]) -> dict[str, Any]:
-        index = {
-            "format": FORMAT,
-            "version": self.version,
-            "fingerprint": self.fingerprint,
-            "stats": self.stats,
-            "config": self.grid.base.to_dict(),
-            "grid": hashlib.blake2b(self.grid.ids().tobytes(), digest_size=16).hexdigest(),
-            "size": self.grid.size,
-            "columns": self.grid.frame.columns,
-            "values": {name: column.values for name, column in self.grid.columns.items()},
-            "files": files,
-        }
-        plain: dict[str, Any] = json.loads(json.dumps(index, default=str))
-        return plain
-
-    def _write_index(self, files: dict[str, str]) -> None:
-        path = self.folder / INDEX
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(json.dumps(self._index(files), indent=1), encoding="utf-8")
-        temporary.replace(path)
 
     # --------------------------------------------------------------------------------------------------- reading
 
@@ -156,26 +211,49 @@ class SweepStore:
         Raises:
             LakeError: naming path and reason.
         """
-        root = Path(folder)
-        index = _read_index(root)
-        if not index["files"]:
-            raise LakeError(f"{root}: the sweep is not finished; run it again with the same out= to continue")
-        for name, stated in index["files"].items():
-            if not (root / name).is_file():
-                raise LakeError(f"{root / name}: missing")
-            if digest(root / name) != stated:
-                raise LakeError(f"{root / name}: altered since it was written (its digest differs from {INDEX})")
-        frame, codes = pl.read_parquet(root / FRAME), pl.read_parquet(root / CODES)
+        place = Folder(folder, SWEEP)
+        return place.steadily(lambda: cls._read(place))
+
+    @classmethod
+    def _read(cls, place: Folder) -> tuple[Self, pl.DataFrame]:
+        path, unfinished = place.index_path, place.unfinished_path.exists()
+        if unfinished and not path.exists():
+            raise LakeError(f"{place.path}: the sweep is not finished; run it again with the same out= to continue")
+        index = read_index(path, SWEEP)
+        frame, codes = (Stored(place.path / name, index.files[name]).read() for name in (FRAME, CODES))
         try:
-            base = Config.from_dict(index["config"], source=str(root / INDEX))
-            columns = {
-                name: Swept(read_values(name, values), codes[name].to_numpy().astype(np.int64))
-                for name, values in index["values"].items()
-            }
-        except ConfigError as error:
-            raise LakeError(f"{root / INDEX}: {error}") from None
-        grid = Grid(base, frame.select(index["columns"]), columns)
-        return cls(root, grid, index["stats"], index["fingerprint"], index["version"]), frame
+            grid = _grid_of(index.content, frame, codes)
+        except (ConfigError, LookupError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+            raise LakeError(f"{path}: states no grid that can be read: {error}") from None
+        content = index.content
+        return cls(place, grid, content["stats"], content["fingerprint"], content["version"]), frame
+
+    def _frame_of(self, index: Index) -> pl.DataFrame:
+        return Stored(self.place.path / FRAME, index.files[FRAME]).read()
+
+
+def _grid_of(content: dict[str, Any], frame: pl.DataFrame, codes: pl.DataFrame) -> Grid:
+    """The grid that an index states; ValueError where it, the frame and the codes do not agree."""
+    base = Config.from_dict(content["config"])
+    if base.id != content["config_id"]:
+        raise ValueError(f"the base configuration is {base.id}, stated as {content['config_id']}")
+    columns = {
+        name: Swept(read_values(name, values), codes[name].to_numpy().astype(np.int64))
+        for name, values in content["values"].items()
+    }
+    for name, column in columns.items():
+        if not ((column.codes >= 0) & (column.codes < len(column.values))).all():
+            raise ValueError(f"{name} has values that are not listed")
+    if any(found != content["size"] for found in (frame.height, *(column.codes.size for column in columns.values()))):
+        raise ValueError(f"frame and codes do not have {content['size']} rows")
+    grid = Grid(base, frame.select(content["columns"]), columns)
+    if _digest_of_grid(grid) != content["grid"]:
+        raise ValueError("its rows are other configurations than those that were swept")
+    return grid
+
+
+def _digest_of_grid(grid: Grid) -> str:
+    return hashlib.blake2b(grid.ids().tobytes(), digest_size=16).hexdigest()
 
 
 def _changed(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
@@ -183,29 +261,6 @@ def _changed(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
 
     def field(config: dict[str, Any], name: str) -> Any:
         section, _, rest = name.partition(".")
-        return config[section].get(rest) if rest else config[section]
+        return config.get(section, {}).get(rest) if rest else config.get(section)
 
     return [name for name in [*field_names(), "rules"] if field(there, name) != field(here, name)]
-
-
-def _read_index(root: Path) -> dict[str, Any]:
-    path = root / INDEX
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise LakeError(f"{path}: cannot be read ({error.strerror}); expected the folder of a saved sweep") from None
-    except ValueError:
-        raise LakeError(f"{path}: no valid JSON; expected the index of a saved sweep") from None
-    needed = {"format", "version", "fingerprint", "stats", "config", "grid", "columns", "values", "files"}
-    if not isinstance(index, dict) or not needed <= index.keys():
-        raise LakeError(f"{path}: not the index of a saved sweep (needs {listed(sorted(needed))})")
-    return index
-
-
-def _write(path: Path, frame: pl.DataFrame) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        frame.write_parquet(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise LakeError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import polars as pl
 from wheelvec.kernels.threads import available
 from wheelvec.market.market import Market
 from wheelvec.run.engine import Engine
+from wheelvec.run.folder import keep_apart
 from wheelvec.run.store import SweepStore
 from wheelvec.run.swept import Sweep
 from wheelvec.spec.config import Config
@@ -29,6 +31,7 @@ def sweep(
     grid: GridLike,
     *,
     out: str | Path | None = None,
+    overwrite: bool = False,
     stats: str = "full",
     threads: int | None = None,
     memory: int | None = None,
@@ -44,7 +47,9 @@ def sweep(
         config: what a row keeps where it changes nothing; `Config()` if None.
         grid: a mapping of dotted field names to values (their product, last key fastest), or a Polars frame with one
             configuration a row, in which a null means None and a column left out keeps the base.
-        out: a folder. Finished chunks are written there as they come; the same sweep on the same data continues from them.
+        out: a folder, which the sweep has to itself while it runs. Finished chunks are written there as they come; the same
+            sweep on the same data continues from them. Nothing else that is there is replaced.
+        overwrite: whether another sweep in `out` may be replaced; a finished one is, once this one is finished.
         stats: "full", or "moments" to leave out the order statistics (median and percentiles), whose sorting takes longer
             than all else.
         threads: how many to use; as many as there are processors if None.
@@ -57,7 +62,8 @@ def sweep(
     Raises:
         ConfigError: for an unknown field; or naming the rows that are no configuration, or none that this market can run.
         InputError: for an argument that is not what it must be.
-        LakeError: if a file of the lake, or `out`, cannot be used; `out` holds another sweep (the difference is named).
+        LakeError: if a file of the lake, or `out`, cannot be used: it holds another sweep (the difference is named) or anything
+            else, it lies in the lake, or the lake in it, another process is writing there.
         KeyboardInterrupt: after Ctrl-C, within a second, saying what is kept.
     """
     config = Config() if config is None else config
@@ -68,13 +74,18 @@ def sweep(
         raise InputError(unknown_name("stats", stats, STATS))
     threads, memory = _whole("threads", threads, default_threads()), _whole("memory", memory, default_memory())
     read = Grid.read(config, grid)
+    store = None
+    if out is not None:
+        keep_apart(out, market.folder)
+        store = SweepStore.of(out, read, stats, market.fingerprint)
+        store.check(overwrite)
     engine = Engine(market, read, ordered=stats == "full", threads=threads, memory=memory)
-    store = None if out is None else SweepStore.of(out, read, stats, market.fingerprint)
-    frame = store.begin() if store else None
-    if frame is None:
-        frame = _frame(engine, store, progress)
-        if store:
-            store.finish(frame)
+    with store.held() if store else nullcontext():
+        frame = store.begin(overwrite) if store else None
+        if frame is None:
+            frame = _frame(engine, store, progress)
+            if store:
+                store.finish(frame)
     return Sweep(read, frame, market, stats=stats, threads=threads, memory=memory)
 
 
@@ -138,7 +149,8 @@ def _reporter(progress: Progress, done: int, chunk: int, total: int, cells: int)
 def _kept(done: int, total: int, store: SweepStore | None) -> str:
     if store is None:
         return f"interrupted after {done:,} of {total:,} configurations; nothing is kept without out="
-    return f"interrupted: {done:,} of {total:,} configurations are kept in {store.folder}; run the same sweep again to continue"
+    out = store.place.path
+    return f"interrupted: {done:,} of {total:,} configurations are kept in {out}; run the same sweep again to continue"
 
 
 def _hexadecimal(ids: "np.ndarray[tuple[int], np.dtype[np.uint64]]") -> pl.Series:

@@ -42,9 +42,11 @@ class Sweep:
     """
 
     def __init__(
-        self, grid: Grid, frame: pl.DataFrame, market: Market | None, *, stats: str, threads: int, memory: int
-    ) -> None:
+        self, grid: Grid, frame: pl.DataFrame, market: Market | None, *, stats: str, threads: int, memory: int,
+        loaded: SweepStore | None = None,
+    ) -> None:  # fmt: skip
         self.config, self.frame, self.stats = grid.base, frame, stats
+        self._loaded = loaded
         self._grid, self._market, self._threads, self._memory = grid, market, threads, memory
         self._rows, self._inverse = grid.distinct
 
@@ -171,16 +173,24 @@ class Sweep:
         self.row_config(i)
         return i
 
-    def save(self, folder: str | Path) -> None:
-        """Write the sweep to a folder, whole or not at all; an earlier sweep there is replaced.
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the sweep to a folder, whole or not at all.
+
+        An earlier sweep of the same grid on the same data is replaced. It may be the folder that this one was loaded from.
+        Another process that writes there is waited for, for a minute at most.
+
+        Args:
+            folder: made if need be. Nothing in it is replaced or removed but a sweep that wheelvec wrote.
+            overwrite: whether another sweep may be replaced too.
 
         Raises:
-            LakeError: if the folder holds something else, or cannot be written.
-            InputError: if the sweep was loaded without a market, and so without its fingerprint.
+            LakeError: naming it, if the folder holds anything else or cannot be written.
         """
-        SweepStore.of(folder, self._grid, self.stats, self._known_market("the data's fingerprint").fingerprint).write(
-            self.frame
-        )
+        if self._loaded:
+            store = self._loaded.into(folder)
+        else:
+            store = SweepStore.of(folder, self._grid, self.stats, self._known_market("save").fingerprint)
+        store.write(self.frame, overwrite)
 
     @classmethod
     def load(cls, folder: str | Path, market: Market | None = None) -> Self:
@@ -195,7 +205,9 @@ class Sweep:
         store, frame = SweepStore.read(folder)
         if market is not None and market.fingerprint != store.fingerprint:
             raise InputError(f"{folder}: swept over data {store.fingerprint}, the market given holds {market.fingerprint}")
-        return cls(store.grid, frame, market, stats=store.stats, threads=default_threads(), memory=default_memory())
+        return cls(
+            store.grid, frame, market, stats=store.stats, threads=default_threads(), memory=default_memory(), loaded=store
+        )
 
     def __repr__(self) -> str:
         distinct = "" if self._rows.size == self.frame.height else f" ({self._rows.size:,} distinct)"

@@ -1,0 +1,230 @@
+"""The index of a saved result or sweep: what its folder holds, with a digest of each file and one of the index itself.
+
+    {"format": 2, "kind": "wheelvec result", ..., "files": {"records.parquet": "<digest>", ...}, "digest": "<digest>"}
+
+Nothing is read back whose digest does not match, and nothing else is taken for wheelvec's own.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+
+from wheelvec.spec.errors import LakeError, listed
+
+FORMAT, FORMER = 2, 1
+_OWN = ("format", "kind", "files", "digest")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a folder can be the folder of.
+
+    Attributes:
+        name: "result" or "sweep".
+        index: the name of the index's file.
+        files: the names of all other files of a finished one.
+        fields: what the index states beside these, and of which types.
+        former: the least that an index of the former format states.
+        chunks: the name of the folder of what is finished of an unfinished one; "" if there is none.
+    """
+
+    name: str
+    index: str
+    files: frozenset[str]
+    fields: Mapping[str, type | tuple[type, ...]]
+    former: frozenset[str]
+    chunks: str = ""
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index as it is written, or was read and found whole: what it states, and file -> digest."""
+
+    kind: Kind
+    content: dict[str, Any]
+    files: dict[str, str]
+    format: int = FORMAT
+
+    @classmethod
+    def of(cls, kind: Kind, content: Mapping[str, Any], files: Mapping[str, str]) -> Self:
+        """The index of some content, which becomes plain JSON: dates as text, tuples as lists."""
+        return cls(kind, json.loads(json.dumps(content, default=str)), dict(files))
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of all that the index states, in whatever layout it is written."""
+        return _digest_of_json(self._stated())
+
+    def text(self) -> str:
+        """The index as JSON."""
+        return json.dumps({**self._stated(), "digest": self.digest}, indent=1)
+
+    def _stated(self) -> dict[str, Any]:
+        return {"format": self.format, "kind": f"wheelvec {self.kind.name}", **self.content, "files": self.files}
+
+
+def digest_of(data: bytes) -> str:
+    """The digest of some bytes, as an index states it."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """The digest of a file's bytes, as an index states it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _digest_of_json(value: Any) -> str:
+    return digest_of(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+
+
+# ---- reading an index
+
+
+def read_index(path: Path, kind: Kind, *, finished: bool = True, former: bool = False) -> Index:
+    """Read an index and check it, its own digest above all.
+
+    Args:
+        path: the file.
+        kind: of what it must be.
+        finished: whether it must list all files of its kind, or none.
+        former: whether one of the former format, which has no digest of its own, will do: to be replaced, not to be read.
+
+    Raises:
+        LakeError: naming path and reason.
+    """
+    stated = _parsed(path, kind)
+    number = stated.get("format")
+    foreign = LakeError(f"{path}: not the index of a saved {kind.name} of wheelvec")
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise foreign
+    if number == FORMER and kind.former <= stated.keys() and isinstance(stated["files"], dict):
+        if former:
+            return Index(kind, stated, _former_files(path, kind, stated["files"]), FORMER)
+        raise LakeError(f"{path}: {_other_format(number)}; run it again, to replace it with overwrite=True or --overwrite")
+    if stated.get("kind") != f"wheelvec {kind.name}":
+        raise foreign
+    if number != FORMAT:
+        raise LakeError(f"{path}: {_other_format(number)}")
+    _check(path, kind, stated, finished)
+    return Index(kind, {name: stated[name] for name in kind.fields}, stated["files"])
+
+
+def _other_format(number: int) -> str:
+    return f"format {number}; this version of wheelvec reads format {FORMAT}"
+
+
+def _parsed(path: Path, kind: Kind) -> dict[str, Any]:
+    expected = f"expected the index of a saved {kind.name}"
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise LakeError(f"{path}: no file; {expected}")
+        stated = json.loads(path.read_bytes())
+    except LakeError:
+        raise
+    except OSError as error:
+        raise LakeError(f"{path}: cannot be read ({error.strerror or error}); {expected}") from None
+    except RecursionError:
+        raise LakeError(f"{path}: no valid JSON: nested too deeply; {expected}") from None
+    except ValueError:
+        raise LakeError(f"{path}: no valid JSON; {expected}") from None
+    if not isinstance(stated, dict):
+        raise LakeError(f"{path}: not the index of a saved {kind.name} of wheelvec")
+    return stated
+
+
+def _check(path: Path, kind: Kind, stated: dict[str, Any], finished: bool) -> None:
+    """Refuse an index of the present format that is not exactly what was written."""
+    try:
+        digest = _digest_of_json({name: value for name, value in stated.items() if name != "digest"})
+    except RecursionError:
+        raise LakeError(f"{path}: nested too deeply; it was altered since it was written") from None
+    if stated.get("digest") != digest:
+        raise LakeError(f"{path}: altered since it was written (its own digest does not match)")
+    expected = {*kind.fields, *_OWN}
+    if stated.keys() != expected:
+        raise LakeError(f"{path}: states {listed(sorted(stated))}; expected {listed(sorted(expected))}")
+    for name, types in kind.fields.items():
+        if not isinstance(stated[name], types) or isinstance(stated[name], bool):
+            raise LakeError(f"{path}: {name} is a {type(stated[name]).__name__}, which no saved {kind.name} has")
+    files = stated["files"]
+    if not isinstance(files, dict) or files.keys() != (kind.files if finished else set()):
+        raise LakeError(f"{path}: lists other files than a saved {kind.name} has: {listed(sorted(kind.files))}")
+
+
+def _former_files(path: Path, kind: Kind, listed_files: dict[str, Any]) -> dict[str, str]:
+    """The files of a folder of the former format with their digests; it named results' frames without .parquet, and did not
+    list their figures, which are known by what they say."""
+    files = {name if name in kind.files else f"{name}.parquet": str(digest) for name, digest in listed_files.items()}
+    for name in kind.files - files.keys():
+        extra = path.parent / name
+        try:
+            if extra.is_file() and "total_wheels" in json.loads(extra.read_bytes()):
+                files[name] = digest_of_file(extra)
+        except (OSError, ValueError, TypeError, RecursionError):
+            continue
+    return {name: digest for name, digest in files.items() if name in kind.files}
+
+
+# ---- reading what an index lists
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A frame in a file, and the digest that the index states of it."""
+
+    path: Path
+    digest: str
+
+    def check(self) -> None:
+        """Read the file once.
+
+        Raises:
+            LakeError: if it is missing, cannot be read or is not what was written.
+        """
+        try:
+            digest = digest_of_file(self.path)
+        except OSError as error:
+            raise self._unreadable(error) from None
+        self._compare(digest)
+
+    def read(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The frame, from bytes that match the digest: the file may have been changed since it was checked.
+
+        Raises:
+            LakeError: if it is missing, cannot be read or is not what was written.
+        """
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise self._unreadable(error) from None
+        self._compare(digest_of(data))
+        return parsed_frame(self.path, data, columns)
+
+    def _compare(self, digest: str) -> None:
+        if digest != self.digest:
+            raise LakeError(f"{self.path}: altered since it was written (its digest differs from the index's)")
+
+    def _unreadable(self, error: OSError) -> LakeError:
+        if isinstance(error, FileNotFoundError):
+            return LakeError(f"{self.path}: missing; the index beside it lists it")
+        return LakeError(f"{self.path}: cannot be read: {error.strerror or error}")
+
+
+def parsed_frame(path: Path, data: bytes, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """The frame in a Parquet file's bytes.
+
+    Raises:
+        LakeError: naming `path`, if they are none.
+    """
+    try:
+        return pl.read_parquet(data, columns=None if columns is None else list(columns))
+    except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = str(error).partition("\n")[0]
+        raise LakeError(f"{path}: cannot be read: {reason}") from None
