@@ -128,9 +128,15 @@ def test_run_gives_what_backtest_gives(here: Path, lake: Path, capsys: Capture) 
 def test_run_takes_the_rule_set_and_replaces_an_earlier_result(here: Path, lake: Path, capsys: Capture) -> None:
     line = ["run", "wheel.toml", "--lake", str(lake), "--out", "out"]
     assert cli.main(line) == 0
-    assert cli.main([*line, "--rules", "v5", "--quiet"]) == 0
+    assert cli.main([*line, "--quiet"]) == 0  # the same once more
+    assert cli.main([*line, "--rules", "v5", "--quiet"]) == 1
+    out, err = capsys.readouterr()
+    assert "out: holds another result: its configuration is" in one_line(err)
+    assert ".lock" not in out
+    assert wv.Result.load("out").config.rules == "ledger"
+    assert cli.main([*line, "--rules", "v5", "--quiet", "--overwrite"]) == 0
     assert wv.Result.load("out").config.rules == "v5"
-    assert capsys.readouterr().out.count("\n  launched ") == 1  # --quiet leaves only where the result lies
+    assert out.count("\n  launched ") == 1  # --quiet leaves only where the result lies
 
 
 def test_without_wheels_the_output_says_why(here: Path, lake: Path, capsys: Capture) -> None:
@@ -326,8 +332,12 @@ FAILURES = {
     "a file for a lake": ("run wheel.toml --lake plain.txt --out out", 1, r"plain.txt"),
     "a folder that is no lake": ("run wheel.toml --lake full --out out", 1, r"full"),
     "an unknown symbol": ("run symbol.toml --lake LAKE --out out", 1, r"BRAVO"),
-    "an out that is no result": ("run wheel.toml --lake LAKE --out full", 1, r"full: exists and is no saved result"),
-    "an out that is a file": ("run wheel.toml --lake LAKE --out plain.txt", 1, r"plain.txt: exists and is no saved"),
+    "an out that is no result": (
+        "run wheel.toml --lake LAKE --out full",
+        1,
+        r"full: holds letter\.txt, which is not of a saved result",
+    ),
+    "an out that is a file": ("run wheel.toml --lake LAKE --out plain.txt", 1, r"plain.txt: no folder; nothing was written"),
     "an out below a file": ("run wheel.toml --lake LAKE --out plain.txt/out", 1, r"plain.txt"),
     "no quotes": (
         "import --option-quotes q.parquet --underlying-bars u.parquet --lake out",
@@ -442,7 +452,7 @@ def test_a_run_that_fails_half_way_leaves_the_earlier_result(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("wheelvec.run.result.ResultWriter._write_summary", failing)
-    assert cli.main([*line, "--rules", "v5"]) == 1
+    assert cli.main([*line, "--rules", "v5", "--overwrite"]) == 1
     assert "No space left" in one_line(capsys.readouterr().err)
     assert wv.Result.load("out").records.equals(before)
     assert {path.name for path in here.iterdir()} == {"wheel.toml", "out"}

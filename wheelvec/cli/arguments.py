@@ -20,3 +20,7 @@ def add_command(commands: Any, shared: argparse.ArgumentParser, name: str, text:
         name, help=text, description=text, parents=[shared], allow_abbrev=False
     )
     return command
+
+
+def add_overwrite(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--overwrite", action="store_true", help="replace what another configuration or other data gave")
