@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import wheelvec as wv
@@ -71,3 +72,11 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) ->
     assert files.is_temporary(stale.name)
     files.remove_stale(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+def test_a_frame_is_written_as_parquet_or_the_file_is_named(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": [1, 2]})
+    files.write_frame(tmp_path / "a.parquet", frame)
+    assert pl.read_parquet(tmp_path / "a.parquet").equals(frame)
+    with pytest.raises(wv.WheelvecError, match=r"absent.a\.parquet: cannot be written: No such file or directory"):
+        files.write_frame(tmp_path / "absent" / "a.parquet", frame)

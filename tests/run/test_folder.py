@@ -20,7 +20,6 @@ from polars.testing import assert_frame_equal
 
 import wheelvec as wv
 from tests.run import killed
-from tests.worlds import config_of, market_of, world
 from wheelvec import cli
 from wheelvec.market import files
 from wheelvec.run.folder import COMMIT, STAGED, Folder, keep_apart
@@ -31,6 +30,7 @@ from wheelvec.run.store import SWEEP, SweepStore
 from wheelvec.spec.errors import LakeError
 
 ROOT = Path(__file__).resolve().parents[2]
+CONFIG = wv.Config(schedule=wv.Schedule(start_date="2024-01-02", end_date="2024-01-12"))
 Outcomes = list[tuple[int, int]]
 needs_kills = pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
 
@@ -38,18 +38,15 @@ needs_kills = pytest.mark.skipif(sys.platform == "win32", reason="there is no ki
 @pytest.fixture(scope="module")
 def market() -> wv.Market:
     """A small market."""
-    return market_of(world(3)[0])
+    return wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-03-15")
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def saved(market: wv.Market, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two results of two configurations on one market, saved in folders of these names."""
     folder = tmp_path_factory.mktemp("results")
-    tables, sections = world(3)
-    market = market_of(tables)
-    config = config_of(sections, market)
     for name, commission in (("a", 0.5), ("b", 0.75)):
-        wv.backtest(market, config.replace(**{"costs.commission_per_contract": commission})).save(folder / name)
+        wv.backtest(market, CONFIG.replace(**{"costs.commission_per_contract": commission})).save(folder / name)
     return {name: folder / name for name in "ab"}
 
 
@@ -244,14 +241,13 @@ def test_of_four_processes_that_sweep_into_one_folder_one_does(forker: Forker, t
         assert_frame_equal(wv.Sweep.load(out).frame, killed.frame_of("b"), check_exact=True)
 
 
-def test_a_second_writer_is_refused_at_once_and_named(tmp_path: Path) -> None:
+def test_a_second_writer_is_refused_at_once_and_named(market: wv.Market, tmp_path: Path) -> None:
     first, second = killed.store_of("a", tmp_path / "s"), killed.store_of("a", tmp_path / "s")
     with first.held():
         with pytest.raises(LakeError, match=r"s: another process is writing there"), second.held():
             pass
-        market = market_of(world(3)[0])
         with pytest.raises(LakeError, match=r"s: another process is writing there"):
-            wv.backtest(market, wv.Config(), out=tmp_path / "s")
+            wv.backtest(market, CONFIG, out=tmp_path / "s")
 
 
 # ------------------------------------------------------------------------------------------------------- damage
@@ -473,6 +469,8 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "a folder of a frame's name": lambda f: (f / "records.parquet").mkdir(),
     "a link": lambda f: (f / "records.parquet").symlink_to(ROOT / "README.md"),
     "a link in place of our folder": lambda f: (f / STAGED).symlink_to(ROOT / "docs"),
+    "a link in place of our other folder": lambda f: (f / COMMIT).symlink_to(ROOT / "docs"),
+    "a file in place of our folder": lambda f: (f / COMMIT).write_text("mine"),
     "a lock with text": lambda f: (f / ".lock").write_text("mine"),
     "temporary files of others": lambda f: (f / ".wheelvec.notes.tmp").write_text("mine"),
     "chunks of others": lambda f: [(f / "chunks").mkdir(), (f / "chunks" / "000000000-000000009.parquet").write_text("mine")],
@@ -544,22 +542,19 @@ def test_another_result_is_replaced_only_if_asked(saved: dict[str, Path], tmp_pa
     assert content(out) == content(saved["b"])
 
 
-def test_a_backtest_is_refused_before_the_market_is_read(saved: dict[str, Path], tmp_path: Path) -> None:
-    tables, sections = world(3)
-    market = market_of(tables)
-    config = config_of(sections, market)
+def test_a_backtest_is_refused_before_any_work(market: wv.Market, saved: dict[str, Path], tmp_path: Path) -> None:
     called: list[int] = []
     shutil.copytree(saved["a"], tmp_path / "out")
     with pytest.raises(LakeError, match="holds another result"):
-        wv.backtest(market, config, out=tmp_path / "out", progress=lambda done, _: called.append(done))
+        wv.backtest(market, CONFIG, out=tmp_path / "out", progress=lambda done, _: called.append(done))
     assert called == []
-    day, name = wv.backtest(market, config).wheels.select("entry_date", "underlying").row(0)
+    day, name = wv.backtest(market, CONFIG).wheels.select("entry_date", "underlying").row(0)
     when = pl.DataFrame({"session": [day], "underlying": [name]})
-    first = wv.backtest(market, config, out=tmp_path / "out", overwrite=True, when=when)
+    first = wv.backtest(market, CONFIG, out=tmp_path / "out", overwrite=True, when=when)
     assert first.wheels.height > 0
-    assert wv.backtest(market, config, out=tmp_path / "out", when=when).signals == first.signals  # the same one
+    assert wv.backtest(market, CONFIG, out=tmp_path / "out", when=when).signals == first.signals  # the same one
     with pytest.raises(LakeError, match="it ran with another signal"):
-        wv.backtest(market, config, out=tmp_path / "out")
+        wv.backtest(market, CONFIG, out=tmp_path / "out")
 
 
 def test_what_was_loaded_can_be_saved_where_it_is(saved: dict[str, Path], tmp_path: Path) -> None:
@@ -694,6 +689,8 @@ def test_folders_of_another_user(forker: Forker, saved: dict[str, Path]) -> None
     try:
         shutil.copytree(saved["a"], place / "out")
         (place / "out" / COMMIT).mkdir()
+        for name in ("paths.parquet", RESULT.index):
+            (place / "out" / name).rename(place / "out" / COMMIT / name)
         [(code, _)] = forker.run(("refused", place / "out", place))
         assert code == 0
         wv.Result.load(place / "out")  # whoever may write there finishes it
@@ -747,11 +744,8 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(full: Path, saved: dict[s
     assert content(full / "out") == content(saved["b"])
 
 
-def test_a_backtest_on_a_full_disk(full: Path) -> None:
-    tables, sections = world(3)
-    market = market_of(tables)
-    config = config_of(sections, market)
+def test_a_backtest_on_a_full_disk(market: wv.Market, full: Path) -> None:
     (full / "filler").write_bytes(bytes(shutil.disk_usage(full).free - 8192))
     with pytest.raises(LakeError, match=r"out.*: cannot be written: .*No space left on device"):
-        wv.backtest(market, config, out=full / "out")
+        wv.backtest(market, CONFIG, out=full / "out")
     assert [path.name for path in full.iterdir()] == ["filler"]

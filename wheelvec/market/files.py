@@ -5,6 +5,7 @@ sees the old file or the new one. What a killed writer left is removed by the ne
 """
 
 import contextlib
+import io
 import os
 import re
 import secrets
@@ -64,8 +65,19 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)  # some libraries put more into `strerror`
         raise LakeError(f"{path}: cannot be written: {reason}") from error
-    except pl.exceptions.PolarsError as error:  # a full disk, by its `write_parquet`
-        raise LakeError(f"{path}: cannot be written: {error}") from error
+
+
+def write_frame(path: Path, frame: pl.DataFrame) -> None:
+    """Write a frame as a Parquet file, not synchronized.
+
+    Raises:
+        LakeError: naming `path`, if it cannot be written. Its bytes are made in memory first: where a disk is full, what Polars
+            writes to a path itself may end as "Invalid thrift: transport error".
+    """
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    with writing(path):
+        path.write_bytes(buffer.getbuffer())
 
 
 def sync_file(path: Path) -> None:

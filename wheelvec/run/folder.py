@@ -6,6 +6,7 @@ it, what stood there is untouched. Only files that the index lists, with the dig
 """
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ T = TypeVar("T")
 STAGED, COMMIT = ".wheelvec.staged", ".wheelvec.commit"
 CHUNK = re.compile(r"(\d{9,})-(\d{9,})\.([0-9a-f]{32})\.parquet")
 MOMENT = 60.0  # seconds that a writer who has all it writes at hand waits for another one
+SOON = 1.0  # seconds in which a writer who lives moves what it has committed
 
 
 def keep_apart(out: str | Path, lake: str | Path | None) -> None:
@@ -91,7 +93,7 @@ class Folder:
             try:
                 return read()
             except LakeError:
-                if self._state() == before and not (self.path / COMMIT).exists():
+                if self._state() == before and not self._is_moving():
                     raise
 
     def _state(self) -> tuple[int, ...]:
@@ -103,19 +105,27 @@ class Folder:
 
     def _settle(self) -> None:
         """Finish what a writer committed and did not live to move; one who lives is waited for."""
-        last = time.monotonic() + MOMENT
-        while (self.path / COMMIT).is_dir():
-            if not os.access(self.path, os.W_OK):
-                raise LakeError(
-                    f"{self.path}: its writer was interrupted while it moved the files of a finished {self.kind.name} to their "
-                    "names; whoever may write to the folder finishes that by loading it"
-                )
+        started = time.monotonic()
+        while self._is_moving():
             try:
-                with files.locked(self.path, wait=0.05):
-                    self._roll_forward()
+                if os.access(self.path, os.W_OK):
+                    with files.locked(self.path, wait=0.05):
+                        self._roll_forward()
+                elif time.monotonic() < started + SOON:
+                    time.sleep(0.05)
+                else:
+                    raise LakeError(
+                        f"{self.path}: its writer was interrupted while it moved the files of a finished {self.kind.name} to "
+                        "their names; whoever may write to the folder finishes that by loading it"
+                    )
             except files.BusyError:
-                if time.monotonic() > last:
+                if time.monotonic() > started + MOMENT:
                     raise
+
+    def _is_moving(self) -> bool:
+        """Whether committed files are still to be moved to their names."""
+        commit = self.path / COMMIT
+        return not commit.is_symlink() and bool(self._entries(commit))
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -136,7 +146,12 @@ class Folder:
             LakeError: naming what is there and is not wheelvec's, or was altered, so that it must not be replaced.
         """
         try:
-            return self.steadily(self._examine)
+            index = self.steadily(self._examine)
+            with self._reading():
+                above = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
+            if not os.access(above, os.W_OK):
+                raise LakeError(f"{self.path}: cannot be written: {os.strerror(errno.EACCES)}")
+            return index
         except LakeError as error:
             text = str(error)
             raise LakeError(text if "nothing was written" in text else f"{text}; nothing was written") from None
@@ -166,7 +181,7 @@ class Folder:
             try:
                 with os.scandir(folder) as entries:
                     return list(entries)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return []
 
     def _is_own(self, entry: os.DirEntry[str], known: set[str]) -> bool:

@@ -46,8 +46,7 @@ class Parts:
             self._frames[kind, at] = frame
             return
         path = self._folder / f"{kind}-{at[0]:%Y-%m}-{at[1]}.parquet"
-        with files.writing(path):
-            frame.write_parquet(path)
+        files.write_frame(path, frame)
         self._frames[kind, at] = path
 
     def _read(self, kind: str, at: Slice) -> pl.DataFrame:

@@ -133,13 +133,12 @@ class Result:
             ...     wv.Result.load(folder).summary() == result.summary()
             True
         """
-        frames = {kind: self._frame(kind) for kind in KINDS}  # before anything may take their place
         writer = ResultWriter(
             folder, self.config, lambda: self.fingerprint, signals=self.signals, overwrite=overwrite, wait=MOMENT
         )
         with writer:
-            for kind, frame in frames.items():
-                writer.write(kind, frame)
+            for kind in KINDS:
+                writer.write(kind, self._frame(kind))
             writer.close(self.versions)
 
     @classmethod

@@ -162,8 +162,7 @@ class SweepStore:
         codes = {name: pl.Series(column.codes, dtype=pl.Int64) for name, column in self.grid.columns.items()}
         staged = self.place.stage()
         for name, table in ((FRAME, frame), (CODES, pl.DataFrame(codes))):
-            with files.writing(self.place.path / name):
-                table.write_parquet(staged / name)
+            files.write_frame(staged / name, table)
         self.place.commit(self._index.content)
 
     def _digest_of_chunk(self, first: int, last: int, data: bytes) -> str:
