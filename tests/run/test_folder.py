@@ -354,6 +354,16 @@ def test_doubtful_chunks_are_computed_again_with_a_warning(tmp_path: Path, caplo
     assert killed.sweep("a", str(tmp_path / "swapped")).equals(expected)
     assert caplog.text.count("altered since it was written, renamed, or of another sweep; these configurations are comp") == 2
     caplog.clear()
+    renamed = leave_unfinished(tmp_path / "renamed").place.chunk_files()[1][3]
+    renamed.rename(renamed.with_name(renamed.name.replace("000000004-000000008", "000000008-000000012")))
+    another = leave_unfinished(tmp_path / "b", "b").place.chunk_files()[0][3]
+    (renamed.parent / leave_unfinished(tmp_path / "renamed").place.chunk_files()[0][3].name).unlink()
+    shutil.copy(another, renamed.parent)  # sound, with its span, but of another sweep
+    for chunk in renamed.parent.glob("000000004-000000008.*"):
+        chunk.unlink()
+    assert killed.sweep("a", str(tmp_path / "renamed")).equals(expected)
+    assert caplog.text.count("or of another sweep; these configurations are computed again") == 2
+    caplog.clear()
     store = leave_unfinished(tmp_path / "more")
     data = store.place.chunk_files()[0][3].read_bytes()
     for first, last in ((2, 6), (10, 14), (3, 3)):  # sound by their digests, as an earlier cut of the work may leave them
