@@ -131,7 +131,7 @@ def test_run_takes_the_rule_set_and_replaces_an_earlier_result(here: Path, lake:
     assert cli.main([*line, "--quiet"]) == 0  # the same once more
     assert cli.main([*line, "--rules", "v5", "--quiet"]) == 1
     out, err = capsys.readouterr()
-    assert "out: holds another result: its configuration is" in one_line(err)
+    assert "out: holds another result: its configuration has other rules;" in one_line(err)
     assert ".lock" not in out
     assert wv.Result.load("out").config.rules == "ledger"
     assert cli.main([*line, "--rules", "v5", "--quiet", "--overwrite"]) == 0

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from wheelvec.market import files
 from wheelvec.run.index import FORMAT, Index, Kind, digest_of_file, read_index
+from wheelvec.spec.config import field_names
 from wheelvec.spec.errors import LakeError, listed
 
 T = TypeVar("T")
@@ -154,7 +155,9 @@ class Folder:
             return index
         except LakeError as error:
             text = str(error)
-            raise LakeError(text if "nothing was written" in text else f"{text}; nothing was written") from None
+            raise LakeError(
+                text if "nothing was written" in text else f"{text}; nothing was written, choose another folder"
+            ) from None
 
     def _examine(self) -> Index | None:
         entries = self._entries(self.path)
@@ -202,7 +205,7 @@ class Folder:
         """Refuse to replace a file that has none of the digests."""
         with self._reading():
             if path.is_symlink() or (path.exists() and digest_of_file(path) not in digests):
-                raise LakeError(f"{path}: altered since it was written, so that it is not replaced; choose another folder")
+                raise LakeError(f"{path}: altered since it was written, so that it is not replaced")
 
     # ------------------------------------------------------------------------------------------------------- writing
 
@@ -370,3 +373,13 @@ def refuse_other(out: Path, index: Index, difference: Callable[[dict[str, Any]],
             f"{out}: holds another {index.kind.name}: {differs}; nothing was written, choose another folder, or replace it "
             "with overwrite=True (--overwrite)"
         )
+
+
+def changed_fields(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """The dotted names of the fields in which two configurations, as indices state them, differ."""
+
+    def field(config: dict[str, Any], name: str) -> Any:
+        section, _, rest = name.partition(".")
+        return config.get(section, {}).get(rest) if rest else config.get(section)
+
+    return [name for name in [*field_names(), "rules"] if field(there, name) != field(here, name)]

@@ -14,7 +14,7 @@ from typing import Any, Self
 import polars as pl
 
 from wheelvec.market import files
-from wheelvec.run.folder import MOMENT, Folder, refuse_other
+from wheelvec.run.folder import MOMENT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, read_index
 from wheelvec.run.invariants import broken_invariants
 from wheelvec.run.parts import KINDS
@@ -318,7 +318,10 @@ class ResultWriter:
 
 
 def _other_config(there: dict[str, Any], config: Config) -> str:
-    return "" if there["config_id"] == config.id else f"its configuration is {there['config_id']}, this one {config.id}"
+    if there["config_id"] == config.id:
+        return ""
+    here = Index.of(RESULT, {"config": config.to_dict()}, {}).content["config"]
+    return "its configuration has other " + listed(changed_fields(there["config"], here))
 
 
 def check_out(out: str | Path, config: Config, *, overwrite: bool = False) -> None:

@@ -20,9 +20,9 @@ import numpy as np
 import polars as pl
 
 from wheelvec.market import files
-from wheelvec.run.folder import MOMENT, Folder, refuse_other
+from wheelvec.run.folder import MOMENT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, digest_of, parsed_frame, read_index
-from wheelvec.spec.config import Config, field_names
+from wheelvec.spec.config import Config
 from wheelvec.spec.errors import ConfigError, LakeError, listed
 from wheelvec.spec.grid import Grid, Swept, read_values
 from wheelvec.spec.version import VERSION
@@ -195,7 +195,7 @@ class SweepStore:
             if there[name] != mine[name]:
                 return words.format(there=there[name], here=mine[name])
         if there["config"] != mine["config"]:
-            return "its base configuration has other " + listed(_changed(there["config"], mine["config"]))
+            return "its base configuration has other " + listed(changed_fields(there["config"], mine["config"]))
         if there["grid"] != mine["grid"]:
             names = (list(there["values"]), list(mine["values"]))
             return f"its grid sweeps {names[0]}, this one {names[1]}" if names[0] != names[1] else "its grid has other rows"
@@ -253,13 +253,3 @@ def _grid_of(content: dict[str, Any], frame: pl.DataFrame, codes: pl.DataFrame) 
 
 def _digest_of_grid(grid: Grid) -> str:
     return hashlib.blake2b(grid.ids().tobytes(), digest_size=16).hexdigest()
-
-
-def _changed(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """The dotted names of the fields in which two configurations differ."""
-
-    def field(config: dict[str, Any], name: str) -> Any:
-        section, _, rest = name.partition(".")
-        return config.get(section, {}).get(rest) if rest else config.get(section)
-
-    return [name for name in [*field_names(), "rules"] if field(there, name) != field(here, name)]
