@@ -560,7 +560,7 @@ def test_shapes_and_types() -> None:
     ("name", "bad", "message"),
     [
         ("price", "ten", r"price must be a number or an array of numbers, found 1 value\(s\) of dtype <U3"),
-        ("spot", [None, 1.0], "spot must be a number .* dtype object"),
+        ("spot", [None, "1.0"], "spot must be a number .* dtype object"),
         ("is_call", "put", "is_call must be True for calls and False for puts"),
         ("is_call", 0.3, "is_call must be True .* dtype float64"),
         (
