@@ -391,7 +391,27 @@ def write_bar(
             bars.append([contract.symbol, session, *prices])  # an equal duplicate
         elif draw < 0.08 * habits.dirt:
             bars.append([contract.symbol, session, opening, high + 0.5, low, close, 1])  # a disagreeing one
+        elif draw < 0.12 * habits.dirt:
+            prices = [0.0, 0.0, 0.0, 0.0, rng.choice((0, None))]  # as some vendors write that nobody traded
     bars.append([contract.symbol, session, *prices])
+    chance = random.Random(f"{contract.symbol} {session}")  # of its own: other markets stay what they were
+    if chance.random() < 0.3 * habits.dirt:
+        bars.append(impossible_bar(chance, contract, session, prices))
+
+
+def impossible_bar(chance: random.Random, contract: Contract, session: dt.date, prices: Row) -> Row:
+    """Beside a bar a row that goes before duplicates are judged, or is the same bar."""
+    opening, high, low, close, volume = prices
+    kind = chance.randrange(5)
+    if kind == 0:
+        return [contract.symbol, session, 0.0, 0.0, 0.0, 0.0, volume]
+    if kind == 1:
+        return [contract.symbol, session, opening, high + 0.3, low, close, 0]  # nobody traded
+    if kind == 2:
+        return [contract.symbol, session, opening, 9_999.0, low, close, volume]  # over all that it can be worth
+    if kind == 3:
+        return [contract.symbol, contract.expiration + dt.timedelta(days=chance.randint(2, 5)), *prices]
+    return [contract.symbol, session, opening, high, low, close, chance.choice((None, 0, 7))]  # another volume
 
 
 def write_quotes(
@@ -443,6 +463,10 @@ def write_quotes(
     add(bid, ask, stamp)
     if early and rng.random() < 0.7:  # a quote at 15:45, long after the early close: it must not stand either
         add(bid, cent(ask + 0.01), stamp + 3 * 3600 * SECOND)
+    chance = random.Random(f"{contract.symbol} {session} quote")  # of its own: other markets stay what they were
+    if chance.random() < 0.3 * habits.dirt:  # a stub of an offer, over all that it can be worth: it must not stand
+        most = contract.strike if contract.kind == "P" else day.at_entry
+        add(bid, most + chance.choice((0.01, 5_000.0)), min(stamp + 2 * SECOND, entry + 60 * SECOND - 1000))
     if not dirty:
         return
     later = min(stamp + rng.choice((0, 1000, 3 * SECOND)), entry + 60 * SECOND - 1000)

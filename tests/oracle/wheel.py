@@ -27,7 +27,7 @@ Config = dict[str, Any]
 Record = dict[str, Any]
 
 # Section "Scope": index roots are cash settled.
-INDEX_ROOTS = frozenset(["SPX", "SPXW", "XSP", "NDX", "NDXP", "RUT", "RUTW", "MRUT", "VIX", "VIXW", "DJX", "OEX", "XEO"])
+INDEX_ROOTS = frozenset(["SPX", "SPXW", "XSP", "NDX", "NDXP", "RUT", "RUTW", "MRUT", "VIX", "VIXW", "DJX", "OEX", "XEO", "XND"])
 
 # Every configuration field with its default (sections 1 to 8).
 DEFAULTS: Config = {
@@ -372,31 +372,43 @@ def fault_of_quote(row: Record) -> str | None:
     price = number(row["underlying_price"])
     if price is None or price <= 0:
         return "no_underlying_price"
+    if ask > (row["strike"] if row["option_type"] == "P" else price):
+        return "ask_over_worth"
     return None
 
 
 def sound_prices(row: Record) -> bool:
-    """data.md: a bar whose prices are there, with high >= low and open and close within them."""
+    """data.md: a bar whose prices are there and above 0, with high >= low and open and close within them."""
     o, h, low, c = (number(row[name]) for name in ("open", "high", "low", "close"))
-    return None not in (o, h, low, c) and low <= h and low <= o <= h and low <= c <= h
+    return None not in (o, h, low, c) and min(o, h, low, c) > 0 and low <= h and low <= o <= h and low <= c <= h
 
 
-def usable_bars(rows: list[Record], key: str, calendar: Calendar, positive: bool) -> dict[str, dict[dt.date, Bar]]:
-    """data.md: broken rows and non-sessions set aside, equal duplicates collapse, disagreeing ones are set aside."""
-    kept: dict[tuple[str, dt.date], tuple[Bar, int | None] | None] = {}
+def possible_option_bar(row: Record, highs: dict[tuple[str, dt.date], float]) -> bool:
+    """data.md: a bar in which somebody traded, of a contract that had not expired, at prices that it can be worth."""
+    try:
+        root, expiration, kind, thousandths = parse_symbol(row["symbol"])
+    except ValueError:
+        return False
+    if row.get("volume") == 0 or row["session"] > expiration:
+        return False
+    most = thousandths / 1000 if kind == "P" else highs.get((root, row["session"]), math.inf)
+    high = number(row["high"])
+    return high is None or high <= most
+
+
+def usable_bars(rows: list[Record], key: str, calendar: Calendar) -> dict[str, dict[dt.date, Bar]]:
+    """data.md: broken rows and non-sessions set aside; rows whose prices agree are one, those that disagree are set aside."""
+    kept: dict[tuple[str, dt.date], Bar | None] = {}
     for row in rows:
         if not calendar.is_session(row["session"]) or not sound_prices(row):
             continue
-        if positive and row["low"] <= 0:
-            continue
-        # the volume counts: bars of two venues are told apart by it, even where all four prices agree
-        found = Bar(row["open"], row["high"], row["low"], row["close"]), row.get("volume")
+        found = Bar(row["open"], row["high"], row["low"], row["close"])
         place = (row[key], row["session"])
         kept[place] = found if kept.get(place, found) == found else None
     bars: dict[str, dict[dt.date, Bar]] = defaultdict(dict)
     for (name, session), one in kept.items():
         if one is not None:
-            bars[name][session] = one[0]
+            bars[name][session] = one
     return bars
 
 
@@ -410,8 +422,10 @@ class Market:
         self._index_quotes(tables["option_quotes"])
         bars = tables.get("option_bars")
         self.has_bars = bars is not None
-        self.option_bars = usable_bars(bars.to_dicts(), "symbol", self.calendar, False) if bars is not None else {}
-        self.underlying_bars = usable_bars(tables["underlying_bars"].to_dicts(), "underlying", self.calendar, True)
+        self.underlying_bars = usable_bars(tables["underlying_bars"].to_dicts(), "underlying", self.calendar)
+        highs = {(name, day): bar.high for name, days in self.underlying_bars.items() for day, bar in days.items()}
+        traded = [row for row in bars.to_dicts() if possible_option_bar(row, highs)] if bars is not None else []
+        self.option_bars = usable_bars(traded, "symbol", self.calendar)
         self.dividends: dict[str, list[tuple[dt.date, float]]] = defaultdict(list)
         if tables.get("dividends") is not None:
             for row in tables["dividends"].to_dicts():
@@ -448,6 +462,8 @@ class Market:
         row["strike"] = thousandths / 1000
         if any(given[name] is not None and given[name] != row[name] for name in given):
             return "mismatch"  # data.md: checked against the symbol when present
+        if row["session"] > row["expiration"]:
+            return "after_expiration"
         if not self.calendar.is_session(row["session"]):
             return "no_session"
         if self.has_ts and (row["ts"] is None or self._local_date(row["ts"]) != row["session"]):
