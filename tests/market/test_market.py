@@ -131,7 +131,9 @@ def test_the_terms_of_a_contract_come_from_its_symbol() -> None:
 
 def test_strikes_are_the_nearest_double_to_their_digits() -> None:
     strikes = [n / 1000 for n in range(1, 1200)] + [n / 10 for n in range(1, 9000, 7)]
-    held = market(option_quotes=quotes(*({"symbol": symbol(strike), "strike": strike} for strike in strikes)))
+    held = market(
+        option_quotes=quotes(*({"symbol": symbol(strike), "strike": strike, "bid": 0.0, "ask": 0.001} for strike in strikes))
+    )
     assert held.option_quotes["strike"].to_list() == sorted(strikes)
     assert counts(held) == {}
 
@@ -255,11 +257,12 @@ NAN, INF = float("nan"), float("inf")
 # reason -> (what a row is like, whether the row is kept), in the order in which rows are tested
 QUOTE_REASONS: dict[str, tuple[dict[str, Any], bool]] = {
     "missing_key": ({"underlying": None}, False),
-    "bad_symbol": ({"symbol": "TSLA230707P00205000"}, False),
+    "bad_symbol": ({"symbol": "TSLA230707P205"}, False),
     "cash_settled": ({"symbol": symbol(4300, root="SPXW")}, False),
     "adjusted": ({"symbol": symbol(root="TSLA1")}, False),
     "symbol_mismatch": ({"strike": 206.0}, False),
     "missing_ts": ({"ts": None}, False),
+    "after_expiration": ({"session": DAY("2023-07-10"), "ts": at("2023-07-10T19:45")}, False),
     "not_a_session": ({"session": HOLIDAY, "ts": at("2023-06-19T19:45")}, True),
     "wrong_session": ({"ts": at("2023-06-07T19:45")}, True),
     "missing_side": ({"bid": None}, True),
@@ -268,12 +271,14 @@ QUOTE_REASONS: dict[str, tuple[dict[str, Any], bool]] = {
     "crossed": ({"bid": 5.3}, True),
     "no_price": ({"bid": 0.0, "ask": 0.0}, True),
     "no_underlying_price": ({"underlying_price": 0.0}, True),
+    "ask_over_worth": ({"ask": 205.01}, True),
 }
 MORE_QUOTE_REASONS = [
     ("missing_key", {"underlying": ""}, False),
     ("missing_key", {"session": None}, False),
     ("missing_key", {"symbol": None}, False),
     ("bad_symbol", {"symbol": ""}, False),
+    ("bad_symbol", {"symbol": "TSLA20230707P00205000"}, False),  # not TSLA20, and not adjusted
     ("bad_symbol", {"symbol": symbol(expiration="230230")}, False),
     ("bad_symbol", {"symbol": symbol(0)}, False),
     ("cash_settled", {"symbol": symbol(20, root="VIX")}, False),
@@ -287,6 +292,7 @@ MORE_QUOTE_REASONS = [
     ("infinite_price", {"underlying_price": INF}, True),
     ("no_underlying_price", {"underlying_price": None}, True),
     ("no_underlying_price", {"underlying_price": NAN}, True),
+    ("ask_over_worth", {"symbol": symbol(kind="C"), "ask": 221.51}, True),
 ]
 
 
@@ -424,11 +430,14 @@ BAR_REASONS: dict[str, dict[str, Any]] = {
     "bad_symbol": {"symbol": "TSLA"},
     "cash_settled": {"symbol": symbol(4300, root="SPX")},
     "adjusted": {"symbol": symbol(root="TSLA2")},
+    "after_expiration": {"session": DAY("2023-07-10")},
+    "untraded": {"volume": 0},
     "missing_price": {"close": None},
     "infinite_price": {"high": INF},
-    "negative_price": {"low": -0.01},
-    "high_below_low": {"low": 5.6},
-    "outside_range": {"close": 5.51},
+    "non_positive_price": {"low": 0.0},
+    "high_below_low": {"low": 206.0},
+    "outside_range": {"close": 300.0},
+    "price_over_worth": {"high": 205.01},
 }
 
 
@@ -457,7 +466,7 @@ def test_the_first_reason_of_a_bar_is_the_one_counted() -> None:
         ("missing_price", {"open": NAN}),
         ("high_below_low", {"high": 218.0}),
         ("outside_range", {"open": 225.0}),
-        ("negative_price", {"low": -1.0}),
+        ("non_positive_price", {"low": -1.0}),
         ("non_positive_price", {"low": 0.0}),
     ],
 )
@@ -466,10 +475,6 @@ def test_a_broken_bar_of_an_underlying_is_set_aside(reason: str, change: dict[st
     held = market(underlying_bars=table("underlying_bars", change, good))
     assert counts(held) == {("underlying_bars", reason): 1}
     assert_frame_equal(held.underlying_bars, table("underlying_bars", good))
-
-
-def test_a_contract_may_trade_at_nothing_where_an_underlying_may_not() -> None:
-    assert counts(market(option_bars=table("option_bars", {"low": 0.0}))) == {}
 
 
 @pytest.mark.parametrize("name", ["option_bars", "underlying_bars"])
@@ -481,7 +486,8 @@ def test_bars_of_days_that_are_no_sessions_stay_and_are_counted(name: str) -> No
 
 @pytest.mark.parametrize("name", ["option_bars", "underlying_bars"])
 def test_a_broken_bar_of_such_a_day_counts_as_that_and_is_set_aside(name: str) -> None:
-    torn = [{"session": HOLIDAY, "volume": volume} for volume in (1, 2)]
+    torn = [{"session": HOLIDAY, "high": high} for high in (230.0, 231.0)]
+    torn = torn if name == "underlying_bars" else [{"session": HOLIDAY, "high": high} for high in (6.0, 6.5)]
     held = market(**{name: table(name, {}, {"session": DAY("2023-06-18"), "low": NAN}, *torn, {"session": DAY("2023-06-20")})})
     assert counts(held) == {(name, "not_a_session"): 3}
     assert getattr(held, name)["session"].to_list() == [SESSION, DAY("2023-06-20")]
@@ -509,10 +515,8 @@ def test_equal_duplicates_collapse_and_are_counted_but_no_error(name: str) -> No
     ("name", "change"),
     [
         ("option_bars", {"close": 5.0}),
-        ("option_bars", {"volume": 11}),
-        ("option_bars", {"volume": None}),
+        ("option_bars", {"low": 4.25, "volume": None}),
         ("underlying_bars", {"open": 220.01}),
-        ("underlying_bars", {"volume": 0}),
     ],
 )
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -589,10 +593,18 @@ def test_strict_names_each_reason_with_its_count_and_a_row() -> None:
 
 
 def test_strict_lets_everyday_facts_pass() -> None:
-    frame = quotes({"bid": None}, {"bid": 0.0, "ask": 0.0}, {"symbol": symbol(root="SPX")}, {"symbol": symbol(root="TSLA1")})
-    held = market(option_quotes=frame, underlying_bars=table("underlying_bars", {"session": DAY("2023-06-05")}), strict=True)
-    assert counts(held) == {("option_quotes", reason): 1 for reason in frames.ORDINARY_REASONS if reason != "equal_duplicate"}
-    assert {"no_option_bars", "underlying_ended"} <= set(held.diagnostics["reason"])
+    frame = quotes(
+        {"bid": None}, {"bid": 0.0, "ask": 0.0}, {"ask": 300.0}, {"symbol": symbol(root="SPX")}, {"symbol": symbol(root="TSLA1")}
+    )  # fmt: skip
+    bars = table("option_bars", {}, {}, {"volume": 0})
+    held = market(
+        option_quotes=frame,
+        option_bars=bars,
+        underlying_bars=table("underlying_bars", {"session": DAY("2023-06-05")}),
+        strict=True,
+    )
+    assert {reason: n for (_, reason), n in counts(held).items()} == dict.fromkeys(frames.ORDINARY_REASONS, 1)
+    assert "underlying_ended" in set(held.diagnostics["reason"])
 
 
 # ---- what is said of the whole
@@ -855,7 +867,9 @@ def test_a_real_quarter() -> None:
     assert held.data_range == (DAY("2025-07-24"), DAY("2026-05-05"))
     found = counts(held)
     assert found["option_quotes", "crossed"] == 2
-    assert set(found) == {("option_quotes", reason) for reason in ("crossed", "missing_side", "no_price", "not_a_session")}
+    assert set(found) == {
+        ("option_quotes", reason) for reason in ("crossed", "missing_side", "no_price", "not_a_session", "ask_over_worth")
+    }
     days = held.option_quotes["session"].unique()
     holidays = [DAY("2026-01-19"), DAY("2026-02-16"), DAY("2026-04-03")]  # King, Washington, Good Friday: stale copies
     assert found["option_quotes", "not_a_session"] == held.option_quotes["session"].is_in(holidays).sum()
@@ -903,9 +917,10 @@ def test_days_that_python_has_none_for_are_set_aside() -> None:
 
 
 def test_a_price_that_no_longer_holds_cents_is_infinite() -> None:
-    assert counts(market(option_quotes=quotes({"ask": 9.1e13}, {"ask": 9.0e13}))) == {("option_quotes", "infinite_price"): 1}
-    bars = table("option_bars", {"high": 1e308}, {"high": 9.0e13, "session": DAY("2023-06-07")})
-    assert counts(market(option_bars=bars)) == {("option_bars", "infinite_price"): 1}
+    asked = market(option_quotes=quotes({"ask": 9.1e13}, {"ask": 9.0e13}))
+    assert counts(asked) == {("option_quotes", "infinite_price"): 1, ("option_quotes", "ask_over_worth"): 1}
+    bars = table("underlying_bars", {"high": 1e308}, {"high": 9.0e13, "session": DAY("2023-06-07")})
+    assert counts(market(underlying_bars=bars)) == {("underlying_bars", "infinite_price"): 1}
     paid = table("dividends", {"amount": 1e300}, {"amount": 1e12})
     assert counts(market(dividends=paid)) == {("dividends", "missing_amount"): 1}
 

@@ -76,7 +76,7 @@ def one_minute(n: int) -> Tables:
     return {"option_quotes": repeated(quotes({}), n).with_columns(stood), **bars}
 
 
-def priced(n: int, price: float) -> Tables:
+def priced(n: int, price: float, kind: str) -> Tables:
     """A month of a chain in which everything costs about `price` dollars."""
     days = pl.date_range(DAY("2023-06-01"), DAY("2023-07-07"), eager=True)
     days = pl.DataFrame({"session": days.filter(days.dt.weekday() < 6)})
@@ -84,7 +84,7 @@ def priced(n: int, price: float) -> Tables:
     side = price * (1 + pl.col("number") * 1e-6)
     chain = days.join(strikes, how="cross").with_columns(
         underlying=pl.lit("TSLA"),
-        symbol=pl.lit(SYMBOL[:13]) + pl.col("number").cast(pl.String).str.zfill(8),
+        symbol=pl.lit(SYMBOL[:12] + kind) + pl.col("number").cast(pl.String).str.zfill(8),
         bid=side,
         ask=side * 1.05,
         underlying_price=pl.lit(price * 10),
@@ -114,7 +114,7 @@ CASES: dict[str, Callable[[int], Tables]] = {
     "malformed": malformed,
     "all_nan": all_nan,
     "one_minute": one_minute,
-    "tiny_prices": lambda n: priced(n, 1e-9),
-    "huge_prices": lambda n: priced(n, 1e12),
+    "tiny_prices": lambda n: priced(n, 1e-9, "P"),
+    "huge_prices": lambda n: priced(n, 1e12, "C"),
     "many_underlyings": many_underlyings,
 }

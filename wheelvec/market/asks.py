@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Self
 
+from wheelvec.spec import cash_settled
 from wheelvec.spec.errors import InputError
-from wheelvec.spec.osi import INDEX_ROOTS
 
 OPTIONS, SUMMARY = "OPRA.PILLAR", "EQUS.SUMMARY"
 MINUTES = ("EQUS.MINI", "XNAS.ITCH")  # in the order of preference: the consolidated one first
@@ -114,7 +114,7 @@ def checked_symbols(symbols: str | list[str] | tuple[str, ...]) -> tuple[str, ..
     for symbol in found:
         if not _SYMBOL.fullmatch(symbol):
             raise InputError(f"symbol {symbol!r} is none of a stock or fund: expected one such as TSLA or BRK.B")
-        if root(symbol) in INDEX_ROOTS:
+        if root(symbol) in cash_settled.ROOTS:
             raise InputError(f"symbol {symbol!r} is an index, whose options settle in cash: the wheel needs shares")
         if symbol[-1].isdigit():
             raise InputError(f"symbol {symbol!r} ends in a digit, as roots of adjusted contracts do: they are not modelled")

@@ -11,6 +11,7 @@ import polars as pl
 from wheelvec.market import answers, lake, tables, venues
 from wheelvec.market.asks import entry_of
 from wheelvec.market.incoming import Parcel
+from wheelvec.market.roots import Roots
 from wheelvec.market.sessions import Sessions
 from wheelvec.market.tables import TABLES
 from wheelvec.spec import frames, osi
@@ -67,12 +68,11 @@ def take_quotes(
         source: dataset and schema.
         whole: whether all contracts of the underlying were asked for.
     """
-    stood = venues.standing(quotes, minute, look_back)
+    price = _price_at(root, underlying, session, minute)
+    stood = venues.standing(quotes, minute, look_back, price)
     absent = [pl.lit(None, frames.OPTION_QUOTES[name]).alias(name) for name in ("expiration", "strike", "option_type")]
-    price = pl.lit(_price_at(root, underlying, session, minute), pl.Float64)
-    rows = stood.with_columns(
-        *absent, underlying=pl.lit(underlying), session=pl.lit(session, pl.Date), underlying_price=price
-    ).select(*frames.OPTION_QUOTES)
+    constant = {"underlying": pl.lit(underlying), "session": pl.lit(session, pl.Date)}
+    rows = stood.with_columns(*absent, **constant, underlying_price=pl.lit(price, pl.Float64)).select(*frames.OPTION_QUOTES)
     held = tables.hold_quotes(rows)
     unit = [*_UNITS, pl.col("ts").dt.truncate("1m")]
     lake.merge(root, TABLES["option_quotes"], underlying, held.rows, unit, held.aside)
@@ -97,12 +97,19 @@ def take_option_bars(
 ) -> int:
     """Write the contracts' daily bars, `venues.BAR_FIELDS` of ohlcv-1d, of some sessions. The number of rows kept."""
     rows = venues.daily(bars).filter(pl.col("session").is_in(list(sessions)))
-    roots = dict.fromkeys(rows.select(osi.root(pl.col("symbol")).unique()).to_series(), underlying)
-    held = tables.hold_bars("option_bars", rows, roots)
+    roots = Roots(dict.fromkeys(rows.select(osi.root(pl.col("symbol")).unique()).to_series(), underlying))
+    held = tables.hold_option_bars(rows, roots, _highs(root, underlying, sessions))
     kept = held.rows.select(*TABLES["option_bars"].schema).sort("session", "symbol")
     lake.merge(root, TABLES["option_bars"], underlying, kept, _UNITS, held.aside)
     answers.record(root, underlying, "option_bars", _counts(kept, sessions), source, whole=whole)
     return len(kept)
+
+
+def _highs(root: Path, underlying: str, sessions: Sequence[dt.date]) -> pl.DataFrame:
+    """underlying, session, high of the daily bars that the lake has by now."""
+    days = (min(sessions), max(sessions)) if sessions else (dt.date.max, dt.date.min)
+    bars = lake.stored(root, TABLES["underlying_bars"], underlying, ("session", "high"), days)
+    return bars.select(pl.lit(underlying).alias("underlying"), "session", "high")
 
 
 def take_minutes(
@@ -144,7 +151,7 @@ def mend_bars(root: Path, underlying: str, without: Sequence[dt.date]) -> None:
 
 def _take_bars(root: Path, underlying: str, bars: pl.DataFrame, sessions: Sequence[dt.date], source: Source) -> int:
     rows = bars.with_columns(underlying=pl.lit(underlying)).select(*frames.UNDERLYING_BARS)
-    held = tables.hold_bars("underlying_bars", rows)
+    held = tables.hold_underlying_bars(rows)
     kept = held.rows.select(*frames.UNDERLYING_BARS)
     # the source first: a bar without its minutes' note would look like one from elsewhere, and never get it
     answers.record(root, underlying, "underlying_bars", _counts(kept, sessions), source)

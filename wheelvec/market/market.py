@@ -10,7 +10,7 @@ import hashlib
 import html
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
@@ -18,6 +18,7 @@ from typing import ClassVar, Self
 import polars as pl
 
 from wheelvec.market import findings, lake, tables
+from wheelvec.market.roots import Roots
 from wheelvec.market.sessions import Sessions
 from wheelvec.market.tables import TABLES
 from wheelvec.spec import frames
@@ -221,7 +222,7 @@ class Market:
     def diagnostics(self) -> pl.DataFrame:
         """`frames.MARKET_DIAGNOSTICS`, sorted: rows that are broken or unusable, each counted by the first reason.
 
-        The order of reasons is that of `tables.hold_quotes`, `hold_bars` and `hold_dividends`, and of `tables.tally`. Also
+        The order of reasons is that of `tables.hold_quotes`, `hold_option_bars` and their like, and of `tables.tally`. Also
         `no_option_bars` and `no_underlying_bars` (quotes of an underlying without), `underlying_ended` (sessions of
         the market after an underlying's last bar), `suspected_split` (days) and `adjusted_closes` (sessions): see
         `market.findings`.
@@ -288,6 +289,7 @@ class Known:
         snapshot: whether no quote has a time.
         quotes: underlying, session, symbol of sound quotes, one at least of each root, underlying and session.
         underlyings: those that have daily bars.
+        strays: sessions that lie years from all others.
     """
 
     QUOTED: ClassVar = ("underlying", "session", "symbol")
@@ -295,6 +297,7 @@ class Known:
     snapshot: bool
     quotes: pl.DataFrame
     underlyings: pl.Series
+    strays: pl.Series = field(default_factory=lambda: pl.Series("session", dtype=pl.Date()))
 
 
 @dataclass(frozen=True)
@@ -308,15 +311,16 @@ class Memory:
     @classmethod
     def of(cls, given: dict[str, pl.DataFrame], known: Known | None = None) -> Self:
         """Hold what `tables.read` gave; of some days only, with what is `known` of the whole."""
-        held = {"option_quotes": tables.hold_quotes(given["option_quotes"], known.snapshot if known else None)}
-        held["underlying_bars"] = tables.hold_bars("underlying_bars", given["underlying_bars"])
+        quotes = tables.hold_quotes(given["option_quotes"], known.snapshot if known else None)
+        underlyings = tables.hold_underlying_bars(given["underlying_bars"])
+        held = {"option_quotes": quotes, "underlying_bars": underlyings}
         if "option_bars" in given:
-            quotes, names = held["option_quotes"].rows, held["underlying_bars"].rows["underlying"]
-            whole = known or Known(False, quotes, names)
-            roots = tables.underlying_of_roots(whole.quotes, whole.underlyings)
-            held["option_bars"] = tables.hold_bars("option_bars", given["option_bars"], roots)
+            whole = known or Known(False, quotes.rows, underlyings.rows["underlying"])
+            roots = Roots.of(whole.quotes, whole.underlyings)
+            held["option_bars"] = tables.hold_option_bars(given["option_bars"], roots, underlyings.rows)
         if "dividends" in given:
             held["dividends"] = tables.hold_dividends(given["dividends"])
+        held = tables.without_strays(held, known.strays if known else tables.strays_of(tables.days_of(held)))
         rows = {name: held[name].rows.rechunk() for name in TABLES if name in held}
         starts = {name: _starts(frame) for name, frame in rows.items()}
         return cls(rows, starts, pl.concat([table.aside for table in held.values()]))

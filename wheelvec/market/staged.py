@@ -156,10 +156,15 @@ def _chunks(spools: Mapping[str, _Spool]) -> Iterator[Days]:
 def _known(spools: Mapping[str, _Spool], chunks: Sequence[Days]) -> Known:
     """What no day of a table can tell by itself."""
     snapshot = not spools["option_quotes"].timed
-    quotes, names = [], []
+    quotes, names, kept = [], [], []
     for days in chunks:
         rows = tables.hold_quotes(spools["option_quotes"].rows(days), snapshot).rows
         root = osi.root(pl.col("symbol"))
         quotes.append(rows.select(*Known.QUOTED).unique(["underlying", "session", root], maintain_order=True))
-        names.append(tables.hold_bars("underlying_bars", spools["underlying_bars"].rows(days)).rows["underlying"].unique())
-    return Known(snapshot, pl.concat(quotes), pl.concat(names).unique())
+        bars = tables.hold_underlying_bars(spools["underlying_bars"].rows(days)).rows
+        names.append(bars["underlying"].unique())
+        kept += [rows["session"], bars["session"]]
+        if "option_bars" in spools:
+            kept.append(spools["option_bars"].rows(days)["session"].drop_nulls())
+    strays = tables.strays_of(pl.concat(kept).value_counts())
+    return Known(snapshot, pl.concat(quotes), pl.concat(names).unique(), strays)

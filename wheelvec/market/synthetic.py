@@ -2,8 +2,9 @@
 
 One intraday path per underlying (a price each quarter of an hour) carries everything: the daily bar of the underlying,
 the quotes fifteen minutes before the close, and the trades of every option, so that an option's bar contains the mids
-of its quotes in the entry minute. Volatility moves and jumps, the smile is skewed, quotes stand on ticks and widen in
-the wings and in stress, many contracts do not trade every day, feeds fail, bars are missing, exchanges close early.
+of its quotes in the entry minute that are a tick or more. Volatility moves and jumps, the smile is skewed, quotes stand
+on ticks and widen in the wings and in stress, many contracts do not trade every day, feeds fail, bars are missing,
+exchanges close early.
 
 The tables are the same bytes for a seed on every machine (`wheelvec.market.invented` says how), an underlying's rows
 depend on the seed, its own name and the first session only, and a later `end` only adds sessions.
@@ -32,7 +33,7 @@ from wheelvec.market.invented import (
 )
 from wheelvec.market.market import Market
 from wheelvec.market.sessions import Sessions
-from wheelvec.spec import frames, osi
+from wheelvec.spec import cash_settled, frames
 from wheelvec.spec.errors import InputError
 from wheelvec.spec.knobs import read_day
 
@@ -178,7 +179,7 @@ def _check_names(symbols: Sequence[str]) -> None:
     if isinstance(symbols, str) or not symbols or len(set(symbols)) != len(symbols):
         raise InputError(f"symbols = {symbols!r}: expected a list of at least one name, each once")
     for name in symbols:
-        if not re.fullmatch("[A-Z]{1,6}", name) or name in osi.INDEX_ROOTS:
+        if not re.fullmatch("[A-Z]{1,6}", name) or name in cash_settled.ROOTS:
             raise InputError(f"symbols: {name!r} cannot be a demo underlying: expected 1 to 6 capital letters, no index")
 
 
@@ -368,7 +369,8 @@ def _quote_frame(under: _Underlying, chain: _Chain, row: Ints, second: Floats, b
 def _option_bars(under: _Underlying, chain: _Chain, mids: tuple[Floats, Floats]) -> pl.DataFrame:
     """Daily bars of the trades, which happen at some of the moments; a contract without a trade has no bar.
 
-    Low and high are stretched to the ticks around the mids of the entry minute's quotes: someone dealt inside those.
+    Low and high are stretched to the ticks around the mids of the entry minute's quotes: someone dealt inside those, at a tick
+    or more.
     """
     lanes, root = np.arange(5), chain.root[:, None]
     trades = uniform(scatter(root, 16 + lanes)) < chain.activity[:, None]
@@ -379,6 +381,7 @@ def _option_bars(under: _Underlying, chain: _Chain, mids: tuple[Floats, Floats])
     deal = np.maximum(deal, float(under.character.low_tick_cents))
     first, last = np.argmax(trades, axis=1), 4 - np.argmax(trades[:, ::-1], axis=1)
     low, high = _around(under, mids[0][row], mids[1][row])
+    low = np.maximum(low, float(under.character.low_tick_cents))  # beside a bid of 0 nobody dealt under a tick
     low = np.minimum(np.where(trades, deal, np.inf).min(axis=1), low)
     high = np.maximum(np.where(trades, deal, -np.inf).max(axis=1), high)
     size = np.minimum(1.0 / chain.luck(6)[row], 500.0)  # heavy-tailed: a few trades carry most of the volume

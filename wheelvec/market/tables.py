@@ -1,8 +1,9 @@
 """What is a row of the market's tables? Read leniently, held strictly (data.md).
 
 `read` turns a user's frame into the exact columns and types of `spec.frames`, or says what it lacks. `hold_quotes`,
-`hold_bars` and `hold_dividends` sort the rows, set the unusable ones aside with a reason, and keep the rest. `tally`
-counts what is wrong with the rows that are kept: the engine applies those rules itself, with its own calendar.
+`hold_option_bars`, `hold_underlying_bars` and `hold_dividends` sort the rows, set the unusable ones aside with a reason, and
+keep the rest. `tally` counts what is wrong with the rows that are kept: the engine applies those rules itself, with its own
+calendar.
 """
 
 import datetime as dt
@@ -14,8 +15,9 @@ from difflib import get_close_matches
 import numpy as np
 import polars as pl
 
+from wheelvec.market.roots import Roots
 from wheelvec.market.sessions import Sessions
-from wheelvec.spec import frames, osi
+from wheelvec.spec import cash_settled, frames, osi
 from wheelvec.spec.errors import DataError, listed
 
 Flaws = dict[str, pl.Expr]
@@ -208,7 +210,7 @@ def hold_quotes(rows: pl.DataFrame, snapshot: bool | None = None) -> Held:
     if snapshot is None:
         snapshot = rows["ts"].null_count() == len(rows)
     rows = rows.rename({"expiration": "given_expiration", "strike": "given_strike", "option_type": "given_type"})
-    rows = rows.join(_contracts(rows["symbol"]), on="symbol", how="left", maintain_order="left")
+    rows = _with_terms(rows)
     given_type = pl.col("given_type").str.slice(0, 1).str.to_uppercase()
     mismatch = (
         (pl.col("given_expiration") != pl.col("expiration"))
@@ -219,28 +221,46 @@ def hold_quotes(rows: pl.DataFrame, snapshot: bool | None = None) -> Held:
         "symbol_mismatch": mismatch,
         "missing_ts": pl.lit(False) if snapshot else pl.col("ts").is_null(),
         "not_a_session": _no_day("session"),
+        "after_expiration": frames.after_expiration(),
     }
     held = _split("option_quotes", rows, flaws)
     return Held(_ordered(held.rows, "underlying", "session", "rank", "ts").select(*frames.OPTION_QUOTES), held.aside)
 
 
-def hold_bars(name: str, rows: pl.DataFrame, underlying_of: Mapping[str, str] | None = None) -> Held:
-    """Whole bars, one per contract (or underlying) and session; equal duplicates collapse.
+def hold_option_bars(rows: pl.DataFrame, roots: Roots, highs: pl.DataFrame) -> Held:
+    """Sound bars of contracts in which somebody traded, one per contract and session.
 
-    `underlying_of` names the underlying of each option root that is not named like it.
+    Args:
+        rows: as `read` gives them.
+        roots: the underlyings of the option roots.
+        highs: underlying, session, high, as far as they are known: no call was worth more that day.
     """
-    if name == "option_bars":
-        rows = rows.join(_contracts(rows["symbol"]), on="symbol", how="left", maintain_order="left")
-        root = pl.col("root").fill_null(osi.root(pl.col("symbol")))
-        rows = rows.with_columns(underlying=root.replace(dict(underlying_of or {})).fill_null(""))
-        flaws = {"missing_key": _missing(None, "session", "symbol"), **_contract_flaws(), "not_a_session": _no_day("session")}
-        flaws |= frames.bar_flaws()
-        held = _split(name, rows, flaws)
-        return _deduplicated(name, held, ("underlying", "session", "rank"))
-    prices = [pl.col(price) <= 0 for price in ("open", "high", "low", "close")]
+    rows = roots.placed(_with_terms(rows).with_columns(pl.col("root").fill_null(osi.root(pl.col("symbol")))))
+    flaws = {"missing_key": _missing(None, "session", "symbol"), **_contract_flaws(), "not_a_session": _no_day("session")}
+    flaws |= {"after_expiration": frames.after_expiration(), "untraded": frames.untraded(), **frames.bar_flaws()}
+    held = _split("option_bars", rows, flaws | {"price_over_worth": _over_worth(rows, highs)})
+    return _deduplicated("option_bars", held, ("underlying", "session", "rank"))
+
+
+def _over_worth(rows: pl.DataFrame, highs: pl.DataFrame) -> pl.Expr:
+    """True where a put traded over its strike, or a call over the underlying's high of that session."""
+    put, over = pl.col("option_type") == "P", pl.col("high") > pl.col("strike")
+    # few calls cost more than the lowest high of all: only these are looked up
+    lowest = pl.lit(highs["high"].min(), pl.Float64)
+    calls = rows.with_row_index("row").filter((pl.col("option_type") == "C") & (pl.col("high") > lowest))
+    if calls.is_empty():
+        return put & over
+    known = highs.select("underlying", "session", most="high")
+    calls = calls.select("row", "underlying", "session", "high").join(known, on=("underlying", "session"))
+    impossible = np.zeros(len(rows), np.bool_)
+    impossible[calls.filter(pl.col("high") > pl.col("most"))["row"].to_numpy()] = True
+    return (put & over) | pl.lit(pl.Series(impossible))
+
+
+def hold_underlying_bars(rows: pl.DataFrame) -> Held:
+    """Sound bars of underlyings, one per underlying and session."""
     flaws = {"missing_key": _missing("underlying", "session"), "not_a_session": _no_day("session"), **frames.bar_flaws()}
-    held = _split(name, rows, flaws | {"non_positive_price": pl.any_horizontal(prices)})
-    return _deduplicated(name, held, ("underlying", "session"))
+    return _deduplicated("underlying_bars", _split("underlying_bars", rows, flaws), ("underlying", "session"))
 
 
 def hold_dividends(rows: pl.DataFrame) -> Held:
@@ -254,18 +274,6 @@ def hold_dividends(rows: pl.DataFrame) -> Held:
     return _deduplicated("dividends", _split("dividends", rows, flaws), ("underlying", "ex_date", "amount"))
 
 
-def underlying_of_roots(quotes: pl.DataFrame, underlyings: pl.Series) -> dict[str, str]:
-    """root -> underlying, where these differ: as the quotes have it (BRKB is BRK.B), else by the name without its stop.
-
-    `underlyings` are those of the daily bars, for markets that have no quotes of one.
-    """
-    spelt = pl.DataFrame({"underlying": underlyings.unique().sort()})
-    spelt = spelt.with_columns(root=pl.col("underlying").str.replace_all(r"[^A-Z0-9]", ""))
-    named = quotes.select("underlying", "symbol").unique().select("underlying", root=osi.root(pl.col("symbol")))
-    pairs = pl.concat([spelt.select("underlying", "root"), named.unique().sort("root", "underlying")])
-    return {root: name for name, root in pairs.iter_rows() if root}
-
-
 def _missing(underlying: str | None, *others: str) -> pl.Expr:
     """No row can be placed without its key; an underlying without a name is none."""
     nulls = [pl.col(column).is_null() for column in (underlying, *others) if column]
@@ -277,16 +285,35 @@ def _no_day(column: str) -> pl.Expr:
     return ~pl.col(column).is_between(dt.date(1900, 1, 1), dt.date(2199, 12, 31))
 
 
+def _with_terms(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with the terms of their contracts, and their symbols as 21 characters where they can be read."""
+    contracts = _contracts(rows["symbol"])
+    rows = rows.join(contracts, on="symbol", how="left", maintain_order="left")
+    if "written" in contracts.columns:
+        rows = rows.with_columns(symbol=pl.coalesce("written", "symbol")).drop("written")
+    return rows
+
+
 def _contracts(symbols: pl.Series) -> pl.DataFrame:
-    """Each distinct symbol, parsed once: there are dozens of rows to a contract."""
+    """Each distinct symbol, parsed once: there are dozens of rows to a contract. Two spellings of one have one `rank`, and
+    where some are spelt otherwise `written` has their 21 characters."""
+    symbol = pl.col("symbol")
+    distinct = symbols.drop_nulls().unique().sort().to_frame("symbol")
+    if distinct.select(osi.is_osi(symbol).all()).item():
+        return _terms(distinct.with_row_index("rank"))
+    spelt = distinct.with_columns(written=osi.normalised(symbol))
+    terms = _terms(spelt.select(symbol="written").unique().sort("symbol").with_row_index("rank"))
+    return spelt.join(terms, left_on="written", right_on="symbol", maintain_order="left")
+
+
+def _terms(distinct: pl.DataFrame) -> pl.DataFrame:
     symbol = pl.col("symbol")
     root = osi.root(symbol)
     flaws = {
         "bad_symbol": ~osi.is_osi(symbol),
-        "cash_settled": root.is_in(osi.INDEX_ROOTS),
+        "cash_settled": root.is_in(cash_settled.ROOTS),
         "adjusted": root.str.contains(r"\d$"),
     }
-    distinct = symbols.drop_nulls().unique().sort().to_frame("symbol").with_row_index("rank")
     parsed = distinct.with_columns(
         root=root,
         expiration=osi.expiration(symbol),
@@ -321,7 +348,8 @@ def _counted(name: str, broken: pl.DataFrame) -> pl.DataFrame:
     counted = counted.group_by("table", "underlying", "session", "reason", maintain_order=True).agg(
         count=pl.len().cast(pl.Int64), example=pl.col("row").first()
     )
-    return counted.with_columns(pl.col("example").struct.json_encode())
+    wanted = pl.when(pl.col("reason") == "bad_symbol").then(pl.lit(f"; expected {osi.FORM}")).otherwise(pl.lit(""))
+    return counted.with_columns(pl.col("example").struct.json_encode() + wanted)
 
 
 def _ordered(rows: pl.DataFrame, *by: str) -> pl.DataFrame:
@@ -335,20 +363,63 @@ def _ordered(rows: pl.DataFrame, *by: str) -> pl.DataFrame:
 
 
 def _deduplicated(name: str, held: Held, by: tuple[str, ...]) -> Held:
-    """Sort by the key and collapse equal rows; of those that disagree none is kept, for nobody knows which is right."""
+    """Sort by the key and collapse rows whose prices agree, to the greatest volume; of those that disagree none is kept, for
+    nobody knows which is right."""
     rows, table = _ordered(held.rows, *by), TABLES[name]
     same = pl.all_horizontal([pl.col(column) == pl.col(column).shift() for column in by]).fill_null(False)
     repeated = rows.select(same).to_series()
     if repeated.any():
-        values = [column for column in table.schema if column not in (*by, "symbol")]
+        values = [column for column in table.schema if column not in (*by, "symbol", "volume")]
         differs = pl.any_horizontal(pl.lit(False), *(pl.col(column).ne_missing(pl.col(column).shift()) for column in values))
-        rows = rows.with_columns(_repeated=same, _differs=same & differs)
-        rows = rows.with_columns(reason=pl.col("_differs").any().over((~pl.col("_repeated")).cum_sum()))
+        rows = rows.with_columns(_repeated=same, _differs=same & differs, _group=(~same).cum_sum())
+        rows = rows.with_columns(reason=pl.col("_differs").any().over("_group"))
+        if "volume" in table.schema:
+            rows = rows.with_columns(pl.col("volume").max().over("_group"))
         broken = rows.filter(pl.col("reason") | pl.col("_repeated"))
         reason = pl.when("reason").then(pl.lit("conflicting_duplicate")).otherwise(pl.lit("equal_duplicate"))
         held = Held(held.rows, pl.concat([held.aside, _counted(name, broken.with_columns(reason=reason))]))
         rows = rows.filter(~pl.col("reason") & ~pl.col("_repeated"))
     return Held(rows.select(*table.keyed), held.aside)
+
+
+def _ends(days: pl.Series) -> list[dt.date]:
+    """The first and last of some days; nothing of none."""
+    return [day for day in (days.min(), days.max()) if isinstance(day, dt.date)]
+
+
+_FAR = 5 * 366  # days without a row of any table: nobody has a hole like that, but a file has a wrong year
+_STRAYS = 5  # sessions
+
+
+def days_of(held: Mapping[str, Held]) -> pl.DataFrame:
+    """(session, count): how many rows of all tables each session has."""
+    named = [name for name in held if TABLES[name].day == "session"]
+    days = pl.concat([held[name].rows["session"].value_counts() for name in named])
+    return days.group_by("session").agg(pl.col("count").sum())
+
+
+def strays_of(days: pl.DataFrame) -> pl.Series:
+    """Of `days_of`: the sessions of a wrong year (2099, 1970), at most five that lie years from all others."""
+    days = days.sort("session")
+    ends = _ends(days["session"])
+    if not ends or (max(ends) - min(ends)).days <= _FAR:
+        return days["session"].clear()
+    days = days.with_columns(run=(pl.col("session").diff().dt.total_days() > _FAR).fill_null(False).cum_sum())
+    runs = days.group_by("run", maintain_order=True).agg(pl.len().alias("sessions"), pl.col("count").sum())
+    main = runs.sort("sessions", "count", "run", descending=[True, True, False])["run"][0]
+    strays = runs.filter((pl.col("run") != main) & (pl.col("sessions") <= _STRAYS))["run"]
+    return days.filter(pl.col("run").is_in(strays.implode()))["session"]
+
+
+def without_strays(held: Mapping[str, Held], strays: pl.Series) -> dict[str, Held]:
+    """The tables without the rows of `strays_of`: these would stretch every calendar, and the time of every run with it."""
+    if strays.is_empty():
+        return dict(held)
+    named = [name for name in held if TABLES[name].day == "session"]
+    stray = pl.col("session").is_in(strays.implode())
+    found = {name: _split(name, held[name].rows, {"stray_session": stray}) for name in named}
+    joined = {name: Held(rest.rows, pl.concat([held[name].aside, rest.aside])) for name, rest in found.items()}
+    return {**held, **joined}
 
 
 def tally(name: str, rows: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
@@ -367,10 +438,12 @@ def tally(name: str, rows: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
 
 
 def recounted(aside: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
-    """TALLY of SET_ASIDE rows. A broken bar of a day that is no session counts as that: the first reason that applies."""
+    """TALLY of SET_ASIDE rows. A broken bar of a day that is no session counts as that, the first reason that applies; not
+    beyond `sessions`, the days of the rows that were kept."""
     earlier = pl.col("reason").is_in(["missing_key", "bad_symbol", "cash_settled", "adjusted"])
     bars = pl.col("table").is_in(["option_bars", "underlying_bars"])
-    stray = bars & ~earlier & ~pl.col("session").is_in(sessions.frame["session"].implode())
+    known = pl.col("session").is_between(sessions.first, sessions.last)
+    stray = bars & ~earlier & known & ~pl.col("session").is_in(sessions.frame["session"].implode())
     return total(aside.with_columns(reason=pl.when(stray).then(pl.lit("not_a_session")).otherwise("reason")))
 
 

@@ -7,6 +7,7 @@ import datetime as dt
 
 import polars as pl
 
+from wheelvec.spec import osi
 from wheelvec.spec.frames import TIMESTAMP, quote_flaws
 
 QUOTE_FIELDS = ("symbol", "ts_recv", "bid_px_00", "ask_px_00")
@@ -25,7 +26,7 @@ def quotes_of(rows: pl.DataFrame, schema: str) -> pl.DataFrame:
     return rows.select("symbol", ts=nanos.cast(TIMESTAMP), bid="bid_px_00", ask="ask_px_00")
 
 
-def standing(quotes: pl.DataFrame, minute: dt.datetime, look_back: int) -> pl.DataFrame:
+def standing(quotes: pl.DataFrame, minute: dt.datetime, look_back: int, underlying_price: float | None = None) -> pl.DataFrame:
     """Per contract the last quote of the minute, and the last valid one if that is another: the rows that decide.
 
     With a look-back of some minutes, a contract without a row in the minute has the one that stood when it began, if it
@@ -35,6 +36,7 @@ def standing(quotes: pl.DataFrame, minute: dt.datetime, look_back: int) -> pl.Da
         quotes: symbol, ts, bid, ask, in order of arrival.
         minute: its beginning, UTC.
         look_back: minutes.
+        underlying_price: of the minute: no offer of a call lies over it. None where it is not known.
 
     Returns:
         symbol, ts, bid, ask, age_seconds (null for a quote of the minute itself), by (symbol, ts).
@@ -47,17 +49,22 @@ def standing(quotes: pl.DataFrame, minute: dt.datetime, look_back: int) -> pl.Da
     stood = before.with_columns(age_seconds=pl.Series(nanos.to_numpy() / 1e9), ts=begin)
     found = pl.concat([stood, within]).with_row_index("order")
     last = found.select("symbol", "order").unique("symbol", keep="last", maintain_order=True)
-    valid = found.filter(~_flawed()).select("symbol", "order").unique("symbol", keep="last", maintain_order=True)
+    valid = (
+        found.filter(~_flawed(underlying_price)).select("symbol", "order").unique("symbol", keep="last", maintain_order=True)
+    )
     kept = pl.concat([last, valid])["order"].unique()
     chosen = found.filter(pl.col("order").is_in(kept.implode())).with_columns(pl.col("symbol").cast(pl.String))
     return chosen.sort("symbol", "ts", "order", maintain_order=True).drop("order")
 
 
-def _flawed() -> pl.Expr:
+def _flawed(underlying_price: float | None) -> pl.Expr:
+    """What makes a quote no valid one, of the things that differ between two quotes of one contract in one minute."""
+    symbol, spot = pl.col("symbol").cast(pl.String), pl.lit(underlying_price, pl.Float64)
+    worth = pl.when(osi.option_type(symbol) == "P").then(osi.strike_milli(symbol) / 1000.0).otherwise(spot)
     flaws = quote_flaws()
-    return pl.any_horizontal(
-        [flaw for reason, flaw in flaws.items() if reason not in ("infinite_price", "no_underlying_price")]
-    )
+    same = ("infinite_price", "no_underlying_price", "after_expiration", "ask_over_worth")
+    over = (pl.col("ask") > worth * (1 + 1e-12)).fill_null(False)  # Polars' thousandths are a bit off
+    return pl.any_horizontal(over, *(flaw for reason, flaw in flaws.items() if reason not in same))
 
 
 def consolidated(bars: pl.DataFrame) -> pl.DataFrame:

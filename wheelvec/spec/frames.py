@@ -205,26 +205,43 @@ def quote_flaws() -> dict[str, pl.Expr]:
         "crossed": bid > ask,
         "no_price": (bid + ask) == 0,
         "no_underlying_price": spot.is_null() | spot.is_nan() | (spot <= 0),
+        "after_expiration": after_expiration(),
+        "ask_over_worth": ask > pl.when(pl.col("option_type") == "P").then("strike").otherwise(spot),
     }
     return {reason: flaw.fill_null(False) for reason, flaw in flaws.items()}
 
 
+def after_expiration() -> pl.Expr:
+    """True for rows of a contract that had expired."""
+    return pl.col("session") > pl.col("expiration")
+
+
 # Everyday facts of a chain rather than faults of a file: counted, never an error under strict=True.
-ORDINARY_REASONS = ("missing_side", "no_price", "cash_settled", "adjusted", "equal_duplicate")
+ORDINARY_REASONS = ("missing_side", "no_price", "ask_over_worth", "cash_settled", "adjusted", "untraded", "equal_duplicate")
+
+
+def untraded() -> pl.Expr:
+    """True for the bar of an option in which nobody traded, which some vendors write for every contract and day: a volume of
+    0, or four prices of 0. Never null."""
+    prices = [(pl.col(name) == 0).fill_null(False) for name in _PRICES]
+    return (pl.col("volume") == 0).fill_null(False) | pl.all_horizontal(prices)
 
 
 def bar_flaws() -> dict[str, pl.Expr]:
     """Why a bar is broken (data.md), in the order in which a row is tested; never null."""
-    prices = [pl.col(name) for name in ("open", "high", "low", "close")]
+    prices = [pl.col(name) for name in _PRICES]
     inside = [pl.col(name).is_between(pl.col("low"), pl.col("high")) for name in ("open", "close")]
     flaws = {
         "missing_price": pl.any_horizontal([p.is_null() | p.is_nan() for p in prices]),
         "infinite_price": pl.any_horizontal([_too_large(p) for p in prices]),
-        "negative_price": pl.any_horizontal([p < 0 for p in prices]),
+        "non_positive_price": pl.any_horizontal([p <= 0 for p in prices]),
         "high_below_low": pl.col("high") < pl.col("low"),
         "outside_range": ~(inside[0] & inside[1]),
     }
     return {reason: flaw.fill_null(False) for reason, flaw in flaws.items()}
+
+
+_PRICES = ("open", "high", "low", "close")
 
 
 def first_flaw(flaws: dict[str, pl.Expr]) -> pl.Expr:

@@ -8,9 +8,23 @@ import polars as pl
 from wheelvec.spec.errors import InputError
 
 PATTERN = r"^[A-Z][A-Z0-9]{0,5} {0,5}\d{6}[CP]\d{8}$"
+FORM = (
+    "21 characters such as 'TSLA  230707P00205000' (root padded to six, yymmdd, C or P, strike in thousandths on eight digits)"
+)
 
-# Options on these roots settle in cash, so no shares ever change hands (rules.md, scope).
-INDEX_ROOTS = ("SPX", "SPXW", "XSP", "NDX", "NDXP", "RUT", "RUTW", "MRUT", "VIX", "VIXW", "DJX", "OEX", "XEO")
+# As people write them, in capitals: O: before it, a class of shares after a sign (BRK.B), signs between the parts. Its root is
+# letters and at most the digit of an adjusted contract, so that a year of four digits is not taken for part of it.
+_WRITTEN = r"^(?:O:)?\s*([A-Z]+)(?:[ ./_-]([A-Z]{1,2}))?(\d?)[\s./_-]*(\d{6})[\s_-]*([CP])[\s_-]*(\d{8})$"
+_YEAR_IN_ROOT = r"^[A-Z]{4}20\d{6}[CP]"  # TSLA20230707P00205000: 21 characters, and no adjusted root TSLA20
+
+
+def normalised(symbol: pl.Expr) -> pl.Expr:
+    """The 21 characters of a symbol as people write it: padded or not, in lower case, with `O:` before it, blanks around it,
+    a dot in its root (BRK.B is BRKB); as it is where it cannot be read."""
+    parts = symbol.str.strip_chars().str.to_uppercase().str.extract_groups(_WRITTEN).struct
+    root = parts["1"] + parts["2"].fill_null("") + parts["3"]
+    written = root.str.pad_end(6, " ") + parts["4"] + parts["5"] + parts["6"]
+    return pl.when(is_osi(symbol)).then(symbol).otherwise(pl.coalesce(pl.when(is_osi(written)).then(written), symbol))
 
 
 def root(symbol: pl.Expr) -> pl.Expr:
@@ -38,6 +52,7 @@ def is_osi(symbol: pl.Expr) -> pl.Expr:
     return (
         (symbol.str.len_bytes() == 21)
         & symbol.str.contains(PATTERN)
+        & ~symbol.str.contains(_YEAR_IN_ROOT)
         & expiration(symbol).is_not_null()
         & (strike_milli(symbol) > 0)
     ).fill_null(False)
@@ -61,10 +76,7 @@ def parse(symbol: str) -> Parts:
     column = pl.col("symbol")
     frame = pl.DataFrame({"symbol": [symbol]}, schema={"symbol": pl.String}, strict=False)
     if not isinstance(symbol, str) or not frame.select(is_osi(column)).item():
-        raise InputError(
-            f"symbol {symbol!r} is no OSI symbol: expected 21 characters such as 'TSLA  230707P00205000' "
-            "(root padded to six, yymmdd, C or P, strike in thousandths on eight digits)"
-        )
+        raise InputError(f"symbol {symbol!r} is no OSI symbol: expected {FORM}")
     parts = frame.select(
         root(column).alias("root"),
         expiration(column).alias("expiration"),
