@@ -332,11 +332,14 @@ def _contract_flaws() -> Flaws:
 
 def _split(name: str, rows: pl.DataFrame, flaws: Flaws) -> Held:
     """Rows without a flaw, and the others counted by the first that applies."""
-    reason = rows.select(frames.first_flaw({flaw: found.fill_null(False) for flaw, found in flaws.items()})).to_series()
-    if reason.null_count() == len(rows):
+    # by number, for a column of names would cost as much again as finding them
+    numbered = [pl.when(found.fill_null(False)).then(pl.lit(i, pl.UInt8)) for i, found in enumerate(flaws.values())]
+    number = rows.select(pl.coalesce(numbered).alias("reason")).to_series()
+    if number.null_count() == len(rows):
         return Held(rows, SET_ASIDE.to_frame())
-    broken = rows.with_columns(reason=reason).filter(reason.is_not_null())
-    return Held(rows.filter(reason.is_null()), _counted(name, broken))
+    broken = rows.with_columns(number).filter(number.is_not_null())
+    broken = broken.with_columns(reason=pl.Series(list(flaws)).gather(broken["reason"]))
+    return Held(rows.filter(number.is_null()), _counted(name, broken))
 
 
 def _counted(name: str, broken: pl.DataFrame) -> pl.DataFrame:
