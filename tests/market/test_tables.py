@@ -55,9 +55,19 @@ def test_what_cannot_be_read_stays_as_it_is(written: str | None) -> None:
 
 def test_what_cannot_be_read_names_the_form_that_is_wanted() -> None:
     with pytest.raises(
-        DataError, match=r"bad_symbol: 1, such as .*TSLA230707P205.*; expected 21 characters such as 'TSLA  2307"
+        DataError, match=r"bad_symbol: 1, such as .*TSLA230707P205.*; expected root, yymmdd, C or P, and the strike"
     ):
         market(option_quotes=quotes({"symbol": "TSLA230707P205"}), strict=True)
+
+
+def test_a_bar_whose_symbol_cannot_be_read_counts_with_the_underlying_that_it_begins_with() -> None:
+    bars = table(
+        "option_bars", *({"symbol": written} for written in ("TSLA230707P205", "o:tsla 230707p205", "230707P205", None))
+    )
+    found = market(option_bars=bars).diagnostics.filter(pl.col("table") == "option_bars")
+    assert found.select("underlying", "reason", "count").rows() == [
+        ("", "bad_symbol", 1), ("", "missing_key", 1), ("TSLA", "bad_symbol", 2),
+    ]  # fmt: skip
 
 
 SPELLINGS: dict[str, Any] = {

@@ -235,7 +235,7 @@ def hold_option_bars(rows: pl.DataFrame, roots: Roots, highs: pl.DataFrame) -> H
         roots: the underlyings of the option roots.
         highs: underlying, session, high, as far as they are known: no call was worth more that day.
     """
-    rows = roots.placed(_with_terms(rows).with_columns(pl.col("root").fill_null(osi.root(pl.col("symbol")))))
+    rows = roots.placed(_with_terms(rows))
     flaws = {"missing_key": _missing(None, "session", "symbol"), **_contract_flaws(), "not_a_session": _no_day("session")}
     flaws |= {"after_expiration": frames.after_expiration(), "untraded": frames.untraded(), **frames.bar_flaws()}
     held = _split("option_bars", rows, flaws | {"price_over_worth": _over_worth(rows, highs)})
@@ -315,7 +315,7 @@ def _terms(distinct: pl.DataFrame) -> pl.DataFrame:
         "adjusted": root.str.contains(r"\d$"),
     }
     parsed = distinct.with_columns(
-        root=root,
+        root=pl.when(osi.is_osi(symbol)).then(root).otherwise(osi.leading_letters(symbol)),
         expiration=osi.expiration(symbol),
         strike_milli=osi.strike_milli(symbol),
         option_type=osi.option_type(symbol),

@@ -8,9 +8,7 @@ import polars as pl
 from wheelvec.spec.errors import InputError
 
 PATTERN = r"^[A-Z][A-Z0-9]{0,5} {0,5}\d{6}[CP]\d{8}$"
-FORM = (
-    "21 characters such as 'TSLA  230707P00205000' (root padded to six, yymmdd, C or P, strike in thousandths on eight digits)"
-)
+FORM = "root, yymmdd, C or P, and the strike in thousandths on eight digits, such as TSLA230707P00205000"
 
 # As people write them, in capitals: O: before it, a class of shares after a sign (BRK.B), signs between the parts. Its root is
 # letters and at most the digit of an adjusted contract, so that a year of four digits is not taken for part of it.
@@ -30,6 +28,11 @@ def normalised(symbol: pl.Expr) -> pl.Expr:
 def root(symbol: pl.Expr) -> pl.Expr:
     """The root without its padding."""
     return symbol.str.slice(0, 6).str.strip_chars_end(" ")
+
+
+def leading_letters(symbol: pl.Expr) -> pl.Expr:
+    """Up to six letters that a symbol which cannot be read begins with, in capitals: what its root may be meant to be."""
+    return symbol.str.strip_chars().str.to_uppercase().str.extract(r"^(?:O:)?\s*([A-Z]{1,6})")
 
 
 def expiration(symbol: pl.Expr) -> pl.Expr:
@@ -76,7 +79,10 @@ def parse(symbol: str) -> Parts:
     column = pl.col("symbol")
     frame = pl.DataFrame({"symbol": [symbol]}, schema={"symbol": pl.String}, strict=False)
     if not isinstance(symbol, str) or not frame.select(is_osi(column)).item():
-        raise InputError(f"symbol {symbol!r} is no OSI symbol: expected {FORM}")
+        raise InputError(
+            f"symbol {symbol!r} is no OSI symbol: expected 21 characters such as 'TSLA  230707P00205000' "
+            "(root padded to six, yymmdd, C or P, strike in thousandths on eight digits)"
+        )
     parts = frame.select(
         root(column).alias("root"),
         expiration(column).alias("expiration"),
