@@ -99,7 +99,7 @@ def test_rows_set_aside_stay_counted_with_the_sessions_they_belong_to(tmp_path: 
         {"session": DAYS[4], "ts": at("2023-07-03T16:45"), "bid": 7.0},
         {"session": DAY("2023-08-01"), "symbol": symbol(4300, root="SPX"), "underlying": "SPX"},
     )
-    bars = table("option_bars", {"close": None}, {"session": DAY("2023-06-19"), "close": None}, {"volume": 1}, {"volume": 2})
+    bars = table("option_bars", {"close": None}, {"session": DAY("2023-06-19"), "close": None}, {"close": 5.0}, {"close": 5.1})
     held = world(option_quotes=pl.concat([world().option_quotes, broken]), option_bars=bars)
     held.write(tmp_path)
     assert counts(held) == {

@@ -24,8 +24,6 @@ from wheelvec.market.tables import TABLES
 from wheelvec.spec import frames
 from wheelvec.spec.errors import DataError, InputError
 
-Frame = pl.DataFrame | pl.LazyFrame
-
 
 @dataclass(frozen=True)
 class Window:
@@ -39,12 +37,14 @@ class Window:
 class Market:
     """Option quotes, daily bars of contracts and underlyings, and dividends, all validated (data.md).
 
-    Rows whose key is unusable and broken bars are set aside. Quotes without a valid price and rows on days that are no
-    sessions stay, for the engine counts and drops them by its own calendar. `diagnostics` counts all of them.
+    Rows whose key is unusable, and bars that are broken or in which nobody traded, are set aside. Quotes without a valid
+    price and rows on days that are no sessions stay, for the engine counts and drops them by its own calendar. `diagnostics`
+    counts all of them.
 
     Args:
-        option_quotes, underlying_bars, option_bars, dividends: Polars frames, lazy or not. Other widths of numbers, other
-            time units and zones, text instead of numbers and dates, and further columns are taken.
+        option_quotes, underlying_bars, option_bars, dividends: Polars frames, lazy or not, pandas frames, or Arrow tables.
+            Other widths of numbers, other time units and zones, text instead of numbers and dates, further columns, and
+            OSI symbols in any spelling are taken.
         splits: not supported yet; a run must not cross a split.
         strict: raise for broken rows instead of setting them aside.
         trading_calendar: what counts as a session in `diagnostics`; `Schedule.trading_calendar` decides in a backtest.
@@ -57,11 +57,11 @@ class Market:
     def __init__(
         self,
         *,
-        option_quotes: Frame,
-        underlying_bars: Frame,
-        option_bars: Frame | None = None,
-        splits: Frame | None = None,
-        dividends: Frame | None = None,
+        option_quotes: frames.Frame,
+        underlying_bars: frames.Frame,
+        option_bars: frames.Frame | None = None,
+        splits: frames.Frame | None = None,
+        dividends: frames.Frame | None = None,
         strict: bool = False,
         trading_calendar: str = "NYSE",
     ) -> None:

@@ -6,7 +6,7 @@ percent; a `session` is a date of the exchange calendar; times are UTC.
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -250,6 +250,16 @@ def first_flaw(flaws: dict[str, pl.Expr]) -> pl.Expr:
 
 
 # ---- frames as people have them
+
+
+class ArrowStream(Protocol):
+    """A table that hands out an Arrow stream: of pandas, pyarrow, DuckDB and others."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """The stream, as Arrow's PyCapsule interface has it."""
+
+
+Frame = pl.DataFrame | pl.LazyFrame | ArrowStream
 
 
 def as_lazy(name: str, frame: Any) -> pl.LazyFrame:
