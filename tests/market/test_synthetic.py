@@ -297,7 +297,7 @@ def test_a_bar_contains_the_mids_of_its_entry_minute(tables: dict[str, pl.DataFr
     assert both.height > 30_000
     tick = pl.when(osi.root(pl.col("symbol")) == "CHRL").then(0.05).otherwise(0.01)
     assert both.select(((pl.col("low") <= pl.max_horizontal(mid, tick)) & (mid <= pl.col("high"))).all()).item()
-    assert both.filter(mid < tick).height < both.height / 50
+    assert both.filter(mid < tick).height < both.height / 20
 
 
 def test_the_underlying_at_entry_lies_in_its_bar(tables: dict[str, pl.DataFrame]) -> None:
