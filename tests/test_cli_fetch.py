@@ -121,8 +121,42 @@ def test_dbn_files_are_a_form_of_import(here: Path, capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().out
     assert re.search(r"\.\.\.\S+\.dbn +ohlcv-1d +option bars +1 +4\n", shown)
     assert all(len(line) <= 80 for line in shown.splitlines())
+    assert "left out" not in shown
+    (here / "broken.dbn").write_bytes(b"DBN\x03\x64\0\0\0" + bytes(100))
+    assert cli.main(["import", "dbn", str(path), "broken.dbn", "--lake", "lake"]) == cli.FAILED
+    out, err = capsys.readouterr()
+    assert "Left out, for they cannot be used:\n- broken.dbn is no DBN: its header says that it has 100 bytes\n" in out
+    assert out.endswith("Written to lake\n")
+    assert err.endswith("wheelvec: error: 1 file of 2 could not be used and were left out, listed above\n")
     assert cli.main(["import", "dbn", "gone", "--lake", "lake"]) == cli.FAILED
     assert "gone cannot be read: No such file" in capsys.readouterr().err
     assert cli.main(["import", "dbn", "--lake", "lake"]) == cli.USAGE
     assert cli.main(["import", "--option-quotes", "a"]) == cli.USAGE
     assert "required: --underlying-bars, --lake" in capsys.readouterr().err
+
+
+def test_sessions_are_asked_for_again(server: Standin, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fetch(server, "--yes") == 0
+    spent = server.spent
+    capsys.readouterr()
+    assert fetch(server, "--yes", "--refetch", "2023-07-03:2023-07-05") == 0
+    assert re.search(r"TSLA +quotes +cmbp-1 +2 +2 +0 +2 +0\.00\d+\n", capsys.readouterr().out)
+    assert server.spent > spent
+    assert fetch(server, "--refetch", "2023-07-03") == cli.USAGE
+    assert "--refetch 2023-07-03: expected the first and the last session" in capsys.readouterr().err
+    assert fetch(server, "--refetch", "2023-07-03:soon") == cli.FAILED
+    assert "refetch = 'soon'" in capsys.readouterr().err
+
+
+def test_an_empty_answer_that_other_tables_belie_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    feed = small_feed()
+    feed.option_bars = [bar for bar in feed.option_bars if bar.ts != nanos(feed.days[1])]
+    with Standin(feed) as server:
+        assert fetch(server, "--yes") == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert "- TSLA: Databento gave no option_bars of 1 session of which the lake has other rows (2023-07-05)" in shown
+        assert fetch(server, "--dry-run") == 0
+    out = capsys.readouterr().out
+    assert re.search(r"TSLA +option bars +ohlcv-1d +3 +1 +0 +1 +0\.00\n", out)
+    assert "the next fetch asks for it again" in " ".join(out.split())
+    assert all(len(line) <= 80 for line in out.splitlines())

@@ -10,10 +10,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stand-in's key in the environment; requests follow one another at once, and failed ones are repeated at once."""
     import tenacity
 
-    from wheelvec.market import opra
+    from wheelvec.market import client
 
     monkeypatch.setenv("DATABENTO_API_KEY", KEY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(opra, "METADATA_PER_SECOND", 1e5)
-    monkeypatch.setattr(opra, "DATA_PER_SECOND", 1e5)
-    monkeypatch.setattr(opra, "_PATIENCE", tenacity.wait_fixed(0.001))
+    monkeypatch.setattr(client, "METADATA_PER_SECOND", 1e5)
+    monkeypatch.setattr(client, "DATA_PER_SECOND", 1e5)
+    monkeypatch.setattr(client, "_PATIENCE", tenacity.wait_fixed(0.001))

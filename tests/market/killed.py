@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-from wheelvec.market import archive, opra
+from wheelvec.market import archive, client
 
 if __name__ == "__main__":
     from tests.market.feeds import get
 
     kind, root, *rest = sys.argv[1:]
-    opra.METADATA_PER_SECOND = opra.DATA_PER_SECOND = 1e5
+    client.METADATA_PER_SECOND = client.DATA_PER_SECOND = 1e5
     print("begin", flush=True)
     if kind == "fetch":
         get(Path(root), rest[0])

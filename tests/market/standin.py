@@ -224,6 +224,20 @@ class RefusalError(Exception):
         self.body = {"detail": {"case": case or f"http_{status}", "message": message or "refused", "status_code": status}}
 
 
+class Said(NamedTuple):
+    """A fault: an answer that has nothing to do with the question. A callable body gets the request's Authorization."""
+
+    status: int
+    body: Any
+    headers: dict[str, str] = {}  # noqa: RUF012  of a fault, never changed
+
+
+class Changed(NamedTuple):
+    """A fault: the DBN of an answer, before it is compressed, becomes other bytes, which are sent as they are."""
+
+    change: Any
+
+
 class Standin(ThreadingHTTPServer):
     """Serves a feed on 127.0.0.1. `log` has (method, form) of each request, `spent` the dollars of what was sent."""
 
@@ -248,9 +262,11 @@ class Standin(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
-    def fail(self, kind: str, times: int = 1, method: str = "timeseries", wait: str | None = None, after: int = 0) -> None:
+    def fail(
+        self, kind: "str | Said | Changed", times: int = 1, method: str = "timeseries", wait: str | None = None, after: int = 0
+    ) -> None:
         """Let requests fail, the next ones or those after so many of the method: a status, or reset, cut, empty, html, list,
-        hang."""
+        hang; or what is `Said` or `Changed`."""
         self.faults += [(kind, method, wait, after)] * times
 
     def asked(self, method: str = "timeseries.get_range") -> list[tuple[str, str, str, str]]:
@@ -293,10 +309,17 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
-    def _serve(self, method: str, form: dict[str, str], fault: str) -> None:
+    def _serve(self, method: str, form: dict[str, str], fault: Any) -> None:
         basic = "Basic " + base64.b64encode(f"{KEY}:".encode()).decode()
         if self.headers.get("Authorization") != basic:
             raise RefusalError(401, "auth_authentication_failed", f"no such key: {self.headers.get('Authorization')} {KEY}")
+        if isinstance(fault, Said):
+            body = fault.body(self.headers["Authorization"]) if callable(fault.body) else fault.body
+            return self._reply(fault.status, body, fault.headers)
+        if isinstance(fault, Changed):
+            change, fault = fault.change, ""
+        else:
+            change = None
         if fault.isdigit():
             cases = {
                 401: "auth_authentication_failed",
@@ -308,7 +331,7 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(0.6)
         if fault in ("empty", "html", "list"):
             bodies = {"empty": b"", "html": b"<html>an error page</html>", "list": b'["no"]'}
-            return self._reply(400 if fault == "list" else 200, bodies[fault])
+            return self._reply(200, bodies[fault])
         if method == "metadata.get_dataset_range":
             return self._ranges(form["dataset"])
         schema, start, end = form["schema"], self._time(form["start"]), self._time(form["end"])
@@ -327,7 +350,7 @@ class Handler(BaseHTTPRequestHandler):
                 raise RefusalError(402, "account_insufficient_funds", "insufficient funds")
             self.server.spent += dollars
         time.sleep(self.server.slow)
-        return self._stream(compressed(data), size, fault)
+        return self._stream(compressed(data) if change is None else change(data), size, fault)
 
     @staticmethod
     def _time(text: str) -> int:

@@ -160,22 +160,72 @@ def test_the_official_daily_bars_are_taken_and_other_daily_bars_of_stocks_are_no
     assert lake.stored(tmp_path / "lake", lake.TABLES["underlying_bars"], "TSLA")["close"].to_list() == [271.5]
 
 
-def test_a_file_that_is_cut_off_or_none_is_named_and_what_came_before_stays(tmp_path: Path) -> None:
-    good, bad = bars(tmp_path), quotes(tmp_path)
-    bad.write_bytes(bad.read_bytes()[:-9])
-    with pytest.raises(DataError, match=rf"{bad.name} was cut off: its last zstd frame has no end"):
-        import_dbn([bad, good], lake=tmp_path / "lake")
-    assert len(lake.stored(tmp_path / "lake", lake.TABLES["option_bars"], "TSLA")) == 16
-    (tmp_path / "no").write_text("no")
-    with pytest.raises(DataError, match="no is no DBN file"):
-        import_dbn([good, tmp_path / "no"], lake=tmp_path / "other")
-    assert not (tmp_path / "other").exists()
+def without_end(path: Path) -> Path:
+    """The header of a file of the vendor's own may name no end."""
+    data = path.read_bytes()
+    path.write_bytes(data[:34] + b"\xff" * 8 + data[42:])
+    return path
+
+
+def test_files_that_cannot_be_used_are_left_out_and_named_and_the_others_are_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, cut = bars(tmp_path), quotes(tmp_path)
+    cut.write_bytes(cut.read_bytes()[:-9])
+    endless = without_end(minutes(tmp_path))
+    (tmp_path / "text").write_text("no")
+    (tmp_path / "zeros").write_bytes(b"DBN\x03\x64\0\0\0" + bytes(100))
+    damaged = quotes(tmp_path, "cbbo-1m", names=("TSLA.OPT",))
+    raw = bytearray(dbn_file(small_feed(), "OPRA.PILLAR", "cbbo-1m", ["TSLA.OPT"], "parent", *WEEK))
+    raw[8 + int.from_bytes(raw[4:8], "little")] = 0
+    damaged.write_bytes(raw)
+    unused = put(tmp_path, "stock", "XNAS.ITCH", "ohlcv-1d", ["TSLA"], "raw_symbol", *WEEK)
+    files = [cut, tmp_path / "text", endless, good, tmp_path / "gone", tmp_path / "zeros", damaged, unused]
+    taken = import_dbn(files, lake=tmp_path / "lake", entry_time="close-15min")
+    assert dict(taken.select("file", "problem").rows()) == {
+        str(good): None,
+        str(unused): None,
+        str(cut): "was cut off: its last zstd frame has no end",
+        str(endless): "names no end in its header, so that nobody knows which sessions it covers",
+        str(tmp_path / "text"): "is neither DBN nor zstd: zstd decompress error: Unknown frame descriptor",
+        str(tmp_path / "zeros"): "is no DBN: its header says that it has 100 bytes",
+        str(tmp_path / "gone"): "cannot be read: No such file or directory",
+        str(damaged): "holds records of another schema than cbbo-1m",
+    }
+    assert set(taken.filter(pl.col("problem").is_not_null())["table"]) == {""}
+    assert set(taken.filter(pl.col("problem").is_not_null())["rows"]) == {0}
+    assert len(caplog.messages) == 6
+    import_dbn([good], lake=tmp_path / "alone")
+    assert lake.stored(tmp_path / "lake", lake.TABLES["option_bars"], "TSLA").equals(
+        lake.stored(tmp_path / "alone", lake.TABLES["option_bars"], "TSLA")
+    )
+    assert not (tmp_path / "lake" / "option_quotes").exists()
+
+
+def test_if_no_file_can_be_used_that_is_an_error_and_there_is_no_lake(tmp_path: Path) -> None:
+    cut = quotes(tmp_path)
+    cut.write_bytes(cut.read_bytes()[:-9])
+    with pytest.raises(DataError, match=rf"{cut.name} was cut off: its last zstd frame has no end"):
+        import_dbn([cut], lake=tmp_path / "lake")
     with pytest.raises(DataError, match="gone cannot be read: No such file"):
-        import_dbn([tmp_path / "gone"], lake=tmp_path / "other")
+        import_dbn([tmp_path / "gone"], lake=tmp_path / "lake")
+    with pytest.raises(DataError, match=r"cannot be read: Is a directory.*was cut off"):
+        import_dbn([tmp_path, cut], lake=tmp_path / "lake")
+    assert not (tmp_path / "lake").exists()
     with pytest.raises(InputError, match="no DBN files are named"):
-        import_dbn([], lake=tmp_path / "other")
+        import_dbn([], lake=tmp_path / "lake")
     with pytest.raises(LakeError, match="must be a local folder"):
-        import_dbn([good], lake="s3://bucket/lake")
+        import_dbn([cut], lake="s3://bucket/lake")
+
+
+def test_spans_of_time_that_are_absurd(tmp_path: Path) -> None:
+    data = dbn_file(small_feed(), "OPRA.PILLAR", "ohlcv-1d", ["TSLA.OPT"], "parent", *WEEK)
+    for number, (start, end) in enumerate([(WEEK[1], WEEK[0]), (0, 1), (2**64 - 3, 2**64 - 2), (2**64 - 1, 5)]):
+        path = tmp_path / str(number)
+        path.write_bytes(data[:26] + start.to_bytes(8, "little") + end.to_bytes(8, "little") + data[42:])
+        with pytest.raises(DataError, match=rf"{path} (names no|has records from outside|covers)"):
+            import_dbn([path], lake=tmp_path / "lake")
+    assert not (tmp_path / "lake").exists()
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the vendor's files are not here")

@@ -1,11 +1,15 @@
 """Databento into the lake: the cost known first, paid once, never half."""
 
+import contextlib
 import datetime as dt
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +47,9 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def whole(fetched: Path, tmp_path: Path) -> Path:
+def whole(fetched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, to do with as one likes."""
-    return shutil.copytree(fetched, tmp_path / "whole")
+    return shutil.copytree(fetched, tmp_path_factory.mktemp("whole") / "lake")
 
 
 @pytest.fixture
@@ -125,12 +129,17 @@ def test_a_dotted_stock_is_asked_for_by_its_root_without_the_dot_and_as_itself(s
     assert Market.open(tmp_path).option_bars["symbol"].str.slice(0, 4).unique().to_list() == ["BRKB"]
 
 
+def with_adjusted_roots(feed: Feed) -> Feed:
+    feed.listed = lambda dataset, names, parents: Feed.listed(  # type: ignore[method-assign]
+        feed, dataset, [*names, "TSLA1.OPT"] if parents else names, parents
+    )
+    return feed
+
+
 def test_adjusted_roots_are_set_aside_and_counted(tmp_path: Path) -> None:
     feed = small_feed()
     feed.option_bars += [Bar("TSLA1 230714C00270000", nanos(day), 20, 3, 4, 2, 3, 9) for day in DAYS]
-    feed.listed = lambda dataset, names, parents: Feed.listed(
-        feed, dataset, [*names, "TSLA1.OPT"] if parents else names, parents
-    )  # type: ignore[method-assign]
+    with_adjusted_roots(feed)
     with Standin(feed) as server:
         get(tmp_path, server.url)
     found = Market.open(tmp_path).diagnostics.select("table", "reason", "count").rows()
@@ -248,14 +257,185 @@ def test_days_before_a_symbol_was_listed_are_remembered_as_empty(tmp_path: Path)
     assert sums(again, "held", "empty") == {"option_quotes": (2, 2), "underlying_minutes": (2, 2), "option_bars": (2, 2)}
 
 
-def test_what_was_emptied_in_another_schema_or_minute_is_still_asked_for(tmp_path: Path) -> None:
-    feed = small_feed()
-    feed.quotes = [quote for quote in feed.quotes if quote.ts // MINUTE * MINUTE not in {entry_of(day) for day in DAYS}]
+def without(feed: Feed, table: str, days: list[dt.date]) -> Feed:
+    setattr(feed, table, [row for row in getattr(feed, table) if day_of(row.ts) not in days])
+    return feed
+
+
+NOBODY = [dt.date(2023, 7, 5)]
+EMPTIED = {
+    "quotes": ("option_quotes", "quotes"), "option_bars": ("option_bars", "bars"), "minutes": ("underlying_minutes", "minutes")
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", EMPTIED)
+def test_an_empty_answer_that_other_tables_belie_is_said_and_asked_for_again(tmp_path: Path, kind: str) -> None:
+    table, _ = EMPTIED[kind]
+    with Standin(without(small_feed(), kind, NOBODY)) as server:
+        done = get(tmp_path, server.url)
+        note = (
+            f"TSLA: Databento gave no {table} of 1 session of which the lake has other rows (2023-07-05); the next fetch asks"
+        )
+        assert [text for text in done.notes if note in text]
+        assert sums(done, "lacking", "again") == dict.fromkeys(LACKING, (4, 0))
+        plan = get(tmp_path, server.url, dry_run=True)
+        assert sums(plan, "again")[table] == 1
+        assert sums(plan, "lacking") == dict.fromkeys(LACKING, 0)
+        assert [text for text in plan.notes if note in text]
+        before = len(server.asked())
+        again = get(tmp_path, server.url)
+        assert len(server.asked()) == before + 1
+        assert [text for text in again.notes if note in text]
+    with Standin(small_feed()) as server:  # the vendor has mended it
+        mended = get(tmp_path, server.url)
+        assert (mended.notes, len(server.asked())) == ((), 1)
+        assert get(tmp_path, server.url).cost == 0
+        get(tmp_path / "whole", server.url)
+    found, expected = content(tmp_path), content(tmp_path / "whole")
+    if kind == "minutes":  # the quotes had no price when they came, and are not asked for again
+        assert found["option_quotes TSLA"]["underlying_price"].null_count() == 4
+        found.pop("option_quotes TSLA")
+    assert all(rows.equals(expected[name]) for name, rows in found.items())
+
+
+def test_an_answer_whose_rows_were_all_set_aside_is_final(tmp_path: Path) -> None:
+    feed = with_adjusted_roots(small_feed())
+    feed.option_bars = [
+        bar._replace(symbol=bar.symbol.replace("TSLA ", "TSLA1")) if day_of(bar.ts) in NOBODY else bar
+        for bar in feed.option_bars
+    ]
     with Standin(feed) as server:
+        assert get(tmp_path, server.url).notes == ()
+        again = get(tmp_path, server.url)
+        assert (again.cost, again.notes, sums(again, "empty")["option_bars"]) == (0, (), 1)
+
+
+def test_what_was_emptied_in_another_schema_or_minute_is_still_asked_for(tmp_path: Path) -> None:
+    feed = without(small_feed(), "option_bars", DAYS)
+    feed.quotes, feed.minutes = [], []
+    with Standin(feed) as server:
+        feed.quotes = [quote for quote in small_feed().quotes if quote.ts < nanos(DAYS[0])]
+        feed.option_bars = [Bar(contracts("TSLA", 270.0)[0], nanos(DAYS[-1]), 20, 1, 1, 1, 1, 1)]
+        feed.minutes = [Bar("TSLA", nanos(DAYS[-1]), 20, 1, 1, 1, 1, 1)]
         get(tmp_path, server.url)
         assert sums(get(tmp_path, server.url, dry_run=True), "empty")["option_quotes"] == 4
         assert sums(get(tmp_path, server.url, dry_run=True, schema="cbbo-1m"), "lacking")["option_quotes"] == 4
         assert sums(get(tmp_path, server.url, dry_run=True, entry_time="close-16min"), "lacking")["option_quotes"] == 4
+
+
+# ---- sessions that the lake has, asked for again
+
+
+def changed(by: float) -> Feed:
+    """The small market, all prices moved."""
+    feed = small_feed()
+    feed.quotes = [quote._replace(bid=quote.bid + by, ask=quote.ask + by) for quote in feed.quotes]
+    for name in ("option_bars", "minutes"):
+        bars = getattr(feed, name)
+        setattr(
+            feed, name, [bar._replace(**{p: getattr(bar, p) + by for p in ("open", "high", "low", "close")}) for bar in bars]
+        )
+    return feed
+
+
+def test_sessions_that_the_lake_has_are_priced_and_replaced_when_they_are_asked_for_again(whole: Path, tmp_path: Path) -> None:
+    asked = ("2023-07-05", "2023-07-06")
+    before = content(whole)
+    feed = changed(1.0)
+    gone = contracts("TSLA", 270.0)[0]
+    feed.quotes = [quote for quote in feed.quotes if quote.symbol != gone]
+    feed.option_bars = [bar for bar in feed.option_bars if bar.symbol != gone]
+    with Standin(feed) as server:
+        plan = get(whole, server.url, refetch=asked, dry_run=True)
+        assert sums(plan, "held", "again", "lacking") == dict.fromkeys(LACKING, (2, 2, 0))
+        assert plan.cost > 0
+        assert server.spent == 0
+        with pytest.raises(FetchError, match="more than the"):
+            get(whole, server.url, refetch=asked, max_cost=0.00001)
+        done = get(whole, server.url, refetch=(dt.date(2023, 7, 5), dt.date(2023, 7, 6)))
+        assert done.paid == pytest.approx(done.cost) == pytest.approx(plan.cost)
+        assert done.notes == ()
+        get(tmp_path / "new", server.url)
+        assert get(whole, server.url).cost == 0
+    new = content(tmp_path / "new")
+    for name, rows in content(whole).items():
+        inside = pl.col("session").is_between(dt.date(2023, 7, 5), dt.date(2023, 7, 6))
+        expected = pl.concat([before[name].filter(~inside), new[name].filter(inside)]).sort("session", maintain_order=True)
+        assert_frame_equal(rows, expected)
+
+
+def test_other_minutes_and_snapshots_of_a_session_that_is_asked_for_again(server: Standin, whole: Path) -> None:
+    get(whole, server.url, entry_time="close-16min")
+    both = lake.stored(whole, TABLES["option_quotes"], "TSLA")
+    get(whole, server.url, refetch=(DAYS[0], DAYS[3]))
+    assert_frame_equal(lake.stored(whole, TABLES["option_quotes"], "TSLA"), both)
+    snapshot = both.filter(pl.col("ts").dt.second() == 50).with_columns(ts=pl.lit(None, both.schema["ts"]), bid=0.01)
+    shutil.rmtree(whole)
+    lake.merge(whole, TABLES["option_quotes"], "TSLA", snapshot.sort("session", "symbol"), [pl.col("session")])
+    get(whole, server.url, refetch=(DAYS[0], DAYS[3]))
+    rows = lake.stored(whole, TABLES["option_quotes"], "TSLA")
+    assert rows["ts"].null_count() == 0
+    assert rows["bid"].min() > 1
+
+
+def test_where_nothing_comes_again_what_is_there_stays(whole: Path) -> None:
+    before = content(whole)
+    feed = without(small_feed(), "quotes", NOBODY)
+    without(feed, "option_bars", NOBODY)
+    with Standin(feed) as server:
+        get(whole, server.url, refetch=(DAYS[1], DAYS[1]))
+    after = content(whole)
+    for name in ("option_quotes TSLA", "option_bars TSLA"):
+        assert_frame_equal(after[name], before[name])
+
+
+def test_a_crash_between_payment_and_replacement_still_replaces(
+    server: Standin, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = lake.stored(whole, TABLES["option_bars"], "TSLA").with_columns(symbol=pl.lit("TSLA  230714C00999000"))
+    lake.merge(
+        whole,
+        TABLES["option_bars"],
+        "TSLA",
+        extra.unique("session", maintain_order=True),
+        [pl.col("session"), pl.col("symbol")],
+    )
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("pulled the plug")
+
+    monkeypatch.setattr(fetching.intake, "take", fail)
+    with pytest.raises(RuntimeError, match="pulled"):
+        get(whole, server.url, refetch=(DAYS[0], DAYS[3]))
+    monkeypatch.undo()
+    monkeypatch.setenv("DATABENTO_API_KEY", KEY)
+    assert list((whole / ".incoming").rglob("*.again.dbn.zst"))
+    get(whole, server.url, refetch=(DAYS[0], DAYS[3]))
+    assert "TSLA  230714C00999000" not in set(lake.stored(whole, TABLES["option_bars"], "TSLA")["symbol"])
+
+
+@pytest.mark.parametrize(
+    ("refetch", "said"),
+    [
+        ("2024-01-02", "refetch is '2024-01-02': expected the first and the last session"),
+        (("2024-01-02",), "refetch is"),
+        (("2024-01-02", None), "refetch is"),
+        (7, "refetch is 7"),
+        (("soon", "2024-01-02"), "refetch = 'soon'"),
+        (("2024-01-03", "2024-01-02"), "refetch: 2024-01-03 lies after 2024-01-02"),
+        (
+            ("2022-01-03", "2022-01-04"),
+            "refetch: of 2022-01-03 to 2022-01-04 the lake has nothing that entries from 2023-07-03",
+        ),
+    ],
+)
+def test_a_refetch_of_nothing_is_refused(server: Standin, whole: Path, refetch: Any, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        get(whole, server.url, refetch=refetch)
+    assert server.spent == 0
+
+
+# ---- what is there already
 
 
 def test_what_the_lake_holds_from_elsewhere_is_not_bought(server: Standin, tmp_path: Path) -> None:
@@ -326,7 +506,7 @@ def test_downloads_that_must_be_repeated_stop_at_the_budget_and_what_came_stays(
     server: Standin, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cost = get(tmp_path, server.url, dry_run=True).cost
-    monkeypatch.setattr("wheelvec.market.opra.ATTEMPTS", 99)
+    monkeypatch.setattr("wheelvec.market.client.ATTEMPTS", 99)
     server.fail("cut", times=50)
     with pytest.raises(
         FetchError, match=r"were spent, downloads that failed included: max_cost is reached; \d+ of 9 answers are"
@@ -360,7 +540,7 @@ FAULTS = ["429", "500", "503", "504", "reset", "cut", "empty", "html", "list"]
 def test_a_server_full_of_faults_gives_the_same_lake(
     server: Standin, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wheelvec.market.opra.ATTEMPTS", 30)
+    monkeypatch.setattr("wheelvec.market.client.ATTEMPTS", 30)
     for kind in FAULTS:
         server.fail(kind, times=2)
         if kind not in ("cut", "reset", "empty", "html"):
@@ -456,11 +636,14 @@ def test_a_configuration_says_what_is_not_given(server: Standin, tmp_path: Path)
 
 
 def test_without_its_client_one_line_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "databento", None)
-    monkeypatch.delitem(sys.modules, "wheelvec.market.opra")
-    monkeypatch.delattr("wheelvec.market.opra")
-    with pytest.raises(InputError, match=r'pip install "wheelvec\[databento\]"'):
-        get(tmp_path, "http://127.0.0.1:9")
+    for missing in ("databento_dbn", "requests", "tenacity", "zstandard"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, missing, None)
+            for module in ("client", "gateway", "inflate", "opra", "secret"):
+                patch.delitem(sys.modules, f"wheelvec.market.{module}", raising=False)
+                patch.delattr(f"wheelvec.market.{module}", raising=False)
+            with pytest.raises(InputError, match=rf"\({missing} is missing\): run pip install '\.\[databento\]' in a clone"):
+                get(tmp_path, "http://127.0.0.1:9")
 
 
 def test_without_a_key_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -475,6 +658,14 @@ def test_without_a_key_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.Monke
 def test_an_object_store_is_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="s3://bucket/lake: the lake must be a local folder"):
         get("s3://bucket/lake", "http://127.0.0.1:9")  # type: ignore[arg-type]
+
+
+def test_a_folder_of_other_things_is_refused_and_left_as_it_is(server: Standin, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(LakeError, match=r"is no lake: it holds result.json; choose a lake, or an empty folder"):
+        get(tmp_path, server.url)
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+    assert server.log == []
 
 
 @pytest.mark.parametrize("place", [".incoming", "option_bars", "underlying_minutes", "answers"])
@@ -521,9 +712,9 @@ def test_a_disk_that_is_really_full_is_reported_before_anything_is_paid(server: 
 
 def test_a_place_that_may_not_be_written_is_reported_before_anything_is_paid(server: Standin, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(LakeError, match="file/lake cannot be written: Not a directory"):
+    with pytest.raises(LakeError, match=r"file/lake/.*: cannot be written: Not a directory"):
         get(tmp_path / "file" / "lake", server.url)
-    with pytest.raises(LakeError, match="/proc/lake cannot be written"):  # root may write anywhere but here
+    with pytest.raises(LakeError, match=r"/proc/lake/.*: cannot be written"):  # root may write anywhere but here
         get(Path("/proc/lake"), server.url)
     assert server.log == [] or server.spent == 0
 
@@ -626,17 +817,78 @@ def test_two_processes_that_fetch_into_one_month_pay_once_and_lose_nothing(serve
 def test_another_process_that_fetches_the_same_is_waited_for(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: list[int] = []
+    working, tries = incoming.files.locked, []
 
-    def flock(file: int, how: int) -> None:
-        held.append(how)
-        if how & incoming.fcntl.LOCK_NB:
-            raise BlockingIOError(11, "held")
+    @contextlib.contextmanager
+    def locked(folder: Path, wait: bool = True) -> Any:
+        tries.append(wait)
+        if not wait:
+            raise LakeError("another process is writing there")
+        with working(folder):
+            yield
 
-    monkeypatch.setattr(incoming.fcntl, "flock", flock)
+    monkeypatch.setattr(incoming.files, "locked", locked)
     with incoming.reserved(tmp_path, ["TSLA"]):
-        assert held == [incoming.fcntl.LOCK_EX | incoming.fcntl.LOCK_NB, incoming.fcntl.LOCK_EX]
+        assert tries == [False, True]
     assert "another process is fetching TSLA into this lake: waiting for its end" in caplog.text
+
+
+def test_a_fetch_that_fails_at_once_leaves_no_empty_lake(server: Standin, tmp_path: Path) -> None:
+    root = tmp_path / "some" / "where" / "lake"
+    failures: list[dict[str, Any]] = [{"symbols": "TLSA"}, {"max_cost": 0.0001}, {"refetch": (DAYS[0], DAYS[1])}]
+    for changes in failures:
+        with pytest.raises((FetchError, InputError)):
+            get(root, server.url, **changes)
+        assert list(tmp_path.iterdir()) == []
+    server.fail("401", times=9)
+    with pytest.raises(FetchError, match="refuses the key"):
+        get(root, server.url)
+    assert list(tmp_path.iterdir()) == []
+    get(root, server.url, dry_run=True)
+    assert list(tmp_path.iterdir()) == []
+    root.mkdir(parents=True)
+    get(root, server.url, dry_run=True)
+    assert list(root.iterdir()) == []  # what the user made stays
+    server.faults.clear()
+    get(root, server.url)
+    assert (root / "option_quotes").is_dir()
+
+
+def test_two_processes_of_which_one_removes_the_unused_lake(tmp_path: Path) -> None:
+    """While one waits for the lock, its folder goes: it makes and locks another."""
+    entered, leave = threading.Event(), threading.Event()
+    root = tmp_path / "lake"
+
+    def first() -> None:
+        with incoming.reserved(root, ["TSLA"]):
+            entered.set()
+            leave.wait(10)
+
+    def second() -> None:
+        with incoming.reserved(root, ["TSLA"]):
+            there.append((root / ".incoming" / "underlying=TSLA" / ".lock").exists())
+
+    there: list[bool] = []
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    entered.wait(10)
+    threads[1].start()
+    time.sleep(0.2)
+    leave.set()
+    for thread in threads:
+        thread.join(10)
+    assert there == [True]
+    assert not root.exists()
+
+
+def test_unfinished_files_of_a_killed_fetch_go_with_the_next(server: Standin, whole: Path) -> None:
+    stale = whole / ".incoming" / "underlying=TSLA" / ".wheelvec.1.0123abcd.tmp"
+    stale.write_bytes(b"half of some")
+    mine = stale.with_name("mine.txt")
+    mine.write_text("no temporary file")
+    get(whole, server.url)
+    assert not stale.exists()
+    assert mine.exists()
 
 
 # ---- the key

@@ -1,43 +1,41 @@
-"""Databento's bytes as columns, and its client with patience: against a stand-in, and on the vendor's own files."""
+"""Databento's bytes as columns: of a stand-in, of the vendor's own files, and of anybody who means harm."""
 
 import datetime as dt
+import random
 import re
 import subprocess
 import sys
-import time
+import tracemalloc
 import warnings
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import databento
+import databento_dbn
+import numpy as np
 import polars as pl
 import pytest
-import requests
-import tenacity
-from databento.common.error import BentoWarning
-from databento.common.http import BentoHttpAPI
+import zstandard
 
 from tests.market.build import SHARED
 from tests.market.feeds import DAYS, contracts, entry_of, small_feed
-from tests.market.standin import KEY, MINUTE, Standin, compressed, dbn_file, nanos
-from wheelvec.market import opra, venues
-from wheelvec.market.access import Pace, checked_gateway, checked_key
-from wheelvec.market.asks import Ask
-from wheelvec.spec.errors import DataError, FetchError, InputError
+from tests.market.standin import MINUTE, compressed, dbn_file, nanos
+from wheelvec.market import inflate, opra, venues
+from wheelvec.spec.errors import DataError
+
+with warnings.catch_warnings():  # importing it makes every DeprecationWarning of the process show
+    import databento
 
 REAL = SHARED / "real" / "opra_dbn"
 DAY = DAYS[1]
 FIELDS = ("symbol", "ts_recv", "ts_event", "action", "bid_px_00", "ask_px_00", "bid_sz_00", "ask_sz_00")
-ASK = Ask.quotes("TSLA", "cmbp-1", DAY, dt.datetime(2023, 7, 5, 19, 45, tzinfo=dt.UTC), 0)
 
 
 def chain(days: list[dt.date] = DAYS, **changes: Any) -> bytes:
     """The small market's cmbp-1, from the entry minute of the first day to that of the last."""
     span = {"start": entry_of(days[0]), "end": entry_of(days[-1]) + MINUTE} | changes
     return dbn_file(small_feed(days), "OPRA.PILLAR", "cmbp-1", ["TSLA.OPT"], "parent", **span)
-
-
-# ---- bytes
 
 
 @pytest.mark.parametrize("packed", [compressed, lambda data: data], ids=["zstd", "plain"])
@@ -54,9 +52,9 @@ def test_columns_are_those_of_the_vendors_own_frame(packed: Any) -> None:
         assert held.rows[name].to_list() == frame[name].tolist(), name
     for name in ("ts_recv", "ts_event"):
         assert held.rows[name].to_physical().to_list() == frame[name].astype("int64").tolist(), name
-    assert (held.dataset, held.schema, held.parents) == ("OPRA.PILLAR", "cmbp-1", ("TSLA.OPT",))
-    assert nanos(held.start) == entry_of(DAYS[0])
-    assert nanos(held.end) == entry_of(DAYS[-1]) + MINUTE
+    assert (held.dataset, held.schema, held.header.parents) == ("OPRA.PILLAR", "cmbp-1", ("TSLA.OPT",))
+    assert nanos(held.header.start) == entry_of(DAYS[0])
+    assert nanos(held.header.end) == entry_of(DAYS[-1]) + MINUTE
 
 
 def test_an_instrument_id_that_changes_hands_overnight_names_each_days_own_contract() -> None:
@@ -150,13 +148,19 @@ SCHEMAS = [
 def test_the_vendors_own_bytes_decode(schema: str) -> None:
     assert sorted(path.name for path in REAL.glob("*.zst")) == [f"test_data.{name}.dbn.zst" for name in SCHEMAS]
     path = REAL / f"test_data.{schema}.dbn.zst"
-    store = databento.DBNStore.from_bytes(path.read_bytes())
-    names = tuple(name for name in store.to_ndarray().dtype.names if not name.startswith("_"))
+    said = opra.header(path)
+    assert (said.dataset, said.schema, said.symbols) == ("OPRA.PILLAR", schema, ("AAPL  250221C00250000",))
+    assert (said.start, said.end) == (dt.datetime(2025, 2, 20, tzinfo=dt.UTC), dt.datetime(2025, 2, 21, tzinfo=dt.UTC))
+    if not schema.startswith(("cbbo", "ohlcv")):
+        with pytest.raises(DataError, match=f"holds {schema} records; expected one of cmbp-1, cbbo-1s"):
+            opra.decoded(path.read_bytes(), ())
+        return
+    array = databento.DBNStore.from_bytes(path.read_bytes()).to_ndarray()
+    names = tuple(name for name in array.dtype.names if not name.startswith("_"))
     held = opra.decoded(path.read_bytes(), ("symbol", *names))
     assert held.schema == schema
-    assert len(held.rows) == len(store.to_ndarray())
+    assert len(held.rows) == len(array) > 0
     assert held.rows["symbol"].unique().to_list() == ["AAPL  250221C00250000"]
-    assert opra.header(path) == ("OPRA.PILLAR", schema, ("AAPL  250221C00250000",))
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the vendor's files are not here")
@@ -166,172 +170,167 @@ def test_the_vendors_own_day_over_four_venues_is_one_bar() -> None:
     assert held.rows() == [("AAPL  250221C00250000", dt.date(2025, 2, 20), 0.19, 0.49, 0.1, 0.11, 15861)]
 
 
-def test_importing_it_leaves_the_warnings_of_the_process_as_they_were() -> None:
-    code = "import warnings, databento_dbn, pandas, polars, requests; b = list(warnings.filters); import wheelvec.market.opra; assert warnings.filters == b"
+def test_importing_it_neither_imports_the_vendors_client_nor_changes_the_warnings_of_the_process() -> None:
+    code = "import sys, warnings, databento_dbn, numpy, polars, requests; b = list(warnings.filters); import wheelvec.market.client; "
+    code += "assert warnings.filters == b; assert not {'databento', 'pandas'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-# ---- the interface
-
-
-@pytest.fixture
-def server(quick: None) -> Any:
-    with Standin(small_feed()) as server:
-        yield server
-
-
-def bought(server: Standin) -> tuple[int, int]:
-    """(records, payments) of one download."""
-    paid: list[int] = []
-    data = opra.Client(KEY, server.url).download(ASK, lambda: paid.append(1))
-    return len(opra.decoded(data, FIELDS).rows), len(paid)
-
-
-@pytest.mark.parametrize("kind", ["429", "500", "503", "504", "408", "reset", "cut", "empty", "html", "list"])
-def test_what_may_pass_is_tried_again(server: Standin, kind: str) -> None:
-    server.fail(kind, times=2)
-    assert bought(server) == (8, 3)
-
-
-def test_a_server_that_hangs_is_left_and_asked_again(server: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BentoHttpAPI, "TIMEOUT", 0.2)
-    server.fail("hang")
-    assert bought(server) == (8, 2)
-
-
-def test_nobody_there_is_said_after_some_attempts(quick: None) -> None:
-    with pytest.raises(FetchError, match=r"http://127\.0\.0\.1:9 failed 7 times, last with ConnectionError.*try again later"):
-        opra.Client(KEY, "http://127.0.0.1:9").cost(ASK)
-
-
-def test_what_does_not_pass_is_given_up_with_its_status(server: Standin) -> None:
-    server.fail("503", times=99)
-    with pytest.raises(FetchError, match="failed 7 times, last with 503: try again later") as raised:
-        bought(server)
-    assert (raised.value.status, len(server.asked())) == (503, 7)
-
-
-@pytest.mark.parametrize("status", ["400", "401", "402", "403", "404", "422"])
-def test_a_refusal_is_not_repeated(server: Standin, status: str) -> None:
-    server.fail(status)
-    with pytest.raises(FetchError, match=status) as raised:
-        bought(server)
-    assert (raised.value.status, len(server.asked())) == (int(status), 1)
-
-
-def test_waiting_follows_retry_after_and_else_grows_with_some_chance_in_it() -> None:
-    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
-
-    def waits(error: Exception, attempt: int) -> float:
-        state.attempt_number = attempt
-        state.set_exception((type(error), error, None))
-        return opra._wait(state)
-
-    assert waits(opra._PassingError("429", wait=7.0), 1) == 7.0
-    assert waits(opra._PassingError("429", wait=9999.0), 1) == 300.0
-    first, later = ([waits(opra._PassingError("503"), attempt) for _ in range(20)] for attempt in (1, 5))
-    assert 0.5 <= min(first) < max(first) <= 1.0
-    assert 8.0 <= min(later) < max(later) <= 8.5
-
-
-def test_retry_after_is_read_from_the_answer(server: Standin) -> None:
-    server.fail("429", wait="0.3")
-    began = time.monotonic()
-    assert bought(server) == (8, 2)
-    assert 0.3 <= time.monotonic() - began < 3
-
-
-def test_stopping_ends_the_waiting(server: Standin) -> None:
-    server.fail("429", times=9, wait="200")
-    client = opra.Client(KEY, server.url)
-    client.stop()
-    with pytest.raises(FetchError, match="429"):
-        client.download(ASK, lambda: None)
-
-
-def test_prices_and_ranges_are_asked_for_and_cost_nothing(server: Standin) -> None:
-    client = opra.Client(KEY, server.url)
-    assert client.cost(ASK) == pytest.approx(8 * 80 * 2e-6)
-    ranges = client.ranges("OPRA.PILLAR")
-    assert ranges["cmbp-1"][0] == dt.datetime(2023, 3, 28, tzinfo=dt.UTC)
-    assert ranges[""][0] == dt.datetime(2013, 4, 1, tzinfo=dt.UTC)
-    assert client.ranges("XNYS.NONE") == {}
-    assert server.spent == 0
-
-
-def test_what_databento_remarks_is_logged_and_no_warning(server: Standin, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("DEBUG", logger="wheelvec.market.opra"), opra.remarks():
-        warnings.warn(BentoWarning("2017-11-13 (degraded)"), stacklevel=1)
-        opra.Client(KEY, server.url).download(
-            Ask.quotes("TSLA", "cmbp-1", DAY, dt.datetime(2023, 7, 5, 3, tzinfo=dt.UTC), 0), lambda: None
-        )
-        with pytest.warns(UserWarning, match="ours"):
-            warnings.warn("ours", stacklevel=1)
-    assert [(r.levelname, r.getMessage()) for r in caplog.records][-2:] == [
-        ("WARNING", "Databento: 2017-11-13 (degraded)"),
-        ("DEBUG", "Databento: No data found for the request you submitted."),
-    ]
-
-
-def test_requests_begin_at_their_pace() -> None:
-    pace, began = Pace(50.0), time.monotonic()
-    for _ in range(6):
-        pace.wait()
-    assert time.monotonic() - began >= 0.1
-
-
-@pytest.mark.parametrize(
-    "key", ["", "short", "db-" + "x" * 28, "db-" + "x" * 30, "db-" + "-" * 29, "DB-" + "x" * 29, KEY + "\n"]
-)
-def test_a_key_of_another_form_is_refused_and_not_shown(key: str) -> None:
-    with pytest.raises(InputError, match="DATABENTO_API_KEY is not") as raised:
-        checked_key(key)
-    assert not key or key not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    "gateway",
-    [
-        "127.0.0.1:80",
-        "ftp://127.0.0.1",
-        "http://example.com",
-        "http://db-x@127.0.0.1",
-        "https://a.b/v0",
-        "http://",
-        "http://10.0.0.1",
-    ],
-)
-def test_a_gateway_that_is_none_or_would_read_the_key_on_the_way_is_refused(gateway: str) -> None:
-    with pytest.raises(InputError, match="the gateway"):
-        checked_gateway(gateway)
-
-
-def test_gateways_on_this_machine_may_speak_http() -> None:
-    for gateway in ("http://127.0.0.1:8123", "http://localhost", "http://[::1]:80", "https://hist.databento.com"):
-        assert checked_gateway(gateway + "/") == gateway
-
-
-def test_the_key_is_in_no_text_of_the_client(server: Standin) -> None:
-    client = opra.Client(KEY, server.url)
-    assert KEY not in repr(client)
-    server.fail("401", method="get_cost")  # the stand-in says the key in its answer
-    with pytest.raises(FetchError, match=re.escape("the key db-... is not welcome")) as raised:
-        client.cost(ASK)
-    chained: BaseException | None = raised.value
-    while chained is not None:
-        assert KEY not in str(chained)
-        assert not isinstance(chained, (requests.RequestException, databento.BentoError)) or chained is raised.value.__context__
-        chained = chained.__cause__
 
 
 def test_a_header_is_read_without_the_records(tmp_path: Path) -> None:
     for name, data in (("a", chain()), ("b", compressed(chain()))):
         (tmp_path / name).write_bytes(data)
-        dataset, schema, symbols = opra.header(tmp_path / name)
-        assert (dataset, schema, set(symbols)) == ("OPRA.PILLAR", "cmbp-1", set(contracts("TSLA", 270.0)))
-    (tmp_path / "c").write_text("no")
-    with pytest.raises(DataError, match=r"c is no DBN file"):
-        opra.header(tmp_path / "c")
-    with pytest.raises(DataError, match=r"d cannot be read: No such file"):
+        said = opra.header(tmp_path / name)
+        assert (said.dataset, said.schema, set(said.symbols)) == ("OPRA.PILLAR", "cmbp-1", set(contracts("TSLA", 270.0)))
+    for data, reason in (
+        (b"no", "is neither DBN nor zstd|is no DBN"),
+        (b"DBN\x03\xff\xff\xff\x0f", "was cut off within its header"),
+    ):
+        (tmp_path / "c").write_bytes(data)
+        with pytest.raises(DataError, match=reason):
+            opra.header(tmp_path / "c")
+    with pytest.raises(DataError, match=r"^cannot be read: No such file"):
         opra.header(tmp_path / "d")
+
+
+# ---- bytes of anybody
+
+
+def damaged(data: bytes, **fields: Any) -> bytes:
+    """With fields of the first record changed."""
+    at = 8 + int.from_bytes(data[4:8], "little")
+    array = np.frombuffer(bytearray(data[at:]), dtype=databento_dbn.CMBP1Msg._dtypes)
+    for name, value in fields.items():
+        array[name][0] = value
+    return data[:at] + array.tobytes()
+
+
+def without_end(data: bytes) -> bytes:
+    return data[:34] + b"\xff" * 8 + data[42:]
+
+
+def with_id(data: bytes, new: bytes) -> bytes:
+    """With another text in the place of each instrument id of the mappings."""
+    return re.sub(rb"(?<=\0)1677\d{4}(?=\0)|(?<=\x01)1677\d{4}(?=\0)", new.ljust(8, b"\0"), data)
+
+
+def renamed(data: bytes, old: bytes, new: bytes) -> bytes:
+    assert old in data
+    return data.replace(old, new.ljust(len(old), b"\0"))
+
+
+MALFORMED = {
+    "another magic": (lambda data: b"DBX" + data[3:], "is neither DBN nor whole zstd"),
+    "a later version": (lambda data: b"DBN\x09" + data[4:], "is DBN of version 9; expected 1 to 3"),
+    "version 0": (lambda data: b"DBN\0" + data[4:], "is DBN of version 0"),
+    "all zeros": (lambda data: bytes(len(data)), "is neither DBN nor whole zstd"),
+    "a header of zeros": (lambda data: data[:4] + bytes(len(data) - 4), "its header says that it has 0 bytes"),
+    "a short header of zeros": (lambda data: data[:4] + b"\x64\0\0\0" + bytes(100), "its header says that it has 100 bytes"),
+    "a header of the least length": (lambda data: data[:4] + b"\x68\0\0\0" + bytes(104), "its header is malformed"),
+    "an endless header": (lambda data: data[:4] + b"\xff" * 4 + data[8:], "its header says that it has 4,294,967,295 bytes"),
+    "a header cut off": (lambda data: data[:200], "was cut off within its header"),
+    "no UTF-8": (lambda data: renamed(data, b"OPRA.PILLAR", b"\xff\xfe"), "its header is malformed"),
+    "symbols without end": (lambda data: data[:112] + b"\xff\xff\xff\x7f" + data[116:], "its header is malformed"),
+    "an id that is no number": (lambda data: with_id(data, b"one"), "its symbols are malformed"),
+    "an id below zero": (lambda data: with_id(data, b"-1"), "its symbols are malformed"),
+    "mixed schemas": (lambda data: data[:24] + b"\xff\xff" + data[26:], "holds mixed records"),
+    "another schema": (lambda data: data[:24] + b"\x0b\0" + data[26:], "records of another schema|expected one of"),
+    "a length of 0": (lambda data: damaged(data, length=0), "holds records of another schema than cmbp-1"),
+    "a length of 255": (lambda data: damaged(data, length=255), "holds records of another schema than cmbp-1"),
+    "an unknown rtype": (lambda data: damaged(data, rtype=0), "holds records of another schema than cmbp-1"),
+    "a time of 1970": (lambda data: damaged(data, ts_recv=7), "has records from outside of the time that its header names"),
+    "a time of 2554": (lambda data: damaged(data, ts_recv=2**64 - 2), "has records from outside of the time"),
+    "no time": (lambda data: damaged(data, ts_recv=2**64 - 1), "has records from outside of the time"),
+    "half a record": (lambda data: data[:-40], "was cut off within a record"),
+    "junk behind": (lambda data: compressed(data) + b"junk", "is neither DBN nor whole zstd"),
+    "nothing behind a frame": (lambda data: b"\x50\x2a\x4d\x18\x04\0\0\0abcd", "is no DBN"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_what_is_malformed_is_said_to_be(kind: str) -> None:
+    change, reason = MALFORMED[kind]
+    with pytest.raises(DataError, match=reason):
+        opra.decoded(change(chain()), FIELDS)
+
+
+def test_records_whose_instruments_nobody_names_are_none() -> None:
+    data = renamed(chain([DAY]), b"16777", b"99777")
+    with pytest.raises(DataError, match="names the instrument of none of its records"):
+        opra.decoded(data, FIELDS)
+    some = chain([DAY])
+    first = some.index(b"16777")
+    held = opra.decoded(some[:first] + b"99" + some[first + 2 :], FIELDS).rows
+    assert 0 < held["symbol"].null_count() < len(held)  # set aside and counted further on
+
+
+def test_frames_one_after_another_are_one_answer() -> None:
+    data = chain()
+    at = 8 + int.from_bytes(data[4:8], "little")
+    skippable = b"\x50\x2a\x4d\x18\x04\0\0\0abcd"
+    packed = zstandard.ZstdCompressor().compress(data[:at]) + skippable + zstandard.ZstdCompressor().compress(data[at:])
+    assert opra.decoded(packed, FIELDS).rows.equals(opra.decoded(data, FIELDS).rows)
+
+
+def test_records_out_of_order_are_put_in_order_of_time() -> None:
+    data = chain()
+    at = 8 + int.from_bytes(data[4:8], "little")
+    records = [data[i : i + 80] for i in range(at, len(data), 80)]
+    turned = data[:at] + b"".join(reversed(records))
+    assert opra.decoded(turned, FIELDS).rows.equals(opra.decoded(data, FIELDS).rows)
+
+
+def test_any_bytes_changed_anywhere_are_read_or_refused_and_nothing_panics(capfd: pytest.CaptureFixture[str]) -> None:
+    chance, plain = random.Random(1), chain()
+    size = 8 + int.from_bytes(plain[4:8], "little")
+    outcomes = Counter[str]()
+    for number in range(1500):
+        data = bytearray(plain)
+        for _ in range(chance.choice((1, 1, 3))):
+            data[chance.choice((chance.randrange(size), chance.randrange(len(data))))] = chance.choice((0, 1, 128, 255))
+        if number % 5 == 0:
+            length = chance.randrange(size)
+            data[4:8] = length.to_bytes(4, "little")
+        if number % 7 == 0:
+            data = bytearray(zstandard.ZstdCompressor(write_checksum=True).compress(data))
+            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        try:
+            opra.decoded(bytes(data), FIELDS)
+            outcomes["read"] += 1
+        except DataError:
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 100
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_panic_of_the_decoder_is_an_error_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, panic = chain(), type("PanicException", (BaseException,), {})
+
+    def decode(error: BaseException) -> Any:
+        def raising(_: bytes) -> None:
+            raise error
+
+        return SimpleNamespace(decode=raising)
+
+    monkeypatch.setattr(databento_dbn, "Metadata", decode(panic("mid > len")))
+    with pytest.raises(DataError, match="its header is malformed: mid > len"):
+        opra.decoded(data, FIELDS)
+    monkeypatch.setattr(databento_dbn, "Metadata", decode(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        opra.decoded(data, FIELDS)
+
+
+def test_what_inflates_beyond_its_limit_is_refused_before_it_is_there() -> None:
+    bomb = zstandard.ZstdCompressor(level=3).compressobj()
+    packed = bomb.compress(chain()) + b"".join(bomb.compress(bytes(1 << 22)) for _ in range(128)) + bomb.flush()
+    assert len(packed) < 100_000  # of 512 MB
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="inflates to more than 1,000,000 bytes"):
+            opra.decoded(packed, (), most=1_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(DataError, match="inflates to more than 99 bytes"):
+        opra.decoded(chain(), (), most=99)
+    assert inflate.most_bytes() >= 1 << 30

@@ -10,7 +10,7 @@ from typing import Any
 
 from wheelvec.cli.arguments import UsageError, add_command
 from wheelvec.cli.terminal import progress_bar, without_panics
-from wheelvec.spec.errors import InputError, LakeError
+from wheelvec.spec.errors import DataError, InputError, LakeError
 
 log = logging.getLogger("wheelvec.cli")
 
@@ -54,6 +54,9 @@ def add_fetch(commands: Any, shared: argparse.ArgumentParser) -> None:
     add_entry(fetch)
     fetch.add_argument("--schema", default="cmbp-1", metavar="NAME", help="of the quotes: cmbp-1 (default) or cbbo-1m")
     fetch.add_argument("--max-cost", type=float, metavar="DOLLARS", help="spend no more than this")
+    fetch.add_argument(
+        "--refetch", metavar="FROM:TO", help="ask again for these sessions and replace what the lake has of them"
+    )
     fetch.add_argument("--gateway", metavar="URL", help="another address of the interface")
     fetch.add_argument("--yes", action="store_true", help="do not ask before money is spent")
     fetch.add_argument("--dry-run", action="store_true", help="show the plan and its cost, and spend nothing")
@@ -109,14 +112,19 @@ def _check(options: argparse.Namespace) -> None:
 def _import_dbn(options: argparse.Namespace) -> None:
     from wheelvec.market.archive import import_dbn
     from wheelvec.report.costs import imported
+    from wheelvec.report.text import counted
 
-    with progress_bar("files", quiet=False) as progress:
+    with without_panics(), progress_bar("files", quiet=False) as progress:
         entry_time = options.entry_time or "15:45"
         files = import_dbn(
             options.files, lake=options.lake, entry_time=entry_time, look_back=options.look_back, progress=progress
         )  # fmt: skip
     print(imported(files))
-    print(f"\nWritten to {options.lake}")
+    if (files["table"] != "").any():
+        print(f"\nWritten to {options.lake}")
+    sys.stdout.flush()  # before what standard error gets
+    if count := files["problem"].count():
+        raise DataError(f"{counted(count, 'file')} of {len(files)} could not be used and were left out, listed above")
 
 
 def _fetch(options: argparse.Namespace) -> None:
@@ -125,11 +133,12 @@ def _fetch(options: argparse.Namespace) -> None:
     from wheelvec.spec.config import Config
 
     shown = _Shown(options)
-    with progress_bar("requests", options.quiet) as progress:
+    with without_panics(), progress_bar("requests", options.quiet) as progress:
         fetched = fetch(
             symbols=None if options.symbols is None else options.symbols.split(","),
             start=options.start, end=options.end, lake=options.lake, max_cost=options.max_cost, entry_time=options.entry_time,
             schema=options.schema, look_back=options.look_back, gateway=options.gateway, dry_run=options.dry_run,
+            refetch=None if options.refetch is None else _span(options.refetch),
             config=None if options.config is None else Config.from_toml(options.config),
             confirm=shown.confirm, progress=progress,
         )  # fmt: skip
@@ -141,6 +150,13 @@ def _fetch(options: argparse.Namespace) -> None:
         print("\nNothing was spent.")
     else:
         print("\n" + (taken(fetched, options.lake) if shown.table else f"{options.lake} lacks nothing that can be had."))
+
+
+def _span(text: str) -> tuple[str, str]:
+    first, colon, last = text.partition(":")
+    if not (first and colon and last):
+        raise UsageError(f"--refetch {text}: expected the first and the last session, as in 2024-01-02:2024-01-31")
+    return first, last
 
 
 class _Shown:

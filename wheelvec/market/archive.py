@@ -5,6 +5,7 @@ underlying is made of minutes only if they reach from open to close.
 """
 
 import datetime as dt
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,18 +14,20 @@ import polars as pl
 
 from wheelvec.market import asks, intake, venues
 from wheelvec.market.asks import MINUTE, OPTIONS, SECOND, SUMMARY
-from wheelvec.market.fetch import Progress, databento, local_folder
+from wheelvec.market.fetch import Progress, local_folder, require_databento
 from wheelvec.market.sessions import Sessions
 from wheelvec.market.tables import TABLES
 from wheelvec.spec import osi
-from wheelvec.spec.errors import DataError, InputError
+from wheelvec.spec.errors import DataError, InputError, listed
 
 if TYPE_CHECKING:
-    from wheelvec.market.opra import Records
+    from wheelvec.market.opra import Header, Records
+
+log = logging.getLogger(__name__)
 
 QUOTES = ("cmbp-1", "cbbo-1m", "cbbo-1s")
 TAKEN = pl.Schema({"file": pl.String(), "dataset": pl.String(), "schema": pl.String(), "table": pl.String(),
-                   "sessions": pl.Int64(), "rows": pl.Int64()})  # fmt: skip
+                   "sessions": pl.Int64(), "rows": pl.Int64(), "problem": pl.String()})  # fmt: skip
 
 
 class _Kind(NamedTuple):
@@ -33,6 +36,9 @@ class _Kind(NamedTuple):
     order: int
     table: str
     fields: tuple[str, ...]
+
+
+_UNUSED = _Kind(3, "", ())
 
 
 def import_dbn(
@@ -47,7 +53,8 @@ def import_dbn(
     """Take DBN files, compressed or not, into a lake, session by session.
 
     Taken are quotes of OPRA.PILLAR (cmbp-1, cbbo-1m, cbbo-1s), its ohlcv-1d, ohlcv-1m of any other dataset as the underlyings'
-    minutes, and ohlcv-1d of EQUS.SUMMARY. Other files are read and left out: `table` is "" for them.
+    minutes, and ohlcv-1d of EQUS.SUMMARY. Other files are left out, and so are those that cannot be used: cut off, damaged,
+    no DBN, or without an end in their header, so that nobody knows what they cover.
 
     Args:
         files: paths.
@@ -57,32 +64,68 @@ def import_dbn(
         progress: called with (files done, files).
 
     Returns:
-        One row per file: file, dataset, schema, table, sessions, rows kept.
+        One row per file: file, dataset, schema, table ("" for a file that was left out), sessions, rows kept, and `problem`:
+        why a file cannot be used, null for one that was taken or is of no use here.
 
     Raises:
-        InputError: for no files, or when databento is not installed.
-        DataError: for a file that is no DBN, or not whole; sessions taken before stay.
+        InputError: for no files, or when the packages that Databento needs are not installed.
+        DataError: if none of the files can be used; nothing is written then.
         LakeError: if the lake cannot be written.
     """
-    root, opra = local_folder(lake), databento()
+    root = local_folder(lake)
+    require_databento()
     paths = [Path(file) for file in files]
     if not paths:
         raise InputError("no DBN files are named")
-    found = [(_kind(*opra.header(path)[:2]), path) for path in paths]
-    names = _names(root, {symbol for path in paths for symbol in opra.header(path)[2] if len(symbol) < 21})
+    known = [_Known(path) for path in paths]
+    _refuse_all(known)
+    names = _names(root, {symbol for one in known if one.header for symbol in one.header.symbols if len(symbol) < 21})
     taken = []
-    for kind, path in sorted(found):
-        try:
-            records = opra.decoded(path.read_bytes(), kind.fields)
-        except DataError as error:
-            raise DataError(f"{path} {error}") from None
-        calendar = Sessions.known(trading_calendar, records.start.date(), (records.end - SECOND).date())
-        one = _File(root, records, calendar, names)
-        sessions, rows = one.take(kind.table, entry_time, look_back) if kind.table else (0, 0)
-        taken.append((str(path), records.dataset, records.schema, kind.table, sessions, rows))
+    for one in sorted(known, key=lambda one: (one.kind, one.path)):
+        taken.append(one.taken(root, names, entry_time, look_back, trading_calendar))
         if progress:
             progress(len(taken), len(paths))
+    _refuse_all(known)
     return pl.DataFrame(taken, schema=TAKEN, orient="row")
+
+
+def _refuse_all(known: "Sequence[_Known]") -> None:
+    if all(one.problem for one in known):
+        raise DataError(listed([f"{one.path} {one.problem}" for one in known], most=5))
+
+
+class _Known:
+    """What a file's header says; `problem` if it cannot be used."""
+
+    def __init__(self, path: Path) -> None:
+        from wheelvec.market import opra
+
+        self.path, self.kind, self.problem = path, _UNUSED, ""
+        self.header: Header | None = None
+        try:
+            self.header = opra.header(path)
+        except DataError as error:
+            self.problem = str(error)
+            return
+        self.kind = _kind(self.header.dataset, self.header.schema)
+        if self.kind.table and (self.header.start is None or self.header.end is None):
+            self.problem = "names no end in its header, so that nobody knows which sessions it covers"
+
+    def taken(self, root: Path, names: dict[str, str], entry_time: str, look_back: int, calendar: str) -> tuple[object, ...]:
+        """The file's row of `TAKEN`, once its records are in the lake."""
+        table, sessions, rows = self.kind.table, 0, 0
+        if table and not self.problem:
+            try:
+                one = _File(root, self.path, self.kind, calendar, names)
+            except DataError as error:
+                self.problem = str(error)
+            else:
+                sessions, rows = one.take(table, entry_time, look_back)
+        if self.problem:
+            log.warning("%s is left out: it %s", self.path, self.problem)
+            table = ""
+        dataset, schema = (self.header.dataset, self.header.schema) if self.header else ("", "")
+        return str(self.path), dataset, schema, table, sessions, rows, self.problem or None
 
 
 def _kind(dataset: str, schema: str) -> _Kind:
@@ -94,7 +137,7 @@ def _kind(dataset: str, schema: str) -> _Kind:
         return _Kind(0, "underlying_bars", venues.BAR_FIELDS)
     if dataset != OPTIONS and schema == "ohlcv-1m":
         return _Kind(0, "underlying_minutes", venues.BAR_FIELDS)
-    return _Kind(3, "", ("symbol",))
+    return _UNUSED
 
 
 def _names(root: Path, stocks: Iterable[str]) -> dict[str, str]:
@@ -103,12 +146,34 @@ def _names(root: Path, stocks: Iterable[str]) -> dict[str, str]:
     return {asks.root(name): name for name in (*folders, *stocks)}
 
 
-class _File:
-    """One file's records, on their way into the lake."""
+def _read(path: Path, kind: _Kind) -> "tuple[Records, dt.datetime, dt.datetime]":
+    """The records, and the span of time that they cover."""
+    from wheelvec.market import opra
 
-    def __init__(self, root: Path, records: "Records", calendar: Sessions, names: dict[str, str]) -> None:
-        self._root, self._records, self._calendar, self._names = root, records, calendar, names
-        self._source = (records.dataset, records.schema)
+    try:
+        records = opra.decoded(path.read_bytes(), kind.fields)
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}") from None
+    except MemoryError:
+        raise DataError("does not fit into memory: ask for it split by day") from None
+    start, end = records.header.start, records.header.end
+    if start is None or end is None or start > end:
+        raise DataError(f"names no span of time in its header: {start} to {end}")
+    return records, start, end
+
+
+class _File:
+    """One file's records, on their way into the lake.
+
+    Raises:
+        DataError: for a file that is not whole, or not what its header says.
+    """
+
+    def __init__(self, root: Path, path: Path, kind: _Kind, calendar: str, names: dict[str, str]) -> None:
+        self._root, self._names = root, names
+        self._records, self._start, self._end = _read(path, kind)
+        self._calendar = Sessions.known(calendar, self._start.date(), (self._end - SECOND).date())
+        self._source = (self._records.dataset, self._records.schema)
 
     def take(self, table: str, entry_time: str, look_back: int) -> tuple[int, int]:
         """The number of sessions taken, over all underlyings, and of rows."""
@@ -122,7 +187,7 @@ class _File:
 
     def _chains(self) -> Iterator[tuple[str, bool, pl.DataFrame]]:
         """Underlying, whether all of its contracts were asked for, and its records."""
-        rows, asked = self._records.rows, {name.removesuffix(".OPT") for name in self._records.parents}
+        rows, asked = self._records.rows, {name.removesuffix(".OPT") for name in self._records.header.parents}
         roots = rows.select(root=osi.root(pl.col("symbol").cast(pl.String))).to_series()
         for root in sorted(set(roots.drop_nulls()) | asked):
             yield self._names.get(root, root), root in asked, rows.filter(roots == root)
@@ -140,8 +205,8 @@ class _File:
         """Whether the file was asked for all of an entry minute; rows of cbbo bear the end of their interval."""
         first = {"cbbo-1m": MINUTE, "cbbo-1s": SECOND}.get(self._records.schema, dt.timedelta(0))
         last = minute + MINUTE
-        ends = self._records.end >= last if self._records.schema == "cmbp-1" else self._records.end > last
-        return ends and self._records.start <= minute + first - look_back * MINUTE
+        ends = self._end >= last if self._records.schema == "cmbp-1" else self._end > last
+        return ends and self._start <= minute + first - look_back * MINUTE
 
     def _option_bars(self) -> Iterator[tuple[int, int]]:
         days = self._dates()
@@ -150,7 +215,7 @@ class _File:
 
     def _dates(self) -> list[dt.date]:
         """Sessions whose UTC date the file covers."""
-        start, end = self._records.start, self._records.end
+        start, end = self._start, self._end
         days: list[dt.date] = self._calendar.frame["session"].to_list()
         return [day for day in days if start <= asks.midnight(day) and asks.midnight(day) + asks.DAY <= end]
 
@@ -164,7 +229,7 @@ class _File:
                 yield self._minutes(name)
 
     def _minutes(self, name: str) -> tuple[int, int]:
-        start, end = (pl.lit(moment, pl.Datetime("ns", "UTC")) for moment in (self._records.start, self._records.end))
+        start, end = (pl.lit(moment, pl.Datetime("ns", "UTC")) for moment in (self._start, self._end))
         within = (pl.col("open") < end) & (pl.col("close") > start)
         touched = self._calendar.frame.filter(within).with_columns(
             whole=(pl.col("open") >= start) & (pl.col("close") <= end)

@@ -40,6 +40,7 @@ class Ask:
     start: dt.datetime
     end: dt.datetime
     sessions: tuple[dt.date, ...]
+    again: bool = False  # its rows are to take the place of those that the lake has of the sessions
 
     @classmethod
     def quotes(cls, underlying: str, schema: str, session: dt.date, minute: dt.datetime, look_back: int) -> Self:

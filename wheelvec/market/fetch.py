@@ -11,30 +11,27 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
 from wheelvec.market import answers, incoming, intake, venues
-from wheelvec.market.asks import MINUTES, OPTIONS, QUOTE_SCHEMAS, SUMMARY, Ask, checked_symbols, entry_of
+from wheelvec.market.asks import MINUTES, OPTIONS, SUMMARY, Ask, entry_of
 from wheelvec.market.incoming import Parcel
 from wheelvec.market.place import check_writable
-from wheelvec.market.plan import Plan, Ranges, Wanted, covered, has_summary, overview, plan
+from wheelvec.market.plan import AGAIN, Plan, Ranges, Wanted, covered, has_summary, overview, plan, refetched, wanted
 from wheelvec.market.sessions import Sessions
 from wheelvec.spec.config import Config
-from wheelvec.spec.errors import DataError, FetchError, InputError, LakeError, unknown_name
-from wheelvec.spec.knobs import read_day
+from wheelvec.spec.errors import DataError, FetchError, InputError, LakeError, listed
 
 if TYPE_CHECKING:
-    from wheelvec.market.opra import Client
+    from wheelvec.market.client import Client
 
 log = logging.getLogger(__name__)
 
 PARALLEL = 4  # requests at a time
-MOST_LOOK_BACK = 390  # minutes: a whole session
 _RECENT = dt.timedelta(hours=48)  # Databento sells the newest day or so to holders of a live licence only
 
 NOTHING, MISSED = "nothing", "missed"
@@ -49,11 +46,12 @@ class Fetched:
 
     Attributes:
         plan: one row per underlying, table and source. Sessions by state before the fetch: `held` by the lake, known to be
-            `empty`, `closed` (no such minute: an early close), `later` (not published yet), `lacking`; then `requests` and
-            `dollars` for what was lacking.
+            `empty`, `closed` (no such minute: an early close), `later` (not published yet), `lacking`, `again` (there, or found
+            empty, and asked for again: named by `refetch`, or empty though other tables have rows of the session); then
+            `requests` and `dollars` for the last two.
         cost: dollars that the requests were priced at.
         paid: dollars that were asked for, repeated downloads included; 0 for a dry run.
-        notes: what could not be had, and what to do about it.
+        notes: what could not be had or is doubtful, and what to do about it.
     """
 
     plan: pl.DataFrame
@@ -73,6 +71,7 @@ def fetch(
     schema: str = "cmbp-1",
     look_back: int = 0,
     config: Config | None = None,
+    refetch: tuple[str | dt.date, str | dt.date] | None = None,
     gateway: str | None = None,
     dry_run: bool = False,
     confirm: Callable[[Fetched], bool] | None = None,
@@ -82,12 +81,13 @@ def fetch(
 
     Needed are the quotes of the entry minute from the first entry to the last session on which a call may be sold, and daily
     bars to the last settlement, by the `dte_max`, `call_wait_sessions` and `max_cycles` of `config`. What the lake holds,
-    or what was found empty before, is neither priced nor fetched again.
+    or what was found empty before, is neither priced nor fetched again; but an empty answer is not taken for final where
+    another table of the underlying has rows of that session: it is named in the notes, and asked for again by the next fetch.
 
     Args:
         symbols: underlyings, such as "TSLA" or "BRK.B"; None takes those of `config`.
         start, end: first and last session of entry; None takes those of `config`.
-        lake: a local folder, made if need be.
+        lake: a local folder, made if need be; one that holds other things than a lake is refused.
         max_cost: dollars. Nothing is spent if the plan costs more, and downloads that must be repeated stop there too. None
             spends nothing without a `confirm`.
         entry_time: "15:45", or "close-15min"; None takes `config`'s. A lake may hold several.
@@ -95,6 +95,8 @@ def fetch(
         look_back: minutes before the entry minute in which a contract's quote may have changed last and still count. Such
             quotes bear the minute's beginning; their ages are in the lake's quote_ages.
         config: `Config()` if None.
+        refetch: first and last session, such as ("2024-01-02", "2024-01-31"): what the lake has of them is priced and asked for
+            again, as far as this fetch needs it, and replaced by what comes. Where nothing comes it stays.
         gateway: another address of the interface.
         dry_run: only plan and price.
         confirm: asked with the priced plan before money is spent; False ends the fetch without spending.
@@ -104,14 +106,17 @@ def fetch(
         InputError: for a bad argument, a symbol that Databento does not know, a range before the data's beginning, or when
             databento is not installed.
         FetchError: for a plan over `max_cost`, or a refusal; what was fetched before stays.
-        LakeError: if the lake cannot be written, or one of its files is not what it should be.
+        LakeError: if the lake cannot be written or is none, or one of its files is not what it should be.
     """
-    wanted = _wanted(Config() if config is None else config, symbols, start, end, entry_time, schema, look_back)
+    given = Config() if config is None else config
+    needed = replace(wanted(given, symbols, start, end, entry_time, schema, look_back), refetch=refetched(refetch))
     root = local_folder(lake)
-    opra = databento()
-    client = opra.Client(os.environ.get("DATABENTO_API_KEY", ""), gateway)
-    with incoming.reserved(root, wanted.symbols), opra.remarks():
-        run = _Run(client, root, wanted, max_cost)
+    require_databento()
+    from wheelvec.market.client import Client
+
+    client = Client(os.environ.get("DATABENTO_API_KEY", ""), gateway)
+    with incoming.reserved(root, needed.symbols), client.kept_from_logs():
+        run = _Run(client, root, needed, max_cost)
         run.take_in_leftovers()
         priced = run.price(progress)
         if dry_run or not run.plan.asks:
@@ -122,55 +127,34 @@ def fetch(
         return run.bring(priced, progress)
 
 
-def databento() -> ModuleType:
-    """The module that knows Databento.
+def require_databento() -> None:
+    """Do nothing where the packages that Databento needs are installed.
 
     Raises:
-        InputError: if its client is not installed.
+        InputError: if one is not.
     """
     try:
-        from wheelvec.market import opra
+        from wheelvec.market import client  # noqa: F401
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("databento", "databento_dbn", "tenacity", "zstandard", "requests"):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("databento_dbn", "tenacity", "zstandard", "requests", "urllib3"):
             raise
-        raise InputError('Databento\'s client is not installed: pip install "wheelvec[databento]"') from None
-    return opra
+        raise InputError(
+            f"Databento needs packages that are not installed ({missing} is missing): "
+            "run pip install '.[databento]' in a clone of wheelvec's repository"
+        ) from None
 
 
 def local_folder(lake: str | Path) -> Path:
     """The folder of a lake to be written.
 
     Raises:
-        LakeError: for an address of an object store, and a folder that holds something else than a lake.
+        LakeError: for an address of an object store, and for a folder that holds something else than a lake.
     """
     if "://" in str(lake):
         raise LakeError(f"{lake}: the lake must be a local folder; object stores cannot rename a checked file into its place")
     check_writable(Path(lake))
     return Path(lake)
-
-
-def _wanted(
-    config: Config, symbols: str | Sequence[str] | None, start: str | dt.date | None, end: str | dt.date | None,
-    entry_time: str | None, schema: str, look_back: int,
-) -> Wanted:  # fmt: skip
-    schedule = config.schedule
-    named = schedule.symbols if symbols is None else symbols
-    days = [
-        read_day(name, value) for name, value in (("start", start or schedule.start_date), ("end", end or schedule.end_date))
-    ]
-    if named is None or None in days:
-        raise InputError("fetch needs symbols, start and end: give them, or a configuration that does")
-    if days[0] > days[1]:
-        raise InputError(f"start {days[0]} lies after end {days[1]}")
-    if schema not in QUOTE_SCHEMAS:
-        raise InputError(unknown_name("schema of quotes", schema, QUOTE_SCHEMAS))
-    if not isinstance(look_back, int) or isinstance(look_back, bool) or not 0 <= look_back <= MOST_LOOK_BACK:
-        raise InputError(f"look_back is {look_back!r}: expected whole minutes from 0 to {MOST_LOOK_BACK}")
-    return Wanted(
-        symbols=checked_symbols(named if isinstance(named, str) else tuple(named)), start=days[0], end=days[1],
-        entry_time=entry_time or schedule.entry_time, schema=schema, look_back=look_back,
-        calendar=schedule.trading_calendar, put=config.put, call=config.call,
-    )  # fmt: skip
 
 
 @dataclass
@@ -216,7 +200,8 @@ class _Run:
     # ---- the cost
 
     def price(self, progress: Progress | None) -> Fetched:
-        self.plan: Plan = plan(self.root, self.wanted, self.ranges, (dt.datetime.now(dt.UTC) - _RECENT).date())
+        self.plan: Plan = self._plan(self.wanted)
+        self._refuse_idle_refetch()
 
         def use(ask: Ask, price: float | None) -> None:
             self.prices[ask] = price or 0.0
@@ -228,7 +213,19 @@ class _Run:
         self._refuse_unknown_symbols()
         self._note_later()
         cost = sum(self.prices[ask] for ask in self.plan.asks)
-        return Fetched(overview(self.plan, self.prices.__getitem__), cost, notes=tuple(self.notes))
+        doubts = _doubts(self._plan(replace(self.wanted, refetch=None)) if self.wanted.refetch else self.plan)
+        return Fetched(overview(self.plan, self.prices.__getitem__), cost, notes=(*self.notes, *doubts))
+
+    def _plan(self, wanted: Wanted) -> Plan:
+        return plan(self.root, wanted, self.ranges, (dt.datetime.now(dt.UTC) - _RECENT).date())
+
+    def _refuse_idle_refetch(self) -> None:
+        if self.wanted.refetch and not any(need.state == AGAIN for need in self.plan.needs):
+            first, last = self.wanted.refetch
+            raise InputError(
+                f"refetch: of {first} to {last} the lake has nothing that entries from {self.wanted.start} to "
+                f"{self.wanted.end} need; leave it out to fetch what is lacking"
+            )
 
     def _price(self, ask: Ask) -> float | None:
         """Dollars; None if Databento cannot resolve the symbol in that time."""
@@ -327,7 +324,8 @@ class _Run:
                 f"Databento sells the newest data, up to {days[-1]}, to holders of a live licence only (403): {len(missed)} "
                 "requests were left out; run the same command again a day later"
             )
-        return Fetched(priced.plan, priced.cost, self.paid, tuple(self.notes))
+        doubts = _doubts(self._plan(replace(self.wanted, refetch=None)))
+        return Fetched(priced.plan, priced.cost, self.paid, (*self.notes, *doubts))
 
     def _bring(self, ask: Ask) -> Parcel | str:
         """An answer on disk; NOTHING if there can be none; MISSED if it cannot be had yet."""
@@ -348,7 +346,9 @@ class _Run:
     def _take(self, parcel: Parcel) -> None:
         """From disk into the tables: the one way in, for what has just come and for what an earlier run left."""
         fields = intake.FIELDS.get(parcel.table, venues.BAR_FIELDS)
-        records = databento().decoded(parcel.path.read_bytes(), fields)
+        from wheelvec.market.opra import decoded
+
+        records = decoded(parcel.path.read_bytes(), fields)
         intake.take(self.root, parcel, records, self.wanted.calendar, lambda day: has_summary(self.ranges, day))
         parcel.remove()
 
@@ -365,6 +365,19 @@ class _Run:
             raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _doubts(plan: Plan) -> list[str]:
+    """Of which sessions a table was found empty though others have rows: one note per underlying and table."""
+    found: dict[tuple[str, str], list[dt.date]] = {}
+    for need in plan.needs:
+        if need.state == AGAIN:
+            found.setdefault((need.symbol, need.table), []).append(need.session)
+    return [
+        f"{symbol}: Databento gave no {table} of {len(days)} session{'s' * (len(days) > 1)} of which the lake has other rows "
+        f"({listed(days, most=5)}); the next fetch asks for it again"
+        for (symbol, table), days in found.items()
+    ]
 
 
 def _explained(error: FetchError, what: object) -> FetchError:

@@ -34,26 +34,28 @@ class Records(Protocol):
 
 def take(root: Path, parcel: Parcel, records: Records, calendar: str, official: Callable[[dt.date], bool]) -> None:
     """An answer to one request, into its table. `official` says of which sessions the daily bar of the underlying comes from
-    elsewhere than from its minutes."""
+    elsewhere than from its minutes. Of a parcel asked for again the rows take the place of those that the lake has; without
+    rows it takes none away."""
     source, last = (records.dataset, records.schema), (parcel.end - dt.timedelta(microseconds=1)).date()
     sessions = Sessions.known(calendar, parcel.start.date(), last)
+    again = parcel.again and not records.rows.is_empty()
     local = parcel.start.astimezone(ZoneInfo(sessions.timezone)).date()
     if parcel.table == "option_quotes":
         minute, look_back = entry_of(records.schema, parcel.start, parcel.end)
         quotes = venues.quotes_of(records.rows, records.schema)
-        take_quotes(root, parcel.underlying, quotes, local, minute, look_back, source)
+        take_quotes(root, parcel.underlying, quotes, local, minute, look_back, source, again=again)
     elif parcel.table == "underlying_minutes":
         hours = sessions.frame.filter(pl.col("session") == local)
-        take_minutes(root, parcel.underlying, records.rows, hours, source, daily=not official(local))
+        take_minutes(root, parcel.underlying, records.rows, hours, source, daily=not official(local), again=again)
     elif parcel.table == "option_bars":
-        take_option_bars(root, parcel.underlying, records.rows, sessions.frame["session"].to_list(), source)
+        take_option_bars(root, parcel.underlying, records.rows, sessions.frame["session"].to_list(), source, again=again)
     else:
         take_summary(root, parcel.underlying, records.rows, sessions.frame["session"].to_list(), source)
 
 
 def take_quotes(
     root: Path, underlying: str, quotes: pl.DataFrame, session: dt.date, minute: dt.datetime, look_back: int,
-    source: Source, whole: bool = True,
+    source: Source, whole: bool = True, again: bool = False,
 ) -> int:  # fmt: skip
     """Write one entry minute's chain, priced by the underlying's minute that begins with it; other minutes of the session
     stay. The number of rows kept.
@@ -67,6 +69,7 @@ def take_quotes(
         look_back: minutes.
         source: dataset and schema.
         whole: whether all contracts of the underlying were asked for.
+        again: whether they take the place of all that the lake has of that minute, not only of the same contracts.
     """
     price = _price_at(root, underlying, session, minute)
     stood = venues.standing(quotes, minute, look_back, price)
@@ -74,7 +77,8 @@ def take_quotes(
     constant = {"underlying": pl.lit(underlying), "session": pl.lit(session, pl.Date)}
     rows = stood.with_columns(*absent, **constant, underlying_price=pl.lit(price, pl.Float64)).select(*frames.OPTION_QUOTES)
     held = tables.hold_quotes(rows)
-    unit = [*_UNITS, pl.col("ts").dt.truncate("1m")]
+    ts = pl.col("ts").dt.truncate("1m")
+    unit = [pl.col("session"), ts.fill_null(pl.lit(minute, frames.TIMESTAMP))] if again else [*_UNITS, ts]
     lake.merge(root, TABLES["option_quotes"], underlying, held.rows, unit, held.aside)
     ages = stood.with_columns(session=pl.lit(session, pl.Date)).filter(pl.col("age_seconds").is_not_null())
     if not ages.is_empty():
@@ -93,14 +97,17 @@ def _price_at(root: Path, underlying: str, session: dt.date, minute: dt.datetime
 
 
 def take_option_bars(
-    root: Path, underlying: str, bars: pl.DataFrame, sessions: Sequence[dt.date], source: Source, whole: bool = True
-) -> int:
-    """Write the contracts' daily bars, `venues.BAR_FIELDS` of ohlcv-1d, of some sessions. The number of rows kept."""
+    root: Path, underlying: str, bars: pl.DataFrame, sessions: Sequence[dt.date], source: Source, whole: bool = True,
+    again: bool = False,
+) -> int:  # fmt: skip
+    """Write the contracts' daily bars, `venues.BAR_FIELDS` of ohlcv-1d, of some sessions. The number of rows kept.
+
+    With `again` the bars of a session take the place of all that the lake has of it, not only of the same contracts."""
     rows = venues.daily(bars).filter(pl.col("session").is_in(list(sessions)))
     roots = Roots(dict.fromkeys(rows.select(osi.root(pl.col("symbol")).unique()).to_series(), underlying))
     held = tables.hold_option_bars(rows, roots, _highs(root, underlying, sessions))
     kept = held.rows.select(*TABLES["option_bars"].schema).sort("session", "symbol")
-    lake.merge(root, TABLES["option_bars"], underlying, kept, _UNITS, held.aside)
+    lake.merge(root, TABLES["option_bars"], underlying, kept, _UNITS[:1] if again else _UNITS, held.aside)
     answers.record(root, underlying, "option_bars", _counts(kept, sessions), source, whole=whole)
     return len(kept)
 
@@ -113,16 +120,18 @@ def _highs(root: Path, underlying: str, sessions: Sequence[dt.date]) -> pl.DataF
 
 
 def take_minutes(
-    root: Path, underlying: str, bars: pl.DataFrame, sessions: pl.DataFrame, source: Source, daily: bool, whole: bool = True
-) -> int:
+    root: Path, underlying: str, bars: pl.DataFrame, sessions: pl.DataFrame, source: Source, daily: bool, whole: bool = True,
+    again: bool = False,
+) -> int:  # fmt: skip
     """Write the underlying's minutes of regular sessions, and (`daily`) the bars that they make: only if they are `whole`,
     from open to close. The number of minutes.
 
-    `bars` are `venues.BAR_FIELDS` of ohlcv-1m; `sessions` has session, open and close of each.
+    `bars` are `venues.BAR_FIELDS` of ohlcv-1m; `sessions` has session, open and close of each. With `again` the minutes of a
+    session take the place of all that the lake has of it.
     """
     named = bars.filter(pl.col("symbol").cast(pl.String) == underlying)
     minutes = venues.minutes_of(named, sessions).select(*answers.MINUTES.schema)
-    lake.merge(root, answers.MINUTES, underlying, minutes, [pl.col("ts")])
+    lake.merge(root, answers.MINUTES, underlying, minutes, [pl.col("session" if again else "ts")])
     days = sessions["session"].to_list()
     if daily:
         _take_bars(root, underlying, venues.regular_bars(minutes), days, source)

@@ -5,21 +5,24 @@ bars     of contracts and underlying, to the last settlement that a wheel opened
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
 
-from wheelvec.market import answers, asks, lake
-from wheelvec.market.asks import MINUTES, OPTIONS, SUMMARY, Ask, midnight
+from wheelvec.market import answers, asks, lake, parquet
+from wheelvec.market.asks import MINUTES, OPTIONS, QUOTE_SCHEMAS, SUMMARY, Ask, checked_symbols, midnight
 from wheelvec.market.sessions import Sessions
 from wheelvec.market.tables import TABLES, Table
-from wheelvec.spec.config import CallRules, PutRules
-from wheelvec.spec.errors import InputError
+from wheelvec.spec.config import CallRules, Config, PutRules
+from wheelvec.spec.errors import InputError, unknown_name
+from wheelvec.spec.knobs import read_day
 
 Span = tuple[dt.datetime, dt.datetime]
 Ranges = dict[str, dict[str, Span]]  # dataset -> schema ("" for those not named) -> what there is
@@ -27,7 +30,10 @@ Ranges = dict[str, dict[str, Span]]  # dataset -> schema ("" for those not named
 # Where a range does not name the schema: cmbp-1 begins ten years after its dataset.
 _BEGINS = {(OPTIONS, "cmbp-1"): dt.datetime(2023, 3, 28, tzinfo=dt.UTC)}
 
-HELD, EMPTY, CLOSED, LATER, LACKING = "held", "empty", "closed", "later", "lacking"
+HELD, EMPTY, CLOSED, LATER, LACKING, AGAIN = "held", "empty", "closed", "later", "lacking", "again"
+MOST_LOOK_BACK = 390  # minutes: a whole session
+STATES = (HELD, EMPTY, CLOSED, LATER, LACKING, AGAIN)
+FETCHED = (LACKING, AGAIN)  # the states of what is asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,52 @@ class Wanted:
     calendar: str = "NYSE"
     put: PutRules = field(default_factory=PutRules)
     call: CallRules = field(default_factory=CallRules)
+    refetch: tuple[dt.date, dt.date] | None = None  # first and last session that is asked for though the lake has it
+
+
+def wanted(
+    config: Config, symbols: str | Sequence[str] | None, start: str | dt.date | None, end: str | dt.date | None,
+    entry_time: str | None, schema: str, look_back: int,
+) -> Wanted:  # fmt: skip
+    """What is not given is the configuration's.
+
+    Raises:
+        InputError: for what is missing, or cannot be meant.
+    """
+    schedule = config.schedule
+    named = schedule.symbols if symbols is None else symbols
+    days = [
+        read_day(name, value) for name, value in (("start", start or schedule.start_date), ("end", end or schedule.end_date))
+    ]
+    if named is None or None in days:
+        raise InputError("fetch needs symbols, start and end: give them, or a configuration that does")
+    if days[0] > days[1]:
+        raise InputError(f"start {days[0]} lies after end {days[1]}")
+    if schema not in QUOTE_SCHEMAS:
+        raise InputError(unknown_name("schema of quotes", schema, QUOTE_SCHEMAS))
+    if not isinstance(look_back, int) or isinstance(look_back, bool) or not 0 <= look_back <= MOST_LOOK_BACK:
+        raise InputError(f"look_back is {look_back!r}: expected whole minutes from 0 to {MOST_LOOK_BACK}")
+    return Wanted(
+        symbols=checked_symbols(named if isinstance(named, str) else tuple(named)), start=days[0], end=days[1],
+        entry_time=entry_time or schedule.entry_time, schema=schema, look_back=look_back,
+        calendar=schedule.trading_calendar, put=config.put, call=config.call,
+    )  # fmt: skip
+
+
+def refetched(refetch: tuple[str | dt.date, str | dt.date] | None) -> tuple[dt.date, dt.date] | None:
+    """First and last session, in order.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if refetch is None:
+        return None
+    if isinstance(refetch, str) or not isinstance(refetch, Sequence) or len(refetch) != 2 or None in refetch:
+        raise InputError(f"refetch is {refetch!r}: expected the first and the last session, as in ('2024-01-02', '2024-01-31')")
+    first, last = (read_day("refetch", day) for day in refetch)
+    if first > last:
+        raise InputError(f"refetch: {first} lies after {last}")
+    return first, last
 
 
 class Need(NamedTuple):
@@ -67,6 +119,8 @@ class Plan:
 def plan(root: Path, wanted: Wanted, ranges: Ranges, recent: dt.date) -> Plan:
     """Compare what wheels can need with what the lake holds and with what was found empty before. Sessions from `recent` on may
     be refused, and are asked for one by one.
+
+    What was found empty is not asked for again, unless other tables have rows of that session: then the answer is doubted.
 
     Raises:
         InputError: for sessions before the history of every source.
@@ -135,7 +189,7 @@ class _OneUnderlying:
             ).iter_rows()
         }
         quotes = [self._quotes(session) for session in self._sessions if session <= last_sold]
-        lacking = {need.session for need in quotes if need.state == LACKING}
+        lacking = {need.session for need in quotes if need.state in FETCHED}
         self.needs = [*quotes, *self._minutes(lacking), *self._daily("option_bars"), *self._daily("underlying_bars")]
 
     def _quotes(self, session: dt.date) -> Need:
@@ -193,8 +247,29 @@ class _OneUnderlying:
 
     def _state(self, ask: Ask, held: bool, empty: bool) -> str:
         if held or empty:
-            return HELD if held else EMPTY
+            first, last = self._wanted.refetch or (dt.date.max, dt.date.min)
+            again = first <= ask.sessions[0] <= last or (not held and self._is_doubtful(ask.table, ask.sessions[0]))
+            return AGAIN if again else HELD if held else EMPTY
         return LATER if ask.end > _span(self._ranges, ask.dataset, ask.schema)[1] else LACKING
+
+    def _is_doubtful(self, table: str, session: dt.date) -> bool:
+        """Whether an answer without rows is belied by other tables' rows of the session; not if its rows were set aside."""
+        others = {name: days for name, days in self._sessions_held.items() if name != table}
+        aside = self._set_aside.get(table, frozenset())
+        return session not in aside and any(session in days for days in others.values())
+
+    @cached_property
+    def _sessions_held(self) -> dict[str, set[dt.date]]:
+        tables = [TABLES[name] for name in ("option_quotes", "option_bars", "underlying_bars")]
+        return {
+            table.name: set(lake.stored(self._root, table, self._symbol, ("session",))["session"].unique())
+            for table in (*tables, answers.MINUTES)
+        }
+
+    @cached_property
+    def _set_aside(self) -> dict[str, frozenset[dt.date]]:
+        tables = [TABLES[name] for name in ("option_quotes", "option_bars", "underlying_bars")]
+        return {table.name: _set_aside_on(self._root, table, self._symbol) for table in tables}
 
     @cached_property
     def _held_minutes(self) -> set[tuple[dt.date, dt.datetime | None]]:
@@ -203,7 +278,7 @@ class _OneUnderlying:
 
     def _days(self, table: Table) -> set[dt.date]:
         """The sessions that the lake holds, but those that it holds only some contracts of."""
-        days = set(lake.stored(self._root, table, self._symbol, ("session",))["session"].unique())
+        days = self._sessions_held[table.name]
         said = self._recorded.filter(pl.col("table") == table.name)
         return days - (set(said.filter(~pl.col("whole"))["session"]) - set(said.filter("whole")["session"]))
 
@@ -212,18 +287,28 @@ class _OneUnderlying:
         return set(said["session"])
 
     def asks(self, recent: dt.date) -> Iterator[Ask]:
-        """The requests for what is lacking."""
-        lacking = [need for need in self.needs if need.state == LACKING]
-        for need in lacking:
+        """The requests for what is lacking, and for what is asked for again."""
+        wanted = [need for need in self.needs if need.state in FETCHED]
+        for need in wanted:
             opens, closes, minute = self._hours[need.session]
             if need.table == "option_quotes":
-                yield Ask.quotes(self._symbol, need.schema, need.session, minute, self._wanted.look_back)
+                ask = Ask.quotes(self._symbol, need.schema, need.session, minute, self._wanted.look_back)
+                yield replace(ask, again=need.state == AGAIN)
             elif need.table == "underlying_minutes":
-                yield Ask.minutes(self._symbol, need.dataset, need.session, opens, closes)
-        for table in ("option_bars", "underlying_bars"):
-            days = {need.session for need in lacking if need.table == table}
+                ask = Ask.minutes(self._symbol, need.dataset, need.session, opens, closes)
+                yield replace(ask, again=need.state == AGAIN)
+        for table, state in product(("option_bars", "underlying_bars"), FETCHED):
+            days = {need.session for need in wanted if (need.table, need.state) == (table, state)}
             for run in asks.runs(self._sessions, days, recent):
-                yield Ask.daily(self._symbol, table, run)
+                yield replace(Ask.daily(self._symbol, table, run), again=state == AGAIN)
+
+
+def _set_aside_on(root: Path, table: Table, underlying: str) -> frozenset[dt.date]:
+    """The days on which rows of a table were set aside when its files were written."""
+    folder = root / table.name / f"underlying={quote(underlying, safe=' ^~')}"
+    months = {path: dt.date.fromisoformat(f"{path.stem}-01") for path in sorted(folder.glob("????-??.parquet"))}
+    footers = [parquet.MonthFile(table, underlying, month, path).footer() for path, month in months.items()]
+    return frozenset(dt.date.fromisoformat(day) for footer in footers for day in footer.aside)
 
 
 def has_summary(ranges: Ranges, session: dt.date) -> bool:
@@ -246,7 +331,7 @@ def overview(plan: Plan, prices: Callable[[Ask], float]) -> pl.DataFrame:
     """One row per underlying, table and source: sessions by state, requests, and dollars."""
     needs = pl.DataFrame(plan.needs, schema=dict.fromkeys(Need._fields, pl.String) | {"session": pl.Date}, orient="row")
     keys = ["symbol", "table", "dataset", "schema"]
-    states = [(pl.col("state") == state).sum().cast(pl.Int64).alias(state) for state in (HELD, EMPTY, CLOSED, LATER, LACKING)]
+    states = [(pl.col("state") == state).sum().cast(pl.Int64).alias(state) for state in STATES]
     counted = needs.group_by(keys, maintain_order=True).agg(states)
     priced = [(ask.underlying, ask.table, ask.dataset, ask.schema, 1, prices(ask)) for ask in plan.asks]
     schema = dict.fromkeys(keys, pl.String) | {"requests": pl.Int64, "dollars": pl.Float64}
