@@ -11,12 +11,11 @@ from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 import numpy as np
 import polars as pl
 
-from wheelvec.market import answers, asks, lake, parquet
+from wheelvec.market import answers, asks, lake, listing, parquet
 from wheelvec.market.asks import MINUTES, OPTIONS, QUOTE_SCHEMAS, SUMMARY, Ask, checked_symbols, midnight
 from wheelvec.market.sessions import Sessions
 from wheelvec.market.tables import TABLES, Table
@@ -305,9 +304,8 @@ class _OneUnderlying:
 
 def _set_aside_on(root: Path, table: Table, underlying: str) -> frozenset[dt.date]:
     """The days on which rows of a table were set aside when its files were written."""
-    folder = root / table.name / f"underlying={quote(underlying, safe=' ^~')}"
-    months = {path: dt.date.fromisoformat(f"{path.stem}-01") for path in sorted(folder.glob("????-??.parquet"))}
-    footers = [parquet.MonthFile(table, underlying, month, path).footer() for path, month in months.items()]
+    months = listing.present(root, table.name, underlying)
+    footers = [parquet.MonthFile(table, underlying, month, path).footer() for month, path in sorted(months.items())]
     return frozenset(dt.date.fromisoformat(day) for footer in footers for day in footer.aside)
 
 
