@@ -39,28 +39,44 @@ if TYPE_CHECKING:
         PutRules,
         Schedule,
     )
-    from wheelvec.spec.errors import WheelvecError
+    from wheelvec.spec.errors import (
+        ConfigError,
+        DataError,
+        FetchError,
+        InputError,
+        LakeError,
+        RecordError,
+        StateError,
+        WheelvecError,
+    )
 
 # Where each public name lives. Numba and the exchange calendars are loaded by the first use of a name that needs them.
 _HOMES = {
     "CallRules": "wheelvec.spec.config",
     "Config": "wheelvec.spec.config",
+    "ConfigError": "wheelvec.spec.errors",
     "Costs": "wheelvec.spec.config",
+    "DataError": "wheelvec.spec.errors",
+    "FetchError": "wheelvec.spec.errors",
     "Fills": "wheelvec.spec.config",
+    "InputError": "wheelvec.spec.errors",
+    "LakeError": "wheelvec.spec.errors",
     "Liquidity": "wheelvec.spec.config",
     "Market": "wheelvec.market.market",
     "Pricing": "wheelvec.spec.config",
     "PutRules": "wheelvec.spec.config",
+    "RecordError": "wheelvec.spec.errors",
     "Result": "wheelvec.run.result",
     "Schedule": "wheelvec.spec.config",
+    "StateError": "wheelvec.spec.errors",
     "Sweep": "wheelvec.run.swept",
     "WheelvecError": "wheelvec.spec.errors",
     "backtest": "wheelvec.run.backtest",
     "black_scholes": "wheelvec.kernels.black",
     "check": "wheelvec.market.inspection",
     "delta": "wheelvec.kernels.black",
-    "fetch": "wheelvec.market.fetch",
     "demo_market": "wheelvec.market.synthetic",
+    "fetch": "wheelvec.market.fetch",
     "fill_draw": "wheelvec.kernels.draws",
     "gamma": "wheelvec.kernels.greeks",
     "implied_vol": "wheelvec.kernels.implied",
@@ -71,8 +87,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "CallRules", "Config", "Costs", "Fills", "Liquidity", "Market", "Pricing", "PutRules", "Result", "Schedule",
-    "Sweep", "WheelvecError", "__version__", "backtest", "black_scholes", "check", "delta", "demo_market", "fetch",
+    "CallRules", "Config", "ConfigError", "Costs", "DataError", "FetchError", "Fills", "InputError", "LakeError",
+    "Liquidity", "Market", "Pricing", "PutRules", "RecordError", "Result", "Schedule", "StateError", "Sweep",
+    "WheelvecError", "__version__", "backtest", "black_scholes", "check", "delta", "demo_market", "fetch",
     "fill_draw", "gamma", "implied_vol", "rho", "sweep", "theta", "vega",
 ]  # fmt: skip
 

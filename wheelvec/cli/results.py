@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wheelvec.cli.arguments import add_command, add_overwrite
-from wheelvec.cli.terminal import progress_bar
+from wheelvec.cli.terminal import progress_bar, without_panics
 
 if TYPE_CHECKING:
     from wheelvec.market.market import Market
@@ -42,7 +42,13 @@ def add_sweep(commands: Any, shared: argparse.ArgumentParser) -> None:
     text = "Run every configuration of a grid over a lake; continue what an earlier run of it left."
     command = add_command(commands, shared, "sweep", text)
     command.add_argument("config", type=Path, metavar="wheel.toml", help="the base configuration")
-    command.add_argument("grid", type=Path, metavar="grid.toml", help="fields and the values to try, sections as in wheel.toml")
+    command.add_argument(
+        "grid",
+        type=Path,
+        metavar="grid.toml",
+        help="fields and the values to try, sections as in wheel.toml; or a Parquet or CSV file, a row each",
+    )
+    command.add_argument("--skip-invalid", action="store_true", help="leave out rows that are no configuration, and say why")
     command.add_argument("--lake", required=True, type=Path, metavar="FOLDER", help="the lake to read")
     command.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where finished chunks and the frame go")
     add_overwrite(command)
@@ -99,10 +105,12 @@ def _backtest(source: Callable[[], "Market"], config: "Config", options: argpars
 
 def _sweep(options: argparse.Namespace) -> None:
     from wheelvec.market.market import Market
-    from wheelvec.spec.config import Config
-    from wheelvec.spec.grid import grid_from_toml
+    from wheelvec.spec.config import TOML_NONE, Config
+    from wheelvec.spec.grid import grid_from_file
+    from wheelvec.spec.knobs import none_is
 
-    config, grid = Config.from_toml(options.config), grid_from_toml(options.grid)
+    with without_panics():
+        config, grid = Config.from_toml(options.config), grid_from_file(options.grid)
     with progress_bar("configurations", options.quiet) as progress:
         from wheelvec.report.text import swept
         from wheelvec.run.folder import Folder, keep_apart
@@ -122,10 +130,11 @@ def _sweep(options: argparse.Namespace) -> None:
                 progress(done, total, f"configurations, {cells / taken:,.0f} cells/s, {left:,.0f} s left")
 
         market = Market.open(options.lake)
-        result = sweep(
-            market, config, grid, out=options.out, overwrite=options.overwrite, threads=options.threads, stats=options.stats,
-            progress=report,
-        )  # fmt: skip
+        with none_is(TOML_NONE):  # what a message says of a value of the files
+            result = sweep(
+                market, config, grid, skip_invalid=options.skip_invalid, out=options.out, overwrite=options.overwrite,
+                threads=options.threads, stats=options.stats, progress=report,
+            )  # fmt: skip
     if not options.quiet:
         print(swept(result))
     print(_where(options.out))

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wheelvec.market.market import Market
-from wheelvec.spec.errors import ConfigError, InputError, unknown_name
-from wheelvec.spec.grid import Codes, Grid, combined, dense, first_of, refusal
+from wheelvec.spec.errors import InputError, unknown_name
+from wheelvec.spec.grid import Codes, Grid, Refusals, RefusedRowsError, combined, dense, first_of, note_rows
 
 _FIELDS = ("start_date", "end_date", "symbols", "every", "offset", "weekdays")
 
@@ -53,17 +53,19 @@ class Openings:
         names = [f"schedule.{name}" for name in _FIELDS]
         keys = [(codes, len(grid.values(name))) for name in names if (codes := grid.codes(name)) is not None]
         code, count = dense(combined(keys, grid.size))
-        refused: dict[int, str] = {}
+        refused: dict[int, str] = {}  # by opening
         each = []
         for i, row in enumerate(first_of(code, count).tolist()):
             try:
                 each.append(_resolved(market, *[grid.value(name, row) for name in names]))
             except InputError as error:
-                refused |= dict.fromkeys(np.flatnonzero(code == i).tolist(), str(error))
-        if not refused:
-            _check_curves(grid, each, code, refused)
-        if refused:
-            raise ConfigError(refusal(refused, grid.size))
+                refused[i] = str(error)
+        refusals = Refusals(grid.size)
+        refusals.note(refused, code, count)
+        if not refusals:
+            _check_curves(grid, each, code, refusals)
+        if refusals:
+            raise RefusedRowsError(refusals)
         return cls(each, code)
 
     @property
@@ -103,13 +105,19 @@ def _resolved(market: Market, start: Any, end: Any, symbols: Any, *rest: Any) ->
     return Opening(start, end, frozenset(market.symbols if symbols is None else symbols), *rest)
 
 
-def _check_curves(grid: Grid, each: list[Opening], code: Codes, refused: dict[int, str]) -> None:
+def _check_curves(grid: Grid, each: list[Opening], code: Codes, refusals: Refusals) -> None:
     """A rate by session must be known from the first entry date on."""
     starts = np.array([opening.start.toordinal() for opening in each])[code]
     for field in ("pricing.rate", "pricing.dividend_yield"):
         if all(isinstance(curve, float) for curve in grid.values(field)):
             continue
         known = grid.column(field, lambda c: -math.inf if isinstance(c, float) else float(c[0][0].toordinal()))
-        for row in np.flatnonzero(known > starts).tolist():
+        keys = [(code, len(each))]
+        if (curves := grid.codes(field)) is not None:
+            keys.append((curves, len(grid.values(field))))
+
+        def reason(row: int, field: str = field) -> str:
             begins, start = grid.value(field, row)[0][0], each[code[row]].start
-            refused.setdefault(row, f"{field} starts on {begins}: expected a value on or before {start}, the first session")
+            return f"{field} starts on {begins}: expected a value on or before {start}, the first session"
+
+        note_rows(refusals, known > starts, keys, reason)

@@ -18,6 +18,7 @@ from wheelvec.run.swept import Sweep
 from wheelvec.spec.config import Config
 from wheelvec.spec.errors import InputError, unknown_name
 from wheelvec.spec.grid import Codes, Grid, GridLike
+from wheelvec.spec.refusals import RefusedRowsError, described
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, int], None]
@@ -30,6 +31,7 @@ def sweep(
     config: Config | None,
     grid: GridLike,
     *,
+    skip_invalid: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
     stats: str = "full",
@@ -45,8 +47,12 @@ def sweep(
     Args:
         market: the tables.
         config: what a row keeps where it changes nothing; `Config()` if None.
-        grid: a mapping of dotted field names to values (their product, last key fastest), or a Polars frame with one
-            configuration a row, in which a null means None and a column left out keeps the base.
+        grid: a mapping of dotted field names to values (their product, last key fastest), or a frame of Polars (lazy or not)
+            or pandas with one configuration a row, in which a null means None and a column left out keeps the base. A tuple
+            of names takes its values together: {("put.delta_min", "put.delta_max"): [(0.15, 0.25), (0.25, 0.35)]}. At most
+            10,000,000 rows.
+        skip_invalid: leave out the rows that are no configuration, or none that this market can run: `Sweep.skipped` has
+            each with its reason, and the log says how many and why. Without it they are an error.
         out: a folder, which the sweep has to itself while it runs. Finished chunks are written there as they come; the same
             sweep on the same data continues from them. Nothing else that is there is replaced.
         overwrite: whether another sweep in `out` may be replaced; a finished one is, once this one is finished.
@@ -60,7 +66,8 @@ def sweep(
         A `Sweep`.
 
     Raises:
-        ConfigError: for an unknown field; or naming the rows that are no configuration, or none that this market can run.
+        ConfigError: for an unknown field or too many rows; or naming the rows that are no configuration, or none that this
+            market can run.
         InputError: for an argument that is not what it must be.
         LakeError: if a file of the lake, or `out`, cannot be used: it holds another sweep (the difference is named) or anything
             else, it lies in the lake, or the lake in it, another process is writing there.
@@ -70,16 +77,18 @@ def sweep(
     for argument, value, expected in (("market", market, Market), ("config", config, Config)):
         if not isinstance(value, expected):
             raise InputError(f"{argument} is a {type(value).__name__}: expected a wheelvec.{expected.__name__}")
+    if not isinstance(skip_invalid, bool):
+        raise InputError(f"skip_invalid = {skip_invalid!r}: expected True or False")
     if stats not in STATS:
         raise InputError(unknown_name("stats", stats, STATS))
     threads, memory = _whole("threads", threads, default_threads()), _whole("memory", memory, default_memory())
-    read = Grid.read(config, grid)
-    store = None
+    read = Grid.read(config, grid, skip_invalid=skip_invalid)
     if out is not None:
         keep_apart(out, market.folder)
-        store = SweepStore.of(out, read, stats, market.fingerprint)
+    read, engine = _engine_of(market, read, skip_invalid, stats == "full", threads, memory)
+    store = None if out is None else SweepStore.of(out, read, stats, market.fingerprint)
+    if store:
         store.check(overwrite)
-    engine = Engine(market, read, ordered=stats == "full", threads=threads, memory=memory)
     with store.held() if store else nullcontext():
         frame = store.begin(overwrite) if store else None
         if frame is None:
@@ -87,6 +96,21 @@ def sweep(
             if store:
                 store.finish(frame)
     return Sweep(read, frame, market, stats=stats, threads=threads, memory=memory)
+
+
+def _engine_of(
+    market: Market, grid: Grid, skip_invalid: bool, ordered: bool, threads: int, memory: int
+) -> tuple[Grid, Engine]:  # fmt: skip
+    """The engine of the rows that the market can run; the others are skipped or an error."""
+    while True:
+        try:
+            engine = Engine(market, grid, ordered=ordered, threads=threads, memory=memory)
+            break
+        except RefusedRowsError as error:
+            grid = grid.without(error.refusals, skip_invalid=skip_invalid)
+    if grid.skipped.height:
+        log.warning("left out: %s", described(grid.skipped, grid.size + grid.skipped.height))
+    return grid, engine
 
 
 def default_threads() -> int:

@@ -64,6 +64,14 @@ class Sweep:
         return self._grid.frame.columns
 
     @property
+    def skipped(self) -> pl.DataFrame:
+        """row and reason of each row of the grid that skip_invalid left out; row is its number in the grid as given.
+
+        A sweep that was loaded has none: the rows of a saved grid are those of its frame.
+        """
+        return self._grid.skipped
+
+    @property
     def figures(self) -> list[str]:
         """The columns that are figures."""
         return [name for name in self.frame.columns if name not in {*self.names, "config_id"}]

@@ -22,8 +22,8 @@ from wheelvec.spec.notebook import sections_of_notebook
 from wheelvec.spec.sections import PARTS, CallRules, Costs, Fills, Liquidity, Pricing, PutRules, Schedule
 
 __all__ = [
-    "PARTS", "RULE_SETS", "CallRules", "Config", "Costs", "Curve", "Field", "Fills", "Liquidity", "Pricing", "PutRules",
-    "Schedule", "digest_of", "field_digest", "field_names", "fields", "read_toml", "scattered", "unknown_field",
+    "PARTS", "RULE_SETS", "TOML_NONE", "CallRules", "Config", "Costs", "Curve", "Field", "Fills", "Liquidity", "Pricing",
+    "PutRules", "Schedule", "digest_of", "field_digest", "field_names", "fields", "read_toml", "scattered", "unknown_field",
 ]  # fmt: skip
 
 RULE_SETS = ("ledger", "v5")

@@ -59,7 +59,7 @@ def listed(names: Iterable[Any], most: int = 12) -> str:
 
 def cut(value: object, most: int = 100) -> str:
     """A value as Python writes it, on one line and cut to `most` characters."""
-    text = f"a {type(value).__name__}" if hasattr(value, "columns") else " ".join(repr(value).split())
+    text = f"a {type(value).__name__}" if hasattr(type(value), "columns") else " ".join(repr(value).split())
     return text if len(text) <= most else text[: most - 3] + "..."
 
 

@@ -6,44 +6,47 @@ does per row, it does with arrays of small integers.
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from wheelvec.spec.config import PARTS, RULE_SETS, Config, digest_of, field_digest, field_names, read_toml, scattered
-from wheelvec.spec.errors import ConfigError, InputError, unknown_name
-from wheelvec.spec.knobs import empty_range
+from wheelvec.spec.axes import (
+    Codes,
+    GridLike,
+    Swept,
+    columns_of,
+    grid_from_file,
+    grid_from_toml,
+    read,
+    read_values,
+)
+from wheelvec.spec.config import PARTS, Config, digest_of, field_digest, scattered
+from wheelvec.spec.errors import ConfigError, InputError
+from wheelvec.spec.knobs import empty_range, unread_target
+from wheelvec.spec.refusals import Refusals, RefusedRowsError, described
 
-Codes = NDArray[np.int64]
-GridLike = Mapping[str, Iterable[Any]] | pl.DataFrame
-SHOWN = 5  # refused rows that an error spells out
+__all__ = [
+    "Codes",
+    "Grid",
+    "GridLike",
+    "Refusals",
+    "RefusedRowsError",
+    "Swept",
+    "combined",
+    "dense",
+    "field_of",
+    "first_of",
+    "grid_from_file",
+    "grid_from_toml",
+    "read_values",
+]  # fmt: skip
+
 TABLE = 16  # times as many places as keys, at most, in a table that numbers them
-
-_FIELDS = {f"{section}.{f.name}": f for section, kind in PARTS.items() for f in dataclasses.fields(kind)}
-_ALIASES = {
-    f"{section}.{f.metadata['alias']}": f"{section}.{f.name}"
-    for section, kind in PARTS.items()
-    for f in dataclasses.fields(kind)
-    if f.metadata["alias"]
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Swept:
-    """One field's values, each once and as the configuration holds them, and which of them each row takes."""
-
-    values: list[Any]
-    codes: Codes  # (rows,)
-
-    @cached_property
-    def floats(self) -> NDArray[np.float64] | None:
-        """The values as an array, where all of them are floats."""
-        return np.array(self.values) if self.values and set(map(type, self.values)) == {float} else None
+NO_ROWS = pl.DataFrame(schema={"row": pl.Int64, "reason": pl.String})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +57,13 @@ class Grid:
         base: what a row keeps where it changes nothing.
         frame: one row a configuration, as it was given: the grid's columns of `Sweep.frame`.
         columns: dotted field name -> `Swept`; fields that are not swept are absent.
+        skipped: row (its number in the grid as given) and reason, of every row that was left out.
     """
 
     base: Config
     frame: pl.DataFrame
     columns: dict[str, Swept]
+    skipped: pl.DataFrame = dataclasses.field(default_factory=NO_ROWS.clone)
 
     @property
     def size(self) -> int:
@@ -66,29 +71,39 @@ class Grid:
         return self.frame.height
 
     @classmethod
-    def read(cls, base: Config, grid: GridLike) -> "Grid":
+    def read(cls, base: Config, grid: GridLike, *, skip_invalid: bool = False) -> "Grid":
         """Read a mapping of names to values (their product, last key fastest), or a frame with one configuration a row.
 
         Raises:
-            ConfigError: for an unknown field, or naming the rows that no configuration can be.
+            ConfigError: for an unknown field or too many rows, or naming the rows that no configuration can be.
             InputError: for what is neither, or holds no row.
         """
-        if isinstance(grid, pl.LazyFrame):
-            grid = grid.collect()
-        if not isinstance(grid, pl.DataFrame | Mapping):
-            raise InputError(f"grid is a {type(grid).__name__}: expected a mapping of field names to values, or a Polars frame")
-        names = _names(list(grid.columns if isinstance(grid, pl.DataFrame) else grid))
-        columns, frame = _of_frame(names, grid) if isinstance(grid, pl.DataFrame) else _of_product(names, grid)
+        columns, frame = columns_of(grid)
         if not frame.height:
             raise InputError("the grid has no row: expected at least one configuration")
-        refused: dict[int, str] = {}
-        read = {name: _read(name, column, refused) for name, column in columns.items()}
-        whole = cls(base, frame, read)
-        if not refused:
-            whole._check_ranges(refused)
-        if refused:
-            raise ConfigError(refusal(refused, frame.height))
-        return whole
+        refusals = Refusals(frame.height)
+        held = {name: read(name, column, refusals) for name, column in columns.items()}
+        whole = cls(base, frame, held).without(refusals, skip_invalid=skip_invalid)
+        return whole.without(whole._contradictions(), skip_invalid=skip_invalid)
+
+    def without(self, refusals: Refusals, *, skip_invalid: bool = True) -> "Grid":
+        """The rows that are not refused; those that are go into `skipped`.
+
+        Raises:
+            ConfigError: if rows are refused and none may be skipped, or none is left.
+        """
+        if not refusals:
+            return self
+        if not skip_invalid:
+            raise RefusedRowsError(refusals)
+        size = self.size + self.skipped.height
+        given = np.setdiff1d(np.arange(size), self.skipped["row"].to_numpy(), assume_unique=True)
+        skipped = pl.concat([self.skipped, refusals.frame(given)]).sort("row")
+        if skipped.height == size:
+            raise RefusedRowsError(refusals) if not self.skipped.height else ConfigError(described(skipped, size))
+        kept = ~refusals.rows
+        columns = {name: _used(column, kept) for name, column in self.columns.items()}
+        return dataclasses.replace(self, frame=self.frame.filter(kept), columns=columns, skipped=skipped)
 
     def value(self, name: str, row: int) -> Any:
         """The value of any field in a row."""
@@ -155,16 +170,51 @@ class Grid:
         position[order] = np.arange(order.size)
         return first[order], position[codes]
 
-    def _check_ranges(self, refused: dict[int, str]) -> None:
+    def _contradictions(self) -> Refusals:
+        """The rows with an empty range, or with a target that nothing reads."""
+        refusals = Refusals(self.size)
         for section, kind in PARTS.items():
-            for low, high in getattr(kind, "ranges", ()):
+            for low, high in kind.ranges:
                 names = (f"{section}.{low}", f"{section}.{high}")
-                if not any(name in self.columns for name in names):
-                    continue
-                first, last = (self.column(name, _ordinal) for name in names)
-                for row in np.flatnonzero(first > last).tolist():
-                    values = (self.value(name, row) for name in names)
-                    refused.setdefault(row, empty_range(section, low, high, *values))
+                if self._swept(*names):
+                    first, last = (self.column(name, _ordinal) for name in names)
+                    self._note(refusals, names, first > last, lambda *v, at=(section, low, high): empty_range(*at, *v))
+            for target, method, reader in kind.targets:
+                names = (f"{section}.{target}", f"{section}.{method}")
+                if self._swept(*names):
+                    there = self.column(names[0], lambda value: value is not None, np.bool_)
+                    reads = self.column(names[1], lambda chosen, by=reader: chosen == by, np.bool_)
+                    at = (section, target, method, reader)
+                    self._note(refusals, names, there & ~reads, lambda *v, at=at: unread_target(*at, *v))
+        return refusals
+
+    def _swept(self, *names: str) -> bool:
+        return any(name in self.columns for name in names)
+
+    def _note(self, refusals: Refusals, names: tuple[str, str], wrong: NDArray[np.bool_], say: Callable[..., str]) -> None:
+        keys = [(self.columns[name].codes, len(self.values(name))) for name in names if name in self.columns]
+        note_rows(refusals, wrong, keys, lambda row: say(*(self.value(name, row) for name in names)))
+
+
+def note_rows(
+    refusals: Refusals, wrong: NDArray[np.bool_], keys: list[tuple[Codes, int]], say: Callable[[int], str]
+) -> None:  # fmt: skip
+    """Note the rows that are wrong; `say` gives the reason of a row, once for those that are equal in `keys`."""
+    rows = np.flatnonzero(wrong)
+    if not rows.size:
+        return
+    key = combined([(codes[rows], count) for codes, count in keys], rows.size)
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    codes = np.full(wrong.size, first.size)
+    codes[rows] = inverse
+    refusals.note({i: say(row) for i, row in enumerate(rows[first].tolist())}, codes, first.size + 1)
+
+
+def _used(column: Swept, kept: NDArray[np.bool_]) -> Swept:
+    """A column of some rows, without the values that none of them takes."""
+    codes = column.codes[kept]
+    there = np.bincount(codes, minlength=len(column.values)) > 0
+    return Swept([column.values[i] for i in np.flatnonzero(there)], (np.cumsum(there) - 1)[codes])
 
 
 def _digests(name: str, column: Swept) -> NDArray[np.uint64]:
@@ -219,163 +269,5 @@ def field_of(config: Config, name: str) -> Any:
     return getattr(getattr(config, section), field) if field else getattr(config, section)
 
 
-def refusal(refused: Mapping[int, str], size: int) -> str:
-    """Name the rows of a grid that are refused, and why."""
-    shown = "; ".join(f"row {row}: {refused[row]}" for row in sorted(refused)[:SHOWN])
-    more = f"; and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
-    return f"grid: {len(refused)} of {size} rows cannot be run: {shown}{more}"
-
-
 def _ordinal(value: Any) -> float:
     return math.nan if value is None else float(value.toordinal() if hasattr(value, "toordinal") else value)
-
-
-def _names(given: list[str]) -> dict[str, str]:
-    """Name as given -> dotted name of the field."""
-    names: dict[str, str] = {}
-    for name in given:
-        field = _ALIASES.get(name, name)
-        if field not in _FIELDS and field != "rules":
-            raise ConfigError("grid: " + unknown_name("field", name, [*field_names(), "rules"]))
-        if field in names.values():
-            raise ConfigError(f"grid: {name!r} names the field {field!r} a second time")
-        names[name] = field
-    return names
-
-
-def _of_product(names: dict[str, str], grid: Mapping[str, Iterable[Any]]) -> tuple[dict[str, Swept], pl.DataFrame]:
-    values: dict[str, list[Any]] = {}
-    for name, given in grid.items():
-        if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-            raise InputError(f"grid[{name!r}] = {given!r}: expected a list of values")
-        values[name] = given.tolist() if isinstance(given, np.ndarray) else list(given)
-        if not values[name]:
-            raise InputError(f"grid[{name!r}] is empty: expected at least one value")
-    size = math.prod(len(v) for v in values.values())
-    columns, frame, inner = {}, {}, size
-    for name, given in values.items():
-        inner //= len(given)
-        codes = np.tile(np.repeat(np.arange(len(given)), inner), size // (inner * len(given)))
-        columns[names[name]] = Swept(given, codes)
-        frame[name] = _repeated(name, given, codes)
-    return columns, pl.DataFrame(frame) if frame else pl.DataFrame({"": [0]}).drop("")
-
-
-def _repeated(name: str, values: list[Any], codes: Codes) -> pl.Series:
-    if set(map(type, values)) == {float}:
-        return pl.Series(name, np.array(values)[codes])
-    return _series(name, values).gather(codes)
-
-
-def _series(name: str, values: list[Any]) -> pl.Series:
-    """Values as a column of the frame; what Polars has no type for stands as text."""
-    try:
-        plain = [list(v) if isinstance(v, tuple | range) else v for v in values]
-        if any(isinstance(v, int) and v > 2**63 - 1 for v in values):
-            return pl.Series(name, plain, pl.UInt64)
-        return pl.Series(name, plain)
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        return pl.Series(name, [None if v is None else str(v) for v in values])
-
-
-def _of_frame(names: dict[str, str], grid: pl.DataFrame) -> tuple[dict[str, Swept], pl.DataFrame]:
-    columns = {}
-    for name, field in names.items():
-        distinct = grid[name].unique(maintain_order=True)
-        if distinct.len() == grid.height:
-            codes = np.arange(grid.height)
-        elif grid.schema[name].is_nested():
-            seen: dict[str, int] = {}
-            codes = np.array([seen.setdefault(str(value), len(seen)) for value in grid[name].to_list()], np.int64)
-        else:
-            numbered = distinct.to_frame().with_row_index("code")
-            codes = (
-                grid.select(name)
-                .join(numbered, on=name, how="left", nulls_equal=True, maintain_order="left")["code"]
-                .to_numpy()
-            )
-        columns[field] = Swept(distinct.to_list(), codes.astype(np.int64))
-    return columns, grid
-
-
-def _read(name: str, given: Swept, refused: dict[int, str]) -> Swept:
-    """Values as the configuration holds them, equal ones as one; rows with one that it refuses go into `refused`."""
-    if _all_floats(name, given):
-        return given
-    read: list[Any] = []
-    codes = np.zeros(len(given.values), np.int64)
-    position: dict[Any, int] = {}
-    for i, value in enumerate(given.values):
-        try:
-            held = _read_one(name, value)
-        except ConfigError as error:
-            for row in np.flatnonzero(given.codes == i).tolist():
-                refused.setdefault(row, str(error))
-            continue
-        if held not in position:
-            position[held] = len(read)
-            read.append(held)
-        codes[i] = position[held]
-    return Swept(read, codes[given.codes])
-
-
-def grid_from_toml(path: str | Path) -> dict[str, list[Any]]:
-    """The grid of a TOML file: the sections of a configuration, with a list of values for each field that is swept, and `rules`
-    at the top; "none" where a field may be None.
-
-    A table stands for many numbers: {first = 0.2, last = 0.8, count = 13} for evenly spaced ones, {first = 1, last = 32} for
-    the whole numbers between.
-
-    Raises:
-        ConfigError: if the file cannot be read, is no TOML (with the line), or a field has neither.
-    """
-    flat: dict[str, Any] = {}
-    for section, fields in read_toml(path).items():
-        whole = section == "rules" or not isinstance(fields, dict)
-        flat |= {section: fields} if whole else {f"{section}.{name}": value for name, value in fields.items()}
-    return {name: _values_of(f"{path}: {name}", name, value) for name, value in flat.items()}
-
-
-def _values_of(where: str, name: str, value: Any) -> list[Any]:
-    if isinstance(value, dict) and value.keys() == {"first", "last", "count"}:
-        return [float(v) for v in np.linspace(value["first"], value["last"], value["count"])]
-    if isinstance(value, dict) and value.keys() == {"first", "last"}:
-        return list(range(value["first"], value["last"] + 1))
-    if not isinstance(value, list):
-        raise ConfigError(
-            f"{where} = {value!r}: expected a list of values, or a table of first and last, and count for numbers"
-        )
-    field = _FIELDS.get(_ALIASES.get(name, name))
-    optional = field is not None and field.metadata["optional"]
-    return [None if optional and item == "none" else item for item in value]
-
-
-def read_values(name: str, values: list[Any]) -> list[Any]:
-    """Values of one field as the configuration holds them.
-
-    Raises:
-        ConfigError: for a value that the field refuses.
-    """
-    return [_read_one(name, value) for value in values]
-
-
-def _read_one(name: str, value: Any) -> Any:
-    if name == "rules":
-        if value not in RULE_SETS:
-            raise ConfigError(unknown_name("rules", value, RULE_SETS))
-        return value
-    plain = value.item() if isinstance(value, np.generic) else value
-    if isinstance(plain, list) and plain and isinstance(plain[0], dict):  # a frame's list of structs: a curve's pairs
-        plain = [tuple(pair.values()) for pair in plain]
-    return _FIELDS[name].metadata["read"](name, plain)
-
-
-def _all_floats(name: str, given: Swept) -> bool:
-    """Whether the values are distinct floats that the field takes as they are: thousands of them are read at once."""
-    span = None if name == "rules" else _FIELDS[name].metadata["span"]
-    if span is None or len(given.values) < 16 or given.floats is None:
-        return False
-    low, high, closed = span
-    array = given.floats
-    inside = ((array >= low) if closed else (array > low)) & (array <= high) & np.isfinite(array)
-    return bool(inside.all()) and np.unique(array).size == array.size

@@ -22,6 +22,7 @@ from typing import Any, TypeVar, dataclass_transform
 import numpy as np
 
 from wheelvec.spec.errors import LONGEST_NAME, ConfigError, cut, listed, unknown_name
+from wheelvec.spec.frames import as_polars
 
 T = TypeVar("T")
 Read = Callable[[str, Any], Any]
@@ -340,7 +341,7 @@ def curve(*, default: float, doc: str, unit: str, low: float, high: float) -> An
                 raise refusal_of(where, value, allowed, hint)
             return found
         try:
-            pairs = [(session, value) for session, value in _rows(value)]
+            pairs = [(session, one) for session, one in _rows(value)]
         except (TypeError, ValueError):
             raise refusal_of(where, value, allowed) from None
         read = [(session := read_day(where, day), amount(f"{where} of {session}", one)) for day, one in pairs]
@@ -352,12 +353,9 @@ def curve(*, default: float, doc: str, unit: str, low: float, high: float) -> An
 
 
 def _rows(value: Any) -> Iterable[Any]:
-    """The rows of a frame of Polars' or pandas', or the pairs of what holds them already."""
-    if hasattr(value, "collect_schema"):  # Polars, lazy or not
-        frame = value.lazy().collect()
-        return frame.rows()  # type: ignore[no-any-return]
-    if hasattr(value, "itertuples"):
-        return value.itertuples(index=False, name=None)  # type: ignore[no-any-return]
+    """The rows of a frame, or the pairs of what holds them already."""
+    if hasattr(type(value), "columns"):
+        return as_polars("a curve", value).rows()
     return value.items() if isinstance(value, Mapping) else value
 
 

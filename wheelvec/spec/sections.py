@@ -390,6 +390,8 @@ class Costs:
     """
 
     section: ClassVar[str]
+    ranges: ClassVar[Pairs] = ()
+    targets: ClassVar[Targets] = ()
     commission_per_contract: float = number(
         default=0.65, low=0.0, unit="dollars per contract", doc="The broker's commission on each transaction."
     )
@@ -410,6 +412,8 @@ class Pricing:
     """
 
     section: ClassVar[str]
+    ranges: ClassVar[Pairs] = ()
+    targets: ClassVar[Targets] = ()
     rate: Curve = curve(
         default=0.04,
         low=-1.0,
