@@ -106,11 +106,13 @@ class Sessions:
         "close-15min" is that long before each session's own close.
 
         Raises:
-            ConfigError: if `entry_time` has neither form.
+            ConfigError: if `entry_time` has neither form, lies at or after the calendar's regular close, or before the open.
         """
         if form := _BEFORE_CLOSE.fullmatch(entry_time):
+            self._refuse_before_open(entry_time, int(form[1]))
             minute = pl.col("close") - pl.duration(minutes=int(form[1]))
         elif form := _CLOCK.fullmatch(entry_time):
+            self._refuse_after_close(entry_time, 60 * int(form[1]) + int(form[2]))
             minute = self._at_clock(int(form[1]), int(form[2]))
         else:
             raise ConfigError(
@@ -119,12 +121,37 @@ class Sessions:
             )
         return self.frame.select(minute.cast(TIMESTAMP).alias("entry_minute")).to_series()
 
+    def _refuse_after_close(self, entry_time: str, minute: int) -> None:
+        """`minute` of the day; a calendar whose sessions close on another day has no such bound."""
+        local = pl.col("close").dt.convert_time_zone(self.timezone)
+        closes = (local.dt.replace_time_zone(None) - pl.col("session").cast(pl.Datetime("ns"))).dt.total_minutes()
+        regular = _most_frequent(self.frame, closes)
+        if regular is not None and regular < 24 * 60 and minute >= regular:
+            raise ConfigError(
+                f"schedule.entry_time is {entry_time!r}; allowed: a time before {regular // 60:02d}:{regular % 60:02d}, "
+                f"the regular close of {self.calendar} ({self.timezone}), or one such as 'close-15min'"
+            )
+
+    def _refuse_before_open(self, entry_time: str, minutes: int) -> None:
+        regular = _most_frequent(self.frame, (pl.col("close") - pl.col("open")).dt.total_minutes())
+        if regular is not None and minutes > regular:
+            raise ConfigError(
+                f"schedule.entry_time is {entry_time!r}; allowed: up to 'close-{regular}min', "
+                f"for a regular session of {self.calendar} has {regular} minutes"
+            )
+
     def _at_clock(self, hour: int, minute: int) -> pl.Expr:
         local = pl.col("session").cast(pl.Datetime("ns")) + pl.duration(hours=hour, minutes=minute)
         # a time that the clock change skips does not exist; of one that it repeats, the first is meant
         local = local.dt.replace_time_zone(self.timezone, ambiguous="earliest", non_existent="null")
         start = local.dt.convert_time_zone("UTC")
         return pl.when(start < pl.col("close")).then(start)
+
+
+def _most_frequent(sessions: pl.DataFrame, minutes: pl.Expr) -> int | None:
+    """What most of the sessions have, None for no session: the regular close is that of no early one."""
+    counted = sessions.select(minutes.value_counts(sort=True).struct[0]).to_series()
+    return int(counted[0]) if counted.len() else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,3 +201,6 @@ def _calendar(name: str, **span: str) -> Any:
         names = sorted(exchange_calendars.get_calendar_names(include_aliases=True))
         hint = f"; names are in capitals: {name.upper()!r}" if str(name).upper() in names else ""
         raise ConfigError(unknown_name("schedule.trading_calendar", name, names) + hint) from None
+    except ValueError as error:  # of a calendar whose own tables contradict one another
+        reason = " ".join(str(error).split())[:100]
+        raise ConfigError(f"schedule.trading_calendar {name!r} cannot be built by exchange_calendars: {reason}") from None

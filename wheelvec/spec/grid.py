@@ -28,6 +28,7 @@ from wheelvec.spec.config import PARTS, Config, digest_of, field_digest, scatter
 from wheelvec.spec.errors import ConfigError, InputError
 from wheelvec.spec.knobs import empty_range, unread_target
 from wheelvec.spec.refusals import Refusals, RefusedRowsError, described
+from wheelvec.spec.sections import after_close
 
 __all__ = [
     "Codes",
@@ -186,7 +187,19 @@ class Grid:
                     reads = self.column(names[1], lambda chosen, by=reader: chosen == by, np.bool_)
                     at = (section, target, method, reader)
                     self._note(refusals, names, there & ~reads, lambda *v, at=at: unread_target(*at, *v))
+        self._note_late_entries(refusals)
         return refusals
+
+    def _note_late_entries(self, refusals: Refusals) -> None:
+        """Few calendars and times make many rows: each pair is looked at once."""
+        names = ("schedule.trading_calendar", "schedule.entry_time")
+        if not self._swept(*names):
+            return
+        calendars, times = (self.values(name) for name in names)
+        late = np.array([[bool(after_close(calendar, time)) for time in times] for calendar in calendars])
+        none = np.zeros(self.size, np.int64)
+        calendar, time = (none if (codes := self.codes(name)) is None else codes for name in names)
+        self._note(refusals, names, late[calendar, time], after_close)
 
     def _swept(self, *names: str) -> bool:
         return any(name in self.columns for name in names)

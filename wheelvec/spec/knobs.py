@@ -179,7 +179,7 @@ def number(
 
 def _meant(value: float, inside: Callable[[float], bool], high: float | None) -> str:
     """A number out of range that would be in it without its sign, or if it is meant in percent."""
-    if value < 0 and inside(-value):
+    if value < 0 and high is not None and inside(-value):
         return f"without the sign: {-value:g}"
     if high is not None and value > high and inside(value / 100):
         return f"{value:g}% is {value / 100:g}"

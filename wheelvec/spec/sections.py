@@ -7,6 +7,7 @@ Everything that is written about fields (help(), docs/reference.md, `wheelvec in
 import datetime as dt
 from typing import ClassVar, TypeAlias
 
+from wheelvec.spec.errors import ConfigError
 from wheelvec.spec.knobs import (
     Curve,
     check_part,
@@ -30,6 +31,9 @@ CALL_SELECT = PUT_SELECT[1:]
 
 # A spread is at most twice the mid; a fill is at most certain; a stop of more than fifty premiums is no stop, which None is.
 WIDEST, CERTAIN, LOOSEST_STOP = 2.0, 1.0, 50.0
+
+# The regular close in New York, by the names of its calendar; that of any other calendar is known once it is loaded.
+CLOSES = dict.fromkeys(("NYSE", "XNYS", "NASDAQ", "XNAS", "BATS", "ARCX", "OOTC", "XASE"), "16:00")
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 Targets: TypeAlias = tuple[tuple[str, str, str], ...]
@@ -94,6 +98,19 @@ class Schedule:
 
     def __post_init__(self) -> None:
         check_part(self)
+        if reason := after_close(self.trading_calendar, self.entry_time):
+            raise ConfigError(reason)
+
+
+def after_close(calendar: str, entry_time: str) -> str:
+    """Say that a clock time is at or after the calendar's regular close, where that is known; else nothing."""
+    close = CLOSES.get(calendar, "24:00")
+    if entry_time.startswith("close") or entry_time < close:
+        return ""
+    return (
+        f"schedule.entry_time = {entry_time!r}: expected a time before {close}, the regular close of {calendar}, "
+        "or one such as 'close-15min'"
+    )
 
 
 @part("put")
