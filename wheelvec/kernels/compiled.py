@@ -10,10 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import llvmlite
 import llvmlite.binding
 import numba
 from numba import njit
 
+from wheelvec.kernels.cache_files import CacheFile
 from wheelvec.spec import codes
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -70,9 +72,7 @@ def inlined(function: Function) -> Function:
 def _compile(function: Function, **options: Any) -> Function:
     try:
         dispatcher: Any = njit(cache=True, nogil=True, error_model="numpy", **options)(function)
-        kept = dispatcher._cache._cache_file
-        # compared before the rest is read: an index may name types that a later version no longer has
-        kept._version = (kept._version, sources())
+        dispatcher._cache._cache_file = CacheFile(dispatcher._cache._cache_file, f"{llvmlite.__version__} {sources()}")
     except (RuntimeError, AttributeError):  # nowhere to write a cache, or a Numba that keeps it otherwise
         dispatcher = njit(nogil=True, error_model="numpy", **options)(function)
     return cast(Function, dispatcher)
