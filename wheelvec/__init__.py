@@ -14,6 +14,7 @@ sweep(market, config, grid) -> Sweep: the summaries of thousands of configuratio
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from wheelvec.spec import forks as _forks  # noqa: F401  (notices forks from now on)
 from wheelvec.spec.version import VERSION as __version__
 
 if TYPE_CHECKING:

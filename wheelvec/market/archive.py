@@ -19,6 +19,7 @@ from wheelvec.market.sessions import Sessions
 from wheelvec.market.tables import TABLES
 from wheelvec.spec import osi
 from wheelvec.spec.errors import DataError, InputError, listed
+from wheelvec.spec.forks import refuse_forked
 
 if TYPE_CHECKING:
     from wheelvec.market.opra import Header, Records
@@ -72,6 +73,7 @@ def import_dbn(
         DataError: if none of the files can be used; nothing is written then.
         LakeError: if the lake cannot be written.
     """
+    refuse_forked()
     root = local_folder(lake)
     require_databento()
     paths = [Path(file) for file in files]

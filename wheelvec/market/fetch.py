@@ -24,7 +24,9 @@ from wheelvec.market.place import check_writable
 from wheelvec.market.plan import AGAIN, Plan, Ranges, Wanted, covered, has_summary, overview, plan, refetched, wanted
 from wheelvec.market.sessions import Sessions
 from wheelvec.spec.config import Config
-from wheelvec.spec.errors import DataError, FetchError, InputError, LakeError, listed
+from wheelvec.spec.errors import DataError, FetchError, InputError, LakeError, cut, listed
+from wheelvec.spec.forks import refuse_forked
+from wheelvec.spec.knobs import plain, real
 
 if TYPE_CHECKING:
     from wheelvec.market.client import Client
@@ -108,6 +110,9 @@ def fetch(
         FetchError: for a plan over `max_cost`, or a refusal; what was fetched before stays.
         LakeError: if the lake cannot be written or is none, or one of its files is not what it should be.
     """
+    refuse_forked()
+    if max_cost is not None and ((dollars := real(plain(max_cost))) is None or dollars < 0):
+        raise InputError(f"max_cost = {cut(max_cost)}: expected dollars, at least 0, or None")
     given = Config() if config is None else config
     needed = replace(wanted(given, symbols, start, end, entry_time, schema, look_back), refetch=refetched(refetch))
     root = local_folder(lake)

@@ -22,6 +22,7 @@ from wheelvec.market.sessions import Sessions
 from wheelvec.market.tables import TABLES
 from wheelvec.spec import frames
 from wheelvec.spec.errors import LakeError
+from wheelvec.spec.forks import refuse_forked
 
 Progress = Callable[[int, int], None]
 Tick = Callable[[int], None]
@@ -106,6 +107,7 @@ def check(path: str | Path, trading_calendar: str = "NYSE", progress: Progress |
         LakeError: if `path` is no lake or may not be read.
         ConfigError: for an unknown calendar.
     """
+    refuse_forked()
     refused: list[Refused] = []
     listed = Lake.open(path, dt.date.min, dt.date.max, lambda where, error: refused.append((where, error)))
     months = [(name, u, month) for name in listed.tables for u in listed.underlyings(name) for month in listed.months(name, u)]

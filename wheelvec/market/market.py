@@ -23,6 +23,7 @@ from wheelvec.market.sessions import Sessions
 from wheelvec.market.tables import TABLES
 from wheelvec.spec import frames
 from wheelvec.spec.errors import DataError, InputError
+from wheelvec.spec.forks import refuse_forked
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Market:
         strict: bool = False,
         trading_calendar: str = "NYSE",
     ) -> None:
+        refuse_forked()
         if splits is not None:
             raise InputError(
                 "splits are not supported yet: pass splits=None, and end a run before an underlying's split or start it "
@@ -101,6 +103,7 @@ class Market:
             LakeError: if the folder is no lake or may not be read; later, if one of its files is not what it should be, or
                 is missing.
         """
+        refuse_forked()
         first, last = _day("start", start, dt.date.min), _day("end", end, dt.date.max)
         if first > last:
             raise InputError(f"start {first} lies after end {last}")

@@ -35,6 +35,7 @@ from wheelvec.market.market import Market
 from wheelvec.market.sessions import Sessions
 from wheelvec.spec import cash_settled, frames
 from wheelvec.spec.errors import InputError
+from wheelvec.spec.forks import refuse_forked
 from wheelvec.spec.knobs import read_day
 
 # Wheels opened from DEMO_START to DEMO_END have ten weeks of data behind them, in which nearly all of them resolve.
@@ -151,6 +152,7 @@ def demo_tables(
     Raises:
         InputError: a name that is no plain option root or is repeated, a date that is none, or no session in between.
     """
+    refuse_forked()
     _check_names(symbols)
     days = _days(read_day("start", start), read_day("end", end))
     parts = [_tables(_underlying(seed, name, days), 0, days.count) for name in symbols]

@@ -25,6 +25,7 @@ from wheelvec.run.result import Result, ResultWriter
 from wheelvec.spec.codes import ExitReason
 from wheelvec.spec.config import Config
 from wheelvec.spec.errors import InputError, unknown_name
+from wheelvec.spec.forks import refuse_forked
 from wheelvec.spec.frames import SIGNALS
 from wheelvec.stages import chain as chains
 from wheelvec.stages import wheels as ends
@@ -73,6 +74,7 @@ def backtest(
         LakeError: if a file of the lake, or `out`, cannot be used: it holds anything else, which is named before any work is
             done; it lies in the lake, or the lake in it; another process is writing there.
     """
+    refuse_forked()
     config = Config() if config is None else config
     for argument, value, expected in (("market", market, Market), ("config", config, Config)):
         if not isinstance(value, expected):

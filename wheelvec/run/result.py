@@ -20,6 +20,7 @@ from wheelvec.run.invariants import broken_invariants
 from wheelvec.run.parts import KINDS
 from wheelvec.spec.config import Config
 from wheelvec.spec.errors import ConfigError, LakeError, RecordError, listed
+from wheelvec.spec.forks import refuse_forked
 from wheelvec.spec.frames import WHEELS
 from wheelvec.spec.version import VERSION
 from wheelvec.stages.summary import READ, Figure, summary
@@ -148,6 +149,7 @@ class Result:
         Raises:
             LakeError: naming path and reason, if the folder is no saved result, or a file of it is missing or altered.
         """
+        refuse_forked()
         place = Folder(folder, RESULT)
         return place.steadily(lambda: cls._read(place))
 

@@ -17,6 +17,7 @@ from wheelvec.run.store import SweepStore
 from wheelvec.run.swept import Sweep
 from wheelvec.spec.config import Config
 from wheelvec.spec.errors import InputError, unknown_name
+from wheelvec.spec.forks import refuse_forked
 from wheelvec.spec.grid import Codes, Grid, GridLike
 from wheelvec.spec.refusals import RefusedRowsError, described
 
@@ -73,6 +74,7 @@ def sweep(
             else, it lies in the lake, or the lake in it, another process is writing there.
         KeyboardInterrupt: after Ctrl-C, within a second, saying what is kept.
     """
+    refuse_forked()
     config = Config() if config is None else config
     for argument, value, expected in (("market", market, Market), ("config", config, Config)):
         if not isinstance(value, expected):

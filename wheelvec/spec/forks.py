@@ -1,0 +1,56 @@
+"""Polars does not survive a fork: the child has its locks and queues but none of its threads, and waits for ever.
+
+Python before 3.14 forks by default on Linux where `multiprocessing` is used. A process that was forked after Polars had
+started its threads is refused where wheelvec is entered; one that was forked before, or that runs another program, is not.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from wheelvec.spec.errors import WheelvecError
+
+_TASKS = Path("/proc/self/task")  # Linux: a folder for each thread
+_POOL = re.compile(r"polars-\d+\s*")
+
+_entered = False  # whether wheelvec was entered, and so Polars used, in this process
+_running = False  # whether Polars' threads ran when this process began to fork
+_forked = False  # whether this process was forked while they ran
+
+
+def refuse_forked() -> None:
+    """Called by whatever is about to use Polars for the user.
+
+    Raises:
+        WheelvecError: in a process that was forked after Polars was used.
+    """
+    global _entered
+    if _forked:
+        raise WheelvecError(
+            "this process was forked after Polars was used, and Polars would wait for ever in it: start processes by "
+            '"spawn", as multiprocessing.get_context("spawn").Pool() or ProcessPoolExecutor(mp_context=get_context("spawn"))'
+        )
+    _entered = True
+
+
+def _polars_runs() -> bool:
+    """Whether Polars' thread pool was started, by the names of the threads; elsewhere than on Linux, whether we used it."""
+    try:
+        return any(_POOL.fullmatch((task / "comm").read_text()) for task in _TASKS.iterdir())
+    except OSError:
+        return _entered
+
+
+def _before() -> None:
+    global _running
+    _running = "polars" in sys.modules and _polars_runs()
+
+
+def _in_child() -> None:
+    global _forked
+    _forked = _forked or _running
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_before, after_in_child=_in_child)
