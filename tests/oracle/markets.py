@@ -585,7 +585,7 @@ def random_put(rng: random.Random, patient: bool) -> dict[str, Any]:
     dte_min = rng.choice((0, 1, 2, 3, 5, 7, 10))
     delta_min = rng.choice((0.05, 0.2, 0.35, 0.45, 0.6))
     stops = (None, None, None, 4.0, 20.0) if patient else (1.1, 1.3, 1.5, 2.0, 2.5)
-    return {
+    rules = {
         "option_type": "P",
         "dte_min": dte_min,
         "dte_max": dte_min + rng.choice((3, 5, 7, 10, 14, 20)),
@@ -598,6 +598,9 @@ def random_put(rng: random.Random, patient: bool) -> dict[str, Any]:
         "dte_target": rng.choice((None, None, None, 5, 8, 10, 12, 15)),
         "delta_target": rng.choice((None, None, 0.2, 0.35, 0.5)),
     }
+    if rules["select"] != "closest_delta":
+        rules["delta_target"] = None  # nothing else reads it, and a configuration that sets it is refused
+    return rules
 
 
 def random_call(rng: random.Random) -> dict[str, Any]:

@@ -3,16 +3,26 @@
 import copy
 import dataclasses
 import datetime as dt
+import inspect
+import math
 import pickle
+import pydoc
+import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+import tomli_w
 
 import wheelvec as wv
-from wheelvec.spec.config import PARTS, field_names
+from wheelvec.market.sessions import Sessions
+from wheelvec.spec.config import PARTS, field_names, fields
 from wheelvec.spec.errors import ConfigError
+from wheelvec.spec.grid import Grid
+from wheelvec.spec.sections import CLOSES
 
 SAMPLE: dict[str, Any] = {
     "schedule": {
@@ -21,7 +31,7 @@ SAMPLE: dict[str, Any] = {
         "weekdays": [5, 1],
         "entry_time": "close-15min",
     },
-    "put": {"stop_loss_multiplier": None, "exit_pct": 0.25, "dte_target": 38},
+    "put": {"stop_loss_multiplier": None, "exit_pct": 0.25, "dte_target": 38, "select": "closest_delta", "delta_target": 0.3},
     "call": {"max_cycles": None, "tie_break_method": "closest_delta"},
     "fills": {"execution_seed": 2**64 - 1, "exit_model": "close_range"},
     "pricing": {"rate": [(dt.date(2023, 1, 3), 0.04), (dt.date(2023, 6, 1), 0.05)]},
@@ -70,6 +80,166 @@ SAMPLE: dict[str, Any] = {
 def test_refusals_name_field_value_and_what_is_allowed(make: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+# What cannot be meant: field, value, and what the message says. The same from TOML, from_dict, replace and a grid.
+SENSELESS: list[tuple[str, Any, str]] = [
+    ("pricing.rate", 4, r"pricing.rate = 4: expected a number from -1.0 to 1.0.*4% is 0.04"),
+    ("pricing.rate", -1.5, r"pricing.rate = -1.5: expected a number from -1.0"),
+    ("pricing.dividend_yield", 1.3, r"pricing.dividend_yield = 1.3: .*1.3% is 0.013"),
+    ("pricing.rate", [[dt.date(2023, 1, 3), 0.04], [dt.date(2023, 1, 4), 5.0]], r"rate of 2023-01-04 = 5.0: .*5% is 0.05"),
+    ("pricing.rate", [[dt.date(2023, 1, 3), "0.04"]], r"rate of 2023-01-03 = '0.04': expected a number"),
+    ("pricing.rate", [[dt.date(2023, 1, 3), math.nan]], r"rate of 2023-01-03 = nan: expected a number"),
+    ("pricing.rate", [[20230103, 0.04]], r"pricing.rate = 20230103: expected a date .*did you mean '2023-01-03'"),
+    ("pricing.rate", math.inf, r"pricing.rate = inf"),
+    ("put.stop_loss_multiplier", 1, r"put.stop_loss_multiplier = 1: expected a number above 1.0 and up to 50.0 or "),
+    ("put.stop_loss_multiplier", 0.5, r"put.stop_loss_multiplier = 0.5: expected a number above 1.0"),
+    ("put.stop_loss_multiplier", 200, r"put.stop_loss_multiplier = 200: .*200% is 2"),
+    ("call.stop_loss_multiplier", 60.0, r"call.stop_loss_multiplier = 60.0: expected a number above 1.0 and up to 50.0"),
+    ("put.exit_pct", 50, r"put.exit_pct = 50: expected a number from 0.0 to 1.0 \(50% is 0.5\)"),
+    ("put.exit_pct", "0.5", r"put.exit_pct = '0.5': expected a number"),
+    ("put.exit_pct", True, r"put.exit_pct = True: expected a number"),
+    ("put.exit_pct", 10**400, r"put.exit_pct = 1000.*\.\.\.: expected a number"),
+    ("call.exit_pct", math.nan, r"call.exit_pct = nan"),
+    ("put.delta_min", 30, r"put.delta_min = 30: .*30% is 0.3"),
+    ("put.delta_max", -0.3, r"put.delta_max = -0.3: .*without the sign: 0.3"),
+    ("put.dte_min", -1, r"put.dte_min = -1: expected a whole number from 0"),
+    ("put.dte_min", 30.5, r"put.dte_min = 30.5: expected a whole number"),
+    ("put.dte_min", math.inf, r"put.dte_min = inf: expected a whole number"),
+    ("put.dte_target", "38", r"put.dte_target = '38': expected a whole number"),
+    ("put.delta_target", 0.3, r"put.delta_target = 0.3 is read where put.select is 'closest_delta' alone, and it is 'all'"),
+    ("put.option_type", "p", r"unknown put.option_type 'p' \(did you mean 'P'\?\)"),
+    ("put.select", "ALL", r"unknown put.select 'ALL' \(did you mean 'all'\?\)"),
+    ("put.select", 3, r"unknown put.select 3; allowed: all"),
+    ("call.strike_min_pct_above_basis", 5, r"call.strike_min_pct_above_basis = 5: .*5% is 0.05"),
+    ("call.max_cycles", 0, r"call.max_cycles = 0: expected a whole number from 1 to 1000000 or "),
+    ("liquidity.base_max_spread_pct", 8, r"liquidity.base_max_spread_pct = 8: .*8% is 0.08"),
+    ("liquidity.hard_max_spread_pct", 20, r"liquidity.hard_max_spread_pct = 20: .*20% is 0.2"),
+    ("liquidity.ivp_high_threshold", 70, r"liquidity.ivp_high_threshold = 70: .*70% is 0.7"),
+    ("liquidity.min_bid_hard", -0.1, r"liquidity.min_bid_hard = -0.1: expected a number of at least 0.0"),
+    ("fills.pfill_tight", 1.2, r"fills.pfill_tight = 1.2: expected a number from 0.0 to 1.0"),
+    ("fills.pfill_max", 98, r"fills.pfill_max = 98: .*98% is 0.98"),
+    ("fills.pfill_scale", 60, r"fills.pfill_scale = 60: .*60% is 0.6"),
+    ("fills.tight_spread_pct", 5, r"fills.tight_spread_pct = 5: .*5% is 0.05"),
+    ("fills.execution_seed", -1, r"fills.execution_seed = -1"),
+    ("fills.execution_seed", 1.5, r"fills.execution_seed = 1.5: expected a whole number"),
+    ("fills.execution_seed", 2.0**60, r"fills.execution_seed = 1.15.*e\+18: expected a whole number"),
+    ("fills.use_probabilistic_exit_fills", 1, r"use_probabilistic_exit_fills = 1: expected [Tt]rue or [Ff]alse"),
+    ("fills.use_probabilistic_exit_fills", "yes", r"use_probabilistic_exit_fills = 'yes': expected [Tt]rue or [Ff]alse"),
+    ("costs.commission_per_contract", -0.65, r"costs.commission_per_contract = -0.65: expected a number of at least 0.0$"),
+    ("costs.sec_fee_per_contract", math.inf, r"costs.sec_fee_per_contract = inf"),
+    ("schedule.symbols", "ALFA,BRVO", r"schedule.symbols = 'ALFA,BRVO': expected a list .*did you mean \['ALFA', 'BRVO'\]"),
+    ("schedule.symbols", "ALFA BRVO", r"did you mean \['ALFA', 'BRVO'\]"),
+    ("schedule.symbols", ["ALFA,BRVO"], r"schedule.symbols = \['ALFA,BRVO'\]: .*'ALFA,BRVO' is no name"),
+    ("schedule.symbols", [" ALFA"], r"' ALFA' is no name"),
+    ("schedule.symbols", [1], r"schedule.symbols = \[1\]: expected a list of at least one name"),
+    ("schedule.start_date", 20240102, r"schedule.start_date = 20240102: expected a date .*did you mean '2024-01-02'"),
+    ("schedule.start_date", 20241302, r"schedule.start_date = 20241302: expected a date such as 2023-06-06, or [^(]*$"),
+    ("schedule.end_date", "0202-01-02", r"schedule.end_date = '0202-01-02': .*the years 1970 to 2099 are known"),
+    ("schedule.weekdays", [0], r"schedule.weekdays = \[0\]: expected ISO weekdays from 1"),
+    ("schedule.weekdays", ["Mon"], r"schedule.weekdays = \['Mon'\]: expected ISO weekdays"),
+    ("schedule.weekdays", "Mon", r"schedule.weekdays = 'Mon': expected ISO weekdays"),
+    ("schedule.weekdays", 5, r"schedule.weekdays = 5: .*\[5\]"),
+    ("schedule.entry_time", "16:00", r"schedule.entry_time = '16:00': expected a time before 16:00, the regular close of NYSE"),
+    ("schedule.entry_time", "20:45", r"schedule.entry_time = '20:45': expected a time before 16:00"),
+    ("schedule.entry_time", "9:45", r"schedule.entry_time = '9:45': expected a clock time"),
+    ("schedule.entry_time", "close-2000min", r"schedule.entry_time = 'close-2000min'"),
+    ("schedule.every", 0, r"schedule.every = 0: expected a whole number from 1"),
+    ("rules", "V5", r"unknown rules 'V5' \(did you mean 'v5'\?\); allowed: ledger, v5"),
+    ("rules", 5, r"unknown rules 5.*; allowed: ledger, v5"),
+]  # fmt: skip
+
+
+def in_section(name: str, value: Any) -> dict[str, Any]:
+    section, dot, field = name.partition(".")
+    return {section: {field: value}} if dot else {section: value}
+
+
+@pytest.mark.parametrize(("name", "value", "message"), SENSELESS)
+def test_a_value_that_cannot_be_meant_is_refused_by_every_way_in(name: str, value: Any, message: str, tmp_path: Path) -> None:
+    ways = {
+        "from_dict": lambda: wv.Config.from_dict(in_section(name, value)),
+        "replace": lambda: wv.Config().replace(**{name: value}),
+        "grid": lambda: Grid.read(wv.Config(), {name: [value]}),
+    }
+    if not isinstance(value, int) or value < 2**63:
+        path = tmp_path / "wheel.toml"
+        path.write_text(tomli_w.dumps(in_section(name, value)))
+        ways["from_toml"] = lambda: wv.Config.from_toml(path)
+    for way, make in ways.items():
+        with pytest.raises(ConfigError, match=message) as caught:
+            make()
+        assert "\n" not in str(caught.value), way
+        assert way != "from_toml" or not re.search(r"\bNone\b", str(caught.value))
+
+
+@pytest.mark.parametrize("given", [np.int64(30), np.uint8(30), np.float64(30), np.float32(30), 30.0, Decimal(30), np.array(30)])
+def test_a_whole_number_of_any_kind_is_one(given: Any) -> None:
+    for held in (wv.PutRules(dte_min=given).dte_min, Grid.read(wv.Config(), {"put.dte_min": [given]}).values("put.dte_min")[0]):
+        assert held == 30
+        assert type(held) is int
+    assert wv.Config(put=wv.PutRules(dte_min=given)).id == wv.Config().id
+
+
+def test_numpys_scalars_are_what_they_are() -> None:
+    assert type(wv.PutRules(exit_pct=np.float64(0.5)).exit_pct) is float
+    assert type(wv.PutRules(exit_pct=Decimal("0.5")).exit_pct) is float
+    assert wv.Fills(use_probabilistic_exit_fills=np.bool_(False)).use_probabilistic_exit_fills is False
+    assert wv.Schedule(start_date=np.datetime64("2024-01-02T15:00", "ns")).start_date == dt.date(2024, 1, 2)
+    assert wv.Schedule(weekdays=np.array([5, 1])).weekdays == (1, 5)
+    assert wv.Schedule(symbols=np.array(["SPY", "TSLA"])).symbols == ("SPY", "TSLA")
+    assert wv.Schedule(symbols=pl.Series(["SPY"])).symbols == ("SPY",)
+    assert wv.Schedule(symbols="SPY").symbols == ("SPY",)
+    assert wv.Schedule(entry_time=dt.time(15, 45)).entry_time == "15:45"
+    assert wv.Pricing(rate=np.float32(0.5)).rate == 0.5
+    assert wv.Fills(execution_seed=np.uint64(2**64 - 1)).execution_seed == 2**64 - 1
+    with pytest.raises(ConfigError, match="the order of symbols counts"):
+        wv.Schedule(symbols={"SPY", "TSLA"})
+    with pytest.raises(ConfigError, match=r"put.dte_min = nan"):
+        wv.PutRules(dte_min=np.float64("nan"))
+    with pytest.raises(ConfigError, match=r"start_date = .*NaT"):
+        wv.Schedule(start_date=np.datetime64("NaT"))
+
+
+def test_a_rate_by_session_is_taken_from_any_frame() -> None:
+    day, held = dt.date(2024, 1, 2), ((dt.date(2024, 1, 2), 0.04),)
+    frame = pl.DataFrame({"session": [day], "rate": [0.04]})
+    for given in (frame, frame.lazy(), frame.to_pandas(), {day: 0.04}, [("2024-01-02", 0.04)], frame.rows()):
+        assert wv.Pricing(rate=given).rate == held
+    with pytest.raises(ConfigError, match=r"pricing.rate = a DataFrame: expected a number"):
+        wv.Pricing(rate=frame.select("rate"))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: wv.Config(exit_pct=0.3), r"unknown section 'exit_pct' \(did you mean 'put.exit_pct' or 'call.exit_pct'\?\)"),  # type: ignore[call-arg]
+        (lambda: wv.Config.from_dict({"exit_pct": 0.3}), r"did you mean 'put.exit_pct' or 'call.exit_pct'"),
+        (lambda: wv.Config.from_dict({"fill_mod": "natural"}), r"did you mean 'fills.fill_mode'"),
+        (lambda: wv.Config.from_dict({"put": {"fill_mode": "natural"}}), r"field of put 'fill_mode' \(did you mean 'fills.fill_mode'"),
+        (lambda: wv.Config().replace(exit_pct=0.3), r"unknown field 'exit_pct' \(did you mean 'put.exit_pct' or 'call.exit_pct'"),
+        (lambda: wv.Config().replace(**{"fills.exit_pct": 0.3}), r"did you mean 'put.exit_pct' or 'call.exit_pct'"),
+        (lambda: Grid.read(wv.Config(), {"exit_pct": [0.3]}), r"grid: unknown field 'exit_pct' \(did you mean 'put.exit_pct'"),
+        (lambda: wv.CallRules(selct="highest_strike"), r"unknown field of call 'selct' \(did you mean 'select'\?\)"),
+    ],
+)  # fmt: skip
+def test_a_field_in_the_wrong_place_is_answered_with_the_right_one(make: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_a_target_may_be_set_where_it_is_read() -> None:
+    put = wv.PutRules(select="closest_delta", delta_target=0.3)
+    assert put.delta_target == 0.3
+    with pytest.raises(ConfigError, match="set select to 'closest_delta', or delta_target to None"):
+        wv.Config(put=put).replace(**{"put.select": "all"})
+
+
+def test_new_yorks_closes_are_those_of_its_calendars() -> None:
+    for name, close in CLOSES.items():
+        sessions = Sessions.load(name, dt.date(2024, 1, 2), dt.date(2024, 3, 28))
+        with pytest.raises(ConfigError, match=f"a time before {close}, the regular close of XNYS"):
+            sessions.entry_minutes(close)
 
 
 def test_defaults_are_the_rules() -> None:
@@ -123,15 +293,16 @@ def test_the_id_changes_with_every_field_but_not_with_its_spelling(name: str) ->
         "schedule.allow_multiple_wheels_per_symbol": False, "put.select": "highest_strike",
         "call.tie_break_method": "highest_strike", "call.sell_call_only_if_price_above_basis": False,
         "liquidity.ivp_over": "chain", "fills.fill_mode": "natural", "fills.exit_model": "close_range",
-        "fills.gap_path": "quote", "fills.use_probabilistic_exit_fills": False,
+        "fills.gap_path": "quote", "fills.use_probabilistic_exit_fills": False, "call.stop_loss_multiplier": 3,
     }  # fmt: skip
     if name == "put.option_type":
         return  # has but one value
     section, field = name.split(".")
-    value = getattr(getattr(wv.Config(), section), field)
+    base = wv.Config(put=wv.PutRules(select="closest_delta"))
+    value = getattr(getattr(base, section), field)
     changed = other.get(name, _changed(field, value))
-    assert wv.Config().replace(**{name: changed}).id != wv.Config().id
-    assert wv.Config().replace(**{name: value}).id == wv.Config().id
+    assert base.replace(**{name: changed}).id != base.id
+    assert base.replace(**{name: value}).id == base.id
 
 
 def test_numbers_and_dates_have_one_form() -> None:
@@ -204,3 +375,51 @@ def test_keys_without_meaning_are_named() -> None:
     named = r"CC_CONFIG\['dte_mx'\], CONFIG\['exit_pctt'\], SCHEDULER_CONFIG\['symbol'\]"
     with pytest.warns(UserWarning, match=named):
         wv.Config.from_notebook({"exit_pctt": 0.2}, {"dte_mx": 3}, {"symbol": "TSLA"})
+
+
+SECTIONS = [*PARTS.values()]
+
+
+@pytest.mark.parametrize("kind", SECTIONS)
+def test_help_and_signatures_show_every_field(kind: Any) -> None:
+    shown, signature = pydoc.render_doc(kind, renderer=pydoc.plaintext), inspect.signature(kind)
+    listed = [field for field in fields() if field.section == kind.section]
+    assert [field.name for field in listed] == list(signature.parameters) == [f.name for f in dataclasses.fields(kind)]
+    words = " ".join(inspect.getdoc(kind).split())
+    for field in listed:
+        assert f"{field.name}: {field.type} = {field.default!r}" in words
+        assert " ".join(field.doc.split()) in words
+        assert not field.unit or f"Unit: {field.unit}." in words
+        assert f"Allowed: {field.allowed}." in words
+        assert f"{field.name}: {field.type} = {field.default!r}" in " ".join(line.strip(" |") for line in shown.splitlines())
+        parameter = signature.parameters[field.name]
+        assert parameter.kind is parameter.KEYWORD_ONLY
+        assert parameter.default == field.default == getattr(kind(), field.name)
+        assert parameter.annotation is not parameter.empty
+
+
+def test_every_number_has_a_unit_and_every_field_a_text() -> None:
+    for field in fields():
+        assert field.doc.endswith("."), field
+        assert field.allowed, field
+        assert field.unit or not re.search(r"\b(int|float)\b", field.type), field
+        assert field.optional == ("None" in field.type), field
+    assert [field.dotted for field in fields()] == ["rules", *field_names()]
+    said = {field.dotted: field.doc for field in fields()}
+    assert "25% of the premium, so it keeps 75%" in said["put.exit_pct"]
+    assert "twice the premium, so it loses one premium" in said["put.stop_loss_multiplier"]
+    assert "cross-sectional rank" in " ".join(str(wv.Liquidity.__doc__).split())
+
+
+def test_the_configuration_shows_its_sections() -> None:
+    signature, doc = inspect.signature(wv.Config), str(wv.Config.__doc__)
+    assert list(signature.parameters) == [*PARTS, "rules"]
+    assert "put: wheelvec.spec.sections.PutRules = PutRules()" in str(signature)
+    assert "put: PutRules = PutRules()" in doc
+    assert "rules: str = 'ledger'" in doc
+
+
+def test_the_errors_are_public() -> None:
+    for name in ("ConfigError", "DataError", "FetchError", "InputError", "LakeError", "RecordError", "StateError"):
+        assert name in wv.__all__
+        assert issubclass(getattr(wv, name), wv.WheelvecError)

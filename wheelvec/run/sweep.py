@@ -19,6 +19,7 @@ from wheelvec.spec.config import Config
 from wheelvec.spec.errors import InputError, unknown_name
 from wheelvec.spec.forks import refuse_forked
 from wheelvec.spec.grid import Codes, Grid, GridLike
+from wheelvec.spec.knobs import plain
 from wheelvec.spec.refusals import RefusedRowsError, described
 
 log = logging.getLogger(__name__)
@@ -126,6 +127,7 @@ def default_memory() -> int:
 
 
 def _whole(name: str, value: int | None, default: int) -> int:
+    value = plain(value)
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:

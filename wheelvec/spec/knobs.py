@@ -91,7 +91,9 @@ def none_is(word: str) -> Iterator[None]:
 def plain(value: Any) -> Any:
     """A scalar of NumPy, or a Decimal, as Python's own."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        return value.astype("datetime64[D]").item() if value.dtype.kind == "M" else value.item()
+        if value.dtype.kind != "M":
+            return value.item()
+        return value if np.isnat(value) else value.astype("datetime64[D]").item()  # no date is no None
     if isinstance(value, Decimal):
         return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
     return value
@@ -399,15 +401,18 @@ def part(section: str) -> Callable[[type[T]], type[T]]:
 def misplaced(kind: str, name: str, allowed: Iterable[str]) -> str:
     """Say that `name` is no `kind`, and in which section it belongs if it is a field of another."""
     names = list(allowed)
-    homes = _HOMES.get(name) or ([] if get_close_matches(name, names, n=1) else _likely(name))
+    homes = _HOMES.get(name) or _likely(name, names)
     if not homes:
         return unknown_name(kind, name, names)
     return f"unknown {kind} {name!r} (did you mean {' or '.join(map(repr, homes))}?); allowed: {listed(names, most=40)}"
 
 
-def _likely(name: str) -> list[str]:
-    """The dotted names of the field that is spelt most like the last part of `name`."""
-    close = get_close_matches(name[:LONGEST_NAME].rpartition(".")[2].casefold(), _HOMES, n=1, cutoff=0.8)
+def _likely(name: str, allowed: list[str]) -> list[str]:
+    """The dotted names of the field that is spelt most like `name` or its last part, unless an allowed name is more so."""
+    name = name[:LONGEST_NAME].casefold()
+    if close := get_close_matches(name, [*allowed, *_HOMES], n=1):
+        return [] if close[0] in allowed else _HOMES[close[0]]
+    close = get_close_matches(name.rpartition(".")[2], _HOMES, n=1)
     return _HOMES[close[0]] if close else []
 
 

@@ -29,8 +29,9 @@ EXIT_MODELS = ("trigger", "close_range")
 PUT_SELECT = ("all", "closest_delta", "highest_premium", "highest_strike")
 CALL_SELECT = PUT_SELECT[1:]
 
-# A spread is at most twice the mid; a fill is at most certain; a stop of more than fifty premiums is no stop, which None is.
-WIDEST, CERTAIN, LOOSEST_STOP = 2.0, 1.0, 50.0
+# A spread is at most twice the mid, so that a limit over 2 is none; a fill is at most certain; a stop of more than fifty
+# premiums is no stop, which None is.
+WIDEST, CERTAIN, LOOSEST_STOP = 3.0, 1.0, 50.0
 
 # The regular close in New York, by the names of its calendar; that of any other calendar is known once it is loaded.
 CLOSES = dict.fromkeys(("NYSE", "XNYS", "NASDAQ", "XNAS", "BATS", "ARCX", "OOTC", "XASE"), "16:00")
@@ -262,8 +263,8 @@ class CallRules:
 class Liquidity:
     """Which spreads are traded, and at what penalty (rules.md, section 3).
 
-    Spreads are fractions of the mid: 0.08 is 8%, and no spread exceeds 2. Beware of a name: `ivp` is a cross-sectional
-    rank of one chain's implied volatilities, not a percentile of history.
+    Spreads are fractions of the mid: 0.08 is 8%, and none exceeds 2, so that a limit of 2 to 3 is none. Beware of a name:
+    `ivp` is a cross-sectional rank of one chain's implied volatilities, not a percentile of history.
 
     Example:
         >>> from wheelvec import Liquidity
