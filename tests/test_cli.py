@@ -514,6 +514,34 @@ def test_a_grid_that_cannot_be_run_is_one_line(grid: str | None, message: str, h
     assert not (here / "out").exists()
 
 
+def test_a_grid_may_be_parquet_or_csv_and_skip_what_is_no_configuration(here: Path, lake: Path, capsys: Capture) -> None:
+    rows = pl.DataFrame(
+        {"put.delta_min": [0.15, 0.5, 0.25], "put.delta_max": [0.25, 0.35, 0.35], "put.max_hold_dte": [None, 5, 5]}
+    )
+    rows.write_parquet(here / "grid.parquet")
+    rows.write_csv(here / "grid.csv")
+    (here / "grid.toml").write_text(
+        '[put]\n"delta_min, delta_max, max_hold_dte" = [[0.15, 0.25, "none"], [0.5, 0.35, 5], [0.25, 0.35, 5]]\n'
+    )
+    expected = wv.sweep(wv.Market.open(lake), wv.Config.from_toml("wheel.toml"), rows[[0, 2]]).frame
+    for name in ("grid.parquet", "grid.csv", "grid.toml"):
+        line = ["sweep", "wheel.toml", name, "--lake", str(lake), "--out", f"out-{name}", "--quiet"]
+        assert cli.main(line) == 1
+        refused = one_line(capsys.readouterr().err)
+        assert "1 of 3 rows cannot be run: row 1: put.delta_min = 0.5 lies above put.delta_max = 0.35" in refused
+        assert cli.main([*line, "--skip-invalid"]) == 0
+        assert "left out: grid: 1 of 3 rows cannot be run: row 1: put.delta_min = 0.5" in capsys.readouterr().err
+        assert wv.Sweep.load(f"out-{name}").frame.equals(expected), name
+
+
+def test_messages_on_files_say_none_as_toml_does(here: Path, lake: Path, capsys: Capture) -> None:
+    (here / "grid.toml").write_text("[put]\nstop_loss_multiplier = [200]\n", encoding="utf-8")
+    assert cli.main(["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out"]) == 1
+    error = one_line(capsys.readouterr().err)
+    assert 'above 1.0 and up to 50.0 or "none"' in error
+    assert "None" not in error
+
+
 def test_an_interrupted_sweep_says_what_is_kept(
     here: Path, lake: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

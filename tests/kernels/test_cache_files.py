@@ -117,6 +117,7 @@ def test_numbas_own_files_are_not_unpickled(
         (lambda file: file.parent.chmod(0o770), "others may write it"),
         (lambda file: file.parent.chmod(0o707), "others may write it"),
         (lambda file: file.parent.parent.chmod(0o777), "everybody may write the folder that it lies in"),
+        (lambda file: file.parent.parent.parent.chmod(0o777), "everybody may write the folder that it lies in"),
     ],
 )
 def test_what_others_may_write_is_not_read(

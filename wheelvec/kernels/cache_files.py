@@ -86,7 +86,7 @@ def usable(folder: Path) -> bool:
     """Whether compiled code is kept in this folder: made if need be, the user's own, and nobody else may write there."""
     try:
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        reason = _not_private(folder.lstat(), stat.S_ISDIR) or _replaceable(folder.parent.stat())
+        reason = _not_private(folder.lstat(), stat.S_ISDIR) or _replaceable(folder)
     except OSError as error:
         reason = error.strerror or str(error)
     if reason:
@@ -105,9 +105,12 @@ def _not_private(found: os.stat_result, right_kind: Any) -> str:
     return "others may write it" if found.st_mode & OTHERS_MAY_WRITE else ""
 
 
-def _replaceable(parent: os.stat_result) -> str:
-    """Why anybody may put another folder in the place of one in `parent`, or nothing."""
-    anybody = hasattr(os, "geteuid") and parent.st_mode & stat.S_IWOTH and not parent.st_mode & stat.S_ISVTX
+def _replaceable(folder: Path) -> str:
+    """Why anybody may put another folder in the place of this one, or of the folder that Numba made for it, or nothing."""
+    if not hasattr(os, "geteuid"):
+        return ""
+    modes = [above.stat().st_mode for above in (folder.parent, folder.parent.parent)]
+    anybody = any(mode & stat.S_IWOTH and not mode & stat.S_ISVTX for mode in modes)
     return "everybody may write the folder that it lies in" if anybody else ""
 
 

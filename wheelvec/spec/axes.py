@@ -98,6 +98,8 @@ def _listed(where: str, given: Any) -> list[Any]:
         too_many = isinstance(given, Sized) and len(given) > MOST_ROWS
     except OverflowError:  # a range of more than 2**63
         too_many = True
+    if not too_many and isinstance(given, np.ndarray) and given.ndim and given.dtype.kind != "M":
+        return given.tolist()  # type: ignore[no-any-return]
     values = [] if too_many else list(itertools.islice(given, MOST_ROWS + 1))
     if too_many or len(values) > MOST_ROWS:
         raise ConfigError(f"{where} has more than {MOST_ROWS:,} values: expected at most so many rows")
