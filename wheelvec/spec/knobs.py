@@ -28,8 +28,8 @@ T = TypeVar("T")
 Read = Callable[[str, Any], Any]
 Curve = float | tuple[tuple[dt.date, float], ...]
 
-# Exchange-traded options began in 1973, and the two digits of a year in a contract's symbol end with 2099.
-FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2099, 12, 31)
+# Exchange-traded options began in 1973; a year outside of these is a slip of the pen, as 0202 is.
+FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2199, 12, 31)
 MOST = 1_000_000  # days, sessions, wheels or cycles: more could not be counted
 EXACT = 2**53  # the largest whole number up to which a float holds every one
 
