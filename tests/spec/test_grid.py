@@ -207,8 +207,9 @@ def test_a_sweep_skips_what_its_market_cannot_run(caplog: pytest.LogCaptureFixtu
     assert sweep.row_config(0).schedule.symbols == ("ALFA",)
     reasons = sweep.skipped["reason"].to_list()
     assert sweep.skipped["row"].to_list() == list(range(1, 12))
-    assert sum("dte_min = 90 lies above" in reason for reason in reasons) == 4
-    assert sum("unknown symbol 'alfa' (did you mean 'ALFA'?)" in reason for reason in reasons) == 2
+    assert sum("dte_min = 90 lies above" in reason for reason in reasons) == 6
+    assert sum("unknown symbol 'alfa' (did you mean 'ALFA'?)" in reason for reason in reasons) == 3
+    assert sum("pricing.rate starts on" in reason for reason in reasons) == 2
     assert any("11 of 12 rows cannot be run" in record.getMessage() for record in caplog.records)
     with pytest.raises(wv.InputError, match="skip_invalid = 1: expected True or False"):
         wv.sweep(market, BASE, grid, skip_invalid=1)  # type: ignore[arg-type]
