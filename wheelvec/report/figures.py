@@ -1,0 +1,106 @@
+"""Figures for other programs: what the terminal shows of a result, and whole tables, as JSON and as CSV.
+
+In JSON a figure that does not exist (None, NaN) or is infinite is null, and a date is text; in CSV it is empty.
+"""
+
+import csv
+import datetime as dt
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+import polars as pl
+
+from wheelvec.spec.config import Config
+
+ROWS = 20_000  # that are turned into text at once
+
+
+class Ran(Protocol):
+    """What of a `run.result.Result` is read here; the rooms do not import one another."""
+
+    config: Config
+    fingerprint: str
+
+    @property
+    def records(self) -> pl.DataFrame: ...
+    @property
+    def wheels(self) -> pl.DataFrame: ...
+    @property
+    def diagnostics(self) -> pl.DataFrame: ...
+    def summary(self) -> Mapping[str, float | int | None]: ...
+
+
+def result_figures(result: Ran) -> dict[str, Any]:
+    """Everything that the summary of a result shows on a terminal, under the names of the library."""
+    exits = {phase: result.records.filter(pl.col("phase") == phase)["exit_reason"] for phase in ("csp", "cc")}
+    return {
+        "config_id": result.config.id,
+        "rules": result.config.rules,
+        "fingerprint": result.fingerprint,
+        "launched": result.wheels.height,
+        "figures": result.summary(),
+        "outcomes": _counts(result.diagnostics["outcome"]),
+        "put_exits": _counts(exits["csp"]),
+        "call_exits": _counts(exits["cc"]),
+        "wheel_ends": _counts(result.wheels["end_reason"]),
+    }
+
+
+def as_json(value: Any) -> str:
+    """Any figures, mappings, lists and frames (lists of rows) as JSON."""
+    return json.dumps(_plain(value), indent=2, allow_nan=False)
+
+
+def rows_as_json(frame: pl.DataFrame) -> Iterator[str]:
+    """A table as a JSON list of rows, one a line, in pieces."""
+    yield "["
+    for start in range(0, frame.height, ROWS):
+        last = start + ROWS >= frame.height
+        rows = [json.dumps(_plain(row), allow_nan=False) for row in frame[start : start + ROWS].iter_rows(named=True)]
+        yield ",\n".join(rows) + ("" if last else ",")
+    yield "]"
+
+
+def as_csv(frame: pl.DataFrame) -> Iterator[str]:
+    """A table as CSV with a header, in pieces; a list or a pair within a cell stands as JSON."""
+    yield _csv([frame.columns])
+    for start in range(0, frame.height, ROWS):
+        yield _csv([_cell(value) for value in row] for row in frame[start : start + ROWS].iter_rows())
+
+
+def figures_as_csv(figures: Mapping[str, Any]) -> str:
+    """Figures as CSV, one a row: figure, value."""
+    return _csv([("figure", "value"), *((name, _cell(value)) for name, value in figures.items())])
+
+
+def _csv(rows: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().removesuffix("\n")
+
+
+def _cell(value: Any) -> Any:
+    plain = _plain(value)
+    return json.dumps(plain) if isinstance(plain, list | dict) else plain
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can say it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, pl.DataFrame):
+        return [_plain(row) for row in value.iter_rows(named=True)]
+    if isinstance(value, list | tuple | pl.Series):
+        return [_plain(item) for item in value]
+    if isinstance(value, dt.date | dt.time):  # a datetime is a date
+        return value.isoformat()
+    return value
+
+
+def _counts(names: pl.Series) -> dict[str, int]:
+    return dict(names.drop_nulls().value_counts(sort=True).sort("count", names.name, descending=[True, False]).rows())
