@@ -1,0 +1,108 @@
+"""--set FIELD=VALUE: one field of a configuration, its value as in a TOML file or in bare words.
+
+put.exit_pct=0.3                        a number
+put.stop_loss_multiplier=none           no limit
+schedule.start_date=2024-01-02          a date
+schedule.symbols=ALFA,BRVO              a list; also [ALFA, BRVO] and ["ALFA", "BRVO"]
+fills.fill_mode=natural                 a word needs no quotes
+"""
+
+import datetime as dt
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from wheelvec.spec.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from wheelvec.spec.config import Config
+
+EXPLAINED = (
+    "--set takes a field and its value as they would stand in the file, but words need no quotes and lists no brackets; none "
+    "switches a limit off."
+)
+
+LONGEST = 100  # characters of a setting in a message
+
+_SPELT_OTHERWISE = {"True": "true", "False": "false", "None": "'none'"}  # as Python writes them
+_QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'[^']*'"
+_TOKEN = re.compile(rf"{_QUOTED}|[^\s,\[\]{{}}=\"']+(?:[ \t]+[^\s,\[\]{{}}=\"']+)*")
+_BARE_NUMBER = re.compile(r"[+-]?(?:\d+\.|\.\d+)")  # numbers to everybody but TOML
+
+
+def changed(config: "Config", settings: Sequence[str]) -> "Config":
+    """The configuration with every FIELD=VALUE of `settings` applied at once; of two for one field the later counts.
+
+    Raises:
+        InputError: for a text without "=", or a value that cannot be read.
+        ConfigError: for an unknown field, or a value that it refuses.
+    """
+    if not settings:
+        return config
+    from wheelvec.spec.knobs import none_is
+
+    values = dict(_read(text) for text in settings)
+    try:
+        with none_is("none"):
+            return config.replace(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{' '.join(map(_shown, settings))}: {error}") from None
+
+
+def names(settings: Sequence[str]) -> list[str]:
+    """The dotted names of the fields that are set."""
+    return [_read(text)[0] for text in settings]
+
+
+def _read(text: str) -> tuple[str, Any]:
+    from wheelvec.spec.config import PARTS, fields
+
+    name, equals, written = (part.strip() for part in text.partition("="))
+    if not equals or not name or not written:
+        raise InputError(f"{_shown(text)}: expected FIELD=VALUE, such as put.exit_pct=0.3")
+    if name in PARTS:
+        inner = next(field.dotted for field in fields() if field.section == name)
+        raise InputError(f"{_shown(text)}: {name} is a section; expected one of its fields, such as {inner}")
+    value = value_of(written, _shown(text))
+    optional = any(field.optional for field in fields() if field.dotted == name)
+    return name, None if optional and value == "none" else value
+
+
+def _shown(text: str) -> str:
+    return f"--set {text if len(text) <= LONGEST else text[: LONGEST - 3] + '...'}"
+
+
+def value_of(written: str, where: str) -> Any:
+    """A value of TOML in which words need no quotes, and a list no brackets.
+
+    Raises:
+        InputError: naming `where`, if it is neither.
+
+    Example:
+        >>> value_of("[15:45, 2024-01-02, none, .5]", "--set x")
+        ['15:45', datetime.date(2024, 1, 2), 'none', 0.5]
+    """
+    quoted = _TOKEN.sub(lambda match: _as_toml(match[0]), written)
+    for candidate in (quoted, f"[{quoted}]"):
+        try:
+            document = tomllib.loads(f"value = {candidate}")
+        except (tomllib.TOMLDecodeError, RecursionError):
+            continue
+        if document.keys() == {"value"}:
+            return document["value"]
+    raise InputError(f"{where}: cannot be read; expected a number, a date, true or false, none, a word, or a list of these")
+
+
+def _as_toml(token: str) -> str:
+    """A token as it stands, if it is TOML, else as a string."""
+    if token in _SPELT_OTHERWISE:
+        return _SPELT_OTHERWISE[token]
+    if _BARE_NUMBER.fullmatch(token):
+        return repr(float(token))
+    try:
+        is_word = isinstance(tomllib.loads(f"value = {token}")["value"], dt.time)  # 15:45:00 stays as it is written
+    except tomllib.TOMLDecodeError:
+        is_word = True
+    return json.dumps(token) if is_word else token
