@@ -6,7 +6,9 @@ import json
 import logging
 import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 
 import wheelvec as wv
 from wheelvec import cli
+from wheelvec.cli import results
 from wheelvec.market import synthetic
 from wheelvec.run.store import SweepStore
 
@@ -247,15 +250,201 @@ def test_check_shows_findings_of_every_kind_within_eighty_columns(here: Path, ta
     assert "Files: 1 passed over\n  notes.txt: passed over: no part of a lake" in out
 
 
+COMMANDS = ("demo", "init", "run", "sweep", "show", "check", "import", "fetch", "help")
+
+
 def test_help_and_version_end_well(capsys: Capture) -> None:
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"wheelvec {wv.__version__}\n"
     assert cli.main(["--help"]) == 0
     offered = capsys.readouterr().out
-    assert all(f"\n    {name} " in offered for name in ("demo", "run", "sweep", "import", "check", "fetch"))
-    assert "\n    report " not in offered
+    assert re.findall(r"^    (\w+) ", offered, re.MULTILINE) == list(COMMANDS)
+    assert cli.main(["help"]) == 0
+    assert capsys.readouterr().out == offered
     entry = importlib.metadata.entry_points(group="console_scripts", name="wheelvec")
     assert [point.value for point in entry] == ["wheelvec.cli:main"]
+
+
+def test_without_a_command_help_goes_to_standard_error(capsys: Capture) -> None:
+    assert cli.main(["--help"]) == 0
+    offered = capsys.readouterr().out
+    assert cli.main([]) == cli.USAGE
+    assert capsys.readouterr() == ("", offered)
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "import dbn"])
+def test_every_command_has_a_help_that_fits_and_examples_that_parse(
+    name: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    words = name.split()
+    assert cli.main(["help", *words]) == 0
+    text = capsys.readouterr().out
+    assert cli.main([*words, "--help"]) == 0
+    assert capsys.readouterr().out == text
+    assert text.startswith(f"usage: wheelvec {name} ")
+    assert max(map(len, text.splitlines())) <= 80
+    _, _, examples = text.replace(" \\\n", " ").partition("\nexamples:\n")
+    assert examples
+    for line in examples.splitlines():
+        given = shlex.split(line.partition(" > ")[0].removesuffix(" > wheel.toml"))
+        assert given[0] == "wheelvec"
+        if name != "help":
+            assert callable(cli.parser().parse_args(given[1:]).command)
+
+
+@pytest.mark.parametrize("module", ["wheelvec", "wheelvec.cli"])
+def test_python_m_is_the_same_command_and_says_how_it_was_called(module: str, here: Path) -> None:
+    def called(*words: str) -> "subprocess.CompletedProcess[str]":
+        line = [sys.executable, "-m", module, *words]
+        return subprocess.run(line, cwd=here, capture_output=True, text=True, timeout=60, check=False)
+
+    assert called("--version").stdout == f"wheelvec {wv.__version__}\n"
+    assert called("run", "--help").stdout.startswith("usage: python -m wheelvec run ")
+    done = called("run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert one_line(done.stderr).endswith("; see python -m wheelvec run --help\n")
+
+
+def test_init_prints_the_default_configuration_and_run_accepts_it(here: Path, lake: Path, capsys: Capture) -> None:
+    assert cli.main(["init"]) == 0
+    printed, err = capsys.readouterr()
+    assert err == ""
+    Path("mine.toml").write_text(printed, encoding="utf-8")
+    assert wv.Config.from_toml("mine.toml") == wv.Config()
+    assert cli.main(["run", "mine.toml", "--lake", str(lake), "--out", "out", "--set", "schedule.end_date=2024-01-10"]) == 0
+    assert wv.Result.load("out").config == wv.Config().replace(**{"schedule.end_date": "2024-01-10"})
+
+
+def test_run_sets_fields_of_the_configuration(here: Path, lake: Path, capsys: Capture) -> None:
+    line = ["run", "wheel.toml", "--lake", str(lake), "--out", "out", "--quiet"]
+    given = ["put.exit_pct=0.3", "put.stop_loss_multiplier=none", "schedule.end_date=2024-01-10", "schedule.symbols=BRVO,CHRL"]
+    assert cli.main([*line, *(word for setting in given for word in ("--set", setting))]) == 0
+    expected = wv.Config.from_toml("wheel.toml").replace(
+        **{"put.exit_pct": 0.3, "put.stop_loss_multiplier": None, "schedule.end_date": "2024-01-10",
+           "schedule.symbols": ["BRVO", "CHRL"]}
+    )  # fmt: skip
+    assert wv.Result.load("out").config == expected
+
+
+# ------------------------------------------------------------------------------------ results shown again, JSON, CSV
+
+
+@pytest.fixture(scope="module")
+def finished(lake: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with wheel.toml and a run's result in out, and what run printed of it."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "wheel.toml").write_text(WHEEL, encoding="utf-8")
+    done = command("run", "wheel.toml", "--lake", lake, "--out", "out", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder, done.stdout
+
+
+def test_show_prints_what_run_printed_from_the_folder_alone(
+    finished: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    folder, printed = finished
+    shutil.copytree(folder / "out", tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["show", "out/"]) == 0
+    assert capsys.readouterr() == (printed, "")
+
+
+def test_json_is_the_figures_and_nothing_else(
+    finished: tuple[Path, str], lake: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    folder, _ = finished
+    monkeypatch.chdir(folder)
+    assert cli.main(["show", "out", "--json"]) == 0
+    shown, err = capsys.readouterr()
+    assert err == ""
+    read, result = json.loads(shown, parse_constant=pytest.fail), wv.Result.load("out")
+    assert read["out"] == "out"
+    assert read["figures"] == result.summary()
+    assert read["launched"] == result.wheels.height > 0
+    assert cli.main(["run", "wheel.toml", "--lake", str(lake), "--out", "again", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == read | {"out": "again"}
+
+
+def test_without_wheels_json_has_nulls(here: Path, lake: Path, capsys: Capture) -> None:
+    words = ["--lake", str(lake), "--out", "out", "--set", "put.delta_min=0.001", "--set", "put.delta_max=0.002"]
+    assert cli.main(["run", "wheel.toml", *words, "--json"]) == 0
+    read = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert read["launched"] == 0
+    assert read["figures"]["avg_wheel_roc"] is None
+    assert read["wheel_ends"] == {}
+
+
+def test_csv_is_the_figures_or_a_table(finished: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.chdir(finished[0])
+    result = wv.Result.load("out")
+    assert cli.main(["show", "out", "--csv"]) == 0
+    read = dict(line.split(",") for line in capsys.readouterr().out.splitlines())
+    assert read.pop("figure") == "value"
+    assert read == {name: "" if value is None else str(value) for name, value in result.summary().items()}
+    for name in results.TABLES:
+        table = getattr(result, name)
+        assert cli.main(["show", "out", "--table", name]) == 0
+        printed = capsys.readouterr().out
+        assert cli.main(["show", "out", "--table", name, "--csv"]) == 0
+        assert capsys.readouterr().out == printed
+        assert pl.read_csv(io.StringIO(printed), infer_schema=False).shape == table.shape
+        assert cli.main(["show", "out", "--table", name, "--json"]) == 0
+        assert len(json.loads(capsys.readouterr().out)) == table.height
+
+
+def test_show_refuses_a_damaged_result(finished: tuple[Path, str], tmp_path: Path, capsys: Capture) -> None:
+    shutil.copytree(finished[0] / "out", tmp_path / "out")
+    path = tmp_path / "out" / "records.parquet"
+    path.write_bytes(path.read_bytes()[:-1] + b"X")
+    assert cli.main(["show", str(tmp_path / "out")]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "records.parquet" in one_line(err)
+
+
+def test_demo_writes_its_market_as_a_lake_and_says_what_comes_next(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    small = synthetic.demo_market(symbols=["BRVO"], end="2024-03-28")
+    monkeypatch.setattr(synthetic, "demo_market", lambda: small)
+    assert cli.main(["demo", "--lake", "lake/"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.startswith("Written to lake/: 1 underlying, 2024-01-02 to 2024-03-28\n  BRVO\n\nNext:\n  wheelvec init")
+    assert {path.name for path in here.iterdir()} == {"wheel.toml", "lake"}
+    assert wv.Market.open("lake").fingerprint == small.fingerprint
+    _, then_run, then_show = out.partition("Next:\n")[2].splitlines()
+    assert cli.main(shlex.split(then_run)[1:]) == 0
+    printed = capsys.readouterr().out
+    assert cli.main(shlex.split(then_show)[1:]) == 0
+    assert capsys.readouterr().out == printed
+    assert cli.main(["demo", "--lake", "other", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["underlyings"] == ["BRVO"]
+
+
+def test_check_and_import_speak_json(here: Path, tables: Path, lake: Path, capsys: Capture) -> None:
+    assert cli.main(["check", str(lake), "--json"]) == 0
+    read, found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail), wv.check(lake)
+    assert [row["rows"] for row in read["held"]] == found.held["rows"].to_list()
+    assert {name: len(rows) for name, rows in read.items()} == {name: len(getattr(found, name)) for name in read}
+    assert {"files", "holes", "broken", "splits"} <= read.keys()
+    files = [
+        "--option-quotes",
+        str(tables / "option_quotes.parquet"),
+        "--underlying-bars",
+        str(tables / "underlying_bars.parquet"),
+    ]
+    assert cli.main(["import", *files, "--lake", "mine", "--json"]) == 0
+    read = json.loads(capsys.readouterr().out)
+    assert (read["lake"], read["underlyings"], read["first"]) == ("mine", ["BRVO", "CHRL"], "2024-01-02")
+    shutil.copytree(lake, "damaged")
+    path = next(Path("damaged").rglob("option_quotes/**/*.parquet"))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert cli.main(["check", "damaged", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert [row["finding"] for row in json.loads(out)["files"]] == ["damaged"]
+    assert "1 file" in one_line(err)
 
 
 def test_verbose_logs_to_standard_error_and_leaves_logging_as_it_was(here: Path, lake: Path, capsys: Capture) -> None:
@@ -284,7 +473,7 @@ class Terminal(io.StringIO):
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes behave otherwise elsewhere")
 def test_a_reader_that_goes_away_is_no_failure_to_speak_of(here: Path) -> None:
-    code = "import sys; from wheelvec.cli import main, results; results._demo = lambda _: print('x'); sys.exit(main(['demo']))"
+    code = "import sys; from wheelvec.cli import main, starting; starting._demo = lambda _: starting.write('x'); sys.exit(main(['demo']))"
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as stream:
@@ -298,6 +487,47 @@ def test_a_reader_that_goes_away_is_no_failure_to_speak_of(here: Path) -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize("words", ["help run", "show OUT", "show OUT --table records"])
+def test_output_that_cannot_be_written_is_a_failure_in_one_line(words: str, finished: tuple[Path, str]) -> None:
+    line = [sys.executable, "-m", "wheelvec", *words.replace("OUT", "out").split()]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(line, cwd=finished[0], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (
+        1, "wheelvec: error: standard output: cannot be written: No space left on device\n",
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell's redirections")
+@pytest.mark.parametrize(("closed", "code", "out"), [("2>&-", 0, True), (">&- 2>&- <&-", 0, False)])
+def test_a_stream_that_is_closed_does_not_matter(closed: str, code: int, out: bool, finished: tuple[Path, str]) -> None:
+    line = f"{shlex.quote(sys.executable)} -m wheelvec show out {closed}"
+    done = subprocess.run(["sh", "-c", line], cwd=finished[0], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert done.stdout == (finished[1] if out else "")
+    failing = subprocess.run(
+        ["sh", "-c", line.replace("show out", "show nowhere")], cwd=finished[0], capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert failing.returncode == 1
+    assert failing.stdout == ""  # an error never stands among results
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_is_one_line_and_leaves_nothing(here: Path, lake: Path) -> None:
+    """Sent as soon as the command says that it has begun: wherever it is then, it ends alike."""
+    line = [sys.executable, "-m", "wheelvec", "-v", "run", "wheel.toml", "--lake", str(lake), "--out", "out"]
+    process = subprocess.Popen(line, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert "INFO" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "wheelvec: error: interrupted"
+    assert "Traceback" not in err
+    assert {path.name for path in here.iterdir()} == {"wheel.toml"}
 
 
 # ------------------------------------------------------------------------------------------------- what fails
@@ -315,6 +545,7 @@ def prepared(here: Path) -> dict[str, str]:
     (here / "range.toml").write_text("[put]\ndte_min = 50\n", encoding="utf-8")
     (here / "symbol.toml").write_text(WHEEL.replace("BRVO", "BRAVO"), encoding="utf-8")
     (here / "plain.txt").write_text("no lake", encoding="utf-8")
+    (here / "grid.toml").write_text("[put]\nexit_pct = [0.5]\n", encoding="utf-8")
     (here / "full").mkdir()
     (here / "full" / "letter.txt").write_text("mine", encoding="utf-8")
     return {"quotes": "plain.txt", "bars": "plain.txt"}
@@ -349,11 +580,30 @@ FAILURES = {
         1,
         r"option_quotes plain.txt: not readable as Parquet",
     ),
-    "nothing": ("", 2, r"command.*see wheelvec --help"),
     "no command": ("gallop wheel.toml", 2, r"invalid choice: 'gallop'"),
     "no lake": ("run wheel.toml --out out", 2, r"--lake.*see wheelvec run --help"),
     "no rule set": ("run wheel.toml --lake LAKE --out out --rules v6", 2, r"invalid choice: 'v6'"),
-    "an unknown option": ("demo --colour", 2, r"unrecognized arguments: --colour"),
+    "an unknown option": ("demo --colour", 2, r"unrecognized arguments: --colour; see wheelvec demo --help"),
+    "an option with a typo": ("demo --outt x", 2, r"unrecognized arguments: --outt x \(did you mean '--out'\?\)"),
+    "a command with a typo": ("swepe", 2, r"invalid choice: 'swepe' \(did you mean 'sweep'\?\); choose from demo, init, run"),
+    "help of what is no command": ("help gallop", 2, r"invalid choice: 'gallop'"),
+    "two forms": ("run wheel.toml --lake LAKE --out out --json --csv", 2, r"--csv: not allowed with argument --json"),
+    "a lake and a result": ("demo --lake out --out new", 2, r"--out: not allowed with argument --lake"),
+    "a lake as CSV": ("demo --lake out --csv", 2, r"--csv: not allowed with argument --lake"),
+    "a setting with a typo": (
+        "run wheel.toml --lake LAKE --out out --set put.exit_pc=0.3",
+        1,
+        r"--set put.exit_pc=0.3: .*did you mean 'exit_pct'",
+    ),
+    "a setting that is swept": (
+        "sweep wheel.toml grid.toml --lake LAKE --out out --set put.exit_pct=0.3",
+        1,
+        r"--set put.exit_pct: grid.toml sweeps it",
+    ),
+    "nothing to show": ("show nowhere", 1, r"nowhere: no such folder; expected what --out was"),
+    "a file to show": ("show plain.txt", 1, r"plain.txt: is a file; expected what --out was"),
+    "no result to show": ("show full", 1, r"full: no saved run or sweep; it has neither result.json nor sweep.json"),
+    "a lake to show": ("show LAKE", 1, r"no saved run or sweep"),
 }
 
 
@@ -418,6 +668,7 @@ def test_what_compiled_code_writes_of_a_panic_stays_off_the_terminal(here: Path,
 import logging, os, sys
 import polars as pl
 from wheelvec import cli
+from wheelvec.cli import results
 from wheelvec.market import tables
 
 def panicking(name, frame):
@@ -482,6 +733,28 @@ def test_sweep_gives_what_the_library_gives_and_prints_the_best(here: Path, lake
     }  # fmt: skip
     expected = wv.sweep(wv.Market.open(lake), wv.Config.from_toml("wheel.toml"), grid)
     assert wv.Sweep.load("out").frame.equals(expected.frame)
+    assert cli.main(["show", "out"]) == 0
+    assert capsys.readouterr().out == printed
+    assert cli.main(["show", "out", "--csv"]) == 0
+    table = capsys.readouterr().out
+    assert table.splitlines()[0].split(",") == expected.frame.columns
+    assert len(table.splitlines()) == 25
+    assert cli.main(["show", "out", "--json"]) == 0
+    assert [row["total_pnl"] for row in json.loads(capsys.readouterr().out)] == expected.frame["total_pnl"].to_list()
+    assert cli.main(["show", "out", "--table", "wheels"]) == 1
+    assert "out holds a sweep" in one_line(capsys.readouterr().err)
+
+
+def test_sweep_sets_fields_of_its_base_and_prints_rows(here: Path, lake: Path, capsys: Capture) -> None:
+    (here / "grid.toml").write_text("[put]\nexit_pct = [0.25, 0.5]\n", encoding="utf-8")
+    line = ["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out", "--threads", "1"]
+    assert cli.main([*line, "--set", "put.stop_loss_multiplier=none", "--json"]) == 0
+    printed = capsys.readouterr().out
+    swept = wv.Sweep.load("out")
+    assert swept.config.put.stop_loss_multiplier is None
+    assert [row["put.exit_pct"] for row in json.loads(printed)] == [0.25, 0.5]
+    assert cli.main(["show", "out", "--json"]) == 0
+    assert capsys.readouterr().out == printed
 
 
 def test_sweep_shows_cells_per_second_on_a_terminal(here: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:

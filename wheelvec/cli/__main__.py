@@ -1,7 +1,8 @@
-"""`python -m wheelvec.cli`."""
+"""`python -m wheelvec.cli`: the same as `python -m wheelvec`."""
 
 import sys
 
 from wheelvec.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main(prog="python -m wheelvec"))

@@ -2,22 +2,35 @@
 
 import argparse
 import contextlib
+import dataclasses
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wheelvec.cli.arguments import UsageError, add_command
-from wheelvec.cli.terminal import progress_bar, without_panics
+from wheelvec.cli.arguments import JSON, UsageError, add_command, add_forms
+from wheelvec.cli.terminal import progress_bar, without_panics, write
 from wheelvec.spec.errors import DataError, InputError, LakeError
+
+if TYPE_CHECKING:
+
+    from wheelvec.market.market import Market
 
 log = logging.getLogger("wheelvec.cli")
 
 
-def add_import(commands: Any, shared: argparse.ArgumentParser) -> None:
-    text = "Check Parquet tables, or DBN files, and write them into a lake."
-    command = add_command(commands, shared, "import", text)
+def add_import(commands: Any) -> None:
+    command = add_command(
+        commands,
+        "import",
+        "write Parquet tables, or DBN files, into a lake",
+        described="Check Parquet tables, or DBN files, and write them into a lake. What is set aside, and why, is printed.",
+        examples=(
+            "--option-quotes quotes.parquet --underlying-bars bars.parquet --lake lake/",
+            "dbn downloads/*.dbn.zst --lake lake/",
+        ),
+    )
     files: dict[str, Any] = {"nargs": "+", "type": Path, "metavar": "FILE"}
     command.add_argument("--option-quotes", **files, help="the chains at entry time; must be given")
     command.add_argument("--option-bars", **files, help="the contracts' daily bars; without them their quotes decide")
@@ -26,26 +39,51 @@ def add_import(commands: Any, shared: argparse.ArgumentParser) -> None:
     command.add_argument("--lake", type=Path, metavar="FOLDER", help="the lake to write; must be given")
     command.add_argument("--strict", action="store_true", help="broken rows are an error, not set aside")
     command.add_argument("--replace", action="store_true", help="take whole sessions, instead of adding to the lake's")
+    add_forms(command, "what was taken and set aside")
     command.set_defaults(command=_import)
-    forms = command.add_subparsers(title="other forms", metavar="form", required=False)
-    dbn = add_command(forms, shared, "dbn", "Take Databento's DBN files, compressed or not, into a lake.")
+    forms = command.add_subparsers(title="other forms", metavar="FORM", required=False)
+    dbn = add_command(
+        forms,
+        "dbn",
+        "Databento's DBN files",
+        described="Write what Databento's DBN files hold, compressed or not, into a lake.",
+        examples=("downloads/*.dbn.zst --lake lake/",),
+    )
     dbn.add_argument("files", **files, help="of any schema; what is of no use is left out")
     dbn.add_argument("--lake", required=True, metavar="FOLDER", help="the lake to write")
     add_entry(dbn)
+    add_forms(dbn, "what became of each file")
     dbn.set_defaults(command=_import_dbn)
+    command.usage = (
+        "%(prog)s --option-quotes FILE ...\n"
+        "           --underlying-bars FILE ... --lake FOLDER [options]\n"
+        "       %(prog)s dbn FILE ... --lake FOLDER [options]"
+    )
 
 
-def add_check(commands: Any, shared: argparse.ArgumentParser) -> None:
-    text = "Say what a lake holds, what it lacks, and which of its files are damaged (exit code 1 if any is)."
-    command = add_command(commands, shared, "check", text)
+def add_check(commands: Any) -> None:
+    command = add_command(
+        commands,
+        "check",
+        "say what a lake holds and what it lacks",
+        described="Say what a lake holds, what it lacks, and which of its files are damaged; the exit code is 1 if any is.",
+        examples=("lake/",),
+    )
     command.add_argument("lake", type=Path, metavar="FOLDER", help="the lake to read")
     command.add_argument("--calendar", default="NYSE", metavar="NAME", help="what counts as a session; default: %(default)s")
+    add_forms(command, "all that was found")
     command.set_defaults(command=_check)
 
 
-def add_fetch(commands: Any, shared: argparse.ArgumentParser) -> None:
-    text = "Fetch from Databento what a lake lacks; the key is read from DATABENTO_API_KEY."
-    fetch = add_command(commands, shared, "fetch", text)
+def add_fetch(commands: Any) -> None:
+    fetch = add_command(
+        commands,
+        "fetch",
+        "buy from Databento what a lake lacks",
+        described="Buy from Databento what a lake lacks. What it costs is shown, and asked about, before anything is spent; "
+        "the key is read from DATABENTO_API_KEY.",
+        examples=("--symbols TSLA,BRK.B --start 2023-06-06 --end 2023-09-13 --lake lake/ --dry-run",),
+    )
     fetch.add_argument("--config", type=Path, metavar="wheel.toml", help="how far wheels reach, and what is not given here")
     fetch.add_argument("--symbols", metavar="NAMES", help="underlyings, such as TSLA,BRK.B")
     fetch.add_argument("--start", metavar="DATE", help="first session of entry")
@@ -74,10 +112,10 @@ def add_entry(command: argparse.ArgumentParser) -> None:
 def _import(options: argparse.Namespace) -> None:
     needed = {"--option-quotes": options.option_quotes, "--underlying-bars": options.underlying_bars, "--lake": options.lake}
     if missing := [name for name, value in needed.items() if value is None]:
-        raise UsageError(f"the following arguments are required: {', '.join(missing)}; see wheelvec import --help")
+        raise UsageError(f"the following arguments are required: {', '.join(missing)}; see {options.prog} import --help")
     from wheelvec.market.place import check_writable
     from wheelvec.market.staged import imported
-    from wheelvec.report.text import counted, set_aside, wrapped, written
+    from wheelvec.report.text import set_aside
 
     check_writable(options.lake)
     names = ("option_quotes", "option_bars", "underlying_bars", "dividends")
@@ -86,25 +124,42 @@ def _import(options: argparse.Namespace) -> None:
         with without_panics():
             market = stack.enter_context(imported(options.lake, files, options.strict))
         log.info("%r", market)
-        print(set_aside(market.diagnostics))
+        if options.form != JSON:
+            write(set_aside(market.diagnostics))
         if not market.symbols or market.data_range is None:
             raise InputError("no row of option_quotes can be used; nothing was written")
-        counts = market.write(options.lake, replace=options.replace)
-        first, last = market.data_range
-        print(f"\nWritten to {options.lake}{os.sep}: {counted(len(market.symbols), 'underlying')}, {first} to {last}")
-        print(wrapped(", ".join(market.symbols)))
-        print(written(counts))
+        if options.form != JSON:
+            write()
+        write_lake(market, options, replace=options.replace)
+
+
+def write_lake(market: "Market", options: argparse.Namespace, replace: bool = False) -> None:
+    """Write a market to `options.lake`, and say what was written."""
+    from wheelvec.report.figures import as_json
+    from wheelvec.report.text import counted, wrapped, written
+
+    counts = market.write(options.lake, replace=replace)
+    first, last = market.data_range or (None, None)
+    if options.form == JSON:
+        taken = {"lake": str(options.lake), "underlyings": market.symbols, "first": first, "last": last}
+        write(as_json(taken | {"written": counts, "set_aside": market.diagnostics}))
+        return
+    write(f"Written to {options.lake}{os.sep}: {counted(len(market.symbols), 'underlying')}, {first} to {last}")
+    write(wrapped(", ".join(market.symbols)))
+    write(written(counts))
+
 
 
 def _check(options: argparse.Namespace) -> None:
     with progress_bar("files", quiet=False) as progress:
         from wheelvec.market.inspection import check
+        from wheelvec.report.figures import as_json
         from wheelvec.report.inspected import inspected
         from wheelvec.report.text import counted
 
         found = check(options.lake, options.calendar, progress)
-    print(inspected(found))
-    sys.stdout.flush()  # before what standard error gets
+    tables = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    write(as_json(tables) if options.form == JSON else inspected(found))
     if count := len(found.refused):
         raise LakeError(f"{options.lake} has {counted(count, 'file')} that every reader refuses, listed above")
 
@@ -112,6 +167,7 @@ def _check(options: argparse.Namespace) -> None:
 def _import_dbn(options: argparse.Namespace) -> None:
     from wheelvec.market.archive import import_dbn
     from wheelvec.report.costs import imported
+    from wheelvec.report.figures import as_json
     from wheelvec.report.text import counted
 
     with without_panics(), progress_bar("files", quiet=False) as progress:
@@ -119,9 +175,12 @@ def _import_dbn(options: argparse.Namespace) -> None:
         files = import_dbn(
             options.files, lake=options.lake, entry_time=entry_time, look_back=options.look_back, progress=progress
         )  # fmt: skip
-    print(imported(files))
-    if (files["table"] != "").any():
-        print(f"\nWritten to {options.lake}")
+    if options.form == JSON:
+        write(as_json({"lake": options.lake, "files": files}))
+    else:
+        write(imported(files))
+        if (files["table"] != "").any():
+            write(f"\nWritten to {options.lake}")
     sys.stdout.flush()  # before what standard error gets
     if count := files["problem"].count():
         raise DataError(f"{counted(count, 'file')} of {len(files)} could not be used and were left out, listed above")
@@ -143,13 +202,18 @@ def _fetch(options: argparse.Namespace) -> None:
             confirm=shown.confirm, progress=progress,
         )  # fmt: skip
     if not shown.table:
-        print(priced(fetched))
+        write(priced(fetched))
     if fetched.notes:
-        print("\n" + remarks(fetched))
+        write("\n" + remarks(fetched))
     if options.dry_run or shown.refused:
-        print("\nNothing was spent.")
+        write("\nNothing was spent.")
     else:
-        print("\n" + (taken(fetched, options.lake) if shown.table else f"{options.lake} lacks nothing that can be had."))
+        write("\n" + (taken(fetched, options.lake) if shown.table else f"{options.lake} lacks nothing that can be had."))
+
+
+def _asked() -> bool:
+    """Whether somebody sits there to answer."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
 def _span(text: str) -> tuple[str, str]:
@@ -169,11 +233,11 @@ class _Shown:
         from wheelvec.report.costs import dollars, priced
 
         options, self.table = self._options, True
-        print(priced(plan), flush=True)
+        write(priced(plan))
         over = options.max_cost is not None and plan.cost > options.max_cost  # refused by fetch itself, with the figures
         if options.yes or over or plan.cost == 0:
             return True
-        if sys.stdin.isatty() and sys.stderr.isatty():
+        if _asked():
             print(f"Spend {dollars(plan.cost)} dollars? [y/N] ", end="", file=sys.stderr, flush=True)
             self.refused = sys.stdin.readline().strip().lower() not in ("y", "yes")
             return not self.refused

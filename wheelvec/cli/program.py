@@ -1,46 +1,57 @@
-"""The command line: parses, calls run, prints.
+"""The command line: parses, calls run and report, prints.
 
     wheelvec demo
-    wheelvec run wheel.toml --lake lake/ --out out/
-    wheelvec sweep wheel.toml grid.toml --lake lake/ --out out/
+    wheelvec demo --lake lake/
+    wheelvec init > wheel.toml
+    wheelvec run wheel.toml --lake lake/ --out out/ --set put.exit_pct=0.3
+    wheelvec sweep wheel.toml grid.toml --lake lake/ --out sweep/
+    wheelvec show out/
+    wheelvec check lake/
     wheelvec import --option-quotes quotes.parquet --underlying-bars bars.parquet --lake lake/
     wheelvec import dbn FILES... --lake lake/
     wheelvec fetch --symbols TSLA,BRK.B --start 2023-06-06 --end 2023-09-13 --lake lake/ --max-cost 25
-    wheelvec check lake/
 
-Standard output gets the results and nothing else, in plain text. What fails says so in one line on standard error. The
-exit code is 0 for success, 2 for a command that cannot be understood, 130 after Ctrl-C, 141 when the reader of the
-output has gone away, and 1 for everything else.
+Standard output gets the results and nothing else, as plain text, JSON or CSV. What fails says so in one line on standard
+error. The exit code is 0 for success, 2 for a command that cannot be understood, 130 after Ctrl-C, 141 when the reader of
+the output has gone away, and 1 for everything else.
 """
 
 import argparse
+import io
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import Any
 
-from wheelvec.cli import lakes, results
-from wheelvec.cli.arguments import Parser, UsageError
-from wheelvec.cli.terminal import console, fail, forget_output, message
+from wheelvec.cli import lakes, results, starting
+from wheelvec.cli.arguments import Formatter, Parser, UsageError, add_command, shared_options
+from wheelvec.cli.terminal import ReaderGoneError, console, fail, message, remark, write
 from wheelvec.spec.version import VERSION
 
 USAGE, FAILED, INTERRUPTED, READER_GONE = 2, 1, 130, 141
 
+FIRST_STEPS = """\
+first steps:
+  {prog} demo
+  {prog} demo --lake lake/
+  {prog} init > wheel.toml
+  {prog} run wheel.toml --lake lake/ --out out/
+  {prog} show out/"""
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+
+def main(argv: Sequence[str] | None = None, prog: str = "wheelvec") -> int:
+    """Run the command line; the exit code. `prog` is how the user called it, for what is printed."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
         with console("-v" in arguments or "--verbose" in arguments):
-            code = _execute(arguments)
-            sys.stdout.flush()
-        return code
+            return _execute(arguments, prog)
     except UsageError as error:
         return fail(USAGE, str(error))
     except KeyboardInterrupt as interrupt:
         return fail(INTERRUPTED, str(interrupt) or "interrupted")
-    except BrokenPipeError:
-        forget_output()
+    except ReaderGoneError:
         return READER_GONE
     except BaseException as error:  # a panic of Polars is no Exception
         if debug:
@@ -48,27 +59,56 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(FAILED, message(error))
 
 
-def _execute(arguments: Sequence[str]) -> int:
+def _execute(arguments: Sequence[str], prog: str) -> int:
+    if not arguments:
+        remark(parser(prog).format_help().rstrip())
+        return USAGE
+    asked = io.StringIO()
     try:
-        options = parser().parse_args(arguments)
-    except SystemExit as end:  # --help and --version
-        return end.code if isinstance(end.code, int) else 0
+        with redirect_stdout(asked):  # argparse prints help and version itself
+            options = parser(prog).parse_args(arguments)
+    except SystemExit:
+        write(asked.getvalue().rstrip())
+        return 0
     options.command(options)
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = "wheelvec") -> argparse.ArgumentParser:
     """The grammar of the command line."""
-    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    shared.add_argument("-v", "--verbose", action="store_true", help="log to standard error what is being done")
-    shared.add_argument("--debug", action="store_true", help="show the traceback of a failure")
-    root = Parser(prog="wheelvec", description="Backtests of the options wheel.", parents=[shared], allow_abbrev=False)
+    root = Parser(
+        prog=prog,
+        description="Backtests of the options wheel.",
+        epilog=FIRST_STEPS.format(prog=prog),
+        formatter_class=Formatter,
+        parents=[shared_options()],
+        allow_abbrev=False,
+    )
     root.add_argument("--version", action="version", version=f"wheelvec {VERSION}")
-    commands = root.add_subparsers(title="commands", metavar="command", required=True)
-    results.add_demo(commands, shared)
-    results.add_run(commands, shared)
-    results.add_sweep(commands, shared)
-    lakes.add_import(commands, shared)
-    lakes.add_check(commands, shared)
-    lakes.add_fetch(commands, shared)
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    starting.add_demo(commands)
+    starting.add_init(commands)
+    results.add_run(commands)
+    results.add_sweep(commands)
+    results.add_show(commands)
+    lakes.add_check(commands)
+    lakes.add_import(commands)
+    lakes.add_fetch(commands)
+    _add_help(commands)
+    root.set_defaults(prog=prog)
     return root
+
+
+def _add_help(commands: Any) -> None:
+    command = add_command(commands, "help", "describe a command, as COMMAND --help does", examples=("run", "import dbn"))
+    command.add_argument("names", nargs="*", metavar="COMMAND", help="all of them if left out")
+    command.set_defaults(command=_help)
+
+
+def _help(options: argparse.Namespace) -> None:
+    asked = io.StringIO()
+    try:
+        with redirect_stdout(asked):
+            parser(options.prog).parse_args([*options.names, "--help"])
+    except SystemExit:
+        write(asked.getvalue().rstrip())

@@ -1,4 +1,4 @@
-"""The commands that backtest: demo, run, sweep."""
+"""The commands that backtest, and that show what came of it: run, sweep, show."""
 
 import argparse
 import datetime as dt
@@ -9,61 +9,97 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wheelvec.cli.arguments import add_command, add_overwrite
-from wheelvec.cli.terminal import progress_bar, without_panics
+from wheelvec.cli import settings
+from wheelvec.cli.arguments import CSV, JSON, add_command, add_forms, add_lake, add_overwrite, add_set
+from wheelvec.cli.terminal import progress_bar, without_panics, write
+from wheelvec.spec.errors import InputError, LakeError, listed
 
 if TYPE_CHECKING:
     from wheelvec.market.market import Market
+    from wheelvec.run.result import Result
+    from wheelvec.run.swept import Sweep
     from wheelvec.spec.config import Config
 
 log = logging.getLogger("wheelvec.cli")
 
-
-def add_demo(commands: Any, shared: argparse.ArgumentParser) -> None:
-    demo = add_command(commands, shared, "demo", "Run the wheel on the seeded demo market: no key, no network.")
-    demo.add_argument("--out", default="demo-result", type=Path, metavar="FOLDER", help="default: %(default)s")
-    add_overwrite(demo)
-    demo.add_argument("--quiet", action="store_true", help="no summary and no progress")
-    demo.set_defaults(command=_demo)
+TABLES = ("records", "wheels", "ledger", "diagnostics", "call_diagnostics", "paths", "underlying")
+RESULT_INDEX, SWEEP_INDEX = "result.json", "sweep.json"
 
 
-def add_run(commands: Any, shared: argparse.ArgumentParser) -> None:
-    run = add_command(commands, shared, "run", "Run one configuration over a lake and save the result.")
+def add_run(commands: Any) -> None:
+    run = add_command(
+        commands,
+        "run",
+        "backtest a configuration over a lake",
+        described="Backtest a configuration over a lake: print the summary, and save the result. `init` prints a configuration "
+        "to begin with; `wv.Result.load` reads the result in Python.",
+        more=settings.EXPLAINED,
+        examples=(
+            "wheel.toml --lake lake/ --out out/",
+            "wheel.toml --lake lake/ --out out/ --set put.exit_pct=0.3 --set put.stop_loss_multiplier=none",
+            "wheel.toml --lake lake/ --out out/ --set schedule.symbols=ALFA,BRVO --json",
+        ),
+    )
     run.add_argument("config", type=Path, metavar="wheel.toml", help="the configuration")
-    run.add_argument("--lake", required=True, type=Path, metavar="FOLDER", help="the lake to read")
+    add_lake(run)
     run.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the result goes, whole or not at all")
     add_overwrite(run)
-    run.add_argument("--rules", choices=("ledger", "v5"), help="the rule set, instead of the configuration's")
+    add_set(run, "the configuration")
+    run.add_argument("--rules", choices=("ledger", "v5"), help="the rule set; the same as --set rules=")
     run.add_argument("--quiet", action="store_true", help="no summary and no progress")
+    add_forms(run, "the figures", "the figures")
     run.set_defaults(command=_run)
 
 
-def add_sweep(commands: Any, shared: argparse.ArgumentParser) -> None:
-    text = "Run every configuration of a grid over a lake; continue what an earlier run of it left."
-    command = add_command(commands, shared, "sweep", text)
-    command.add_argument("config", type=Path, metavar="wheel.toml", help="the base configuration")
-    command.add_argument(
+def add_sweep(commands: Any) -> None:
+    sweep = add_command(
+        commands,
+        "sweep",
+        "backtest every configuration of a grid over a lake",
+        described="Backtest every configuration of a grid over a lake: print the first of them, and save the figures of all. "
+        "What an interrupted run of the same sweep left is continued. `wv.Sweep.load` reads the sweep in Python.",
+        more=settings.EXPLAINED,
+        examples=("wheel.toml grid.toml --lake lake/ --out sweep/",),
+    )
+    sweep.add_argument("config", type=Path, metavar="wheel.toml", help="the base configuration")
+    sweep.add_argument(
         "grid",
         type=Path,
         metavar="grid.toml",
         help="fields and the values to try, sections as in wheel.toml; or a Parquet or CSV file, a row each",
     )
-    command.add_argument("--skip-invalid", action="store_true", help="leave out rows that are no configuration, and say why")
-    command.add_argument("--lake", required=True, type=Path, metavar="FOLDER", help="the lake to read")
-    command.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where finished chunks and the frame go")
-    add_overwrite(command)
-    command.add_argument("--threads", type=int, metavar="N", help="default: as many as there are processors")
-    command.add_argument("--stats", choices=("full", "moments"), default="full", help="moments: no median, no percentiles")
-    command.add_argument("--quiet", action="store_true", help="no summary and no progress")
-    command.set_defaults(command=_sweep)
+    sweep.add_argument("--skip-invalid", action="store_true", help="leave out rows that are no configuration, and say why")
+    add_lake(sweep)
+    sweep.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where finished chunks and the figures go")
+    add_overwrite(sweep)
+    add_set(sweep, "the base configuration")
+    sweep.add_argument("--threads", type=int, metavar="N", help="default: as many as there are processors")
+    sweep.add_argument("--stats", choices=("full", "moments"), default="full", help="moments: no median, no percentiles")
+    sweep.add_argument("--quiet", action="store_true", help="no summary and no progress")
+    add_forms(sweep, "every row", "every row")
+    sweep.set_defaults(command=_sweep)
 
 
-def _demo(options: argparse.Namespace) -> None:
-    from wheelvec.market.synthetic import DEMO_END, DEMO_START, demo_market
-    from wheelvec.spec.config import Config
-
-    config = Config.from_dict({"schedule": {"start_date": DEMO_START, "end_date": DEMO_END}})
-    _backtest(demo_market, config, options)
+def add_show(commands: Any) -> None:
+    show = add_command(
+        commands,
+        "show",
+        "print the summary of a finished run or sweep again",
+        described="Print the summary of a finished run or sweep again, from its folder alone. --json and --csv print the "
+        "figures of a run, every row of a sweep, or the table that --table names.",
+        examples=(
+            "out/",
+            "out/ --json",
+            "out/ --table wheels > wheels.csv",
+            "sweep/ --csv > sweep.csv",
+        ),
+    )
+    show.add_argument("folder", type=Path, metavar="FOLDER", help="what --out was")
+    show.add_argument(
+        "--table", choices=TABLES, metavar="NAME", help=f"print a table of a run, as CSV or with --json: {', '.join(TABLES)}"
+    )
+    add_forms(show, "the figures", "the figures")
+    show.set_defaults(command=_show, quiet=False)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -71,7 +107,7 @@ def _run(options: argparse.Namespace) -> None:
     from wheelvec.run.folder import keep_apart
     from wheelvec.spec.config import Config
 
-    config = Config.from_toml(options.config)
+    config = settings.changed(Config.from_toml(options.config), options.settings)
     if options.rules is not None:
         config = config.replace(rules=options.rules)
     schedule = config.schedule
@@ -83,12 +119,13 @@ def _run(options: argparse.Namespace) -> None:
         start = schedule.start_date.replace(day=1) if isinstance(schedule.start_date, dt.date) else None
         return Market.open(options.lake, symbols=symbols, start=start)
 
-    _backtest(opened, config, options)
+    backtest_and_show(opened, config, options)
 
 
-def _backtest(source: Callable[[], "Market"], config: "Config", options: argparse.Namespace) -> None:
+def backtest_and_show(source: Callable[[], "Market"], config: "Config", options: argparse.Namespace) -> None:
+    """Backtest, save to `options.out`, and print what `options` ask for."""
     with progress_bar("months x underlyings", options.quiet) as progress:
-        from wheelvec.report.text import described, number
+        from wheelvec.report.text import number
         from wheelvec.run.backtest import backtest
         from wheelvec.run.result import check_out
 
@@ -98,9 +135,7 @@ def _backtest(source: Callable[[], "Market"], config: "Config", options: argpars
         log.info("configuration %s, rules %s", config.id, config.rules)
         result = backtest(market, config, out=options.out, overwrite=options.overwrite, progress=progress)
         log.info("%s wheels launched", number(result.wheels.height))
-    if not options.quiet:
-        print(described(result))
-    print(_where(options.out))
+    _show_result(result, options.out, options)
 
 
 def _sweep(options: argparse.Namespace) -> None:
@@ -110,9 +145,10 @@ def _sweep(options: argparse.Namespace) -> None:
     from wheelvec.spec.knobs import none_is
 
     with without_panics():
-        config, grid = Config.from_toml(options.config), grid_from_file(options.grid)
+        config, grid = settings.changed(Config.from_toml(options.config), options.settings), grid_from_file(options.grid)
+    if twice := sorted(set(settings.names(options.settings)) & set(grid)):
+        raise InputError(f"--set {listed(twice)}: {options.grid} sweeps it; expected one of the two")
     with progress_bar("configurations", options.quiet) as progress:
-        from wheelvec.report.text import swept
         from wheelvec.run.folder import Folder, keep_apart
         from wheelvec.run.store import SWEEP
         from wheelvec.run.sweep import sweep
@@ -135,9 +171,60 @@ def _sweep(options: argparse.Namespace) -> None:
                 market, config, grid, skip_invalid=options.skip_invalid, out=options.out, overwrite=options.overwrite,
                 threads=options.threads, stats=options.stats, progress=report,
             )  # fmt: skip
+    _show_sweep(result, options.out, options)
+
+
+def _show(options: argparse.Namespace) -> None:
+    from wheelvec.run.folder import COMMIT
+    from wheelvec.run.result import Result
+    from wheelvec.run.swept import Sweep
+
+    folder = options.folder
+
+    def holds(index: str) -> bool:
+        """Whether the index is there, or about to be: a save that was killed at its end is finished by whoever loads it."""
+        return any((folder / place / index).is_file() for place in ("", COMMIT))
+
+    if holds(SWEEP_INDEX):
+        if options.table:
+            raise InputError(f"--table {options.table}: {folder} holds a sweep; only a run has tables, a sweep has --csv")
+        _show_sweep(Sweep.load(folder), folder, options)
+    elif holds(RESULT_INDEX):
+        _show_result(Result.load(folder), folder, options)
+    elif not folder.is_dir():
+        raise LakeError(f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; expected what --out was")
+    else:
+        raise LakeError(f"{folder}: no saved run or sweep; it has neither {RESULT_INDEX} nor {SWEEP_INDEX}")
+
+
+def _show_result(result: "Result", out: Path, options: argparse.Namespace) -> None:
+    from wheelvec.report.figures import as_csv, as_json, figures_as_csv, result_figures, rows_as_json
+    from wheelvec.report.text import described
+
+    if table := getattr(options, "table", None):
+        for piece in (rows_as_json if options.form == JSON else as_csv)(getattr(result, table)):
+            write(piece)
+    elif options.form == JSON:
+        write(as_json({"out": str(out)} | result_figures(result)))
+    elif options.form == CSV:
+        write(figures_as_csv(result.summary()))
+    else:
+        if not options.quiet:
+            write(described(result))
+        write(_where(out))
+
+
+def _show_sweep(sweep: "Sweep", out: Path, options: argparse.Namespace) -> None:
+    from wheelvec.report.figures import as_csv, rows_as_json
+    from wheelvec.report.text import swept
+
+    if options.form:
+        for piece in (rows_as_json if options.form == JSON else as_csv)(sweep.frame):
+            write(piece)
+        return
     if not options.quiet:
-        print(swept(result))
-    print(_where(options.out))
+        write(swept(sweep))
+    write(_where(out))
 
 
 def _where(out: Path) -> str:

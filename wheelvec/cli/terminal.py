@@ -17,11 +17,49 @@ LONGEST = 400  # characters of a message that was not written for the terminal
 Progress = Callable[..., None]
 
 
-class _ToStandardError(logging.Handler):
-    """Writes to what standard error is at the time of the message: a progress bar puts itself in its place."""
+class ReaderGoneError(Exception):
+    """Who read standard output has closed it."""
 
+
+class OutputError(WheelvecError):
+    """Standard output cannot be written."""
+
+
+def write(text: str = "") -> None:
+    """Print a result to standard output, at once: what standard error gets later stands below it.
+
+    Raises:
+        ReaderGoneError: if nobody reads any more.
+        OutputError: if it cannot be written for another reason: a full disk.
+    """
+    if sys.stdout is None:  # closed by who called
+        return
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _forget_output()
+        raise ReaderGoneError from None
+    except OSError as error:
+        _forget_output()
+        raise OutputError(f"standard output: cannot be written: {error.strerror or error}") from None
+
+
+def remark(text: str) -> None:
+    """Print a line to standard error, as it is at the time: a progress bar puts itself in its place."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr)
+
+
+def _forget_output() -> None:
+    """Nothing that is still buffered may raise when the interpreter ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _ToStandardError(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        remark(self.format(record))
 
 
 @contextlib.contextmanager
@@ -75,13 +113,13 @@ def _is_descriptor(stream: object, number: int) -> bool:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"wheelvec: warning: {one_line(str(message))}", file=sys.stderr)
+    remark(f"wheelvec: warning: {one_line(str(message))}")
 
 
 @contextlib.contextmanager
 def progress_bar(label: str, quiet: bool) -> Iterator[Progress | None]:
     """A progress bar, if standard error is a terminal."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
@@ -103,25 +141,22 @@ def progress_bar(label: str, quiet: bool) -> Iterator[Progress | None]:
 
 
 def message(error: BaseException) -> str:
-    """One line: what wheelvec says itself as it stands, anything else with its type."""
+    """One line: what wheelvec says itself as it stands, a refusal of the system with its file, anything else with its type."""
     if isinstance(error, WheelvecError):
         return str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     text = one_line(str(error))
     cut = text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
     return f"{type(error).__name__}: {cut}" if cut else type(error).__name__
 
 
 def one_line(text: str) -> str:
+    """Text with every run of blanks and line ends as one blank."""
     return " ".join(text.split())
 
 
 def fail(code: int, message: str) -> int:
-    with contextlib.suppress(OSError):
-        print(f"wheelvec: error: {one_line(message)}", file=sys.stderr)
+    """Say why on standard error; the exit code."""
+    remark(f"wheelvec: error: {one_line(message)}")
     return code
-
-
-def forget_output() -> None:
-    """The reader has gone: nothing that is still buffered may raise when the interpreter ends."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

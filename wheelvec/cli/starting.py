@@ -1,0 +1,76 @@
+"""The commands to begin with: demo and init."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from wheelvec.cli.arguments import CSV, JSON, UsageError, add_command, add_forms
+from wheelvec.cli.lakes import write_lake
+from wheelvec.cli.results import backtest_and_show
+from wheelvec.cli.terminal import write
+
+DEMO_OUT = Path("demo-result")
+
+
+def add_demo(commands: Any) -> None:
+    demo = add_command(
+        commands,
+        "demo",
+        "backtest an invented market, or write it as a lake",
+        described="Backtest an invented market, or write it as a lake for the other commands to be tried on. The market is "
+        "made from a seed: no key, no network and no data are needed.",
+        examples=("", "--lake lake/"),
+    )
+    places = demo.add_mutually_exclusive_group()
+    places.add_argument(
+        "--out", default=DEMO_OUT, type=Path, metavar="FOLDER", help="where the result goes; default: %(default)s"
+    )
+    places.add_argument("--lake", type=Path, metavar="FOLDER", help="write the market there, and run nothing")
+    demo.add_argument("--quiet", action="store_true", help="no summary and no progress")
+    add_forms(demo, "the figures, or what was written,", "the figures")
+    demo.set_defaults(command=_demo)
+
+
+def add_init(commands: Any) -> None:
+    init = add_command(
+        commands,
+        "init",
+        "print a configuration to begin with",
+        described="Print a configuration to begin with: every field at its default, with what it does. `run` accepts it as it "
+        "stands; a field that is left out keeps its default.",
+        examples=("> wheel.toml",),
+    )
+    init.set_defaults(command=_init)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from wheelvec.market.synthetic import DEMO_END, DEMO_START, demo_market
+    from wheelvec.spec.config import Config
+
+    if options.lake is not None:
+        _write_demo(options)
+        return
+    config = Config.from_dict({"schedule": {"start_date": DEMO_START, "end_date": DEMO_END}})
+    backtest_and_show(demo_market, config, options)
+
+
+def _write_demo(options: argparse.Namespace) -> None:
+    from wheelvec.market.synthetic import DEMO_END, demo_market
+
+    if options.form == CSV:
+        raise UsageError(f"argument --csv: not allowed with argument --lake; see {options.prog} demo --help")
+    write_lake(demo_market(), options)
+    if options.form != JSON and not options.quiet:
+        prog, lake = options.prog, f"{options.lake}{os.sep}"
+        write(
+            f"\nNext:\n  {prog} init > wheel.toml\n"
+            f"  {prog} run wheel.toml --lake {lake} --out out/ --set schedule.end_date={DEMO_END}\n"
+            f"  {prog} show out/"
+        )
+
+
+def _init(options: argparse.Namespace) -> None:
+    from wheelvec.report.template import commented
+
+    write(commented())
