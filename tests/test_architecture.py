@@ -50,6 +50,7 @@ FORBIDDEN = {
     "numba outside the kernels": ("run/stray.py", "import numba", "numba"),
     "a second importer of the calendars": ("market/stray.py", "import exchange_calendars", "exchange_calendars"),
     "a second importer of rich": ("run/stray.py", "import rich", "rich"),
+    "a second importer of rich in cli": ("cli/stray.py", "import rich", "rich"),
 }
 
 

@@ -8,9 +8,7 @@ import dataclasses
 import hashlib
 import inspect
 import json
-import re
 import struct
-import tomllib
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -20,6 +18,7 @@ from wheelvec.spec.errors import ConfigError, cut, unknown_name
 from wheelvec.spec.knobs import Curve, Field, documented, fields_of, misplaced, none_is
 from wheelvec.spec.notebook import sections_of_notebook
 from wheelvec.spec.sections import PARTS, CallRules, Costs, Fills, Liquidity, Pricing, PutRules, Schedule
+from wheelvec.spec.toml import read_toml
 
 __all__ = [
     "PARTS", "RULE_SETS", "TOML_NONE", "CallRules", "Config", "Costs", "Curve", "Field", "Fills", "Liquidity", "Pricing",
@@ -190,29 +189,6 @@ class Config:
         for section, fields in parts.items():
             whole[section] = _changed(whole.get(section, getattr(self, section)), fields)
         return dataclasses.replace(self, **whole)
-
-
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """A TOML file as nested dictionaries.
-
-    Raises:
-        ConfigError: if the file cannot be read, or is no TOML (with the line).
-    """
-    try:
-        written = Path(path).read_text(encoding="utf-8")
-        if _ENDLESS_KEY.search(written):
-            raise ConfigError(f"{path}: no valid TOML: a key of more than 32 parts")
-        return tomllib.loads(written)
-    except RecursionError:
-        raise ConfigError(f"{path}: no valid TOML: nested too deeply") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: no valid TOML: {error}") from None
-
-
-# tomllib takes quadratic time over a dotted key: minutes for 100 kB of a.a.a
-_ENDLESS_KEY = re.compile(r"""(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')\s*\.\s*){32}""")
 
 
 def digest_of(name: str, value: Any) -> int:
