@@ -22,6 +22,7 @@ help: ## this list
 
 demo: $(VENV)/.installed ## install, run the wheel on the demo market, say where the result lies
 	@$(BIN)/wheelvec demo --out $(DEMO)
+	@printf '\nNext: source $(BIN)/activate, then wheelvec --help (or $(BIN)/wheelvec --help)\n'
 
 test: $(VENV)/.installed-dev ## install for development, run the tests but the slow ones
 	@$(BIN)/python -m pytest -m "not slow"

@@ -9,8 +9,13 @@ import contextlib
 import datetime as dt
 import functools
 import io
+import os
 import re
+import subprocess
+import sys
+import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -173,11 +178,63 @@ def printed(code: str) -> tuple[str, list[str]]:
 def with_output(text: str) -> tuple[str, list[str]]:
     """A page with the block that follows its Python as that code prints it, and the warnings given.
 
-    All Python blocks of a page are one program; only its last block is followed by a block of output.
+    All Python blocks of a page are one program; only one of them is followed by a block of output.
     """
     code = "".join(blocks(text, "python"))
     output, warned = printed(code)
-    return re.sub(r"(^```text\n).*?(^```)", lambda m: m[1] + output + m[2], text, count=1, flags=re.M | re.S), warned
+    return _with_blocks_after("python", text, lambda _: output), warned
+
+
+def _with_blocks_after(language: str, text: str, output: Callable[[str], str]) -> str:
+    """A page with each block of output that follows a block of a language, and nothing else, replaced."""
+    pattern = rf"^```{language}\n((?:(?!```).*\n)*)```\n\n```text\n((?:(?!```).*\n)*)```$"
+
+    def replaced(match: re.Match[str]) -> str:
+        start, stop = match.start(2) - match.start(), match.end(2) - match.start()
+        return match[0][:start] + output(match[1]) + match[0][stop:]
+
+    return re.sub(pattern, replaced, text, flags=re.MULTILINE)
+
+
+def ran_in_shell(text: str, folder: Path) -> dict[str, str]:
+    """What each block of shell prints: the commands of wheelvec that need no network, block after block in one folder, in
+    which the page's TOML files stand and tables to import.
+
+    Raises:
+        subprocess.CalledProcessError: if a command fails, or says anything on standard error.
+    """
+    for block in blocks(text, "toml"):
+        (folder / block.partition("\n")[0].removeprefix("# ")).write_text(block, encoding="utf-8")
+    names = {"quotes": "option_quotes", "option_bars": "option_bars", "bars": "underlying_bars"}
+    tables = demo_tables(symbols=["ALFA"], start="2024-01-02", end="2024-01-31")
+    for name, table in names.items():
+        tables[table].write_parquet(folder / f"{name}.parquet")
+    command = folder / "bin" / "wheelvec"
+    command.parent.mkdir()
+    command.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{_MAIN}' \"$@\"\n", encoding="utf-8")
+    command.chmod(0o755)
+    paths = {"PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    said = {}
+    for block in blocks(text, "sh"):
+        lines = block.replace("\\\n", " ").splitlines()
+        ours = [line for line in lines if line.startswith("wheelvec ") and not line.startswith("wheelvec fetch")]
+        done = subprocess.run(
+            ["sh", "-e", "-c", "\n".join(ours)], cwd=folder, env=os.environ | paths, capture_output=True, text=True, check=True
+        )
+        if done.stderr:
+            raise subprocess.CalledProcessError(0, ours, stderr=done.stderr)
+        said[block] = done.stdout
+    return said
+
+
+_MAIN = "import sys; from wheelvec.cli import main; sys.exit(main())"
+
+
+def with_shell_output(text: str) -> str:
+    """A page with each block of output that follows a block of shell as its commands print it."""
+    with tempfile.TemporaryDirectory() as folder:
+        said = ran_in_shell(text, Path(folder))
+    return _with_blocks_after("sh", text, lambda block: said[block])
 
 
 def with_table(text: str, name: str, content: str) -> str:
@@ -198,6 +255,7 @@ def pages() -> dict[Path, str]:
     written[migrating] = with_table(written[migrating], "bridge", bridge_table())
     for path in (migrating, readme):
         written[path], _ = with_output(written[path])
+    written[readme] = with_shell_output(written[readme])
     return written
 
 

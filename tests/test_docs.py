@@ -6,6 +6,8 @@ import dataclasses
 import re
 import runpy
 import shlex
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -87,15 +89,16 @@ def test_data_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert list((tmp_path / "lake").rglob("underlying=ALFA/2024-01.parquet"))
 
 
-def test_sample_configuration_is_one(tmp_path: Path) -> None:
-    (sample,) = DOCS["blocks"](read("README.md"), "toml")
-    path = tmp_path / "wheel.toml"
-    path.write_text(sample, encoding="utf-8")
-    config = wv.Config.from_toml(path)
-    assert config.put.stop_loss_multiplier is None
-    assert config.call.max_cycles is None
-    assert config.schedule.weekdays == (1, 3)
-    assert config.liquidity == wv.Liquidity()
+def test_readme_commands_run_in_order_and_print_what_it_shows() -> None:
+    assert DOCS["with_shell_output"](read("README.md")) == read("README.md"), AGAIN
+
+
+def test_a_shell_block_that_fails_or_complains_is_noticed(tmp_path: Path) -> None:
+    for command in ("wheelvec show nowhere", "wheelvec show nowhere; true"):
+        with tempfile.TemporaryDirectory() as folder, pytest.raises(subprocess.CalledProcessError):
+            DOCS["ran_in_shell"](f"```sh\n{command}\n```\n", Path(folder))
+    page = "```sh\nwheelvec --version\n```\n\n```text\nwheelvec 0\n```\n"
+    assert DOCS["with_shell_output"](page) == page.replace("wheelvec 0\n", f"wheelvec {wv.__version__}\n")
 
 
 def test_sample_grid_is_one(tmp_path: Path) -> None:
@@ -107,14 +110,27 @@ def test_sample_grid_is_one(tmp_path: Path) -> None:
     assert grid.config(grid.size - 1).put.stop_loss_multiplier is None
 
 
-def test_commands_are_understood(tmp_path: Path) -> None:
-    commands = [line for block in DOCS["blocks"](read("README.md"), "sh") for line in block.splitlines()]
-    ours = [shlex.split(line, comments=True)[1:] for line in commands if line.startswith("wheelvec ")]
-    assert [words[0] for words in ours] == ["fetch", "import", "check", "run", "sweep"]
-    for words in ours:
-        assert callable(cli.parser().parse_args(words).command)
+def test_commands_are_understood() -> None:
+    """Those too that are not run, because they need a network: on every page."""
+    found = set()
+    for page in PAGES:
+        for block in DOCS["blocks"](page.read_text(encoding="utf-8"), "sh"):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line.partition(" | ")[0].partition(" > ")[0], comments=True)
+                if words[:1] == ["wheelvec"] and words[1:] != ["--help"]:
+                    assert callable(cli.parser().parse_args(words[1:]).command)
+                    found.add(words[1])
+    assert found >= {"demo", "init", "run", "show", "sweep", "import", "check", "fetch"}
     targets = re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE)
+    commands = [line for block in DOCS["blocks"](read("README.md"), "sh") for line in block.splitlines()]
     assert {line.split()[1] for line in commands if line.startswith("make ")} <= set(targets)
+
+
+def test_no_page_installs_from_an_index() -> None:
+    """wheelvec is on none: its extras are those of a clone."""
+    for page in PAGES:
+        for named in re.findall(r"pip install [^`\n]*", page.read_text(encoding="utf-8")):
+            assert "wheelvec" not in named, f"{page.name}: {named}"
 
 
 def defaults() -> dict[str, list[Any]]:
