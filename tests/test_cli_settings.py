@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import strategies as st
 
@@ -87,6 +88,20 @@ def test_the_later_of_two_counts_and_one_name_is_a_list() -> None:
     assert config.put.exit_pct == 0.3
     assert config.schedule.symbols == ("ALFA",)
     assert settings.changed(wv.Config(), []) == wv.Config()
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"put.exit_pct": [0.3], "call.select": ["highest_strike"]},
+        {("put.exit_pct", "put.dte_min"): [(0.3, 20)], "call.tie_break_method": ["highest_strike"]},
+        pl.DataFrame({"put.exit_pct": [0.3], "call.tie_break_method": ["highest_strike"]}),
+    ],
+)
+def test_a_field_that_a_grid_sweeps_too_is_found(grid: Any) -> None:
+    given = ["put.exit_pct=0.5", "put.dte_max=50", "call.select=highest_premium"]
+    assert settings.also_swept(given, grid) == ["put.exit_pct", "call.select"]
+    assert settings.also_swept(given[1:2], grid) == []
 
 
 @pytest.mark.parametrize(

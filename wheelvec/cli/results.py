@@ -146,7 +146,7 @@ def _sweep(options: argparse.Namespace) -> None:
 
     with without_panics():
         config, grid = settings.changed(Config.from_toml(options.config), options.settings), grid_from_file(options.grid)
-    if twice := sorted(set(settings.names(options.settings)) & set(grid)):
+    if twice := settings.also_swept(options.settings, grid):
         raise InputError(f"--set {listed(twice)}: {options.grid} sweeps it; expected one of the two")
     with progress_bar("configurations", options.quiet) as progress:
         from wheelvec.run.folder import Folder, keep_apart

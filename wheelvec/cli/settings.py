@@ -51,9 +51,15 @@ def changed(config: "Config", settings: Sequence[str]) -> "Config":
         raise ConfigError(f"{' '.join(map(_shown, settings))}: {error}") from None
 
 
-def names(settings: Sequence[str]) -> list[str]:
-    """The dotted names of the fields that are set."""
-    return [_read(text)[0] for text in settings]
+def also_swept(settings: Sequence[str], grid: Any) -> list[str]:
+    """The fields that are set and stand in a grid too: a mapping, whose keys may be tuples of names, or a frame."""
+    from wheelvec.spec.config import fields
+
+    known = {f"{field.section}.{field.alias}": field.dotted for field in fields() if field.alias}
+    columns = getattr(grid, "columns", grid)
+    swept = [name for key in columns for name in ([key] if isinstance(key, str) else key)]
+    given = [_read(text)[0] for text in settings]
+    return [name for name in given if known.get(name, name) in {known.get(other, other) for other in swept}]
 
 
 def _read(text: str) -> tuple[str, Any]:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from wheelvec.cli.arguments import CSV, JSON, UsageError, add_command, add_forms
+from wheelvec.cli.arguments import CSV, JSON, UsageError, add_command, add_forms, add_overwrite
 from wheelvec.cli.lakes import write_lake
 from wheelvec.cli.results import backtest_and_show
 from wheelvec.cli.terminal import write
@@ -27,6 +27,7 @@ def add_demo(commands: Any) -> None:
         "--out", default=DEMO_OUT, type=Path, metavar="FOLDER", help="where the result goes; default: %(default)s"
     )
     places.add_argument("--lake", type=Path, metavar="FOLDER", help="write the market there, and run nothing")
+    add_overwrite(demo)
     demo.add_argument("--quiet", action="store_true", help="no summary and no progress")
     add_forms(demo, "the figures, or what was written,", "the figures")
     demo.set_defaults(command=_demo)
