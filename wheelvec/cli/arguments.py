@@ -85,6 +85,8 @@ def add_command(
 
 def add_overwrite(command: argparse.ArgumentParser) -> None:
     command.add_argument("--overwrite", action="store_true", help="replace what another configuration or other data gave")
+
+
 def _continued(line: str) -> str:
     """A command line, over several lines if it is long, as a shell takes it; no option parted from its value."""
     bound = re.sub(r"(--\S+) (?=[^-\s])", "\\1\0", line)

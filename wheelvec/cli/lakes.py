@@ -14,7 +14,6 @@ from wheelvec.cli.terminal import progress_bar, without_panics, write
 from wheelvec.spec.errors import DataError, InputError, LakeError
 
 if TYPE_CHECKING:
-
     from wheelvec.market.market import Market
 
 log = logging.getLogger("wheelvec.cli")
@@ -147,7 +146,6 @@ def write_lake(market: "Market", options: argparse.Namespace, replace: bool = Fa
     write(f"Written to {options.lake}{os.sep}: {counted(len(market.symbols), 'underlying')}, {first} to {last}")
     write(wrapped(", ".join(market.symbols)))
     write(written(counts))
-
 
 
 def _check(options: argparse.Namespace) -> None:
