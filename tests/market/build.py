@@ -74,7 +74,7 @@ def market(**tables: Any) -> Market:
 
 def counts(held: Market) -> dict[tuple[str, str], int]:
     """(table, reason) -> count over all underlyings, without what is said of the market as a whole."""
-    whole = ("no_option_bars", "no_underlying_bars", "underlying_ended", "suspected_split")
+    whole = ("no_option_bars", "no_underlying_bars", "underlying_ended", "suspected_split", "adjusted_underlying_price")
     rows = held.diagnostics.filter(~pl.col("reason").is_in(whole)).group_by("table", "reason").agg(pl.col("count").sum())
     return {(name, reason): n for name, reason, n in rows.iter_rows()}
 

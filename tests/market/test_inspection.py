@@ -66,7 +66,7 @@ def between(first: str, last: str) -> pl.Expr:
 def test_a_clean_lake_has_the_demo_markets_own_faults_and_no_others(clean: Path, whole: Tables) -> None:
     found = wv.check(clean)
     assert found.holes.rows() == [("option_quotes", "BRVO", day, day, 1) for day in DARK]
-    for name in ("vanished", "splits", "adjusted", "ended", "files", "refused"):
+    for name in ("vanished", "splits", "adjusted", "adjusted_prices", "ended", "files", "refused"):
         assert len(getattr(found, name)) == 0, name
     missing = whole["option_quotes"]["bid"].null_count()
     assert found.broken.rows() == [("option_quotes", "BRVO", "missing_side", missing)]
@@ -247,13 +247,14 @@ def split(tables: Tables, day: str, ratio: float) -> Tables:
     return {"option_quotes": quotes, "underlying_bars": bars}
 
 
-@pytest.mark.parametrize("ratio", [4.0, 0.1])
-def test_a_split_is_suspected_with_day_and_ratio(whole: Tables, tmp_path: Path, ratio: float) -> None:
-    found = checked(split(whole, "2024-03-04", ratio), tmp_path)
-    ((name, day, seen),) = found.splits.rows()
-    assert (name, day) == ("BRVO", DAY("2024-03-04"))
-    assert seen == pytest.approx(ratio, rel=0.1)
-    assert len(found.adjusted) == 0
+@pytest.mark.parametrize(("new", "old"), [(4, 1), (1, 10)])
+def test_a_split_is_suspected_with_day_and_ratio(whole: Tables, tmp_path: Path, new: int, old: int) -> None:
+    found = checked(split(whole, "2024-03-04", new / old), tmp_path)
+    ((name, day, before, contracts, gone, *ratio),) = found.splits.rows()
+    assert (name, day, before) == ("BRVO", DAY("2024-03-04"), DAY("2024-03-01"))
+    assert 0.6 * contracts <= gone <= contracts
+    assert ratio == [new, old]
+    assert len(found.adjusted) == len(found.adjusted_prices) == 0
     assert found.broken.filter(pl.col("reason") == "suspected_split")["count"].to_list() == [1]
 
 
@@ -292,6 +293,20 @@ def test_a_dividend_of_two_percent_taken_out_is_seen_and_the_days_own_moves_are_
     assert len(checked(scaled(whole, 0.98), tmp_path / "adjusted").adjusted) == 1
     sign = 1 - 2 * (pl.int_range(pl.len()) % 2)  # prices hours before the close: off by 3%, to either side
     assert len(checked(scaled(whole, 1 + 0.03 * sign), tmp_path / "early").adjusted) == 0
+
+
+def test_prices_beside_the_quotes_that_were_adjusted_too_are_seen_by_parity(whole: Tables, tmp_path: Path) -> None:
+    """Closes and underlying_price agree, so that only the options tell."""
+    before = pl.col("session") < DAY("2024-03-15")
+    halved = pl.when(before).then(0.5).otherwise(1.0)
+    prices = scaled(whole, halved)
+    prices |= {"option_quotes": whole["option_quotes"].with_columns(pl.col("underlying_price") * halved)}
+    found = checked(prices, tmp_path)
+    assert len(found.adjusted) == 0
+    ((name, first, last, sessions, factor),) = found.adjusted_prices.rows()
+    assert (name, first, last, sessions) == ("BRVO", FIRST, DAY("2024-03-14"), 51 - 1)
+    assert factor == pytest.approx(0.5, rel=0.01)
+    assert found.broken.filter(pl.col("reason") == "adjusted_underlying_price")["count"].to_list() == [50]
 
 
 def test_an_underlying_that_ended(whole: Tables, tmp_path: Path) -> None:
@@ -411,5 +426,5 @@ def test_a_real_quarter_raises_no_false_alarm(tmp_path: Path) -> None:
     held.write(tmp_path)
     found = wv.check(tmp_path)
     assert found.broken.equals(held.diagnostics)
-    for name in ("splits", "adjusted", "ended", "files"):
+    for name in ("splits", "adjusted", "adjusted_prices", "ended", "files"):
         assert len(getattr(found, name)) == 0, name

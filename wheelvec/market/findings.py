@@ -1,34 +1,43 @@
-"""What only several tables together show: holes, contracts that vanish, splits, adjusted closes, an end before the others'.
+"""What only several tables together show: holes, contracts that vanish, splits, adjusted prices, an end before the others'.
 
-Each finding is a frame of its own, with days and factors, which `wheelvec check` prints; `market.diagnostics` counts some
-of them. None of them is a fault of one row.
+Each finding is a frame of its own, with days and factors, which `wheelvec check` prints and `Result.warnings` tells;
+`market.diagnostics` counts some of them. None of them is a fault of one row.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
+from typing import NamedTuple, Self
 
 import numpy as np
 import polars as pl
 
 from wheelvec.market import tables
 from wheelvec.market.sessions import Sessions
-from wheelvec.spec import frames, osi
+from wheelvec.market.survey import CHAIN, Survey
+from wheelvec.spec import osi
 
 # What `market.diagnostics` says of a whole market; no row is broken by it.
-REASONS = ("adjusted_closes", "no_option_bars", "no_underlying_bars", "suspected_split", "underlying_ended")
+REASONS = (
+    "adjusted_closes", "adjusted_underlying_price", "no_option_bars", "no_underlying_bars", "suspected_split",
+    "underlying_ended",
+)  # fmt: skip
 
-_SPLIT_JUMP = math.log(1.8)  # a whole split is 2:1 at least, but the price may move in the same night
-_OVERNIGHT_DAYS = 7  # sessions further apart are a hole in the data, over which anything may have happened
+# A split is suspected (data.md) where of the contracts with so many calendar days to live so large a share is never quoted
+# again, and of those quoted next in their expirations so large a share never was before.
+LEAST_DAYS, REPLACED = 5, 0.6
+# Ratios that splits have (new shares for old ones), and how far the price may move in the same night.
+RATIOS = (
+    *((n, 1) for n in (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100)),
+    *((1, n) for n in (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100)),
+    (3, 2), (4, 3), (5, 4),
+)  # fmt: skip
+_OVERNIGHT, _OF_RATIO = math.log(1.12), 0.25  # the second a share of the ratio itself: 5 for 4 must not be a bad night
+
 _OFF = math.log(1.01)  # the close and the price minutes before it seldom lie further apart, and not on one side for weeks
+_OFF_PARITY = math.log(1.03)  # put-call parity as `survey` has it leaves out interest and dividends
 _PERSISTENT_SESSIONS, _PERSISTENT_SHARE, _FEWEST_SESSIONS = 21, 0.9, 10
 _LEVEL_SESSIONS, _NEW_FACTOR = 5, math.log(1.2)
 
-CHAINS = pl.Schema(
-    {
-        "underlying": pl.String, "session": pl.Date, "strike": pl.Float64, "spot": pl.Float64,
-        "count": pl.Int64, "valid": pl.Int64,
-    }
-)  # fmt: skip
 HOLES = pl.Schema({"table": pl.String, "underlying": pl.String, "first": pl.Date, "last": pl.Date, "sessions": pl.Int64})
 VANISHED = pl.Schema(
     {
@@ -36,95 +45,199 @@ VANISHED = pl.Schema(
         "missed": pl.Int64, "place": pl.String,
     }
 )  # fmt: skip
-SPLITS = pl.Schema({"underlying": pl.String, "session": pl.Date, "ratio": pl.Float64})
+SUSPECTED = pl.Schema(
+    {
+        "underlying": pl.String, "session": pl.Date, "last": pl.Date, "contracts": pl.Int64, "gone": pl.Int64,
+        "numerator": pl.Int64, "denominator": pl.Int64,
+    }
+)  # fmt: skip
 ADJUSTED = pl.Schema({"underlying": pl.String, "first": pl.Date, "last": pl.Date, "sessions": pl.Int64, "factor": pl.Float64})
 ENDED = pl.Schema({"underlying": pl.String, "last": pl.Date, "sessions": pl.Int64})
 
 
-def chains(quotes: pl.DataFrame) -> pl.DataFrame:
-    """Per underlying and session: median of the distinct strikes, median underlying price, rows, valid rows (`CHAINS`)."""
-    valid = ~pl.any_horizontal(list(frames.quote_flaws().values()))
-    by = ("underlying", "session")
-    strikes = quotes.select(*by, "strike").unique().group_by(by).agg(pl.col("strike").median())
-    spots = quotes.group_by(by).agg(
-        spot=pl.col("underlying_price").median(), count=pl.len().cast(pl.Int64), valid=valid.sum().cast(pl.Int64)
-    )
-    return strikes.join(spots, on=by).sort(by).select(*CHAINS)
+class Findings(NamedTuple):
+    """What is found of some underlyings, and the sessions of their quotes; one underlying's does not depend on another's.
+
+    Attributes:
+        chain: `survey.CHAIN`, one row per underlying and session with quotes.
+        splits: suspected events (`SUSPECTED`).
+        adjusted, adjusted_prices: runs of closes, and of underlying_prices, that a factor parts from the quotes (`ADJUSTED`).
+        ended: underlyings whose bars end before the market's last session (`ENDED`).
+        holes: runs of sessions that a table lacks (`HOLES`).
+        barless: quotes of underlyings without bars of a kind (`tables.TALLY`).
+    """
+
+    chain: pl.DataFrame
+    splits: pl.DataFrame
+    adjusted: pl.DataFrame
+    adjusted_prices: pl.DataFrame
+    ended: pl.DataFrame
+    holes: pl.DataFrame
+    barless: pl.DataFrame
+
+    @classmethod
+    def of(cls, survey: Survey, sessions: Sessions, unknown: pl.DataFrame | None = None) -> Self:
+        """The findings of a whole survey; `unknown` are days of damaged files, see `holes`."""
+        return cls(
+            survey.chain,
+            suspected(survey, sessions),
+            adjusted_closes(survey),
+            adjusted_prices(survey),
+            ended(survey, sessions),
+            holes(survey.days, sessions, unknown),
+            without_bars(survey),
+        )
+
+    @classmethod
+    def joined(cls, parts: Iterable[Self]) -> Self:
+        """Those of several underlyings."""
+        empty = cls(*(schema.to_frame() for schema in (CHAIN, SUSPECTED, ADJUSTED, ADJUSTED, ENDED, HOLES, tables.TALLY)))
+        return cls(*(pl.concat(frames) for frames in zip(empty, *parts, strict=True)))
+
+    def only(self, underlyings: Iterable[str]) -> Self:
+        """What is found of these underlyings."""
+        wanted = pl.col("underlying").is_in(pl.Series(list(underlyings), dtype=pl.String).implode())
+        return type(self)(*(frame.filter(wanted) for frame in self))
+
+    def counted(self) -> pl.DataFrame:
+        """`tables.TALLY`: sessions of `underlying_ended` and of adjusted prices, suspected events, quotes without bars."""
+        counts = [
+            ("underlying_bars", "underlying_ended", self.ended.rename({"sessions": "count"})),
+            ("option_quotes", "suspected_split", self.splits.group_by("underlying").agg(count=pl.len())),
+            ("underlying_bars", "adjusted_closes", _sessions_of(self.adjusted)),
+            ("option_quotes", "adjusted_underlying_price", _sessions_of(self.adjusted_prices)),
+        ]
+        return pl.concat([self.barless, *(_reason(found, table, reason) for table, reason, found in counts)])
 
 
 # ---- findings that market.diagnostics counts
 
 
-def without_bars(chain: pl.DataFrame, bars: pl.DataFrame, has_option_bars: bool) -> pl.DataFrame:
-    """`tables.TALLY`: the quotes of underlyings that have no bars of a kind; a missing table of option bars has them all."""
-    quotes = chain.group_by("underlying", maintain_order=True).agg(pl.col("count").sum())
-    barless = quotes.join(bars, on="underlying", how="anti")
-    found = [_reason(barless, "underlying_bars", "no_underlying_bars")]
-    return pl.concat(found if has_option_bars else [*found, _reason(quotes, "option_bars", "no_option_bars")])
+def without_bars(survey: Survey) -> pl.DataFrame:
+    """`tables.TALLY`: the quotes of underlyings that have no bars of a kind; a missing table lacks the bars of all."""
+    quotes = survey.chain.group_by("underlying", maintain_order=True).agg(pl.col("count").sum())
+    found = []
+    for name, reason in (("underlying_bars", "no_underlying_bars"), ("option_bars", "no_option_bars")):
+        barred = survey.days.filter(pl.col("table") == name).select("underlying").unique()
+        found.append(_reason(quotes.join(barred, on="underlying", how="anti"), name, reason))
+    return pl.concat(found)
 
 
-def counted(chain: pl.DataFrame, bars: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
-    """`tables.TALLY` of `ended` (sessions), `splits` (days) and `adjusted_closes` (sessions)."""
-    days = splits(chain, bars).group_by("underlying", maintain_order=True).agg(count=pl.len())
-    adjusted = adjusted_closes(chain, bars).group_by("underlying", maintain_order=True).agg(count=pl.col("sessions").sum())
-    found = {
-        "underlying_ended": ended(bars, sessions).rename({"sessions": "count"}),
-        "suspected_split": days,
-        "adjusted_closes": adjusted,
-    }
-    return pl.concat([_reason(counts, "underlying_bars", reason) for reason, counts in found.items()])
+def _sessions_of(runs: pl.DataFrame) -> pl.DataFrame:
+    return runs.group_by("underlying", maintain_order=True).agg(count=pl.col("sessions").sum())
 
 
-def ended(bars: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
+def ended(survey: Survey, sessions: Sessions) -> pl.DataFrame:
     """`ENDED`: underlyings whose bars end before the market, with the sessions that come after: delisted, renamed, or not
     supplied."""
-    last = bars.group_by("underlying", maintain_order=True).agg(last=pl.col("session").max())
+    last = survey.closes.group_by("underlying", maintain_order=True).agg(last=pl.col("session").max())
     after = len(sessions.dates) - 1 - sessions.number_on_or_before(last["last"].clip(upper_bound=sessions.last))
     return last.with_columns(sessions=pl.Series(after, dtype=pl.Int64)).filter(pl.col("sessions") > 0).select(*ENDED)
 
 
-def splits(chain: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
-    """`SPLITS`: days on which the price and the strikes of an underlying jumped together overnight; `ratio` is the price
-    before over the price after, so that 4:1 shows as about 4.
+def suspected(survey: Survey, sessions: Sessions) -> pl.DataFrame:
+    """`SUSPECTED`: the events that data.md defines, by the contracts that are listed: a split, a spin-off, a new root.
 
-    The price is the daily close or, for bars that were adjusted afterwards, the price beside the quotes. It must have
-    moved by `_SPLIT_JUMP`, and the median of the strikes in the same direction by at least half as much in logarithms:
-    after a mere crash the old strikes are still listed.
+    `last` is the last session with quotes before the event and `session`, its day, the exchange session after it; `gone` of the
+    `contracts` alive then are never quoted again. Where the prices before and after name a ratio it is `numerator` new shares
+    for `denominator` old ones, else these are null.
     """
-    prices = ("strike", "spot", "close")
-    days = _with_closes(chain, bars).with_columns(pl.when(pl.col(price) > 0).then(pl.col(price).log()) for price in prices)
-    moved = {name: pl.col(name).diff().over("underlying") for name in ("session", *prices)}
-    jumped = {
-        price: ((moved[price].abs() >= _SPLIT_JUMP) & (moved["strike"] / moved[price] >= 0.5)).fill_null(False)
-        for price in ("spot", "close")
-    }
-    overnight = moved["session"].dt.total_days() <= _OVERNIGHT_DAYS
-    ratio = pl.coalesce([pl.when(jumped[price]).then((-moved[price]).exp()) for price in jumped])
-    return days.with_columns(ratio=pl.when(overnight).then(ratio)).filter(pl.col("ratio").is_not_null()).select(*SPLITS)
+    pairs = survey.listed.select("underlying", session="session").unique().sort("underlying", "session")
+    pairs = pairs.with_columns(following=pl.col("session").shift(-1).over("underlying")).drop_nulls()
+    alive = survey.listed.join(pairs, on=("underlying", "session"))
+    alive = alive.filter(pl.col("expiration") - pl.col("session") >= pl.duration(days=LEAST_DAYS))
+    by = ("underlying", "expiration")
+    gone, new = (
+        survey.contracts.group_by(*by, day).agg(pl.len().cast(pl.Int64).alias(count))
+        for day, count in (("last", "gone"), ("first", "new"))
+    )
+    after = survey.listed.select(*by, following="session", quoted="contracts")
+    counts = (
+        alive.join(gone, left_on=(*by, "session"), right_on=(*by, "last"), how="left")
+        .join(after, on=(*by, "following"), how="left")
+        .join(new, left_on=(*by, "following"), right_on=(*by, "first"), how="left")
+        .group_by("underlying", "session", "following")
+        .agg(pl.col("contracts", "gone", "quoted", "new").sum())
+    )
+    replaced = (pl.col("gone") >= REPLACED * pl.col("contracts")) & (pl.col("new") >= REPLACED * pl.col("quoted"))
+    events = counts.filter(replaced & (pl.col("quoted") > 0)).sort("underlying", "session")
+    return _with_ratio(events, survey, sessions).select(*SUSPECTED)
 
 
-def adjusted_closes(chain: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
+def _with_ratio(events: pl.DataFrame, survey: Survey, sessions: Sessions) -> pl.DataFrame:
+    """The day of each event, and the ratio that the prices beside the quotes name, else the closes."""
+    prices = survey.chain.join(survey.closes, on=("underlying", "session"), how="left")
+    prices = prices.select("underlying", "session", "spot", "close")
+    both = events.join(prices, on=("underlying", "session"), how="left", maintain_order="left")
+    both = both.join(prices, left_on=("underlying", "following"), right_on=("underlying", "session"), how="left",
+                     suffix="_after", maintain_order="left")  # fmt: skip
+    ratios = [
+        named_ratio(before, after) or named_ratio(close, close_after)
+        for before, after, close, close_after in both.select("spot", "spot_after", "close", "close_after").iter_rows()
+    ]
+    day = sessions.number_of(both["session"].to_numpy()) + 1  # there is a later one, with quotes
+    return both.with_columns(
+        last="session",
+        session=sessions.frame["session"].gather(day),
+        numerator=pl.Series([ratio and ratio[0] for ratio in ratios], dtype=pl.Int64),
+        denominator=pl.Series([ratio and ratio[1] for ratio in ratios], dtype=pl.Int64),
+    )
+
+
+def named_ratio(before: float | None, after: float | None) -> tuple[int, int] | None:
+    """(new shares, old shares) of the split that would explain two prices, None where the night alone may: 100 and 34 are
+    3 for 1."""
+    if not before or not after or before <= 0 or after <= 0:
+        return None
+    moved = math.log(before / after)
+
+    def distance(ratio: tuple[int, int]) -> float:
+        return abs(moved - math.log(ratio[0] / ratio[1]))
+
+    nearest = min(RATIOS, key=distance)
+    near = min(_OVERNIGHT, _OF_RATIO * abs(math.log(nearest[0] / nearest[1])))
+    return nearest if distance(nearest) <= near else None
+
+
+def adjusted_closes(survey: Survey) -> pl.DataFrame:
     """`ADJUSTED`: runs of sessions on which close / underlying_price stays off 1; `factor` is the median of that ratio.
 
-    Closes adjusted for later splits or dividends, prices of another share class, or a wrong column. A session belongs to a
-    run if it is off by over 1%, and nine in ten of the 21 sessions that end or begin with it (at the data's ends 10 will do)
-    are off to the same side: a price hours before the close may be off as far by chance, but to both sides.
+    Closes adjusted for later splits or dividends, prices of another share class, or a wrong column.
     """
-    days = _with_closes(chain, bars).filter((pl.col("close") > 0) & (pl.col("spot") > 0))
-    days = days.with_columns(off=(pl.col("close") / pl.col("spot")).log())
-    high, low = (_persists(pl.col("off") > _OFF), _persists(pl.col("off") < -_OFF))
+    days = survey.chain.join(survey.closes, on=("underlying", "session"), how="left", maintain_order="left")
+    return _runs_off(days, pl.col("close") / pl.col("spot"), _OFF)
+
+
+def adjusted_prices(survey: Survey) -> pl.DataFrame:
+    """`ADJUSTED`: runs of sessions on which underlying_price / the price that puts and calls imply stays off 1.
+
+    An underlying_price that was adjusted, with the closes or alone: the quotes of options never are.
+    """
+    return _runs_off(survey.chain, pl.col("spot") / pl.col("parity"), _OFF_PARITY)
+
+
+def _runs_off(days: pl.DataFrame, ratio: pl.Expr, tolerance: float) -> pl.DataFrame:
+    """`ADJUSTED` of a ratio by underlying and session, in order.
+
+    A session belongs to a run if it is off by over the tolerance, and nine in ten of the 21 sessions that end or begin with it
+    (at the data's ends 10 will do) are off to the same side: a price hours before the close may be off as far by chance, but
+    to both sides.
+    """
+    days = days.select("underlying", "session", ratio=ratio).filter(pl.col("ratio").is_finite(), pl.col("ratio") > 0)
+    days = days.with_columns(off=pl.col("ratio").log())
+    high, low = (_persists(pl.col("off") > tolerance), _persists(pl.col("off") < -tolerance))
     level = pl.col("off").rolling_median(_LEVEL_SESSIONS, min_samples=1, center=True).over("underlying")
     days = days.with_columns(side=high.cast(pl.Int8) - low.cast(pl.Int8), level=level)
     changed = (pl.col("side") != pl.col("side").shift()) | ((pl.col("level") - pl.col("level").shift()).abs() > _NEW_FACTOR)
     days = days.with_columns(run=changed.fill_null(True).cum_sum().over("underlying"))
-    days = days.filter((pl.col("side") != 0) & (pl.col("side") * pl.col("off") > _OFF))
+    days = days.filter((pl.col("side") != 0) & (pl.col("side") * pl.col("off") > tolerance))
     runs = days.group_by("underlying", "run", maintain_order=True).agg(
         first=pl.col("session").min(),
         last=pl.col("session").max(),
         sessions=pl.len().cast(pl.Int64),
-        factor=(pl.col("close") / pl.col("spot")).median(),
+        factor=pl.col("ratio").median(),
     )
-    return runs.select(*ADJUSTED)
+    return runs.filter(pl.col("sessions") >= _LEVEL_SESSIONS).select(*ADJUSTED)  # fewer lie between two factors
 
 
 def _persists(off: pl.Expr) -> pl.Expr:
@@ -138,11 +251,6 @@ def _persists(off: pl.Expr) -> pl.Expr:
     return pl.max_horizontal(before, after).over("underlying").fill_null(0.0) >= _PERSISTENT_SHARE
 
 
-def _with_closes(chain: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
-    closes = bars.select("underlying", "session", "close")
-    return chain.join(closes, on=("underlying", "session"), how="left").sort("underlying", "session")
-
-
 def _reason(counts: pl.DataFrame, table: str, reason: str) -> pl.DataFrame:
     """Counts by underlying as `tables.TALLY`, without those of zero."""
     named = counts.filter(pl.col("count") > 0).with_columns(
@@ -151,29 +259,44 @@ def _reason(counts: pl.DataFrame, table: str, reason: str) -> pl.DataFrame:
     return named.select(*tables.TALLY)
 
 
-# ---- findings of `wheelvec check` alone
+# ---- findings of `wheelvec check` and of warnings
 
 
-def holes(held: Mapping[str, pl.Series], unknown: Mapping[str, pl.Series], underlying: str, sessions: Sessions) -> pl.DataFrame:
+def holes(days: pl.DataFrame, sessions: Sessions, unknown: pl.DataFrame | None = None) -> pl.DataFrame:
     """`HOLES`: runs of sessions, between the first and the last of which an underlying has anything, that a table lacks.
 
     Args:
-        held: by table, the days on which it holds something of the underlying.
-        unknown: by table, days of which nobody knows, for their file is damaged; a hole neither begins nor goes on there.
+        days: `survey.DAYS`, the days on which each table holds something of an underlying.
+        sessions: the exchange's.
+        unknown: days of which nobody knows, for their file is damaged: a hole neither begins nor goes on there.
     """
-    days = pl.concat(list(held.values())).sort()
-    inside = sessions.frame.filter(pl.col("session").is_between(days.min(), days.max()))
-    found = [HOLES.to_frame()]
-    for table, present in held.items():
-        lacking = inside.filter(
-            ~pl.col("session").is_in(present.implode()) & ~pl.col("session").is_in(unknown[table].implode())
-        )
-        runs = lacking.with_columns(run=(pl.col("number").diff() != 1).fill_null(True).cum_sum())
-        runs = runs.group_by("run", maintain_order=True).agg(
-            first=pl.col("session").min(), last=pl.col("session").max(), sessions=pl.len().cast(pl.Int64)
-        )
-        found.append(runs.select(pl.lit(table).alias("table"), pl.lit(underlying).alias("underlying"), *list(HOLES)[2:]))
-    return pl.concat(found)
+    numbers = sessions.frame.select("session", pl.col("number").cast(pl.Int64))
+    held = days.join(numbers, on="session")
+    spans = held.group_by("underlying").agg(begin=pl.col("number").min() - 1, end=pl.col("number").max() + 1)
+    edges = held.select("table", "underlying").unique().join(spans, on="underlying")
+    known = [held.select("table", "underlying", "number")]
+    if unknown is not None:
+        known.append(unknown.join(numbers, on="session").join(spans, on="underlying")
+                     .filter(pl.col("number").is_between("begin", "end"))
+                     .select("table", "underlying", "number"))  # fmt: skip
+    known += [edges.select("table", "underlying", number=edge) for edge in ("begin", "end")]
+    by = ("table", "underlying")
+    runs = (
+        pl.concat(known)
+        .unique()
+        .sort(*by, "number")
+        .with_columns(first=pl.col("number") + 1, following=pl.col("number").shift(-1).over(by))
+    )
+    runs = runs.filter(pl.col("following") > pl.col("first"))
+    dates = sessions.frame["session"]
+    return runs.with_columns(
+        first=dates.gather(runs["first"]),
+        last=dates.gather(runs["following"] - 1),
+        sessions=pl.col("following") - pl.col("first"),
+    ).select(*HOLES)
+
+
+# ---- findings of `wheelvec check` alone
 
 
 def vanished(quoted: pl.DataFrame, ranges: pl.DataFrame, underlying: str, sessions: Sessions) -> pl.DataFrame:

@@ -16,9 +16,11 @@ import polars as pl
 
 from wheelvec.market import findings, listing, manifest, place, solved, tables
 from wheelvec.market.answers import KEPT_BESIDE
+from wheelvec.market.findings import Findings
 from wheelvec.market.lake import Lake, month_end
 from wheelvec.market.parquet import Footer, MonthFile
 from wheelvec.market.sessions import Sessions
+from wheelvec.market.survey import DAYS, SCHEMAS, Survey
 from wheelvec.market.tables import TABLES
 from wheelvec.spec import frames
 from wheelvec.spec.errors import LakeError
@@ -48,7 +50,7 @@ UNDERLYINGS = pl.Schema(
     }
 )  # fmt: skip
 ENTRY_TIMES = pl.Schema({"entry_time": pl.String, "sessions": pl.Int64, "quotes": pl.Int64})
-_CONTRACTS = pl.Schema({"symbol": pl.String, "session": pl.Date, "quoted": pl.Boolean})
+_SEEN = pl.Schema({"symbol": pl.String, "session": pl.Date, "quoted": pl.Boolean})
 _RANGES = pl.Schema(
     {"session": pl.Date, "expiration": pl.Date, "option_type": pl.String, "low": pl.Float64, "high": pl.Float64}
 )
@@ -71,8 +73,9 @@ class Inspection:
         holes: runs of sessions that a table lacks (`findings.HOLES`). A session whose quotes are all invalid lacks quotes.
         vanished: contracts that end before their time (`findings.vanished` says when).
         broken: rows broken or unusable by reason, as `Market.diagnostics` counts them.
-        splits: suspected ones, with day and ratio (`findings.splits`).
+        splits: suspected ones, with day and ratio (`findings.suspected`).
         adjusted: closes that a factor parts from the quotes' underlying_price (`findings.adjusted_closes`).
+        adjusted_prices: underlying_prices that a factor parts from what puts and calls imply (`findings.adjusted_prices`).
         ended: underlyings whose bars end before the last session of the lake (`findings.ended`).
     """
 
@@ -85,6 +88,7 @@ class Inspection:
     broken: pl.DataFrame
     splits: pl.DataFrame
     adjusted: pl.DataFrame
+    adjusted_prices: pl.DataFrame
     ended: pl.DataFrame
 
     @property
@@ -243,24 +247,26 @@ class _Survey:
 
     def inspection(self, files: pl.DataFrame, pool: ThreadPoolExecutor, tick: Tick) -> Inspection:
         parts: Parts = {}
+        each = []
         for underlying in sorted({underlying for _, underlying, _ in self.footers}):
-            for name, frame in self._underlying(underlying, pool, tick).items():
+            kept, odd = self._underlying(underlying, pool, tick)
+            each.append(odd)
+            for name, frame in kept.items():
                 parts.setdefault(name, []).append(frame)
-        chain, bars = _joined(parts, "chain", findings.CHAINS), _joined(parts, "closes", _CLOSES)
+        found = Findings.joined(each)
         tallies = [_joined(parts, "tally", tables.TALLY), tables.recounted(self.lake.aside(), self.sessions)]
-        tallies += [findings.without_bars(chain, bars, "option_bars" in self.lake.tables)]
-        tallies += [findings.counted(chain, bars, self.sessions)]
         return Inspection(
             files=files,
             held=self._held(),
             underlyings=_joined(parts, "underlyings", UNDERLYINGS),
             entry_times=_entry_times(_joined(parts, "minutes", _MINUTES), self.sessions.timezone),
-            holes=_joined(parts, "holes", findings.HOLES),
+            holes=found.holes,
             vanished=_joined(parts, "vanished", findings.VANISHED),
-            broken=tables.total(pl.concat(tallies)).select(*frames.MARKET_DIAGNOSTICS),
-            splits=findings.splits(chain, bars),
-            adjusted=findings.adjusted_closes(chain, bars),
-            ended=findings.ended(bars, self.sessions),
+            broken=tables.total(pl.concat([*tallies, found.counted()])).select(*frames.MARKET_DIAGNOSTICS),
+            splits=found.splits,
+            adjusted=found.adjusted,
+            adjusted_prices=found.adjusted_prices,
+            ended=found.ended,
         )
 
     def _held(self) -> pl.DataFrame:
@@ -275,52 +281,43 @@ class _Survey:
             rows.append((name, held, len(mine), count, size, min(days, default=None), max(days, default=None)))
         return pl.DataFrame(rows, schema=HELD, orient="row")
 
-    def _underlying(self, underlying: str, pool: ThreadPoolExecutor, tick: Tick) -> dict[str, pl.DataFrame]:
-        """What is kept of one underlying, after all its months have been summarised side by side."""
+    def _underlying(self, underlying: str, pool: ThreadPoolExecutor, tick: Tick) -> tuple[dict[str, pl.DataFrame], Findings]:
+        """What is kept of one underlying and found of it, after all its months have been summarised side by side."""
         parts: Parts = {}
         batches = list(self._batches(underlying))
         for batch, summary in zip(batches, pool.map(self._summary, batches), strict=True):
             tick(len(batch.months))
             for name, frame in summary.items():
                 parts.setdefault(name, []).append(frame)
-        chain, closes = _joined(parts, "chain", findings.CHAINS), _joined(parts, "closes", _CLOSES)
-        days, ranges = _joined(parts, "traded", _TRADED), _joined(parts, "ranges", _RANGES)
-        contracts = (
-            _joined(parts, "contracts", _CONTRACTS).group_by("symbol").agg(pl.col("session").max(), pl.col("quoted").any())
-        )
-        held = {"option_quotes": chain.filter(pl.col("valid") > 0)["session"]} if len(chain) else {}
-        if "option_bars" in self.lake.tables and (len(chain) or len(days)):
-            held["option_bars"] = days["session"]
-        held["underlying_bars"] = closes["session"]
-        return {
+        survey = Survey.joined([Survey(*(_joined(parts, name, schema) for name, schema in SCHEMAS.items()))])
+        traded, ranges = _joined(parts, "traded", _TRADED), _joined(parts, "ranges", _RANGES)
+        seen = _joined(parts, "seen", _SEEN).group_by("symbol").agg(pl.col("session").max(), pl.col("quoted").any())
+        kept = {
             "tally": _joined(parts, "tally", tables.TALLY),
-            "chain": chain,
-            "closes": closes,
             "minutes": _joined(parts, "minutes", _MINUTES),
-            "holes": findings.holes(held, {name: self._unknown(name, underlying) for name in held}, underlying, self.sessions),
-            "vanished": findings.vanished(contracts.filter("quoted"), ranges, underlying, self.sessions),
-            "underlyings": self._counts(underlying, held, chain, len(contracts), int(days["count"].sum())),
+            "vanished": findings.vanished(seen.filter("quoted"), ranges, underlying, self.sessions),
+            "underlyings": self._counts(underlying, survey, len(seen), int(traded["count"].sum())),
         }
+        return kept, Findings.of(survey, self.sessions, self._unknown(underlying))
 
-    def _counts(
-        self, underlying: str, held: dict[str, pl.Series], chain: pl.DataFrame, contracts: int, bars: int
-    ) -> pl.DataFrame:
+    def _counts(self, underlying: str, survey: Survey, contracts: int, bars: int) -> pl.DataFrame:
         """`UNDERLYINGS` of one; nothing where only empty files are left."""
-        days = pl.concat(list(held.values()))
+        days = survey.days["session"]
         if not len(days):
             return UNDERLYINGS.to_frame()
         inside = self.sessions.frame.filter(pl.col("session").is_between(days.min(), days.max()))["session"]
-        quoted, closes = (
-            held.get(name, days.clear()).is_in(inside.implode()).sum() for name in ("option_quotes", "underlying_bars")
-        )
-        row = (underlying, days.min(), days.max(), len(inside), quoted, chain["count"].sum(), contracts, bars, closes)
+        held = survey.days.filter(pl.col("session").is_in(inside.implode()))["table"]
+        quoted, closes = ((held == name).sum() for name in ("option_quotes", "underlying_bars"))
+        row = (underlying, days.min(), days.max(), len(inside), quoted, survey.chain["count"].sum(), contracts, bars, closes)
         return pl.DataFrame([row], schema=UNDERLYINGS, orient="row")
 
-    def _unknown(self, name: str, underlying: str) -> pl.Series:
-        """The sessions of one table's damaged months."""
-        days = self.sessions.frame["session"]
-        mine = [month for table, u, month in self.unknown if (table, u) == (name, underlying)]
-        return pl.concat([days.clear(), *(days.filter(days.is_between(month, month_end(month))) for month in mine)])
+    def _unknown(self, underlying: str) -> pl.DataFrame:
+        """`survey.DAYS`: the sessions of an underlying's damaged months."""
+        days, found = self.sessions.frame.select("session"), [DAYS.to_frame()]
+        for name, _, month in (each for each in self.unknown if each[1] == underlying):
+            inside = days.filter(pl.col("session").is_between(month, month_end(month)))
+            found.append(inside.select(table=pl.lit(name), underlying=pl.lit(underlying), session="session"))
+        return pl.concat(found)
 
     def _batches(self, underlying: str) -> Iterator[_Batch]:
         """The months of an underlying, so many at a time that reading many small files costs no more than one large one."""
@@ -341,14 +338,16 @@ class _Survey:
         rows = self.lake.columns(name, underlying, batch.months, _DECODED[name]).with_columns(underlying=pl.lit(underlying))
         tally = {"tally": tables.tally(name, rows, self.sessions)}
         if name == "option_quotes":
-            return tally | _quotes(rows)
+            return tally | Survey.of_quotes(rows, self.sessions)._asdict() | _quotes(rows)
+        if name == "dividends":
+            return tally
+        tally |= Survey.of_bars(name, rows)._asdict()
         if name == "option_bars":
-            contracts = rows.group_by("symbol").agg(pl.col("session").max(), quoted=pl.lit(False))
-            return tally | {"contracts": contracts, "traded": rows.group_by("session").agg(count=pl.len().cast(pl.Int64))}
-        return tally | ({"closes": rows.select(*_CLOSES)} if name == "underlying_bars" else {})
+            tally["seen"] = rows.group_by("symbol").agg(pl.col("session").max(), quoted=pl.lit(False))
+            tally["traded"] = rows.group_by("session").agg(count=pl.len().cast(pl.Int64))
+        return tally
 
 
-_CLOSES = pl.Schema({"underlying": pl.String, "session": pl.Date, "close": pl.Float64})
 _TRADED = pl.Schema({"session": pl.Date, "count": pl.Int64})
 
 # What of a file is decoded; bars were validated when they were written, and only their day can still be wrong.
@@ -364,8 +363,7 @@ def _quotes(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
     minute = pl.col("ts").to_physical() // _NANOS_PER_MINUTE
     strike = pl.col("strike")
     return {
-        "chain": findings.chains(rows),
-        "contracts": rows.group_by("symbol").agg(pl.col("session").max(), quoted=pl.lit(True)),
+        "seen": rows.group_by("symbol").agg(pl.col("session").max(), quoted=pl.lit(True)),
         "ranges": rows.group_by("session", "expiration", "option_type").agg(low=strike.min(), high=strike.max()),
         "minutes": rows.group_by("session", minute=minute).agg(quotes=pl.len().cast(pl.Int64)),
     }

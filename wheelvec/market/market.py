@@ -17,9 +17,11 @@ from typing import ClassVar, Self
 
 import polars as pl
 
-from wheelvec.market import findings, lake, tables
+from wheelvec.market import lake, tables
+from wheelvec.market.findings import REASONS, Findings
 from wheelvec.market.roots import Roots
 from wheelvec.market.sessions import Sessions
+from wheelvec.market.survey import Survey
 from wheelvec.market.tables import TABLES
 from wheelvec.spec import frames
 from wheelvec.spec.errors import DataError, InputError
@@ -80,6 +82,7 @@ class Market:
 
     def _begin(self, source: lake.Source, strict: bool, trading_calendar: str) -> None:
         self._source, self.trading_calendar = source, trading_calendar
+        self._found: dict[str | None, Findings] = {}  # by underlying; those of all under None
         if strict:
             self._refuse_broken_rows()
 
@@ -227,27 +230,56 @@ class Market:
 
         The order of reasons is that of `tables.hold_quotes`, `hold_option_bars` and their like, and of `tables.tally`. Also
         `no_option_bars` and `no_underlying_bars` (quotes of an underlying without), `underlying_ended` (sessions of
-        the market after an underlying's last bar), `suspected_split` (days) and `adjusted_closes` (sessions): see
-        `market.findings`.
+        the market after an underlying's last bar), `suspected_split` (events), `adjusted_closes` and
+        `adjusted_underlying_price` (sessions): see `market.findings`.
         """
         return self._tally.drop("example")
 
     @cached_property
     def _tally(self) -> pl.DataFrame:
-        sessions = Sessions.known(self.trading_calendar, *(self.data_range or (dt.date(2020, 1, 1),) * 2))
-        counts = [tables.recounted(self._source.aside(), sessions)]
-        chains = [findings.CHAINS.to_frame()]
-        for name in self._source.tables:
-            for piece in self._source.pieces(name):
-                counts.append(tables.tally(name, piece, sessions))
-                if name == "option_quotes":
-                    chains.append(findings.chains(piece))
-        chain, bars = pl.concat(chains), self.underlying_bars
-        counts += [findings.without_bars(chain, bars, self.has_option_bars), findings.counted(chain, bars, sessions)]
+        counts = [tables.recounted(self._source.aside(), self.sessions)]
+        for names, source in self._separately(None):
+            shown = []
+            for name in source.tables:
+                for piece in source.pieces(name):
+                    counts.append(tables.tally(name, piece, self.sessions))
+                    shown += self._shown(name, piece)
+            self._found[names] = Findings.of(Survey.joined(shown), self.sessions)
+            counts.append(self._found[names].counted())
         return tables.total(pl.concat(counts))
 
+    def findings(self, underlyings: Iterable[str]) -> Findings:
+        """What is odd about the data of some underlyings, found once; of a lake only their files are read."""
+        wanted = set(underlyings)
+        found = []
+        for names, source in self._separately(wanted):
+            if names not in self._found:
+                pieces = ((name, piece) for name in source.tables for piece in source.pieces(name))
+                shown = [part for name, piece in pieces for part in self._shown(name, piece)]
+                self._found[names] = Findings.of(Survey.joined(shown), self.sessions)
+            found.append(self._found[names])
+        return Findings.joined(found).only(wanted)
+
+    def _separately(self, wanted: set[str] | None) -> list[tuple[str | None, lake.Source]]:
+        """A lake underlying by underlying (all, or those wanted), so that memory follows one; tables in memory whole."""
+        if not isinstance(self._source, lake.Lake):
+            return [(None, self._source)]
+        held = {name for table in self._source.tables for name in self._source.underlyings(table)}
+        return [(name, self._source.only([name])) for name in sorted(held if wanted is None else held & wanted)]
+
+    def _shown(self, name: str, piece: pl.DataFrame) -> list[Survey]:
+        """What a piece of a table shows; of dividends nothing."""
+        if name == "option_quotes":
+            return [Survey.of_quotes(piece, self.sessions)]
+        return [] if name == "dividends" else [Survey.of_bars(name, piece)]
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Those of the market's own calendar over its data."""
+        return Sessions.known(self.trading_calendar, *(self.data_range or (dt.date(2020, 1, 1),) * 2))
+
     def _refuse_broken_rows(self) -> None:
-        broken = self._tally.filter(~pl.col("reason").is_in(frames.ORDINARY_REASONS + findings.REASONS))
+        broken = self._tally.filter(~pl.col("reason").is_in(frames.ORDINARY_REASONS + REASONS))
         broken = broken.group_by("table", "reason", maintain_order=True).agg(
             pl.col("count").sum(), pl.col("example").drop_nulls().first()
         )

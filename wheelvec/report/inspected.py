@@ -10,7 +10,7 @@ from wheelvec.report.text import cell, number, wrapped
 LINES = 20  # of one section; `wv.check` returns all
 
 # Reasons that have a section of their own.
-_ELSEWHERE = ("suspected_split", "adjusted_closes", "underlying_ended")
+_ELSEWHERE = ("suspected_split", "adjusted_closes", "adjusted_underlying_price", "underlying_ended")
 
 _FINDINGS = {"damaged": "refused", "misplaced": "refused", "unfinished": "unfinished", "passed_over": "passed over"}
 
@@ -37,6 +37,8 @@ class Inspected(Protocol):
     @property
     def adjusted(self) -> pl.DataFrame: ...
     @property
+    def adjusted_prices(self) -> pl.DataFrame: ...
+    @property
     def ended(self) -> pl.DataFrame: ...
 
 
@@ -50,7 +52,8 @@ def inspected(found: Inspected) -> str:
         _vanished(found.vanished),
         _broken(found.broken),
         _splits(found.splits),
-        _adjusted(found.adjusted),
+        _adjusted(found.adjusted, "Closes that a factor parts from the quotes (adjusted?)", "close / underlying_price"),
+        _adjusted(found.adjusted_prices, "Prices beside the quotes, parted from put-call parity", "underlying_price / implied"),
         _ended(found.ended),
         _files(found.files),
     ]
@@ -118,18 +121,21 @@ def _broken(broken: pl.DataFrame) -> str:
 
 
 def _splits(splits: pl.DataFrame) -> str:
-    rows = [(name, _day(day), _ratio(ratio)) for name, day, ratio in splits.iter_rows()]
-    heads = ("underlying", "session", "price before : after")
-    return _table("Suspected splits", heads, rows, (14, 12))
+    rows = [
+        (name, _day(day), f"{number(gone)} of {number(contracts)}", f"{new} for {old}" if new else "-")
+        for name, day, _, contracts, gone, new, old in splits.iter_rows()
+    ]
+    heads = ("underlying", "session", "contracts gone", "shares, new for old")
+    return _table("Suspected splits: contracts replaced overnight", heads, rows, (14, 12, -18, -22))
 
 
-def _adjusted(adjusted: pl.DataFrame) -> str:
+def _adjusted(adjusted: pl.DataFrame, title: str, ratio: str) -> str:
     rows = [
         (name, _day(first), _day(last), number(sessions), f"{factor:.4g}")
         for name, first, last, sessions, factor in adjusted.iter_rows()
     ]
-    heads = ("underlying", "first", "last", "sessions", "close / underlying_price")
-    return _table("Closes that a factor parts from the quotes (adjusted?)", heads, rows, (14, 12, 12, -9, -28))
+    heads = ("underlying", "first", "last", "sessions", ratio)
+    return _table(title, heads, rows, (14, 12, 12, -9, -28))
 
 
 def _ended(ended: pl.DataFrame) -> str:
@@ -170,11 +176,6 @@ def _line(row: Iterable[str], widths: Sequence[int]) -> str:
 def _size(count: int) -> str:
     unit, name = next((unit, name) for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if count >= unit or unit == 1e3)
     return f"{count / unit:,.1f} {name}"
-
-
-def _ratio(ratio: float) -> str:
-    """4:1 shows as 4.00:1, a reverse split as 1:10.00."""
-    return f"{ratio:.2f} : 1" if ratio >= 1 else f"1 : {1 / ratio:.2f}"
 
 
 def _day(day: object) -> str:
