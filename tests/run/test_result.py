@@ -14,7 +14,7 @@ from tests.worlds import config_of, market_of, run, world
 from wheelvec.market.synthetic import demo_tables
 from wheelvec.run.parts import KINDS
 from wheelvec.spec.errors import InputError, LakeError, RecordError
-from wheelvec.spec.frames import CALL_DIAGNOSTICS, DIAGNOSTICS, LEDGER, PATHS, RECORDS, UNDERLYING_CLOSES
+from wheelvec.spec.frames import CALL_DIAGNOSTICS, DIAGNOSTICS, LEDGER, PATHS, RECORDS, UNDERLYING_CLOSES, WHEELS
 from wheelvec.stages.arrays import quotient
 
 FRAMES = {
@@ -172,7 +172,7 @@ def test_a_signal_decides_what_may_open() -> None:
 @pytest.mark.parametrize(
     ("when", "message"),
     [
-        ("now", r"when is a str: expected a Polars DataFrame of session and underlying"),
+        ("now", r"when must be a Polars frame, a pandas DataFrame or an Arrow table, got str"),
         (pl.DataFrame({"session": [1]}), r"when lacks the column 'underlying': found \['session'\]"),
         (pl.DataFrame({"session": ["soon"], "underlying": ["A"]}), r"when has columns .*expected session as Date"),
     ],
@@ -231,15 +231,40 @@ def test_other_things_than_a_market_and_a_config_are_refused() -> None:
         wv.backtest(market, wv.Config(schedule=wv.Schedule(start_date="1500-01-01", end_date="1500-02-01")))
 
 
-def test_an_underlying_without_bars_beside_others_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    tables = next(tables for seed in range(30) if "option_bars" in (tables := world(seed)[0]))
-    name = tables["option_quotes"]["underlying"].drop_nulls()[0]
-    run({**tables, "option_bars": tables["option_bars"].clear()}, {"schedule": {"symbols": [name]}})
-    assert f"{name} has quotes but not one option bar" in caplog.text
-    caplog.clear()
-    del tables["option_bars"]
-    run(tables, {"schedule": {"symbols": [name]}})  # daily quotes decide: nothing to warn of
-    assert caplog.text == ""
+@pytest.mark.parametrize("rules", ["ledger", "v5"])
+def test_wheels_say_which_of_them_the_summary_is_over(rules: str) -> None:
+    """The sums of wheels, ledger and summary differ; each is told by the columns of wheels."""
+    for seed in range(6):
+        result = run(*world(seed, rules=rules))
+        wheels, figures = result.wheels, result.summary()
+        inside = wheels.filter("in_summary")
+        assert inside.height == figures["total_wheels"]
+        assert inside["pnl_marked"].sum() == pytest.approx(figures["total_pnl"] or 0.0)
+        assert rules == "ledger" or inside.height == wheels.height
+
+
+def test_what_is_marked_of_the_total_is_told_apart(result: wv.Result) -> None:
+    """One wheel of which only the mark is known."""
+    before, wheels = result.summary(), result.wheels.filter("in_summary")
+    wheel, mark = wheels.select("wheel_id", "pnl_marked").row(0)
+    assert (before["marked_wheels"], before["marked_pnl"]) == (0, 0.0)
+    open_one = (pl.col("wheel_id") == wheel) & (pl.col("phase") == "total")
+    records = result.records.with_columns(pnl=pl.when(~open_one).then("pnl"))
+    frames = {kind: result._frame(kind) for kind in KINDS}
+    after = wv.Result(result.config, "", {}, {**frames, "records": records})
+    assert (after.summary()["marked_wheels"], after.summary()["marked_pnl"]) == (1, mark)
+    assert after.summary()["total_pnl"] == before["total_pnl"]
+    assert after.wheels["in_summary"].equals(result.wheels["in_summary"])
+
+
+def test_wheels_carry_how_they_were_entered_and_how_many_calls_they_sold(result: wv.Result) -> None:
+    records, wheels = result.records, result.wheels
+    assert wheels.columns == [*WHEELS, "in_summary", "dte_entry", "delta_entry", "iv_entry", "n_calls"]
+    assert wheels["wheel_id"].to_list() == records.filter(pl.col("phase") == "total")["wheel_id"].to_list()
+    for name in ("dte_entry", "delta_entry", "iv_entry"):
+        assert wheels[name].to_list() == records.filter(pl.col("phase") == "csp")[name].to_list()
+    assert wheels["n_calls"].sum() == (records["phase"] == "cc").sum()
+    assert wheels.filter(pl.col("n_calls") > 0)["csp_exit_reason"].unique().to_list() in ([], ["assigned"])
 
 
 @pytest.mark.parametrize("limit", [None, 1])

@@ -5,11 +5,11 @@ quotes -> chain -> entries -> puts -> calls -> wheels -> launch -> records
 
 import dataclasses
 import datetime as dt
-import logging
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,11 +22,12 @@ from wheelvec.run.folder import keep_apart
 from wheelvec.run.index import digest_of
 from wheelvec.run.parts import Parts
 from wheelvec.run.result import Result, ResultWriter
+from wheelvec.run.warnings import as_frame, of_backtest
 from wheelvec.spec.codes import ExitReason
 from wheelvec.spec.config import Config
 from wheelvec.spec.errors import InputError, unknown_name
 from wheelvec.spec.forks import refuse_forked
-from wheelvec.spec.frames import SIGNALS
+from wheelvec.spec.frames import SIGNALS, as_polars
 from wheelvec.stages import chain as chains
 from wheelvec.stages import wheels as ends
 from wheelvec.stages.arrays import Array, Paths, build_paths, column, underlying_arrays, with_settlement
@@ -37,7 +38,6 @@ from wheelvec.stages.paths import walked_closes, walked_rows
 from wheelvec.stages.puts import put_legs
 from wheelvec.stages.records import call_attempts
 
-log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 LAST_SETTLEMENT = dt.date(2099, 12, 31)  # the years of OSI symbols have two digits
@@ -47,7 +47,7 @@ def backtest(
     market: Market,
     config: Config | None = None,
     *,
-    when: pl.DataFrame | None = None,
+    when: Any = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -60,7 +60,8 @@ def backtest(
     Args:
         market: the tables; see `Market`.
         config: the rules; `Config()` if None.
-        when: your own signal: a frame of (session, underlying); only these pairs may open.
+        when: your own signal: a frame of (session, underlying), of Polars (lazy or not), pandas or Arrow; only these pairs
+            may open. `Result.warnings` names those that match no entry session.
         out: a folder to write the result to as it is made, whole or not at all; None keeps it in memory. An earlier result of
             the same configuration, data and signal is replaced, and nothing else that is there.
         overwrite: whether another result in `out` may be replaced too.
@@ -81,7 +82,8 @@ def backtest(
             raise InputError(f"{argument} is a {type(value).__name__}: expected a wheelvec.{expected.__name__}")
     if out is not None:
         keep_apart(out, market.folder)
-    plan = _plan(market, config, when)
+    given = None if when is None else as_polars("when", when)
+    plan = _plan(market, config, given)
     signals = None if plan.signals is None else _signals_digest(plan.signals)
     writer = ResultWriter(out, config, lambda: market.fingerprint, signals=signals, overwrite=overwrite)
     # the digest of the data is hashed meanwhile: hashing needs none of Python's lock, and is a quarter of a short run
@@ -97,10 +99,9 @@ def backtest(
                 done += 1
                 if progress:
                     progress(done, total)
-            state.warn_of_missing_bars()
         parts.finish(list(plan.symbols), config, writer.write)
         fingerprint.result()
-        return writer.close()
+        return writer.close(warnings=lambda made: as_frame(of_backtest(market, config, given, made.diagnostics)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,8 +128,6 @@ def _plan(market: Market, config: Config, when: pl.DataFrame | None) -> _Plan:
     )
     entries = _entry_numbers(sessions.filter(pl.col("session").is_between(start, end)), config)
     months = sorted({day.replace(day=1) for day in sessions["session"].gather(entries)})
-    if not months:
-        log.warning("no entry session from %s to %s", start, end)
     return _Plan(
         symbols,
         sessions,
@@ -191,8 +190,6 @@ def _signals(when: pl.DataFrame) -> pl.DataFrame:
     Raises:
         InputError: naming the column that is missing or cannot be read.
     """
-    if not isinstance(when, pl.DataFrame):
-        raise InputError(f"when is a {type(when).__name__}: expected a Polars DataFrame of session and underlying")
     for name in SIGNALS:
         if name not in when.columns:
             raise InputError(f"when lacks the column {name!r}: found {when.columns}, expected {list(SIGNALS)}")
@@ -230,16 +227,6 @@ class _Runner:
         self._signals = None if signals is None else signals.filter(pl.col("underlying") == symbol)
         self._months: dict[dt.date, _Month] = {}
         self._busy_until: dt.date | None = None
-        self._quotes_seen, self._bars_seen = 0, 0
-
-    def warn_of_missing_bars(self) -> None:
-        """Say that an underlying has no option bar at all where others have some: none of its stops and targets is seen."""
-        if self._market.has_option_bars and self._quotes_seen and not self._bars_seen:
-            log.warning(
-                "%s has quotes but not one option bar, and others have: no stop and no target of it is seen; "
-                "give its bars, or keep it in a market without option bars, where daily quotes decide",
-                self._symbol,
-            )
 
     def run_month(self, month: dt.date) -> dict[str, pl.DataFrame]:
         """All frames of the slice of wheels entered in `month`, unnumbered."""
@@ -296,8 +283,6 @@ class _Runner:
         missing = [m for m in wanted if m not in self._months]
         # one after the other: since solving takes a tenth of what it did, two threads only wait for each other's lock
         self._months |= {m: self._prepare(m) for m in missing}
-        self._quotes_seen += sum(int(self._months[m].counts["n_quotes"].sum()) for m in missing)
-        self._bars_seen += sum(bars.height for m in missing if (bars := self._months[m].bars) is not None)
         self._months = {m: self._months[m] for m in wanted}
         months = list(self._months.values())
         held = [m.bars for m in months if m.bars is not None]

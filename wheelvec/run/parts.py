@@ -14,7 +14,7 @@ import polars as pl
 
 from wheelvec.market import files
 from wheelvec.spec.config import Config
-from wheelvec.spec.frames import CALL_DIAGNOSTICS, DIAGNOSTICS, LEDGER, PATHS, RECORDS, UNDERLYING_CLOSES
+from wheelvec.spec.frames import CALL_DIAGNOSTICS, DIAGNOSTICS, LEDGER, PATHS, RECORDS, UNDERLYING_CLOSES, WARNINGS
 from wheelvec.spec.version import VERSION
 from wheelvec.stages.records import ledger, numbered, records
 
@@ -25,6 +25,7 @@ KINDS = {
     "call_diagnostics": CALL_DIAGNOSTICS,
     "diagnostics": DIAGNOSTICS,
     **BY_UNDERLYING,
+    "warnings": WARNINGS,
 }
 Slice = tuple[dt.date, int]  # month of entry, position of the underlying
 BATCH = 10_000  # puts whose records are built together: 20 MB

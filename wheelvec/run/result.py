@@ -1,6 +1,7 @@
 """What a backtest gives back: its frames, the configuration and the fingerprint of the data; saved and loaded whole."""
 
 import contextlib
+import html
 import json
 import platform
 import shutil
@@ -18,12 +19,13 @@ from wheelvec.run.folder import MOMENT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, read_index
 from wheelvec.run.invariants import broken_invariants
 from wheelvec.run.parts import KINDS
+from wheelvec.run.warnings import Warnings, of_frame
 from wheelvec.spec.config import Config
 from wheelvec.spec.errors import ConfigError, LakeError, RecordError, listed
 from wheelvec.spec.forks import refuse_forked
 from wheelvec.spec.frames import WHEELS
 from wheelvec.spec.version import VERSION
-from wheelvec.stages.summary import READ, Figure, summary
+from wheelvec.stages.summary import READ, Figure, in_summary, summary
 
 SUMMARY = "summary.json"
 RESULT = Kind(
@@ -33,7 +35,9 @@ RESULT = Kind(
     fields={"config": dict, "config_id": str, "fingerprint": str, "signals": (str, type(None)), "versions": dict},
     former=frozenset({"config", "config_id", "fingerprint", "versions", "files"}),
 )
-Frames = Mapping[str, pl.DataFrame | Stored]
+# A frame, the file that holds it, or what makes it from the others once somebody asks for it.
+Held = pl.DataFrame | Stored | Callable[["Result"], pl.DataFrame]
+Frames = Mapping[str, Held]
 
 
 class Result:
@@ -53,12 +57,12 @@ class Result:
         self.fingerprint = fingerprint
         self.signals = signals
         self.versions = dict(versions)
-        self._frames: dict[str, pl.DataFrame | Stored] = dict(frames)
+        self._frames: dict[str, Held] = dict(frames)
 
     def _frame(self, kind: str) -> pl.DataFrame:
         frame = self._frames[kind]
-        if isinstance(frame, Stored):
-            frame = self._frames[kind] = frame.read()
+        if not isinstance(frame, pl.DataFrame):
+            frame = self._frames[kind] = frame.read() if isinstance(frame, Stored) else frame(self)
         return frame
 
     @property
@@ -68,8 +72,24 @@ class Result:
 
     @property
     def wheels(self) -> pl.DataFrame:
-        """The totals, one row per wheel, without the columns that only legs have."""
-        return self.records.filter(pl.col("phase") == "total").select(WHEELS)
+        """The totals, one row per wheel launched: the columns of `records` that only legs have left out, and
+
+            in_summary   whether the figures of `summary` are over it: not censored, with a pnl_marked
+            dte_entry, delta_entry, iv_entry   of the put
+            n_calls      how many calls it sold
+
+        `pnl` is null where a wheel is unresolved, so its sum is over the resolved ones, censored or not; the ledger holds what
+        unresolved ones paid and received so far; total_pnl is the sum of pnl_marked over those in the summary.
+        """
+        records, of_put = self.records, ("dte_entry", "delta_entry", "iv_entry")
+        totals = records.filter(pl.col("phase") == "total").with_columns(in_summary=in_summary()).drop(of_put)
+        puts = records.filter(pl.col("phase") == "csp").select("wheel_id", *of_put)
+        calls = records.filter(pl.col("phase") == "cc").group_by("wheel_id").agg(n_calls=pl.len().cast(pl.Int64))
+        wheels = totals.join(puts, on="wheel_id", how="left", maintain_order="left")
+        wheels = wheels.join(calls, on="wheel_id", how="left", maintain_order="left").with_columns(
+            pl.col("n_calls").fill_null(0)
+        )
+        return wheels.select(*WHEELS, "in_summary", *of_put, "n_calls")
 
     @property
     def ledger(self) -> pl.DataFrame:
@@ -96,10 +116,25 @@ class Result:
         """The underlyings' daily closes from entry to end of the wheels."""
         return self._frame("underlying")
 
+    @property
+    def warnings(self) -> Warnings:
+        """What is odd about the data or the run, in words, with counts; empty where nothing is.
+
+        >>> import datetime as dt
+        >>> import wheelvec as wv
+        >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+        >>> saturday = pl.DataFrame({"session": [dt.date(2024, 1, 6)], "underlying": ["BRVO"]})
+        >>> for warning in wv.backtest(market, when=saturday).warnings:
+        ...     print(warning.code)
+        no_wheels
+        unmatched_signals
+        """
+        return of_frame(self._frame("warnings"))
+
     def summary(self) -> dict[str, Figure]:
         """The figures of rules.md section 10; None where there is nothing to sum."""
         held = self._frames["records"]
-        return summary(held.read(READ) if isinstance(held, Stored) else held, self.config)
+        return summary(held.read(READ) if isinstance(held, Stored) else self.records, self.config)
 
     def validate(self) -> None:
         """Check the invariants of records and ledger.
@@ -177,13 +212,15 @@ class Result:
     def __repr__(self) -> str:
         figures = self.summary()
         shown = {name: figures[name] for name in ("total_wheels", "total_pnl", "avg_wheel_roc", "censored_wheels")}
-        return f"<Result {self.config.id}: " + ", ".join(f"{name}={value}" for name, value in shown.items()) + ">"
+        odd = f", {len(self.warnings)} warnings" if self.warnings else ""
+        return f"<Result {self.config.id}: " + ", ".join(f"{name}={value}" for name, value in shown.items()) + odd + ">"
 
     def _repr_html_(self) -> str:
         figures = self.summary()
         rows = pl.DataFrame({"figure": list(figures), "value": [None if v is None else float(v) for v in figures.values()]})
+        odd = "".join(f"<li>{html.escape(warning.text)}</li>" for warning in self.warnings)
         with pl.Config(tbl_rows=len(figures)):
-            return rows._repr_html_()
+            return (f"<p>Warnings</p><ul>{odd}</ul>" if odd else "") + rows._repr_html_()
 
 
 @cache
@@ -278,23 +315,36 @@ class ResultWriter:
         assert self._place
         return self._place.path / name
 
-    def close(self, versions: Mapping[str, str] | None = None) -> Result:
-        """Finish: the result, in memory or to be read back from its folder."""
+    def close(
+        self, versions: Mapping[str, str] | None = None, warnings: Callable[[Result], pl.DataFrame] | None = None
+    ) -> Result:
+        """Finish: the result, in memory or to be read back from its folder. `warnings` makes that frame from the others: at
+        once where it is written, in memory once somebody asks for it."""
         for kind, columns in KINDS.items():
-            if not (self._frames[kind] if self._folder is None else kind in self._writers):
+            made_later = kind == "warnings" and warnings is not None
+            if not made_later and not (self._frames[kind] if self._folder is None else kind in self._writers):
                 self.write(kind, pl.DataFrame(schema=columns))
         versions = versions or _versions()
         if self._folder is None or self._place is None:
-            frames = {kind: pl.concat(found) for kind, found in self._frames.items()}
-            return Result(self._config, self._fingerprint(), versions, frames, self._signals)
-        for kind, writer in self._writers.items():
-            with files.writing(self._path(f"{kind}.parquet")):
-                writer.close()
+            frames: dict[str, Held] = {kind: pl.concat(found) for kind, found in self._frames.items() if found}
+            later: dict[str, Held] = {"warnings": warnings} if warnings else {}
+            return Result(self._config, self._fingerprint(), versions, frames | later, self._signals)
+        self._close_files()
+        if warnings is not None:
+            diagnostics = pl.read_parquet(self._folder / "diagnostics.parquet")
+            made = Result(self._config, self._fingerprint(), versions, {"diagnostics": diagnostics}, self._signals)
+            self.write("warnings", warnings(made))
+            self._close_files()
         self._write_summary()
         shutil.rmtree(self._folder / "parts")
         index = self._place.commit(self._content(versions))
         folder = self._place.path.absolute()
         return Result._of(index, self._config, {name: Stored(folder / name, digest) for name, digest in index.files.items()})
+
+    def _close_files(self) -> None:
+        for kind, writer in self._writers.items():
+            with files.writing(self._path(f"{kind}.parquet")):
+                writer.close()
 
     def _content(self, versions: Mapping[str, str]) -> dict[str, Any]:
         return {

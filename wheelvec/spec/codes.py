@@ -186,3 +186,16 @@ def states_after(opened: State) -> dict[int, str]:
     states = {int(reason): name_of(opened) for reason in (ExitReason.OPEN, ExitReason.NO_DATA)}
     excluded = ExitReason.CALLED_AWAY if opened is State.CSP_OPEN else ExitReason.ASSIGNED
     return states | {int(r): name_of(next_state(opened, e)) for r, e in EVENTS.items() if r is not excluded}
+
+
+# What an outcome of an entry session means, and which field decides it.
+OUTCOMES = {
+    "no_quotes": "not a quote in the minute of entry_time",
+    "no_underlying_price": "no quote has a price of the underlying",
+    "not_solved": "no put has an implied volatility",
+    "no_candidate_in_range": "no put within put.dte_* and put.delta_*",
+    "all_rejected_by_liquidity": "every put in range fails [liquidity]",
+    "not_signalled": "the signal left it out",
+    "wheel_already_open": "allow_multiple_wheels_per_symbol is false",
+    "traded": "at least one wheel launched",
+}

@@ -71,6 +71,14 @@ MARKET_DIAGNOSTICS: dict[str, pl.DataType] = {
     "count": pl.Int64(),
 }
 
+# What is odd about a result (`run.warnings.RunWarning`).
+WARNINGS: dict[str, pl.DataType] = {
+    "code": pl.String(),
+    "underlying": pl.String(),
+    "count": pl.Int64(),
+    "text": pl.String(),
+}
+
 # rules.md, section 10: one row per phase
 RECORDS: dict[str, pl.DataType] = {
     "wheel_id": pl.String(),

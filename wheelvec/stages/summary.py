@@ -66,6 +66,11 @@ def folded(rows: pl.DataFrame, name: str) -> Moments:
     return moments
 
 
+def in_summary() -> pl.Expr:
+    """True for the totals that the figures are over: not censored and with a pnl_marked (under v5 none is censored)."""
+    return pl.col("pnl_marked").is_not_null() & ~pl.col("censored")
+
+
 def summary(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
     """The summary of a backtest's records (the columns READ): name -> figure, None where there is nothing to sum.
 
@@ -76,8 +81,7 @@ def summary(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
         month=pl.col("entry_date").dt.truncate("1mo"),
     )
     wheels = wheels.with_columns(roc_marked=quotient(wheels, "pnl_marked", "initial_capital", 100.0))
-    counted = pl.col("pnl_marked").is_not_null() & ~pl.col("censored")
-    inside, outside = wheels.filter(counted), wheels.filter(~counted)
+    inside, outside = wheels.filter(in_summary()), wheels.filter(~in_summary())
     figures = _figures(inside)
     return figures | _counts(wheels, inside) | _leg_counts(records, config) | _worst(wheels, outside, records, figures)
 
@@ -110,6 +114,7 @@ def _counts(wheels: pl.DataFrame, inside: pl.DataFrame) -> dict[str, Figure]:
         "no_data_wheels": unresolved.filter(~is_open).height,
         "censored_wheels": wheels.filter("censored").height,
         "marked_wheels": inside.filter(pl.col("pnl").is_null()).height,
+        "marked_pnl": folded(inside.filter(pl.col("pnl").is_null()), "pnl_marked").total,
         "held_wheels": inside.filter(pl.col("shares_held") == 100).height,
     }
 
