@@ -88,7 +88,7 @@ def test_demo_writes_a_result_and_prints_its_figures(here: Path) -> None:
     assert result.config.schedule.start_date == synthetic.DEMO_START
     assert result.config.schedule.end_date == synthetic.DEMO_END
     assert int(text["launched"].replace(",", "")) == result.wheels.height > 0
-    assert int(text["in the figures below"].replace(",", "")) == figures["total_wheels"]
+    assert int(text["in the summary"].replace(",", "")) == figures["total_wheels"]
     assert text["total P&L"] == shown(figures["total_pnl"])
     assert text["total P&L at worst"] == shown(figures["total_pnl_worst"])
     assert text["win rate"] == shown(figures["win_rate"]) + "%"
@@ -111,6 +111,13 @@ def test_demo_writes_a_result_and_prints_its_figures(here: Path) -> None:
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
     assert not re.search(r"nan|none|null", done.stdout, re.IGNORECASE)
     assert {path.name for path in here.iterdir()} == {"wheel.toml", "demo-result"}
+    launched = result.wheels.height
+    assert f"Figures of {figures['total_wheels']:,} wheels in the summary of {launched:,} launched" in done.stdout
+    assert f"Ends of all {launched:,} wheels launched" in done.stdout
+    assert text["marked"] == shown(figures["marked_pnl"])
+    assert text["realised"] == shown(figures["total_pnl"] - figures["marked_pnl"])
+    assert "Warnings" not in done.stdout
+    assert result.warnings == ()
 
 
 def test_run_gives_what_backtest_gives(here: Path, lake: Path, capsys: Capture) -> None:
@@ -142,6 +149,23 @@ def test_run_takes_the_rule_set_and_replaces_an_earlier_result(here: Path, lake:
     assert out.count("\n  launched ") == 1  # --quiet leaves only where the result lies
 
 
+def test_warnings_are_a_section_of_what_is_printed(here: Path, tables: Path, capsys: Capture) -> None:
+    """The same section by run and sweep, within eighty columns, the first three of a kind."""
+    held: dict[str, Any] = {path.stem: pl.read_parquet(path) for path in tables.glob("*.parquet")}
+    held["underlying_bars"] = held["underlying_bars"].with_columns(pl.col("open", "high", "low", "close") * 0.5)
+    wv.Market(**held).write("mine")
+    (here / "grid.toml").write_text("[put]\nexit_pct = [0.25, 0.5]\n", encoding="utf-8")
+    sections = []
+    for line in (["run", "wheel.toml"], ["sweep", "wheel.toml", "grid.toml"]):
+        assert cli.main([*line, "--lake", "mine", "--out", line[0]]) == 0
+        out = capsys.readouterr().out
+        assert max(map(len, out.splitlines())) <= 80
+        sections.append(" ".join(out.partition("\nWarnings: ")[2].partition("The result is in")[0].split()))
+    assert re.match(r".*- BRVO: on \d+ sessions, 2024-01-02 to ", sections[0])
+    assert "the closes are 0." in sections[0]
+    assert sections[0] == sections[1]
+
+
 def test_without_wheels_the_output_says_why(here: Path, lake: Path, capsys: Capture) -> None:
     strict = WHEEL + "[put]\ndelta_min = 0.001\ndelta_max = 0.002\n"
     (here / "wheel.toml").write_text(strict, encoding="utf-8")
@@ -158,7 +182,8 @@ def test_without_entry_sessions_the_output_says_so(here: Path, lake: Path, capsy
     assert cli.main(["run", "wheel.toml", "--lake", str(lake), "--out", "out"]) == 0
     out, err = capsys.readouterr()
     assert "leaves no entry session" in out
-    assert re.fullmatch(r"wheelvec: WARNING: no entry session from 2024-01-02 to 2024-01-03\n", err)
+    assert "  - no wheel: the schedule leaves no entry session\n" in out
+    assert err == ""
 
 
 def test_imported_tables_run_like_the_market_they_came_from(here: Path, tables: Path, lake: Path) -> None:
@@ -726,6 +751,14 @@ def test_sweep_gives_what_the_library_gives_and_prints_the_best(here: Path, lake
     assert cli.main(["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out", "--threads", "1"]) == 0
     printed = capsys.readouterr().out
     assert "24 configurations" in printed
+    assert "The greatest avg_wheel_roc of 6 configurations, each the mean over its seeds" in " ".join(printed.split())
+    assert "rule set ledger alone, not against v5" in " ".join(printed.split())
+    assert max(map(len, printed.splitlines())) <= 80
+    line = ["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out", "--by"]
+    assert cli.main([*line, "win_rate"]) == 0  # the same sweep, finished: only shown
+    assert "The greatest win_rate of 6 configurations" in capsys.readouterr().out
+    assert cli.main([*line, "winrate"]) == 1
+    assert "unknown figure of --by 'winrate' (did you mean 'win_rate'?)" in capsys.readouterr().err
     assert "frame.parquet" in printed
     grid = {
         "rules": ["ledger", "v5"], "put.exit_pct": [0.25, 0.5, 0.75], "put.stop_loss_multiplier": [2.0, None],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from wheelvec.cli import settings
 from wheelvec.cli.arguments import CSV, JSON, add_command, add_forms, add_lake, add_overwrite, add_set
 from wheelvec.cli.terminal import progress_bar, without_panics, write
-from wheelvec.spec.errors import InputError, LakeError, listed
+from wheelvec.spec.errors import InputError, LakeError, listed, unknown_name
 
 if TYPE_CHECKING:
     from wheelvec.market.market import Market
@@ -73,6 +73,7 @@ def add_sweep(commands: Any) -> None:
     sweep.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where finished chunks and the figures go")
     add_overwrite(sweep)
     add_set(sweep, "the base configuration")
+    _add_by(sweep)
     sweep.add_argument("--threads", type=int, metavar="N", help="default: as many as there are processors")
     sweep.add_argument("--stats", choices=("full", "moments"), default="full", help="moments: no median, no percentiles")
     sweep.add_argument("--quiet", action="store_true", help="no summary and no progress")
@@ -98,8 +99,13 @@ def add_show(commands: Any) -> None:
     show.add_argument(
         "--table", choices=TABLES, metavar="NAME", help=f"print a table of a run, as CSV or with --json: {', '.join(TABLES)}"
     )
+    _add_by(show)
     add_forms(show, "the figures", "the figures")
     show.set_defaults(command=_show, quiet=False)
+
+
+def _add_by(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--by", default="avg_wheel_roc", metavar="FIGURE", help="in what the rows shown of a sweep come first")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -152,6 +158,10 @@ def _sweep(options: argparse.Namespace) -> None:
         from wheelvec.run.folder import Folder, keep_apart
         from wheelvec.run.store import SWEEP
         from wheelvec.run.sweep import sweep
+        from wheelvec.run.swept import figure_names
+
+        if options.by not in (figures := figure_names(options.stats)):  # said before the work
+            raise InputError(unknown_name("figure of --by", options.by, figures))
 
         keep_apart(options.out, options.lake)
         Folder(options.out, SWEEP).examine()
@@ -188,7 +198,10 @@ def _show(options: argparse.Namespace) -> None:
     if holds(SWEEP_INDEX):
         if options.table:
             raise InputError(f"--table {options.table}: {folder} holds a sweep; only a run has tables, a sweep has --csv")
-        _show_sweep(Sweep.load(folder), folder, options)
+        sweep = Sweep.load(folder)
+        if options.by not in sweep.figures:
+            raise InputError(unknown_name("figure of --by", options.by, sweep.figures))
+        _show_sweep(sweep, folder, options)
     elif holds(RESULT_INDEX):
         _show_result(Result.load(folder), folder, options)
     elif not folder.is_dir():
@@ -223,7 +236,7 @@ def _show_sweep(sweep: "Sweep", out: Path, options: argparse.Namespace) -> None:
             write(piece)
         return
     if not options.quiet:
-        write(swept(sweep))
+        write(swept(sweep, options.by))
     write(_where(out))
 
 

@@ -8,6 +8,7 @@ one which is gone is missed, in `market.manifest`; how rows join those of a file
 """
 
 import calendar
+import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -101,6 +102,12 @@ class Lake:
             allowed = listing.files_of(root, ["option_quotes"], refuse, remembered).get("option_quotes", {})
             raise InputError(unknown_name(f"symbol of the lake {path}:", symbol, sorted(allowed)))
         return cls(root, first, last, {name: held[name] for name in TABLES if name in held})
+
+    def only(self, symbols: Iterable[str]) -> Self:
+        """The same lake without the other underlyings."""
+        wanted = set(symbols)
+        kept = {name: {u: m for u, m in found.items() if u in wanted} for name, found in self.files.items()}
+        return dataclasses.replace(self, files=kept)
 
     @property
     def tables(self) -> tuple[str, ...]:

@@ -6,25 +6,31 @@ from typing import Protocol
 
 import polars as pl
 
-from wheelvec.spec.codes import EndReason, ExitReason, name_of
+from wheelvec.spec.codes import OUTCOMES, EndReason, ExitReason, name_of
 from wheelvec.spec.config import Config
+from wheelvec.spec.errors import listed
 from wheelvec.spec.version import VERSION
 
 WIDTH = 80
 
 Figures = Mapping[str, float | int | None]
 
-# What an outcome of an entry session means, and which field decides it.
-OUTCOMES = {
-    "no_quotes": "not a quote in the minute of entry_time",
-    "no_underlying_price": "no quote has a price of the underlying",
-    "not_solved": "no put has an implied volatility",
-    "no_candidate_in_range": "no put within put.dte_* and put.delta_*",
-    "all_rejected_by_liquidity": "every put in range fails [liquidity]",
-    "not_signalled": "the signal left it out",
-    "wheel_already_open": "allow_multiple_wheels_per_symbol is false",
-    "traded": "at least one wheel launched",
-}
+
+class Warned(Protocol):
+    """What of a `run.warnings.RunWarning` is read here; the rooms do not import one another."""
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def underlying(self) -> str | None: ...
+    @property
+    def text(self) -> str: ...
+
+
+class Ranked(Protocol):
+    """What of a `run.ranking.Ranking` is read here."""
+
+    def text(self, width: int = ...) -> str: ...
 
 
 class Swept(Protocol):
@@ -33,25 +39,14 @@ class Swept(Protocol):
     frame: pl.DataFrame
 
     @property
-    def names(self) -> list[str]: ...
+    def warnings(self) -> Sequence[Warned]: ...
+    def best(self, by: str = ..., n: int = ...) -> Ranked: ...
 
 
-def swept(sweep: Swept, most: int = 10) -> str:
-    """The rows of a sweep with the greatest average ROC, as plain text."""
-    figures = [name for name in ("total_wheels", "avg_wheel_roc", "total_pnl", "win_rate") if name in sweep.frame.columns]
-    best = sweep.frame.sort("avg_wheel_roc", descending=True, nulls_last=True, maintain_order=True).head(most)
-    lines = []
-    for place, row in enumerate(best.select(*sweep.names, *figures).iter_rows(named=True), 1):
-        given = ", ".join(f"{name.partition('.')[2] or name}={_short(row[name])}" for name in sweep.names)
-        lines.append(wrapped(f"{place:>2}. {given}"))
-        numbers = (number(row["total_wheels"]), _percent(row["avg_wheel_roc"]), _dollars(row["total_pnl"]))
-        lines.append("      {} wheels, average ROC {}, P&L {}".format(*numbers))
-    head = f"{sweep.frame.height:,} configurations. The greatest average ROC (the best of many is partly luck):"
-    return "\n".join([wrapped(head, ""), *lines, ""])
-
-
-def _short(value: object) -> str:
-    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+def swept(sweep: Swept, by: str = "avg_wheel_roc", most: int = 10) -> str:
+    """The first configurations of a sweep by one figure, and its warnings, as plain text of at most 80 columns."""
+    head = f"{counted(sweep.frame.height, 'configuration')}; figures are over the wheels in each one's summary."
+    return "\n".join([head, "", sweep.best(by, most).text(WIDTH), "", *_warnings(sweep.warnings)])
 
 
 class Described(Protocol):
@@ -65,6 +60,8 @@ class Described(Protocol):
     def wheels(self) -> pl.DataFrame: ...
     @property
     def diagnostics(self) -> pl.DataFrame: ...
+    @property
+    def warnings(self) -> Sequence[Warned]: ...
     def summary(self) -> Figures: ...
 
 
@@ -83,32 +80,40 @@ def described(result: Described) -> str:
         "",
         _outcomes(result.diagnostics),
         "",
+        *_warnings(result.warnings),
     ]
     return "\n".join(blocks)
 
 
 def _launched(result: Described, figures: Figures, launched: int) -> list[str]:
-    return [_wheels(figures, launched), "", _money(figures), "", _exits(result.records), "", _ends(result.wheels)]
+    return [
+        _wheels(figures, launched), "", _money(figures, launched), "", _exits(result.records, launched), "",
+        _ends(result.wheels),
+    ]  # fmt: skip
 
 
 def _wheels(figures: Figures, launched: int) -> str:
     unresolved = (figures["open_wheels"] or 0) + (figures["no_data_wheels"] or 0)
     rows = [
         ("launched", number(launched), ""),
-        ("in the figures below", number(figures["total_wheels"]), ""),
-        ("  of these marked", number(figures["marked_wheels"]), "valued at the last close"),
-        ("  of these holding shares", number(figures["held_wheels"]), ""),
+        ("in the summary", number(figures["total_wheels"]), "not censored, and with a value"),
+        ("  of these marked", number(figures["marked_wheels"]), "unresolved, at the last close"),
+        ("  of these holding shares", number(figures["held_wheels"]), "sold at the end session's close"),
         ("censored", number(figures["censored_wheels"]), "settle after the data end: left out"),
-        ("unresolved", number(unresolved), ""),
+        ("unresolved", number(unresolved), "left out unless marked"),
         ("  open", number(figures["open_wheels"]), ""),
         ("  no data", number(figures["no_data_wheels"]), ""),
     ]
     return _section("Wheels", rows)
 
 
-def _money(figures: Figures) -> str:
+def _money(figures: Figures, launched: int) -> str:
+    total, marked = figures["total_pnl"], figures["marked_pnl"]
+    realised = None if total is None else total - (marked or 0.0)
     rows = [
-        ("total P&L", _dollars(figures["total_pnl"]), ""),
+        ("total P&L", _dollars(total), ""),
+        ("  realised", _dollars(realised), ""),
+        ("  marked", _dollars(marked if total is not None else None), f"of {number(figures['marked_wheels'])} wheels"),
         ("total P&L at worst", _dollars(figures["total_pnl_worst"]), "if all that is left out were lost"),
         ("worst wheel", _dollars(figures["max_drawdown_proxy"]), ""),
         ("capital deployed", _dollars(figures["total_capital_deployed"]), "summed over the wheels"),
@@ -119,10 +124,11 @@ def _money(figures: Figures) -> str:
         ("ROC greatest", _percent(figures["max_wheel_roc"]), ""),
         ("ROC standard deviation", _percent(figures["std_wheel_roc"]), ""),
         ("average days held", _decimal(figures["avg_days_held"]), ""),
-        ("leg-sessions without a bar", number(figures["sessions_without_bar"]), ""),
+        ("leg-sessions without a bar", number(figures["sessions_without_bar"]), "of all launched"),
         *_doubtful(figures),
     ]
-    return _section("Figures (dollars per contract of 100 shares)", rows)
+    population = f"{counted(int(figures['total_wheels'] or 0), 'wheel')} in the summary of {number(launched)} launched"
+    return _section(f"Figures of {population} (dollars a contract)", rows)
 
 
 def _doubtful(figures: Figures) -> list[tuple[str, str, str]]:
@@ -131,14 +137,14 @@ def _doubtful(figures: Figures) -> list[tuple[str, str, str]]:
     return [(label, number(figures[name]), "bought back at the market") for name, label in labels.items() if figures[name]]
 
 
-def _exits(records: pl.DataFrame) -> str:
+def _exits(records: pl.DataFrame, launched: int) -> str:
     """How the puts and the calls ended, side by side."""
     counts = {phase: _counts(_phase(records, phase)["exit_reason"]) for phase in ("csp", "cc")}
     reasons = [name_of(reason) for reason in ExitReason]
     shown = [(reason, counts["csp"].get(reason, 0), counts["cc"].get(reason, 0)) for reason in reasons]
     rows = [f"  {'':<27}{'puts':>14}{'calls':>14}"]
     rows += [f"  {reason:<27}{number(put):>14}{number(call):>14}" for reason, put, call in shown if put or call]
-    return "\n".join(["Exits of the legs", *rows])
+    return "\n".join([f"Exits of the legs of all {counted(launched, 'wheel')} launched", *rows])
 
 
 def _phase(records: pl.DataFrame, phase: str) -> pl.DataFrame:
@@ -148,7 +154,8 @@ def _phase(records: pl.DataFrame, phase: str) -> pl.DataFrame:
 def _ends(wheels: pl.DataFrame) -> str:
     counts = _counts(wheels["end_reason"])
     names = [name_of(reason) for reason in EndReason]
-    return _section("Ends of the wheels", [(name, number(counts[name]), "") for name in names if name in counts])
+    title = f"Ends of all {counted(wheels.height, 'wheel')} launched"
+    return _section(title, [(name, number(counts[name]), "") for name in names if name in counts])
 
 
 def _none_launched(result: Described) -> str:
@@ -161,6 +168,25 @@ def _outcomes(diagnostics: pl.DataFrame) -> str:
     counts = _counts(diagnostics["outcome"])
     rows = [(name, number(counts[name]), meaning) for name, meaning in OUTCOMES.items() if name in counts]
     return _section("Entry sessions, one per underlying, by what came of them", rows or [("none", "0", "")], 8)
+
+
+def _warnings(warnings: Sequence[Warned], most: int = 3) -> list[str]:
+    """A section of what is odd, the first warnings of each kind; nothing where nothing is."""
+    if not warnings:
+        return []
+    kinds: dict[str, list[Warned]] = {}
+    for warning in warnings:
+        kinds.setdefault(warning.code, []).append(warning)
+    lines = ["Warnings: what these figures stand on that may not be meant"]
+    for code, found in kinds.items():
+        lines += [_paragraph(cell(warning.text)) for warning in found[:most]]
+        if more := [warning.underlying or "" for warning in found[most:]]:
+            lines.append(_paragraph(f"{code}, {len(more):,} more: {listed(dict.fromkeys(more), most=6)}"))
+    return [*lines, ""]
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
 
 
 def set_aside(diagnostics: pl.DataFrame) -> str:

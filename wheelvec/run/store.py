@@ -22,6 +22,7 @@ import polars as pl
 from wheelvec.market import files
 from wheelvec.run.folder import MOMENT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, digest_of, parsed_frame, read_index
+from wheelvec.run.warnings import Warnings, as_frame, of_frame
 from wheelvec.spec.config import Config
 from wheelvec.spec.errors import ConfigError, LakeError, listed
 from wheelvec.spec.grid import Grid, Swept, read_values
@@ -29,11 +30,11 @@ from wheelvec.spec.version import VERSION
 
 log = logging.getLogger(__name__)
 
-FRAME, CODES = "frame.parquet", "codes.parquet"
+FRAME, CODES, WARNINGS = "frame.parquet", "codes.parquet", "warnings.parquet"
 SWEEP = Kind(
     name="sweep",
     index="sweep.json",
-    files=frozenset({FRAME, CODES}),
+    files=frozenset({FRAME, CODES, WARNINGS}),
     fields={
         "version": str, "fingerprint": str, "stats": str, "config": dict, "config_id": str, "grid": str, "size": int,
         "columns": list, "values": dict,
@@ -46,9 +47,12 @@ SWEEP = Kind(
 class SweepStore:
     """One sweep in one folder: which grid, with which statistics, over which data, made by which version of wheelvec."""
 
-    def __init__(self, place: Folder, grid: Grid, stats: str, fingerprint: str, version: str) -> None:
+    def __init__(
+        self, place: Folder, grid: Grid, stats: str, fingerprint: str, version: str, warnings: Warnings | None = None
+    ) -> None:
         self.place, self.grid, self.stats = place, grid, stats
         self.fingerprint, self.version = fingerprint, version
+        self.warnings = warnings  # of a finished sweep
 
     @classmethod
     def of(cls, folder: str | Path, grid: Grid, stats: str, fingerprint: str) -> Self:
@@ -76,7 +80,7 @@ class SweepStore:
                     refuse_other(self.place.path, other, self._difference)
         return index
 
-    def write(self, frame: pl.DataFrame, overwrite: bool) -> None:
+    def write(self, frame: pl.DataFrame, warnings: Warnings, overwrite: bool) -> None:
         """Write a finished sweep whole or not at all.
 
         Raises:
@@ -85,7 +89,7 @@ class SweepStore:
         self.check(overwrite)
         with self.place.held(MOMENT):
             self.check(overwrite)
-            self.finish(frame)
+            self.finish(frame, warnings)
 
     # ------------------------------------------------------------------------------------------------ while it runs
 
@@ -157,11 +161,11 @@ class SweepStore:
         """How many distinct configurations are kept, by the names of the chunks: none stands there unfinished."""
         return sum(last - first for first, last, *_ in self.place.chunk_files())
 
-    def finish(self, frame: pl.DataFrame) -> None:
+    def finish(self, frame: pl.DataFrame, warnings: Warnings) -> None:
         """Write the frame and what it stands on; the index, last, makes it a finished sweep. Chunks go."""
         codes = {name: pl.Series(column.codes, dtype=pl.Int64) for name, column in self.grid.columns.items()}
         staged = self.place.stage()
-        for name, table in ((FRAME, frame), (CODES, pl.DataFrame(codes))):
+        for name, table in ((FRAME, frame), (CODES, pl.DataFrame(codes)), (WARNINGS, as_frame(warnings))):
             files.write_frame(staged / name, table)
         self.place.commit(self._index.content)
 
@@ -219,13 +223,14 @@ class SweepStore:
         if unfinished and not path.exists():
             raise LakeError(f"{place.path}: the sweep is not finished; run it again with the same out= to continue")
         index = read_index(path, SWEEP)
-        frame, codes = (Stored(place.path / name, index.files[name]).read() for name in (FRAME, CODES))
+        stored = (Stored(place.path / name, index.files[name]) for name in (FRAME, CODES, WARNINGS))
+        frame, codes, warnings = (each.read() for each in stored)
         try:
             grid = _grid_of(index.content, frame, codes)
         except (ConfigError, LookupError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
             raise LakeError(f"{path}: states no grid that can be read: {error}") from None
         content = index.content
-        return cls(place, grid, content["stats"], content["fingerprint"], content["version"]), frame
+        return cls(place, grid, content["stats"], content["fingerprint"], content["version"], of_frame(warnings)), frame
 
     def _frame_of(self, index: Index) -> pl.DataFrame:
         return Stored(self.place.path / FRAME, index.files[FRAME]).read()

@@ -94,11 +94,12 @@ def sweep(
         store.check(overwrite)
     with store.held() if store else nullcontext():
         frame = store.begin(overwrite) if store else None
-        if frame is None:
-            frame = _frame(engine, store, progress)
-            if store:
-                store.finish(frame)
-    return Sweep(read, frame, market, stats=stats, threads=threads, memory=memory)
+        if frame is not None:
+            return Sweep(read, frame, market, stats=stats, threads=threads, memory=memory)
+        swept = Sweep(read, _frame(engine, store, progress), market, stats=stats, threads=threads, memory=memory)
+        if store:
+            store.finish(swept.frame, swept.warnings)
+    return swept
 
 
 def _engine_of(

@@ -12,12 +12,15 @@ import polars as pl
 from wheelvec.market.market import Market
 from wheelvec.run.backtest import backtest
 from wheelvec.run.engine import Engine
+from wheelvec.run.ranking import FIGURES, Ranking
 from wheelvec.run.result import Result
 from wheelvec.run.store import SweepStore
+from wheelvec.run.warnings import Warnings, of_sweep
 from wheelvec.spec.config import Config
 from wheelvec.spec.errors import InputError, unknown_name
 from wheelvec.spec.forks import refuse_forked
 from wheelvec.spec.grid import Grid, combined
+from wheelvec.stages.figures import PERCENTILES, figures_frame, new_figures
 
 SEED = "fills.execution_seed"
 PERIODS = {"1mo": 1, "1q": 3, "1y": 12}
@@ -50,6 +53,7 @@ class Sweep:
         self._loaded = loaded
         self._grid, self._market, self._threads, self._memory = grid, market, threads, memory
         self._rows, self._inverse = grid.distinct
+        self._warnings = loaded.warnings if loaded else None  # None: found from the market when somebody asks for them
 
     def _engine(self, wanted: str) -> Engine:
         return Engine(self._known_market(wanted), self._grid, ordered=False, threads=self._threads, memory=self._memory)
@@ -78,6 +82,14 @@ class Sweep:
         """The columns that are figures."""
         return [name for name in self.frame.columns if name not in {*self.names, "config_id"}]
 
+    @property
+    def warnings(self) -> Warnings:
+        """What is odd about the data or the run, in words, with counts; empty where nothing is."""
+        if self._warnings is None:
+            market = self._known_market("warnings")
+            self._warnings = of_sweep(market, self._grid, self.frame, lambda row: self.result(row).warnings)
+        return self._warnings
+
     def row_config(self, i: int) -> Config:
         """The whole configuration of row i.
 
@@ -96,18 +108,71 @@ class Sweep:
         """
         return backtest(self._known_market("result"), self.row_config(i))
 
-    def best(self, by: str = "avg_wheel_roc", n: int = 10, *, descending: bool = True, least_wheels: int = 1) -> pl.DataFrame:
-        """The n rows with the greatest (or least) figure, with their row number; those with fewer wheels are left out.
+    def best(
+        self,
+        by: str = "avg_wheel_roc",
+        n: int = 10,
+        *,
+        descending: bool = True,
+        least_wheels: int = 1,
+        rules: str | None = None,
+    ) -> Ranking:
+        """The n configurations with the greatest (or least) figure; those with fewer wheels are left out.
 
-        The best of many is partly the luckiest of many: look at its neighbours, and at other seeds.
+        Where the fill seed is swept, configurations are ranked by their means over the seeds (`over_seeds`): among rows the
+        luckiest seeds would stand first. Rule sets are never ranked against one another, for v5 books what nobody earned. The
+        best of many is partly the luckiest of many still: look at its neighbours.
+
+        Args:
+            by: a figure of `frame`.
+            n: how many.
+            descending: the greatest first.
+            least_wheels: wheels in the summary (on average over the seeds).
+            rules: which rule set, where these are swept; "ledger" if None, or the only one that there is.
+
+        Returns:
+            A DataFrame: `row`, which `row_config` and `result` take (over seeds the configuration's first), the swept columns,
+            the figure, five more, and all others. It prints the first of these.
 
         Raises:
-            InputError: for a figure that the frame does not have.
+            InputError: for a figure that the frame does not have, or a rule set that is not swept.
+
+        >>> import wheelvec as wv
+        >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-03-28")
+        >>> base = wv.Config(schedule=wv.Schedule(end_date="2024-01-12"))
+        >>> swept = wv.sweep(market, base, {"put.exit_pct": [0.25, 0.5], "fills.execution_seed": [1, 2, 3]})
+        >>> swept.best("total_pnl").columns[:4]
+        ['row', 'put.exit_pct', 'seeds', 'total_pnl']
         """
         if by not in self.figures:
             raise InputError(unknown_name("figure", by, self.figures))
-        rows = self.frame.with_row_index("row").filter(pl.col("total_wheels") >= least_wheels)
-        return rows.sort(by, descending=descending, nulls_last=True, maintain_order=True).head(n)
+        rows, of_rules = self._of_rules(self._ranked_rows(), rules)
+        shown = [name for name in self.names if name in rows.columns and not (of_rules and name == "rules")]
+        known = rows.filter(pl.col("total_wheels") >= least_wheels)
+        first = known.sort(by, descending=descending, nulls_last=True, maintain_order=True).head(n)
+        seeds = ["seeds"] if "seeds" in rows.columns else []
+        figures = [by, *(["avg_wheel_roc_fill_se"] if seeds and by == "avg_wheel_roc" else [])]
+        figures += [name for name in FIGURES if name != by and name in rows.columns][: len(FIGURES) - 1]
+        note = f"The {'greatest' if descending else 'least'} {by} of {known.height:,} configurations"
+        note += (", each the mean over its seeds" if seeds else "") + of_rules
+        return Ranking.of(first, ["row", *shown, *seeds, *figures], note + " (the best of many is partly luck)")
+
+    def _ranked_rows(self) -> pl.DataFrame:
+        """The frame with row numbers, or its means over the seeds."""
+        if SEED not in self._grid.columns:
+            return self.frame.with_row_index("row")
+        return self._over_seeds(None).rename({"_group": "row"})
+
+    def _of_rules(self, rows: pl.DataFrame, rules: str | None) -> tuple[pl.DataFrame, str]:
+        """The rows of one rule set, and words that say so; all of them where the rule set is not swept."""
+        swept = self._grid.columns["rules"].values if "rules" in self._grid.columns else []
+        if rules is not None and rules not in (swept or [self.config.rules]):
+            raise InputError(unknown_name("rule set of the sweep", rules, swept or [self.config.rules]))
+        if len(swept) < 2:
+            return rows, ""
+        chosen = rules or ("ledger" if "ledger" in swept else swept[0])
+        others = ", ".join(name for name in swept if name != chosen)
+        return rows.filter(pl.col("rules") == chosen), f", rule set {chosen} alone, not against {others}"
 
     def pnl(self) -> Pnl:
         """The P&L of every wheel under every configuration; in a memory-mapped temporary file if it is large.
@@ -166,6 +231,10 @@ class Sweep:
         Raises:
             InputError: if the seed is not swept, or there is no row `against`.
         """
+        return self._over_seeds(against).drop("_group")
+
+    def _over_seeds(self, against: int | None) -> pl.DataFrame:
+        """`over_seeds`, after each configuration's first row (`_group`)."""
         if SEED not in self._grid.columns:
             raise InputError(f"over_seeds: the grid does not sweep {SEED!r}; it sweeps {self.names}")
         others = [(column.codes, len(column.values)) for name, column in self._grid.columns.items() if name != SEED]
@@ -177,7 +246,8 @@ class Sweep:
             figures = _differences(figures, first[group[self._checked(against)]], self.figures)
         kept = [name for name in self.names if name != SEED]
         summed = figures.group_by("_group", maintain_order=True).agg(_seeds_of(self.figures)).sort("_group")
-        return pl.concat([self.frame.select(kept)[summed["_group"]], summed.drop("_group")], how="horizontal")
+        first_rows = summed.select("_group")
+        return pl.concat([first_rows, self.frame.select(kept)[summed["_group"]], summed.drop("_group")], how="horizontal")
 
     def _checked(self, i: int) -> int:
         self.row_config(i)
@@ -200,7 +270,7 @@ class Sweep:
             store = self._loaded.into(folder)
         else:
             store = SweepStore.of(folder, self._grid, self.stats, self._known_market("save").fingerprint)
-        store.write(self.frame, overwrite)
+        store.write(self.frame, self.warnings, overwrite)
 
     @classmethod
     def load(cls, folder: str | Path, market: Market | None = None) -> Self:
@@ -221,11 +291,18 @@ class Sweep:
         )
 
     def __repr__(self) -> str:
+        odd = f", {len(self._warnings)} warnings" if self._warnings else ""
         distinct = "" if self._rows.size == self.frame.height else f" ({self._rows.size:,} distinct)"
-        return f"<Sweep of {self.frame.height:,} configurations{distinct}: {', '.join(self.names)}>"
+        return f"<Sweep of {self.frame.height:,} configurations{distinct}: {', '.join(self.names)}{odd}>"
 
     def _repr_html_(self) -> str:
         return self.frame._repr_html_()
+
+
+def figure_names(stats: str) -> list[str]:
+    """The figures that a sweep's frame has with these `stats`."""
+    ordered = None if stats == "moments" else np.full((1 + len(PERCENTILES), 1), np.nan)
+    return figures_frame(new_figures(1), ordered, np.zeros(1, np.int64)).columns
 
 
 def _seeds_of(figures: list[str]) -> list[pl.Expr]:

@@ -1,0 +1,77 @@
+"""The first rows of a sweep by one figure, as a frame that prints readable: what is swept and six figures."""
+
+import html
+import shutil
+import textwrap
+from collections.abc import Sequence
+from typing import Any, Self
+
+import polars as pl
+
+# Shown of every row, after what it is ranked by.
+FIGURES = ("total_wheels", "total_pnl", "avg_wheel_roc", "win_rate", "max_drawdown_proxy", "total_pnl_worst")
+_HEAD = 13  # characters of a heading's line
+
+
+class Ranking(pl.DataFrame):
+    """A DataFrame of which the `shown` columns are printed under a `note`, as wide as the terminal; the others are there too.
+
+    What is made of it by a method of Polars prints as Polars does.
+    """
+
+    note: str
+    shown: tuple[str, ...]
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, shown: Sequence[str], note: str) -> Self:
+        """`frame` with the `shown` columns first."""
+        ranking = cls(frame.select(*shown, pl.exclude(shown)))
+        ranking.shown, ranking.note = tuple(shown), note
+        return ranking
+
+    def __str__(self) -> str:
+        if not hasattr(self, "shown"):
+            return super().__str__()
+        return self.text(shutil.get_terminal_size().columns)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self, **more: Any) -> str:
+        if not hasattr(self, "shown"):
+            return super()._repr_html_(**more)
+        with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
+            return f"<p>{html.escape(self.note)}</p>" + self.select(self.shown)._repr_html_()
+
+    def text(self, width: int = 80) -> str:
+        """The note and the rows as plain text, in blocks of columns that are no wider than `width`."""
+        columns = [_column(name, self[name].to_list()) for name in self.shown]
+        blocks: list[list[list[str]]] = []
+        for column in columns[1:]:
+            if not blocks or sum(len(held[0]) + 2 for held in [*blocks[-1], column]) > width:
+                blocks.append([columns[0]])
+            blocks[-1].append(column)
+        lines = [textwrap.fill(self.note, width, break_on_hyphens=False)]
+        for block in blocks or [[columns[0]]]:
+            high = max(len(column) for column in block)
+            padded = [[" " * len(column[0])] * (high - len(column)) + column for column in block]
+            lines += ["", *("".join("  " + cell for cell in row).rstrip() for row in zip(*padded, strict=True))]
+        return "\n".join(lines)
+
+
+def _column(name: str, values: list[Any]) -> list[str]:
+    """Heading lines and cells, all of one width."""
+    words = name.partition(".")[2] or name
+    heading = textwrap.wrap(words.replace("_", " "), _HEAD) or [""]
+    cells = [_cell(name, value) for value in values]
+    wide = max(map(len, [*heading, *cells]))
+    return [text.rjust(wide) for text in [*heading, *cells]]
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "none" if "." in name else "-"
+    if isinstance(value, float):
+        return f"{value:.6g}" if "." in name else f"{value:,.2f}"
+    shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and "." not in name else str(value)
+    return shown if len(shown) <= 3 * _HEAD else shown[: 3 * _HEAD - 2] + ".."
