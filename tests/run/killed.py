@@ -122,7 +122,7 @@ def sweep(name: str, out: str, pause: float = 0.0) -> pl.DataFrame:
                 time.sleep(pause)
             at += parts[at].height
         frame = pl.concat([mine.grid.frame, pl.concat([parts[first] for first in sorted(parts)])], how="horizontal")
-        mine.finish(frame)
+        mine.finish(frame, ())
     return frame
 
 

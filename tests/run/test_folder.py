@@ -505,7 +505,7 @@ def test_anything_else_is_named_and_left_as_it_was(
     result = wv.Result.load(saved["b"])
     for write in (
         lambda: result.save(out, overwrite=True),
-        lambda: killed.store_of("b", out).write(killed.frame_of("b"), overwrite=True),
+        lambda: killed.store_of("b", out).write(killed.frame_of("b"), (), overwrite=True),
         lambda: killed.sweep("b", str(out)),
         lambda: wv.backtest(market, out=out, overwrite=True),
     ):
