@@ -33,7 +33,7 @@ def entry_of(day: dt.date) -> int:
     return at(day, close_of(day)) - 15 * MINUTE
 
 
-def small_feed(days: list[dt.date] = DAYS, stocks: dict[str, float] = STOCKS, **more: Any) -> Feed:
+def small_feed(days: list[dt.date] = DAYS, stocks: dict[str, float] = STOCKS, expiration: str = "230714", **more: Any) -> Feed:
     """Per stock and day four contracts, each quoted twice in the entry minute, once a minute before, and once after."""
     feed = Feed(days, **more)
     for number, day in enumerate(days):
@@ -42,7 +42,7 @@ def small_feed(days: list[dt.date] = DAYS, stocks: dict[str, float] = STOCKS, **
             feed.minutes += over_minutes(
                 stock, opens, closes, level, level + 9, level - 9, level + number, 1000, (entry, level + 1)
             )
-            for i, raw in enumerate(contracts(stock, level)):
+            for i, raw in enumerate(contracts(stock, level, expiration)):
                 cents = 3 + i + number / 4
                 for k, ts in enumerate((entry - MINUTE, entry + 5 * SECOND, entry + 50 * SECOND, entry + 70 * SECOND)):
                     feed.quotes.append(Quote(raw, ts + i, cents + k / 20, cents + k / 20 + 0.25))
@@ -50,9 +50,9 @@ def small_feed(days: list[dt.date] = DAYS, stocks: dict[str, float] = STOCKS, **
     return feed
 
 
-def contracts(stock: str, level: float) -> list[str]:
+def contracts(stock: str, level: float, expiration: str = "230714") -> list[str]:
     root = stock.replace(".", "")
-    return [symbol(level + step, kind, "230714", root) for step in (-5, 5) for kind in "CP"]
+    return [symbol(level + step, kind, expiration, root) for step in (-5, 5) for kind in "CP"]
 
 
 def get(lake: Path, url: str, **changes: Any) -> Fetched:

@@ -161,7 +161,7 @@ def test_the_source_of_every_session_is_recorded(server: Standin, tmp_path: Path
 
 def test_the_daily_bar_is_the_official_one_where_that_exists_and_minutes_only_price_the_quotes(tmp_path: Path) -> None:
     days = [dt.date(2024, 7, day) for day in (8, 9, 10, 11)]
-    feed = small_feed(days)
+    feed = small_feed(days, expiration="240719")
     feed.summary = [Bar("TSLA", nanos(day), 90, 260.0, 280.0, 250.0, 271.5, 9000) for day in days]
     with Standin(feed) as server:
         done = get(tmp_path, server.url, start=days[0], end=days[1])
@@ -662,7 +662,7 @@ def test_an_object_store_is_refused_in_words(tmp_path: Path) -> None:
 
 def test_a_folder_of_other_things_is_refused_and_left_as_it_is(server: Standin, tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text("{}")
-    with pytest.raises(LakeError, match=r"is no lake: it holds result.json; choose a lake, or an empty folder"):
+    with pytest.raises(LakeError, match=r"is no lake, and is left as it is: it holds result.json"):
         get(tmp_path, server.url)
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
     assert server.log == []
@@ -712,7 +712,7 @@ def test_a_disk_that_is_really_full_is_reported_before_anything_is_paid(server: 
 
 def test_a_place_that_may_not_be_written_is_reported_before_anything_is_paid(server: Standin, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(LakeError, match=r"file/lake/.*: cannot be written: Not a directory"):
+    with pytest.raises(LakeError, match=r"file/lake is no folder: a lake is one"):
         get(tmp_path / "file" / "lake", server.url)
     with pytest.raises(LakeError, match=r"/proc/lake/.*: cannot be written"):  # root may write anywhere but here
         get(Path("/proc/lake"), server.url)

@@ -70,7 +70,7 @@ def kills(number: int, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     files, old, new = tmp_path / "files", tmp_path / "old", tmp_path / "new"
     world(dividends=None).write(old)
-    changed = world([*DAYS[:3], DAY("2023-08-01")], bid=4.0, dividends=None)
+    changed = world([DAY("2023-05-31"), *DAYS[:3]], bid=4.0, dividends=None)
     files.mkdir()
     for name in TABLES:
         getattr(changed, name).write_parquet(files / f"{name}.parquet")

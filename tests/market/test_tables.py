@@ -66,7 +66,7 @@ def test_a_bar_whose_symbol_cannot_be_read_counts_with_the_underlying_that_it_be
     )
     found = market(option_bars=bars).diagnostics.filter(pl.col("table") == "option_bars")
     assert found.select("underlying", "reason", "count").rows() == [
-        ("", "bad_symbol", 1), ("", "missing_key", 1), ("TSLA", "bad_symbol", 2),
+        ("", "bad_symbol", 1), ("", "missing_key", 1), ("TSLA", "bad_symbol", 2), ("TSLA", "no_option_bars", 1),
     ]  # fmt: skip
 
 
