@@ -22,7 +22,7 @@ import polars as pl
 
 import wheelvec as wv
 from benchmarks import figures, machine, researcher, test_chain, test_end_to_end, test_implied_vol, test_path, test_sweep
-from benchmarks.inputs import minute_lake, quotes
+from benchmarks.inputs import bars_of, minute_lake, quotes
 from benchmarks.references import as_frame, numba_loop_iv, numba_loop_walk, pandas_apply_iv, pandas_last_quotes
 from wheelvec.market.synthetic import DEMO_START
 
@@ -63,7 +63,8 @@ def chain_duel() -> Duel:
 def path_duel() -> Duel:
     """Paths against a compiled loop over days."""
     test_path.contestant(test_path.OURS, WHEELS)
-    paths, (_, rows, _) = test_path.given(WHEELS)
+    paths, board = test_path.given(WHEELS)
+    rows = bars_of(board)
     return Duel(f"paths of {WHEELS:,} wheels over {test_path.BARS} bars", "Numba loop",
                 lambda: test_path.kernel(WHEELS), lambda: numba_loop_walk(paths, rows), 40)  # fmt: skip
 

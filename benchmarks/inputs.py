@@ -3,13 +3,14 @@
 import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import polars as pl
 from scipy.special import ndtr
 
-from wheelvec.kernels.path import Legs, Outcomes, Rows, Underlying
+from wheelvec.kernels.board import CONTRACT, DIVIDEND, QUOTE, ROW, Board, Underlying
 from wheelvec.market.market import Market
 
 Array = np.ndarray[Any, Any]
@@ -128,35 +129,27 @@ def paths(wheels: int, bars: int, seed: int = 2) -> Paths:
     return Paths(price, *cents)
 
 
-def as_legs(given: Paths) -> tuple[Legs, Rows, Underlying]:
-    """The same paths as the path kernel takes them: rows by contract, reached by offsets. What runs to the end expires."""
+def as_board(given: Paths) -> Board:
+    """The same paths as kernels take them: rows by contract, one put of each. What runs to the end expires."""
     n, days = given.wheels, given.bars + 1
     starts = np.arange(n + 1, dtype=np.int64) * days
-    flat = {name: np.ascontiguousarray(getattr(given, name).T).ravel() for name in ("open", "high", "low", "close")}
-    number = np.tile(np.arange(days, dtype=np.int64), n)
-    none = np.full(n * days, np.nan)
-    rows = Rows(number=number, bid=none, ask=none.copy(), is_quote=np.zeros(n * days, np.bool_), **flat)
-    legs = Legs(
-        first_row=starts[:-1].copy(),
-        last_row=starts[1:].copy(),
-        entry_number=np.zeros(n, np.int64),
-        settlement_number=np.full(n, days - 1),
-        expiration_day=np.full(n, days - 1),
-        strike_cents=np.full(n, 100, np.int64),
-        price=given.price,
-        spread_pct=np.full(n, 0.05),
-        penalty=np.ones(n),
-        p_fill=np.ones(n),
-        word=np.arange(n, dtype=np.uint64),
-        phase=np.zeros(n, np.int64),
-    )
-    return legs, rows, Underlying(np.full(days, 2.0), np.arange(days, dtype=np.int64), days - 1)
+    rows, puts, contracts = np.zeros(n * days, ROW), np.zeros(n, QUOTE), np.zeros(n, CONTRACT)
+    for name in ("open", "high", "low", "close"):
+        rows[name] = getattr(given, name).T.ravel()
+    rows["number"] = np.tile(np.arange(days), n)
+    contracts["settlement"] = contracts["expiration_day"] = days - 1
+    contracts["first_row"], contracts["last_row"] = starts[:-1], starts[1:]
+    puts["first"], puts["last"], puts["contract"] = starts[:-1] + 1, starts[1:], np.arange(n)
+    puts["spread_pct"], puts["word"] = 0.05, np.arange(n)
+    underlying = Underlying(np.full(days, 2.0), np.arange(days, dtype=np.int64), days - 1)
+    none, real = np.zeros(0, np.int64), np.zeros(0)
+    calls, dividends = np.zeros(0, QUOTE), np.zeros(0, DIVIDEND)
+    return Board(puts, none, none, real, calls, none, none, real, none, contracts, rows, underlying, dividends)
 
 
-def empty_outcomes(n: int) -> Outcomes:
-    """Room for what the path kernel writes."""
-    kinds = {"reason": np.int8, "exit_number": np.int64, "touches": np.int64, "without_bar": np.int64}
-    return Outcomes(**{name: np.empty(n, kinds.get(name, np.float64)) for name in Outcomes._fields})
+def bars_of(board: Board) -> SimpleNamespace:
+    """The rows of `as_board` as contiguous columns."""
+    return SimpleNamespace(**{name: board.rows[name].copy() for name in ("open", "high", "low")})
 
 
 # ---- one minute of quotes

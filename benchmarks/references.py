@@ -151,7 +151,7 @@ Exits = tuple[Array, Array, Array]  # reason, day, price
 
 
 def numba_loop_walk(given: Paths, rows: Any = None) -> Exits:
-    """Exits by a compiled loop over days: over the matrix, or over `inputs.as_legs`' rows, which lie contract by contract."""
+    """Exits by a compiled loop over days: over the matrix, or over `inputs.bars_of`'s, which lie contract by contract."""
     n = given.wheels
     out = np.empty(n, np.int8), np.empty(n, np.int64), np.empty(n)
     if rows is None:

@@ -9,47 +9,67 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import njit
 
 from benchmarks import machine
 from benchmarks.agreement import same_arrays
 from benchmarks.conftest import Measure, absent
-from benchmarks.inputs import Paths, as_legs, empty_outcomes, paths
+from benchmarks.inputs import Paths, as_board, bars_of, paths
 from benchmarks.references import EXIT_PCT, STOP_MULTIPLIER, Exits, numba_loop_walk
-from wheelvec.kernels.path import PROFIT_TARGET, STOP_LOSS, ExitRules, walk_legs
+from wheelvec.kernels.board import DRAW, ENTRY
+from wheelvec.kernels.draws import new_drawn
+from wheelvec.kernels.exits import BAR, PROFIT_TARGET, STOP_LOSS, Levels, lay_bars, walk
+from wheelvec.kernels.threads import over_blocks
 from wheelvec.spec.codes import FillMode
 
 WHEELS, BARS = 50_000, 24
 OURS, LOOP, LOOP_DAYS, VECTORBT = "wheelvec", "Numba loop", "Numba loop, days in rows", "vectorbt"
 NOTES = {
-    OURS: "touches, marks and settlement as well",
+    OURS: "draws, holds and fill models as well",
     LOOP: "contract by contract, as wheelvec's rows lie",
     LOOP_DAYS: "day by day, as vectorbt's rows lie",
     VECTORBT: "`Portfolio.from_signals` with `sl_stop` and `tp_stop`",
 }
-RULES = ExitRules(
-    is_call=False, exit_pct=EXIT_PCT, stop_multiplier=STOP_MULTIPLIER, max_hold_dte=-1, mode=int(FillMode.OPTIMISTIC),
-    trigger=True, probabilistic=False, missing_close_is_worthless=False, called_away_at_strike=False,
-)  # fmt: skip
+ENTRY_RULES, DRAW_RULES = np.zeros(1, ENTRY), np.zeros(1, DRAW)
+ENTRY_RULES["mode"], ENTRY_RULES["trigger"] = int(FillMode.OPTIMISTIC), True
 
 
 @cache
 def given(wheels: int) -> tuple[Paths, Any]:
     """The paths, as matrices and as the kernel takes them."""
     made = paths(wheels, BARS)
-    return made, as_legs(made)
+    return made, as_board(made)
 
 
-def kernel(wheels: int) -> Any:
-    """Walk with the library's kernel."""
-    legs, rows, underlying = given(wheels)[1]
-    out = empty_outcomes(wheels)
-    walk_legs(legs, rows, underlying, RULES, np.uint64(42), out)
+@njit(cache=True, nogil=True, error_model="numpy")
+def walk_all(board, first, last, price, entries, draws, bars, kept, out_reason, out_day, out_price):  # type: ignore[no-untyped-def]
+    """Walk the puts first..last-1 of a board, as a backtest walks each that it sells."""
+    entry, rule = entries[0], draws[0]
+    for i in range(first, last):
+        quote = board.puts[i]
+        lay_bars(board, quote, 0, 1.0, entry, False, bars)
+        levels = Levels(price[i] * STOP_MULTIPLIER, price[i] * EXIT_PCT, -1, 1.0, entry.mode)
+        ended = walk(bars, quote.last - quote.first, levels, rule, 1.0, kept, 0, quote.word, 0)
+        out_reason[i], out_price[i] = ended.reason, ended.price
+        out_day[i] = ended.bar + 1 if ended.reason >= 0 else quote.last - quote.first
+
+
+def kernel(wheels: int) -> Exits:
+    """Walk with the library's functions, over several threads."""
+    p, board = given(wheels)
+    out = np.empty(wheels, np.int64), np.empty(wheels, np.int64), np.empty(wheels)
+
+    def block(part: slice) -> None:
+        bars, kept = np.zeros(BARS + 1, BAR), new_drawn(1, BARS + 1)
+        walk_all(board, part.start, part.stop, p.price, ENTRY_RULES, DRAW_RULES, bars, kept, *out)
+
+    over_blocks(wheels, block)
     return out
 
 
 def exits_of_kernel(wheels: int) -> Exits:
-    out = kernel(wheels)
-    return (out.reason == STOP_LOSS) + 2 * (out.reason == PROFIT_TARGET), out.exit_number, out.exit_price
+    reason, day, price = kernel(wheels)
+    return (reason == STOP_LOSS) + 2 * (reason == PROFIT_TARGET), day, price
 
 
 def vectorbt_portfolio(vbt: Any, p: Paths, multiplier: Any = STOP_MULTIPLIER, exit_pct: Any = EXIT_PCT) -> Any:
@@ -84,7 +104,7 @@ def same_exits(what: str, found: Exits, expected: Exits) -> None:
 
 def contestant(what: str, wheels: int) -> Any:
     """The call that is timed, after its exits were seen to be those of the plain loop."""
-    p, (_, rows, _) = given(wheels)
+    p, board = given(wheels)
     expected = numba_loop_walk(p)
     if what == OURS:
         same_exits(what, exits_of_kernel(wheels), expected)
@@ -96,7 +116,7 @@ def contestant(what: str, wheels: int) -> Any:
             absent("vectorbt", f"{type(error).__name__}: {error}")
         same_exits(what, exits_of_vectorbt(vectorbt_portfolio(vectorbt, p), p), expected)
         return lambda: vectorbt_portfolio(vectorbt, p)
-    kept = rows if what == LOOP else None
+    kept = bars_of(board) if what == LOOP else None
     same_exits(what, numba_loop_walk(p, kept), expected)
     return lambda: numba_loop_walk(p, kept)
 

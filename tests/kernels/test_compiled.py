@@ -11,7 +11,8 @@ import wheelvec
 
 PRICE = """
 import numpy as np
-from wheelvec.kernels.path import Rows, market_price
+from wheelvec.kernels.board import Rows
+from wheelvec.kernels.exits import market_price
 one, no = np.ones(1), np.zeros(1, np.bool_)
 rows = Rows(np.zeros(1, np.int64), one, 3.0 * one, one, 2.0 * one, one, one, no)
 print(market_price(rows, 0, 1.0, 0.05, 2), sum(market_price.stats.cache_hits.values()))

@@ -2,7 +2,8 @@
 
 from tests.mutation.mutate import Change
 
-TABLES, FOLLOW, CELLS, SHORTLIST = (f"kernels/{name}.py" for name in ("tables", "follow", "cells", "shortlist"))
+TABLES, FOLLOW, CELLS, SHORTLIST = (f"kernels/{name}.py" for name in ("exits", "calls", "cells", "shortlist"))
+WHEEL = "kernels/wheel.py"
 BOARDS = "run/boards.py"
 
 CHANGES: tuple[Change, ...] = (
@@ -103,16 +104,16 @@ CHANGES: tuple[Change, ...] = (
     ),
     Change(
         "call_draw_is_above",
-        FOLLOW,
-        "cycle, touches - 1) <= chance",
-        "cycle, touches - 1) > chance",
+        TABLES,
+        "or u <= chance:",
+        "or u > chance:",
         "5: a touch fills if its draw is at most p_fill, also of a call",
     ),
     Change(
         "call_stop_after_target",
-        FOLLOW,
-        "if bar.high >= stop:",
-        "if bar.high >= stop and not bar.low <= target:",
+        TABLES,
+        "if bar.high >= levels.stop:",
+        "if bar.high >= levels.stop and not bar.low <= levels.target:",
         "6: stop first",
     ),
     Change(
@@ -140,13 +141,13 @@ CHANGES: tuple[Change, ...] = (
     ),
     Change(
         "stock_at_last_strike",
-        FOLLOW,
+        WHEEL,
         "sale = calls.last_strike if away else close",
         "sale = close",
         "8: called away at the strike",
     ),
     Change(
-        "no_dividends", FOLLOW, "received += board.dividends.paid[i]", "received += 0.0", "8: dividends while shares are held"
+        "no_dividends", WHEEL, "received += board.dividends.paid[i]", "received += 0.0", "8: dividends while shares are held"
     ),
     Change("dte_above_only", SHORTLIST, "dte[r] <= entry.dte_max", "dte[r] < entry.dte_max", "3: the range has its ends"),
     Change("one_more_a_day", SHORTLIST, "if today == most:", "if today == most + 1:", "4: at most so many a day"),

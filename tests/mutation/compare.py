@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 import polars as pl
 
 import wheelvec
@@ -35,7 +36,9 @@ from tests.oracle.markets import random_config, random_market
 
 ROOT = Path(__file__).resolve().parents[2]
 DIFFERENCE = "DIFFERENCE"
-INTERPRETED = ("draws", "quote", "standing", "path", "cover", "moments")
+INTERPRETED = (
+    "draws", "quote", "standing", "tally", "outcomes", "exits", "shortlist", "wheel", "calls", "cells", "record", "moments",
+)  # fmt: skip
 Tables = dict[str, pl.DataFrame | None]
 Sections = dict[str, Any]
 
@@ -282,7 +285,25 @@ def load_engine(interpreted: bool) -> None:
         for name in kernels:
             importlib.import_module(name)
         numba.config.DISABLE_JIT = False
+    recorder = importlib.import_module("wheelvec.run.recorder")
+    if interpreted:
+        vars(recorder)["record_wheels"] = with_named_columns(vars(recorder)["record_wheels"])
     importlib.import_module("wheelvec.run.backtest")
+
+
+def with_named_columns(kernel: Any) -> Any:
+    """Compiled code reads `records.column`; for plain Python the records must be NumPy's own of that kind."""
+
+    def named(value: Any) -> Any:
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)(*(named(field) for field in value))
+        return value.view(np.recarray) if isinstance(value, np.ndarray) and value.dtype.names else value
+
+    def called(*arguments: Any) -> Any:
+        with np.errstate(all="ignore"):  # as compiled code does
+            return kernel(*(named(argument) for argument in arguments))
+
+    return called
 
 
 def difference(answer: Answer) -> str | None:

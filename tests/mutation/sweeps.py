@@ -2,9 +2,10 @@
 
     python -m tests.mutation.sweeps [--change NAME] [--answers FILE]
 
-The rules stand twice: in the stages of a backtest, and in the kernels of a sweep, which follow each put once for all exit rules.
-compare.py holds the stages against the scalar reference; this holds the frames of sweeps against `backtest(...).summary()`, to
-the last bit. The exit status is 0 if all agree and 1 at the first difference, which a line beginning with DIFFERENCE names.
+A backtest and a sweep share the rules, but for how many exit rules end a put at once (kernels.exits' tables) and what is added
+up (kernels.cells, tally). compare.py holds backtests against the scalar reference; this holds the frames of sweeps against
+`backtest(...).summary()`, to the last bit. The exit status is 0 if all agree and 1 at the first difference, which a line
+beginning with DIFFERENCE names.
 
 The kernels of a sweep run as plain Python, the same source as what is compiled. `--change` replaces a text in one of them as it
 is loaded, so that nothing is copied or compiled anew: CHANGES is the table, as in mutate.py. With `--answers` the backtests are
@@ -23,14 +24,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numba
-import numpy as np
 import polars as pl
 
 import wheelvec
 from tests.mutation.changes_of_sweeps import CHANGES
-from tests.mutation.compare import ABOVE, ANY_CALL, BELOW, DIFFERENCE, MANY, PATIENT, ROOT, Case, configuration, tables_of
+from tests.mutation.compare import (
+    ABOVE,
+    ANY_CALL,
+    BELOW,
+    DIFFERENCE,
+    MANY,
+    PATIENT,
+    ROOT,
+    Case,
+    configuration,
+    tables_of,
+    with_named_columns,
+)  # fmt: skip
 
-INTERPRETED = ("kernels.tables", "kernels.follow", "kernels.shortlist", "kernels.cells", "run.boards")
+INTERPRETED = ("kernels.exits", "kernels.wheel", "kernels.shortlist", "kernels.calls", "kernels.cells", "run.boards")
 MOST = 8  # rows of a grid that are compared
 EXITS = {
     "put.exit_pct": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],  # more than are scanned one by one
@@ -86,6 +98,7 @@ def load_sweeps(change: str | None) -> None:
     """Import the library, the kernels of a sweep as plain Python, with a change of that name made."""
     (changed,) = [each for each in CHANGES if each.name == change] or [None]
     importlib.import_module("wheelvec.run.backtest")
+    importlib.import_module("wheelvec.run.recorder")
     numba.config.DISABLE_JIT = True  # read where a function is decorated
     for name in INTERPRETED:
         spec = importlib.util.find_spec(f"wheelvec.{name}")
@@ -97,20 +110,9 @@ def load_sweeps(change: str | None) -> None:
         sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
         exec(compile(source, spec.origin, "exec"), module.__dict__)
     numba.config.DISABLE_JIT = False
-    engine = importlib.import_module("wheelvec.run.engine")
+    work = vars(importlib.import_module("wheelvec.run.work"))
     for name in ("run_pieces", "mark_chosen"):
-        setattr(engine, name, with_named_columns(getattr(engine, name)))
-
-
-def with_named_columns(kernel: Any) -> Any:
-    """Compiled code reads `records.column`; for plain Python the records must be NumPy's own of that kind."""
-
-    def named(value: Any) -> Any:
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return type(value)(*(named(field) for field in value))
-        return value.view(np.recarray) if isinstance(value, np.ndarray) and value.dtype.names else value
-
-    return lambda *arguments: kernel(*(named(argument) for argument in arguments))
+        work[name] = with_named_columns(work[name])
 
 
 Answers = list[dict[int, dict[str, Any]]]

@@ -73,7 +73,6 @@ def test_a_second_run_solves_nothing_and_gives_the_same_bits(lake: Path, tables:
         {"pricing.rate": 0.05},
         {"pricing.dividend_yield": 0.01},
         {"put.dte_max": 50},
-        {"call.dte_min": 13},
         {"schedule.entry_time": "15:44"},
         {"liquidity.ivp_over": "chain"},
     ],
@@ -87,7 +86,11 @@ def test_a_chain_made_under_other_rules_is_not_used(lake: Path, solving: list[in
     assert len(kept(lake)) == 2 * before
 
 
-@pytest.mark.parametrize("changes", [{"put.exit_pct": 0.25}, {"put.delta_max": 0.4}, {"fills.execution_seed": 7}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{"put.exit_pct": 0.25}, {"call.dte_min": 13}, {"put.dte_max": 44}, {"put.delta_max": 0.4}, {"fills.execution_seed": 7}],
+    ids=str,
+)
 def test_rules_that_no_chain_depends_on_share_it(lake: Path, solving: list[int], changes: dict[str, Any]) -> None:
     run(lake)
     solving.clear()

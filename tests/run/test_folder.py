@@ -24,10 +24,10 @@ from wheelvec import cli
 from wheelvec.market import files
 from wheelvec.run.folder import COMMIT, STAGED, Folder, keep_apart
 from wheelvec.run.index import Index
-from wheelvec.run.parts import KINDS
 from wheelvec.run.result import RESULT, ResultWriter
 from wheelvec.run.store import SWEEP, SweepStore
 from wheelvec.spec.errors import LakeError
+from wheelvec.spec.frames import RESULT_TABLES as KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = wv.Config(schedule=wv.Schedule(start_date="2024-01-02", end_date="2024-01-12"))

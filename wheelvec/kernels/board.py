@@ -16,8 +16,30 @@ from typing import NamedTuple
 import numpy as np
 
 from wheelvec.kernels.compiled import lean
-from wheelvec.kernels.path import Rows, Underlying
 from wheelvec.kernels.quote import Quotes
+
+
+class Rows(NamedTuple):
+    """What contracts traded at: (n,) each, sorted by contract and session. Where a quote stands for a bar
+    (`is_quote`), its four prices are the mid; bid and ask are read only there."""
+
+    number: np.ndarray  # session number
+    open: np.ndarray
+    high: np.ndarray
+    low: np.ndarray
+    close: np.ndarray
+    bid: np.ndarray
+    ask: np.ndarray
+    is_quote: np.ndarray
+
+
+class Underlying(NamedTuple):
+    """Closes by session number (NaN where there is none), the day of each session, the number of the last bar."""
+
+    close: np.ndarray
+    day: np.ndarray
+    last_bar: int
+
 
 _REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
 
@@ -64,7 +86,7 @@ class Board(NamedTuple):
 
 
 # Which puts a configuration sells, and at what prices it trades. Liquidity limits bear the names of LiquidityLimits, mode
-# and trigger those of ExitRules, so that a record is taken wherever one of these is.
+# and trigger those of kernels.exits, so that a record is taken wherever one of these is.
 ENTRY = np.dtype(
     [
         ("schedule", _WHOLE), ("dte_min", _WHOLE), ("dte_max", _WHOLE), ("delta_min", _REAL), ("delta_max", _REAL),

@@ -6,12 +6,25 @@ import numpy as np
 
 from wheelvec.kernels.aligned import aligned
 from wheelvec.kernels.board import Plan, piece_of
+from wheelvec.kernels.calls import Tails, forget, new_tails, tail_of
 from wheelvec.kernels.compiled import inlined, lean
-from wheelvec.kernels.follow import Tails, forget, new_tails, tail_of
-from wheelvec.kernels.path import settle
+from wheelvec.kernels.exits import (
+    ASSIGNED,
+    BAR,
+    SETTLED,
+    WAY,
+    Ends,
+    Put,
+    Scratch,
+    SettleRules,
+    lay_bars,
+    new_ends,
+    rest_ends,
+    settle,
+    stop_ends,
+)
 from wheelvec.kernels.quote import fill_probability, penalty_of
 from wheelvec.kernels.shortlist import Shortlist, new_shortlist, shortlist
-from wheelvec.kernels.tables import BAR, SETTLED, WAY, Ends, Put, Scratch, SettleRules, lay_bars, new_ends, rest_ends, stop_ends
 from wheelvec.kernels.tally import (
     CALLS_PACKED,
     WHEELS_PACKED,
@@ -25,9 +38,6 @@ from wheelvec.kernels.tally import (
     new_month,
     unpack,
 )
-from wheelvec.spec.codes import ExitReason
-
-ASSIGNED = int(ExitReason.ASSIGNED)
 
 
 @inlined

@@ -239,12 +239,3 @@ def choose_puts(quotes, starts, rank_over_chain, limits, dte_target, select, del
             best = best_of(group, grades.chosen, select, delta_target)
             for i in range(last - first):
                 grades.chosen[i] = i == best
-
-
-@lean
-def price_rows(quotes, ivp, tier, limits, odds, out_penalty, out_price, out_p_fill):  # type: ignore[no-untyped-def]
-    """Penalty, entry price (dollars per share) and fill probability of (n,) graded rows that were not rejected."""
-    for i in range(ivp.size):
-        out_penalty[i] = penalty_of(tier[i])
-        out_price[i] = entry_price(quotes.bid[i], quotes.ask[i], quotes.mid[i], out_penalty[i], odds.mode)
-        out_p_fill[i] = fill_probability(quotes.spread_pct[i], ivp[i], limits, odds)

@@ -4,18 +4,18 @@ import dataclasses
 import datetime as dt
 from collections import OrderedDict
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.board import CONTRACT, DIVIDEND, QUOTE, ROW, Board
+from wheelvec.kernels.board import CONTRACT, DIVIDEND, QUOTE, ROW, Board, Underlying
 from wheelvec.kernels.entry import kind_of
-from wheelvec.kernels.path import Underlying
 from wheelvec.market.market import Market
 from wheelvec.market.sessions import Sessions
-from wheelvec.spec.config import CallRules, Curve, PutRules
+from wheelvec.run.chains import Asked, chain_between
+from wheelvec.spec.config import Curve
 from wheelvec.stages import chain as chains
 from wheelvec.stages.arrays import (
     Array,
@@ -28,7 +28,7 @@ from wheelvec.stages.arrays import (
     underlying_arrays,
     with_settlement,
 )
-from wheelvec.stages.entries import wheel_word_of
+from wheelvec.stages.words import wheel_word_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,7 @@ class World:
     rate: Curve
     dividend_yield: Curve
     gap_path: str
+    dte_max: int | None  # of the contracts that are held; None: any
     min_ranked: int  # of a rank over the whole chain; -1: the candidates are ranked
     first: dt.date
     last: dt.date
@@ -65,13 +66,39 @@ _KINDS: dict[Any, int] = {}
 Ranges = tuple[float, float, float, float]  # least and greatest dte, least and greatest delta
 
 
+class Offered(NamedTuple):
+    """What a session offered apart from the chain that was solved, by session number: (sessions,) each but for the last."""
+
+    quoted: Array  # contracts with a quote
+    priced: Array  # whether any quote had a price of the underlying
+    unsolved_starts: Array  # (sessions + 1,) of `unsolved_dte`
+    unsolved_dte: Array  # of the valid puts without a volatility
+
+
+class Quoted(NamedTuple):
+    """The valid quotes of the contracts of a board, by contract and session: (n,) each."""
+
+    contract: Array
+    number: Array
+    bid: Array
+    ask: Array
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Held:
-    """A board, the symbol of each of its contracts, and how much of it a sweep must make room for."""
+    """A board, the symbol of each of its contracts, and what of its quotes the kernels do not read."""
 
     board: Board
     symbols: pl.Series
+    offered: Offered
+    _valid: Quoted  # as the quotes lie
     _counted: dict[Ranges, Array] = dataclasses.field(default_factory=dict)
+
+    @cached_property
+    def quotes(self) -> Quoted:
+        """By contract and session."""
+        order = np.lexsort((self._valid.number, self._valid.contract))
+        return Quoted(*[column[order] for column in self._valid])
 
     @cached_property
     def bars(self) -> int:
@@ -91,7 +118,7 @@ class Held:
     @cached_property
     def size(self) -> int:
         """Bytes."""
-        return _bytes(self.board)
+        return _bytes((self.board, self._valid, self.offered))
 
     def puts_within(self, ranges: Ranges) -> Array:
         """(sessions,) how many puts lie within these ranges; kept, for the next grid mostly has the same ones, and a market of
@@ -134,18 +161,29 @@ def _bytes(value: Any) -> int:
 
 
 def _board(market: Market, world: World, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date) -> Held:
-    window = market.window(symbol, start, end)
-    valid, counts = chains.collapse(window.quotes, sessions, None)
     rate, dividend_yield = (_curve(curve, sessions) for curve in (world.rate, world.dividend_yield))
-    # all of it, so that every configuration finds its contracts on the same board
-    everything, _ = chains.asked(PutRules(), CallRules(), over_chain=True)
-    solved = chains.solved(chains.solve(valid, everything, rate, dividend_yield))
+    valid, counts = chain_between(market, symbol, start, end, Asked(sessions, rate, dividend_yield, world.dte_max))
+    solved = chains.solved(valid)
     solved = chains.ranked(solved, world.min_ranked >= 0, world.min_ranked)
     contracts = with_settlement(solved.unique("symbol").sort("symbol"), sessions)
-    paths = build_paths(contracts["symbol"], window.bars, valid, sessions, world.gap_path)
+    paths = build_paths(contracts["symbol"], market.bars(symbol, start, end), valid, sessions, world.gap_path)
     underlying = underlying_arrays(market.underlying_bars.filter(pl.col("underlying") == symbol), sessions)
     board = _assembled(solved, counts, contracts, paths, underlying, sessions, _dividends(market, symbol))
-    return Held(board, contracts["symbol"])
+    return Held(board, contracts["symbol"], _offered(valid, solved, counts, sessions), _quoted(valid, contracts))
+
+
+def _offered(valid: pl.DataFrame, solved: pl.DataFrame, counts: pl.DataFrame, sessions: pl.DataFrame) -> Offered:
+    quoted, priced = np.zeros(sessions.height, np.int64), np.zeros(sessions.height, np.bool_)
+    number = column(counts, "number", np.int64)
+    quoted[number], priced[number] = column(counts, "n_quotes", np.int64), column(counts, "priced", np.bool_)
+    unsolved = valid.filter((pl.col("option_type") == "P") & pl.col("iv").is_nan())
+    return Offered(quoted, priced, _starts(unsolved, sessions), column(unsolved, "dte", np.int64))
+
+
+def _quoted(valid: pl.DataFrame, contracts: pl.DataFrame) -> Quoted:
+    known = valid.join(contracts.select("symbol").with_row_index("contract"), on="symbol", maintain_order="left")
+    contract, number = (column(known, name, np.int32) for name in ("contract", "number"))
+    return Quoted(contract, number, column(known, "bid", np.float64), column(known, "ask", np.float64))
 
 
 def _curve(curve: Curve, sessions: pl.DataFrame) -> Array:

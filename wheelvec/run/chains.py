@@ -1,10 +1,11 @@
-"""The solved chain of one underlying and month: as the lake kept it, else made from the quotes, and then kept."""
+"""The solved chains of one underlying: as the lake kept them, else made from the quotes, and then kept."""
 
 import datetime as dt
 import hashlib
 import json
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -12,40 +13,68 @@ from wheelvec.kernels.compiled import arithmetic
 from wheelvec.market import lake, solved
 from wheelvec.market.market import Market
 from wheelvec.spec import frames
-from wheelvec.spec.config import Config
 from wheelvec.stages import chain as chains
 from wheelvec.stages.arrays import Array
 
 Chain = tuple[pl.DataFrame, pl.DataFrame]  # as `stages.chain.collapse` and `solve` give it, and the counts per session
 
 
-def month_chain(
-    market: Market, symbol: str, month: dt.date, config: Config, sessions: pl.DataFrame, rate: Array, dividend_yield: Array
-) -> Chain:
-    """The chain of a month and what was found there per session.
+class Asked(NamedTuple):
+    """What chains depend on beside the quotes.
 
-    Args:
-        sessions: session, number, minute; rate, dividend_yield: by session number, per year.
+    `sessions` has session, number and minute; rates are by session number, per year; contracts with more than `dte_max` days to
+    their expiration are counted and left out (None: none are).
     """
-    wanted, dte_max = chains.asked(config.put, config.call, config.liquidity.ivp_over == "chain")
-    place = market.solved_chains(symbol, month)
-    key = "" if place is None else _key(place[1], month, sessions, rate, dividend_yield, [str(wanted), dte_max])
-    if place is not None and (kept := solved.read(place[0], month, key)) is not None:
-        return chains.recalled(*kept, sessions, symbol)
-    quotes = market.quotes(symbol, month, lake.month_end(month))
-    chain, counts = chains.collapse(quotes, sessions, dte_max)
-    chain = chains.solve(chain, wanted, rate, dividend_yield)
-    if place is not None:
-        solved.write(place[0], month, key, chain, counts)
+
+    sessions: pl.DataFrame
+    rate: Array
+    dividend_yield: Array
+    dte_max: int | None
+
+
+def chain_between(market: Market, symbol: str, first: dt.date, last: dt.date, asked: Asked) -> Chain:
+    """The chain of an underlying from the first day of a month on, and what was found there per session.
+
+    Months that a lake keeps are taken one by one, what lies between them is made in one piece.
+    """
+    parts: list[Chain] = []
+    begin, month = first, first
+    while month <= last:
+        end = min(lake.month_end(month), last)
+        place = market.solved_chains(symbol, month) if end == lake.month_end(month) else None
+        if place is not None:
+            if begin < month:
+                parts.append(_made(market, symbol, begin, month - dt.timedelta(days=1), asked))
+            parts.append(_kept_or_made(market, symbol, month, *place, asked))
+            begin = end + dt.timedelta(days=1)
+        month = lake.month_end(month) + dt.timedelta(days=1)
+    if begin <= last or not parts:
+        parts.append(_made(market, symbol, begin, last, asked))
+    chains_found, counts = zip(*parts, strict=True)
+    return pl.concat(chains_found), pl.concat(counts)
+
+
+def _made(market: Market, symbol: str, first: dt.date, last: dt.date, asked: Asked) -> Chain:
+    chain, counts = chains.collapse(market.quotes(symbol, first, last), asked.sessions, asked.dte_max)
+    return chains.solve(chain, asked.rate, asked.dividend_yield), counts
+
+
+def _kept_or_made(market: Market, symbol: str, month: dt.date, folder: Path, quotes: str, asked: Asked) -> Chain:
+    key = _key(quotes, month, asked)
+    if (kept := solved.read(folder, month, key)) is not None:
+        return chains.recalled(*kept, asked.sessions, symbol)
+    chain, counts = _made(market, symbol, month, lake.month_end(month), asked)
+    solved.write(folder, month, key, chain, counts)
     return chain, counts
 
 
-def _key(quotes: str, month: dt.date, sessions: pl.DataFrame, rate: Array, dividend_yield: Array, asked: list[object]) -> str:
+def _key(quotes: str, month: dt.date, asked: Asked) -> str:
     """A digest of all that a chain depends on: the quotes, the sessions and their entry minutes, the rates, what was asked
     for, and the code."""
-    here = sessions.filter(pl.col("session").dt.truncate("1mo") == month)
+    here = asked.sessions.filter(pl.col("session").dt.truncate("1mo") == month)
     at = here["number"].to_numpy()
-    parts = [quotes, here.select("session", "minute").rows(), rate[at].tolist(), dividend_yield[at].tolist(), asked, _code()]
+    rates = asked.rate[at].tolist(), asked.dividend_yield[at].tolist()
+    parts = [quotes, here.select("session", "minute").rows(), *rates, asked.dte_max, _code()]
     return hashlib.blake2b(json.dumps(parts, default=str).encode(), digest_size=16).hexdigest()
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wheelvec.kernels.cells import Sizes
+from wheelvec.market.lake import month_end
 from wheelvec.market.market import Market
-from wheelvec.run.backtest import LAST_SETTLEMENT
 from wheelvec.run.boards import Boards, Held, World, last_known
 from wheelvec.run.openings import Openings
 from wheelvec.spec.grid import Codes, Grid, combined, dense, first_of
@@ -21,6 +21,8 @@ Slice = tuple[dt.date, str]  # month of entry, underlying
 Span = tuple[Slice, int, int]  # a slice, its first and its last session
 Laid = tuple[Slice, Held, int, int]  # with its board
 
+DTE_STEP = 15
+LAST_SETTLEMENT = dt.date(2099, 12, 31)  # the years of OSI symbols have two digits
 _WORLD = ("schedule.trading_calendar", "schedule.entry_time", "pricing.rate", "pricing.dividend_yield", "fills.gap_path")
 
 
@@ -72,8 +74,15 @@ class Ground:
             calendar, minute, rate, dividends, gaps = (self.grid.value(name, row) for name in _WORLD)
             end = last_known(calendar, begin, self._furthest)
             ranks = int(ranked[row]) if over_chain[row] else -1
-            worlds.append(World(calendar, minute, rate, dividends, gaps, ranks, begin, end))
+            dte_max = None if over_chain[row] else self._dte_max
+            worlds.append(World(calendar, minute, rate, dividends, gaps, dte_max, ranks, begin, end))
         return worlds, code
+
+    @cached_property
+    def _dte_max(self) -> int:
+        """The greatest that any row asks for, in steps, so that the next grid has the same boards."""
+        most = int(max(self.grid.most("put.dte_max"), self.grid.most("call.dte_max")))
+        return -(-most // DTE_STEP) * DTE_STEP
 
     @cached_property
     def _furthest(self) -> dt.date:
@@ -93,11 +102,11 @@ class Ground:
         last = self._market.data_range[1] if self._market.data_range else dt.date(year, 12, 31)
         cycles = self.grid.most("call.max_cycles")
         if not math.isfinite(cycles):
-            return dt.date(year, 1, 1), last
+            return dt.date(year, 1, 1), month_end(last)
         reach = self.grid.most("put.dte_max") + self._slack + cycles * (self.grid.most("call.dte_max") + self._slack)
         quarters = math.ceil(reach / 92)  # in quarters, so that the next grid has the same boards
         end = min(last.toordinal(), dt.date(year, 12, 31).toordinal() + 92 * quarters)
-        return dt.date(year, 1, 1), dt.date.fromordinal(end)
+        return dt.date(year, 1, 1), month_end(dt.date.fromordinal(end))
 
     # ------------------------------------------------------------------------------------------ months and underlyings
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wheelvec.market.market import Market
+from wheelvec.spec.config import Config
 from wheelvec.spec.errors import InputError, unknown_name
 from wheelvec.spec.grid import Codes, Grid, Refusals, RefusedRowsError, combined, dense, first_of, note_rows
 
@@ -92,6 +93,31 @@ class Openings:
         return np.array([[symbol in opening.symbols for symbol in symbols] for opening in self.each])
 
 
+def opening_of(market: Market, config: Config) -> Opening:
+    """The opening of one configuration.
+
+    Raises:
+        InputError: if this market does not allow its dates or symbols.
+    """
+    return _resolved(market, *[getattr(config.schedule, name) for name in _FIELDS])
+
+
+def check_curve(config: Config, start: dt.date) -> None:
+    """See that rates by session are known from the first entry date on.
+
+    Raises:
+        InputError: naming the rate that is not.
+    """
+    for name in ("rate", "dividend_yield"):
+        curve = getattr(config.pricing, name)
+        if not isinstance(curve, float) and curve[0][0] > start:
+            raise InputError(_unknown_rate(f"pricing.{name}", curve[0][0], start))
+
+
+def _unknown_rate(field: str, begins: dt.date, start: dt.date) -> str:
+    return f"{field} starts on {begins}: expected a value on or before {start}, the first session"
+
+
 def _resolved(market: Market, start: Any, end: Any, symbols: Any, *rest: Any) -> Opening:
     first, last = market.data_range or (None, None)
     start, end = start or first, end or last
@@ -118,6 +144,6 @@ def _check_curves(grid: Grid, each: list[Opening], code: Codes, refusals: Refusa
 
         def reason(row: int, field: str = field) -> str:
             begins, start = grid.value(field, row)[0][0], each[code[row]].start
-            return f"{field} starts on {begins}: expected a value on or before {start}, the first session"
+            return _unknown_rate(field, begins, start)
 
         note_rows(refusals, known > starts, keys, reason)

@@ -4,7 +4,6 @@ import contextlib
 import html
 import json
 import platform
-import shutil
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import version
@@ -18,11 +17,11 @@ from wheelvec.market import files
 from wheelvec.run.folder import MOMENT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, read_index
 from wheelvec.run.invariants import broken_invariants
-from wheelvec.run.parts import KINDS
 from wheelvec.run.warnings import Warnings, of_frame
 from wheelvec.spec.config import Config
 from wheelvec.spec.errors import ConfigError, LakeError, RecordError, listed
 from wheelvec.spec.forks import refuse_forked
+from wheelvec.spec.frames import RESULT_TABLES as KINDS
 from wheelvec.spec.frames import WHEELS
 from wheelvec.spec.version import VERSION
 from wheelvec.stages.summary import READ, Figure, in_summary, summary
@@ -286,15 +285,8 @@ class ResultWriter:
                 stack.enter_context(self._place.held(self._wait))
                 self._refuse(self._place)  # again, now that nobody else writes
                 self._folder = self._place.stage()
-                with files.writing(self._place.path):
-                    (self._folder / "parts").mkdir()
                 self._held = stack.pop_all()
         return self
-
-    @property
-    def parts_folder(self) -> Path | None:
-        """Where slices may be kept until the result is finished; None in memory."""
-        return None if self._folder is None else self._folder / "parts"
 
     def write(self, kind: str, frame: pl.DataFrame) -> None:
         """Append rows of one kind."""
@@ -336,7 +328,6 @@ class ResultWriter:
             self.write("warnings", warnings(made))
             self._close_files()
         self._write_summary()
-        shutil.rmtree(self._folder / "parts")
         index = self._place.commit(self._content(versions))
         folder = self._place.path.absolute()
         return Result._of(index, self._config, {name: Stored(folder / name, digest) for name, digest in index.files.items()})

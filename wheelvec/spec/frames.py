@@ -193,6 +193,17 @@ UNDERLYING_CLOSES: dict[str, pl.DataType] = {
     "close": pl.Float64(),
 }
 
+# The tables of a result, by name.
+RESULT_TABLES: dict[str, dict[str, pl.DataType]] = {
+    "records": RECORDS,
+    "ledger": LEDGER,
+    "call_diagnostics": CALL_DIAGNOSTICS,
+    "diagnostics": DIAGNOSTICS,
+    "paths": PATHS,
+    "underlying": UNDERLYING_CLOSES,
+    "warnings": WARNINGS,
+}
+
 
 # Dollars. Above it a double no longer holds whole cents, and sums of such prices become infinite.
 LARGEST_PRICE = 2.0**53 / 100.0

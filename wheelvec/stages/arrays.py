@@ -5,12 +5,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import polars.selectors as cs
 
-from wheelvec.kernels.path import ExitRules, Legs, Outcomes, Rows, Underlying, walk_legs
-from wheelvec.kernels.quote import FillOdds, Grades, LiquidityLimits, Quotes
-from wheelvec.spec.codes import FillMode
-from wheelvec.spec.config import Fills, Liquidity
+from wheelvec.kernels.board import Rows, Underlying
+from wheelvec.kernels.quote import Quotes
 
 Array = np.ndarray[Any, Any]
 
@@ -48,36 +45,6 @@ def quote_arrays(chain: pl.DataFrame) -> Quotes:
 def group_starts(numbers: Array, first: int, last: int) -> Array:
     """Where each session number first..last starts in sorted `numbers`, and where the last one ends: (last-first+2,)."""
     return np.searchsorted(numbers, np.arange(first, last + 2)).astype(np.int64)
-
-
-def empty_grades(n: int) -> Grades:
-    """Room for n graded rows."""
-    return Grades(np.empty(n), np.empty(n, np.int8), np.zeros(n, np.bool_))
-
-
-def empty_outcomes(n: int) -> Outcomes:
-    """Room for n walked legs."""
-    kinds = {"reason": np.int8, "exit_number": np.int64, "touches": np.int64, "without_bar": np.int64}
-    return Outcomes(**{name: np.empty(n, kinds.get(name, np.float64)) for name in Outcomes._fields})
-
-
-def liquidity_limits(liquidity: Liquidity) -> LiquidityLimits:
-    """The numbers of the configuration in the kernels' order."""
-    return LiquidityLimits(
-        liquidity.min_bid_hard, liquidity.hard_max_spread_pct, liquidity.base_max_spread_pct,
-        liquidity.ivp_high_threshold, liquidity.ivp_high_max_spread_pct, liquidity.ivp_extreme_threshold,
-        liquidity.ivp_extreme_max_spread_pct, liquidity.short_dte_threshold, liquidity.short_dte_extra_spread_pct,
-        liquidity.ivp_min_candidates,
-    )  # fmt: skip
-
-
-def fill_odds(fills: Fills) -> FillOdds:
-    """The numbers of the configuration in the kernels' order."""
-    return FillOdds(
-        int(FillMode[fills.fill_mode.upper()]), fills.pfill_tight, fills.pfill_normal, fills.pfill_wide,
-        fills.pfill_scale, fills.pfill_ivp_high_mult, fills.pfill_ivp_extreme_mult, fills.pfill_min, fills.pfill_max,
-        fills.tight_spread_pct, fills.normal_spread_pct,
-    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,31 +109,3 @@ def underlying_arrays(bars: pl.DataFrame, sessions: pl.DataFrame) -> Underlying:
     numbers = column(on_sessions, "number", np.int64)
     close[numbers] = column(on_sessions, "close", np.float64)
     return Underlying(close, days(sessions, "session"), int(numbers.max()) if numbers.size else -1)
-
-
-def walked(legs: pl.DataFrame, paths: Paths, underlying: Underlying, rules: ExitRules, seed: int) -> pl.DataFrame:
-    """Walk each leg to its exit and add the outcome: reason (code), exit_number, exit_price (dollars per share), touches, u,
-    without_bar, settlement_close, mark, exit_pct; NaN becomes null.
-
-    A leg needs symbol, number (entry session), settlement_number, expiration, strike, price, spread_pct, penalty, p_fill,
-    word, cycle.
-    """
-    contract = paths.positions(legs["symbol"])
-    outcomes = empty_outcomes(legs.height)
-    shorts = Legs(
-        first_row=paths.starts[contract],
-        last_row=paths.starts[contract + 1],
-        entry_number=column(legs, "number", np.int64),
-        settlement_number=column(legs, "settlement_number", np.int64),
-        expiration_day=days(legs, "expiration"),
-        strike_cents=np.rint(column(legs, "strike", np.float64) * 100.0).astype(np.int64),
-        price=column(legs, "price", np.float64),
-        spread_pct=column(legs, "spread_pct", np.float64),
-        penalty=column(legs, "penalty", np.float64),
-        p_fill=column(legs, "p_fill", np.float64),
-        word=column(legs, "word", np.uint64),
-        phase=column(legs, "cycle", np.int64),
-    )
-    walk_legs(shorts, paths.rows, underlying, rules, np.uint64(seed), outcomes)
-    written = pl.DataFrame(outcomes._asdict()).with_columns(cs.float().fill_nan(None))
-    return legs.with_columns(written).with_columns(exit_pct=pl.lit(rules.exit_pct))

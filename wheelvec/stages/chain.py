@@ -7,7 +7,7 @@ import polars as pl
 
 from wheelvec.kernels.implied import solve_chain
 from wheelvec.kernels.standing import Counts, Rows, standing_quotes
-from wheelvec.spec.config import CallRules, Curve, PutRules
+from wheelvec.spec.config import Curve
 from wheelvec.spec.errors import InputError
 from wheelvec.spec.frames import SOLVED_CHAIN, quote_flaws
 from wheelvec.stages.arrays import Array, column, days, quotient
@@ -112,51 +112,27 @@ def rates(curve: Curve, sessions: pl.DataFrame, start: dt.date, name: str) -> Ar
     return values[np.searchsorted(known, sessions["session"].to_numpy(), side="right")]
 
 
-def asked(put: PutRules, call: CallRules, over_chain: bool) -> tuple[pl.Expr, int | None]:
-    """The quotes whose implied volatility decides anything, and the largest dte that any quote has that does.
-
-    They are those that can become candidates, or be ranked with them; None: any dte.
-    """
-    kind, dte = pl.col("option_type"), pl.col("dte")
-    if over_chain:
-        return kind.is_in([put.option_type, "C"]), None
-    puts = (kind == put.option_type) & dte.is_between(put.dte_min, put.dte_max)
-    calls = (kind == "C") & dte.is_between(call.dte_min, call.dte_max)
-    return puts | calls, max(put.dte_max, call.dte_max)
-
-
-def solve(chain: pl.DataFrame, wanted: pl.Expr, rate: Array, dividend_yield: Array) -> pl.DataFrame:
-    """Add iv and delta (absolute) to a chain: null where they are not wanted, NaN where there is none.
+def solve(chain: pl.DataFrame, rate: Array, dividend_yield: Array) -> pl.DataFrame:
+    """Add iv and delta (absolute) to a chain, NaN where there is none.
 
     Args:
         chain: as `collapse` returns it.
-        wanted: which of its rows to solve.
         rate, dividend_yield: by session number, per year; the years of a quote are dte/365.
     """
-    mask = column(chain.select(wanted=wanted), "wanted", np.bool_)
-    asked = chain.select("mid", "underlying_price", "strike", "dte", "option_type", "number").filter(pl.Series(mask))
-    number = column(asked, "number", np.int64)
-    iv, delta = np.empty(asked.height), np.empty(asked.height)
+    number = column(chain, "number", np.int64)
+    iv, delta = np.empty(chain.height), np.empty(chain.height)
     solve_chain(
-        column(asked, "mid", np.float64),
-        column(asked, "underlying_price", np.float64),
-        column(asked, "strike", np.float64),
-        column(asked, "dte", np.float64) / 365.0,
+        column(chain, "mid", np.float64),
+        column(chain, "underlying_price", np.float64),
+        column(chain, "strike", np.float64),
+        column(chain, "dte", np.float64) / 365.0,
         rate[number],
-        column(asked.select(is_call=pl.col("option_type") == "C"), "is_call", np.bool_),
+        column(chain.select(is_call=pl.col("option_type") == "C"), "is_call", np.bool_),
         dividend_yield[number],
         iv,
         delta,
     )
-    asked_for = pl.when(pl.Series(mask))
-    return chain.with_columns(iv=asked_for.then(_spread_over(mask, iv)), delta=asked_for.then(_spread_over(mask, delta)))
-
-
-def _spread_over(mask: Array, values: Array) -> pl.Series:
-    """(k,) values at the k True places of an (n,) mask -> (n,), NaN elsewhere."""
-    spread = np.full(mask.size, np.nan)
-    spread[mask] = values
-    return pl.Series(spread)
+    return chain.with_columns(iv=iv, delta=delta)
 
 
 def solved(chain: pl.DataFrame) -> pl.DataFrame:
@@ -173,17 +149,3 @@ def ranked(solved: pl.DataFrame, over_chain: bool, min_ranked: int) -> pl.DataFr
     population = ("number", "option_type")
     rank = pl.col("iv").rank("average").over(population) / pl.len().over(population)
     return solved.with_columns(chain_rank=pl.when(pl.len().over(population) < min_ranked).then(0.5).otherwise(rank))
-
-
-def with_asked(counts: pl.DataFrame, valid: pl.DataFrame, solved: pl.DataFrame, put: PutRules, call: CallRules) -> pl.DataFrame:
-    """Add per session puts_asked, the valid puts in their range of dte, and calls_solved, the calls in theirs that have an
-    implied volatility."""
-    dte, kind, number = pl.col("dte"), pl.col("option_type"), column(counts, "number", np.int64)
-    puts = (kind == put.option_type) & dte.is_between(put.dte_min, put.dte_max)
-    calls = (kind == "C") & dte.is_between(call.dte_min, call.dte_max)
-    size = int(number.max(initial=-1)) + 1
-    found = {
-        name: np.bincount(column(rows.select(pl.col("number").filter(asked)), "number", np.int64), minlength=size)[number]
-        for name, rows, asked in (("puts_asked", valid, puts), ("calls_solved", solved, calls))
-    }
-    return counts.with_columns(**found)

@@ -3,54 +3,77 @@
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.path import Underlying
+from wheelvec.kernels.board import Board, Underlying
 from wheelvec.spec.frames import PATHS, UNDERLYING_CLOSES
-from wheelvec.stages.arrays import Paths, column
+from wheelvec.stages.arrays import Array
+from wheelvec.stages.outcomes import dates, spans
 
 
 def walked_rows(
-    puts: pl.DataFrame, calls: pl.DataFrame, paths: Paths, quotes: pl.DataFrame, sessions: pl.DataFrame, underlying: str
+    legs: Array, board: Board, quotes: tuple[Array, Array, Array, Array], symbols: pl.Series, underlying: str
 ) -> pl.DataFrame:
     """Per contract and session that a leg walked (after its sale, through its exit): OHLC, and the session's bid and ask.
 
     `source` tells whether the four prices are a bar's or the mid of a quote that stands for one.
+
+    Args:
+        legs: of kernels.outcomes.LEG; `contract` is the board's.
+        board: what they were walked on.
+        quotes: contract, number, bid and ask of the valid quotes, by contract and number.
+        symbols: of the board's contracts.
+        underlying: its name.
     """
-    needed = ("symbol", "number", "exit_number")
-    legs = pl.concat([frame.select(needed) for frame in (puts, calls)])
-    rows = (
-        pl.DataFrame(paths.rows._asdict())
-        .drop("bid", "ask")
-        .with_columns(contract=np.repeat(np.arange(paths.contracts.height), np.diff(paths.starts)).astype(np.uint32))
-    )
-    walked = rows.filter(pl.Series(_walked_mask(legs, paths)))
-    named = (
-        walked.join(paths.contracts, on="contract", maintain_order="left")
-        .join(sessions.select("number", "session"), on="number", maintain_order="left")
-        .join(quotes.select("symbol", "number", "bid", "ask"), on=["symbol", "number"], how="left", maintain_order="left")
-    )
-    source = pl.when("is_quote").then(pl.lit("quote")).otherwise(pl.lit("bar"))
-    return named.with_columns(underlying=pl.lit(underlying), source=source).select(list(PATHS))
+    contract, row = _walked(legs, board)
+    rows = board.rows[row]
+    bid, ask = _quoted(contract, rows["number"], quotes)
+    columns = {
+        "underlying": pl.repeat(underlying, rows.size, eager=True),
+        "symbol": symbols.gather(pl.Series(contract)),
+        "session": dates(board.underlying.day[rows["number"]]),
+        **{name: rows[name] for name in ("open", "high", "low", "close")},
+        "bid": pl.Series(bid, nan_to_null=True),
+        "ask": pl.Series(ask, nan_to_null=True),
+        "source": pl.Series(["bar", "quote"]).gather(pl.Series(rows["is_quote"].astype(np.uint32))),
+    }
+    return pl.DataFrame(columns, schema=PATHS)
 
 
-def _walked_mask(legs: pl.DataFrame, paths: Paths) -> np.ndarray:
-    """True for the rows of `paths` that some leg walked."""
-    contract, span = paths.positions(legs["symbol"]), 2**31
-    of_row = np.repeat(np.arange(paths.contracts.height), np.diff(paths.starts))
-    order = of_row * span + paths.rows.number
-    first = np.searchsorted(order, contract * span + column(legs, "number", np.int64), side="right")
-    last = np.searchsorted(order, contract * span + column(legs, "exit_number", np.int64), side="right")
+def _walked(legs: Array, board: Board) -> tuple[Array, Array]:
+    """The contract and the row of what some leg walked, each once, by contract and session."""
+    where = board.contracts[np.unique(legs["contract"])]
+    rows, of_row = spans(where["first_row"], where["last_row"] - where["first_row"])
+    contract = np.unique(legs["contract"])[of_row]
+    span = 2**32
+    order, begin = contract * span + board.rows["number"][rows], legs["contract"] * span
     depth = np.zeros(order.size + 1, np.int64)
-    np.add.at(depth, first, 1)
-    np.add.at(depth, last, -1)
-    return np.asarray(depth.cumsum()[:-1] > 0)
+    np.add.at(depth, np.searchsorted(order, begin + legs["number"], side="right"), 1)
+    np.add.at(depth, np.searchsorted(order, begin + legs["exit_number"], side="right"), -1)
+    walked = depth.cumsum()[:-1] > 0
+    return contract[walked], rows[walked]
 
 
-def walked_closes(wheels: pl.DataFrame, underlying: Underlying, name: str) -> pl.DataFrame:
+def _quoted(contract: Array, number: Array, quotes: tuple[Array, Array, Array, Array]) -> tuple[Array, Array]:
+    """The bid and ask of each contract and session, NaN where there is no valid quote."""
+    span = 2**32
+    known = quotes[0].astype(np.int64) * span + quotes[1]
+    wanted = contract * span + number
+    if not known.size:
+        return np.full(wanted.size, np.nan), np.full(wanted.size, np.nan)
+    at = np.searchsorted(known, wanted).clip(max=known.size - 1)
+    found = known[at] == wanted
+    return np.where(found, quotes[2][at], np.nan), np.where(found, quotes[3][at], np.nan)
+
+
+def walked_closes(wheels: Array, underlying: Underlying, name: str) -> pl.DataFrame:
     """The underlying's closes from the entry of any launched wheel to its end, gaps left out."""
     size = underlying.close.size
     depth = np.zeros(size + 1, np.int64)
-    np.add.at(depth, column(wheels, "number", np.int64), 1)
-    np.add.at(depth, np.minimum(column(wheels, "last_number", np.int64) + 1, size), -1)
+    np.add.at(depth, wheels["number"], 1)
+    np.add.at(depth, np.minimum(wheels["until"] + 1, size), -1)
     kept = (depth.cumsum()[:-1] > 0) & ~np.isnan(underlying.close)
-    frame = pl.DataFrame({"session": underlying.day[kept].astype(np.int32), "close": underlying.close[kept]})
-    return frame.with_columns(pl.col("session").cast(pl.Date), underlying=pl.lit(name)).select(list(UNDERLYING_CLOSES))
+    columns = {
+        "underlying": pl.repeat(name, int(kept.sum()), eager=True),
+        "session": dates(underlying.day[kept]),
+        "close": underlying.close[kept],
+    }
+    return pl.DataFrame(columns, schema=UNDERLYING_CLOSES)

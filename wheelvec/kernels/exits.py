@@ -1,9 +1,10 @@
-"""How one put may end, for every exit rule of a piece at once.
+"""How a leg ends (rules.md, sections 4 to 6): what an exit costs, and two ways to find it.
 
-For a put that was sold three things are step functions with few steps: the first bar that stops, of the stop; the bars that
-touch, of the target; which touch fills, of the chance of a fill. The draws are the same in every configuration, so a put's end
-follows from two of its tables: of the stops, and of the rest (target, draw and hold). Whichever comes first ends it, and on one
-bar the stop goes before the target and that before the hold (rules.md, section 6).
+`walk` goes bar by bar for one rule. The tables are for every exit rule of a piece at once: for a put that was sold three things
+are step functions with few steps: the first bar that stops, of the stop; the bars that touch, of the target; which touch fills,
+of the chance of a fill. The draws are the same in every configuration, so a put's end follows from two of its tables: of the
+stops, and of the rest (target, draw and hold). Whichever comes first ends it, and on one bar the stop goes before the target
+and that before the hold. tests/kernels/test_exits.py holds both ways equal.
 """
 
 from typing import NamedTuple
@@ -12,19 +13,15 @@ import numpy as np
 
 from wheelvec.kernels.aligned import aligned
 from wheelvec.kernels.compiled import inlined, lean
-from wheelvec.kernels.draws import draw
-from wheelvec.kernels.path import (
-    MAX_HOLD_DTE,
-    NO_DATA,
-    OPEN,
-    PROFIT_TARGET,
-    STOP_LOSS,
-    market_price,
-    stop_fill,
-    target_fill,
-)
-from wheelvec.kernels.quote import fill_probability
+from wheelvec.kernels.draws import draw, drawn
+from wheelvec.kernels.quote import NATURAL, OPTIMISTIC, concession, fill_probability
 from wheelvec.kernels.tally import NONE, STOP_INSIDE, TARGET_ABOVE, packed_days, packed_reason
+from wheelvec.spec.codes import ExitReason
+
+STOP_LOSS, PROFIT_TARGET = int(ExitReason.STOP_LOSS), int(ExitReason.PROFIT_TARGET)
+MAX_HOLD_DTE, EXPIRED_WORTHLESS = int(ExitReason.MAX_HOLD_DTE), int(ExitReason.EXPIRED_WORTHLESS)
+ASSIGNED, CALLED_AWAY = int(ExitReason.ASSIGNED), int(ExitReason.CALLED_AWAY)
+OPEN, NO_DATA = int(ExitReason.OPEN), int(ExitReason.NO_DATA)
 
 # An exit's time is 2 * bar for a stop, 2 * bar + 1 for what a stop goes before; these are later than any.
 SETTLED = 2**40
@@ -89,11 +86,56 @@ BAR = np.dtype(
 
 
 class SettleRules(NamedTuple):
-    """What of ExitRules decides a settlement."""
+    """How a leg that nothing ended settles; the last two are v5's: missing data were booked as full profit, and a call
+    at its strike is called away."""
 
     is_call: bool
     missing_close_is_worthless: bool
     called_away_at_strike: bool
+
+
+@lean
+def market_price(rows, r, penalty, spread_pct, mode):  # type: ignore[no-untyped-def]
+    """What buying back at the market costs on row r."""
+    f = concession(mode)
+    if rows.is_quote[r]:
+        bid, ask = rows.bid[r], rows.ask[r]
+        if mode == NATURAL:
+            return ask
+        return rows.close[r] if mode == OPTIMISTIC else min(ask, rows.close[r] + f * (ask - bid) * penalty)
+    spread = (rows.high[r] - rows.low[r]) * penalty
+    if mode == NATURAL:
+        return rows.close[r] * (1.0 + spread_pct / 2.0)
+    if mode == OPTIMISTIC:
+        return max(rows.low[r], rows.close[r] - 0.25 * spread)
+    return min(rows.high[r], rows.close[r] + f * spread)
+
+
+@lean
+def stop_fill(first, high, low, stop, penalty, mode):  # type: ignore[no-untyped-def]
+    """What a stop costs on a bar that opened at `first`."""
+    return min(high, max(first, stop) + concession(mode) * ((high - low) * penalty))
+
+
+@lean
+def target_fill(first, target, touches):  # type: ignore[no-untyped-def]
+    """What a filled target costs on a bar that opened at `first`: better than its limit only on its first touch, for a missed
+    order is not rewarded."""
+    return min(first, target) if touches == 1 else target
+
+
+@lean
+def settle(close, strike_cents, settlement_number, last_bar, rules):  # type: ignore[no-untyped-def]
+    """How a leg that was not bought back ends at its settlement session's close."""
+    if np.isnan(close):
+        if rules.missing_close_is_worthless:
+            return EXPIRED_WORTHLESS
+        return OPEN if settlement_number > last_bar else NO_DATA
+    cents = np.int64(np.rint(close * 100.0))
+    if not rules.is_call:
+        return ASSIGNED if cents < strike_cents else EXPIRED_WORTHLESS
+    away = cents > strike_cents or (rules.called_away_at_strike and cents == strike_cents)
+    return CALLED_AWAY if away else EXPIRED_WORTHLESS
 
 
 @inlined
@@ -123,6 +165,54 @@ def stop_cost(bar, stop, penalty, mode):  # type: ignore[no-untyped-def]
 def target_cost(bar, target, touches):  # type: ignore[no-untyped-def]
     """What a target costs that is filled on a bar, dollars per share."""
     return bar.market if bar.at_market else target_fill(bar.open, target, touches)
+
+
+class Walked(NamedTuple):
+    """Where the bars of a leg ended it; reason -1 and bar `count` where none did."""
+
+    reason: int
+    bar: int
+    price: float  # dollars per share paid to buy it back
+    touches: int
+    u: float  # the last draw, NaN if there was none
+
+
+class Levels(NamedTuple):
+    """What ends a leg; prices in dollars per share. A NaN stop and a hold of -1 are none."""
+
+    stop: float
+    target: float
+    hold: int
+    penalty: float
+    mode: int
+
+
+@inlined
+def walk(bars, count, levels, rule, chance, kept, at, word, phase):  # type: ignore[no-untyped-def]
+    """Go bar by bar to the exit of one leg: the stop goes before the target and that before the hold.
+
+    Args:
+        bars: of BAR; the first `count` are the leg's.
+        levels: what ends it.
+        rule: `probabilistic` and `seed` of the draws.
+        chance: of a touch of the target to be filled.
+        kept, at: where its draws are remembered (kernels.draws.Drawn).
+        word, phase: what names the leg to the draws.
+    """
+    touches, u = 0, np.nan
+    for b in range(count):
+        bar = bars[b]
+        if bar.high >= levels.stop:  # never true of a NaN stop
+            return Walked(STOP_LOSS, b, stop_cost(bar, levels.stop, levels.penalty, levels.mode), touches, u)
+        if bar.low <= levels.target:
+            touches += 1
+            if rule.probabilistic:
+                u = drawn(kept, at, rule.seed, word, phase, touches - 1)
+            if not rule.probabilistic or u <= chance:
+                return Walked(PROFIT_TARGET, b, target_cost(bar, levels.target, touches), touches, u)
+        if bar.left <= levels.hold:
+            return Walked(MAX_HOLD_DTE, b, bar.market, touches, u)
+    return Walked(-1, count, 0.0, touches, u)
 
 
 @inlined

@@ -1,6 +1,7 @@
-"""What follows an assignment: calls sold one after the other until the wheel ends (rules.md, sections 7 and 8).
+"""Covered calls: which call is sold next, and how a wheel ends (rules.md, section 7).
 
-It depends on the put's contract, its entry premium and the call rules, never on how the put might have been bought back.
+It depends on the put's contract, its entry premium and the call rules, never on how the put might have been bought back. A
+backtest and a sweep go through the same functions: one gives them outcomes to write into, the other None.
 """
 
 from typing import NamedTuple
@@ -8,12 +9,40 @@ from typing import NamedTuple
 import numpy as np
 
 from wheelvec.kernels.compiled import inlined, lean
-from wheelvec.kernels.cover import NO_CALL_QUOTES, SOLD, SearchRoom, new_search_room, sell_one
-from wheelvec.kernels.draws import Drawn, drawn, new_drawn
-from wheelvec.kernels.path import CALLED_AWAY, MAX_HOLD_DTE, NO_DATA, OPEN, PROFIT_TARGET, STOP_LOSS, settle
-from wheelvec.kernels.quote import FillOdds, Quotes, fill_probability
+from wheelvec.kernels.draws import Drawn, new_drawn
+from wheelvec.kernels.exits import (
+    ASSIGNED,
+    BAR,
+    CALLED_AWAY,
+    MAX_HOLD_DTE,
+    NO_DATA,
+    OPEN,
+    PROFIT_TARGET,
+    ROUNDING,
+    STOP_LOSS,
+    WAY,
+    Levels,
+    SettleRules,
+    lay_bars,
+    settle,
+    walk,
+)
+from wheelvec.kernels.outcomes import write_attempt, write_leg
+from wheelvec.kernels.quote import (
+    REJECTED,
+    FillOdds,
+    Grades,
+    Quotes,
+    best_of,
+    entry_price,
+    fill_probability,
+    grade,
+    penalty_of,
+    pick,
+    room_for_quotes,
+    rows_of,
+)
 from wheelvec.kernels.shortlist import first_from
-from wheelvec.kernels.tables import BAR, ROUNDING, WAY, SettleRules, lay_bars, stop_cost, target_cost
 from wheelvec.kernels.tally import (
     ABOVE,
     AFTER,
@@ -30,11 +59,14 @@ from wheelvec.kernels.tally import (
     packed_days,
     packed_reason,
 )
-from wheelvec.spec.codes import EndReason, ExitReason
+from wheelvec.kernels.wheel import wheel_value
+from wheelvec.spec.codes import EndReason
 
-ASSIGNED = int(ExitReason.ASSIGNED)
+NO_CALL_QUOTES, NO_CALL_IN_RANGE = int(EndReason.NO_CALL_QUOTES), int(EndReason.NO_CALL_IN_RANGE)
+NO_CALL_ABOVE_BASIS, NO_CALL_LIQUID = int(EndReason.NO_CALL_ABOVE_BASIS), int(EndReason.NO_CALL_LIQUID)
 END_CALLED_AWAY, MAX_CYCLES = int(EndReason.CALLED_AWAY), int(EndReason.MAX_CYCLES)
 UNRESOLVED = int(EndReason.UNRESOLVED)
+SOLD = -1
 FORGOTTEN = -2  # no session number: -1 is a day that is no session
 
 # Sales of one wheel that are remembered: nearly all call rules of a piece look for one call on one session, and after it on
@@ -58,6 +90,35 @@ SALE = np.dtype(
     ],
     align=True,
 )  # fmt: skip
+
+
+class CallSearch(NamedTuple):
+    """Which calls qualify."""
+
+    dte_min: int
+    dte_max: int
+    delta_min: float
+    delta_max: float
+    above_basis: bool
+    strike_factor: float  # 1 + strike_min_pct_above_basis
+    rank_over_chain: bool
+    select: int
+    delta_target: float
+    flat_odds: bool  # v5: p_fill as if spread_pct were 0.05 and ivp 0.5
+
+
+class SearchRoom(NamedTuple):
+    """Room for the calls of one session."""
+
+    field: np.ndarray  # rows that qualify
+    group: Quotes  # copies of them
+    grades: Grades
+
+
+def new_search_room(n: int) -> SearchRoom:
+    """Room for n calls."""
+    grades = Grades(np.empty(n), np.empty(n, np.int8), np.empty(n, np.bool_))
+    return SearchRoom(np.empty(n, np.int64), room_for_quotes(n), grades)
 
 
 class Memory(NamedTuple):
@@ -98,6 +159,10 @@ class CallEnd(NamedTuple):
     number: int  # session
     price: float  # dollars per share paid to buy it back
     sums: np.uint64
+    touches: int
+    u: float  # the last draw, NaN if there was none
+    missing: int  # sessions without a bar
+    chance: float  # of a touch to be filled
 
 
 def new_tails(rules: int, calls: int, bars: int) -> Tails:
@@ -120,10 +185,51 @@ def forget(tails, rules):  # type: ignore[no-untyped-def]
 
 
 @lean
+def qualify(quotes, first, last, basis, search, field):  # type: ignore[no-untyped-def]
+    """Write the rows in range and above the basis into `field`; how many are in range, and how many of them above."""
+    in_range, above = 0, 0
+    for r in range(first, last):
+        within = search.dte_min <= quotes.dte[r] <= search.dte_max
+        if not (within and search.delta_min <= quotes.delta[r] <= search.delta_max):
+            continue
+        in_range += 1
+        if not search.above_basis or quotes.strike[r] >= basis * search.strike_factor:
+            field[above] = r
+            above += 1
+    return in_range, above
+
+
+@lean
+def sell_one(w, quotes, first, last, basis, search, limits, odds, room, out):  # type: ignore[no-untyped-def]
+    """Choose among the calls of rows first..last-1 for wheel w, and write the sale or why there is none."""
+    field = room.field
+    out.in_range[w], above = qualify(quotes, first, last, basis, search, field)
+    out.above_basis[w] = above
+    pick(quotes, field, above, room.group)
+    group = rows_of(room.group, 0, above)
+    grades = Grades(room.grades.ivp[:above], room.grades.tier[:above], room.grades.chosen[:above])
+    grade(group, search.rank_over_chain, limits, grades)
+    for i in range(above):
+        grades.chosen[i] = grades.tier[i] != REJECTED
+    out.liquid[w] = grades.chosen.sum()
+    best = best_of(group, grades.chosen, search.select, search.delta_target)
+    if best < 0:
+        out.status[w] = NO_CALL_IN_RANGE if out.in_range[w] == 0 else NO_CALL_ABOVE_BASIS if above == 0 else NO_CALL_LIQUID
+        return
+    penalty = penalty_of(grades.tier[best])
+    spread_pct, ivp = (0.05, 0.5) if search.flat_odds else (group.spread_pct[best], grades.ivp[best])
+    out.row[w], out.status[w] = field[best], SOLD
+    out.ivp[w], out.tier[w], out.penalty[w] = grades.ivp[best], grades.tier[best], penalty
+    out.price[w] = entry_price(group.bid[best], group.ask[best], group.mid[best], penalty, odds.mode)
+    out.p_fill[w] = fill_probability(spread_pct, ivp, limits, odds)
+
+
+@lean
 def make_sale(board, at, number, basis, entry, search, call, rule, memory):  # type: ignore[no-untyped-def]
     """Search a session's calls, and lay out what becomes of the one sold."""
     sale = memory.sales[at]
     sale.search, sale.number, sale.row, sale.unsold = search, number, -1, -1
+    sale.in_range, sale.above_basis, sale.liquid = 0, 0, 0
     if number < 0 or number >= board.valid.size or board.valid[number] == 0:
         sale.status = NO_CALL_QUOTES
         return
@@ -171,32 +277,22 @@ def sale_on(board, number, basis, entry, search, call, rule, memory):  # type: i
 
 @inlined
 def call_end(board, memory, at, cycle, word, entry, call, rule, counts):  # type: ignore[no-untyped-def]
-    """How a remembered call ends under these rules, and counts of it: the stop goes before the target and that
-    before the hold."""
-    sale, bars = memory.sales[at], memory.bars[at]
-    stop, target, premium = sale.price * call.stop_multiplier, sale.price * call.exit_pct, sale.price * 100.0
+    """How a remembered call ends under these rules, and counts of it."""
+    sale, premium = memory.sales[at], memory.sales[at].price * 100.0
     spread_pct, ivp = (0.05, 0.5) if call.flat_odds else (board.calls[sale.row].spread_pct, sale.ivp)
     chance = fill_probability(spread_pct, ivp, entry, rule)
-    touches, reason, price, sums, number = 0, sale.settled, 0.0, sale.sums, sale.settlement
-    for b in range(sale.bars):
-        bar = bars[b]
-        if bar.high >= stop:  # never true of a NaN stop
-            reason, price = STOP_LOSS, stop_cost(bar, stop, sale.penalty, entry.mode)
-            if price * 100.0 < premium * call.stop_multiplier * (1.0 - ROUNDING):
-                count_after(counts, INSIDE)
-        elif bar.low <= target:
-            touches += 1
-            if not rule.probabilistic or drawn(memory.drawn, at, rule.seed, word, cycle, touches - 1) <= chance:
-                reason, price = PROFIT_TARGET, target_cost(bar, target, touches)
-                if price * 100.0 > premium * call.exit_pct * (1.0 + ROUNDING):
-                    count_after(counts, ABOVE)
-        if reason not in (STOP_LOSS, PROFIT_TARGET) and bar.left <= call.max_hold_dte:
-            reason, price = MAX_HOLD_DTE, bar.market
-        if reason in (STOP_LOSS, PROFIT_TARGET, MAX_HOLD_DTE):
-            number, sums = bar.number, bar.sums
-            break
+    levels = Levels(sale.price * call.stop_multiplier, sale.price * call.exit_pct, call.max_hold_dte, sale.penalty, entry.mode)
+    walked = walk(memory.bars[at], sale.bars, levels, rule, chance, memory.drawn, at, word, cycle)
+    reason, price, sums, number = sale.settled, 0.0, sale.sums, sale.settlement
+    if walked.reason >= 0:
+        reason, price = walked.reason, walked.price
+        sums, number = memory.bars[at, walked.bar].sums, memory.bars[at, walked.bar].number
+    if reason == STOP_LOSS and price * 100.0 < premium * call.stop_multiplier * (1.0 - ROUNDING):
+        count_after(counts, INSIDE)
+    if reason == PROFIT_TARGET and price * 100.0 > premium * call.exit_pct * (1.0 + ROUNDING):
+        count_after(counts, ABOVE)
     count_after(counts, CC + reason)
-    return CallEnd(reason, number, price, sums)
+    return CallEnd(reason, number, price, sums, walked.touches, walked.u, missing_of(sums), chance)
 
 
 @inlined
@@ -216,14 +312,16 @@ def first_search(board, put, entry):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def course(board, put, entry, search, call, rule, memory, counts):  # type: ignore[no-untyped-def]
-    """Sell calls until the wheel ends."""
+def sell_calls(board, put, entry, search, call, rule, memory, counts, out):  # type: ignore[no-untyped-def]
+    """Sell calls until the wheel ends; `out` are outcomes to write legs and attempts into, or None."""
     basis, number = basis_of(board, put), first_search(board, put, entry)
     cycle, waits, settlement = 1, call.waits, put.settlement
     last_reason, strike, earned, still_open, sums = -1, 0.0, 0.0, 0.0, np.uint64(0)
     while True:
         at = sale_on(board, number, basis, entry, search, call, rule, memory)
         sale = memory.sales[at]
+        if out is not None:
+            write_attempt(out, cycle, number, sale)
         if sale.status != SOLD:
             end_reason, end = sale.status, number
             if waits == 0 or number >= board.valid.size:
@@ -231,6 +329,8 @@ def course(board, put, entry, search, call, rule, memory, counts):  # type: igno
             waits, number = waits - 1, number + 1
             continue
         ended = call_end(board, memory, at, cycle, board.puts[put.row].word, entry, call, rule, counts)
+        if out is not None:
+            write_leg(out, board, board.calls[sale.row], cycle, number, sale, ended.chance, ended)
         last_reason, end, strike = ended.reason, ended.number, board.calls[sale.row].strike
         settlement = max(settlement, sale.settlement)
         premium = sale.price * 100.0
@@ -248,55 +348,25 @@ def course(board, put, entry, search, call, rule, memory, counts):  # type: igno
     return Course(end_reason, end, last_reason, strike, settlement, earned, still_open, sums)
 
 
-@inlined
-def dividends_between(board, first_day, last_day):  # type: ignore[no-untyped-def]
-    """Dollars per contract paid on ex-dates after the first day, up to the last."""
-    received = 0.0
-    for i in range(board.dividends.size):
-        if first_day < board.dividends.ex_day[i] <= last_day:
-            received += board.dividends.paid[i]
-    return received
-
-
 @lean
 def follow(board, put, entry, search, call, rule, memory, out, counts):  # type: ignore[no-untyped-def]
     """Write how an assigned put's wheel ends under these call rules, and its counts; tell whether a call was sold."""
     counts[:] = 0
-    calls = course(board, put, entry, search, call, rule, memory, counts)
-    days, underlying = board.underlying.day, board.underlying
-    strike, csp = board.puts[put.row].strike, put.premium - 0.0 - entry.fee
-    end = calls.end_number
-    away, resolved = calls.end_reason == END_CALLED_AWAY, calls.end_reason != UNRESOLVED
-    held = resolved and not away
-    if entry.v5:
-        if held and calls.end_reason != MAX_CYCLES:
-            end = put.settlement  # the notebook's wheel ends with its last leg
-        stock = calls.last_strike * 100.0 - (strike * 100.0 - put.premium) if away else 0.0
-    else:
-        close = underlying.close[end] if end < underlying.close.size else np.nan
-        resolved = resolved and not (held and np.isnan(close))
-        sale = calls.last_strike if away else close
-        stock = (sale - strike) * 100.0
-    if resolved:
-        if not entry.v5:
-            stock += dividends_between(board, days[put.settlement], days[end])
-        pnl = csp + calls.closed + stock
-    else:
-        last_close = underlying.close[underlying.last_bar] if underlying.last_bar >= 0 else np.nan
-        pnl = csp + calls.closed + (last_close - strike) * 100.0 + calls.still_open
-    counted = not put.censored and not np.isnan(pnl)
+    calls = sell_calls(board, put, entry, search, call, rule, memory, counts, None)
+    value, days = wheel_value(board, put, entry, calls), board.underlying.day
+    counted = not put.censored and not np.isnan(value.marked)
     total_days = days[put.settlement] - days[put.number] + days_of(calls.sums)
-    out.pnl = pnl if counted else np.nan
+    out.pnl = value.marked if counted else np.nan
     out.reasons = packed_reason(ASSIGNED, out.pnl)
     missing = put.settlement - put.number - (put.last - put.first) + missing_of(calls.sums)
-    out.sums = packed_days(total_days if counted and resolved else 0, missing, put.censored)
-    out.until = end if resolved else calls.settlement
-    count_after(counts, END + (calls.end_reason if resolved else UNRESOLVED))
-    if not resolved and calls.last_reason == OPEN:
+    out.sums = packed_days(total_days if counted and value.resolved else 0, missing, put.censored)
+    out.until = value.until
+    count_after(counts, END + value.end_reason)
+    if not value.resolved and calls.last_reason == OPEN:
         count_after(counts, OPEN_AFTER)
-    if counted and not resolved:
+    if counted and not value.resolved:
         count_after(counts, MARKED)
-    if counted and resolved and held:
+    if counted and value.held:
         count_after(counts, HELD)
     return calls.last_reason >= 0
 

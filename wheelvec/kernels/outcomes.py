@@ -1,0 +1,134 @@
+"""What a recorder writes: one row a leg, an attempt to sell a call, a wheel and an entry session. Prices are dollars per share,
+P&L dollars per contract, sessions numbers; NaN and -1 stand where there is nothing."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wheelvec.kernels.compiled import inlined
+from wheelvec.spec.codes import ExitReason
+
+EXPIRED_WORTHLESS = int(ExitReason.EXPIRED_WORTHLESS)  # from here on a leg ran to its settlement
+_REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
+
+LEG = np.dtype(
+    [
+        ("wheel", _WHOLE),
+        ("cycle", _WHOLE),  # 0 the put, 1.. the calls
+        ("contract", _WHOLE),  # of the board
+        ("number", _WHOLE),  # session of the sale
+        ("settlement", _WHOLE),
+        ("expiration_day", _WHOLE), ("strike", _REAL),
+        ("spread_pct", _REAL), ("dte", _WHOLE), ("iv", _REAL), ("delta", _REAL),
+        ("price", _REAL), ("ivp", _REAL), ("tier", _WHOLE), ("penalty", _REAL), ("p_fill", _REAL),
+        ("reason", _WHOLE),
+        ("exit_number", _WHOLE),  # the settlement where nothing ended it
+        ("exit_price", _REAL), ("touches", _WHOLE), ("u", _REAL),
+        ("missing", _WHOLE),  # sessions without a bar
+        ("settlement_close", _REAL),  # of the underlying, where the leg ran to its settlement
+    ],
+    align=True,
+)  # fmt: skip
+
+ATTEMPT = np.dtype(
+    [
+        ("wheel", _WHOLE), ("cycle", _WHOLE), ("number", _WHOLE),
+        ("status", _WHOLE),  # -1: sold, else an EndReason
+        ("in_range", _WHOLE), ("above_basis", _WHOLE), ("liquid", _WHOLE),
+        ("quoted", _WHOLE), ("valid", _WHOLE), ("solved", _WHOLE),  # of the session; filled in afterwards
+    ],
+    align=True,
+)  # fmt: skip
+
+WHEEL = np.dtype(
+    [
+        ("underlying", _WHOLE),  # filled in afterwards: its place among the symbols
+        ("first_leg", _WHOLE), ("legs", _WHOLE), ("first_attempt", _WHOLE), ("attempts", _WHOLE),
+        ("number", _WHOLE),  # entry session
+        ("end_reason", _WHOLE),
+        ("end", _WHOLE),  # end session, also where it is not resolved
+        ("until", _WHOLE),  # the last session on which it occupies its underlying
+        ("resolved", _FLAG), ("held", _FLAG), ("censored", _FLAG),
+        ("csp_pnl", _REAL),
+        ("cc_pnl", _REAL),  # of the calls that ended
+        ("stock_pnl", _REAL),
+        ("pnl", _REAL), ("marked", _REAL),
+        ("sale", _REAL),  # at which shares left the wheel
+    ],
+    align=True,
+)  # fmt: skip
+
+DAY = np.dtype([(name, _WHOLE) for name in ("in_range", "liquid", "candidates", "launched")])
+
+
+class Outcomes(NamedTuple):
+    """Room for outcomes; `size` counts the legs, attempts and wheels written, and goes on where there is no more room."""
+
+    legs: NDArray[Any]  # of LEG
+    attempts: NDArray[Any]  # of ATTEMPT
+    wheels: NDArray[Any]  # of WHEEL
+    days: NDArray[Any]  # of DAY, (sessions,)
+    size: NDArray[Any]  # (3,)
+
+
+def new_outcomes(wheels: int, sessions: int) -> Outcomes:
+    """Room for so many wheels, each of three legs and as many attempts, and for all sessions."""
+    legs, attempts, each = np.zeros(3 * wheels, LEG), np.zeros(3 * wheels, ATTEMPT), np.zeros(wheels, WHEEL)
+    return Outcomes(legs, attempts, each, np.zeros(sessions, DAY), np.zeros(3, np.int64))
+
+
+def doubled(outcomes: Outcomes) -> Outcomes:
+    """The same with twice the room."""
+    legs, attempts, wheels = (np.concatenate([table, np.zeros_like(table)]) for table in outcomes[:3])
+    return outcomes._replace(legs=legs, attempts=attempts, wheels=wheels)
+
+
+def written(outcomes: Outcomes) -> Outcomes:
+    """Without the room that is left."""
+    legs, attempts, wheels = (table[:size].copy() for table, size in zip(outcomes[:3], outcomes.size.tolist(), strict=True))
+    return outcomes._replace(legs=legs, attempts=attempts, wheels=wheels)
+
+
+@inlined
+def full(out):  # type: ignore[no-untyped-def]
+    """Whether more was to be written than there is room for."""
+    return out.size[0] > out.legs.size or out.size[1] > out.attempts.size or out.size[2] > out.wheels.size
+
+
+@inlined
+def write_leg(out, board, quote, cycle, number, sold, chance, ended):  # type: ignore[no-untyped-def]
+    """Write one leg.
+
+    Args:
+        out, board: where to, and of which underlying.
+        quote, cycle, number: what was sold, which call it is (0: the put), on which session.
+        sold: has price, ivp, tier and penalty.
+        chance: of a touch of the target to be filled.
+        ended: has reason, number, price, touches, u and missing.
+    """
+    i = out.size[0]
+    out.size[0] = i + 1
+    if i >= out.legs.size:
+        return
+    leg, where = out.legs[i], board.contracts[quote.contract]
+    leg.wheel, leg.cycle, leg.contract, leg.number = out.size[2], cycle, quote.contract, number
+    leg.settlement, leg.expiration_day, leg.strike = where.settlement, where.expiration_day, quote.strike
+    leg.spread_pct, leg.dte, leg.iv, leg.delta = quote.spread_pct, quote.dte, quote.iv, quote.delta
+    leg.price, leg.ivp, leg.tier, leg.penalty, leg.p_fill = sold.price, sold.ivp, sold.tier, sold.penalty, chance
+    leg.reason, leg.exit_number, leg.exit_price = ended.reason, ended.number, ended.price
+    leg.touches, leg.u, leg.missing = ended.touches, ended.u, ended.missing
+    ran = ended.reason >= EXPIRED_WORTHLESS
+    leg.settlement_close = board.underlying.close[where.settlement] if ran else np.nan
+
+
+@inlined
+def write_attempt(out, cycle, number, sale):  # type: ignore[no-untyped-def]
+    """Write what one search for a call found."""
+    i = out.size[1]
+    out.size[1] = i + 1
+    if i >= out.attempts.size:
+        return
+    attempt = out.attempts[i]
+    attempt.wheel, attempt.cycle, attempt.number, attempt.status = out.size[2], cycle, number, sale.status
+    attempt.in_range, attempt.above_basis, attempt.liquid = sale.in_range, sale.above_basis, sale.liquid

@@ -1,0 +1,160 @@
+"""Every wheel of one configuration, with all that became of it: a backtest.
+
+The kernels are those of a sweep (kernels.cells), leg by leg: what a sweep adds up is written down here.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from wheelvec.kernels.board import piece_of
+from wheelvec.kernels.calls import UNRESOLVED, Tails, forget, new_tails, sell_calls
+from wheelvec.kernels.cells import put_of
+from wheelvec.kernels.compiled import inlined, lean
+from wheelvec.kernels.draws import Drawn, new_drawn
+from wheelvec.kernels.exits import ASSIGNED, BAR, EXPIRED_WORTHLESS, NO_DATA, OPEN, Levels, SettleRules, lay_bars, walk
+from wheelvec.kernels.outcomes import full, write_leg
+from wheelvec.kernels.quote import REJECTED, fill_probability
+from wheelvec.kernels.shortlist import Shortlist, new_shortlist, shortlist
+from wheelvec.kernels.tally import AFTER, WORDS
+from wheelvec.kernels.wheel import Value, wheel_value
+from wheelvec.spec.codes import EndReason
+
+PUT_CLOSED, PUT_EXPIRED = int(EndReason.PUT_CLOSED), int(EndReason.PUT_EXPIRED)
+
+
+class Workspace(NamedTuple):
+    """What a recorder writes to on the way."""
+
+    chosen: Shortlist
+    bars: np.ndarray  # (bars,) of BAR: of the put at hand
+    drawn: Drawn  # its draws
+    tails: Tails  # its calls
+    counts: np.ndarray  # (WORDS - AFTER,) what a sweep counts; not read
+
+
+def new_workspace(sessions: int, quotes: int, bars: int, calls: int) -> Workspace:
+    """Room for `quotes` puts in range over so many sessions, for the bars of a contract and the calls of a session."""
+    counts = np.zeros(WORDS - AFTER, np.uint64)
+    chosen, tails = new_shortlist(sessions, quotes), new_tails(1, calls, bars + 1)
+    return Workspace(chosen, np.zeros(bars + 1, BAR), new_drawn(1, bars + 1), tails, counts)
+
+
+class Sold(NamedTuple):
+    """How a put was sold; the names are those of kernels.calls.SALE."""
+
+    price: float  # dollars per share
+    ivp: float
+    tier: int
+    penalty: float
+
+
+class PutEnd(NamedTuple):
+    """How a put ended; the names are those of kernels.calls.CallEnd."""
+
+    reason: int
+    number: int  # session
+    price: float  # dollars per share paid to buy it back
+    touches: int
+    u: float
+    missing: int
+
+
+@inlined
+def put_end(board, put, entry, piece, chance, room):  # type: ignore[no-untyped-def]
+    """How a put that was sold ends."""
+    quote, count = board.puts[put.row], put.last - put.first
+    lay_bars(board, quote, put.number, put.penalty, entry, put.censored, room.bars)
+    levels = Levels(put.price * piece.stop[0], put.price * piece.target[0], piece.hold[0], put.penalty, entry.mode)
+    walked = walk(room.bars, count, levels, piece.draw[0], chance, room.drawn, 0, quote.word, 0)
+    reason, number, bars = put.settled, put.settlement, count
+    if walked.reason >= 0:
+        reason, number, bars = walked.reason, room.bars[walked.bar].number, walked.bar + 1
+    return PutEnd(reason, number, walked.price, walked.touches, walked.u, number - put.number - bars)
+
+
+@inlined
+def ended_put(put, ended, pnl):  # type: ignore[no-untyped-def]
+    """The value of a wheel whose put was not assigned."""
+    resolved = ended.reason != OPEN and ended.reason != NO_DATA
+    end_reason = PUT_CLOSED if ended.reason < EXPIRED_WORTHLESS else PUT_EXPIRED
+    return Value(end_reason if resolved else UNRESOLVED, ended.number, ended.number, resolved, False, np.nan, 0.0, pnl, pnl)
+
+
+@lean
+def record_wheel(board, put, tier, entry, piece, room, out):  # type: ignore[no-untyped-def]
+    """Write one wheel; the last session on which it occupies its underlying."""
+    legs, attempts = out.size[0], out.size[1]
+    chance = fill_probability(put.spread_pct, put.ivp, entry, piece.draw[0])
+    ended = put_end(board, put, entry, piece, chance, room)
+    write_leg(out, board, board.puts[put.row], 0, put.number, Sold(put.price, put.ivp, tier, put.penalty), chance, ended)
+    fees = entry.fee if ended.reason >= EXPIRED_WORTHLESS else 2.0 * entry.fee
+    pnl = put.premium - ended.price * 100.0 - fees
+    if ended.reason == OPEN or ended.reason == NO_DATA:
+        pnl = np.nan
+    cc_pnl = 0.0
+    if ended.reason == ASSIGNED:
+        forget(room.tails, 1)
+        call, rule, memory = piece.call[0], piece.draw[piece.call_draw[0]], room.tails.memory
+        calls = sell_calls(board, put, entry, 0, call, rule, memory, room.counts, out)
+        value, cc_pnl = wheel_value(board, put, entry, calls), calls.closed
+    else:
+        value = ended_put(put, ended, pnl)
+    if out.size[2] < out.wheels.size:
+        wheel = out.wheels[out.size[2]]
+        wheel.first_leg, wheel.legs = legs, out.size[0] - legs
+        wheel.first_attempt, wheel.attempts = attempts, out.size[1] - attempts
+        wheel.number, wheel.censored = put.number, put.censored
+        wheel.end_reason, wheel.end, wheel.until = value.end_reason, value.end, value.until
+        wheel.resolved, wheel.held, wheel.sale = value.resolved, value.held, value.sale
+        wheel.csp_pnl, wheel.cc_pnl, wheel.stock_pnl = pnl, cc_pnl, value.stock
+        wheel.pnl, wheel.marked = value.pnl, value.marked
+    out.size[2] += 1
+    return value.until
+
+
+@lean
+def record_days(chosen, first, last, out):  # type: ignore[no-untyped-def]
+    """Write what each of the sessions first..last offered."""
+    for s in range(last + 1 - first):
+        day, begin, end = out.days[first + s], chosen.starts[s], chosen.starts[s + 1]
+        day.in_range, day.liquid, day.candidates = end - begin, 0, 0
+        for i in range(begin, end):
+            day.liquid += chosen.grades.tier[i] != REJECTED
+            day.candidates += chosen.grades.chosen[i]
+
+
+@lean
+def record_wheels(board, plan, opens, signalled, first, last, start, busy, room, out):  # type: ignore[no-untyped-def]
+    """Write the wheels entered on sessions first..last under the one configuration of a plan.
+
+    Args:
+        board: the underlying.
+        plan: of one piece of one configuration.
+        opens: (sessions,) whether wheels may open.
+        signalled: (sessions,) whether the user's own signal allows it.
+        start: how many of the puts sold were gone through before.
+        busy: (1,) until when the last wheel occupies the underlying; read where one is open at a time.
+        room: a workspace.
+        out: outcomes.
+
+    Returns:
+        Of how many puts the wheels are written, and how many there are: less where `out` had no more room. To go on, give it
+        more and start there.
+    """
+    entry, piece = plan.entry[0], piece_of(plan, 0)
+    puts = shortlist(board, entry, opens, first, last, room.chosen)
+    if start == 0:
+        record_days(room.chosen, first, last, out)
+    for w in range(start, puts):
+        put = put_of(board, entry, room.chosen, w, SettleRules(False, entry.v5, entry.v5))
+        if not signalled[put.number] or (entry.one_at_a_time and put.number <= busy[0]):
+            continue
+        legs, attempts, wheels = out.size[0], out.size[1], out.size[2]
+        until = record_wheel(board, put, room.chosen.tier[w], entry, piece, room, out)
+        if full(out):
+            out.size[0], out.size[1], out.size[2] = legs, attempts, wheels
+            return w, puts
+        out.days[put.number].launched += 1
+        busy[0] = until
+    return puts, puts

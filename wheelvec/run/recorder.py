@@ -1,0 +1,123 @@
+"""Runs one configuration over a market, underlying by underlying and year by year, and keeps what became of every wheel."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from wheelvec.kernels.entry import entry_for
+from wheelvec.kernels.outcomes import Outcomes, doubled, new_outcomes, written
+from wheelvec.kernels.record import new_workspace, record_wheels
+from wheelvec.market.market import Market
+from wheelvec.run.boards import Held
+from wheelvec.run.factors import factored
+from wheelvec.run.ground import Array, Ground
+from wheelvec.spec.config import Config
+from wheelvec.spec.grid import Grid
+from wheelvec.stages.outcomes import ENTRY_DAY, Slice
+from wheelvec.stages.paths import walked_closes, walked_rows
+
+MEMORY = 2**29  # bytes: half of it for the boards that a backtest leaves with its market
+Told = Callable[[int], None]
+
+
+class Walked(NamedTuple):
+    """What was recorded of one underlying: its slices, the paths of their legs and the closes of their wheels."""
+
+    slices: list[Slice]
+    paths: list[pl.DataFrame]
+    closes: list[pl.DataFrame]
+
+
+class Recorder:
+    """One configuration over a market: the grid of one row.
+
+    Args:
+        market, config: over what, and under which rules.
+        symbols: the underlyings, in the order in which wheels are numbered.
+        signals: underlying -> the days (since 1970-01-01) on which the user's own signal lets wheels open; None: all.
+
+    Attributes:
+        day: (sessions,) the day of each session, since 1970-01-01.
+    """
+
+    def __init__(self, market: Market, config: Config, symbols: list[str], signals: dict[str, Array] | None) -> None:
+        self._config, self._symbols, self._signals = config, symbols, signals
+        self._ground = Ground(market, Grid.read(config, {}), 1, MEMORY)
+        (self._world,) = self._ground.worlds
+        row = np.zeros(1, np.int64)
+        self._plan = factored(self._ground.grid, row, row, 1).plan
+        (self._opens,) = self._ground.opens[self._world]
+        self.day = self._ground.sessions[self._world]["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
+        by_year = itertools.groupby(self._ground.months(self._world), lambda month: month[0].year)
+        self._years = [(year, list(months)) for year, months in by_year]
+
+    @property
+    def months(self) -> int:
+        """Months of entries, over all underlyings."""
+        return len(self._symbols) * sum(len(months) for _, months in self._years)
+
+    def run(self, told: Told) -> Iterator[Walked]:
+        """Underlying after underlying; `told` hears of the months that were gone through."""
+        for place in range(len(self._symbols)):
+            yield self._run_one(place, told)
+
+    def _run_one(self, place: int, told: Told) -> Walked:
+        symbol, busy, found = self._symbols[place], np.full(1, -1, np.int64), Walked([], [], [])
+        signalled = self._signalled(symbol)
+        for year, months in self._years:
+            held, span = self._ground.board(self._world, year, symbol), (months[0][1], months[-1][2])
+            out = self._record(held, signalled, span, busy)
+            if out.legs.size:
+                found.paths.append(walked_rows(out.legs, held.board, held.quotes, held.symbols, symbol))
+                found.closes.append(walked_closes(out.wheels, held.board.underlying, symbol))
+            found.slices.append(self._slice(place, held, out, signalled, span))
+            told(len(months))
+        return found
+
+    def _signalled(self, symbol: str) -> Array:
+        """(sessions,) whether the user's own signal lets wheels of this underlying open."""
+        if self._signals is None:
+            return np.ones(self.day.size, np.bool_)
+        return np.isin(self.day, self._signals.get(symbol, np.zeros(0, np.int64)))
+
+    def _record(self, held: Held, signalled: Array, span: tuple[int, int], busy: Array) -> Outcomes:
+        put, (first, last) = self._config.put, span
+        within = held.puts_within((put.dte_min, put.dte_max, put.delta_min, put.delta_max))[first : last + 1]
+        puts = int(within[self._opens[first : last + 1]].sum())
+        room = new_workspace(last + 1 - first, puts + 1, held.bars, held.calls)
+        out, done = new_outcomes(puts + 1, self.day.size), 0
+        while True:
+            given = (held.board, self._plan, self._opens, signalled, first, last, done, busy, room, out)
+            done, sold = entry_for(record_wheels, *given)(*given)
+            if done == sold:
+                return written(out)
+            out = doubled(out)
+
+    def _slice(self, place: int, held: Held, out: Outcomes, signalled: Array, span: tuple[int, int]) -> Slice:
+        number = np.arange(span[0], span[1] + 1)
+        number = number[self._opens[number]]
+        put, call, board, offered = self._config.put, self._config.call, held.board, held.offered
+        days = np.zeros(number.size, ENTRY_DAY)
+        days["number"], days["underlying"] = number, place
+        days["quoted"], days["valid"], days["priced"] = offered.quoted[number], board.valid[number], offered.priced[number]
+        solved = _within(board.put_dte, board.put_starts, put.dte_min, put.dte_max)[number]
+        unsolved = _within(offered.unsolved_dte, offered.unsolved_starts, put.dte_min, put.dte_max)[number]
+        days["solved"], days["asked"], days["signalled"] = solved, solved + unsolved, signalled[number]
+        for name in ("in_range", "liquid", "candidates", "launched"):
+            days[name] = out.days[name][number]
+        at = np.where(out.attempts["number"] < 0, 0, out.attempts["number"])
+        calls = _within(board.call_dte, board.call_starts, call.dte_min, call.dte_max)
+        for name, counts in (("quoted", offered.quoted), ("valid", board.valid), ("solved", calls)):
+            out.attempts[name] = np.where(out.attempts["number"] < 0, 0, counts[at])
+        used, out.legs["contract"] = np.unique(out.legs["contract"], return_inverse=True)
+        out.wheels["underlying"] = place
+        return Slice(out.legs, out.attempts, out.wheels, days, held.symbols.gather(pl.Series(used)))
+
+
+def _within(dte: Array, starts: Array, least: int, most: int) -> Array:
+    """(sessions,) how many of each session's contracts have so many days to their expiration."""
+    inside = np.concatenate([[0], np.cumsum((dte >= least) & (dte <= most))])
+    return np.diff(inside[starts])

@@ -1,0 +1,68 @@
+"""Outcomes -> what each entry session and each search for a call found."""
+
+import numpy as np
+import polars as pl
+
+from wheelvec.spec.codes import EndReason, names
+from wheelvec.spec.frames import CALL_DIAGNOSTICS, DIAGNOSTICS
+from wheelvec.stages.outcomes import Recorded, Wheels, dates, named, spans, wheel_ids
+
+_OUTCOMES = (
+    "traded", "no_quotes", "no_underlying_price", "not_solved", "no_candidate_in_range", "all_rejected_by_liquidity",
+    "not_signalled", "wheel_already_open",
+)  # fmt: skip
+
+
+def diagnostics(recorded: Recorded) -> pl.DataFrame:
+    """One row per entry session and underlying: what was found, and the first outcome that applies."""
+    days = recorded.days[np.lexsort((recorded.days["underlying"], recorded.days["number"]))]
+    limit = recorded.config.schedule.max_wheels_per_symbol_per_day
+    unsolved = (days["solved"] == 0) & ((days["asked"] > 0) | (days["valid"] == 0))
+    tests = [
+        days["quoted"] == 0,
+        ~days["priced"],
+        unsolved,
+        days["in_range"] == 0,
+        days["liquid"] == 0,
+        ~days["signalled"],
+        days["launched"] == 0,
+    ]
+    reached = np.zeros(days.size, np.bool_)
+    if limit is not None:
+        reached = (days["launched"] == limit) & (days["candidates"] > limit)
+    outcome = np.select(tests, list(range(1, len(_OUTCOMES))), 0)
+    columns = {
+        "session": dates(recorded.day[days["number"]]),
+        "underlying": pl.Series(recorded.underlyings, dtype=pl.String).gather(pl.Series(days["underlying"])),
+        "outcome": named(outcome, dict(enumerate(_OUTCOMES))),
+        "limit_reached": reached,
+    }
+    columns |= {
+        f"n_{name}": days[field]
+        for name, field in (("quotes", "quoted"), ("valid", "valid"), ("solved", "solved"), ("in_range", "in_range"),
+                            ("liquid", "liquid"), ("launched", "launched"))
+    }  # fmt: skip
+    return pl.DataFrame(columns).select(list(DIAGNOSTICS))
+
+
+def call_diagnostics(some: Wheels, recorded: Recorded) -> pl.DataFrame:
+    """One row per attempt to sell a call: what was found, and `sold` or what emptied the field."""
+    rows, of_row = spans(some.wheels["first_attempt"], some.wheels["attempts"])
+    found = recorded.attempts[rows]
+    on_session = found["number"] >= 0
+    names_of = {0: "sold"} | {int(code) + 1: name for code, name in names(EndReason).items()}
+    underlying = some.wheels["underlying"][of_row]
+    columns = {
+        "wheel_id": wheel_ids(some, recorded).gather(pl.Series(of_row)),
+        "cycle": found["cycle"],
+        "session": dates(recorded.day[np.where(on_session, found["number"], 0)], on_session),
+        "underlying": pl.Series(recorded.underlyings, dtype=pl.String).gather(pl.Series(underlying)),
+        "outcome": named(found["status"] + 1, names_of),
+        "n_quotes": found["quoted"],
+        "n_valid": found["valid"],
+        "n_solved": found["solved"],
+        "n_in_range": found["in_range"],
+        "n_above_basis": found["above_basis"],
+        "n_liquid": found["liquid"],
+    }
+    return pl.DataFrame(columns, schema=CALL_DIAGNOSTICS)

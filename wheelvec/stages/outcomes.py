@@ -1,0 +1,161 @@
+"""Outcomes of many slices put together, and the order of their wheels: what every frame of a result is made of."""
+
+import dataclasses
+from functools import cached_property
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import polars as pl
+
+from wheelvec.spec.codes import BOUGHT_BACK, ExitReason
+from wheelvec.spec.config import Config
+from wheelvec.stages.arrays import Array
+
+# What one entry session of one underlying offered, and what was launched.
+ENTRY_DAY = np.dtype(
+    [(name, np.int64) for name in ("number", "underlying", "quoted", "valid", "asked", "solved")]
+    + [(name, np.int64) for name in ("in_range", "liquid", "candidates", "launched")]
+    + [("priced", np.bool_), ("signalled", np.bool_)]
+)
+
+
+class Slice(NamedTuple):
+    """What was recorded of one underlying over some sessions (kernels.outcomes, ENTRY_DAY)."""
+
+    legs: Array
+    attempts: Array
+    wheels: Array
+    days: Array
+    symbols: pl.Series  # of the contracts that legs name
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recorded:
+    """Outcomes of all slices.
+
+    Attributes:
+        legs, attempts, wheels, days: as of a slice, with wheels, contracts and places that hold over all of them.
+        symbols: of contracts.
+        underlyings: of places.
+        day: (sessions,) days since 1970-01-01.
+        config: the rules.
+    """
+
+    legs: Array
+    attempts: Array
+    wheels: Array
+    days: Array
+    symbols: pl.Series
+    underlyings: list[str]
+    day: Array
+    config: Config
+
+    @classmethod
+    def of(cls, slices: list[Slice], underlyings: list[str], day: Array, config: Config) -> Self:
+        """Put slices together."""
+        starts = np.zeros((4, len(slices)), np.int64)
+        for i, one in enumerate(slices[:-1]):
+            sizes = one.legs.size, one.attempts.size, one.wheels.size, len(one.symbols)
+            starts[:, i + 1] = starts[:, i] + sizes
+        legs, attempts, wheels, days = (np.concatenate(tables) for tables in zip(*[one[:4] for one in slices], strict=True))
+        of_legs, of_attempts, of_wheels = (np.repeat(np.arange(len(slices)), [t.size for t in tables])
+                                           for tables in list(zip(*[one[:3] for one in slices], strict=True)))  # fmt: skip
+        legs["wheel"] += starts[2][of_legs]
+        legs["contract"] += starts[3][of_legs]
+        attempts["wheel"] += starts[2][of_attempts]
+        wheels["first_leg"] += starts[0][of_wheels]
+        wheels["first_attempt"] += starts[1][of_wheels]
+        return cls(legs, attempts, wheels, days, pl.concat([one.symbols for one in slices]), underlyings, day, config)
+
+    @cached_property
+    def order(self) -> Array:
+        """(wheels,) the wheels in the order in which they are numbered."""
+        return np.lexsort((self.wheels["underlying"], self.wheels["number"]))
+
+    @property
+    def fee(self) -> float:
+        """Of one transaction, dollars per contract."""
+        return self.config.costs.commission_per_contract + self.config.costs.sec_fee_per_contract
+
+
+class Wheels(NamedTuple):
+    """Some wheels in their order, and their legs wheel by wheel.
+
+    `of_leg` is the position among `wheels` of each leg's; `number` that of each wheel among all.
+    """
+
+    wheels: Array
+    legs: Array
+    of_leg: Array
+    number: Array
+
+
+def chosen(recorded: Recorded, first: int, last: int) -> Wheels:
+    """The wheels numbered first..last-1."""
+    wheels = recorded.wheels[recorded.order[first:last]]
+    rows, of_leg = spans(wheels["first_leg"], wheels["legs"])
+    return Wheels(wheels, recorded.legs[rows], of_leg, np.arange(first, first + wheels.size))
+
+
+def spans(first: Array, count: Array) -> tuple[Array, Array]:
+    """The rows first[i] .. first[i] + count[i] - 1 one span after the other, and the span of each."""
+    of_row = np.repeat(np.arange(first.size), count)
+    begin = np.cumsum(count) - count
+    return np.arange(of_row.size) - (begin - first)[of_row], of_row
+
+
+def added_up(values: Array, some: Wheels) -> Array:
+    """(wheels,) the sum of a leg's value over each wheel's calls, added in their order."""
+    out, legs = np.zeros(some.wheels.size, values.dtype), some.wheels["legs"]
+    begin = np.cumsum(legs) - legs
+    for cycle in range(1, int(legs.max(initial=0))):
+        there = np.flatnonzero(legs > cycle)
+        out[there] += values[begin[there] + cycle]
+    return out
+
+
+def leg_fees(legs: Array, fee: float) -> Array:
+    """Dollars per contract: an option that was bought back costs two transactions, any other one."""
+    return np.where(np.isin(legs["reason"], BOUGHT_BACK), 2.0 * fee, fee)
+
+
+def is_resolved(legs: Array) -> Array:
+    """Whether each leg has an exit."""
+    return np.isin(legs["reason"], (ExitReason.OPEN, ExitReason.NO_DATA), invert=True)
+
+
+def dates(days: Array, known: Array | None = None) -> pl.Series:
+    """Days since 1970-01-01 as dates, null where not `known`."""
+    series = pl.Series(days.astype(np.int32)).cast(pl.Date)
+    return series if known is None else nulled(series, known)
+
+
+def nulled(values: Any, known: Array) -> pl.Series:
+    """The values, null where not `known`."""
+    series = values if isinstance(values, pl.Series) else pl.Series(values)
+    return pl.select(pl.when(pl.Series(known)).then(series)).to_series()
+
+
+def named(codes: Array, names: dict[int, str]) -> pl.Series:
+    """The names of codes, null for a code that has none."""
+    table = [names.get(code) for code in range(max(names) + 1)]
+    series = pl.Series(table, dtype=pl.String)
+    known = (codes >= 0) & (codes < len(table))
+    return (
+        series.gather(pl.Series(np.where(known, codes, 0)))
+        if known.all()
+        else nulled(series.gather(pl.Series(np.where(known, codes, 0))), known)
+    )
+
+
+def wheel_ids(some: Wheels, recorded: Recorded) -> pl.Series:
+    """`{underlying}_{entry date}_{number}`."""
+    parts = pl.DataFrame(
+        {
+            "underlying": pl.Series(recorded.underlyings, dtype=pl.String).gather(pl.Series(some.wheels["underlying"])),
+            "day": dates(recorded.day[some.wheels["number"]]),
+            "number": some.number,
+        }
+    )
+    day = pl.col("day").cast(pl.String)
+    return parts.select(pl.concat_str("underlying", day, pl.col("number").cast(pl.String), separator="_")).to_series()
