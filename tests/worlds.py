@@ -32,6 +32,8 @@ def config_of(sections: dict[str, Any], market: wv.Market) -> wv.Config:
 def world(seed: int, **changes: Any) -> tuple[Tables, dict[str, Any]]:
     """A random market and configuration; `changes` are dotted names with two underscores for the dot."""
     sections = markets.random_config(seed)
+    for section, fields in markets.drawn_apart(seed).items():
+        sections[section] |= fields
     for name, value in changes.items():
         section, _, field = name.partition("__")
         if field:

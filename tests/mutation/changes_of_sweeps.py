@@ -10,8 +10,8 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "stop_above_only",
         TABLES,
-        "not bars[bar].high >= level",
-        "not bars[bar].high > level + 0.01",
+        "not bars[bar].high >= reached",
+        "not bars[bar].high > reached + 0.01",
         "6: a stop is reached at its level",
     ),
     Change(
@@ -46,8 +46,8 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "put_settles_with_two_fees",
         TABLES,
-        "at.fees = entry.fee if counted",
-        "at.fees = 2.0 * entry.fee if counted",
+        "at.fees = entry.fee if known",
+        "at.fees = 2.0 * entry.fee if known",
         "8: no fee at settlement",
     ),
     Change(
@@ -112,8 +112,8 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "call_stop_after_target",
         TABLES,
-        "if bar.high >= levels.stop:",
-        "if bar.high >= levels.stop and not bar.low <= levels.target:",
+        "        if bar.high >= stop:",
+        "        if bar.high >= stop and not bar.low <= target:",
         "6: stop first",
     ),
     Change(
@@ -128,7 +128,7 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "call_settles_with_two_fees",
         FOLLOW,
-        "(2.0 * entry.fee if bought_back else entry.fee)",
+        "2.0 * entry.fee if bought_back else entry.fee",
         "2.0 * entry.fee",
         "8: no fee at settlement",
     ),
@@ -142,8 +142,8 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "stock_at_last_strike",
         WHEEL,
-        "sale = calls.last_strike if away else close",
-        "sale = close",
+        "calls.last_strike if away else underlying.close[sold]",
+        "underlying.close[sold]",
         "8: called away at the strike",
     ),
     Change(

@@ -560,6 +560,28 @@ def random_config(seed: int, market_seed: int | None = None) -> dict[str, Any]:
     }
 
 
+def drawn_apart(seed: int) -> dict[str, dict[str, Any]]:
+    """Fields by section that `random_config` leaves at their defaults: ticks, moneyness, and fees of orders and deliveries."""
+    rng = random.Random(f"apart {seed}")
+    found: dict[str, dict[str, Any]] = {"put": {}, "call": {}, "fills": {}, "costs": {}}
+    found["fills"]["tick"] = rng.choice((None, None, 0.01, 0.05, 0.1, 0.0))
+    for section, method in (("put", "select"), ("call", "tie_break_method")):
+        if rng.random() < 0.2:
+            found[section] |= {"otm_min": rng.choice((None, -0.1, 0.0, 0.02)), "otm_max": rng.choice((None, 0.05, 0.12))}
+        if rng.random() < 0.15:
+            found[section] |= {method: "closest_otm", "otm_target": rng.choice((0.0, 0.03, 0.08)), "delta_target": None}
+        elif rng.random() < 0.15:
+            found[section] |= {method: "closest_premium", "premium_target": rng.choice((0.5, 1.5, 4.0)), "delta_target": None}
+    found["call"].pop("delta_target", None)
+    if rng.random() < 0.3:
+        found["costs"] = {
+            "commission_base": rng.choice((0.0, 0.5)),
+            "commission_minimum": rng.choice((0.0, 1.0)),
+            "assignment_fee": rng.choice((0.0, 5.0)),
+        }
+    return found
+
+
 def random_schedule(rng: random.Random, frame: Frame) -> dict[str, Any]:
     """Section 1."""
     symbols = rng.choice((None, None, list(frame.underlyings), list(reversed(frame.underlyings))))

@@ -53,9 +53,13 @@ DEFAULTS: Config = {
         "exit_pct": 0.50,
         "stop_loss_multiplier": 2.0,
         "max_hold_dte": None,
+        "otm_min": None,
+        "otm_max": None,
         "select": "all",
         "dte_target": None,
         "delta_target": None,
+        "otm_target": None,
+        "premium_target": None,
     },
     "call": {
         "dte_min": 14,
@@ -64,7 +68,11 @@ DEFAULTS: Config = {
         "delta_max": 0.35,
         "strike_min_pct_above_basis": 0.0,
         "sell_call_only_if_price_above_basis": True,
+        "otm_min": None,
+        "otm_max": None,
         "tie_break_method": "highest_premium",
+        "otm_target": None,
+        "premium_target": None,
         "exit_pct": None,
         "stop_loss_multiplier": None,
         "max_hold_dte": None,
@@ -87,6 +95,7 @@ DEFAULTS: Config = {
     "fills": {
         "fill_mode": "realistic",
         "exit_model": None,
+        "tick": None,
         "gap_path": "skip",
         "use_probabilistic_exit_fills": True,
         "execution_seed": 42,
@@ -101,7 +110,13 @@ DEFAULTS: Config = {
         "tight_spread_pct": 0.05,
         "normal_spread_pct": 0.10,
     },
-    "costs": {"commission_per_contract": 0.65, "sec_fee_per_contract": 0.01},
+    "costs": {
+        "commission_per_contract": 0.65,
+        "commission_base": 0.0,
+        "commission_minimum": 0.0,
+        "sec_fee_per_contract": 0.01,
+        "assignment_fee": 0.0,
+    },
     "pricing": {"rate": 0.04, "dividend_yield": 0.0},
 }
 
@@ -120,6 +135,9 @@ COLUMNS = (
     "expiration",
     "premium",
     "fees",
+    "contracts",
+    "factor",
+    "exit_symbol",
     "exit_date",
     "pnl",
     "exit_price",
@@ -178,6 +196,9 @@ CALL_STATES = {
 }
 UNRESOLVED = ("open", "no_data")
 BOUGHT_BACK = ("profit_target", "stop_loss", "max_hold_dte")
+DELIVERED = ("assigned", "called_away")
+
+ROUNDING = 1e-9  # section 4: within it an exit lies at its level
 
 # Section 4: f of each fill mode.
 FILL_FRACTION = {"optimistic": 0.0, "realistic": 0.30, "pessimistic": 0.75, "natural": 0.30}
@@ -209,6 +230,10 @@ def complete_config(config: Config) -> Config:
         raise ValueError(f"fill_mode {full['fills']['fill_mode']!r}: one of {sorted(FILL_FRACTION)}")
     if full["fills"]["exit_model"] is None:  # sections 4 and 11
         full["fills"]["exit_model"] = "close_range" if full["rules"] == "v5" else "trigger"
+    if full["fills"]["tick"] is None:
+        full["fills"]["tick"] = 0.0 if full["rules"] == "v5" else 0.01
+    # units: how far a limit counts as met; section 11: under v5 doubles are compared as they are
+    full["slack"] = 0.0 if full["rules"] == "v5" else 1e-9
     return full
 
 
@@ -246,6 +271,8 @@ class Calendar:
         self.index: dict[dt.date, int] = {day: number for number, day in enumerate(self.sessions)}
         self.zone = ZoneInfo(str(self._calendar.tz))
         self._closes = [int(stamp.timestamp()) * 10**9 for stamp in closes]
+        local = [dt.datetime.fromtimestamp(close // 10**9, tz=self.zone) for close in self._closes]
+        self.regular_close_minute = statistics.mode(60 * moment.hour + moment.minute for moment in local)
 
     def is_session(self, day: dt.date) -> bool:
         """Whether the exchange is open on that day."""
@@ -286,8 +313,11 @@ def entry_minute(calendar: Calendar, session: dt.date, entry_time: str) -> tuple
     clock = dt.time.fromisoformat(entry_time)
     moment = dt.datetime.combine(session, clock, tzinfo=calendar.zone)
     start = int(moment.timestamp()) * 10**9
-    if start >= calendar.close_ns(session):
-        return None
+    if start >= calendar.close_ns(session):  # an early close: as long before it as the clock lies before the regular one
+        before = calendar.regular_close_minute - 60 * clock.hour - clock.minute
+        if before <= 0:
+            return None
+        start = calendar.close_ns(session) - before * MINUTE_NS
     return start, start + MINUTE_NS
 
 
@@ -322,6 +352,12 @@ class Quote:
     @property
     def dte(self) -> int:
         return (self.expiration - self.session).days
+
+    @property
+    def otm(self) -> float:
+        """Section 3: out of the money by this share of the underlying's price."""
+        distance = self.underlying_price - self.strike if self.kind == "P" else self.strike - self.underlying_price
+        return distance / self.underlying_price
 
     @property
     def order(self) -> tuple[dt.date, float, str]:
@@ -428,8 +464,11 @@ class Market:
         self.option_bars = usable_bars(traded, "symbol", self.calendar)
         self.dividends: dict[str, list[tuple[dt.date, float]]] = defaultdict(list)
         if tables.get("dividends") is not None:
-            for row in tables["dividends"].to_dicts():
+            for row in tables["dividends"].unique(maintain_order=True).to_dicts():  # data.md: equal rows are one
                 self.dividends[row["underlying"]].append((row["ex_date"], row["amount"]))
+        roots = {parse_symbol(symbol)[0] for symbol in self.option_bars}
+        # section 4: the underlyings of which the market holds any option bar
+        self.barred = {row for row in self.underlyings if roots & self._roots[row]}
         self._chains: dict[tuple[str, dt.date], Chain] = {}
         self._populations: dict[tuple[str, dt.date, str], list[float]] = {}
 
@@ -440,6 +479,7 @@ class Market:
         if self.has_ts:
             frame = frame.with_columns(pl.col("ts").dt.timestamp("ns"))
         self.underlyings: set[str] = set()
+        self._roots: dict[str, set[str]] = defaultdict(set)
         self._rows: dict[tuple[str, dt.date], list[Record]] = defaultdict(list)
         self._sessions_of: dict[str, set[dt.date]] = defaultdict(set)
         for row in frame.to_dicts():
@@ -468,6 +508,7 @@ class Market:
             return "no_session"
         if self.has_ts and (row["ts"] is None or self._local_date(row["ts"]) != row["session"]):
             return "wrong_date"
+        self._roots[row["underlying"]].add(root)
         self._rows[row["underlying"], row["session"]].append(row)
         self._sessions_of[row["symbol"]].add(row["session"])
         return None
@@ -557,7 +598,7 @@ class Market:
     # -- bars --------------------------------------------------------------------------------------------------------
     def bar(self, quote: Quote, session: dt.date) -> Bar | None:
         """Section 6: the contract's bar, or the quote that stands for it; None for a session without a bar."""
-        if self.has_bars:
+        if self.has_bars and quote.underlying in self.barred:
             bar = self.option_bars.get(quote.symbol, {}).get(session)
             if bar is not None or self.config["fills"]["gap_path"] != "quote":
                 return bar
@@ -568,14 +609,17 @@ class Market:
         return Bar(mid, mid, mid, mid, stand_in)
 
     def last_option_close(self, quote: Quote, through: dt.date) -> float | None:
-        """Section 8: the close of the contract's last bar on or before a day."""
-        sessions = set(self.option_bars.get(quote.symbol, ())) | self._sessions_of.get(quote.symbol, set())
-        for session in sorted(sessions, reverse=True):
-            if session <= through:
-                bar = self.bar(quote, session)
-                if bar is not None:
-                    return bar.close
+        """Section 8: the close of the contract's last bar after its sale and on or before a day."""
+        for session in reversed(self.calendar.between(quote.session, through)):
+            bar = self.bar(quote, session)
+            if bar is not None:
+                return bar.close
         return None
+
+    def last_close(self, underlying: str, through: dt.date) -> tuple[dt.date, float] | None:
+        """The underlying's last close on or before a day."""
+        days = [day for day in self.underlying_bars.get(underlying, {}) if day <= through]
+        return (max(days), self.underlying_bars[underlying][max(days)].close) if days else None
 
     def close(self, underlying: str, session: dt.date) -> float | None:
         """The underlying's close of a session."""
@@ -614,8 +658,14 @@ def in_range(market: Market, quotes: list[Quote], kind: str, rules: Config) -> l
         if quote.kind != kind or not rules["dte_min"] <= quote.dte <= rules["dte_max"]:
             continue
         market.solve(quote)
-        if quote.delta is not None and rules["delta_min"] <= quote.delta <= rules["delta_max"]:
-            found.append(Candidate(quote))
+        if quote.delta is None or not rules["delta_min"] <= quote.delta <= rules["delta_max"]:
+            continue
+        slack = market.config["slack"]
+        if rules["otm_min"] is not None and quote.otm < rules["otm_min"] - slack:
+            continue
+        if rules["otm_max"] is not None and quote.otm > rules["otm_max"] + slack:
+            continue
+        found.append(Candidate(quote))
     return found
 
 
@@ -639,9 +689,9 @@ def rank(market: Market, candidates: list[Candidate]) -> None:
         candidate.ivp = percentile(quote.iv, population) if enough else 0.5
 
 
-def judge_liquidity(candidate: Candidate, rules: Config) -> bool:
+def judge_liquidity(candidate: Candidate, config: Config) -> bool:
     """Tier and penalty; False where the candidate is rejected."""
-    quote = candidate.quote
+    quote, rules, more = candidate.quote, config["liquidity"], 1 + config["slack"]
     if candidate.ivp >= rules["ivp_extreme_threshold"]:
         allowed = rules["ivp_extreme_max_spread_pct"]
     elif candidate.ivp >= rules["ivp_high_threshold"]:
@@ -650,23 +700,27 @@ def judge_liquidity(candidate: Candidate, rules: Config) -> bool:
         allowed = rules["base_max_spread_pct"]
     if quote.dte <= rules["short_dte_threshold"]:
         allowed += rules["short_dte_extra_spread_pct"]
-    if quote.spread_pct > rules["hard_max_spread_pct"]:
+    if quote.spread_pct > rules["hard_max_spread_pct"] * more:
         return False
-    if quote.spread_pct <= 0.6 * allowed:
+    if quote.spread_pct <= 0.6 * allowed * more:
         candidate.tier, candidate.penalty = "tight", 1.00
-    elif quote.spread_pct <= allowed:
+    elif quote.spread_pct <= allowed * more:
         candidate.tier, candidate.penalty = "moderate", 1.15
     else:
         candidate.tier, candidate.penalty = "wide", 1.35
-    return quote.bid >= rules["min_bid_hard"]
+    if quote.bid < rules["min_bid_hard"] or quote.bid == 0:
+        return False
+    return entry_price(quote, candidate.penalty, config["fills"]) > 0  # section 4: nothing is sold for nothing
 
 
-def best(candidates: list[Candidate], method: str, delta_target: float) -> Candidate:
+def best(candidates: list[Candidate], rules: Config, method: str, delta_target: float) -> Candidate:
     """The one that is best; of exact ties the first in candidate order."""
     measures = {
         "closest_delta": lambda quote: -abs(quote.delta - delta_target),
         "highest_premium": lambda quote: quote.mid,
         "highest_strike": lambda quote: quote.strike,
+        "closest_otm": lambda quote: -abs(quote.otm - rules["otm_target"]),
+        "closest_premium": lambda quote: -abs(quote.mid - rules["premium_target"]),
     }
     measure = measures[method]
     winner = candidates[0]
@@ -691,25 +745,39 @@ def choose_puts(passed: list[Candidate], rules: Config) -> list[Candidate]:
     if rules["select"] == "all":
         return passed
     target = middle(rules) if rules["delta_target"] is None else rules["delta_target"]
-    return [best(passed, rules["select"], target)]
+    return [best(passed, rules, rules["select"], target)]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Prices (sections 4 and 5)
 # ---------------------------------------------------------------------------------------------------------------------
-def entry_price(quote: Quote, penalty: float, mode: str) -> float:
+def tick_down(price: float, tick: float) -> float:
+    """Section 4: what is sold, and the target's level."""
+    n = round(1 / tick) if tick else 0
+    return math.floor(price * n + 1e-6) / n if n else price
+
+
+def tick_up(price: float, tick: float) -> float:
+    """Section 4: what is bought, and the stop's level."""
+    n = round(1 / tick) if tick else 0
+    return math.ceil(price * n - 1e-6) / n if n else price
+
+
+def entry_price(quote: Quote, penalty: float, fills: Config) -> float:
     """What selling brings."""
+    mode = fills["fill_mode"]
     if mode == "natural":
-        return quote.bid
+        return tick_down(quote.bid, fills["tick"])
     price = quote.mid - FILL_FRACTION[mode] * (quote.ask - quote.bid) * penalty
-    return min(max(price, quote.bid), quote.ask)
+    return tick_down(min(max(price, quote.bid), quote.ask), fills["tick"])
 
 
-def p_fill(spread_pct: float, ivp: float, fills: Config, liquidity: Config) -> float:
+def p_fill(spread_pct: float, ivp: float, config: Config) -> float:
     """Section 5: the chance that a touch of the target fills."""
-    if spread_pct <= fills["tight_spread_pct"]:
+    fills, liquidity, more = config["fills"], config["liquidity"], 1 + config["slack"]
+    if spread_pct <= fills["tight_spread_pct"] * more:
         p = fills["pfill_tight"]
-    elif spread_pct <= fills["normal_spread_pct"]:
+    elif spread_pct <= fills["normal_spread_pct"] * more:
         p = fills["pfill_normal"]
     else:
         p = fills["pfill_wide"]
@@ -719,6 +787,12 @@ def p_fill(spread_pct: float, ivp: float, fills: Config, liquidity: Config) -> f
     elif ivp >= liquidity["ivp_high_threshold"]:
         p *= fills["pfill_ivp_high_mult"]
     return min(max(p, fills["pfill_min"]), fills["pfill_max"])
+
+
+def order_fee(costs: Config) -> float:
+    """Section 4: what an order of one contract costs."""
+    commission = max(costs["commission_minimum"], costs["commission_base"] + costs["commission_per_contract"])
+    return commission + costs["sec_fee_per_contract"]
 
 
 @dataclass
@@ -736,6 +810,7 @@ class Leg:
     max_hold_dte: int | None
     p_fill: float
     settlement: dt.date
+    tick: float
     touch_count: int = 0
     u_fill: float | None = None
     exit_reason: str | None = None
@@ -750,11 +825,11 @@ class Leg:
 
     @property
     def target_price(self) -> float:
-        return self.price * self.exit_pct
+        return tick_down(self.price * self.exit_pct, self.tick)
 
     @property
     def stop_price(self) -> float | None:
-        return None if self.stop_multiplier is None else self.price * self.stop_multiplier
+        return None if self.stop_multiplier is None else tick_up(self.price * self.stop_multiplier, self.tick)
 
     @property
     def resolved(self) -> bool:
@@ -765,9 +840,11 @@ class Leg:
         return (self.exit_date - self.quote.session).days if self.resolved else None
 
     def fees(self, costs: Config) -> float:
-        """Section 4: one transaction, or two where the leg was bought back."""
-        one = costs["commission_per_contract"] + costs["sec_fee_per_contract"]
-        return 2 * one if self.exit_reason in BOUGHT_BACK else one
+        """Section 4: one order, or two where the leg was bought back; a delivery of shares costs a fee of its own."""
+        one = order_fee(costs)
+        if self.exit_reason in BOUGHT_BACK:
+            return 2 * one
+        return one + costs["assignment_fee"] if self.exit_reason in DELIVERED else one
 
     def pnl(self, costs: Config) -> float | None:
         """Section 8."""
@@ -817,16 +894,16 @@ def cents(price: float) -> int:
 
 def walk(market: Market, leg: Leg, put: Quote) -> None:
     """Walk the leg's bars from the session after entry through its settlement session, and settle it."""
-    fills = market.config["fills"]
+    fills, slack = market.config["fills"], market.config["slack"]
     for session in market.calendar.between(leg.quote.session, leg.settlement):
         bar = market.bar(leg.quote, session)
         if bar is None:
             leg.sessions_without_bar += 1
             continue
-        if leg.stop_price is not None and bar.high >= leg.stop_price:
+        if leg.stop_price is not None and bar.high >= leg.stop_price * (1 - slack):
             close_leg(leg, "stop_loss", session, stop_fill(leg, bar, fills))
             return
-        if bar.low <= leg.target_price:
+        if bar.low <= leg.target_price * (1 + slack):
             leg.touch_count += 1
             filled = True
             if fills["use_probabilistic_exit_fills"]:
@@ -843,8 +920,8 @@ def walk(market: Market, leg: Leg, put: Quote) -> None:
 
 
 def close_leg(leg: Leg, reason: str, session: dt.date, price: float) -> None:
-    """Book the exit of a leg."""
-    leg.exit_reason, leg.exit_date, leg.exit_price = reason, session, price
+    """Book the exit of a leg: what is bought is paid on a tick."""
+    leg.exit_reason, leg.exit_date, leg.exit_price = reason, session, tick_up(price, leg.tick)
 
 
 def settle(market: Market, leg: Leg) -> None:
@@ -874,21 +951,22 @@ def sell(market: Market, candidate: Candidate, phase: int) -> Leg:
     config, quote = market.config, candidate.quote
     rules = config["call"] if phase else config["put"]
     if phase and config["rules"] == "v5":  # section 11, covered-call p_fill
-        probability = p_fill(0.05, 0.5, config["fills"], config["liquidity"])
+        probability = p_fill(0.05, 0.5, config)
     else:
-        probability = p_fill(quote.spread_pct, candidate.ivp, config["fills"], config["liquidity"])
+        probability = p_fill(quote.spread_pct, candidate.ivp, config)
     return Leg(
         phase=phase,
         quote=quote,
         ivp=candidate.ivp,
         tier=candidate.tier,
         penalty=candidate.penalty,
-        price=entry_price(quote, candidate.penalty, config["fills"]["fill_mode"]),
+        price=entry_price(quote, candidate.penalty, config["fills"]),
         exit_pct=config["put"]["exit_pct"] if rules["exit_pct"] is None else rules["exit_pct"],
         stop_multiplier=rules["stop_loss_multiplier"],
         max_hold_dte=rules["max_hold_dte"],
         p_fill=probability,
         settlement=market.calendar.on_or_before(quote.expiration),
+        tick=config["fills"]["tick"],
     )
 
 
@@ -908,14 +986,14 @@ def find_call(market: Market, underlying: str, session: dt.date, basis: float) -
         floor = basis
         if config["rules"] == "ledger":  # section 11, basis floor
             floor = basis * (1 + rules["strike_min_pct_above_basis"])
-        candidates = [c for c in candidates if c.quote.strike >= floor]
+        candidates = [c for c in candidates if c.quote.strike >= floor * (1 - config["slack"])]
         if not candidates:
             return "no_call_above_basis"
     rank(market, candidates)
-    candidates = [c for c in candidates if judge_liquidity(c, config["liquidity"])]
+    candidates = [c for c in candidates if judge_liquidity(c, config)]
     if not candidates:
         return "no_call_liquid"
-    return best(candidates, rules["tie_break_method"], middle(rules))
+    return best(candidates, rules, rules["tie_break_method"], middle(rules))
 
 
 def seek_call(market: Market, underlying: str, first: dt.date, basis: float) -> tuple[Candidate | str, dt.date]:
@@ -941,6 +1019,7 @@ class Wheel:
     end_reason: str = "unresolved"
     end_session: dt.date | None = None  # null while unresolved
     unresolved_by: str | None = None  # open or no_data
+    lacking: dt.date | None = None  # the session whose close is lacking
     shares_held: int | None = None
     sale_price: float | None = None  # of shares still held at the end (ledger rules)
     dividends: list[tuple[dt.date, float]] = field(default_factory=list)
@@ -994,7 +1073,7 @@ def hold_shares(market: Market, wheel: Wheel) -> None:
         wheel.calls.append(call)
         walk(market, call, put.quote)
         if not call.resolved:
-            wheel.unresolved_by = call.exit_reason
+            wheel.unresolved_by, wheel.lacking = call.exit_reason, call.settlement
             return
         if call.exit_reason == "called_away":
             wheel.end_reason, wheel.end_session, wheel.shares_held = "called_away", call.exit_date, 0
@@ -1011,9 +1090,13 @@ def end_holding(market: Market, wheel: Wheel, reason: str, session: dt.date) -> 
     if market.config["rules"] == "v5":  # section 11: the wheel ends with its last leg
         wheel.end_reason, wheel.end_session, wheel.shares_held = reason, wheel.legs[-1].exit_date, 100
         return
+    meant = session
+    for _ in range(5):  # the order waits for a close
+        if market.close(wheel.put.quote.underlying, session) is None:
+            session = market.calendar.after(session)
     wheel.sale_price = market.close(wheel.put.quote.underlying, session)
     if wheel.sale_price is None:
-        wheel.unresolved_by = "no_data"  # section 10: shares without a close count as no_data
+        wheel.unresolved_by, wheel.lacking = "no_data", meant  # section 10: shares without a close count as no_data
         return
     wheel.end_reason, wheel.end_session, wheel.shares_held = reason, session, 100
     collect_dividends(market, wheel)
@@ -1048,8 +1131,8 @@ def marked_pnl(market: Market, wheel: Wheel) -> float | None:
     if wheel.put.exit_reason != "assigned":
         return None
     costs, underlying = market.config["costs"], wheel.put.quote.underlying
-    day = market.last_day(underlying)
-    value = wheel.put.pnl(costs) + (market.close(underlying, day) - wheel.put.quote.strike) * 100
+    day, close = market.last_close(underlying, wheel.lacking)
+    value = wheel.put.pnl(costs) + (close - wheel.put.quote.strike) * 100
     for call in wheel.calls:
         if call.resolved:
             value += call.pnl(costs)
@@ -1081,6 +1164,9 @@ def leg_record(market: Market, wheel: Wheel, leg: Leg) -> Record:
         "expiration": quote.expiration,
         "premium": leg.premium,
         "fees": leg.fees(market.config["costs"]),
+        "contracts": 1,
+        "factor": 1,
+        "exit_symbol": quote.symbol,
         "exit_date": leg.exit_date,
         "pnl": pnl,
         "exit_price": None if leg.exit_price is None else leg.exit_price * 100,
@@ -1156,7 +1242,7 @@ def total_record(market: Market, wheel: Wheel) -> Record:
 def cash_entries(market: Market, wheel: Wheel) -> list[Record]:
     """Section 8: the wheel as dated cash; of a resolved wheel under the ledger rules it sums to pnl."""
     costs, entries = market.config["costs"], []
-    one = costs["commission_per_contract"] + costs["sec_fee_per_contract"]
+    one = order_fee(costs)
 
     def book(date: dt.date, entry: str, amount: float) -> None:
         entries.append({"wheel_id": wheel.wheel_id, "date": date, "entry": entry, "amount": amount})
@@ -1167,6 +1253,8 @@ def cash_entries(market: Market, wheel: Wheel) -> list[Record]:
         if leg.exit_reason in BOUGHT_BACK:
             book(leg.exit_date, "buy_back", -leg.exit_price * 100)
             book(leg.exit_date, "fees", -one)
+        if leg.exit_reason in DELIVERED:
+            book(leg.exit_date, "fees", -costs["assignment_fee"])
     if wheel.put.exit_reason == "assigned":
         book(wheel.put.settlement, "share_purchase", -wheel.put.quote.strike * 100)
         for day, amount in wheel.dividends:
@@ -1185,12 +1273,12 @@ def summarize(market: Market, wheels: list[Wheel], totals: list[Record]) -> Reco
     """The figures over the wheels that count, and the counts over all launched wheels."""
     pairs = list(zip(wheels, totals, strict=True))
     counted = [(w, t) for w, t in pairs if not w.censored and t["pnl_marked"] is not None]
-    left_out = [w for w, t in pairs if w.censored or t["pnl_marked"] is None]
     pnls = [t["pnl_marked"] for _, t in counted]
     rocs = [100 * t["pnl_marked"] / t["initial_capital"] for _, t in counted]
     days = [t["total_days"] for _, t in counted if t["total_days"] is not None]
     legs = [leg for wheel in wheels for leg in wheel.legs]
-    worst = sum(pnls) + sum(w.put.premium - w.put.quote.strike * 100 for w in left_out)
+    worst = sum(w.put.premium - w.put.quote.strike * 100 if t["pnl"] is None else t["pnl"] for w, t in pairs)
+    met = 1 + ROUNDING
     return {
         "total_wheels": len(counted),
         "total_pnl": sum(pnls) if pnls else None,
@@ -1207,9 +1295,12 @@ def summarize(market: Market, wheels: list[Wheel], totals: list[Record]) -> Reco
         "no_data_wheels": sum(w.unresolved_by == "no_data" for w in wheels),
         "censored_wheels": sum(w.censored for w in wheels),
         "marked_wheels": sum(t["pnl"] is None for _, t in counted),
+        "marked_pnl": sum(t["pnl_marked"] for _, t in counted if t["pnl"] is None),
         "held_wheels": sum(t["shares_held"] == 100 for _, t in counted),
-        "targets_above_limit": sum(leg.exit_reason == "profit_target" and leg.exit_price > leg.target_price for leg in legs),
-        "stops_inside_stop": sum(leg.exit_reason == "stop_loss" and leg.exit_price < leg.stop_price for leg in legs),
+        "targets_above_limit": sum(
+            leg.exit_reason == "profit_target" and leg.exit_price > leg.target_price * met for leg in legs
+        ),
+        "stops_inside_stop": sum(leg.exit_reason == "stop_loss" and leg.exit_price < leg.stop_price / met for leg in legs),
         "sessions_without_bar": sum(leg.sessions_without_bar or 0 for leg in legs),
         "total_pnl_worst": worst if wheels else None,
     }
@@ -1244,7 +1335,7 @@ def put_candidates(market: Market, underlying: str, session: dt.date, diagnosis:
             market.solve(quote)
     candidates = in_range(market, chain.quotes, "P", config["put"])
     rank(market, candidates)
-    liquid = [c for c in candidates if judge_liquidity(c, config["liquidity"])]
+    liquid = [c for c in candidates if judge_liquidity(c, config)]
     diagnosis["n_quotes"] = chain.n_quotes
     diagnosis["n_valid"] = len(chain.quotes)
     diagnosis["n_solved"] = sum(quote.iv is not None for quote in chain.quotes)

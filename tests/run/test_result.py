@@ -267,6 +267,17 @@ def test_wheels_carry_how_they_were_entered_and_how_many_calls_they_sold(result:
     assert wheels.filter(pl.col("n_calls") > 0)["csp_exit_reason"].unique().to_list() in ([], ["assigned"])
 
 
+def test_quotes_stand_for_the_bars_of_an_underlying_without_any() -> None:
+    tables = next(tables for seed in range(30) if "option_bars" in (tables := world(seed)[0]))
+    name = tables["option_quotes"]["underlying"].drop_nulls()[0]
+    sections: dict[str, Any] = {"schedule": {"symbols": [name]}, "put": {"delta_min": 0.05, "delta_max": 0.9, "dte_min": 1}}
+    root = pl.col("symbol").str.slice(0, 6).str.strip_chars() == name
+    without = run({**tables, "option_bars": tables["option_bars"].filter(~root)}, sections)
+    del tables["option_bars"]
+    assert_frame_equal(without.records, run(tables, sections).records)
+    assert set(without.paths["source"]) == {"quote"}
+
+
 @pytest.mark.parametrize("limit", [None, 1])
 def test_ratios_are_exact_quotients_however_few_the_strikes(limit: int | None) -> None:
     """Polars divides by a column that is one number throughout as it multiplies by the inverse, a bit off in half of all cases."""

@@ -90,17 +90,20 @@ class Board(NamedTuple):
 ENTRY = np.dtype(
     [
         ("schedule", _WHOLE), ("dte_min", _WHOLE), ("dte_max", _WHOLE), ("delta_min", _REAL), ("delta_max", _REAL),
-        ("dte_target", _WHOLE), ("select", _WHOLE), ("delta_target", _REAL), ("per_day", _WHOLE),
+        ("otm_min", _REAL), ("otm_max", _REAL), ("by_otm", _FLAG),
+        ("dte_target", _WHOLE), ("select", _WHOLE), ("target", _REAL), ("per_day", _WHOLE),
         ("one_at_a_time", _FLAG), ("rank_over_chain", _FLAG),
         ("min_bid", _REAL), ("hard_max_spread", _REAL), ("base_spread", _REAL), ("high_threshold", _REAL),
         ("high_spread", _REAL), ("extreme_threshold", _REAL), ("extreme_spread", _REAL), ("short_dte", _WHOLE),
         ("short_dte_extra", _REAL), ("min_ranked", _WHOLE),
-        ("mode", _WHOLE), ("trigger", _FLAG), ("v5", _FLAG), ("fee", _REAL),
+        ("mode", _WHOLE), ("ticks", _REAL), ("slack", _REAL), ("trigger", _FLAG), ("v5", _FLAG),
+        ("fee", _REAL),  # of one order, dollars per contract
+        ("assignment_fee", _REAL),
     ],
     align=True,
 )  # fmt: skip
 
-# Chance: the seed, and the numbers of FillOdds but for the mode.
+# Chance: the seed, and the numbers of FillOdds.
 DRAW = np.dtype(
     [
         ("seed", np.uint64), ("probabilistic", _FLAG), ("tight", _REAL), ("normal", _REAL), ("wide", _REAL),
@@ -115,7 +118,7 @@ CALL = np.dtype(
     [
         ("dte_min", _WHOLE), ("dte_max", _WHOLE), ("delta_min", _REAL), ("delta_max", _REAL),
         ("above_basis", _FLAG), ("strike_factor", _REAL), ("rank_over_chain", _FLAG), ("select", _WHOLE),
-        ("delta_target", _REAL), ("flat_odds", _FLAG),
+        ("target", _REAL), ("flat_odds", _FLAG), ("otm_min", _REAL), ("otm_max", _REAL), ("by_otm", _FLAG),
         ("exit_pct", _REAL), ("stop_multiplier", _REAL), ("max_hold_dte", _WHOLE), ("max_cycles", _REAL),
         ("waits", _WHOLE),
     ],

@@ -25,6 +25,8 @@ from wheelvec.kernels.exits import (
     SettleRules,
     lay_bars,
     settle,
+    stop_level,
+    target_level,
     walk,
 )
 from wheelvec.kernels.outcomes import write_attempt, write_leg
@@ -42,7 +44,7 @@ from wheelvec.kernels.quote import (
     room_for_quotes,
     rows_of,
 )
-from wheelvec.kernels.shortlist import first_from
+from wheelvec.kernels.shortlist import first_from, is_otm_within
 from wheelvec.kernels.tally import (
     ABOVE,
     AFTER,
@@ -59,7 +61,7 @@ from wheelvec.kernels.tally import (
     packed_days,
     packed_reason,
 )
-from wheelvec.kernels.wheel import wheel_value
+from wheelvec.kernels.wheel import last_close, wheel_value
 from wheelvec.spec.codes import EndReason
 
 NO_CALL_QUOTES, NO_CALL_IN_RANGE = int(EndReason.NO_CALL_QUOTES), int(EndReason.NO_CALL_IN_RANGE)
@@ -103,8 +105,11 @@ class CallSearch(NamedTuple):
     strike_factor: float  # 1 + strike_min_pct_above_basis
     rank_over_chain: bool
     select: int
-    delta_target: float
+    target: float  # of `select`
     flat_odds: bool  # v5: p_fill as if spread_pct were 0.05 and ivp 0.5
+    otm_min: float
+    otm_max: float
+    by_otm: bool
 
 
 class SearchRoom(NamedTuple):
@@ -136,6 +141,7 @@ class Tails(NamedTuple):
     of: np.ndarray  # (call rules,) the tail of each, -1: not followed yet
     end: np.ndarray  # (tails,) of WAY
     after: np.ndarray  # (tails, WORDS - AFTER) packed counts
+    marked: np.ndarray  # (tails, 2) the mark that the summary counts, and how far it lies over the worst case; else 0
     memory: Memory
 
 
@@ -147,6 +153,7 @@ class Course(NamedTuple):
     last_reason: int  # of the last call, -1: none was sold
     last_strike: float
     settlement: int  # the latest among the put's and its calls'
+    lacking: int  # session whose close is lacking where a call is open
     closed: float  # P&L of the calls that ended
     still_open: float  # value of the call that the data leave open
     sums: np.uint64  # packed days and sessions without a bar of the calls that ended
@@ -173,7 +180,8 @@ def new_tails(rules: int, calls: int, bars: int) -> Tails:
         new_drawn(REMEMBERED, bars),
         new_search_room(calls),
     )
-    return Tails(np.empty(rules, np.int64), np.zeros(rules, WAY), np.empty((rules, WORDS - AFTER), np.uint64), memory)
+    after, marked = np.empty((rules, WORDS - AFTER), np.uint64), np.empty((rules, 2))
+    return Tails(np.empty(rules, np.int64), np.zeros(rules, WAY), after, marked, memory)
 
 
 @inlined
@@ -185,15 +193,17 @@ def forget(tails, rules):  # type: ignore[no-untyped-def]
 
 
 @lean
-def qualify(quotes, first, last, basis, search, field):  # type: ignore[no-untyped-def]
+def qualify(quotes, first, last, basis, search, slack, field):  # type: ignore[no-untyped-def]
     """Write the rows in range and above the basis into `field`; how many are in range, and how many of them above."""
-    in_range, above = 0, 0
+    in_range, above, floor = 0, 0, basis * search.strike_factor * (1.0 - slack)
     for r in range(first, last):
         within = search.dte_min <= quotes.dte[r] <= search.dte_max
         if not (within and search.delta_min <= quotes.delta[r] <= search.delta_max):
             continue
+        if search.by_otm and not is_otm_within(quotes.otm[r], search, slack):
+            continue
         in_range += 1
-        if not search.above_basis or quotes.strike[r] >= basis * search.strike_factor:
+        if not search.above_basis or quotes.strike[r] >= floor:
             field[above] = r
             above += 1
     return in_range, above
@@ -203,7 +213,7 @@ def qualify(quotes, first, last, basis, search, field):  # type: ignore[no-untyp
 def sell_one(w, quotes, first, last, basis, search, limits, odds, room, out):  # type: ignore[no-untyped-def]
     """Choose among the calls of rows first..last-1 for wheel w, and write the sale or why there is none."""
     field = room.field
-    out.in_range[w], above = qualify(quotes, first, last, basis, search, field)
+    out.in_range[w], above = qualify(quotes, first, last, basis, search, limits.slack, field)
     out.above_basis[w] = above
     pick(quotes, field, above, room.group)
     group = rows_of(room.group, 0, above)
@@ -212,7 +222,7 @@ def sell_one(w, quotes, first, last, basis, search, limits, odds, room, out):  #
     for i in range(above):
         grades.chosen[i] = grades.tier[i] != REJECTED
     out.liquid[w] = grades.chosen.sum()
-    best = best_of(group, grades.chosen, search.select, search.delta_target)
+    best = best_of(group, grades.chosen, search.select, search.target)
     if best < 0:
         out.status[w] = NO_CALL_IN_RANGE if out.in_range[w] == 0 else NO_CALL_ABOVE_BASIS if above == 0 else NO_CALL_LIQUID
         return
@@ -220,7 +230,7 @@ def sell_one(w, quotes, first, last, basis, search, limits, odds, room, out):  #
     spread_pct, ivp = (0.05, 0.5) if search.flat_odds else (group.spread_pct[best], grades.ivp[best])
     out.row[w], out.status[w] = field[best], SOLD
     out.ivp[w], out.tier[w], out.penalty[w] = grades.ivp[best], grades.tier[best], penalty
-    out.price[w] = entry_price(group.bid[best], group.ask[best], group.mid[best], penalty, odds.mode)
+    out.price[w] = entry_price(group.bid[best], group.ask[best], group.mid[best], penalty, limits.mode, limits.ticks)
     out.p_fill[w] = fill_probability(spread_pct, ivp, limits, odds)
 
 
@@ -234,7 +244,7 @@ def make_sale(board, at, number, basis, entry, search, call, rule, memory):  # t
         sale.status = NO_CALL_QUOTES
         return
     odds = FillOdds(
-        entry.mode, rule.tight, rule.normal, rule.wide, rule.scale, rule.high_mult, rule.extreme_mult, rule.lowest,
+        rule.tight, rule.normal, rule.wide, rule.scale, rule.high_mult, rule.extreme_mult, rule.lowest,
         rule.highest, rule.tight_spread, rule.normal_spread,
     )  # fmt: skip
     calls, last = board.calls, board.call_starts[number + 1]  # by expiration first
@@ -242,7 +252,7 @@ def make_sale(board, at, number, basis, entry, search, call, rule, memory):  # t
     last = first_from(board.call_dte, first, last, call.dte_max + 1)
     quotes = Quotes(
         calls.strike, calls.bid, calls.ask, calls.mid, calls.spread_pct, board.call_dte, calls.iv, board.call_delta,
-        calls.chain_rank,
+        calls.otm, calls.chain_rank,
     )  # fmt: skip
     sell_one(at, quotes, first, last, basis, call, entry, odds, memory.room, memory.sales)
     if sale.status != SOLD:
@@ -278,31 +288,32 @@ def sale_on(board, number, basis, entry, search, call, rule, memory):  # type: i
 @inlined
 def call_end(board, memory, at, cycle, word, entry, call, rule, counts):  # type: ignore[no-untyped-def]
     """How a remembered call ends under these rules, and counts of it."""
-    sale, premium = memory.sales[at], memory.sales[at].price * 100.0
+    sale = memory.sales[at]
     spread_pct, ivp = (0.05, 0.5) if call.flat_odds else (board.calls[sale.row].spread_pct, sale.ivp)
     chance = fill_probability(spread_pct, ivp, entry, rule)
-    levels = Levels(sale.price * call.stop_multiplier, sale.price * call.exit_pct, call.max_hold_dte, sale.penalty, entry.mode)
-    walked = walk(memory.bars[at], sale.bars, levels, rule, chance, memory.drawn, at, word, cycle)
+    stop, target = stop_level(sale.price, call.stop_multiplier, entry), target_level(sale.price, call.exit_pct, entry)
+    levels = Levels(stop, target, call.max_hold_dte, sale.penalty)
+    walked = walk(memory.bars[at], sale.bars, levels, entry, rule, chance, memory.drawn, at, word, cycle)
     reason, price, sums, number = sale.settled, 0.0, sale.sums, sale.settlement
     if walked.reason >= 0:
         reason, price = walked.reason, walked.price
         sums, number = memory.bars[at, walked.bar].sums, memory.bars[at, walked.bar].number
-    if reason == STOP_LOSS and price * 100.0 < premium * call.stop_multiplier * (1.0 - ROUNDING):
+    if reason == STOP_LOSS and price < stop * (1.0 - ROUNDING):
         count_after(counts, INSIDE)
-    if reason == PROFIT_TARGET and price * 100.0 > premium * call.exit_pct * (1.0 + ROUNDING):
+    if reason == PROFIT_TARGET and price > target * (1.0 + ROUNDING):
         count_after(counts, ABOVE)
     count_after(counts, CC + reason)
     return CallEnd(reason, number, price, sums, walked.touches, walked.u, missing_of(sums), chance)
 
 
 @inlined
-def last_mark(board, sale):  # type: ignore[no-untyped-def]
-    """What the call was last worth, dollars per share: its last close known, or what it was sold for."""
+def last_mark(board, sale, session):  # type: ignore[no-untyped-def]
+    """What a call was last worth, dollars per share: its last close after its sale and up to a session, or its premium."""
     rows, quote = board.rows, board.calls[sale.row]
-    r, first = quote.last - 1, board.contracts[quote.contract].first_row
-    while r >= first and rows[r].number > board.underlying.last_bar:
+    r = quote.last - 1
+    while r >= quote.first and rows[r].number > session:
         r -= 1
-    return sale.price if r < first or np.isnan(rows[r].close) else rows[r].close
+    return sale.price if r < quote.first else rows[r].close
 
 
 @inlined
@@ -315,7 +326,7 @@ def first_search(board, put, entry):  # type: ignore[no-untyped-def]
 def sell_calls(board, put, entry, search, call, rule, memory, counts, out):  # type: ignore[no-untyped-def]
     """Sell calls until the wheel ends; `out` are outcomes to write legs and attempts into, or None."""
     basis, number = basis_of(board, put), first_search(board, put, entry)
-    cycle, waits, settlement = 1, call.waits, put.settlement
+    cycle, waits, settlement, lacking = 1, call.waits, put.settlement, -1
     last_reason, strike, earned, still_open, sums = -1, 0.0, 0.0, 0.0, np.uint64(0)
     while True:
         at = sale_on(board, number, basis, entry, search, call, rule, memory)
@@ -335,21 +346,26 @@ def sell_calls(board, put, entry, search, call, rule, memory, counts, out):  # t
         settlement = max(settlement, sale.settlement)
         premium = sale.price * 100.0
         if last_reason in (OPEN, NO_DATA):
-            still_open += premium - entry.fee - last_mark(board, sale) * 100.0
+            lacking = sale.settlement
+            mark = last_mark(board, sale, last_close(board.underlying, lacking))
+            still_open += premium - entry.fee - mark * 100.0
             end_reason = UNRESOLVED
             break
         bought_back = last_reason in (STOP_LOSS, PROFIT_TARGET, MAX_HOLD_DTE)
-        earned += premium - ended.price * 100.0 - (2.0 * entry.fee if bought_back else entry.fee)
+        fees = 2.0 * entry.fee if bought_back else entry.fee
+        if last_reason == CALLED_AWAY:
+            fees = entry.fee + entry.assignment_fee
+        earned += premium - ended.price * 100.0 - fees
         sums += ended.sums
         end_reason = END_CALLED_AWAY if last_reason == CALLED_AWAY else MAX_CYCLES
         if last_reason == CALLED_AWAY or cycle >= call.max_cycles:
             break
         cycle, number, waits = cycle + 1, end + 1, call.waits
-    return Course(end_reason, end, last_reason, strike, settlement, earned, still_open, sums)
+    return Course(end_reason, end, last_reason, strike, settlement, lacking, earned, still_open, sums)
 
 
 @lean
-def follow(board, put, entry, search, call, rule, memory, out, counts):  # type: ignore[no-untyped-def]
+def follow(board, put, entry, search, call, rule, memory, out, counts, marked):  # type: ignore[no-untyped-def]
     """Write how an assigned put's wheel ends under these call rules, and its counts; tell whether a call was sold."""
     counts[:] = 0
     calls = sell_calls(board, put, entry, search, call, rule, memory, counts, None)
@@ -357,6 +373,9 @@ def follow(board, put, entry, search, call, rule, memory, out, counts):  # type:
     counted = not put.censored and not np.isnan(value.marked)
     total_days = days[put.settlement] - days[put.number] + days_of(calls.sums)
     out.pnl = value.marked if counted else np.nan
+    marked[0], marked[1] = 0.0, 0.0
+    if counted and not value.resolved:
+        marked[0], marked[1] = value.marked, value.marked - (put.premium - put.capital)
     out.reasons = packed_reason(ASSIGNED, out.pnl)
     missing = put.settlement - put.number - (put.last - put.first) + missing_of(calls.sums)
     out.sums = packed_days(total_days if counted and value.resolved else 0, missing, put.censored)
@@ -384,7 +403,7 @@ def tail_of(board, put, entry, piece, a, tails):  # type: ignore[no-untyped-def]
     sale = memory.sales[sale_on(board, number, basis_of(board, put), entry, search, call, rule, memory)]
     if sale.unsold < 0:
         tails.of[a] = a
-        sold = follow(board, put, entry, search, call, rule, memory, tails.end[a], tails.after[a])
+        sold = follow(board, put, entry, search, call, rule, memory, tails.end[a], tails.after[a], tails.marked[a])
         if not sold and sale.number == number:  # a later search may have taken its place
             sale.unsold = a
     else:

@@ -231,10 +231,10 @@ def add_wheel(board, entry, piece, w, month_first, room, figures, at, busy, reco
             meet(board, put, entry, piece, room)
     if entry.one_at_a_time:
         hold_back(month, n, put.number, busy[at : at + n])
-    add_money(month, n, put.capital, put.premium, room.roc[w], figures, at)
+    add_money(month, n, put.capital, put.premium, put.censored, room.roc[w], figures, at)
     add_counts(month, n)
     if put.settled == ASSIGNED:
-        add_tails(month, n, room.tails.after)
+        add_tails(month, n, room.tails.after, room.tails.marked)
     if record.row.size:
         for c in range(n):
             record.pnl[record.row[put.row], record.column[at + c]] = month.pnl[c]

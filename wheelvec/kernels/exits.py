@@ -14,7 +14,7 @@ import numpy as np
 from wheelvec.kernels.aligned import aligned
 from wheelvec.kernels.compiled import inlined, lean
 from wheelvec.kernels.draws import draw, drawn
-from wheelvec.kernels.quote import NATURAL, OPTIMISTIC, concession, fill_probability
+from wheelvec.kernels.quote import NATURAL, OPTIMISTIC, concession, fill_probability, tick_down, tick_up
 from wheelvec.kernels.tally import NONE, STOP_INSIDE, TARGET_ABOVE, packed_days, packed_reason
 from wheelvec.spec.codes import ExitReason
 
@@ -58,7 +58,7 @@ class Ends(NamedTuple):
     """Ways in which a put, and with it its wheel, may end: (n,) each."""
 
     time: np.ndarray
-    pnl: np.ndarray  # dollars per contract, marked; NaN where the summary has none
+    pnl: np.ndarray  # dollars per contract, marked; NaN where there is none
     reasons: np.ndarray  # kernels.tally's packed counts
     sums: np.ndarray
     until: np.ndarray  # the last session on which the wheel occupies its underlying
@@ -77,7 +77,7 @@ BAR = np.dtype(
         ("market", np.float64),  # what buying back at the market costs
         ("at_market", np.bool_),  # whether stops and targets pay that too
         ("sums", np.uint64),  # packed days held and sessions without a bar of an exit here
-        ("fees", np.float64),  # of buying and selling, dollars per contract; NaN where the summary leaves the exit out
+        ("fees", np.float64),  # of buying and selling, dollars per contract; NaN where there is no exit
         ("number", np.int64),
         ("left", np.int64),  # days to the expiration
     ],
@@ -147,24 +147,37 @@ def lay_bars(board, quote, number, penalty, entry, censored, out):  # type: igno
         r, at = quote.first + bar, out[bar]
         here = rows[r].number
         at.open, at.high, at.low, at.number = rows[r].open, rows[r].high, rows[r].low, here
-        at.market = market_price(rows, r, penalty, quote.spread_pct, entry.mode)
+        at.market = tick_up(market_price(rows, r, penalty, quote.spread_pct, entry.mode), entry.ticks)
         at.at_market = rows[r].is_quote or not entry.trigger
-        at.fees = np.nan if censored else 2.0 * entry.fee
+        at.fees = 2.0 * entry.fee
         at.left = expiration - day[here]
         days = 0 if censored else day[here] - day[number]
         at.sums = packed_days(days, here - number - (bar + 1), censored)
 
 
 @inlined
-def stop_cost(bar, stop, penalty, mode):  # type: ignore[no-untyped-def]
+def stop_cost(bar, stop, penalty, entry):  # type: ignore[no-untyped-def]
     """What a stop costs that is triggered on a bar, dollars per share."""
-    return bar.market if bar.at_market else stop_fill(bar.open, bar.high, bar.low, stop, penalty, mode)
+    cost = tick_up(stop_fill(bar.open, bar.high, bar.low, stop, penalty, entry.mode), entry.ticks)
+    return bar.market if bar.at_market else cost
 
 
 @inlined
-def target_cost(bar, target, touches):  # type: ignore[no-untyped-def]
+def target_cost(bar, target, touches, entry):  # type: ignore[no-untyped-def]
     """What a target costs that is filled on a bar, dollars per share."""
-    return bar.market if bar.at_market else target_fill(bar.open, target, touches)
+    return bar.market if bar.at_market else tick_up(target_fill(bar.open, target, touches), entry.ticks)
+
+
+@inlined
+def stop_level(price, multiplier, entry):  # type: ignore[no-untyped-def]
+    """At which price of an option sold at `price` its stop lies; NaN: nowhere."""
+    return tick_up(price * multiplier, entry.ticks)
+
+
+@inlined
+def target_level(price, exit_pct, entry):  # type: ignore[no-untyped-def]
+    """At which price the limit of its target lies."""
+    return tick_down(price * exit_pct, entry.ticks)
 
 
 class Walked(NamedTuple):
@@ -184,43 +197,44 @@ class Levels(NamedTuple):
     target: float
     hold: int
     penalty: float
-    mode: int
 
 
 @inlined
-def walk(bars, count, levels, rule, chance, kept, at, word, phase):  # type: ignore[no-untyped-def]
+def walk(bars, count, levels, entry, rule, chance, kept, at, word, phase):  # type: ignore[no-untyped-def]
     """Go bar by bar to the exit of one leg: the stop goes before the target and that before the hold.
 
     Args:
         bars: of BAR; the first `count` are the leg's.
         levels: what ends it.
+        entry: at what prices it is traded.
         rule: `probabilistic` and `seed` of the draws.
         chance: of a touch of the target to be filled.
         kept, at: where its draws are remembered (kernels.draws.Drawn).
         word, phase: what names the leg to the draws.
     """
     touches, u = 0, np.nan
+    stop, target = levels.stop * (1.0 - entry.slack), levels.target * (1.0 + entry.slack)
     for b in range(count):
         bar = bars[b]
-        if bar.high >= levels.stop:  # never true of a NaN stop
-            return Walked(STOP_LOSS, b, stop_cost(bar, levels.stop, levels.penalty, levels.mode), touches, u)
-        if bar.low <= levels.target:
+        if bar.high >= stop:  # never true of a NaN stop
+            return Walked(STOP_LOSS, b, stop_cost(bar, levels.stop, levels.penalty, entry), touches, u)
+        if bar.low <= target:
             touches += 1
             if rule.probabilistic:
                 u = drawn(kept, at, rule.seed, word, phase, touches - 1)
             if not rule.probabilistic or u <= chance:
-                return Walked(PROFIT_TARGET, b, target_cost(bar, levels.target, touches), touches, u)
+                return Walked(PROFIT_TARGET, b, target_cost(bar, levels.target, touches, entry), touches, u)
         if bar.left <= levels.hold:
             return Walked(MAX_HOLD_DTE, b, bar.market, touches, u)
     return Walked(-1, count, 0.0, touches, u)
 
 
 @inlined
-def write_end(out, i, time, pnl, reason, sums, until):  # type: ignore[no-untyped-def]
+def write_end(out, i, time, pnl, reason, sums, until, censored):  # type: ignore[no-untyped-def]
     """Write way i to end."""
     end = out[i]
     end.time, end.pnl, end.sums, end.until = time, pnl, sums, until
-    end.reasons = packed_reason(reason, pnl)
+    end.reasons = packed_reason(reason, np.nan if censored else pnl)
 
 
 @inlined
@@ -228,17 +242,18 @@ def stop_ends(put, entry, stops, bars, out):  # type: ignore[no-untyped-def]
     """Write how each stop ends the put. Stops ascend, so that the first bar to reach one is not before the last one's."""
     count, bar = put.last - put.first, 0
     for i in range(stops.size):
-        level = put.price * stops[i]
-        while bar < count and not bars[bar].high >= level:  # never reached by a NaN
+        level = stop_level(put.price, stops[i], entry)
+        reached = level * (1.0 - entry.slack)
+        while bar < count and not bars[bar].high >= reached:  # never reached by a NaN
             bar += 1
         if bar == count:
             out[i].time = NEVER
             continue
         at = bars[bar]
-        price = stop_cost(at, level, put.penalty, entry.mode)
-        under = price * 100.0 < put.premium * stops[i] * (1.0 - ROUNDING)
+        price = stop_cost(at, level, put.penalty, entry)
+        under = price < level * (1.0 - ROUNDING)
         pnl = put.premium - price * 100.0 - at.fees
-        write_end(out, i, 2 * bar, pnl, STOP_LOSS, at.sums + (STOP_INSIDE if under else NONE), at.number)
+        write_end(out, i, 2 * bar, pnl, STOP_LOSS, at.sums + (STOP_INSIDE if under else NONE), at.number, put.censored)
 
 
 @inlined
@@ -314,11 +329,10 @@ def lay_settlement(board, put, entry, out):  # type: ignore[no-untyped-def]
     """Write the settlement of the put as one more bar, on which it ends at no cost if nothing ended it before. What follows
     an assignment comes later."""
     known = put.settled != OPEN and put.settled != NO_DATA
-    counted = known and not put.censored
     at = out[put.last - put.first]
     at.number, at.market, at.at_market = put.settlement, 0.0, True
-    at.fees = entry.fee if counted else np.nan
-    days = board.underlying.day[put.settlement] - board.underlying.day[put.number] if counted else 0
+    at.fees = entry.fee if known else np.nan
+    days = board.underlying.day[put.settlement] - board.underlying.day[put.number] if known else 0
     missing = put.settlement - put.number - (put.last - put.first) if known else 0
     at.sums = packed_days(days, missing, put.censored)
 
@@ -336,6 +350,12 @@ class Scratch(NamedTuple):
 
 
 @inlined
+def touch_level(put, exit_pct, entry):  # type: ignore[no-untyped-def]
+    """The highest low that touches the target of a put."""
+    return target_level(put.price, exit_pct, entry) * (1.0 + entry.slack)
+
+
+@inlined
 def rest_ends(board, put, entry, piece, room, out):  # type: ignore[no-untyped-def]
     """Write how each rest (target, draw, hold) ends the put if no stop does before."""
     bars, count = room.bars, put.last - put.first
@@ -344,17 +364,17 @@ def rest_ends(board, put, entry, piece, room, out):  # type: ignore[no-untyped-d
     few = piece.target.size <= FEW_TARGETS
     if not few:
         by_low(bars, count, room.order)
-    most = touches_at(bars, count, put.price * piece.target[-1], room.touches)
+    most = touches_at(bars, count, touch_level(put, piece.target[-1], entry), room.touches)
     filling_touches(board.puts[put.row].word, put, entry, piece.draw, most, room)
     lay_settlement(board, put, entry, bars)
-    target, touches, added, level, limit = -1, 0, 0, np.nan, np.nan
+    target, touches, added, level, reached = -1, 0, 0, np.nan, np.nan
     for i in range(piece.rest_target.size):
         if piece.rest_target[i] != target:
             target = piece.rest_target[i]
-            level, limit = put.price * piece.target[target], put.premium * piece.target[target] * (1.0 + ROUNDING)
+            level, reached = target_level(put.price, piece.target[target], entry), touch_level(put, piece.target[target], entry)
             if few:
-                touches = touches_at(bars, count, level, room.touches)
-            while not few and added < count and bars[room.order[added]].low <= level:
+                touches = touches_at(bars, count, reached, room.touches)
+            while not few and added < count and bars[room.order[added]].low <= reached:
                 add_touch(room.order[added], added, room.touches)
                 added += 1
                 touches = added
@@ -363,10 +383,10 @@ def rest_ends(board, put, entry, piece, room, out):  # type: ignore[no-untyped-d
         end = min(filled, held, count)
         at = bars[end]
         at_target = filled == end
-        market, fill = at.market, target_fill(at.open, level, filling + 1)
+        market, fill = at.market, tick_up(target_fill(at.open, level, filling + 1), entry.ticks)
         price = fill if at_target and not at.at_market else market
-        above = at_target and price * 100.0 > limit
+        above = at_target and price > level * (1.0 + ROUNDING)
         reason = put.settled if end == count else PROFIT_TARGET if at_target else MAX_HOLD_DTE
         time = SETTLED if end == count else 2 * end + 1
         pnl = put.premium - price * 100.0 - at.fees
-        write_end(out, i, time, pnl, reason, at.sums + (TARGET_ABOVE if above else NONE), at.number)
+        write_end(out, i, time, pnl, reason, at.sums + (TARGET_ABOVE if above else NONE), at.number, put.censored)

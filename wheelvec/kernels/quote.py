@@ -13,6 +13,8 @@ from wheelvec.spec.codes import FillMode, Select, Tier
 TIGHT, MODERATE, WIDE, REJECTED = int(Tier.TIGHT), int(Tier.MODERATE), int(Tier.WIDE), int(Tier.REJECTED)
 OPTIMISTIC, PESSIMISTIC, NATURAL = int(FillMode.OPTIMISTIC), int(FillMode.PESSIMISTIC), int(FillMode.NATURAL)
 CLOSEST_DELTA, HIGHEST_PREMIUM = int(Select.CLOSEST_DELTA), int(Select.HIGHEST_PREMIUM)
+CLOSEST_OTM, CLOSEST_PREMIUM = int(Select.CLOSEST_OTM), int(Select.CLOSEST_PREMIUM)
+TICK_SLACK = 1e-6  # of a tick: a price that is computed lies on its tick but for rounding
 
 
 class LiquidityLimits(NamedTuple):
@@ -28,12 +30,14 @@ class LiquidityLimits(NamedTuple):
     short_dte: int
     short_dte_extra: float
     min_ranked: int
+    mode: int  # how far from the mid an order is filled
+    ticks: float  # a dollar, 0: prices stay as computed
+    slack: float  # relative: within it a limit counts as met
 
 
 class FillOdds(NamedTuple):
-    """The numbers of `Fills` that decide the chance of a target fill, and the mode that prices an order."""
+    """The numbers of `Fills` that decide the chance of a target fill."""
 
-    mode: int
     tight: float
     normal: float
     wide: float
@@ -57,6 +61,7 @@ class Quotes(NamedTuple):
     dte: np.ndarray
     iv: np.ndarray
     delta: np.ndarray
+    otm: np.ndarray  # out of the money by this share of the underlying's price
     chain_rank: np.ndarray  # ivp over the whole chain; read only where the rules rank over it
 
 
@@ -104,9 +109,10 @@ def allowed_spread(ivp, dte, limits):  # type: ignore[no-untyped-def]
 @lean
 def tier_of(spread_pct, bid, ivp, dte, limits):  # type: ignore[no-untyped-def]
     """Liquidity tier; REJECTED for a hopeless spread or a bid of pennies."""
-    if spread_pct > limits.hard_max_spread or bid < limits.min_bid:
+    more = 1.0 + limits.slack
+    if spread_pct > limits.hard_max_spread * more or bid < limits.min_bid or bid <= 0.0:
         return REJECTED
-    allowed = allowed_spread(ivp, dte, limits)
+    allowed = allowed_spread(ivp, dte, limits) * more
     if spread_pct <= 0.6 * allowed:
         return TIGHT
     return MODERATE if spread_pct <= allowed else WIDE
@@ -129,20 +135,32 @@ def concession(mode):  # type: ignore[no-untyped-def]
 
 
 @lean
-def entry_price(bid, ask, mid, penalty, mode):  # type: ignore[no-untyped-def]
+def tick_down(price, ticks):  # type: ignore[no-untyped-def]
+    """The price on its tick or the next below: what is sold, and the limit of a target. `ticks` a dollar; 0 is none."""
+    return np.floor(price * ticks + TICK_SLACK) / ticks if ticks > 0.0 else price
+
+
+@lean
+def tick_up(price, ticks):  # type: ignore[no-untyped-def]
+    """The price on its tick or the next above: what is bought, and the level of a stop."""
+    return np.ceil(price * ticks - TICK_SLACK) / ticks if ticks > 0.0 else price
+
+
+@lean
+def entry_price(bid, ask, mid, penalty, mode, ticks):  # type: ignore[no-untyped-def]
     """Dollars per share received for selling at this quote."""
     if mode == NATURAL:
-        return bid
-    return max(bid, min(ask, mid - concession(mode) * (ask - bid) * penalty))
+        return tick_down(bid, ticks)
+    return tick_down(max(bid, min(ask, mid - concession(mode) * (ask - bid) * penalty)), ticks)
 
 
 @lean
 def fill_probability(spread_pct, ivp, limits, odds):  # type: ignore[no-untyped-def]
     """The chance that a touch of the profit target fills."""
-    p = odds.wide
-    if spread_pct <= odds.tight_spread:
+    p, more = odds.wide, 1.0 + limits.slack
+    if spread_pct <= odds.tight_spread * more:
         p = odds.tight
-    elif spread_pct <= odds.normal_spread:
+    elif spread_pct <= odds.normal_spread * more:
         p = odds.normal
     p *= odds.scale
     if ivp >= limits.extreme_threshold:
@@ -165,22 +183,34 @@ def grade(quotes, rank_over_chain, limits, out):  # type: ignore[no-untyped-def]
         rank_percentiles(quotes.iv, out.ivp)
     for i in range(n):
         out.tier[i] = tier_of(quotes.spread_pct[i], quotes.bid[i], out.ivp[i], quotes.dte[i], limits)
+        if quotes.bid[i] * limits.ticks < 1.0 and sells_for_nothing(quotes, i, out.tier[i], limits):
+            out.tier[i] = REJECTED
 
 
 @lean
-def merit(quotes, i, select, delta_target):  # type: ignore[no-untyped-def]
+def sells_for_nothing(quotes, i, tier, limits):  # type: ignore[no-untyped-def]
+    """Whether nothing is left of the price on its tick."""
+    return entry_price(quotes.bid[i], quotes.ask[i], quotes.mid[i], penalty_of(tier), limits.mode, limits.ticks) <= 0.0
+
+
+@lean
+def merit(quotes, i, select, target):  # type: ignore[no-untyped-def]
     """What `select` maximises."""
     if select == CLOSEST_DELTA:
-        return -abs(quotes.delta[i] - delta_target)
+        return -abs(quotes.delta[i] - target)
+    if select == CLOSEST_OTM:
+        return -abs(quotes.otm[i] - target)
+    if select == CLOSEST_PREMIUM:
+        return -abs(quotes.mid[i] - target)
     return quotes.mid[i] if select == HIGHEST_PREMIUM else quotes.strike[i]
 
 
 @lean
-def best_of(quotes, eligible, select, delta_target):  # type: ignore[no-untyped-def]
+def best_of(quotes, eligible, select, target):  # type: ignore[no-untyped-def]
     """The eligible row that `select` prefers, the first of equals; -1 if none is eligible."""
     best = -1
     for i in range(eligible.size):
-        if eligible[i] and (best < 0 or merit(quotes, i, select, delta_target) > merit(quotes, best, select, delta_target)):
+        if eligible[i] and (best < 0 or merit(quotes, i, select, target) > merit(quotes, best, select, target)):
             best = i
     return best
 
@@ -206,7 +236,7 @@ def rows_of(quotes, first, last):  # type: ignore[no-untyped-def]
     return Quotes(
         quotes.strike[first:last], quotes.bid[first:last], quotes.ask[first:last], quotes.mid[first:last],
         quotes.spread_pct[first:last], quotes.dte[first:last], quotes.iv[first:last], quotes.delta[first:last],
-        quotes.chain_rank[first:last],
+        quotes.otm[first:last], quotes.chain_rank[first:last],
     )  # fmt: skip
 
 
@@ -217,11 +247,11 @@ def pick(quotes, rows, n, out):  # type: ignore[no-untyped-def]
         r = rows[i]
         out.strike[i], out.bid[i], out.ask[i], out.mid[i] = quotes.strike[r], quotes.bid[r], quotes.ask[r], quotes.mid[r]
         out.spread_pct[i], out.dte[i], out.iv[i] = quotes.spread_pct[r], quotes.dte[r], quotes.iv[r]
-        out.delta[i], out.chain_rank[i] = quotes.delta[r], quotes.chain_rank[r]
+        out.delta[i], out.otm[i], out.chain_rank[i] = quotes.delta[r], quotes.otm[r], quotes.chain_rank[r]
 
 
 @lean
-def choose_puts(quotes, starts, rank_over_chain, limits, dte_target, select, delta_target, out):  # type: ignore[no-untyped-def]
+def choose_puts(quotes, starts, rank_over_chain, limits, dte_target, select, target, out):  # type: ignore[no-untyped-def]
     """Grade the puts in range session by session, and mark those that `dte_target` and `select` leave.
 
     Session s holds the rows starts[s] .. starts[s + 1] - 1. dte_target -1 is none; select 0 is all.
@@ -236,6 +266,6 @@ def choose_puts(quotes, starts, rank_over_chain, limits, dte_target, select, del
         if dte_target >= 0:
             keep_nearest_expiration(group.dte, dte_target, grades.chosen)
         if select > 0:
-            best = best_of(group, grades.chosen, select, delta_target)
+            best = best_of(group, grades.chosen, select, target)
             for i in range(last - first):
                 grades.chosen[i] = i == best

@@ -12,7 +12,19 @@ from wheelvec.kernels.calls import UNRESOLVED, Tails, forget, new_tails, sell_ca
 from wheelvec.kernels.cells import put_of
 from wheelvec.kernels.compiled import inlined, lean
 from wheelvec.kernels.draws import Drawn, new_drawn
-from wheelvec.kernels.exits import ASSIGNED, BAR, EXPIRED_WORTHLESS, NO_DATA, OPEN, Levels, SettleRules, lay_bars, walk
+from wheelvec.kernels.exits import (
+    ASSIGNED,
+    BAR,
+    EXPIRED_WORTHLESS,
+    NO_DATA,
+    OPEN,
+    Levels,
+    SettleRules,
+    lay_bars,
+    stop_level,
+    target_level,
+    walk,
+)
 from wheelvec.kernels.outcomes import full, write_leg
 from wheelvec.kernels.quote import REJECTED, fill_probability
 from wheelvec.kernels.shortlist import Shortlist, new_shortlist, shortlist
@@ -65,8 +77,9 @@ def put_end(board, put, entry, piece, chance, room):  # type: ignore[no-untyped-
     """How a put that was sold ends."""
     quote, count = board.puts[put.row], put.last - put.first
     lay_bars(board, quote, put.number, put.penalty, entry, put.censored, room.bars)
-    levels = Levels(put.price * piece.stop[0], put.price * piece.target[0], piece.hold[0], put.penalty, entry.mode)
-    walked = walk(room.bars, count, levels, piece.draw[0], chance, room.drawn, 0, quote.word, 0)
+    stop, target = stop_level(put.price, piece.stop[0], entry), target_level(put.price, piece.target[0], entry)
+    levels = Levels(stop, target, piece.hold[0], put.penalty)
+    walked = walk(room.bars, count, levels, entry, piece.draw[0], chance, room.drawn, 0, quote.word, 0)
     reason, number, bars = put.settled, put.settlement, count
     if walked.reason >= 0:
         reason, number, bars = walked.reason, room.bars[walked.bar].number, walked.bar + 1
@@ -89,6 +102,8 @@ def record_wheel(board, put, tier, entry, piece, room, out):  # type: ignore[no-
     ended = put_end(board, put, entry, piece, chance, room)
     write_leg(out, board, board.puts[put.row], 0, put.number, Sold(put.price, put.ivp, tier, put.penalty), chance, ended)
     fees = entry.fee if ended.reason >= EXPIRED_WORTHLESS else 2.0 * entry.fee
+    if ended.reason == ASSIGNED:
+        fees = entry.fee + entry.assignment_fee
     pnl = put.premium - ended.price * 100.0 - fees
     if ended.reason == OPEN or ended.reason == NO_DATA:
         pnl = np.nan

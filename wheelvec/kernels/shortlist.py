@@ -43,6 +43,22 @@ def first_from(dtes, first, last, dte):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def is_otm_within(otm, rules, slack):  # type: ignore[no-untyped-def]
+    """Whether an option is out of the money by as much as the rules ask for, both ends included."""
+    return rules.otm_min - slack <= otm <= rules.otm_max + slack
+
+
+@lean
+def within_otm(board, entry, first, last, out):  # type: ignore[no-untyped-def]
+    """Keep those of `out.rows` first..last-1 that are far enough out of the money, and not too far; one past the last."""
+    n = first
+    for i in range(first, last):
+        out.rows[n] = out.rows[i]
+        n += is_otm_within(board.puts[out.rows[i]].otm, entry, entry.slack)
+    return n
+
+
+@inlined
 def in_range(board, entry, opens, first, last, out):  # type: ignore[no-untyped-def]
     """Write the puts within dte and delta of sessions first..last on which `opens` holds; how many there are."""
     n, dte, delta = 0, board.put_dte, board.put_delta
@@ -56,6 +72,8 @@ def in_range(board, entry, opens, first, last, out):  # type: ignore[no-untyped-
             out.rows[n] = r  # kept if it is in range: written without a branch
             n += entry.delta_min <= delta[r] <= entry.delta_max
             r += 1
+        if entry.by_otm:
+            n = within_otm(board, entry, out.starts[s - first], n, out)
     out.starts[last + 1 - first] = n
     return n
 
@@ -69,9 +87,7 @@ def shortlist(board, entry, opens, first, last, out):  # type: ignore[no-untyped
     n = in_range(board, entry, opens, first, last, out)
     pick(board.puts, out.rows, n, out.quotes)
     starts = out.starts[: last + 2 - first]
-    choose_puts(
-        out.quotes, starts, entry.rank_over_chain, entry, entry.dte_target, entry.select, entry.delta_target, out.grades
-    )
+    choose_puts(out.quotes, starts, entry.rank_over_chain, entry, entry.dte_target, entry.select, entry.target, out.grades)
     sold = 0
     most = 1 if entry.one_at_a_time else entry.per_day
     for s in range(starts.size - 1):
@@ -83,7 +99,9 @@ def shortlist(board, entry, opens, first, last, out):  # type: ignore[no-untyped
                 quotes, tier = out.quotes, out.grades.tier[i]
                 out.row[sold], out.number[sold] = out.rows[i], first + s
                 out.ivp[sold], out.tier[sold] = out.grades.ivp[i], tier
-                out.price[sold] = entry_price(quotes.bid[i], quotes.ask[i], quotes.mid[i], penalty_of(tier), entry.mode)
+                out.price[sold] = entry_price(
+                    quotes.bid[i], quotes.ask[i], quotes.mid[i], penalty_of(tier), entry.mode, entry.ticks
+                )
                 sold += 1
                 today += 1
     return sold

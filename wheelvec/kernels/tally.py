@@ -55,7 +55,8 @@ class Figures(NamedTuple):
     losses: np.ndarray
     least: np.ndarray
     capital: np.ndarray
-    lost: np.ndarray  # premium less strike of the wheels that the figures leave out
+    marked: np.ndarray  # the part of `total` that is marked and not realised
+    lost: np.ndarray  # what the worst case adds to `total`
     known: np.ndarray  # float64: how many wheels the figures hold
     mean: np.ndarray  # of ROC
     spread: np.ndarray  # sum of squared deviations of ROC
@@ -71,6 +72,7 @@ class Month(NamedTuple):
     gains: np.ndarray
     losses: np.ndarray
     capital: np.ndarray
+    marked: np.ndarray
     lost: np.ndarray
     rocs: np.ndarray
     spread: np.ndarray
@@ -122,7 +124,7 @@ def new_month(n: int) -> Month:
 @inlined
 def clear(month, n):  # type: ignore[no-untyped-def]
     """Begin a month."""
-    for sums in (month.total, month.gains, month.losses, month.capital, month.lost, month.rocs, month.spread):
+    for sums in (month.total, month.gains, month.losses, month.capital, month.marked, month.lost, month.rocs, month.spread):
         sums[:n] = 0.0
     month.words[:, :n] = 0
 
@@ -134,11 +136,23 @@ def count_after(words, count):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def add_money(month, n, capital, premium, roc, figures, at):  # type: ignore[no-untyped-def]
+def leave_out(month, n, capital, premium):  # type: ignore[no-untyped-def]
+    """Take a censored wheel out of the figures: what is known of it stays in the worst case, as it is."""
+    pnl = month.pnl
+    for c in range(n):
+        worst = pnl[c] if pnl[c] == pnl[c] else premium - capital
+        month.lost[c] += worst if month.cell_reasons[c] != 0 else 0.0
+        pnl[c] = np.nan
+
+
+@inlined
+def add_money(month, n, capital, premium, censored, roc, figures, at):  # type: ignore[no-untyped-def]
     """Add the wheel at hand to the sums, and write its ROC by configuration; NaN P&L is left out.
 
     Adding 0.0 instead of skipping changes no bit and keeps the loops straight.
     """
+    if censored:
+        leave_out(month, n, capital, premium)
     pnl = month.pnl
     least, low, high = figures.least[at : at + n], figures.low[at : at + n], figures.high[at : at + n]
     for c in range(n):
@@ -162,7 +176,7 @@ def add_money(month, n, capital, premium, roc, figures, at):  # type: ignore[no-
     unknown = 0
     for c in range(n):
         unknown += pnl[c] != pnl[c]
-    if unknown == 0:
+    if unknown == 0 or censored:
         return
     for c in range(n):
         left_out = month.cell_reasons[c] != 0 and pnl[c] != pnl[c]
@@ -180,11 +194,14 @@ def add_counts(month, n):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def add_tails(month, n, after):  # type: ignore[no-untyped-def]
-    """Add what followed the assignments of the wheel at hand: `after` is (tails, WORDS - AFTER)."""
+def add_tails(month, n, after, marked):  # type: ignore[no-untyped-def]
+    """Add what followed the assignments of the wheel at hand: `after` is (tails, WORDS - AFTER), `marked` (tails, 2) the mark
+    of a wheel that is not resolved and how far it lies over the worst case."""
     for c in range(n):
         tail = month.tail[c]
         if tail >= 0:
+            month.marked[c] += marked[tail, 0]
+            month.lost[c] -= marked[tail, 1]
             for k in range(WORDS - AFTER):
                 month.words[AFTER + k, c] += after[tail, k]
 
@@ -238,6 +255,7 @@ def fold(month, n, figures, at):  # type: ignore[no-untyped-def]
     known, folded = figures.counts[KNOWN], figures.counts[FOLDED]
     for c in range(n):
         i = at + c
+        figures.marked[i] += month.marked[c]
         figures.lost[i] += month.lost[c]
         here = np.float64(known[i] - folded[i])
         folded[i] = known[i]
@@ -258,6 +276,7 @@ def merge(figures, slices, order, first, last):  # type: ignore[no-untyped-def]
     """
     for s in order:
         for i in range(first, last):
+            figures.marked[i] += slices.marked[s, i]
             figures.lost[i] += slices.lost[s, i]
             least, low, high = slices.least[s, i], slices.low[s, i], slices.high[s, i]
             figures.least[i] = least if least < figures.least[i] else figures.least[i]

@@ -7,6 +7,7 @@ import numpy as np
 from wheelvec.kernels.compiled import inlined
 from wheelvec.spec.codes import EndReason
 
+SALE_WAITS = 5  # sessions on which an order to sell the shares waits for a close
 CALLED_AWAY, MAX_CYCLES, UNRESOLVED = int(EndReason.CALLED_AWAY), int(EndReason.MAX_CYCLES), int(EndReason.UNRESOLVED)
 
 
@@ -21,7 +22,7 @@ class Value(NamedTuple):
     sale: float  # dollars per share at which they left the wheel, NaN if they did not
     stock: float
     pnl: float
-    marked: float  # the P&L, or what the wheel is worth at the last close of the data
+    marked: float  # the P&L, or what the wheel is worth at the last close before the one that is lacking
 
 
 @inlined
@@ -35,13 +36,32 @@ def dividends_between(board, first_day, last_day):  # type: ignore[no-untyped-de
 
 
 @inlined
+def last_close(underlying, session):  # type: ignore[no-untyped-def]
+    """The last session up to this one on which the underlying has a close; -1: none."""
+    s = min(session, underlying.close.size - 1)
+    while s >= 0 and np.isnan(underlying.close[s]):
+        s -= 1
+    return s
+
+
+@inlined
+def sale_session(underlying, session):  # type: ignore[no-untyped-def]
+    """The session on which an order to sell the shares fills: the one meant, or the first of the next SALE_WAITS with a close;
+    -1: none."""
+    for s in range(session, min(session + SALE_WAITS + 1, underlying.close.size)):
+        if not np.isnan(underlying.close[s]):
+            return s
+    return -1
+
+
+@inlined
 def wheel_value(board, put, entry, calls):  # type: ignore[no-untyped-def]
     """What an assigned put's wheel came to; `calls` is what kernels.calls.sell_calls left it at."""
     days, underlying = board.underlying.day, board.underlying
-    strike, csp = board.puts[put.row].strike, put.premium - 0.0 - entry.fee
+    strike, csp = board.puts[put.row].strike, put.premium - 0.0 - (entry.fee + entry.assignment_fee)
     end, away = calls.end_number, calls.end_reason == CALLED_AWAY
     resolved = calls.end_reason != UNRESOLVED
-    held = resolved and not away
+    held, lacking = resolved and not away, end if resolved else calls.lacking
     stock, sale = 0.0, np.nan
     if entry.v5:
         if held and calls.end_reason != MAX_CYCLES:
@@ -49,14 +69,15 @@ def wheel_value(board, put, entry, calls):  # type: ignore[no-untyped-def]
         if away:
             sale, stock = calls.last_strike, calls.last_strike * 100.0 - (strike * 100.0 - put.premium)
     else:
-        close = underlying.close[end] if end < underlying.close.size else np.nan
-        resolved = resolved and not (held and np.isnan(close))
+        sold = sale_session(underlying, end) if held else end
+        resolved = resolved and sold >= 0
         if resolved:
-            sale = calls.last_strike if away else close
+            end, sale = sold, calls.last_strike if away else underlying.close[sold]
             stock = (sale - strike) * 100.0 + dividends_between(board, days[put.settlement], days[end])
     if resolved:
         pnl = csp + calls.closed + stock
         return Value(calls.end_reason, end, end, resolved, held, sale, stock, pnl, pnl)
-    last_close = underlying.close[underlying.last_bar] if underlying.last_bar >= 0 else np.nan
-    marked = csp + calls.closed + (last_close - strike) * 100.0 + calls.still_open
+    known = last_close(underlying, lacking)
+    shares = (underlying.close[known] - strike) * 100.0 if known >= 0 else np.nan
+    marked = csp + calls.closed + shares + calls.still_open
     return Value(UNRESOLVED, end, calls.settlement, resolved, False, np.nan, np.nan, np.nan, marked)

@@ -175,6 +175,10 @@ class Market:
         """Whether there is a table of option bars, be it empty; without one, paths come from the quotes."""
         return "option_bars" in self._source.tables
 
+    def has_bars_of(self, underlying: str) -> bool:
+        """Whether there is any bar of its options; if not, quotes stand for them."""
+        return self.has_option_bars and underlying in self._source.underlyings("option_bars")
+
     @cached_property
     def symbols(self) -> tuple[str, ...]:
         """The underlyings that have quotes, sorted."""

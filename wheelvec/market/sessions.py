@@ -36,6 +36,8 @@ class Sessions:
         first, last: the dates asked for, whether or not they are sessions.
         dates: (n,) datetime64[D], ascending; a session's number is its position here.
         frame: n rows: session (Date), number (Int32, from 0), open and close (Datetime ns, UTC).
+        regular_close: the minute of the day, in the calendar's zone, at which most sessions close; None where they close on
+            another day than they are named for.
     """
 
     calendar: str
@@ -44,6 +46,7 @@ class Sessions:
     last: dt.date
     dates: Dates
     frame: pl.DataFrame
+    regular_close: int | None
 
     @classmethod
     def load(cls, calendar: str, first: dt.date, last: dt.date) -> Self:
@@ -64,7 +67,7 @@ class Sessions:
         frame = years.frame.filter(pl.col("session").is_between(first, last))
         frame = frame.with_row_index("number").select("session", pl.col("number").cast(pl.Int32), "open", "close")
         dates = frame["session"].to_numpy().astype("datetime64[D]")
-        return cls(years.name, years.timezone, first, last, dates, frame)
+        return cls(years.name, years.timezone, first, last, dates, frame, years.regular_close)
 
     @classmethod
     def known(cls, calendar: str, first: dt.date, last: dt.date) -> Self:
@@ -102,7 +105,8 @@ class Sessions:
     def entry_minutes(self, entry_time: str) -> pl.Series:
         """(n,) Datetime ns UTC, aligned with `dates`: the start of each session's minute of entry.
 
-        "15:45" is a time in the calendar's zone, null where the session has closed by then (an early close);
+        "15:45" is a time in the calendar's zone; where the session has closed by then (an early close), it is as long before
+        that close as it lies before the regular one;
         "close-15min" is that long before each session's own close.
 
         Raises:
@@ -145,7 +149,11 @@ class Sessions:
         # a time that the clock change skips does not exist; of one that it repeats, the first is meant
         local = local.dt.replace_time_zone(self.timezone, ambiguous="earliest", non_existent="null")
         start = local.dt.convert_time_zone("UTC")
-        return pl.when(start < pl.col("close")).then(start)
+        if self.regular_close is None:
+            return pl.when(start < pl.col("close")).then(start)
+        before = pl.duration(minutes=self.regular_close - 60 * hour - minute)
+        moved = pl.when(before > pl.duration(minutes=0)).then(pl.col("close") - before)
+        return pl.when(start < pl.col("close")).then(start).otherwise(moved)
 
 
 def _most_frequent(sessions: pl.DataFrame, minutes: pl.Expr) -> int | None:
@@ -161,6 +169,7 @@ class _Years:
     name: str
     timezone: str
     frame: pl.DataFrame
+    regular_close: int | None
 
 
 @lru_cache(maxsize=64)
@@ -178,7 +187,15 @@ def _years(calendar: str, first_year: int, last_year: int) -> _Years:
         }
     )
     frame = frame.with_columns(pl.col("open", "close").dt.replace_time_zone("UTC"))
-    return _Years(built.name, str(built.tz), frame)
+    return _Years(built.name, str(built.tz), frame, _regular_close(frame, str(built.tz)))
+
+
+def _regular_close(frame: pl.DataFrame, timezone: str) -> int | None:
+    """The minute of the day at which most sessions close."""
+    local = pl.col("close").dt.convert_time_zone(timezone).dt.replace_time_zone(None)
+    minutes = (local - pl.col("session").cast(pl.Datetime("ns"))).dt.total_minutes()
+    counted = frame.select(minutes.value_counts(sort=True).struct[0]).to_series()
+    return int(counted[0]) if counted.len() and 0 <= counted[0] < 24 * 60 else None
 
 
 @lru_cache(maxsize=64)

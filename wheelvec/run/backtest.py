@@ -72,7 +72,8 @@ def backtest(
         keep_apart(out, market.folder)
     given = None if when is None else as_polars("when", when)
     pairs = None if given is None else _pairs(given)
-    symbols = _symbols(market, config)
+    check_curve(config, opening_of(market, config).start)
+    symbols = list(market.symbols if config.schedule.symbols is None else config.schedule.symbols)
     recorder = Recorder(market, config, symbols, None if pairs is None else _days_of(pairs))
     signals = None if pairs is None else _digest(pairs)
     writer = ResultWriter(out, config, lambda: market.fingerprint, signals=signals, overwrite=overwrite)
@@ -84,14 +85,6 @@ def backtest(
         _write(recorded, _dividends(market, symbols), writer)
         fingerprint.result()
         return writer.close(warnings=lambda made: as_frame(of_backtest(market, config, given, made.diagnostics)))
-
-
-def _symbols(market: Market, config: Config) -> list[str]:
-    """The underlyings in their order, once the schedule and the rates were seen to be possible on this market."""
-    opening = opening_of(market, config)
-    check_curve(config, opening.start)
-    wanted = config.schedule.symbols
-    return list(market.symbols if wanted is None else wanted)
 
 
 def _reporter(progress: Progress | None, total: int) -> Callable[[int], None]:

@@ -18,6 +18,7 @@ from wheelvec.spec.grid import Codes, Grid, combined, dense, first_of
 
 # Configurations of a piece: what is added up for them fits a core's second cache.
 PIECE = 2048
+SLACK = 1e-9  # relative: within it a limit counts as met
 LEAST = 32  # less only if there is no more
 
 _DRAWS = (
@@ -30,10 +31,14 @@ _SEARCH = tuple(
     name for name in _CALLS if name.partition(".")[2] in (
         "dte_min", "dte_max", "delta_min", "delta_max", "strike_min_pct_above_basis",
         "sell_call_only_if_price_above_basis", "tie_break_method", "call_wait_sessions",
+        "otm_min", "otm_max", "otm_target", "premium_target",
     )
 )  # fmt: skip
 _EXITS = ("put.stop_loss_multiplier", "put.exit_pct", "put.max_hold_dte")
-_PRICES = ("rules", "fills.fill_mode", "fills.exit_model", "costs.commission_per_contract", "costs.sec_fee_per_contract")
+_PRICES = (
+    "rules", "fills.fill_mode", "fills.exit_model", "fills.tick",
+    *(f"costs.{f.name}" for f in dataclasses.fields(PARTS["costs"])),
+)  # fmt: skip
 _LIMITS = {
     "min_bid": "min_bid_hard", "hard_max_spread": "hard_max_spread_pct", "base_spread": "base_max_spread_pct",
     "high_threshold": "ivp_high_threshold", "high_spread": "ivp_high_max_spread_pct",
@@ -250,8 +255,9 @@ def _entries(rules: _Rows, schedules: Codes) -> Array:
         out[name] = rules.column(f"put.{name}")
     out["dte_target"] = rules.column("put.dte_target", _or(-1), np.int64)
     out["select"] = rules.column("put.select", lambda name: int(Select[name.upper()]), np.int64)
-    target = rules.column("put.delta_target")
-    out["delta_target"] = np.where(np.isnan(target), (out["delta_min"] + out["delta_max"]) / 2, target)
+    delta = rules.column("put.delta_target")
+    delta = np.where(np.isnan(delta), (out["delta_min"] + out["delta_max"]) / 2, delta)
+    _set_moneyness(rules, "put", out, delta)
     out["per_day"] = rules.column("schedule.max_wheels_per_symbol_per_day", _or(2**31), np.int64)
     out["one_at_a_time"] = ~rules.column("schedule.allow_multiple_wheels_per_symbol", None, np.bool_)
     out["rank_over_chain"] = rules.column("liquidity.ivp_over", lambda over: over == "chain", np.bool_)
@@ -261,8 +267,28 @@ def _entries(rules: _Rows, schedules: Codes) -> Array:
     out["v5"] = rules.column("rules", lambda name: name == "v5", np.bool_)
     unset, trigger = (rules.column("fills.exit_model", lambda m, t=t: m == t, np.bool_) for t in (None, "trigger"))
     out["trigger"] = trigger | (unset & ~out["v5"])
-    out["fee"] = rules.column("costs.commission_per_contract") + rules.column("costs.sec_fee_per_contract")
+    order = rules.column("costs.commission_base") + rules.column("costs.commission_per_contract")
+    out["fee"] = np.maximum(rules.column("costs.commission_minimum"), order) + rules.column("costs.sec_fee_per_contract")
+    out["assignment_fee"] = rules.column("costs.assignment_fee")
+    out["slack"] = np.where(out["v5"], 0.0, SLACK)
+    out["ticks"] = ticks_of(rules.column("fills.tick"), out["v5"])
     return out
+
+
+def ticks_of(tick: Array, v5: Array) -> Array:
+    """How many ticks make a dollar, 0 where prices stay as computed; NaN stands for what each rule set takes."""
+    given = np.where(np.isnan(tick), np.where(v5, 0.0, 0.01), tick)
+    return np.where(given > 0.0, np.rint(1.0 / np.where(given > 0.0, given, 1.0)), 0.0)
+
+
+def _set_moneyness(rules: _Rows, section: str, out: Array, delta_target: Array) -> None:
+    """What decides by moneyness, and the target of `select`."""
+    least, most = rules.column(f"{section}.otm_min"), rules.column(f"{section}.otm_max")
+    out["otm_min"], out["otm_max"] = np.where(np.isnan(least), -np.inf, least), np.where(np.isnan(most), np.inf, most)
+    out["by_otm"] = ~(np.isnan(least) & np.isnan(most))
+    otm, premium = rules.column(f"{section}.otm_target"), rules.column(f"{section}.premium_target")
+    wanted = {Select.CLOSEST_DELTA: delta_target, Select.CLOSEST_OTM: otm, Select.CLOSEST_PREMIUM: premium}
+    out["target"] = np.select([out["select"] == method for method in wanted], list(wanted.values()), 0.0)
 
 
 def _draws(rules: _Rows) -> Array:
@@ -286,7 +312,7 @@ def _calls(rules: _Rows) -> Array:
     out["strike_factor"] = np.where(v5, 1.0, 1.0 + rules.column("call.strike_min_pct_above_basis"))
     out["rank_over_chain"] = rules.column("liquidity.ivp_over", lambda over: over == "chain", np.bool_)
     out["select"] = rules.column("call.tie_break_method", lambda name: int(Select[name.upper()]), np.int64)
-    out["delta_target"] = (out["delta_min"] + out["delta_max"]) / 2
+    _set_moneyness(rules, "call", out, (out["delta_min"] + out["delta_max"]) / 2)
     out["flat_odds"] = v5
     own = rules.column("call.exit_pct")
     out["exit_pct"] = np.where(np.isnan(own), rules.column("put.exit_pct"), own)

@@ -119,15 +119,15 @@ def _unknown_rate(field: str, begins: dt.date, start: dt.date) -> str:
 
 
 def _resolved(market: Market, start: Any, end: Any, symbols: Any, *rest: Any) -> Opening:
+    for symbol in symbols or ():
+        if symbol not in market.symbols:
+            raise InputError(unknown_name("symbol", symbol, market.symbols))
     first, last = market.data_range or (None, None)
     start, end = start or first, end or last
     if start is None or end is None:
         raise InputError("the market holds no data and the schedule no dates: expected schedule.start_date and end_date")
     if start > end:
         raise InputError(f"entries from {start} to {end}: the range is empty; the market holds {first} to {last}")
-    for symbol in symbols or ():
-        if symbol not in market.symbols:
-            raise InputError(unknown_name("symbol", symbol, market.symbols))
     return Opening(start, end, frozenset(market.symbols if symbols is None else symbols), *rest)
 
 

@@ -69,6 +69,8 @@ class Select(IntEnum):
     CLOSEST_DELTA = 1
     HIGHEST_PREMIUM = 2
     HIGHEST_STRIKE = 3
+    CLOSEST_OTM = 4
+    CLOSEST_PREMIUM = 5
 
 
 class IvStatus(IntEnum):

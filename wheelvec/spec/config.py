@@ -102,6 +102,12 @@ class Config:
         """The exit model in force: the one set, or the default of the rule set."""
         return self.fills.exit_model or ("close_range" if self.rules == "v5" else "trigger")
 
+    @property
+    def ticks(self) -> float:
+        """How many ticks make a dollar: of the tick set, or of the default of the rule set; 0 leaves prices as computed."""
+        tick = (0.0 if self.rules == "v5" else 0.01) if self.fills.tick is None else self.fills.tick
+        return float(round(1.0 / tick)) if tick else 0.0
+
     def to_dict(self) -> dict[str, Any]:
         """Nested plain dictionaries, as `from_dict` takes them."""
         return dataclasses.asdict(self)

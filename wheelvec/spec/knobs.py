@@ -467,6 +467,9 @@ def check_part(part: Any) -> None:
         value, chosen = getattr(part, target), getattr(part, method)
         if value is not None and chosen != reader:
             raise ConfigError(unread_target(part.section, target, method, reader, value, chosen))
+    for target, method, reader in getattr(part, "needed", ()):
+        if getattr(part, method) == reader and getattr(part, target) is None:
+            raise ConfigError(f"{part.section}.{method} = {reader!r} needs {part.section}.{target}, and it is not set")
 
 
 def empty_range(section: str, low: str, high: str, first: object, last: object) -> str:

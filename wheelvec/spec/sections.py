@@ -26,7 +26,7 @@ from wheelvec.spec.knobs import (
 
 FILL_MODES = ("optimistic", "realistic", "pessimistic", "natural")
 EXIT_MODELS = ("trigger", "close_range")
-PUT_SELECT = ("all", "closest_delta", "highest_premium", "highest_strike")
+PUT_SELECT = ("all", "closest_delta", "highest_premium", "highest_strike", "closest_otm", "closest_premium")
 CALL_SELECT = PUT_SELECT[1:]
 
 # A spread is at most twice the mid, so that a limit over 2 is none; a fill is at most certain; a stop of more than fifty
@@ -38,6 +38,11 @@ CLOSES = dict.fromkeys(("NYSE", "XNYS", "NASDAQ", "XNAS", "BATS", "ARCX", "OOTC"
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 Targets: TypeAlias = tuple[tuple[str, str, str], ...]
+
+
+def _needed(method: str) -> Targets:
+    """The targets without which their choice of `method` says nothing."""
+    return (("otm_target", method, "closest_otm"), ("premium_target", method, "closest_premium"))
 
 
 @part("schedule")
@@ -128,8 +133,9 @@ class PutRules:
     """
 
     section: ClassVar[str]
-    ranges: ClassVar[Pairs] = (("dte_min", "dte_max"), ("delta_min", "delta_max"))
-    targets: ClassVar[Targets] = (("delta_target", "select", "closest_delta"),)
+    ranges: ClassVar[Pairs] = (("dte_min", "dte_max"), ("delta_min", "delta_max"), ("otm_min", "otm_max"))
+    targets: ClassVar[Targets] = (("delta_target", "select", "closest_delta"), *_needed("select"))
+    needed: ClassVar[Targets] = _needed("select")
     option_type: str = choice(default="P", names=("P",), doc="The option that is sold to open: puts, no other yet.")
     dte_min: int = integer(default=30, low=0, unit="calendar days", doc="Least time from the entry session to the expiration.")
     dte_max: int = integer(
@@ -139,6 +145,22 @@ class PutRules:
         default=0.25, low=0.0, high=1.0, unit="absolute delta", doc="Least delta: 0.25 is a 25-delta put."
     )
     delta_max: float = number(default=0.35, low=0.0, high=1.0, unit="absolute delta", doc="Greatest delta.")
+    otm_min: float | None = number(
+        default=None,
+        low=-10.0,
+        high=1.0,
+        optional=True,
+        unit="fraction of the underlying's price",
+        doc="Least distance out of the money: (price - strike) / price of a put; negative is in the money. None is any.",
+    )
+    otm_max: float | None = number(
+        default=None,
+        low=-10.0,
+        high=10.0,
+        optional=True,
+        unit="fraction of the underlying's price",
+        doc="Greatest distance out of the money; None is any. It acts beside the delta range: 0 to 1 goes by moneyness alone.",
+    )
     exit_pct: float = number(
         default=0.50,
         low=0.0,
@@ -182,6 +204,21 @@ class PutRules:
         unit="absolute delta",
         doc="What select = 'closest_delta' is closest to, which alone reads it; None is the middle of the range.",
     )
+    otm_target: float | None = number(
+        default=None,
+        low=-10.0,
+        high=10.0,
+        optional=True,
+        unit="fraction of the underlying's price",
+        doc="What select = 'closest_otm' is closest to, which alone reads it and needs it.",
+    )
+    premium_target: float | None = number(
+        default=None,
+        low=0.0,
+        optional=True,
+        unit="dollars per share",
+        doc="The mid that select = 'closest_premium' is closest to, which alone reads it and needs it.",
+    )
 
     def __post_init__(self) -> None:
         check_part(self)
@@ -198,12 +235,29 @@ class CallRules:
     """
 
     section: ClassVar[str]
-    ranges: ClassVar[Pairs] = (("dte_min", "dte_max"), ("delta_min", "delta_max"))
-    targets: ClassVar[Targets] = ()
+    ranges: ClassVar[Pairs] = (("dte_min", "dte_max"), ("delta_min", "delta_max"), ("otm_min", "otm_max"))
+    targets: ClassVar[Targets] = _needed("tie_break_method")
+    needed: ClassVar[Targets] = _needed("tie_break_method")
     dte_min: int = integer(default=14, low=0, unit="calendar days", doc="Least time from the call's sale to its expiration.")
     dte_max: int = integer(default=30, low=0, unit="calendar days", doc="Greatest time from the call's sale to its expiration.")
     delta_min: float = number(default=0.25, low=0.0, high=1.0, unit="absolute delta", doc="Least delta.")
     delta_max: float = number(default=0.35, low=0.0, high=1.0, unit="absolute delta", doc="Greatest delta.")
+    otm_min: float | None = number(
+        default=None,
+        low=-10.0,
+        high=1.0,
+        optional=True,
+        unit="fraction of the underlying's price",
+        doc="Least distance out of the money: (strike - price) / price of a call; negative is in the money. None is any.",
+    )
+    otm_max: float | None = number(
+        default=None,
+        low=-10.0,
+        high=10.0,
+        optional=True,
+        unit="fraction of the underlying's price",
+        doc="Greatest distance out of the money; None is any. It acts beside the delta range: 0 to 1 goes by moneyness alone.",
+    )
     strike_min_pct_above_basis: float = number(
         default=0.0,
         above=-1.0,
@@ -219,6 +273,21 @@ class CallRules:
     )
     tie_break_method: str = choice(
         default="highest_premium", names=CALL_SELECT, alias="select", doc="The choice among qualifying calls."
+    )
+    otm_target: float | None = number(
+        default=None,
+        low=-10.0,
+        high=10.0,
+        optional=True,
+        unit="fraction of the underlying's price",
+        doc="What tie_break_method = 'closest_otm' is closest to, which alone reads it and needs it.",
+    )
+    premium_target: float | None = number(
+        default=None,
+        low=0.0,
+        optional=True,
+        unit="dollars per share",
+        doc="The mid that tie_break_method = 'closest_premium' is closest to, which alone reads it and needs it.",
     )
     exit_pct: float | None = number(
         default=None,
@@ -279,7 +348,7 @@ class Liquidity:
         default=0.10, low=0.0, unit="dollars per share", doc="Options with a lower bid, or none, are not sold."
     )
     hard_max_spread_pct: float = number(
-        default=0.20, low=0.0, high=WIDEST, unit="fraction of the mid", doc="Options with a wider spread are not sold."
+        default=0.20, low=0.0, high=10.0, unit="fraction of the mid", doc="Options with a wider spread are not sold."
     )
     base_max_spread_pct: float = number(
         default=0.08,
@@ -343,6 +412,15 @@ class Fills:
         doc="At what price target and stop fill: 'trigger' at their levels, 'close_range' at the bar's close and range; None "
         "is 'trigger' under the ledger rules and 'close_range' under v5.",
     )
+    tick: float | None = number(
+        default=None,
+        low=0.0,
+        high=1.0,
+        optional=True,
+        unit="dollars per share",
+        doc="The tick on which orders fill: what is sold is rounded down to it, what is bought up. 0 leaves prices as "
+        "computed; None is 0.01 under the ledger rules and 0 under v5.",
+    )
     gap_path: str = choice(
         default="skip",
         names=("skip", "quote"),
@@ -399,7 +477,8 @@ class Fills:
 
 @part("costs")
 class Costs:
-    """Fees in dollars per contract and transaction: a leg that is bought back pays them twice (rules.md, section 4).
+    """Fees in dollars: an order of one contract costs the commission (base and per contract, at least the minimum) and the
+    regulatory fees; a leg that is bought back pays two orders (rules.md, section 4).
 
     Example:
         >>> from wheelvec import Costs
@@ -413,8 +492,15 @@ class Costs:
     commission_per_contract: float = number(
         default=0.65, low=0.0, unit="dollars per contract", doc="The broker's commission on each transaction."
     )
+    commission_base: float = number(
+        default=0.0, low=0.0, unit="dollars per order", doc="What the broker adds to each order, whatever its contracts."
+    )
+    commission_minimum: float = number(default=0.0, low=0.0, unit="dollars per order", doc="The least commission of an order.")
     sec_fee_per_contract: float = number(
         default=0.01, low=0.0, unit="dollars per contract", doc="Regulatory fees on each transaction."
+    )
+    assignment_fee: float = number(
+        default=0.0, low=0.0, unit="dollars per leg", doc="What being assigned or called away costs, once."
     )
 
 

@@ -51,34 +51,27 @@ def group_starts(numbers: Array, first: int, last: int) -> Array:
 class Paths:
     """What contracts traded at: rows sorted by (contract, session), reached by offsets."""
 
-    contracts: pl.DataFrame  # symbol, contract: 0-based position in `starts`
     starts: Array  # (contracts + 1,)
     rows: Rows
 
-    def positions(self, symbols: pl.Series) -> Array:
-        """The contract of each symbol; every symbol must be among the contracts."""
-        found = symbols.to_frame("symbol").join(self.contracts, on="symbol", how="left", maintain_order="left")
-        return column(found, "contract", np.int64)
 
-
-def build_paths(symbols: pl.Series, bars: pl.DataFrame | None, quotes: pl.DataFrame, sessions: pl.DataFrame,
+def build_paths(contracts: pl.DataFrame, bars: pl.DataFrame | None, quotes: pl.DataFrame, sessions: pl.DataFrame,
                 gap_path: str) -> Paths:  # fmt: skip
-    """The paths of the contracts in `symbols`: their bars, and quotes where there are none (rules.md, section 6).
+    """The paths of contracts: their bars, and quotes where there are none (rules.md, section 6).
 
-    `symbols` must be sorted and distinct; `bars` (symbol, session, OHLC) or None for a market without option bars; `quotes`
-    the valid quotes (symbol, number, bid, ask, mid); `sessions` maps session to number, and rows off the calendar are passed
+    `contracts` are symbol and number; `bars` (symbol, session, OHLC) or None for an underlying without any; `quotes`
+    the valid quotes (contract, number, bid, ask, mid); `sessions` maps session to number, and rows off the calendar are passed
     over.
     """
-    contracts = symbols.to_frame("symbol").with_row_index("contract")
     parts = [] if bars is None else [_bar_rows(bars, contracts, sessions)]
     if bars is None or gap_path == "quote":
-        stand_ins = _quote_rows(quotes, contracts)
+        stand_ins = _quote_rows(quotes)
         parts.append(stand_ins if bars is None else stand_ins.join(parts[0], on=["contract", "number"], how="anti"))
     rows = pl.concat(parts).sort("contract", "number")
     kinds = {"number": np.int64, "is_quote": np.bool_}
     arrays = Rows(**{name: column(rows, name, kinds.get(name, np.float64)) for name in Rows._fields})
     starts = np.searchsorted(column(rows, "contract", np.int64), np.arange(contracts.height + 1)).astype(np.int64)
-    return Paths(contracts, starts, arrays)
+    return Paths(starts, arrays)
 
 
 _PATH_COLUMNS = ("contract", "number", "open", "high", "low", "close", "bid", "ask", "is_quote")
@@ -90,9 +83,9 @@ def _bar_rows(bars: pl.DataFrame, contracts: pl.DataFrame, sessions: pl.DataFram
     return rows.with_columns(bid=null, ask=null, is_quote=False).select(_PATH_COLUMNS)
 
 
-def _quote_rows(quotes: pl.DataFrame, contracts: pl.DataFrame) -> pl.DataFrame:
+def _quote_rows(quotes: pl.DataFrame) -> pl.DataFrame:
     mid = {name: pl.col("mid") for name in ("open", "high", "low", "close")}
-    return quotes.join(contracts, on="symbol").with_columns(**mid, is_quote=True).select(_PATH_COLUMNS)
+    return quotes.filter(pl.col("contract").is_not_null()).with_columns(**mid, is_quote=True).select(_PATH_COLUMNS)
 
 
 def with_settlement(contracts: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:

@@ -135,10 +135,23 @@ def solve(chain: pl.DataFrame, rate: Array, dividend_yield: Array) -> pl.DataFra
     return chain.with_columns(iv=iv, delta=delta)
 
 
+def contracts(chain: pl.DataFrame) -> pl.DataFrame:
+    """The contracts that have an implied volatility on any session, by symbol: symbol, expiration, strike, option_type, their
+    number `contract`, and `order`, their place in candidate order."""
+    known = chain.filter(pl.col("iv").is_not_nan()).unique("symbol").sort("symbol")
+    named = known.select("symbol", "expiration", "strike", "option_type").with_row_index("contract")
+    order = named.sort("expiration", "strike", "symbol").select("contract").with_row_index("order")
+    return named.join(order, on="contract", maintain_order="left")
+
+
 def solved(chain: pl.DataFrame) -> pl.DataFrame:
-    """The rows of a chain that have an implied volatility, in candidate order."""
+    """The rows of a chain, with the `order` of their contracts, that have an implied volatility, and `otm`: out of the
+    money by that share of the underlying's price."""
     known = chain.filter(pl.col("iv").is_not_nan())  # null is not true either
-    return known.sort("number", "option_type", "expiration", "strike", "symbol")
+    known = known.sort("number", "option_type", "order")
+    out = pl.col("underlying_price") - pl.col("strike")
+    known = known.with_columns(otm=pl.when(pl.col("option_type") == "P").then(out).otherwise(-out))
+    return known.with_columns(otm=quotient(known, "otm", "underlying_price"))
 
 
 def ranked(solved: pl.DataFrame, over_chain: bool, min_ranked: int) -> pl.DataFrame:

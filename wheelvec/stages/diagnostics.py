@@ -5,7 +5,7 @@ import polars as pl
 
 from wheelvec.spec.codes import EndReason, names
 from wheelvec.spec.frames import CALL_DIAGNOSTICS, DIAGNOSTICS
-from wheelvec.stages.outcomes import Recorded, Wheels, dates, named, spans, wheel_ids
+from wheelvec.stages.outcomes import Recorded, Wheels, dates, named, spans, underlying_of
 
 _OUTCOMES = (
     "traded", "no_quotes", "no_underlying_price", "not_solved", "no_candidate_in_range", "all_rejected_by_liquidity",
@@ -33,7 +33,7 @@ def diagnostics(recorded: Recorded) -> pl.DataFrame:
     outcome = np.select(tests, list(range(1, len(_OUTCOMES))), 0)
     columns = {
         "session": dates(recorded.day[days["number"]]),
-        "underlying": pl.Series(recorded.underlyings, dtype=pl.String).gather(pl.Series(days["underlying"])),
+        "underlying": underlying_of(days, recorded),
         "outcome": named(outcome, dict(enumerate(_OUTCOMES))),
         "limit_reached": reached,
     }
@@ -51,12 +51,11 @@ def call_diagnostics(some: Wheels, recorded: Recorded) -> pl.DataFrame:
     found = recorded.attempts[rows]
     on_session = found["number"] >= 0
     names_of = {0: "sold"} | {int(code) + 1: name for code, name in names(EndReason).items()}
-    underlying = some.wheels["underlying"][of_row]
     columns = {
-        "wheel_id": wheel_ids(some, recorded).gather(pl.Series(of_row)),
+        "wheel_id": some.ids.gather(pl.Series(of_row)),
         "cycle": found["cycle"],
         "session": dates(recorded.day[np.where(on_session, found["number"], 0)], on_session),
-        "underlying": pl.Series(recorded.underlyings, dtype=pl.String).gather(pl.Series(underlying)),
+        "underlying": underlying_of(some.wheels[of_row], recorded),
         "outcome": named(found["status"] + 1, names_of),
         "n_quotes": found["quoted"],
         "n_valid": found["valid"],

@@ -79,7 +79,7 @@ def figures_frame(figures: Figures, ordered: Array | None, rows: Array) -> pl.Da
     counts = figures.counts
     median = {} if ordered is None else {"median_wheel_roc": ordered[0][rows]}
     with np.errstate(all="ignore"):
-        columns = _money(figures, counts, median) | _counts(counts) | _worst(figures, counts)
+        columns = _money(figures, counts, median) | _counts(counts, figures.marked) | _worst(figures, counts)
         if ordered is not None:
             columns |= {f"roc_p{percent:02d}": ordered[i][rows] for i, percent in enumerate(PERCENTILES, 1)}
         columns["profit_factor"] = np.where(figures.losses < 0, figures.gains / -figures.losses, np.nan)
@@ -112,7 +112,7 @@ def _money(figures: Figures, counts: Array, median: dict[str, Any]) -> dict[str,
     }
 
 
-def _counts(counts: Array) -> dict[str, Any]:
+def _counts(counts: Array, marked: Array) -> dict[str, Any]:
     put_open, put_no_data = counts[CSP + ExitReason.OPEN], counts[CSP + ExitReason.NO_DATA]
     after = counts[END + EndReason.UNRESOLVED]
     return {
@@ -120,6 +120,7 @@ def _counts(counts: Array) -> dict[str, Any]:
         "no_data_wheels": put_no_data + after - counts[OPEN_AFTER],
         "censored_wheels": counts[CENSORED],
         "marked_wheels": counts[MARKED],
+        "marked_pnl": marked,
         "held_wheels": counts[HELD],
         "targets_above_limit": counts[ABOVE],
         "stops_inside_stop": counts[INSIDE],

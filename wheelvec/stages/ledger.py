@@ -6,7 +6,7 @@ import polars as pl
 from wheelvec.spec.codes import BOUGHT_BACK, ExitReason
 from wheelvec.spec.frames import LEDGER
 from wheelvec.stages.arrays import Array
-from wheelvec.stages.outcomes import Recorded, Wheels, dates, wheel_ids
+from wheelvec.stages.outcomes import Recorded, Wheels, dates, is_delivered
 
 ENTRIES = ("premium", "fees", "buy_back", "share_purchase", "share_sale", "notebook_adjustment", "dividend")
 
@@ -24,6 +24,8 @@ def ledger(some: Wheels, recorded: Recorded, dividends: dict[int, tuple[Array, A
     begin = np.cumsum(wheels["legs"]) - wheels["legs"]
     back = np.flatnonzero(np.isin(legs["reason"], BOUGHT_BACK))
     held = np.flatnonzero(legs["reason"][begin] == ExitReason.ASSIGNED)
+    assignment_fee = recorded.config.costs.assignment_fee
+    delivered = np.flatnonzero(is_delivered(legs) & (assignment_fee > 0.0))
     sold = held[~np.isnan(wheels["sale"][held])]
     puts = legs[begin]
     every, sale, bought = some.of_leg, day[legs["number"]], day[legs["exit_number"][back]]
@@ -32,6 +34,7 @@ def ledger(some: Wheels, recorded: Recorded, dividends: dict[int, tuple[Array, A
         (every, sale, "fees", np.full(legs.size, -fee)),
         (every[back], bought, "buy_back", -(legs["exit_price"][back] * 100.0)),
         (every[back], bought, "fees", np.full(back.size, -fee)),
+        (every[delivered], day[legs["exit_number"][delivered]], "fees", np.full(delivered.size, -assignment_fee)),
         (held, day[puts["exit_number"][held]], "share_purchase", -100.0 * puts["strike"][held]),
         (sold, day[wheels["end"][sold]], "share_sale", 100.0 * wheels["sale"][sold]),
     ]
@@ -39,7 +42,7 @@ def ledger(some: Wheels, recorded: Recorded, dividends: dict[int, tuple[Array, A
         parts.append(_invented(wheels, puts, held, day))
     else:
         parts.append(_received(some, puts, held, day, dividends))
-    return _entries(parts, wheel_ids(some, recorded))
+    return _entries(parts, some.ids)
 
 
 Part = tuple[Array, Array, str, Array]  # position of the wheel, day, entry, amount

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import polars as pl
 
+from wheelvec.kernels.outcomes import ATTEMPT, LEG, WHEEL
 from wheelvec.spec.codes import BOUGHT_BACK, ExitReason
 from wheelvec.spec.config import Config
 from wheelvec.stages.arrays import Array
@@ -27,6 +28,9 @@ class Slice(NamedTuple):
     wheels: Array
     days: Array
     symbols: pl.Series  # of the contracts that legs name
+
+
+_NOTHING = Slice(np.zeros(0, LEG), np.zeros(0, ATTEMPT), np.zeros(0, WHEEL), np.zeros(0, ENTRY_DAY), pl.Series(dtype=pl.String))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,7 +56,8 @@ class Recorded:
 
     @classmethod
     def of(cls, slices: list[Slice], underlyings: list[str], day: Array, config: Config) -> Self:
-        """Put slices together."""
+        """Put slices together; there may be none."""
+        slices = slices or [_NOTHING]
         starts = np.zeros((4, len(slices)), np.int64)
         for i, one in enumerate(slices[:-1]):
             sizes = one.legs.size, one.attempts.size, one.wheels.size, len(one.symbols)
@@ -74,27 +79,30 @@ class Recorded:
 
     @property
     def fee(self) -> float:
-        """Of one transaction, dollars per contract."""
-        return self.config.costs.commission_per_contract + self.config.costs.sec_fee_per_contract
+        """Of one order, dollars per contract."""
+        costs = self.config.costs
+        commission = max(costs.commission_minimum, costs.commission_base + costs.commission_per_contract)
+        return commission + costs.sec_fee_per_contract
 
 
 class Wheels(NamedTuple):
     """Some wheels in their order, and their legs wheel by wheel.
 
-    `of_leg` is the position among `wheels` of each leg's; `number` that of each wheel among all.
+    `of_leg` is the position among `wheels` of each leg's; `ids` are their wheel_id.
     """
 
     wheels: Array
     legs: Array
     of_leg: Array
-    number: Array
+    ids: pl.Series
 
 
 def chosen(recorded: Recorded, first: int, last: int) -> Wheels:
     """The wheels numbered first..last-1."""
     wheels = recorded.wheels[recorded.order[first:last]]
     rows, of_leg = spans(wheels["first_leg"], wheels["legs"])
-    return Wheels(wheels, recorded.legs[rows], of_leg, np.arange(first, first + wheels.size))
+    ids = wheel_ids(wheels, np.arange(first, first + wheels.size), recorded)
+    return Wheels(wheels, recorded.legs[rows], of_leg, ids)
 
 
 def spans(first: Array, count: Array) -> tuple[Array, Array]:
@@ -114,9 +122,15 @@ def added_up(values: Array, some: Wheels) -> Array:
     return out
 
 
-def leg_fees(legs: Array, fee: float) -> Array:
-    """Dollars per contract: an option that was bought back costs two transactions, any other one."""
-    return np.where(np.isin(legs["reason"], BOUGHT_BACK), 2.0 * fee, fee)
+def leg_fees(legs: Array, recorded: Recorded) -> Array:
+    """Dollars per contract: an option that was bought back costs two orders, any other one; delivering shares costs a fee."""
+    order, bought = recorded.fee, np.isin(legs["reason"], BOUGHT_BACK)
+    return np.where(bought, 2.0 * order, order) + np.where(is_delivered(legs), recorded.config.costs.assignment_fee, 0.0)
+
+
+def is_delivered(legs: Array) -> Array:
+    """Whether each leg ended in a delivery of shares."""
+    return np.isin(legs["reason"], (ExitReason.ASSIGNED, ExitReason.CALLED_AWAY))
 
 
 def is_resolved(legs: Array) -> Array:
@@ -126,36 +140,36 @@ def is_resolved(legs: Array) -> Array:
 
 def dates(days: Array, known: Array | None = None) -> pl.Series:
     """Days since 1970-01-01 as dates, null where not `known`."""
-    series = pl.Series(days.astype(np.int32)).cast(pl.Date)
-    return series if known is None else nulled(series, known)
+    series = pl.Series(days.astype(np.int32))
+    return (series if known is None else nulled(series, known)).cast(pl.Date)
 
 
 def nulled(values: Any, known: Array) -> pl.Series:
-    """The values, null where not `known`."""
+    """Whole numbers, null where not `known`."""
     series = values if isinstance(values, pl.Series) else pl.Series(values)
-    return pl.select(pl.when(pl.Series(known)).then(series)).to_series()
+    return series if known.all() else series.set(pl.Series(~known), None)
 
 
 def named(codes: Array, names: dict[int, str]) -> pl.Series:
     """The names of codes, null for a code that has none."""
-    table = [names.get(code) for code in range(max(names) + 1)]
-    series = pl.Series(table, dtype=pl.String)
-    known = (codes >= 0) & (codes < len(table))
-    return (
-        series.gather(pl.Series(np.where(known, codes, 0)))
-        if known.all()
-        else nulled(series.gather(pl.Series(np.where(known, codes, 0))), known)
-    )
+    size = max(names) + 1
+    table = pl.Series([*(names.get(code) for code in range(size)), None], dtype=pl.String)
+    return table.gather(pl.Series(np.where((codes >= 0) & (codes < size), codes, size)))
 
 
-def wheel_ids(some: Wheels, recorded: Recorded) -> pl.Series:
+def same(value: str, n: int) -> pl.Series:
+    """A text n times."""
+    return pl.Series([value]).new_from_index(0, n)
+
+
+def underlying_of(wheels: Array, recorded: Recorded) -> pl.Series:
+    """The underlyings' names of wheels or days."""
+    return pl.Series(recorded.underlyings, dtype=pl.String).gather(pl.Series(wheels["underlying"]))
+
+
+def wheel_ids(wheels: Array, number: Array, recorded: Recorded) -> pl.Series:
     """`{underlying}_{entry date}_{number}`."""
-    parts = pl.DataFrame(
-        {
-            "underlying": pl.Series(recorded.underlyings, dtype=pl.String).gather(pl.Series(some.wheels["underlying"])),
-            "day": dates(recorded.day[some.wheels["number"]]),
-            "number": some.number,
-        }
-    )
-    day = pl.col("day").cast(pl.String)
-    return parts.select(pl.concat_str("underlying", day, pl.col("number").cast(pl.String), separator="_")).to_series()
+    days, at = np.unique(wheels["number"], return_inverse=True)  # a date takes longer to write than to look up
+    day = dates(recorded.day[days]).cast(pl.String).gather(pl.Series(at))
+    parts = pl.DataFrame([underlying_of(wheels, recorded).alias("u"), day.alias("d"), pl.Series("n", number)])
+    return parts.select(pl.concat_str("u", "d", pl.col("n").cast(pl.String), separator="_")).to_series()

@@ -6,7 +6,7 @@ import polars as pl
 from wheelvec.kernels.board import Board, Underlying
 from wheelvec.spec.frames import PATHS, UNDERLYING_CLOSES
 from wheelvec.stages.arrays import Array
-from wheelvec.stages.outcomes import dates, spans
+from wheelvec.stages.outcomes import dates, same, spans
 
 
 def walked_rows(
@@ -27,7 +27,7 @@ def walked_rows(
     rows = board.rows[row]
     bid, ask = _quoted(contract, rows["number"], quotes)
     columns = {
-        "underlying": pl.repeat(underlying, rows.size, eager=True),
+        "underlying": same(underlying, rows.size),
         "symbol": symbols.gather(pl.Series(contract)),
         "session": dates(board.underlying.day[rows["number"]]),
         **{name: rows[name] for name in ("open", "high", "low", "close")},
@@ -40,9 +40,10 @@ def walked_rows(
 
 def _walked(legs: Array, board: Board) -> tuple[Array, Array]:
     """The contract and the row of what some leg walked, each once, by contract and session."""
-    where = board.contracts[np.unique(legs["contract"])]
+    used = np.unique(legs["contract"])
+    where = board.contracts[used]
     rows, of_row = spans(where["first_row"], where["last_row"] - where["first_row"])
-    contract = np.unique(legs["contract"])[of_row]
+    contract = used[of_row]
     span = 2**32
     order, begin = contract * span + board.rows["number"][rows], legs["contract"] * span
     depth = np.zeros(order.size + 1, np.int64)
@@ -72,7 +73,7 @@ def walked_closes(wheels: Array, underlying: Underlying, name: str) -> pl.DataFr
     np.add.at(depth, np.minimum(wheels["until"] + 1, size), -1)
     kept = (depth.cumsum()[:-1] > 0) & ~np.isnan(underlying.close)
     columns = {
-        "underlying": pl.repeat(name, int(kept.sum()), eager=True),
+        "underlying": same(name, int(kept.sum())),
         "session": dates(underlying.day[kept]),
         "close": underlying.close[kept],
     }

@@ -7,7 +7,18 @@ from wheelvec.spec.codes import EndReason, ExitReason, State, Tier, names, state
 from wheelvec.spec.frames import RECORDS
 from wheelvec.spec.version import VERSION
 from wheelvec.stages.arrays import Array
-from wheelvec.stages.outcomes import Recorded, Wheels, added_up, dates, is_resolved, leg_fees, named, nulled, wheel_ids
+from wheelvec.stages.outcomes import (
+    Recorded,
+    Wheels,
+    added_up,
+    dates,
+    is_resolved,
+    leg_fees,
+    named,
+    nulled,
+    same,
+    underlying_of,
+)
 
 _REASONS, _ENDS, _TIERS = names(ExitReason), names(EndReason), names(Tier)
 _STATES = states_after(State.CSP_OPEN), states_after(State.CC_OPEN)
@@ -18,8 +29,7 @@ def records(some: Wheels, recorded: Recorded) -> pl.DataFrame:
     """The records of some wheels: put, calls by cycle, total."""
     if not some.wheels.size:
         return pl.DataFrame(schema=RECORDS)
-    ids = wheel_ids(some, recorded)
-    legs, totals = _legs(some, recorded, ids), _totals(some, recorded, ids)
+    legs, totals = _legs(some, recorded), _totals(some, recorded)
     count = some.wheels["legs"]
     rows = np.empty(some.legs.size + some.wheels.size, np.int64)
     at = np.arange(some.legs.size) + some.of_leg  # each wheel before takes a row for its total
@@ -31,23 +41,23 @@ def records(some: Wheels, recorded: Recorded) -> pl.DataFrame:
                         for name, kind in RECORDS.items()])  # fmt: skip
 
 
-def _wheel_columns(some: Wheels, recorded: Recorded, ids: pl.Series) -> dict[str, pl.Series]:
+def _wheel_columns(some: Wheels, recorded: Recorded) -> dict[str, pl.Series]:
     """What every record of a wheel says of it."""
     puts = some.legs[np.cumsum(some.wheels["legs"]) - some.wheels["legs"]]
     return {
-        "wheel_id": ids,
-        "underlying": pl.Series(recorded.underlyings, dtype=pl.String).gather(pl.Series(some.wheels["underlying"])),
+        "wheel_id": some.ids,
+        "underlying": underlying_of(some.wheels, recorded),
         "put_symbol": recorded.symbols.gather(pl.Series(puts["contract"])),
         "initial_capital": pl.Series(puts["strike"] * 100.0),
     }
 
 
-def _legs(some: Wheels, recorded: Recorded, ids: pl.Series) -> pl.DataFrame:
+def _legs(some: Wheels, recorded: Recorded) -> pl.DataFrame:
     legs, day, config = some.legs, recorded.day, recorded.config
     of_wheel = pl.Series(some.of_leg)
-    wheel = {name: column.gather(of_wheel) for name, column in _wheel_columns(some, recorded, ids).items()}
+    wheel = {name: column.gather(of_wheel) for name, column in _wheel_columns(some, recorded).items()}
     known, is_call = is_resolved(legs), legs["cycle"] > 0
-    premium, fees = legs["price"] * 100.0, leg_fees(legs, recorded.fee)
+    premium, fees = legs["price"] * 100.0, leg_fees(legs, recorded)
     paid = np.where(known, legs["exit_price"] * 100.0, np.nan)
     pnl = premium - paid - fees
     entered, ended = day[legs["number"]], day[legs["exit_number"]]
@@ -58,16 +68,20 @@ def _legs(some: Wheels, recorded: Recorded, ids: pl.Series) -> pl.DataFrame:
         "liquidity_tier": (legs["tier"], _TIERS),
     }
     states = legs["reason"] + is_call * len(ExitReason)
-    capital = wheel["initial_capital"].to_numpy()
+    capital, one = wheel["initial_capital"].to_numpy(), np.ones(legs.size, np.int64)
+    symbol = recorded.symbols.gather(pl.Series(legs["contract"]))
     columns = wheel | {
         "entry_date": dates(entered),
         "state": named(states, _STATES[0] | {len(ExitReason) + code: name for code, name in _STATES[1].items()}),
         "cycle": legs["cycle"],
-        "symbol": recorded.symbols.gather(pl.Series(legs["contract"])),
+        "symbol": symbol,
         "strike": legs["strike"],
         "expiration": dates(legs["expiration_day"]),
         "premium": premium,
         "fees": fees,
+        "contracts": one,
+        "factor": one,
+        "exit_symbol": symbol,
         "exit_date": dates(ended, known),
         "pnl": pnl,
         "exit_price": paid,
@@ -93,21 +107,21 @@ def _legs(some: Wheels, recorded: Recorded, ids: pl.Series) -> pl.DataFrame:
     return _framed(columns)
 
 
-def _totals(some: Wheels, recorded: Recorded, ids: pl.Series) -> pl.DataFrame:
+def _totals(some: Wheels, recorded: Recorded) -> pl.DataFrame:
     wheels, legs, day = some.wheels, some.legs, recorded.day
     begin = np.cumsum(wheels["legs"]) - wheels["legs"]
     puts, last = legs[begin], legs[begin + wheels["legs"] - 1]
-    known, premium, fees = wheels["resolved"], legs["price"] * 100.0, leg_fees(legs, recorded.fee)
+    known, premium, fees = wheels["resolved"], legs["price"] * 100.0, leg_fees(legs, recorded)
     entered, ended = day[wheels["number"]], day[wheels["end"]]
     held = day[legs["exit_number"]] - day[legs["number"]]
     roc = _only(100.0 * wheels["pnl"] / (puts["strike"] * 100.0), known)
     calendar = ended - entered
     with np.errstate(divide="ignore", invalid="ignore"):
         annual = np.where(calendar != 0, 365.0 * roc / calendar, np.nan)
-    shared = _wheel_columns(some, recorded, ids)
+    shared = _wheel_columns(some, recorded)
     columns = shared | {
         "entry_date": dates(entered),
-        "phase": pl.repeat("total", wheels.size, eager=True),
+        "phase": same("total", wheels.size),
         "state": named(known.astype(np.int64), {0: "WHEEL_OPEN", 1: "WHEEL_COMPLETE"}),
         "symbol": shared["underlying"],
         "strike": puts["strike"],

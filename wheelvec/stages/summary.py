@@ -6,13 +6,15 @@ pairwise merged moments (Chan, Golub and LeVeque 1983): the same figures to the 
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from wheelvec.kernels.moments import run_moments
+from wheelvec.kernels.quote import TICK_SLACK
 from wheelvec.spec.config import Config
-from wheelvec.stages.arrays import column, quotient
+from wheelvec.stages.arrays import Array, column, quotient
 
 Figure = float | int | None
 # An exit at its limit is a product of two numbers taken in another order: alike to a few units of rounding.
@@ -78,12 +80,13 @@ def summary(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
     pnl_marked (v5: over all); the counts from open_wheels on, over all wheels launched.
     """
     wheels = records.filter(pl.col("phase") == "total").with_columns(
-        month=pl.col("entry_date").dt.truncate("1mo"),
+        month=pl.col("entry_date").dt.truncate("1mo"), number=pl.int_range(pl.len())
     )
     wheels = wheels.with_columns(roc_marked=quotient(wheels, "pnl_marked", "initial_capital", 100.0))
     inside, outside = wheels.filter(in_summary()), wheels.filter(~in_summary())
     figures = _figures(inside)
-    return figures | _counts(wheels, inside) | _leg_counts(records, config) | _worst(wheels, outside, records, figures)
+    worst = _worst(wheels, inside, outside, records, figures["total_pnl"])
+    return figures | _counts(wheels, inside) | _leg_counts(records, config) | worst
 
 
 def _figures(wheels: pl.DataFrame) -> dict[str, Figure]:
@@ -107,38 +110,50 @@ def _figures(wheels: pl.DataFrame) -> dict[str, Figure]:
 
 
 def _counts(wheels: pl.DataFrame, inside: pl.DataFrame) -> dict[str, Figure]:
-    unresolved = wheels.filter(pl.col("end_reason") == "unresolved")
+    unresolved, marked = wheels.filter(pl.col("end_reason") == "unresolved"), inside.filter(pl.col("pnl").is_null())
     is_open = (pl.col("csp_exit_reason") == "open") | (pl.col("cc_exit_reason") == "open").fill_null(False)
     return {
         "open_wheels": unresolved.filter(is_open).height,
         "no_data_wheels": unresolved.filter(~is_open).height,
         "censored_wheels": wheels.filter("censored").height,
-        "marked_wheels": inside.filter(pl.col("pnl").is_null()).height,
-        "marked_pnl": folded(inside.filter(pl.col("pnl").is_null()), "pnl_marked").total,
+        "marked_wheels": marked.height,
+        "marked_pnl": folded(marked, "pnl_marked").total,
         "held_wheels": inside.filter(pl.col("shares_held") == 100).height,
     }
 
 
 def _leg_counts(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
     legs = records.filter(pl.col("phase") != "total")
-    paid, premium = pl.col("exit_price"), pl.col("premium")
-    stops = pl.when(pl.col("phase") == "csp").then(pl.lit(config.put.stop_loss_multiplier, pl.Float64))
-    stop = premium * stops.otherwise(pl.lit(config.call.stop_loss_multiplier, pl.Float64))
-    above = (pl.col("exit_reason") == "profit_target") & (paid > premium * pl.col("exit_pct") * (1 + ROUNDING))
-    inside = (pl.col("exit_reason") == "stop_loss") & (paid < stop * (1 - ROUNDING))
+    paid, price, pct = (column(legs, name, np.float64) for name in ("exit_price", "premium", "exit_pct"))
+    paid, price, ticks = paid / 100.0, price / 100.0, config.ticks
+    put, call = (rules.stop_loss_multiplier or np.nan for rules in (config.put, config.call))
+    stop = np.where((legs["phase"] == "csp").to_numpy(), put, call)
+    reason = legs["exit_reason"]
+    above = (reason == "profit_target").to_numpy() & (paid > on_tick(price * pct, ticks, np.floor) * (1 + ROUNDING))
+    inside = (reason == "stop_loss").to_numpy() & (paid < on_tick(price * stop, ticks, np.ceil) * (1 - ROUNDING))
     return {
-        "targets_above_limit": legs.filter(above).height,
-        "stops_inside_stop": legs.filter(inside).height,
+        "targets_above_limit": int(above.sum()),
+        "stops_inside_stop": int(inside.sum()),
         "sessions_without_bar": int(legs["sessions_without_bar"].sum()),
     }
 
 
-def _worst(wheels: pl.DataFrame, outside: pl.DataFrame, records: pl.DataFrame, figures: dict[str, Figure]) -> dict[str, Figure]:
-    """The total if every wheel that the figures leave out had lost its shares' whole value."""
+def on_tick(price: Array, ticks: float, to: Any) -> Array:
+    """Prices on their tick or the next below (`to` is np.floor) or above (np.ceil); `ticks` a dollar, 0 leaves them."""
+    slack = TICK_SLACK if to is np.floor else -TICK_SLACK
+    return to(price * ticks + slack) / ticks if ticks else price
+
+
+def _worst(
+    wheels: pl.DataFrame, inside: pl.DataFrame, outside: pl.DataFrame, records: pl.DataFrame, total: float | None
+) -> dict[str, Figure]:
+    """The total if every wheel that is not resolved had lost its shares' whole value; what is known counts, censored or not."""
     if not wheels.height:
         return {"total_pnl_worst": None}
     puts = records.filter(pl.col("phase") == "csp").select("wheel_id", put_premium="premium")
-    lost = outside.join(puts, on="wheel_id", maintain_order="left").with_columns(
-        lost=pl.col("put_premium") - pl.col("initial_capital")
-    )
-    return {"total_pnl_worst": (figures["total_pnl"] or 0.0) + folded(lost, "lost").total}
+    left = pl.concat([outside, inside.filter(pl.col("pnl").is_null())]).join(puts, on="wheel_id", maintain_order="left")
+    nothing = pl.col("put_premium") - pl.col("initial_capital")
+    marked = -(pl.col("pnl_marked") - nothing)
+    counted = pl.col("pnl_marked").is_not_null() & ~pl.col("censored")
+    lost = left.with_columns(lost=pl.when(counted).then(marked).otherwise(pl.coalesce("pnl", nothing)))
+    return {"total_pnl_worst": (total or 0.0) + folded(lost.sort("number"), "lost").total}
