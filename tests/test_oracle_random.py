@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.worlds import differences, world
+from tests.worlds import differences, sweep_differences, world
 
 QUICK, LONG = 120, 1500
 
@@ -23,6 +23,11 @@ def test_fixed_worlds_agree_with_the_oracle(block: int) -> None:
 def test_random_worlds_agree_with_the_oracle(rules: str, seed: int) -> None:
     found = differences(*world(seed, rules=rules))
     assert not found, found[:10]
+
+
+def test_sweeps_agree_with_the_oracle() -> None:
+    wrong = {seed: found for seed in range(200, 216) if (found := sweep_differences(*world(seed)))}
+    assert not wrong, wrong
 
 
 @pytest.mark.slow

@@ -77,3 +77,13 @@ def differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
         if not same(figures[name], value):
             found.append(f"summary {name}: {figures[name]!r} != {value!r}")
     return found
+
+
+def sweep_differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
+    """Where the figures of a sweep of one row differ from the oracle's."""
+    market = market_of(tables)
+    config = config_of(sections, market)
+    symbols = None if config.schedule.symbols is None else list(config.schedule.symbols)
+    expected = wheel.run(tables, {**sections, "schedule": {**sections["schedule"], "symbols": symbols}})["summary"]
+    figures = wv.sweep(market, config, {"put.exit_pct": [config.put.exit_pct]}, threads=1).frame.row(0, named=True)
+    return [f"{name}: {figures[name]!r} != {value!r}" for name, value in expected.items() if not same(figures[name], value)]

@@ -212,6 +212,8 @@ def configuration(case: Case) -> Sections:
             config[section] |= fields
         else:
             config[section] = fields
+    if config["put"]["select"] != "closest_delta":
+        config["put"]["delta_target"] = None  # nothing else reads it, and a configuration that sets it is refused
     return config
 
 

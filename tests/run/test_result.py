@@ -267,6 +267,22 @@ def test_wheels_carry_how_they_were_entered_and_how_many_calls_they_sold(result:
     assert wheels.filter(pl.col("n_calls") > 0)["csp_exit_reason"].unique().to_list() in ([], ["assigned"])
 
 
+def test_paths_begin_with_the_sale_and_closes_cover_the_whole_span(result: wv.Result) -> None:
+    legs = result.records.filter(pl.col("phase") != "total")
+    sales = legs.select("symbol", "spread_pct_entry", session="entry_date")
+    found = sales.join(result.paths, on=["symbol", "session"], how="left")
+    assert found["bid"].null_count() == 0
+    spread = (found["ask"] - found["bid"]) / ((found["ask"] + found["bid"]) / 2)
+    assert (spread - found["spread_pct_entry"]).abs().max() < 1e-12
+    assert result.paths.select("symbol", "session").is_unique().all()
+    span = result.wheels.group_by("underlying").agg(first=pl.col("entry_date").min(), last=pl.col("exit_date").max())
+    closes = result.underlying.group_by("underlying").agg(begin=pl.col("session").min(), end=pl.col("session").max())
+    both = span.join(closes, on="underlying")
+    assert both.height == span.height > 0
+    assert (both["begin"] >= both["first"]).all()
+    assert (both["end"] >= both["last"]).all()
+
+
 def test_quotes_stand_for_the_bars_of_an_underlying_without_any() -> None:
     tables = next(tables for seed in range(30) if "option_bars" in (tables := world(seed)[0]))
     name = tables["option_quotes"]["underlying"].drop_nulls()[0]

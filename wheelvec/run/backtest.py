@@ -102,12 +102,14 @@ def _reporter(progress: Progress | None, total: int) -> Callable[[int], None]:
 def _kept(found: Iterator[Walked], writer: ResultWriter) -> Iterator[Walked]:
     """Write paths and closes underlying by underlying; pass on the rest."""
     for walked in found:
-        for kind, key, frames in (("paths", ["symbol", "session"], walked.paths), ("underlying", ["session"], walked.closes)):
-            if len(frames) == 1:
-                writer.write(kind, frames[0])
-            elif frames:  # the years overlap
-                writer.write(kind, pl.concat(frames).unique(key, keep="first").sort(key))
-        yield walked._replace(paths=[], closes=[])
+        if len(walked.paths) == 1:
+            writer.write("paths", walked.paths[0])
+        elif walked.paths:  # the years overlap
+            key = ["symbol", "session"]
+            writer.write("paths", pl.concat(walked.paths).unique(key, keep="first").sort(key))
+        if walked.closes is not None:
+            writer.write("underlying", walked.closes)
+        yield walked._replace(paths=[], closes=None)
 
 
 def _dividends(market: Market, symbols: list[str]) -> dict[int, tuple[Array, Array]]:

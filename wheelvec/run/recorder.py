@@ -17,18 +17,19 @@ from wheelvec.run.ground import Array, Ground
 from wheelvec.spec.config import Config
 from wheelvec.spec.grid import Grid
 from wheelvec.stages.outcomes import ENTRY_DAY, Slice
-from wheelvec.stages.paths import walked_closes, walked_rows
+from wheelvec.stages.paths import closes_between, leg_rows
 
 MEMORY = 2**29  # bytes: half of it for the boards that a backtest leaves with its market
 Told = Callable[[int], None]
 
 
 class Walked(NamedTuple):
-    """What was recorded of one underlying: its slices, the paths of their legs and the closes of their wheels."""
+    """What was recorded of one underlying: its slices, the paths of their legs, and its closes from the first entry of a wheel
+    to the last session that one reached."""
 
     slices: list[Slice]
     paths: list[pl.DataFrame]
-    closes: list[pl.DataFrame]
+    closes: pl.DataFrame | None
 
 
 class Recorder:
@@ -65,17 +66,18 @@ class Recorder:
             yield self._run_one(place, told)
 
     def _run_one(self, place: int, told: Told) -> Walked:
-        symbol, busy, found = self._symbols[place], np.full(1, -1, np.int64), Walked([], [], [])
-        signalled = self._signalled(symbol)
+        symbol, busy, found = self._symbols[place], np.full(1, -1, np.int64), Walked([], [], None)
+        signalled, begin, end = self._signalled(symbol), -1, -1
         for year, months in self._years:
             held, span = self._ground.board(self._world, year, symbol), (months[0][1], months[-1][2])
             out = self._record(held, signalled, span, busy)
             if out.legs.size:
-                found.paths.append(walked_rows(out.legs, held.board, held.quotes, held.symbols, symbol))
-                found.closes.append(walked_closes(out.wheels, held.board.underlying, symbol))
+                found.paths.append(leg_rows(out.legs, held.board, held.quotes, held.symbols, symbol))
+                begin = int(out.wheels["number"].min()) if begin < 0 else begin
+                end, underlying = max(end, int(out.wheels["until"].max())), held.board.underlying
             found.slices.append(self._slice(place, held, out, signalled, span))
             told(len(months))
-        return found
+        return found if begin < 0 else found._replace(closes=closes_between(underlying, begin, end, symbol))
 
     def _signalled(self, symbol: str) -> Array:
         """(sessions,) whether the user's own signal lets wheels of this underlying open."""

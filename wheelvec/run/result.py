@@ -107,12 +107,12 @@ class Result:
 
     @property
     def paths(self) -> pl.DataFrame:
-        """Per contract and session that a leg walked: OHLC, the session's bid and ask, and whether bar or quote decided."""
+        """Per contract and session from a leg's sale through its end: OHLC, bid, ask, and whether a bar or a quote decided."""
         return self._frame("paths")
 
     @property
     def underlying(self) -> pl.DataFrame:
-        """The underlyings' daily closes from entry to end of the wheels."""
+        """The underlyings' daily closes from the first entry of a wheel to the last session that one reached."""
         return self._frame("underlying")
 
     @property

@@ -1,4 +1,4 @@
-"""What the launched legs walked: a result carries it, so that later work needs no market."""
+"""What the launched legs lived through: a result carries it, so that later work needs no market."""
 
 import numpy as np
 import polars as pl
@@ -8,13 +8,17 @@ from wheelvec.spec.frames import PATHS, UNDERLYING_CLOSES
 from wheelvec.stages.arrays import Array
 from wheelvec.stages.outcomes import dates, same, spans
 
+SPAN = 2**32  # a contract's number and a session's in one
+SOURCES = pl.Series(["bar", "quote", None], dtype=pl.String)
 
-def walked_rows(
+
+def leg_rows(
     legs: Array, board: Board, quotes: tuple[Array, Array, Array, Array], symbols: pl.Series, underlying: str
 ) -> pl.DataFrame:
-    """Per contract and session that a leg walked (after its sale, through its exit): OHLC, and the session's bid and ask.
+    """Per contract and session, from a leg's sale through its end, what the contract traded at and was quoted at.
 
-    `source` tells whether the four prices are a bar's or the mid of a quote that stands for one.
+    `source` tells whether OHLC are a bar's or the mid of a quote that stands for one; where there is but a quote that no leg
+    looked at they are null, and so is the source.
 
     Args:
         legs: of kernels.outcomes.LEG; `contract` is the board's.
@@ -23,58 +27,48 @@ def walked_rows(
         symbols: of the board's contracts.
         underlying: its name.
     """
-    contract, row = _walked(legs, board)
-    rows = board.rows[row]
-    bid, ask = _quoted(contract, rows["number"], quotes)
+    used = np.unique(legs["contract"])
+    where = board.contracts[used]
+    row, of_row = spans(where["first_row"], where["last_row"] - where["first_row"])
+    barred, quoted = used[of_row] * SPAN + board.rows["number"][row], quotes[0].astype(np.int64) * SPAN + quotes[1]
+    keys = np.union1d(barred[_covered(barred, legs)], quoted[_covered(quoted, legs)])
+    at, there = _looked_up(keys, barred)
+    rows = board.rows[row[at]] if row.size else np.zeros(keys.size, board.rows.dtype)
+    place, known = _looked_up(keys, quoted)
     columns = {
-        "underlying": same(underlying, rows.size),
-        "symbol": symbols.gather(pl.Series(contract)),
-        "session": dates(board.underlying.day[rows["number"]]),
-        **{name: rows[name] for name in ("open", "high", "low", "close")},
-        "bid": pl.Series(bid, nan_to_null=True),
-        "ask": pl.Series(ask, nan_to_null=True),
-        "source": pl.Series(["bar", "quote"]).gather(pl.Series(rows["is_quote"].astype(np.uint32))),
+        "underlying": same(underlying, keys.size),
+        "symbol": symbols.gather(pl.Series(keys // SPAN)),
+        "session": dates(board.underlying.day[keys % SPAN]),
+        **{name: _only(rows[name], there) for name in ("open", "high", "low", "close")},
+        "bid": _only(quotes[2][place], known) if quoted.size else _only(np.zeros(keys.size), known),
+        "ask": _only(quotes[3][place], known) if quoted.size else _only(np.zeros(keys.size), known),
+        "source": SOURCES.gather(pl.Series(np.where(there, rows["is_quote"], 2))),
     }
     return pl.DataFrame(columns, schema=PATHS)
 
 
-def _walked(legs: Array, board: Board) -> tuple[Array, Array]:
-    """The contract and the row of what some leg walked, each once, by contract and session."""
-    used = np.unique(legs["contract"])
-    where = board.contracts[used]
-    rows, of_row = spans(where["first_row"], where["last_row"] - where["first_row"])
-    contract = used[of_row]
-    span = 2**32
-    order, begin = contract * span + board.rows["number"][rows], legs["contract"] * span
-    depth = np.zeros(order.size + 1, np.int64)
-    np.add.at(depth, np.searchsorted(order, begin + legs["number"], side="right"), 1)
-    np.add.at(depth, np.searchsorted(order, begin + legs["exit_number"], side="right"), -1)
-    walked = depth.cumsum()[:-1] > 0
-    return contract[walked], rows[walked]
+def _covered(keys: Array, legs: Array) -> Array:
+    """Which of these sorted contracts and sessions lie between a leg's sale and its end, both included."""
+    begin, depth = legs["contract"] * SPAN, np.zeros(keys.size + 1, np.int64)
+    np.add.at(depth, np.searchsorted(keys, begin + legs["number"], side="left"), 1)
+    np.add.at(depth, np.searchsorted(keys, begin + legs["exit_number"], side="right"), -1)
+    return np.asarray(depth.cumsum()[:-1] > 0)
 
 
-def _quoted(contract: Array, number: Array, quotes: tuple[Array, Array, Array, Array]) -> tuple[Array, Array]:
-    """The bid and ask of each contract and session, NaN where there is no valid quote."""
-    span = 2**32
-    known = quotes[0].astype(np.int64) * span + quotes[1]
-    wanted = contract * span + number
-    if not known.size:
-        return np.full(wanted.size, np.nan), np.full(wanted.size, np.nan)
-    at = np.searchsorted(known, wanted).clip(max=known.size - 1)
-    found = known[at] == wanted
-    return np.where(found, quotes[2][at], np.nan), np.where(found, quotes[3][at], np.nan)
+def _looked_up(wanted: Array, keys: Array) -> tuple[Array, Array]:
+    """Where each key stands among sorted ones, and whether it is there."""
+    if not keys.size:
+        return np.zeros(wanted.size, np.int64), np.zeros(wanted.size, np.bool_)
+    at = np.searchsorted(keys, wanted).clip(max=keys.size - 1)
+    return at, keys[at] == wanted
 
 
-def walked_closes(wheels: Array, underlying: Underlying, name: str) -> pl.DataFrame:
-    """The underlying's closes from the entry of any launched wheel to its end, gaps left out."""
-    size = underlying.close.size
-    depth = np.zeros(size + 1, np.int64)
-    np.add.at(depth, wheels["number"], 1)
-    np.add.at(depth, np.minimum(wheels["until"] + 1, size), -1)
-    kept = (depth.cumsum()[:-1] > 0) & ~np.isnan(underlying.close)
-    columns = {
-        "underlying": same(name, int(kept.sum())),
-        "session": dates(underlying.day[kept]),
-        "close": underlying.close[kept],
-    }
+def _only(values: Array, known: Array) -> pl.Series:
+    return pl.Series(np.where(known, values, np.nan), nan_to_null=True)
+
+
+def closes_between(underlying: Underlying, first: int, last: int, name: str) -> pl.DataFrame:
+    """The underlying's closes on sessions first..last, gaps left out."""
+    kept = first + np.flatnonzero(~np.isnan(underlying.close[first : last + 1]))
+    columns = {"underlying": same(name, kept.size), "session": dates(underlying.day[kept]), "close": underlying.close[kept]}
     return pl.DataFrame(columns, schema=UNDERLYING_CLOSES)
