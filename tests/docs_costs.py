@@ -121,7 +121,7 @@ def cost_table() -> str:
     assigned = marks.join(puts, on="wheel_id").select(pl.col("csp_pnl") + 100.0 * (pl.col("close") - pl.col("strike")))
     marked = (
         f"Of the default's total {cash(marks['pnl_marked'].sum())} is not realised: the marks of {marks.height} assigned "
-        "wheels that the data leave unresolved, valued at the underlying's last close of all. Put and shares valued at the "
+        "wheels that the data leave unresolved, valued at the last close before the one that is lacking. Put and shares valued at the "
         f"close that assigned them, the same wheels come to {cash(assigned.to_series().sum())}: a few missing closes can "
         "decide the sign of a total. Look at `marked_wheels` before you believe one."
     )

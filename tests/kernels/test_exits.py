@@ -23,13 +23,15 @@ def test_exits_as_plain_python() -> None:
     assert done.stdout.split() == [check.__name__ for check in CHECKS]
 
 
-def bars_of(*rows: tuple[float, float, float, float], left: int = 30) -> Any:
+def bars_of(*rows: tuple[float, float, float, float], left: int = 30, ticks: float = 100.0) -> Any:
     """Bars of (open, high, low, close), the first a day after the sale, with `left` days to the expiration on the first."""
     from wheelvec.kernels.exits import BAR
+    from wheelvec.kernels.quote import tick_up
 
     bars = np.zeros(len(rows) + 1, BAR).view(np.recarray)
     for i, (first, high, low, close) in enumerate(rows):
         bars[i].open, bars[i].high, bars[i].low, bars[i].market = first, high, low, close
+        bars[i].first = tick_up(first, ticks)
         bars[i].number, bars[i].left, bars[i].fees = i + 1, left - i, 1.32
     return bars
 
@@ -71,9 +73,14 @@ def limits_and_ticks() -> None:
     bars = bars_of((1.10, 3.30, 1.05, 3.00))
     assert 3 * 1.10 > 3.30
     assert walked(bars, entry_of(), 3.0, 0.1, price=1.10)[0] == STOP_LOSS
+    assert walked(bars, entry_of(ticks=0.0), 3.0, 0.1, price=1.10)[0] == STOP_LOSS
     assert walked(bars, entry_of(slack=0.0, ticks=0.0), 3.0, 0.1, price=1.10)[0] == -1
+    # half of 1.10 less a billionth of a cent is touched by 0.55
+    bars = bars_of((0.60, 0.65, 0.55, 0.60), ticks=0.0)
+    assert walked(bars, entry_of(ticks=0.0), np.nan, 0.5, price=1.10 - 1e-11)[0] == PROFIT_TARGET
+    assert walked(bars, entry_of(ticks=0.0, slack=0.0), np.nan, 0.5, price=1.10 - 1e-11)[0] == -1
     # on nickels the target of 1.13 * 0.5 lies at 0.55, and what is bought at an open of 0.53 costs 0.55
-    bars = bars_of((0.53, 0.60, 0.53, 0.55))
+    bars = bars_of((0.53, 0.60, 0.53, 0.55), ticks=20.0)
     assert walked(bars, entry_of(ticks=20.0), np.nan, 0.5, price=1.13)[:3] == (PROFIT_TARGET, 0, 0.55)
 
 
@@ -98,8 +105,9 @@ def walk_and_tables_agree() -> None:
     for _ in range(150):
         count = int(chance.integers(0, 12))
         prices = np.sort(np.rint(100 * chance.uniform(0.05, 6.0, (count, 4))) / 100, axis=1)
-        bars = bars_of(*[(row[1], row[3], row[0], row[2]) for row in prices], left=int(chance.integers(12, 25)))
         entry = entry_of(ticks=float(chance.choice([0.0, 20.0, 100.0])), slack=float(chance.choice([0.0, 1e-9])))
+        rows, left = [(row[1], row[3], row[0], row[2]) for row in prices], int(chance.integers(12, 25))
+        bars = bars_of(*rows, left=left, ticks=entry.ticks)
         for name, value in (("high_threshold", 0.7), ("extreme_threshold", 0.9)):
             setattr(entry, name, value)
         price = float(np.rint(100 * chance.uniform(0.5, 3.0)) / 100)

@@ -20,6 +20,7 @@ from wheelvec.run.engine import Engine
 from wheelvec.run.store import SweepStore
 from wheelvec.run.tasks import cut, kept_apart
 from wheelvec.spec.config import field_names
+from wheelvec.spec.errors import ConfigError
 from wheelvec.spec.grid import Grid
 
 NAMES = [*field_names(), "rules"]
@@ -575,3 +576,11 @@ def test_no_thread_is_left(small: tuple[wv.Market, wv.Config]) -> None:
     before = threading.active_count()
     wv.sweep(*small, CHEAP, threads=2)
     assert threading.active_count() == before
+
+
+def test_a_row_that_chooses_by_a_target_it_lacks_is_named() -> None:
+    market = market_of(world(3)[0])
+    with pytest.raises(ConfigError, match=r"row 1: put.select = 'closest_otm' needs put.otm_target, and it is not set"):
+        wv.sweep(market, None, {"put.select": ["all", "closest_otm"]})
+    with pytest.raises(ConfigError, match=r"put.select = 'closest_premium' needs put.premium_target"):
+        wv.PutRules(select="closest_premium")

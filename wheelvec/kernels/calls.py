@@ -31,6 +31,7 @@ from wheelvec.kernels.exits import (
 )
 from wheelvec.kernels.outcomes import write_attempt, write_leg
 from wheelvec.kernels.quote import (
+    CLOSEST_OTM,
     REJECTED,
     FillOdds,
     Grades,
@@ -41,6 +42,7 @@ from wheelvec.kernels.quote import (
     grade,
     penalty_of,
     pick,
+    pick_otm,
     room_for_quotes,
     rows_of,
 )
@@ -193,14 +195,14 @@ def forget(tails, rules):  # type: ignore[no-untyped-def]
 
 
 @lean
-def qualify(quotes, first, last, basis, search, slack, field):  # type: ignore[no-untyped-def]
+def qualify(quotes, first, last, basis, search, field):  # type: ignore[no-untyped-def]
     """Write the rows in range and above the basis into `field`; how many are in range, and how many of them above."""
-    in_range, above, floor = 0, 0, basis * search.strike_factor * (1.0 - slack)
+    in_range, above, floor = 0, 0, basis * search.strike_factor
     for r in range(first, last):
         within = search.dte_min <= quotes.dte[r] <= search.dte_max
         if not (within and search.delta_min <= quotes.delta[r] <= search.delta_max):
             continue
-        if search.by_otm and not is_otm_within(quotes.otm[r], search, slack):
+        if search.by_otm and not is_otm_within(quotes.otm[r], search):
             continue
         in_range += 1
         if not search.above_basis or quotes.strike[r] >= floor:
@@ -213,9 +215,11 @@ def qualify(quotes, first, last, basis, search, slack, field):  # type: ignore[n
 def sell_one(w, quotes, first, last, basis, search, limits, odds, room, out):  # type: ignore[no-untyped-def]
     """Choose among the calls of rows first..last-1 for wheel w, and write the sale or why there is none."""
     field = room.field
-    out.in_range[w], above = qualify(quotes, first, last, basis, search, limits.slack, field)
+    out.in_range[w], above = qualify(quotes, first, last, basis, search, field)
     out.above_basis[w] = above
     pick(quotes, field, above, room.group)
+    if search.select == CLOSEST_OTM:
+        pick_otm(quotes, field, above, room.group)
     group = rows_of(room.group, 0, above)
     grades = Grades(room.grades.ivp[:above], room.grades.tier[:above], room.grades.chosen[:above])
     grade(group, search.rank_over_chain, limits, grades)

@@ -74,6 +74,7 @@ def new_ends(n: int) -> Ends:
 BAR = np.dtype(
     [
         ("open", np.float64), ("high", np.float64), ("low", np.float64),
+        ("first", np.float64),  # the open, on its tick or the next above
         ("market", np.float64),  # what buying back at the market costs
         ("at_market", np.bool_),  # whether stops and targets pay that too
         ("sums", np.uint64),  # packed days held and sessions without a bar of an exit here
@@ -119,8 +120,8 @@ def stop_fill(first, high, low, stop, penalty, mode):  # type: ignore[no-untyped
 
 @lean
 def target_fill(first, target, touches):  # type: ignore[no-untyped-def]
-    """What a filled target costs on a bar that opened at `first`: better than its limit only on its first touch, for a missed
-    order is not rewarded."""
+    """What a filled target costs on a bar that opened at `first`, both on their ticks: better than its limit only on its first
+    touch, for a missed order is not rewarded."""
     return min(first, target) if touches == 1 else target
 
 
@@ -147,6 +148,7 @@ def lay_bars(board, quote, number, penalty, entry, censored, out):  # type: igno
         r, at = quote.first + bar, out[bar]
         here = rows[r].number
         at.open, at.high, at.low, at.number = rows[r].open, rows[r].high, rows[r].low, here
+        at.first = tick_up(rows[r].open, entry.ticks)
         at.market = tick_up(market_price(rows, r, penalty, quote.spread_pct, entry.mode), entry.ticks)
         at.at_market = rows[r].is_quote or not entry.trigger
         at.fees = 2.0 * entry.fee
@@ -163,9 +165,9 @@ def stop_cost(bar, stop, penalty, entry):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def target_cost(bar, target, touches, entry):  # type: ignore[no-untyped-def]
+def target_cost(bar, target, touches):  # type: ignore[no-untyped-def]
     """What a target costs that is filled on a bar, dollars per share."""
-    return bar.market if bar.at_market else tick_up(target_fill(bar.open, target, touches), entry.ticks)
+    return bar.market if bar.at_market else target_fill(bar.first, target, touches)
 
 
 @inlined
@@ -223,7 +225,7 @@ def walk(bars, count, levels, entry, rule, chance, kept, at, word, phase):  # ty
             if rule.probabilistic:
                 u = drawn(kept, at, rule.seed, word, phase, touches - 1)
             if not rule.probabilistic or u <= chance:
-                return Walked(PROFIT_TARGET, b, target_cost(bar, levels.target, touches, entry), touches, u)
+                return Walked(PROFIT_TARGET, b, target_cost(bar, levels.target, touches), touches, u)
         if bar.left <= levels.hold:
             return Walked(MAX_HOLD_DTE, b, bar.market, touches, u)
     return Walked(-1, count, 0.0, touches, u)
@@ -383,7 +385,7 @@ def rest_ends(board, put, entry, piece, room, out):  # type: ignore[no-untyped-d
         end = min(filled, held, count)
         at = bars[end]
         at_target = filled == end
-        market, fill = at.market, tick_up(target_fill(at.open, level, filling + 1), entry.ticks)
+        market, fill = at.market, target_fill(at.first, level, filling + 1)
         price = fill if at_target and not at.at_market else market
         above = at_target and price > level * (1.0 + ROUNDING)
         reason = put.settled if end == count else PROFIT_TARGET if at_target else MAX_HOLD_DTE

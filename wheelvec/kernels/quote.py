@@ -18,7 +18,7 @@ TICK_SLACK = 1e-6  # of a tick: a price that is computed lies on its tick but fo
 
 
 class LiquidityLimits(NamedTuple):
-    """The numbers of `Liquidity`; spreads are fractions of the mid."""
+    """The numbers of `Liquidity`; spreads are fractions of the mid, wider by the slack within which a limit counts as met."""
 
     min_bid: float
     hard_max_spread: float
@@ -36,7 +36,7 @@ class LiquidityLimits(NamedTuple):
 
 
 class FillOdds(NamedTuple):
-    """The numbers of `Fills` that decide the chance of a target fill."""
+    """The numbers of `Fills` that decide the chance of a target fill; spreads as in `LiquidityLimits`."""
 
     tight: float
     normal: float
@@ -109,10 +109,9 @@ def allowed_spread(ivp, dte, limits):  # type: ignore[no-untyped-def]
 @lean
 def tier_of(spread_pct, bid, ivp, dte, limits):  # type: ignore[no-untyped-def]
     """Liquidity tier; REJECTED for a hopeless spread or a bid of pennies."""
-    more = 1.0 + limits.slack
-    if spread_pct > limits.hard_max_spread * more or bid < limits.min_bid or bid <= 0.0:
+    if spread_pct > limits.hard_max_spread or bid < limits.min_bid or bid <= 0.0:
         return REJECTED
-    allowed = allowed_spread(ivp, dte, limits) * more
+    allowed = allowed_spread(ivp, dte, limits)
     if spread_pct <= 0.6 * allowed:
         return TIGHT
     return MODERATE if spread_pct <= allowed else WIDE
@@ -157,10 +156,10 @@ def entry_price(bid, ask, mid, penalty, mode, ticks):  # type: ignore[no-untyped
 @lean
 def fill_probability(spread_pct, ivp, limits, odds):  # type: ignore[no-untyped-def]
     """The chance that a touch of the profit target fills."""
-    p, more = odds.wide, 1.0 + limits.slack
-    if spread_pct <= odds.tight_spread * more:
+    p = odds.wide
+    if spread_pct <= odds.tight_spread:
         p = odds.tight
-    elif spread_pct <= odds.normal_spread * more:
+    elif spread_pct <= odds.normal_spread:
         p = odds.normal
     p *= odds.scale
     if ivp >= limits.extreme_threshold:
@@ -247,7 +246,14 @@ def pick(quotes, rows, n, out):  # type: ignore[no-untyped-def]
         r = rows[i]
         out.strike[i], out.bid[i], out.ask[i], out.mid[i] = quotes.strike[r], quotes.bid[r], quotes.ask[r], quotes.mid[r]
         out.spread_pct[i], out.dte[i], out.iv[i] = quotes.spread_pct[r], quotes.dte[r], quotes.iv[r]
-        out.delta[i], out.otm[i], out.chain_rank[i] = quotes.delta[r], quotes.otm[r], quotes.chain_rank[r]
+        out.delta[i], out.chain_rank[i] = quotes.delta[r], quotes.chain_rank[r]
+
+
+@lean
+def pick_otm(quotes, rows, n, out):  # type: ignore[no-untyped-def]
+    """Copy how far the first n of the rows are out of the money: only `closest_otm` asks for it."""
+    for i in range(n):
+        out.otm[i] = quotes.otm[rows[i]]
 
 
 @lean

@@ -5,7 +5,17 @@ from typing import NamedTuple
 import numpy as np
 
 from wheelvec.kernels.compiled import inlined, lean
-from wheelvec.kernels.quote import Grades, Quotes, choose_puts, entry_price, penalty_of, pick, room_for_quotes
+from wheelvec.kernels.quote import (
+    CLOSEST_OTM,
+    Grades,
+    Quotes,
+    choose_puts,
+    entry_price,
+    penalty_of,
+    pick,
+    pick_otm,
+    room_for_quotes,
+)
 
 
 class Shortlist(NamedTuple):
@@ -43,9 +53,9 @@ def first_from(dtes, first, last, dte):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def is_otm_within(otm, rules, slack):  # type: ignore[no-untyped-def]
+def is_otm_within(otm, rules):  # type: ignore[no-untyped-def]
     """Whether an option is out of the money by as much as the rules ask for, both ends included."""
-    return rules.otm_min - slack <= otm <= rules.otm_max + slack
+    return rules.otm_min <= otm <= rules.otm_max
 
 
 @lean
@@ -54,7 +64,7 @@ def within_otm(board, entry, first, last, out):  # type: ignore[no-untyped-def]
     n = first
     for i in range(first, last):
         out.rows[n] = out.rows[i]
-        n += is_otm_within(board.puts[out.rows[i]].otm, entry, entry.slack)
+        n += is_otm_within(board.puts[out.rows[i]].otm, entry)
     return n
 
 
@@ -86,6 +96,8 @@ def shortlist(board, entry, opens, first, last, out):  # type: ignore[no-untyped
     """
     n = in_range(board, entry, opens, first, last, out)
     pick(board.puts, out.rows, n, out.quotes)
+    if entry.select == CLOSEST_OTM:
+        pick_otm(board.puts, out.rows, n, out.quotes)
     starts = out.starts[: last + 2 - first]
     choose_puts(out.quotes, starts, entry.rank_over_chain, entry, entry.dte_target, entry.select, entry.target, out.grades)
     sold = 0

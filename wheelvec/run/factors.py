@@ -50,6 +50,15 @@ _ODDS = {
     "high_mult": "pfill_ivp_high_mult", "extreme_mult": "pfill_ivp_extreme_mult", "lowest": "pfill_min",
     "highest": "pfill_max", "tight_spread": "tight_spread_pct", "normal_spread": "normal_spread_pct",
 }  # fmt: skip
+_SPREADS = (
+    "hard_max_spread",
+    "base_spread",
+    "high_spread",
+    "extreme_spread",
+    "short_dte_extra",
+    "tight_spread",
+    "normal_spread",
+)
 Array = NDArray[Any]
 
 
@@ -261,8 +270,11 @@ def _entries(rules: _Rows, schedules: Codes) -> Array:
     out["per_day"] = rules.column("schedule.max_wheels_per_symbol_per_day", _or(2**31), np.int64)
     out["one_at_a_time"] = ~rules.column("schedule.allow_multiple_wheels_per_symbol", None, np.bool_)
     out["rank_over_chain"] = rules.column("liquidity.ivp_over", lambda over: over == "chain", np.bool_)
+    slack = _slack(rules)
     for name, field in _LIMITS.items():
         out[name] = rules.column(f"liquidity.{field}")
+        if name in _SPREADS:
+            out[name] *= 1.0 + slack
     out["mode"] = rules.column("fills.fill_mode", lambda name: int(FillMode[name.upper()]), np.int64)
     out["v5"] = rules.column("rules", lambda name: name == "v5", np.bool_)
     unset, trigger = (rules.column("fills.exit_model", lambda m, t=t: m == t, np.bool_) for t in (None, "trigger"))
@@ -270,9 +282,14 @@ def _entries(rules: _Rows, schedules: Codes) -> Array:
     order = rules.column("costs.commission_base") + rules.column("costs.commission_per_contract")
     out["fee"] = np.maximum(rules.column("costs.commission_minimum"), order) + rules.column("costs.sec_fee_per_contract")
     out["assignment_fee"] = rules.column("costs.assignment_fee")
-    out["slack"] = np.where(out["v5"], 0.0, SLACK)
+    out["slack"] = slack
     out["ticks"] = ticks_of(rules.column("fills.tick"), out["v5"])
     return out
+
+
+def _slack(rules: _Rows) -> Array:
+    """Within what of a limit it counts as met; under v5 doubles are compared as they are."""
+    return np.where(rules.column("rules", lambda name: name == "v5", np.bool_), 0.0, SLACK)
 
 
 def ticks_of(tick: Array, v5: Array) -> Array:
@@ -283,8 +300,9 @@ def ticks_of(tick: Array, v5: Array) -> Array:
 
 def _set_moneyness(rules: _Rows, section: str, out: Array, delta_target: Array) -> None:
     """What decides by moneyness, and the target of `select`."""
-    least, most = rules.column(f"{section}.otm_min"), rules.column(f"{section}.otm_max")
-    out["otm_min"], out["otm_max"] = np.where(np.isnan(least), -np.inf, least), np.where(np.isnan(most), np.inf, most)
+    least, most, slack = rules.column(f"{section}.otm_min"), rules.column(f"{section}.otm_max"), _slack(rules)
+    out["otm_min"] = np.where(np.isnan(least), -np.inf, least - slack)
+    out["otm_max"] = np.where(np.isnan(most), np.inf, most + slack)
     out["by_otm"] = ~(np.isnan(least) & np.isnan(most))
     otm, premium = rules.column(f"{section}.otm_target"), rules.column(f"{section}.premium_target")
     wanted = {Select.CLOSEST_DELTA: delta_target, Select.CLOSEST_OTM: otm, Select.CLOSEST_PREMIUM: premium}
@@ -299,6 +317,8 @@ def _draws(rules: _Rows) -> Array:
     out["probabilistic"] = rules.column("fills.use_probabilistic_exit_fills", None, np.bool_)
     for name, field in _ODDS.items():
         out[name] = rules.column(f"fills.{field}")
+        if name in _SPREADS:
+            out[name] *= 1.0 + _slack(rules)
     return out
 
 
@@ -309,7 +329,7 @@ def _calls(rules: _Rows) -> Array:
     for name in ("dte_min", "dte_max", "delta_min", "delta_max"):
         out[name] = rules.column(f"call.{name}")
     out["above_basis"] = rules.column("call.sell_call_only_if_price_above_basis", None, np.bool_)
-    out["strike_factor"] = np.where(v5, 1.0, 1.0 + rules.column("call.strike_min_pct_above_basis"))
+    out["strike_factor"] = np.where(v5, 1.0, 1.0 + rules.column("call.strike_min_pct_above_basis")) * (1.0 - _slack(rules))
     out["rank_over_chain"] = rules.column("liquidity.ivp_over", lambda over: over == "chain", np.bool_)
     out["select"] = rules.column("call.tie_break_method", lambda name: int(Select[name.upper()]), np.int64)
     _set_moneyness(rules, "call", out, (out["delta_min"] + out["delta_max"]) / 2)

@@ -148,7 +148,9 @@ def solved(chain: pl.DataFrame) -> pl.DataFrame:
     """The rows of a chain, with the `order` of their contracts, that have an implied volatility, and `otm`: out of the
     money by that share of the underlying's price."""
     known = chain.filter(pl.col("iv").is_not_nan())  # null is not true either
-    known = known.sort("number", "option_type", "order")
+    is_put, size = (pl.col("option_type") == "P").cast(pl.Int64), chain.height + 1
+    place = known.select(place=(2 * pl.col("number") + is_put) * size + pl.col("order").cast(pl.Int64))
+    known = known[np.argsort(column(place, "place", np.int64))]  # by one number: by three columns takes four times as long
     out = pl.col("underlying_price") - pl.col("strike")
     known = known.with_columns(otm=pl.when(pl.col("option_type") == "P").then(out).otherwise(-out))
     return known.with_columns(otm=quotient(known, "otm", "underlying_price"))
