@@ -20,6 +20,7 @@ class Parser(argparse.ArgumentParser):
     """Raises instead of printing a usage text and leaving, and suggests what was meant."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise `UsageError` with where help is."""
         raise UsageError(f"{message}; see {self.prog} --help")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -84,6 +85,7 @@ def add_command(
 
 
 def add_overwrite(command: argparse.ArgumentParser) -> None:
+    """Add --overwrite to a command that writes a folder."""
     command.add_argument("--overwrite", action="store_true", help="replace what another configuration or other data gave")
 
 

@@ -20,6 +20,7 @@ log = logging.getLogger("wheelvec.cli")
 
 
 def add_import(commands: Any) -> None:
+    """Add `wheelvec import` to the commands."""
     command = add_command(
         commands,
         "import",
@@ -61,6 +62,7 @@ def add_import(commands: Any) -> None:
 
 
 def add_check(commands: Any) -> None:
+    """Add `wheelvec check` to the commands."""
     command = add_command(
         commands,
         "check",
@@ -75,6 +77,7 @@ def add_check(commands: Any) -> None:
 
 
 def add_fetch(commands: Any) -> None:
+    """Add `wheelvec fetch` to the commands."""
     fetch = add_command(
         commands,
         "fetch",
@@ -102,6 +105,7 @@ def add_fetch(commands: Any) -> None:
 
 
 def add_entry(command: argparse.ArgumentParser) -> None:
+    """Add --entry-time and --look-back, which say what quotes are wanted."""
     command.add_argument("--entry-time", metavar="TIME", help="15:45 (default), or a time before the close: close-15min")
     command.add_argument(
         "--look-back", type=int, default=0, metavar="MINUTES", help="take quotes that last changed so long before; default: 0"

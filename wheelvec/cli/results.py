@@ -27,6 +27,7 @@ RESULT_INDEX, SWEEP_INDEX = "result.json", "sweep.json"
 
 
 def add_run(commands: Any) -> None:
+    """Add `wheelvec run` to the commands."""
     run = add_command(
         commands,
         "run",
@@ -52,6 +53,7 @@ def add_run(commands: Any) -> None:
 
 
 def add_sweep(commands: Any) -> None:
+    """Add `wheelvec sweep` to the commands."""
     sweep = add_command(
         commands,
         "sweep",
@@ -82,6 +84,7 @@ def add_sweep(commands: Any) -> None:
 
 
 def add_show(commands: Any) -> None:
+    """Add `wheelvec show` to the commands."""
     show = add_command(
         commands,
         "show",

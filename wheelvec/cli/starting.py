@@ -14,6 +14,7 @@ DEMO_OUT = Path("demo-result")
 
 
 def add_demo(commands: Any) -> None:
+    """Add `wheelvec demo` to the commands."""
     demo = add_command(
         commands,
         "demo",
@@ -34,6 +35,7 @@ def add_demo(commands: Any) -> None:
 
 
 def add_init(commands: Any) -> None:
+    """Add `wheelvec init` to the commands."""
     init = add_command(
         commands,
         "init",

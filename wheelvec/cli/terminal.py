@@ -84,8 +84,11 @@ def console(verbose: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_panics() -> Iterator[None]:
-    """Keep from the terminal what Polars' compiled code writes of a panic, some lines straight to file descriptor 2, before
-    it raises: a damaged Parquet file of a user's can cause one. Python's own standard error goes on, by a copy of it."""
+    """Keep from the terminal what Polars' compiled code writes of a panic before it raises.
+
+    It writes some lines straight to file descriptor 2; a damaged Parquet file of a user's can cause a panic. Python's own
+    standard error goes on, by a copy of it.
+    """
     if "--debug" in sys.argv or sys.stderr is None:
         yield
         return

@@ -36,9 +36,10 @@ def normal_cdf(z: float) -> float:
 
 @compiled
 def log_moneyness(spot: float, strike: float, years: float, rate: float, dividend_yield: float) -> float:
-    """x = ln(F/K) = ln(spot/strike) + (rate - dividend_yield)*years, precise also where it is small.
+    """Log-moneyness ln(F/K) = ln(spot/strike) + (rate - dividend_yield)*years, precise also where it is small.
 
-    The error is a few units of rounding of x; where the carry cancels all but a quarter of itself, of x or of carry^3/12.
+    The error is a few units of rounding of x = ln(F/K); where the carry cancels all but a quarter of itself, of x or of
+    carry^3/12.
     """
     ratio = spot / strike
     carry = (rate - dividend_yield) * years
@@ -106,6 +107,7 @@ def forward_gain(spot_now: float, strike_now: float, x: float, carried: bool) ->
 
 @compiled
 def in_domain(spot: float, strike: float, years: float, rate: float, volatility: float, dividend_yield: float) -> bool:
+    """Whether spot and strike are above 0, years and volatility at least 0, and all six finite."""
     positive = 0.0 < spot < np.inf and 0.0 < strike < np.inf
     not_negative = 0.0 <= years < np.inf and 0.0 <= volatility < np.inf
     return positive and not_negative and math.isfinite(rate) and math.isfinite(dividend_yield)
@@ -197,13 +199,16 @@ def black_scholes(
     d1 = (ln(S/K) + (r - q + v^2/2)*T)/(v*sqrt(T)) and d2 = d1 - v*sqrt(T). At years = 0 or volatility = 0 the limit: the
     discounted gain of exercise, max(0, S*exp(-q*T) - K*exp(-r*T)) for a call.
 
+    The arguments are numbers or array-likes of any shapes that broadcast.
+
     Args:
-        spot, strike: dollars per share, above 0.
+        spot: dollars per share of the underlying, above 0.
+        strike: dollars per share, above 0.
         years: time to expiration, at least 0.
-        rate, dividend_yield: continuously compounded, per year; 0.04 is 4%.
+        rate: continuously compounded, per year; 0.04 is 4%.
         volatility: per square root of a year, at least 0; 0.5 is 50%.
         is_call: True for calls, False for puts (or 1 and 0).
-        All are numbers or array-likes of any shapes that broadcast.
+        dividend_yield: continuously compounded, per year.
 
     Returns:
         Dollars per share: a float64 array of the broadcast shape, a NumPy float64 scalar where all inputs are scalars. NaN
@@ -211,6 +216,14 @@ def black_scholes(
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
+
+    Example:
+        >>> from wheelvec import black_scholes
+        >>> call = black_scholes(100, 100, years=1, rate=0.05, volatility=0.2, is_call=True)
+        >>> f"{call:.4f}"
+        '10.4506'
+        >>> black_scholes(100, [90, 100, 110], years=0.25, rate=0.04, volatility=0.3, is_call=False).round(2)
+        array([ 1.79,  5.46, 11.68])
     """
     inputs = {"spot": spot, "strike": strike, "years": years, "rate": rate, "volatility": volatility}
     return run_blocks(_price_block, inputs | {"is_call": is_call, "dividend_yield": dividend_yield}, ("float64",))[0]
@@ -230,8 +243,16 @@ def delta(
     exp(-q*T)*Phi(d1) for calls, -exp(-q*T)*Phi(-d1) for puts. At years = 0 or volatility = 0 the limit: a step at the strike
     (forward = strike), where it is half of exp(-q*T).
 
+    The arguments are numbers or array-likes of any shapes that broadcast.
+
     Args:
-        spot, strike, years, rate, volatility, is_call, dividend_yield: as for `black_scholes`.
+        spot: dollars per share of the underlying, above 0.
+        strike: dollars per share, above 0.
+        years: time to expiration, at least 0.
+        rate: continuously compounded, per year; 0.04 is 4%.
+        volatility: per square root of a year, at least 0; 0.5 is 50%.
+        is_call: True for calls, False for puts (or 1 and 0).
+        dividend_yield: continuously compounded, per year.
 
     Returns:
         Shares per share: a float64 array of the broadcast shape, a NumPy float64 scalar where all inputs are scalars. NaN
@@ -239,6 +260,11 @@ def delta(
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
+
+    Example:
+        >>> from wheelvec import delta
+        >>> delta(100, 95, years=30 / 365, rate=0.04, volatility=0.4, is_call=[True, False]).round(3)
+        array([ 0.703, -0.297])
     """
     inputs = {"spot": spot, "strike": strike, "years": years, "rate": rate, "volatility": volatility}
     return run_blocks(_delta_block, inputs | {"is_call": is_call, "dividend_yield": dividend_yield}, ("float64",))[0]

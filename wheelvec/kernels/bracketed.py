@@ -66,7 +66,7 @@ def _householder(x: float, s: float, newton: float, slope: float) -> float:
 
 @compiled
 def _total_volatility(x: float, share: float, rest: float, log_share: float) -> float:
-    """s = volatility*sqrt(years) for x = |ln(F/K)|, share = value/U in (0, 1) and rest = 1 - share.
+    """Total volatility s = volatility*sqrt(years) for x = |ln(F/K)|, share = value/U in (0, 1) and rest = 1 - share.
 
     The sign of the objective, which is monotone in s, narrows a bracket: a step that leaves it gives way to a
     bisection, and so does every other step in the long run.

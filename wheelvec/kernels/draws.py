@@ -1,5 +1,6 @@
-"""The counter-based fill draws (rules.md, section 5): Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random
-numbers: as easy as 1, 2, 3", SC'11.
+"""The counter-based fill draws (rules.md, section 5), by Philox4x32-10.
+
+The generator is that of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11.
 
 A draw is a pure function of what it stands for, so it is the same in any order, configuration, thread and process, and
 two configurations of a sweep that touch the same target share it (common random numbers).
@@ -59,7 +60,7 @@ def wheel_word(expiration_day, strike_milli, is_call, entry_day, root_hash):  # 
 
 @lean
 def draw(seed, word, phase, touch):  # type: ignore[no-untyped-def]
-    """u in [0, 1) with 53 random bits, for one touch of the target in one phase of one wheel."""
+    """A number u in [0, 1) with 53 random bits, for one touch of the target in one phase of one wheel."""
     x0, x1, _, _ = philox(np.uint64(touch), np.uint64(phase), word & _LOW, word >> _SHIFT, seed & _LOW, seed >> _SHIFT)
     high = np.float64(x0 >> np.uint64(5))
     low = np.float64(x1 >> np.uint64(6))
@@ -109,6 +110,8 @@ def root_hash(root: str) -> int:
 def fill_draw(seed: int, symbol: str, entry_date: dt.date | str, phase: int, touch: int) -> float:
     """The draw u in [0, 1) that decides whether one touch of a profit target fills: it fills if u <= p_fill.
 
+    The same arguments give the same u in every run, configuration and process (Philox4x32-10: Salmon et al., SC'11).
+
     Args:
         seed: the execution seed, 0 <= seed < 2**64.
         symbol: OSI symbol of the wheel's put, also for its covered calls.
@@ -118,6 +121,12 @@ def fill_draw(seed: int, symbol: str, entry_date: dt.date | str, phase: int, tou
 
     Raises:
         InputError: naming the argument, its value and what is expected.
+
+    Example:
+        >>> from wheelvec import fill_draw
+        >>> put = "TSLA  230721P00250000"
+        >>> [round(fill_draw(42, put, "2023-06-06", phase=0, touch=i), 3) for i in range(2)]
+        [0.273, 0.187]
     """
     for name, value, limit in (("seed", seed, 2**64), ("phase", phase, 2**32), ("touch", touch, 2**32)):
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 0 <= value < limit:

@@ -81,7 +81,7 @@ def _split(x: float) -> tuple[float, float]:
 
 @straight_line
 def exp(x: float) -> float:
-    """exp(x) within 1.1 units of rounding."""
+    """The exponential of x within 1.1 units of rounding."""
     power, rest = _split(x)
     return power + power * rest
 

@@ -90,12 +90,20 @@ def gamma(
     is_call: ArrayLike,
     dividend_yield: ArrayLike = 0.0,
 ) -> Any:
-    """Gamma of European options, the derivative of `delta` by spot; the same for calls and puts.
+    """Gamma of European options, the derivative of `delta` by spot; the same for calls and puts (Merton 1973).
 
     exp(-q*T)*phi(d1)/(S*v*sqrt(T)). At years = 0 or volatility = 0 the limit: 0, and inf at the strike (forward = strike).
 
+    The arguments are numbers or array-likes of any shapes that broadcast.
+
     Args:
-        spot, strike, years, rate, volatility, is_call, dividend_yield: as for `black_scholes`.
+        spot: dollars per share of the underlying, above 0.
+        strike: dollars per share, above 0.
+        years: time to expiration, at least 0.
+        rate: continuously compounded, per year; 0.04 is 4%.
+        volatility: per square root of a year, at least 0; 0.5 is 50%.
+        is_call: True for calls, False for puts (or 1 and 0).
+        dividend_yield: continuously compounded, per year.
 
     Returns:
         Change of delta per dollar of the underlying: a float64 array of the broadcast shape, a NumPy float64 scalar where all
@@ -103,6 +111,14 @@ def gamma(
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
+
+    Example:
+        >>> from wheelvec import delta, gamma
+        >>> option = {"strike": 95, "years": 30 / 365, "rate": 0.04, "volatility": 0.4, "is_call": False}
+        >>> f"{gamma(100, **option):.4f}"
+        '0.0302'
+        >>> f"{(delta(100.01, **option) - delta(99.99, **option)) / 0.02:.4f}"  # the change of delta over two cents
+        '0.0302'
     """
     return _evaluate(GAMMA, spot, strike, years, rate, volatility=volatility, is_call=is_call, dividend_yield=dividend_yield)
 
@@ -116,13 +132,21 @@ def vega(
     is_call: ArrayLike,
     dividend_yield: ArrayLike = 0.0,
 ) -> Any:
-    """Vega of European options, the derivative of `black_scholes` by volatility; the same for calls and puts.
+    """Vega of European options, the derivative of `black_scholes` by volatility; the same for calls and puts (Merton 1973).
 
     S*exp(-q*T)*phi(d1)*sqrt(T), per 1.00 of volatility: divide by 100 for a point. At years = 0 it is 0; at volatility = 0 too,
     but for the limit S*exp(-q*T)*sqrt(T/(2*pi)) at the strike (forward = strike).
 
+    The arguments are numbers or array-likes of any shapes that broadcast.
+
     Args:
-        spot, strike, years, rate, volatility, is_call, dividend_yield: as for `black_scholes`.
+        spot: dollars per share of the underlying, above 0.
+        strike: dollars per share, above 0.
+        years: time to expiration, at least 0.
+        rate: continuously compounded, per year; 0.04 is 4%.
+        volatility: per square root of a year, at least 0; 0.5 is 50%.
+        is_call: True for calls, False for puts (or 1 and 0).
+        dividend_yield: continuously compounded, per year.
 
     Returns:
         Dollars per share and 1.00 of volatility: a float64 array of the broadcast shape, a NumPy float64 scalar where all
@@ -130,6 +154,12 @@ def vega(
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
+
+    Example:
+        >>> from wheelvec import vega
+        >>> point = vega(100, 95, years=30 / 365, rate=0.04, volatility=0.4, is_call=False) / 100
+        >>> f"{point:.3f}"  # dollars per share and percentage point of volatility
+        '0.099'
     """
     return _evaluate(VEGA, spot, strike, years, rate, volatility=volatility, is_call=is_call, dividend_yield=dividend_yield)
 
@@ -143,15 +173,23 @@ def theta(
     is_call: ArrayLike,
     dividend_yield: ArrayLike = 0.0,
 ) -> Any:
-    """Theta of European options: the change of `black_scholes` as time passes, minus its derivative by years.
+    """Theta of European options: the change of `black_scholes` as time passes, minus its derivative by years (Merton 1973).
 
     -S'*phi(d1)*v/(2*sqrt(T)) + q*S'*Phi(d1) - r*K'*Phi(d2) for calls and -S'*phi(d1)*v/(2*sqrt(T)) - q*S'*Phi(-d1) +
     r*K'*Phi(-d2) for puts, with S' = S*exp(-q*T) and K' = K*exp(-r*T). Per year: divide by 365 for a calendar day. At years = 0
     or volatility = 0 the limit: the carry of what will be exercised (half of it at the strike, forward = strike), and -inf at
     the strike at years = 0 with volatility above 0.
 
+    The arguments are numbers or array-likes of any shapes that broadcast.
+
     Args:
-        spot, strike, years, rate, volatility, is_call, dividend_yield: as for `black_scholes`.
+        spot: dollars per share of the underlying, above 0.
+        strike: dollars per share, above 0.
+        years: time to expiration, at least 0.
+        rate: continuously compounded, per year; 0.04 is 4%.
+        volatility: per square root of a year, at least 0; 0.5 is 50%.
+        is_call: True for calls, False for puts (or 1 and 0).
+        dividend_yield: continuously compounded, per year.
 
     Returns:
         Dollars per share and year: a float64 array of the broadcast shape, a NumPy float64 scalar where all inputs are scalars.
@@ -159,6 +197,12 @@ def theta(
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
+
+    Example:
+        >>> from wheelvec import theta
+        >>> day = theta(100, 95, years=30 / 365, rate=0.04, volatility=0.4, is_call=False) / 365
+        >>> f"{day:.3f}"  # dollars per share and calendar day
+        '-0.063'
     """
     return _evaluate(THETA, spot, strike, years, rate, volatility=volatility, is_call=is_call, dividend_yield=dividend_yield)
 
@@ -172,13 +216,21 @@ def rho(
     is_call: ArrayLike,
     dividend_yield: ArrayLike = 0.0,
 ) -> Any:
-    """Rho of European options, the derivative of `black_scholes` by rate.
+    """Rho of European options, the derivative of `black_scholes` by rate (Merton 1973).
 
     T*K*exp(-r*T)*Phi(d2) for calls, -T*K*exp(-r*T)*Phi(-d2) for puts, per 1.00 of rate: divide by 100 for a percent. At
     years = 0 it is 0; at volatility = 0 the limit, a step at the strike (forward = strike), where it is half.
 
+    The arguments are numbers or array-likes of any shapes that broadcast.
+
     Args:
-        spot, strike, years, rate, volatility, is_call, dividend_yield: as for `black_scholes`.
+        spot: dollars per share of the underlying, above 0.
+        strike: dollars per share, above 0.
+        years: time to expiration, at least 0.
+        rate: continuously compounded, per year; 0.04 is 4%.
+        volatility: per square root of a year, at least 0; 0.5 is 50%.
+        is_call: True for calls, False for puts (or 1 and 0).
+        dividend_yield: continuously compounded, per year.
 
     Returns:
         Dollars per share and 1.00 of rate: a float64 array of the broadcast shape, a NumPy float64 scalar where all inputs are
@@ -186,5 +238,11 @@ def rho(
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
+
+    Example:
+        >>> from wheelvec import rho
+        >>> percent = rho(100, 95, years=30 / 365, rate=0.04, volatility=0.4, is_call=False) / 100
+        >>> f"{percent:.3f}"  # dollars per share and percentage point of rate
+        '-0.026'
     """
     return _evaluate(RHO, spot, strike, years, rate, volatility=volatility, is_call=is_call, dividend_yield=dividend_yield)

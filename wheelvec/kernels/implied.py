@@ -252,9 +252,16 @@ def solve_chain(
     """Implied volatility and absolute delta of a chain, written into `out_iv` and `out_delta`, NaN where there is none.
 
     Args:
-        mid: dollars per share; spot, strike, years, rate, is_call, dividend_yield as for `implied_vol`. All are contiguous 1-D
-            arrays of one length n, float64 (is_call: bool), and are not checked.
-        out_iv, out_delta: float64 (n,), overwritten.
+        mid: dollars per share. This and the next six are contiguous 1-D arrays of one length n, float64 (is_call: bool), and
+            are not checked.
+        spot: as for `implied_vol`.
+        strike: as for `implied_vol`.
+        years: as for `implied_vol`.
+        rate: as for `implied_vol`.
+        is_call: as for `implied_vol`.
+        dividend_yield: as for `implied_vol`.
+        out_iv: float64 (n,), overwritten.
+        out_delta: float64 (n,), overwritten.
     """
     inputs = (mid, spot, strike, years, rate, is_call, dividend_yield)
     outputs = (out_iv, out_delta, np.empty(out_iv.size, np.int8))
@@ -289,14 +296,17 @@ def implied_vol(
     relative error is a few units of rounding, times price/(vega*volatility) where that exceeds 1: deep in the money the
     digits go that price and intrinsic value share.
 
+    All arguments but the last are numbers or array-likes of any shapes that broadcast.
+
     Args:
         price: dollars per share.
-        spot, strike: dollars per share, above 0.
+        spot: dollars per share of the underlying, above 0.
+        strike: dollars per share, above 0.
         years: time to expiration, above 0.
-        rate, dividend_yield: continuously compounded, per year; 0.04 is 4%.
+        rate: continuously compounded, per year; 0.04 is 4%.
         is_call: True for calls, False for puts (or 1 and 0).
+        dividend_yield: continuously compounded, per year.
         return_status: also return why an element is NaN.
-        All but the last are numbers or array-likes of any shapes that broadcast.
 
     Returns:
         Per square root of a year (0.5 is 50%): a float64 array of the broadcast shape, a NumPy float64 scalar where all
@@ -306,6 +316,15 @@ def implied_vol(
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
+
+    Example:
+        >>> from wheelvec import black_scholes, implied_vol
+        >>> put = black_scholes(100, 95, years=30 / 365, rate=0.04, volatility=0.4, is_call=False)
+        >>> f"{implied_vol(put, 100, 95, years=30 / 365, rate=0.04, is_call=False):.12f}"
+        '0.400000000000'
+        >>> volatility, status = implied_vol([put, 0.0], 100, 95, 30 / 365, 0.04, False, return_status=True)
+        >>> volatility.round(3), status  # no volatility makes an option worth nothing
+        (array([0.4, nan]), array([0, 1], dtype=int8))
     """
     inputs = {"price": price, "spot": spot, "strike": strike, "years": years, "rate": rate}
     inputs |= {"is_call": is_call, "dividend_yield": dividend_yield}

@@ -61,8 +61,10 @@ def record(
     root: Path, underlying: str, table: str, rows: dict[dt.date, int], source: tuple[str, str],
     minute: dt.datetime | None = None, look_back: int = 0, whole: bool = True,
 ) -> None:  # fmt: skip
-    """Note that `source`, (dataset, schema), was asked for some sessions of a table, and how many rows each had. What was
-    asked for in part is not noted over what was asked for whole."""
+    """Note that `source`, (dataset, schema), was asked for some sessions of a table, and how many rows each had.
+
+    What was asked for in part is not noted over what was asked for whole.
+    """
     if not whole:
         before = recorded(root, underlying).filter((pl.col("table") == table) & pl.col("whole"))
         asked = set(before.filter(pl.col("minute").eq_missing(pl.lit(minute, TIMESTAMP)))["session"])

@@ -60,7 +60,8 @@ def import_dbn(
     Args:
         files: paths.
         lake: a local folder, made if need be.
-        entry_time, look_back: which quotes are wanted, as in `fetch`.
+        entry_time: of the quotes that are wanted, as in `fetch`.
+        look_back: minutes before it in which a contract's quote may have changed last, as in `fetch`.
         trading_calendar: the exchange's.
         progress: called with (files done, files).
 

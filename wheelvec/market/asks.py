@@ -123,8 +123,10 @@ def checked_symbols(symbols: str | list[str] | tuple[str, ...]) -> tuple[str, ..
 
 
 def runs(sessions: list[dt.date], lacking: set[dt.date], recent: dt.date) -> list[tuple[dt.date, ...]]:
-    """Unbroken runs of lacking sessions, each within one month: what one request can ask for without a day too many. Those
-    from `recent` on stand alone: a licence may leave out the newest, and must not leave out others with it."""
+    """Unbroken runs of lacking sessions, each within one month: what one request can ask for without a day too many.
+
+    Those from `recent` on stand alone: a licence may leave out the newest, and must not leave out others with it.
+    """
     numbered = [(day in lacking, day.year, day.month, day if day >= recent else None) for day in sessions]
     grouped = groupby(zip(numbered, sessions, strict=True), key=lambda pair: pair[0])
     return [tuple(session for _, session in group) for (wanted, *_), group in grouped if wanted]

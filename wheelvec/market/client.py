@@ -84,8 +84,10 @@ class Client:
         return self._patiently(self._metadata_pace, lambda: _amount(self._gateway.json("metadata.get_cost", _form(ask))))
 
     def download(self, ask: Ask, pay: Callable[[], None]) -> bytes:
-        """The compressed answer, checked to be whole and what was asked for. `pay` is called before each attempt, for each one
-        may cost, and may raise."""
+        """The compressed answer, checked to be whole and what was asked for.
+
+        `pay` is called before each attempt, for each one may cost, and may raise.
+        """
 
         def attempt() -> bytes:
             pay()
@@ -118,8 +120,10 @@ class Client:
         return bytes(data)
 
     def _most(self, ask: Ask) -> int:
-        """Bytes that a long answer may have: twice what the vendor says that it has, its header, and no more than the machine
-        can take."""
+        """Bytes that a long answer may have.
+
+        Twice what the vendor says that it has, its header, and no more than the machine can take.
+        """
         try:
             size = _amount(self._gateway.json("metadata.get_billable_size", _form(ask)))
         except (PassingError, FetchError) as error:

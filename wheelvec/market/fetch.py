@@ -54,6 +54,12 @@ class Fetched:
         cost: dollars that the requests were priced at.
         paid: dollars that were asked for, repeated downloads included; 0 for a dry run.
         notes: what could not be had or is doubtful, and what to do about it.
+
+    Example:
+        >>> import polars as pl
+        >>> from wheelvec.market.fetch import Fetched
+        >>> Fetched(plan=pl.DataFrame(), cost=1.25).paid  # of a dry run
+        0.0
     """
 
     plan: pl.DataFrame
@@ -88,7 +94,8 @@ def fetch(
 
     Args:
         symbols: underlyings, such as "TSLA" or "BRK.B"; None takes those of `config`.
-        start, end: first and last session of entry; None takes those of `config`.
+        start: first session of entry; None takes that of `config`.
+        end: last session of entry, inclusive; None takes that of `config`.
         lake: a local folder, made if need be; one that holds other things than a lake is refused.
         max_cost: dollars. Nothing is spent if the plan costs more, and downloads that must be repeated stop there too. None
             spends nothing without a `confirm`.
@@ -109,6 +116,15 @@ def fetch(
             databento is not installed.
         FetchError: for a plan over `max_cost`, or a refusal; what was fetched before stays.
         LakeError: if the lake cannot be written or is none, or one of its files is not what it should be.
+
+    Example:
+        A dry run needs the key and the network, and spends nothing:
+
+        >>> import wheelvec as wv
+        >>> wanted = {"symbols": ["TSLA"], "start": "2024-01-02", "end": "2024-01-31", "lake": "lake/"}
+        >>> priced = wv.fetch(**wanted, dry_run=True)  # doctest: +SKIP
+        >>> print(priced.cost)  # doctest: +SKIP
+        >>> fetched = wv.fetch(**wanted, max_cost=5.0)  # doctest: +SKIP
     """
     refuse_forked()
     if max_cost is not None and ((dollars := real(plain(max_cost))) is None or dollars < 0):
@@ -358,8 +374,11 @@ class _Run:
         parcel.remove()
 
     def _parallel(self, call: Callable[[Ask], T], asks: Sequence[Ask], use: Callable[[Ask, T], None]) -> None:
-        """Call for every request, a few at a time, and use what comes, in this thread. What fails ends it all: nothing that has
-        not begun begins, and what has is waited for, for it is paid for and will be on disk."""
+        """Call for every request, a few at a time, and use what comes, in this thread.
+
+        What fails ends it all: nothing that has not begun begins, and what has is waited for, for it is paid for and will be
+        on disk.
+        """
         pool = ThreadPoolExecutor(PARALLEL)
         try:
             futures = {pool.submit(call, ask): ask for ask in asks}

@@ -128,8 +128,10 @@ def _sessions_of(runs: pl.DataFrame) -> pl.DataFrame:
 
 
 def ended(survey: Survey, sessions: Sessions) -> pl.DataFrame:
-    """`ENDED`: underlyings whose bars end before the market, with the sessions that come after: delisted, renamed, or not
-    supplied."""
+    """`ENDED`: underlyings whose bars end before the market, with the sessions that come after.
+
+    They were delisted, renamed, or not supplied.
+    """
     last = survey.closes.group_by("underlying", maintain_order=True).agg(last=pl.col("session").max())
     after = len(sessions.dates) - 1 - sessions.number_on_or_before(last["last"].clip(upper_bound=sessions.last))
     return last.with_columns(sessions=pl.Series(after, dtype=pl.Int64)).filter(pl.col("sessions") > 0).select(*ENDED)
@@ -185,8 +187,10 @@ def _with_ratio(events: pl.DataFrame, survey: Survey, sessions: Sessions) -> pl.
 
 
 def named_ratio(before: float | None, after: float | None) -> tuple[int, int] | None:
-    """(new shares, old shares) of the split that would explain two prices, None where the night alone may: 100 and 34 are
-    3 for 1."""
+    """(new shares, old shares) of the split that would explain two prices, None where the night alone may.
+
+    100 and 34 are 3 for 1.
+    """
     if not before or not after or before <= 0 or after <= 0:
         return None
     moved = math.log(before / after)
@@ -300,8 +304,9 @@ def holes(days: pl.DataFrame, sessions: Sessions, unknown: pl.DataFrame | None =
 
 
 def vanished(quoted: pl.DataFrame, ranges: pl.DataFrame, underlying: str, sessions: Sessions) -> pl.DataFrame:
-    """`VANISHED`: contracts of one underlying that were quoted once, and are neither quoted nor traded from some session on,
-    although the chain goes on: `missed` sessions with quotes of the underlying follow before the settlement session.
+    """`VANISHED`: contracts of one underlying that were quoted once, and from some session on are neither quoted nor traded.
+
+    The chain goes on: `missed` sessions with quotes of the underlying follow before the settlement session.
 
     The settlement session itself does not count: many feeds leave out what expires on the day. `place` says where the
     contract stood on the first session missed, among those of its type and expiration quoted then:
@@ -313,6 +318,8 @@ def vanished(quoted: pl.DataFrame, ranges: pl.DataFrame, underlying: str, sessio
     Args:
         quoted: symbol and `session`, the last on which it was quoted or traded, once per contract.
         ranges: per session, expiration and option_type the lowest and highest strike quoted, `low` and `high`.
+        underlying: whose contracts they are.
+        sessions: those of the market's calendar.
     """
     chain = np.unique(sessions.number_of(ranges["session"].to_numpy()))
     chain = chain[chain >= 0]

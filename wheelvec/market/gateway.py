@@ -1,8 +1,8 @@
-"""One request to a vendor's interface: the key goes to no other host, no answer is longer than it may be, and what fails says
-so without the key.
+"""One request to a vendor's interface.
 
-The vendor's own client would follow redirects with the key, read answers of any length into memory, and raise errors that
-hold the request. What is sent here is what it sends.
+The key goes to no other host, no answer is longer than it may be, and what fails says so without the key. The vendor's own
+client would follow redirects with the key, read answers of any length into memory, and raise errors that hold the request.
+What is sent here is what it sends.
 """
 
 import json

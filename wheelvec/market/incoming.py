@@ -29,8 +29,10 @@ _NAME = re.compile(r"(\w+)\.(\d{8}T\d{6})\.(\d{8}T\d{6})(\.again)?\.dbn\.zst")
 
 @dataclass(frozen=True)
 class Parcel:
-    """One answer on disk: of which underlying, for which table, from `start` to before `end`; with `again` its rows take the
-    place of those that the lake has of these sessions."""
+    """One answer on disk: of which underlying, for which table, from `start` to before `end`.
+
+    With `again` its rows take the place of those that the lake has of these sessions.
+    """
 
     path: Path
     underlying: str
@@ -76,8 +78,9 @@ def left(root: Path, underlying: str) -> list[Parcel]:
 
 @contextlib.contextmanager
 def reserved(root: Path, symbols: Sequence[str]) -> Iterator[None]:
-    """Let one process at a time fetch an underlying into a lake, for two would pay for the same; another waits. The locks
-    end with their process. A lake that was made for it and got nothing is removed.
+    """Let one process at a time fetch an underlying into a lake, for two would pay for the same; another waits.
+
+    The locks end with their process. A lake that was made for it and got nothing is removed.
 
     Raises:
         LakeError: if the lake cannot be written to: before anything is paid for.

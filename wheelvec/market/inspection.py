@@ -77,6 +77,15 @@ class Inspection:
         adjusted: closes that a factor parts from the quotes' underlying_price (`findings.adjusted_closes`).
         adjusted_prices: underlying_prices that a factor parts from what puts and calls imply (`findings.adjusted_prices`).
         ended: underlyings whose bars end before the last session of the lake (`findings.ended`).
+
+    Example:
+        >>> import tempfile
+        >>> import wheelvec as wv
+        >>> folder = tempfile.mkdtemp()
+        >>> written = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29").write(folder)
+        >>> found = wv.check(folder)
+        >>> found.underlyings.select("underlying", "sessions", "quoted", "contracts").rows()
+        [('ALFA', 41, 39, 280)]
     """
 
     files: pl.DataFrame
@@ -93,7 +102,19 @@ class Inspection:
 
     @property
     def refused(self) -> pl.DataFrame:
-        """The files that a reader of the lake refuses: damaged and misplaced ones."""
+        """The files that a reader of the lake refuses: damaged and misplaced ones.
+
+        Example:
+            >>> import pathlib
+            >>> import tempfile
+            >>> import wheelvec as wv
+            >>> folder = tempfile.mkdtemp()
+            >>> written = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29").write(folder)
+            >>> file = sorted(pathlib.Path(folder).rglob("2024-01.parquet"))[0]
+            >>> cut_off = file.write_bytes(file.read_bytes()[:100])
+            >>> wv.check(folder).refused["finding"].to_list()
+            ['damaged']
+        """
         return self.files.filter(pl.col("finding").is_in(["damaged", "misplaced"]))
 
 
@@ -110,6 +131,14 @@ def check(path: str | Path, trading_calendar: str = "NYSE", progress: Progress |
     Raises:
         LakeError: if `path` is no lake or may not be read.
         ConfigError: for an unknown calendar.
+
+    Example:
+        >>> import tempfile
+        >>> import wheelvec as wv
+        >>> folder = tempfile.mkdtemp()
+        >>> written = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29").write(folder)
+        >>> wv.check(folder).holes.select("table", "sessions").rows()  # two sessions, not in a row
+        [('option_quotes', 1), ('option_quotes', 1)]
     """
     refuse_forked()
     refused: list[Refused] = []

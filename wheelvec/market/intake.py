@@ -33,9 +33,11 @@ class Records(Protocol):
 
 
 def take(root: Path, parcel: Parcel, records: Records, calendar: str, official: Callable[[dt.date], bool]) -> None:
-    """An answer to one request, into its table. `official` says of which sessions the daily bar of the underlying comes from
-    elsewhere than from its minutes. Of a parcel asked for again the rows take the place of those that the lake has; without
-    rows it takes none away."""
+    """Write an answer to one request into its table.
+
+    `official` says of which sessions the daily bar of the underlying comes from elsewhere than from its minutes. Of a parcel
+    asked for again the rows take the place of those that the lake has; without rows it takes none away.
+    """
     source, last = (records.dataset, records.schema), (parcel.end - dt.timedelta(microseconds=1)).date()
     sessions = Sessions.known(calendar, parcel.start.date(), last)
     again = parcel.again and not records.rows.is_empty()
@@ -57,8 +59,9 @@ def take_quotes(
     root: Path, underlying: str, quotes: pl.DataFrame, session: dt.date, minute: dt.datetime, look_back: int,
     source: Source, whole: bool = True, again: bool = False,
 ) -> int:  # fmt: skip
-    """Write one entry minute's chain, priced by the underlying's minute that begins with it; other minutes of the session
-    stay. The number of rows kept.
+    """Write one entry minute's chain, priced by the underlying's minute that begins with it, and return how many rows are kept.
+
+    Other minutes of the session stay.
 
     Args:
         root: the lake.
@@ -102,7 +105,8 @@ def take_option_bars(
 ) -> int:  # fmt: skip
     """Write the contracts' daily bars, `venues.BAR_FIELDS` of ohlcv-1d, of some sessions. The number of rows kept.
 
-    With `again` the bars of a session take the place of all that the lake has of it, not only of the same contracts."""
+    With `again` the bars of a session take the place of all that the lake has of it, not only of the same contracts.
+    """
     rows = venues.daily(bars).filter(pl.col("session").is_in(list(sessions)))
     roots = Roots(dict.fromkeys(rows.select(osi.root(pl.col("symbol")).unique()).to_series(), underlying))
     held = tables.hold_option_bars(rows, roots, _highs(root, underlying, sessions))
@@ -123,8 +127,9 @@ def take_minutes(
     root: Path, underlying: str, bars: pl.DataFrame, sessions: pl.DataFrame, source: Source, daily: bool, whole: bool = True,
     again: bool = False,
 ) -> int:  # fmt: skip
-    """Write the underlying's minutes of regular sessions, and (`daily`) the bars that they make: only if they are `whole`,
-    from open to close. The number of minutes.
+    """Write the underlying's minutes of regular sessions, and (`daily`) the bars that they make; return the number of minutes.
+
+    Bars are made only if the minutes are `whole`, from open to close.
 
     `bars` are `venues.BAR_FIELDS` of ohlcv-1m; `sessions` has session, open and close of each. With `again` the minutes of a
     session take the place of all that the lake has of it.

@@ -10,8 +10,13 @@ from wheelvec.market.tables import Table
 
 
 class Counts(NamedTuple):
-    """Rows of keys that were not there, rows that took the place of others of their key, and rows that went without one of
-    their key in their place (only where whole sessions are replaced)."""
+    """How many rows were added, replaced and removed.
+
+    Attributes:
+        added: rows of keys that were not there.
+        replaced: rows that took the place of others of their key.
+        removed: rows that went without one of their key in their place (only where whole sessions are replaced).
+    """
 
     added: int = 0
     replaced: int = 0
@@ -31,8 +36,11 @@ class Joined(NamedTuple):
 
 
 def key_of(table: Table, *frames: pl.DataFrame) -> list[pl.Expr]:
-    """What two rows of one identity have in common. A snapshot's quote has no time: it stands for all of its contract's
-    session, and so does a quote with a time for the snapshot's."""
+    """What two rows of one identity have in common.
+
+    A snapshot's quote has no time: it stands for all of its contract's session, and so does a quote with a time for the
+    snapshot's.
+    """
     timeless = "ts" in table.key and any(frame["ts"].null_count() for frame in frames)
     return [pl.col(name) for name in table.key if not (timeless and name == "ts")]
 
@@ -49,7 +57,8 @@ def join(
 
     Args:
         table: whose rows they are.
-        before, rows: the old and the new ones, `Table.schema`, sorted by `Table.key`.
+        before: the old ones, `Table.schema`, sorted by `Table.key`.
+        rows: the new ones, likewise.
         aside: how many were set aside with the old ones and with the new ones.
         unit: none: the table's key (`key_of`).
         whole_sessions: new rows replace all of their sessions, and the counts of what was set aside with them.
@@ -83,8 +92,11 @@ def _agrees(left: pl.DataFrame, right: pl.DataFrame, by: Sequence[pl.Expr]) -> p
 
 
 def counted(before: Aside, more: Aside, added_to: Collection[str] = ()) -> Aside:
-    """Counts by day and reason. Those of a day to which only new contracts have come add up; else it is the same import once
-    more, or one that overlaps, and the greater count stands: so an import that is repeated changes nothing."""
+    """Counts by day and reason.
+
+    Those of a day to which only new contracts have come add up; else it is the same import once more, or one that overlaps,
+    and the greater count stands: so an import that is repeated changes nothing.
+    """
     counts = {day: dict(reasons) for day, reasons in before.items()}
     for day, reasons in more.items():
         earlier = counts.setdefault(day, {})

@@ -38,16 +38,35 @@ class Source(Protocol):
     """Where a market's kept rows are: `market.Memory`, or a `Lake`. A month is named by its first day."""
 
     @property
-    def tables(self) -> tuple[str, ...]: ...
-    def symbols(self) -> tuple[str, ...]: ...
-    def underlyings(self, name: str) -> tuple[str, ...]: ...
-    def months(self, name: str, underlying: str) -> list[dt.date]: ...
-    def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame: ...
-    def pieces(self, name: str) -> Iterator[pl.DataFrame]: ...
-    def digest(self, name: str, underlying: str, month: dt.date) -> str | None: ...
-    def span(self, name: str) -> Span | None: ...
-    def aside(self) -> pl.DataFrame: ...
-    def size(self, name: str) -> str: ...
+    def tables(self) -> tuple[str, ...]:
+        """The names of the tables that are there."""
+
+    def symbols(self) -> tuple[str, ...]:
+        """The underlyings that have quotes."""
+
+    def underlyings(self, name: str) -> tuple[str, ...]:
+        """The underlyings in a table, sorted."""
+
+    def months(self, name: str, underlying: str) -> list[dt.date]:
+        """The first days of the months in which a table holds something."""
+
+    def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
+        """`Table.schema` rows of an underlying with `first` <= day <= `last`."""
+
+    def pieces(self, name: str) -> Iterator[pl.DataFrame]:
+        """The whole table, `Table.keyed`, in pieces."""
+
+    def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
+        """The content digest of one month; None without rows."""
+
+    def span(self, name: str) -> Span | None:
+        """The first and last day in a table; None without rows."""
+
+    def aside(self) -> pl.DataFrame:
+        """What was set aside, `tables.SET_ASIDE`."""
+
+    def size(self, name: str) -> str:
+        """How much there is of a table, in words."""
 
 
 def month_end(month: dt.date) -> dt.date:
@@ -80,7 +99,8 @@ class Lake:
 
         Args:
             path: the folder.
-            first, last: the limits.
+            first: the first day, inclusive.
+            last: the last day, inclusive.
             refuse: called with path and error of each file out of place and each folder or manifest that cannot be read,
                 instead of raising the error.
             symbols: the only underlyings to look at, however many the lake has; None: all.
@@ -135,8 +155,10 @@ class Lake:
         return parquet.read(TABLES[name], [self._file(name, underlying, month) for month in months], first, last)
 
     def pieces(self, name: str) -> Iterator[pl.DataFrame]:
-        """The table, `Table.keyed`, sorted by underlying and day, in pieces: options by month, a piece of the rest is small
-        enough to be a whole underlying."""
+        """The table, `Table.keyed`, sorted by underlying and day, in pieces.
+
+        Options by month; a piece of the rest is small enough to be a whole underlying.
+        """
         for underlying in self.underlyings(name):
             months = self.months(name, underlying) if name.startswith("option_") else [None]
             for month in months:
@@ -216,8 +238,9 @@ class Lake:
 def stored(
     root: Path, table: Table, underlying: str, columns: Sequence[str] = (), days: Span = (dt.date.min, dt.date.max)
 ) -> pl.DataFrame:
-    """The rows of one table of one underlying on `days`, both included, or some columns of them; none where there is no
-    folder. Only its own files are looked at, so that it costs nothing in a large lake.
+    """The rows of one table of one underlying on `days`, both included, or some columns of them.
+
+    There are none where there is no folder. Only its own files are looked at, so that it costs nothing in a large lake.
 
     For those who complete a lake: a file that is missing holds nothing, so that it is fetched again; it is logged.
 
@@ -339,8 +362,10 @@ def _by_day(aside: pl.DataFrame) -> Aside:
 
 
 def _remember(root: Path, underlying: str) -> None:
-    """Take every month that is there into the manifest: the one just written, and what a crash or an earlier version left
-    out."""
+    """Take every month that is there into the manifest.
+
+    That is the one just written, and what a crash or an earlier version left out.
+    """
     names = [*TABLES, *(name for name in place.BESIDE if name != solved.FOLDER)]
     manifest.add(root, underlying, {name: listing.present(root, name, underlying) for name in names})
 
@@ -356,8 +381,10 @@ class _Month:
     remembered: bool  # by the manifest
 
     def write(self, rows: pl.DataFrame, aside: Aside, unit: Sequence[pl.Expr] = (), whole_sessions: bool = False) -> Counts:
-        """Write kept rows, `Table.schema`, sorted by `Table.key`, and how many were set aside by day and reason; what stands
-        there already stays unless they replace it (`joining.join`)."""
+        """Write kept rows, `Table.schema`, sorted by `Table.key`, and how many were set aside by day and reason.
+
+        What stands there already stays unless they replace it (`joining.join`).
+        """
         folder = self.root / self.table.name / manifest.folder_name(self.underlying)
         file = parquet.MonthFile(self.table, self.underlying, self.month, folder / f"{self.month.isoformat()[:7]}.parquet")
         with parquet.reported(file.path, "cannot be written"):

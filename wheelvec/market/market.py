@@ -1,8 +1,8 @@
-"""Market: the validated tables of one research question, and what was wrong with them.
+r"""Market: the validated tables of one research question, and what was wrong with them.
 
-    frames --Market(...)--> Memory \\
-                                    Market: window(), diagnostics, fingerprint
-    folder --Market.open--> Lake   /
+frames --Market(...)--> Memory \
+                                Market: window(), diagnostics, fingerprint
+folder --Market.open--> Lake   /
 """
 
 import datetime as dt
@@ -30,8 +30,19 @@ from wheelvec.spec.forks import refuse_forked
 
 @dataclass(frozen=True)
 class Window:
-    """The kept rows of one underlying over some days, sorted by (session, symbol, ts): `frames.OPTION_QUOTES` and
-    `frames.OPTION_BARS`, the latter None for a market without option bars."""
+    """The kept rows of one underlying over some days, sorted by (session, symbol, ts).
+
+    Attributes:
+        quotes: `frames.OPTION_QUOTES`.
+        bars: `frames.OPTION_BARS`; None for a market without option bars.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+        >>> window = market.window("ALFA", *market.data_range)
+        >>> window.quotes.height, window.bars.height
+        (7228, 286)
+    """
 
     quotes: pl.DataFrame
     bars: pl.DataFrame | None
@@ -45,16 +56,35 @@ class Market:
     counts all of them.
 
     Args:
-        option_quotes, underlying_bars, option_bars, dividends: Polars frames, lazy or not, pandas frames, or Arrow tables.
-            Other widths of numbers, other time units and zones, text instead of numbers and dates, further columns, and
-            OSI symbols in any spelling are taken.
+        option_quotes: quotes of options. This and the other tables are Polars frames, lazy or not, pandas frames, or Arrow
+            tables, with the columns of data.md. Other widths of numbers, other time units and zones, text instead of numbers
+            and dates, further columns, and OSI symbols in any spelling are taken.
+        underlying_bars: daily bars of the underlyings; shares are assigned and called away by their closes.
+        option_bars: daily bars of contracts; without them stops and targets are seen in the quotes alone.
         splits: not supported yet; a run must not cross a split.
+        dividends: cash dividends of the underlyings, in dollars per share.
         strict: raise for broken rows instead of setting them aside.
         trading_calendar: what counts as a session in `diagnostics`; `Schedule.trading_calendar` decides in a backtest.
 
     Raises:
         InputError: for an argument of the wrong kind.
         DataError: for a missing column, a type that cannot be converted, or broken rows under `strict`.
+
+    Example:
+        >>> import datetime as dt
+        >>> import polars as pl
+        >>> import wheelvec as wv
+        >>> quotes = pl.DataFrame({
+        ...     "symbol": ["ALFA  240216P00150000"], "underlying": ["ALFA"], "session": [dt.date(2024, 1, 2)],
+        ...     "ts": [dt.datetime(2024, 1, 2, 20, 45, tzinfo=dt.UTC)],
+        ...     "bid": [1.20], "ask": [1.30], "underlying_price": [157.78],
+        ... })
+        >>> bars = pl.DataFrame({
+        ...     "underlying": ["ALFA"], "session": [dt.date(2024, 1, 2)],
+        ...     "open": [157.0], "high": [158.5], "low": [156.5], "close": [157.8], "volume": [1_000],
+        ... })
+        >>> wv.Market(option_quotes=quotes, underlying_bars=bars)
+        Market(ALFA; 2024-01-02 to 2024-01-02; option_quotes 1 rows, underlying_bars 1 rows)
     """
 
     def __init__(
@@ -101,10 +131,26 @@ class Market:
         Nothing but folders and manifests is read now. Windows read the months they need; `option_quotes`, `option_bars` and
         `diagnostics` read everything.
 
+        Args:
+            path: the folder of the lake.
+            symbols: the underlyings to take, or one of them; None takes all.
+            start: first session, a date or text such as "2023-06-06"; None is the first that there is.
+            end: last session, inclusive; None is the last that there is.
+            strict: raise for broken rows; this reads everything at once.
+            trading_calendar: what counts as a session in `diagnostics`.
+
         Raises:
             InputError: for a symbol that the lake does not hold, or for what is no date.
             LakeError: if the folder is no lake or may not be read; later, if one of its files is not what it should be, or
                 is missing.
+
+        Example:
+            >>> import tempfile
+            >>> import wheelvec as wv
+            >>> folder = tempfile.mkdtemp()
+            >>> written = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29").write(folder)
+            >>> wv.Market.open(folder, symbols=["ALFA"], start="2024-02-01").data_range[0].isoformat()
+            '2024-02-01'
         """
         refuse_forked()
         first, last = _day("start", start, dt.date.min), _day("end", end, dt.date.max)
@@ -127,6 +173,10 @@ class Market:
         `replace` whole sessions do: of the sessions that this market holds of a table and underlying, nothing else stays.
         How many rows were set aside is added to the lake's counts with them.
 
+        Args:
+            path: the folder of the lake.
+            replace: whether the market's sessions take the place of the lake's whole.
+
         Returns:
             One row per table: table, rows `added`, rows `replaced` (in the place of others of the same key, equal or not), and
             rows `removed` (only with `replace`: those of the sessions that have no successor).
@@ -147,32 +197,74 @@ class Market:
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the lake that this market reads; None of tables in memory."""
+        """The folder of the lake that this market reads; None of tables in memory.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.folder is None
+            True
+        """
         return self._source.root if isinstance(self._source, lake.Lake) else None
 
     @property
     def option_quotes(self) -> pl.DataFrame:
-        """All kept quotes, `frames.OPTION_QUOTES`, by (underlying, session, symbol, ts)."""
+        """All kept quotes, `frames.OPTION_QUOTES`, by (underlying, session, symbol, ts).
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.option_quotes.columns[:6]
+            ['underlying', 'session', 'ts', 'symbol', 'expiration', 'strike']
+        """
         return self._whole("option_quotes")
 
     @property
     def option_bars(self) -> pl.DataFrame | None:
-        """All kept bars of contracts, `frames.OPTION_BARS`, by (underlying, session, symbol); None if not given."""
+        """All kept bars of contracts, `frames.OPTION_BARS`, by (underlying, session, symbol); None if not given.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.option_bars.select("symbol", "close").row(0)
+            ('ALFA  240112C00165000', 0.09)
+        """
         return self._whole("option_bars") if self.has_option_bars else None
 
     @cached_property
     def underlying_bars(self) -> pl.DataFrame:
-        """All kept bars of underlyings, `frames.UNDERLYING_BARS`, by (underlying, session)."""
+        """All kept bars of underlyings, `frames.UNDERLYING_BARS`, by (underlying, session).
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.underlying_bars["close"].last()
+            168.3
+        """
         return self._whole("underlying_bars")
 
     @cached_property
     def dividends(self) -> pl.DataFrame | None:
-        """All kept dividends, `frames.DIVIDENDS`, by (underlying, ex_date); None if not given."""
+        """All kept dividends, `frames.DIVIDENDS`, by (underlying, ex_date); None if not given.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.dividends is None
+            True
+        """
         return self._whole("dividends") if "dividends" in self._source.tables else None
 
     @property
     def has_option_bars(self) -> bool:
-        """Whether there is a table of option bars, be it empty; without one, paths come from the quotes."""
+        """Whether there is a table of option bars, be it empty; without one, paths come from the quotes.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.has_option_bars
+            True
+        """
         return "option_bars" in self._source.tables
 
     def has_bars_of(self, underlying: str) -> bool:
@@ -181,31 +273,97 @@ class Market:
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:
-        """The underlyings that have quotes, sorted."""
+        """The underlyings that have quotes, sorted.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.symbols
+            ('ALFA',)
+        """
         return self._source.symbols()
 
     @cached_property
     def data_range(self) -> tuple[dt.date, dt.date] | None:
-        """First and last session of quotes and bars together; None if there are none."""
+        """First and last session of quotes and bars together; None if there are none.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> [str(session) for session in market.data_range]
+            ['2024-01-02', '2024-02-29']
+        """
         spans = [self._source.span(name) for name in self._source.tables if name != "dividends"]
         known = [span for span in spans if span is not None]
         return (min(first for first, _ in known), max(last for _, last in known)) if known else None
 
     def window(self, underlying: str, first: dt.date, last: dt.date) -> Window:
-        """What the market holds of `underlying` on `first` <= session <= `last`; nothing, for one it does not know."""
+        """What the market holds of `underlying` on `first` <= session <= `last`; nothing, for one it does not know.
+
+        Args:
+            underlying: its symbol.
+            first: the first session, inclusive.
+            last: the last session, inclusive.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> day = market.data_range[0]
+            >>> market.window("ALFA", day, day).quotes.height
+            123
+        """
         return Window(self.quotes(underlying, first, last), self.bars(underlying, first, last))
 
     def quotes(self, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
-        """The option quotes of a `window` alone."""
+        """The option quotes of a `window` alone, `frames.OPTION_QUOTES`.
+
+        Args:
+            underlying: its symbol.
+            first: the first session, inclusive.
+            last: the last session, inclusive.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> day = market.data_range[0]
+            >>> market.quotes("ALFA", day, day)["underlying_price"][0]
+            157.78
+        """
         return self._source.rows("option_quotes", underlying, first, last)
 
     def bars(self, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame | None:
-        """The option bars of a `window` alone."""
+        """The option bars of a `window` alone, `frames.OPTION_BARS`; None for a market without.
+
+        Args:
+            underlying: its symbol.
+            first: the first session, inclusive.
+            last: the last session, inclusive.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> day = market.data_range[0]
+            >>> market.bars("ALFA", day, day).height
+            8
+        """
         return self._source.rows("option_bars", underlying, first, last) if self.has_option_bars else None
 
     def solved_chains(self, underlying: str, month: dt.date) -> tuple[Path, str] | None:
-        """Where a lake keeps the solved chains of a month, and the digest of that month's quotes; None in memory, without
-        quotes, and where `start` or `end` cuts the month."""
+        """Where a lake keeps the solved chains of a month, and the digest of that month's quotes.
+
+        None in memory, without quotes, and where `start` or `end` cuts the month.
+
+        Args:
+            underlying: its symbol.
+            month: the first day of the month.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> import datetime as dt
+            >>> market.solved_chains("ALFA", dt.date(2024, 1, 1)) is None  # in memory
+            True
+        """
         if not isinstance(self._source, lake.Lake) or month not in self._source.months("option_quotes", underlying):
             return None
         folder, digest = self._source.solved_folder(underlying, month), self._source.digest("option_quotes", underlying, month)
@@ -216,6 +374,16 @@ class Market:
         """A hexadecimal digest of the kept rows, the same for the same rows from memory or lake.
 
         BLAKE2b over the sorted (table, underlying, month, `tables.content_digest`), and whether there are option bars.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> again = wv.Market(
+            ...     option_quotes=market.option_quotes.reverse(),
+            ...     option_bars=market.option_bars, underlying_bars=market.underlying_bars,
+            ... )
+            >>> again.fingerprint == market.fingerprint
+            True
         """
         source = self._source
         parts = [
@@ -236,6 +404,12 @@ class Market:
         `no_option_bars` and `no_underlying_bars` (quotes of an underlying without), `underlying_ended` (sessions of
         the market after an underlying's last bar), `suspected_split` (events), `adjusted_closes` and
         `adjusted_underlying_price` (sessions): see `market.findings`.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.diagnostics.rows()
+            [('option_quotes', 'ALFA', 'missing_side', 341)]
         """
         return self._tally.drop("example")
 
@@ -253,7 +427,17 @@ class Market:
         return tables.total(pl.concat(counts))
 
     def findings(self, underlyings: Iterable[str]) -> Findings:
-        """What is odd about the data of some underlyings, found once; of a lake only their files are read."""
+        """What is odd about the data of some underlyings, found once; of a lake only their files are read.
+
+        Args:
+            underlyings: their symbols.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.findings(["ALFA"]).holes["first"].cast(str).to_list()  # sessions without quotes
+            ['2024-01-22', '2024-02-20']
+        """
         wanted = set(underlyings)
         found = []
         for names, source in self._separately(wanted):
@@ -279,7 +463,14 @@ class Market:
 
     @cached_property
     def sessions(self) -> Sessions:
-        """Those of the market's own calendar over its data."""
+        """The sessions of the market's own calendar over its data.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> len(market.sessions.dates)
+            41
+        """
         return Sessions.known(self.trading_calendar, *(self.data_range or (dt.date(2020, 1, 1),) * 2))
 
     def _refuse_broken_rows(self) -> None:

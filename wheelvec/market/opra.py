@@ -253,8 +253,11 @@ def _intervals(names: Sequence[str], mappings: Mapping[str, Sequence[Any]]) -> A
 
 
 def _looked_up(asked: Array, ids: Array, codes: Array, missing: int) -> Array:
-    """The code of each id, `missing` where there is none. A table over all ids takes a tenth of the time of a binary search,
-    where they lie close together, as those of one underlying and day do."""
+    """The code of each id, `missing` where there is none.
+
+    A table over all ids takes a tenth of the time of a binary search, where they lie close together, as those of one
+    underlying and day do.
+    """
     if not len(ids):
         return np.full(len(asked), missing, dtype=np.uint32)
     low, span = int(ids.min()), int(ids.max() - ids.min()) + 1

@@ -43,8 +43,10 @@ Aside = dict[str, dict[str, int]]
 
 @dataclass(frozen=True)
 class Footer:
-    """What a file says of itself: first and last day (None without rows), content digest, and rows set aside by day and
-    reason."""
+    """What a file says of itself.
+
+    That is first and last day (None without rows), content digest, and rows set aside by day and reason.
+    """
 
     rows: int
     days: Span | None
@@ -116,8 +118,9 @@ def span_of(days: pl.Series) -> Span | None:
 def read(
     table: Table, places: list[MonthFile], first: dt.date, last: dt.date, wanted: tuple[str, ...] | None = None
 ) -> pl.DataFrame:
-    """Rows with `first` <= day <= `last` of files of one underlying, in their order, all verified; of `Table.schema` the
-    `wanted` columns, or all.
+    """Rows with `first` <= day <= `last` of files of one underlying, in their order, all verified.
+
+    They have the `wanted` columns of `Table.schema`, or all.
 
     Raises:
         LakeError: if one of the files is not what it should be.
@@ -209,8 +212,10 @@ def _footer_bytes(file: MonthFile, opened: IO[bytes], size: int) -> bytes:
 
 
 def _check_bytes(file: MonthFile, opened: IO[bytes], before: int, footer: bytes) -> None:
-    """Refuse a file whose bytes, `before` the footer and of it, are not those that were written. Nothing is parsed: what
-    reads Parquet may fail in any way, or succeed, on a footer that was altered."""
+    """Refuse a file whose bytes, `before` the footer and of it, are not those that were written.
+
+    Nothing is parsed: what reads Parquet may fail in any way, or succeed, on a footer that was altered.
+    """
     version = _FORMAT_ENTRY.search(footer)
     if version is None:
         raise file.refuse("was not written by wheelvec, or another program has written it anew")

@@ -79,8 +79,10 @@ def _is_lake(root: Path, found: set[str]) -> bool:
 
 @contextlib.contextmanager
 def staging(root: Path) -> Iterator[Path]:
-    """A hidden folder within a lake, gone at the end; the lake's folder is made if need be, and removed again if it stays
-    empty. Those of killed processes are removed too: each is locked for as long as its process lives.
+    """A hidden folder within a lake, gone at the end.
+
+    The lake's folder is made if need be, and removed again if it stays empty. Those of killed processes are removed too: each
+    is locked for as long as its process lives.
 
     Raises:
         LakeError: if it cannot be written.
@@ -100,8 +102,10 @@ def staging(root: Path) -> Iterator[Path]:
 
 
 def _reserved(place: Path, locks: contextlib.ExitStack) -> Path:
-    """A new folder whose lock is ours. Another process may take it for a stale one before it is locked: then there is
-    another."""
+    """A new folder whose lock is ours.
+
+    Another process may take it for a stale one before it is locked: then there is another.
+    """
     for _ in range(_TRIES):
         folder = place / f"{os.getpid()}.{secrets.token_hex(4)}"
         with files.writing(folder):

@@ -116,8 +116,9 @@ class Plan:
 
 
 def plan(root: Path, wanted: Wanted, ranges: Ranges, recent: dt.date) -> Plan:
-    """Compare what wheels can need with what the lake holds and with what was found empty before. Sessions from `recent` on may
-    be refused, and are asked for one by one.
+    """Compare what wheels can need with what the lake holds and with what was found empty before.
+
+    Sessions from `recent` on may be refused, and are asked for one by one.
 
     What was found empty is not asked for again, unless other tables have rows of that session: then the answer is doubted.
 
@@ -146,8 +147,10 @@ def covered(wanted: Wanted, ranges: Ranges) -> Sessions:
 
 
 def reach(sessions: Sessions, wanted: Wanted, last_data: dt.date) -> tuple[dt.date, dt.date]:
-    """The last session on which a call may be sold, and the last settlement of any leg; without a limit of cycles, wheels
-    go on as long as there are data."""
+    """The last session on which a call may be sold, and the last settlement of any leg.
+
+    Without a limit of cycles, wheels go on as long as there are data.
+    """
 
     def settlement(sold: dt.date, days: int) -> dt.date:
         return _on_or_before(sessions, sold + dt.timedelta(days=days))

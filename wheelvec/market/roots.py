@@ -43,8 +43,10 @@ class Roots:
         return cls({root: name for name, root in pairs.iter_rows() if root}, _owners(quotes, several))
 
     def placed(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows (root, session) with `underlying`: of a shared root the one quoted on the nearest session, of two the
-        earlier one's."""
+        """Rows (root, session) with `underlying`.
+
+        Of a shared root it is the one quoted on the nearest session, of two the earlier one's.
+        """
         rows = rows.with_columns(underlying=pl.col("root").replace(dict(self.names)).fill_null(""))
         shared = pl.col("root").is_in(self.shared["root"].unique().implode())
         if self.shared.is_empty() or (asked := rows.select("root", "session").filter(shared).unique().drop_nulls()).is_empty():

@@ -42,8 +42,11 @@ class Key:
         return HIDDEN
 
     def masked(self, text: object) -> str:
-        """A text without the key: plain, as base64 (the form of HTTP's basic authentication) or hexadecimal digits, its
-        characters escaped as in URLs, JSON, Python or HTML, and broken over lines."""
+        """A text without the key, in any of the forms in which it may stand there.
+
+        It may be plain, base64 (the form of HTTP's basic authentication) or hexadecimal digits, its characters escaped as in
+        URLs, JSON, Python or HTML, and broken over lines.
+        """
         return self._hide(str(text)[:_LONGEST])
 
     @contextlib.contextmanager

@@ -125,7 +125,23 @@ def demo_market(
     start: dt.date | str = DEMO_START,
     end: dt.date | str = DEMO_LAST,
 ) -> Market:
-    """A `Market` of the demo tables (see `demo_tables` for the arguments): no key, no network, made in seconds."""
+    """An invented `Market` (`demo_tables`) with weekly options: no key, no network, made in seconds.
+
+    Args:
+        seed: any whole number; another seed is another market of the same characters.
+        symbols: one to six capital letters each. ALFA, BRVO and their like have their own character; any other name takes one
+            of those by its hash.
+        start: the first day; every row depends on it.
+        end: the last day, inclusive; a later one only adds sessions. Sessions are those of the NYSE.
+
+    Raises:
+        InputError: a name that is no plain option root or is repeated, a date that is none, or no session in between.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+        Market(ALFA; 2024-01-02 to 2024-02-29; option_quotes 7,228 rows, option_bars 286 rows, underlying_bars 41 rows)
+    """
     tables = demo_tables(seed, symbols, start, end)
     return Market(
         option_quotes=tables["option_quotes"],

@@ -72,8 +72,9 @@ TALLY = pl.Schema({name: dtype for name, dtype in SET_ASIDE.items() if name != "
 
 
 def read(name: str, frame: object) -> pl.DataFrame:
-    """The rows of a user's frame with exactly the columns and types of table `name`, in their order; absent optional
-    columns are null, others dropped.
+    """The rows of a user's frame with exactly the columns and types of table `name`, in their order.
+
+    Optional columns that are absent are null; others are dropped.
 
     Raises:
         InputError: if `frame` is no frame that `frames.as_lazy` takes.
@@ -295,8 +296,10 @@ def _with_terms(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _contracts(symbols: pl.Series) -> pl.DataFrame:
-    """Each distinct symbol, parsed once: there are dozens of rows to a contract. Two spellings of one have one `rank`, and
-    where some are spelt otherwise `written` has their 21 characters."""
+    """Each distinct symbol, parsed once: there are dozens of rows to a contract.
+
+    Two spellings of one have one `rank`, and where some are spelt otherwise `written` has their 21 characters.
+    """
     symbol = pl.col("symbol")
     distinct = symbols.drop_nulls().unique().sort().to_frame("symbol")
     if distinct.select(osi.is_osi(symbol).all()).item():
@@ -366,8 +369,10 @@ def _ordered(rows: pl.DataFrame, *by: str) -> pl.DataFrame:
 
 
 def _deduplicated(name: str, held: Held, by: tuple[str, ...]) -> Held:
-    """Sort by the key and collapse rows whose prices agree, to the greatest volume; of those that disagree none is kept, for
-    nobody knows which is right."""
+    """Sort by the key and collapse rows whose prices agree, to the greatest volume.
+
+    Of those that disagree none is kept, for nobody knows which is right.
+    """
     rows, table = _ordered(held.rows, *by), TABLES[name]
     same = pl.all_horizontal([pl.col(column) == pl.col(column).shift() for column in by]).fill_null(False)
     repeated = rows.select(same).to_series()
@@ -426,8 +431,10 @@ def without_strays(held: Mapping[str, Held], strays: pl.Series) -> dict[str, Hel
 
 
 def tally(name: str, rows: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
-    """TALLY of what is wrong with kept rows (columns `Table.keyed`, or what of them the reasons name): days that are no
-    sessions, and the flaws of quotes, each row by the first reason."""
+    """TALLY of what is wrong with kept rows (columns `Table.keyed`, or what of them the reasons name).
+
+    These are days that are no sessions, and the flaws of quotes, each row by the first reason.
+    """
     day = TABLES[name].day
     flaws: Flaws = {}
     if day == "session":
@@ -441,8 +448,11 @@ def tally(name: str, rows: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
 
 
 def recounted(aside: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
-    """TALLY of SET_ASIDE rows. A broken bar of a day that is no session counts as that, the first reason that applies; not
-    beyond `sessions`, the days of the rows that were kept."""
+    """TALLY of SET_ASIDE rows.
+
+    A broken bar of a day that is no session counts as that, the first reason that applies; not beyond `sessions`, the days of
+    the rows that were kept.
+    """
     earlier = pl.col("reason").is_in(["missing_key", "bad_symbol", "cash_settled", "adjusted"])
     bars = pl.col("table").is_in(["option_bars", "underlying_bars"])
     known = pl.col("session").is_between(sessions.first, sessions.last)
@@ -458,10 +468,12 @@ def total(counts: pl.DataFrame) -> pl.DataFrame:
 
 
 def content_digest(table: Table, rows: pl.DataFrame) -> str:
-    """BLAKE2b over the rows of one table, underlying and month, column by column: the same for any chunking, process
-    and storage. Per column its name, type and length, and then blocks, each after its length: the null mask if there
-    are nulls, and unless all is null the values (0 where null, one NaN) little-endian; of strings their byte lengths
-    (one number where they are all equal) and then their bytes."""
+    """BLAKE2b over the rows of one table, underlying and month: the same for any chunking, process and storage.
+
+    It goes column by column. Per column its name, type and length, and then blocks, each after its length: the null mask if
+    there are nulls, and unless all is null the values (0 where null, one NaN) little-endian; of strings their byte lengths
+    (one number where they are all equal) and then their bytes.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for column in table.schema:
         if column not in table.implied:

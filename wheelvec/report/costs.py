@@ -25,8 +25,11 @@ class Priced(Protocol):
 
 
 def priced(fetched: Priced) -> str:
-    """The plan as a table: sessions that the lake has (or that have nothing), lacks (or that are asked for again), or
-    that are not published yet."""
+    """The plan as a table.
+
+    It counts sessions that the lake has (or that have nothing), lacks (or that are asked for again), or that are not
+    published yet.
+    """
     rows = [("symbol", "what", "schema", "have", "lack", "later", "requests", "dollars")]
     for row in fetched.plan.iter_rows(named=True):
         have = row["held"] + row["empty"] + row["closed"]

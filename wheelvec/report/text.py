@@ -231,6 +231,7 @@ def _text(value: object) -> str:
 
 
 def number(value: float | None) -> str:
+    """A whole number with commas, "-" for None."""
     return "-" if value is None else f"{int(value):,}"
 
 
@@ -254,8 +255,10 @@ def cell(text: str, most: int | None = None) -> str:
 
 
 def counted(count: int, noun: str) -> str:
+    """A count and its noun, in the plural unless the count is 1."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def wrapped(text: str, indent: str = "  ") -> str:
+    """A paragraph of lines of at most WIDTH columns."""
     return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent="  ", break_on_hyphens=False)

@@ -159,8 +159,10 @@ def _check(path: Path, kind: Kind, stated: dict[str, Any], finished: bool) -> No
 
 
 def _former_files(path: Path, kind: Kind, listed_files: dict[str, Any]) -> dict[str, str]:
-    """The files of a folder of the former format with their digests; it named results' frames without .parquet, and did not
-    list their figures, which are known by what they say."""
+    """The files of a folder of the former format with their digests.
+
+    It named results' frames without .parquet, and did not list their figures, which are known by what they say.
+    """
     files = {name if name in kind.files else f"{name}.parquet": str(digest) for name, digest in listed_files.items()}
     for name in kind.files - files.keys():
         extra = path.parent / name

@@ -16,7 +16,19 @@ _HEAD = 13  # characters of a heading's line
 class Ranking(pl.DataFrame):
     """A DataFrame of which the `shown` columns are printed under a `note`, as wide as the terminal; the others are there too.
 
-    What is made of it by a method of Polars prints as Polars does.
+    What is made of it by a method of Polars prints as Polars does. `Sweep.best` returns one.
+
+    Attributes:
+        note: what is ranked, and how, in words.
+        shown: the names of the columns that are printed.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+        >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+        >>> best = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]}).best("total_pnl")
+        >>> best.shown[:4]
+        ('row', 'put.stop_loss_multiplier', 'total_pnl', 'total_wheels')
     """
 
     note: str
@@ -24,7 +36,19 @@ class Ranking(pl.DataFrame):
 
     @classmethod
     def of(cls, frame: pl.DataFrame, shown: Sequence[str], note: str) -> Self:
-        """`frame` with the `shown` columns first."""
+        """`frame` with the `shown` columns first.
+
+        Args:
+            frame: one row per configuration.
+            shown: the names of the columns to print.
+            note: what to print above them.
+
+        Example:
+            >>> import polars as pl
+            >>> from wheelvec.run.ranking import Ranking
+            >>> Ranking.of(pl.DataFrame({"wins": [3], "row": [0]}), shown=["row"], note="The first row").columns
+            ['row', 'wins']
+        """
         ranking = cls(frame.select(*shown, pl.exclude(shown)))
         ranking.shown, ranking.note = tuple(shown), note
         return ranking
@@ -44,7 +68,22 @@ class Ranking(pl.DataFrame):
             return f"<p>{html.escape(self.note)}</p>" + self.select(self.shown)._repr_html_()
 
     def text(self, width: int = 80) -> str:
-        """The note and the rows as plain text, in blocks of columns that are no wider than `width`."""
+        """The note and the rows as plain text, in blocks of columns that are no wider than `width`.
+
+        Args:
+            width: characters to a line.
+
+        Example:
+            >>> import polars as pl
+            >>> from wheelvec.run.ranking import Ranking
+            >>> frame = pl.DataFrame({"row": [0, 1], "total_pnl": [953.5, -120.0]})
+            >>> print(Ranking.of(frame, shown=["row", "total_pnl"], note="The greatest total_pnl").text())
+            The greatest total_pnl
+            <BLANKLINE>
+              row  total pnl
+                0     953.50
+                1    -120.00
+        """
         columns = [_column(name, self[name].to_list()) for name in self.shown]
         blocks: list[list[list[str]]] = []
         for column in columns[1:]:

@@ -47,6 +47,13 @@ class Result:
         fingerprint: hexadecimal digest of the market's tables.
         signals: hexadecimal digest of the `when=` that it was run with, if any.
         versions: of wheelvec, Python, Polars, NumPy and Numba when it was run.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+        >>> result = wv.backtest(market, wv.Config(schedule=wv.Schedule(end_date="2024-01-05")))
+        >>> result.wheels.height, result.summary()["total_pnl"]
+        (5, 953.5)
     """
 
     def __init__(
@@ -66,12 +73,23 @@ class Result:
 
     @property
     def records(self) -> pl.DataFrame:
-        """One row per phase (csp, cc, total), wheel by wheel: the schema is `spec.frames.RECORDS`, rules.md section 10."""
+        """One row per phase (csp, cc, total), wheel by wheel: the schema is `spec.frames.RECORDS`, rules.md section 10.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> result = wv.backtest(market, config)
+            >>> result.records.select("wheel_id", "phase", "exit_reason", "pnl").head(2).rows()
+            [('ALFA_2024-01-02_0', 'csp', 'expired_worthless', 176.34), ('ALFA_2024-01-02_0', 'total', None, 176.34)]
+        """
         return self._frame("records")
 
     @property
     def wheels(self) -> pl.DataFrame:
-        """The totals, one row per wheel launched: the columns of `records` that only legs have left out, and
+        """The totals, one row per wheel launched.
+
+        They have the columns of `records` but for those that only legs have, and
 
             in_summary   whether the figures of `summary` are over it: not censored, with a pnl_marked
             dte_entry, delta_entry, iv_entry   of the put
@@ -79,6 +97,14 @@ class Result:
 
         `pnl` is null where a wheel is unresolved, so its sum is over the resolved ones, censored or not; the ledger holds what
         unresolved ones paid and received so far; total_pnl is the sum of pnl_marked over those in the summary.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> result = wv.backtest(market, config)
+            >>> result.wheels.select("put_symbol", "dte_entry", "end_reason", "pnl").row(0)
+            ('ALFA  240202P00155000', 31, 'put_expired', 176.34)
         """
         records, of_put = self.records, ("dte_entry", "delta_entry", "iv_entry")
         totals = records.filter(pl.col("phase") == "total").with_columns(in_summary=in_summary()).drop(of_put)
@@ -92,46 +118,107 @@ class Result:
 
     @property
     def ledger(self) -> pl.DataFrame:
-        """wheel_id, date, entry, amount (dollars per contract): the cash of every wheel; sums to a resolved one's pnl."""
+        """The cash of every wheel: wheel_id, date, entry, amount (dollars per contract); sums to a resolved one's pnl.
+
+        Example:
+            >>> import polars as pl
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> result = wv.backtest(market, config)
+            >>> first = result.ledger.filter(pl.col("wheel_id") == result.wheels["wheel_id"][0])
+            >>> first.select("entry", "amount").rows()
+            [('premium', 177.0), ('fees', -0.66)]
+            >>> round(first["amount"].sum(), 2) == result.wheels["pnl"][0]
+            True
+        """
         return self._frame("ledger")
 
     @property
     def diagnostics(self) -> pl.DataFrame:
-        """One row per entry session and underlying: outcome, and how many contracts passed each test."""
+        """One row per entry session and underlying: outcome, and how many contracts passed each test.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> result = wv.backtest(market, config)
+            >>> result.diagnostics.select("underlying", "outcome", "n_quotes", "n_launched").row(0)
+            ('ALFA', 'traded', 96, 3)
+        """
         return self._frame("diagnostics")
 
     @property
     def call_diagnostics(self) -> pl.DataFrame:
-        """One row per attempt of a launched wheel to sell a call."""
+        """One row per attempt of a launched wheel to sell a call.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> result = wv.backtest(market, config)
+            >>> result.call_diagnostics.height  # no put was assigned
+            0
+        """
         return self._frame("call_diagnostics")
 
     @property
     def paths(self) -> pl.DataFrame:
-        """Per contract and session from a leg's sale through its end: OHLC, bid, ask, and whether a bar or a quote decided."""
+        """Per contract and session from a leg's sale through its end: OHLC, bid, ask, and whether a bar or a quote decided.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> result = wv.backtest(market, config)
+            >>> result.paths.select("symbol", "high", "low", "bid", "ask", "source").row(0)
+            ('ALFA  240209P00155000', 0.83, 0.82, 0.81, 0.84, 'bar')
+        """
         return self._frame("paths")
 
     @property
     def underlying(self) -> pl.DataFrame:
-        """The underlyings' daily closes from the first entry of a wheel to the last session that one reached."""
+        """The underlyings' daily closes from the first entry of a wheel to the last session that one reached.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> result = wv.backtest(market, config)
+            >>> result.underlying.select("underlying", "close").row(0)
+            ('ALFA', 157.93)
+        """
         return self._frame("underlying")
 
     @property
     def warnings(self) -> Warnings:
         """What is odd about the data or the run, in words, with counts; empty where nothing is.
 
-        >>> import datetime as dt
-        >>> import wheelvec as wv
-        >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
-        >>> saturday = pl.DataFrame({"session": [dt.date(2024, 1, 6)], "underlying": ["BRVO"]})
-        >>> for warning in wv.backtest(market, when=saturday).warnings:
-        ...     print(warning.code)
-        no_wheels
-        unmatched_signals
+        Example:
+            >>> import datetime as dt
+            >>> import polars as pl
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> saturday = pl.DataFrame({"session": [dt.date(2024, 1, 6)], "underlying": ["ALFA"]})
+            >>> for warning in wv.backtest(market, when=saturday).warnings:
+            ...     print(warning.code)
+            no_wheels
+            unmatched_signals
         """
         return of_frame(self._frame("warnings"))
 
     def summary(self) -> dict[str, Figure]:
-        """The figures of rules.md section 10; None where there is nothing to sum."""
+        """The figures of rules.md section 10; None where there is nothing to sum.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> result = wv.backtest(market, config)
+            >>> figures = result.summary()
+            >>> figures["total_wheels"], figures["total_pnl"], figures["win_rate"]
+            (5, 953.5, 100.0)
+        """
         held = self._frames["records"]
         return summary(held.read(READ) if isinstance(held, Stored) else self.records, self.config)
 
@@ -140,6 +227,13 @@ class Result:
 
         Raises:
             RecordError: naming each invariant that fails, and the wheels.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> result = wv.backtest(market, config)
+            >>> result.validate()
         """
         broken = broken_invariants(self.records, self.ledger)
         if broken:
@@ -180,8 +274,22 @@ class Result:
     def load(cls, folder: str | Path) -> Self:
         """Read a saved result. Its frames are read, and checked again, when they are first asked for.
 
+        Args:
+            folder: where `save`, or `backtest` with `out`, wrote it.
+
         Raises:
             LakeError: naming path and reason, if the folder is no saved result, or a file of it is missing or altered.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> result = wv.backtest(market, config)
+            >>> import tempfile
+            >>> folder = tempfile.mkdtemp()
+            >>> result.save(folder)
+            >>> wv.Result.load(folder).wheels.equals(result.wheels)
+            True
         """
         refuse_forked()
         place = Folder(folder, RESULT)
@@ -310,8 +418,10 @@ class ResultWriter:
     def close(
         self, versions: Mapping[str, str] | None = None, warnings: Callable[[Result], pl.DataFrame] | None = None
     ) -> Result:
-        """Finish: the result, in memory or to be read back from its folder. `warnings` makes that frame from the others: at
-        once where it is written, in memory once somebody asks for it."""
+        """Finish: the result, in memory or to be read back from its folder.
+
+        `warnings` makes that frame from the others: at once where it is written, in memory once somebody asks for it.
+        """
         for kind, columns in KINDS.items():
             made_later = kind == "warnings" and warnings is not None
             if not made_later and not (self._frames[kind] if self._folder is None else kind in self._writers):

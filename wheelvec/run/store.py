@@ -129,8 +129,10 @@ class SweepStore:
             path.write_bytes(data)
 
     def kept(self) -> list[tuple[int, int, pl.DataFrame]]:
-        """The finished chunks in order: first and one past the last distinct configuration, and their figures. What is
-        doubtful is removed, to be computed again, and said in a warning."""
+        """The finished chunks in order: first and one past the last distinct configuration, and their figures.
+
+        What is doubtful is removed, to be computed again, and said in a warning.
+        """
         found: list[tuple[int, int, pl.DataFrame]] = []
         size, reached = self.grid.distinct[0].size, 0
         for first, last, digest, path in self.place.chunk_files():

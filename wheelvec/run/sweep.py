@@ -74,6 +74,14 @@ def sweep(
         LakeError: if a file of the lake, or `out`, cannot be used: it holds another sweep (the difference is named) or anything
             else, it lies in the lake, or the lake in it, another process is writing there.
         KeyboardInterrupt: after Ctrl-C, within a second, saying what is kept.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+        >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+        >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+        >>> swept.frame.select("put.stop_loss_multiplier", "total_wheels", "csp_stop_loss").rows()
+        [(1.2, 14, 6), (None, 14, 0)]
     """
     refuse_forked()
     config = Config() if config is None else config

@@ -27,8 +27,22 @@ PERIODS = {"1mo": 1, "1q": 3, "1y": 12}
 
 
 class Pnl(NamedTuple):
-    """The P&L of single wheels: `wheels` has underlying, entry_date and put_symbol, and `values` (wheels, configurations) is
-    float32 dollars per contract, marked; NaN where a configuration did not launch the wheel or its summary leaves it out."""
+    """The P&L of single wheels under every configuration.
+
+    Attributes:
+        wheels: underlying, entry_date and put_symbol of each wheel.
+        values: (wheels, configurations) float32 dollars per contract, marked; NaN where a configuration did not launch the
+            wheel or its summary leaves it out.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+        >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+        >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+        >>> wheels, values = swept.pnl()
+        >>> wheels.height, values.shape
+        (14, (14, 2))
+    """
 
     wheels: pl.DataFrame
     values: np.ndarray[Any, Any]
@@ -43,6 +57,16 @@ class Sweep:
             for each configuration, the 5th to 95th percentiles of wheel ROC (`roc_p05` ...), the profit factor (gains over
             losses, null without a loss) and counts per exit reason of puts (`csp_*`) and calls (`cc_*`) and per end
             reason (`end_*`). With stats="moments" the median and the percentiles are left out.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+        >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+        >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+        >>> swept
+        <Sweep of 2 configurations: put.stop_loss_multiplier>
+        >>> swept.frame.select("put.stop_loss_multiplier", "total_wheels", "csp_stop_loss").rows()
+        [(1.2, 14, 6), (None, 14, 0)]
     """
 
     def __init__(
@@ -66,25 +90,61 @@ class Sweep:
 
     @property
     def names(self) -> list[str]:
-        """The grid's columns."""
+        """The grid's columns.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> swept.names
+            ['put.stop_loss_multiplier']
+        """
         return self._grid.frame.columns
 
     @property
     def skipped(self) -> pl.DataFrame:
-        """row and reason of each row of the grid that skip_invalid left out; row is its number in the grid as given.
+        """Each row of the grid that skip_invalid left out: row (its number in the grid as given) and reason.
 
         A sweep that was loaded has none: the rows of a saved grid are those of its frame.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> grid = {"put.delta_min": [0.1, 0.3], "put.delta_max": [0.2, 0.4]}
+            >>> swept = wv.sweep(market, config, grid, skip_invalid=True)
+            >>> swept.frame.height, swept.skipped["row"].to_list()  # from 0.3 to 0.2 is no range
+            (3, [2])
         """
         return self._grid.skipped
 
     @property
     def figures(self) -> list[str]:
-        """The columns that are figures."""
+        """The columns that are figures.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> swept.figures[:3]
+            ['total_wheels', 'total_pnl', 'avg_wheel_roc']
+        """
         return [name for name in self.frame.columns if name not in {*self.names, "config_id"}]
 
     @property
     def warnings(self) -> Warnings:
-        """What is odd about the data or the run, in words, with counts; empty where nothing is."""
+        """What is odd about the data or the run, in words, with counts; empty where nothing is.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> swept.warnings
+            ()
+        """
         if self._warnings is None:
             market = self._known_market("warnings")
             self._warnings = of_sweep(market, self._grid, self.frame, lambda row: self.result(row).warnings)
@@ -93,8 +153,19 @@ class Sweep:
     def row_config(self, i: int) -> Config:
         """The whole configuration of row i.
 
+        Args:
+            i: the row of `frame`, from 0.
+
         Raises:
             InputError: if there is no such row.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> swept.row_config(0).put.stop_loss_multiplier
+            1.2
         """
         if isinstance(i, bool) or not isinstance(i, int | np.integer) or not 0 <= i < self.frame.height:
             raise InputError(f"i = {i!r}: expected a row from 0 to {self.frame.height - 1}")
@@ -103,8 +174,19 @@ class Sweep:
     def result(self, i: int) -> Result:
         """The full result of row i: `backtest` of its configuration.
 
+        Args:
+            i: the row of `frame`, from 0.
+
         Raises:
             InputError: if there is no such row, or the sweep was loaded without a market.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> swept.result(1).summary()["total_pnl"] == swept.frame["total_pnl"][1]
+            True
         """
         return backtest(self._known_market("result"), self.row_config(i))
 
@@ -137,12 +219,14 @@ class Sweep:
         Raises:
             InputError: for a figure that the frame does not have, or a rule set that is not swept.
 
-        >>> import wheelvec as wv
-        >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-03-28")
-        >>> base = wv.Config(schedule=wv.Schedule(end_date="2024-01-12"))
-        >>> swept = wv.sweep(market, base, {"put.exit_pct": [0.25, 0.5], "fills.execution_seed": [1, 2, 3]})
-        >>> swept.best("total_pnl").columns[:4]
-        ['row', 'put.exit_pct', 'seeds', 'total_pnl']
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> grid = {"put.exit_pct": [0.25, 0.5], "fills.execution_seed": [1, 2, 3]}
+            >>> swept = wv.sweep(market, config, grid)
+            >>> swept.best("total_pnl").columns[:4]
+            ['row', 'put.exit_pct', 'seeds', 'total_pnl']
         """
         if by not in self.figures:
             raise InputError(unknown_name("figure", by, self.figures))
@@ -177,8 +261,19 @@ class Sweep:
     def pnl(self) -> Pnl:
         """The P&L of every wheel under every configuration; in a memory-mapped temporary file if it is large.
 
+        Returns:
+            A `Pnl`: the wheels, and an array (wheels, configurations) of dollars per contract.
+
         Raises:
             InputError: if the sweep was loaded without a market.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> [round(float(total)) for total in swept.pnl().values.sum(axis=0)]
+            [649, 1798]
         """
         wheels, values = self._engine("pnl").pnl(self._rows, self._allocate)
         return Pnl(wheels, values if self._rows.size == self.frame.height else values[:, self._inverse])
@@ -201,6 +296,14 @@ class Sweep:
 
         Raises:
             InputError: for another period, or if the sweep was loaded without a market.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> swept.periods("1mo")["pnl"].round(2).to_list()  # January of both rows
+            [649.0, 1797.77]
         """
         if every not in PERIODS:
             raise InputError(unknown_name("period", every, PERIODS))
@@ -230,6 +333,15 @@ class Sweep:
 
         Raises:
             InputError: if the seed is not swept, or there is no row `against`.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> grid = {"put.exit_pct": [0.25, 0.5], "fills.execution_seed": [1, 2, 3]}
+            >>> swept = wv.sweep(market, config, grid)
+            >>> swept.over_seeds()["total_pnl"].round(2).to_list()  # the mean over three seeds
+            [2585.53, 1805.97]
         """
         return self._over_seeds(against).drop("_group")
 
@@ -265,6 +377,17 @@ class Sweep:
 
         Raises:
             LakeError: naming it, if the folder holds anything else or cannot be written.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> import tempfile
+            >>> folder = tempfile.mkdtemp()
+            >>> swept.save(folder)
+            >>> wv.Sweep.load(folder).frame.equals(swept.frame)
+            True
         """
         if self._loaded:
             store = self._loaded.into(folder)
@@ -276,9 +399,24 @@ class Sweep:
     def load(cls, folder: str | Path, market: Market | None = None) -> Self:
         """Read a saved sweep. With its market it also computes results, pnl and periods.
 
+        Args:
+            folder: where `save`, or `sweep` with `out`, wrote it.
+            market: the tables that it was swept over; None for the figures alone.
+
         Raises:
             LakeError: naming path and reason, if the folder is no finished sweep, or a file of it is missing or altered.
             InputError: if the market's data are not those of the sweep.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> import tempfile
+            >>> folder = tempfile.mkdtemp()
+            >>> swept.save(folder)
+            >>> wv.Sweep.load(folder, market).result(0).summary()["total_wheels"]
+            14
         """
         from wheelvec.run.sweep import default_memory, default_threads
 

@@ -39,8 +39,10 @@ class RunWarning:
         count: how many (sessions, rows, events or configurations, as the text says).
         text: the warning in words.
 
-    >>> print(RunWarning("unmatched_signals", None, 3, "when: 3 of 60 rows match no entry session"))
-    when: 3 of 60 rows match no entry session
+    Example:
+        >>> from wheelvec.run.warnings import RunWarning
+        >>> print(RunWarning("unmatched_signals", None, 3, "when: 3 of 60 rows match no entry session"))
+        when: 3 of 60 rows match no entry session
     """
 
     code: str
@@ -69,7 +71,8 @@ def of_backtest(market: Market, config: Config, when: pl.DataFrame | None, diagn
     """What is odd about one backtest.
 
     Args:
-        market, config: what was run.
+        market: what was run over.
+        config: what was run.
         when: the user's signal, as given.
         diagnostics: `frames.DIAGNOSTICS` of the run, one row per entry session and underlying.
     """
@@ -95,7 +98,8 @@ def of_sweep(market: Market, grid: Grid, frame: pl.DataFrame, explain: Callable[
     """What is odd about a sweep: about its data, and which of its configurations launched no wheel.
 
     Args:
-        market, grid: what was swept.
+        market: what was swept over.
+        grid: what was swept.
         frame: one row per configuration, with the counts `csp_*` of puts by exit reason.
         explain: the warnings of the backtest of a row.
     """
@@ -130,7 +134,7 @@ def _dates(market: Market, grid: Grid) -> tuple[dt.date, dt.date]:
 
 
 def _away_from(chain: pl.DataFrame, minutes: pl.DataFrame) -> pl.DataFrame:
-    """underlying and session of the days whose first and last quote show that none stands in the entry minute."""
+    """The days (underlying, session) whose first and last quote show that none stands in the entry minute."""
     end = pl.col("minute") + pl.duration(minutes=1)
     days = chain.join(minutes, on="session").filter((pl.col("last_ts") < pl.col("minute")) | (pl.col("first_ts") >= end))
     return days.select("underlying", "session")

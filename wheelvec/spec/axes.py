@@ -262,8 +262,9 @@ def _all_floats(name: str, given: Swept) -> bool:
 
 
 def grid_from_file(path: str | Path) -> GridLike:
-    """The grid of a file: TOML (`grid_from_toml`), or Parquet or CSV with one configuration a row and dotted field names for
-    columns, in which an empty cell, or "none" in CSV, means None.
+    """The grid of a file: TOML (`grid_from_toml`), or Parquet or CSV with one configuration a row.
+
+    Of the latter two the columns bear dotted field names, and an empty cell, or "none" in CSV, means None.
 
     Raises:
         ConfigError: if the file cannot be read as what its name says it is, or has more than MOST_ROWS rows.
@@ -294,8 +295,9 @@ def _scanned_csv(path: str | Path) -> pl.LazyFrame:
 
 
 def grid_from_toml(path: str | Path) -> dict[str, list[Any]]:
-    """The grid of a TOML file: the sections of a configuration, with a list of values for each field that is swept, and `rules`
-    at the top; "none" where a field may be None.
+    """The grid of a TOML file: the sections of a configuration, with a list of values for each field that is swept.
+
+    `rules` stands at the top; "none" stands where a field may be None.
 
     A table stands for many numbers: {first = 0.2, last = 0.8, count = 13} for evenly spaced ones, {first = 1, last = 32} for
     the whole numbers between. "delta_min, delta_max" = [[0.15, 0.25], [0.25, 0.35]] changes fields together: in their

@@ -73,6 +73,7 @@ class Config:
     rules: str = "ledger"
 
     def __new__(cls, **values: Any) -> Self:
+        """Refuse a name that is no section, and say in which section it belongs."""
         for name in values:
             if name not in (*PARTS, "rules"):
                 raise ConfigError(misplaced("section", name, [*PARTS, "rules"]))
@@ -88,18 +89,40 @@ class Config:
 
     @property
     def id(self) -> str:
-        """Sixteen hexadecimal digits that two configurations share if and only if all their fields are equal."""
+        """Sixteen hexadecimal digits that two configurations share if and only if all their fields are equal.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> config = wv.Config(put=wv.PutRules(exit_pct=0.3))
+            >>> config.id == wv.Config().replace(**{"put.exit_pct": 0.3}).id
+            True
+            >>> config.id == wv.Config().id
+            False
+        """
         fields = [(f"{part.section}.{f.name}", getattr(part, f.name)) for part in self.parts for f in dataclasses.fields(part)]
         return f"{sum(digest_of(name, value) for name, value in [*fields, ('rules', self.rules)]) % 2**64:016x}"
 
     @property
     def parts(self) -> list[Any]:
-        """The sections, in order."""
+        """The sections, in order.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> config = wv.Config(put=wv.PutRules(exit_pct=0.3))
+            >>> config.parts[1].exit_pct
+            0.3
+        """
         return [getattr(self, section) for section in PARTS]
 
     @property
     def exit_model(self) -> str:
-        """The exit model in force: the one set, or the default of the rule set."""
+        """The exit model in force: the one set, or the default of the rule set.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> wv.Config().exit_model, wv.Config(rules="v5").exit_model
+            ('trigger', 'close_range')
+        """
         return self.fills.exit_model or ("close_range" if self.rules == "v5" else "trigger")
 
     @property
@@ -109,15 +132,31 @@ class Config:
         return float(round(1.0 / tick)) if tick else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain dictionaries, as `from_dict` takes them."""
+        """Nested plain dictionaries, as `from_dict` takes them.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> config = wv.Config(put=wv.PutRules(exit_pct=0.3))
+            >>> config.to_dict()["put"]["exit_pct"]
+            0.3
+        """
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, sections: Mapping[str, Any], source: str = "configuration") -> Self:
         """Build from nested dictionaries; what is left out keeps its default.
 
+        Args:
+            sections: the sections by name, each a mapping of fields to values; and "rules".
+            source: what messages call it.
+
         Raises:
             ConfigError: as the class, naming `source` too.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> wv.Config.from_dict({"put": {"exit_pct": 0.3}, "rules": "v5"}).put.exit_pct
+            0.3
         """
         values: dict[str, Any] = {}
         try:
@@ -139,16 +178,41 @@ class Config:
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
-        """Read a TOML file.
+        """Read a TOML file; "none" stands for None.
+
+        Args:
+            path: the file; `wheelvec init` prints one to begin with.
 
         Raises:
             ConfigError: if the file cannot be read, is no TOML (with the line), or holds what the class refuses.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> import pathlib
+            >>> import tempfile
+            >>> path = pathlib.Path(tempfile.mkdtemp()) / "wheel.toml"
+            >>> length = path.write_text("put = {exit_pct = 0.3, stop_loss_multiplier = 'none'}")
+            >>> put = wv.Config.from_toml(path).put
+            >>> put.exit_pct, put.stop_loss_multiplier
+            (0.3, None)
         """
         with none_is(TOML_NONE):
             return cls.from_dict(_with_nulls(read_toml(path)), source=str(path))
 
     def to_toml(self, path: str | Path | None = None) -> str:
-        """The configuration as TOML text, every field spelt out; written to `path` too if one is given."""
+        """The configuration as TOML text, every field spelt out; written to `path` too if one is given.
+
+        Args:
+            path: a file to write; None for the text alone.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> config = wv.Config(put=wv.PutRules(exit_pct=0.3))
+            >>> print(config.to_toml().splitlines()[0])
+            rules = "ledger"
+            >>> "exit_pct = 0.3" in config.to_toml()
+            True
+        """
         import tomli_w  # 10 ms that only this call pays
 
         document = _without_nulls({"rules": self.rules} | {name: dataclasses.asdict(getattr(self, name)) for name in PARTS})
@@ -171,6 +235,21 @@ class Config:
         `use_realistic_fills: True` becomes fill_mode "natural"; fill_mode "mid", which the notebook ran as realistic
         without saying so, becomes "realistic" with a warning; keys that mean nothing here are named in a warning. Pass
         rules="v5" for the notebook's arithmetic.
+
+        Args:
+            config: the notebook's CONFIG.
+            cc_config: its CC_CONFIG, of the covered calls.
+            scheduler_config: its SCHEDULER_CONFIG; without one, one symbol on one day, as the notebook ran it.
+            rules: the rule set.
+
+        Raises:
+            ConfigError: for a value that its field refuses.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> config = wv.Config.from_notebook({"symbol": "TSLA", "entry_date": "2023-06-06"}, {"cc_dte_max": 30}, rules="v5")
+            >>> config.schedule.symbols, config.call.dte_max
+            (('TSLA',), 30)
         """
         fields = {section: tuple(f.name for f in dataclasses.fields(kind)) for section, kind in PARTS.items()}
         sections = sections_of_notebook(fields, dict(config), dict(cc_config or {}), dict(scheduler_config or {}))
@@ -179,8 +258,18 @@ class Config:
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, by dotted name: `config.replace(**{"put.exit_pct": 0.3, "rules": "v5"})`.
 
+        Args:
+            changes: values by dotted name; a whole section, or `rules`, by its own name.
+
         Raises:
             ConfigError: for an unknown name, or a value that the field refuses.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> config = wv.Config(put=wv.PutRules(exit_pct=0.3))
+            >>> changed = config.replace(**{"put.stop_loss_multiplier": None, "rules": "v5"})
+            >>> changed.put.exit_pct, changed.put.stop_loss_multiplier, changed.rules
+            (0.3, None, 'v5')
         """
         parts: dict[str, dict[str, Any]] = {}
         whole: dict[str, Any] = {}
@@ -220,8 +309,10 @@ def field_digest(name: str) -> int:
 
 
 def scattered(bits: Any) -> Any:
-    """Sixty-four bits from as many, one to one and without a pattern, of an integer or of a uint64 array: SplitMix64's
-    finalizer (Steele, Lea and Flood 2014)."""
+    """Sixty-four bits from as many, one to one and without a pattern, of an integer or of a uint64 array.
+
+    This is SplitMix64's finalizer (Steele, Lea and Flood 2014).
+    """
     bits = (bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9 & _WORD
     bits = (bits ^ (bits >> 27)) * 0x94D049BB133111EB & _WORD
     return bits ^ (bits >> 31)

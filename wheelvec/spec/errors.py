@@ -11,23 +11,65 @@ LONGEST_NAME = 200  # characters of a name for which a likely one is sought
 
 
 class WheelvecError(Exception):
-    """The base of every error that wheelvec raises on purpose."""
+    """The base of every error that wheelvec raises on purpose.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> try:
+        ...     wv.demo_market(symbols=["alfa"])
+        ... except wv.WheelvecError as error:
+        ...     print(type(error).__name__)
+        InputError
+    """
 
 
 class InputError(WheelvecError, ValueError):
-    """An argument of a function is not what it must be."""
+    """An argument of a function is not what it must be; a ValueError too.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> wv.fill_draw(-1, "TSLA  230721P00250000", "2023-06-06", phase=0, touch=0)
+        Traceback (most recent call last):
+        wheelvec.spec.errors.InputError: seed = -1: expected a whole number from 0 to 18446744073709551615
+    """
 
 
 class ConfigError(InputError):
-    """A field of the configuration is unknown, out of range, or contradicts another."""
+    """A field of the configuration is unknown, out of range, or contradicts another.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> wv.PutRules(delta_min=30)
+        Traceback (most recent call last):
+        wheelvec.spec.errors.ConfigError: put.delta_min = 30: expected a number from 0.0 to 1.0 (30% is 0.3)
+    """
 
 
 class DataError(WheelvecError, ValueError):
-    """A table lacks a column, has a type that cannot be converted, or (strict) holds broken rows."""
+    """A table lacks a column, has a type that cannot be converted, or (strict) holds broken rows.
+
+    Example:
+        >>> import polars as pl
+        >>> import wheelvec as wv
+        >>> try:
+        ...     wv.Market(option_quotes=pl.DataFrame({"symbol": ["TSLA"]}), underlying_bars=pl.DataFrame())
+        ... except wv.DataError as error:
+        ...     print(str(error).partition(" (")[0])
+        option_quotes has no column 'underlying', which must be String
+    """
 
 
 class LakeError(WheelvecError, OSError):
-    """A file or folder of the lake, or of a saved result, cannot be read or written as what it should be."""
+    """A file or folder of the lake, or of a saved result, cannot be read or written as what it should be.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> try:
+        ...     wv.Market.open("no such lake")
+        ... except wv.LakeError as error:
+        ...     print(error)
+        no such lake cannot be read: No such file or directory
+    """
 
 
 class FetchError(WheelvecError):
@@ -36,6 +78,16 @@ class FetchError(WheelvecError):
     Attributes:
         status: the HTTP status of a refusal, if there was one.
         case: the vendor's own name for it, or "".
+
+    Args:
+        text: the message.
+        status: as the attribute.
+        case: as the attribute.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> wv.FetchError("Databento refused the request", status=402).status
+        402
     """
 
     def __init__(self, text: str, status: int | None = None, case: str = "") -> None:
@@ -44,11 +96,26 @@ class FetchError(WheelvecError):
 
 
 class StateError(WheelvecError):
-    """An event met a wheel in a state that does not allow it."""
+    """An event met a wheel in a state that does not allow it.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> issubclass(wv.StateError, wv.WheelvecError)
+        True
+    """
 
 
 class RecordError(WheelvecError, AssertionError):
-    """A result breaks one of its own invariants; raised by `Result.validate`."""
+    """A result breaks one of its own invariants; raised by `Result.validate`.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> result = wv.backtest(wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29"))
+        >>> try:
+        ...     result.validate()
+        ... except wv.RecordError as error:
+        ...     print("do not use this result:", error)
+    """
 
 
 def listed(names: Iterable[Any], most: int = 12) -> str:

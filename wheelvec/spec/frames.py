@@ -217,8 +217,10 @@ def _too_large(price: pl.Expr) -> pl.Expr:
 
 
 def quote_flaws() -> dict[str, pl.Expr]:
-    """Why a quote is no valid one (rules.md, section 2), in the order in which a row is tested; each expression is
-    true where the reason applies and never null."""
+    """Why a quote is no valid one (rules.md, section 2), in the order in which a row is tested.
+
+    Each expression is true where the reason applies and never null.
+    """
     bid, ask, spot = pl.col("bid"), pl.col("ask"), pl.col("underlying_price")
     flaws = {
         "missing_side": bid.is_null() | ask.is_null() | bid.is_nan() | ask.is_nan(),
@@ -243,8 +245,10 @@ ORDINARY_REASONS = ("missing_side", "no_price", "ask_over_worth", "cash_settled"
 
 
 def untraded() -> pl.Expr:
-    """True for the bar of an option in which nobody traded, which some vendors write for every contract and day: a volume of
-    0, or four prices of 0. Never null."""
+    """True for the bar of an option in which nobody traded: a volume of 0, or four prices of 0. Never null.
+
+    Some vendors write such bars for every contract and day.
+    """
     prices = [(pl.col(name) == 0).fill_null(False) for name in _PRICES]
     return (pl.col("volume") == 0).fill_null(False) | pl.all_horizontal(prices)
 
@@ -285,8 +289,10 @@ Frame = pl.DataFrame | pl.LazyFrame | ArrowStream
 
 
 def as_lazy(name: str, frame: Any) -> pl.LazyFrame:
-    """A user's table as a LazyFrame: a Polars frame, lazy or not, a pandas DataFrame, or whatever hands out an Arrow stream
-    (a pyarrow Table, a DuckDB relation). Nothing lazy is read yet; `readable` says in its name what fails later.
+    """A user's table as a LazyFrame.
+
+    Taken are a Polars frame, lazy or not, a pandas DataFrame, or whatever hands out an Arrow stream (a pyarrow Table, a DuckDB
+    relation). Nothing lazy is read yet; `readable` says in its name what fails later.
 
     Of pandas NaN is null, and the named levels of the index are columns.
 
@@ -327,8 +333,10 @@ def as_polars(name: str, frame: Any) -> pl.DataFrame:
 
 @contextlib.contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Turn what fails in a user's frame, query or file into a DataError that names the table. Polars panics on some files
-    that others wrote or damaged, and Arrow has errors of its own."""
+    """Turn what fails in a user's frame, query or file into a DataError that names the table.
+
+    Polars panics on some files that others wrote or damaged, and Arrow has errors of its own.
+    """
     try:
         yield
     except (DataError, InputError):

@@ -124,8 +124,10 @@ class Grid:
         return self.columns[name].values if name in self.columns else [field_of(self.base, name)]
 
     def table(self, name: str, encode: Any = None, dtype: Any = np.float64) -> NDArray[Any]:
-        """The values of a field as numbers, in the order of `codes`; None becomes NaN unless `encode`, applied to each value,
-        says otherwise."""
+        """The values of a field as numbers, in the order of `codes`.
+
+        None becomes NaN unless `encode`, applied to each value, says otherwise.
+        """
         column = self.columns.get(name)
         if column is not None and column.floats is not None and encode is None and dtype is np.float64:
             return column.floats

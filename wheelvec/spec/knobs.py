@@ -119,8 +119,11 @@ def _declare(
     alias: str | None = None,
     span: tuple[float, float, bool] | None = None,
 ) -> Any:
-    """`span` is the least and greatest number allowed, and whether the least itself is: read one by one or, in a sweep, a
-    million at once."""
+    """A dataclass field with what is written about it, read by `read`.
+
+    `span` is the least and greatest number allowed, and whether the least itself is: read one by one or, in a sweep, a
+    million at once.
+    """
 
     def read_one(where: str, value: Any) -> Any:
         value = plain(value)
@@ -457,8 +460,10 @@ def _without_aliases(section: str, values: dict[str, Any], aliases: dict[str, st
 
 
 def check_part(part: Any) -> None:
-    """Refuse a part with a range that is empty (`part.ranges` names the lower and upper fields), or with a target that its
-    method of choice does not read (`part.targets` names target, method and the one value that reads it)."""
+    """Refuse a part with a range that is empty, or with a target that its method of choice does not read.
+
+    `part.ranges` names the lower and upper fields; `part.targets` names target, method and the one value that reads it.
+    """
     for low, high in part.ranges:
         first, last = getattr(part, low), getattr(part, high)
         if first is not None and last is not None and first > last:

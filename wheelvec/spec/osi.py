@@ -17,8 +17,10 @@ _YEAR_IN_ROOT = r"^[A-Z]{4}20\d{6}[CP]"  # TSLA20230707P00205000: 21 characters,
 
 
 def normalised(symbol: pl.Expr) -> pl.Expr:
-    """The 21 characters of a symbol as people write it: padded or not, in lower case, with `O:` before it, blanks around it,
-    a dot in its root (BRK.B is BRKB); as it is where it cannot be read."""
+    """The 21 characters of a symbol as people write it; the symbol as it is where it cannot be read.
+
+    It may be padded or not, in lower case, with `O:` before it, blanks around it, a dot in its root (BRK.B is BRKB).
+    """
     parts = symbol.str.strip_chars().str.to_uppercase().str.extract_groups(_WRITTEN).struct
     root = parts["1"] + parts["2"].fill_null("") + parts["3"]
     written = root.str.pad_end(6, " ") + parts["4"] + parts["5"] + parts["6"]
@@ -41,7 +43,7 @@ def expiration(symbol: pl.Expr) -> pl.Expr:
 
 
 def option_type(symbol: pl.Expr) -> pl.Expr:
-    """ "C" or "P"."""
+    """The type of the option, "C" or "P"."""
     return symbol.str.slice(12, 1)
 
 

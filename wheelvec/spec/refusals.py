@@ -46,7 +46,7 @@ class Refusals:
         return none if self._number is None else self._number >= 0
 
     def frame(self, given: Codes | None = None) -> pl.DataFrame:
-        """row and reason of every row that is refused; `given` (rows,) has the numbers to call them by."""
+        """Every row that is refused, row and reason; `given` (rows,) has the numbers to call them by."""
         at = np.flatnonzero(self.rows)
         number = np.zeros(0, np.int32) if self._number is None else self._number[at]
         reasons = pl.Series("reason", self.reasons, pl.String).gather(number)

@@ -506,8 +506,9 @@ class Costs:
 
 @part("pricing")
 class Pricing:
-    """What the implied volatility assumes (rules.md, section 2): a number, or a frame of session and value, of which the
-    last on or before a session counts.
+    """What the implied volatility assumes (rules.md, section 2).
+
+    Each is a number, or a frame of session and value, of which the last on or before a session counts.
 
     Example:
         >>> from wheelvec import Pricing

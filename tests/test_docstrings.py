@@ -1,0 +1,148 @@
+"""Every public name says what it does, describes its arguments, and has an example that runs."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import pytest
+
+import wheelvec as wv
+from wheelvec.market.fetch import Fetched
+from wheelvec.market.inspection import Inspection
+from wheelvec.market.market import Window
+from wheelvec.run.ranking import Ranking
+from wheelvec.run.swept import Pnl
+from wheelvec.run.warnings import RunWarning
+
+# What public functions and methods return, beside what has a public name.
+RETURNED = (Fetched, Inspection, Pnl, Ranking, RunWarning, Window)
+TEXTS = {"__version__"}  # a string has no docstring
+# Its module is being rewritten; the example stands in README.md, which the tests run.
+WITHOUT_EXAMPLE = {"backtest"}
+# Nobody calls these: `backtest`, `sweep` and `Sweep.best` make them.
+MADE_BY_THE_LIBRARY = {"Result", "Sweep", "Ranking"}
+
+
+def members(kind: type) -> Iterator[tuple[str, Any]]:
+    """The public methods and properties that a class itself defines; fields are described in the class."""
+    for name, value in vars(kind).items():
+        made = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+        if not name.startswith("_") and (inspect.isfunction(made) or isinstance(made, property | cached_property)):
+            yield f"{kind.__name__}.{name}", made
+
+
+def public() -> dict[str, Any]:
+    """Every public name, and every public method and property of the classes among them."""
+    named = {name: getattr(wv, name) for name in wv.__all__ if name not in TEXTS}
+    found = named | {kind.__name__: kind for kind in RETURNED}
+    for kind in [value for value in found.values() if isinstance(value, type)]:
+        found |= dict(members(kind))
+    return found
+
+
+PUBLIC = public()
+
+
+def text_of(value: Any) -> str:
+    """A docstring without its indentation; of a class that has none of its own nothing."""
+    return inspect.cleandoc(value.__doc__ or "") if "__doc__" in dir(value) else ""
+
+
+def entries(text: str) -> set[str]:
+    """The names that the sections of a docstring describe."""
+    sections = re.findall(r"^(?:Args|Attributes|Fields):\n((?:(?: .*)?\n)*)", text + "\n", re.MULTILINE)
+    return {name for section in sections for name in re.findall(r"^ {4}\*{0,2}(\w+):", section, re.MULTILINE)}
+
+
+def undescribed(value: Callable[..., Any]) -> list[str]:
+    """The parameters of a function or a class that its docstring does not describe."""
+    if isinstance(value, type) and issubclass(value, Exception) and "__init__" not in vars(value):
+        return []  # the arguments of every exception
+    described = entries(text_of(value))
+    return [name for name in inspect.signature(value).parameters if name != "self" and name != "cls" and name not in described]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Examples that ask for the same demo market get one and the same, and write into a folder that goes."""
+    made: dict[str, wv.Market] = {}
+    make = wv.demo_market
+
+    def demo_market(**arguments: Any) -> wv.Market:
+        key = repr(arguments)
+        if key not in made:
+            made[key] = make(**arguments)
+        return made[key]
+
+    folder = tmp_path_factory.mktemp("examples")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wv, "demo_market", demo_market)
+        patch.setattr(tempfile, "tempdir", str(folder))
+        patch.chdir(folder)
+        yield
+
+
+def ran(name: str, text: str) -> str:
+    """What fails of the examples of a docstring; each imports what it uses, as its reader will."""
+    test = doctest.DocTestParser().get_doctest(text, {"__name__": "__main__"}, name, None, None)
+    out: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=out.append)
+    return "".join(out)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_example_runs(name: str) -> None:
+    text = text_of(PUBLIC[name])
+    found = bool(doctest.DocTestParser().get_examples(text)) and re.search(r"^Example:$", text, re.MULTILINE) is not None
+    assert found == (name not in WITHOUT_EXAMPLE), "no example, or one where none is expected any more"
+    failed = ran(name, text)
+    assert not failed, failed
+
+
+def test_other_examples_run() -> None:
+    """Those of names that are not public, in the modules that hold public ones."""
+    modules = {inspect.getmodule(inspect.unwrap(value)) for value in PUBLIC.values() if not isinstance(value, property)}
+    known = {text_of(value) for value in PUBLIC.values()}
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    texts = {test.name: test.docstring for module in modules if module for test in finder.find(module) if test.examples}
+    others = {name: text for name, text in texts.items() if inspect.cleandoc(text or "") not in known}
+    assert "wheelvec.spec.config.fields" in others
+    assert "".join(ran(name, text or "") for name, text in others.items()) == ""
+
+
+@pytest.mark.parametrize("name", [name for name, value in PUBLIC.items() if callable(value)])
+def test_arguments_are_described(name: str) -> None:
+    if name not in MADE_BY_THE_LIBRARY:
+        assert undescribed(PUBLIC[name]) == []
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_first_line_is_a_sentence(name: str) -> None:
+    first, *rest = text_of(PUBLIC[name]).splitlines()
+    assert first.endswith(".")
+    assert len(first) <= 128 - 7  # between its margin and its quotes
+    assert not rest or not rest[0]
+
+
+def test_what_is_missing_is_found() -> None:
+    def half(one: int, two: int) -> None:
+        """Do something.
+
+        Args:
+            one: described; two: is not.
+
+        Raises:
+            two: where it stands it is no argument.
+        """
+
+    assert undescribed(half) == ["two"]
+    assert "Expected:\n    3" in ran("sum", ">>> 1 + 1\n3\n")
+    assert ran("sum", ">>> 1 + 1\n2\n") == ""
+    assert len(PUBLIC) > 80
+    assert {"Market.fingerprint", "Config.from_toml", "Sweep.over_seeds", "Ranking.text", "implied_vol"} <= PUBLIC.keys()
