@@ -23,7 +23,7 @@ from wheelvec.run.warnings import RunWarning
 # What public functions and methods return, beside what has a public name.
 RETURNED = (Fetched, Inspection, Pnl, Ranking, RunWarning, Window)
 TEXTS = {"__version__"}  # a string has no docstring
-# Its module is being rewritten; the example stands in README.md, which the tests run.
+# Its example is the program of README.md, which tests/test_docs.py runs.
 WITHOUT_EXAMPLE = {"backtest"}
 # Nobody calls these: `backtest`, `sweep` and `Sweep.best` make them.
 MADE_BY_THE_LIBRARY = {"Result", "Sweep", "Ranking"}

@@ -99,9 +99,10 @@ class StateError(WheelvecError):
     """An event met a wheel in a state that does not allow it.
 
     Example:
-        >>> import wheelvec as wv
-        >>> issubclass(wv.StateError, wv.WheelvecError)
-        True
+        >>> from wheelvec.spec.codes import Event, State, next_state
+        >>> next_state(State.CC_ASSIGNED, Event.SELL_CALL)
+        Traceback (most recent call last):
+        wheelvec.spec.errors.StateError: event 'sell_call' is not valid in state CC_ASSIGNED; valid events: complete
     """
 
 
@@ -110,11 +111,14 @@ class RecordError(WheelvecError, AssertionError):
 
     Example:
         >>> import wheelvec as wv
-        >>> result = wv.backtest(wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29"))
-        >>> try:
-        ...     result.validate()
-        ... except wv.RecordError as error:
-        ...     print("do not use this result:", error)
+        >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+        >>> one_wheel = wv.Schedule(end_date="2024-01-02", max_wheels_per_symbol_per_day=1)
+        >>> result = wv.backtest(market, wv.Config(schedule=one_wheel))
+        >>> frames = {"records": result.records, "ledger": result.ledger.filter(entry="premium")}
+        >>> without_fees = wv.Result(result.config, result.fingerprint, result.versions, frames)
+        >>> without_fees.validate()
+        Traceback (most recent call last):
+        wheelvec.spec.errors.RecordError: the ledger of a resolved wheel does not sum to its pnl: ALFA_2024-01-02_0
     """
 
 

@@ -128,8 +128,10 @@ class PutRules:
 
     Example:
         >>> from wheelvec import PutRules
-        >>> PutRules(dte_min=30, dte_max=45, exit_pct=0.25).exit_pct
-        0.25
+        >>> rules = PutRules(dte_min=30, dte_max=45, exit_pct=0.25, stop_loss_multiplier=2.0)
+        >>> premium = 1.80  # dollars per share; the put is bought back at 0.45 with a gain, at 3.60 with a loss
+        >>> premium * rules.exit_pct, premium * rules.stop_loss_multiplier
+        (0.45, 3.6)
     """
 
     section: ClassVar[str]
@@ -324,7 +326,13 @@ class CallRules:
 
     @property
     def select(self) -> str:
-        """The same field as `tie_break_method`."""
+        """The same field as `tie_break_method`.
+
+        Example:
+            >>> from wheelvec import CallRules
+            >>> CallRules(tie_break_method="highest_strike").select
+            'highest_strike'
+        """
         return self.tie_break_method
 
 
