@@ -20,8 +20,10 @@ from wheelvec.kernels.quote import Quotes
 
 
 class Rows(NamedTuple):
-    """What contracts traded at: (n,) each, sorted by contract and session. Where a quote stands for a bar
-    (`is_quote`), its four prices are the mid; bid and ask are read only there."""
+    """What contracts traded at: (n,) each, sorted by contract and session.
+
+    Where a quote stands for a bar (`is_quote`), its four prices are the mid; bid and ask are read only there.
+    """
 
     number: np.ndarray  # session number
     open: np.ndarray

@@ -62,6 +62,13 @@ def backtest(
         InputError, ConfigError: for a symbol the market does not hold, a calendar or range that does not exist, a bad signal.
         LakeError: if a file of the lake, or `out`, cannot be used: it holds anything else, which is named before any work is
             done; it lies in the lake, or the lake in it; another process is writing there.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+        >>> result = wv.backtest(market, wv.Config(schedule=wv.Schedule(end_date="2024-01-05")))
+        >>> result.wheels.height, result.summary()["total_pnl"]
+        (5, 953.5)
     """
     refuse_forked()
     config = Config() if config is None else config

@@ -485,8 +485,10 @@ class Fills:
 
 @part("costs")
 class Costs:
-    """Fees in dollars: an order of one contract costs the commission (base and per contract, at least the minimum) and the
-    regulatory fees; a leg that is bought back pays two orders (rules.md, section 4).
+    """Fees in dollars.
+
+    An order of one contract costs the commission (base and per contract, at least the minimum) and the regulatory fees; a
+    leg that is bought back pays two orders (rules.md, section 4).
 
     Example:
         >>> from wheelvec import Costs
