@@ -1,0 +1,138 @@
+"""docs/reference.md: every field, column and figure, from the schemas; and the table of modules in docs/architecture.md.
+
+`python -m tests.docs_reference` writes the page anew; tests/test_docs_reference.py compares, and holds it complete.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from wheelvec.spec import columns, frames
+from wheelvec.spec.columns import Column
+from wheelvec.spec.config import PARTS, fields
+from wheelvec.stages.figures import figures_frame, new_figures
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "wheelvec"
+PAGE, ARCHITECTURE = ROOT / "docs" / "reference.md", ROOT / "docs" / "architecture.md"
+MARKERS = ("<!-- modules: written by tests/docs_reference.py -->", "<!-- end of modules -->")
+ROOMS = ("spec", "kernels", "market", "stages", "run", "report", "cli")
+HEAD = """# Reference
+
+Every field of a configuration, every column and every figure. Written by `make docs` from the schemas of the package; what the terms mean is defined in [rules.md](rules.md).
+"""
+
+# the columns that a sweep adds to those of its grid
+SWEEP_FIGURES = figures_frame(new_figures(1), np.zeros((6, 1)), np.zeros(1, np.int64)).columns
+OF_PUT = ("dte_entry", "delta_entry", "iv_entry")
+Schema = Mapping[str, pl.DataType]
+FRAMES: dict[str, tuple[str, Schema, Mapping[str, Column]]] = {
+    "Result.records": ("One row per phase, wheel by wheel.", frames.RECORDS, columns.RECORDS),
+    "Result.wheels": (
+        "One row per wheel: the columns of `records` that a total has, and these.",
+        {"in_summary": pl.Boolean(), **{name: frames.RECORDS[name] for name in OF_PUT}, "n_calls": pl.Int64()},
+        columns.WHEELS,
+    ),
+    "Result.ledger": ("Dated cash of every wheel.", frames.LEDGER, columns.LEDGER),
+    "Result.diagnostics": ("One row per entry session and underlying.", frames.DIAGNOSTICS, columns.DIAGNOSTICS),
+    "Result.call_diagnostics": (
+        "One row per attempt of a launched wheel to sell a call.", frames.CALL_DIAGNOSTICS, columns.CALL_DIAGNOSTICS
+    ),
+    "Result.paths": ("What the legs walked: one row per contract and session.", frames.PATHS, columns.PATHS),
+    "Result.underlying": ("Closes over the span of the wheels.", frames.UNDERLYING_CLOSES, columns.UNDERLYING_CLOSES),
+    "Market.diagnostics": (
+        "What was set aside and what stood out.", frames.MARKET_DIAGNOSTICS, columns.MARKET_DIAGNOSTICS
+    ),
+}  # fmt: skip
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    lines = [list(head), ["---"] * len(list(head)), *map(list, rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def configuration() -> str:
+    """A table of fields for each section of a configuration."""
+    parts = []
+    for section, found in groupby(fields(), lambda field: field.section):
+        rows = [
+            (
+                f"`{f.name}`",
+                f"`{f.type}`",
+                f"`{f.default!r}`",
+                f.unit,
+                f.allowed,
+                f.doc + (f" Also spelt `{f.alias}`." if f.alias else ""),
+            )
+            for f in found
+        ]
+        title = f"`[{section}]`: `{PARTS[section].__name__}`" if section else "At the top"
+        parts.append(f"### {title}\n\n{table(('field', 'type', 'default', 'unit', 'allowed', 'what it decides'), rows)}\n")
+    return "## Configuration\n\n" + "\n".join(parts)
+
+
+def frame(name: str) -> str:
+    """The columns of one frame."""
+    about, schema, meanings = FRAMES[name]
+    rows = [(f"`{c}`", str(kind), meanings[c].unit, meanings[c].meaning) for c, kind in schema.items()]
+    return f"### `{name}`\n\n{about}\n\n{table(('column', 'type', 'unit', 'meaning'), rows)}\n"
+
+
+def figures() -> str:
+    """The figures of a summary and those that a sweep adds."""
+    summary = [(f"`{name}`", column.unit, column.meaning) for name, column in columns.SUMMARY.items()]
+    more = [
+        (f"`{name}`", columns.of_sweep(name).unit, columns.of_sweep(name).meaning)
+        for name in SWEEP_FIGURES
+        if name not in columns.SUMMARY
+    ]
+    head = ("figure", "unit", "meaning")
+    return (
+        f"## Figures\n\n### `Result.summary()`\n\nNone where there is nothing to sum.\n\n{table(head, summary)}\n\n"
+        f"### `Sweep.frame`\n\nThe grid's columns, `config_id`, the figures above, and these.\n\n{table(head, more)}\n"
+    )
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([HEAD, configuration(), "## Tables\n", *map(frame, FRAMES), figures()])
+
+
+def modules() -> str:
+    """A table of every module, by room: its first sentence."""
+    parts = []
+    for room in sorted({path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE}, key=lambda room: ROOMS.index(room.name)):
+        rows = [
+            (f"`{path.stem}`", first_sentence(path))
+            for path in sorted(room.glob("*.py"))
+            if path.stem not in ("__init__", "__main__")
+        ]
+        parts.append(f"### {room.name}\n\n{table(('module', 'what it holds'), rows)}\n")
+    return "\n".join(parts)
+
+
+def first_sentence(path: Path) -> str:
+    """What a module says of itself, in one sentence."""
+    said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    text = " ".join(said.partition("\n\n")[0].split())
+    return re.split(r"(?<=[a-z0-9)`])[.?] (?=[A-Z])|[.:]$", text, maxsplit=1)[0]
+
+
+def architecture() -> str:
+    """docs/architecture.md with its table of modules."""
+    text = ARCHITECTURE.read_text(encoding="utf-8")
+    before, after = (text.index(marker) for marker in MARKERS)
+    return f"{text[:before]}{MARKERS[0]}\n\n{modules()}\n{text[after:]}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    ARCHITECTURE.write_text(architecture(), encoding="utf-8")
