@@ -11,10 +11,11 @@ BESIDE_PINS := py_vollib_vectorized==0.1.1 py_lets_be_rational==1.0.1
 RESULTS := build/benchmarks.json
 NOTEBOOKS := notebooks/quickstart.ipynb notebooks/sweep.ipynb
 DEMO := demo-result
+LOWEST := .venv-lowest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint notebook bench bench-check bench-scale clean
+.PHONY: help demo test test-slow test-lowest coverage lint docs notebook bench bench-check bench-scale clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -30,10 +31,26 @@ test: $(VENV)/.installed-dev ## install for development, run the tests but the s
 test-slow: $(VENV)/.installed-dev ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
+test-lowest: $(LOWEST)/.installed ## the tests with the oldest versions that pyproject.toml admits
+	@$(LOWEST)/bin/python -m pytest -m "not slow" --ignore=tests/test_docs.py --ignore=tests/test_benchmarks.py
+
+# Compiled code is not traced: the kernels' own tests and the worked cases run once more as plain Python.
+coverage: $(VENV)/.installed-dev ## which lines the tests reach: a table, and build/coverage/index.html
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m pytest -m "not slow" -q --cov --cov-report=
+	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/kernels tests/test_golden.py -m "not slow and not compiled" --cov --cov-append --cov-report=
+	@$(BIN)/python -m coverage html -q -d build/coverage
+	@$(BIN)/python -m coverage report --skip-covered
+
+docs: $(VENV)/.installed-dev ## write anew what a run produces: the reference, tables, outputs of pages and notebooks
+	@$(BIN)/python -m tests.docs_reference
+	@$(BIN)/python tests/docs_costs.py
+
 lint: $(VENV)/.installed-dev ## format, lint and types
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m mypy
+	@$(BIN)/typos
 
 notebook: $(VENV)/.installed-dev ## execute the notebooks; any error in them fails
 	@for file in $(NOTEBOOKS); do test -f $$file || { echo "$$file: missing" >&2; exit 1; }; done
@@ -74,6 +91,16 @@ $(VENV)/.installed-rivals: pyproject.toml constraints.txt $(VENV)/.installed-dev
 	@$(PIP) install -c constraints.txt -e ".[dev,rivals]"
 	@rm -rf $(BESIDE)
 	@$(PIP) install --no-deps --target $(BESIDE) $(BESIDE_PINS)
+	@touch $@
+
+# The pins of constraints.txt, but for those that constraints-lowest.txt states itself.
+$(LOWEST)/.installed: pyproject.toml constraints.txt constraints-lowest.txt
+	@echo "installing the oldest versions into $(LOWEST) ..."
+	@mkdir -p build
+	@awk -F== 'NR == FNR { low[tolower($$1)]; next } !(tolower($$1) in low)' constraints-lowest.txt constraints.txt > build/constraints-rest.txt
+	@"$(PYTHON)" -m venv --clear $(LOWEST)
+	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --no-input --quiet install \
+		-c constraints-lowest.txt -c build/constraints-rest.txt -e ".[dev]"
 	@touch $@
 
 # An environment that is already there and has pip is taken as it is.
