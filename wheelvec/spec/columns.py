@@ -81,7 +81,7 @@ RECORDS: dict[str, Column] = {
     "cc_exit_reason": Column("", "exit_reason of the last call; null without one"),
     "end_reason": Column(
         "",
-        "put_closed, put_expired, called_away, max_cycles, no_call_quotes, no_call_in_range, no_call_above_basis, no_call_liquid or unresolved",
+        "put_closed, put_expired, called_away, max_cycles, one of no_call_* (see the call diagnostics) or unresolved",
     ),
     "censored": Column("", "the put's settlement session lies after the underlying's last bar: left out of the summary"),
 }
@@ -114,7 +114,8 @@ DIAGNOSTICS: dict[str, Column] = {
     "underlying": _UNDERLYING,
     "outcome": Column(
         "",
-        "the first that applies: no_quotes, no_underlying_price, not_solved, no_candidate_in_range, all_rejected_by_liquidity, not_signalled, wheel_already_open, traded",
+        "the first that applies: no_quotes, no_underlying_price, not_solved, no_candidate_in_range, "
+        "all_rejected_by_liquidity, not_signalled, wheel_already_open, traded",
     ),
     **_COUNTS,
     "n_liquid": Column("contracts", "of these, not rejected by liquidity"),
