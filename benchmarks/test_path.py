@@ -48,8 +48,8 @@ def walk_all(board, first, last, price, entries, draws, bars, kept, out_reason, 
     for i in range(first, last):
         quote = board.puts[i]
         lay_bars(board, quote, 0, 1.0, entry, False, bars)
-        levels = Levels(price[i] * STOP_MULTIPLIER, price[i] * EXIT_PCT, -1, 1.0, entry.mode)
-        ended = walk(bars, quote.last - quote.first, levels, rule, 1.0, kept, 0, quote.word, 0)
+        levels = Levels(price[i] * STOP_MULTIPLIER, price[i] * EXIT_PCT, -1, 1.0)
+        ended = walk(bars, quote.last - quote.first, levels, entry, rule, 1.0, kept, 0, quote.word, 0)
         out_reason[i], out_price[i] = ended.reason, ended.price
         out_day[i] = ended.bar + 1 if ended.reason >= 0 else quote.last - quote.first
 
