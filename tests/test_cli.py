@@ -436,7 +436,8 @@ def test_demo_writes_its_market_as_a_lake_and_says_what_comes_next(
     assert cli.main(["demo", "--lake", "lake/"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert out.startswith("Written to lake/: 1 underlying, 2024-01-02 to 2024-03-28\n  BRVO\n\nNext:\n  wheelvec init")
+    assert out.startswith("Written to lake/: 1 underlying, 2024-01-02 to 2024-03-28\n  BRVO\n  option_quotes: ")
+    assert "\n\nNext:\n  wheelvec init" in out
     assert {path.name for path in here.iterdir()} == {"wheel.toml", "lake"}
     assert wv.Market.open("lake").fingerprint == small.fingerprint
     _, then_run, then_show = out.partition("Next:\n")[2].splitlines()

@@ -44,13 +44,14 @@ def malformed(n: int) -> Tables:
         "option_bars": [
             *({"symbol": text} for text in (None, *symbols)), {"session": None}, {"session": DAY("2023-06-10"), "close": None},
             *({price: value} for price in PRICES for value in (None, NAN, INF, -INF, -1.0, 1e308)),
-            {"high": 4.0}, {"open": 9.0}, {"close": 1.0}, {"session": DAY("2023-06-07")}, {"session": DAY("2023-06-07"), "volume": 5},
+            {"high": 4.0}, {"open": 9.0}, {"close": 1.0}, {"session": DAY("2023-06-07")},
+            {"session": DAY("2023-06-07"), "close": 5.0},
         ],
         "underlying_bars": [
             {"underlying": None}, {"underlying": ""}, {"session": None}, {"session": DAY("0001-01-01")},
             *({price: value} for price in PRICES for value in (None, NAN, INF, -1.0)),
             {"high": 1.0}, {"close": 500.0}, {"low": 0.0}, {"session": DAY("2023-06-07")},
-            {"session": DAY("2023-06-07"), "volume": 5},
+            {"session": DAY("2023-06-07"), "close": 222.0},
         ],
         "dividends": [
             {"underlying": None}, {"underlying": ""}, {"ex_date": None},

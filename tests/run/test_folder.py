@@ -466,6 +466,12 @@ def test_frames_are_checked_when_they_are_read(saved: dict[str, Path], tmp_path:
 # ------------------------------------------------------------------------------------- what is not to be replaced
 
 
+def small_lake(folder: Path) -> Path:
+    """A lake beside `folder`'s neighbours, to be copied where no lake may be written."""
+    wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-01-10").write(folder)
+    return folder
+
+
 FOREIGN: dict[str, Callable[[Path], object]] = {
     "notes": lambda f: (f / "notes.txt").write_text("years of work"),
     "a hidden file": lambda f: (f / ".env").write_text("secret"),
@@ -474,7 +480,7 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "code beside a foreign result.json": lambda f: [(f / "result.json").write_text('{"my":1}'), (f / "a.py").write_text("x")],
     "a foreign result.json": lambda f: (f / "result.json").write_text('{"my":1}'),
     "a foreign sweep.json": lambda f: (f / "sweep.json").write_text('{"my":1}'),
-    "a lake": lambda f: wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-01-10").write(f),
+    "a lake": lambda f: shutil.copytree(small_lake(f.parent / "lake"), f, dirs_exist_ok=True),
     "a frame of somebody's": lambda f: pl.DataFrame({"a": [1]}).write_parquet(f / "records.parquet"),
     "a folder of a frame's name": lambda f: (f / "records.parquet").mkdir(),
     "a link": lambda f: (f / "records.parquet").symlink_to(ROOT / "README.md"),

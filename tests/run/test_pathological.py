@@ -69,7 +69,7 @@ def test_malformed_rows_of_every_kind_at_once(size: int) -> None:
 @pytest.mark.parametrize("size", ROWS)
 def test_columns_of_nothing_but_nan(size: int) -> None:
     found = told("all_nan", size)
-    assert found["reasons"] == ["missing_price", "missing_side", "no_underlying_bars"]
+    assert found["reasons"] == ["missing_price", "missing_side", "no_option_bars", "no_underlying_bars"]
     assert found["wheels"] == 0
 
 
