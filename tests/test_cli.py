@@ -449,6 +449,29 @@ def test_demo_writes_its_market_as_a_lake_and_says_what_comes_next(
     assert json.loads(capsys.readouterr().out)["underlyings"] == ["BRVO"]
 
 
+def test_warnings_are_said_in_every_form(here: Path, lake: Path, capsys: Capture) -> None:
+    words = ["wheel.toml", "--lake", str(lake), "--set", "schedule.entry_time=10:20"]
+    (here / "grid.toml").write_text("[put]\nexit_pct = [0.3]\n", encoding="utf-8")
+    assert cli.main(["run", *words, "--out", "out", "--json"]) == 0
+    out, err = capsys.readouterr()
+    warnings = wv.Result.load("out").warnings
+    assert [each["text"] for each in json.loads(out)["warnings"]] == [str(each) for each in warnings]
+    assert "no_quotes_in_entry_minute" in {each.code for each in warnings}
+    assert err == ""
+    for command in (
+        ["run", *words, "--out", "out", "--csv"],
+        ["run", *words, "--out", "out", "--quiet"],
+        ["show", "out", "--csv"],
+        ["sweep", *words[:1], "grid.toml", *words[1:], "--out", "sweep", "--quiet"],
+        ["show", "sweep", "--csv"],
+        ["show", "sweep", "--json"],
+    ):
+        assert cli.main(command) == 0
+        out, err = capsys.readouterr()
+        assert "no quote stands in the minute of" in err, command
+        assert "no quote stands" not in out
+
+
 def test_check_and_import_speak_json(here: Path, tables: Path, lake: Path, capsys: Capture) -> None:
     assert cli.main(["check", str(lake), "--json"]) == 0
     read, found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail), wv.check(lake)

@@ -5,7 +5,7 @@ import datetime as dt
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wheelvec.market.market import Market
     from wheelvec.run.result import Result
     from wheelvec.run.swept import Sweep
+    from wheelvec.run.warnings import RunWarning
     from wheelvec.spec.config import Config
 
 log = logging.getLogger("wheelvec.cli")
@@ -224,8 +225,11 @@ def _show_result(result: "Result", out: Path, options: argparse.Namespace) -> No
         write(as_json({"out": str(out)} | result_figures(result)))
     elif options.form == CSV:
         write(figures_as_csv(result.summary()))
+        _warn(result.warnings)
     else:
-        if not options.quiet:
+        if options.quiet:
+            _warn(result.warnings)
+        else:
             write(described(result))
         write(_where(out))
 
@@ -237,10 +241,19 @@ def _show_sweep(sweep: "Sweep", out: Path, options: argparse.Namespace) -> None:
     if options.form:
         for piece in (rows_as_json if options.form == JSON else as_csv)(sweep.frame):
             write(piece)
+        _warn(sweep.warnings)
         return
-    if not options.quiet:
+    if options.quiet:
+        _warn(sweep.warnings)
+    else:
         write(swept(sweep, options.by))
     write(_where(out))
+
+
+def _warn(warnings: Sequence["RunWarning"]) -> None:
+    """Say on standard error what the output has no place for."""
+    for warning in warnings:
+        log.warning("%s", warning)
 
 
 def _where(out: Path) -> str:

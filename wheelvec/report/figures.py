@@ -30,6 +30,8 @@ class Ran(Protocol):
     def wheels(self) -> pl.DataFrame: ...
     @property
     def diagnostics(self) -> pl.DataFrame: ...
+    @property
+    def warnings(self) -> Iterable[Any]: ...
     def summary(self) -> Mapping[str, float | int | None]: ...
 
 
@@ -46,6 +48,10 @@ def result_figures(result: Ran) -> dict[str, Any]:
         "put_exits": _counts(exits["csp"]),
         "call_exits": _counts(exits["cc"]),
         "wheel_ends": _counts(result.wheels["end_reason"]),
+        "warnings": [
+            {"code": each.code, "underlying": each.underlying, "count": each.count, "text": each.text}
+            for each in result.warnings
+        ],
     }
 
 
