@@ -128,3 +128,10 @@ def test_a_field_that_a_grid_sweeps_too_is_found(grid: Any) -> None:
 def test_a_setting_that_cannot_be_is_named(written: str, message: str) -> None:
     with pytest.raises((ConfigError, InputError), match=message):
         settings.changed(wv.Config(), [written])
+
+
+def test_of_several_settings_the_one_that_is_refused_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^--set put.exit_pc=0.3: unknown field"):
+        settings.changed(wv.Config(), ["put.dte_max=50", "put.exit_pc=0.3", "call.dte_max=40"])
+    with pytest.raises(ConfigError, match=r"^--set put.dte_min=50 --set put.dte_max=48: .* range is empty"):
+        settings.changed(wv.Config(), ["put.dte_min=50", "put.dte_max=48"])

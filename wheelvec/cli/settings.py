@@ -44,11 +44,21 @@ def changed(config: "Config", settings: Sequence[str]) -> "Config":
     from wheelvec.spec.knobs import none_is
 
     values = dict(_read(text) for text in settings)
-    try:
-        with none_is("none"):
+    with none_is("none"):
+        try:
             return config.replace(**values)
+        except ConfigError as error:
+            named = [text for text in settings if _refused(config, text) == str(error)][:1] or settings
+            raise ConfigError(f"{' '.join(map(_shown, named))}: {error}") from None
+
+
+def _refused(config: "Config", text: str) -> str:
+    """Why a setting is refused alone; "" if it is not."""
+    try:
+        config.replace(**dict([_read(text)]))
     except ConfigError as error:
-        raise ConfigError(f"{' '.join(map(_shown, settings))}: {error}") from None
+        return str(error)
+    return ""
 
 
 def also_swept(settings: Sequence[str], grid: Any) -> list[str]:
