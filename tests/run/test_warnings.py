@@ -102,6 +102,13 @@ FAULTS: dict[str, tuple[Callable[[Tables], Tables], str, int, str]] = {
 }  # fmt: skip
 
 
+def test_option_bars_that_no_underlying_has_are_not_said_to_be_anothers(whole: Tables) -> None:
+    market = wv.Market(**whole | {"option_bars": whole["option_bars"].head(0)})  # type: ignore[arg-type]
+    warnings = [each for each in wv.backtest(market, CONFIG).warnings if each.code == "no_option_bars"]
+    assert [each.underlying for each in warnings] == ["ALFA", "BRVO"]
+    assert not [each for each in warnings if "others" in each.text]
+
+
 def test_the_clean_demo_market_raises_no_warning(clean: wv.Market) -> None:
     assert wv.backtest(clean, CONFIG).warnings == ()
     assert wv.sweep(clean, CONFIG, CHEAP).warnings == ()
@@ -168,7 +175,7 @@ def entries(*days: Any, name: str = "ALFA") -> pl.DataFrame:
         (
             entries(DAY("2031-01-06")),
             1,
-            "1 of 1 signals match no entry session: 1 on days that are no entry session: 2031-01-06",
+            "1 on days that are no entry session: 2031-01-06 (Mon) (entries are from 2024-01-02 to 2024-0",
         ),
         (entries(20240116), 1, "session holds whole numbers such as 20240116"),
     ],
@@ -223,8 +230,8 @@ def test_dates_partly_outside_the_data(clean: wv.Market) -> None:
     ("hours", "entry_time", "text"),
     [
         (-5, "15:45", "they stand in 10:45, 10:4"),
-        (-5, "15:45", "-5 hours, as if ts were in another time zone than UTC"),
-        (1, "15:45", "1 hours, as if ts were in another time zone than UTC"),
+        (-5, "15:45", ": 5 hours earlier, as if ts were in another time zone than UTC"),
+        (1, "15:45", ": 1 hour later, as if ts were in another time zone than UTC"),
         (0, "10:20", "no quote stands in the minute of schedule.entry_time (10:20); they stand in 15:45, 15:4"),
     ],
 )

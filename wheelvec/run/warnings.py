@@ -178,6 +178,8 @@ def _adjusted(runs: pl.DataFrame, code: str, what: str, other: str, so: str) -> 
 
 
 def _barless(barless: pl.DataFrame, market: Market) -> Iterator[RunWarning]:
+    lacking = barless.filter(pl.col("table") == "option_bars")["underlying"]
+    others = ", where others have some" if lacking.n_unique() < len(market.symbols) else ""
     for table, name, reason, count, _ in barless.iter_rows():
         if table == "underlying_bars":
             text = f"{name}: {_counted(count, 'quote')} and no daily bar of the underlying: no leg of it can settle"
@@ -185,8 +187,7 @@ def _barless(barless: pl.DataFrame, market: Market) -> Iterator[RunWarning]:
         elif market.has_option_bars:
             yield RunWarning(
                 reason, name, count,
-                f"{name}: {_counted(count, 'quote')} and not one option bar, where others have some: "
-                "no stop and no target of it is seen",
+                f"{name}: {_counted(count, 'quote')} and not one option bar{others}: no stop and no target of it is seen",
             )  # fmt: skip
     none = barless.filter(pl.col("table") == "option_bars")
     if len(none) and not market.has_option_bars:
@@ -310,8 +311,10 @@ def _where_they_stand(quotes: pl.DataFrame) -> str:
     usual = stamped.group_by("session").agg(pl.col("away").mode().first())["away"]
     shifted = usual.filter((usual != 0) & (usual % (60 * MINUTE) == 0)) // (60 * MINUTE)
     if len(shifted) >= WHOLE_HOURS * len(usual):
-        hours = listed([f"{hour:+d}" for hour in shifted.unique().sort()])
-        return f"{text}: {hours} hours, as if ts were in another time zone than UTC"
+        hours = listed(
+            [f"{_counted(abs(hour), 'hour')} {'later' if hour > 0 else 'earlier'}" for hour in shifted.unique().sort()]
+        )
+        return f"{text}: {hours}, as if ts were in another time zone than UTC"
     return text
 
 
@@ -344,7 +347,8 @@ def _signals(when: pl.DataFrame, entries: pl.DataFrame, held: Iterable[str]) -> 
     elif rest.height:
         days = rest["session"].drop_nulls()
         shown = listed([f"{day:%Y-%m-%d (%a)}" for day in days.unique().sort().to_list()], most=3)
-        why.append(f"{rest.height:,} on days that are no entry session: {shown}")
+        span = f" (entries are from {entries['session'].min()} to {entries['session'].max()})"
+        why.append(f"{rest.height:,} on days that are no entry session: {shown}{span}")
     text = f"when: {lost.height:,} of {given.height:,} signals match no entry session: {'; '.join(why)}"
     yield RunWarning("unmatched_signals", None, lost.height, text)
 
