@@ -481,6 +481,7 @@ def test_best_prints_what_is_swept_and_six_figures(small: tuple[wv.Market, wv.Co
     assert str(best).splitlines()[0].startswith("The greatest avg_wheel_roc of 4 configurations")
     assert "<p>The greatest avg_wheel_roc" in best._repr_html_()
     assert isinstance(best.select("row"), pl.DataFrame)
+    assert "of 1 configuration (" in wv.sweep(*small, {"put.exit_pct": [0.5]}).best().note
 
 
 def test_saved_and_loaded(small: tuple[wv.Market, wv.Config], tmp_path: Path) -> None:

@@ -153,6 +153,8 @@ def test_many_reasons_are_counted() -> None:
     assert len(lines) == 7
     assert lines[0].startswith("grid: 1,000 of 1,000 rows cannot be run")
     assert lines[-1] == "  995 rows for 995 other reasons"
+    with pytest.raises(wv.ConfigError, match=r"1 row for 1 other reason$"):
+        read({"put.exit_pct": [2.0, 3.0, 4.0, 5.0, 6.0, 7.0]})
 
 
 @pytest.mark.parametrize("as_frame", [False, True])

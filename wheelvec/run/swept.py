@@ -237,7 +237,8 @@ class Sweep:
         seeds = ["seeds"] if "seeds" in rows.columns else []
         figures = [by, *(["avg_wheel_roc_fill_se"] if seeds and by == "avg_wheel_roc" else [])]
         figures += [name for name in FIGURES if name != by and name in rows.columns][: len(FIGURES) - 1]
-        note = f"The {'greatest' if descending else 'least'} {by} of {known.height:,} configurations"
+        many = "" if known.height == 1 else "s"
+        note = f"The {'greatest' if descending else 'least'} {by} of {known.height:,} configuration{many}"
         note += (", each the mean over its seeds" if seeds else "") + of_rules
         return Ranking.of(first, ["row", *shown, *seeds, *figures], note + " (the best of many is partly luck)")
 

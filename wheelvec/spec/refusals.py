@@ -77,7 +77,8 @@ def described(refused: pl.DataFrame, size: int) -> str:
     )
     lines = [_line(*group) for group in groups.head(SHOWN).iter_rows()]
     if groups.height > SHOWN:
-        lines.append(f"{groups['count'][SHOWN:].sum():,} rows for {groups.height - SHOWN:,} other reasons")
+        rows, reasons = groups["count"][SHOWN:].sum(), groups.height - SHOWN
+        lines.append(f"{rows:,} row{'s'[: rows != 1]} for {reasons:,} other reason{'s'[: reasons != 1]}")
     said = lines[0] if len(lines) == 1 else "\n  " + ";\n  ".join(lines)
     return f"grid: {refused.height:,} of {size:,} rows cannot be run: {said}"
 
