@@ -697,6 +697,21 @@ def test_results_and_lakes_keep_apart(
         assert content(tmp_path) == before
     keep_apart("data/lake2", lake)
     keep_apart("data/lake", None)
+    unstored = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-15")  # knows of no lake
+    result = wv.backtest(unstored, config)
+    for out in ("data/lake/out", "link/a/b"):
+        for save in (
+            result.save,
+            wv.sweep(unstored, config, {"put.exit_pct": [0.5]}).save,
+            lambda out: wv.backtest(unstored, config, out=out),
+        ):
+            with pytest.raises(LakeError, match="choose a folder beside the lake"):
+                save(out)
+    assert content(tmp_path) == before
+    result.save("result")
+    with pytest.raises(LakeError, match="a saved result; choose a folder beside it"):
+        unstored.write("result/lake")
+    assert not (tmp_path / "result" / "lake").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="needs another user, and only root can be one")

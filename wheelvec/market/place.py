@@ -22,7 +22,7 @@ _OURS = {*TABLES, *BESIDE, "splits", "splits.csv", "dividends.csv"}
 # what the project hides in a lake, and what operating systems, version control and file systems put into any folder
 _HIDDEN = {manifest.FOLDER, STAGING, ".incoming", files.LOCK}
 _ANYWHERE = {".DS_Store", "Thumbs.db", "desktop.ini", ".gitignore", ".gitkeep", "lost+found"}
-_RESULTS = ("result.json", "sweep.json")
+_RESULTS = {"result.json": "records.parquet", "sweep.json": "frame.parquet"}  # the index, and a file that is always beside it
 _MONTH = re.compile(r"\d{4}-\d{2}\.parquet")
 _TRIES = 5
 _STAGED = re.compile(r"\d+\.[0-9a-f]{8}")
@@ -34,6 +34,7 @@ def check_writable(root: Path) -> None:
     Raises:
         LakeError: naming what was found, for a folder that holds anything else: a result, a project, somebody's files.
     """
+    _refuse_within_a_result(root)
     try:
         with os.scandir(root) as entries:
             found = sorted(entry.name for entry in entries)
@@ -52,6 +53,12 @@ def check_writable(root: Path) -> None:
             f"{root} is no lake, and is left as it is: it holds {listed(strange, most=5)}; "
             "choose a folder that is empty, a lake, or not there yet"
         )
+
+
+def _refuse_within_a_result(root: Path) -> None:
+    for above in root.resolve().parents:
+        if any((above / index).is_file() and (above / beside).is_file() for index, beside in _RESULTS.items()):
+            raise LakeError(f"{root} lies in {above}, a saved result; choose a folder beside it")
 
 
 def _is_ours(name: str) -> bool:

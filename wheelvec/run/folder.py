@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wheelvec.market import files
+from wheelvec.market import files, manifest
 from wheelvec.run.index import FORMAT, Index, Kind, digest_of_file, read_index
 from wheelvec.spec.config import field_names
 from wheelvec.spec.errors import LakeError, listed
@@ -147,6 +147,7 @@ class Folder:
             LakeError: naming what is there and is not wheelvec's, or was altered, so that it must not be replaced.
         """
         try:
+            self._refuse_within_a_lake()
             index = self.steadily(self._examine)
             with self._reading():
                 above = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
@@ -158,6 +159,12 @@ class Folder:
             raise LakeError(
                 text if "nothing was written" in text else f"{text}; nothing was written, choose another folder"
             ) from None
+
+    def _refuse_within_a_lake(self) -> None:
+        with self._reading():
+            lakes = [folder for folder in self.path.resolve().parents if (folder / manifest.FOLDER).is_dir()]
+        if lakes:
+            raise LakeError(f"{self.path}: lies in the lake {lakes[0]}; nothing was written, choose a folder beside the lake")
 
     def _examine(self) -> Index | None:
         entries = self._entries(self.path)
