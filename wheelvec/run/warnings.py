@@ -347,7 +347,7 @@ def _signals(when: pl.DataFrame, entries: pl.DataFrame, held: Iterable[str]) -> 
     elif rest.height:
         days = rest["session"].drop_nulls()
         shown = listed([f"{day:%Y-%m-%d (%a)}" for day in days.unique().sort().to_list()], most=3)
-        span = f" (entries are from {entries['session'].min()} to {entries['session'].max()})"
+        span = f" (entries are from {entries['session'].min()!s} to {entries['session'].max()!s})"
         why.append(f"{rest.height:,} on days that are no entry session: {shown}{span}")
     text = f"when: {lost.height:,} of {given.height:,} signals match no entry session: {'; '.join(why)}"
     yield RunWarning("unmatched_signals", None, lost.height, text)
