@@ -25,7 +25,7 @@ from wheelvec.market.survey import Survey
 from wheelvec.market.tables import TABLES
 from wheelvec.spec import frames
 from wheelvec.spec.errors import DataError, InputError
-from wheelvec.spec.forks import refuse_forked
+from wheelvec.spec.forks import refuse_forked, refusing_forked
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Window:
     bars: pl.DataFrame | None
 
 
+@refusing_forked
 class Market:
     """Option quotes, daily bars of contracts and underlyings, and dividends, all validated (data.md).
 
@@ -152,7 +153,6 @@ class Market:
             >>> wv.Market.open(folder, symbols=["ALFA"], start="2024-02-01").data_range[0].isoformat()
             '2024-02-01'
         """
-        refuse_forked()
         first, last = _day("start", start, dt.date.min), _day("end", end, dt.date.max)
         if first > last:
             raise InputError(f"start {first} lies after end {last}")

@@ -20,7 +20,7 @@ from wheelvec.run.invariants import broken_invariants
 from wheelvec.run.warnings import Warnings, of_frame
 from wheelvec.spec.config import Config
 from wheelvec.spec.errors import ConfigError, LakeError, RecordError, listed
-from wheelvec.spec.forks import refuse_forked
+from wheelvec.spec.forks import refusing_forked
 from wheelvec.spec.frames import RESULT_TABLES as KINDS
 from wheelvec.spec.frames import WHEELS
 from wheelvec.spec.version import VERSION
@@ -39,6 +39,7 @@ Held = pl.DataFrame | Stored | Callable[["Result"], pl.DataFrame]
 Frames = Mapping[str, Held]
 
 
+@refusing_forked
 class Result:
     """The result of one backtest. Frames of a saved result are read when first asked for.
 
@@ -291,7 +292,6 @@ class Result:
             >>> wv.Result.load(folder).wheels.equals(result.wheels)
             True
         """
-        refuse_forked()
         place = Folder(folder, RESULT)
         return place.steadily(lambda: cls._read(place))
 

@@ -18,7 +18,7 @@ from wheelvec.run.store import SweepStore
 from wheelvec.run.warnings import Warnings, of_sweep
 from wheelvec.spec.config import Config
 from wheelvec.spec.errors import InputError, unknown_name
-from wheelvec.spec.forks import refuse_forked
+from wheelvec.spec.forks import refusing_forked
 from wheelvec.spec.grid import Grid, combined
 from wheelvec.stages.figures import PERCENTILES, figures_frame, new_figures
 
@@ -48,6 +48,7 @@ class Pnl(NamedTuple):
     values: np.ndarray[Any, Any]
 
 
+@refusing_forked
 class Sweep:
     """The figures of many configurations over one market.
 
@@ -83,7 +84,6 @@ class Sweep:
         return Engine(self._known_market(wanted), self._grid, ordered=False, threads=self._threads, memory=self._memory)
 
     def _known_market(self, wanted: str) -> Market:
-        refuse_forked()
         if self._market is None:
             raise InputError(f"{wanted} is computed from the market: load the sweep with Sweep.load(folder, market=...)")
         return self._market
@@ -421,7 +421,6 @@ class Sweep:
         """
         from wheelvec.run.sweep import default_memory, default_threads
 
-        refuse_forked()
         store, frame = SweepStore.read(folder)
         if market is not None and market.fingerprint != store.fingerprint:
             raise InputError(f"{folder}: swept over data {store.fingerprint}, the market given holds {market.fingerprint}")

@@ -4,12 +4,17 @@ Python before 3.14 forks by default on Linux where `multiprocessing` is used. A 
 started its threads is refused where wheelvec is entered; one that was forked before, or that runs another program, is not.
 """
 
+import functools
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from wheelvec.spec.errors import WheelvecError
+
+Class = TypeVar("Class", bound=type)
 
 _TASKS = Path("/proc/self/task")  # Linux: a folder for each thread
 _POOL = re.compile(r"polars-\d+\s*")
@@ -32,6 +37,40 @@ def refuse_forked() -> None:
             '"spawn", as multiprocessing.get_context("spawn").Pool() or ProcessPoolExecutor(mp_context=get_context("spawn"))'
         )
     _entered = True
+
+
+def refusing_forked(cls: Class) -> Class:
+    """Let every public method and property of a class that holds frames call `refuse_forked` first.
+
+    Args:
+        cls: the class; its representations on a terminal and in a notebook count as public.
+    """
+    for name, member in list(vars(cls).items()):
+        if not name.startswith("_") or name in ("__repr__", "_repr_html_"):
+            setattr(cls, name, _guarded(member, cls, name))
+    return cls
+
+
+def _guarded(member: Any, cls: type, name: str) -> Any:
+    """The same member, refused in a forked process; what is neither method nor property stays as it is."""
+    if isinstance(member, property):
+        return property(_refusing(member.fget), member.fset, member.fdel, member.__doc__) if member.fget else member
+    if isinstance(member, functools.cached_property):
+        guarded = functools.cached_property(_refusing(member.func))
+        guarded.__set_name__(cls, name)
+        return guarded
+    if isinstance(member, classmethod | staticmethod):
+        return type(member)(_refusing(member.__func__))
+    return _refusing(member) if callable(member) and not isinstance(member, type) else member
+
+
+def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def guarded(*arguments: Any, **named: Any) -> Any:
+        refuse_forked()
+        return function(*arguments, **named)
+
+    return guarded
 
 
 def _polars_runs() -> bool:
