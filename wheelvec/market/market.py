@@ -268,8 +268,21 @@ class Market:
         return "option_bars" in self._source.tables
 
     def has_bars_of(self, underlying: str) -> bool:
-        """Whether there is any bar of its options; if not, quotes stand for them."""
-        return self.has_option_bars and underlying in self._source.underlyings("option_bars")
+        """Whether there is any sound bar of its options; if not, quotes stand for them.
+
+        Args:
+            underlying: such as TSLA.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.has_bars_of("ALFA"), market.has_bars_of("BRVO")
+            (True, False)
+        """
+        if not self.has_option_bars or underlying not in self._source.underlyings("option_bars"):
+            return False
+        months = self._source.months("option_bars", underlying)  # a month of which all was set aside has no digest
+        return any(self._source.digest("option_bars", underlying, month) is not None for month in months)
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def backtest(
         >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
         >>> result = wv.backtest(market, wv.Config(schedule=wv.Schedule(end_date="2024-01-05")))
         >>> result.wheels.height, result.summary()["total_pnl"]
-        (5, 953.5)
+        (5, 951.7)
     """
     refuse_forked()
     config = Config() if config is None else config

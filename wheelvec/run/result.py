@@ -54,7 +54,7 @@ class Result:
         >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
         >>> result = wv.backtest(market, wv.Config(schedule=wv.Schedule(end_date="2024-01-05")))
         >>> result.wheels.height, result.summary()["total_pnl"]
-        (5, 953.5)
+        (5, 951.7)
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class Result:
             >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
             >>> result = wv.backtest(market, config)
             >>> result.paths.select("symbol", "high", "low", "bid", "ask", "source").row(0)
-            ('ALFA  240209P00155000', 0.83, 0.82, 0.81, 0.84, 'bar')
+            ('ALFA  240202P00155000', 1.93, 1.78, 1.76, 1.81, 'bar')
         """
         return self._frame("paths")
 
@@ -218,7 +218,7 @@ class Result:
             >>> result = wv.backtest(market, config)
             >>> figures = result.summary()
             >>> figures["total_wheels"], figures["total_pnl"], figures["win_rate"]
-            (5, 953.5, 100.0)
+            (5, 951.7, 100.0)
         """
         held = self._frames["records"]
         return summary(held.read(READ) if isinstance(held, Stored) else self.records, self.config)

@@ -274,7 +274,7 @@ class Sweep:
             >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
             >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
             >>> [round(float(total)) for total in swept.pnl().values.sum(axis=0)]
-            [649, 1798]
+            [643, 1794]
         """
         wheels, values = self._engine("pnl").pnl(self._rows, self._allocate)
         return Pnl(wheels, values if self._rows.size == self.frame.height else values[:, self._inverse])
@@ -304,7 +304,7 @@ class Sweep:
             >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
             >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
             >>> swept.periods("1mo")["pnl"].round(2).to_list()  # January of both rows
-            [649.0, 1797.77]
+            [643.18, 1794.18]
         """
         if every not in PERIODS:
             raise InputError(unknown_name("period", every, PERIODS))
@@ -342,7 +342,7 @@ class Sweep:
             >>> grid = {"put.exit_pct": [0.25, 0.5], "fills.execution_seed": [1, 2, 3]}
             >>> swept = wv.sweep(market, config, grid)
             >>> swept.over_seeds()["total_pnl"].round(2).to_list()  # the mean over three seeds
-            [2585.53, 1805.97]
+            [2581.62, 1802.63]
         """
         return self._over_seeds(against).drop("_group")
 

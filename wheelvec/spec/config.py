@@ -127,7 +127,13 @@ class Config:
 
     @property
     def ticks(self) -> float:
-        """How many ticks make a dollar: of the tick set, or of the default of the rule set; 0 leaves prices as computed."""
+        """How many ticks make a dollar: of the tick set, or of the default of the rule set; 0 leaves prices as computed.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> wv.Config().ticks, wv.Config(rules="v5").ticks
+            (100.0, 0.0)
+        """
         tick = (0.0 if self.rules == "v5" else 0.01) if self.fills.tick is None else self.fills.tick
         return float(round(1.0 / tick)) if tick else 0.0
 
