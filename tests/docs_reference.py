@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from wheelvec.spec import columns, frames
+import wheelvec as wv
+from wheelvec.spec import columns, errors, frames
 from wheelvec.spec.columns import Column
 from wheelvec.spec.config import PARTS, fields
 from wheelvec.stages.figures import figures_frame, new_figures
@@ -101,9 +102,24 @@ def figures() -> str:
     )
 
 
+def refusals() -> str:
+    """The errors that wheelvec raises on purpose, each with its first sentence."""
+    found = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.WheelvecError)]
+    public = [kind for kind in found if kind.__name__ in wv.__all__]
+    rows = [
+        (
+            f"`{kind.__name__}`",
+            ", ".join(f"`{base.__name__}`" for base in kind.__bases__),
+            (kind.__doc__ or "").split("\n\n")[0].rstrip("."),
+        )
+        for kind in public
+    ]
+    return f"## Errors\n\n{table(('error', 'is also a', 'raised when'), rows)}\n"
+
+
 def page() -> str:
     """The whole page."""
-    return "\n".join([HEAD, configuration(), "## Tables\n", *map(frame, FRAMES), figures()])
+    return "\n".join([HEAD, configuration(), "## Tables\n", *map(frame, FRAMES), figures(), refusals()])
 
 
 def modules() -> str:

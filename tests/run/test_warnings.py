@@ -94,7 +94,13 @@ FAULTS: dict[str, tuple[Callable[[Tables], Tables], str, int, str]] = {
     "a month of bars": (drop("option_bars", MARCH), "lacking_option_bars", 20, r"2024-03-01 to 2024-03-28 \(20\)"),
     "a month of closes": (drop("underlying_bars", MARCH), "lacking_underlying_bars", 20, r"2024-03-01 to 2024-03-28 \(20\)"),
     "a month of quotes": (drop("option_quotes", MARCH), "lacking_option_quotes", 21, r"2024-03-01 to 2024-03-28 \(20\)"),
-    "no bars of one": (drop("option_bars", pl.lit(True)), "no_option_bars", 0, "not one option bar, where others have some"),
+    "quotes that begin late": (
+        drop("option_quotes", pl.col("session") < DAY("2024-01-25")), "lacking_option_quotes", 16, "begin on 2024-01-25, 16 sessions"
+    ),
+    "quotes that end early": (
+        drop("option_quotes", pl.col("session") > DAY("2024-04-15")), "lacking_option_quotes", 33, "its quotes end on 2024-04-15"
+    ),
+    "no bars of one": (drop("option_bars", pl.lit(True)), "no_option_bars", 0, "others have some: its daily quotes decide"),
     "no closes of one": (drop("underlying_bars", pl.lit(True)), "no_underlying_bars", 0, "no leg of it can settle"),
     "an end": (
         drop("underlying_bars", pl.col("session") > DAY("2024-03-28")), "underlying_ended", 44, "its bars end on 2024-03-28"

@@ -217,7 +217,7 @@ class Sweep:
             the figure, five more, and all others. It prints the first of these.
 
         Raises:
-            InputError: for a figure that the frame does not have, or a rule set that is not swept.
+            InputError: for a figure that the frame does not have, a rule set that is not swept, or a number that is none.
 
         Example:
             >>> import wheelvec as wv
@@ -230,6 +230,9 @@ class Sweep:
         """
         if by not in self.figures:
             raise InputError(unknown_name("figure", by, self.figures))
+        for name, value, least in (("n", n, 1), ("least_wheels", least_wheels, 0)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise InputError(f"{name} = {value!r}: expected a whole number of at least {least}")
         rows, of_rules = self._of_rules(self._ranked_rows(), rules)
         shown = [name for name in self.names if name in rows.columns and not (of_rules and name == "rules")]
         known = rows.filter(pl.col("total_wheels") >= least_wheels)

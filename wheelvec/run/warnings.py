@@ -154,6 +154,7 @@ def _of_data(market: Market, found: Findings, first: dt.date, last: dt.date) -> 
         " and assignments too where the closes agree with it")  # fmt: skip
     yield from _barless(found.barless, market)
     yield from _holes(found, first, last)
+    yield from _shorter(market, found, first, last)
     for name, day, sessions in found.ended.iter_rows():
         if day < last:
             text = f"{name}: its bars end on {day}, {_counted(sessions, 'session')} before the market's"
@@ -187,7 +188,8 @@ def _barless(barless: pl.DataFrame, market: Market) -> Iterator[RunWarning]:
         elif market.has_option_bars:
             yield RunWarning(
                 reason, name, count,
-                f"{name}: {_counted(count, 'quote')} and not one option bar{others}: no stop and no target of it is seen",
+                f"{name}: {_counted(count, 'quote')} and not one option bar{others}: its daily quotes decide stops and targets,"
+                " seen at entry time only",
             )  # fmt: skip
     none = barless.filter(pl.col("table") == "option_bars")
     if len(none) and not market.has_option_bars:
@@ -225,6 +227,24 @@ def _holes(found: Findings, first: dt.date, last: dt.date) -> Iterator[RunWarnin
         span = f"{begin} to {end} ({most:,})" if most > 1 else f"{begin}"
         text = f"{name}: {table} lacks {_counted(sessions, 'session')} within its quotes, the longest run {span}"
         yield RunWarning(f"lacking_{table}", name, sessions, f"{text}: {_LACKING[table]}")
+
+
+def _shorter(market: Market, found: Findings, first: dt.date, last: dt.date) -> Iterator[RunWarning]:
+    """Underlyings whose quotes begin after the data of the others, or end before them, within the run."""
+    held = found.chain.filter((pl.col("valid") > 0) & pl.col("session").is_between(first, last))
+    spans = held.group_by("underlying").agg(begin=pl.col("session").min(), end=pl.col("session").max()).sort("underlying")
+    if spans.is_empty():
+        return
+    number = market.sessions.number_on_or_before
+    begins, ends = (number(spans[name].to_numpy()).astype(int) for name in ("begin", "end"))
+    bars_ended = set(found.ended["underlying"])
+    for name, begin, end, late, early in zip(*spans, begins - begins.min(), ends.max() - ends, strict=True):
+        if late >= LONG_HOLE:
+            text = f"{name}: its quotes begin on {begin}, {_counted(int(late), 'session')} after those of others"
+            yield RunWarning("lacking_option_quotes", name, int(late), f"{text}: no wheel opens before")
+        if early >= LONG_HOLE and name not in bars_ended:
+            text = f"{name}: its quotes end on {end}, {_counted(int(early), 'session')} before those of others"
+            yield RunWarning("lacking_option_quotes", name, int(early), f"{text}: nothing is sold after")
 
 
 def _dividends(market: Market, first: dt.date, last: dt.date) -> Iterator[RunWarning]:
