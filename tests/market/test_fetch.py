@@ -209,11 +209,11 @@ def test_several_entry_times_live_in_one_lake(server: Standin, tmp_path: Path) -
     assert get(tmp_path, server.url, entry_time="close-15min").cost == 0
 
 
-def test_a_clock_time_after_an_early_close_has_no_minute_and_nothing_is_asked_for(server: Standin, tmp_path: Path) -> None:
+def test_a_clock_time_after_an_early_close_means_as_long_before_that_close(server: Standin, tmp_path: Path) -> None:
     done = get(tmp_path, server.url, entry_time="15:45")
-    assert sums(done, "closed", "lacking")["option_quotes"] == (1, 3)
-    assert [note for note in done.notes if "the exchange had closed by 15:45 on 2023-07-03" in note]
-    assert not [ask for ask in server.asked() if ask[1] == "cmbp-1" and "07-03" in ask[3]]
+    assert sums(done, "closed", "lacking")["option_quotes"] == (0, 4)
+    half_day = Market.open(tmp_path).option_quotes.filter(pl.col("session") == dt.date(2023, 7, 3))
+    assert half_day["ts"].dt.convert_time_zone("America/New_York").dt.strftime("%H:%M").unique().to_list() == ["12:45"]
     assert get(tmp_path, server.url, entry_time="15:45").cost == 0
 
 

@@ -255,7 +255,7 @@ CHANGES: tuple[Change, ...] = (
     Change("first_call_strike", CALLS, "ended.number, board.calls[sale.row].strike", "ended.number, board.calls[sale.row].strike if cycle == 1 else strike", "8: the strike called is the last call's"),
     # -- records and summary (section 10) ------------------------------------------------------------------------------
     Change("censored_bound", CELLS, "settlement > last_bar", "settlement >= last_bar", "10: settlement after the last bar"),
-    Change("censored_counted", SUMMARY, 'counted = pl.col("pnl_marked").is_not_null() & ~pl.col("censored")\n    inside', 'counted = pl.col("pnl_marked").is_not_null()\n    inside', "10: censored wheels are left out"),
+    Change("censored_counted", SUMMARY, 'return pl.col("pnl_marked").is_not_null() & ~pl.col("censored")', 'return pl.col("pnl_marked").is_not_null()', "10: censored wheels are left out"),
     Change("std_population", SUMMARY, "roc.spread / (roc.count - 1)", "roc.spread / roc.count", "10: sample deviation"),
     Change("roc_resolved", SUMMARY, 'quotient(wheels, "pnl_marked"', 'quotient(wheels, "pnl"',
            "10: roc from the mark"),
