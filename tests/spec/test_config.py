@@ -19,7 +19,7 @@ import tomli_w
 
 import wheelvec as wv
 from wheelvec.market.sessions import Sessions
-from wheelvec.spec.config import PARTS, field_names, fields
+from wheelvec.spec.config import PARTS, field_names, fields, unknown_field
 from wheelvec.spec.errors import ConfigError
 from wheelvec.spec.grid import Grid
 from wheelvec.spec.sections import CLOSES
@@ -226,6 +226,23 @@ def test_a_rate_by_session_is_taken_from_any_frame() -> None:
 def test_a_field_in_the_wrong_place_is_answered_with_the_right_one(make: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("exit_pct", " (did you mean 'put.exit_pct' or 'call.exit_pct'?)"),
+        ("putt.exit_pct", " (did you mean 'put.exit_pct'?)"),
+        ("put.fill_mode", " (did you mean 'fills.fill_mode'?)"),
+        ("fills.qqqqqq", "; allowed: " + ", ".join(name for name in field_names() if name.startswith("fills."))),
+    ],
+)
+def test_an_unknown_field_is_answered_without_the_names_of_all(name: str, said: str) -> None:
+    assert unknown_field(name) == f"unknown field {name!r}{said}"
+    assert unknown_field("zzz").startswith("unknown field 'zzz'; allowed: schedule.start_date, ")
+    section = {known for known in field_names() if known.startswith("put.")}
+    hint, _, allowed = unknown_field("put.exit").partition("; allowed: ")
+    assert (hint, set(allowed.split(", "))) == ("unknown field 'put.exit' (did you mean 'put.exit_pct'?)", section)
 
 
 def test_a_target_may_be_set_where_it_is_read() -> None:

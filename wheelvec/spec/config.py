@@ -338,8 +338,10 @@ def field_names() -> list[str]:
 
 
 def unknown_field(name: str) -> str:
-    """Say that no field has this dotted name, and which was probably meant."""
-    return misplaced("field", name, [*field_names(), "rules"])
+    """Say that no field has this dotted name, and which was probably meant, or which its section has."""
+    names = [*field_names(), "rules"]
+    section = f"{name.partition('.')[0]}."
+    return misplaced("field", name, [known for known in names if known.startswith(section)] or names)
 
 
 def _changed(value: Any, fields: dict[str, Any]) -> Any:

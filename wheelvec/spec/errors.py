@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 LONGEST_NAME = 200  # characters of a name for which a likely one is sought
+MOST_NAMES = 40  # that are listed as allowed; beside a likely one, a list that would be cut is left out
 
 
 class WheelvecError(Exception):
@@ -140,4 +141,5 @@ def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:
     folded = {known.casefold(): known for known in reversed(names)}
     close = get_close_matches(str(name)[:LONGEST_NAME].casefold(), folded, n=1)
     hint = f" (did you mean {folded[close[0]]!r}?)" if close else ""
-    return f"unknown {kind} {cut(name)}{hint}; allowed: {listed(names, most=40) or 'none'}"
+    shown = "" if hint and len(names) > MOST_NAMES else f"; allowed: {listed(names, MOST_NAMES) or 'none'}"
+    return f"unknown {kind} {cut(name)}{hint}{shown}"

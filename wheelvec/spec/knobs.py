@@ -21,7 +21,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 import numpy as np
 
-from wheelvec.spec.errors import LONGEST_NAME, ConfigError, cut, listed, unknown_name
+from wheelvec.spec.errors import LONGEST_NAME, ConfigError, cut, unknown_name
 from wheelvec.spec.frames import as_polars
 
 T = TypeVar("T")
@@ -407,7 +407,7 @@ def misplaced(kind: str, name: str, allowed: Iterable[str]) -> str:
     homes = _HOMES.get(name) or _likely(name, names)
     if not homes:
         return unknown_name(kind, name, names)
-    return f"unknown {kind} {name!r} (did you mean {' or '.join(map(repr, homes))}?); allowed: {listed(names, most=40)}"
+    return f"unknown {kind} {cut(name)} (did you mean {' or '.join(map(repr, homes))}?)"
 
 
 def _likely(name: str, allowed: list[str]) -> list[str]:
