@@ -138,23 +138,95 @@ def test_refused_rows_are_grouped_by_reason() -> None:
     grid = {"put.dte_min": [10, 50, 60], "fills.execution_seed": range(100), "call.dte_min": [14, 40]}
     with pytest.raises(wv.ConfigError) as caught:
         read(grid)
-    lines = str(caught.value).splitlines()
-    assert lines[0].strip() == "grid: 500 of 600 rows cannot be run:"
-    assert lines[1].startswith("  200 rows (200, 201, 202, ...): put.dte_min = 50 lies above put.dte_max = 45")
-    assert lines[2].startswith("  200 rows (400, 401, 402, ...): put.dte_min = 60 lies above put.dte_max = 45")
-    assert lines[3].startswith("  100 rows (1, 3, 5, ...): call.dte_min = 40 lies above call.dte_max = 30")
-    assert len(lines) == 4
+    put, call = (
+        "put.dte_min = 50 lies above put.dte_max = 45: the range is empty; expected dte_min <= dte_max",
+        "call.dte_min = 40 lies above call.dte_max = 30: the range is empty; expected dte_min <= dte_max",
+    )
+    assert str(caught.value).splitlines() == [
+        "grid: 500 of 600 rows cannot be run:",
+        f"  (1) 400 rows (200, 201, 202, ...), for example: {put}",
+        f"  (2) 100 rows (1, 3, 5, ...): {call}",
+    ]
+    assert " ".join(str(caught.value).split()) == (  # as on the command line
+        f"grid: 500 of 600 rows cannot be run: (1) 400 rows (200, 201, 202, ...), for example: {put} "
+        f"(2) 100 rows (1, 3, 5, ...): {call}"
+    )
 
 
-def test_many_reasons_are_counted() -> None:
+BOUNDS = "expected a number from 0.0 to 1.0"
+EMPTY = "the range is empty; expected dte_min <= dte_max"
+LATE = "expected a time before 16:00, the regular close of NYSE, or one such as 'close-15min'"
+UNREAD = (
+    "put.delta_target = 0.1 is read where put.select is 'closest_delta' alone, and it is 'all': set select to "
+    "'closest_delta', or delta_target to None"
+)
+
+
+@pytest.mark.parametrize(
+    ("grid", "refused"),
+    [
+        (
+            {"put.dte_min": range(28, 48), "put.dte_max": range(30, 40)},
+            [f"125 rows (30, 40, 41, ...), for example: put.dte_min = 31 lies above put.dte_max = 30: {EMPTY}"],
+        ),
+        ({"put.exit_pct": np.linspace(2.0, 3.0, 1000)},
+         [f"1,000 rows (0, 1, 2, ...), for example: put.exit_pct = 2.0: {BOUNDS} (2% is 0.02)"]),
+        ({"put.exit_pct": [[3], -0.5, 7, "a: expected b", math.nan, True, {"c": ("d", 1)}]},
+         [f"7 rows (0, 1, 2, ...), for example: put.exit_pct = [3]: {BOUNDS}"]),
+        ({"put.exit_pct": [7.0], "call.exit_pct": [0.5, 7.0]}, [f"2 rows (0, 1): put.exit_pct = 7.0: {BOUNDS} (7% is 0.07)"]),
+        (  # one field, two kinds: what is expected differs
+            {"pricing.rate": [[("2024-01-01", 7)], [(1, 0.1)], [("2024-01-02", 9)]]},
+            ["2 rows (0, 2), for example: pricing.rate of 2024-01-01 = 7: expected a number from -1.0 to 1.0 (7% is 0.07)",
+             "row 1: pricing.rate = 1: expected a date such as 2023-06-06, or None"],
+        ),
+        (
+            {"put.select": ["all", "closest_otm"], "put.delta_target": [0.1, 0.2], "put.dte_min": [20, 50]},
+            [
+                f"4 rows (0, 2, 4, ...), for example: {UNREAD}",
+                f"4 rows (1, 3, 5, ...): put.dte_min = 50 lies above put.dte_max = 45: {EMPTY}",
+            ],
+        ),
+        (
+            {"schedule.entry_time": ["15:45", "17:00", "18:00"]},
+            [f"2 rows (1, 2), for example: schedule.entry_time = '17:00': {LATE}"],
+        ),
+    ],
+)  # fmt: skip
+def test_reasons_of_a_kind_are_one_line_with_an_example(grid: Any, refused: list[str]) -> None:
     with pytest.raises(wv.ConfigError) as caught:
-        read({"put.exit_pct": np.linspace(2.0, 3.0, 1000)})
+        read(grid)
+    begun, *lines = str(caught.value).splitlines()
+    if not lines:
+        begun, _, line = begun.partition(" cannot be run: ")
+        lines = [f"  (1) {line}"]
+    assert lines == [f"  ({i}) {line}" for i, line in enumerate(refused, 1)]
+
+
+def test_names_that_are_unknown_are_of_a_kind_whatever_was_given() -> None:
+    with pytest.raises(wv.ConfigError, match=r"4 rows \(0, 1, 2, ...\), for example: unknown put.select 'ALL' \(did") as caught:
+        read({"put.select": ["ALL", "x", None, [1]]})
+    assert "\n" not in str(caught.value)
+
+
+def test_many_kinds_of_reasons_are_counted() -> None:
+    names = [
+        "put.exit_pct",
+        "put.delta_min",
+        "put.delta_max",
+        "call.exit_pct",
+        "call.delta_min",
+        "call.delta_max",
+        "pricing.rate",
+    ]
+    rows = [{name: 7.0 if name == wrong else None for name in names} for wrong in names for _ in range(2)]
+    with pytest.raises(wv.ConfigError) as caught:
+        read(pl.DataFrame(rows).fill_null(0.2))
     lines = str(caught.value).splitlines()
-    assert len(lines) == 7
-    assert lines[0].startswith("grid: 1,000 of 1,000 rows cannot be run")
-    assert lines[-1] == "  995 rows for 995 other reasons"
-    with pytest.raises(wv.ConfigError, match=r"1 row for 1 other reason$"):
-        read({"put.exit_pct": [2.0, 3.0, 4.0, 5.0, 6.0, 7.0]})
+    assert lines[0] == "grid: 14 of 14 rows cannot be run:"
+    assert lines[1].startswith("  (1) 2 rows (0, 1): put.exit_pct = 7.0: expected")
+    assert lines[6:] == ["  (6) 4 rows for 2 other reasons"]
+    with pytest.raises(wv.ConfigError, match=r"\(6\) 1 row for 1 other reason$"):
+        read(pl.DataFrame(rows[:12:2]).fill_null(0.2))
 
 
 @pytest.mark.parametrize("as_frame", [False, True])

@@ -11,6 +11,15 @@ from wheelvec.spec.errors import ConfigError, listed
 SHOWN = 5  # reasons that an error spells out
 FIRST = 3  # rows that it names of each
 
+# What a reason says of its own row alone, and what stands for it: reasons of one kind differ in nothing else
+OF_ONE_ROW = {
+    r"'[^']*'|\"[^\"]*\"": "_",
+    r"(?s)^(unknown \S+) .*": "${1}",
+    r"(?s) = .*?(: expected |: the range is empty| lies above | is read where | needs |$)": " = _${1}",
+    r" \([^()]*\)$": "",  # what was probably meant
+    r"\d[\d.,:-]*": "_",
+}
+
 Codes = NDArray[np.int64]
 
 
@@ -69,21 +78,41 @@ class RefusedRowsError(ConfigError):
 
 
 def described(refused: pl.DataFrame, size: int) -> str:
-    """How many of `size` rows are refused; a line for each reason, those of most rows first, with the first rows."""
-    groups = (
-        refused.group_by("reason", maintain_order=True)
-        .agg(pl.len().alias("count"), pl.col("row").head(FIRST + 1))
+    """How many of `size` rows are refused; a numbered line for each kind of reason, those of most rows first.
+
+    It reads as well when its lines are joined to one.
+    """
+    kinds = _kinds(refused)
+    lines = [_line(*kind) for kind in kinds.head(SHOWN).iter_rows()]
+    if kinds.height > SHOWN:
+        rows, reasons = kinds["count"][SHOWN:].sum(), kinds.height - SHOWN
+        lines.append(f"{rows:,} row{'s'[: rows != 1]} for {reasons:,} other reason{'s'[: reasons != 1]}")
+    said = f" {lines[0]}" if len(lines) == 1 else "".join(f"\n  ({i}) {line}" for i, line in enumerate(lines, 1))
+    return f"grid: {refused.height:,} of {size:,} rows cannot be run:{said}"
+
+
+def _kinds(refused: pl.DataFrame) -> pl.DataFrame:
+    """Reasons that differ in their values alone: the first, how many there are, how many rows have one, the first of these."""
+    first_rows = pl.col("row").head(FIRST + 1)
+    by_text = refused.group_by("reason", maintain_order=True).agg(first_rows, pl.len().alias("count"))
+    kind = pl.col("reason")
+    for found, instead in OF_ONE_ROW.items():
+        kind = kind.str.replace_all(found, instead)
+    return (
+        by_text.group_by(kind.alias("kind"), maintain_order=True)
+        .agg(
+            pl.col("reason").first(),
+            pl.len().alias("texts"),
+            pl.col("count").sum(),
+            pl.col("row").explode().sort().head(FIRST + 1),
+        )
+        .drop("kind")
         .sort("count", descending=True, maintain_order=True)
     )
-    lines = [_line(*group) for group in groups.head(SHOWN).iter_rows()]
-    if groups.height > SHOWN:
-        rows, reasons = groups["count"][SHOWN:].sum(), groups.height - SHOWN
-        lines.append(f"{rows:,} row{'s'[: rows != 1]} for {reasons:,} other reason{'s'[: reasons != 1]}")
-    said = lines[0] if len(lines) == 1 else "\n  " + ";\n  ".join(lines)
-    return f"grid: {refused.height:,} of {size:,} rows cannot be run: {said}"
 
 
-def _line(reason: str, count: int, rows: list[int]) -> str:
+def _line(reason: str, texts: int, count: int, rows: list[int]) -> str:
     if count == 1:
         return f"row {rows[0]}: {reason}"
-    return f"{count:,} rows ({listed(rows[:FIRST])}{', ...' if count > FIRST else ''}): {reason}"
+    more = ", ..." if count > FIRST else ""
+    return f"{count:,} rows ({listed(rows[:FIRST])}{more}){', for example' if texts > 1 else ''}: {reason}"
