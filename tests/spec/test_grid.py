@@ -345,6 +345,7 @@ def test_paired_fields_in_toml(tmp_path: Path) -> None:
         ("[put]\nexit_pct = 0.5", r"put.exit_pct = 0.5: expected a list of values, or a table"),
         ("exit_pct = [0.5]", r"grid.toml: unknown field 'exit_pct' \(did you mean 'put.exit_pct' or 'call.exit_pct'\?\)"),
         ("[putt]\nexit_pct = [0.5]", r"grid.toml: unknown field 'putt'"),
+        ('[put]\nselect = ["all"]\n[call]\nselect = ["all"]\ntie_break_method = ["all"]', r"grid.toml: 'call.\w+' names .* a second time"),
         ('[put]\n"delta_min, delta_mx" = [[0.1, 0.2]]', r"unknown field 'put.delta_mx' \(did you mean 'put.delta_max'\?\)"),
     ],
 )  # fmt: skip
@@ -384,6 +385,8 @@ def test_parquet_and_csv_are_grids(tmp_path: Path) -> None:
         ("grid.parquet", b"PAR1", r"grid.parquet: cannot be read as Parquet: "),
         ("grid.csv", b"", r"grid.csv: cannot be read as CSV: "),
         ("grid.csv", b"a,b\n1,2,3\n", r"grid.csv: cannot be read as CSV: "),
+        ("grid.csv", b"put.exit_pc\n1\n", r"grid.csv: unknown field 'put.exit_pc' \(did you mean 'put.exit_pct'\?\)"),
+        ("grid.csv", b"call.select,call.tie_break_method\na,b\n", r"grid.csv: 'call.tie_break_method' names .* a second time"),
         ("grid.csv", b"\xff\xfe\x00", r"grid.csv: cannot be read as CSV: |the grid has no row|unknown field"),
     ],
 )
@@ -393,6 +396,14 @@ def test_files_that_are_no_grid_are_named(tmp_path: Path, name: str, content: by
         read(grid_from_file(tmp_path / name))
     with pytest.raises(wv.ConfigError, match=r"none\.csv: cannot be read: no such file"):
         grid_from_file(tmp_path / "none.csv")
+
+
+def test_an_unknown_field_of_a_parquet_grid_is_named_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "grid.parquet"
+    pl.DataFrame({"exit_pct": [0.5]}).write_parquet(path)
+    with pytest.raises(wv.ConfigError) as caught:
+        grid_from_file(path)
+    assert str(caught.value) == f"{path}: unknown field 'exit_pct' (did you mean 'put.exit_pct' or 'call.exit_pct'?)"
 
 
 def test_files_of_too_many_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

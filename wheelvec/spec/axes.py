@@ -65,15 +65,15 @@ def columns_of(grid: Any) -> tuple[dict[str, Swept], pl.DataFrame]:
     return _of_frame(_dotted(frame.columns), frame), frame
 
 
-def _dotted(given: list[str]) -> dict[str, str]:
+def _dotted(given: list[str], where: object = "grid") -> dict[str, str]:
     """Name as given -> dotted name of the field."""
     names: dict[str, str] = {}
     for name in given:
         field = ALIASES.get(name, name)
         if field not in FIELDS and field != "rules":
-            raise ConfigError("grid: " + unknown_field(name))
+            raise ConfigError(f"{where}: {unknown_field(name)}")
         if field in names.values():
-            raise ConfigError(f"grid: {name!r} names the field {field!r} a second time")
+            raise ConfigError(f"{where}: {name!r} names the field {field!r} a second time")
         names[name] = field
     return names
 
@@ -267,7 +267,7 @@ def grid_from_file(path: str | Path) -> GridLike:
     Of the latter two the columns bear dotted field names, and an empty cell, or "none" in CSV, means None.
 
     Raises:
-        ConfigError: if the file cannot be read as what its name says it is, or has more than MOST_ROWS rows.
+        ConfigError: if the file cannot be read as what its name says it is, has more than MOST_ROWS rows, or an unknown field.
     """
     kind = GRID_FILES.get(Path(path).suffix.lower())
     if kind is None:
@@ -280,10 +280,12 @@ def grid_from_file(path: str | Path) -> GridLike:
         scanned = pl.scan_parquet(path) if kind == "Parquet" else _scanned_csv(path)
         if (rows := scanned.select(pl.len()).collect().item()) > MOST_ROWS:
             raise ConfigError(f"{path} has {rows:,} rows: expected at most {MOST_ROWS:,}")
-        return scanned.collect()
+        frame = scanned.collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"{path}: cannot be read as {kind}: {reason or type(error).__name__}") from None
+    _dotted(frame.columns, path)
+    return frame
 
 
 def _scanned_csv(path: str | Path) -> pl.LazyFrame:
@@ -310,6 +312,7 @@ def grid_from_toml(path: str | Path) -> dict[str, list[Any]]:
     for section, fields in read_toml(path).items():
         within = isinstance(fields, dict) and section in PARTS
         flat |= {_prefixed(section, name): value for name, value in fields.items()} if within else {section: fields}
+    _dotted([name for names in flat for name in names.split(", ")], path)
     return {name: _values_of(f"{path}: {name}", name, value) for name, value in flat.items()}
 
 
@@ -318,9 +321,6 @@ def _prefixed(section: str, names: str) -> str:
 
 
 def _values_of(where: str, names: str, value: Any) -> list[Any]:
-    for name in names.split(", "):
-        if ALIASES.get(name, name) not in FIELDS and name != "rules":
-            raise ConfigError(f"{where.removesuffix(f': {names}')}: {unknown_field(name)}")
     if isinstance(value, dict):
         return spread(where, value)
     if not isinstance(value, list):
