@@ -229,6 +229,21 @@ def test_many_kinds_of_reasons_are_counted() -> None:
         read(pl.DataFrame(rows[:12:2]).fill_null(0.2))
 
 
+def test_rows_without_the_target_they_choose_by_are_refused_with_the_others() -> None:
+    grid = {"put.select": ["closest_otm", "all", "closest_premium"], "put.premium_target": [None, 2.0], "put.dte_min": [20, 50]}
+    with pytest.raises(wv.ConfigError, match=r"grid: 10 of 12 rows cannot be run:\n") as caught:
+        read(grid)
+    assert str(caught.value).splitlines()[3:] == [
+        "  (3) row 0: put.select = 'closest_otm' needs put.otm_target, and it is not set",
+        "  (4) row 8: put.select = 'closest_premium' needs put.premium_target, and it is not set",
+    ]
+    kept = read(grid, skip_invalid=True)
+    assert [(c.put.select, c.put.premium_target, c.put.dte_min) for c in configs(kept)] == [
+        ("all", None, 20),
+        ("closest_premium", 2.0, 20),
+    ]
+
+
 @pytest.mark.parametrize("as_frame", [False, True])
 def test_skip_invalid_leaves_the_valid_rows_in_grid_order(as_frame: bool) -> None:
     values = {"put.dte_min": [10, 50, 30], "put.exit_pct": [0.2, 7.0, 0.3], "put.select": ["closest_delta", "all"],

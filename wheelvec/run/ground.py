@@ -14,8 +14,6 @@ from wheelvec.market.lake import month_end
 from wheelvec.market.market import Market
 from wheelvec.run.boards import Boards, Held, World, last_known
 from wheelvec.run.openings import Openings
-from wheelvec.spec.config import PARTS
-from wheelvec.spec.errors import ConfigError
 from wheelvec.spec.grid import Codes, Grid, combined, dense, first_of
 
 Array = NDArray[Any]
@@ -50,7 +48,6 @@ class Ground:
 
     def __init__(self, market: Market, grid: Grid, threads: int, memory: int) -> None:
         self.grid, self._market, self.threads, self.memory = grid, market, threads, memory
-        _refuse_missing_targets(grid)
         self._boards = Boards(market, memory // 2)
         self._bounds: dict[World, Bounds] = {}
         self._spans: dict[int, tuple[dt.date, dt.date]] = {}
@@ -170,14 +167,3 @@ class Ground:
             sizes = np.maximum(sizes, (wheels.max(), 1, np.max(puts), 1, (end - first).max()))
             total = {symbol: more + total[symbol] for symbol, more in zip(total, wheels.sum(axis=1).tolist(), strict=True)}
         return Bounds(total, Sizes(*sizes.tolist()), held)
-
-
-def _refuse_missing_targets(grid: Grid) -> None:
-    """A row may choose by a target that another row or the base sets, and lack it itself."""
-    for section, kind in PARTS.items():
-        for target, method, reader in getattr(kind, "needed", ()):
-            chosen = grid.column(f"{section}.{method}", lambda name, reader=reader: name == reader, np.bool_)
-            missing = np.flatnonzero(chosen & np.isnan(grid.column(f"{section}.{target}")))
-            if missing.size:
-                at = f"grid: {missing.size} of {grid.size} rows cannot be run: row {missing[0]}"
-                raise ConfigError(f"{at}: {section}.{method} = {reader!r} needs {section}.{target}, and it is not set")

@@ -26,7 +26,7 @@ from wheelvec.spec.axes import (
 )
 from wheelvec.spec.config import PARTS, Config, digest_of, field_digest, scattered
 from wheelvec.spec.errors import ConfigError, InputError
-from wheelvec.spec.knobs import empty_range, unread_target
+from wheelvec.spec.knobs import empty_range, missing_target, unread_target
 from wheelvec.spec.refusals import Refusals, RefusedRowsError, described
 from wheelvec.spec.sections import after_close
 
@@ -174,7 +174,7 @@ class Grid:
         return first[order], position[codes]
 
     def _contradictions(self) -> Refusals:
-        """The rows with an empty range, or with a target that nothing reads."""
+        """The rows with an empty range, with a target that nothing reads, or without one that is read."""
         refusals = Refusals(self.size)
         for section, kind in PARTS.items():
             for low, high in kind.ranges:
@@ -189,6 +189,14 @@ class Grid:
                     reads = self.column(names[1], lambda chosen, by=reader: chosen == by, np.bool_)
                     at = (section, target, method, reader)
                     self._note(refusals, names, there & ~reads, lambda *v, at=at: unread_target(*at, *v))
+            for target, method, reader in getattr(kind, "needed", ()):
+                names = (f"{section}.{target}", f"{section}.{method}")
+                if self._swept(*names):
+                    absent = self.column(names[0], lambda value: value is None, np.bool_)
+                    reads = self.column(names[1], lambda chosen, by=reader: chosen == by, np.bool_)
+                    self._note(
+                        refusals, names, absent & reads, lambda *_, at=(section, target, method, reader): missing_target(*at)
+                    )
         self._note_late_entries(refusals)
         return refusals
 

@@ -474,7 +474,7 @@ def check_part(part: Any) -> None:
             raise ConfigError(unread_target(part.section, target, method, reader, value, chosen))
     for target, method, reader in getattr(part, "needed", ()):
         if getattr(part, method) == reader and getattr(part, target) is None:
-            raise ConfigError(f"{part.section}.{method} = {reader!r} needs {part.section}.{target}, and it is not set")
+            raise ConfigError(missing_target(part.section, target, method, reader))
 
 
 def empty_range(section: str, low: str, high: str, first: object, last: object) -> str:
@@ -488,3 +488,8 @@ def unread_target(section: str, target: str, method: str, reader: str, value: ob
         f"{section}.{target} = {value!s} is read where {section}.{method} is {reader!r} alone, and it is {chosen!r}: "
         f"set {method} to {reader!r}, or {target} to {_NONE.get()}"
     )
+
+
+def missing_target(section: str, target: str, method: str, reader: str) -> str:
+    """Say that a choice by a target lacks it."""
+    return f"{section}.{method} = {reader!r} needs {section}.{target}, and it is not set"
