@@ -12,6 +12,8 @@ RESULTS := build/benchmarks.json
 NOTEBOOKS := notebooks/quickstart.ipynb notebooks/sweep.ipynb
 DEMO := demo-result
 LOWEST := .venv-lowest
+# Test files go side by side, two at a time: more would only wait for memory and disk on a small machine.
+WORKERS := 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -26,13 +28,13 @@ demo: $(VENV)/.installed ## install, run the wheel on the demo market, say where
 	@printf '\nNext: source $(BIN)/activate, then wheelvec --help (or $(BIN)/wheelvec --help)\n'
 
 test: $(VENV)/.installed-dev ## install for development, run the tests but the slow ones
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-slow: $(VENV)/.installed-dev ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
 test-lowest: $(LOWEST)/.installed ## the tests with the oldest versions that pyproject.toml admits
-	@$(LOWEST)/bin/python -m pytest -m "not slow" --ignore=tests/test_docs.py --ignore=tests/test_benchmarks.py
+	@$(LOWEST)/bin/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --ignore=tests/test_docs.py --ignore=tests/test_benchmarks.py
 
 # Compiled code is not traced: the kernels' own tests and the worked cases run once more as plain Python.
 coverage: $(VENV)/.installed-dev ## which lines the tests reach: a table, and build/coverage/index.html
