@@ -116,7 +116,7 @@ def test_what_is_kept_beside_the_tables_is_missed_too(tmp_path: Path, caplog: py
 
 
 def test_a_crash_before_the_manifest_is_no_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    august = DAY("2023-08-01")
+    may = DAY("2023-05-01")
 
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
@@ -124,13 +124,13 @@ def test_a_crash_before_the_manifest_is_no_damage(folder: Path, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(manifest, "add", crash)
         with pytest.raises(KeyboardInterrupt):
-            world([*DAYS, august]).write(folder)
-    assert august not in manifest.read(folder, "BRK.B")["option_quotes"]
-    assert len(Market.open(folder, symbols="BRK.B").window("BRK.B", august, august).quotes) == 4
+            world([may, *DAYS]).write(folder)
+    assert may not in manifest.read(folder, "BRK.B")["option_quotes"]
+    assert len(Market.open(folder, symbols="BRK.B").window("BRK.B", may, may).quotes) == 4
     assert len(wv.check(folder).refused) == 0
-    world([*DAYS, august]).write(folder)
-    assert august in manifest.read(folder, "BRK.B")["option_quotes"]
-    assert_same(Market.open(folder), world([*DAYS, august]))
+    world([may, *DAYS]).write(folder)
+    assert may in manifest.read(folder, "BRK.B")["option_quotes"]
+    assert_same(Market.open(folder), world([may, *DAYS]))
 
 
 def test_a_lake_of_a_former_version_reads_and_gets_manifests_by_its_next_write(folder: Path) -> None:

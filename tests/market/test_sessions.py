@@ -139,7 +139,8 @@ def test_the_minute_at_a_clock_time(year: Sessions, day: str, start: str | None)
 def test_a_clock_time_at_an_early_close_moves_with_it_and_one_before_it_does_not(year: Sessions) -> None:
     assert minute(year, "2023-07-03", "13:00") == utc("2023-07-03T14:00")  # three hours before the close
     assert minute(year, "2023-07-03", "12:59") == utc("2023-07-03T16:59")
-    assert minute(year, "2023-06-30", "16:00") is None
+    with pytest.raises(ConfigError, match=r"a time before 16:00, the regular close of XNYS"):
+        minute(year, "2023-06-30", "16:00")
     assert minute(year, "2023-06-30", "15:59") == utc("2023-06-30T19:59")
 
 

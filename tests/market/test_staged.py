@@ -235,10 +235,11 @@ def test_too_many_rows_of_a_month_are_refused(tmp_path: Path, monkeypatch: pytes
 
 
 MEASURED = """
-import json, resource, sys
+import json, sys
+from tests.memory import peak_kib
 from wheelvec.cli import main
 code = main(sys.argv[1:])
-print(json.dumps([code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024]))
+print(json.dumps([code, peak_kib() // 1024]))
 """
 
 

@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 RUN = """
-import json, resource, sys
+import json, sys
+from tests.memory import peak_kib
 import polars as pl
 import wheelvec as wv
 from tests.run import pathological
@@ -30,7 +31,7 @@ if market.data_range:
     result = wv.backtest(market, pathological.CONFIG)
     result.validate()
     wheels = result.wheels.height
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak = peak_kib()
 print(json.dumps({"given": given, "kept": kept, "aside": aside, "reasons": reasons, "wheels": wheels,
                   "MiB": peak // 1024}))
 """

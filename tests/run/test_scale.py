@@ -14,11 +14,12 @@ import wheelvec as wv
 from wheelvec.market.synthetic import demo_tables
 
 RUN = """
-import resource, sys
+import sys
+from tests.memory import peak_kib
 import wheelvec as wv
 market = wv.Market.open(sys.argv[1])
 result = wv.backtest(market, wv.Config(put=wv.PutRules(delta_min=0.2, delta_max=0.4)), out=sys.argv[2])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_kib())
 """
 
 

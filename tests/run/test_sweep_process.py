@@ -75,12 +75,12 @@ def test_ctrl_c_ends_soon_and_a_rerun_continues(tmp_path: Path) -> None:
 
 
 MEMORY = """
-import resource
+from tests.memory import peak_kib
 import numpy as np
 import wheelvec as wv
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak_kib()
 
 market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-04-30")
 config = wv.Config(schedule=wv.Schedule(end_date="2024-03-28"))
