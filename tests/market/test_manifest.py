@@ -124,13 +124,13 @@ def test_a_crash_before_the_manifest_is_no_damage(folder: Path, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(manifest, "add", crash)
         with pytest.raises(KeyboardInterrupt):
-            world([may, *DAYS]).write(folder)
+            world([*DAYS, may]).write(folder)
     assert may not in manifest.read(folder, "BRK.B")["option_quotes"]
     assert len(Market.open(folder, symbols="BRK.B").window("BRK.B", may, may).quotes) == 4
     assert len(wv.check(folder).refused) == 0
-    world([may, *DAYS]).write(folder)
+    world([*DAYS, may]).write(folder)
     assert may in manifest.read(folder, "BRK.B")["option_quotes"]
-    assert_same(Market.open(folder), world([may, *DAYS]))
+    assert_same(Market.open(folder), world([*DAYS, may]))
 
 
 def test_a_lake_of_a_former_version_reads_and_gets_manifests_by_its_next_write(folder: Path) -> None:
