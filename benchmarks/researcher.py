@@ -20,7 +20,19 @@ import wheelvec as wv
 CONFIG = wv.Config(fills=wv.Fills(use_probabilistic_exit_fills=False))
 RATE, FEES, CONCESSION = 0.04, 0.66, 0.30
 EXIT_PCT, STOP_MULTIPLIER = 0.50, 2.0
+MET = 1 + 1e-9  # a limit counts as met within so much
+WAIT = 5  # sessions that held shares wait for a close
 Row = dict[str, Any]
+
+
+def down(price: float) -> float:
+    """To the cent, as what is sold."""
+    return float(np.floor(price * 100 + 1e-6) / 100)
+
+
+def up(price: float) -> float:
+    """To the cent, as what is bought."""
+    return float(np.ceil(price * 100 - 1e-6) / 100)
 
 
 class Exit(NamedTuple):
@@ -46,6 +58,8 @@ class Tables:
         calendar = exchange_calendars.get_calendar("XNYS", start=quotes["session"].min(), end=last + pd.Timedelta(days=120))
         self.sessions = [stamp.date() for stamp in calendar.sessions]
         self.open_days = set(self.sessions)
+        closes_at = calendar.closes.dt.tz_convert("America/New_York")
+        self.hours_early = {stamp.date(): 16 - close.hour for stamp, close in closes_at.items()}
         self.entries = [day for day in self.sessions if day <= last]
 
     def valid_quotes(self, underlying: str, session: Any) -> pd.DataFrame | None:
@@ -55,9 +69,10 @@ class Tables:
             return None
         if chain["ts"].notna().any():
             local = chain["ts"].dt.tz_convert("America/New_York")
-            chain = chain[(local.dt.hour == 15) & (local.dt.minute == 45)]
+            chain = chain[(local.dt.hour == 15 - self.hours_early.get(session, 0)) & (local.dt.minute == 45)]
         bid, ask = chain["bid"], chain["ask"]
-        chain = chain[(bid >= 0) & (bid <= ask) & (bid + ask > 0) & (chain["underlying_price"] > 0)]
+        worth = np.where(chain["option_type"] == "P", chain["strike"], chain["underlying_price"])
+        chain = chain[(bid >= 0) & (bid <= ask) & (bid + ask > 0) & (chain["underlying_price"] > 0) & (ask <= worth)]
         return chain.drop_duplicates("symbol", keep="last")
 
     def _quotes_as_bars(self) -> pd.DataFrame:
@@ -104,11 +119,13 @@ def graded(rows: list[Row]) -> list[Row]:
         allowed = 0.15 if ivp >= 0.90 else 0.12 if ivp >= 0.70 else 0.08
         allowed += 0.02 if row["dte"] <= 7 else 0.0
         spread = row["spread_pct"]
-        if spread > 0.20 or row["bid"] < 0.10:
+        if spread > 0.20 * MET or row["bid"] < 0.10:
             continue
-        penalty = 1.0 if spread <= 0.6 * allowed else 1.15 if spread <= allowed else 1.35
+        penalty = 1.0 if spread <= 0.6 * allowed * MET else 1.15 if spread <= allowed * MET else 1.35
         offered = row["mid"] - CONCESSION * (row["ask"] - row["bid"]) * penalty
-        kept.append(row | {"penalty": penalty, "price": max(row["bid"], min(row["ask"], offered))})
+        price = down(max(row["bid"], min(row["ask"], offered)))
+        if price > 0:
+            kept.append(row | {"penalty": penalty, "price": price})
     return kept
 
 
@@ -128,19 +145,19 @@ def bought_back(tables: Tables, day: Row, row: Row, reason: str) -> Exit:
         price = min(day["ask"], day["close"] + CONCESSION * (day["ask"] - day["bid"]) * row["penalty"])
     elif reason == "stop_loss":
         slip = CONCESSION * (day["high"] - day["low"]) * row["penalty"]
-        price = min(day["high"], max(day["open"], row["price"] * STOP_MULTIPLIER) + slip)
+        price = min(day["high"], max(day["open"], up(row["price"] * STOP_MULTIPLIER)) + slip)
     else:
-        price = min(day["open"], row["price"] * EXIT_PCT)
-    return Exit(reason, day["session"], price)
+        price = min(day["open"], down(row["price"] * EXIT_PCT))
+    return Exit(reason, day["session"], up(price))
 
 
 def walked(tables: Tables, row: Row, underlying: str, entry: Any, with_stop: bool) -> Exit:
     """Follow a short option day by day to its exit or settlement."""
     settlement = tables.settlement(row["expiration"])
     for day in days_of(tables, row["symbol"], entry, settlement):
-        if with_stop and day["high"] >= row["price"] * STOP_MULTIPLIER:
+        if with_stop and day["high"] >= up(row["price"] * STOP_MULTIPLIER) * (1 - 1e-9):
             return bought_back(tables, day, row, "stop_loss")
-        if day["low"] <= row["price"] * EXIT_PCT:
+        if day["low"] <= down(row["price"] * EXIT_PCT) * (1 + 1e-9):
             return bought_back(tables, day, row, "profit_target")
     close = tables.closes.get((underlying, settlement))
     if close is None:
@@ -185,7 +202,9 @@ def wheel_pnl(tables: Tables, put: Row, underlying: str, entry: Any) -> float | 
         if ended.reason == "exercised":
             return float(pnl + 100 * (call["strike"] - put["strike"]))
         session = ended.date
-    close = tables.closes.get((underlying, session))
+    begin = tables.sessions.index(session)
+    closes = [tables.closes.get((underlying, day)) for day in tables.sessions[begin : begin + WAIT + 1]]
+    close = next((known for known in closes if known is not None), None)
     return None if close is None else float(pnl + 100 * (close - put["strike"]))
 
 

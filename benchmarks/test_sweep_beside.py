@@ -57,7 +57,7 @@ def base() -> wv.Config:
     changes = {
         "fills.fill_mode": "optimistic", "fills.exit_model": "trigger", "fills.use_probabilistic_exit_fills": False,
         "fills.gap_path": "skip", "put.max_hold_dte": None, "costs.commission_per_contract": 0.0,
-        "costs.sec_fee_per_contract": 0.0,
+        "costs.sec_fee_per_contract": 0.0, "fills.tick": 0.0,
     }  # fmt: skip
     return wv.Config(schedule=schedule(False)).replace(**changes)
 
