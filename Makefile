@@ -36,11 +36,11 @@ test-slow: $(VENV)/.installed-dev ## the slow tests
 test-lowest: $(LOWEST)/.installed ## the tests with the oldest versions that pyproject.toml admits
 	@$(LOWEST)/bin/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --ignore=tests/test_docs.py --ignore=tests/test_benchmarks.py
 
-# Compiled code is not traced: the kernels' own tests and the worked cases run once more as plain Python.
+# Compiled code is not traced: what is worked by hand of the kernels runs once more as plain Python.
 coverage: $(VENV)/.installed-dev ## which lines the tests reach: a table, and build/coverage/index.html
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m pytest -m "not slow" -q --cov --cov-report=
-	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/kernels tests/test_golden.py -m "not slow" --cov --cov-append --cov-report=
+	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/kernels/test_exits.py tests/kernels/test_draws.py --cov --cov-append --cov-report=
 	@$(BIN)/python -m coverage html -q -d build/coverage
 	@$(BIN)/python -m coverage report --skip-covered
 
