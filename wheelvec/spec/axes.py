@@ -22,7 +22,6 @@ from wheelvec.spec.knobs import plain, real
 from wheelvec.spec.refusals import Refusals
 
 Codes = NDArray[np.int64]
-Names = str | tuple[str, ...]
 Axis = tuple[list[str], list[list[Any]]]  # the names that take their values together, and the values of each
 GridLike = Mapping[Any, Any] | pl.DataFrame | pl.LazyFrame
 
