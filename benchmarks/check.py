@@ -24,7 +24,7 @@ import wheelvec as wv
 from benchmarks import figures, machine, researcher, test_chain, test_end_to_end, test_implied_vol, test_path, test_sweep
 from benchmarks.inputs import bars_of, minute_lake, quotes
 from benchmarks.references import as_frame, numba_loop_iv, numba_loop_walk, pandas_apply_iv, pandas_last_quotes
-from wheelvec.market.synthetic import DEMO_START
+from wheelvec.demo.synthetic import DEMO_START
 
 LEAST_SHARE = 0.5  # of the stated ratio
 OPTIONS, WHEELS, CONFIGURATIONS = 20_000, 20_000, 2_000

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from scipy.special import ndtr
 
-from wheelvec.kernels.board import CONTRACT, DIVIDEND, QUOTE, ROW, Board, Underlying
+from wheelvec.kernels.slices import CONTRACT, DIVIDEND, QUOTE, ROW, Board, Underlying
 from wheelvec.market.market import Market
 
 Array = np.ndarray[Any, Any]

@@ -29,7 +29,7 @@ import polars as pl
 
 import wheelvec as wv
 from benchmarks import figures, machine
-from wheelvec.market.synthetic import demo_months
+from wheelvec.demo.synthetic import demo_months
 
 log = logging.getLogger("benchmarks.scale")
 

@@ -17,8 +17,8 @@ from benchmarks.conftest import Measure
 from benchmarks.inputs import MINUTE_DAY, minute_lake
 from benchmarks.references import MINUTE_COLUMNS, pandas_last_quotes, pandas_last_quotes_grouped
 from wheelvec.market.market import Market
-from wheelvec.market.sessions import Sessions
 from wheelvec.stages.chain import collapse
+from wheelvec.tables.sessions import Sessions
 
 ROWS, CONTRACTS = 400_000, 4_000
 

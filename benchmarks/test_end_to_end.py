@@ -20,7 +20,7 @@ from benchmarks import machine, researcher
 from benchmarks.agreement import same_wheels
 from benchmarks.conftest import Measure
 from benchmarks.inputs import REAL_QUARTER
-from wheelvec.market.synthetic import DEMO_END, DEMO_START
+from wheelvec.demo.synthetic import DEMO_END, DEMO_START
 
 WHEELVEC, KEPT, LOOP = "wheelvec", "wheelvec, chains kept", "pandas and py_vollib"
 SHORT_END = dt.date(2024, 1, 31)

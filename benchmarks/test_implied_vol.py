@@ -14,7 +14,7 @@ from benchmarks.conftest import MOST_SHORT, Measure, absent
 from benchmarks.inputs import Array, Quotes, black_scholes, quotes
 from benchmarks.references import as_frame, pandas_apply_iv
 from benchmarks.rivals import RIVALS, AbsentError, Rival
-from wheelvec.kernels.implied import solve_chain
+from wheelvec.pricing.implied import solve_chain
 
 MILLION, CHAIN = 1_000_000, 4_000
 SIZES = (10, 100, 1_000, 10_000, 100_000, MILLION)

@@ -18,7 +18,7 @@ import pytest
 import zstandard
 
 from benchmarks.conftest import Measure
-from wheelvec.market import opra
+from wheelvec.vendors.databento import opra
 
 RECORDS, CONTRACTS = 400_000, 2_000
 DAYS = [dt.date(2023, 7, day) for day in (5, 6, 7, 10, 11)]

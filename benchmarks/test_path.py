@@ -16,11 +16,11 @@ from benchmarks.agreement import same_arrays
 from benchmarks.conftest import Measure, absent
 from benchmarks.inputs import Paths, as_board, bars_of, paths
 from benchmarks.references import EXIT_PCT, STOP_MULTIPLIER, Exits, numba_loop_walk
-from wheelvec.kernels.board import DRAW, ENTRY
+from wheelvec.jit.threads import over_blocks
 from wheelvec.kernels.draws import new_drawn
 from wheelvec.kernels.exits import BAR, PROFIT_TARGET, STOP_LOSS, Levels, lay_bars, walk
-from wheelvec.kernels.threads import over_blocks
-from wheelvec.spec.codes import FillMode
+from wheelvec.kernels.slices import DRAW, ENTRY
+from wheelvec.model.codes import FillMode
 
 WHEELS, BARS = 50_000, 24
 OURS, LOOP, LOOP_DAYS, VECTORBT = "wheelvec", "Numba loop", "Numba loop, days in rows", "vectorbt"

@@ -17,8 +17,8 @@ import pytest
 import wheelvec as wv
 from benchmarks import machine
 from benchmarks.conftest import Measure
-from wheelvec.market.synthetic import DEMO_END, DEMO_START
-from wheelvec.spec.grid import GridLike
+from wheelvec.demo.synthetic import DEMO_END, DEMO_START
+from wheelvec.model.grid import GridLike
 
 CHECKED, CHECKED_OF_YEARS, CHECKED_SHORT, LOOPED = 20, 1, 3, 5
 ROWS = {"small": 100, "large": 10_000}

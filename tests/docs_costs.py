@@ -24,7 +24,7 @@ import nbformat
 import polars as pl
 
 import wheelvec as wv
-from wheelvec.market.synthetic import DEMO_END, DEMO_START, demo_tables
+from wheelvec.demo.synthetic import DEMO_END, DEMO_START, demo_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

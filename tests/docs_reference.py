@@ -15,16 +15,18 @@ import numpy as np
 import polars as pl
 
 import wheelvec as wv
-from wheelvec.spec import columns, errors, frames
-from wheelvec.spec.columns import Column
-from wheelvec.spec.config import PARTS, fields
+from wheelvec.model import columns, errors, schemas
+from wheelvec.model.columns import Column
+from wheelvec.model.config import PARTS, fields
 from wheelvec.stages.figures import figures_frame, new_figures
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "wheelvec"
 PAGE, ARCHITECTURE = ROOT / "docs" / "reference.md", ROOT / "docs" / "architecture.md"
 MARKERS = ("<!-- modules: written by tests/docs_reference.py -->", "<!-- end of modules -->")
-ROOMS = ("spec", "kernels", "market", "stages", "run", "report", "cli")
+ROOMS = (
+    "model", "jit", "pricing", "kernels", "tables", "lake", "market", "databento", "demo", "stages", "run", "report", "cli",
+)  # fmt: skip
 HEAD = """# Reference
 
 Every field of a configuration, every column and every figure. Written by `make docs` from the schemas of the package; what the terms mean is defined in [rules.md](rules.md).
@@ -35,21 +37,21 @@ SWEEP_FIGURES = figures_frame(new_figures(1), np.zeros((6, 1)), np.zeros(1, np.i
 OF_PUT = ("dte_entry", "delta_entry", "iv_entry")
 Schema = Mapping[str, pl.DataType]
 FRAMES: dict[str, tuple[str, Schema, Mapping[str, Column]]] = {
-    "Result.records": ("One row per phase, wheel by wheel.", frames.RECORDS, columns.RECORDS),
+    "Result.records": ("One row per phase, wheel by wheel.", schemas.RECORDS, columns.RECORDS),
     "Result.wheels": (
         "One row per wheel: the columns of `records` that a total has, and these.",
-        {"in_summary": pl.Boolean(), **{name: frames.RECORDS[name] for name in OF_PUT}, "n_calls": pl.Int64()},
+        {"in_summary": pl.Boolean(), **{name: schemas.RECORDS[name] for name in OF_PUT}, "n_calls": pl.Int64()},
         columns.WHEELS,
     ),
-    "Result.ledger": ("Dated cash of every wheel.", frames.LEDGER, columns.LEDGER),
-    "Result.diagnostics": ("One row per entry session and underlying.", frames.DIAGNOSTICS, columns.DIAGNOSTICS),
+    "Result.ledger": ("Dated cash of every wheel.", schemas.LEDGER, columns.LEDGER),
+    "Result.diagnostics": ("One row per entry session and underlying.", schemas.DIAGNOSTICS, columns.DIAGNOSTICS),
     "Result.call_diagnostics": (
-        "One row per attempt of a launched wheel to sell a call.", frames.CALL_DIAGNOSTICS, columns.CALL_DIAGNOSTICS
+        "One row per attempt of a launched wheel to sell a call.", schemas.CALL_DIAGNOSTICS, columns.CALL_DIAGNOSTICS
     ),
-    "Result.paths": ("What the legs walked: one row per contract and session.", frames.PATHS, columns.PATHS),
-    "Result.underlying": ("Closes over the span of the wheels.", frames.UNDERLYING_CLOSES, columns.UNDERLYING_CLOSES),
+    "Result.paths": ("What the legs walked: one row per contract and session.", schemas.PATHS, columns.PATHS),
+    "Result.underlying": ("Closes over the span of the wheels.", schemas.UNDERLYING_CLOSES, columns.UNDERLYING_CLOSES),
     "Market.diagnostics": (
-        "What was set aside and what stood out.", frames.MARKET_DIAGNOSTICS, columns.MARKET_DIAGNOSTICS
+        "What was set aside and what stood out.", schemas.MARKET_DIAGNOSTICS, columns.MARKET_DIAGNOSTICS
     ),
 }  # fmt: skip
 
@@ -125,13 +127,14 @@ def page() -> str:
 def modules() -> str:
     """A table of every module, by room: its first sentence."""
     parts = []
-    for room in sorted({path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE}, key=lambda room: ROOMS.index(room.name)):
+    rooms = {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE, PACKAGE / "vendors"}
+    for room in sorted(rooms, key=lambda room: ROOMS.index(room.name)):
         rows = [
             (f"`{path.stem}`", first_sentence(path))
             for path in sorted(room.glob("*.py"))
             if path.stem not in ("__init__", "__main__")
         ]
-        parts.append(f"### {room.name}\n\n{table(('module', 'what it holds'), rows)}\n")
+        parts.append(f"### {'.'.join(room.relative_to(PACKAGE).parts)}\n\n{table(('module', 'what it holds'), rows)}\n")
     return "\n".join(parts)
 
 

@@ -10,7 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "wheelvec"
-ROOMS = ("spec", "kernels", "market", "stages", "run")
+ROOMS = (
+    "model", "jit", "pricing", "kernels", "tables", "lake", "market", "vendors", "demo", "stages", "run", "report",
+)  # fmt: skip
 HEAVY = ("numba", "exchange_calendars", "pandas", "databento", "pyarrow", "rich", "dask")
 
 
@@ -47,6 +49,8 @@ FORBIDDEN = {
     "a kernel that knows the stages": ("kernels/stray.py", "from wheelvec.stages import arrays", "the rooms"),
     "the market and the stages": ("market/stray.py", "from wheelvec.stages import arrays", "the rooms"),
     "a stage that is not listed": ("stages/stray.py", "", "the stages"),
+    "a stage that knows the market": ("stages/chain.py", "from wheelvec.market import market", "the stages know"),
+    "prices that know the rules": ("pricing/stray.py", "from wheelvec.kernels import exits", "the rooms"),
     "numba outside the kernels": ("run/stray.py", "import numba", "numba"),
     "a second importer of the calendars": ("market/stray.py", "import exchange_calendars", "exchange_calendars"),
     "a second importer of rich": ("run/stray.py", "import rich", "rich"),
@@ -61,7 +65,9 @@ def test_the_import_contracts_can_fail(case: str, tmp_path: Path) -> None:
         copy = tmp_path / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
-    (tmp_path / "wheelvec" / name).write_text(line + "\n", encoding="utf-8")
+    stray = tmp_path / "wheelvec" / name
+    before = stray.read_text(encoding="utf-8") if stray.exists() else ""
+    stray.write_text(before + line + "\n", encoding="utf-8")
     done = lint(tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     broken = [row for row in done.stdout.splitlines() if " BROKEN" in row]
@@ -71,7 +77,8 @@ def test_the_import_contracts_can_fail(case: str, tmp_path: Path) -> None:
 
 def test_rooms_are_two_levels_deep_and_their_init_files_are_empty() -> None:
     for path in modules():
-        assert len(path.relative_to(PACKAGE).parts) <= 2, path
+        depth = 3 if path.is_relative_to(PACKAGE / "vendors") else 2
+        assert len(path.relative_to(PACKAGE).parts) <= depth, path
     for room in ROOMS:
         assert (PACKAGE / room / "__init__.py").read_text(encoding="utf-8") == "", room
 

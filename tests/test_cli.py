@@ -20,7 +20,7 @@ import pytest
 import wheelvec as wv
 from wheelvec import cli
 from wheelvec.cli import results
-from wheelvec.market import synthetic
+from wheelvec.demo import synthetic
 from wheelvec.run.store import SweepStore
 
 ESCAPE = "\x1b"
@@ -718,7 +718,7 @@ import logging, os, sys
 import polars as pl
 from wheelvec import cli
 from wheelvec.cli import results
-from wheelvec.market import tables
+from wheelvec.tables import validation as tables
 
 def panicking(name, frame):
     os.write(2, b"thread 'main' panicked at src/lib.rs:1:1\\n")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import wheelvec as wv
 from tests.fuzz.build import fuzzed
 from wheelvec.cli import settings
-from wheelvec.spec.errors import ConfigError, InputError, WheelvecError
+from wheelvec.model.errors import ConfigError, InputError, WheelvecError
 
 VALUES: dict[str, Any] = {
     "0.3": 0.3,

@@ -17,9 +17,9 @@ import pytest
 
 import wheelvec as wv
 from wheelvec import cli
-from wheelvec.market.synthetic import demo_tables
-from wheelvec.spec.config import PARTS
-from wheelvec.spec.grid import Grid, grid_from_toml
+from wheelvec.demo.synthetic import demo_tables
+from wheelvec.model.config import PARTS
+from wheelvec.model.grid import Grid, grid_from_toml
 
 DOCS = runpy.run_path(str(Path(__file__).with_name("docs_costs.py")))
 ROOT: Path = DOCS["ROOT"]

@@ -7,9 +7,9 @@ import pytest
 
 import wheelvec as wv
 from tests import docs_reference
-from wheelvec.spec import columns, frames
-from wheelvec.spec.config import field_names
-from wheelvec.spec.frames import WHEELS
+from wheelvec.model import columns, schemas
+from wheelvec.model.config import field_names
+from wheelvec.model.schemas import WHEELS
 
 AGAIN = "`make docs` writes it anew"
 
@@ -43,7 +43,7 @@ def test_every_figure_of_a_summary_has_a_meaning() -> None:
     own = docs_reference.FRAMES["Result.wheels"][1]
     assert result.wheels.select(*own).schema == pl.Schema(own)
     assert set(result.wheels.columns) == {*WHEELS, *own}
-    assert set(frames.MARKET_DIAGNOSTICS) == set(market.diagnostics.columns)
+    assert set(schemas.MARKET_DIAGNOSTICS) == set(market.diagnostics.columns)
 
 
 def test_every_figure_of_a_sweep_has_a_meaning() -> None:

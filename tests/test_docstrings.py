@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 import wheelvec as wv
-from wheelvec.market.fetch import Fetched
-from wheelvec.market.inspection import Inspection
+from wheelvec.lake.inspection import Inspection
 from wheelvec.market.market import Window
 from wheelvec.run.ranking import Ranking
-from wheelvec.run.swept import Pnl
+from wheelvec.run.sweep_result import Pnl
 from wheelvec.run.warnings import RunWarning
+from wheelvec.vendors.databento.fetch import Fetched
 
 # What public functions and methods return, beside what has a public name.
 RETURNED = (Fetched, Inspection, Pnl, Ranking, RunWarning, Window)
@@ -110,7 +110,7 @@ def test_other_examples_run() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
     texts = {test.name: test.docstring for module in modules if module for test in finder.find(module) if test.examples}
     others = {name: text for name, text in texts.items() if inspect.cleandoc(text or "") not in known}
-    assert "wheelvec.spec.config.fields" in others
+    assert "wheelvec.model.config.fields" in others
     assert "".join(ran(name, text or "") for name, text in others.items()) == ""
 
 

@@ -14,23 +14,15 @@ sweep(market, config, grid) -> Sweep: the summaries of thousands of configuratio
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from wheelvec.spec import forks as _forks  # noqa: F401  (notices forks from now on)
-from wheelvec.spec.version import VERSION as __version__
+from wheelvec.model import forks as _forks  # noqa: F401  (notices forks from now on)
+from wheelvec.model.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from wheelvec.kernels.black import black_scholes, delta
+    from wheelvec.demo.synthetic import demo_market
     from wheelvec.kernels.draws import fill_draw
-    from wheelvec.kernels.greeks import gamma, rho, theta, vega
-    from wheelvec.kernels.implied import implied_vol
-    from wheelvec.market.fetch import fetch
-    from wheelvec.market.inspection import check
+    from wheelvec.lake.inspection import check
     from wheelvec.market.market import Market
-    from wheelvec.market.synthetic import demo_market
-    from wheelvec.run.backtest import backtest
-    from wheelvec.run.result import Result
-    from wheelvec.run.sweep import sweep
-    from wheelvec.run.swept import Sweep
-    from wheelvec.spec.config import (
+    from wheelvec.model.config import (
         CallRules,
         Config,
         Costs,
@@ -40,7 +32,7 @@ if TYPE_CHECKING:
         PutRules,
         Schedule,
     )
-    from wheelvec.spec.errors import (
+    from wheelvec.model.errors import (
         ConfigError,
         DataError,
         FetchError,
@@ -50,41 +42,49 @@ if TYPE_CHECKING:
         StateError,
         WheelvecError,
     )
+    from wheelvec.pricing.black import black_scholes, delta
+    from wheelvec.pricing.greeks import gamma, rho, theta, vega
+    from wheelvec.pricing.implied import implied_vol
+    from wheelvec.run.backtest import backtest
+    from wheelvec.run.result import Result
+    from wheelvec.run.sweep import sweep
+    from wheelvec.run.sweep_result import Sweep
+    from wheelvec.vendors.databento.fetch import fetch
 
 # Where each public name lives. Numba and the exchange calendars are loaded by the first use of a name that needs them.
 _HOMES = {
-    "CallRules": "wheelvec.spec.config",
-    "Config": "wheelvec.spec.config",
-    "ConfigError": "wheelvec.spec.errors",
-    "Costs": "wheelvec.spec.config",
-    "DataError": "wheelvec.spec.errors",
-    "FetchError": "wheelvec.spec.errors",
-    "Fills": "wheelvec.spec.config",
-    "InputError": "wheelvec.spec.errors",
-    "LakeError": "wheelvec.spec.errors",
-    "Liquidity": "wheelvec.spec.config",
+    "CallRules": "wheelvec.model.config",
+    "Config": "wheelvec.model.config",
+    "ConfigError": "wheelvec.model.errors",
+    "Costs": "wheelvec.model.config",
+    "DataError": "wheelvec.model.errors",
+    "FetchError": "wheelvec.model.errors",
+    "Fills": "wheelvec.model.config",
+    "InputError": "wheelvec.model.errors",
+    "LakeError": "wheelvec.model.errors",
+    "Liquidity": "wheelvec.model.config",
     "Market": "wheelvec.market.market",
-    "Pricing": "wheelvec.spec.config",
-    "PutRules": "wheelvec.spec.config",
-    "RecordError": "wheelvec.spec.errors",
+    "Pricing": "wheelvec.model.config",
+    "PutRules": "wheelvec.model.config",
+    "RecordError": "wheelvec.model.errors",
     "Result": "wheelvec.run.result",
-    "Schedule": "wheelvec.spec.config",
-    "StateError": "wheelvec.spec.errors",
-    "Sweep": "wheelvec.run.swept",
-    "WheelvecError": "wheelvec.spec.errors",
+    "Schedule": "wheelvec.model.config",
+    "StateError": "wheelvec.model.errors",
+    "Sweep": "wheelvec.run.sweep_result",
+    "WheelvecError": "wheelvec.model.errors",
     "backtest": "wheelvec.run.backtest",
-    "black_scholes": "wheelvec.kernels.black",
-    "check": "wheelvec.market.inspection",
-    "delta": "wheelvec.kernels.black",
-    "demo_market": "wheelvec.market.synthetic",
-    "fetch": "wheelvec.market.fetch",
+    "black_scholes": "wheelvec.pricing.black",
+    "check": "wheelvec.lake.inspection",
+    "delta": "wheelvec.pricing.black",
+    "demo_market": "wheelvec.demo.synthetic",
+    "fetch": "wheelvec.vendors.databento.fetch",
     "fill_draw": "wheelvec.kernels.draws",
-    "gamma": "wheelvec.kernels.greeks",
-    "implied_vol": "wheelvec.kernels.implied",
-    "rho": "wheelvec.kernels.greeks",
+    "gamma": "wheelvec.pricing.greeks",
+    "implied_vol": "wheelvec.pricing.implied",
+    "rho": "wheelvec.pricing.greeks",
     "sweep": "wheelvec.run.sweep",
-    "theta": "wheelvec.kernels.greeks",
-    "vega": "wheelvec.kernels.greeks",
+    "theta": "wheelvec.pricing.greeks",
+    "vega": "wheelvec.pricing.greeks",
 }
 
 __all__ = [

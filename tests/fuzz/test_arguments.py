@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import wheelvec as wv
 from tests.fuzz.build import UNEXPECTED, command, fuzzed
-from wheelvec.market import synthetic
-from wheelvec.market.synthetic import demo_tables
+from wheelvec.demo import synthetic
+from wheelvec.demo.synthetic import demo_tables
 
 FOLDER = Path()
 COMMANDS = ["demo", "init", "run", "sweep", "show", "check", "import", "import dbn", "fetch", "help", "shwo", ""]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import wheelvec as wv
 from tests.fuzz.build import Tables, command, failed_well, fuzzed, small_market
 from wheelvec.market.market import Memory
-from wheelvec.spec.errors import DataError
+from wheelvec.model.errors import DataError
 
 MARKET = small_market()
 CONFIG = wv.Config(

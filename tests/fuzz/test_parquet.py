@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import wheelvec as wv
 from tests.fuzz.build import command, failed_well, fuzzed
-from wheelvec.market.synthetic import demo_tables
+from wheelvec.demo.synthetic import demo_tables
 
 FOLDER = Path()
 WHOLE: dict[Path, bytes] = {}

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import wheelvec as wv
 from tests.fuzz.build import command, failed_well, fuzzed
-from wheelvec.market.synthetic import demo_tables
-from wheelvec.spec.config import field_names
+from wheelvec.demo.synthetic import demo_tables
+from wheelvec.model.config import field_names
 
 VALUES = r"""
 0 1 -1 2 5 45 30 14 100 365 0.0 0.5 -0.5 1.0 2.0 0.25 1e-9 1e308 -1e308 inf -inf nan 9223372036854775807 -9223372036854775808

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.oracle import pricer
 from wheelvec.kernels.draws import fill_draw, philox
-from wheelvec.spec.errors import InputError
+from wheelvec.model.errors import InputError
 
 # Known answers that the authors of Philox publish with Random123 (kat_vectors, philox4x32 with 10 rounds).
 PUBLISHED = [

@@ -26,7 +26,7 @@ def test_exits_as_plain_python() -> None:
 def bars_of(*rows: tuple[float, float, float, float], left: int = 30, ticks: float = 100.0) -> Any:
     """Bars of (open, high, low, close), the first a day after the sale, with `left` days to the expiration on the first."""
     from wheelvec.kernels.exits import BAR
-    from wheelvec.kernels.quote import tick_up
+    from wheelvec.kernels.quotes import tick_up
 
     bars = np.zeros(len(rows) + 1, BAR).view(np.recarray)
     for i, (first, high, low, close) in enumerate(rows):
@@ -145,7 +145,7 @@ def walk_and_tables_agree() -> None:
 
 
 def _draw_rule(seed: int) -> Any:
-    from wheelvec.kernels.board import DRAW
+    from wheelvec.kernels.slices import DRAW
 
     rule = np.zeros(1, DRAW)
     rule["seed"], rule["probabilistic"] = seed, True

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from wheelvec.market.market import Market
-from wheelvec.spec import frames
+from wheelvec.model import schemas
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 DAY = dt.date.fromisoformat
@@ -44,10 +44,10 @@ UNDERLYING = {
 DIVIDEND = {"underlying": "TSLA", "ex_date": SESSION, "amount": 0.25}
 PLAIN = {"option_quotes": QUOTE, "option_bars": BAR, "underlying_bars": UNDERLYING, "dividends": DIVIDEND}
 SCHEMAS: dict[str, dict[str, pl.DataType]] = {
-    "option_quotes": frames.OPTION_QUOTES,
-    "option_bars": frames.OPTION_BARS,
-    "underlying_bars": frames.UNDERLYING_BARS,
-    "dividends": frames.DIVIDENDS,
+    "option_quotes": schemas.OPTION_QUOTES,
+    "option_bars": schemas.OPTION_BARS,
+    "underlying_bars": schemas.UNDERLYING_BARS,
+    "dividends": schemas.DIVIDENDS,
 }
 
 

@@ -31,11 +31,11 @@ from tests.market.build import (
     symbol,
     table,
 )
-from wheelvec.market import tables
 from wheelvec.market.market import Market
-from wheelvec.market.tables import TABLES, content_digest
-from wheelvec.spec import frames
-from wheelvec.spec.errors import ConfigError, DataError, InputError
+from wheelvec.model import schemas
+from wheelvec.model.errors import ConfigError, DataError, InputError
+from wheelvec.tables import validation
+from wheelvec.tables.validation import TABLES, content_digest
 
 HOLIDAY = DAY("2023-06-19")  # Juneteenth
 ALL = {name: table(name, {}) for name in SCHEMAS}
@@ -603,7 +603,7 @@ def test_strict_lets_everyday_facts_pass() -> None:
         underlying_bars=table("underlying_bars", {"session": DAY("2023-06-05")}),
         strict=True,
     )
-    assert {reason: n for (_, reason), n in counts(held).items()} == dict.fromkeys(frames.ORDINARY_REASONS, 1)
+    assert {reason: n for (_, reason), n in counts(held).items()} == dict.fromkeys(schemas.ORDINARY_REASONS, 1)
     assert "underlying_ended" in set(held.diagnostics["reason"])
 
 
@@ -613,7 +613,7 @@ def test_strict_lets_everyday_facts_pass() -> None:
 def test_diagnostics_are_a_sorted_table_of_their_own_schema() -> None:
     frame = quotes({"bid": 6.0}, {"underlying": None}, {"bid": 6.0, "underlying": "AAPL"}, {"bid": None})
     held = market(option_quotes=frame)
-    assert held.diagnostics.schema == frames.MARKET_DIAGNOSTICS
+    assert held.diagnostics.schema == schemas.MARKET_DIAGNOSTICS
     assert held.diagnostics.rows() == [
         ("option_bars", "AAPL", "no_option_bars", 1),
         ("option_bars", "TSLA", "no_option_bars", 2),
@@ -640,8 +640,8 @@ def test_a_market_of_nothing() -> None:
     held = Market(option_quotes=table("option_quotes"), underlying_bars=table("underlying_bars"), strict=True)
     assert (held.symbols, held.data_range, held.dividends) == ((), None, None)
     assert len(held.diagnostics) == 0
-    assert held.diagnostics.schema == frames.MARKET_DIAGNOSTICS
-    assert held.window("TSLA", SESSION, SESSION).quotes.schema == frames.OPTION_QUOTES
+    assert held.diagnostics.schema == schemas.MARKET_DIAGNOSTICS
+    assert held.window("TSLA", SESSION, SESSION).quotes.schema == schemas.OPTION_QUOTES
     assert len(held.fingerprint) == 32
     assert "no symbols; no sessions" in repr(held)
 
@@ -754,10 +754,10 @@ def test_the_digest_of_a_month_is_what_it_says() -> None:
     ]
     assert content_digest(TABLES["dividends"], rows) == hashlib.blake2b(b"".join(columns), digest_size=16).hexdigest()
     names = pl.DataFrame({"symbol": ["ab", None, "é"]})
-    bars = names.select(pl.col("symbol") if c == "symbol" else pl.lit(None, t).alias(c) for c, t in frames.OPTION_BARS.items())
+    bars = names.select(pl.col("symbol") if c == "symbol" else pl.lit(None, t).alias(c) for c, t in schemas.OPTION_BARS.items())
     text = b"symbol String 3\n" + (1).to_bytes(8, "little") + b"\x40"
     text += (12).to_bytes(8, "little") + struct.pack("<III", 2, 0, 2) + (4).to_bytes(8, "little") + "abé".encode()
-    nothing = [f"{c} {t} 3\n".encode() + (1).to_bytes(8, "little") + b"\xe0" for c, t in frames.OPTION_BARS.items()][1:]
+    nothing = [f"{c} {t} 3\n".encode() + (1).to_bytes(8, "little") + b"\xe0" for c, t in schemas.OPTION_BARS.items()][1:]
     expected = hashlib.blake2b(text + b"".join(nothing), digest_size=16)
     assert content_digest(TABLES["option_bars"], bars) == expected.hexdigest()
 
@@ -900,5 +900,5 @@ def test_a_frame_in_many_pieces_is_made_one_first() -> None:
     """Each step over a frame of 20,000 pieces once did its work piece by piece: fifteen times as long, and twice the memory."""
     pieces = pl.concat([quotes({}, {"bid": 4.0})] * 100)
     assert pieces.n_chunks() == 100
-    assert tables.read("option_quotes", pieces).n_chunks() == 1
+    assert validation.read("option_quotes", pieces).n_chunks() == 1
     assert len(market(option_quotes=pieces).option_quotes) == 200

@@ -16,9 +16,10 @@ import pytest
 
 from tests.fuzz.build import command, failed_well
 from tests.market.build import DAY, quotes, symbol, table
-from wheelvec.market import batches, place, staged
+from wheelvec.lake import place
+from wheelvec.market import batches, staged
 from wheelvec.market.market import Market
-from wheelvec.spec.errors import DataError, InputError, LakeError
+from wheelvec.model.errors import DataError, InputError, LakeError
 
 ROOT = Path(__file__).resolve().parents[2]
 Tables = dict[str, pl.DataFrame]
@@ -226,7 +227,7 @@ def test_too_many_rows_of_one_day_are_refused(tmp_path: Path, monkeypatch: pytes
 
 
 def test_too_many_rows_of_a_month_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wheelvec.market.lake._MOST_ROWS", 10)
+    monkeypatch.setattr("wheelvec.lake.lake._MOST_ROWS", 10)
     with pytest.raises(LakeError, match=r"2023-05\.parquet would hold \d+ rows, .* at most 10 are taken"):
         Market(**odd_tables()).write(tmp_path / "lake")  # type: ignore[arg-type]
 

@@ -2,9 +2,9 @@
 
 from tests.mutation.mutate import Change
 
-TABLES, FOLLOW, CELLS, SHORTLIST = (f"kernels/{name}.py" for name in ("exits", "calls", "cells", "shortlist"))
+TABLES, FOLLOW, CELLS, SHORTLIST = (f"kernels/{name}.py" for name in ("exits", "calls", "evaluate", "entries"))
 WHEEL = "kernels/wheel.py"
-BOARDS = "run/boards.py"
+BOARDS = "run/slices.py"
 
 CHANGES: tuple[Change, ...] = (
     Change(

@@ -37,7 +37,7 @@ from tests.oracle.markets import drawn_apart, random_config, random_market
 ROOT = Path(__file__).resolve().parents[2]
 DIFFERENCE = "DIFFERENCE"
 INTERPRETED = (
-    "draws", "quote", "standing", "tally", "outcomes", "exits", "shortlist", "wheel", "calls", "cells", "record", "moments",
+    "draws", "quotes", "collapse", "accumulate", "outcomes", "exits", "entries", "wheel", "calls", "evaluate", "record", "moments",
 )  # fmt: skip
 Tables = dict[str, pl.DataFrame | None]
 Sections = dict[str, Any]
@@ -287,7 +287,7 @@ def load_engine(interpreted: bool) -> None:
     if interpreted:
         if any(name in sys.modules for name in kernels):
             raise RuntimeError("a kernel of the rules is imported already, and so compiled")
-        importlib.import_module("wheelvec.kernels.implied")
+        importlib.import_module("wheelvec.pricing.implied")
         numba.config.DISABLE_JIT = True  # read where a function is decorated
         for name in kernels:
             importlib.import_module(name)
@@ -316,8 +316,8 @@ def with_named_columns(kernel: Any) -> Any:
 def difference(answer: Answer) -> str | None:
     """The first difference between engine and reference, or None."""
     from wheelvec.market.market import Market
+    from wheelvec.model.config import Config
     from wheelvec.run.backtest import backtest
-    from wheelvec.spec.config import Config
 
     signal = answer.signal
     when = None if signal is None else pl.DataFrame(signal, schema=["session", "underlying"], orient="row")

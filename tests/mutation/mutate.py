@@ -31,24 +31,25 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("wheelvec", "tests")
 TIMEOUT = 300.0  # seconds; a change that never ends is noticed too
-QUOTE, DRAWS, STANDING = (f"kernels/{name}.py" for name in ("quote", "draws", "standing"))
+QUOTE, DRAWS, STANDING = (f"kernels/{name}.py" for name in ("quotes", "draws", "collapse"))
 EXITS, CALLS, WHEEL, RECORD = (f"kernels/{name}.py" for name in ("exits", "calls", "wheel", "record"))
-SHORTLIST, CELLS = (f"kernels/{name}.py" for name in ("shortlist", "cells"))
+SHORTLIST, CELLS = (f"kernels/{name}.py" for name in ("entries", "evaluate"))
 ARRAYS, CHAIN, OUTCOMES, RECORDS, SUMMARY = (
     f"stages/{name}.py" for name in ("arrays", "chain", "outcomes", "records", "summary")
 )
-BOARDS, FACTORS, OPENINGS = (f"run/{name}.py" for name in ("boards", "factors", "openings"))
+BOARDS, OPENINGS = (f"run/{name}.py" for name in ("slices", "schedule"))
+FACTORS = "stages/parameters.py"
 # Whose compiled code holds code of another: a change of the key makes those of the value stale.
 REACHES = {
-    QUOTE: ("quote", "shortlist", "cells", "calls", "exits", "record"),
-    EXITS: ("exits", "cells", "calls", "record"),
+    QUOTE: ("quotes", "entries", "evaluate", "calls", "exits", "record"),
+    EXITS: ("exits", "evaluate", "calls", "record"),
     CALLS: ("calls", "record"),
     WHEEL: ("wheel", "calls", "record"),
     RECORD: ("record",),
-    SHORTLIST: ("shortlist", "record"),
-    CELLS: ("cells", "record"),
+    SHORTLIST: ("entries", "record"),
+    CELLS: ("evaluate", "record"),
     DRAWS: ("draws", "exits", "calls", "record"),
-    STANDING: ("standing",),
+    STANDING: ("collapse",),
 }
 
 
@@ -308,7 +309,7 @@ CHANGES: tuple[Change, ...] = (
     Change("v5_shares_held", RECORDS, 'nulled(wheels["held"] * 100, known)', 'nulled((wheels["held"] & ~np.isnan(wheels["sale"])) * 100, known)', "11: shares_held still 100"),
     Change("v5_ends", WHEEL, "if held and calls.end_reason != MAX_CYCLES:", "if False:", "11: the wheel ends with its last leg"),
     Change("v5_censored", CELLS, "not entry.v5 and settlement", "settlement", "11: censored is false"),
-    Change("v5_exit_model", "spec/config.py", '"close_range" if self.rules == "v5" else "trigger"', '"trigger"',
+    Change("v5_exit_model", "model/config.py", '"close_range" if self.rules == "v5" else "trigger"', '"trigger"',
            "11: close_range unless set"),
 )  # fmt: skip
 

@@ -3,7 +3,7 @@
     python -m tests.mutation.sweeps [--change NAME] [--answers FILE]
 
 A backtest and a sweep share the rules, but for how many exit rules end a put at once (kernels.exits' tables) and what is added
-up (kernels.cells, tally). compare.py holds backtests against the scalar reference; this holds the frames of sweeps against
+up (kernels.evaluate, tally). compare.py holds backtests against the scalar reference; this holds the frames of sweeps against
 `backtest(...).summary()`, to the last bit. The exit status is 0 if all agree and 1 at the first difference, which a line
 beginning with DIFFERENCE names.
 
@@ -42,7 +42,7 @@ from tests.mutation.compare import (
     with_named_columns,
 )  # fmt: skip
 
-INTERPRETED = ("kernels.exits", "kernels.wheel", "kernels.shortlist", "kernels.calls", "kernels.cells", "run.boards")
+INTERPRETED = ("kernels.exits", "kernels.wheel", "kernels.entries", "kernels.calls", "kernels.evaluate", "run.slices")
 MOST = 8  # rows of a grid that are compared
 EXITS = {
     "put.exit_pct": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],  # more than are scanned one by one
@@ -121,9 +121,9 @@ Answers = list[dict[int, dict[str, Any]]]
 def difference(given: Swept, known: dict[int, dict[str, Any]]) -> str | None:
     """The first difference between sweep and backtests, or None; what is not `known` by row is added to it."""
     from wheelvec.market.market import Market
+    from wheelvec.model.config import Config
     from wheelvec.run.backtest import backtest
     from wheelvec.run.sweep import sweep
-    from wheelvec.spec.config import Config
 
     market, config = Market(**tables_of(given.case)), Config.from_dict(configuration(given.case))
     found = sweep(market, config, given.grid, threads=1)

@@ -5,8 +5,8 @@ import tomllib
 from pathlib import Path
 
 import wheelvec as wv
+from wheelvec.model.config import fields
 from wheelvec.report.template import commented
-from wheelvec.spec.config import fields
 
 
 def test_it_is_the_default_configuration(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ import polars as pl
 import pyarrow.parquet  # noqa: F401
 
 import wheelvec as wv
+from wheelvec.model.grid import Grid
 from wheelvec.run import result  # noqa: F401
 from wheelvec.run.store import SweepStore
-from wheelvec.spec.grid import Grid
 
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir", "shutil.rmtree", "fsync"}
 WRITE = os.O_WRONLY | os.O_RDWR

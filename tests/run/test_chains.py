@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 import wheelvec as wv
-from wheelvec.market import solved
-from wheelvec.market.synthetic import demo_tables
+from wheelvec.demo.synthetic import demo_tables
+from wheelvec.lake import solved
 from wheelvec.run import chains as runs
 from wheelvec.stages import chain as stage
 

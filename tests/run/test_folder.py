@@ -21,13 +21,13 @@ from polars.testing import assert_frame_equal
 import wheelvec as wv
 from tests.run import killed
 from wheelvec import cli
-from wheelvec.market import files
+from wheelvec.lake import files
+from wheelvec.model.errors import LakeError
+from wheelvec.model.schemas import RESULT_TABLES as KINDS
 from wheelvec.run.folder import COMMIT, STAGED, Folder, keep_apart
 from wheelvec.run.index import Index
 from wheelvec.run.result import RESULT, ResultWriter
 from wheelvec.run.store import SWEEP, SweepStore
-from wheelvec.spec.errors import LakeError
-from wheelvec.spec.frames import RESULT_TABLES as KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = wv.Config(schedule=wv.Schedule(start_date="2024-01-02", end_date="2024-01-12"))

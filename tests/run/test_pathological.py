@@ -18,7 +18,7 @@ from tests.memory import peak_kib
 import polars as pl
 import wheelvec as wv
 from tests.run import pathological
-from wheelvec.spec.errors import WheelvecError
+from wheelvec.model.errors import WheelvecError
 
 tables = pathological.CASES[sys.argv[1]](int(sys.argv[2]))
 given = {name: frame.height for name, frame in tables.items()}

@@ -11,10 +11,10 @@ from polars.testing import assert_frame_equal
 
 import wheelvec as wv
 from tests.worlds import config_of, market_of, run, world
-from wheelvec.market.synthetic import demo_tables
-from wheelvec.spec.errors import InputError, LakeError, RecordError
-from wheelvec.spec.frames import CALL_DIAGNOSTICS, DIAGNOSTICS, LEDGER, PATHS, RECORDS, UNDERLYING_CLOSES, WHEELS
-from wheelvec.spec.frames import RESULT_TABLES as KINDS
+from wheelvec.demo.synthetic import demo_tables
+from wheelvec.model.errors import InputError, LakeError, RecordError
+from wheelvec.model.schemas import CALL_DIAGNOSTICS, DIAGNOSTICS, LEDGER, PATHS, RECORDS, UNDERLYING_CLOSES, WHEELS
+from wheelvec.model.schemas import RESULT_TABLES as KINDS
 from wheelvec.stages.arrays import quotient
 
 FRAMES = {

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import wheelvec as wv
-from wheelvec.market.synthetic import demo_tables
+from wheelvec.demo.synthetic import demo_tables
 
 RUN = """
 import sys

@@ -16,12 +16,12 @@ from polars.testing import assert_frame_equal
 import wheelvec as wv
 from tests.oracle import markets
 from tests.worlds import config_of, market_of, world
+from wheelvec.model.config import field_names
+from wheelvec.model.errors import ConfigError
+from wheelvec.model.grid import Grid
 from wheelvec.run.engine import Engine
+from wheelvec.run.plan import cut, kept_apart
 from wheelvec.run.store import SweepStore
-from wheelvec.run.tasks import cut, kept_apart
-from wheelvec.spec.config import field_names
-from wheelvec.spec.errors import ConfigError
-from wheelvec.spec.grid import Grid
 
 NAMES = [*field_names(), "rules"]
 CHEAP = {"put.exit_pct": [0.25, 0.5], "put.stop_loss_multiplier": [1.5, None], "fills.execution_seed": [1, 2, 3]}
@@ -172,8 +172,8 @@ def test_threads_order_and_chunks_change_no_bit(small: tuple[wv.Market, wv.Confi
         "fills.execution_seed": [7, 8],
     }
     frame = wv.sweep(market, base, grid, threads=1).frame
-    monkeypatch.setattr("wheelvec.run.tasks.TASK", 20_000)
-    monkeypatch.setattr("wheelvec.run.factors.PIECE", 16)
+    monkeypatch.setattr("wheelvec.run.plan.TASK", 20_000)
+    monkeypatch.setattr("wheelvec.stages.parameters.PIECE", 16)
     assert_frame_equal(wv.sweep(market, base, grid, threads=2).frame, frame, check_exact=True)
     monkeypatch.setattr("wheelvec.run.engine.CHUNK", 13)
     assert_frame_equal(wv.sweep(market, base, grid, threads=2).frame, frame, check_exact=True)
@@ -197,7 +197,7 @@ def test_few_rows_over_several_underlyings_are_the_same_to_the_bit(
 ) -> None:
     """Each underlying is gone through by itself, and what it gives is merged month by month; of entry rules that differ each
     has room of its own for its values."""
-    monkeypatch.setattr("wheelvec.run.tasks.KEPT", kept)
+    monkeypatch.setattr("wheelvec.run.plan.KEPT", kept)
     base = wv.Config(
         schedule=wv.Schedule(start_date="2024-01-03", end_date="2024-04-30", allow_multiple_wheels_per_symbol=not one_at_a_time)
     )
@@ -238,8 +238,8 @@ def test_each_task_sorts_what_its_own_configurations_have(several: wv.Market, mo
     frame = wv.sweep(several, base, grid, threads=1).frame
     assert frame["total_wheels"].n_unique() > 2
     assert frame["roc_p25"].n_unique() > 12
-    monkeypatch.setattr("wheelvec.run.factors.PIECE", 8)
-    monkeypatch.setattr("wheelvec.run.tasks.FEW", 1)
+    monkeypatch.setattr("wheelvec.stages.parameters.PIECE", 8)
+    monkeypatch.setattr("wheelvec.run.plan.FEW", 1)
     monkeypatch.setattr("wheelvec.run.work.SORTED", 1)
     for threads, memory in ((1, 2**30), (2, 2**30), (2, 2**20)):
         again = wv.sweep(several, base, grid, threads=threads, memory=memory).frame

@@ -13,7 +13,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import wheelvec as wv
-from wheelvec.spec.grid import grid_from_toml
+from wheelvec.model.grid import grid_from_toml
 
 ROOT = Path(__file__).resolve().parents[2]
 # A background job's children ignore Ctrl-C from their start on; a terminal's do not.

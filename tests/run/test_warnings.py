@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 import wheelvec as wv
+from tests.lake.test_inspection import split
 from tests.market.build import SHARED
-from tests.market.test_inspection import split
-from wheelvec.market.synthetic import demo_tables
+from wheelvec.demo.synthetic import demo_tables
+from wheelvec.model.schemas import WARNINGS
 from wheelvec.run.warnings import RunWarning, as_frame, of_frame
-from wheelvec.spec.frames import WARNINGS
 
 Tables = dict[str, pl.DataFrame]
 DAY = dt.date.fromisoformat

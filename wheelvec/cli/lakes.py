@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wheelvec.cli.arguments import JSON, UsageError, add_command, add_forms
 from wheelvec.cli.terminal import progress_bar, without_panics, write
-from wheelvec.spec.errors import DataError, InputError, LakeError
+from wheelvec.model.errors import DataError, InputError, LakeError
 
 if TYPE_CHECKING:
     from wheelvec.market.market import Market
@@ -116,7 +116,7 @@ def _import(options: argparse.Namespace) -> None:
     needed = {"--option-quotes": options.option_quotes, "--underlying-bars": options.underlying_bars, "--lake": options.lake}
     if missing := [name for name, value in needed.items() if value is None]:
         raise UsageError(f"the following arguments are required: {', '.join(missing)}; see {options.prog} import --help")
-    from wheelvec.market.place import check_writable
+    from wheelvec.lake.place import check_writable
     from wheelvec.market.staged import imported
     from wheelvec.report.text import set_aside
 
@@ -154,7 +154,7 @@ def write_lake(market: "Market", options: argparse.Namespace, replace: bool = Fa
 
 def _check(options: argparse.Namespace) -> None:
     with progress_bar("files", quiet=False) as progress:
-        from wheelvec.market.inspection import check
+        from wheelvec.lake.inspection import check
         from wheelvec.report.figures import as_json
         from wheelvec.report.inspected import inspected
         from wheelvec.report.text import counted
@@ -167,10 +167,10 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _import_dbn(options: argparse.Namespace) -> None:
-    from wheelvec.market.archive import import_dbn
     from wheelvec.report.costs import imported
     from wheelvec.report.figures import as_json
     from wheelvec.report.text import counted
+    from wheelvec.vendors.databento.archive import import_dbn
 
     with without_panics(), progress_bar("files", quiet=False) as progress:
         entry_time = options.entry_time or "15:45"
@@ -189,9 +189,9 @@ def _import_dbn(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from wheelvec.market.fetch import fetch
+    from wheelvec.model.config import Config
     from wheelvec.report.costs import priced, remarks, taken
-    from wheelvec.spec.config import Config
+    from wheelvec.vendors.databento.fetch import fetch
 
     shown = _Shown(options)
     with without_panics(), progress_bar("requests", options.quiet) as progress:

@@ -27,7 +27,7 @@ from typing import Any
 from wheelvec.cli import lakes, results, starting
 from wheelvec.cli.arguments import Formatter, Parser, UsageError, add_command, shared_options
 from wheelvec.cli.terminal import ReaderGoneError, console, fail, message, remark, write
-from wheelvec.spec.version import VERSION
+from wheelvec.model.version import VERSION
 
 USAGE, FAILED, INTERRUPTED, READER_GONE = 2, 1, 130, 141
 

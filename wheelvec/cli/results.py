@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from wheelvec.cli import settings
 from wheelvec.cli.arguments import CSV, JSON, add_command, add_forms, add_lake, add_overwrite, add_set
 from wheelvec.cli.terminal import progress_bar, without_panics, write
-from wheelvec.spec.errors import InputError, LakeError, listed, unknown_name
+from wheelvec.model.errors import InputError, LakeError, listed, unknown_name
 
 if TYPE_CHECKING:
     from wheelvec.market.market import Market
+    from wheelvec.model.config import Config
     from wheelvec.run.result import Result
-    from wheelvec.run.swept import Sweep
+    from wheelvec.run.sweep_result import Sweep
     from wheelvec.run.warnings import RunWarning
-    from wheelvec.spec.config import Config
 
 log = logging.getLogger("wheelvec.cli")
 
@@ -114,8 +114,8 @@ def _add_by(command: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from wheelvec.market.market import Market
+    from wheelvec.model.config import Config
     from wheelvec.run.folder import keep_apart
-    from wheelvec.spec.config import Config
 
     config = settings.changed(Config.from_toml(options.config), options.settings)
     if options.rules is not None:
@@ -150,9 +150,9 @@ def backtest_and_show(source: Callable[[], "Market"], config: "Config", options:
 
 def _sweep(options: argparse.Namespace) -> None:
     from wheelvec.market.market import Market
-    from wheelvec.spec.config import TOML_NONE, Config
-    from wheelvec.spec.grid import grid_from_file
-    from wheelvec.spec.knobs import none_is
+    from wheelvec.model.config import TOML_NONE, Config
+    from wheelvec.model.fields import none_is
+    from wheelvec.model.grid import grid_from_file
 
     with without_panics():
         config, grid = settings.changed(Config.from_toml(options.config), options.settings), grid_from_file(options.grid)
@@ -162,7 +162,7 @@ def _sweep(options: argparse.Namespace) -> None:
         from wheelvec.run.folder import Folder, keep_apart
         from wheelvec.run.store import SWEEP
         from wheelvec.run.sweep import sweep
-        from wheelvec.run.swept import figure_names
+        from wheelvec.run.sweep_result import figure_names
 
         if options.by not in (figures := figure_names(options.stats)):  # said before the work
             raise InputError(unknown_name("figure of --by", options.by, figures))
@@ -191,7 +191,7 @@ def _sweep(options: argparse.Namespace) -> None:
 def _show(options: argparse.Namespace) -> None:
     from wheelvec.run.folder import COMMIT
     from wheelvec.run.result import Result
-    from wheelvec.run.swept import Sweep
+    from wheelvec.run.sweep_result import Sweep
 
     folder = options.folder
 

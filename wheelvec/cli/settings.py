@@ -14,10 +14,10 @@ import tomllib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from wheelvec.spec.errors import ConfigError, InputError
+from wheelvec.model.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    from wheelvec.spec.config import Config
+    from wheelvec.model.config import Config
 
 EXPLAINED = (
     "--set takes a field and its value as they would stand in the file, but words need no quotes and lists no brackets; none "
@@ -41,7 +41,7 @@ def changed(config: "Config", settings: Sequence[str]) -> "Config":
     """
     if not settings:
         return config
-    from wheelvec.spec.knobs import none_is
+    from wheelvec.model.fields import none_is
 
     values = dict(_read(text) for text in settings)
     with none_is("none"):
@@ -63,7 +63,7 @@ def _refused(config: "Config", text: str) -> str:
 
 def also_swept(settings: Sequence[str], grid: Any) -> list[str]:
     """The fields that are set and stand in a grid too: a mapping, whose keys may be tuples of names, or a frame."""
-    from wheelvec.spec.config import fields
+    from wheelvec.model.config import fields
 
     known = {f"{field.section}.{field.alias}": field.dotted for field in fields() if field.alias}
     columns = getattr(grid, "columns", grid)
@@ -73,7 +73,7 @@ def also_swept(settings: Sequence[str], grid: Any) -> list[str]:
 
 
 def _read(text: str) -> tuple[str, Any]:
-    from wheelvec.spec.config import PARTS, fields
+    from wheelvec.model.config import PARTS, fields
 
     name, equals, written = (part.strip() for part in text.partition("="))
     if not equals or not name or not written:

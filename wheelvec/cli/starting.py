@@ -48,8 +48,8 @@ def add_init(commands: Any) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from wheelvec.market.synthetic import DEMO_END, DEMO_START, demo_market
-    from wheelvec.spec.config import Config
+    from wheelvec.demo.synthetic import DEMO_END, DEMO_START, demo_market
+    from wheelvec.model.config import Config
 
     if options.lake is not None:
         _write_demo(options)
@@ -59,7 +59,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _write_demo(options: argparse.Namespace) -> None:
-    from wheelvec.market.synthetic import DEMO_END, demo_market
+    from wheelvec.demo.synthetic import DEMO_END, demo_market
 
     if options.form == CSV:
         raise UsageError(f"argument --csv: not allowed with argument --lake; see {options.prog} demo --help")

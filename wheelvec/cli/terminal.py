@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from wheelvec.spec.errors import WheelvecError
+from wheelvec.model.errors import WheelvecError
 
 LONGEST = 400  # characters of a message that was not written for the terminal
 

@@ -8,8 +8,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.kernels.compiled import inlined, lean
+from wheelvec.jit.compiled import inlined, lean
+from wheelvec.kernels.accumulate import (
+    ABOVE,
+    AFTER,
+    CC,
+    END,
+    HELD,
+    INSIDE,
+    MARKED,
+    OPEN_AFTER,
+    WORDS,
+    count_after,
+    days_of,
+    missing_of,
+    packed_days,
+    packed_reason,
+)
 from wheelvec.kernels.draws import Drawn, new_drawn
+from wheelvec.kernels.entries import first_from, is_otm_within
 from wheelvec.kernels.exits import (
     ASSIGNED,
     BAR,
@@ -30,7 +47,7 @@ from wheelvec.kernels.exits import (
     walk,
 )
 from wheelvec.kernels.outcomes import write_attempt, write_leg
-from wheelvec.kernels.quote import (
+from wheelvec.kernels.quotes import (
     CLOSEST_OTM,
     REJECTED,
     FillOdds,
@@ -46,25 +63,8 @@ from wheelvec.kernels.quote import (
     room_for_quotes,
     rows_of,
 )
-from wheelvec.kernels.shortlist import first_from, is_otm_within
-from wheelvec.kernels.tally import (
-    ABOVE,
-    AFTER,
-    CC,
-    END,
-    HELD,
-    INSIDE,
-    MARKED,
-    OPEN_AFTER,
-    WORDS,
-    count_after,
-    days_of,
-    missing_of,
-    packed_days,
-    packed_reason,
-)
 from wheelvec.kernels.wheel import last_close, wheel_value
-from wheelvec.spec.codes import EndReason
+from wheelvec.model.codes import EndReason
 
 NO_CALL_QUOTES, NO_CALL_IN_RANGE = int(EndReason.NO_CALL_QUOTES), int(EndReason.NO_CALL_IN_RANGE)
 NO_CALL_ABOVE_BASIS, NO_CALL_LIQUID = int(EndReason.NO_CALL_ABOVE_BASIS), int(EndReason.NO_CALL_LIQUID)

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.kernels.compiled import inlined, lean
-from wheelvec.spec import osi
-from wheelvec.spec.errors import InputError
+from wheelvec.jit.compiled import inlined, lean
+from wheelvec.model import osi
+from wheelvec.model.errors import InputError
 
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)

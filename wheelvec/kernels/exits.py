@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.kernels.aligned import aligned
-from wheelvec.kernels.compiled import inlined, lean
+from wheelvec.jit.aligned import aligned
+from wheelvec.jit.compiled import inlined, lean
+from wheelvec.kernels.accumulate import NONE, STOP_INSIDE, TARGET_ABOVE, packed_days, packed_reason
 from wheelvec.kernels.draws import draw, drawn
-from wheelvec.kernels.quote import NATURAL, OPTIMISTIC, concession, fill_probability, tick_down, tick_up
-from wheelvec.kernels.tally import NONE, STOP_INSIDE, TARGET_ABOVE, packed_days, packed_reason
-from wheelvec.spec.codes import ExitReason
+from wheelvec.kernels.quotes import NATURAL, OPTIMISTIC, concession, fill_probability, tick_down, tick_up
+from wheelvec.model.codes import ExitReason
 
 STOP_LOSS, PROFIT_TARGET = int(ExitReason.STOP_LOSS), int(ExitReason.PROFIT_TARGET)
 MAX_HOLD_DTE, EXPIRED_WORTHLESS = int(ExitReason.MAX_HOLD_DTE), int(ExitReason.EXPIRED_WORTHLESS)
@@ -59,7 +59,7 @@ class Ends(NamedTuple):
 
     time: np.ndarray
     pnl: np.ndarray  # dollars per contract, marked; NaN where there is none
-    reasons: np.ndarray  # kernels.tally's packed counts
+    reasons: np.ndarray  # kernels.accumulate's packed counts
     sums: np.ndarray
     until: np.ndarray  # the last session on which the wheel occupies its underlying
     tail: np.ndarray  # position among the calls whose counts are added; -1: none

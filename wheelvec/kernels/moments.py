@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wheelvec.kernels.compiled import compiled
+from wheelvec.jit.compiled import compiled
 
 
 @compiled

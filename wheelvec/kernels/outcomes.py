@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wheelvec.kernels.compiled import inlined
-from wheelvec.spec.codes import ExitReason
+from wheelvec.jit.compiled import inlined
+from wheelvec.model.codes import ExitReason
 
 EXPIRED_WORTHLESS = int(ExitReason.EXPIRED_WORTHLESS)  # from here on a leg ran to its settlement
 _REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_

@@ -1,17 +1,18 @@
 """Every wheel of one configuration, with all that became of it: a backtest.
 
-The kernels are those of a sweep (kernels.cells), leg by leg: what a sweep adds up is written down here.
+The kernels are those of a sweep (kernels.evaluate), leg by leg: what a sweep adds up is written down here.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.kernels.board import piece_of
+from wheelvec.jit.compiled import inlined, lean
+from wheelvec.kernels.accumulate import AFTER, WORDS
 from wheelvec.kernels.calls import UNRESOLVED, Tails, forget, new_tails, sell_calls
-from wheelvec.kernels.cells import put_of
-from wheelvec.kernels.compiled import inlined, lean
 from wheelvec.kernels.draws import Drawn, new_drawn
+from wheelvec.kernels.entries import Shortlist, new_shortlist, shortlist
+from wheelvec.kernels.evaluate import put_of
 from wheelvec.kernels.exits import (
     ASSIGNED,
     BAR,
@@ -26,11 +27,10 @@ from wheelvec.kernels.exits import (
     walk,
 )
 from wheelvec.kernels.outcomes import full, write_leg
-from wheelvec.kernels.quote import REJECTED, fill_probability
-from wheelvec.kernels.shortlist import Shortlist, new_shortlist, shortlist
-from wheelvec.kernels.tally import AFTER, WORDS
+from wheelvec.kernels.quotes import REJECTED, fill_probability
+from wheelvec.kernels.slices import piece_of
 from wheelvec.kernels.wheel import Value, wheel_value
-from wheelvec.spec.codes import EndReason
+from wheelvec.model.codes import EndReason
 
 PUT_CLOSED, PUT_EXPIRED = int(EndReason.PUT_CLOSED), int(EndReason.PUT_EXPIRED)
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.kernels.compiled import inlined
-from wheelvec.spec.codes import EndReason
+from wheelvec.jit.compiled import inlined
+from wheelvec.model.codes import EndReason
 
 SALE_WAITS = 5  # sessions on which an order to sell the shares waits for a close
 CALLED_AWAY, MAX_CYCLES, UNRESOLVED = int(EndReason.CALLED_AWAY), int(EndReason.MAX_CYCLES), int(EndReason.UNRESOLVED)

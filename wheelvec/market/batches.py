@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from wheelvec.market import tables
-from wheelvec.market.tables import TABLES
-from wheelvec.spec.errors import DataError, InputError
+from wheelvec.model.errors import DataError, InputError
+from wheelvec.tables import validation
+from wheelvec.tables.validation import TABLES
 
 ROWS = 131_072  # 15 MB of quotes
 _BUFFER = 1 << 20  # bytes of a column that are read from disk at a time
@@ -56,7 +56,7 @@ def _batches(name: str, path: Path) -> Iterator[pl.DataFrame]:
     options: dict[str, Any] = {"buffer_size": _BUFFER, "page_checksum_verification": True}
     with pyarrow.parquet.ParquetFile(path, **options) as file:
         schema = file.schema_arrow
-        tables.read(name, _frame(schema.empty_table()))  # missing columns and types are said before anything is read
+        validation.read(name, _frame(schema.empty_table()))  # missing columns and types are said before anything is read
         wanted = [column for column in TABLES[name].schema if column in schema.names]
     texts = [column for column in wanted if _is_text(schema.field(column).type)]
     seen = 0
@@ -64,7 +64,7 @@ def _batches(name: str, path: Path) -> Iterator[pl.DataFrame]:
         for batch in file.iter_batches(ROWS, columns=wanted):
             batch.validate(full=True)
             seen += batch.num_rows
-            yield tables.read(name, _frame(_shortened(batch)))
+            yield validation.read(name, _frame(_shortened(batch)))
         if seen != file.metadata.num_rows:
             raise InputError(f"{name} {path}: not readable as Parquet: {seen} rows, expected {file.metadata.num_rows}")
 

@@ -17,15 +17,16 @@ from typing import ClassVar, Self
 
 import polars as pl
 
-from wheelvec.market import lake, tables
-from wheelvec.market.findings import REASONS, Findings
-from wheelvec.market.roots import Roots
-from wheelvec.market.sessions import Sessions
-from wheelvec.market.survey import Survey
-from wheelvec.market.tables import TABLES
-from wheelvec.spec import frames
-from wheelvec.spec.errors import DataError, InputError
-from wheelvec.spec.forks import refuse_forked, refusing_forked
+from wheelvec.lake import lake
+from wheelvec.model import schemas
+from wheelvec.model.errors import DataError, InputError
+from wheelvec.model.forks import refuse_forked, refusing_forked
+from wheelvec.tables import validation
+from wheelvec.tables.anomalies import REASONS, Findings
+from wheelvec.tables.roots import Roots
+from wheelvec.tables.sessions import Sessions
+from wheelvec.tables.survey import Survey
+from wheelvec.tables.validation import TABLES
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,11 @@ class Market:
     def __init__(
         self,
         *,
-        option_quotes: frames.Frame,
-        underlying_bars: frames.Frame,
-        option_bars: frames.Frame | None = None,
-        splits: frames.Frame | None = None,
-        dividends: frames.Frame | None = None,
+        option_quotes: schemas.Frame,
+        underlying_bars: schemas.Frame,
+        option_bars: schemas.Frame | None = None,
+        splits: schemas.Frame | None = None,
+        dividends: schemas.Frame | None = None,
         strict: bool = False,
         trading_calendar: str = "NYSE",
     ) -> None:
@@ -108,7 +109,7 @@ class Market:
         given = {"option_quotes": option_quotes, "option_bars": option_bars, "underlying_bars": underlying_bars}
         given |= {"dividends": dividends}
         needed = ("option_quotes", "underlying_bars")
-        read = {name: tables.read(name, given[name]) for name in TABLES if name in needed or given[name] is not None}
+        read = {name: validation.read(name, given[name]) for name in TABLES if name in needed or given[name] is not None}
         self._begin(Memory.of(read), strict, trading_calendar)
 
     def _begin(self, source: lake.Source, strict: bool, trading_calendar: str) -> None:
@@ -416,7 +417,7 @@ class Market:
         The order of reasons is that of `tables.hold_quotes`, `hold_option_bars` and their like, and of `tables.tally`. Also
         `no_option_bars` and `no_underlying_bars` (quotes of an underlying without), `underlying_ended` (sessions of
         the market after an underlying's last bar), `suspected_split` (events), `adjusted_closes` and
-        `adjusted_underlying_price` (sessions): see `market.findings`.
+        `adjusted_underlying_price` (sessions): see `tables.anomalies`.
 
         Example:
             >>> import wheelvec as wv
@@ -428,16 +429,16 @@ class Market:
 
     @cached_property
     def _tally(self) -> pl.DataFrame:
-        counts = [tables.recounted(self._source.aside(), self.sessions)]
+        counts = [validation.recounted(self._source.aside(), self.sessions)]
         for names, source in self._separately(None):
             shown = []
             for name in source.tables:
                 for piece in source.pieces(name):
-                    counts.append(tables.tally(name, piece, self.sessions))
+                    counts.append(validation.tally(name, piece, self.sessions))
                     shown += self._shown(name, piece)
             self._found[names] = Findings.of(Survey.joined(shown), self.sessions)
             counts.append(self._found[names].counted())
-        return tables.total(pl.concat(counts))
+        return validation.total(pl.concat(counts))
 
     def findings(self, underlyings: Iterable[str]) -> Findings:
         """What is odd about the data of some underlyings, found once; of a lake only their files are read.
@@ -487,7 +488,7 @@ class Market:
         return Sessions.known(self.trading_calendar, *(self.data_range or (dt.date(2020, 1, 1),) * 2))
 
     def _refuse_broken_rows(self) -> None:
-        broken = self._tally.filter(~pl.col("reason").is_in(frames.ORDINARY_REASONS + REASONS))
+        broken = self._tally.filter(~pl.col("reason").is_in(schemas.ORDINARY_REASONS + REASONS))
         broken = broken.group_by("table", "reason", maintain_order=True).agg(
             pl.col("count").sum(), pl.col("example").drop_nulls().first()
         )
@@ -554,16 +555,16 @@ class Memory:
     @classmethod
     def of(cls, given: dict[str, pl.DataFrame], known: Known | None = None) -> Self:
         """Hold what `tables.read` gave; of some days only, with what is `known` of the whole."""
-        quotes = tables.hold_quotes(given["option_quotes"], known.snapshot if known else None)
-        underlyings = tables.hold_underlying_bars(given["underlying_bars"])
+        quotes = validation.hold_quotes(given["option_quotes"], known.snapshot if known else None)
+        underlyings = validation.hold_underlying_bars(given["underlying_bars"])
         held = {"option_quotes": quotes, "underlying_bars": underlyings}
         if "option_bars" in given:
             whole = known or Known(False, quotes.rows, underlyings.rows["underlying"])
             roots = Roots.of(whole.quotes, whole.underlyings)
-            held["option_bars"] = tables.hold_option_bars(given["option_bars"], roots, underlyings.rows)
+            held["option_bars"] = validation.hold_option_bars(given["option_bars"], roots, underlyings.rows)
         if "dividends" in given:
-            held["dividends"] = tables.hold_dividends(given["dividends"])
-        held = tables.without_strays(held, known.strays if known else tables.strays_of(tables.days_of(held)))
+            held["dividends"] = validation.hold_dividends(given["dividends"])
+        held = validation.without_strays(held, known.strays if known else validation.strays_of(validation.days_of(held)))
         rows = {name: held[name].rows.rechunk() for name in TABLES if name in held}
         starts = {name: _starts(frame) for name, frame in rows.items()}
         return cls(rows, starts, pl.concat([table.aside for table in held.values()]))
@@ -599,7 +600,7 @@ class Memory:
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
         """The content digest of one month."""
-        return tables.content_digest(TABLES[name], self.rows(name, underlying, month, lake.month_end(month)))
+        return validation.content_digest(TABLES[name], self.rows(name, underlying, month, lake.month_end(month)))
 
     def span(self, name: str) -> tuple[dt.date, dt.date] | None:
         """The first and last day in a table."""

@@ -15,11 +15,13 @@ from pathlib import Path
 
 import polars as pl
 
-from wheelvec.market import batches, lake, parquet, place, tables
+from wheelvec.lake import lake, parquet, place
+from wheelvec.market import batches
 from wheelvec.market.market import Known, Market, Memory
-from wheelvec.market.tables import TABLES
-from wheelvec.spec import osi
-from wheelvec.spec.errors import InputError
+from wheelvec.model import osi
+from wheelvec.model.errors import InputError
+from wheelvec.tables import validation
+from wheelvec.tables.validation import TABLES
 
 SPILL_BYTES = 200_000_000  # of all tables in memory; checking them takes some times as much
 CHUNK_ROWS = 1_000_000  # of all tables, checked together
@@ -125,7 +127,7 @@ def _staged(root: Path, spools: Mapping[str, _Spool]) -> _Staged:
     """Check the rows, a few days at a time, and write them into a lake aside."""
     chunks = list(_chunks(spools))
     known = _known(spools, chunks)
-    aside = [tables.SET_ASIDE.to_frame()]
+    aside = [validation.SET_ASIDE.to_frame()]
     for days in chunks or [None]:
         held = Memory.of({name: spool.rows(days) for name, spool in spools.items()}, known)
         lake.write(root, held)
@@ -158,13 +160,13 @@ def _known(spools: Mapping[str, _Spool], chunks: Sequence[Days]) -> Known:
     snapshot = not spools["option_quotes"].timed
     quotes, names, kept = [], [], []
     for days in chunks:
-        rows = tables.hold_quotes(spools["option_quotes"].rows(days), snapshot).rows
+        rows = validation.hold_quotes(spools["option_quotes"].rows(days), snapshot).rows
         root = osi.root(pl.col("symbol"))
         quotes.append(rows.select(*Known.QUOTED).unique(["underlying", "session", root], maintain_order=True))
-        bars = tables.hold_underlying_bars(spools["underlying_bars"].rows(days)).rows
+        bars = validation.hold_underlying_bars(spools["underlying_bars"].rows(days)).rows
         names.append(bars["underlying"].unique())
         kept += [rows["session"], bars["session"]]
         if "option_bars" in spools:
             kept.append(spools["option_bars"].rows(days)["session"].drop_nulls())
-    strays = tables.strays_of(pl.concat(kept).value_counts())
+    strays = validation.strays_of(pl.concat(kept).value_counts())
     return Known(snapshot, pl.concat(quotes), pl.concat(names).unique(), strays)

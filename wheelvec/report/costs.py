@@ -12,7 +12,7 @@ _NAMES |= {"underlying_bars": "stock daily bars"}
 
 
 class Priced(Protocol):
-    """What of a `market.fetch.Fetched` is read here."""
+    """What of a `vendors.databento.fetch.Fetched` is read here."""
 
     @property
     def plan(self) -> pl.DataFrame: ...

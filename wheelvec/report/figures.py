@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from wheelvec.spec.config import Config
+from wheelvec.model.config import Config
 
 ROWS = 20_000  # that are turned into text at once
 

@@ -16,7 +16,7 @@ _FINDINGS = {"damaged": "refused", "misplaced": "refused", "unfinished": "unfini
 
 
 class Inspected(Protocol):
-    """What of a `market.inspection.Inspection` is read here; the rooms do not import one another."""
+    """What of a `lake.inspection.Inspection` is read here; the rooms do not import one another."""
 
     @property
     def files(self) -> pl.DataFrame: ...

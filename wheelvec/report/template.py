@@ -5,8 +5,8 @@ import textwrap
 
 import tomli_w
 
-from wheelvec.spec.config import PARTS, Field, fields
-from wheelvec.spec.version import VERSION
+from wheelvec.model.config import PARTS, Field, fields
+from wheelvec.model.version import VERSION
 
 WIDTH = 100
 

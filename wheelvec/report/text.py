@@ -6,10 +6,10 @@ from typing import Protocol
 
 import polars as pl
 
-from wheelvec.spec.codes import OUTCOMES, EndReason, ExitReason, name_of
-from wheelvec.spec.config import Config
-from wheelvec.spec.errors import listed
-from wheelvec.spec.version import VERSION
+from wheelvec.model.codes import OUTCOMES, EndReason, ExitReason, name_of
+from wheelvec.model.config import Config
+from wheelvec.model.errors import listed
+from wheelvec.model.version import VERSION
 
 WIDTH = 80
 
@@ -34,7 +34,7 @@ class Ranked(Protocol):
 
 
 class Swept(Protocol):
-    """What of a `run.swept.Sweep` is read here."""
+    """What of a `run.sweep_result.Sweep` is read here."""
 
     frame: pl.DataFrame
 

@@ -11,16 +11,16 @@ from typing import Any
 import polars as pl
 
 from wheelvec.market.market import Market
+from wheelvec.model.config import Config
+from wheelvec.model.errors import InputError
+from wheelvec.model.forks import refuse_forked
+from wheelvec.model.schemas import SIGNALS, as_polars
 from wheelvec.run.folder import keep_apart
 from wheelvec.run.index import digest_of
-from wheelvec.run.openings import check_curve, opening_of
 from wheelvec.run.recorder import Recorder, Walked
 from wheelvec.run.result import Result, ResultWriter
+from wheelvec.run.schedule import check_curve, opening_of
 from wheelvec.run.warnings import as_frame, of_backtest
-from wheelvec.spec.config import Config
-from wheelvec.spec.errors import InputError
-from wheelvec.spec.forks import refuse_forked
-from wheelvec.spec.frames import SIGNALS, as_polars
 from wheelvec.stages.arrays import Array, days
 from wheelvec.stages.diagnostics import call_diagnostics, diagnostics
 from wheelvec.stages.ledger import ledger

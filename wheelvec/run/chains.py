@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import polars as pl
 
-from wheelvec.kernels.compiled import arithmetic
-from wheelvec.market import lake, solved
+from wheelvec.jit.compiled import arithmetic
+from wheelvec.lake import lake, solved
 from wheelvec.market.market import Market
-from wheelvec.spec import frames
+from wheelvec.model import schemas
 from wheelvec.stages import chain as chains
 from wheelvec.stages.arrays import Array
 
@@ -80,5 +80,5 @@ def _key(quotes: str, month: dt.date, asked: Asked) -> str:
 
 @cache
 def _code() -> str:
-    files = b"".join(Path(str(module.__file__)).read_bytes() for module in (chains, frames, solved))
+    files = b"".join(Path(str(module.__file__)).read_bytes() for module in (chains, schemas, solved))
     return hashlib.blake2b(files, digest_size=16).hexdigest() + arithmetic()

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.tally import KNOWN
+from wheelvec.kernels.accumulate import KNOWN
 from wheelvec.market.market import Market
-from wheelvec.run.boards import World
-from wheelvec.run.ground import Array, Ground, Slice
+from wheelvec.model.grid import Codes, Grid
+from wheelvec.run.context import Array, Ground, Slice
+from wheelvec.run.slices import World
 from wheelvec.run.work import Work
-from wheelvec.spec.grid import Codes, Grid
 
 CHUNK = 16_384  # rows at most: what an interrupted sweep with out= loses
 BYTES_A_ROW = 2_000  # figures, counts, positions and the finished frame of one configuration

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wheelvec.market import files, manifest
+from wheelvec.lake import files, manifest
+from wheelvec.model.config import field_names
+from wheelvec.model.errors import LakeError, listed
 from wheelvec.run.index import FORMAT, Index, Kind, digest_of_file, read_index
-from wheelvec.spec.config import field_names
-from wheelvec.spec.errors import LakeError, listed
 
 T = TypeVar("T")
 STAGED, COMMIT = ".wheelvec.staged", ".wheelvec.commit"

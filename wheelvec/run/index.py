@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import polars as pl
 
-from wheelvec.spec.errors import LakeError, listed
+from wheelvec.model.errors import LakeError, listed
 
 FORMAT, FORMER = 2, 1
 _OWN = ("format", "kind", "files", "digest")

@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from wheelvec.spec.codes import EVENTS, EndReason, ExitReason, State, name_of, names, states_after
-from wheelvec.spec.frames import RECORDS
+from wheelvec.model.codes import EVENTS, EndReason, ExitReason, State, name_of, names, states_after
+from wheelvec.model.schemas import RECORDS
 
 CENT = 1e-9  # relative to the sums, so in truth far below a cent
 

@@ -7,16 +7,16 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.entry import entry_for
+from wheelvec.jit.dispatch import entry_for
 from wheelvec.kernels.outcomes import Outcomes, doubled, new_outcomes, written
 from wheelvec.kernels.record import new_workspace, record_wheels
 from wheelvec.market.market import Market
-from wheelvec.run.boards import Held
-from wheelvec.run.factors import factored
-from wheelvec.run.ground import Array, Ground
-from wheelvec.spec.config import Config
-from wheelvec.spec.grid import Grid
+from wheelvec.model.config import Config
+from wheelvec.model.grid import Grid
+from wheelvec.run.context import Array, Ground
+from wheelvec.run.slices import Held
 from wheelvec.stages.outcomes import ENTRY_DAY, Slice
+from wheelvec.stages.parameters import factored
 from wheelvec.stages.paths import closes_between, leg_rows
 
 MEMORY = 2**29  # bytes: half of it for the boards that a backtest leaves with its market

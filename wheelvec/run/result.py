@@ -13,17 +13,17 @@ from typing import Any, Self
 
 import polars as pl
 
-from wheelvec.market import files
+from wheelvec.lake import files
+from wheelvec.model.config import Config
+from wheelvec.model.errors import ConfigError, LakeError, RecordError, listed
+from wheelvec.model.forks import refusing_forked
+from wheelvec.model.schemas import RESULT_TABLES as KINDS
+from wheelvec.model.schemas import WHEELS
+from wheelvec.model.version import VERSION
 from wheelvec.run.folder import MOMENT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, read_index
 from wheelvec.run.invariants import broken_invariants
 from wheelvec.run.warnings import Warnings, of_frame
-from wheelvec.spec.config import Config
-from wheelvec.spec.errors import ConfigError, LakeError, RecordError, listed
-from wheelvec.spec.forks import refusing_forked
-from wheelvec.spec.frames import RESULT_TABLES as KINDS
-from wheelvec.spec.frames import WHEELS
-from wheelvec.spec.version import VERSION
 from wheelvec.stages.summary import READ, Figure, in_summary, summary
 
 SUMMARY = "summary.json"
@@ -74,7 +74,7 @@ class Result:
 
     @property
     def records(self) -> pl.DataFrame:
-        """One row per phase (csp, cc, total), wheel by wheel: the schema is `spec.frames.RECORDS`, rules.md section 10.
+        """One row per phase (csp, cc, total), wheel by wheel: the schema is `model.schemas.RECORDS`, rules.md section 10.
 
         Example:
             >>> import wheelvec as wv

@@ -19,14 +19,14 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from wheelvec.market import files
+from wheelvec.lake import files
+from wheelvec.model.config import Config
+from wheelvec.model.errors import ConfigError, LakeError, listed
+from wheelvec.model.grid import Grid, Swept, read_values
+from wheelvec.model.version import VERSION
 from wheelvec.run.folder import MOMENT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, digest_of, parsed_frame, read_index
 from wheelvec.run.warnings import Warnings, as_frame, of_frame
-from wheelvec.spec.config import Config
-from wheelvec.spec.errors import ConfigError, LakeError, listed
-from wheelvec.spec.grid import Grid, Swept, read_values
-from wheelvec.spec.version import VERSION
 
 log = logging.getLogger(__name__)
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.threads import available
+from wheelvec.jit.threads import available
 from wheelvec.market.market import Market
+from wheelvec.model.config import Config
+from wheelvec.model.errors import InputError, unknown_name
+from wheelvec.model.fields import plain
+from wheelvec.model.forks import refuse_forked
+from wheelvec.model.grid import Codes, Grid, GridLike
+from wheelvec.model.refusals import RefusedRowsError, described
 from wheelvec.run.engine import Engine
 from wheelvec.run.folder import keep_apart
 from wheelvec.run.store import SweepStore
-from wheelvec.run.swept import Sweep
-from wheelvec.spec.config import Config
-from wheelvec.spec.errors import InputError, unknown_name
-from wheelvec.spec.forks import refuse_forked
-from wheelvec.spec.grid import Codes, Grid, GridLike
-from wheelvec.spec.knobs import plain
-from wheelvec.spec.refusals import RefusedRowsError, described
+from wheelvec.run.sweep_result import Sweep
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int, int], None]

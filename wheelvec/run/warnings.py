@@ -13,14 +13,14 @@ from difflib import get_close_matches
 
 import polars as pl
 
-from wheelvec.market.findings import Findings
 from wheelvec.market.market import Market
-from wheelvec.market.sessions import Sessions
-from wheelvec.spec.codes import OUTCOMES
-from wheelvec.spec.config import Config
-from wheelvec.spec.errors import listed
-from wheelvec.spec.frames import WARNINGS
-from wheelvec.spec.grid import Grid
+from wheelvec.model.codes import OUTCOMES
+from wheelvec.model.config import Config
+from wheelvec.model.errors import listed
+from wheelvec.model.grid import Grid
+from wheelvec.model.schemas import WARNINGS
+from wheelvec.tables.anomalies import Findings
+from wheelvec.tables.sessions import Sessions
 
 # A table lacks sessions if so many in a row are missing, or so large a share of all: single ones are in `wheelvec check`.
 LONG_HOLE, LARGE_SHARE = 3, 0.2

@@ -9,18 +9,18 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.board import Board
-from wheelvec.kernels.cells import Recorder, Room, mark_chosen, new_room, run_pieces
-from wheelvec.kernels.entry import entry_for
-from wheelvec.kernels.shortlist import new_shortlist
-from wheelvec.kernels.tally import KNOWN, Figures
-from wheelvec.run.boards import World
-from wheelvec.run.crew import Crew
-from wheelvec.run.factors import factored
-from wheelvec.run.ground import Array, Ground, Slice, Span
-from wheelvec.run.tasks import Apart, Task, cut, kept_apart, places
-from wheelvec.spec.grid import Codes, dense, first_of
+from wheelvec.jit.dispatch import entry_for
+from wheelvec.kernels.accumulate import KNOWN, Figures
+from wheelvec.kernels.entries import new_shortlist
+from wheelvec.kernels.evaluate import Recorder, Room, mark_chosen, new_room, run_pieces
+from wheelvec.kernels.slices import Board
+from wheelvec.model.grid import Codes, dense, first_of
+from wheelvec.run.context import Array, Ground, Slice, Span
+from wheelvec.run.executor import Crew
+from wheelvec.run.plan import Apart, Task, cut, kept_apart, places
+from wheelvec.run.slices import World
 from wheelvec.stages.figures import PERCENTILES, figures_frame, new_figures, order_statistics
+from wheelvec.stages.parameters import factored
 
 Where = tuple[World, Slice]
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.board import Rows, Underlying
-from wheelvec.kernels.quote import Quotes
+from wheelvec.kernels.quotes import Quotes
+from wheelvec.kernels.slices import Rows, Underlying
 
 Array = np.ndarray[Any, Any]
 

@@ -5,11 +5,11 @@ import datetime as dt
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.implied import solve_chain
-from wheelvec.kernels.standing import Counts, Rows, standing_quotes
-from wheelvec.spec.config import Curve
-from wheelvec.spec.errors import InputError
-from wheelvec.spec.frames import SOLVED_CHAIN, quote_flaws
+from wheelvec.kernels.collapse import Counts, Rows, standing_quotes
+from wheelvec.model.config import Curve
+from wheelvec.model.errors import InputError
+from wheelvec.model.schemas import SOLVED_CHAIN, quote_flaws
+from wheelvec.pricing.implied import solve_chain
 from wheelvec.stages.arrays import Array, column, days, quotient
 
 
@@ -17,7 +17,7 @@ def collapse(quotes: pl.DataFrame, sessions: pl.DataFrame, dte_max: int | None) 
     """The last valid quote of each contract in each session's entry minute, and what was found there.
 
     Args:
-        quotes: rows of one underlying (spec.frames.OPTION_QUOTES), sorted by (session, symbol, ts), of equal ts the later row
+        quotes: rows of one underlying (model.schemas.OPTION_QUOTES), sorted by (session, symbol, ts), of equal ts the later row
             of the input last. A null ts is its session's snapshot.
         sessions: session, number, and `minute`, the start of the entry minute (null: no quotes are found by the clock).
         dte_max: contracts further from their expiration are counted and left out; None for none.
@@ -41,7 +41,7 @@ def collapse(quotes: pl.DataFrame, sessions: pl.DataFrame, dte_max: int | None) 
 def recalled(
     chain: pl.DataFrame, counts: pl.DataFrame, sessions: pl.DataFrame, underlying: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A kept chain and its counts (spec.frames.SOLVED_CHAIN, SOLVED_COUNTS) as `collapse` and `solve` would give them."""
+    """A kept chain and its counts (model.schemas.SOLVED_CHAIN, SOLVED_COUNTS) as `collapse` and `solve` would give them."""
     number = _session_numbers(chain, sessions)
     chain = chain.select(pl.lit(underlying).alias("underlying"), *SOLVED_CHAIN)
     chain = _with_spread(chain.with_columns(number=number)).select(pl.exclude("iv", "delta"), "iv", "delta")

@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 
-from wheelvec.spec.codes import EndReason, names
-from wheelvec.spec.frames import CALL_DIAGNOSTICS, DIAGNOSTICS
+from wheelvec.model.codes import EndReason, names
+from wheelvec.model.schemas import CALL_DIAGNOSTICS, DIAGNOSTICS
 from wheelvec.stages.outcomes import Recorded, Wheels, dates, named, spans, underlying_of
 
 _OUTCOMES = (

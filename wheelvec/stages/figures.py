@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.aligned import aligned
-from wheelvec.kernels.tally import (
+from wheelvec.jit.aligned import aligned
+from wheelvec.kernels.accumulate import (
     ABOVE,
     CC,
     CENSORED,
@@ -23,7 +23,7 @@ from wheelvec.kernels.tally import (
     WINS,
     Figures,
 )
-from wheelvec.spec.codes import EndReason, ExitReason, name_of
+from wheelvec.model.codes import EndReason, ExitReason, name_of
 from wheelvec.stages.arrays import Array
 
 PERCENTILES = (5, 25, 50, 75, 95)

@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 
-from wheelvec.spec.codes import BOUGHT_BACK, ExitReason
-from wheelvec.spec.frames import LEDGER
+from wheelvec.model.codes import BOUGHT_BACK, ExitReason
+from wheelvec.model.schemas import LEDGER
 from wheelvec.stages.arrays import Array
 from wheelvec.stages.outcomes import Recorded, Wheels, dates, is_delivered
 

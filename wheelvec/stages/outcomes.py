@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from wheelvec.kernels.outcomes import ATTEMPT, LEG, WHEEL
-from wheelvec.spec.codes import BOUGHT_BACK, ExitReason
-from wheelvec.spec.config import Config
+from wheelvec.model.codes import BOUGHT_BACK, ExitReason
+from wheelvec.model.config import Config
 from wheelvec.stages.arrays import Array
 
 # What one entry session of one underlying offered, and what was launched.

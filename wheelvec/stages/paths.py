@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.board import Board, Underlying
-from wheelvec.spec.frames import PATHS, UNDERLYING_CLOSES
+from wheelvec.kernels.slices import Board, Underlying
+from wheelvec.model.schemas import PATHS, UNDERLYING_CLOSES
 from wheelvec.stages.arrays import Array
 from wheelvec.stages.outcomes import dates, same, spans
 

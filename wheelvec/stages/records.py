@@ -3,9 +3,9 @@
 import numpy as np
 import polars as pl
 
-from wheelvec.spec.codes import EndReason, ExitReason, State, Tier, names, states_after
-from wheelvec.spec.frames import RECORDS
-from wheelvec.spec.version import VERSION
+from wheelvec.model.codes import EndReason, ExitReason, State, Tier, names, states_after
+from wheelvec.model.schemas import RECORDS
+from wheelvec.model.version import VERSION
 from wheelvec.stages.arrays import Array
 from wheelvec.stages.outcomes import (
     Recorded,

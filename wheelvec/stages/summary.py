@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from wheelvec.kernels.moments import run_moments
-from wheelvec.kernels.quote import TICK_SLACK
-from wheelvec.spec.config import Config
+from wheelvec.kernels.quotes import TICK_SLACK
+from wheelvec.model.config import Config
 from wheelvec.stages.arrays import Array, column, quotient
 
 Figure = float | int | None

@@ -1,0 +1,59 @@
+"""Compiled code that is called directly is that of the arguments' own types."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numba import typeof
+
+from wheelvec.jit.compiled import compiled
+from wheelvec.jit.dispatch import entry_for, kind_of
+
+
+class Pair(NamedTuple):
+    first: np.ndarray
+    second: np.ndarray
+
+
+@compiled
+def total(pair, factor):  # type: ignore[no-untyped-def]
+    return pair.first.sum() * factor + pair.second[0]
+
+
+REAL, WHOLE = np.arange(6.0), np.arange(6)
+READ_ONLY = np.arange(6.0)
+READ_ONLY.flags.writeable = False
+RECORDS = np.zeros(3, [("a", np.int64), ("b", np.float64)])
+VALUES = [
+    REAL, WHOLE, READ_ONLY, REAL[::2], REAL.reshape(2, 3), REAL.reshape(2, 3).T, REAL.astype(np.float32), RECORDS,
+    np.zeros(3, [("a", np.int64), ("c", np.float64)]), RECORDS["b"], 1, 1.0, True, Pair(REAL, WHOLE), Pair(WHOLE, REAL),
+    (REAL, WHOLE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("one", range(len(VALUES)))
+def test_values_of_one_kind_are_of_one_numba_type(one: int) -> None:
+    for other in VALUES:
+        if kind_of(other) == kind_of(VALUES[one]):
+            assert typeof(other) == typeof(VALUES[one])
+        else:
+            assert typeof(other) != typeof(VALUES[one])
+
+
+@pytest.mark.parametrize("pair", [Pair(REAL, WHOLE), Pair(WHOLE, REAL), Pair(REAL[::2], READ_ONLY)])
+def test_the_entry_gives_what_the_function_gives(pair: Pair) -> None:
+    for factor in (2, 0.5):
+        entry = entry_for(total, pair, factor)
+        assert entry is not total
+        assert entry(pair, factor) == total(pair, factor)
+        assert (
+            entry_for(total, Pair(*[a.copy() if a.flags.writeable and a.flags.c_contiguous else a for a in pair]), factor)
+            is entry
+        )
+
+
+def test_without_compilation_the_function_itself_is_called() -> None:
+    def plain(a: int) -> int:
+        return a
+
+    assert entry_for(plain, 1) is plain

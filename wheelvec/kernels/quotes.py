@@ -1,0 +1,277 @@
+"""What one quote is worth to a seller: rank, tier, penalty, entry price, fill probability (rules.md, sections 3 to 5).
+
+Puts and calls go through the same compiled functions.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from wheelvec.jit.compiled import lean
+from wheelvec.model.codes import FillMode, Select, Tier
+
+TIGHT, MODERATE, WIDE, REJECTED = int(Tier.TIGHT), int(Tier.MODERATE), int(Tier.WIDE), int(Tier.REJECTED)
+OPTIMISTIC, PESSIMISTIC, NATURAL = int(FillMode.OPTIMISTIC), int(FillMode.PESSIMISTIC), int(FillMode.NATURAL)
+CLOSEST_DELTA, HIGHEST_PREMIUM = int(Select.CLOSEST_DELTA), int(Select.HIGHEST_PREMIUM)
+CLOSEST_OTM, CLOSEST_PREMIUM = int(Select.CLOSEST_OTM), int(Select.CLOSEST_PREMIUM)
+TICK_SLACK = 1e-6  # of a tick: a price that is computed lies on its tick but for rounding
+
+
+class LiquidityLimits(NamedTuple):
+    """The numbers of `Liquidity`; spreads are fractions of the mid, wider by the slack within which a limit counts as met."""
+
+    min_bid: float
+    hard_max_spread: float
+    base_spread: float
+    high_threshold: float
+    high_spread: float
+    extreme_threshold: float
+    extreme_spread: float
+    short_dte: int
+    short_dte_extra: float
+    min_ranked: int
+    mode: int  # how far from the mid an order is filled
+    ticks: float  # a dollar, 0: prices stay as computed
+    slack: float  # relative: within it a limit counts as met
+
+
+class FillOdds(NamedTuple):
+    """The numbers of `Fills` that decide the chance of a target fill; spreads as in `LiquidityLimits`."""
+
+    tight: float
+    normal: float
+    wide: float
+    scale: float
+    high_mult: float
+    extreme_mult: float
+    lowest: float
+    highest: float
+    tight_spread: float
+    normal_spread: float
+
+
+class Quotes(NamedTuple):
+    """Rows of a chain, (n,) float64 each (dte int64), in candidate order within a session."""
+
+    strike: np.ndarray
+    bid: np.ndarray
+    ask: np.ndarray
+    mid: np.ndarray
+    spread_pct: np.ndarray
+    dte: np.ndarray
+    iv: np.ndarray
+    delta: np.ndarray
+    otm: np.ndarray  # out of the money by this share of the underlying's price
+    chain_rank: np.ndarray  # ivp over the whole chain; read only where the rules rank over it
+
+
+class Grades(NamedTuple):
+    """What grading writes, (n,) each: ivp, tier code, and whether the row is chosen."""
+
+    ivp: np.ndarray
+    tier: np.ndarray
+    chosen: np.ndarray
+
+
+@lean
+def rank_percentiles(values, out):  # type: ignore[no-untyped-def]
+    """Average-rank percentile in (0, 1] of each of (n,) values; equal doubles share their mean rank.
+
+    Counting all pairs needs no room and runs in wide instructions: up to a thousand values it beats sorting.
+    """
+    n = values.size
+    for i in range(n):
+        value, below, equal = values[i], 0, 0
+        for k in range(n):
+            below += values[k] < value
+            equal += values[k] == value
+        out[i] = ((below + below + equal - 1) / 2.0 + 1.0) / n
+
+
+def room_for_quotes(n: int) -> Quotes:
+    """Room for n rows."""
+    return Quotes(**{name: np.empty(n, np.int64 if name == "dte" else np.float64) for name in Quotes._fields})
+
+
+@lean
+def allowed_spread(ivp, dte, limits):  # type: ignore[no-untyped-def]
+    """The spread that counts as normal for a quote of that rank and time to expiration."""
+    allowed = limits.base_spread
+    if ivp >= limits.extreme_threshold:
+        allowed = limits.extreme_spread
+    elif ivp >= limits.high_threshold:
+        allowed = limits.high_spread
+    if dte <= limits.short_dte:
+        allowed += limits.short_dte_extra
+    return allowed
+
+
+@lean
+def tier_of(spread_pct, bid, ivp, dte, limits):  # type: ignore[no-untyped-def]
+    """Liquidity tier; REJECTED for a hopeless spread or a bid of pennies."""
+    if spread_pct > limits.hard_max_spread or bid < limits.min_bid or bid <= 0.0:
+        return REJECTED
+    allowed = allowed_spread(ivp, dte, limits)
+    if spread_pct <= 0.6 * allowed:
+        return TIGHT
+    return MODERATE if spread_pct <= allowed else WIDE
+
+
+@lean
+def penalty_of(tier):  # type: ignore[no-untyped-def]
+    """How much wider than quoted the spread of a tier is taken to be."""
+    if tier == TIGHT:
+        return 1.0
+    return 1.15 if tier == MODERATE else 1.35
+
+
+@lean
+def concession(mode):  # type: ignore[no-untyped-def]
+    """The part f of a spread or range that a fill gives away."""
+    if mode == OPTIMISTIC:
+        return 0.0
+    return 0.75 if mode == PESSIMISTIC else 0.30
+
+
+@lean
+def tick_down(price, ticks):  # type: ignore[no-untyped-def]
+    """The price on its tick or the next below: what is sold, and the limit of a target. `ticks` a dollar; 0 is none."""
+    return np.floor(price * ticks + TICK_SLACK) / ticks if ticks > 0.0 else price
+
+
+@lean
+def tick_up(price, ticks):  # type: ignore[no-untyped-def]
+    """The price on its tick or the next above: what is bought, and the level of a stop."""
+    return np.ceil(price * ticks - TICK_SLACK) / ticks if ticks > 0.0 else price
+
+
+@lean
+def entry_price(bid, ask, mid, penalty, mode, ticks):  # type: ignore[no-untyped-def]
+    """Dollars per share received for selling at this quote."""
+    if mode == NATURAL:
+        return tick_down(bid, ticks)
+    return tick_down(max(bid, min(ask, mid - concession(mode) * (ask - bid) * penalty)), ticks)
+
+
+@lean
+def fill_probability(spread_pct, ivp, limits, odds):  # type: ignore[no-untyped-def]
+    """The chance that a touch of the profit target fills."""
+    p = odds.wide
+    if spread_pct <= odds.tight_spread:
+        p = odds.tight
+    elif spread_pct <= odds.normal_spread:
+        p = odds.normal
+    p *= odds.scale
+    if ivp >= limits.extreme_threshold:
+        p *= odds.extreme_mult
+    elif ivp >= limits.high_threshold:
+        p *= odds.high_mult
+    return max(odds.lowest, min(odds.highest, p))
+
+
+@lean
+def grade(quotes, rank_over_chain, limits, out):  # type: ignore[no-untyped-def]
+    """Rank and grade the rows of one population: (n,) in, `out.ivp` and `out.tier` written."""
+    n = quotes.iv.size
+    if rank_over_chain:
+        for i in range(n):
+            out.ivp[i] = quotes.chain_rank[i]
+    elif n < limits.min_ranked:
+        out.ivp[:] = 0.5
+    else:
+        rank_percentiles(quotes.iv, out.ivp)
+    for i in range(n):
+        out.tier[i] = tier_of(quotes.spread_pct[i], quotes.bid[i], out.ivp[i], quotes.dte[i], limits)
+        if quotes.bid[i] * limits.ticks < 1.0 and sells_for_nothing(quotes, i, out.tier[i], limits):
+            out.tier[i] = REJECTED
+
+
+@lean
+def sells_for_nothing(quotes, i, tier, limits):  # type: ignore[no-untyped-def]
+    """Whether nothing is left of the price on its tick."""
+    return entry_price(quotes.bid[i], quotes.ask[i], quotes.mid[i], penalty_of(tier), limits.mode, limits.ticks) <= 0.0
+
+
+@lean
+def merit(quotes, i, select, target):  # type: ignore[no-untyped-def]
+    """What `select` maximises."""
+    if select == CLOSEST_DELTA:
+        return -abs(quotes.delta[i] - target)
+    if select == CLOSEST_OTM:
+        return -abs(quotes.otm[i] - target)
+    if select == CLOSEST_PREMIUM:
+        return -abs(quotes.mid[i] - target)
+    return quotes.mid[i] if select == HIGHEST_PREMIUM else quotes.strike[i]
+
+
+@lean
+def best_of(quotes, eligible, select, target):  # type: ignore[no-untyped-def]
+    """The eligible row that `select` prefers, the first of equals; -1 if none is eligible."""
+    best = -1
+    for i in range(eligible.size):
+        if eligible[i] and (best < 0 or merit(quotes, i, select, target) > merit(quotes, best, select, target)):
+            best = i
+    return best
+
+
+@lean
+def keep_nearest_expiration(dte, dte_target, chosen):  # type: ignore[no-untyped-def]
+    """Of the chosen rows keep those of the expiration closest to `dte_target`; of two, the nearer one."""
+    nearest = -1
+    for i in range(dte.size):
+        if chosen[i] and (
+            nearest < 0
+            or abs(dte[i] - dte_target) < abs(nearest - dte_target)
+            or (abs(dte[i] - dte_target) == abs(nearest - dte_target) and dte[i] < nearest)
+        ):
+            nearest = dte[i]
+    for i in range(dte.size):
+        chosen[i] = chosen[i] and dte[i] == nearest
+
+
+@lean
+def rows_of(quotes, first, last):  # type: ignore[no-untyped-def]
+    """Views of the rows first..last-1."""
+    return Quotes(
+        quotes.strike[first:last], quotes.bid[first:last], quotes.ask[first:last], quotes.mid[first:last],
+        quotes.spread_pct[first:last], quotes.dte[first:last], quotes.iv[first:last], quotes.delta[first:last],
+        quotes.otm[first:last], quotes.chain_rank[first:last],
+    )  # fmt: skip
+
+
+@lean
+def pick(quotes, rows, n, out):  # type: ignore[no-untyped-def]
+    """Copy the first n of the rows given by index."""
+    for i in range(n):
+        r = rows[i]
+        out.strike[i], out.bid[i], out.ask[i], out.mid[i] = quotes.strike[r], quotes.bid[r], quotes.ask[r], quotes.mid[r]
+        out.spread_pct[i], out.dte[i], out.iv[i] = quotes.spread_pct[r], quotes.dte[r], quotes.iv[r]
+        out.delta[i], out.chain_rank[i] = quotes.delta[r], quotes.chain_rank[r]
+
+
+@lean
+def pick_otm(quotes, rows, n, out):  # type: ignore[no-untyped-def]
+    """Copy how far the first n of the rows are out of the money: only `closest_otm` asks for it."""
+    for i in range(n):
+        out.otm[i] = quotes.otm[rows[i]]
+
+
+@lean
+def choose_puts(quotes, starts, rank_over_chain, limits, dte_target, select, target, out):  # type: ignore[no-untyped-def]
+    """Grade the puts in range session by session, and mark those that `dte_target` and `select` leave.
+
+    Session s holds the rows starts[s] .. starts[s + 1] - 1. dte_target -1 is none; select 0 is all.
+    """
+    for s in range(starts.size - 1):
+        first, last = starts[s], starts[s + 1]
+        group = rows_of(quotes, first, last)
+        grades = Grades(out.ivp[first:last], out.tier[first:last], out.chosen[first:last])
+        grade(group, rank_over_chain, limits, grades)
+        for i in range(last - first):
+            grades.chosen[i] = grades.tier[i] != REJECTED
+        if dte_target >= 0:
+            keep_nearest_expiration(group.dte, dte_target, grades.chosen)
+        if select > 0:
+            best = best_of(group, grades.chosen, select, target)
+            for i in range(last - first):
+                grades.chosen[i] = i == best

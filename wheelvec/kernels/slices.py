@@ -1,0 +1,199 @@
+"""What the kernels of a sweep read: the market of one underlying as arrays, and the plan of the configurations.
+
+A plan is cut into pieces. The configurations of a piece share everything that decides which puts are sold and at what
+price; what else they differ in is held once for each distinct value, and a configuration is a pair of small integers: its
+stop, and the pair of its other exit rules with its call rules.
+
+    configuration -> stop
+                  -> pair -> rest -> target, draw, hold
+                          -> call
+
+All positions are local to their piece.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from wheelvec.jit.compiled import lean
+from wheelvec.kernels.quotes import Quotes
+
+
+class Rows(NamedTuple):
+    """What contracts traded at: (n,) each, sorted by contract and session.
+
+    Where a quote stands for a bar (`is_quote`), its four prices are the mid; bid and ask are read only there.
+    """
+
+    number: np.ndarray  # session number
+    open: np.ndarray
+    high: np.ndarray
+    low: np.ndarray
+    close: np.ndarray
+    bid: np.ndarray
+    ask: np.ndarray
+    is_quote: np.ndarray
+
+
+class Underlying(NamedTuple):
+    """Closes by session number (NaN where there is none), the day of each session, the number of the last bar."""
+
+    close: np.ndarray
+    day: np.ndarray
+    last_bar: int
+
+
+_REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
+
+# Tables of a board are arrays of records, so that a board is ten arrays and not fifty: Numba hands an array over as seven
+# values, and every call that is not inlined pays for them. A record array is read by column, as a tuple of arrays is.
+QUOTE = np.dtype(
+    [(name, _WHOLE if name == "dte" else _REAL) for name in Quotes._fields]
+    + [("contract", _WHOLE), ("word", np.uint64)]
+    + [("first", _WHOLE), ("last", _WHOLE)],  # of `rows`: its bars after the session, through its settlement; one past
+    align=True,
+)
+ROW = np.dtype([(n, {"number": _WHOLE, "is_quote": _FLAG}.get(n, _REAL)) for n in Rows._fields], align=True)
+CONTRACT = np.dtype(
+    [
+        ("first_row", _WHOLE), ("last_row", _WHOLE),  # in `rows`; one past the last
+        ("settlement", _WHOLE),  # session
+        ("expiration_day", _WHOLE),
+        ("day_after", _WHOLE),  # session of the calendar day after the expiration, -1: none
+        ("strike_cents", _WHOLE),
+    ]
+)  # fmt: skip
+DIVIDEND = np.dtype([("ex_day", _WHOLE), ("paid", _REAL)])  # dollars per contract
+
+
+class Board(NamedTuple):
+    """One underlying over some months and as long after them as their wheels can last. Sessions are numbers.
+
+    `word` of a put names its wheel to the draws; `contract` is a position in `contracts`.
+    """
+
+    puts: np.ndarray  # of QUOTE, by session, in candidate order
+    put_starts: np.ndarray  # (sessions + 1,) the puts of session s are put_starts[s] .. put_starts[s + 1] - 1
+    put_dte: np.ndarray  # what of `puts` every search reads, side by side: some 5% of random entry rules over a market of years
+    put_delta: np.ndarray
+    calls: np.ndarray  # of QUOTE
+    call_starts: np.ndarray
+    call_dte: np.ndarray
+    call_delta: np.ndarray
+    valid: np.ndarray  # (sessions,) valid quotes of the underlying
+    contracts: np.ndarray  # of CONTRACT
+    rows: np.ndarray  # of ROW: the contracts' paths
+    underlying: Underlying
+    dividends: np.ndarray  # of DIVIDEND, by ex-date
+
+
+# Which puts a configuration sells, and at what prices it trades. Liquidity limits bear the names of LiquidityLimits, mode
+# and trigger those of kernels.exits, so that a record is taken wherever one of these is.
+ENTRY = np.dtype(
+    [
+        ("schedule", _WHOLE), ("dte_min", _WHOLE), ("dte_max", _WHOLE), ("delta_min", _REAL), ("delta_max", _REAL),
+        ("otm_min", _REAL), ("otm_max", _REAL), ("by_otm", _FLAG),
+        ("dte_target", _WHOLE), ("select", _WHOLE), ("target", _REAL), ("per_day", _WHOLE),
+        ("one_at_a_time", _FLAG), ("rank_over_chain", _FLAG),
+        ("min_bid", _REAL), ("hard_max_spread", _REAL), ("base_spread", _REAL), ("high_threshold", _REAL),
+        ("high_spread", _REAL), ("extreme_threshold", _REAL), ("extreme_spread", _REAL), ("short_dte", _WHOLE),
+        ("short_dte_extra", _REAL), ("min_ranked", _WHOLE),
+        ("mode", _WHOLE), ("ticks", _REAL), ("slack", _REAL), ("trigger", _FLAG), ("v5", _FLAG),
+        ("fee", _REAL),  # of one order, dollars per contract
+        ("assignment_fee", _REAL),
+    ],
+    align=True,
+)  # fmt: skip
+
+# Chance: the seed, and the numbers of FillOdds.
+DRAW = np.dtype(
+    [
+        ("seed", np.uint64), ("probabilistic", _FLAG), ("tight", _REAL), ("normal", _REAL), ("wide", _REAL),
+        ("scale", _REAL), ("high_mult", _REAL), ("extreme_mult", _REAL), ("lowest", _REAL), ("highest", _REAL),
+        ("tight_spread", _REAL), ("normal_spread", _REAL),
+    ],
+    align=True,
+)  # fmt: skip
+
+# What is sold against assigned shares: the names of CallSearch, how a call ends, how often one is sold and sought.
+CALL = np.dtype(
+    [
+        ("dte_min", _WHOLE), ("dte_max", _WHOLE), ("delta_min", _REAL), ("delta_max", _REAL),
+        ("above_basis", _FLAG), ("strike_factor", _REAL), ("rank_over_chain", _FLAG), ("select", _WHOLE),
+        ("target", _REAL), ("flat_odds", _FLAG), ("otm_min", _REAL), ("otm_max", _REAL), ("by_otm", _FLAG),
+        ("exit_pct", _REAL), ("stop_multiplier", _REAL), ("max_hold_dte", _WHOLE), ("max_cycles", _REAL),
+        ("waits", _WHOLE),
+    ],
+    align=True,
+)  # fmt: skip
+
+
+class Plan(NamedTuple):
+    """The pieces of a sweep. Of every list the part of piece p is starts[p] .. starts[p + 1] - 1."""
+
+    entry: np.ndarray  # (pieces,) of ENTRY
+    stop_starts: np.ndarray
+    stop: np.ndarray  # ascending, NaN (no stop) last
+    target_starts: np.ndarray
+    target: np.ndarray  # exit_pct, ascending
+    hold_starts: np.ndarray
+    hold: np.ndarray  # max_hold_dte, -1: none
+    draw_starts: np.ndarray
+    draw: np.ndarray  # of DRAW, equal seeds side by side
+    call_starts: np.ndarray
+    call: np.ndarray  # of CALL
+    call_search: np.ndarray  # what of `call` every assignment reads, side by side
+    call_draw: np.ndarray
+    rest_starts: np.ndarray
+    rest_target: np.ndarray  # ascending
+    rest_draw: np.ndarray
+    rest_hold: np.ndarray
+    pair_starts: np.ndarray
+    pair_rest: np.ndarray
+    pair_call: np.ndarray
+    config_starts: np.ndarray
+    config_stop: np.ndarray
+    config_pair: np.ndarray
+    exits: np.ndarray  # (pieces,) of those with one configuration: equal where the same put, sold alike, ends alike
+    product: np.ndarray  # (pieces,) whether all stops meet all pairs: configuration c is stop c // pairs, pair c % pairs
+
+
+class Piece(NamedTuple):
+    """The part of a plan that is one piece's."""
+
+    stop: np.ndarray
+    target: np.ndarray
+    hold: np.ndarray
+    draw: np.ndarray
+    call: np.ndarray
+    call_search: np.ndarray
+    call_draw: np.ndarray
+    rest_target: np.ndarray
+    rest_draw: np.ndarray
+    rest_hold: np.ndarray
+    pair_rest: np.ndarray
+    pair_call: np.ndarray
+    config_stop: np.ndarray
+    config_pair: np.ndarray
+    exits: int
+    product: bool
+
+
+@lean
+def piece_of(plan, p):  # type: ignore[no-untyped-def]
+    """Views of piece p."""
+    rest = slice(plan.rest_starts[p], plan.rest_starts[p + 1])
+    call = slice(plan.call_starts[p], plan.call_starts[p + 1])
+    pair = slice(plan.pair_starts[p], plan.pair_starts[p + 1])
+    config = slice(plan.config_starts[p], plan.config_starts[p + 1])
+    return Piece(
+        plan.stop[plan.stop_starts[p] : plan.stop_starts[p + 1]],
+        plan.target[plan.target_starts[p] : plan.target_starts[p + 1]],
+        plan.hold[plan.hold_starts[p] : plan.hold_starts[p + 1]],
+        plan.draw[plan.draw_starts[p] : plan.draw_starts[p + 1]],
+        plan.call[call], plan.call_search[call], plan.call_draw[call],
+        plan.rest_target[rest], plan.rest_draw[rest], plan.rest_hold[rest],
+        plan.pair_rest[pair], plan.pair_call[pair],
+        plan.config_stop[config], plan.config_pair[config],
+        plan.exits[p], plan.product[p],
+    )  # fmt: skip

@@ -1,0 +1,296 @@
+"""The lake's Parquet files, each written whole or not at all, and checked before a row of it is taken.
+
+A file is written in small row groups with statistics under a temporary name, read back, then renamed. Its footer says what it
+holds and has a digest over every byte of the file, the footer's included (a wrong statistic there would let a scan pass over
+rows that it should read); both are checked at a file's first use, and again once the file has changed.
+"""
+
+import contextlib
+import datetime as dt
+import hashlib
+import json
+import os
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+
+from wheelvec.lake import files, manifest
+from wheelvec.model.errors import LakeError
+from wheelvec.tables import validation
+from wheelvec.tables.validation import Table
+
+# Entries of a footer: the version of this layout, what the file holds (JSON), and the digest of all bytes of the file, in
+# which zeros stand for the digest itself.
+_FORMAT, _STATED, _DIGEST = "wheelvec.format", "wheelvec.holds", "wheelvec.digest"
+_VERSION = "2"
+_NO_DIGEST = "0" * 32
+# How an entry lies in the bytes of a footer (Thrift's compact protocol): key, field header, length, value.
+_FORMAT_ENTRY = re.compile(_FORMAT.encode() + rb"\x18[\x01-\x09](\d+)")
+_DIGEST_ENTRY = re.compile(_DIGEST.encode() + rb"\x18\x20([0-9a-f]{32})")
+_ROW_GROUP = 32_768  # a few sessions of a chain: small enough to skip, large enough to compress
+_MAGIC = b"PAR1"
+_BLOCK_BYTES = 1 << 20
+_TRIES = 3  # to read files that are being replaced
+
+Span = tuple[dt.date, dt.date]
+Aside = dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What a file says of itself.
+
+    That is first and last day (None without rows), content digest, and rows set aside by day and reason.
+    """
+
+    rows: int
+    days: Span | None
+    digest: str
+    aside: Aside
+
+
+@dataclass(frozen=True)
+class MonthFile:
+    """One month of one table of one underlying."""
+
+    table: Table
+    underlying: str
+    month: dt.date
+    path: Path
+
+    @property
+    def schema(self) -> dict[str, pl.DataType]:
+        """The columns of the file: those of the table, the underlying as a category as hive readers expect it."""
+        categorical = {"underlying": pl.Categorical()} if "underlying" in self.table.schema else {}
+        return {**self.table.schema, **categorical}
+
+    def footer(self) -> Footer:
+        """The verified footer.
+
+        Raises:
+            LakeError: if the file is missing, unreadable, truncated, foreign, altered or misplaced.
+        """
+        with reported(self.path, "cannot be read"):
+            try:
+                state = self.path.stat()
+            except FileNotFoundError:
+                raise self._missing() from None
+        return _verified(self, (state.st_ino, state.st_size, state.st_mtime_ns))
+
+    def _missing(self) -> LakeError:
+        remembers = manifest.path_of(self.path.parents[2], self.underlying)
+        return self.refuse(
+            "is missing: it was in this lake, and is gone; import its rows or fetch them again; or, if it was removed on "
+            f"purpose, delete {remembers}, which remembers it"
+        )
+
+    def refuse(self, reason: str) -> LakeError:
+        """The error that this file is not what it should be."""
+        return LakeError(f"{self.path} {reason}")
+
+
+@contextlib.contextmanager
+def reported(path: Path, what: str) -> Iterator[None]:
+    """Turn what goes wrong with a file into a LakeError that names it."""
+    try:
+        yield
+    except LakeError:
+        raise
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+        raise LakeError(f"{path} {what}: {reason}") from error
+
+
+def span_of(days: pl.Series) -> Span | None:
+    """The first and last of some days; None of none."""
+    first, last = days.min(), days.max()
+    return (first, last) if isinstance(first, dt.date) and isinstance(last, dt.date) else None
+
+
+# ---- reading
+
+
+def read(
+    table: Table, places: list[MonthFile], first: dt.date, last: dt.date, wanted: tuple[str, ...] | None = None
+) -> pl.DataFrame:
+    """Rows with `first` <= day <= `last` of files of one underlying, in their order, all verified.
+
+    They have the `wanted` columns of `Table.schema`, or all.
+
+    Raises:
+        LakeError: if one of the files is not what it should be.
+    """
+    for _ in range(_TRIES):
+        footers = [file.footer() for file in places]
+        found = _read(table, list(zip(places, footers, strict=True)), (first, last), wanted)
+        if isinstance(found, pl.DataFrame):
+            return found
+        if [file.footer() for file in places] == footers:
+            raise found
+    raise places[0].refuse("was replaced while it was read, again and again")
+
+
+def _read(
+    table: Table, places: list[tuple[MonthFile, Footer]], days: Span, wanted: tuple[str, ...] | None
+) -> pl.DataFrame | LakeError:
+    """The rows on some days, or the error that there are fewer of them than there should be."""
+    first, last = days
+    schema = {c: dtype for c, dtype in table.schema.items() if wanted is None or c in wanted}
+    held = [(file, footer.rows, footer.days) for file, footer in places if footer.days is not None]
+    held = [found for found in held if found[2][0] <= last and found[2][1] >= first]
+    if not held:
+        return pl.DataFrame(schema=schema)
+    path = held[0][0].path if len(held) == 1 else held[0][0].path.parent
+    cut = any(days[0] < first or days[1] > last for _, _, days in held)
+    rows = pl.scan_parquet([file.path for file, _, _ in held], hive_partitioning=False, glob=False)
+    # the path has named the underlying, and was verified: reading the column would only give it as a category
+    columns = [pl.lit(held[0][0].underlying).alias(c) if c == "underlying" else pl.col(c) for c in schema]
+    with reported(path, "cannot be read"):
+        found = (rows.filter(pl.col(table.day).is_between(first, last)) if cut else rows).select(columns).collect()
+    if not cut and len(found) != (expected := sum(n for _, n, _ in held)):
+        return LakeError(f"{path} holds {len(found)} rows, expected {expected}")
+    return found
+
+
+@lru_cache(maxsize=1 << 16)
+def _verified(file: MonthFile, state: tuple[int, int, int]) -> Footer:
+    """Check a file once for as long as it stays the same file (inode, size, time of change)."""
+    with reported(file.path, "cannot be read"), file.path.open("rb") as opened:
+        footer = _footer_bytes(file, opened, state[1])
+        _check_bytes(file, opened, state[1] - len(footer), footer)
+    with reported(file.path, "cannot be read"):
+        stated = pl.read_parquet_metadata(file.path).get(_STATED, "")
+        schema = dict(pl.read_parquet_schema(file.path))
+    said, footer_said = _parsed(file, stated)
+    _check_place(file, said, schema)
+    return footer_said
+
+
+def _parsed(file: MonthFile, stated: str) -> tuple[dict[str, Any], Footer]:
+    """What a footer says: whose bytes these are, and what they hold."""
+    try:
+        said = json.loads(stated)
+        place = {name: str(said[name]) for name in ("table", "underlying", "month")}
+        days = (dt.date.fromisoformat(said["first"]), dt.date.fromisoformat(said["last"])) if said["rows"] else None
+        aside = {
+            dt.date.fromisoformat(day).isoformat(): {str(reason): int(count) for reason, count in counts.items()}
+            for day, counts in said["set_aside"].items()
+        }
+        return place, Footer(int(said["rows"]), days, str(said["content_digest"]), aside)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise file.refuse("is malformed: its footer does not say what it holds") from None
+
+
+def _check_place(file: MonthFile, stated: dict[str, Any], schema: dict[str, pl.DataType]) -> None:
+    expected = {"table": file.table.name, "underlying": file.underlying, "month": file.month.isoformat()[:7]}
+    for what, value in expected.items():
+        if stated[what] != value:
+            raise file.refuse(f"holds {what} {stated[what]}, expected {value}: it was moved or renamed")
+    for column, dtype in file.schema.items():
+        if schema.get(column) != dtype:
+            raise file.refuse(f"has column {column!r} as {schema.get(column, 'nothing')}, expected {dtype}")
+
+
+def _footer_bytes(file: MonthFile, opened: IO[bytes], size: int) -> bytes:
+    """The footer with its length and the closing magic."""
+    start = opened.read(4)
+    opened.seek(max(size - 8, 0))
+    end = opened.read(8)
+    if size < 12 or start != _MAGIC or end[4:] != _MAGIC:
+        cut = start == _MAGIC or size == 0
+        raise file.refuse("is truncated: its footer is missing" if cut else "is not a Parquet file")
+    length = 8 + struct.unpack("<I", end[:4])[0]
+    if size - length < 4:
+        raise file.refuse("is damaged: its footer is longer than the file")
+    opened.seek(size - length)
+    return opened.read(length)
+
+
+def _check_bytes(file: MonthFile, opened: IO[bytes], before: int, footer: bytes) -> None:
+    """Refuse a file whose bytes, `before` the footer and of it, are not those that were written.
+
+    Nothing is parsed: what reads Parquet may fail in any way, or succeed, on a footer that was altered.
+    """
+    version = _FORMAT_ENTRY.search(footer)
+    if version is None:
+        raise file.refuse("was not written by wheelvec, or another program has written it anew")
+    if (found := version[1].decode()) != _VERSION:
+        raise file.refuse(f"has format {found!r}, expected {_VERSION!r}: another version of wheelvec wrote it")
+    stated = _DIGEST_ENTRY.findall(footer)
+    if stated != [_digest(opened, before, footer).encode()]:
+        raise file.refuse("was altered since it was written: its bytes do not match the digest in its footer")
+
+
+def _digest(opened: IO[bytes], before: int, footer: bytes) -> str:
+    """The digest of a file of which so many bytes lie `before` the footer, read in blocks."""
+    digest = hashlib.blake2b(digest_size=16)
+    opened.seek(0)
+    while before > 0 and (block := opened.read(min(before, _BLOCK_BYTES))):
+        digest.update(block)
+        before -= len(block)
+    digest.update(_DIGEST_ENTRY.sub(lambda entry: entry[0][:-32] + _NO_DIGEST.encode(), footer))
+    return digest.hexdigest()
+
+
+# ---- writing
+
+
+def write(file: MonthFile, rows: pl.DataFrame, digest: str, aside: Aside) -> None:
+    """Write beside the file, check what was written, then rename: a reader sees the old file or the new one.
+
+    Args:
+        file: where, and what it is said to hold; its folder exists, and the underlying is `manifest.locked`.
+        rows: `Table.schema` columns, sorted by `Table.key`.
+        digest: `tables.content_digest` of the rows.
+        aside: how many rows were set aside, by day and reason.
+
+    Raises:
+        LakeError: if the file cannot be written, or other rows are read back than were written.
+    """
+    span = span_of(rows[file.table.day]) or (None, None)
+    stated: dict[str, Any] = {
+        "table": file.table.name,
+        "underlying": file.underlying,
+        "month": f"{file.month.isoformat()[:7]}",
+    }
+    stated |= {"rows": len(rows), "first": span[0], "last": span[1], "content_digest": digest, "set_aside": aside}
+    with files.replacing(file.path) as temporary:
+        _write_parquet(temporary, file, rows, json.dumps(stated, default=str))
+        written = read(file.table, [replace(file, path=temporary)], dt.date.min, dt.date.max)
+        if validation.content_digest(file.table, written) != digest:
+            raise file.refuse("cannot be written: what was read back differs from what was written")
+
+
+def _write_parquet(path: Path, file: MonthFile, rows: pl.DataFrame, stated: str) -> None:
+    """Rows, then a footer with `stated` and the digest of all bytes."""
+    import pyarrow
+    import pyarrow.parquet
+
+    table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+    if "underlying" in file.schema:  # the type that readers of hive folders infer from the path, so that the two agree
+        names = table["underlying"].cast(pyarrow.string()).dictionary_encode()
+        table = table.set_column(table.column_names.index("underlying"), "underlying", names)
+    with path.open("x+b") as opened:
+        writer = pyarrow.parquet.ParquetWriter(opened, table.schema, compression="zstd")
+        writer.write_table(table, row_group_size=_ROW_GROUP)
+        writer.add_key_value_metadata({_FORMAT: _VERSION, _STATED: stated, _DIGEST: _NO_DIGEST})
+        writer.close()
+        _sign(replace(file, path=path), opened)
+
+
+def _sign(file: MonthFile, opened: IO[bytes]) -> None:
+    """Put the digest in its place in the footer."""
+    size = opened.seek(0, os.SEEK_END)
+    opened.seek(0)
+    footer = _footer_bytes(file, opened, size)
+    entry = _DIGEST_ENTRY.search(footer)
+    assert entry, "the footer has the entry that was just written"
+    digest = _digest(opened, size - len(footer), footer)
+    opened.seek(size - len(footer) + entry.start(1))
+    opened.write(digest.encode())

@@ -1,0 +1,203 @@
+"""Integer codes shared by the compiled kernels and the Polars frames, and the state machine of a wheel.
+
+A kernel writes the number; a frame shows the name in lower case (`ExitReason.STOP_LOSS` -> "stop_loss"). The numbers are
+part of no file format: results are saved with the names.
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+from wheelvec.model.errors import StateError
+
+
+class ExitReason(IntEnum):
+    """Why a leg ended (rules.md, sections 6 and 7)."""
+
+    STOP_LOSS = 0
+    PROFIT_TARGET = 1
+    MAX_HOLD_DTE = 2
+    EXPIRED_WORTHLESS = 3
+    ASSIGNED = 4
+    CALLED_AWAY = 5
+    OPEN = 6
+    NO_DATA = 7
+
+
+class EndReason(IntEnum):
+    """Why a wheel ended (rules.md, section 10)."""
+
+    PUT_CLOSED = 0
+    PUT_EXPIRED = 1
+    CALLED_AWAY = 2
+    MAX_CYCLES = 3
+    NO_CALL_QUOTES = 4
+    NO_CALL_IN_RANGE = 5
+    NO_CALL_ABOVE_BASIS = 6
+    NO_CALL_LIQUID = 7
+    UNRESOLVED = 8
+
+
+class Tier(IntEnum):
+    """Liquidity tier of a quote (rules.md, section 3)."""
+
+    TIGHT = 0
+    MODERATE = 1
+    WIDE = 2
+    REJECTED = 3
+
+
+class FillMode(IntEnum):
+    """How far from the mid an order is filled (rules.md, section 4)."""
+
+    OPTIMISTIC = 0
+    REALISTIC = 1
+    PESSIMISTIC = 2
+    NATURAL = 3
+
+
+class ExitModel(IntEnum):
+    """At what price a stop or target is booked (rules.md, section 4)."""
+
+    TRIGGER = 0
+    CLOSE_RANGE = 1
+
+
+class Select(IntEnum):
+    """Which of several qualifying contracts is sold (rules.md, sections 3 and 7)."""
+
+    ALL = 0
+    CLOSEST_DELTA = 1
+    HIGHEST_PREMIUM = 2
+    HIGHEST_STRIKE = 3
+    CLOSEST_OTM = 4
+    CLOSEST_PREMIUM = 5
+
+
+class IvStatus(IntEnum):
+    """What became of one element of `implied_vol`."""
+
+    SOLVED = 0
+    UNDER_INTRINSIC = 1
+    OVER_BOUND = 2
+    BAD_INPUT = 3
+
+
+class Phase(IntEnum):
+    """What a record speaks of: the put, a covered call, or the whole wheel."""
+
+    CSP = 0
+    CC = 1
+    TOTAL = 2
+
+
+class State(IntEnum):
+    """Where a wheel stands. WHEEL_OPEN is what a total says of a wheel that the data leave unresolved."""
+
+    CSP_OPEN = 0
+    CSP_CLOSED_PROFIT = 1
+    CSP_CLOSED_STOP = 2
+    CSP_CLOSED_DTE = 3
+    CSP_CLOSED_WORTHLESS = 4
+    CSP_ASSIGNED = 5
+    CC_OPEN = 6
+    CC_CLOSED_PROFIT = 7
+    CC_CLOSED_STOP = 8
+    CC_CLOSED_DTE = 9
+    CC_CLOSED_WORTHLESS = 10
+    CC_ASSIGNED = 11
+    WHEEL_COMPLETE = 12
+    WHEEL_OPEN = 13
+
+
+class Event(IntEnum):
+    """What can happen to a wheel."""
+
+    PROFIT_TARGET = 0
+    STOP_LOSS = 1
+    MAX_HOLD_DTE = 2
+    EXPIRED_WORTHLESS = 3
+    ASSIGNED = 4
+    SELL_CALL = 5
+    CALLED_AWAY = 6
+    COMPLETE = 7
+
+
+def name_of(code: IntEnum) -> str:
+    """The name under which a code stands in frames: lower case, but for states."""
+    return code.name if isinstance(code, State) else code.name.lower()
+
+
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    (State.CSP_OPEN, Event.PROFIT_TARGET): State.CSP_CLOSED_PROFIT,
+    (State.CSP_OPEN, Event.STOP_LOSS): State.CSP_CLOSED_STOP,
+    (State.CSP_OPEN, Event.MAX_HOLD_DTE): State.CSP_CLOSED_DTE,
+    (State.CSP_OPEN, Event.ASSIGNED): State.CSP_ASSIGNED,
+    (State.CSP_OPEN, Event.EXPIRED_WORTHLESS): State.CSP_CLOSED_WORTHLESS,
+    (State.CSP_CLOSED_PROFIT, Event.COMPLETE): State.WHEEL_COMPLETE,
+    (State.CSP_CLOSED_STOP, Event.COMPLETE): State.WHEEL_COMPLETE,
+    (State.CSP_CLOSED_DTE, Event.COMPLETE): State.WHEEL_COMPLETE,
+    (State.CSP_CLOSED_WORTHLESS, Event.COMPLETE): State.WHEEL_COMPLETE,
+    (State.CSP_ASSIGNED, Event.SELL_CALL): State.CC_OPEN,
+    (State.CSP_ASSIGNED, Event.COMPLETE): State.WHEEL_COMPLETE,
+    (State.CC_OPEN, Event.PROFIT_TARGET): State.CC_CLOSED_PROFIT,
+    (State.CC_OPEN, Event.STOP_LOSS): State.CC_CLOSED_STOP,
+    (State.CC_OPEN, Event.MAX_HOLD_DTE): State.CC_CLOSED_DTE,
+    (State.CC_OPEN, Event.CALLED_AWAY): State.CC_ASSIGNED,
+    (State.CC_OPEN, Event.EXPIRED_WORTHLESS): State.CC_CLOSED_WORTHLESS,
+    (State.CC_CLOSED_PROFIT, Event.SELL_CALL): State.CC_OPEN,
+    (State.CC_CLOSED_STOP, Event.SELL_CALL): State.CC_OPEN,
+    (State.CC_CLOSED_DTE, Event.SELL_CALL): State.CC_OPEN,
+    (State.CC_CLOSED_WORTHLESS, Event.SELL_CALL): State.CC_OPEN,
+    (State.CC_CLOSED_PROFIT, Event.COMPLETE): State.WHEEL_COMPLETE,
+    (State.CC_CLOSED_STOP, Event.COMPLETE): State.WHEEL_COMPLETE,
+    (State.CC_CLOSED_DTE, Event.COMPLETE): State.WHEEL_COMPLETE,
+    (State.CC_CLOSED_WORTHLESS, Event.COMPLETE): State.WHEEL_COMPLETE,
+    (State.CC_ASSIGNED, Event.COMPLETE): State.WHEEL_COMPLETE,
+}
+
+
+def next_state(state: State, event: Event) -> State:
+    """The state that `event` leads to (rules.md, section 9).
+
+    Raises:
+        StateError: naming state, event and the events that the state allows.
+    """
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        valid = [name_of(e) for s, e in TRANSITIONS if s is state]
+        raise StateError(
+            f"event {name_of(event)!r} is not valid in state {state.name}; valid events: {', '.join(valid) or 'none'}"
+        ) from None
+
+
+# Exits that buy the option back: a second transaction, with a price and a fee.
+BOUGHT_BACK = (ExitReason.STOP_LOSS, ExitReason.PROFIT_TARGET, ExitReason.MAX_HOLD_DTE)
+
+# What an exit does to a wheel; the reasons that are none are those of unresolved legs.
+EVENTS: dict[ExitReason, Event] = {reason: Event[reason.name] for reason in ExitReason if reason.name in Event.__members__}
+
+
+def names(codes: Iterable[IntEnum]) -> dict[int, str]:
+    """Code -> name in frames."""
+    return {int(code): name_of(code) for code in codes}
+
+
+def states_after(opened: State) -> dict[int, str]:
+    """Exit reason code -> state of a leg that stood in `opened`; an unresolved leg stays there."""
+    states = {int(reason): name_of(opened) for reason in (ExitReason.OPEN, ExitReason.NO_DATA)}
+    excluded = ExitReason.CALLED_AWAY if opened is State.CSP_OPEN else ExitReason.ASSIGNED
+    return states | {int(r): name_of(next_state(opened, e)) for r, e in EVENTS.items() if r is not excluded}
+
+
+# What an outcome of an entry session means, and which field decides it.
+OUTCOMES = {
+    "no_quotes": "not a quote in the minute of entry_time",
+    "no_underlying_price": "no quote has a price of the underlying",
+    "not_solved": "no put has an implied volatility",
+    "no_candidate_in_range": "no put within put.dte_* and put.delta_*",
+    "all_rejected_by_liquidity": "every put in range fails [liquidity]",
+    "not_signalled": "the signal left it out",
+    "wheel_already_open": "allow_multiple_wheels_per_symbol is false",
+    "traded": "at least one wheel launched",
+}

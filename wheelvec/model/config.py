@@ -1,0 +1,396 @@
+"""The rules and knobs of a backtest: frozen, keyword-only, validated when made, with a hashed id.
+
+The parts bear the names of the sections of a TOML file: [schedule], [put], [call], [liquidity], [fills], [costs],
+[pricing], and `rules` at the top. A field set to None is written "none" in TOML, which has no null.
+"""
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import struct
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+from wheelvec.model.errors import ConfigError, cut, unknown_name
+from wheelvec.model.fields import Curve, Field, documented, fields_of, misplaced, none_is
+from wheelvec.model.notebook import sections_of_notebook
+from wheelvec.model.sections import PARTS, CallRules, Costs, Fills, Liquidity, Pricing, PutRules, Schedule
+from wheelvec.model.toml import read_toml
+
+__all__ = [
+    "PARTS", "RULE_SETS", "TOML_NONE", "CallRules", "Config", "Costs", "Curve", "Field", "Fills", "Liquidity", "Pricing",
+    "PutRules", "Schedule", "digest_of", "field_digest", "field_names", "fields", "read_toml", "scattered", "unknown_field",
+]  # fmt: skip
+
+RULE_SETS = ("ledger", "v5")
+TOML_NONE = '"none"'
+
+RULES = Field(
+    section="",
+    name="rules",
+    type="str",
+    default="ledger",
+    unit="",
+    allowed=", ".join(map(repr, RULE_SETS)),
+    doc="The rule set: 'ledger', or 'v5', the arithmetic of the research notebook (rules.md, section 11).",
+)
+
+
+def fields() -> list[Field]:
+    """The table of all configuration fields, `rules` first, then section by section in order.
+
+    Example:
+        >>> from wheelvec.model.config import fields
+        >>> [f.dotted for f in fields()][:3]
+        ['rules', 'schedule.start_date', 'schedule.end_date']
+    """
+    return [RULES, *(field for kind in PARTS.values() for field in fields_of(kind))]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that decides a backtest, apart from the data: seven sections and the rule set.
+
+    Raises:
+        ConfigError: for an unknown field, a value out of range, or an empty range, naming field, value and what is allowed.
+
+    Example:
+        >>> from wheelvec import Config, PutRules
+        >>> Config(put=PutRules(exit_pct=0.3), rules="v5").put.exit_pct
+        0.3
+    """
+
+    schedule: Schedule = dataclasses.field(default_factory=Schedule)
+    put: PutRules = dataclasses.field(default_factory=PutRules)
+    call: CallRules = dataclasses.field(default_factory=CallRules)
+    liquidity: Liquidity = dataclasses.field(default_factory=Liquidity)
+    fills: Fills = dataclasses.field(default_factory=Fills)
+    costs: Costs = dataclasses.field(default_factory=Costs)
+    pricing: Pricing = dataclasses.field(default_factory=Pricing)
+    rules: str = "ledger"
+
+    def __new__(cls, **values: Any) -> Self:
+        """Refuse a name that is no section, and say in which section it belongs."""
+        for name in values:
+            if name not in (*PARTS, "rules"):
+                raise ConfigError(misplaced("section", name, [*PARTS, "rules"]))
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        for section, kind in PARTS.items():
+            value = getattr(self, section)
+            if not isinstance(value, kind):
+                raise ConfigError(f"{section} = {cut(value)}: expected a wheelvec.{kind.__name__}")
+        if not isinstance(self.rules, str) or self.rules not in RULE_SETS:
+            raise ConfigError(unknown_name("rules", self.rules, RULE_SETS))
+
+    @property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits that two configurations share if and only if all their fields are equal.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> config = wv.Config(put=wv.PutRules(exit_pct=0.3))
+            >>> config.id == wv.Config().replace(**{"put.exit_pct": 0.3}).id
+            True
+            >>> config.id == wv.Config().id
+            False
+        """
+        fields = [(f"{part.section}.{f.name}", getattr(part, f.name)) for part in self.parts for f in dataclasses.fields(part)]
+        return f"{sum(digest_of(name, value) for name, value in [*fields, ('rules', self.rules)]) % 2**64:016x}"
+
+    @property
+    def parts(self) -> list[Any]:
+        """The sections, in order.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> config = wv.Config(put=wv.PutRules(exit_pct=0.3))
+            >>> config.parts[1].exit_pct
+            0.3
+        """
+        return [getattr(self, section) for section in PARTS]
+
+    @property
+    def exit_model(self) -> str:
+        """The exit model in force: the one set, or the default of the rule set.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> wv.Config().exit_model, wv.Config(rules="v5").exit_model
+            ('trigger', 'close_range')
+        """
+        return self.fills.exit_model or ("close_range" if self.rules == "v5" else "trigger")
+
+    @property
+    def ticks(self) -> float:
+        """How many ticks make a dollar: of the tick set, or of the default of the rule set; 0 leaves prices as computed.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> wv.Config().ticks, wv.Config(rules="v5").ticks
+            (100.0, 0.0)
+        """
+        tick = (0.0 if self.rules == "v5" else 0.01) if self.fills.tick is None else self.fills.tick
+        return float(round(1.0 / tick)) if tick else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain dictionaries, as `from_dict` takes them.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> config = wv.Config(put=wv.PutRules(exit_pct=0.3))
+            >>> config.to_dict()["put"]["exit_pct"]
+            0.3
+        """
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, sections: Mapping[str, Any], source: str = "configuration") -> Self:
+        """Build from nested dictionaries; what is left out keeps its default.
+
+        Args:
+            sections: the sections by name, each a mapping of fields to values; and "rules".
+            source: what messages call it.
+
+        Raises:
+            ConfigError: as the class, naming `source` too.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> wv.Config.from_dict({"put": {"exit_pct": 0.3}, "rules": "v5"}).put.exit_pct
+            0.3
+        """
+        values: dict[str, Any] = {}
+        try:
+            for section, fields in sections.items():
+                values[section] = cls._read_section(section, fields)
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from None
+
+    @staticmethod
+    def _read_section(section: str, fields: Any) -> Any:
+        if section == "rules":
+            return fields
+        if section not in PARTS:
+            raise ConfigError(misplaced("section", section, [*PARTS, "rules"]))
+        if not isinstance(fields, Mapping):
+            raise ConfigError(f"[{section}] = {cut(fields)}: expected a table of fields")
+        return PARTS[section](**fields)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Self:
+        """Read a TOML file; "none" stands for None.
+
+        Args:
+            path: the file; `wheelvec init` prints one to begin with.
+
+        Raises:
+            ConfigError: if the file cannot be read, is no TOML (with the line), or holds what the class refuses.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> import pathlib
+            >>> import tempfile
+            >>> path = pathlib.Path(tempfile.mkdtemp()) / "wheel.toml"
+            >>> length = path.write_text("put = {exit_pct = 0.3, stop_loss_multiplier = 'none'}")
+            >>> put = wv.Config.from_toml(path).put
+            >>> put.exit_pct, put.stop_loss_multiplier
+            (0.3, None)
+        """
+        with none_is(TOML_NONE):
+            return cls.from_dict(_with_nulls(read_toml(path)), source=str(path))
+
+    def to_toml(self, path: str | Path | None = None) -> str:
+        """The configuration as TOML text, every field spelt out; written to `path` too if one is given.
+
+        Args:
+            path: a file to write; None for the text alone.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> config = wv.Config(put=wv.PutRules(exit_pct=0.3))
+            >>> print(config.to_toml().splitlines()[0])
+            rules = "ledger"
+            >>> "exit_pct = 0.3" in config.to_toml()
+            True
+        """
+        import tomli_w  # 10 ms that only this call pays
+
+        document = _without_nulls({"rules": self.rules} | {name: dataclasses.asdict(getattr(self, name)) for name in PARTS})
+        written = tomli_w.dumps(document)
+        if path is not None:
+            Path(path).write_text(written, encoding="utf-8")
+        return written
+
+    @classmethod
+    def from_notebook(
+        cls,
+        config: Mapping[str, Any],
+        cc_config: Mapping[str, Any] | None = None,
+        scheduler_config: Mapping[str, Any] | None = None,
+        *,
+        rules: str = "ledger",
+    ) -> Self:
+        """Load the dictionaries of the research notebook that this library replaces, as they are (docs/migrating.md).
+
+        `use_realistic_fills: True` becomes fill_mode "natural"; fill_mode "mid", which the notebook ran as realistic
+        without saying so, becomes "realistic" with a warning; keys that mean nothing here are named in a warning. Pass
+        rules="v5" for the notebook's arithmetic.
+
+        Args:
+            config: the notebook's CONFIG.
+            cc_config: its CC_CONFIG, of the covered calls.
+            scheduler_config: its SCHEDULER_CONFIG; without one, one symbol on one day, as the notebook ran it.
+            rules: the rule set.
+
+        Raises:
+            ConfigError: for a value that its field refuses.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> config = wv.Config.from_notebook({"symbol": "TSLA", "entry_date": "2023-06-06"}, {"cc_dte_max": 30}, rules="v5")
+            >>> config.schedule.symbols, config.call.dte_max
+            (('TSLA',), 30)
+        """
+        fields = {section: tuple(f.name for f in dataclasses.fields(kind)) for section, kind in PARTS.items()}
+        sections = sections_of_notebook(fields, dict(config), dict(cc_config or {}), dict(scheduler_config or {}))
+        return cls.from_dict({**sections, "rules": rules}, source="notebook configuration")
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, by dotted name: `config.replace(**{"put.exit_pct": 0.3, "rules": "v5"})`.
+
+        Args:
+            changes: values by dotted name; a whole section, or `rules`, by its own name.
+
+        Raises:
+            ConfigError: for an unknown name, or a value that the field refuses.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> config = wv.Config(put=wv.PutRules(exit_pct=0.3))
+            >>> changed = config.replace(**{"put.stop_loss_multiplier": None, "rules": "v5"})
+            >>> changed.put.exit_pct, changed.put.stop_loss_multiplier, changed.rules
+            (0.3, None, 'v5')
+        """
+        parts: dict[str, dict[str, Any]] = {}
+        whole: dict[str, Any] = {}
+        for name, value in changes.items():
+            section, dot, field = name.partition(".")
+            if section not in PARTS and not (section == "rules" and not dot):
+                raise ConfigError(unknown_field(name))
+            if dot:
+                parts.setdefault(section, {})[field] = value
+            else:
+                whole[section] = value
+        for section, fields in parts.items():
+            whole[section] = _changed(whole.get(section, getattr(self, section)), fields)
+        return dataclasses.replace(self, **whole)
+
+
+def digest_of(name: str, value: Any) -> int:
+    """Sixty-four bits that stand for one field's value.
+
+    A configuration's id is their sum over its fields, so that a sweep of a million configurations adds up theirs from the
+    few digests of the values that it tries; hashing each configuration's whole text took longer than running it.
+    """
+    if isinstance(value, float):
+        return int(scattered(struct.unpack("<Q", struct.pack("<d", value + 0.0))[0] ^ field_digest(name)))
+    return _digest_of(name, value)
+
+
+@lru_cache(maxsize=4096, typed=True)  # 1 and True are not the same
+def _digest_of(name: str, value: Any) -> int:
+    return _digest([name, value])
+
+
+@cache
+def field_digest(name: str) -> int:
+    """Sixty-four bits that stand for a field's name."""
+    return _digest([name])
+
+
+def scattered(bits: Any) -> Any:
+    """Sixty-four bits from as many, one to one and without a pattern, of an integer or of a uint64 array.
+
+    This is SplitMix64's finalizer (Steele, Lea and Flood 2014).
+    """
+    bits = (bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9 & _WORD
+    bits = (bits ^ (bits >> 27)) * 0x94D049BB133111EB & _WORD
+    return bits ^ (bits >> 31)
+
+
+_WORD = 2**64 - 1
+
+
+def _digest(value: list[Any]) -> int:
+    text = json.dumps(value, default=str)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def field_names() -> list[str]:
+    """The dotted name of every field of every part, in order."""
+    return [f"{section}.{f.name}" for section, kind in PARTS.items() for f in dataclasses.fields(kind)]
+
+
+def unknown_field(name: str) -> str:
+    """Say that no field has this dotted name, and which was probably meant, or which its section has."""
+    names = [*field_names(), "rules"]
+    section = f"{name.partition('.')[0]}."
+    return misplaced("field", name, [known for known in names if known.startswith(section)] or names)
+
+
+def _changed(value: Any, fields: dict[str, Any]) -> Any:
+    given = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if "select" in fields and "tie_break_method" in given:
+        given.pop("tie_break_method")
+    return type(value)(**{**given, **fields})
+
+
+def _with_nulls(document: dict[str, Any]) -> dict[str, Any]:
+    """Read "none" as None wherever a field may be None."""
+    for section, fields in document.items():
+        if section in PARTS and isinstance(fields, dict):
+            optional = {f.name for f in dataclasses.fields(PARTS[section]) if f.metadata["optional"]}
+            for name, value in fields.items():
+                if name in optional and value == "none":
+                    fields[name] = None
+    return document
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return [_without_nulls(item) for item in value]
+    return "none" if value is None else value
+
+
+class _Made(str):
+    """Shown in a signature as it is written, as `PutRules()`: the whole section would take a screen."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _section_field(name: str, kind: Any) -> Field:
+    doc = inspect.cleandoc(kind.__doc__).partition(" (rules.md")[0].partition("\n\n")[0].replace("\n", " ").removesuffix(".")
+    allowed = f"a wheelvec.{kind.__name__}; help(wheelvec.{kind.__name__}) lists its fields"
+    return Field("", name, kind.__name__, _Made(f"{kind.__name__}()"), "", allowed, f"{doc}.")
+
+
+def _signature() -> inspect.Signature:
+    shown = [(name, kind, _Made(f"{kind.__name__}()")) for name, kind in PARTS.items()] + [("rules", str, RULES.default)]
+    return inspect.Signature(
+        [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=made, annotation=kind) for name, kind, made in shown]
+    )
+
+
+Config.__signature__ = _signature()  # type: ignore[attr-defined]
+Config.__doc__ = documented(Config.__doc__, [*(_section_field(*item) for item in PARTS.items()), RULES])

@@ -1,0 +1,145 @@
+"""One family of errors: whatever wheelvec refuses, it refuses with a `WheelvecError`.
+
+Every message names what was given, where it stood and what was expected, so that it can be acted on without a traceback.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+LONGEST_NAME = 200  # characters of a name for which a likely one is sought
+MOST_NAMES = 40  # that are listed as allowed; beside a likely one, a list that would be cut is left out
+
+
+class WheelvecError(Exception):
+    """The base of every error that wheelvec raises on purpose.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> try:
+        ...     wv.demo_market(symbols=["alfa"])
+        ... except wv.WheelvecError as error:
+        ...     print(type(error).__name__)
+        InputError
+    """
+
+
+class InputError(WheelvecError, ValueError):
+    """An argument of a function is not what it must be; a ValueError too.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> wv.fill_draw(-1, "TSLA  230721P00250000", "2023-06-06", phase=0, touch=0)
+        Traceback (most recent call last):
+        wheelvec.model.errors.InputError: seed = -1: expected a whole number from 0 to 18446744073709551615
+    """
+
+
+class ConfigError(InputError):
+    """A field of the configuration is unknown, out of range, or contradicts another.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> wv.PutRules(delta_min=30)
+        Traceback (most recent call last):
+        wheelvec.model.errors.ConfigError: put.delta_min = 30: expected a number from 0.0 to 1.0 (30% is 0.3)
+    """
+
+
+class DataError(WheelvecError, ValueError):
+    """A table lacks a column, has a type that cannot be converted, or (strict) holds broken rows.
+
+    Example:
+        >>> import polars as pl
+        >>> import wheelvec as wv
+        >>> try:
+        ...     wv.Market(option_quotes=pl.DataFrame({"symbol": ["TSLA"]}), underlying_bars=pl.DataFrame())
+        ... except wv.DataError as error:
+        ...     print(str(error).partition(" (")[0])
+        option_quotes has no column 'underlying', which must be String
+    """
+
+
+class LakeError(WheelvecError, OSError):
+    """A file or folder of the lake, or of a saved result, cannot be read or written as what it should be.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> try:
+        ...     wv.Market.open("no such lake")
+        ... except wv.LakeError as error:
+        ...     print(error)
+        no such lake cannot be read: No such file or directory
+    """
+
+
+class FetchError(WheelvecError):
+    """A vendor refused a request, could not be reached, or asks more than may be spent.
+
+    Attributes:
+        status: the HTTP status of a refusal, if there was one.
+        case: the vendor's own name for it, or "".
+
+    Args:
+        text: the message.
+        status: as the attribute.
+        case: as the attribute.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> wv.FetchError("Databento refused the request", status=402).status
+        402
+    """
+
+    def __init__(self, text: str, status: int | None = None, case: str = "") -> None:
+        super().__init__(text)
+        self.status, self.case = status, case
+
+
+class StateError(WheelvecError):
+    """An event met a wheel in a state that does not allow it.
+
+    Example:
+        >>> from wheelvec.model.codes import Event, State, next_state
+        >>> next_state(State.CC_ASSIGNED, Event.SELL_CALL)
+        Traceback (most recent call last):
+        wheelvec.model.errors.StateError: event 'sell_call' is not valid in state CC_ASSIGNED; valid events: complete
+    """
+
+
+class RecordError(WheelvecError, AssertionError):
+    """A result breaks one of its own invariants; raised by `Result.validate`.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+        >>> one_wheel = wv.Schedule(end_date="2024-01-02", max_wheels_per_symbol_per_day=1)
+        >>> result = wv.backtest(market, wv.Config(schedule=one_wheel))
+        >>> frames = {"records": result.records, "ledger": result.ledger.filter(entry="premium")}
+        >>> without_fees = wv.Result(result.config, result.fingerprint, result.versions, frames)
+        >>> without_fees.validate()
+        Traceback (most recent call last):
+        wheelvec.model.errors.RecordError: the ledger of a resolved wheel does not sum to its pnl: ALFA_2024-01-02_0
+    """
+
+
+def listed(names: Iterable[Any], most: int = 12) -> str:
+    """Join names for a message, in their order, cut after `most`."""
+    shown = [str(name) for name in names]
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
+
+
+def cut(value: object, most: int = 100) -> str:
+    """A value as Python writes it, on one line and cut to `most` characters."""
+    text = f"a {type(value).__name__}" if hasattr(type(value), "columns") else " ".join(repr(value).split())
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:
+    """Say that `name` is no `kind`, what is allowed, and which of these it probably meant, be it in other case."""
+    names = list(allowed)
+    folded = {known.casefold(): known for known in reversed(names)}
+    close = get_close_matches(str(name)[:LONGEST_NAME].casefold(), folded, n=1)
+    hint = f" (did you mean {folded[close[0]]!r}?)" if close else ""
+    shown = "" if hint and len(names) > MOST_NAMES else f"; allowed: {listed(names, MOST_NAMES) or 'none'}"
+    return f"unknown {kind} {cut(name)}{hint}{shown}"

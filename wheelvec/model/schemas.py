@@ -1,0 +1,362 @@
+"""The schema of every table that crosses a room: columns, dtypes, units, and the rules that a row must keep.
+
+Prices are dollars per share; amounts, fees and P&L are dollars per contract of 100 shares; `*_pct` is a fraction, `roc` is
+percent; a `session` is a date of the exchange calendar; times are UTC.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import polars as pl
+
+from wheelvec.model.errors import DataError, InputError
+
+TIMESTAMP = pl.Datetime("ns", "UTC")
+
+OPTION_QUOTES: dict[str, pl.DataType] = {
+    "underlying": pl.String(),
+    "session": pl.Date(),
+    "ts": TIMESTAMP,  # null: the row is its session's only snapshot, and the entry time does not apply
+    "symbol": pl.String(),
+    "expiration": pl.Date(),
+    "strike": pl.Float64(),
+    "option_type": pl.String(),
+    "bid": pl.Float64(),
+    "ask": pl.Float64(),
+    "underlying_price": pl.Float64(),
+}
+
+OPTION_BARS: dict[str, pl.DataType] = {
+    "symbol": pl.String(),
+    "session": pl.Date(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Int64(),
+}
+
+UNDERLYING_BARS: dict[str, pl.DataType] = {
+    "underlying": pl.String(),
+    "session": pl.Date(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Int64(),
+}
+
+DIVIDENDS: dict[str, pl.DataType] = {"underlying": pl.String(), "ex_date": pl.Date(), "amount": pl.Float64()}
+
+# One month's chain at entry time: the standing quote of each contract and session; iv and delta null where they were not
+# asked for, NaN where there is none.
+SOLVED_CHAIN: dict[str, pl.DataType] = {
+    name: kind for name, kind in OPTION_QUOTES.items() if name not in ("underlying", "ts")
+} | {"iv": pl.Float64(), "delta": pl.Float64()}
+
+SOLVED_COUNTS: dict[str, pl.DataType] = {
+    "session": pl.Date(),
+    "n_quotes": pl.Int64(),
+    "n_valid": pl.Int64(),
+    "priced": pl.Boolean(),
+}
+
+SIGNALS: dict[str, pl.DataType] = {"session": pl.Date(), "underlying": pl.String()}
+
+MARKET_DIAGNOSTICS: dict[str, pl.DataType] = {
+    "table": pl.String(),
+    "underlying": pl.String(),
+    "reason": pl.String(),
+    "count": pl.Int64(),
+}
+
+# What is odd about a result (`run.warnings.RunWarning`).
+WARNINGS: dict[str, pl.DataType] = {
+    "code": pl.String(),
+    "underlying": pl.String(),
+    "count": pl.Int64(),
+    "text": pl.String(),
+}
+
+# rules.md, section 10: one row per phase
+RECORDS: dict[str, pl.DataType] = {
+    "wheel_id": pl.String(),
+    "underlying": pl.String(),
+    "put_symbol": pl.String(),
+    "initial_capital": pl.Float64(),
+    "entry_date": pl.Date(),
+    "phase": pl.String(),
+    "state": pl.String(),
+    "execution_version": pl.String(),
+    "cycle": pl.Int64(),
+    "symbol": pl.String(),
+    "strike": pl.Float64(),
+    "expiration": pl.Date(),
+    "premium": pl.Float64(),
+    "fees": pl.Float64(),
+    "contracts": pl.Int64(),
+    "factor": pl.Int64(),
+    "exit_symbol": pl.String(),
+    "exit_date": pl.Date(),
+    "pnl": pl.Float64(),
+    "exit_price": pl.Float64(),
+    "exit_reason": pl.String(),
+    "exit_pct": pl.Float64(),
+    "days_held": pl.Int64(),
+    "roc": pl.Float64(),
+    "cost_basis": pl.Float64(),
+    "touch_count": pl.Int64(),
+    "touch_profit_target": pl.Boolean(),
+    "filled_profit_target": pl.Boolean(),
+    "p_fill_profit_target": pl.Float64(),
+    "u_fill_profit_target": pl.Float64(),
+    "spread_pct_entry": pl.Float64(),
+    "ivp_entry": pl.Float64(),
+    "iv_entry": pl.Float64(),
+    "delta_entry": pl.Float64(),
+    "dte_entry": pl.Int64(),
+    "liquidity_tier": pl.String(),
+    "liquidity_penalty": pl.Float64(),
+    "sessions_without_bar": pl.Int64(),
+    "underlying_at_expiration": pl.Float64(),
+    "csp_pnl": pl.Float64(),
+    "cc_pnl": pl.Float64(),
+    "stock_pnl": pl.Float64(),
+    "pnl_marked": pl.Float64(),
+    "wheel_roc": pl.Float64(),
+    "roc_annualized": pl.Float64(),
+    "total_days": pl.Int64(),
+    "calendar_days": pl.Int64(),
+    "shares_held": pl.Int64(),
+    "csp_exit_reason": pl.String(),
+    "cc_exit_reason": pl.String(),
+    "end_reason": pl.String(),
+    "censored": pl.Boolean(),
+}
+
+# The columns of a total; the others of RECORDS are null there.
+WHEELS: tuple[str, ...] = (
+    "wheel_id", "underlying", "put_symbol", "initial_capital", "entry_date", "phase", "state", "execution_version",
+    "symbol", "strike", "expiration", "premium", "fees", "exit_date", "pnl", "csp_pnl", "cc_pnl", "stock_pnl",
+    "pnl_marked", "wheel_roc", "roc_annualized", "total_days", "calendar_days", "shares_held", "csp_exit_reason",
+    "cc_exit_reason", "end_reason", "censored",
+)  # fmt: skip
+
+LEDGER: dict[str, pl.DataType] = {
+    "wheel_id": pl.String(),
+    "date": pl.Date(),
+    "entry": pl.String(),
+    "amount": pl.Float64(),
+}
+
+DIAGNOSTICS: dict[str, pl.DataType] = {
+    "session": pl.Date(),
+    "underlying": pl.String(),
+    "outcome": pl.String(),
+    "n_quotes": pl.Int64(),
+    "n_valid": pl.Int64(),
+    "n_solved": pl.Int64(),
+    "n_in_range": pl.Int64(),
+    "n_liquid": pl.Int64(),
+    "n_launched": pl.Int64(),
+    "limit_reached": pl.Boolean(),
+}
+
+CALL_DIAGNOSTICS: dict[str, pl.DataType] = {
+    "wheel_id": pl.String(),
+    "cycle": pl.Int64(),
+    "session": pl.Date(),
+    "underlying": pl.String(),
+    "outcome": pl.String(),
+    "n_quotes": pl.Int64(),
+    "n_valid": pl.Int64(),
+    "n_solved": pl.Int64(),
+    "n_in_range": pl.Int64(),
+    "n_above_basis": pl.Int64(),
+    "n_liquid": pl.Int64(),
+}
+
+PATHS: dict[str, pl.DataType] = {
+    "underlying": pl.String(),
+    "symbol": pl.String(),
+    "session": pl.Date(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "bid": pl.Float64(),
+    "ask": pl.Float64(),
+    "source": pl.String(),
+}
+
+UNDERLYING_CLOSES: dict[str, pl.DataType] = {
+    "underlying": pl.String(),
+    "session": pl.Date(),
+    "close": pl.Float64(),
+}
+
+# The tables of a result, by name.
+RESULT_TABLES: dict[str, dict[str, pl.DataType]] = {
+    "records": RECORDS,
+    "ledger": LEDGER,
+    "call_diagnostics": CALL_DIAGNOSTICS,
+    "diagnostics": DIAGNOSTICS,
+    "paths": PATHS,
+    "underlying": UNDERLYING_CLOSES,
+    "warnings": WARNINGS,
+}
+
+
+# Dollars. Above it a double no longer holds whole cents, and sums of such prices become infinite.
+LARGEST_PRICE = 2.0**53 / 100.0
+
+
+def _too_large(price: pl.Expr) -> pl.Expr:
+    return (price.abs() > LARGEST_PRICE) & price.is_not_nan()
+
+
+def quote_flaws() -> dict[str, pl.Expr]:
+    """Why a quote is no valid one (rules.md, section 2), in the order in which a row is tested.
+
+    Each expression is true where the reason applies and never null.
+    """
+    bid, ask, spot = pl.col("bid"), pl.col("ask"), pl.col("underlying_price")
+    flaws = {
+        "missing_side": bid.is_null() | ask.is_null() | bid.is_nan() | ask.is_nan(),
+        "infinite_price": _too_large(bid) | _too_large(ask) | _too_large(spot),
+        "negative_bid": bid < 0,
+        "crossed": bid > ask,
+        "no_price": (bid + ask) == 0,
+        "no_underlying_price": spot.is_null() | spot.is_nan() | (spot <= 0),
+        "after_expiration": after_expiration(),
+        "ask_over_worth": ask > pl.when(pl.col("option_type") == "P").then("strike").otherwise(spot),
+    }
+    return {reason: flaw.fill_null(False) for reason, flaw in flaws.items()}
+
+
+def after_expiration() -> pl.Expr:
+    """True for rows of a contract that had expired."""
+    return pl.col("session") > pl.col("expiration")
+
+
+# Everyday facts of a chain rather than faults of a file: counted, never an error under strict=True.
+ORDINARY_REASONS = ("missing_side", "no_price", "ask_over_worth", "cash_settled", "adjusted", "untraded", "equal_duplicate")
+
+
+def untraded() -> pl.Expr:
+    """True for the bar of an option in which nobody traded: a volume of 0, or four prices of 0. Never null.
+
+    Some vendors write such bars for every contract and day.
+    """
+    prices = [(pl.col(name) == 0).fill_null(False) for name in _PRICES]
+    return (pl.col("volume") == 0).fill_null(False) | pl.all_horizontal(prices)
+
+
+def bar_flaws() -> dict[str, pl.Expr]:
+    """Why a bar is broken (data.md), in the order in which a row is tested; never null."""
+    prices = [pl.col(name) for name in _PRICES]
+    inside = [pl.col(name).is_between(pl.col("low"), pl.col("high")) for name in ("open", "close")]
+    flaws = {
+        "missing_price": pl.any_horizontal([p.is_null() | p.is_nan() for p in prices]),
+        "infinite_price": pl.any_horizontal([_too_large(p) for p in prices]),
+        "non_positive_price": pl.any_horizontal([p <= 0 for p in prices]),
+        "high_below_low": pl.col("high") < pl.col("low"),
+        "outside_range": ~(inside[0] & inside[1]),
+    }
+    return {reason: flaw.fill_null(False) for reason, flaw in flaws.items()}
+
+
+_PRICES = ("open", "high", "low", "close")
+
+
+def first_flaw(flaws: dict[str, pl.Expr]) -> pl.Expr:
+    """The first reason that applies to a row, or null."""
+    return pl.coalesce([pl.when(flaw).then(pl.lit(reason)) for reason, flaw in flaws.items()])
+
+
+# ---- frames as people have them
+
+
+class ArrowStream(Protocol):
+    """A table that hands out an Arrow stream: of pandas, pyarrow, DuckDB and others."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """The stream, as Arrow's PyCapsule interface has it."""
+
+
+Frame = pl.DataFrame | pl.LazyFrame | ArrowStream
+
+
+def as_lazy(name: str, frame: Any) -> pl.LazyFrame:
+    """A user's table as a LazyFrame.
+
+    Taken are a Polars frame, lazy or not, a pandas DataFrame, or whatever hands out an Arrow stream (a pyarrow Table, a DuckDB
+    relation). Nothing lazy is read yet; `readable` says in its name what fails later.
+
+    Of pandas NaN is null, and the named levels of the index are columns.
+
+    Args:
+        name: of the argument, for messages.
+        frame: what was given for it.
+
+    Raises:
+        InputError: if `frame` is none of these.
+        DataError: if it is a pandas or Arrow table that cannot be converted.
+    """
+    if isinstance(frame, pl.LazyFrame):
+        return frame
+    if isinstance(frame, pl.DataFrame):
+        return frame.lazy()
+    if not (_is_pandas(frame) or _is_arrow(frame)):
+        kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}".removeprefix("builtins.")
+        hint = f"; pl.DataFrame({name}) makes one of a dict of columns" if isinstance(frame, dict) else ""
+        raise InputError(f"{name} must be a Polars frame, a pandas DataFrame or an Arrow table, got {kind}{hint}")
+    with readable(name):
+        return _of_pandas(frame).lazy() if _is_pandas(frame) else pl.DataFrame(frame).lazy()
+
+
+def as_polars(name: str, frame: Any) -> pl.DataFrame:
+    """A user's table as a DataFrame; what is taken and what is raised is that of `as_lazy`.
+
+    Raises:
+        DataError: if a lazy frame fails, too.
+
+    >>> as_polars("when", pl.LazyFrame({"underlying": ["TSLA"]})).columns
+    ['underlying']
+    """
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    with readable(name):
+        return as_lazy(name, frame).collect()
+
+
+@contextlib.contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Turn what fails in a user's frame, query or file into a DataError that names the table.
+
+    Polars panics on some files that others wrote or damaged, and Arrow has errors of its own.
+    """
+    try:
+        yield
+    except (DataError, InputError):
+        raise
+    except pl.exceptions.PanicException as error:
+        raise DataError(f"{name} cannot be read: it is damaged, or of a kind that Polars fails on") from error
+    except (pl.exceptions.PolarsError, OSError, ValueError, TypeError, ImportError, NotImplementedError) as error:
+        raise DataError(f"{name} cannot be read: {str(error).strip()[:200] or type(error).__name__}") from error
+
+
+def _is_pandas(frame: object) -> bool:
+    """Whether it is a pandas DataFrame, without importing pandas, which may not be installed."""
+    return any(base.__name__ == "DataFrame" and base.__module__.partition(".")[0] == "pandas" for base in type(frame).__mro__)
+
+
+def _is_arrow(frame: object) -> bool:
+    """Whether it hands out a stream of columns; a Series hands out one as well, but names none."""
+    return hasattr(frame, "__arrow_c_stream__") and (hasattr(frame, "schema") or hasattr(frame, "columns"))
+
+
+def _of_pandas(frame: Any) -> pl.DataFrame:
+    named = [level for level in frame.index.names if level is not None and level not in frame.columns]
+    return pl.from_pandas(frame.reset_index(level=named) if named else frame)

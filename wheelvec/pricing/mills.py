@@ -1,0 +1,79 @@
+"""The Mills ratio R(z) = (1 - Phi(z))/phi(z) = sqrt(pi/2)*exp(z*z/2)*erfc(z/sqrt(2)), and its differences.
+
+For z >= -1 all of it comes from one polynomial P (`wheelvec.pricing.coefficients`): with u = 1/(z + 6) and y = 1 - 10*u, which
+maps [-1, inf) to [-1, 1), R(z) = u*P(y). libm's erfc cannot give R beyond z = 37, and a call would keep a loop scalar.
+"""
+
+import math
+
+from wheelvec.jit.compiled import compiled, straight_line
+from wheelvec.pricing.coefficients import MILLS_EVEN, MILLS_ODD
+
+SQRT_TWO_PI = math.sqrt(2.0 * math.pi)
+# Where the polynomial's domain begins.
+LEAST = -1.0
+
+
+@straight_line
+def mills_from_least(z: float) -> float:
+    """R(z) for z >= -1, within 4 units of rounding; the halves of P run side by side in the processor."""
+    u = 1.0 / (z + 6.0)
+    y = 1.0 - 10.0 * u
+    w = y * y
+    even, odd = MILLS_EVEN[12], MILLS_ODD[12]
+    for i in range(11, -1, -1):
+        even = even * w + MILLS_EVEN[i]
+        odd = odd * w + MILLS_ODD[i]
+    ratio: float = u * (even + y * odd)
+    return ratio
+
+
+@straight_line
+def mills_pair(z1: float, z2: float) -> tuple[float, float, float]:
+    """R(z1), R(z2) and the divided difference (R(z1) - R(z2))/(z2 - z1), for both at least -1.
+
+    The divided difference keeps all its digits however close z1 and z2 are, even if they are equal (then it is -R'), because
+    nothing is subtracted: Horner's rule for P at y2 yields the coefficients of (P(y) - P(y2))/(y - y2), which are summed at y1
+    on the way. It costs no more than the two ratios by themselves. Since y1 - y2 = 10*u1*u2*(z1 - z2),
+
+        (R(z1) - R(z2))/(z2 - z1) = u1*u2*(P(y2) - 10*u1*(P(y1) - P(y2))/(y1 - y2)),
+
+    and P falls, so both terms are positive. With P(y) = E(y*y) + y*O(y*y) the four chains (E and O at y2, and their divided
+    differences by y*y) are half as long and run side by side.
+    """
+    u = 1.0 / ((z1 + 6.0) * (z2 + 6.0))
+    u1 = (z2 + 6.0) * u
+    u2 = (z1 + 6.0) * u
+    y1 = 1.0 - 10.0 * u1
+    y2 = 1.0 - 10.0 * u2
+    w1 = y1 * y1
+    w2 = y2 * y2
+    even, odd = MILLS_EVEN[12], MILLS_ODD[12]
+    even_slope, odd_slope = even, odd
+    even = even * w2 + MILLS_EVEN[11]
+    odd = odd * w2 + MILLS_ODD[11]
+    for i in range(10, -1, -1):
+        even_slope = even_slope * w1 + even
+        odd_slope = odd_slope * w1 + odd
+        even = even * w2 + MILLS_EVEN[i]
+        odd = odd * w2 + MILLS_ODD[i]
+    p2 = even + y2 * odd
+    slope = odd + (y1 + y2) * (even_slope + y1 * odd_slope)
+    p1 = p2 + (y1 - y2) * slope
+    return u1 * p1, u2 * p2, u * (p2 - 10.0 * u1 * slope)
+
+
+@compiled
+def mills(z: float) -> float:
+    """R(z) anywhere; inf under z = -37."""
+    if z >= LEAST:
+        return mills_from_least(z)
+    return SQRT_TWO_PI * math.exp(0.5 * z * z) - mills_from_least(-z)
+
+
+@compiled
+def mills_difference(a: float, t: float) -> float:
+    """R(a - t) - R(a + t) for a >= 0 and t > 0, also where the two nearly agree."""
+    if a - t >= LEAST:
+        return 2.0 * t * mills_pair(a - t, a + t)[2]
+    return mills(a - t) - mills(a + t)

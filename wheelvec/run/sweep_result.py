@@ -1,0 +1,470 @@
+"""What a sweep gives back: a frame of figures, one row a configuration; the rest is computed again when it is asked for."""
+
+import datetime as dt
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import polars as pl
+
+from wheelvec.market.market import Market
+from wheelvec.model.config import Config
+from wheelvec.model.errors import InputError, unknown_name
+from wheelvec.model.forks import refusing_forked
+from wheelvec.model.grid import Grid, combined
+from wheelvec.run.backtest import backtest
+from wheelvec.run.engine import Engine
+from wheelvec.run.ranking import FIGURES, Ranking
+from wheelvec.run.result import Result
+from wheelvec.run.store import SweepStore
+from wheelvec.run.warnings import Warnings, of_sweep
+from wheelvec.stages.figures import PERCENTILES, figures_frame, new_figures
+
+SEED = "fills.execution_seed"
+PERIODS = {"1mo": 1, "1q": 3, "1y": 12}
+
+
+class Pnl(NamedTuple):
+    """The P&L of single wheels under every configuration.
+
+    Attributes:
+        wheels: underlying, entry_date and put_symbol of each wheel.
+        values: (wheels, configurations) float32 dollars per contract, marked; NaN where a configuration did not launch the
+            wheel or its summary leaves it out.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+        >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+        >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+        >>> wheels, values = swept.pnl()
+        >>> wheels.height, values.shape
+        (14, (14, 2))
+    """
+
+    wheels: pl.DataFrame
+    values: np.ndarray[Any, Any]
+
+
+@refusing_forked
+class Sweep:
+    """The figures of many configurations over one market.
+
+    Attributes:
+        config: the base configuration; a row changes some of its fields.
+        frame: one row per configuration in grid order: the grid's columns, config_id, the figures of `Result.summary` and,
+            for each configuration, the 5th to 95th percentiles of wheel ROC (`roc_p05` ...), the profit factor (gains over
+            losses, null without a loss) and counts per exit reason of puts (`csp_*`) and calls (`cc_*`) and per end
+            reason (`end_*`). With stats="moments" the median and the percentiles are left out.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+        >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+        >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+        >>> swept
+        <Sweep of 2 configurations: put.stop_loss_multiplier>
+        >>> swept.frame.select("put.stop_loss_multiplier", "total_wheels", "csp_stop_loss").rows()
+        [(1.2, 14, 6), (None, 14, 0)]
+    """
+
+    def __init__(
+        self, grid: Grid, frame: pl.DataFrame, market: Market | None, *, stats: str, threads: int, memory: int,
+        loaded: SweepStore | None = None,
+    ) -> None:  # fmt: skip
+        self.config, self.frame, self.stats = grid.base, frame, stats
+        self._loaded = loaded
+        self._grid, self._market, self._threads, self._memory = grid, market, threads, memory
+        self._rows, self._inverse = grid.distinct
+        self._warnings = loaded.warnings if loaded else None  # None: found from the market when somebody asks for them
+
+    def _engine(self, wanted: str) -> Engine:
+        return Engine(self._known_market(wanted), self._grid, ordered=False, threads=self._threads, memory=self._memory)
+
+    def _known_market(self, wanted: str) -> Market:
+        if self._market is None:
+            raise InputError(f"{wanted} is computed from the market: load the sweep with Sweep.load(folder, market=...)")
+        return self._market
+
+    @property
+    def names(self) -> list[str]:
+        """The grid's columns.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> swept.names
+            ['put.stop_loss_multiplier']
+        """
+        return self._grid.frame.columns
+
+    @property
+    def skipped(self) -> pl.DataFrame:
+        """Each row of the grid that skip_invalid left out: row (its number in the grid as given) and reason.
+
+        A sweep that was loaded has none: the rows of a saved grid are those of its frame.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> grid = {"put.delta_min": [0.1, 0.3], "put.delta_max": [0.2, 0.4]}
+            >>> swept = wv.sweep(market, config, grid, skip_invalid=True)
+            >>> swept.frame.height, swept.skipped["row"].to_list()  # from 0.3 to 0.2 is no range
+            (3, [2])
+        """
+        return self._grid.skipped
+
+    @property
+    def figures(self) -> list[str]:
+        """The columns that are figures.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> swept.figures[:3]
+            ['total_wheels', 'total_pnl', 'avg_wheel_roc']
+        """
+        return [name for name in self.frame.columns if name not in {*self.names, "config_id"}]
+
+    @property
+    def warnings(self) -> Warnings:
+        """What is odd about the data or the run, in words, with counts; empty where nothing is.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> swept.warnings
+            ()
+        """
+        if self._warnings is None:
+            market = self._known_market("warnings")
+            self._warnings = of_sweep(market, self._grid, self.frame, lambda row: self.result(row).warnings)
+        return self._warnings
+
+    def row_config(self, i: int) -> Config:
+        """The whole configuration of row i.
+
+        Args:
+            i: the row of `frame`, from 0.
+
+        Raises:
+            InputError: if there is no such row.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> swept.row_config(0).put.stop_loss_multiplier
+            1.2
+        """
+        if isinstance(i, bool) or not isinstance(i, int | np.integer) or not 0 <= i < self.frame.height:
+            raise InputError(f"i = {i!r}: expected a row from 0 to {self.frame.height - 1}")
+        return self._grid.config(int(i))
+
+    def result(self, i: int) -> Result:
+        """The full result of row i: `backtest` of its configuration.
+
+        Args:
+            i: the row of `frame`, from 0.
+
+        Raises:
+            InputError: if there is no such row, or the sweep was loaded without a market.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> swept.result(1).summary()["total_pnl"] == swept.frame["total_pnl"][1]
+            True
+        """
+        return backtest(self._known_market("result"), self.row_config(i))
+
+    def best(
+        self,
+        by: str = "avg_wheel_roc",
+        n: int = 10,
+        *,
+        descending: bool = True,
+        least_wheels: int = 1,
+        rules: str | None = None,
+    ) -> Ranking:
+        """The n configurations with the greatest (or least) figure; those with fewer wheels are left out.
+
+        Where the fill seed is swept, configurations are ranked by their means over the seeds (`over_seeds`): among rows the
+        luckiest seeds would stand first. Rule sets are never ranked against one another, for v5 books what nobody earned. The
+        best of many is partly the luckiest of many still: look at its neighbours.
+
+        Args:
+            by: a figure of `frame`.
+            n: how many.
+            descending: the greatest first.
+            least_wheels: wheels in the summary (on average over the seeds).
+            rules: which rule set, where these are swept; "ledger" if None, or the only one that there is.
+
+        Returns:
+            A DataFrame: `row`, which `row_config` and `result` take (over seeds the configuration's first), the swept columns,
+            the figure, five more, and all others. It prints the first of these.
+
+        Raises:
+            InputError: for a figure that the frame does not have, a rule set that is not swept, or a number that is none.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> grid = {"put.exit_pct": [0.25, 0.5], "fills.execution_seed": [1, 2, 3]}
+            >>> swept = wv.sweep(market, config, grid)
+            >>> swept.best("total_pnl").columns[:4]
+            ['row', 'put.exit_pct', 'seeds', 'total_pnl']
+        """
+        if by not in self.figures:
+            raise InputError(unknown_name("figure", by, self.figures))
+        for name, value, least in (("n", n, 1), ("least_wheels", least_wheels, 0)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise InputError(f"{name} = {value!r}: expected a whole number of at least {least}")
+        rows, of_rules = self._of_rules(self._ranked_rows(), rules)
+        shown = [name for name in self.names if name in rows.columns and not (of_rules and name == "rules")]
+        known = rows.filter(pl.col("total_wheels") >= least_wheels)
+        first = known.sort(by, descending=descending, nulls_last=True, maintain_order=True).head(n)
+        seeds = ["seeds"] if "seeds" in rows.columns else []
+        figures = [by, *(["avg_wheel_roc_fill_se"] if seeds and by == "avg_wheel_roc" else [])]
+        figures += [name for name in FIGURES if name != by and name in rows.columns][: len(FIGURES) - 1]
+        many = "" if known.height == 1 else "s"
+        note = f"The {'greatest' if descending else 'least'} {by} of {known.height:,} configuration{many}"
+        note += (", each the mean over its seeds" if seeds else "") + of_rules
+        return Ranking.of(first, ["row", *shown, *seeds, *figures], note + " (the best of many is partly luck)")
+
+    def _ranked_rows(self) -> pl.DataFrame:
+        """The frame with row numbers, or its means over the seeds."""
+        if SEED not in self._grid.columns:
+            return self.frame.with_row_index("row")
+        return self._over_seeds(None).rename({"_group": "row"})
+
+    def _of_rules(self, rows: pl.DataFrame, rules: str | None) -> tuple[pl.DataFrame, str]:
+        """The rows of one rule set, and words that say so; all of them where the rule set is not swept."""
+        swept = self._grid.columns["rules"].values if "rules" in self._grid.columns else []
+        if rules is not None and rules not in (swept or [self.config.rules]):
+            raise InputError(unknown_name("rule set of the sweep", rules, swept or [self.config.rules]))
+        if len(swept) < 2:
+            return rows, ""
+        chosen = rules or ("ledger" if "ledger" in swept else swept[0])
+        others = ", ".join(name for name in swept if name != chosen)
+        return rows.filter(pl.col("rules") == chosen), f", rule set {chosen} alone, not against {others}"
+
+    def pnl(self) -> Pnl:
+        """The P&L of every wheel under every configuration; in a memory-mapped temporary file if it is large.
+
+        Returns:
+            A `Pnl`: the wheels, and an array (wheels, configurations) of dollars per contract.
+
+        Raises:
+            InputError: if the sweep was loaded without a market.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> [round(float(total)) for total in swept.pnl().values.sum(axis=0)]
+            [643, 1794]
+        """
+        wheels, values = self._engine("pnl").pnl(self._rows, self._allocate)
+        return Pnl(wheels, values if self._rows.size == self.frame.height else values[:, self._inverse])
+
+    def _allocate(self, wheels: int, configs: int) -> np.ndarray[Any, Any]:
+        if 4 * wheels * configs <= self._memory // 4:
+            return np.full((wheels, configs), np.nan, np.float32)
+        with tempfile.TemporaryFile(prefix="wheelvec-pnl-") as file:  # the map keeps it, and with the map it goes
+            file.truncate(4 * wheels * configs)
+            out = np.memmap(file, np.float32, "r+", shape=(wheels, configs))
+        for wheel in range(wheels):
+            out[wheel] = np.nan
+        return out
+
+    def periods(self, every: str = "1mo") -> pl.DataFrame:
+        """Per configuration and period of entry: row, period (its first day), wheels, pnl and capital in the summary's sense.
+
+        Args:
+            every: "1mo", "1q" or "1y".
+
+        Raises:
+            InputError: for another period, or if the sweep was loaded without a market.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> swept.periods("1mo")["pnl"].round(2).to_list()  # January of both rows
+            [643.18, 1794.18]
+        """
+        if every not in PERIODS:
+            raise InputError(unknown_name("period", every, PERIODS))
+        engine = self._engine("periods")
+        found = []
+        start = 0
+        for chunk in engine.chunks(self._rows):
+            found.append(engine.periods(chunk, _period_of(PERIODS[every])).with_columns(pl.col("position") + start))
+            start += chunk.size
+        asked = pl.DataFrame({"position": self._inverse}).with_row_index("row")
+        rows = asked.join(pl.concat(found), on="position", maintain_order="left_right")
+        return rows.select("row", "period", "wheels", "pnl", "capital")
+
+    def over_seeds(self, against: int | None = None) -> pl.DataFrame:
+        """The figures over the fill seeds: one row for each configuration apart from its seed.
+
+        It says how much of a figure is the luck of the fills. It says nothing of the market's luck: every seed trades the same
+        prices, and a narrow band is no evidence that another year would be alike.
+
+        Args:
+            against: the row of a configuration to compare with. Figures are then differences from the figures of that one
+                under the same seed. The draws of a seed are common to all configurations, so their luck cancels.
+
+        Returns:
+            The grid's columns but for the seed, seeds (their number), and for each figure its mean, `{figure}_fill_se` (the
+            standard error of that mean, null for one seed) and `{figure}_p05`, `{figure}_p95`.
+
+        Raises:
+            InputError: if the seed is not swept, or there is no row `against`.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> grid = {"put.exit_pct": [0.25, 0.5], "fills.execution_seed": [1, 2, 3]}
+            >>> swept = wv.sweep(market, config, grid)
+            >>> swept.over_seeds()["total_pnl"].round(2).to_list()  # the mean over three seeds
+            [2581.62, 1802.63]
+        """
+        return self._over_seeds(against).drop("_group")
+
+    def _over_seeds(self, against: int | None) -> pl.DataFrame:
+        """`over_seeds`, after each configuration's first row (`_group`)."""
+        if SEED not in self._grid.columns:
+            raise InputError(f"over_seeds: the grid does not sweep {SEED!r}; it sweeps {self.names}")
+        others = [(column.codes, len(column.values)) for name, column in self._grid.columns.items() if name != SEED]
+        _, first, group = np.unique(combined(others, self._grid.size), return_index=True, return_inverse=True)
+        seed = self._grid.columns[SEED].codes
+        figures = self.frame.select(pl.col(self.figures).cast(pl.Float64)).with_columns(_group=first[group], _seed=seed)
+        figures = figures.unique(["_group", "_seed"], keep="first", maintain_order=True)
+        if against is not None:
+            figures = _differences(figures, first[group[self._checked(against)]], self.figures)
+        kept = [name for name in self.names if name != SEED]
+        summed = figures.group_by("_group", maintain_order=True).agg(_seeds_of(self.figures)).sort("_group")
+        first_rows = summed.select("_group")
+        return pl.concat([first_rows, self.frame.select(kept)[summed["_group"]], summed.drop("_group")], how="horizontal")
+
+    def _checked(self, i: int) -> int:
+        self.row_config(i)
+        return i
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the sweep to a folder, whole or not at all.
+
+        An earlier sweep of the same grid on the same data is replaced. It may be the folder that this one was loaded from.
+        Another process that writes there is waited for, for a minute at most.
+
+        Args:
+            folder: made if need be. Nothing in it is replaced or removed but a sweep that wheelvec wrote.
+            overwrite: whether another sweep may be replaced too.
+
+        Raises:
+            LakeError: naming it, if the folder holds anything else or cannot be written.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> import tempfile
+            >>> folder = tempfile.mkdtemp()
+            >>> swept.save(folder)
+            >>> wv.Sweep.load(folder).frame.equals(swept.frame)
+            True
+        """
+        if self._loaded:
+            store = self._loaded.into(folder)
+        else:
+            store = SweepStore.of(folder, self._grid, self.stats, self._known_market("save").fingerprint)
+        store.write(self.frame, self.warnings, overwrite)
+
+    @classmethod
+    def load(cls, folder: str | Path, market: Market | None = None) -> Self:
+        """Read a saved sweep. With its market it also computes results, pnl and periods.
+
+        Args:
+            folder: where `save`, or `sweep` with `out`, wrote it.
+            market: the tables that it was swept over; None for the figures alone.
+
+        Raises:
+            LakeError: naming path and reason, if the folder is no finished sweep, or a file of it is missing or altered.
+            InputError: if the market's data are not those of the sweep.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+            >>> import tempfile
+            >>> folder = tempfile.mkdtemp()
+            >>> swept.save(folder)
+            >>> wv.Sweep.load(folder, market).result(0).summary()["total_wheels"]
+            14
+        """
+        from wheelvec.run.sweep import default_memory, default_threads
+
+        store, frame = SweepStore.read(folder)
+        if market is not None and market.fingerprint != store.fingerprint:
+            raise InputError(f"{folder}: swept over data {store.fingerprint}, the market given holds {market.fingerprint}")
+        return cls(
+            store.grid, frame, market, stats=store.stats, threads=default_threads(), memory=default_memory(), loaded=store
+        )
+
+    def __repr__(self) -> str:
+        odd = f", {len(self._warnings)} warnings" if self._warnings else ""
+        distinct = "" if self._rows.size == self.frame.height else f" ({self._rows.size:,} distinct)"
+        return f"<Sweep of {self.frame.height:,} configurations{distinct}: {', '.join(self.names)}{odd}>"
+
+    def _repr_html_(self) -> str:
+        return self.frame._repr_html_()
+
+
+def figure_names(stats: str) -> list[str]:
+    """The figures that a sweep's frame has with these `stats`."""
+    ordered = None if stats == "moments" else np.full((1 + len(PERCENTILES), 1), np.nan)
+    return figures_frame(new_figures(1), ordered, np.zeros(1, np.int64)).columns
+
+
+def _seeds_of(figures: list[str]) -> list[pl.Expr]:
+    found = [pl.len().cast(pl.Int64).alias("seeds")]
+    for name in figures:
+        figure = pl.col(name)
+        found += [
+            figure.mean(),
+            (figure.std() / figure.count().sqrt()).alias(f"{name}_fill_se"),
+            figure.quantile(0.05, "linear").alias(f"{name}_p05"),
+            figure.quantile(0.95, "linear").alias(f"{name}_p95"),
+        ]
+    return found
+
+
+def _differences(figures: pl.DataFrame, reference: int, names: list[str]) -> pl.DataFrame:
+    """Each figure less that of the reference group under the same seed; seeds that the reference lacks are left out."""
+    other = figures.filter(pl.col("_group") == reference).drop("_group")
+    both = figures.join(other, on="_seed", suffix="_of_other", maintain_order="left")
+    return both.with_columns(pl.col(name) - pl.col(f"{name}_of_other") for name in names).select(figures.columns)
+
+
+def _period_of(months: int) -> Callable[[dt.date], dt.date]:
+    return lambda month: month.replace(month=(month.month - 1) // months * months + 1)

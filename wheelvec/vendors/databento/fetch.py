@@ -1,0 +1,417 @@
+"""Databento into the lake: the cost known first, paid once, never half.
+
+    plan -> price -> stop over max_cost, or ask -> download, a few at a time -> check -> lake, session by session
+
+Whatever stops it, the lake stays whole, and the next run goes on where this one ended.
+"""
+
+import datetime as dt
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import polars as pl
+
+from wheelvec.lake import answers
+from wheelvec.lake.place import check_writable
+from wheelvec.model.config import Config
+from wheelvec.model.errors import DataError, FetchError, InputError, LakeError, cut, listed
+from wheelvec.model.fields import plain, real
+from wheelvec.model.forks import refuse_forked
+from wheelvec.tables.sessions import Sessions
+from wheelvec.vendors.databento import incoming, intake, venues
+from wheelvec.vendors.databento.incoming import Parcel
+from wheelvec.vendors.databento.plan import AGAIN, Plan, Ranges, Wanted, covered, has_summary, overview, plan, refetched, wanted
+from wheelvec.vendors.databento.requests import MINUTES, OPTIONS, SUMMARY, Ask, entry_of
+
+if TYPE_CHECKING:
+    from wheelvec.vendors.databento.client import Client
+
+log = logging.getLogger(__name__)
+
+PARALLEL = 4  # requests at a time
+_RECENT = dt.timedelta(hours=48)  # Databento sells the newest day or so to holders of a live licence only
+
+NOTHING, MISSED = "nothing", "missed"
+
+Progress = Callable[[int, int], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a fetch needed, what it cost, and what is left to say.
+
+    Attributes:
+        plan: one row per underlying, table and source. Sessions by state before the fetch: `held` by the lake, known to be
+            `empty`, `closed` (no such minute: an early close), `later` (not published yet), `lacking`, `again` (there, or found
+            empty, and asked for again: named by `refetch`, or empty though other tables have rows of the session); then
+            `requests` and `dollars` for the last two.
+        cost: dollars that the requests were priced at.
+        paid: dollars that were asked for, repeated downloads included; 0 for a dry run.
+        notes: what could not be had or is doubtful, and what to do about it.
+
+    Example:
+        >>> import polars as pl
+        >>> from wheelvec.vendors.databento.fetch import Fetched
+        >>> Fetched(plan=pl.DataFrame(), cost=1.25).paid  # of a dry run
+        0.0
+    """
+
+    plan: pl.DataFrame
+    cost: float
+    paid: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+def fetch(
+    *,
+    symbols: str | Sequence[str] | None = None,
+    start: str | dt.date | None = None,
+    end: str | dt.date | None = None,
+    lake: str | Path,
+    max_cost: float | None = None,
+    entry_time: str | None = None,
+    schema: str = "cmbp-1",
+    look_back: int = 0,
+    config: Config | None = None,
+    refetch: tuple[str | dt.date, str | dt.date] | None = None,
+    gateway: str | None = None,
+    dry_run: bool = False,
+    confirm: Callable[[Fetched], bool] | None = None,
+    progress: Progress | None = None,
+) -> Fetched:
+    """Fetch from Databento what a lake lacks for backtests of a range of entries. The key is read from DATABENTO_API_KEY.
+
+    Needed are the quotes of the entry minute from the first entry to the last session on which a call may be sold, and daily
+    bars to the last settlement, by the `dte_max`, `call_wait_sessions` and `max_cycles` of `config`. What the lake holds,
+    or what was found empty before, is neither priced nor fetched again; but an empty answer is not taken for final where
+    another table of the underlying has rows of that session: it is named in the notes, and asked for again by the next fetch.
+
+    Args:
+        symbols: underlyings, such as "TSLA" or "BRK.B"; None takes those of `config`.
+        start: first session of entry; None takes that of `config`.
+        end: last session of entry, inclusive; None takes that of `config`.
+        lake: a local folder, made if need be; one that holds other things than a lake is refused.
+        max_cost: dollars. Nothing is spent if the plan costs more, and downloads that must be repeated stop there too. None
+            spends nothing without a `confirm`.
+        entry_time: "15:45", or "close-15min"; None takes `config`'s. A lake may hold several.
+        schema: of the quotes, "cmbp-1" (every change, from 2023-03-28; before that cbbo-1m is taken) or "cbbo-1m".
+        look_back: minutes before the entry minute in which a contract's quote may have changed last and still count. Such
+            quotes bear the minute's beginning; their ages are in the lake's quote_ages.
+        config: `Config()` if None.
+        refetch: first and last session, such as ("2024-01-02", "2024-01-31"): what the lake has of them is priced and asked for
+            again, as far as this fetch needs it, and replaced by what comes. Where nothing comes it stays.
+        gateway: another address of the interface.
+        dry_run: only plan and price.
+        confirm: asked with the priced plan before money is spent; False ends the fetch without spending.
+        progress: called with (answers in the lake, requests).
+
+    Raises:
+        InputError: for a bad argument, a symbol that Databento does not know, a range before the data's beginning, or when
+            databento is not installed.
+        FetchError: for a plan over `max_cost`, or a refusal; what was fetched before stays.
+        LakeError: if the lake cannot be written or is none, or one of its files is not what it should be.
+
+    Example:
+        A dry run needs the key and the network, and spends nothing:
+
+        >>> import wheelvec as wv
+        >>> wanted = {"symbols": ["TSLA"], "start": "2024-01-02", "end": "2024-01-31", "lake": "lake/"}
+        >>> priced = wv.fetch(**wanted, dry_run=True)  # doctest: +SKIP
+        >>> print(priced.cost)  # doctest: +SKIP
+        >>> fetched = wv.fetch(**wanted, max_cost=5.0)  # doctest: +SKIP
+    """
+    refuse_forked()
+    if max_cost is not None and ((dollars := real(plain(max_cost))) is None or dollars < 0):
+        raise InputError(f"max_cost = {cut(max_cost)}: expected dollars, at least 0, or None")
+    given = Config() if config is None else config
+    needed = replace(wanted(given, symbols, start, end, entry_time, schema, look_back), refetch=refetched(refetch))
+    root = local_folder(lake)
+    require_databento()
+    from wheelvec.vendors.databento.client import Client
+
+    client = Client(os.environ.get("DATABENTO_API_KEY", ""), gateway)
+    with incoming.reserved(root, needed.symbols), client.kept_from_logs():
+        run = _Run(client, root, needed, max_cost)
+        run.take_in_leftovers()
+        priced = run.price(progress)
+        if dry_run or not run.plan.asks:
+            return priced
+        if confirm is not None and not confirm(priced):
+            return priced
+        run.check_budget(priced, asked=confirm is not None)
+        return run.bring(priced, progress)
+
+
+def require_databento() -> None:
+    """Do nothing where the packages that Databento needs are installed.
+
+    Raises:
+        InputError: if one is not.
+    """
+    try:
+        from wheelvec.vendors.databento import client  # noqa: F401
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("databento_dbn", "tenacity", "zstandard", "requests", "urllib3"):
+            raise
+        raise InputError(
+            f"Databento needs packages that are not installed ({missing} is missing): "
+            "run pip install '.[databento]' in a clone of wheelvec's repository"
+        ) from None
+
+
+def local_folder(lake: str | Path) -> Path:
+    """The folder of a lake to be written.
+
+    Raises:
+        LakeError: for an address of an object store, and for a folder that holds something else than a lake.
+    """
+    if "://" in str(lake):
+        raise LakeError(f"{lake}: the lake must be a local folder; object stores cannot rename a checked file into its place")
+    check_writable(Path(lake))
+    return Path(lake)
+
+
+@dataclass
+class _Run:
+    """One fetch. Threads download; the lake is written by the caller's thread alone."""
+
+    client: "Client"
+    root: Path
+    wanted: Wanted
+    max_cost: float | None
+    paid: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        try:
+            self.ranges: Ranges = {name: self.client.ranges(name) for name in (OPTIONS, *MINUTES, SUMMARY)}
+        except FetchError as error:
+            raise _explained(error, self.client.gateway) from None
+        if not self.ranges[OPTIONS]:
+            raise FetchError(f"{self.client.gateway} has no {OPTIONS}")
+        self.prices: dict[Ask, float] = {}
+        self._unknown: set[Ask] = set()
+        self._paying = threading.Lock()
+
+    @property
+    def sessions(self) -> Sessions:
+        return covered(self.wanted, self.ranges)
+
+    def take_in_leftovers(self) -> None:
+        for symbol in self.wanted.symbols:
+            for parcel in incoming.left(self.root, symbol):
+                log.info("taking in %s, paid for by an earlier run", parcel.path.name)
+                try:
+                    self._take(parcel)
+                except DataError as error:
+                    log.warning("%s %s: it will be fetched again", parcel.path, error)
+                    parcel.remove()
+            intake.mend_bars(self.root, symbol, self._official())
+
+    def _official(self) -> list[dt.date]:
+        return [day for day in self.sessions.frame["session"].to_list() if has_summary(self.ranges, day)]
+
+    # ---- the cost
+
+    def price(self, progress: Progress | None) -> Fetched:
+        self.plan: Plan = self._plan(self.wanted)
+        self._refuse_idle_refetch()
+
+        def use(ask: Ask, price: float | None) -> None:
+            self.prices[ask] = price or 0.0
+            self._unknown |= {ask} if price is None else set()
+            if progress:
+                progress(len(self.prices), len(self.plan.asks))
+
+        self._parallel(self._price, self.plan.asks, use)
+        self._refuse_unknown_symbols()
+        self._note_later()
+        cost = sum(self.prices[ask] for ask in self.plan.asks)
+        doubts = _doubts(self._plan(replace(self.wanted, refetch=None)) if self.wanted.refetch else self.plan)
+        return Fetched(overview(self.plan, self.prices.__getitem__), cost, notes=(*self.notes, *doubts))
+
+    def _plan(self, wanted: Wanted) -> Plan:
+        return plan(self.root, wanted, self.ranges, (dt.datetime.now(dt.UTC) - _RECENT).date())
+
+    def _refuse_idle_refetch(self) -> None:
+        if self.wanted.refetch and not any(need.state == AGAIN for need in self.plan.needs):
+            first, last = self.wanted.refetch
+            raise InputError(
+                f"refetch: of {first} to {last} the lake has nothing that entries from {self.wanted.start} to "
+                f"{self.wanted.end} need; leave it out to fetch what is lacking"
+            )
+
+    def _price(self, ask: Ask) -> float | None:
+        """Dollars; None if Databento cannot resolve the symbol in that time."""
+        try:
+            return self.client.cost(ask)
+        except FetchError as error:
+            if error.case == "symbology_invalid_request":
+                return None
+            raise _explained(error, ask) from None
+
+    def _refuse_unknown_symbols(self) -> None:
+        for symbol in self.wanted.symbols:
+            for dataset in {ask.dataset for ask in self.plan.asks if ask.underlying == symbol}:
+                mine = [ask for ask in self.plan.asks if (ask.underlying, ask.dataset) == (symbol, dataset)]
+                known = answers.recorded(self.root, symbol).filter((pl.col("dataset") == dataset) & (pl.col("rows") > 0))
+                if self._unknown.issuperset(mine) and known.is_empty():
+                    raise InputError(
+                        f"unknown symbol {symbol!r}: {dataset} knows nothing by the name {mine[0].name} from "
+                        f"{self.wanted.start} on; check spelling (as in BRK.B) and name of that time; nothing was spent"
+                    )
+
+    def _note_later(self) -> None:
+        later = sorted({need.session for need in self.plan.needs if need.state == "later"})
+        if later:
+            self.notes.append(
+                f"{len(later)} sessions, {later[0]} to {later[-1]}, are not published yet: wheels that reach them stay open; "
+                "run the same command again later"
+            )
+        closed = sorted({need.session for need in self.plan.needs if need.state == "closed"})
+        if closed:
+            days = ", ".join(map(str, closed[:5])) + (" and more" if len(closed) > 5 else "")
+            self.notes.append(
+                f"the exchange had closed by {self.wanted.entry_time} on {days}: no quotes; an entry time such as "
+                "'close-15min' follows early closes"
+            )
+        older = {need.session for need in self.plan.needs if need.schema == "cbbo-1m" != self.wanted.schema}
+        if older:
+            self.notes.append(f"{len(older)} sessions lie before {self.wanted.schema} begins: cbbo-1m is taken for them")
+
+    def check_budget(self, priced: Fetched, asked: bool) -> None:
+        if self.max_cost is None and not asked and priced.cost > 0:
+            raise FetchError(
+                f"this would cost ${priced.cost:,.2f}, and nothing says that it may: pass max_cost, "
+                "or dry_run=True to see the plan"
+            )
+        if self.max_cost is not None and priced.cost > self.max_cost:
+            raise FetchError(
+                f"this would cost ${priced.cost:,.2f}, more than the ${self.max_cost:,.2f} of max_cost: nothing was spent; "
+                "raise it, or ask for less"
+            )
+
+    def _pay(self, ask: Ask) -> Callable[[], None]:
+        def pay() -> None:
+            with self._paying:
+                if self.max_cost is not None and self.paid + self.prices[ask] > self.max_cost + 1e-9:
+                    raise FetchError(f"${self.paid:,.2f} were spent, downloads that failed included: max_cost is reached")
+                self.paid += self.prices[ask]
+
+        return pay
+
+    # ---- the data
+
+    def bring(self, priced: Fetched, progress: Progress | None) -> Fetched:
+        """Minutes first, for quotes need the price that they give."""
+        minutes = [ask for ask in self.plan.asks if ask.table == "underlying_minutes"]
+        others = [ask for ask in self.plan.asks if ask.table != "underlying_minutes"]
+        done, missed = 0, set[Ask]()
+
+        def use(ask: Ask, answer: Parcel | str) -> None:
+            nonlocal done, missed
+            if isinstance(answer, Parcel):
+                self._take(answer)
+            elif answer is NOTHING:
+                self._note_nothing(ask)
+            else:
+                missed |= {ask}
+            done += 1
+            if progress:
+                progress(done, len(self.plan.asks))
+
+        try:
+            self._parallel(self._bring, minutes, use)
+            unpriced = {(ask.underlying, ask.sessions) for ask in missed}
+            priced_ones = [a for a in others if a.table != "option_quotes" or (a.underlying, a.sessions) not in unpriced]
+            self._parallel(self._bring, priced_ones, use)
+        except FetchError as error:
+            raise FetchError(
+                f"{error}; {done:,} of {len(self.plan.asks):,} answers are in the lake and stay there: run the same command "
+                "again to go on",
+                error.status,
+                error.case,
+            ) from None
+        if missed:
+            days = sorted({ask.sessions[-1] for ask in missed})
+            self.notes.append(
+                f"Databento sells the newest data, up to {days[-1]}, to holders of a live licence only (403): {len(missed)} "
+                "requests were left out; run the same command again a day later"
+            )
+        doubts = _doubts(self._plan(replace(self.wanted, refetch=None)))
+        return Fetched(priced.plan, priced.cost, self.paid, (*self.notes, *doubts))
+
+    def _bring(self, ask: Ask) -> Parcel | str:
+        """An answer on disk; NOTHING if there can be none; MISSED if it cannot be had yet."""
+        try:
+            return incoming.keep(self.root, ask, self.client.download(ask, self._pay(ask)))
+        except FetchError as error:
+            if error.case == "symbology_invalid_request":
+                return NOTHING
+            if error.status == 403 and ask.end > dt.datetime.now(dt.UTC) - _RECENT:
+                return MISSED
+            raise _explained(error, ask) from None
+
+    def _note_nothing(self, ask: Ask) -> None:
+        """An answer without a record, in the form of one with none, for a day on which the symbol did not exist."""
+        entry = entry_of(ask.schema, ask.start, ask.end) if ask.table == "option_quotes" else (None, 0)
+        answers.record(self.root, ask.underlying, ask.table, dict.fromkeys(ask.sessions, 0), (ask.dataset, ask.schema), *entry)
+
+    def _take(self, parcel: Parcel) -> None:
+        """From disk into the tables: the one way in, for what has just come and for what an earlier run left."""
+        fields = intake.FIELDS.get(parcel.table, venues.BAR_FIELDS)
+        from wheelvec.vendors.databento.opra import decoded
+
+        records = decoded(parcel.path.read_bytes(), fields)
+        intake.take(self.root, parcel, records, self.wanted.calendar, lambda day: has_summary(self.ranges, day))
+        parcel.remove()
+
+    def _parallel(self, call: Callable[[Ask], T], asks: Sequence[Ask], use: Callable[[Ask, T], None]) -> None:
+        """Call for every request, a few at a time, and use what comes, in this thread.
+
+        What fails ends it all: nothing that has not begun begins, and what has is waited for, for it is paid for and will be
+        on disk.
+        """
+        pool = ThreadPoolExecutor(PARALLEL)
+        try:
+            futures = {pool.submit(call, ask): ask for ask in asks}
+            for future in as_completed(futures):
+                use(futures[future], future.result())
+        except BaseException:
+            self.client.stop()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _doubts(plan: Plan) -> list[str]:
+    """Of which sessions a table was found empty though others have rows: one note per underlying and table."""
+    found: dict[tuple[str, str], list[dt.date]] = {}
+    for need in plan.needs:
+        if need.state == AGAIN:
+            found.setdefault((need.symbol, need.table), []).append(need.session)
+    return [
+        f"{symbol}: Databento gave no {table} of {len(days)} session{'s' * (len(days) > 1)} of which the lake has other rows "
+        f"({listed(days, most=5)}); the next fetch asks for it again"
+        for (symbol, table), days in found.items()
+    ]
+
+
+def _explained(error: FetchError, what: object) -> FetchError:
+    """A refusal, and what to do about it."""
+    hints = {
+        401: "Databento refuses the key: check DATABENTO_API_KEY",
+        402: "the account has no credit left: add some at databento.com/portal/billing, or ask for less",
+        403: "the account has no licence for this: see databento.com/portal/subscription, or ask for older data",
+        404: "the gateway does not know this",
+    }
+    hint = hints.get(error.status or 0)
+    return FetchError(f"{what}: " + (f"{hint} ({error})" if hint else str(error)), error.status, error.case)

@@ -1,0 +1,132 @@
+"""What is one request to Databento, and which one fills which table?
+
+    option_quotes        OPRA.PILLAR   cmbp-1 or cbbo-1m, by parent     the entry minute of a session
+    option_bars          OPRA.PILLAR   ohlcv-1d, by parent              a run of sessions, one row per venue and UTC date
+    underlying_minutes   EQUS.MINI     ohlcv-1m                         a session from open to close
+                         XNAS.ITCH     ohlcv-1m                         the same, where EQUS.MINI does not reach back
+    underlying_bars      EQUS.SUMMARY  ohlcv-1d                         a run of sessions, where that exists
+
+Each request is for one underlying, so that what is asked does not depend on what else is wanted.
+"""
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Self
+
+from wheelvec.model import cash_settled
+from wheelvec.model.errors import InputError
+
+OPTIONS, SUMMARY = "OPRA.PILLAR", "EQUS.SUMMARY"
+MINUTES = ("EQUS.MINI", "XNAS.ITCH")  # in the order of preference: the consolidated one first
+QUOTE_SCHEMAS = ("cmbp-1", "cbbo-1m")
+
+MINUTE, SECOND, DAY = dt.timedelta(minutes=1), dt.timedelta(seconds=1), dt.timedelta(days=1)
+
+_SYMBOL = re.compile(r"[A-Z][A-Z0-9]*([./][A-Z0-9]+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """One request: the rows of `table` of one underlying, from `start` up to but not including `end`, both UTC."""
+
+    underlying: str
+    table: str
+    dataset: str
+    schema: str
+    stype: str
+    name: str
+    start: dt.datetime
+    end: dt.datetime
+    sessions: tuple[dt.date, ...]
+    again: bool = False  # its rows are to take the place of those that the lake has of the sessions
+
+    @classmethod
+    def quotes(cls, underlying: str, schema: str, session: dt.date, minute: dt.datetime, look_back: int) -> Self:
+        """The chain in the minute that begins at `minute`, and `look_back` minutes before it.
+
+        cbbo-1m rows bear the END of their minute, so theirs are asked for one minute later; the second makes the end
+        exclusive.
+        """
+        later = MINUTE if schema == "cbbo-1m" else dt.timedelta(0)
+        end = minute + later + (SECOND if later else MINUTE)
+        start = minute + later - look_back * MINUTE
+        return cls(
+            underlying=underlying, table="option_quotes", dataset=OPTIONS, schema=schema, stype="parent",
+            name=parent(underlying), start=start, end=end, sessions=(session,),
+        )  # fmt: skip
+
+    @classmethod
+    def minutes(cls, underlying: str, dataset: str, session: dt.date, opens: dt.datetime, closes: dt.datetime) -> Self:
+        """The underlying's minutes of a regular session."""
+        return cls(
+            underlying=underlying, table="underlying_minutes", dataset=dataset, schema="ohlcv-1m", stype="raw_symbol",
+            name=underlying, start=opens, end=closes, sessions=(session,),
+        )  # fmt: skip
+
+    @classmethod
+    def daily(cls, underlying: str, table: str, sessions: tuple[dt.date, ...]) -> Self:
+        """Daily bars of the contracts, or of the underlying itself, by UTC date."""
+        options = table == "option_bars"
+        return cls(
+            underlying=underlying, table=table, dataset=OPTIONS if options else SUMMARY, schema="ohlcv-1d",
+            stype="parent" if options else "raw_symbol", name=parent(underlying) if options else underlying,
+            start=midnight(sessions[0]), end=midnight(sessions[-1]) + DAY, sessions=sessions,
+        )  # fmt: skip
+
+    def __str__(self) -> str:
+        first, last = self.sessions[0], self.sessions[-1]
+        return f"{self.schema} of {self.name} from {self.dataset}, {first}" + (f" to {last}" if last > first else "")
+
+
+def entry_of(schema: str, start: dt.datetime, end: dt.datetime) -> tuple[dt.datetime, int]:
+    """The entry minute and the look-back in minutes, from the span of a request for its quotes."""
+    if schema == "cbbo-1m":
+        return end - SECOND - MINUTE, (end - SECOND - start) // MINUTE
+    return end - MINUTE, (end - MINUTE - start) // MINUTE
+
+
+def midnight(day: dt.date) -> dt.datetime:
+    """The beginning of a UTC date."""
+    return dt.datetime.combine(day, dt.time(), dt.UTC)
+
+
+def root(underlying: str) -> str:
+    """The option root of a stock: dots vanish, so that BRK.B trades under BRKB."""
+    return re.sub(r"[^A-Z0-9]", "", underlying)
+
+
+def parent(underlying: str) -> str:
+    """The symbol of all contracts of a stock."""
+    return f"{root(underlying)}.OPT"
+
+
+def checked_symbols(symbols: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    """Stock symbols, in capitals, each once.
+
+    Raises:
+        InputError: for none, for what is no symbol of a stock, and for indices, whose options settle in cash.
+    """
+    named = [symbols] if isinstance(symbols, str) else list(symbols)
+    found = tuple(dict.fromkeys(str(symbol).strip().upper() for symbol in named))
+    if not found:
+        raise InputError("symbols is empty: name the underlyings, such as TSLA or BRK.B")
+    for symbol in found:
+        if not _SYMBOL.fullmatch(symbol):
+            raise InputError(f"symbol {symbol!r} is none of a stock or fund: expected one such as TSLA or BRK.B")
+        if root(symbol) in cash_settled.ROOTS:
+            raise InputError(f"symbol {symbol!r} is an index, whose options settle in cash: the wheel needs shares")
+        if symbol[-1].isdigit():
+            raise InputError(f"symbol {symbol!r} ends in a digit, as roots of adjusted contracts do: they are not modelled")
+    return found
+
+
+def runs(sessions: list[dt.date], lacking: set[dt.date], recent: dt.date) -> list[tuple[dt.date, ...]]:
+    """Unbroken runs of lacking sessions, each within one month: what one request can ask for without a day too many.
+
+    Those from `recent` on stand alone: a licence may leave out the newest, and must not leave out others with it.
+    """
+    numbered = [(day in lacking, day.year, day.month, day if day >= recent else None) for day in sessions]
+    grouped = groupby(zip(numbered, sessions, strict=True), key=lambda pair: pair[0])
+    return [tuple(session for _, session in group) for (wanted, *_), group in grouped if wanted]
