@@ -63,8 +63,8 @@ def chain_duel() -> Duel:
 def path_duel() -> Duel:
     """Paths against a compiled loop over days."""
     test_path.contestant(test_path.OURS, WHEELS)
-    paths, board = test_path.given(WHEELS)
-    rows = bars_of(board)
+    paths, slice_ = test_path.given(WHEELS)
+    rows = bars_of(slice_)
     return Duel(f"paths of {WHEELS:,} wheels over {test_path.BARS} bars", "Numba loop",
                 lambda: test_path.kernel(WHEELS), lambda: numba_loop_walk(paths, rows), 40)  # fmt: skip
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from scipy.special import ndtr
 
-from wheelvec.kernels.slices import CONTRACT, DIVIDEND, QUOTE, ROW, Board, Underlying
+from wheelvec.kernels.slices import CONTRACT, DIVIDEND, QUOTE, ROW, Slice, Underlying
 from wheelvec.market.market import Market
 
 Array = np.ndarray[Any, Any]
@@ -129,7 +129,7 @@ def paths(wheels: int, bars: int, seed: int = 2) -> Paths:
     return Paths(price, *cents)
 
 
-def as_board(given: Paths) -> Board:
+def as_slice(given: Paths) -> Slice:
     """The same paths as kernels take them: rows by contract, one put of each. What runs to the end expires."""
     n, days = given.wheels, given.bars + 1
     starts = np.arange(n + 1, dtype=np.int64) * days
@@ -144,12 +144,12 @@ def as_board(given: Paths) -> Board:
     underlying = Underlying(np.full(days, 2.0), np.arange(days, dtype=np.int64), days - 1)
     none, real = np.zeros(0, np.int64), np.zeros(0)
     calls, dividends = np.zeros(0, QUOTE), np.zeros(0, DIVIDEND)
-    return Board(puts, none, none, real, calls, none, none, real, none, contracts, rows, underlying, dividends)
+    return Slice(puts, none, none, real, calls, none, none, real, none, contracts, rows, underlying, dividends)
 
 
-def bars_of(board: Board) -> SimpleNamespace:
+def bars_of(slice_: Slice) -> SimpleNamespace:
     """The rows of `as_board` as contiguous columns."""
-    return SimpleNamespace(**{name: board.rows[name].copy() for name in ("open", "high", "low")})
+    return SimpleNamespace(**{name: slice_.rows[name].copy() for name in ("open", "high", "low")})
 
 
 # ---- one minute of quotes

@@ -14,7 +14,7 @@ from numba import njit
 from benchmarks import machine
 from benchmarks.agreement import same_arrays
 from benchmarks.conftest import Measure, absent
-from benchmarks.inputs import Paths, as_board, bars_of, paths
+from benchmarks.inputs import Paths, as_slice, bars_of, paths
 from benchmarks.references import EXIT_PCT, STOP_MULTIPLIER, Exits, numba_loop_walk
 from wheelvec.jit.threads import over_blocks
 from wheelvec.kernels.draws import new_drawn
@@ -38,16 +38,16 @@ ENTRY_RULES["mode"], ENTRY_RULES["trigger"] = int(FillMode.OPTIMISTIC), True
 def given(wheels: int) -> tuple[Paths, Any]:
     """The paths, as matrices and as the kernel takes them."""
     made = paths(wheels, BARS)
-    return made, as_board(made)
+    return made, as_slice(made)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def walk_all(board, first, last, price, entries, draws, bars, kept, out_reason, out_day, out_price):  # type: ignore[no-untyped-def]
+def walk_all(slice_, first, last, price, entries, draws, bars, kept, out_reason, out_day, out_price):  # type: ignore[no-untyped-def]
     """Walk the puts first..last-1 of a board, as a backtest walks each that it sells."""
     entry, rule = entries[0], draws[0]
     for i in range(first, last):
-        quote = board.puts[i]
-        lay_bars(board, quote, 0, 1.0, entry, False, bars)
+        quote = slice_.puts[i]
+        lay_bars(slice_, quote, 0, 1.0, entry, False, bars)
         levels = Levels(price[i] * STOP_MULTIPLIER, price[i] * EXIT_PCT, -1, 1.0)
         ended = walk(bars, quote.last - quote.first, levels, entry, rule, 1.0, kept, 0, quote.word, 0)
         out_reason[i], out_price[i] = ended.reason, ended.price
@@ -56,12 +56,12 @@ def walk_all(board, first, last, price, entries, draws, bars, kept, out_reason, 
 
 def kernel(wheels: int) -> Exits:
     """Walk with the library's functions, over several threads."""
-    p, board = given(wheels)
+    p, slice_ = given(wheels)
     out = np.empty(wheels, np.int64), np.empty(wheels, np.int64), np.empty(wheels)
 
     def block(part: slice) -> None:
         bars, kept = np.zeros(BARS + 1, BAR), new_drawn(1, BARS + 1)
-        walk_all(board, part.start, part.stop, p.price, ENTRY_RULES, DRAW_RULES, bars, kept, *out)
+        walk_all(slice_, part.start, part.stop, p.price, ENTRY_RULES, DRAW_RULES, bars, kept, *out)
 
     over_blocks(wheels, block)
     return out
@@ -104,7 +104,7 @@ def same_exits(what: str, found: Exits, expected: Exits) -> None:
 
 def contestant(what: str, wheels: int) -> Any:
     """The call that is timed, after its exits were seen to be those of the plain loop."""
-    p, board = given(wheels)
+    p, slice_ = given(wheels)
     expected = numba_loop_walk(p)
     if what == OURS:
         same_exits(what, exits_of_kernel(wheels), expected)
@@ -116,7 +116,7 @@ def contestant(what: str, wheels: int) -> Any:
             absent("vectorbt", f"{type(error).__name__}: {error}")
         same_exits(what, exits_of_vectorbt(vectorbt_portfolio(vectorbt, p), p), expected)
         return lambda: vectorbt_portfolio(vectorbt, p)
-    kept = bars_of(board) if what == LOOP else None
+    kept = bars_of(slice_) if what == LOOP else None
     same_exits(what, numba_loop_walk(p, kept), expected)
     return lambda: numba_loop_walk(p, kept)
 

@@ -17,7 +17,7 @@ import polars as pl
 import wheelvec as wv
 from wheelvec.model import columns, errors, schemas
 from wheelvec.model.columns import Column
-from wheelvec.model.config import PARTS, fields
+from wheelvec.model.config import SECTIONS, fields
 from wheelvec.stages.figures import figures_frame, new_figures
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,7 +77,7 @@ def configuration() -> str:
             )
             for f in found
         ]
-        title = f"`[{section}]`: `{PARTS[section].__name__}`" if section else "At the top"
+        title = f"`[{section}]`: `{SECTIONS[section].__name__}`" if section else "At the top"
         parts.append(f"### {title}\n\n{table(('field', 'type', 'default', 'unit', 'allowed', 'what it decides'), rows)}\n")
     return "## Configuration\n\n" + "\n".join(parts)
 

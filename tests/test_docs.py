@@ -18,7 +18,7 @@ import pytest
 import wheelvec as wv
 from wheelvec import cli
 from wheelvec.demo.synthetic import demo_tables
-from wheelvec.model.config import PARTS
+from wheelvec.model.config import SECTIONS
 from wheelvec.model.grid import Grid, grid_from_toml
 
 DOCS = runpy.run_path(str(Path(__file__).with_name("docs_costs.py")))
@@ -136,7 +136,7 @@ def test_no_page_installs_from_an_index() -> None:
 def defaults() -> dict[str, list[Any]]:
     """Every field of the configuration and its default, by name; some names stand in two parts."""
     found: dict[str, list[Any]] = {}
-    for part in PARTS.values():
+    for part in SECTIONS.values():
         for field in dataclasses.fields(part):
             found.setdefault(field.name, []).append(getattr(part(), field.name))
     return found
@@ -154,7 +154,7 @@ def test_defaults_are_those_of_the_configuration() -> None:
 
 def test_every_public_name_is_documented() -> None:
     prose = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    parts = {kind.__name__ for kind in PARTS.values()}  # documented as the sections of a configuration
+    parts = {kind.__name__ for kind in SECTIONS.values()}  # documented as the sections of a configuration
     missing = [name for name in wv.__all__ if name not in prose and name not in parts | {"__version__", "WheelvecError"}]
     assert missing == []
 
@@ -181,7 +181,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_keys_of_the_notebook(changes: dict[str, Any], field: str, expected: Any) -> None:
     """The table of docs/migrating.md, row by row."""
     config = wv.Config.from_notebook(changes)
-    values = [getattr(getattr(config, part), field) for part in PARTS if hasattr(getattr(config, part), field)]
+    values = [getattr(getattr(config, part), field) for part in SECTIONS if hasattr(getattr(config, part), field)]
     assert values == [expected]
 
 

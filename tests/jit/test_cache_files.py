@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from wheelvec.jit import cache_files
-from wheelvec.jit.compiled import compiled
+from wheelvec.jit.compiled import njit
 
 SOURCE = "def twice(x):\n    return 2.0 * x\n"
 Compile = Callable[[], Any]
@@ -36,7 +36,7 @@ def kernel(tmp_path: Path) -> Iterator[Compile]:
 
     def compile_it() -> Any:
         cache_files.usable.cache_clear()
-        dispatcher = compiled(module.twice)
+        dispatcher = njit(module.twice)
         assert dispatcher(21.0) == 42.0
         return dispatcher
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numba import typeof
 
-from wheelvec.jit.compiled import compiled
-from wheelvec.jit.dispatch import entry_for, kind_of
+from wheelvec.jit.compiled import njit
+from wheelvec.jit.dispatch import compiled_for, kind_of
 
 
 class Pair(NamedTuple):
@@ -15,7 +15,7 @@ class Pair(NamedTuple):
     second: np.ndarray
 
 
-@compiled
+@njit
 def total(pair, factor):  # type: ignore[no-untyped-def]
     return pair.first.sum() * factor + pair.second[0]
 
@@ -43,11 +43,11 @@ def test_values_of_one_kind_are_of_one_numba_type(one: int) -> None:
 @pytest.mark.parametrize("pair", [Pair(REAL, WHOLE), Pair(WHOLE, REAL), Pair(REAL[::2], READ_ONLY)])
 def test_the_entry_gives_what_the_function_gives(pair: Pair) -> None:
     for factor in (2, 0.5):
-        entry = entry_for(total, pair, factor)
+        entry = compiled_for(total, pair, factor)
         assert entry is not total
         assert entry(pair, factor) == total(pair, factor)
         assert (
-            entry_for(total, Pair(*[a.copy() if a.flags.writeable and a.flags.c_contiguous else a for a in pair]), factor)
+            compiled_for(total, Pair(*[a.copy() if a.flags.writeable and a.flags.c_contiguous else a for a in pair]), factor)
             is entry
         )
 
@@ -56,4 +56,4 @@ def test_without_compilation_the_function_itself_is_called() -> None:
     def plain(a: int) -> int:
         return a
 
-    assert entry_for(plain, 1) is plain
+    assert compiled_for(plain, 1) is plain

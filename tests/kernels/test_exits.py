@@ -88,9 +88,9 @@ def walk_and_tables_agree() -> None:
     from wheelvec.kernels.draws import new_drawn
     from wheelvec.kernels.exits import (
         BAR,
+        EXIT,
         EXPIRED_WORTHLESS,
         SETTLED,
-        WAY,
         Levels,
         Put,
         Scratch,
@@ -113,30 +113,30 @@ def walk_and_tables_agree() -> None:
         price = float(np.rint(100 * chance.uniform(0.5, 3.0)) / 100)
         put = Put(0, 0, 40, 0, 0, count, price, 0.04, 1.0, 0.5, price * 100.0, 5000.0, EXPIRED_WORTHLESS, False)
         stops, targets = np.array([1.2, 2.0, np.nan]), np.array([0.1, 0.5, 0.9])
-        piece = SimpleNamespace(
+        block = SimpleNamespace(
             stop=stops, target=targets, hold=np.array([-1, 14]),
             draw=np.array([_draw_rule(seed) for seed in (1, 2)]).view(np.recarray),
             rest_target=np.repeat(np.arange(3), 4), rest_draw=np.tile([0, 0, 1, 1], 3), rest_hold=np.tile([0, 1], 6),
         )  # fmt: skip
-        board = SimpleNamespace(
+        slice_ = SimpleNamespace(
             puts=[SimpleNamespace(word=np.uint64(chance.integers(2**62)))], underlying=SimpleNamespace(day=np.arange(60))
         )
         whole = np.empty(count + 1, np.int64)
         scratch = Scratch(
             bars, whole, whole.copy(), np.empty(count + 1), whole.copy(), np.empty(2, np.int64), np.empty(2, np.int64)
         )
-        stop, rest = np.zeros(3, WAY).view(np.recarray), np.zeros(12, WAY).view(np.recarray)
+        stop, rest = np.zeros(3, EXIT).view(np.recarray), np.zeros(12, EXIT).view(np.recarray)
         stop_ends(put, entry, stops, bars, stop)
-        rest_ends(board, put, entry, piece, scratch, rest)
+        rest_ends(slice_, put, entry, block, scratch, rest)
         assert bars.dtype == BAR
         for s in range(3):
             for r in range(12):
-                rule = piece.draw[piece.rest_draw[r]]
-                target = target_level(price, targets[piece.rest_target[r]], entry)
-                levels = Levels(stop_level(price, stops[s], entry), target, piece.hold[piece.rest_hold[r]], 1.0)
+                rule = block.draw[block.rest_draw[r]]
+                target = target_level(price, targets[block.rest_target[r]], entry)
+                levels = Levels(stop_level(price, stops[s], entry), target, block.hold[block.rest_hold[r]], 1.0)
                 kept = new_drawn(1, count + 1)
                 kept = kept._replace(of=kept.of.view(np.recarray))
-                found = walk(bars, count, levels, entry, rule, 0.6, kept, 0, board.puts[0].word, 0)
+                found = walk(bars, count, levels, entry, rule, 0.6, kept, 0, slice_.puts[0].word, 0)
                 end = stop[s] if stop[s].time < rest[r].time else rest[r]
                 assert (end.time == SETTLED) == (found.reason < 0)
                 if found.reason >= 0:

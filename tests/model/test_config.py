@@ -18,7 +18,7 @@ import pytest
 import tomli_w
 
 import wheelvec as wv
-from wheelvec.model.config import PARTS, field_names, fields, unknown_field
+from wheelvec.model.config import SECTIONS, field_names, fields, unknown_field
 from wheelvec.model.errors import ConfigError
 from wheelvec.model.grid import Grid
 from wheelvec.model.sections import CLOSES
@@ -354,7 +354,7 @@ def test_a_missing_toml_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_sections_of_toml_are_those_of_the_class() -> None:
-    assert set(PARTS) | {"rules"} == {f.name for f in dataclasses.fields(wv.Config)}
+    assert set(SECTIONS) | {"rules"} == {f.name for f in dataclasses.fields(wv.Config)}
 
 
 CONFIG = {
@@ -397,10 +397,10 @@ def test_keys_without_meaning_are_named() -> None:
         wv.Config.from_notebook({"exit_pctt": 0.2}, {"dte_mx": 3}, {"symbol": "TSLA"})
 
 
-SECTIONS = [*PARTS.values()]
+ALL_SECTIONS = [*SECTIONS.values()]
 
 
-@pytest.mark.parametrize("kind", SECTIONS)
+@pytest.mark.parametrize("kind", ALL_SECTIONS)
 def test_help_and_signatures_show_every_field(kind: Any) -> None:
     shown, signature = pydoc.render_doc(kind, renderer=pydoc.plaintext), inspect.signature(kind)
     listed = [field for field in fields() if field.section == kind.section]
@@ -433,7 +433,7 @@ def test_every_number_has_a_unit_and_every_field_a_text() -> None:
 
 def test_the_configuration_shows_its_sections() -> None:
     signature, doc = inspect.signature(wv.Config), str(wv.Config.__doc__)
-    assert list(signature.parameters) == [*PARTS, "rules"]
+    assert list(signature.parameters) == [*SECTIONS, "rules"]
     assert "put: wheelvec.model.sections.PutRules = PutRules()" in str(signature)
     assert "put: PutRules = PutRules()" in doc
     assert "rules: str = 'ledger'" in doc

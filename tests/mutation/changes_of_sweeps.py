@@ -2,9 +2,9 @@
 
 from tests.mutation.mutate import Change
 
-TABLES, FOLLOW, CELLS, SHORTLIST = (f"kernels/{name}.py" for name in ("exits", "calls", "evaluate", "entries"))
+TABLES, FOLLOW, CELLS, ENTRIES = (f"kernels/{name}.py" for name in ("exits", "calls", "evaluate", "entries"))
 WHEEL = "kernels/wheel.py"
-BOARDS = "run/slices.py"
+SLICES = "run/slices.py"
 
 CHANGES: tuple[Change, ...] = (
     Change(
@@ -39,8 +39,8 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "draw_is_below",
         TABLES,
-        "above += room.record_draw[k] > chance",
-        "above += room.record_draw[k] < chance",
+        "above += workspace.record_draw[k] > chance",
+        "above += workspace.record_draw[k] < chance",
         "6: a touch fills if its draw is at most p_fill",
     ),
     Change(
@@ -52,14 +52,14 @@ CHANGES: tuple[Change, ...] = (
     ),
     Change(
         "day_of_settlement_is_free",
-        BOARDS,
+        SLICES,
         'contracts["settlement"][contract], side="right")',
         'contracts["settlement"][contract], side="left")',
         "6: bars through the settlement",
     ),
     Change(
         "day_of_sale_counts",
-        BOARDS,
+        SLICES,
         'column(rows, "number", np.int64), side="right")',
         'column(rows, "number", np.int64), side="left")',
         "6: bars after the entry",
@@ -88,11 +88,11 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "late_stop_wins_alone",
         CELLS,
-        "if room.stop[0].time < room.rest[0].time",
-        "if room.stop[0].time > room.rest[0].time",
+        "if workspace.stop[0].time < workspace.rest[0].time",
+        "if workspace.stop[0].time > workspace.rest[0].time",
         "6: the first ends it, also under one configuration",
     ),
-    Change("other_exits_end_alike", CELLS, " or known.exits != piece.exits", "", "6: an end is that of its own exit rules"),
+    Change("other_exits_end_alike", CELLS, " or known.exits != block.exits", "", "6: an end is that of its own exit rules"),
     Change("other_chances_end_alike", CELLS, " or known.chance != chance", "", "5: an end is that of its own chance"),
     Change("call_on_settlement", FOLLOW, "else put.settlement + 1", "else put.settlement", "7: calls from the session after"),
     Change(
@@ -147,8 +147,8 @@ CHANGES: tuple[Change, ...] = (
         "8: called away at the strike",
     ),
     Change(
-        "no_dividends", WHEEL, "received += board.dividends.paid[i]", "received += 0.0", "8: dividends while shares are held"
+        "no_dividends", WHEEL, "received += slice_.dividends.paid[i]", "received += 0.0", "8: dividends while shares are held"
     ),
-    Change("dte_above_only", SHORTLIST, "dte[r] <= entry.dte_max", "dte[r] < entry.dte_max", "3: the range has its ends"),
-    Change("one_more_a_day", SHORTLIST, "if today == most:", "if today == most + 1:", "4: at most so many a day"),
+    Change("dte_above_only", ENTRIES, "dte[r] <= entry.dte_max", "dte[r] < entry.dte_max", "3: the range has its ends"),
+    Change("one_more_a_day", ENTRIES, "if today == most:", "if today == most + 1:", "4: at most so many a day"),
 )

@@ -111,7 +111,7 @@ def load_sweeps(change: str | None) -> None:
         exec(compile(source, spec.origin, "exec"), module.__dict__)
     numba.config.DISABLE_JIT = False
     work = vars(importlib.import_module("wheelvec.run.work"))
-    for name in ("run_pieces", "mark_chosen"):
+    for name in ("evaluate_blocks", "mark_chosen"):
         work[name] = with_named_columns(work[name])
 
 

@@ -389,8 +389,8 @@ def exact_target(x: float, s: float) -> tuple[bool, float, float]:
     """(high, target, value/U) of the option with that total volatility."""
     with mpmath.workdps(60):
         a, t = mpf(x) / mpf(s), mpf(s) / 2
-        tail = mpmath.exp(x) * mpmath.ncdf(-a - t)
-        share, rest = mpmath.ncdf(t - a) - tail, mpmath.ncdf(a - t) + tail
+        assigned_end = mpmath.exp(x) * mpmath.ncdf(-a - t)
+        share, rest = mpmath.ncdf(t - a) - assigned_end, mpmath.ncdf(a - t) + assigned_end
         high = bool(rest < share)
         return high, float(mpmath.log(rest if high else share)), float(share)
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import wheelvec as wv
+from tests.chain_keys import chain_key, config_of, market_of
 from tests.oracle import markets
-from tests.worlds import config_of, market_of, world
 from wheelvec.model.config import field_names
 from wheelvec.model.errors import ConfigError
 from wheelvec.model.grid import Grid
@@ -82,7 +82,7 @@ def further_figures(result: wv.Result) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_random_grids_equal_backtests(seed: int) -> None:
-    tables, _ = world(seed)
+    tables, _ = chain_key(seed)
     market = market_of(tables)
     sweep = wv.sweep(market, None, frame_of(random_rows(seed, 6, market)), threads=1)
     assert differences(sweep, market) == []
@@ -92,7 +92,7 @@ def test_random_grids_equal_backtests(seed: int) -> None:
 @given(seed=st.integers(100, 2**20), names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True))
 def test_products_over_any_fields_equal_backtests(seed: int, names: list[str]) -> None:
     """The values of a field are those of two configurations; rows whose ranges are empty are left out."""
-    tables, sections = world(seed)
+    tables, sections = chain_key(seed)
     market = market_of(tables)
     first = row_of(config_of(sections, market))
     second = row_of(config_of(markets.random_config(seed + 1, seed), market))
@@ -112,7 +112,7 @@ def test_products_over_any_fields_equal_backtests(seed: int, names: list[str]) -
 def scattered(seed: int, rows: int) -> tuple[wv.Market, wv.Config, pl.DataFrame]:
     """Rows that each take some fields of one configuration and the others of another: some sell the same puts under other
     exits and calls, some other puts under the same."""
-    tables, sections = world(seed)
+    tables, sections = chain_key(seed)
     market, rng = market_of(tables), np.random.default_rng(seed)
     base, other = config_of(sections, market), config_of(markets.random_config(seed + 1, seed), market)
     changes = base.replace(**{"put.exit_pct": 0.5, "fills.use_probabilistic_exit_fills": True})
@@ -148,7 +148,7 @@ def test_exit_products_equal_backtests(rules: str, one_at_a_time: bool) -> None:
         "put.max_hold_dte": [None, 3],
     }
     for seed in (3, 4):
-        tables, sections = world(
+        tables, sections = chain_key(
             seed, rules=rules, schedule__allow_multiple_wheels_per_symbol=not one_at_a_time, call__exit_pct=None,
             call__max_cycles=3, call__call_wait_sessions=2,
         )  # fmt: skip
@@ -159,7 +159,7 @@ def test_exit_products_equal_backtests(rules: str, one_at_a_time: bool) -> None:
 
 @pytest.fixture(scope="module")
 def small() -> tuple[wv.Market, wv.Config]:
-    tables, sections = world(5)
+    tables, sections = chain_key(5)
     market = market_of(tables)
     return market, config_of(sections, market).replace(**{"fills.use_probabilistic_exit_fills": True, "put.exit_pct": 0.5})
 
@@ -219,11 +219,11 @@ def test_few_rows_over_several_underlyings_are_the_same_to_the_bit(
 def test_a_calendar_without_an_entry_gives_no_wheel(small: tuple[wv.Market, wv.Config], stats: str) -> None:
     market, base = small
     none = base.replace(**{"schedule.offset": 5000})
-    told: list[tuple[int, int, int]] = []
-    sweep = wv.sweep(market, none, {"put.exit_pct": [0.3, 0.5]}, stats=stats, progress=lambda *now: told.append(now))
+    on_progress: list[tuple[int, int, int]] = []
+    sweep = wv.sweep(market, none, {"put.exit_pct": [0.3, 0.5]}, stats=stats, progress=lambda *now: on_progress.append(now))
     assert sweep.frame["total_wheels"].to_list() == [0, 0]
     assert stats == "moments" or not differences(sweep, market, range(2))  # a backtest has the median too
-    assert all(done <= 2 and cells == 0 for done, _, cells in told)
+    assert all(done <= 2 and cells == 0 for done, _, cells in on_progress)
     assert sweep.periods().columns == ["row", "period", "wheels", "pnl", "capital"]
     assert sweep.periods().height == 0
     assert sweep.pnl().values.shape == (0, 2)
@@ -262,7 +262,7 @@ def test_a_small_sweep_too_is_shared_evenly(small: tuple[wv.Market, wv.Config], 
     grid = Grid.read(base, {"put.exit_pct": np.linspace(0.1, 0.9, 30), "fills.execution_seed": range(20)})
     engine = Engine(market, grid, ordered=False, threads=threads, memory=2**30)
     ((work, _),) = engine._works(np.arange(grid.size))
-    sizes = [int(np.ptp(work._plan.config_starts[list(task)])) for task in work._pieces]
+    sizes = [int(np.ptp(work._plan.config_starts[list(task)])) for task in work._ranges]
     assert len(sizes) == threads
     assert sum(sizes) == grid.size
     assert max(sizes) - min(sizes) <= 0.02 * grid.size
@@ -280,22 +280,22 @@ def test_a_small_sweep_too_is_shared_evenly(small: tuple[wv.Market, wv.Config], 
         (7, 2, 60, 7),
     ],
 )
-def test_how_many_ranges_there_are(pieces: int, threads: int, milliseconds: int, parts: int) -> None:
-    ranges = cut(np.full(pieces, milliseconds * 1_000_000 // pieces), threads)
+def test_how_many_ranges_there_are(blocks: int, threads: int, milliseconds: int, parts: int) -> None:
+    ranges = cut(np.full(blocks, milliseconds * 1_000_000 // blocks), threads)
     assert len(ranges) == parts
     assert [first for first, _ in ranges] == [0, *(last for _, last in ranges[:-1])]
-    assert ranges[-1][1] == pieces
+    assert ranges[-1][1] == blocks
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_there_is_room_for_every_wheel(seed: int) -> None:
     """A kernel that wrote more would write past its arrays."""
-    market = market_of(world(seed)[0])
+    market = market_of(chain_key(seed)[0])
     rows = frame_of(random_rows(seed, 8, market))
     launched = wv.sweep(market, None, rows, threads=1).frame.select(pl.sum_horizontal(pl.col("^csp_.*$")))
     for i, count in enumerate(launched.to_series()):
         engine = Engine(market, Grid.read(wv.Config(), rows[i]), ordered=True, threads=1, memory=2**30)
-        (most,) = (engine.ground.bounds(world).wheels for world in engine.ground.worlds)
+        (most,) = (engine.context.bounds(chain_key).wheels for chain_key in engine.context.chain_keys)
         assert sum(most.values()) >= count
 
 
@@ -501,7 +501,7 @@ def test_saved_and_loaded(small: tuple[wv.Market, wv.Config], tmp_path: Path) ->
     again = wv.Sweep.load(tmp_path / "s", market)
     assert again.result(3).records.equals(sweep.result(3).records)
     with pytest.raises(wv.WheelvecError, match="the market given holds"):
-        wv.Sweep.load(tmp_path / "s", market_of(world(6)[0]))
+        wv.Sweep.load(tmp_path / "s", market_of(chain_key(6)[0]))
     (tmp_path / "s" / "frame.parquet").write_bytes(b"")
     with pytest.raises(wv.WheelvecError, match=r"frame\.parquet: altered"):
         wv.Sweep.load(tmp_path / "s")
@@ -563,7 +563,7 @@ def test_another_sweep_in_the_folder_is_refused(
     with pytest.raises(wv.WheelvecError, match="with stats='full', asked for 'moments'"):
         wv.sweep(market, base, CHEAP, out=out, stats="moments")
     with pytest.raises(wv.WheelvecError, match="swept over data"):
-        wv.sweep(market_of(world(6)[0]), base.replace(**{"schedule.symbols": None}), CHEAP, out=out)
+        wv.sweep(market_of(chain_key(6)[0]), base.replace(**{"schedule.symbols": None}), CHEAP, out=out)
     monkeypatch.setattr("wheelvec.run.store.VERSION", "9.9")
     with pytest.raises(wv.WheelvecError, match=r"made by wheelvec .*, this is 9"):
         wv.sweep(market, base, CHEAP, out=out)
@@ -580,7 +580,7 @@ def test_no_thread_is_left(small: tuple[wv.Market, wv.Config]) -> None:
 
 
 def test_a_row_that_chooses_by_a_target_it_lacks_is_named() -> None:
-    market = market_of(world(3)[0])
+    market = market_of(chain_key(3)[0])
     with pytest.raises(ConfigError, match=r"row 1: put.select = 'closest_otm' needs put.otm_target, and it is not set"):
         wv.sweep(market, None, {"put.select": ["all", "closest_otm"]})
     with pytest.raises(ConfigError, match=r"put.select = 'closest_premium' needs put.premium_target"):

@@ -73,12 +73,12 @@ def also_swept(settings: Sequence[str], grid: Any) -> list[str]:
 
 
 def _read(text: str) -> tuple[str, Any]:
-    from wheelvec.model.config import PARTS, fields
+    from wheelvec.model.config import SECTIONS, fields
 
     name, equals, written = (part.strip() for part in text.partition("="))
     if not equals or not name or not written:
         raise InputError(f"{_shown(text)}: expected FIELD=VALUE, such as put.exit_pct=0.3")
-    if name in PARTS:
+    if name in SECTIONS:
         inner = next(field.dotted for field in fields() if field.section == name)
         raise InputError(f"{_shown(text)}: {name} is a section; expected one of its fields, such as {inner}")
     value = value_of(written, _shown(text))

@@ -13,7 +13,6 @@ from typing import Any, TypeVar, cast
 import llvmlite
 import llvmlite.binding
 import numba
-from numba import njit
 
 from wheelvec.jit.cache_files import CacheFile
 from wheelvec.model import codes
@@ -38,12 +37,12 @@ def arithmetic() -> str:
     return f"{sources()} {numba.__version__} {llvmlite.__version__} {processor}"
 
 
-def compiled(function: Function) -> Function:
+def njit(function: Function) -> Function:
     """Compile for scalars or arrays: divisions by zero give inf or NaN as in NumPy, and other threads may run meanwhile."""
     return _compile(function)
 
 
-def lean(function: Function) -> Function:
+def njit_lean(function: Function) -> Function:
     """Compile what makes no array of its own: without counting references.
 
     Numba counts the references to every array of every tuple at every call, with atomic instructions: of the 390 ns that
@@ -53,8 +52,8 @@ def lean(function: Function) -> Function:
     return _compile(function, _nrt=False)
 
 
-def straight_line(function: Function) -> Function:
-    """Compile a piece of a loop that LLVM is to vectorize: always inlined, for a call would keep the loop scalar.
+def njit_straight(function: Function) -> Function:
+    """Compile a block of a loop that LLVM is to vectorize: always inlined, for a call would keep the loop scalar.
 
     The body has no branches but selects (`a if c else b` of values at hand), no loops but short ones of constant length, and
     calls only its like. Products and sums may be contracted into one rounding, and the sign of a zero is not kept; no other
@@ -63,10 +62,10 @@ def straight_line(function: Function) -> Function:
     return _compile(function, forceinline=True, fastmath={"contract", "nsz"})
 
 
-def inlined(function: Function) -> Function:
-    """Lean, and copied into its callers: for what is handed a whole board or a plan.
+def njit_inlined(function: Function) -> Function:
+    """Lean, and copied into its callers: for what is handed a whole slice or a plan.
 
-    A call that is none of LLVM's choice to copy hands over each array as seven values, a board as a hundred, through the stack.
+    A call that is none of LLVM's choice to copy hands over each array as seven values, a slice as a hundred, through the stack.
     Between the functions of a sweep that took half of its time.
     """
     return _compile(function, _nrt=False, forceinline=True)
@@ -74,8 +73,8 @@ def inlined(function: Function) -> Function:
 
 def _compile(function: Function, **options: Any) -> Function:
     try:
-        dispatcher: Any = njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        dispatcher: Any = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
         dispatcher._cache._cache_file = CacheFile(dispatcher._cache._cache_file, f"{llvmlite.__version__} {sources()}")
     except (RuntimeError, AttributeError):  # nowhere to write a cache, or a Numba that keeps it otherwise
-        dispatcher = njit(nogil=True, error_model="numpy", **options)(function)
+        dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(function)
     return cast(Function, dispatcher)

@@ -24,7 +24,7 @@ def kind_of(value: Any) -> Any:
     return type(value)
 
 
-def entry_for(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+def compiled_for(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     """The compiled code of a function of this room for arguments of these kinds; the function itself where nothing is
     compiled (NUMBA_DISABLE_JIT).
     """

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wheelvec.jit.aligned import aligned
-from wheelvec.jit.compiled import inlined, lean
+from wheelvec.jit.compiled import njit_inlined, njit_lean
 
 # Counts of one configuration: of the put's exit reasons and of its calls' by code, of the reasons for which wheels ended after
 # an assignment by code, and what else the summary counts.
@@ -66,7 +66,7 @@ class Figures(NamedTuple):
 
 
 class Month(NamedTuple):
-    """Sums over one month of one underlying, (configurations of a piece,) each; the cells of the wheel at hand."""
+    """Sums over one month of one underlying, (configurations of a block,) each; the cells of the wheel at hand."""
 
     total: np.ndarray
     gains: np.ndarray
@@ -81,10 +81,10 @@ class Month(NamedTuple):
     cell_reasons: np.ndarray
     cell_sums: np.ndarray
     until: np.ndarray
-    tail: np.ndarray
+    assigned_end: np.ndarray
 
 
-@lean
+@njit_lean
 def packed_reason(reason, pnl):  # type: ignore[no-untyped-def]
     """One wheel's put, ended for `reason`; whether its P&L is known, and a gain."""
     word = np.uint64(1) << np.uint64(6 * reason)
@@ -95,19 +95,19 @@ def packed_reason(reason, pnl):  # type: ignore[no-untyped-def]
     return word
 
 
-@lean
+@njit_lean
 def packed_days(days, missing, censored):  # type: ignore[no-untyped-def]
     """One wheel's days held, sessions without a bar, and whether it is censored."""
     return np.uint64(days) + (np.uint64(missing) << _AT_MISSING) + (np.uint64(censored) << _AT_CENSORED)
 
 
-@lean
+@njit_lean
 def days_of(sums):  # type: ignore[no-untyped-def]
     """The days of packed sums."""
     return np.int64(sums & _TWENTY_FOUR)
 
 
-@lean
+@njit_lean
 def missing_of(sums):  # type: ignore[no-untyped-def]
     """The sessions without a bar of packed sums."""
     return np.int64((sums >> _AT_MISSING) & _TWENTY)
@@ -121,7 +121,7 @@ def new_month(n: int) -> Month:
     return Month(**{name: aligned(shape.get(name, n), kinds.get(name, np.float64)) for name in Month._fields})
 
 
-@inlined
+@njit_inlined
 def clear(month, n):  # type: ignore[no-untyped-def]
     """Begin a month."""
     for sums in (month.total, month.gains, month.losses, month.capital, month.marked, month.lost, month.rocs, month.spread):
@@ -129,13 +129,13 @@ def clear(month, n):  # type: ignore[no-untyped-def]
     month.words[:, :n] = 0
 
 
-@inlined
+@njit_inlined
 def count_after(words, count):  # type: ignore[no-untyped-def]
-    """Count one of what follows an assignment in the (WORDS - AFTER,) words of a tail."""
+    """Count one of what follows an assignment in the (WORDS - AFTER,) words of a assigned end."""
     words[_WORD_OF[count]] += np.uint64(1) << _SHIFT_OF[count]
 
 
-@inlined
+@njit_inlined
 def leave_out(month, n, capital, premium):  # type: ignore[no-untyped-def]
     """Take a censored wheel out of the figures: what is known of it stays in the worst case, as it is."""
     pnl = month.pnl
@@ -145,7 +145,7 @@ def leave_out(month, n, capital, premium):  # type: ignore[no-untyped-def]
         pnl[c] = np.nan
 
 
-@inlined
+@njit_inlined
 def add_money(month, n, capital, premium, censored, roc, figures, at):  # type: ignore[no-untyped-def]
     """Add the wheel at hand to the sums, and write its ROC by configuration; NaN P&L is left out.
 
@@ -183,7 +183,7 @@ def add_money(month, n, capital, premium, censored, roc, figures, at):  # type: 
         month.lost[c] += premium - capital if left_out else 0.0
 
 
-@inlined
+@njit_inlined
 def add_counts(month, n):  # type: ignore[no-untyped-def]
     """Add the packed counts of the wheel at hand."""
     reasons, sums = month.words[REASONS], month.words[SUMS]
@@ -193,21 +193,21 @@ def add_counts(month, n):  # type: ignore[no-untyped-def]
         sums[c] += month.cell_sums[c]
 
 
-@inlined
-def add_tails(month, n, after, marked):  # type: ignore[no-untyped-def]
-    """Add what followed the assignments of the wheel at hand: `after` is (tails, WORDS - AFTER), `marked` (tails, 2) the mark
+@njit_inlined
+def add_assigned_ends(month, n, after, marked):  # type: ignore[no-untyped-def]
+    """Add what followed the assignments of the wheel at hand: `after` is (assigned ends, WORDS - AFTER), `marked` (assigned ends, 2) the mark
     of a wheel that is not resolved and how far it lies over the worst case.
     """
     for c in range(n):
-        tail = month.tail[c]
-        if tail >= 0:
-            month.marked[c] += marked[tail, 0]
-            month.lost[c] -= marked[tail, 1]
+        assigned_end = month.assigned_end[c]
+        if assigned_end >= 0:
+            month.marked[c] += marked[assigned_end, 0]
+            month.lost[c] -= marked[assigned_end, 1]
             for k in range(WORDS - AFTER):
-                month.words[AFTER + k, c] += after[tail, k]
+                month.words[AFTER + k, c] += after[assigned_end, k]
 
 
-@inlined
+@njit_inlined
 def unpack(month, n, counts, at):  # type: ignore[no-untyped-def]
     """Empty the packed counts into (COUNTS, configurations)."""
     for f in range(FIELDS.shape[0]):
@@ -218,7 +218,7 @@ def unpack(month, n, counts, at):  # type: ignore[no-untyped-def]
     month.words[:, :n] = 0
 
 
-@inlined
+@njit_inlined
 def add_spread(month, roc, wheels, n, figures, at):  # type: ignore[no-untyped-def]
     """Squared deviations of the month's (wheels, n) ROC from its own mean, which takes the place of the sum."""
     for c in range(n):
@@ -230,7 +230,7 @@ def add_spread(month, roc, wheels, n, figures, at):  # type: ignore[no-untyped-d
             month.spread[c] += deviation * deviation if deviation == deviation else 0.0
 
 
-@inlined
+@njit_inlined
 def add_known(figures, i, here, total, gains, losses, capital, mean, spread):  # type: ignore[no-untyped-def]
     """Merge `here` more wheels into the figures of configuration i: stages.summary.Moments.merged."""
     if here == 0.0:
@@ -250,7 +250,7 @@ def add_known(figures, i, here, total, gains, losses, capital, mean, spread):  #
     figures.known[i] = after
 
 
-@inlined
+@njit_inlined
 def fold(month, n, figures, at):  # type: ignore[no-untyped-def]
     """Merge the month into the figures, configuration by configuration."""
     known, folded = figures.counts[KNOWN], figures.counts[FOLDED]
@@ -265,7 +265,7 @@ def fold(month, n, figures, at):  # type: ignore[no-untyped-def]
         )
 
 
-@lean
+@njit_lean
 def merge(figures, slices, order, first, last):  # type: ignore[no-untyped-def]
     """Merge months that were folded each into figures of its own into those of configurations first..last-1.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.jit.compiled import inlined, lean
+from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.accumulate import (
     ABOVE,
     AFTER,
@@ -31,13 +31,13 @@ from wheelvec.kernels.exits import (
     ASSIGNED,
     BAR,
     CALLED_AWAY,
+    EXIT,
     MAX_HOLD_DTE,
     NO_DATA,
     OPEN,
     PROFIT_TARGET,
     ROUNDING,
     STOP_LOSS,
-    WAY,
     Levels,
     SettleRules,
     lay_bars,
@@ -54,13 +54,13 @@ from wheelvec.kernels.quotes import (
     Grades,
     Quotes,
     best_of,
+    empty_quotes,
     entry_price,
     fill_probability,
     grade,
     penalty_of,
     pick,
     pick_otm,
-    room_for_quotes,
     rows_of,
 )
 from wheelvec.kernels.wheel import last_close, wheel_value
@@ -73,7 +73,7 @@ UNRESOLVED = int(EndReason.UNRESOLVED)
 SOLD = -1
 FORGOTTEN = -2  # no session number: -1 is a day that is no session
 
-# Sales of one wheel that are remembered: nearly all call rules of a piece look for one call on one session, and after it on
+# Sales of one wheel that are remembered: nearly all call rules of a block look for one call on one session, and after it on
 # the few sessions on which it may have ended.
 REMEMBERED_BITS = 5
 REMEMBERED = 2**REMEMBERED_BITS
@@ -90,7 +90,7 @@ SALE = np.dtype(
         ("settlement", np.int64),
         ("settled", np.int64),  # how it ends if nothing ends it before
         ("sums", np.uint64),  # packed days and sessions without a bar, to the settlement
-        ("unsold", np.int64),  # where nothing is sold: the tail of that, -1: not followed yet
+        ("unsold", np.int64),  # where nothing is sold: the assigned end of that, -1: not followed yet
     ],
     align=True,
 )  # fmt: skip
@@ -114,7 +114,7 @@ class CallSearch(NamedTuple):
     by_otm: bool
 
 
-class SearchRoom(NamedTuple):
+class SearchBuffers(NamedTuple):
     """Room for the calls of one session."""
 
     field: np.ndarray  # rows that qualify
@@ -122,10 +122,10 @@ class SearchRoom(NamedTuple):
     grades: Grades
 
 
-def new_search_room(n: int) -> SearchRoom:
+def new_search_buffers(n: int) -> SearchBuffers:
     """Room for n calls."""
     grades = Grades(np.empty(n), np.empty(n, np.int8), np.empty(n, np.bool_))
-    return SearchRoom(np.empty(n, np.int64), room_for_quotes(n), grades)
+    return SearchBuffers(np.empty(n, np.int64), empty_quotes(n), grades)
 
 
 class Memory(NamedTuple):
@@ -134,16 +134,16 @@ class Memory(NamedTuple):
     sales: np.ndarray  # (REMEMBERED,) of SALE
     bars: np.ndarray  # (REMEMBERED, bars) of BAR
     drawn: Drawn
-    room: SearchRoom
+    workspace: SearchBuffers
 
 
-class Tails(NamedTuple):
-    """What follows the assignment of one put under each of a piece's call rules."""
+class AssignedEnds(NamedTuple):
+    """What follows the assignment of one put under each of a block's call rules."""
 
-    of: np.ndarray  # (call rules,) the tail of each, -1: not followed yet
-    end: np.ndarray  # (tails,) of WAY
-    after: np.ndarray  # (tails, WORDS - AFTER) packed counts
-    marked: np.ndarray  # (tails, 2) the mark that the summary counts, and how far it lies over the worst case; else 0
+    of: np.ndarray  # (call rules,) the assigned end of each, -1: not followed yet
+    end: np.ndarray  # (assigned ends,) of WAY
+    after: np.ndarray  # (assigned ends, WORDS - AFTER) packed counts
+    marked: np.ndarray  # (assigned ends, 2) the mark that the summary counts, and how far it lies over the worst case; else 0
     memory: Memory
 
 
@@ -174,27 +174,27 @@ class CallEnd(NamedTuple):
     chance: float  # of a touch to be filled
 
 
-def new_tails(rules: int, calls: int, bars: int) -> Tails:
-    """Room for the tails of so many call rules, of at most so many calls on offer on a session and bars of a call."""
+def new_assigned_ends(rules: int, calls: int, bars: int) -> AssignedEnds:
+    """Room for the assigned ends of so many call rules, of at most so many calls on offer on a session and bars of a call."""
     memory = Memory(
         np.zeros(REMEMBERED, SALE),
         np.zeros((REMEMBERED, bars), BAR),
         new_drawn(REMEMBERED, bars),
-        new_search_room(calls),
+        new_search_buffers(calls),
     )
     after, marked = np.empty((rules, WORDS - AFTER), np.uint64), np.empty((rules, 2))
-    return Tails(np.empty(rules, np.int64), np.zeros(rules, WAY), after, marked, memory)
+    return AssignedEnds(np.empty(rules, np.int64), np.zeros(rules, EXIT), after, marked, memory)
 
 
-@inlined
-def forget(tails, rules):  # type: ignore[no-untyped-def]
+@njit_inlined
+def clear_assigned_ends(assigned_ends, rules):  # type: ignore[no-untyped-def]
     """Begin another put, under so many call rules."""
-    tails.of[:rules] = -1
+    assigned_ends.of[:rules] = -1
     for i in range(REMEMBERED):
-        tails.memory.sales[i].number = FORGOTTEN
+        assigned_ends.memory.sales[i].number = FORGOTTEN
 
 
-@lean
+@njit_lean
 def qualify(quotes, first, last, basis, search, field):  # type: ignore[no-untyped-def]
     """Write the rows in range and above the basis into `field`; how many are in range, and how many of them above."""
     in_range, above, floor = 0, 0, basis * search.strike_factor
@@ -211,17 +211,17 @@ def qualify(quotes, first, last, basis, search, field):  # type: ignore[no-untyp
     return in_range, above
 
 
-@lean
-def sell_one(w, quotes, first, last, basis, search, limits, odds, room, out):  # type: ignore[no-untyped-def]
+@njit_lean
+def sell_one(w, quotes, first, last, basis, search, limits, odds, workspace, out):  # type: ignore[no-untyped-def]
     """Choose among the calls of rows first..last-1 for wheel w, and write the sale or why there is none."""
-    field = room.field
+    field = workspace.field
     out.in_range[w], above = qualify(quotes, first, last, basis, search, field)
     out.above_basis[w] = above
-    pick(quotes, field, above, room.group)
+    pick(quotes, field, above, workspace.group)
     if search.select == CLOSEST_OTM:
-        pick_otm(quotes, field, above, room.group)
-    group = rows_of(room.group, 0, above)
-    grades = Grades(room.grades.ivp[:above], room.grades.tier[:above], room.grades.chosen[:above])
+        pick_otm(quotes, field, above, workspace.group)
+    group = rows_of(workspace.group, 0, above)
+    grades = Grades(workspace.grades.ivp[:above], workspace.grades.tier[:above], workspace.grades.chosen[:above])
     grade(group, search.rank_over_chain, limits, grades)
     for i in range(above):
         grades.chosen[i] = grades.tier[i] != REJECTED
@@ -238,62 +238,62 @@ def sell_one(w, quotes, first, last, basis, search, limits, odds, room, out):  #
     out.p_fill[w] = fill_probability(spread_pct, ivp, limits, odds)
 
 
-@lean
-def make_sale(board, at, number, basis, entry, search, call, rule, memory):  # type: ignore[no-untyped-def]
+@njit_lean
+def make_sale(slice_, at, number, basis, entry, search, call, rule, memory):  # type: ignore[no-untyped-def]
     """Search a session's calls, and lay out what becomes of the one sold."""
     sale = memory.sales[at]
     sale.search, sale.number, sale.row, sale.unsold = search, number, -1, -1
     sale.in_range, sale.above_basis, sale.liquid = 0, 0, 0
-    if number < 0 or number >= board.valid.size or board.valid[number] == 0:
+    if number < 0 or number >= slice_.valid.size or slice_.valid[number] == 0:
         sale.status = NO_CALL_QUOTES
         return
     odds = FillOdds(
         rule.tight, rule.normal, rule.wide, rule.scale, rule.high_mult, rule.extreme_mult, rule.lowest,
         rule.highest, rule.tight_spread, rule.normal_spread,
     )  # fmt: skip
-    calls, last = board.calls, board.call_starts[number + 1]  # by expiration first
-    first = first_from(board.call_dte, board.call_starts[number], last, call.dte_min)
-    last = first_from(board.call_dte, first, last, call.dte_max + 1)
+    calls, last = slice_.calls, slice_.call_starts[number + 1]  # by expiration first
+    first = first_from(slice_.call_dte, slice_.call_starts[number], last, call.dte_min)
+    last = first_from(slice_.call_dte, first, last, call.dte_max + 1)
     quotes = Quotes(
-        calls.strike, calls.bid, calls.ask, calls.mid, calls.spread_pct, board.call_dte, calls.iv, board.call_delta,
+        calls.strike, calls.bid, calls.ask, calls.mid, calls.spread_pct, slice_.call_dte, calls.iv, slice_.call_delta,
         calls.otm, calls.chain_rank,
     )  # fmt: skip
-    sell_one(at, quotes, first, last, basis, call, entry, odds, memory.room, memory.sales)
+    sell_one(at, quotes, first, last, basis, call, entry, odds, memory.workspace, memory.sales)
     if sale.status != SOLD:
         return
-    quote = board.calls[sale.row]
-    where, underlying = board.contracts[quote.contract], board.underlying
+    quote = slice_.calls[sale.row]
+    where, underlying = slice_.contracts[quote.contract], slice_.underlying
     sale.bars, sale.settlement = quote.last - quote.first, where.settlement
     close = underlying.close[where.settlement]
     rules = SettleRules(True, entry.v5, entry.v5)
     sale.settled = settle(close, where.strike_cents, where.settlement, underlying.last_bar, rules)
     days = underlying.day[where.settlement] - underlying.day[number]
     sale.sums = packed_days(days, where.settlement - number - sale.bars, False)
-    lay_bars(board, quote, number, sale.penalty, entry, False, memory.bars[at])
+    lay_bars(slice_, quote, number, sale.penalty, entry, False, memory.bars[at])
 
 
-@inlined
-def basis_of(board, put):  # type: ignore[no-untyped-def]
+@njit_inlined
+def basis_of(slice_, put):  # type: ignore[no-untyped-def]
     """What an assigned share cost, dollars."""
-    return (board.puts[put.row].strike * 100.0 - put.price * 100.0) / 100.0
+    return (slice_.puts[put.row].strike * 100.0 - put.price * 100.0) / 100.0
 
 
-@inlined
-def sale_on(board, number, basis, entry, search, call, rule, memory):  # type: ignore[no-untyped-def]
+@njit_inlined
+def sale_on(slice_, number, basis, entry, search, call, rule, memory):  # type: ignore[no-untyped-def]
     """Where in the memory the sale stands that this search makes on a session; it is made if it was not yet."""
     key = np.uint64(search) * _SPREAD + np.uint64(number)
     at = np.int64((key * _SPREAD) >> _UPPER)
     sale = memory.sales[at]
     if sale.number != number or sale.search != search:
-        make_sale(board, at, number, basis, entry, search, call, rule, memory)
+        make_sale(slice_, at, number, basis, entry, search, call, rule, memory)
     return at
 
 
-@inlined
-def call_end(board, memory, at, cycle, word, entry, call, rule, counts):  # type: ignore[no-untyped-def]
+@njit_inlined
+def call_end(slice_, memory, at, cycle, word, entry, call, rule, counts):  # type: ignore[no-untyped-def]
     """How a remembered call ends under these rules, and counts of it."""
     sale = memory.sales[at]
-    spread_pct, ivp = (0.05, 0.5) if call.flat_odds else (board.calls[sale.row].spread_pct, sale.ivp)
+    spread_pct, ivp = (0.05, 0.5) if call.flat_odds else (slice_.calls[sale.row].spread_pct, sale.ivp)
     chance = fill_probability(spread_pct, ivp, entry, rule)
     stop, target = stop_level(sale.price, call.stop_multiplier, entry), target_level(sale.price, call.exit_pct, entry)
     levels = Levels(stop, target, call.max_hold_dte, sale.penalty)
@@ -310,48 +310,48 @@ def call_end(board, memory, at, cycle, word, entry, call, rule, counts):  # type
     return CallEnd(reason, number, price, sums, walked.touches, walked.u, missing_of(sums), chance)
 
 
-@inlined
-def last_mark(board, sale, session):  # type: ignore[no-untyped-def]
+@njit_inlined
+def last_mark(slice_, sale, session):  # type: ignore[no-untyped-def]
     """What a call was last worth, dollars per share: its last close after its sale and up to a session, or its premium."""
-    rows, quote = board.rows, board.calls[sale.row]
+    rows, quote = slice_.rows, slice_.calls[sale.row]
     r = quote.last - 1
     while r >= quote.first and rows[r].number > session:
         r -= 1
     return sale.price if r < quote.first else rows[r].close
 
 
-@inlined
-def first_search(board, put, entry):  # type: ignore[no-untyped-def]
+@njit_inlined
+def first_search(slice_, put, entry):  # type: ignore[no-untyped-def]
     """The session on which the first call is sought."""
-    return board.contracts[put.contract].day_after if entry.v5 else put.settlement + 1
+    return slice_.contracts[put.contract].day_after if entry.v5 else put.settlement + 1
 
 
-@inlined
-def sell_calls(board, put, entry, search, call, rule, memory, counts, out):  # type: ignore[no-untyped-def]
+@njit_inlined
+def sell_calls(slice_, put, entry, search, call, rule, memory, counts, out):  # type: ignore[no-untyped-def]
     """Sell calls until the wheel ends; `out` are outcomes to write legs and attempts into, or None."""
-    basis, number = basis_of(board, put), first_search(board, put, entry)
+    basis, number = basis_of(slice_, put), first_search(slice_, put, entry)
     cycle, waits, settlement, lacking = 1, call.waits, put.settlement, -1
     last_reason, strike, earned, still_open, sums = -1, 0.0, 0.0, 0.0, np.uint64(0)
     while True:
-        at = sale_on(board, number, basis, entry, search, call, rule, memory)
+        at = sale_on(slice_, number, basis, entry, search, call, rule, memory)
         sale = memory.sales[at]
         if out is not None:
             write_attempt(out, cycle, number, sale)
         if sale.status != SOLD:
             end_reason, end = sale.status, number
-            if waits == 0 or number >= board.valid.size:
+            if waits == 0 or number >= slice_.valid.size:
                 break
             waits, number = waits - 1, number + 1
             continue
-        ended = call_end(board, memory, at, cycle, board.puts[put.row].word, entry, call, rule, counts)
+        ended = call_end(slice_, memory, at, cycle, slice_.puts[put.row].word, entry, call, rule, counts)
         if out is not None:
-            write_leg(out, board, board.calls[sale.row], cycle, number, sale, ended.chance, ended)
-        last_reason, end, strike = ended.reason, ended.number, board.calls[sale.row].strike
+            write_leg(out, slice_, slice_.calls[sale.row], cycle, number, sale, ended.chance, ended)
+        last_reason, end, strike = ended.reason, ended.number, slice_.calls[sale.row].strike
         settlement = max(settlement, sale.settlement)
         premium = sale.price * 100.0
         if last_reason in (OPEN, NO_DATA):
             lacking = sale.settlement
-            mark = last_mark(board, sale, last_close(board.underlying, lacking))
+            mark = last_mark(slice_, sale, last_close(slice_.underlying, lacking))
             still_open += premium - entry.fee - mark * 100.0
             end_reason = UNRESOLVED
             break
@@ -368,12 +368,12 @@ def sell_calls(board, put, entry, search, call, rule, memory, counts, out):  # t
     return Course(end_reason, end, last_reason, strike, settlement, lacking, earned, still_open, sums)
 
 
-@lean
-def follow(board, put, entry, search, call, rule, memory, out, counts, marked):  # type: ignore[no-untyped-def]
+@njit_lean
+def follow(slice_, put, entry, search, call, rule, memory, out, counts, marked):  # type: ignore[no-untyped-def]
     """Write how an assigned put's wheel ends under these call rules, and its counts; tell whether a call was sold."""
     counts[:] = 0
-    calls = sell_calls(board, put, entry, search, call, rule, memory, counts, None)
-    value, days = wheel_value(board, put, entry, calls), board.underlying.day
+    calls = sell_calls(slice_, put, entry, search, call, rule, memory, counts, None)
+    value, days = wheel_value(slice_, put, entry, calls), slice_.underlying.day
     counted = not put.censored and not np.isnan(value.marked)
     total_days = days[put.settlement] - days[put.number] + days_of(calls.sums)
     out.pnl = value.marked if counted else np.nan
@@ -394,22 +394,33 @@ def follow(board, put, entry, search, call, rule, memory, out, counts, marked): 
     return calls.last_reason >= 0
 
 
-@lean
-def tail_of(board, put, entry, piece, a, tails):  # type: ignore[no-untyped-def]
-    """The tail to which call rules a lead; it is followed if it was not yet.
+@njit_lean
+def assigned_end_of(slice_, put, entry, block, a, assigned_ends):  # type: ignore[no-untyped-def]
+    """The assigned end to which call rules a lead; it is followed if it was not yet.
 
-    Rules that look for the same calls on the same sessions and find none to sell share a tail.
+    Rules that look for the same calls on the same sessions and find none to sell share a assigned end.
     """
-    if tails.of[a] >= 0:
-        return tails.of[a]
-    search, call, rule, memory = piece.call_search[a], piece.call[a], piece.draw[piece.call_draw[a]], tails.memory
-    number = first_search(board, put, entry)
-    sale = memory.sales[sale_on(board, number, basis_of(board, put), entry, search, call, rule, memory)]
+    if assigned_ends.of[a] >= 0:
+        return assigned_ends.of[a]
+    search, call, rule, memory = block.call_search[a], block.call[a], block.draw[block.call_draw[a]], assigned_ends.memory
+    number = first_search(slice_, put, entry)
+    sale = memory.sales[sale_on(slice_, number, basis_of(slice_, put), entry, search, call, rule, memory)]
     if sale.unsold < 0:
-        tails.of[a] = a
-        sold = follow(board, put, entry, search, call, rule, memory, tails.end[a], tails.after[a], tails.marked[a])
+        assigned_ends.of[a] = a
+        sold = follow(
+            slice_,
+            put,
+            entry,
+            search,
+            call,
+            rule,
+            memory,
+            assigned_ends.end[a],
+            assigned_ends.after[a],
+            assigned_ends.marked[a],
+        )
         if not sold and sale.number == number:  # a later search may have taken its place
             sale.unsold = a
     else:
-        tails.of[a] = sale.unsold
-    return tails.of[a]
+        assigned_ends.of[a] = sale.unsold
+    return assigned_ends.of[a]

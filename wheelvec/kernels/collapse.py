@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.jit.compiled import compiled
+from wheelvec.jit.compiled import njit
 
 
 class Rows(NamedTuple):
@@ -26,8 +26,8 @@ class Counts(NamedTuple):
     priced: np.ndarray
 
 
-@compiled
-def standing_quotes(rows, out_rows, counts):  # type: ignore[no-untyped-def]
+@njit
+def collapse_quotes(rows, out_rows, counts):  # type: ignore[no-untyped-def]
     """Write the positions of the standing quotes that are wanted into (n,) `out_rows`, in order; how many there are.
 
     One pass that decides on flags and copies nothing: filters over whole frames took three times as long.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.jit.compiled import inlined, lean
+from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.model import osi
 from wheelvec.model.errors import InputError
 
@@ -27,7 +27,7 @@ _ROUNDS = 10
 EPOCH = dt.date(1970, 1, 1)
 
 
-@lean
+@njit_lean
 def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     """Four words of 32 bits from a counter of four and a key of two, all carried in uint64."""
     for _ in range(_ROUNDS):
@@ -44,7 +44,7 @@ def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     return c0, c1, c2, c3
 
 
-@lean
+@njit_lean
 def wheel_word(expiration_day, strike_milli, is_call, entry_day, root_hash):  # type: ignore[no-untyped-def]
     """The 64 bits that name a wheel: its put contract and entry session (days since 1970-01-01)."""
     w0, w1, _, _ = philox(
@@ -58,7 +58,7 @@ def wheel_word(expiration_day, strike_milli, is_call, entry_day, root_hash):  # 
     return w0 | (w1 << _SHIFT)
 
 
-@lean
+@njit_lean
 def draw(seed, word, phase, touch):  # type: ignore[no-untyped-def]
     """A number u in [0, 1) with 53 random bits, for one touch of the target in one phase of one wheel."""
     x0, x1, _, _ = philox(np.uint64(touch), np.uint64(phase), word & _LOW, word >> _SHIFT, seed & _LOW, seed >> _SHIFT)
@@ -83,7 +83,7 @@ def new_drawn(options: int, touches: int) -> Drawn:
     return Drawn(np.zeros(options, DRAWN), np.empty((options, touches)))
 
 
-@inlined
+@njit_inlined
 def drawn(kept, i, seed, word, phase, touch):  # type: ignore[no-untyped-def]
     """`draw`, made once while place i is asked for the same option and seed; its touches must be asked for in order."""
     of = kept.of[i]
@@ -95,7 +95,7 @@ def drawn(kept, i, seed, word, phase, touch):  # type: ignore[no-untyped-def]
     return kept.u[i, touch]
 
 
-@lean
+@njit_lean
 def wheel_words(expiration_day, strike_milli, entry_day, root_hash, out):  # type: ignore[no-untyped-def]
     """`wheel_word` of many puts: (n,) arrays of int64 and uint64 in, (n,) uint64 out."""
     for i in range(out.size):

@@ -1,46 +1,46 @@
-"""The puts that a piece of a sweep sells in one month: range, rank, liquidity, selection, price (rules.md, sections 3, 4)."""
+"""The puts that a block of a sweep sells in one month: range, rank, liquidity, selection, price (rules.md, sections 3, 4)."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.jit.compiled import inlined, lean
+from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.quotes import (
     CLOSEST_OTM,
     Grades,
     Quotes,
     choose_puts,
+    empty_quotes,
     entry_price,
     penalty_of,
     pick,
     pick_otm,
-    room_for_quotes,
 )
 
 
-class Shortlist(NamedTuple):
-    """Room for the puts of a month; `n` of a call to `shortlist` says how many rows of the last five are filled."""
+class Selection(NamedTuple):
+    """Room for the puts of a month; `n` of a call to `selection` says how many rows of the last five are filled."""
 
     starts: np.ndarray  # (sessions of the month + 1,) in what follows, until `chosen` is applied
     rows: np.ndarray  # puts in range
     quotes: Quotes
     grades: Grades
-    row: np.ndarray  # puts sold, in wheel order: row of Board.puts
+    row: np.ndarray  # puts sold, in wheel order: row of Slice.puts
     number: np.ndarray  # session
     ivp: np.ndarray
     tier: np.ndarray
     price: np.ndarray  # dollars per share
 
 
-def new_shortlist(sessions: int, size: int) -> Shortlist:
+def new_selection(sessions: int, size: int) -> Selection:
     """Room for `size` puts in range over `sessions` sessions."""
     whole, real = (lambda: np.empty(size, np.int64)), (lambda: np.empty(size))
     grades = Grades(real(), np.empty(size, np.int8), np.empty(size, np.bool_))
     starts = np.empty(sessions + 1, np.int64)
-    return Shortlist(starts, whole(), room_for_quotes(size), grades, whole(), whole(), real(), whole(), real())
+    return Selection(starts, whole(), empty_quotes(size), grades, whole(), whole(), real(), whole(), real())
 
 
-@lean
+@njit_lean
 def first_from(dtes, first, last, dte):  # type: ignore[no-untyped-def]
     """The first of the rows first..last-1, sorted by dte, with at least so many days; `last` if there is none."""
     while first < last:
@@ -52,52 +52,52 @@ def first_from(dtes, first, last, dte):  # type: ignore[no-untyped-def]
     return first
 
 
-@inlined
+@njit_inlined
 def is_otm_within(otm, rules):  # type: ignore[no-untyped-def]
     """Whether an option is out of the money by as much as the rules ask for, both ends included."""
     return rules.otm_min <= otm <= rules.otm_max
 
 
-@lean
-def within_otm(board, entry, first, last, out):  # type: ignore[no-untyped-def]
+@njit_lean
+def within_otm(slice_, entry, first, last, out):  # type: ignore[no-untyped-def]
     """Keep those of `out.rows` first..last-1 that are far enough out of the money, and not too far; one past the last."""
     n = first
     for i in range(first, last):
         out.rows[n] = out.rows[i]
-        n += is_otm_within(board.puts[out.rows[i]].otm, entry)
+        n += is_otm_within(slice_.puts[out.rows[i]].otm, entry)
     return n
 
 
-@inlined
-def in_range(board, entry, opens, first, last, out):  # type: ignore[no-untyped-def]
+@njit_inlined
+def in_range(slice_, entry, opens, first, last, out):  # type: ignore[no-untyped-def]
     """Write the puts within dte and delta of sessions first..last on which `opens` holds; how many there are."""
-    n, dte, delta = 0, board.put_dte, board.put_delta
+    n, dte, delta = 0, slice_.put_dte, slice_.put_delta
     for s in range(first, last + 1):
         out.starts[s - first] = n
         if not opens[s]:
             continue
-        end = board.put_starts[s + 1]
-        r = first_from(dte, board.put_starts[s], end, entry.dte_min)
+        end = slice_.put_starts[s + 1]
+        r = first_from(dte, slice_.put_starts[s], end, entry.dte_min)
         while r < end and dte[r] <= entry.dte_max:  # candidate order begins with the expiration
             out.rows[n] = r  # kept if it is in range: written without a branch
             n += entry.delta_min <= delta[r] <= entry.delta_max
             r += 1
         if entry.by_otm:
-            n = within_otm(board, entry, out.starts[s - first], n, out)
+            n = within_otm(slice_, entry, out.starts[s - first], n, out)
     out.starts[last + 1 - first] = n
     return n
 
 
-@inlined
-def shortlist(board, entry, opens, first, last, out):  # type: ignore[no-untyped-def]
+@njit_inlined
+def select_puts(slice_, entry, opens, first, last, out):  # type: ignore[no-untyped-def]
     """Write the puts sold on sessions first..last; how many. `opens` (sessions,) tells on which sessions wheels open.
 
     Of a session only the first `per_day` are written; where one wheel is open at a time only the first can ever be.
     """
-    n = in_range(board, entry, opens, first, last, out)
-    pick(board.puts, out.rows, n, out.quotes)
+    n = in_range(slice_, entry, opens, first, last, out)
+    pick(slice_.puts, out.rows, n, out.quotes)
     if entry.select == CLOSEST_OTM:
-        pick_otm(board.puts, out.rows, n, out.quotes)
+        pick_otm(slice_.puts, out.rows, n, out.quotes)
     starts = out.starts[: last + 2 - first]
     choose_puts(out.quotes, starts, entry.rank_over_chain, entry, entry.dte_target, entry.select, entry.target, out.grades)
     sold = 0

@@ -1,31 +1,31 @@
-"""Every wheel of a month under every configuration of a plan's pieces."""
+"""Every wheel of a month under every configuration of a plan's blocks."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from wheelvec.jit.aligned import aligned
-from wheelvec.jit.compiled import inlined, lean
+from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.accumulate import (
     CALLS_PACKED,
     WHEELS_PACKED,
     Month,
+    add_assigned_ends,
     add_counts,
     add_money,
     add_spread,
-    add_tails,
     clear,
     fold,
     new_month,
     unpack,
 )
-from wheelvec.kernels.calls import Tails, forget, new_tails, tail_of
-from wheelvec.kernels.entries import Shortlist, new_shortlist, shortlist
+from wheelvec.kernels.calls import AssignedEnds, assigned_end_of, clear_assigned_ends, new_assigned_ends
+from wheelvec.kernels.entries import Selection, new_selection, select_puts
 from wheelvec.kernels.exits import (
     ASSIGNED,
     BAR,
+    EXIT,
     SETTLED,
-    WAY,
     Ends,
     Put,
     Scratch,
@@ -37,17 +37,17 @@ from wheelvec.kernels.exits import (
     stop_ends,
 )
 from wheelvec.kernels.quotes import fill_probability, penalty_of
-from wheelvec.kernels.slices import Plan, piece_of
+from wheelvec.kernels.slices import Plan, block_of
 
 
-@inlined
-def put_of(board, entry, chosen, i, rules):  # type: ignore[no-untyped-def]
-    """The i-th put of a shortlist."""
+@njit_inlined
+def put_of(slice_, entry, chosen, i, rules):  # type: ignore[no-untyped-def]
+    """The i-th put of a selection."""
     row, number = chosen.row[i], chosen.number[i]
-    quote = board.puts[row]
-    where = board.contracts[quote.contract]
+    quote = slice_.puts[row]
+    where = slice_.contracts[quote.contract]
     settlement = where.settlement
-    close, last_bar = board.underlying.close[settlement], board.underlying.last_bar
+    close, last_bar = slice_.underlying.close[settlement], slice_.underlying.last_bar
     return Put(
         row, number, settlement, quote.contract, quote.first, quote.last, chosen.price[i], quote.spread_pct,
         penalty_of(chosen.tier[i]), chosen.ivp[i], chosen.price[i] * 100.0, quote.strike * 100.0,
@@ -56,62 +56,68 @@ def put_of(board, entry, chosen, i, rules):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@inlined
-def pair_ends(board, put, entry, piece, rest, tails, out):  # type: ignore[no-untyped-def]
+@njit_inlined
+def pair_ends(slice_, put, entry, block, rest, assigned_ends, out):  # type: ignore[no-untyped-def]
     """Write how each pair of rest and call rules ends the wheel if no stop does: what follows an assignment stands in for
     the rest's own end.
     """
     assigned = put.settled == ASSIGNED
-    for i in range(piece.pair_rest.size):
-        end, tail = rest[piece.pair_rest[i]], -1
+    for i in range(block.pair_rest.size):
+        end, assigned_end = rest[block.pair_rest[i]], -1
         out.time[i] = end.time
         if assigned and end.time == SETTLED:
-            tail = tail_of(board, put, entry, piece, piece.pair_call[i], tails)
-            end = tails.end[tail]
-        out.pnl[i], out.reasons[i], out.sums[i], out.until[i], out.tail[i] = end.pnl, end.reasons, end.sums, end.until, tail
+            assigned_end = assigned_end_of(slice_, put, entry, block, block.pair_call[i], assigned_ends)
+            end = assigned_ends.end[assigned_end]
+        out.pnl[i], out.reasons[i], out.sums[i], out.until[i], out.assigned_end[i] = (
+            end.pnl,
+            end.reasons,
+            end.sums,
+            end.until,
+            assigned_end,
+        )
 
 
-@lean
-def lay_ends(board, put, entry, piece, room):  # type: ignore[no-untyped-def]
-    """Write how each stop and each rest of the piece ends the put."""
-    lay_bars(board, board.puts[put.row], put.number, put.penalty, entry, put.censored, room.scratch.bars)
-    stop_ends(put, entry, piece.stop, room.scratch.bars, room.stop)
-    rest_ends(board, put, entry, piece, room.scratch, room.rest)
+@njit_lean
+def lay_ends(slice_, put, entry, block, workspace):  # type: ignore[no-untyped-def]
+    """Write how each stop and each rest of the block ends the put."""
+    lay_bars(slice_, slice_.puts[put.row], put.number, put.penalty, entry, put.censored, workspace.scratch.bars)
+    stop_ends(put, entry, block.stop, workspace.scratch.bars, workspace.stop)
+    rest_ends(slice_, put, entry, block, workspace.scratch, workspace.rest)
 
 
-@inlined
-def meet_alone(board, put, entry, piece, at, room):  # type: ignore[no-untyped-def]
-    """The one configuration of a piece. Pieces that only sell other puts end one sold on the same terms alike: its end is
+@njit_inlined
+def combine_single(slice_, put, entry, block, at, workspace):  # type: ignore[no-untyped-def]
+    """The one configuration of a block. Pieces that only sell other puts end one sold on the same terms alike: its end is
     kept, and so is not worked out again for each of thousands of entry rules.
     """
-    chance, tail = fill_probability(put.spread_pct, put.ivp, entry, piece.draw[0]), -1
-    known = room.alone[at, np.int64(put.ivp >= entry.high_threshold) + (put.ivp >= entry.extreme_threshold)]
-    word = board.puts[put.row].word
-    if known.word != word or known.exits != piece.exits or known.chance != chance:
-        lay_ends(board, put, entry, piece, room)
-        end = room.stop[0] if room.stop[0].time < room.rest[0].time else room.rest[0]
-        known.word, known.exits, known.chance = word, piece.exits, chance
+    chance, assigned_end = fill_probability(put.spread_pct, put.ivp, entry, block.draw[0]), -1
+    known = workspace.single[at, np.int64(put.ivp >= entry.high_threshold) + (put.ivp >= entry.extreme_threshold)]
+    word = slice_.puts[put.row].word
+    if known.word != word or known.exits != block.exits or known.chance != chance:
+        lay_ends(slice_, put, entry, block, workspace)
+        end = workspace.stop[0] if workspace.stop[0].time < workspace.rest[0].time else workspace.rest[0]
+        known.word, known.exits, known.chance = word, block.exits, chance
         known.time, known.pnl, known.reasons, known.sums, known.until = end.time, end.pnl, end.reasons, end.sums, end.until
-    month = room.month
+    month = workspace.month
     month.pnl[0], month.cell_reasons[0], month.cell_sums[0] = known.pnl, known.reasons, known.sums
-    month.until[0], month.tail[0] = known.until, tail
+    month.until[0], month.assigned_end[0] = known.until, assigned_end
     if put.settled == ASSIGNED and known.time == SETTLED:
-        tail = tail_of(board, put, entry, piece, 0, room.tails)
-        end = room.tails.end[tail]
+        assigned_end = assigned_end_of(slice_, put, entry, block, 0, workspace.assigned_ends)
+        end = workspace.assigned_ends.end[assigned_end]
         month.pnl[0], month.cell_reasons[0], month.cell_sums[0] = end.pnl, end.reasons, end.sums
-        month.until[0], month.tail[0] = end.until, tail
+        month.until[0], month.assigned_end[0] = end.until, assigned_end
 
 
-@inlined
-def meet_all(stop, stops, pair, pairs, assigned, alone, month):  # type: ignore[no-untyped-def]
-    """Every stop with every pair: whichever comes first ends the put. The tail is read where the put may be assigned, and until
+@njit_inlined
+def combine_product(stop, stops, pair, pairs, assigned, single, month):  # type: ignore[no-untyped-def]
+    """Every stop with every pair: whichever comes first ends the put. The assigned end is read where the put may be assigned, and until
     when a wheel lasts where one is open at a time.
     """
     for s in range(stops):
         cells = slice(s * pairs, (s + 1) * pairs)
         time, pnl, reasons, sums, until = stop.time[s], stop.pnl[s], stop.reasons[s], stop.sums[s], stop.until[s]
         out, out_reasons, out_sums = month.pnl[cells], month.cell_reasons[cells], month.cell_sums[cells]
-        out_until, out_tail = month.until[cells], month.tail[cells]
+        out_until, out_assigned_end = month.until[cells], month.assigned_end[cells]
         for b in range(pairs):
             out[b] = pnl if time < pair.time[b] else pair.pnl[b]
         for b in range(pairs):
@@ -120,63 +126,63 @@ def meet_all(stop, stops, pair, pairs, assigned, alone, month):  # type: ignore[
             out_sums[b] = sums if time < pair.time[b] else pair.sums[b]
         if assigned:
             for b in range(pairs):
-                out_tail[b] = -1 if time < pair.time[b] else pair.tail[b]
-        if alone:
+                out_assigned_end[b] = -1 if time < pair.time[b] else pair.assigned_end[b]
+        if single:
             for b in range(pairs):
                 out_until[b] = until if time < pair.time[b] else pair.until[b]
 
 
-@inlined
-def meet(board, put, entry, piece, room):  # type: ignore[no-untyped-def]
+@njit_inlined
+def combine(slice_, put, entry, block, workspace):  # type: ignore[no-untyped-def]
     """Each configuration's stop with its pair; an assignment is followed only where a configuration comes to it."""
-    assigned, month = put.settled == ASSIGNED, room.month
-    for c in range(piece.config_stop.size):
-        b, tail = piece.config_pair[c], -1
-        end, stop = room.rest[piece.pair_rest[b]], room.stop[piece.config_stop[c]]
+    assigned, month = put.settled == ASSIGNED, workspace.month
+    for c in range(block.config_stop.size):
+        b, assigned_end = block.config_pair[c], -1
+        end, stop = workspace.rest[block.pair_rest[b]], workspace.stop[block.config_stop[c]]
         if stop.time < end.time:
             end = stop
         elif assigned and end.time == SETTLED:
-            tail = tail_of(board, put, entry, piece, piece.pair_call[b], room.tails)
-            end = room.tails.end[tail]
+            assigned_end = assigned_end_of(slice_, put, entry, block, block.pair_call[b], workspace.assigned_ends)
+            end = workspace.assigned_ends.end[assigned_end]
         month.pnl[c], month.cell_reasons[c], month.cell_sums[c] = end.pnl, end.reasons, end.sums
-        month.until[c], month.tail[c] = end.until, tail
+        month.until[c], month.assigned_end[c] = end.until, assigned_end
 
 
-@inlined
-def hold_back(month, n, number, busy):  # type: ignore[no-untyped-def]
+@njit_inlined
+def skip_busy(month, n, number, busy):  # type: ignore[no-untyped-def]
     """Where one wheel is open at a time: leave out the configurations whose last one has not ended before this session."""
     for c in range(n):
         if number > busy[c]:
             busy[c] = month.until[c]
         else:
-            month.pnl[c], month.cell_reasons[c], month.cell_sums[c], month.tail[c] = np.nan, 0, 0, -1
+            month.pnl[c], month.cell_reasons[c], month.cell_sums[c], month.assigned_end[c] = np.nan, 0, 0, -1
 
 
-class Recorder(NamedTuple):
+class CellPnl(NamedTuple):
     """Where the P&L of single cells goes; empty where nobody asks."""
 
-    row: np.ndarray  # (puts of the board,) row of `pnl`
+    row: np.ndarray  # (puts of the slice,) row of `pnl`
     column: np.ndarray  # (configurations,)
     pnl: np.ndarray  # (wheels, configurations) float32
 
 
 # How a put ended that was sold on certain terms; no wheel's word is 0.
 KEPT_END = np.dtype(
-    [("word", np.uint64), ("exits", np.int64), ("chance", np.float64)] + [(name, WAY[name]) for name in WAY.names or ()]
+    [("word", np.uint64), ("exits", np.int64), ("chance", np.float64)] + [(name, EXIT[name]) for name in EXIT.names or ()]
 )
 
 
-class Room(NamedTuple):
-    """Everything that `run_pieces` writes to on the way, large enough for the largest of its pieces."""
+class Workspace(NamedTuple):
+    """Everything that `run_pieces` writes to on the way, large enough for the largest of its blocks."""
 
     month: Month
     scratch: Scratch
-    tails: Tails
-    alone: np.ndarray  # (puts of a month and tiers, levels of rank) of KEPT_END
+    assigned_ends: AssignedEnds
+    single: np.ndarray  # (puts of a month and tiers, levels of rank) of KEPT_END
     stop: np.ndarray  # of WAY
     rest: np.ndarray  # of WAY
     pair: Ends
-    chosen: Shortlist
+    chosen: Selection
     roc: np.ndarray  # (wheels, configurations)
 
 
@@ -190,8 +196,8 @@ class Sizes(NamedTuple):
     sessions: int
 
 
-def new_room(plan: Plan, sizes: Sizes) -> Room:
-    """Room for any pieces of a plan."""
+def new_workspace(plan: Plan, sizes: Sizes) -> Workspace:
+    """Room for any blocks of a plan."""
     stops, draws, holds, rests, calls, pairs, configs = (
         int(np.diff(starts).max())
         for starts in (plan.stop_starts, plan.draw_starts, plan.hold_starts, plan.rest_starts, plan.call_starts,
@@ -207,83 +213,83 @@ def new_room(plan: Plan, sizes: Sizes) -> Room:
         np.empty(draws, np.int64),
         np.empty(holds, np.int64),
     )
-    return Room(
-        new_month(configs), scratch, new_tails(calls, sizes.calls_on_offer, bars),
+    return Workspace(
+        new_month(configs), scratch, new_assigned_ends(calls, sizes.calls_on_offer, bars),
         np.zeros((3 * sizes.quotes, 3), KEPT_END),
-        np.zeros(stops, WAY), np.zeros(rests, WAY), new_ends(pairs),
-        new_shortlist(sizes.sessions, sizes.quotes), aligned((sizes.wheels, configs)),
+        np.zeros(stops, EXIT), np.zeros(rests, EXIT), new_ends(pairs),
+        new_selection(sizes.sessions, sizes.quotes), aligned((sizes.wheels, configs)),
     )  # fmt: skip
 
 
-@inlined
-def add_wheel(board, entry, piece, w, month_first, room, figures, at, busy, record):  # type: ignore[no-untyped-def]
-    """Add the w-th put of the shortlist under every configuration of the piece; the month's puts begin at `month_first`."""
-    month, n = room.month, piece.config_stop.size
-    put = put_of(board, entry, room.chosen, w, SettleRules(False, entry.v5, entry.v5))
+@njit_inlined
+def add_wheel(slice_, entry, block, w, month_first, workspace, figures, at, busy, cells):  # type: ignore[no-untyped-def]
+    """Add the w-th put of the selection under every configuration of the block; the month's puts begin at `month_first`."""
+    month, n = workspace.month, block.config_stop.size
+    put = put_of(slice_, entry, workspace.chosen, w, SettleRules(False, entry.v5, entry.v5))
     if put.settled == ASSIGNED:
-        forget(room.tails, piece.call.size)
+        clear_assigned_ends(workspace.assigned_ends, block.call.size)
     if n == 1:
-        meet_alone(board, put, entry, piece, 3 * (put.row - month_first) + room.chosen.tier[w], room)
+        combine_single(slice_, put, entry, block, 3 * (put.row - month_first) + workspace.chosen.tier[w], workspace)
     else:
-        lay_ends(board, put, entry, piece, room)
-        if piece.product:
-            pair_ends(board, put, entry, piece, room.rest, room.tails, room.pair)
-            assigned, alone = put.settled == ASSIGNED, entry.one_at_a_time
-            meet_all(room.stop, piece.stop.size, room.pair, piece.pair_rest.size, assigned, alone, month)
+        lay_ends(slice_, put, entry, block, workspace)
+        if block.product:
+            pair_ends(slice_, put, entry, block, workspace.rest, workspace.assigned_ends, workspace.pair)
+            assigned, single = put.settled == ASSIGNED, entry.one_at_a_time
+            combine_product(workspace.stop, block.stop.size, workspace.pair, block.pair_rest.size, assigned, single, month)
         else:
-            meet(board, put, entry, piece, room)
+            combine(slice_, put, entry, block, workspace)
     if entry.one_at_a_time:
-        hold_back(month, n, put.number, busy[at : at + n])
-    add_money(month, n, put.capital, put.premium, put.censored, room.roc[w], figures, at)
+        skip_busy(month, n, put.number, busy[at : at + n])
+    add_money(month, n, put.capital, put.premium, put.censored, workspace.roc[w], figures, at)
     add_counts(month, n)
     if put.settled == ASSIGNED:
-        add_tails(month, n, room.tails.after, room.tails.marked)
-    if record.row.size:
+        add_assigned_ends(month, n, workspace.assigned_ends.after, workspace.assigned_ends.marked)
+    if cells.row.size:
         for c in range(n):
-            record.pnl[record.row[put.row], record.column[at + c]] = month.pnl[c]
+            cells.pnl[cells.row[put.row], cells.column[at + c]] = month.pnl[c]
 
 
-@lean
-def run_pieces(board, opens, first, last, plan, p0, p1, room, busy, figures, values, filled, record):  # type: ignore[no-untyped-def]
-    """Add the wheels entered on sessions first..last to the figures of pieces p0..p1-1.
+@njit_lean
+def evaluate_blocks(slice_, opens, first, last, plan, p0, p1, workspace, busy, figures, values, filled, cells):  # type: ignore[no-untyped-def]
+    """Add the wheels entered on sessions first..last to the figures of blocks p0..p1-1.
 
     Args:
-        board: the underlying.
+        slice: the underlying.
         opens: (schedules, sessions) whether wheels may open.
-        plan: all pieces.
-        room: as `new_room` makes it.
+        plan: all blocks.
+        workspace: as `new_room` makes it.
         busy: (configurations,) until when the last wheel of each occupies the underlying; read where one is open at a time.
         figures: (configurations,), added to.
-        values: (configurations of these pieces, room) every wheel's ROC, NaN where the summary has none; (0, 0) if nobody
+        values: (configurations of these blocks, room) every wheel's ROC, NaN where the summary has none; (0, 0) if nobody
             asks.
-        filled: (pieces,) how many of `values` a piece's configurations hold.
+        filled: (blocks,) how many of `values` a block's configurations hold.
         record: where each wheel's P&L is written by configuration.
     """
-    month, packed = room.month, min(WHEELS_PACKED, CALLS_PACKED // max(1, board.valid.size))
+    month, packed = workspace.month, min(WHEELS_PACKED, CALLS_PACKED // max(1, slice_.valid.size))
     for p in range(p0, p1):
-        entry, piece, at = plan.entry[p], piece_of(plan, p), plan.config_starts[p]
-        n = piece.config_stop.size
-        wheels = shortlist(board, entry, opens[entry.schedule], first, last, room.chosen)
+        entry, block, at = plan.entry[p], block_of(plan, p), plan.config_starts[p]
+        n = block.config_stop.size
+        wheels = select_puts(slice_, entry, opens[entry.schedule], first, last, workspace.chosen)
         clear(month, n)
         for w in range(wheels):
-            add_wheel(board, entry, piece, w, board.put_starts[first], room, figures, at, busy, record)
+            add_wheel(slice_, entry, block, w, slice_.put_starts[first], workspace, figures, at, busy, cells)
             if w % packed == packed - 1:
                 unpack(month, n, figures.counts, at)
         unpack(month, n, figures.counts, at)
-        add_spread(month, room.roc, wheels, n, figures, at)
+        add_spread(month, workspace.roc, wheels, n, figures, at)
         fold(month, n, figures, at)
         if values.shape[0]:
             row = at - plan.config_starts[p0]
             for c in range(n):
                 for w in range(wheels):
-                    values[row + c, filled[p] + w] = room.roc[w, c]
+                    values[row + c, filled[p] + w] = workspace.roc[w, c]
             filled[p] += wheels
 
 
-@lean
-def mark_chosen(board, opens, first, last, plan, chosen, rows):  # type: ignore[no-untyped-def]
-    """Set `rows` (puts of the board,) where any piece sells the put on sessions first..last; `chosen` is room."""
+@njit_lean
+def mark_chosen(slice_, opens, first, last, plan, chosen, rows):  # type: ignore[no-untyped-def]
+    """Set `rows` (puts of the slice,) where any block sells the put on sessions first..last; `chosen` is room."""
     for p in range(plan.entry.size):
-        wheels = shortlist(board, plan.entry[p], opens[plan.entry[p].schedule], first, last, chosen)
+        wheels = select_puts(slice_, plan.entry[p], opens[plan.entry[p].schedule], first, last, chosen)
         for w in range(wheels):
             rows[chosen.row[w]] = True

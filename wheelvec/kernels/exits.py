@@ -1,6 +1,6 @@
 """How a leg ends (rules.md, sections 4 to 6): what an exit costs, and two ways to find it.
 
-`walk` goes bar by bar for one rule. The tables are for every exit rule of a piece at once: for a put that was sold three things
+`walk` goes bar by bar for one rule. The tables are for every exit rule of a block at once: for a put that was sold three things
 are step functions with few steps: the first bar that stops, of the stop; the bars that touch, of the target; which touch fills,
 of the chance of a fill. The draws are the same in every configuration, so a put's end follows from two of its tables: of the
 stops, and of the rest (target, draw and hold). Whichever comes first ends it, and on one bar the stop goes before the target
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wheelvec.jit.aligned import aligned
-from wheelvec.jit.compiled import inlined, lean
+from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.accumulate import NONE, STOP_INSIDE, TARGET_ABOVE, packed_days, packed_reason
 from wheelvec.kernels.draws import draw, drawn
 from wheelvec.kernels.quotes import NATURAL, OPTIMISTIC, concession, fill_probability, tick_down, tick_up
@@ -31,7 +31,7 @@ ROUNDING = 1e-9  # as in stages.summary: an exit at its limit is a product taken
 
 
 class Put(NamedTuple):
-    """A put that was sold, and where it stands on the board. Prices are dollars per share, the rest per contract."""
+    """A put that was sold, and where it stands on the slice. Prices are dollars per share, the rest per contract."""
 
     row: int
     number: int  # entry session
@@ -49,9 +49,9 @@ class Put(NamedTuple):
     censored: bool
 
 
-WAY = np.dtype(
+EXIT = np.dtype(
     [("time", np.int64), ("pnl", np.float64), ("reasons", np.uint64), ("sums", np.uint64), ("until", np.int64)]
-)  # the columns of Ends, in which `tail` stands for what only pairs have
+)  # the columns of Ends, in which `assigned end` stands for what only pairs have
 
 
 class Ends(NamedTuple):
@@ -62,7 +62,7 @@ class Ends(NamedTuple):
     reasons: np.ndarray  # kernels.accumulate's packed counts
     sums: np.ndarray
     until: np.ndarray  # the last session on which the wheel occupies its underlying
-    tail: np.ndarray  # position among the calls whose counts are added; -1: none
+    assigned_end: np.ndarray  # position among the calls whose counts are added; -1: none
 
 
 def new_ends(n: int) -> Ends:
@@ -95,7 +95,7 @@ class SettleRules(NamedTuple):
     called_away_at_strike: bool
 
 
-@lean
+@njit_lean
 def market_price(rows, r, penalty, spread_pct, mode):  # type: ignore[no-untyped-def]
     """What buying back at the market costs on row r."""
     f = concession(mode)
@@ -112,20 +112,20 @@ def market_price(rows, r, penalty, spread_pct, mode):  # type: ignore[no-untyped
     return min(rows.high[r], rows.close[r] + f * spread)
 
 
-@lean
+@njit_lean
 def stop_fill(first, high, low, stop, penalty, mode):  # type: ignore[no-untyped-def]
     """What a stop costs on a bar that opened at `first`."""
     return min(high, max(first, stop) + concession(mode) * ((high - low) * penalty))
 
 
-@lean
+@njit_lean
 def target_fill(first, target, touches):  # type: ignore[no-untyped-def]
     """What a filled target costs on a bar that opened at `first`, both on their ticks: better than its limit only on its first
     touch, for a missed order is not rewarded."""
     return min(first, target) if touches == 1 else target
 
 
-@lean
+@njit_lean
 def settle(close, strike_cents, settlement_number, last_bar, rules):  # type: ignore[no-untyped-def]
     """How a leg that was not bought back ends at its settlement session's close."""
     if np.isnan(close):
@@ -139,11 +139,11 @@ def settle(close, strike_cents, settlement_number, last_bar, rules):  # type: ig
     return CALLED_AWAY if away else EXPIRED_WORTHLESS
 
 
-@inlined
-def lay_bars(board, quote, number, penalty, entry, censored, out):  # type: ignore[no-untyped-def]
+@njit_inlined
+def lay_bars(slice_, quote, number, penalty, entry, censored, out):  # type: ignore[no-untyped-def]
     """Write what every exit of an option sold at `quote` on session `number` has in common, bar by bar to its settlement."""
-    rows, day = board.rows, board.underlying.day
-    expiration = board.contracts[quote.contract].expiration_day
+    rows, day = slice_.rows, slice_.underlying.day
+    expiration = slice_.contracts[quote.contract].expiration_day
     for bar in range(quote.last - quote.first):
         r, at = quote.first + bar, out[bar]
         here = rows[r].number
@@ -157,26 +157,26 @@ def lay_bars(board, quote, number, penalty, entry, censored, out):  # type: igno
         at.sums = packed_days(days, here - number - (bar + 1), censored)
 
 
-@inlined
+@njit_inlined
 def stop_cost(bar, stop, penalty, entry):  # type: ignore[no-untyped-def]
     """What a stop costs that is triggered on a bar, dollars per share."""
     cost = tick_up(stop_fill(bar.open, bar.high, bar.low, stop, penalty, entry.mode), entry.ticks)
     return bar.market if bar.at_market else cost
 
 
-@inlined
+@njit_inlined
 def target_cost(bar, target, touches):  # type: ignore[no-untyped-def]
     """What a target costs that is filled on a bar, dollars per share."""
     return bar.market if bar.at_market else target_fill(bar.first, target, touches)
 
 
-@inlined
+@njit_inlined
 def stop_level(price, multiplier, entry):  # type: ignore[no-untyped-def]
     """At which price of an option sold at `price` its stop lies; NaN: nowhere."""
     return tick_up(price * multiplier, entry.ticks)
 
 
-@inlined
+@njit_inlined
 def target_level(price, exit_pct, entry):  # type: ignore[no-untyped-def]
     """At which price the limit of its target lies."""
     return tick_down(price * exit_pct, entry.ticks)
@@ -201,7 +201,7 @@ class Levels(NamedTuple):
     penalty: float
 
 
-@inlined
+@njit_inlined
 def walk(bars, count, levels, entry, rule, chance, kept, at, word, phase):  # type: ignore[no-untyped-def]
     """Go bar by bar to the exit of one leg: the stop goes before the target and that before the hold.
 
@@ -231,7 +231,7 @@ def walk(bars, count, levels, entry, rule, chance, kept, at, word, phase):  # ty
     return Walked(-1, count, 0.0, touches, u)
 
 
-@inlined
+@njit_inlined
 def write_end(out, i, time, pnl, reason, sums, until, censored):  # type: ignore[no-untyped-def]
     """Write way i to end."""
     end = out[i]
@@ -239,7 +239,7 @@ def write_end(out, i, time, pnl, reason, sums, until, censored):  # type: ignore
     end.reasons = packed_reason(reason, np.nan if censored else pnl)
 
 
-@inlined
+@njit_inlined
 def stop_ends(put, entry, stops, bars, out):  # type: ignore[no-untyped-def]
     """Write how each stop ends the put. Stops ascend, so that the first bar to reach one is not before the last one's."""
     count, bar = put.last - put.first, 0
@@ -258,7 +258,7 @@ def stop_ends(put, entry, stops, bars, out):  # type: ignore[no-untyped-def]
         write_end(out, i, 2 * bar, pnl, STOP_LOSS, at.sums + (STOP_INSIDE if under else NONE), at.number, put.censored)
 
 
-@inlined
+@njit_inlined
 def touches_at(bars, count, level, out):  # type: ignore[no-untyped-def]
     """Write the bars that touch a target, in order; how many."""
     touches = 0
@@ -268,7 +268,7 @@ def touches_at(bars, count, level, out):  # type: ignore[no-untyped-def]
     return touches
 
 
-@lean
+@njit_lean
 def by_low(bars, count, out):  # type: ignore[no-untyped-def]
     """Write the bars, lowest low first."""
     for bar in range(count):
@@ -279,7 +279,7 @@ def by_low(bars, count, out):  # type: ignore[no-untyped-def]
         out[k] = bar
 
 
-@lean
+@njit_lean
 def add_touch(bar, touches, out):  # type: ignore[no-untyped-def]
     """Put a bar in its place among the first `touches` of `out`."""
     k = touches
@@ -289,8 +289,8 @@ def add_touch(bar, touches, out):  # type: ignore[no-untyped-def]
     out[k] = bar
 
 
-@inlined
-def filling_touches(word, put, entry, draws, most, room):  # type: ignore[no-untyped-def]
+@njit_inlined
+def filling_touches(word, put, entry, draws, most, workspace):  # type: ignore[no-untyped-def]
     """For each draw rule write which touch of the put's target fills, counted from 0; `most` if none of that many does.
 
     The first draw not above a chance is always one that is lower than all before it, and of those there are few: counting
@@ -300,7 +300,7 @@ def filling_touches(word, put, entry, draws, most, room):  # type: ignore[no-unt
     for q in range(draws.size):
         rule = draws[q]
         if not rule.probabilistic:
-            room.filling[q] = 0
+            workspace.filling[q] = 0
             continue
         if q == 0 or rule.seed != seed:
             records, seen, lowest, seed = 0, 0, np.inf, rule.seed
@@ -308,16 +308,16 @@ def filling_touches(word, put, entry, draws, most, room):  # type: ignore[no-unt
         while lowest > chance and seen < most:
             u = draw(seed, word, 0, seen)
             if u < lowest:
-                room.record_draw[records], room.record_touch[records] = u, seen
+                workspace.record_draw[records], workspace.record_touch[records] = u, seen
                 records, lowest = records + 1, u
             seen += 1
         above = 0
         for k in range(records):
-            above += room.record_draw[k] > chance
-        room.filling[q] = room.record_touch[above] if above < records else most
+            above += workspace.record_draw[k] > chance
+        workspace.filling[q] = workspace.record_touch[above] if above < records else most
 
 
-@inlined
+@njit_inlined
 def first_bar_held(bars, count, max_hold_dte):  # type: ignore[no-untyped-def]
     """The first bar with at most so many days left to the expiration; NEVER if there is none."""
     for bar in range(count):
@@ -326,15 +326,15 @@ def first_bar_held(bars, count, max_hold_dte):  # type: ignore[no-untyped-def]
     return NEVER
 
 
-@inlined
-def lay_settlement(board, put, entry, out):  # type: ignore[no-untyped-def]
+@njit_inlined
+def lay_settlement(slice_, put, entry, out):  # type: ignore[no-untyped-def]
     """Write the settlement of the put as one more bar, on which it ends at no cost if nothing ended it before. What follows
     an assignment comes later."""
     known = put.settled != OPEN and put.settled != NO_DATA
     at = out[put.last - put.first]
     at.number, at.market, at.at_market = put.settlement, 0.0, True
     at.fees = entry.fee if known else np.nan
-    days = board.underlying.day[put.settlement] - board.underlying.day[put.number] if known else 0
+    days = slice_.underlying.day[put.settlement] - slice_.underlying.day[put.number] if known else 0
     missing = put.settlement - put.number - (put.last - put.first) if known else 0
     at.sums = packed_days(days, missing, put.censored)
 
@@ -351,37 +351,37 @@ class Scratch(NamedTuple):
     held: np.ndarray  # (holds,)
 
 
-@inlined
+@njit_inlined
 def touch_level(put, exit_pct, entry):  # type: ignore[no-untyped-def]
     """The highest low that touches the target of a put."""
     return target_level(put.price, exit_pct, entry) * (1.0 + entry.slack)
 
 
-@inlined
-def rest_ends(board, put, entry, piece, room, out):  # type: ignore[no-untyped-def]
+@njit_inlined
+def rest_ends(slice_, put, entry, block, workspace, out):  # type: ignore[no-untyped-def]
     """Write how each rest (target, draw, hold) ends the put if no stop does before."""
-    bars, count = room.bars, put.last - put.first
-    for h in range(piece.hold.size):
-        room.held[h] = first_bar_held(bars, count, piece.hold[h]) if piece.hold[h] >= 0 else NEVER
-    few = piece.target.size <= FEW_TARGETS
+    bars, count = workspace.bars, put.last - put.first
+    for h in range(block.hold.size):
+        workspace.held[h] = first_bar_held(bars, count, block.hold[h]) if block.hold[h] >= 0 else NEVER
+    few = block.target.size <= FEW_TARGETS
     if not few:
-        by_low(bars, count, room.order)
-    most = touches_at(bars, count, touch_level(put, piece.target[-1], entry), room.touches)
-    filling_touches(board.puts[put.row].word, put, entry, piece.draw, most, room)
-    lay_settlement(board, put, entry, bars)
+        by_low(bars, count, workspace.order)
+    most = touches_at(bars, count, touch_level(put, block.target[-1], entry), workspace.touches)
+    filling_touches(slice_.puts[put.row].word, put, entry, block.draw, most, workspace)
+    lay_settlement(slice_, put, entry, bars)
     target, touches, added, level, reached = -1, 0, 0, np.nan, np.nan
-    for i in range(piece.rest_target.size):
-        if piece.rest_target[i] != target:
-            target = piece.rest_target[i]
-            level, reached = target_level(put.price, piece.target[target], entry), touch_level(put, piece.target[target], entry)
+    for i in range(block.rest_target.size):
+        if block.rest_target[i] != target:
+            target = block.rest_target[i]
+            level, reached = target_level(put.price, block.target[target], entry), touch_level(put, block.target[target], entry)
             if few:
-                touches = touches_at(bars, count, reached, room.touches)
-            while not few and added < count and bars[room.order[added]].low <= reached:
-                add_touch(room.order[added], added, room.touches)
+                touches = touches_at(bars, count, reached, workspace.touches)
+            while not few and added < count and bars[workspace.order[added]].low <= reached:
+                add_touch(workspace.order[added], added, workspace.touches)
                 added += 1
                 touches = added
-        filling, held = room.filling[piece.rest_draw[i]], room.held[piece.rest_hold[i]]
-        filled = room.touches[filling] if filling < touches else NEVER
+        filling, held = workspace.filling[block.rest_draw[i]], workspace.held[block.rest_hold[i]]
+        filled = workspace.touches[filling] if filling < touches else NEVER
         end = min(filled, held, count)
         at = bars[end]
         at_target = filled == end

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from wheelvec.jit.compiled import compiled
+from wheelvec.jit.compiled import njit
 
 
-@compiled
+@njit
 def run_moments(values, starts, out):  # type: ignore[no-untyped-def]
     """Count, sum, mean, sum of squared deviations, least and greatest of each run.
 

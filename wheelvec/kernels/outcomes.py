@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wheelvec.jit.compiled import inlined
+from wheelvec.jit.compiled import njit_inlined
 from wheelvec.model.codes import ExitReason
 
 EXPIRED_WORTHLESS = int(ExitReason.EXPIRED_WORTHLESS)  # from here on a leg ran to its settlement
@@ -16,7 +16,7 @@ LEG = np.dtype(
     [
         ("wheel", _WHOLE),
         ("cycle", _WHOLE),  # 0 the put, 1.. the calls
-        ("contract", _WHOLE),  # of the board
+        ("contract", _WHOLE),  # of the slice
         ("number", _WHOLE),  # session of the sale
         ("settlement", _WHOLE),
         ("expiration_day", _WHOLE), ("strike", _REAL),
@@ -90,18 +90,18 @@ def written(outcomes: Outcomes) -> Outcomes:
     return outcomes._replace(legs=legs, attempts=attempts, wheels=wheels)
 
 
-@inlined
+@njit_inlined
 def full(out):  # type: ignore[no-untyped-def]
     """Whether more was to be written than there is room for."""
     return out.size[0] > out.legs.size or out.size[1] > out.attempts.size or out.size[2] > out.wheels.size
 
 
-@inlined
-def write_leg(out, board, quote, cycle, number, sold, chance, ended):  # type: ignore[no-untyped-def]
+@njit_inlined
+def write_leg(out, slice_, quote, cycle, number, sold, chance, ended):  # type: ignore[no-untyped-def]
     """Write one leg.
 
     Args:
-        out, board: where to, and of which underlying.
+        out, slice: where to, and of which underlying.
         quote, cycle, number: what was sold, which call it is (0: the put), on which session.
         sold: has price, ivp, tier and penalty.
         chance: of a touch of the target to be filled.
@@ -111,7 +111,7 @@ def write_leg(out, board, quote, cycle, number, sold, chance, ended):  # type: i
     out.size[0] = i + 1
     if i >= out.legs.size:
         return
-    leg, where = out.legs[i], board.contracts[quote.contract]
+    leg, where = out.legs[i], slice_.contracts[quote.contract]
     leg.wheel, leg.cycle, leg.contract, leg.number = out.size[2], cycle, quote.contract, number
     leg.settlement, leg.expiration_day, leg.strike = where.settlement, where.expiration_day, quote.strike
     leg.spread_pct, leg.dte, leg.iv, leg.delta = quote.spread_pct, quote.dte, quote.iv, quote.delta
@@ -119,10 +119,10 @@ def write_leg(out, board, quote, cycle, number, sold, chance, ended):  # type: i
     leg.reason, leg.exit_number, leg.exit_price = ended.reason, ended.number, ended.price
     leg.touches, leg.u, leg.missing = ended.touches, ended.u, ended.missing
     ran = ended.reason >= EXPIRED_WORTHLESS
-    leg.settlement_close = board.underlying.close[where.settlement] if ran else np.nan
+    leg.settlement_close = slice_.underlying.close[where.settlement] if ran else np.nan
 
 
-@inlined
+@njit_inlined
 def write_attempt(out, cycle, number, sale):  # type: ignore[no-untyped-def]
     """Write what one search for a call found."""
     i = out.size[1]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.jit.compiled import lean
+from wheelvec.jit.compiled import njit_lean
 from wheelvec.model.codes import FillMode, Select, Tier
 
 TIGHT, MODERATE, WIDE, REJECTED = int(Tier.TIGHT), int(Tier.MODERATE), int(Tier.WIDE), int(Tier.REJECTED)
@@ -73,7 +73,7 @@ class Grades(NamedTuple):
     chosen: np.ndarray
 
 
-@lean
+@njit_lean
 def rank_percentiles(values, out):  # type: ignore[no-untyped-def]
     """Average-rank percentile in (0, 1] of each of (n,) values; equal doubles share their mean rank.
 
@@ -88,12 +88,12 @@ def rank_percentiles(values, out):  # type: ignore[no-untyped-def]
         out[i] = ((below + below + equal - 1) / 2.0 + 1.0) / n
 
 
-def room_for_quotes(n: int) -> Quotes:
+def empty_quotes(n: int) -> Quotes:
     """Room for n rows."""
     return Quotes(**{name: np.empty(n, np.int64 if name == "dte" else np.float64) for name in Quotes._fields})
 
 
-@lean
+@njit_lean
 def allowed_spread(ivp, dte, limits):  # type: ignore[no-untyped-def]
     """The spread that counts as normal for a quote of that rank and time to expiration."""
     allowed = limits.base_spread
@@ -106,7 +106,7 @@ def allowed_spread(ivp, dte, limits):  # type: ignore[no-untyped-def]
     return allowed
 
 
-@lean
+@njit_lean
 def tier_of(spread_pct, bid, ivp, dte, limits):  # type: ignore[no-untyped-def]
     """Liquidity tier; REJECTED for a hopeless spread or a bid of pennies."""
     if spread_pct > limits.hard_max_spread or bid < limits.min_bid or bid <= 0.0:
@@ -117,7 +117,7 @@ def tier_of(spread_pct, bid, ivp, dte, limits):  # type: ignore[no-untyped-def]
     return MODERATE if spread_pct <= allowed else WIDE
 
 
-@lean
+@njit_lean
 def penalty_of(tier):  # type: ignore[no-untyped-def]
     """How much wider than quoted the spread of a tier is taken to be."""
     if tier == TIGHT:
@@ -125,7 +125,7 @@ def penalty_of(tier):  # type: ignore[no-untyped-def]
     return 1.15 if tier == MODERATE else 1.35
 
 
-@lean
+@njit_lean
 def concession(mode):  # type: ignore[no-untyped-def]
     """The part f of a spread or range that a fill gives away."""
     if mode == OPTIMISTIC:
@@ -133,19 +133,19 @@ def concession(mode):  # type: ignore[no-untyped-def]
     return 0.75 if mode == PESSIMISTIC else 0.30
 
 
-@lean
+@njit_lean
 def tick_down(price, ticks):  # type: ignore[no-untyped-def]
     """The price on its tick or the next below: what is sold, and the limit of a target. `ticks` a dollar; 0 is none."""
     return np.floor(price * ticks + TICK_SLACK) / ticks if ticks > 0.0 else price
 
 
-@lean
+@njit_lean
 def tick_up(price, ticks):  # type: ignore[no-untyped-def]
     """The price on its tick or the next above: what is bought, and the level of a stop."""
     return np.ceil(price * ticks - TICK_SLACK) / ticks if ticks > 0.0 else price
 
 
-@lean
+@njit_lean
 def entry_price(bid, ask, mid, penalty, mode, ticks):  # type: ignore[no-untyped-def]
     """Dollars per share received for selling at this quote."""
     if mode == NATURAL:
@@ -153,7 +153,7 @@ def entry_price(bid, ask, mid, penalty, mode, ticks):  # type: ignore[no-untyped
     return tick_down(max(bid, min(ask, mid - concession(mode) * (ask - bid) * penalty)), ticks)
 
 
-@lean
+@njit_lean
 def fill_probability(spread_pct, ivp, limits, odds):  # type: ignore[no-untyped-def]
     """The chance that a touch of the profit target fills."""
     p = odds.wide
@@ -169,7 +169,7 @@ def fill_probability(spread_pct, ivp, limits, odds):  # type: ignore[no-untyped-
     return max(odds.lowest, min(odds.highest, p))
 
 
-@lean
+@njit_lean
 def grade(quotes, rank_over_chain, limits, out):  # type: ignore[no-untyped-def]
     """Rank and grade the rows of one population: (n,) in, `out.ivp` and `out.tier` written."""
     n = quotes.iv.size
@@ -186,13 +186,13 @@ def grade(quotes, rank_over_chain, limits, out):  # type: ignore[no-untyped-def]
             out.tier[i] = REJECTED
 
 
-@lean
+@njit_lean
 def sells_for_nothing(quotes, i, tier, limits):  # type: ignore[no-untyped-def]
     """Whether nothing is left of the price on its tick."""
     return entry_price(quotes.bid[i], quotes.ask[i], quotes.mid[i], penalty_of(tier), limits.mode, limits.ticks) <= 0.0
 
 
-@lean
+@njit_lean
 def merit(quotes, i, select, target):  # type: ignore[no-untyped-def]
     """What `select` maximises."""
     if select == CLOSEST_DELTA:
@@ -204,7 +204,7 @@ def merit(quotes, i, select, target):  # type: ignore[no-untyped-def]
     return quotes.mid[i] if select == HIGHEST_PREMIUM else quotes.strike[i]
 
 
-@lean
+@njit_lean
 def best_of(quotes, eligible, select, target):  # type: ignore[no-untyped-def]
     """The eligible row that `select` prefers, the first of equals; -1 if none is eligible."""
     best = -1
@@ -214,7 +214,7 @@ def best_of(quotes, eligible, select, target):  # type: ignore[no-untyped-def]
     return best
 
 
-@lean
+@njit_lean
 def keep_nearest_expiration(dte, dte_target, chosen):  # type: ignore[no-untyped-def]
     """Of the chosen rows keep those of the expiration closest to `dte_target`; of two, the nearer one."""
     nearest = -1
@@ -229,7 +229,7 @@ def keep_nearest_expiration(dte, dte_target, chosen):  # type: ignore[no-untyped
         chosen[i] = chosen[i] and dte[i] == nearest
 
 
-@lean
+@njit_lean
 def rows_of(quotes, first, last):  # type: ignore[no-untyped-def]
     """Views of the rows first..last-1."""
     return Quotes(
@@ -239,7 +239,7 @@ def rows_of(quotes, first, last):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@lean
+@njit_lean
 def pick(quotes, rows, n, out):  # type: ignore[no-untyped-def]
     """Copy the first n of the rows given by index."""
     for i in range(n):
@@ -249,14 +249,14 @@ def pick(quotes, rows, n, out):  # type: ignore[no-untyped-def]
         out.delta[i], out.chain_rank[i] = quotes.delta[r], quotes.chain_rank[r]
 
 
-@lean
+@njit_lean
 def pick_otm(quotes, rows, n, out):  # type: ignore[no-untyped-def]
     """Copy how far the first n of the rows are out of the money: only `closest_otm` asks for it."""
     for i in range(n):
         out.otm[i] = quotes.otm[rows[i]]
 
 
-@lean
+@njit_lean
 def choose_puts(quotes, starts, rank_over_chain, limits, dte_target, select, target, out):  # type: ignore[no-untyped-def]
     """Grade the puts in range session by session, and mark those that `dte_target` and `select` leave.
 

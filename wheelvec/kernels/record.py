@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.jit.compiled import inlined, lean
+from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.accumulate import AFTER, WORDS
-from wheelvec.kernels.calls import UNRESOLVED, Tails, forget, new_tails, sell_calls
+from wheelvec.kernels.calls import UNRESOLVED, AssignedEnds, clear_assigned_ends, new_assigned_ends, sell_calls
 from wheelvec.kernels.draws import Drawn, new_drawn
-from wheelvec.kernels.entries import Shortlist, new_shortlist, shortlist
+from wheelvec.kernels.entries import Selection, new_selection, select_puts
 from wheelvec.kernels.evaluate import put_of
 from wheelvec.kernels.exits import (
     ASSIGNED,
@@ -28,7 +28,7 @@ from wheelvec.kernels.exits import (
 )
 from wheelvec.kernels.outcomes import full, write_leg
 from wheelvec.kernels.quotes import REJECTED, fill_probability
-from wheelvec.kernels.slices import piece_of
+from wheelvec.kernels.slices import block_of
 from wheelvec.kernels.wheel import Value, wheel_value
 from wheelvec.model.codes import EndReason
 
@@ -38,18 +38,18 @@ PUT_CLOSED, PUT_EXPIRED = int(EndReason.PUT_CLOSED), int(EndReason.PUT_EXPIRED)
 class Workspace(NamedTuple):
     """What a recorder writes to on the way."""
 
-    chosen: Shortlist
+    chosen: Selection
     bars: np.ndarray  # (bars,) of BAR: of the put at hand
     drawn: Drawn  # its draws
-    tails: Tails  # its calls
+    assigned_ends: AssignedEnds  # its calls
     counts: np.ndarray  # (WORDS - AFTER,) what a sweep counts; not read
 
 
 def new_workspace(sessions: int, quotes: int, bars: int, calls: int) -> Workspace:
     """Room for `quotes` puts in range over so many sessions, for the bars of a contract and the calls of a session."""
     counts = np.zeros(WORDS - AFTER, np.uint64)
-    chosen, tails = new_shortlist(sessions, quotes), new_tails(1, calls, bars + 1)
-    return Workspace(chosen, np.zeros(bars + 1, BAR), new_drawn(1, bars + 1), tails, counts)
+    chosen, assigned_ends = new_selection(sessions, quotes), new_assigned_ends(1, calls, bars + 1)
+    return Workspace(chosen, np.zeros(bars + 1, BAR), new_drawn(1, bars + 1), assigned_ends, counts)
 
 
 class Sold(NamedTuple):
@@ -72,21 +72,21 @@ class PutEnd(NamedTuple):
     missing: int
 
 
-@inlined
-def put_end(board, put, entry, piece, chance, room):  # type: ignore[no-untyped-def]
+@njit_inlined
+def put_end(slice_, put, entry, block, chance, workspace):  # type: ignore[no-untyped-def]
     """How a put that was sold ends."""
-    quote, count = board.puts[put.row], put.last - put.first
-    lay_bars(board, quote, put.number, put.penalty, entry, put.censored, room.bars)
-    stop, target = stop_level(put.price, piece.stop[0], entry), target_level(put.price, piece.target[0], entry)
-    levels = Levels(stop, target, piece.hold[0], put.penalty)
-    walked = walk(room.bars, count, levels, entry, piece.draw[0], chance, room.drawn, 0, quote.word, 0)
+    quote, count = slice_.puts[put.row], put.last - put.first
+    lay_bars(slice_, quote, put.number, put.penalty, entry, put.censored, workspace.bars)
+    stop, target = stop_level(put.price, block.stop[0], entry), target_level(put.price, block.target[0], entry)
+    levels = Levels(stop, target, block.hold[0], put.penalty)
+    walked = walk(workspace.bars, count, levels, entry, block.draw[0], chance, workspace.drawn, 0, quote.word, 0)
     reason, number, bars = put.settled, put.settlement, count
     if walked.reason >= 0:
-        reason, number, bars = walked.reason, room.bars[walked.bar].number, walked.bar + 1
+        reason, number, bars = walked.reason, workspace.bars[walked.bar].number, walked.bar + 1
     return PutEnd(reason, number, walked.price, walked.touches, walked.u, number - put.number - bars)
 
 
-@inlined
+@njit_inlined
 def ended_put(put, ended, pnl):  # type: ignore[no-untyped-def]
     """The value of a wheel whose put was not assigned."""
     resolved = ended.reason != OPEN and ended.reason != NO_DATA
@@ -94,13 +94,13 @@ def ended_put(put, ended, pnl):  # type: ignore[no-untyped-def]
     return Value(end_reason if resolved else UNRESOLVED, ended.number, ended.number, resolved, False, np.nan, 0.0, pnl, pnl)
 
 
-@lean
-def record_wheel(board, put, tier, entry, piece, room, out):  # type: ignore[no-untyped-def]
+@njit_lean
+def record_wheel(slice_, put, tier, entry, block, workspace, out):  # type: ignore[no-untyped-def]
     """Write one wheel; the last session on which it occupies its underlying."""
     legs, attempts = out.size[0], out.size[1]
-    chance = fill_probability(put.spread_pct, put.ivp, entry, piece.draw[0])
-    ended = put_end(board, put, entry, piece, chance, room)
-    write_leg(out, board, board.puts[put.row], 0, put.number, Sold(put.price, put.ivp, tier, put.penalty), chance, ended)
+    chance = fill_probability(put.spread_pct, put.ivp, entry, block.draw[0])
+    ended = put_end(slice_, put, entry, block, chance, workspace)
+    write_leg(out, slice_, slice_.puts[put.row], 0, put.number, Sold(put.price, put.ivp, tier, put.penalty), chance, ended)
     fees = entry.fee if ended.reason >= EXPIRED_WORTHLESS else 2.0 * entry.fee
     if ended.reason == ASSIGNED:
         fees = entry.fee + entry.assignment_fee
@@ -109,10 +109,10 @@ def record_wheel(board, put, tier, entry, piece, room, out):  # type: ignore[no-
         pnl = np.nan
     cc_pnl = 0.0
     if ended.reason == ASSIGNED:
-        forget(room.tails, 1)
-        call, rule, memory = piece.call[0], piece.draw[piece.call_draw[0]], room.tails.memory
-        calls = sell_calls(board, put, entry, 0, call, rule, memory, room.counts, out)
-        value, cc_pnl = wheel_value(board, put, entry, calls), calls.closed
+        clear_assigned_ends(workspace.assigned_ends, 1)
+        call, rule, memory = block.call[0], block.draw[block.call_draw[0]], workspace.assigned_ends.memory
+        calls = sell_calls(slice_, put, entry, 0, call, rule, memory, workspace.counts, out)
+        value, cc_pnl = wheel_value(slice_, put, entry, calls), calls.closed
     else:
         value = ended_put(put, ended, pnl)
     if out.size[2] < out.wheels.size:
@@ -128,7 +128,7 @@ def record_wheel(board, put, tier, entry, piece, room, out):  # type: ignore[no-
     return value.until
 
 
-@lean
+@njit_lean
 def record_days(chosen, first, last, out):  # type: ignore[no-untyped-def]
     """Write what each of the sessions first..last offered."""
     for s in range(last + 1 - first):
@@ -139,34 +139,34 @@ def record_days(chosen, first, last, out):  # type: ignore[no-untyped-def]
             day.candidates += chosen.grades.chosen[i]
 
 
-@lean
-def record_wheels(board, plan, opens, signalled, first, last, start, busy, room, out):  # type: ignore[no-untyped-def]
+@njit_lean
+def record_wheels(slice_, plan, opens, signalled, first, last, start, busy, workspace, out):  # type: ignore[no-untyped-def]
     """Write the wheels entered on sessions first..last under the one configuration of a plan.
 
     Args:
-        board: the underlying.
-        plan: of one piece of one configuration.
+        slice: the underlying.
+        plan: of one block of one configuration.
         opens: (sessions,) whether wheels may open.
         signalled: (sessions,) whether the user's own signal allows it.
         start: how many of the puts sold were gone through before.
         busy: (1,) until when the last wheel occupies the underlying; read where one is open at a time.
-        room: a workspace.
+        workspace: a workspace.
         out: outcomes.
 
     Returns:
         Of how many puts the wheels are written, and how many there are: less where `out` had no more room. To go on, give it
         more and start there.
     """
-    entry, piece = plan.entry[0], piece_of(plan, 0)
-    puts = shortlist(board, entry, opens, first, last, room.chosen)
+    entry, block = plan.entry[0], block_of(plan, 0)
+    puts = select_puts(slice_, entry, opens, first, last, workspace.chosen)
     if start == 0:
-        record_days(room.chosen, first, last, out)
+        record_days(workspace.chosen, first, last, out)
     for w in range(start, puts):
-        put = put_of(board, entry, room.chosen, w, SettleRules(False, entry.v5, entry.v5))
+        put = put_of(slice_, entry, workspace.chosen, w, SettleRules(False, entry.v5, entry.v5))
         if not signalled[put.number] or (entry.one_at_a_time and put.number <= busy[0]):
             continue
         legs, attempts, wheels = out.size[0], out.size[1], out.size[2]
-        until = record_wheel(board, put, room.chosen.tier[w], entry, piece, room, out)
+        until = record_wheel(slice_, put, workspace.chosen.tier[w], entry, block, workspace, out)
         if full(out):
             out.size[0], out.size[1], out.size[2] = legs, attempts, wheels
             return w, puts

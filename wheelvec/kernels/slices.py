@@ -1,6 +1,6 @@
 """What the kernels of a sweep read: the market of one underlying as arrays, and the plan of the configurations.
 
-A plan is cut into pieces. The configurations of a piece share everything that decides which puts are sold and at what
+A plan is cut into blocks. The configurations of a block share everything that decides which puts are sold and at what
 price; what else they differ in is held once for each distinct value, and a configuration is a pair of small integers: its
 stop, and the pair of its other exit rules with its call rules.
 
@@ -8,14 +8,14 @@ stop, and the pair of its other exit rules with its call rules.
                   -> pair -> rest -> target, draw, hold
                           -> call
 
-All positions are local to their piece.
+All positions are local to their block.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.jit.compiled import lean
+from wheelvec.jit.compiled import njit_lean
 from wheelvec.kernels.quotes import Quotes
 
 
@@ -45,7 +45,7 @@ class Underlying(NamedTuple):
 
 _REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
 
-# Tables of a board are arrays of records, so that a board is ten arrays and not fifty: Numba hands an array over as seven
+# Tables of a slice are arrays of records, so that a slice is ten arrays and not fifty: Numba hands an array over as seven
 # values, and every call that is not inlined pays for them. A record array is read by column, as a tuple of arrays is.
 QUOTE = np.dtype(
     [(name, _WHOLE if name == "dte" else _REAL) for name in Quotes._fields]
@@ -66,7 +66,7 @@ CONTRACT = np.dtype(
 DIVIDEND = np.dtype([("ex_day", _WHOLE), ("paid", _REAL)])  # dollars per contract
 
 
-class Board(NamedTuple):
+class Slice(NamedTuple):
     """One underlying over some months and as long after them as their wheels can last. Sessions are numbers.
 
     `word` of a put names its wheel to the draws; `contract` is a position in `contracts`.
@@ -129,9 +129,9 @@ CALL = np.dtype(
 
 
 class Plan(NamedTuple):
-    """The pieces of a sweep. Of every list the part of piece p is starts[p] .. starts[p + 1] - 1."""
+    """The blocks of a sweep. Of every list the part of block p is starts[p] .. starts[p + 1] - 1."""
 
-    entry: np.ndarray  # (pieces,) of ENTRY
+    entry: np.ndarray  # (blocks,) of ENTRY
     stop_starts: np.ndarray
     stop: np.ndarray  # ascending, NaN (no stop) last
     target_starts: np.ndarray
@@ -154,12 +154,12 @@ class Plan(NamedTuple):
     config_starts: np.ndarray
     config_stop: np.ndarray
     config_pair: np.ndarray
-    exits: np.ndarray  # (pieces,) of those with one configuration: equal where the same put, sold alike, ends alike
-    product: np.ndarray  # (pieces,) whether all stops meet all pairs: configuration c is stop c // pairs, pair c % pairs
+    exits: np.ndarray  # (blocks,) of those with one configuration: equal where the same put, sold alike, ends alike
+    product: np.ndarray  # (blocks,) whether all stops meet all pairs: configuration c is stop c // pairs, pair c % pairs
 
 
-class Piece(NamedTuple):
-    """The part of a plan that is one piece's."""
+class Block(NamedTuple):
+    """The part of a plan that is one block's."""
 
     stop: np.ndarray
     target: np.ndarray
@@ -179,14 +179,14 @@ class Piece(NamedTuple):
     product: bool
 
 
-@lean
-def piece_of(plan, p):  # type: ignore[no-untyped-def]
-    """Views of piece p."""
+@njit_lean
+def block_of(plan, p):  # type: ignore[no-untyped-def]
+    """Views of block p."""
     rest = slice(plan.rest_starts[p], plan.rest_starts[p + 1])
     call = slice(plan.call_starts[p], plan.call_starts[p + 1])
     pair = slice(plan.pair_starts[p], plan.pair_starts[p + 1])
     config = slice(plan.config_starts[p], plan.config_starts[p + 1])
-    return Piece(
+    return Block(
         plan.stop[plan.stop_starts[p] : plan.stop_starts[p + 1]],
         plan.target[plan.target_starts[p] : plan.target_starts[p + 1]],
         plan.hold[plan.hold_starts[p] : plan.hold_starts[p + 1]],

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wheelvec.jit.compiled import inlined
+from wheelvec.jit.compiled import njit_inlined
 from wheelvec.model.codes import EndReason
 
 SALE_WAITS = 5  # sessions on which an order to sell the shares waits for a close
@@ -25,17 +25,17 @@ class Value(NamedTuple):
     marked: float  # the P&L, or what the wheel is worth at the last close before the one that is lacking
 
 
-@inlined
-def dividends_between(board, first_day, last_day):  # type: ignore[no-untyped-def]
+@njit_inlined
+def dividends_between(slice_, first_day, last_day):  # type: ignore[no-untyped-def]
     """Dollars per contract paid on ex-dates after the first day, up to the last."""
     received = 0.0
-    for i in range(board.dividends.size):
-        if first_day < board.dividends.ex_day[i] <= last_day:
-            received += board.dividends.paid[i]
+    for i in range(slice_.dividends.size):
+        if first_day < slice_.dividends.ex_day[i] <= last_day:
+            received += slice_.dividends.paid[i]
     return received
 
 
-@inlined
+@njit_inlined
 def last_close(underlying, session):  # type: ignore[no-untyped-def]
     """The last session up to this one on which the underlying has a close; -1: none."""
     s = min(session, underlying.close.size - 1)
@@ -44,7 +44,7 @@ def last_close(underlying, session):  # type: ignore[no-untyped-def]
     return s
 
 
-@inlined
+@njit_inlined
 def sale_session(underlying, session):  # type: ignore[no-untyped-def]
     """The session on which an order to sell the shares fills: the one meant, or the first of the next SALE_WAITS with a close;
     -1: none."""
@@ -54,11 +54,11 @@ def sale_session(underlying, session):  # type: ignore[no-untyped-def]
     return -1
 
 
-@inlined
-def wheel_value(board, put, entry, calls):  # type: ignore[no-untyped-def]
+@njit_inlined
+def wheel_value(slice_, put, entry, calls):  # type: ignore[no-untyped-def]
     """What an assigned put's wheel came to; `calls` is what kernels.calls.sell_calls left it at."""
-    days, underlying = board.underlying.day, board.underlying
-    strike, csp = board.puts[put.row].strike, put.premium - 0.0 - (entry.fee + entry.assignment_fee)
+    days, underlying = slice_.underlying.day, slice_.underlying
+    strike, csp = slice_.puts[put.row].strike, put.premium - 0.0 - (entry.fee + entry.assignment_fee)
     end, away = calls.end_number, calls.end_reason == CALLED_AWAY
     resolved = calls.end_reason != UNRESOLVED
     held, lacking = resolved and not away, end if resolved else calls.lacking
@@ -73,7 +73,7 @@ def wheel_value(board, put, entry, calls):  # type: ignore[no-untyped-def]
         resolved = resolved and sold >= 0
         if resolved:
             end, sale = sold, calls.last_strike if away else underlying.close[sold]
-            stock = (sale - strike) * 100.0 + dividends_between(board, days[put.settlement], days[end])
+            stock = (sale - strike) * 100.0 + dividends_between(slice_, days[put.settlement], days[end])
     if resolved:
         pnl = csp + calls.closed + stock
         return Value(calls.end_reason, end, end, resolved, held, sale, stock, pnl, pnl)

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from wheelvec.model.config import PARTS, RULE_SETS, read_toml, unknown_field
+from wheelvec.model.config import RULE_SETS, SECTIONS, read_toml, unknown_field
 from wheelvec.model.errors import ConfigError, InputError, cut, unknown_name
 from wheelvec.model.fields import plain, real
 from wheelvec.model.refusals import Refusals
@@ -28,7 +28,7 @@ GridLike = Mapping[Any, Any] | pl.DataFrame | pl.LazyFrame
 MOST_ROWS = 10_000_000  # of a grid; the frame of so many takes several gigabytes
 GRID_FILES = {".toml": "TOML", ".parquet": "Parquet", ".pq": "Parquet", ".csv": "CSV"}
 
-FIELDS = {f"{section}.{f.name}": f for section, kind in PARTS.items() for f in dataclasses.fields(kind)}
+FIELDS = {f"{section}.{f.name}": f for section, kind in SECTIONS.items() for f in dataclasses.fields(kind)}
 ALIASES = {f"{name.partition('.')[0]}.{f.metadata['alias']}": name for name, f in FIELDS.items() if f.metadata["alias"]}
 
 
@@ -309,7 +309,7 @@ def grid_from_toml(path: str | Path) -> dict[str, list[Any]]:
     """
     flat: dict[str, Any] = {}
     for section, fields in read_toml(path).items():
-        within = isinstance(fields, dict) and section in PARTS
+        within = isinstance(fields, dict) and section in SECTIONS
         flat |= {_prefixed(section, name): value for name, value in fields.items()} if within else {section: fields}
     _dotted([name for names in flat for name in names.split(", ")], path)
     return {name: _values_of(f"{path}: {name}", name, value) for name, value in flat.items()}

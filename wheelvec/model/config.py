@@ -17,12 +17,30 @@ from typing import Any, Self
 from wheelvec.model.errors import ConfigError, cut, unknown_name
 from wheelvec.model.fields import Curve, Field, documented, fields_of, misplaced, none_is
 from wheelvec.model.notebook import sections_of_notebook
-from wheelvec.model.sections import PARTS, CallRules, Costs, Fills, Liquidity, Pricing, PutRules, Schedule
+from wheelvec.model.sections import SECTIONS, CallRules, Costs, Fills, Liquidity, Pricing, PutRules, Schedule
 from wheelvec.model.toml import read_toml
 
 __all__ = [
-    "PARTS", "RULE_SETS", "TOML_NONE", "CallRules", "Config", "Costs", "Curve", "Field", "Fills", "Liquidity", "Pricing",
-    "PutRules", "Schedule", "digest_of", "field_digest", "field_names", "fields", "read_toml", "scattered", "unknown_field",
+    "RULE_SETS",
+    "SECTIONS",
+    "TOML_NONE",
+    "CallRules",
+    "Config",
+    "Costs",
+    "Curve",
+    "Field",
+    "Fills",
+    "Liquidity",
+    "Pricing",
+    "PutRules",
+    "Schedule",
+    "digest_of",
+    "field_digest",
+    "field_names",
+    "fields",
+    "read_toml",
+    "scattered",
+    "unknown_field",
 ]  # fmt: skip
 
 RULE_SETS = ("ledger", "v5")
@@ -47,7 +65,7 @@ def fields() -> list[Field]:
         >>> [f.dotted for f in fields()][:3]
         ['rules', 'schedule.start_date', 'schedule.end_date']
     """
-    return [RULES, *(field for kind in PARTS.values() for field in fields_of(kind))]
+    return [RULES, *(field for kind in SECTIONS.values() for field in fields_of(kind))]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,12 +93,12 @@ class Config:
     def __new__(cls, **values: Any) -> Self:
         """Refuse a name that is no section, and say in which section it belongs."""
         for name in values:
-            if name not in (*PARTS, "rules"):
-                raise ConfigError(misplaced("section", name, [*PARTS, "rules"]))
+            if name not in (*SECTIONS, "rules"):
+                raise ConfigError(misplaced("section", name, [*SECTIONS, "rules"]))
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
-        for section, kind in PARTS.items():
+        for section, kind in SECTIONS.items():
             value = getattr(self, section)
             if not isinstance(value, kind):
                 raise ConfigError(f"{section} = {cut(value)}: expected a wheelvec.{kind.__name__}")
@@ -112,7 +130,7 @@ class Config:
             >>> config.parts[1].exit_pct
             0.3
         """
-        return [getattr(self, section) for section in PARTS]
+        return [getattr(self, section) for section in SECTIONS]
 
     @property
     def exit_model(self) -> str:
@@ -176,11 +194,11 @@ class Config:
     def _read_section(section: str, fields: Any) -> Any:
         if section == "rules":
             return fields
-        if section not in PARTS:
-            raise ConfigError(misplaced("section", section, [*PARTS, "rules"]))
+        if section not in SECTIONS:
+            raise ConfigError(misplaced("section", section, [*SECTIONS, "rules"]))
         if not isinstance(fields, Mapping):
             raise ConfigError(f"[{section}] = {cut(fields)}: expected a table of fields")
-        return PARTS[section](**fields)
+        return SECTIONS[section](**fields)
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
@@ -221,7 +239,7 @@ class Config:
         """
         import tomli_w  # 10 ms that only this call pays
 
-        document = _without_nulls({"rules": self.rules} | {name: dataclasses.asdict(getattr(self, name)) for name in PARTS})
+        document = _without_nulls({"rules": self.rules} | {name: dataclasses.asdict(getattr(self, name)) for name in SECTIONS})
         written = tomli_w.dumps(document)
         if path is not None:
             Path(path).write_text(written, encoding="utf-8")
@@ -257,7 +275,7 @@ class Config:
             >>> config.schedule.symbols, config.call.dte_max
             (('TSLA',), 30)
         """
-        fields = {section: tuple(f.name for f in dataclasses.fields(kind)) for section, kind in PARTS.items()}
+        fields = {section: tuple(f.name for f in dataclasses.fields(kind)) for section, kind in SECTIONS.items()}
         sections = sections_of_notebook(fields, dict(config), dict(cc_config or {}), dict(scheduler_config or {}))
         return cls.from_dict({**sections, "rules": rules}, source="notebook configuration")
 
@@ -281,7 +299,7 @@ class Config:
         whole: dict[str, Any] = {}
         for name, value in changes.items():
             section, dot, field = name.partition(".")
-            if section not in PARTS and not (section == "rules" and not dot):
+            if section not in SECTIONS and not (section == "rules" and not dot):
                 raise ConfigError(unknown_field(name))
             if dot:
                 parts.setdefault(section, {})[field] = value
@@ -334,7 +352,7 @@ def _digest(value: list[Any]) -> int:
 
 def field_names() -> list[str]:
     """The dotted name of every field of every part, in order."""
-    return [f"{section}.{f.name}" for section, kind in PARTS.items() for f in dataclasses.fields(kind)]
+    return [f"{section}.{f.name}" for section, kind in SECTIONS.items() for f in dataclasses.fields(kind)]
 
 
 def unknown_field(name: str) -> str:
@@ -354,8 +372,8 @@ def _changed(value: Any, fields: dict[str, Any]) -> Any:
 def _with_nulls(document: dict[str, Any]) -> dict[str, Any]:
     """Read "none" as None wherever a field may be None."""
     for section, fields in document.items():
-        if section in PARTS and isinstance(fields, dict):
-            optional = {f.name for f in dataclasses.fields(PARTS[section]) if f.metadata["optional"]}
+        if section in SECTIONS and isinstance(fields, dict):
+            optional = {f.name for f in dataclasses.fields(SECTIONS[section]) if f.metadata["optional"]}
             for name, value in fields.items():
                 if name in optional and value == "none":
                     fields[name] = None
@@ -386,11 +404,11 @@ def _section_field(name: str, kind: Any) -> Field:
 
 
 def _signature() -> inspect.Signature:
-    shown = [(name, kind, _Made(f"{kind.__name__}()")) for name, kind in PARTS.items()] + [("rules", str, RULES.default)]
+    shown = [(name, kind, _Made(f"{kind.__name__}()")) for name, kind in SECTIONS.items()] + [("rules", str, RULES.default)]
     return inspect.Signature(
         [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=made, annotation=kind) for name, kind, made in shown]
     )
 
 
 Config.__signature__ = _signature()  # type: ignore[attr-defined]
-Config.__doc__ = documented(Config.__doc__, [*(_section_field(*item) for item in PARTS.items()), RULES])
+Config.__doc__ = documented(Config.__doc__, [*(_section_field(*item) for item in SECTIONS.items()), RULES])

@@ -24,7 +24,7 @@ from wheelvec.model.axes import (
     read,
     read_values,
 )
-from wheelvec.model.config import PARTS, Config, digest_of, field_digest, scattered
+from wheelvec.model.config import SECTIONS, Config, digest_of, field_digest, scattered
 from wheelvec.model.errors import ConfigError, InputError
 from wheelvec.model.fields import empty_range, missing_target, unread_target
 from wheelvec.model.refusals import Refusals, RefusedRowsError, described
@@ -176,7 +176,7 @@ class Grid:
     def _contradictions(self) -> Refusals:
         """The rows with an empty range, with a target that nothing reads, or without one that is read."""
         refusals = Refusals(self.size)
-        for section, kind in PARTS.items():
+        for section, kind in SECTIONS.items():
             for low, high in kind.ranges:
                 names = (f"{section}.{low}", f"{section}.{high}")
                 if self._swept(*names):

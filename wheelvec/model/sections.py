@@ -545,4 +545,4 @@ class Pricing:
     )
 
 
-PARTS = {p.section: p for p in (Schedule, PutRules, CallRules, Liquidity, Fills, Costs, Pricing)}
+SECTIONS = {p.section: p for p in (Schedule, PutRules, CallRules, Liquidity, Fills, Costs, Pricing)}

@@ -1,4 +1,4 @@
-"""Black-Scholes-Merton price and delta, and the pieces of the formula that the implied volatility shares.
+"""Black-Scholes-Merton price and delta, and the blocks of the formula that the implied volatility shares.
 
 With F the forward, x = ln(F/K) and s = volatility*sqrt(years), an option depends on a = |x|/s and t = s/2 alone. Let
 U be the smaller of spot*exp(-q*T) and strike*exp(-r*T), and R(z) = (1 - Phi(z))/phi(z) the Mills ratio. The
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from wheelvec.jit.compiled import compiled
+from wheelvec.jit.compiled import njit
 from wheelvec.pricing.broadcast import Array, run_blocks
 from wheelvec.pricing.mills import SQRT_TWO_PI, mills, mills_difference
 
@@ -28,13 +28,13 @@ SQRT_HALF = math.sqrt(0.5)
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
-@compiled
+@njit
 def normal_cdf(z: float) -> float:
-    """Phi(z), the standard normal distribution function, without loss of digits in either tail."""
+    """Phi(z), the standard normal distribution function, without loss of digits in either assigned end."""
     return 0.5 * math.erfc(-SQRT_HALF * z)
 
 
-@compiled
+@njit
 def log_moneyness(spot: float, strike: float, years: float, rate: float, dividend_yield: float) -> float:
     """Log-moneyness ln(F/K) = ln(spot/strike) + (rate - dividend_yield)*years, precise also where it is small.
 
@@ -54,7 +54,7 @@ def log_moneyness(spot: float, strike: float, years: float, rate: float, dividen
     return math.log(spot) - math.log(strike) + carry
 
 
-@compiled
+@njit
 def _cancelled_moneyness(spot: float, strike: float, years: float, rate: float, dividend_yield: float) -> float:
     """ln(F/K) where logarithm and carry nearly cancel, which a small volatility over a long time would show.
 
@@ -73,7 +73,7 @@ def _cancelled_moneyness(spot: float, strike: float, years: float, rate: float, 
     return (2.0 * w + carry) + (_sum_error(2.0 * w, carry) + 2.0 * (w_low + w * w * w * odd_powers) + carry_low)
 
 
-@compiled
+@njit
 def _sum_error(a: float, b: float) -> float:
     """What a + b loses to rounding, exactly (Knuth's two-sum)."""
     total = a + b
@@ -81,7 +81,7 @@ def _sum_error(a: float, b: float) -> float:
     return (a - (total - b_seen)) + (b - b_seen)
 
 
-@compiled
+@njit
 def _product_error(a: float, b: float) -> float:
     """What a * b loses to rounding, exactly (Dekker's product with Veltkamp's halves); not for numbers beyond 1e290."""
     split_a = 134217729.0 * a
@@ -93,7 +93,7 @@ def _product_error(a: float, b: float) -> float:
     return low_a * low_b - (((a * b - high_a * high_b) - low_a * high_b) - high_a * low_b)
 
 
-@compiled
+@njit
 def forward_gain(spot_now: float, strike_now: float, x: float, carried: bool) -> float:
     """spot_now - strike_now, to full precision also where the two nearly agree.
 
@@ -105,7 +105,7 @@ def forward_gain(spot_now: float, strike_now: float, x: float, carried: bool) ->
     return -spot_now * math.expm1(-x) if x > 0.0 else strike_now * math.expm1(x)
 
 
-@compiled
+@njit
 def in_domain(spot: float, strike: float, years: float, rate: float, volatility: float, dividend_yield: float) -> bool:
     """Whether spot and strike are above 0, years and volatility at least 0, and all six finite."""
     positive = 0.0 < spot < np.inf and 0.0 < strike < np.inf
@@ -113,7 +113,7 @@ def in_domain(spot: float, strike: float, years: float, rate: float, volatility:
     return positive and not_negative and math.isfinite(rate) and math.isfinite(dividend_yield)
 
 
-@compiled
+@njit
 def time_value_share(a: float, t: float) -> float:
     """value/U of the out-of-the-money option, in [0, 1]; 0 where it underflows."""
     d = a - t
@@ -124,7 +124,7 @@ def time_value_share(a: float, t: float) -> float:
     return math.exp(-0.5 * d * d) / SQRT_TWO_PI * mills_difference(a, t)
 
 
-@compiled
+@njit
 def price(
     spot: float, strike: float, years: float, rate: float, volatility: float, is_call: bool, dividend_yield: float
 ) -> float:
@@ -144,7 +144,7 @@ def price(
     return intrinsic + min(spot_now, strike_now) * time_value_share(abs(x) / s, 0.5 * s)
 
 
-@compiled
+@njit
 def signed_delta(
     spot: float, strike: float, years: float, rate: float, volatility: float, is_call: bool, dividend_yield: float
 ) -> float:
@@ -161,14 +161,14 @@ def signed_delta(
     return value if value - value == 0.0 else np.nan
 
 
-@compiled
+@njit
 def delta_at(d1: float, years: float, is_call: bool, dividend_yield: float) -> float:
     """exp(-q*T)*Phi(d1) for a call, -exp(-q*T)*Phi(-d1) for a put."""
     factor = math.exp(-dividend_yield * years)
     return factor * normal_cdf(d1) if is_call else -factor * normal_cdf(-d1)
 
 
-@compiled
+@njit
 def _price_block(
     spot: Array, strike: Array, years: Array, rate: Array, volatility: Array, is_call: Array, dividend_yield: Array, out: Array
 ) -> None:
@@ -176,7 +176,7 @@ def _price_block(
         out[i] = price(spot[i], strike[i], years[i], rate[i], volatility[i], is_call[i], dividend_yield[i])
 
 
-@compiled
+@njit
 def _delta_block(
     spot: Array, strike: Array, years: Array, rate: Array, volatility: Array, is_call: Array, dividend_yield: Array, out: Array
 ) -> None:

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from wheelvec.jit.compiled import compiled
+from wheelvec.jit.compiled import njit
 from wheelvec.pricing.black import HALF_LOG_TWO_PI, delta_at, forward_gain, log_moneyness
 from wheelvec.pricing.mills import SQRT_TWO_PI, mills, mills_difference
 
@@ -26,7 +26,7 @@ FREE_STEPS = 8
 MOST_STEPS = 200
 
 
-@compiled
+@njit
 def _guess(x: float, share: float, high: bool, target: float) -> float:
     """First s: d = a - t from ln(phi(d)) = target about, negative for the high objective, then s from d = x/s - s/2."""
     w = math.sqrt(-2.0 * target)
@@ -34,7 +34,7 @@ def _guess(x: float, share: float, high: bool, target: float) -> float:
     return w + root if high else 2.0 * x / (w + root) + SQRT_TWO_PI * share
 
 
-@compiled
+@njit
 def _excess_and_slope(x: float, s: float, high: bool, target: float) -> tuple[float, float]:
     """The objective less its target, and its derivative by ln(s)."""
     t = 0.5 * s
@@ -49,7 +49,7 @@ def _excess_and_slope(x: float, s: float, high: bool, target: float) -> tuple[fl
     return math.log(width) - 0.5 * d * d - HALF_LOG_TWO_PI - target, slope
 
 
-@compiled
+@njit
 def _householder(x: float, s: float, newton: float, slope: float) -> float:
     """Householder's step of third order from Newton's, -f/f'; both divided by s, so that nothing overflows.
 
@@ -64,7 +64,7 @@ def _householder(x: float, s: float, newton: float, slope: float) -> float:
     return newton * (1.0 + 0.5 * second * newton) / (1.0 + newton * (second + third * newton / 6.0))
 
 
-@compiled
+@njit
 def _total_volatility(x: float, share: float, rest: float, log_share: float) -> float:
     """Total volatility s = volatility*sqrt(years) for x = |ln(F/K)|, share = value/U in (0, 1) and rest = 1 - share.
 
@@ -92,7 +92,7 @@ def _total_volatility(x: float, share: float, rest: float, log_share: float) -> 
     return s
 
 
-@compiled
+@njit
 def _between(lower: float, upper: float) -> float:
     """A number inside the bracket, which may still lack an end; between two, the geometric mean."""
     if upper == np.inf:
@@ -102,7 +102,7 @@ def _between(lower: float, upper: float) -> float:
     return math.sqrt(lower) * math.sqrt(upper)
 
 
-@compiled
+@njit
 def _solve_total(
     price: float, spot: float, strike: float, years: float, rate: float, is_call: bool, dividend_yield: float
 ) -> tuple[float, float, int]:
@@ -136,7 +136,7 @@ def _solve_total(
     return _total_volatility(abs(x), share, (ceiling - price) / unit, log_share), x, SOLVED
 
 
-@compiled
+@njit
 def solve(
     price: float, spot: float, strike: float, years: float, rate: float, is_call: bool, dividend_yield: float
 ) -> tuple[float, float, int]:

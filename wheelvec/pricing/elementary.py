@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from wheelvec.jit.compiled import straight_line
+from wheelvec.jit.compiled import njit_straight
 from wheelvec.pricing.coefficients import EXP, LOG
 
 # Its type hints describe the undecorated function.
@@ -67,7 +67,7 @@ def sqrt(typing_context: Any, value: Any) -> Any:
     return types.float64(types.float64), generate
 
 
-@straight_line
+@njit_straight
 def _split(x: float) -> tuple[float, float]:
     """(2^k, exp(r) - 1) for x = k*ln(2) + r with |r| <= ln(2)/2."""
     shifted = x * LOG2_E + ROUNDER
@@ -79,21 +79,21 @@ def _split(x: float) -> tuple[float, float]:
     return from_bits((bits(shifted) << EXPONENT_SHIFT) + ONE_BITS), r + r * r * tail
 
 
-@straight_line
+@njit_straight
 def exp(x: float) -> float:
     """The exponential of x within 1.1 units of rounding."""
     power, rest = _split(x)
     return power + power * rest
 
 
-@straight_line
+@njit_straight
 def expm1(x: float) -> float:
     """exp(x) - 1 within 2 units of rounding, also where x is small: nothing cancels, for there the power is 1."""
     power, rest = _split(x)
     return (power - 1.0) + power * rest
 
 
-@straight_line
+@njit_straight
 def log_quotient(above: float, below: float) -> float:
     """ln(above/below) within 2.5 units of rounding of itself, also where the two are close.
 

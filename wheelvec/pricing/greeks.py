@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from wheelvec.jit.compiled import compiled
+from wheelvec.jit.compiled import njit
 from wheelvec.pricing.black import in_domain, log_moneyness, normal_cdf
 from wheelvec.pricing.broadcast import Array, run_blocks
 from wheelvec.pricing.mills import SQRT_TWO_PI
@@ -26,7 +26,7 @@ from wheelvec.pricing.mills import SQRT_TWO_PI
 GAMMA, VEGA, THETA, RHO = range(4)
 
 
-@compiled
+@njit
 def _greek(
     which: int, spot: float, strike: float, years: float, rate: float, volatility: float, is_call: bool, dividend_yield: float
 ) -> float:
@@ -60,7 +60,7 @@ def _greek(
     return sign * carry - (decay / root if decay > 0.0 else 0.0)
 
 
-@compiled
+@njit
 def _greek_block(
     which: int,
     spot: Array,

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from wheelvec.jit.compiled import compiled, straight_line
+from wheelvec.jit.compiled import njit, njit_straight
 from wheelvec.jit.threads import over_blocks
 from wheelvec.pricing.bracketed import BAD_INPUT, OVER_BOUND, SOLVED, UNDER_INTRINSIC, solve
 from wheelvec.pricing.broadcast import Array, run_blocks
@@ -61,7 +61,7 @@ ROWS = 17
 CHAIN_BLOCK = 1 << 16
 
 
-@straight_line
+@njit_straight
 def _reduce(
     price: float, spot: float, strike: float, years: float, rate: float, dividend_yield: float, sign: float
 ) -> tuple[float, float, float, float, float, float, float]:
@@ -98,7 +98,7 @@ def _reduce(
     return x, value, sqrt(unit * larger), target, 1.0 if high else 0.0, spot_factor, float(status)
 
 
-@straight_line
+@njit_straight
 def _guess_low(x: float, value: float, mean: float) -> float:
     """First s up to half of U.
 
@@ -117,7 +117,7 @@ def _guess_low(x: float, value: float, mean: float) -> float:
     return s + s * square * square / (24.0 * square + 8.0 * x * x)
 
 
-@straight_line
+@njit_straight
 def _guess_high(x: float, target: float) -> float:
     """First s over half of U.
 
@@ -132,7 +132,7 @@ def _guess_high(x: float, target: float) -> float:
     return s
 
 
-@straight_line
+@njit_straight
 def _step(x: float, s: float, high: bool, target: float) -> tuple[float, float]:
     """(s after Householder's step of third order, Newton's step relative to s).
 
@@ -153,7 +153,7 @@ def _step(x: float, s: float, high: bool, target: float) -> tuple[float, float]:
     return s + s * newton * (1.0 + 0.5 * second) / (1.0 + second + third * (1.0 / 6.0)), newton
 
 
-@straight_line
+@njit_straight
 def _finish(
     x: float, s: float, newton: float, years: float, carry: float, sign: float, spot_factor: float, status: float
 ) -> tuple[float, float, float]:
@@ -168,7 +168,7 @@ def _finish(
     return s / sqrt(years) if solved else np.nan, delta if solved else np.nan, status
 
 
-@straight_line
+@njit_straight
 def _solve_lanes(lanes: Array) -> None:
     """From the input rows of `lanes` (ROWS, LANES) to S (the volatility), DELTA and STATUS.
 
@@ -193,13 +193,13 @@ def _solve_lanes(lanes: Array) -> None:
         s[j], delta[j], status[j] = _finish(x[j], s[j], newton[j], years[j], carry, sign[j], spot_factor[j], status[j])
 
 
-@straight_line
+@njit_straight
 def _copy(source: Array, target: Array, count: int) -> None:
     for j in range(count):
         target[j] = source[j]
 
 
-@compiled
+@njit
 def _solve_block(
     price: Array,
     spot: Array,

@@ -6,7 +6,7 @@ maps [-1, inf) to [-1, 1), R(z) = u*P(y). libm's erfc cannot give R beyond z = 3
 
 import math
 
-from wheelvec.jit.compiled import compiled, straight_line
+from wheelvec.jit.compiled import njit, njit_straight
 from wheelvec.pricing.coefficients import MILLS_EVEN, MILLS_ODD
 
 SQRT_TWO_PI = math.sqrt(2.0 * math.pi)
@@ -14,7 +14,7 @@ SQRT_TWO_PI = math.sqrt(2.0 * math.pi)
 LEAST = -1.0
 
 
-@straight_line
+@njit_straight
 def mills_from_least(z: float) -> float:
     """R(z) for z >= -1, within 4 units of rounding; the halves of P run side by side in the processor."""
     u = 1.0 / (z + 6.0)
@@ -28,7 +28,7 @@ def mills_from_least(z: float) -> float:
     return ratio
 
 
-@straight_line
+@njit_straight
 def mills_pair(z1: float, z2: float) -> tuple[float, float, float]:
     """R(z1), R(z2) and the divided difference (R(z1) - R(z2))/(z2 - z1), for both at least -1.
 
@@ -63,7 +63,7 @@ def mills_pair(z1: float, z2: float) -> tuple[float, float, float]:
     return u1 * p1, u2 * p2, u * (p2 - 10.0 * u1 * slope)
 
 
-@compiled
+@njit
 def mills(z: float) -> float:
     """R(z) anywhere; inf under z = -37."""
     if z >= LEAST:
@@ -71,7 +71,7 @@ def mills(z: float) -> float:
     return SQRT_TWO_PI * math.exp(0.5 * z * z) - mills_from_least(-z)
 
 
-@compiled
+@njit
 def mills_difference(a: float, t: float) -> float:
     """R(a - t) - R(a + t) for a >= 0 and t > 0, also where the two nearly agree."""
     if a - t >= LEAST:

@@ -5,7 +5,7 @@ import textwrap
 
 import tomli_w
 
-from wheelvec.model.config import PARTS, Field, fields
+from wheelvec.model.config import SECTIONS, Field, fields
 from wheelvec.model.version import VERSION
 
 WIDTH = 100
@@ -35,7 +35,7 @@ def commented() -> str:
     for field in fields():
         if field.section != section:
             section = field.section
-            lines += ["", _comment(_first_sentence(PARTS[section].__doc__)), f"[{section}]", ""]
+            lines += ["", _comment(_first_sentence(SECTIONS[section].__doc__)), f"[{section}]", ""]
         lines += [_comment(_in_toml(field.doc)), _comment(_in_toml(_allowed(field))), _assigned(field), ""]
     return "\n".join(lines).rstrip()
 

@@ -19,7 +19,7 @@ from wheelvec.run.folder import keep_apart
 from wheelvec.run.index import digest_of
 from wheelvec.run.recorder import Recorder, Walked
 from wheelvec.run.result import Result, ResultWriter
-from wheelvec.run.schedule import check_curve, opening_of
+from wheelvec.run.schedule import check_curve, entry_rule_of
 from wheelvec.run.warnings import as_frame, of_backtest
 from wheelvec.stages.arrays import Array, days
 from wheelvec.stages.diagnostics import call_diagnostics, diagnostics
@@ -79,7 +79,7 @@ def backtest(
         keep_apart(out, market.folder)
     given = None if when is None else as_polars("when", when)
     pairs = None if given is None else _pairs(given)
-    check_curve(config, opening_of(market, config).start)
+    check_curve(config, entry_rule_of(market, config).start)
     symbols = list(market.symbols if config.schedule.symbols is None else config.schedule.symbols)
     recorder = Recorder(market, config, symbols, None if pairs is None else _days_of(pairs))
     signals = None if pairs is None else _digest(pairs)
@@ -97,13 +97,13 @@ def backtest(
 def _reporter(progress: Progress | None, total: int) -> Callable[[int], None]:
     done = 0
 
-    def told(more: int) -> None:
+    def on_progress(more: int) -> None:
         nonlocal done
         done += more
         if progress:
             progress(done, total)
 
-    return told
+    return on_progress
 
 
 def _kept(found: Iterator[Walked], writer: ResultWriter) -> Iterator[Walked]:

@@ -1,4 +1,4 @@
-"""What the rows of a grid meet on a market: worlds, entry sessions, months and boards, and how much room they need."""
+"""What the rows of a grid meet on a market: chain keys, entry sessions, months and slices, and how much room they need."""
 
 import datetime as dt
 import itertools
@@ -13,17 +13,17 @@ from wheelvec.kernels.evaluate import Sizes
 from wheelvec.lake.lake import month_end
 from wheelvec.market.market import Market
 from wheelvec.model.grid import Codes, Grid, combined, dense, first_of
-from wheelvec.run.schedule import Openings
-from wheelvec.run.slices import Boards, Held, World, last_known
+from wheelvec.run.schedule import EntryRules
+from wheelvec.run.slices import ChainKey, HeldSlice, SliceCache, last_known
 
 Array = NDArray[Any]
-Slice = tuple[dt.date, str]  # month of entry, underlying
-Span = tuple[Slice, int, int]  # a slice, its first and its last session
-Laid = tuple[Slice, Held, int, int]  # with its board
+SliceKey = tuple[dt.date, str]  # month of entry, underlying
+Span = tuple[SliceKey, int, int]  # a slice, its first and its last session
+HeldSpan = tuple[SliceKey, HeldSlice, int, int]  # with its slice
 
 DTE_STEP = 15
 LAST_SETTLEMENT = dt.date(2099, 12, 31)  # the years of OSI symbols have two digits
-_WORLD = ("schedule.trading_calendar", "schedule.entry_time", "pricing.rate", "pricing.dividend_yield", "fills.gap_path")
+_CHAIN_KEY = ("schedule.trading_calendar", "schedule.entry_time", "pricing.rate", "pricing.dividend_yield", "fills.gap_path")
 
 
 class Bounds(NamedTuple):
@@ -31,16 +31,16 @@ class Bounds(NamedTuple):
 
     wheels: dict[str, int]  # more than are launched on each underlying: the puts in the widest ranges
     sizes: Sizes  # of what a slice holds at most
-    bytes: dict[tuple[int, str], int]  # of the boards of each year and underlying
+    bytes: dict[tuple[int, str], int]  # of the slices of each year and underlying
 
 
-class Ground:
+class Context:
     """One grid over one market, before anything is sold.
 
     Args:
         market, grid: over what, and which configurations.
         threads: how many configurations are worked on side by side.
-        memory: bytes that boards and chunks may take.
+        memory: bytes that slices and chunks may take.
 
     Raises:
         ConfigError: naming the rows that cannot be run on this market.
@@ -48,47 +48,49 @@ class Ground:
 
     def __init__(self, market: Market, grid: Grid, threads: int, memory: int) -> None:
         self.grid, self._market, self.threads, self.memory = grid, market, threads, memory
-        self._boards = Boards(market, memory // 2)
-        self._bounds: dict[World, Bounds] = {}
+        self._cache = SliceCache(market, memory // 2)
+        self._bounds: dict[ChainKey, Bounds] = {}
         self._spans: dict[int, tuple[dt.date, dt.date]] = {}
-        self.openings = Openings.of(market, grid)
-        self.symbols = self.openings.symbols  # in the order in which a month's figures are folded
-        self.trades = self.openings.trades(self.symbols)
-        self.worlds, self.world_of = self._find_worlds()
-        self.sessions = {world: world.sessions() for world in self.worlds}
-        self.opens = {world: self.openings.sessions(days["session"].to_numpy()) for world, days in self.sessions.items()}
+        self.entry_rules = EntryRules.of(market, grid)
+        self.symbols = self.entry_rules.symbols  # in the order in which a month's figures are folded
+        self.trades = self.entry_rules.trades(self.symbols)
+        self.chain_keys, self.chain_key_of = self._find_chain_keys()
+        self.sessions = {chain_key: chain_key.sessions() for chain_key in self.chain_keys}
+        self.opens = {
+            chain_key: self.entry_rules.sessions(days["session"].to_numpy()) for chain_key, days in self.sessions.items()
+        }
 
     # ------------------------------------------------------------------------------------------ what rows ask for
 
-    def _find_worlds(self) -> tuple[list[World], Codes]:
-        """The distinct worlds, and each row's."""
+    def _find_chain_keys(self) -> tuple[list[ChainKey], Codes]:
+        """The distinct chain keys, and each row's."""
         least = int(self.grid.least("liquidity.ivp_min_candidates"))
         most = int(self.grid.most("liquidity.ivp_min_candidates"))
         over_chain = self.grid.column("liquidity.ivp_over", lambda over: over == "chain", np.bool_)
         ranked = np.where(over_chain, self.grid.column("liquidity.ivp_min_candidates", None, np.int64), least - 1)
-        keys = [(codes, len(self.grid.values(name))) for name in _WORLD if (codes := self.grid.codes(name)) is not None]
+        keys = [(codes, len(self.grid.values(name))) for name in _CHAIN_KEY if (codes := self.grid.codes(name)) is not None]
         code, count = dense(combined([(ranked - least + 1, most - least + 2), *keys], self.grid.size))
-        begin = self.openings.start.replace(day=1)
-        worlds = []
+        begin = self.entry_rules.start.replace(day=1)
+        chain_keys = []
         for row in first_of(code, count).tolist():
-            calendar, minute, rate, dividends, gaps = (self.grid.value(name, row) for name in _WORLD)
+            calendar, minute, rate, dividends, gaps = (self.grid.value(name, row) for name in _CHAIN_KEY)
             end = last_known(calendar, begin, self._furthest)
             ranks = int(ranked[row]) if over_chain[row] else -1
             dte_max = None if over_chain[row] else self._dte_max
-            worlds.append(World(calendar, minute, rate, dividends, gaps, dte_max, ranks, begin, end))
-        return worlds, code
+            chain_keys.append(ChainKey(calendar, minute, rate, dividends, gaps, dte_max, ranks, begin, end))
+        return chain_keys, code
 
     @cached_property
     def _dte_max(self) -> int:
-        """The greatest that any row asks for, in steps, so that the next grid has the same boards."""
+        """The greatest that any row asks for, in steps, so that the next grid has the same slices."""
         most = int(max(self.grid.most("put.dte_max"), self.grid.most("call.dte_max")))
         return -(-most // DTE_STEP) * DTE_STEP
 
     @cached_property
     def _furthest(self) -> dt.date:
-        """A date that no settlement session can pass, at the end of a year, so that the next grid has the same boards."""
+        """A date that no settlement session can pass, at the end of a year, so that the next grid has the same slices."""
         data = self._market.data_range
-        last = max(self.openings.end, data[1]) if data else self.openings.end
+        last = max(self.entry_rules.end, data[1]) if data else self.entry_rules.end
         days = self.grid.most("put.dte_max") + self.grid.most("call.dte_max") + 2 * self._slack
         furthest = min(last.toordinal() + int(days), max(last, LAST_SETTLEMENT).toordinal())
         return dt.date(dt.date.fromordinal(furthest).year, 12, 31)
@@ -98,39 +100,39 @@ class Ground:
         return 14 + 3 * (int(self.grid.most("call.call_wait_sessions")) + 1)
 
     def _span(self, year: int) -> tuple[dt.date, dt.date]:
-        """The data of the board that a year's entries are run on: the year, and what its wheels can reach."""
+        """The data of the slice that a year's entries are run on: the year, and what its wheels can reach."""
         last = self._market.data_range[1] if self._market.data_range else dt.date(year, 12, 31)
         cycles = self.grid.most("call.max_cycles")
         if not math.isfinite(cycles):
             return dt.date(year, 1, 1), month_end(last)
         reach = self.grid.most("put.dte_max") + self._slack + cycles * (self.grid.most("call.dte_max") + self._slack)
-        quarters = math.ceil(reach / 92)  # in quarters, so that the next grid has the same boards
+        quarters = math.ceil(reach / 92)  # in quarters, so that the next grid has the same slices
         end = min(last.toordinal(), dt.date(year, 12, 31).toordinal() + 92 * quarters)
         return dt.date(year, 1, 1), month_end(dt.date.fromordinal(end))
 
     # ------------------------------------------------------------------------------------------ months and underlyings
 
-    def months(self, world: World) -> list[tuple[dt.date, int, int]]:
+    def months(self, chain_key: ChainKey) -> list[tuple[dt.date, int, int]]:
         """The months in which any wheel may open, in order: first and last session."""
-        month = self.sessions[world]["session"].to_numpy().astype("datetime64[M]")
-        found = np.unique(month[self.opens[world].any(axis=0)])
+        month = self.sessions[chain_key]["session"].to_numpy().astype("datetime64[M]")
+        found = np.unique(month[self.opens[chain_key].any(axis=0)])
         first, last = np.searchsorted(month, found, "left"), np.searchsorted(month, found, "right") - 1
         return list(zip(found.astype("datetime64[D]").tolist(), first.tolist(), last.tolist(), strict=True))
 
-    def board(self, world: World, year: int, symbol: str) -> Held:
-        """The board of a year of entries."""
+    def slice_(self, chain_key: ChainKey, year: int, symbol: str) -> HeldSlice:
+        """The slice of a year of entries."""
         if year not in self._spans:
             self._spans[year] = self._span(year)
         start, end = self._spans[year]
-        return self._boards.board(world, self.sessions[world], symbol, max(start, world.first), end)
+        return self._cache.slice_(chain_key, self.sessions[chain_key], symbol, max(start, chain_key.first), end)
 
-    def windows(self, world: World, spans: list[Span]) -> list[list[Span]]:
-        """Slices in their order, in parts: the boards of a part may be held together."""
+    def windows(self, chain_key: ChainKey, spans: list[Span]) -> list[list[Span]]:
+        """Slices in their order, in parts: the slices of a part may be held together."""
         found: list[list[Span]] = [[]]
         held: dict[tuple[int, str], int] = {}
         for span in spans:
             key = span[0][0].year, span[0][1]
-            size = self.bounds(world).bytes[key]
+            size = self.bounds(chain_key).bytes[key]
             if held and key not in held and sum(held.values()) + size > self.memory // 2:
                 found.append([])
                 held.clear()
@@ -138,31 +140,31 @@ class Ground:
             found[-1].append(span)
         return found
 
-    def laid(self, world: World, window: list[Span]) -> list[Laid]:
-        """The slices of a part, each with its board."""
+    def with_slices(self, chain_key: ChainKey, window: list[Span]) -> list[HeldSpan]:
+        """The slices of a part, each with its slice."""
         keys = dict.fromkeys((month.year, symbol) for (month, symbol), *_ in window)
-        boards = {key: self.board(world, *key) for key in keys}
-        return [(at, boards[at[0].year, at[1]], first, last) for at, first, last in window]
+        slices = {key: self.slice_(chain_key, *key) for key in keys}
+        return [(at, slices[at[0].year, at[1]], first, last) for at, first, last in window]
 
-    def bounds(self, world: World) -> Bounds:
+    def bounds(self, chain_key: ChainKey) -> Bounds:
         """What any row's work must have room for."""
-        if world not in self._bounds:
-            self._bounds[world] = self._find_bounds(world)
-        return self._bounds[world]
+        if chain_key not in self._bounds:
+            self._bounds[chain_key] = self._find_bounds(chain_key)
+        return self._bounds[chain_key]
 
-    def _find_bounds(self, world: World) -> Bounds:
+    def _find_bounds(self, chain_key: ChainKey) -> Bounds:
         dte, delta = ((self.grid.least(f"put.{name}_min"), self.grid.most(f"put.{name}_max")) for name in ("dte", "delta"))
-        a_day = np.where(self.opens[world].any(axis=0), self.grid.most("schedule.max_wheels_per_symbol_per_day"), 0.0)
+        a_day = np.where(self.opens[chain_key].any(axis=0), self.grid.most("schedule.max_wheels_per_symbol_per_day"), 0.0)
         total, sizes, held = dict.fromkeys(self.symbols, 0), np.ones(5, np.int64), {}
-        for year, months in itertools.groupby(self.months(world), lambda month: month[0].year):
+        for year, months in itertools.groupby(self.months(chain_key), lambda month: month[0].year):
             first, end = np.array([(first, last + 1) for _, first, last in months]).T
             within, puts = [], []
             for symbol in self.symbols:
-                board = self.board(world, year, symbol)
-                within.append(board.puts_within((*dte, *delta))[: end[-1]])
-                puts.append(board.board.put_starts[end] - board.board.put_starts[first])
-                sizes = np.maximum(sizes, (1, board.bars, 1, board.calls, 1))
-                held[year, symbol] = board.size
+                slice_ = self.slice_(chain_key, year, symbol)
+                within.append(slice_.puts_within((*dte, *delta))[: end[-1]])
+                puts.append(slice_.slice_.put_starts[end] - slice_.slice_.put_starts[first])
+                sizes = np.maximum(sizes, (1, slice_.bars, 1, slice_.calls, 1))
+                held[year, symbol] = slice_.size
             wheels = np.add.reduceat(np.minimum(within, a_day[: end[-1]]), first, axis=1).astype(np.int64)
             sizes = np.maximum(sizes, (wheels.max(), 1, np.max(puts), 1, (end - first).max()))
             total = {symbol: more + total[symbol] for symbol, more in zip(total, wheels.sum(axis=1).tolist(), strict=True)}

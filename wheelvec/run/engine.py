@@ -1,8 +1,8 @@
 """Runs the configurations of a grid over a market, chunk by chunk, and gives the figures of each.
 
-    grid -> worlds and openings -> chunks of rows -> plan -> months x underlyings -> figures
+    grid -> chain keys and entry rules -> chunks of rows -> plan -> months x underlyings -> figures
 
-Memory follows the chunk and the boards, never the grid.
+Memory follows the chunk and the slices, never the grid.
 """
 
 import datetime as dt
@@ -14,8 +14,8 @@ import polars as pl
 from wheelvec.kernels.accumulate import KNOWN
 from wheelvec.market.market import Market
 from wheelvec.model.grid import Codes, Grid
-from wheelvec.run.context import Array, Ground, Slice
-from wheelvec.run.slices import World
+from wheelvec.run.context import Array, Context, SliceKey
+from wheelvec.run.slices import ChainKey
 from wheelvec.run.work import Work
 
 CHUNK = 16_384  # rows at most: what an interrupted sweep with out= loses
@@ -31,7 +31,7 @@ class Engine:
         market, grid: over what, and which configurations.
         ordered: whether the order statistics (median, percentiles) are wanted.
         threads: how many configurations are worked on side by side.
-        memory: bytes that boards and chunks may take.
+        memory: bytes that slices and chunks may take.
 
     Raises:
         ConfigError: naming the rows that cannot be run on this market.
@@ -39,11 +39,15 @@ class Engine:
 
     def __init__(self, market: Market, grid: Grid, *, ordered: bool, threads: int, memory: int) -> None:
         self.grid, self._ordered, self._memory = grid, ordered, memory
-        self.ground = Ground(market, grid, threads, memory)
+        self.context = Context(market, grid, threads, memory)
 
     def chunks(self, rows: Codes) -> Iterator[Codes]:
         """`rows` cut to the memory that is allowed."""
-        wheels = max(sum(self.ground.bounds(world).wheels.values()) for world in self.ground.worlds) if self._ordered else 0
+        wheels = (
+            max(sum(self.context.bounds(chain_key).wheels.values()) for chain_key in self.context.chain_keys)
+            if self._ordered
+            else 0
+        )
         size = int(min(CHUNK, max(1, self._memory // 4 // (BYTES_A_ROW + 16 * wheels))))
         for start in range(0, rows.size, size):
             yield rows[start : start + size]
@@ -69,7 +73,7 @@ class Engine:
         """The wheels that any of the rows may launch (underlying, entry_date, put_symbol), and (wheels, rows) float32: each
         one's marked P&L, NaN where it was not launched or the summary has none."""
         chunks = list(self.chunks(rows))
-        chosen: dict[tuple[World, Slice], Array] = {}
+        chosen: dict[tuple[ChainKey, SliceKey], Array] = {}
         for chunk in chunks:
             for work, _ in self._works(chunk):
                 work.mark(chosen)
@@ -90,20 +94,20 @@ class Engine:
             start += chunk.size
         return wheels, out
 
-    def _keys(self, world: World, at: Slice, puts: Array) -> pl.DataFrame:
-        held = self.ground.board(world, at[0].year, at[1])
-        number = np.searchsorted(held.board.put_starts, puts, side="right") - 1
-        day = pl.Series(held.board.underlying.day[number].astype(np.int32)).cast(pl.Date)
-        names = held.symbols.gather(held.board.puts["contract"][puts])
+    def _keys(self, chain_key: ChainKey, at: SliceKey, puts: Array) -> pl.DataFrame:
+        held = self.context.slice_(chain_key, at[0].year, at[1])
+        number = np.searchsorted(held.slice_.put_starts, puts, side="right") - 1
+        day = pl.Series(held.slice_.underlying.day[number].astype(np.int32)).cast(pl.Date)
+        names = held.symbols.gather(held.slice_.puts["contract"][puts])
         underlying = pl.Series([at[1]] * puts.size, dtype=pl.String)
         return pl.DataFrame({"underlying": underlying, "entry_date": day, "put_symbol": names})
 
     def _works(self, rows: Codes) -> Iterator[tuple["Work", Codes]]:
-        """The work of each world, and the places among `rows` of its rows."""
-        if len(self.ground.worlds) == 1:
-            yield Work(self.ground, self.ground.worlds[0], rows, self._ordered), np.arange(rows.size)
+        """The work of each chain key, and the places among `rows` of its rows."""
+        if len(self.context.chain_keys) == 1:
+            yield Work(self.context, self.context.chain_keys[0], rows, self._ordered), np.arange(rows.size)
             return
-        for code, world in enumerate(self.ground.worlds):
-            mine = np.flatnonzero(self.ground.world_of[rows] == code)
+        for code, chain_key in enumerate(self.context.chain_keys):
+            mine = np.flatnonzero(self.context.chain_key_of[rows] == code)
             if mine.size:
-                yield Work(self.ground, world, rows[mine], self._ordered), mine
+                yield Work(self.context, chain_key, rows[mine], self._ordered), mine

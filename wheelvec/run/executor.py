@@ -7,13 +7,13 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 from typing import Any, Self
 
-HEARD = 0.1  # seconds: so often progress is told
+PROGRESS_SECONDS = 0.1  # seconds: so often progress is told
 
 Do = Callable[[Any], Iterator[None]]
-Told = Callable[[int], None]
+OnProgress = Callable[[int], None]
 
 
-class Crew:
+class Executor:
     """Does tasks on several threads, this one among them. A task yields after each of its steps; whoever leaves early waits for
     the steps at work alone.
 
@@ -26,21 +26,21 @@ class Crew:
         self._others = threads - 1
         self._lock, self._steps, self._left = Lock(), 0, False
 
-    def each(self, do: Do, tasks: list[Any], told: Told | None = None) -> None:
-        """Do all tasks in any order. `told` is called now and then, on this thread, with the steps done so far in all."""
-        told, waiting = told or (lambda steps: None), deque(tasks)
+    def each(self, do: Do, tasks: list[Any], on_progress: OnProgress | None = None) -> None:
+        """Do all tasks in any order. `on_progress` is called now and then, on this thread, with the steps done so far in all."""
+        on_progress, waiting = on_progress or (lambda steps: None), deque(tasks)
         others = [self._pool.submit(self._work, do, waiting) for _ in range(self._others)] if self._pool else []
         last = time.monotonic()
         for _ in self._steps_of(do, waiting):
-            if time.monotonic() - last > HEARD:
-                told(self._steps)
+            if time.monotonic() - last > PROGRESS_SECONDS:
+                on_progress(self._steps)
                 last = time.monotonic()
-        self._wait_for(others, told)
-        told(self._steps)
+        self._wait_for(others, on_progress)
+        on_progress(self._steps)
 
-    def _wait_for(self, others: "list[Future[None]]", told: Told) -> None:
-        while wait(others, HEARD).not_done:
-            told(self._steps)
+    def _wait_for(self, others: "list[Future[None]]", on_progress: OnProgress) -> None:
+        while wait(others, PROGRESS_SECONDS).not_done:
+            on_progress(self._steps)
         for other in others:
             other.result()  # raises what its task raised
 

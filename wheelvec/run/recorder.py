@@ -7,27 +7,27 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from wheelvec.jit.dispatch import entry_for
+from wheelvec.jit.dispatch import compiled_for
 from wheelvec.kernels.outcomes import Outcomes, doubled, new_outcomes, written
 from wheelvec.kernels.record import new_workspace, record_wheels
 from wheelvec.market.market import Market
 from wheelvec.model.config import Config
 from wheelvec.model.grid import Grid
-from wheelvec.run.context import Array, Ground
-from wheelvec.run.slices import Held
-from wheelvec.stages.outcomes import ENTRY_DAY, Slice
-from wheelvec.stages.parameters import factored
+from wheelvec.run.context import Array, Context
+from wheelvec.run.slices import HeldSlice
+from wheelvec.stages.outcomes import ENTRY_DAY, SliceOutcomes
+from wheelvec.stages.parameters import parameters_of
 from wheelvec.stages.paths import closes_between, leg_rows
 
-MEMORY = 2**29  # bytes: half of it for the boards that a backtest leaves with its market
-Told = Callable[[int], None]
+MEMORY = 2**29  # bytes: half of it for the slices that a backtest leaves with its market
+OnProgress = Callable[[int], None]
 
 
 class Walked(NamedTuple):
     """What was recorded of one underlying: its slices, the paths of their legs, and its closes from the first entry of a wheel
     to the last session that one reached."""
 
-    slices: list[Slice]
+    slices: list[SliceOutcomes]
     paths: list[pl.DataFrame]
     closes: pl.DataFrame | None
 
@@ -46,13 +46,13 @@ class Recorder:
 
     def __init__(self, market: Market, config: Config, symbols: list[str], signals: dict[str, Array] | None) -> None:
         self._config, self._symbols, self._signals = config, symbols, signals
-        self._ground = Ground(market, Grid.read(config, {}), 1, MEMORY)
-        (self._world,) = self._ground.worlds
+        self._context = Context(market, Grid.read(config, {}), 1, MEMORY)
+        (self._chain_key,) = self._context.chain_keys
         row = np.zeros(1, np.int64)
-        self._plan = factored(self._ground.grid, row, row, 1).plan
-        (self._opens,) = self._ground.opens[self._world]
-        self.day = self._ground.sessions[self._world]["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
-        by_year = itertools.groupby(self._ground.months(self._world), lambda month: month[0].year)
+        self._plan = parameters_of(self._context.grid, row, row, 1).plan
+        (self._opens,) = self._context.opens[self._chain_key]
+        self.day = self._context.sessions[self._chain_key]["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
+        by_year = itertools.groupby(self._context.months(self._chain_key), lambda month: month[0].year)
         self._years = [(year, list(months)) for year, months in by_year]
 
     @property
@@ -60,23 +60,23 @@ class Recorder:
         """Months of entries, over all underlyings."""
         return len(self._symbols) * sum(len(months) for _, months in self._years)
 
-    def run(self, told: Told) -> Iterator[Walked]:
-        """Underlying after underlying; `told` hears of the months that were gone through."""
+    def run(self, on_progress: OnProgress) -> Iterator[Walked]:
+        """Underlying after underlying; `on_progress` hears of the months that were gone through."""
         for place in range(len(self._symbols)):
-            yield self._run_one(place, told)
+            yield self._run_one(place, on_progress)
 
-    def _run_one(self, place: int, told: Told) -> Walked:
+    def _run_one(self, place: int, on_progress: OnProgress) -> Walked:
         symbol, busy, found = self._symbols[place], np.full(1, -1, np.int64), Walked([], [], None)
         signalled, begin, end = self._signalled(symbol), -1, -1
         for year, months in self._years:
-            held, span = self._ground.board(self._world, year, symbol), (months[0][1], months[-1][2])
+            held, span = self._context.slice_(self._chain_key, year, symbol), (months[0][1], months[-1][2])
             out = self._record(held, signalled, span, busy)
             if out.legs.size:
-                found.paths.append(leg_rows(out.legs, held.board, held.quotes, held.symbols, symbol))
+                found.paths.append(leg_rows(out.legs, held.slice_, held.quotes, held.symbols, symbol))
                 begin = int(out.wheels["number"].min()) if begin < 0 else begin
-                end, underlying = max(end, int(out.wheels["until"].max())), held.board.underlying
+                end, underlying = max(end, int(out.wheels["until"].max())), held.slice_.underlying
             found.slices.append(self._slice(place, held, out, signalled, span))
-            told(len(months))
+            on_progress(len(months))
         return found if begin < 0 else found._replace(closes=closes_between(underlying, begin, end, symbol))
 
     def _signalled(self, symbol: str) -> Array:
@@ -85,38 +85,38 @@ class Recorder:
             return np.ones(self.day.size, np.bool_)
         return np.isin(self.day, self._signals.get(symbol, np.zeros(0, np.int64)))
 
-    def _record(self, held: Held, signalled: Array, span: tuple[int, int], busy: Array) -> Outcomes:
+    def _record(self, held: HeldSlice, signalled: Array, span: tuple[int, int], busy: Array) -> Outcomes:
         put, (first, last) = self._config.put, span
         within = held.puts_within((put.dte_min, put.dte_max, put.delta_min, put.delta_max))[first : last + 1]
         puts = int(within[self._opens[first : last + 1]].sum())
         room = new_workspace(last + 1 - first, puts + 1, held.bars, held.calls)
         out, done = new_outcomes(puts + 1, self.day.size), 0
         while True:
-            given = (held.board, self._plan, self._opens, signalled, first, last, done, busy, room, out)
-            done, sold = entry_for(record_wheels, *given)(*given)
+            given = (held.slice_, self._plan, self._opens, signalled, first, last, done, busy, room, out)
+            done, sold = compiled_for(record_wheels, *given)(*given)
             if done == sold:
                 return written(out)
             out = doubled(out)
 
-    def _slice(self, place: int, held: Held, out: Outcomes, signalled: Array, span: tuple[int, int]) -> Slice:
+    def _slice(self, place: int, held: HeldSlice, out: Outcomes, signalled: Array, span: tuple[int, int]) -> SliceOutcomes:
         number = np.arange(span[0], span[1] + 1)
         number = number[self._opens[number]]
-        put, call, board, offered = self._config.put, self._config.call, held.board, held.offered
+        put, call, slice_, offered = self._config.put, self._config.call, held.slice_, held.offered
         days = np.zeros(number.size, ENTRY_DAY)
         days["number"], days["underlying"] = number, place
-        days["quoted"], days["valid"], days["priced"] = offered.quoted[number], board.valid[number], offered.priced[number]
-        solved = _within(board.put_dte, board.put_starts, put.dte_min, put.dte_max)[number]
+        days["quoted"], days["valid"], days["priced"] = offered.quoted[number], slice_.valid[number], offered.priced[number]
+        solved = _within(slice_.put_dte, slice_.put_starts, put.dte_min, put.dte_max)[number]
         unsolved = _within(offered.unsolved_dte, offered.unsolved_starts, put.dte_min, put.dte_max)[number]
         days["solved"], days["asked"], days["signalled"] = solved, solved + unsolved, signalled[number]
         for name in ("in_range", "liquid", "candidates", "launched"):
             days[name] = out.days[name][number]
         at = np.where(out.attempts["number"] < 0, 0, out.attempts["number"])
-        calls = _within(board.call_dte, board.call_starts, call.dte_min, call.dte_max)
-        for name, counts in (("quoted", offered.quoted), ("valid", board.valid), ("solved", calls)):
+        calls = _within(slice_.call_dte, slice_.call_starts, call.dte_min, call.dte_max)
+        for name, counts in (("quoted", offered.quoted), ("valid", slice_.valid), ("solved", calls)):
             out.attempts[name] = np.where(out.attempts["number"] < 0, 0, counts[at])
         used, out.legs["contract"] = np.unique(out.legs["contract"], return_inverse=True)
         out.wheels["underlying"] = place
-        return Slice(out.legs, out.attempts, out.wheels, days, held.symbols.gather(pl.Series(used)))
+        return SliceOutcomes(out.legs, out.attempts, out.wheels, days, held.symbols.gather(pl.Series(used)))
 
 
 def _within(dte: Array, starts: Array, least: int, most: int) -> Array:

@@ -17,7 +17,7 @@ _FIELDS = ("start_date", "end_date", "symbols", "every", "offset", "weekdays")
 
 
 @dataclasses.dataclass(frozen=True)
-class Opening:
+class EntryRule:
     """Entry sessions and underlyings of some rows, with the dates and symbols that the schedule leaves to the market."""
 
     start: dt.date
@@ -38,10 +38,10 @@ class Opening:
 
 
 @dataclasses.dataclass(frozen=True)
-class Openings:
-    """The distinct openings of a grid, and which of them each row has."""
+class EntryRules:
+    """The distinct entry rules of a grid, and which of them each row has."""
 
-    each: list[Opening]
+    each: list[EntryRule]
     of_row: Codes
 
     @classmethod
@@ -54,7 +54,7 @@ class Openings:
         names = [f"schedule.{name}" for name in _FIELDS]
         keys = [(codes, len(grid.values(name))) for name in names if (codes := grid.codes(name)) is not None]
         code, count = dense(combined(keys, grid.size))
-        refused: dict[int, str] = {}  # by opening
+        refused: dict[int, str] = {}  # by entry rule
         each = []
         for i, row in enumerate(first_of(code, count).tolist()):
             try:
@@ -72,29 +72,29 @@ class Openings:
     @property
     def start(self) -> dt.date:
         """The first date of any."""
-        return min(opening.start for opening in self.each)
+        return min(entry_rule.start for entry_rule in self.each)
 
     @property
     def end(self) -> dt.date:
         """The last date of any."""
-        return max(opening.end for opening in self.each)
+        return max(entry_rule.end for entry_rule in self.each)
 
     @property
     def symbols(self) -> list[str]:
         """The underlyings of any, sorted."""
-        return sorted(set().union(*(opening.symbols for opening in self.each)))
+        return sorted(set().union(*(entry_rule.symbols for entry_rule in self.each)))
 
     def sessions(self, days: NDArray[np.datetime64]) -> NDArray[np.bool_]:
-        """(openings, sessions) whether each of these consecutive sessions is an entry session."""
-        return np.array([opening.sessions(days) for opening in self.each])
+        """(entry rules, sessions) whether each of these consecutive sessions is an entry session."""
+        return np.array([entry_rule.sessions(days) for entry_rule in self.each])
 
     def trades(self, symbols: list[str]) -> NDArray[np.bool_]:
-        """(openings, symbols) whether wheels open on each underlying."""
-        return np.array([[symbol in opening.symbols for symbol in symbols] for opening in self.each])
+        """(entry rules, symbols) whether wheels open on each underlying."""
+        return np.array([[symbol in entry_rule.symbols for symbol in symbols] for entry_rule in self.each])
 
 
-def opening_of(market: Market, config: Config) -> Opening:
-    """The opening of one configuration.
+def entry_rule_of(market: Market, config: Config) -> EntryRule:
+    """The entry rule of one configuration.
 
     Raises:
         InputError: if this market does not allow its dates or symbols.
@@ -118,7 +118,7 @@ def _unknown_rate(field: str, begins: dt.date, start: dt.date) -> str:
     return f"{field} starts on {begins}: expected a value on or before {start}, the first session"
 
 
-def _resolved(market: Market, start: Any, end: Any, symbols: Any, *rest: Any) -> Opening:
+def _resolved(market: Market, start: Any, end: Any, symbols: Any, *rest: Any) -> EntryRule:
     for symbol in symbols or ():
         if symbol not in market.symbols:
             raise InputError(unknown_name("symbol", symbol, market.symbols))
@@ -128,12 +128,12 @@ def _resolved(market: Market, start: Any, end: Any, symbols: Any, *rest: Any) ->
         raise InputError("the market holds no data and the schedule no dates: expected schedule.start_date and end_date")
     if start > end:
         raise InputError(f"entries from {start} to {end}: the range is empty; the market holds {first} to {last}")
-    return Opening(start, end, frozenset(market.symbols if symbols is None else symbols), *rest)
+    return EntryRule(start, end, frozenset(market.symbols if symbols is None else symbols), *rest)
 
 
-def _check_curves(grid: Grid, each: list[Opening], code: Codes, refusals: Refusals) -> None:
+def _check_curves(grid: Grid, each: list[EntryRule], code: Codes, refusals: Refusals) -> None:
     """A rate by session must be known from the first entry date on."""
-    starts = np.array([opening.start.toordinal() for opening in each])[code]
+    starts = np.array([entry_rule.start.toordinal() for entry_rule in each])[code]
     for field in ("pricing.rate", "pricing.dividend_yield"):
         if all(isinstance(curve, float) for curve in grid.values(field)):
             continue

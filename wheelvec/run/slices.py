@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from wheelvec.jit.dispatch import kind_of
-from wheelvec.kernels.slices import CONTRACT, DIVIDEND, QUOTE, ROW, Board, Underlying
+from wheelvec.kernels.slices import CONTRACT, DIVIDEND, QUOTE, ROW, Slice, Underlying
 from wheelvec.market.market import Market
 from wheelvec.model.config import Curve
 from wheelvec.run.chains import Asked, chain_between
@@ -32,7 +32,7 @@ from wheelvec.tables.sessions import Sessions
 
 
 @dataclasses.dataclass(frozen=True)
-class World:
+class ChainKey:
     """What decides the chains and the paths of some configurations; `first` and `last` bound the sessions that are numbered."""
 
     trading_calendar: str
@@ -76,7 +76,7 @@ class Offered(NamedTuple):
 
 
 class Quoted(NamedTuple):
-    """The valid quotes of the contracts of a board, by contract and session: (n,) each."""
+    """The valid quotes of the contracts of a slice, by contract and session: (n,) each."""
 
     contract: Array
     number: Array
@@ -85,10 +85,10 @@ class Quoted(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Held:
-    """A board, the symbol of each of its contracts, and what of its quotes the kernels do not read."""
+class HeldSlice:
+    """A slice, the symbol of each of its contracts, and what of its quotes the kernels do not read."""
 
-    board: Board
+    slice_: Slice
     symbols: pl.Series
     offered: Offered
     _valid: Quoted  # as the quotes lie
@@ -103,52 +103,52 @@ class Held:
     @cached_property
     def bars(self) -> int:
         """Of the contract that has most."""
-        return int((self.board.contracts["last_row"] - self.board.contracts["first_row"]).max(initial=0))
+        return int((self.slice_.contracts["last_row"] - self.slice_.contracts["first_row"]).max(initial=0))
 
     @cached_property
     def calls(self) -> int:
         """Of the session that offers most."""
-        return int(np.diff(self.board.call_starts).max(initial=0))
+        return int(np.diff(self.slice_.call_starts).max(initial=0))
 
     @cached_property
     def kind(self) -> int:
-        """Equal for boards that one compiled kernel takes."""
-        return _KINDS.setdefault(kind_of(self.board), len(_KINDS))
+        """Equal for slices that one compiled kernel takes."""
+        return _KINDS.setdefault(kind_of(self.slice_), len(_KINDS))
 
     @cached_property
     def size(self) -> int:
         """Bytes."""
-        return _bytes((self.board, self._valid, self.offered))
+        return _bytes((self.slice_, self._valid, self.offered))
 
     def puts_within(self, ranges: Ranges) -> Array:
         """(sessions,) how many puts lie within these ranges; kept, for the next grid mostly has the same ones, and a market of
         years has millions of puts.
         """
         if ranges not in self._counted:
-            dte, delta = self.board.put_dte, self.board.put_delta
+            dte, delta = self.slice_.put_dte, self.slice_.put_delta
             inside = (dte >= ranges[0]) & (dte <= ranges[1]) & (delta >= ranges[2]) & (delta <= ranges[3])
             self._counted.clear()
-            self._counted[ranges] = np.diff(np.concatenate([[0], np.cumsum(inside)])[self.board.put_starts])
+            self._counted[ranges] = np.diff(np.concatenate([[0], np.cumsum(inside)])[self.slice_.put_starts])
         return self._counted[ranges]
 
 
-class Boards:
-    """The boards of one market, made when first asked for; the oldest go when they take more than `limit` bytes.
+class SliceCache:
+    """The slices of one market, made when first asked for; the oldest go when they take more than `limit` bytes.
 
     They are kept by market for as long as it lives, under everything that they depend on.
     """
 
-    _kept: ClassVar["WeakKeyDictionary[Market, OrderedDict[Any, Held]]"] = WeakKeyDictionary()
+    _kept: ClassVar["WeakKeyDictionary[Market, OrderedDict[Any, HeldSlice]]"] = WeakKeyDictionary()
 
     def __init__(self, market: Market, limit: int) -> None:
         self._market, self._limit = market, limit
         self._held = self._kept.setdefault(market, OrderedDict())
 
-    def board(self, world: World, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date) -> Held:
-        """The board of one underlying with its data from `start` to `end`, both included."""
-        key = (world, symbol, start, end)
+    def slice_(self, chain_key: ChainKey, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date) -> HeldSlice:
+        """The slice of one underlying with its data from `start` to `end`, both included."""
+        key = (chain_key, symbol, start, end)
         if key not in self._held:
-            self._held[key] = _board(self._market, world, sessions, symbol, start, end)
+            self._held[key] = _made_slice(self._market, chain_key, sessions, symbol, start, end)
             while len(self._held) > 1 and sum(held.size for held in self._held.values()) > self._limit:
                 self._held.popitem(last=False)
         self._held.move_to_end(key)
@@ -161,18 +161,20 @@ def _bytes(value: Any) -> int:
     return value.nbytes if isinstance(value, np.ndarray) else 8
 
 
-def _board(market: Market, world: World, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date) -> Held:
-    rate, dividend_yield = (_curve(curve, sessions) for curve in (world.rate, world.dividend_yield))
-    valid, counts = chain_between(market, symbol, start, end, Asked(sessions, rate, dividend_yield, world.dte_max))
+def _made_slice(
+    market: Market, chain_key: ChainKey, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date
+) -> HeldSlice:
+    rate, dividend_yield = (_curve(curve, sessions) for curve in (chain_key.rate, chain_key.dividend_yield))
+    valid, counts = chain_between(market, symbol, start, end, Asked(sessions, rate, dividend_yield, chain_key.dte_max))
     contracts = with_settlement(chains.contracts(valid), sessions)
     # one look-up of symbols for all that follows: numbers are joined and sorted in a fraction of the time
     valid = valid.join(contracts.select("symbol", "contract", "order"), on="symbol", how="left", maintain_order="left")
-    solved = chains.ranked(chains.solved(valid), world.min_ranked >= 0, world.min_ranked)
+    solved = chains.ranked(chains.solved(valid), chain_key.min_ranked >= 0, chain_key.min_ranked)
     bars = market.bars(symbol, start, end) if market.has_bars_of(symbol) else None  # quotes stand for them then
-    paths = build_paths(contracts.select("symbol", "contract"), bars, valid, sessions, world.gap_path)
+    paths = build_paths(contracts.select("symbol", "contract"), bars, valid, sessions, chain_key.gap_path)
     underlying = underlying_arrays(market.underlying_bars.filter(pl.col("underlying") == symbol), sessions)
-    board = _assembled(solved, counts, contracts, paths, underlying, sessions, _dividends(market, symbol))
-    return Held(board, contracts["symbol"], _offered(valid, solved, counts, sessions), _quoted(valid))
+    slice_ = _assembled(solved, counts, contracts, paths, underlying, sessions, _dividends(market, symbol))
+    return HeldSlice(slice_, contracts["symbol"], _offered(valid, solved, counts, sessions), _quoted(valid))
 
 
 def _offered(valid: pl.DataFrame, solved: pl.DataFrame, counts: pl.DataFrame, sessions: pl.DataFrame) -> Offered:
@@ -205,7 +207,7 @@ def _dividends(market: Market, symbol: str) -> pl.DataFrame:
 def _assembled(
     solved: pl.DataFrame, counts: pl.DataFrame, contracts: pl.DataFrame, paths: Paths, underlying: Underlying,
     sessions: pl.DataFrame, dividends: pl.DataFrame,
-) -> Board:  # fmt: skip
+) -> Slice:  # fmt: skip
     puts, calls = (solved.filter(pl.col("option_type") == kind) for kind in ("P", "C"))
     valid = np.zeros(sessions.height, np.int64)
     valid[column(counts, "number", np.int64)] = column(counts, "n_valid", np.int64)
@@ -220,7 +222,7 @@ def _assembled(
     where["strike_cents"] = np.rint(column(contracts, "strike", np.float64) * 100.0)
     paid = np.zeros(dividends.height, DIVIDEND)
     paid["ex_day"], paid["paid"] = days(dividends, "ex_date"), column(dividends, "amount", np.float64) * 100.0
-    return Board(
+    return Slice(
         puts=_quotes(puts, paths, where, wheel_words_of(puts, contracts)),
         put_starts=_starts(puts, sessions),
         put_dte=column(puts, "dte", np.int64),

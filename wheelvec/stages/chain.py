@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.collapse import Counts, Rows, standing_quotes
+from wheelvec.kernels.collapse import Counts, Rows, collapse_quotes
 from wheelvec.model.config import Curve
 from wheelvec.model.errors import InputError
 from wheelvec.model.schemas import SOLVED_CHAIN, quote_flaws
@@ -30,7 +30,7 @@ def collapse(quotes: pl.DataFrame, sessions: pl.DataFrame, dte_max: int | None) 
     rows = Rows(number=number, found=_in_entry_minute(quotes, number, sessions), **_marks(quotes, dte_max))
     counts = Counts(*[np.zeros(sessions.height, np.int64) for _ in Counts._fields])
     standing = np.empty(quotes.height, np.int64)
-    standing = standing[: standing_quotes(rows, standing, counts)]
+    standing = standing[: collapse_quotes(rows, standing, counts)]
     chain = quotes[standing].drop("ts").with_columns(number=number[standing])
     per_session = sessions.select(
         "session", pl.col("number").cast(pl.Int64), n_quotes=counts.quoted, n_valid=counts.valid, priced=counts.priced > 0

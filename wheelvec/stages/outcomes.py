@@ -20,7 +20,7 @@ ENTRY_DAY = np.dtype(
 )
 
 
-class Slice(NamedTuple):
+class SliceOutcomes(NamedTuple):
     """What was recorded of one underlying over some sessions (kernels.outcomes, ENTRY_DAY)."""
 
     legs: Array
@@ -30,7 +30,9 @@ class Slice(NamedTuple):
     symbols: pl.Series  # of the contracts that legs name
 
 
-_NOTHING = Slice(np.zeros(0, LEG), np.zeros(0, ATTEMPT), np.zeros(0, WHEEL), np.zeros(0, ENTRY_DAY), pl.Series(dtype=pl.String))
+_NOTHING = SliceOutcomes(
+    np.zeros(0, LEG), np.zeros(0, ATTEMPT), np.zeros(0, WHEEL), np.zeros(0, ENTRY_DAY), pl.Series(dtype=pl.String)
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ class Recorded:
     config: Config
 
     @classmethod
-    def of(cls, slices: list[Slice], underlyings: list[str], day: Array, config: Config) -> Self:
+    def of(cls, slices: list[SliceOutcomes], underlyings: list[str], day: Array, config: Config) -> Self:
         """Put slices together; there may be none."""
         slices = slices or [_NOTHING]
         starts = np.zeros((4, len(slices)), np.int64)

@@ -1,6 +1,6 @@
 """The plan of a sweep: what its configurations share, and the little in which they differ.
 
-Rows that sell the same puts at the same prices form a group; groups are cut into pieces small enough for a core's cache.
+Rows that sell the same puts at the same prices form a group; groups are cut into blocks small enough for a core's cache.
 Everything here is done for all rows at once, for a sweep of ten thousand rows lasts a few hundredths of a second.
 """
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from wheelvec.kernels.slices import CALL, DRAW, ENTRY, Plan
 from wheelvec.model.codes import FillMode, Select
-from wheelvec.model.config import PARTS
+from wheelvec.model.config import SECTIONS
 from wheelvec.model.grid import Codes, Grid, combined, dense, first_of
 
-# Configurations of a piece: what is added up for them fits a core's second cache.
-PIECE = 2048
+# Configurations of a block: what is added up for them fits a core's second cache.
+BLOCK = 2048
 SLACK = 1e-9  # relative: within it a limit counts as met
 LEAST = 32  # less only if there is no more
 
@@ -26,7 +26,7 @@ _DRAWS = (
     "fills.pfill_wide", "fills.pfill_scale", "fills.pfill_ivp_high_mult", "fills.pfill_ivp_extreme_mult",
     "fills.pfill_min", "fills.pfill_max", "fills.tight_spread_pct", "fills.normal_spread_pct",
 )  # fmt: skip
-_CALLS = tuple(f"call.{f.name}" for f in dataclasses.fields(PARTS["call"]))
+_CALLS = tuple(f"call.{f.name}" for f in dataclasses.fields(SECTIONS["call"]))
 _SEARCH = tuple(
     name for name in _CALLS if name.partition(".")[2] in (
         "dte_min", "dte_max", "delta_min", "delta_max", "strike_min_pct_above_basis",
@@ -37,7 +37,7 @@ _SEARCH = tuple(
 _EXITS = ("put.stop_loss_multiplier", "put.exit_pct", "put.max_hold_dte")
 _PRICES = (
     "rules", "fills.fill_mode", "fills.exit_model", "fills.tick",
-    *(f"costs.{f.name}" for f in dataclasses.fields(PARTS["costs"])),
+    *(f"costs.{f.name}" for f in dataclasses.fields(SECTIONS["costs"])),
 )  # fmt: skip
 _LIMITS = {
     "min_bid": "min_bid_hard", "hard_max_spread": "hard_max_spread_pct", "base_spread": "base_max_spread_pct",
@@ -63,12 +63,12 @@ Array = NDArray[Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class Factored:
+class Parameters:
     """A plan, and the position among the rows that were factored of each of its configurations."""
 
     plan: Plan
     order: Codes  # (configurations,)
-    weight: Array  # (pieces,) nanoseconds a wheel, roughly
+    weight: Array  # (blocks,) nanoseconds a wheel, roughly
 
 
 class _Key(NamedTuple):
@@ -82,7 +82,7 @@ class _Key(NamedTuple):
         return _Key(self.codes[rows], self.distinct)
 
 
-def factored(grid: Grid, rows: Codes, schedules: Codes, threads: int) -> Factored:
+def parameters_of(grid: Grid, rows: Codes, schedules: Codes, threads: int) -> Parameters:
     """The plan of some rows of a grid; `schedules` numbers each row's entry sessions in what the kernels are given."""
     rules = _Rows(grid, rows)
     stop, target, hold = (rules.ranked(name) for name in _EXITS)
@@ -92,9 +92,9 @@ def factored(grid: Grid, rows: Codes, schedules: Codes, threads: int) -> Factore
     call = rules.together(rules.key(*_CALLS), effective, draw)
     pair = rules.together(rest, call)
     group = rules.together(_Key(schedules, int(schedules.max()) + 1), rules.entry())
-    piece, order = _cut(group, pair, stop, threads)
+    block, order = _cut(group, pair, stop, threads)
     keys = {"rest": rest, "call": call, "target": target, "draw": draw, "hold": hold}
-    return _plan(rules, schedules, piece, order, stop.at(order), pair.at(order), keys)
+    return _plan(rules, schedules, block, order, stop.at(order), pair.at(order), keys)
 
 
 class _Rows:
@@ -154,7 +154,7 @@ def _of_schedule(name: str) -> bool:
 
 
 def _cut(group: _Key, pair: _Key, stop: _Key, threads: int) -> tuple[Codes, Codes]:
-    """Cut the groups into pieces that keep a pair together: the piece of each row in the order returned, and that order.
+    """Cut the groups into blocks that keep a pair together: the block of each row in the order returned, and that order.
 
     Where all stops meet all pairs, rows go stop by stop; else pair by pair.
     """
@@ -165,23 +165,23 @@ def _cut(group: _Key, pair: _Key, stop: _Key, threads: int) -> tuple[Codes, Code
     place = np.arange(size)
     in_group = place - np.maximum.accumulate(np.where(new_group, place, 0))
     first_of_pair = np.maximum.accumulate(np.where(new_pair, place, 0))
-    new_piece = new_group | _changes(in_group[first_of_pair] // _most(size, threads))
-    piece = new_piece.cumsum() - 1
-    pairs, sizes = np.bincount(piece, weights=new_pair), np.bincount(piece)
-    stops = np.diff(_local(piece, _Key(stop.codes[order], stop.distinct))[0])
-    product = (pairs * stops == sizes)[piece]
+    new_block = new_group | _changes(in_group[first_of_pair] // _most(size, threads))
+    block = new_block.cumsum() - 1
+    pairs, sizes = np.bincount(block, weights=new_pair), np.bincount(block)
+    stops = np.diff(_local(block, _Key(stop.codes[order], stop.distinct))[0])
+    product = (pairs * stops == sizes)[block]
     if stop.distinct == 1 or not product.any():
-        return piece, order
+        return block, order
     by_stop = np.where(product, stop.codes[order], 0)
-    again = _sorted(_Key(piece, int(piece[-1]) + 1), _Key(by_stop, stop.distinct), _Key(place, size))
-    return piece, order[again]
+    again = _sorted(_Key(block, int(block[-1]) + 1), _Key(by_stop, stop.distinct), _Key(place, size))
+    return block, order[again]
 
 
 def _most(size: int, threads: int) -> int:
-    """Configurations of a piece: of each thread's there are equally many, and none is so small that finding the puts and their
-    ends, which every piece does for itself, takes longer than the configurations."""
-    parts = threads * -(-size // (threads * PIECE))
-    return max(-(-size // parts), min(PIECE, LEAST))
+    """Configurations of a block: of each thread's there are equally many, and none is so small that finding the puts and their
+    ends, which every block does for itself, takes longer than the configurations."""
+    parts = threads * -(-size // (threads * BLOCK))
+    return max(-(-size // parts), min(BLOCK, LEAST))
 
 
 def _sorted(*keys: _Key) -> Codes:
@@ -195,33 +195,33 @@ def _changes(codes: Codes) -> NDArray[np.bool_]:
     return np.concatenate([[True], codes[1:] != codes[:-1]])
 
 
-def _local(piece: Codes, key: _Key) -> tuple[Array, Array, Array]:
-    """Of each piece's distinct keys, in order: where each piece's start, the first row of each, and each row's position."""
-    pieces = int(piece[-1]) + 1
+def _local(block: Codes, key: _Key) -> tuple[Array, Array, Array]:
+    """Of each block's distinct keys, in order: where each block's start, the first row of each, and each row's position."""
+    blocks = int(block[-1]) + 1
     if key.distinct == 1:
-        return np.arange(pieces + 1), np.flatnonzero(_changes(piece)), np.zeros(piece.size, np.int64)
-    codes, count = dense(piece * key.distinct + key.codes, pieces * key.distinct)
+        return np.arange(blocks + 1), np.flatnonzero(_changes(block)), np.zeros(block.size, np.int64)
+    codes, count = dense(block * key.distinct + key.codes, blocks * key.distinct)
     first = first_of(codes, count)
-    starts = np.searchsorted(piece[first], np.arange(pieces + 1))
-    return starts, first, codes - starts[piece]
+    starts = np.searchsorted(block[first], np.arange(blocks + 1))
+    return starts, first, codes - starts[block]
 
 
 def _plan(
-    rules: _Rows, schedules: Codes, piece: Codes, order: Codes, stop: _Key, pair: _Key, keys: dict[str, _Key]
-) -> Factored:  # fmt: skip
-    """The plan of pieces: `piece`, `stop` and `pair` in the order of the configurations, all else in the order of the rows.
+    rules: _Rows, schedules: Codes, block: Codes, order: Codes, stop: _Key, pair: _Key, keys: dict[str, _Key]
+) -> Parameters:  # fmt: skip
+    """The plan of blocks: `block`, `stop` and `pair` in the order of the configurations, all else in the order of the rows.
 
     What a pair stands for is looked up pair by pair: a product has many times as many configurations.
     """
-    stop_starts, first_stop, config_stop = _local(piece, stop)
-    pair_starts, first_pair, config_pair = _local(piece, pair)
+    stop_starts, first_stop, config_stop = _local(block, stop)
+    pair_starts, first_pair, config_pair = _local(block, pair)
     pair_rows = order[first_pair]
-    local = {name: _local(piece[first_pair], key.at(pair_rows)) for name, key in keys.items()}
+    local = {name: _local(block[first_pair], key.at(pair_rows)) for name, key in keys.items()}
     starts = {"stop_starts": stop_starts, "pair_starts": pair_starts}
     starts |= {f"{name}_starts": found[0] for name, found in local.items()}
     first, at = ({name: found[i] for name, found in local.items()} for i in (1, 2))
     rows = {name: pair_rows[places] for name, places in first.items()}
-    config_starts = np.searchsorted(piece, np.arange(piece[-1] + 2))
+    config_starts = np.searchsorted(block, np.arange(block[-1] + 2))
     leading = order[config_starts[:-1]]
     stops, pairs, sizes = np.diff(stop_starts), np.diff(pair_starts), np.diff(config_starts)
     plan = Plan(
@@ -244,7 +244,7 @@ def _plan(
     )  # fmt: skip
     weight = 800 + 8 * sum(np.diff(starts[f"{name}_starts"]) for name in ("rest", "pair", "call")) + 2 * sizes
     weight[sizes == 1] = 200
-    return Factored(plan, order, weight)
+    return Parameters(plan, order, weight)
 
 
 def _place(codes: Codes) -> Array:

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.slices import Board, Underlying
+from wheelvec.kernels.slices import Slice, Underlying
 from wheelvec.model.schemas import PATHS, UNDERLYING_CLOSES
 from wheelvec.stages.arrays import Array
 from wheelvec.stages.outcomes import dates, same, spans
@@ -13,7 +13,7 @@ SOURCES = pl.Series(["bar", "quote", None], dtype=pl.String)
 
 
 def leg_rows(
-    legs: Array, board: Board, quotes: tuple[Array, Array, Array, Array], symbols: pl.Series, underlying: str
+    legs: Array, slice_: Slice, quotes: tuple[Array, Array, Array, Array], symbols: pl.Series, underlying: str
 ) -> pl.DataFrame:
     """Per contract and session, from a leg's sale through its end, what the contract traded at and was quoted at.
 
@@ -21,24 +21,24 @@ def leg_rows(
     looked at they are null, and so is the source.
 
     Args:
-        legs: of kernels.outcomes.LEG; `contract` is the board's.
-        board: what they were walked on.
+        legs: of kernels.outcomes.LEG; `contract` is the slice's.
+        slice: what they were walked on.
         quotes: contract, number, bid and ask of the valid quotes, by contract and number.
-        symbols: of the board's contracts.
+        symbols: of the slice's contracts.
         underlying: its name.
     """
     used = np.unique(legs["contract"])
-    where = board.contracts[used]
+    where = slice_.contracts[used]
     row, of_row = spans(where["first_row"], where["last_row"] - where["first_row"])
-    barred, quoted = used[of_row] * SPAN + board.rows["number"][row], quotes[0].astype(np.int64) * SPAN + quotes[1]
+    barred, quoted = used[of_row] * SPAN + slice_.rows["number"][row], quotes[0].astype(np.int64) * SPAN + quotes[1]
     keys = np.union1d(barred[_covered(barred, legs)], quoted[_covered(quoted, legs)])
     at, there = _looked_up(keys, barred)
-    rows = board.rows[row[at]] if row.size else np.zeros(keys.size, board.rows.dtype)
+    rows = slice_.rows[row[at]] if row.size else np.zeros(keys.size, slice_.rows.dtype)
     place, known = _looked_up(keys, quoted)
     columns = {
         "underlying": same(underlying, keys.size),
         "symbol": symbols.gather(pl.Series(keys // SPAN)),
-        "session": dates(board.underlying.day[keys % SPAN]),
+        "session": dates(slice_.underlying.day[keys % SPAN]),
         **{name: _only(rows[name], there) for name in ("open", "high", "low", "close")},
         "bid": _only(quotes[2][place], known) if quoted.size else _only(np.zeros(keys.size), known),
         "ask": _only(quotes[3][place], known) if quoted.size else _only(np.zeros(keys.size), known),
