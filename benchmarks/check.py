@@ -1,11 +1,12 @@
-"""The short form that every change must pass: results agree, and no ratio to a reference loop has fallen under half of the one
-that docs/performance.md states.
+"""The short form that every change must pass: results agree, and no ratio to a reference loop has
+fallen under half of the one that docs/performance.md states.
 
-    python -m benchmarks.check             compare with `figures.json`; exit code 1 and a line for each that fell
-    python -m benchmarks.check --record    measure, and put the ratios into `figures.json`
+    python -m benchmarks.check             compare with `figures.json`; exit code 1 and a line for
+    each that fell python -m benchmarks.check --record    measure, and put the ratios into
+    `figures.json`
 
-A ratio is taken within one run on one core, the two sides by turns, the least time of each: whatever else the machine does
-slows both. What falls short is measured once more before it counts.
+A ratio is taken within one run on one core, the two sides by turns, the least time of each:
+whatever else the machine does slows both. What falls short is measured once more before it counts.
 """
 
 import argparse
@@ -21,9 +22,24 @@ from typing import Any
 import polars as pl
 
 import wheelvec as wv
-from benchmarks import figures, machine, researcher, test_chain, test_end_to_end, test_implied_vol, test_path, test_sweep
+from benchmarks import (
+    figures,
+    machine,
+    researcher,
+    test_chain,
+    test_end_to_end,
+    test_implied_vol,
+    test_path,
+    test_sweep,
+)
 from benchmarks.inputs import bars_of, minute_lake, quotes
-from benchmarks.references import as_frame, numba_loop_iv, numba_loop_walk, pandas_apply_iv, pandas_last_quotes
+from benchmarks.references import (
+    as_frame,
+    numba_loop_iv,
+    numba_loop_walk,
+    pandas_apply_iv,
+    pandas_last_quotes,
+)
 from wheelvec.demo.synthetic import DEMO_START
 
 LEAST_SHARE = 0.5  # of the stated ratio
@@ -44,10 +60,18 @@ class Duel:
 def solver_duel() -> Duel:
     """Volatility and delta against a compiled scalar loop."""
     q = quotes(OPTIONS)
-    for name, solver in (("wheelvec", test_implied_vol.chain), ("scalar Numba loop", numba_loop_iv)):
+    for name, solver in (
+        ("wheelvec", test_implied_vol.chain),
+        ("scalar Numba loop", numba_loop_iv),
+    ):
         test_implied_vol.checked(name, solver, q)
-    return Duel(f"implied volatility and delta, {OPTIONS:,} options", "scalar Numba loop",
-                lambda: test_implied_vol.chain(q), lambda: numba_loop_iv(q), 40)  # fmt: skip
+    return Duel(
+        f"implied volatility and delta, {OPTIONS:,} options",
+        "scalar Numba loop",
+        lambda: test_implied_vol.chain(q),
+        lambda: numba_loop_iv(q),
+        40,
+    )
 
 
 def chain_duel() -> Duel:
@@ -56,8 +80,13 @@ def chain_duel() -> Duel:
     frame = as_frame(q)
     test_implied_vol.checked("wheelvec", test_implied_vol.chain, q)
     test_implied_vol.checked("pandas", lambda _: pandas_apply_iv(frame), q)
-    return Duel(f"a chain of {len(q):,} contracts", "pandas apply with py_vollib",
-                lambda: test_implied_vol.chain(q), lambda: pandas_apply_iv(frame), 5)  # fmt: skip
+    return Duel(
+        f"a chain of {len(q):,} contracts",
+        "pandas apply with py_vollib",
+        lambda: test_implied_vol.chain(q),
+        lambda: pandas_apply_iv(frame),
+        5,
+    )
 
 
 def path_duel() -> Duel:
@@ -65,17 +94,30 @@ def path_duel() -> Duel:
     test_path.contestant(test_path.OURS, WHEELS)
     paths, slice_ = test_path.given(WHEELS)
     rows = bars_of(slice_)
-    return Duel(f"paths of {WHEELS:,} wheels over {test_path.BARS} bars", "Numba loop",
-                lambda: test_path.kernel(WHEELS), lambda: numba_loop_walk(paths, rows), 40)  # fmt: skip
+    return Duel(
+        f"paths of {WHEELS:,} wheels over {test_path.BARS} bars",
+        "Numba loop",
+        lambda: test_path.kernel(WHEELS),
+        lambda: numba_loop_walk(paths, rows),
+        40,
+    )
 
 
 def minute_duel(folder: Path) -> Duel:
     """The last quote of each contract against pandas."""
-    file, sessions = minute_lake(folder, test_chain.ROWS, test_chain.CONTRACTS), test_chain.entry_sessions()
+    file, sessions = (
+        minute_lake(folder, test_chain.ROWS, test_chain.CONTRACTS),
+        test_chain.entry_sessions(),
+    )
     expected = pl.from_pandas(pandas_last_quotes(file)[["symbol", "bid", "ask"]])
     test_chain.same_quotes("wheelvec", test_chain.library(folder, sessions), expected)
-    return Duel(f"last quotes of {test_chain.ROWS:,} rows", "pandas drop_duplicates",
-                lambda: test_chain.library(folder, sessions), lambda: pandas_last_quotes(file), 7)  # fmt: skip
+    return Duel(
+        f"last quotes of {test_chain.ROWS:,} rows",
+        "pandas drop_duplicates",
+        lambda: test_chain.library(folder, sessions),
+        lambda: pandas_last_quotes(file),
+        7,
+    )
 
 
 def whole_duel(folder: Path) -> Duel:
@@ -84,23 +126,36 @@ def whole_duel(folder: Path) -> Duel:
     dates = DEMO_START, test_end_to_end.SHORT_END
     records = test_end_to_end.library(folder, *dates)
     loop = researcher.backtest(folder, None, *dates)
-    test_end_to_end.same_wheels("demo market", test_end_to_end.pnl_of(records.wheels), test_end_to_end.pnl_of(loop))
+    test_end_to_end.same_wheels(
+        "demo market", test_end_to_end.pnl_of(records.wheels), test_end_to_end.pnl_of(loop)
+    )
 
     def from_quotes() -> None:
         test_end_to_end.forget_chains(folder)
         test_end_to_end.library(folder, *dates)
 
-    return Duel(f"{records.wheels.height} wheels of the demo market", test_end_to_end.LOOP, from_quotes,
-                lambda: researcher.backtest(folder, None, *dates), 3)  # fmt: skip
+    return Duel(
+        f"{records.wheels.height} wheels of the demo market",
+        test_end_to_end.LOOP,
+        from_quotes,
+        lambda: researcher.backtest(folder, None, *dates),
+        3,
+    )
 
 
 def sweep_duel(family: str) -> Duel:
-    """A sweep of a family, over values new to it, against one backtest: what that takes the sweep must not take for all."""
+    """A sweep of a family, over values new to it, against one backtest: what that takes the sweep
+    must not take for all.
+    """
     market, config = test_sweep.market(False), test_sweep.base(family, False)
     test_sweep.same_as_backtests(test_sweep.swept(family, CONFIGURATIONS, False, 1), False, 1)
-    return Duel(f"sweep of {CONFIGURATIONS:,} configurations, {family}", "one backtest",
-                lambda: test_sweep.swept(family, CONFIGURATIONS, False, 1),
-                lambda: wv.backtest(market, config).summary(), 5)  # fmt: skip
+    return Duel(
+        f"sweep of {CONFIGURATIONS:,} configurations, {family}",
+        "one backtest",
+        lambda: test_sweep.swept(family, CONFIGURATIONS, False, 1),
+        lambda: wv.backtest(market, config).summary(),
+        5,
+    )
 
 
 def measured(duel: Duel) -> dict[str, Any]:
@@ -111,8 +166,12 @@ def measured(duel: Duel) -> dict[str, Any]:
             began = time.perf_counter()
             getattr(duel, side)()
             best[side] = min(best[side], time.perf_counter() - began)
-    return {"name": duel.name, "reference": duel.reference_name, **{f"{side}_seconds": t for side, t in best.items()},
-            "ratio": best["reference"] / best["ours"]}  # fmt: skip
+    return {
+        "name": duel.name,
+        "reference": duel.reference_name,
+        **{f"{side}_seconds": t for side, t in best.items()},
+        "ratio": best["reference"] / best["ours"],
+    }
 
 
 def shortfall(found: dict[str, Any], stated: list[dict[str, Any]]) -> str | None:
@@ -138,12 +197,18 @@ def judged(duel: Duel, stated: list[dict[str, Any]]) -> tuple[dict[str, Any], st
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.check", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.check", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--record", action="store_true", help="put the ratios into figures.json")
     record = parser.parse_args(arguments).record
     stated = [] if record else figures.read().get("short", {}).get("rows", [])
     rows, failures = [], []
-    with machine.threads(1), tempfile.TemporaryDirectory() as minute, tempfile.TemporaryDirectory() as demo:
+    with (
+        machine.threads(1),
+        tempfile.TemporaryDirectory() as minute,
+        tempfile.TemporaryDirectory() as demo,
+    ):
         makers: list[Callable[[], Duel]] = [solver_duel, chain_duel, path_duel]
         makers += [lambda: minute_duel(Path(minute)), lambda: whole_duel(Path(demo))]
         makers += [partial(sweep_duel, family) for family in test_sweep.FAMILIES]

@@ -1,4 +1,5 @@
-"""How the benchmarks run: `--short` for small inputs; what is measured also says on how many things and threads.
+"""How the benchmarks run: `--short` for small inputs; what is measured also says on how many things
+and threads.
 
 python -m pytest benchmarks                               everything, at full size
 python -m pytest benchmarks --short --benchmark-disable   each once, results checked, nothing timed
@@ -21,13 +22,23 @@ ABSENT: dict[str, str] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--short", action="store_true", help="small inputs: whether all runs and agrees, within two minutes")
+    parser.addoption(
+        "--short",
+        action="store_true",
+        help="small inputs: whether all runs and agrees, within two minutes",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> None:
-    """Leave large inputs out of the short form. Warnings of the packages compared are not ours to fix."""
+    """Leave large inputs out of the short form. Warnings of the packages compared are not ours to
+    fix.
+    """
     if config.getoption("--short"):
-        items[:] = [i for i in items if not hasattr(i, "callspec") or i.callspec.params.get("n", 0) <= MOST_SHORT]
+        items[:] = [
+            i
+            for i in items
+            if not hasattr(i, "callspec") or i.callspec.params.get("n", 0) <= MOST_SHORT
+        ]
     for item in items:
         item.add_marker(pytest.mark.filterwarnings("ignore"))
 
@@ -55,13 +66,24 @@ def one_thread() -> Iterator[None]:
 def measure(benchmark: Any) -> Measure:
     """Time a function whose result was already seen to be right.
 
-    measure(function, group=..., what=..., n=..., threads=..., seconds=..., rounds=..., before=..., **more): `n` is what one
-    call works through; without `rounds` there are as many as the seconds hold, after one that is left out; `before` is called
-    before each, off the clock; `more` is kept beside the times.
+    measure(function, group=..., what=..., n=..., threads=..., seconds=..., rounds=..., before=...,
+    **more): `n` is what one call works through; without `rounds` there are as many as the seconds
+    hold, after one that is left out; `before` is called before each, off the clock; `more` is kept
+    beside the times.
     """
 
-    def timed(function: Callable[[], Any], *, group: str, what: str, n: int, threads: int, seconds: float = SECONDS,
-              rounds: int = 0, before: Callable[[], None] | None = None, **more: Any) -> Any:  # fmt: skip
+    def timed(
+        function: Callable[[], Any],
+        *,
+        group: str,
+        what: str,
+        n: int,
+        threads: int,
+        seconds: float = SECONDS,
+        rounds: int = 0,
+        before: Callable[[], None] | None = None,
+        **more: Any,
+    ) -> Any:
         benchmark.group = group
         benchmark.extra_info.update(what=what, n=n, threads=threads, **more)
         if not rounds:

@@ -1,4 +1,6 @@
-"""The measured figures, `figures.json`: each command that measures replaces its own part; `report` makes the page of them."""
+"""The measured figures, `figures.json`: each command that measures replaces its own part; `report`
+makes the page of them.
+"""
 
 import json
 from pathlib import Path

@@ -17,12 +17,16 @@ Array = np.ndarray[Any, Any]
 
 SPOT, RATE = 220.0, 0.04
 LEAST_VALUE = 0.005  # half a cent: nobody quotes less
-LEAST_VEGA = 0.01  # dollars per 1.00 of volatility: under it a price does not determine a volatility
+LEAST_VEGA = (
+    0.01  # dollars per 1.00 of volatility: under it a price does not determine a volatility
+)
 REAL_QUARTER = Path(__file__).parents[2] / "shared" / "real" / "tsla_2026"
 
 
 def black_scholes(quotes: "Quotes", volatility: Array) -> tuple[Array, Array, Array]:
-    """Price, delta and vega by the textbook's formula, apart from the library's: what results are checked against."""
+    """Price, delta and vega by the textbook's formula, apart from the library's: what results are
+    checked against.
+    """
     spread = volatility * np.sqrt(quotes.years)
     d1 = (np.log(quotes.spot / quotes.strike) + quotes.rate * quotes.years) / spread + 0.5 * spread
     sign = np.where(quotes.is_call, 1.0, -1.0)
@@ -54,16 +58,20 @@ class Quotes:
 
     def at(self, rows: Any) -> "Quotes":
         """The chosen rows."""
-        return Quotes(**{name: np.ascontiguousarray(values[rows]) for name, values in vars(self).items()})
+        return Quotes(
+            **{name: np.ascontiguousarray(values[rows]) for name, values in vars(self).items()}
+        )
 
 
 def quotes(n: int, rounded: bool = True, seed: int = 1) -> Quotes:
-    """n quotes of one stock at 220: strikes of 60 to 410, one to ninety days, volatilities of 0.15 to 1.5, calls and puts.
+    """n quotes of one stock at 220: strikes of 60 to 410, one to ninety days, volatilities of 0.15
+    to 1.5, calls and puts.
 
     Args:
         n: how many.
-        rounded: mids in whole cents, strictly between the no-arbitrage bounds, so that each has a volatility; otherwise exact
-            prices of options whose vega is at least `LEAST_VEGA`, so that the true volatility is the answer.
+        rounded: mids in whole cents, strictly between the no-arbitrage bounds, so that each has a
+            volatility; otherwise exact prices of options whose vega is at least `LEAST_VEGA`, so
+            that the true volatility is the answer.
         seed: of the chance.
     """
     chance = np.random.default_rng(seed)
@@ -82,7 +90,9 @@ def quotes(n: int, rounded: bool = True, seed: int = 1) -> Quotes:
     drawn_quotes.price[:] = price
     discounted = drawn_quotes.strike * np.exp(-RATE * drawn_quotes.years)
     sign = np.where(drawn_quotes.is_call, 1.0, -1.0)
-    inside = (price > np.maximum(sign * (SPOT - discounted), 0.0)) & (price < np.where(drawn_quotes.is_call, SPOT, discounted))
+    inside = (price > np.maximum(sign * (SPOT - discounted), 0.0)) & (
+        price < np.where(drawn_quotes.is_call, SPOT, discounted)
+    )
     kept = (exact >= LEAST_VALUE) & inside & (rounded | (vega >= LEAST_VEGA))
     found = np.flatnonzero(kept)[:n]
     assert len(found) == n, f"only {len(found)} of {n} quotes"
@@ -94,7 +104,9 @@ def quotes(n: int, rounded: bool = True, seed: int = 1) -> Quotes:
 
 @dataclass(frozen=True)
 class Paths:
-    """Daily bars of `wheels` short options, (bars, wheels) each; bar 0 is the day of the sale, at `price`."""
+    """Daily bars of `wheels` short options, (bars, wheels) each; bar 0 is the day of the sale, at
+    `price`.
+    """
 
     price: Array  # (wheels,)
     open: Array
@@ -125,12 +137,17 @@ def paths(wheels: int, bars: int, seed: int = 2) -> Paths:
     reach = np.abs(chance.normal(0.0, 0.05, (2, bars + 1, wheels)))
     reach[:, 0] = 0.0
     high, low = np.maximum(opens, closes) + reach[0], np.minimum(opens, closes) - reach[1]
-    cents = [np.maximum(np.rint(np.exp(logs) * 100.0), 1.0) / 100.0 for logs in (opens, high, low, closes)]
+    cents = [
+        np.maximum(np.rint(np.exp(logs) * 100.0), 1.0) / 100.0
+        for logs in (opens, high, low, closes)
+    ]
     return Paths(price, *cents)
 
 
 def as_slice(given: Paths) -> Slice:
-    """The same paths as kernels take them: rows by contract, one put of each. What runs to the end expires."""
+    """The same paths as kernels take them: rows by contract, one put of each. What runs to the end
+    expires.
+    """
     n, days = given.wheels, given.bars + 1
     starts = np.arange(n + 1, dtype=np.int64) * days
     rows, puts, contracts = np.zeros(n * days, ROW), np.zeros(n, QUOTE), np.zeros(n, CONTRACT)
@@ -144,7 +161,21 @@ def as_slice(given: Paths) -> Slice:
     underlying = Underlying(np.full(days, 2.0), np.arange(days, dtype=np.int64), days - 1)
     none, real = np.zeros(0, np.int64), np.zeros(0)
     calls, dividends = np.zeros(0, QUOTE), np.zeros(0, DIVIDEND)
-    return Slice(puts, none, none, real, calls, none, none, real, none, contracts, rows, underlying, dividends)
+    return Slice(
+        puts,
+        none,
+        none,
+        real,
+        calls,
+        none,
+        none,
+        real,
+        none,
+        contracts,
+        rows,
+        underlying,
+        dividends,
+    )
 
 
 def bars_of(slice_: Slice) -> SimpleNamespace:
@@ -158,10 +189,14 @@ MINUTE_DAY = dt.date(2024, 3, 4)
 
 
 def minute_lake(folder: Path, rows: int, contracts: int, seed: int = 3) -> Path:
-    """A lake with one minute of quotes of one underlying, a fortieth of them no valid quote; the path of its one file."""
+    """A lake with one minute of quotes of one underlying, a fortieth of them no valid quote; the
+    path of its one file.
+    """
     chance = np.random.default_rng(seed)
     which = chance.integers(0, contracts, rows)
-    symbols = [f"MINU  240419{'CP'[i % 2]}{(20_000 + 500 * (i // 2)):08d}" for i in range(contracts)]
+    symbols = [
+        f"MINU  240419{'CP'[i % 2]}{(20_000 + 500 * (i // 2)):08d}" for i in range(contracts)
+    ]
     mid = chance.integers(50, 2000, rows) / 100.0
     half = chance.integers(1, 10, rows) / 100.0
     flaw = chance.random(rows)
@@ -178,7 +213,15 @@ def minute_lake(folder: Path, rows: int, contracts: int, seed: int = 3) -> Path:
         }
     )
     bars = pl.DataFrame(
-        {"underlying": "MINU", "session": [MINUTE_DAY], "open": 100.0, "high": 101.0, "low": 99.0, "close": 100.0, "volume": 1}
+        {
+            "underlying": "MINU",
+            "session": [MINUTE_DAY],
+            "open": 100.0,
+            "high": 101.0,
+            "low": 99.0,
+            "close": 100.0,
+            "volume": 1,
+        }
     )
     Market(option_quotes=frame, underlying_bars=bars).write(folder)
     return folder / "option_quotes" / "underlying=MINU" / f"{MINUTE_DAY:%Y-%m}.parquet"

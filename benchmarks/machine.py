@@ -13,9 +13,20 @@ from typing import Any
 from numba import config
 
 PACKAGES = (
-    "numpy", "numba", "polars", "pandas", "pyarrow", "polars-vol", "pyfeng", "fast-vollib", "lbriv", "py_vollib_vectorized",
-    "QuantLib", "py_vollib", "vectorbt",
-)  # fmt: skip
+    "numpy",
+    "numba",
+    "polars",
+    "pandas",
+    "pyarrow",
+    "polars-vol",
+    "pyfeng",
+    "fast-vollib",
+    "lbriv",
+    "py_vollib_vectorized",
+    "QuantLib",
+    "py_vollib",
+    "vectorbt",
+)
 
 
 def described() -> dict[str, Any]:
@@ -41,7 +52,9 @@ def _version(package: str) -> str | None:
 
 def _cpuinfo(field: str) -> str:
     path = Path("/proc/cpuinfo")
-    found = re.search(rf"^{field}\s*: (.*)$", path.read_text(), re.MULTILINE) if path.exists() else None
+    found = (
+        re.search(rf"^{field}\s*: (.*)$", path.read_text(), re.MULTILINE) if path.exists() else None
+    )
     return found[1] if found else ""
 
 
@@ -51,7 +64,10 @@ def _processor() -> str:
 
 def _vector_unit() -> str:
     flags = _cpuinfo("flags").split()
-    return next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "unknown")
+    return next(
+        (name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags),
+        "unknown",
+    )
 
 
 def _memory_gib() -> int | None:
@@ -67,7 +83,9 @@ def most_threads() -> int:
 
 
 def idle() -> tuple[int, int] | None:
-    """Ticks since the machine began that its cores were idle, and all of them; None where it keeps no count."""
+    """Ticks since the machine began that its cores were idle, and all of them; None where it keeps
+    no count.
+    """
     path = Path("/proc/stat")
     if not path.exists():
         return None
@@ -84,8 +102,9 @@ def idle_share(before: tuple[int, int] | None, after: tuple[int, int] | None) ->
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Hold the whole process, pools that already run included, to so many cores (only Linux can; elsewhere wheelvec's
-    threads alone are limited)."""
+    """Hold the whole process, pools that already run included, to so many cores (only Linux can;
+    elsewhere wheelvec's threads alone are limited).
+    """
     before = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     config.NUMBA_NUM_THREADS = min(count, before)  # type: ignore[attr-defined]
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []

@@ -1,4 +1,6 @@
-"""Small line charts as SVG, both axes logarithmic, each line named at its end; plain enough to need no plotting library."""
+"""Small line charts as SVG, both axes logarithmic, each line named at its end; plain enough to need
+no plotting library.
+"""
 
 import math
 from dataclasses import dataclass
@@ -7,12 +9,25 @@ from html import escape
 WIDTH, HEIGHT = 760, 440
 LEFT, RIGHT, TOP, BOTTOM = 70, 190, 20, 56
 APART = 15  # pixels between the names of lines
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d1f", "#56b4e9", "#6a51a3", "#7f7f7f", "#444444", "#b2182b")
+COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#8c6d1f",
+    "#56b4e9",
+    "#6a51a3",
+    "#7f7f7f",
+    "#444444",
+    "#b2182b",
+)
 
 
 @dataclass(frozen=True)
 class Line:
-    """A named line through points of positive numbers; `strong` draws it thick and black, `joined` False only its points."""
+    """A named line through points of positive numbers; `strong` draws it thick and black, `joined`
+    False only its points.
+    """
 
     name: str
     points: tuple[tuple[float, float], ...]
@@ -35,7 +50,9 @@ class _Axis:
         return cls(low, max(math.ceil(math.log10(max(values)) - 1e-9), low + 1), start, end)
 
     def at(self, value: float) -> float:
-        return self.start + (math.log10(value) - self.low) / (self.high - self.low) * (self.end - self.start)
+        return self.start + (math.log10(value) - self.low) / (self.high - self.low) * (
+            self.end - self.start
+        )
 
     @property
     def decades(self) -> list[float]:
@@ -58,7 +75,10 @@ def chart(title: str, x_name: str, y_name: str, lines: list[Line]) -> str:
         f'<text x="{middle_x:.0f}" y="{HEIGHT - 14}" text-anchor="middle">{escape(x_name)}</text>',
         f'<text {turned} text-anchor="middle">{escape(y_name)}</text>',
     ]
-    colours = {line.name: "black" if line.strong else COLOURS[i % len(COLOURS)] for i, line in enumerate(lines)}
+    colours = {
+        line.name: "black" if line.strong else COLOURS[i % len(COLOURS)]
+        for i, line in enumerate(lines)
+    }
     for line in lines:
         parts += _drawn(line, colours[line.name], x, y)
     return "\n".join([*parts, *_names(lines, colours, x, y), "</svg>"]) + "\n"
@@ -68,12 +88,20 @@ def _grid(x: _Axis, y: _Axis) -> list[str]:
     parts = []
     for value in x.decades:
         at = x.at(value)
-        parts.append(f'<line x1="{at:.1f}" y1="{y.start}" x2="{at:.1f}" y2="{y.end}" stroke="#e3e3e3"/>')
-        parts.append(f'<text x="{at:.1f}" y="{y.start + 18}" text-anchor="middle" fill="#555">{value:,.9g}</text>')
+        parts.append(
+            f'<line x1="{at:.1f}" y1="{y.start}" x2="{at:.1f}" y2="{y.end}" stroke="#e3e3e3"/>'
+        )
+        parts.append(
+            f'<text x="{at:.1f}" y="{y.start + 18}" text-anchor="middle" fill="#555">{value:,.9g}</text>'
+        )
     for value in y.decades:
         at = y.at(value)
-        parts.append(f'<line x1="{x.start}" y1="{at:.1f}" x2="{x.end}" y2="{at:.1f}" stroke="#e3e3e3"/>')
-        parts.append(f'<text x="{x.start - 8}" y="{at + 4:.1f}" text-anchor="end" fill="#555">{value:,.9g}</text>')
+        parts.append(
+            f'<line x1="{x.start}" y1="{at:.1f}" x2="{x.end}" y2="{at:.1f}" stroke="#e3e3e3"/>'
+        )
+        parts.append(
+            f'<text x="{x.start - 8}" y="{at + 4:.1f}" text-anchor="end" fill="#555">{value:,.9g}</text>'
+        )
     return parts
 
 
@@ -81,9 +109,15 @@ def _drawn(line: Line, colour: str, x: _Axis, y: _Axis) -> list[str]:
     points = [(x.at(px), y.at(py)) for px, py in line.points]
     width = 3 if line.strong else 1.5
     path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
-    joined = [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}"/>'] if line.joined else []
+    joined = (
+        [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}"/>']
+        if line.joined
+        else []
+    )
     radius = width + 1 if line.joined else 5
-    return joined + [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="{radius}" fill="{colour}"/>' for px, py in points]
+    return joined + [
+        f'<circle cx="{px:.1f}" cy="{py:.1f}" r="{radius}" fill="{colour}"/>' for px, py in points
+    ]
 
 
 def _names(lines: list[Line], colours: dict[str, str], x: _Axis, y: _Axis) -> list[str]:
@@ -98,8 +132,14 @@ def _names(lines: list[Line], colours: dict[str, str], x: _Axis, y: _Axis) -> li
     parts = []
     for at, name in placed:
         edge, level = x.end + 16, at - over
-        leader = f'x1="{ends[name] + 5:.1f}" y1="{heights[name]:.1f}" x2="{edge - 2}" y2="{level:.1f}"'
-        parts.append(f'<line {leader} stroke="{colours[name]}" stroke-width="0.7" stroke-dasharray="2 2"/>')
+        leader = (
+            f'x1="{ends[name] + 5:.1f}" y1="{heights[name]:.1f}" x2="{edge - 2}" y2="{level:.1f}"'
+        )
+        parts.append(
+            f'<line {leader} stroke="{colours[name]}" stroke-width="0.7" stroke-dasharray="2 2"/>'
+        )
         weight = ' font-weight="bold"' if colours[name] == "black" else ""
-        parts.append(f'<text x="{edge}" y="{level + 4:.1f}" fill="{colours[name]}"{weight}>{escape(name)}</text>')
+        parts.append(
+            f'<text x="{edge}" y="{level + 4:.1f}" fill="{colours[name]}"{weight}>{escape(name)}</text>'
+        )
     return parts

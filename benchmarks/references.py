@@ -1,5 +1,6 @@
-"""The loops that wheelvec is measured against, written plainly: a compiled scalar loop with the C library's functions, a
-compiled loop over days, and pandas row by row."""
+"""The loops that wheelvec is measured against, written plainly: a compiled scalar loop with the C
+library's functions, a compiled loop over days, and pandas row by row.
+"""
 
 import math
 from pathlib import Path
@@ -21,10 +22,15 @@ RAN_TO_THE_END, STOPPED, TARGET = 0, 1, 2
 
 @njit(cache=True, error_model="numpy")
 def _normalised_price(x: float, s: float) -> float:
-    """Black's price of an out-of-the-money option over sqrt(forward*strike), for x = -|ln(F/K)| and total volatility s."""
+    """Black's price of an out-of-the-money option over sqrt(forward*strike), for x = -|ln(F/K)| and
+    total volatility s.
+    """
     a, t = x / s, 0.5 * s
     root = math.sqrt(0.5)
-    return 0.5 * (math.exp(0.5 * x) * math.erfc(-root * (a + t)) - math.exp(-0.5 * x) * math.erfc(-root * (a - t)))
+    return 0.5 * (
+        math.exp(0.5 * x) * math.erfc(-root * (a + t))
+        - math.exp(-0.5 * x) * math.erfc(-root * (a - t))
+    )
 
 
 @njit(cache=True, error_model="numpy")
@@ -36,7 +42,9 @@ def _elasticity(x: float, s: float, price: float) -> float:
 
 @njit(cache=True, error_model="numpy")
 def _first_guess(x: float, price: float) -> float:
-    """From the point of inflection: above it along the tangent, below it along ln(price) as linear in 1/s^2."""
+    """From the point of inflection: above it along the tangent, below it along ln(price) as linear
+    in 1/s^2.
+    """
     inflection = math.sqrt(-2.0 * x)
     if x == 0.0:
         return math.sqrt(2.0 * math.pi) * price
@@ -63,7 +71,11 @@ def _total_volatility(x: float, price: float) -> float:
         bend = a * a - t * t
         second = bend - slope
         third = second * (bend - 2.0 * slope) - 3.0 * a * a - t * t
-        step = newton * (1.0 + 0.5 * second * newton) / (1.0 + newton * (second + third * newton / 6.0))
+        step = (
+            newton
+            * (1.0 + 0.5 * second * newton)
+            / (1.0 + newton * (second + third * newton / 6.0))
+        )
         following = s + s * step
         if abs(newton) < 1e-5:
             return following
@@ -72,45 +84,81 @@ def _total_volatility(x: float, price: float) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def _solve_scalar(price: float, spot: float, strike: float, years: float, rate: float, is_call: bool) -> Any:
+def _solve_scalar(
+    price: float, spot: float, strike: float, years: float, rate: float, is_call: bool
+) -> Any:
     discounted = strike * math.exp(-rate * years)
     signed = math.log(spot / discounted)
     sign = 1.0 if is_call else -1.0
-    value = price - max(sign * (spot - discounted), 0.0)  # put-call parity: the out-of-the-money side
+    value = price - max(
+        sign * (spot - discounted), 0.0
+    )  # put-call parity: the out-of-the-money side
     s = _total_volatility(-abs(signed), value / math.sqrt(spot * discounted))
-    return s / math.sqrt(years), sign * 0.5 * math.erfc(-sign * (signed / s + 0.5 * s) * math.sqrt(0.5))
+    return s / math.sqrt(years), sign * 0.5 * math.erfc(
+        -sign * (signed / s + 0.5 * s) * math.sqrt(0.5)
+    )
 
 
 @njit(cache=True, error_model="numpy")
 def _solve_all(price, spot, strike, years, rate, is_call, out_iv, out_delta):  # type: ignore[no-untyped-def]
     for i in range(price.size):
-        out_iv[i], out_delta[i] = _solve_scalar(price[i], spot[i], strike[i], years[i], rate[i], is_call[i])
+        out_iv[i], out_delta[i] = _solve_scalar(
+            price[i], spot[i], strike[i], years[i], rate[i], is_call[i]
+        )
 
 
 def numba_loop_iv(quotes: Quotes) -> tuple[Array, Array]:
     """Volatility and delta by a compiled scalar loop with exp, log and erfc of the C library."""
     iv, delta = np.empty(len(quotes)), np.empty(len(quotes))
-    _solve_all(quotes.price, quotes.spot, quotes.strike, quotes.years, quotes.rate, quotes.is_call, iv, delta)
+    _solve_all(
+        quotes.price,
+        quotes.spot,
+        quotes.strike,
+        quotes.years,
+        quotes.rate,
+        quotes.is_call,
+        iv,
+        delta,
+    )
     return iv, delta
 
 
 def py_vollib_loop(quotes: Quotes) -> tuple[Array, None]:
     """py_vollib (now named vollib), one option after the other."""
-    columns = (quotes.price, quotes.spot, quotes.strike, quotes.years, quotes.rate, np.where(quotes.is_call, "c", "p"))
-    return np.array([vollib_iv(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]), None
+    columns = (
+        quotes.price,
+        quotes.spot,
+        quotes.strike,
+        quotes.years,
+        quotes.rate,
+        np.where(quotes.is_call, "c", "p"),
+    )
+    return np.array(
+        [vollib_iv(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
+    ), None
 
 
 def as_frame(quotes: Quotes) -> pd.DataFrame:
     """The quotes as a researcher holds them."""
-    columns = {name: values for name, values in vars(quotes).items() if name not in ("is_call", "true_volatility")}
+    columns = {
+        name: values
+        for name, values in vars(quotes).items()
+        if name not in ("is_call", "true_volatility")
+    }
     return pd.DataFrame({**columns, "flag": np.where(quotes.is_call, "c", "p")})
 
 
 def pandas_apply_iv(frame: pd.DataFrame) -> tuple[Array, Array]:
     """Volatility and delta by `DataFrame.apply` with py_vollib, the way notebooks do it."""
-    iv = frame.apply(lambda r: vollib_iv(r["price"], r["spot"], r["strike"], r["years"], r["rate"], r["flag"]), axis=1)
+    iv = frame.apply(
+        lambda r: vollib_iv(r["price"], r["spot"], r["strike"], r["years"], r["rate"], r["flag"]),
+        axis=1,
+    )
     solved = frame.assign(iv=iv)
-    delta = solved.apply(lambda r: vollib_delta(r["flag"], r["spot"], r["strike"], r["years"], r["rate"], r["iv"]), axis=1)
+    delta = solved.apply(
+        lambda r: vollib_delta(r["flag"], r["spot"], r["strike"], r["years"], r["rate"], r["iv"]),
+        axis=1,
+    )
     return iv.to_numpy(), delta.to_numpy()
 
 
@@ -133,7 +181,9 @@ def _walk_all(sold_at, multiplier, exit_pct, opens, highs, lows, out_reason, out
 
 
 @njit(cache=True)
-def _walk_rows(sold_at, multiplier, exit_pct, starts, opens, highs, lows, out_reason, out_day, out_price):  # type: ignore[no-untyped-def]
+def _walk_rows(
+    sold_at, multiplier, exit_pct, starts, opens, highs, lows, out_reason, out_day, out_price
+):  # type: ignore[no-untyped-def]
     for i in range(sold_at.size):
         first, last = starts[i], starts[i + 1]
         stop, target = sold_at[i] * multiplier, sold_at[i] * exit_pct
@@ -151,14 +201,18 @@ Exits = tuple[Array, Array, Array]  # reason, day, price
 
 
 def numba_loop_walk(given: Paths, rows: Any = None) -> Exits:
-    """Exits by a compiled loop over days: over the matrix, or over `inputs.bars_of`'s, which lie contract by contract."""
+    """Exits by a compiled loop over days: over the matrix, or over `inputs.bars_of`'s, which lie
+    contract by contract.
+    """
     n = given.wheels
     out = np.empty(n, np.int8), np.empty(n, np.int64), np.empty(n)
     if rows is None:
         _walk_all(given.price, STOP_MULTIPLIER, EXIT_PCT, given.open, given.high, given.low, *out)
     else:
         starts = np.arange(n + 1, dtype=np.int64) * (given.bars + 1)
-        _walk_rows(given.price, STOP_MULTIPLIER, EXIT_PCT, starts, rows.open, rows.high, rows.low, *out)
+        _walk_rows(
+            given.price, STOP_MULTIPLIER, EXIT_PCT, starts, rows.open, rows.high, rows.low, *out
+        )
     return out
 
 
@@ -166,13 +220,28 @@ def numba_loop_walk(given: Paths, rows: Any = None) -> Exits:
 def _walk_grid(sold_at, multipliers, exit_pcts, starts, opens, highs, lows, out_reason, out_price):  # type: ignore[no-untyped-def]
     day = np.empty(sold_at.size, np.int64)
     for c in range(multipliers.size):
-        _walk_rows(sold_at, multipliers[c], exit_pcts[c], starts, opens, highs, lows, out_reason[c], day, out_price[c])
+        _walk_rows(
+            sold_at,
+            multipliers[c],
+            exit_pcts[c],
+            starts,
+            opens,
+            highs,
+            lows,
+            out_reason[c],
+            day,
+            out_price[c],
+        )
 
 
-def numba_loop_sweep(price: Array, starts: Array, bars: Any, multipliers: Array, exit_pcts: Array) -> tuple[Array, Array]:
-    """Reason and price of each exit, (configurations, wheels), by the compiled loop once for each stop and target.
+def numba_loop_sweep(
+    price: Array, starts: Array, bars: Any, multipliers: Array, exit_pcts: Array
+) -> tuple[Array, Array]:
+    """Reason and price of each exit, (configurations, wheels), by the compiled loop once for each
+    stop and target.
 
-    `bars` has open, high and low, contract by contract from `starts` (wheels + 1,) on, the sale's own bar first.
+    `bars` has open, high and low, contract by contract from `starts` (wheels + 1,) on, the sale's
+    own bar first.
     """
     shape = multipliers.size, price.size
     out = np.empty(shape, np.int8), np.empty(shape)

@@ -1,7 +1,7 @@
 """docs/performance.md and its pictures, made of `figures.json` alone: nothing in them is typed.
 
-python -m benchmarks.report                   writes the page anew
-python -m benchmarks.report results.json      takes the results of pytest-benchmark into figures.json first
+python -m benchmarks.report                   writes the page anew python -m benchmarks.report
+results.json      takes the results of pytest-benchmark into figures.json first
 """
 
 import json
@@ -29,7 +29,12 @@ def distilled(results: Row) -> Row:
     rows = []
     for found in results["benchmarks"]:
         info, stats = found["extra_info"], found["stats"]
-        row = {"group": found["group"], "what": info["what"], "n": info["n"], "threads": info["threads"]}
+        row = {
+            "group": found["group"],
+            "what": info["what"],
+            "n": info["n"],
+            "threads": info["threads"],
+        }
         row |= {"median": stats["median"], "least": stats["min"], "rounds": stats["rounds"]}
         rows.append(row | {key: info[key] for key in KEPT if key in info})
     return {"machine": results["machine"], "absent": results["absent"], "rows": rows}
@@ -43,7 +48,9 @@ def number(value: float) -> str:
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table; all columns but the first are numbers, but for those whose name begins with a bar."""
+    """A Markdown table; all columns but the first are numbers, but for those whose name begins with
+    a bar.
+    """
     names = list(head)
     rule = ["---" if i == 0 or name.startswith("|") else "---:" for i, name in enumerate(names)]
     lines = [[name.removeprefix("|") for name in names], rule, *(list(row) for row in rows)]
@@ -85,13 +92,24 @@ class Page:
 
     def ours(self, name: str) -> float:
         """Seconds of wheelvec for one element on one thread: what ratios are against."""
-        (row,) = [row for row in self.largest(name) if row["what"] == "wheelvec" and row["threads"] == 1]
+        (row,) = [
+            row for row in self.largest(name) if row["what"] == "wheelvec" and row["threads"] == 1
+        ]
         return each(row)
 
     def compared(self, name: str, elements: str, *columns: Column) -> str:
-        """A table of a group, fastest first: who, on how much, the columns, and the time as a multiple of wheelvec's."""
+        """A table of a group, fastest first: who, on how much, the columns, and the time as a
+        multiple of wheelvec's.
+        """
         base = self.ours(name)
-        head = ["what", "|", "threads", elements, *(title for title, _ in columns), "times wheelvec's"]
+        head = [
+            "what",
+            "|",
+            "threads",
+            elements,
+            *(title for title, _ in columns),
+            "times wheelvec's",
+        ]
         rows = sorted(self.largest(name), key=each)
         body = (
             [emphasised(row["what"]), row.get("note", ""), str(row["threads"]), f"{row['n']:,}"]
@@ -131,7 +149,9 @@ Versions: {versions}.{self.absent()}"""
     def absent(self) -> str:
         if not self.bench["absent"]:
             return ""
-        reasons = "; ".join(f"{name} ({reason})" for name, reason in sorted(self.bench["absent"].items()))
+        reasons = "; ".join(
+            f"{name} ({reason})" for name, reason in sorted(self.bench["absent"].items())
+        )
         return f"\n\nNot there in this run, so not compared: {reasons}."
 
     def solvers(self) -> str:
@@ -182,7 +202,14 @@ it can do much that wheelvec cannot."""
                 number(row["goal"]),
             ]
             if "goal" in row
-            else [row["what"], row.get("note", ""), str(row["threads"]), f"{row['n']:,}", number(1e-6 / each(row)), ""]
+            else [
+                row["what"],
+                row.get("note", ""),
+                str(row["threads"]),
+                f"{row['n']:,}",
+                number(1e-6 / each(row)),
+                "",
+            ]
             for row in rows
         )
         head = ["family", "|", "threads", "cells", "million cells a second", "goal on one thread"]
@@ -200,7 +227,9 @@ before anything was built; the others are some four fifths of what was measured 
         rows = sorted(self.group("sweep by cells"), key=lambda row: int(row["n"]))
         if not rows:
             return ""
-        body = ([f"{row['n']:,}", number(row["median"] * 1e3), number(each(row) * 1e9)] for row in rows)
+        body = (
+            [f"{row['n']:,}", number(row["median"] * 1e3), number(each(row) * 1e9)] for row in rows
+        )
         return f"""
 
 The first family by the number of cells, one thread. Few rows pay for the plan and for finding puts and their ends.
@@ -213,11 +242,26 @@ The first family by the number of cells, one thread. Few rows pay for the plan a
         if not rows:
             return ""
         body = (
-            [row["what"], row.get("note", ""), f"{row['n']:,}", number(row["alone"] * 1e3), number(row["median"] * 1e3),
-             f"{row['ratio']:.2f}", "" if row.get("idle") is None else f"{row['idle']:.0%}"]
+            [
+                row["what"],
+                row.get("note", ""),
+                f"{row['n']:,}",
+                number(row["alone"] * 1e3),
+                number(row["median"] * 1e3),
+                f"{row['ratio']:.2f}",
+                "" if row.get("idle") is None else f"{row['idle']:.0%}",
+            ]
             for row in rows
-        )  # fmt: skip
-        head = ["family", "|", "cells", "one thread, ms", "two threads, ms", "times as fast", "machine idle"]
+        )
+        head = [
+            "family",
+            "|",
+            "cells",
+            "one thread, ms",
+            "two threads, ms",
+            "times as fast",
+            "machine idle",
+        ]
         return f"""
 
 One thread on one core and two threads on two, by turns, {rows[0]["rounds"]} pairs of runs; times as fast is the median of the
@@ -276,7 +320,9 @@ solved: the row **wheelvec** solves them from the quotes each time, as the loop 
 {body}"""
 
     def start(self) -> str:
-        rows = ([row["what"], number(row["median"]), str(row["rounds"])] for row in self.group("start"))
+        rows = (
+            [row["what"], number(row["median"]), str(row["rounds"])] for row in self.group("start")
+        )
         return f"""## Start
 
 Whole processes, from their start to their end. `import wheelvec` loads nothing that is heavy; the first use of a name does.
@@ -290,11 +336,18 @@ market and writes the result.
             return "## Scale\n\nNot measured yet: `make bench-scale`."
         rows, machine = self.scale["rows"], self.scale["machine"]
         body = (
-            [f"{row['underlying_months']:,}", f"{row['underlyings']:,}", f"{row['first']} to {row['last']}",
-             f"{row['wheels']:,}", number(row["seconds"]), number(row["seconds"] / row["wheels"] * 1e3),
-             number(row["kept_seconds"]), number(row["peak_mib"])]
+            [
+                f"{row['underlying_months']:,}",
+                f"{row['underlyings']:,}",
+                f"{row['first']} to {row['last']}",
+                f"{row['wheels']:,}",
+                number(row["seconds"]),
+                number(row["seconds"] / row["wheels"] * 1e3),
+                number(row["kept_seconds"]),
+                number(row["peak_mib"]),
+            ]
             for row in rows
-        )  # fmt: skip
+        )
         head = [
             "underlying-months",
             "underlyings",
@@ -324,10 +377,15 @@ Measured on {machine["date"]}: {machine["processor"]}, {machine["cores"]} cores,
 
     def held(self) -> str:
         rows = (
-            [row["name"], row["reference"], number(row["ours_seconds"] * 1e3), number(row["reference_seconds"] * 1e3),
-             number(row["ratio"])]
+            [
+                row["name"],
+                row["reference"],
+                number(row["ours_seconds"] * 1e3),
+                number(row["reference_seconds"] * 1e3),
+                number(row["ratio"]),
+            ]
             for row in self.short["rows"]
-        )  # fmt: skip
+        )
         head = ["work", "|reference", "wheelvec, ms", "reference, ms", "times as fast"]
         return f"""## What every change must keep
 
@@ -340,9 +398,17 @@ half of the one stated here.
     def text(self) -> str:
         """The whole page."""
         parts = (
-            self.head, self.solvers, self.paths, self.minute, self.dbn, self.whole, self.sweeps, self.start, self.scaled,
+            self.head,
+            self.solvers,
+            self.paths,
+            self.minute,
+            self.dbn,
+            self.whole,
+            self.sweeps,
+            self.start,
+            self.scaled,
             self.held,
-        )  # fmt: skip
+        )
         return "\n\n".join(text for part in parts if (text := part())) + "\n"
 
     # ---- pictures
@@ -352,15 +418,30 @@ half of the one stated here.
         series: dict[str, list[tuple[float, float]]] = {}
         for row in self.group("implied_vol"):
             if row["threads"] == 1:
-                series.setdefault(row["what"], []).append((row["n"], row["median"] / row["n"] * 1e9))
-        lines = [Line(name, tuple(sorted(points)), name == "wheelvec") for name, points in series.items()]
-        return chart("Time per option against the number of options", "options in one call, one thread", "ns per option", lines)
+                series.setdefault(row["what"], []).append(
+                    (row["n"], row["median"] / row["n"] * 1e9)
+                )
+        lines = [
+            Line(name, tuple(sorted(points)), name == "wheelvec") for name, points in series.items()
+        ]
+        return chart(
+            "Time per option against the number of options",
+            "options in one call, one thread",
+            "ns per option",
+            lines,
+        )
 
     def scale_chart(self) -> str:
         """Time per wheel against the number of wheels."""
         rows = self.scale["rows"] if self.scale else []
         lines = (
-            [Line("wheelvec, from a lake", tuple((r["wheels"], r["seconds"] / r["wheels"] * 1e3) for r in rows), True)]
+            [
+                Line(
+                    "wheelvec, from a lake",
+                    tuple((r["wheels"], r["seconds"] / r["wheels"] * 1e3) for r in rows),
+                    True,
+                )
+            ]
             if rows
             else []
         )
@@ -368,7 +449,13 @@ half of the one stated here.
             for row in self.group(group):
                 if row["threads"] == 1 and "kept" not in row["what"]:
                     who = "wheelvec" if row["what"] == "wheelvec" else "pandas"
-                    lines.append(Line(f"{who}, {name}", ((row["n"], row["median"] / row["n"] * 1e3),), joined=False))
+                    lines.append(
+                        Line(
+                            f"{who}, {name}",
+                            ((row["n"], row["median"] / row["n"] * 1e3),),
+                            joined=False,
+                        )
+                    )
         return chart("Time per wheel against the number of wheels", "wheels", "ms per wheel", lines)
 
 

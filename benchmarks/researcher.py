@@ -1,8 +1,9 @@
 """The wheel as a researcher writes it: pandas and py_vollib, one contract and one day at a time.
 
-It follows the rules of docs/fills.md under the default configuration without probabilistic fills (`CONFIG`), well enough that
-every wheel's P&L is the library's to the cent, on the tables of a lake, with option bars or without. It is not slow on purpose:
-tables are grouped once, a chain is filtered by expiration before anything is solved, a path ends at its exit.
+It follows the rules of docs/fills.md under the default configuration without probabilistic fills
+(`CONFIG`), well enough that every wheel's P&L is the library's to the cent, on the tables of a
+lake, with option bars or without. It is not slow on purpose: tables are grouped once, a chain is
+filtered by expiration before anything is solved, a path ends at its exit.
 """
 
 from collections.abc import Iterator
@@ -48,14 +49,18 @@ class Tables:
 
     def __init__(self, lake: Path) -> None:
         quotes = pd.read_parquet(lake / "option_quotes")
-        closes = pd.read_parquet(lake / "underlying_bars", columns=["underlying", "session", "close"])
+        closes = pd.read_parquet(
+            lake / "underlying_bars", columns=["underlying", "session", "close"]
+        )
         self.chains = dict(tuple(quotes.groupby(["underlying", "session"], observed=True)))
         self.closes = {(str(u), day): close for u, day, close in closes.itertuples(index=False)}
         self.has_bars = (lake / "option_bars").exists()
         bars = pd.read_parquet(lake / "option_bars") if self.has_bars else self._quotes_as_bars()
         self.bars = dict(tuple(bars.groupby("symbol")))
         last = quotes["session"].max()
-        calendar = exchange_calendars.get_calendar("XNYS", start=quotes["session"].min(), end=last + pd.Timedelta(days=120))
+        calendar = exchange_calendars.get_calendar(
+            "XNYS", start=quotes["session"].min(), end=last + pd.Timedelta(days=120)
+        )
         self.sessions = [stamp.date() for stamp in calendar.sessions]
         self.open_days = set(self.sessions)
         closes_at = calendar.closes.dt.tz_convert("America/New_York")
@@ -69,10 +74,18 @@ class Tables:
             return None
         if chain["ts"].notna().any():
             local = chain["ts"].dt.tz_convert("America/New_York")
-            chain = chain[(local.dt.hour == 15 - self.hours_early.get(session, 0)) & (local.dt.minute == 45)]
+            chain = chain[
+                (local.dt.hour == 15 - self.hours_early.get(session, 0)) & (local.dt.minute == 45)
+            ]
         bid, ask = chain["bid"], chain["ask"]
         worth = np.where(chain["option_type"] == "P", chain["strike"], chain["underlying_price"])
-        chain = chain[(bid >= 0) & (bid <= ask) & (bid + ask > 0) & (chain["underlying_price"] > 0) & (ask <= worth)]
+        chain = chain[
+            (bid >= 0)
+            & (bid <= ask)
+            & (bid + ask > 0)
+            & (chain["underlying_price"] > 0)
+            & (ask <= worth)
+        ]
         return chain.drop_duplicates("symbol", keep="last")
 
     def _quotes_as_bars(self) -> pd.DataFrame:
@@ -92,7 +105,9 @@ class Tables:
 
 
 def solved(quotes: pd.DataFrame, session: Any, kind: str, dte_min: int, dte_max: int) -> list[Row]:
-    """The contracts of one type in a range of days, with volatility and delta in (0.25, 0.35), in candidate order."""
+    """The contracts of one type in a range of days, with volatility and delta in (0.25, 0.35), in
+    candidate order.
+    """
     found = []
     for _, quote in quotes[quotes["option_type"] == kind].iterrows():
         dte = (quote["expiration"] - session).days
@@ -100,10 +115,19 @@ def solved(quotes: pd.DataFrame, session: Any, kind: str, dte_min: int, dte_max:
             continue
         row = dict(quote, dte=dte, mid=(quote["bid"] + quote["ask"]) / 2)
         row["spread_pct"] = (quote["ask"] - quote["bid"]) / row["mid"]
-        spot, strike, years, flag = quote["underlying_price"], quote["strike"], dte / 365, kind.lower()
+        spot, strike, years, flag = (
+            quote["underlying_price"],
+            quote["strike"],
+            dte / 365,
+            kind.lower(),
+        )
         try:
             row["iv"] = implied_volatility(row["mid"], spot, strike, years, RATE, flag)
-            delta = abs(vollib_delta(flag, spot, strike, years, RATE, row["iv"])) if row["iv"] > 0 else np.nan
+            delta = (
+                abs(vollib_delta(flag, spot, strike, years, RATE, row["iv"]))
+                if row["iv"] > 0
+                else np.nan
+            )
         except Exception:  # under intrinsic, or over the bound
             continue
         if 0.25 <= delta <= 0.35:
@@ -121,7 +145,9 @@ def graded(rows: list[Row]) -> list[Row]:
         spread = row["spread_pct"]
         if spread > 0.20 * MET or row["bid"] < 0.10:
             continue
-        penalty = 1.0 if spread <= 0.6 * allowed * MET else 1.15 if spread <= allowed * MET else 1.35
+        penalty = (
+            1.0 if spread <= 0.6 * allowed * MET else 1.15 if spread <= allowed * MET else 1.35
+        )
         offered = row["mid"] - CONCESSION * (row["ask"] - row["bid"]) * penalty
         price = down(max(row["bid"], min(row["ask"], offered)))
         if price > 0:
@@ -142,7 +168,9 @@ def days_of(tables: Tables, symbol: str, entry: Any, settlement: Any) -> Iterato
 def bought_back(tables: Tables, day: Row, row: Row, reason: str) -> Exit:
     """The price of an exit on a day's bar or quote."""
     if not tables.has_bars:
-        price = min(day["ask"], day["close"] + CONCESSION * (day["ask"] - day["bid"]) * row["penalty"])
+        price = min(
+            day["ask"], day["close"] + CONCESSION * (day["ask"] - day["bid"]) * row["penalty"]
+        )
     elif reason == "stop_loss":
         slip = CONCESSION * (day["high"] - day["low"]) * row["penalty"]
         price = min(day["high"], max(day["open"], up(row["price"] * STOP_MULTIPLIER)) + slip)
@@ -203,12 +231,16 @@ def wheel_pnl(tables: Tables, put: Row, underlying: str, entry: Any) -> float | 
             return float(pnl + 100 * (call["strike"] - put["strike"]))
         session = ended.date
     begin = tables.sessions.index(session)
-    closes = [tables.closes.get((underlying, day)) for day in tables.sessions[begin : begin + WAIT + 1]]
+    closes = [
+        tables.closes.get((underlying, day)) for day in tables.sessions[begin : begin + WAIT + 1]
+    ]
     close = next((known for known in closes if known is not None), None)
     return None if close is None else float(pnl + 100 * (close - put["strike"]))
 
 
-def backtest(lake: Path, symbols: list[str] | None = None, first: Any = None, last: Any = None) -> pd.DataFrame:
+def backtest(
+    lake: Path, symbols: list[str] | None = None, first: Any = None, last: Any = None
+) -> pd.DataFrame:
     """Every wheel entered from `first` to `last`: underlying, entry_date, put_symbol, pnl."""
     tables = Tables(lake)
     wheels = []

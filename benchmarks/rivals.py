@@ -1,6 +1,8 @@
-"""Implied volatility as others solve it: each a function of `inputs.Quotes` that gives (volatility, delta or None).
+"""Implied volatility as others solve it: each a function of `inputs.Quotes` that gives (volatility,
+delta or None).
 
-What a library needs besides (forwards, undiscounted prices, flags) is made inside the call: a user has quotes.
+What a library needs besides (forwards, undiscounted prices, flags) is made inside the call: a user
+has quotes.
 """
 
 import importlib
@@ -29,7 +31,9 @@ class Rival:
     note: str
     package: str  # its module, "" for what stands in this folder
     load: Callable[[Any], Solver]
-    most: int = 1_000_000  # options at once: the cost per option does not depend on it, as the plot shows
+    most: int = (
+        1_000_000  # options at once: the cost per option does not depend on it, as the plot shows
+    )
 
     def solver(self) -> Solver:
         """Import the rival.
@@ -57,7 +61,9 @@ def _pyfeng(pyfeng: Any) -> Solver:
 def _fast_vollib(jackel_iv: Any) -> Solver:
     def solve(q: Quotes) -> tuple[Array, None]:
         growth = np.exp(q.rate * q.years)
-        return jackel_iv.jackel_iv_black(q.price * growth, q.spot * growth, q.strike, q.years, q.is_call), None
+        return jackel_iv.jackel_iv_black(
+            q.price * growth, q.spot * growth, q.strike, q.years, q.is_call
+        ), None
 
     return solve
 
@@ -66,8 +72,11 @@ def _lbriv(lbriv: Any) -> Solver:
     def solve(q: Quotes) -> tuple[Array, Array]:
         growth = np.exp(q.rate * q.years)
         out = [np.empty(len(q)) for _ in range(4)]
-        # it takes one year for all: its volatility is that of the whole time, its delta one by the forward
-        lbriv.compute_trades_greeks(q.price * growth, q.spot * growth, q.strike, q.is_call.view(np.int8), 1.0 / growth, *out)
+        # it takes one year for all: its volatility is that of the whole time, its delta one by the
+        # forward
+        lbriv.compute_trades_greeks(
+            q.price * growth, q.spot * growth, q.strike, q.is_call.view(np.int8), 1.0 / growth, *out
+        )
         return out[0] / np.sqrt(q.years), out[1] * growth
 
     return solve
@@ -104,9 +113,12 @@ def _quantlib(ql: Any) -> Solver:
         kinds = [ql.Option.Call if call else ql.Option.Put for call in q.is_call.tolist()]
         columns = (q.strike, q.spot * growth, q.price, 1.0 / growth)
         rows = zip(kinds, *(c.tolist() for c in columns), strict=True)
-        # by default it stops at 1e-6; with the accuracy asked of the others it takes a step or two more
+        # by default it stops at 1e-6; with the accuracy asked of the others it takes a step or two
+        # more
         more = (0.0, ql.nullDouble(), 1e-12, 100)
-        return np.array([ql.blackFormulaImpliedStdDev(*row, *more) for row in rows]) / np.sqrt(q.years), None
+        return np.array([ql.blackFormulaImpliedStdDev(*row, *more) for row in rows]) / np.sqrt(
+            q.years
+        ), None
 
     return solve
 
@@ -114,10 +126,19 @@ def _quantlib(ql: Any) -> Solver:
 RIVALS = (
     Rival("polars-vol", "Rust, IV and greeks", "polars_vol", _polars_vol),
     Rival("pyfeng", "NumPy, IV alone", "pyfeng", _pyfeng),
-    Rival("fast-vollib", "`jackel_iv_black`, IV alone", "fast_vollib.jackel.jackel_iv", _fast_vollib),
+    Rival(
+        "fast-vollib", "`jackel_iv_black`, IV alone", "fast_vollib.jackel.jackel_iv", _fast_vollib
+    ),
     Rival("lbriv", "Cython, IV and greeks", "lbriv", _lbriv),
     Rival("py_vollib_vectorized", "Numba, IV alone", "py_vollib_vectorized", _vectorized),
     Rival("QuantLib", "`blackFormulaImpliedStdDev`, IV alone", "QuantLib", _quantlib, most=100_000),
-    Rival("py_vollib", "IV alone, in a Python loop", "vollib", lambda _: py_vollib_loop, most=1_000),
-    Rival("scalar Numba loop", "the C library's exp, log and erfc; IV and delta", "", lambda _: numba_loop_iv),
+    Rival(
+        "py_vollib", "IV alone, in a Python loop", "vollib", lambda _: py_vollib_loop, most=1_000
+    ),
+    Rival(
+        "scalar Numba loop",
+        "the C library's exp, log and erfc; IV and delta",
+        "",
+        lambda _: numba_loop_iv,
+    ),
 )

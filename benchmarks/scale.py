@@ -1,12 +1,13 @@
-"""Ten years of a hundred underlyings on one machine: time per wheel and memory, from one underlying-month to all.
+"""Ten years of a hundred underlyings on one machine: time per wheel and memory, from one
+underlying-month to all.
 
-    python -m benchmarks.scale                       makes the lake (2 GB) in a temporary folder, measures, writes the figures
-    python -m benchmarks.scale --lake FOLDER         keeps the lake, and takes what is already in it
-    python -m benchmarks.scale --underlyings 10      a tenth
+    python -m benchmarks.scale                       makes the lake (2 GB) in a temporary folder,
+    measures, writes the figures python -m benchmarks.scale --lake FOLDER         keeps the lake,
+    and takes what is already in it python -m benchmarks.scale --underlyings 10      a tenth
 
-The lake is in the demo market's style, made month by month. Each size runs in a process of its own, from the lake, with the
-result written as it is made; a small run before the clock starts leaves out imports and compilation. `make bench` keeps the
-figures of the last scale run.
+The lake is in the demo market's style, made month by month. Each size runs in a process of its own,
+from the lake, with the result written as it is made; a small run before the clock starts leaves out
+imports and compilation. `make bench` keeps the figures of the last scale run.
 """
 
 import argparse
@@ -51,9 +52,16 @@ def last_day(years: int) -> dt.date:
 
 
 def sizes(underlyings: int, years: int) -> list[tuple[int, dt.date, dt.date]]:
-    """Underlyings, first and last entry: a month of one, a year of one, ten years of one, ten years of ten, all."""
+    """Underlyings, first and last entry: a month of one, a year of one, ten years of one, ten years
+    of ten, all.
+    """
     start = dt.date(FIRST, 1, 1)
-    spans = [(1, dt.date(FIRST, 1, 31)), (1, dt.date(FIRST, 12, 31)), (1, last_day(years)), (10, last_day(years))]
+    spans = [
+        (1, dt.date(FIRST, 1, 31)),
+        (1, dt.date(FIRST, 12, 31)),
+        (1, last_day(years)),
+        (10, last_day(years)),
+    ]
     spans.append((underlyings, last_day(years)))
     return sorted({(count, start, end) for count, end in spans if count <= underlyings})
 
@@ -92,7 +100,9 @@ def _marker(lake: Path, name: str, end: dt.date) -> Path:
 
 
 def run(lake: Path, count: int, start: dt.date, end: dt.date) -> dict[str, Any]:
-    """Run one size here, and say what it took: with the chains solved from the quotes, then with those that the lake kept."""
+    """Run one size here, and say what it took: with the chains solved from the quotes, then with
+    those that the lake kept.
+    """
     symbols = names(count)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
@@ -108,10 +118,17 @@ def run(lake: Path, count: int, start: dt.date, end: dt.date) -> dict[str, Any]:
         wheels = int(total.select(pl.len()).collect().item())
     months = count * ((end.year - start.year) * 12 + end.month - start.month + 1)
     return {
-        "underlyings": count, "first": start.isoformat(), "last": end.isoformat(), "underlying_months": months,
-        "wheels": wheels, "seconds": statistics.median(seconds), "kept_seconds": statistics.median(kept),
-        "rounds": len(seconds), "peak_mib": peak, "start_mib": stood,
-    }  # fmt: skip
+        "underlyings": count,
+        "first": start.isoformat(),
+        "last": end.isoformat(),
+        "underlying_months": months,
+        "wheels": wheels,
+        "seconds": statistics.median(seconds),
+        "kept_seconds": statistics.median(kept),
+        "rounds": len(seconds),
+        "peak_mib": peak,
+        "start_mib": stood,
+    }
 
 
 def _timed(lake: Path, symbols: list[str], start: dt.date, end: dt.date, out: Path) -> float:
@@ -124,7 +141,9 @@ def _timed(lake: Path, symbols: list[str], start: dt.date, end: dt.date, out: Pa
 
 
 def _peak_mib() -> float:
-    """The most memory that this process ever had resident, in MiB (kilobytes on Linux, bytes on macOS)."""
+    """The most memory that this process ever had resident, in MiB (kilobytes on Linux, bytes on
+    macOS).
+    """
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
@@ -133,15 +152,29 @@ def measured(lake: Path, underlyings: int, years: int) -> list[dict[str, Any]]:
     """Every size, each in a process of its own."""
     rows = []
     for count, start, end in sizes(underlyings, years):
-        command = [sys.executable, "-m", "benchmarks.scale", "--lake", str(lake), "--size", str(count), str(start), str(end)]
-        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.scale",
+            "--lake",
+            str(lake),
+            "--size",
+            str(count),
+            str(start),
+            str(end),
+        ]
+        rows.append(
+            json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        )
         log.info("%s", rows[-1])
     return rows
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scale", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--lake", type=Path, help="keep the lake here; default: a temporary folder")
     parser.add_argument("--underlyings", type=int, default=UNDERLYINGS, help="default: %(default)s")
     parser.add_argument("--years", type=int, default=YEARS, help="default: %(default)s")
@@ -149,7 +182,16 @@ def main() -> None:
     options = parser.parse_args()
     if options.size:
         count, start, end = options.size
-        print(json.dumps(run(options.lake, int(count), dt.date.fromisoformat(start), dt.date.fromisoformat(end))))
+        print(
+            json.dumps(
+                run(
+                    options.lake,
+                    int(count),
+                    dt.date.fromisoformat(start),
+                    dt.date.fromisoformat(end),
+                )
+            )
+        )
         return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,8 @@
-"""The last valid quote of each contract in one minute, from a Parquet file: a lake's window and its collapse, pandas, Polars.
+"""The last valid quote of each contract in one minute, from a Parquet file: a lake's window and its
+collapse, pandas, Polars.
 
-All read the same file, which is sorted by contract and time; pandas and Polars read only the five columns that they need, the
-library the whole row, and adds mid, spread and days to expiration.
+All read the same file, which is sorted by contract and time; pandas and Polars read only the five
+columns that they need, the library the whole row, and adds mid, spread and days to expiration.
 """
 
 from pathlib import Path
@@ -40,13 +41,23 @@ def plain_polars(file: Path) -> pl.DataFrame:
 def entry_sessions() -> pl.DataFrame:
     """The sessions as a backtest hands them to the stage."""
     loaded = Sessions.load("NYSE", MINUTE_DAY, MINUTE_DAY)
-    return loaded.frame.select("session", pl.col("number").cast(pl.Int64)).with_columns(minute=loaded.entry_minutes("15:45"))
+    return loaded.frame.select("session", pl.col("number").cast(pl.Int64)).with_columns(
+        minute=loaded.entry_minutes("15:45")
+    )
 
 
 def same_quotes(what: str, found: pl.DataFrame | pd.DataFrame, expected: pl.DataFrame) -> None:
     """The same contracts with the same bid and ask, to the bit."""
-    frame = pl.from_pandas(found[["symbol", "bid", "ask"]]) if isinstance(found, pd.DataFrame) else found
-    if not frame.select("symbol", "bid", "ask").sort("symbol").equals(expected.select("symbol", "bid", "ask").sort("symbol")):
+    frame = (
+        pl.from_pandas(found[["symbol", "bid", "ask"]])
+        if isinstance(found, pd.DataFrame)
+        else found
+    )
+    if (
+        not frame.select("symbol", "bid", "ask")
+        .sort("symbol")
+        .equals(expected.select("symbol", "bid", "ask").sort("symbol"))
+    ):
         raise DisagreementError(f"{what}: {len(frame)} quotes are not the {len(expected)} expected")
 
 
@@ -54,12 +65,16 @@ def same_quotes(what: str, found: pl.DataFrame | pd.DataFrame, expected: pl.Data
 def minute(tmp_path_factory: pytest.TempPathFactory, short: bool) -> tuple[Path, Path]:
     """The lake and its file."""
     lake = tmp_path_factory.mktemp("minute")
-    return lake, minute_lake(lake, ROWS // 10 if short else ROWS, CONTRACTS // 10 if short else CONTRACTS)
+    return lake, minute_lake(
+        lake, ROWS // 10 if short else ROWS, CONTRACTS // 10 if short else CONTRACTS
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("what", ["wheelvec", "pandas drop_duplicates", "pandas groupby", "Polars"])
-def test_last_quotes(what: str, threads: int, minute: tuple[Path, Path], short: bool, measure: Measure) -> None:
+def test_last_quotes(
+    what: str, threads: int, minute: tuple[Path, Path], short: bool, measure: Measure
+) -> None:
     if threads > machine.most_threads():
         pytest.skip("one core")
     lake, file = minute
@@ -70,6 +85,14 @@ def test_last_quotes(what: str, threads: int, minute: tuple[Path, Path], short: 
         "pandas groupby": lambda: pandas_last_quotes_grouped(file),
         "Polars": lambda: plain_polars(file),
     }
-    same_quotes(what, calls[what](), pl.from_pandas(pandas_last_quotes(file)[["symbol", "bid", "ask"]]))
+    same_quotes(
+        what, calls[what](), pl.from_pandas(pandas_last_quotes(file)[["symbol", "bid", "ask"]])
+    )
     with machine.threads(threads):
-        measure(calls[what], group="last_quotes", what=what, n=ROWS // 10 if short else ROWS, threads=threads)
+        measure(
+            calls[what],
+            group="last_quotes",
+            what=what,
+            n=ROWS // 10 if short else ROWS,
+            threads=threads,
+        )

@@ -1,8 +1,10 @@
-"""Tables in Parquet -> records: `wheelvec.backtest` from a lake, and the loop that a researcher writes, on the same files.
+"""Tables in Parquet -> records: `wheelvec.backtest` from a lake, and the loop that a researcher
+writes, on the same files.
 
-Warm: the process has imported everything and has run once. A lake keeps the chains that were solved; `wheelvec` solves them
-from the quotes in every round, as the loop must, and `wheelvec, chains kept` finds them. The real quarter is read from a folder
-beside the project, and skipped where there is none.
+Warm: the process has imported everything and has run once. A lake keeps the chains that were
+    solved; `wheelvec` solves them
+from the quotes in every round, as the loop must, and `wheelvec, chains kept` finds them. The real
+quarter is read from a folder beside the project, and skipped where there is none.
 """
 
 import datetime as dt
@@ -40,12 +42,19 @@ def forget_chains(lake: Path) -> None:
 def pnl_of(wheels: pl.DataFrame | pd.DataFrame) -> pl.DataFrame:
     """Keys and P&L of either's wheels."""
     frame = pl.from_pandas(wheels) if isinstance(wheels, pd.DataFrame) else wheels
-    return frame.select("underlying", pl.col("entry_date").cast(pl.Date), "put_symbol", pl.col("pnl").cast(pl.Float64))
+    return frame.select(
+        "underlying",
+        pl.col("entry_date").cast(pl.Date),
+        "put_symbol",
+        pl.col("pnl").cast(pl.Float64),
+    )
 
 
 @dataclass(frozen=True)
 class Work:
-    """A lake, the first and last entry, and what is found in it: by both contestants, wheel by wheel."""
+    """A lake, the first and last entry, and what is found in it: by both contestants, wheel by
+    wheel.
+    """
 
     group: str
     lake: Path
@@ -59,7 +68,12 @@ class Work:
         first, last = dates
         wheels = library(lake, first, last).wheels
         same_wheels(group, pnl_of(wheels), pnl_of(researcher.backtest(lake, None, first, last)))
-        quotes = pl.scan_parquet(lake / "option_quotes", hive_partitioning=False).select(pl.len()).collect().item()
+        quotes = (
+            pl.scan_parquet(lake / "option_quotes", hive_partitioning=False)
+            .select(pl.len())
+            .collect()
+            .item()
+        )
         return cls(group, lake, (first, last), quotes, wheels.height)
 
     def time(self, what: str, threads: int, measure: Measure) -> None:
@@ -67,12 +81,25 @@ class Work:
         if threads > machine.most_threads():
             pytest.skip("one core")
         calls: dict[str, Any] = {
-            WHEELVEC: {"function": lambda: library(self.lake, *self.dates), "before": lambda: forget_chains(self.lake)},
+            WHEELVEC: {
+                "function": lambda: library(self.lake, *self.dates),
+                "before": lambda: forget_chains(self.lake),
+            },
             KEPT: {"function": lambda: library(self.lake, *self.dates)},
-            LOOP: {"function": lambda: researcher.backtest(self.lake, None, *self.dates), "rounds": 3},
+            LOOP: {
+                "function": lambda: researcher.backtest(self.lake, None, *self.dates),
+                "rounds": 3,
+            },
         }
         with machine.threads(threads):
-            measure(**calls[what], group=self.group, what=what, n=self.wheels, threads=threads, quotes=self.quotes)
+            measure(
+                **calls[what],
+                group=self.group,
+                what=what,
+                n=self.wheels,
+                threads=threads,
+                quotes=self.quotes,
+            )
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +118,17 @@ def quarter(tmp_path_factory: pytest.TempPathFactory, short: bool) -> Work:
     if short:
         pytest.skip("the demo market stands for it in the short form")
     lake = tmp_path_factory.mktemp("real")
-    tables = {name: pl.scan_parquet(REAL_QUARTER / f"{name}.parquet") for name in ("option_quotes", "underlying_bars")}
+    tables = {
+        name: pl.scan_parquet(REAL_QUARTER / f"{name}.parquet")
+        for name in ("option_quotes", "underlying_bars")
+    }
     wv.Market(**tables).write(lake)
     return Work.checked("real_quarter", lake, None, None)
 
 
-CONTESTANTS = pytest.mark.parametrize(("what", "threads"), [(WHEELVEC, 1), (WHEELVEC, 2), (KEPT, 1), (KEPT, 2), (LOOP, 1)])
+CONTESTANTS = pytest.mark.parametrize(
+    ("what", "threads"), [(WHEELVEC, 1), (WHEELVEC, 2), (KEPT, 1), (KEPT, 2), (LOOP, 1)]
+)
 
 
 @CONTESTANTS

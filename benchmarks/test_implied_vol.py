@@ -1,4 +1,6 @@
-"""Implied volatility with delta: wheelvec against every solver that installs, and against a scalar loop."""
+"""Implied volatility with delta: wheelvec against every solver that installs, and against a scalar
+loop.
+"""
 
 from collections.abc import Callable
 from functools import cache
@@ -52,7 +54,12 @@ def checked(name: str, solver: Callable[[Quotes], tuple[Array, Array | None]], q
     iv, delta = solver(q)
     reprices(name, q, np.asarray(iv))
     if delta is not None:
-        same_arrays(f"{name}: delta", np.abs(delta), np.abs(black_scholes(q, np.asarray(iv))[1]), DELTA_TOLERANCE)
+        same_arrays(
+            f"{name}: delta",
+            np.abs(delta),
+            np.abs(black_scholes(q, np.asarray(iv))[1]),
+            DELTA_TOLERANCE,
+        )
 
 
 def largest_error(solver: Callable[[Quotes], tuple[Array, Array | None]], n: int) -> float:
@@ -61,7 +68,9 @@ def largest_error(solver: Callable[[Quotes], tuple[Array, Array | None]], n: int
     return float(np.abs(solver(exact)[0] - exact.true_volatility).max())
 
 
-def contest(rival: Rival, n: int, short: bool, measure: Measure, threads: int, group: str, **more: Any) -> None:
+def contest(
+    rival: Rival, n: int, short: bool, measure: Measure, threads: int, group: str, **more: Any
+) -> None:
     """Load, check, then time one contestant on the first n quotes of the population."""
     try:
         solver = rival.solver()
@@ -69,11 +78,21 @@ def contest(rival: Rival, n: int, short: bool, measure: Measure, threads: int, g
         absent(rival.name, str(reason))
     q = population(MOST_SHORT if short else MILLION).first(n)
     checked(rival.name, solver, q)
-    measure(lambda: solver(q), group=group, what=rival.name, note=rival.note, n=n, threads=threads, **more)
+    measure(
+        lambda: solver(q),
+        group=group,
+        what=rival.name,
+        note=rival.note,
+        n=n,
+        threads=threads,
+        **more,
+    )
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize(("rival", "n"), CASES, ids=lambda value: str(getattr(value, "name", value)).replace(" ", "_"))
+@pytest.mark.parametrize(
+    ("rival", "n"), CASES, ids=lambda value: str(getattr(value, "name", value)).replace(" ", "_")
+)
 def test_implied_vol(rival: Rival, n: int, short: bool, measure: Measure) -> None:
     try:
         error = largest_error(rival.solver(), min(rival.most, 1_000 if short else ERROR_SAMPLE))
@@ -86,7 +105,9 @@ def test_implied_vol(rival: Rival, n: int, short: bool, measure: Measure) -> Non
 @pytest.mark.parametrize("rival", OURS, ids=lambda rival: rival.name)
 def test_two_threads(rival: Rival, short: bool, measure: Measure) -> None:
     with machine.threads(2):
-        contest(rival, MOST_SHORT if short else MILLION, short, measure, threads=2, group="implied_vol")
+        contest(
+            rival, MOST_SHORT if short else MILLION, short, measure, threads=2, group="implied_vol"
+        )
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -1,4 +1,5 @@
-"""DBN bytes of 400,000 cmbp-1 records -> eight Polars columns with symbols, against the vendor's own ways to a frame.
+"""DBN bytes of 400,000 cmbp-1 records -> eight Polars columns with symbols, against the vendor's
+own ways to a frame.
 
 The answers are compared before anything is timed.
 """
@@ -22,34 +23,72 @@ from wheelvec.vendors.databento import opra
 
 RECORDS, CONTRACTS = 400_000, 2_000
 DAYS = [dt.date(2023, 7, day) for day in (5, 6, 7, 10, 11)]
-FIELDS = ("symbol", "ts_recv", "ts_event", "action", "bid_px_00", "ask_px_00", "bid_sz_00", "ask_sz_00")
+FIELDS = (
+    "symbol",
+    "ts_recv",
+    "ts_event",
+    "action",
+    "bid_px_00",
+    "ask_px_00",
+    "bid_sz_00",
+    "ask_sz_00",
+)
 
 
 @lru_cache
 def stream() -> bytes:
-    """The compressed answer: the same minute of five days, ids given out anew each day. The records are those of one template
-    with other numbers in them, for to make each through its class would take longer than all that is timed."""
+    """The compressed answer: the same minute of five days, ids given out anew each day. The records
+    are those of one template with other numbers in them, for to make each through its class would
+    take longer than all that is timed.
+    """
     chance = np.random.default_rng(7)
     ids = {day: (1 << 24) + 5000 * i + chance.permutation(CONTRACTS) for i, day in enumerate(DAYS)}
     names = [f"TSLA  2308{18 + i % 3}{'CP'[i % 2]}{(100 + i) * 1000:08d}" for i in range(CONTRACTS)]
     spans = [
         SimpleNamespace(
             raw_symbol=name,
-            intervals=[SimpleNamespace(start_date=d, end_date=d + dt.timedelta(days=1), symbol=str(ids[d][i])) for d in DAYS],
+            intervals=[
+                SimpleNamespace(
+                    start_date=d, end_date=d + dt.timedelta(days=1), symbol=str(ids[d][i])
+                )
+                for d in DAYS
+            ],
         )
         for i, name in enumerate(names)
     ]
-    minutes = [int(dt.datetime(d.year, d.month, d.day, 19, 45, tzinfo=dt.UTC).timestamp()) * 10**9 for d in DAYS]
+    minutes = [
+        int(dt.datetime(d.year, d.month, d.day, 19, 45, tzinfo=dt.UTC).timestamp()) * 10**9
+        for d in DAYS
+    ]
     meta = dbn.Metadata(
-        dataset="OPRA.PILLAR", schema=dbn.Schema("cmbp-1"), start=minutes[0], end=minutes[-1] + 60 * 10**9, limit=None,
-        symbols=["TSLA.OPT"], stype_in=dbn.SType("parent"), stype_out=dbn.SType.INSTRUMENT_ID, partial=[], not_found=[],
+        dataset="OPRA.PILLAR",
+        schema=dbn.Schema("cmbp-1"),
+        start=minutes[0],
+        end=minutes[-1] + 60 * 10**9,
+        limit=None,
+        symbols=["TSLA.OPT"],
+        stype_in=dbn.SType("parent"),
+        stype_out=dbn.SType.INSTRUMENT_ID,
+        partial=[],
+        not_found=[],
         mappings=spans,
-    )  # fmt: skip
-    pair = dbn.ConsolidatedBidAskPair(bid_px=10**9, ask_px=10**9, bid_sz=1, ask_sz=1, bid_pb=20, ask_pb=22)
+    )
+    pair = dbn.ConsolidatedBidAskPair(
+        bid_px=10**9, ask_px=10**9, bid_sz=1, ask_sz=1, bid_pb=20, ask_pb=22
+    )
     one = dbn.CMBP1Msg(
-        rtype=177, publisher_id=30, instrument_id=1, ts_event=0, price=dbn.UNDEF_PRICE, size=0, action=dbn.Action.ADD,
-        side=dbn.Side.NONE, ts_recv=0, flags=194, levels=pair,
-    )  # fmt: skip
+        rtype=177,
+        publisher_id=30,
+        instrument_id=1,
+        ts_event=0,
+        price=dbn.UNDEF_PRICE,
+        size=0,
+        action=dbn.Action.ADD,
+        side=dbn.Side.NONE,
+        ts_recv=0,
+        flags=194,
+        levels=pair,
+    )
     store = databento.DBNStore.from_bytes(bytes(meta))
     rows = np.repeat(np.frombuffer(bytes(one), dtype=store.to_ndarray().dtype), RECORDS)
     each = RECORDS // len(DAYS)
@@ -79,7 +118,11 @@ def without_symbols() -> Any:
     return databento.DBNStore.from_bytes(stream()).to_ndarray()
 
 
-WAYS: dict[str, Callable[[], Any]] = {"wheelvec": ours, "to_ndarray alone": without_symbols, "to_df": by_pandas}
+WAYS: dict[str, Callable[[], Any]] = {
+    "wheelvec": ours,
+    "to_ndarray alone": without_symbols,
+    "to_df": by_pandas,
+}
 
 
 def agreed() -> None:
@@ -90,7 +133,9 @@ def agreed() -> None:
     for name in ("bid_px_00", "ask_px_00", "bid_sz_00", "ask_sz_00"):
         assert np.array_equal(found[name].to_numpy(), expected[name].to_numpy()), name
     for name in ("ts_recv", "ts_event"):
-        assert np.array_equal(found[name].to_physical().to_numpy(), expected[name].astype("int64").to_numpy()), name
+        assert np.array_equal(
+            found[name].to_physical().to_numpy(), expected[name].astype("int64").to_numpy()
+        ), name
 
 
 @pytest.mark.parametrize("way", WAYS)

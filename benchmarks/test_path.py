@@ -1,6 +1,8 @@
-"""Walking short options to their exits: the path kernel, a plain Numba loop over days, and vectorbt with stops.
+"""Walking short options to their exits: the path kernel, a plain Numba loop over days, and vectorbt
+with stops.
 
-The rules are what all three can say: sold at a price, bought back at a stop or a target that a day's bar reaches, a gap paid
+The rules are what all three can say: sold at a price, bought back at a stop or a target that a
+    day's bar reaches, a gap paid
 in full; no probabilistic fills.
 """
 
@@ -42,14 +44,18 @@ def given(wheels: int) -> tuple[Paths, Any]:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def walk_all(slice_, first, last, price, entries, draws, bars, kept, out_reason, out_day, out_price):  # type: ignore[no-untyped-def]
+def walk_all(
+    slice_, first, last, price, entries, draws, bars, kept, out_reason, out_day, out_price
+):  # type: ignore[no-untyped-def]
     """Walk the puts first..last-1 of a board, as a backtest walks each that it sells."""
     entry, rule = entries[0], draws[0]
     for i in range(first, last):
         quote = slice_.puts[i]
         lay_bars(slice_, quote, 0, 1.0, entry, False, bars)
         levels = Levels(price[i] * STOP_MULTIPLIER, price[i] * EXIT_PCT, -1, 1.0)
-        ended = walk(bars, quote.last - quote.first, levels, entry, rule, 1.0, kept, 0, quote.word, 0)
+        ended = walk(
+            bars, quote.last - quote.first, levels, entry, rule, 1.0, kept, 0, quote.word, 0
+        )
         out_reason[i], out_price[i] = ended.reason, ended.price
         out_day[i] = ended.bar + 1 if ended.reason >= 0 else quote.last - quote.first
 
@@ -72,16 +78,27 @@ def exits_of_kernel(wheels: int) -> Exits:
     return (reason == STOP_LOSS) + 2 * (reason == PROFIT_TARGET), day, price
 
 
-def vectorbt_portfolio(vbt: Any, p: Paths, multiplier: Any = STOP_MULTIPLIER, exit_pct: Any = EXIT_PCT) -> Any:
+def vectorbt_portfolio(
+    vbt: Any, p: Paths, multiplier: Any = STOP_MULTIPLIER, exit_pct: Any = EXIT_PCT
+) -> Any:
     """Sell one of each on the first day, with a stop and a target: of all, or (bars + 1, wheels)."""
     entries = np.zeros(p.open.shape, np.bool_)
     entries[0] = True
     price = np.where(entries, p.price, p.close)
     return vbt.Portfolio.from_signals(
-        p.close, short_entries=entries, open=p.open, high=p.high, low=p.low, price=price, size=1.0,
-        sl_stop=multiplier - 1.0, tp_stop=1.0 - exit_pct, stop_entry_price="fillprice", stop_exit_price="stoplimit",
+        p.close,
+        short_entries=entries,
+        open=p.open,
+        high=p.high,
+        low=p.low,
+        price=price,
+        size=1.0,
+        sl_stop=multiplier - 1.0,
+        tp_stop=1.0 - exit_pct,
+        stop_entry_price="fillprice",
+        stop_exit_price="stoplimit",
         init_cash=1000.0,
-    )  # fmt: skip
+    )
 
 
 def exits_of_vectorbt(portfolio: Any, p: Paths, multiplier: Any = STOP_MULTIPLIER) -> Exits:
@@ -121,11 +138,15 @@ def contestant(what: str, wheels: int) -> Any:
     return lambda: numba_loop_walk(p, kept)
 
 
-@pytest.mark.parametrize(("what", "threads"), [(OURS, 1), (OURS, 2), (LOOP, 1), (LOOP_DAYS, 1), (VECTORBT, 1)])
+@pytest.mark.parametrize(
+    ("what", "threads"), [(OURS, 1), (OURS, 2), (LOOP, 1), (LOOP_DAYS, 1), (VECTORBT, 1)]
+)
 def test_path(what: str, threads: int, short: bool, measure: Measure) -> None:
     if threads > machine.most_threads():
         pytest.skip("one core")
     wheels = 2_000 if short else WHEELS
     with machine.threads(threads):
         timed = contestant(what, wheels)
-        measure(timed, group="path", what=what, note=NOTES[what], n=wheels, threads=threads, bars=BARS)
+        measure(
+            timed, group="path", what=what, note=NOTES[what], n=wheels, threads=threads, bars=BARS
+        )

@@ -1,4 +1,6 @@
-"""How long a process takes to start: the import, the first run ever (everything is compiled), and later runs."""
+"""How long a process takes to start: the import, the first run ever (everything is compiled), and
+later runs.
+"""
 
 import os
 import subprocess
@@ -10,7 +12,9 @@ import pytest
 from benchmarks.conftest import Measure
 
 ROOT = Path(__file__).parents[1]
-DEMO = "from wheelvec.cli import main; raise SystemExit(main(['demo', '--quiet', '--out', {out!r}]))"
+DEMO = (
+    "from wheelvec.cli import main; raise SystemExit(main(['demo', '--quiet', '--out', {out!r}]))"
+)
 IMPORTS = {
     "an empty process": "pass",
     "import polars": "import polars",
@@ -23,8 +27,16 @@ IMPORTS = {
 def python(program: str, cache: Path | None = None) -> None:
     """Run a program in a process of its own; `cache` is where Numba keeps compiled code."""
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = os.environ | {"PYTHONPATH": paths} | ({"NUMBA_CACHE_DIR": str(cache)} if cache else {})
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    environment = (
+        os.environ | {"PYTHONPATH": paths} | ({"NUMBA_CACHE_DIR": str(cache)} if cache else {})
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -49,11 +61,23 @@ def demo(folder: Path, cache: str) -> None:
 def test_first_run(folder: Path, measure: Measure) -> None:
     caches = (f"cache{n}" for n in range(1000))
     measure(
-        lambda: demo(folder, next(caches)), group="start", what="`wheelvec demo`, the first run ever", n=1, threads=2, rounds=2
+        lambda: demo(folder, next(caches)),
+        group="start",
+        what="`wheelvec demo`, the first run ever",
+        n=1,
+        threads=2,
+        rounds=2,
     )
 
 
 def test_later_run(folder: Path, measure: Measure) -> None:
     demo(folder, "cache0")
     assert any((folder / "cache0").rglob("*.nbi")), "nothing was compiled into the cache"
-    measure(lambda: demo(folder, "cache0"), group="start", what="`wheelvec demo`, a later run", n=1, threads=2, seconds=5.0)
+    measure(
+        lambda: demo(folder, "cache0"),
+        group="start",
+        what="`wheelvec demo`, a later run",
+        n=1,
+        threads=2,
+        seconds=5.0,
+    )

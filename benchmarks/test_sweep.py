@@ -1,8 +1,9 @@
-"""Sweeps by family: from `wv.sweep(...)` to the frame, chains solved, with grid values not seen before in the process.
+"""Sweeps by family: from `wv.sweep(...)` to the frame, chains solved, with grid values not seen
+before in the process.
 
-A cell is one launched wheel under one configuration. Twenty random rows (one over the market of years, where a backtest takes
-ten seconds) are compared with `wv.backtest` in every figure, to the last bit, before anything is timed. The plain contestant is
-a loop over `wv.backtest`.
+A cell is one launched wheel under one configuration. Twenty random rows (one over the market of
+years, where a backtest takes ten seconds) are compared with `wv.backtest` in every figure, to the
+last bit, before anything is timed. The plain contestant is a loop over `wv.backtest`.
 """
 
 import itertools
@@ -31,7 +32,9 @@ def market(years: bool) -> wv.Market:
     """The demo market, or forty underlyings over two years."""
     if not years:
         return wv.demo_market()
-    names = [a + b + c for a, b, c in itertools.islice(itertools.product("ABCDE", "AEIO", "KL"), 40)]
+    names = [
+        a + b + c for a, b, c in itertools.islice(itertools.product("ABCDE", "AEIO", "KL"), 40)
+    ]
     return wv.demo_market(symbols=names, start="2023-01-03", end="2024-12-31")
 
 
@@ -76,7 +79,11 @@ def seeds(rng: Rng, rows: int) -> dict[str, Any]:
 
 def modes(rng: Rng, rows: int) -> dict[str, Any]:
     names = ["optimistic", "realistic", "pessimistic", "natural"]
-    return {"fills.fill_mode": names, "fills.exit_model": ["trigger", "close_range"], **exits(rng, rows // 8)}
+    return {
+        "fills.fill_mode": names,
+        "fills.exit_model": ["trigger", "close_range"],
+        **exits(rng, rows // 8),
+    }
 
 
 def random_entries(rng: Rng, rows: int) -> pl.DataFrame:
@@ -119,9 +126,16 @@ FAMILIES: dict[str, tuple[Callable[[Rng, int], GridLike], str, wv.PutRules, bool
     "random call rules": (random_calls, "moments", ASSIGNED, False),
     "one wheel at a time x exit rules": (exits, "moments", wv.PutRules(), True),
 }
-# Million cells a second on one core, over 400 and over 50,000 wheels. Those of the first and the third family were set before
-# anything was built; the others are some four fifths of what was measured when the kernels stood.
-GOALS = dict(zip(FAMILIES, [(100, 100), (85, 45), (40, 40), (110, 35), (150, 18), (5, 5), (13, 11), (20, 2.5)], strict=True))
+# Million cells a second on one core, over 400 and over 50,000 wheels. Those of the first and the
+# third family were set before anything was built; the others are some four fifths of what was
+# measured when the kernels stood.
+GOALS = dict(
+    zip(
+        FAMILIES,
+        [(100, 100), (85, 45), (40, 40), (110, 35), (150, 18), (5, 5), (13, 11), (20, 2.5)],
+        strict=True,
+    )
+)
 
 
 def base(family: str, years: bool) -> wv.Config:
@@ -134,7 +148,9 @@ def swept(family: str, rows: int, years: bool, threads: int) -> wv.Sweep:
     """A sweep of the family over values that no earlier one had."""
     grid, stats, _, _ = FAMILIES[family]
     rng = np.random.default_rng(next(FRESH))
-    return wv.sweep(market(years), base(family, years), grid(rng, rows), stats=stats, threads=threads)
+    return wv.sweep(
+        market(years), base(family, years), grid(rng, rows), stats=stats, threads=threads
+    )
 
 
 def cells(sweep: wv.Sweep) -> int:
@@ -148,10 +164,16 @@ def same_as_backtests(sweep: wv.Sweep, years: bool, count: int) -> None:
     Raises:
         AssertionError: naming row and figure.
     """
-    for row in np.random.default_rng(0).choice(sweep.frame.height, min(count, sweep.frame.height), replace=False).tolist():
+    for row in (
+        np.random.default_rng(0)
+        .choice(sweep.frame.height, min(count, sweep.frame.height), replace=False)
+        .tolist()
+    ):
         found = sweep.frame.row(row, named=True)
         for name, value in wv.backtest(market(years), sweep.row_config(row)).summary().items():
-            assert name not in found or found[name] == value, f"row {row} {name}: {found[name]!r}, a backtest says {value!r}"
+            assert name not in found or found[name] == value, (
+                f"row {row} {name}: {found[name]!r}, a backtest says {value!r}"
+            )
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -166,11 +188,18 @@ def test_family(family: str, years: bool, threads: int, short: bool, measure: Me
     with machine.threads(threads):
         found = swept(family, rows, years, threads)
         if threads == 1:  # a test of its own says that two threads give the same frame
-            same_as_backtests(found, years, CHECKED_SHORT if short else CHECKED_OF_YEARS if years else CHECKED)
+            same_as_backtests(
+                found, years, CHECKED_SHORT if short else CHECKED_OF_YEARS if years else CHECKED
+            )
         timed = measure(
-            lambda: swept(family, rows, years, threads), group="sweep", what=family, n=cells(found), threads=threads,
-            note=f"{found.frame.height:,} rows", goal=GOALS[family][years],
-        )  # fmt: skip
+            lambda: swept(family, rows, years, threads),
+            group="sweep",
+            what=family,
+            n=cells(found),
+            threads=threads,
+            note=f"{found.frame.height:,} rows",
+            goal=GOALS[family][years],
+        )
     assert timed is None or timed.frame.height == found.frame.height
 
 

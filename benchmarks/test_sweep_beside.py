@@ -1,8 +1,10 @@
-"""A sweep of stops and targets beside what else can say it: a plain Numba loop over days, and vectorbt with stops.
+"""A sweep of stops and targets beside what else can say it: a plain Numba loop over days, and
+vectorbt with stops.
 
-The rules are what all three can say (benchmarks/test_path.py). The puts are those that the sweep itself sells on the demo
-market, and every exit's reason and price is compared before anything is timed: where a stop or a target ends a put, the
-wheel's P&L says at what price. Also here: what a swept rate costs, which solves every chain anew.
+The rules are what all three can say (benchmarks/test_path.py). The puts are those that the sweep
+itself sells on the demo market, and every exit's reason and price is compared before anything is
+timed: where a stop or a target ends a put, the wheel's P&L says at what price. Also here: what a
+swept rate costs, which solves every chain anew.
 """
 
 from functools import cache
@@ -22,7 +24,11 @@ from benchmarks.test_path import exits_of_vectorbt, vectorbt_portfolio
 from benchmarks.test_sweep import FRESH, cells, exits, market, schedule
 
 OURS, LOOP, VECTORBT = "wheelvec", "Numba loop", "vectorbt"
-ROWS = {OURS: 10_000, LOOP: 10_000, VECTORBT: 100}  # vectorbt holds every bar of every cell in memory
+ROWS = {
+    OURS: 10_000,
+    LOOP: 10_000,
+    VECTORBT: 100,
+}  # vectorbt holds every bar of every cell in memory
 CHECKED = 100  # configurations
 NOTES = {
     OURS: "chains, entries, calls and figures as well",
@@ -55,10 +61,15 @@ class Puts(NamedTuple):
 def base() -> wv.Config:
     """Rules that a loop over days can say."""
     changes = {
-        "fills.fill_mode": "optimistic", "fills.exit_model": "trigger", "fills.use_probabilistic_exit_fills": False,
-        "fills.gap_path": "skip", "put.max_hold_dte": None, "costs.commission_per_contract": 0.0,
-        "costs.sec_fee_per_contract": 0.0, "fills.tick": 0.0,
-    }  # fmt: skip
+        "fills.fill_mode": "optimistic",
+        "fills.exit_model": "trigger",
+        "fills.use_probabilistic_exit_fills": False,
+        "fills.gap_path": "skip",
+        "put.max_hold_dte": None,
+        "costs.commission_per_contract": 0.0,
+        "costs.sec_fee_per_contract": 0.0,
+        "fills.tick": 0.0,
+    }
     return wv.Config(schedule=schedule(False)).replace(**changes)
 
 
@@ -66,24 +77,39 @@ def base() -> wv.Config:
 def puts() -> Puts:
     """The puts of a backtest, and their bars from the market's table."""
     result = wv.backtest(market(False), base())
-    legs = result.records.filter(pl.col("phase") == "csp").select("wheel_id", "expiration", price=pl.col("premium") / 100.0)
-    sold = result.wheels.select("wheel_id", *KEY, "censored").join(legs, on="wheel_id", maintain_order="left")
+    legs = result.records.filter(pl.col("phase") == "csp").select(
+        "wheel_id", "expiration", price=pl.col("premium") / 100.0
+    )
+    sold = result.wheels.select("wheel_id", *KEY, "censored").join(
+        legs, on="wheel_id", maintain_order="left"
+    )
     sold = sold.with_row_index("wheel")
     table = market(False).option_bars
     assert table is not None
     after = sold.join(table, left_on="put_symbol", right_on="symbol").filter(
         (pl.col("session") > pl.col("entry_date")) & (pl.col("session") <= pl.col("expiration"))
     )
-    sales = sold.select("wheel", pl.col("entry_date").alias("session"), *(pl.col("price").alias(name) for name in OHLC))
+    sales = sold.select(
+        "wheel",
+        pl.col("entry_date").alias("session"),
+        *(pl.col("price").alias(name) for name in OHLC),
+    )
     bars = pl.concat([sales, after.select("wheel", "session", *OHLC)]).sort("wheel", "session")
-    starts = np.append(0, np.cumsum(bars.group_by("wheel").len().sort("wheel")["len"].to_numpy())).astype(np.int64)
+    starts = np.append(
+        0, np.cumsum(bars.group_by("wheel").len().sort("wheel")["len"].to_numpy())
+    ).astype(np.int64)
     return Puts(
-        sold.select(*KEY, "censored"), sold["price"].to_numpy(), starts, Bars(*(bars[name].to_numpy() for name in OHLC))
+        sold.select(*KEY, "censored"),
+        sold["price"].to_numpy(),
+        starts,
+        Bars(*(bars[name].to_numpy() for name in OHLC)),
     )
 
 
 def as_paths(given: Puts, times: int) -> Paths:
-    """The puts so many times side by side, each filled up with its sale's price, which no stop or target is at."""
+    """The puts so many times side by side, each filled up with its sale's price, which no stop or
+    target is at.
+    """
     lengths = np.diff(given.starts)
     wheel, day = (
         np.repeat(np.arange(lengths.size), lengths),
@@ -115,19 +141,30 @@ def agrees_with_sweep(sweep: wv.Sweep, found: Found) -> None:
     """
     given, (reason, price) = puts(), found
     for name, code in (("csp_stop_loss", STOPPED), ("csp_profit_target", TARGET)):
-        same_arrays(name, sweep.frame[name].to_numpy().astype(float), (reason == code).sum(axis=1).astype(float))
+        same_arrays(
+            name,
+            sweep.frame[name].to_numpy().astype(float),
+            (reason == code).sum(axis=1).astype(float),
+        )
     pnl = sweep.pnl()
-    rows = given.wheels.join(pnl.wheels.with_row_index("row"), on=KEY, how="left", maintain_order="left")["row"]
+    rows = given.wheels.join(
+        pnl.wheels.with_row_index("row"), on=KEY, how="left", maintain_order="left"
+    )["row"]
     mine = np.asarray(pnl.values)[rows.to_numpy(), :].T
     ended = (reason != RAN_TO_THE_END) & ~given.wheels["censored"].to_numpy()
     assert ended.any()
     same_arrays("P&L", mine[ended].astype(float), (100.0 * (given.price - price))[ended], 1e-3)
 
 
-def vectorbt_sweep(vbt: Any, given: Puts, multipliers: Array, exit_pcts: Array) -> tuple[Any, Paths]:
+def vectorbt_sweep(
+    vbt: Any, given: Puts, multipliers: Array, exit_pcts: Array
+) -> tuple[Any, Paths]:
     """Every put under every configuration, a column each."""
     paths = as_paths(given, multipliers.size)
-    wide = (np.broadcast_to(np.repeat(each, given.price.size), paths.open.shape) for each in (multipliers, exit_pcts))
+    wide = (
+        np.broadcast_to(np.repeat(each, given.price.size), paths.open.shape)
+        for each in (multipliers, exit_pcts)
+    )
     return vectorbt_portfolio(vbt, paths, *wide), paths
 
 
@@ -153,19 +190,34 @@ def imported_vectorbt() -> Any:
 def test_exits_beside(what: str, threads: int, short: bool, measure: Measure) -> None:
     if threads > machine.most_threads():
         pytest.skip("one core")
-    vbt, given, rows = imported_vectorbt() if what == VECTORBT else None, puts(), CHECKED if short else ROWS[what]
+    vbt, given, rows = (
+        imported_vectorbt() if what == VECTORBT else None,
+        puts(),
+        CHECKED if short else ROWS[what],
+    )
     with machine.threads(threads):
         checked = wv.sweep(market(False), base(), grid(CHECKED), threads=threads)
         limits = rules(checked.frame)
         loop = numba_loop_sweep(given.price, given.starts, given.bars, *limits)
         agrees_with_sweep(checked, found_by_vectorbt(vbt, *limits) if vbt else loop)
-        many = rules(wv.sweep(market(False), base(), grid(rows), stats="moments", threads=threads).frame)
+        many = rules(
+            wv.sweep(market(False), base(), grid(rows), stats="moments", threads=threads).frame
+        )
         timed = {
-            OURS: lambda: wv.sweep(market(False), base(), grid(rows), stats="moments", threads=threads),
+            OURS: lambda: wv.sweep(
+                market(False), base(), grid(rows), stats="moments", threads=threads
+            ),
             LOOP: lambda: numba_loop_sweep(given.price, given.starts, given.bars, *many),
             VECTORBT: lambda: vectorbt_sweep(vbt, given, *many),
         }
-        measure(timed[what], group="sweep beside", what=what, note=NOTES[what], n=given.price.size * rows, threads=threads)
+        measure(
+            timed[what],
+            group="sweep beside",
+            what=what,
+            note=NOTES[what],
+            n=given.price.size * rows,
+            threads=threads,
+        )
 
 
 @pytest.mark.parametrize("rates", [1, 10])
@@ -176,12 +228,17 @@ def test_swept_rate(rates: int, short: bool, measure: Measure) -> None:
     def swept() -> wv.Sweep:
         rng = np.random.default_rng(next(FRESH))
         rate = {"pricing.rate": np.sort(rng.uniform(0.01, 0.05, rates))}
-        return wv.sweep(market(False), base(), rate | exits(rng, rows // rates), stats="moments", threads=1)
+        return wv.sweep(
+            market(False), base(), rate | exits(rng, rows // rates), stats="moments", threads=1
+        )
 
     with machine.threads(1):
         found = swept()
         row = found.frame.height - 1
-        assert found.frame["total_pnl"][row] == wv.backtest(market(False), found.row_config(row)).summary()["total_pnl"]
+        assert (
+            found.frame["total_pnl"][row]
+            == wv.backtest(market(False), found.row_config(row)).summary()["total_pnl"]
+        )
         what = "one new rate x exit rules" if rates == 1 else f"{rates} new rates x exit rules"
         note = f"{found.frame.height:,} rows, chains solved for each rate"
         measure(swept, group="sweep", what=what, n=cells(found), threads=1, note=note)

@@ -1,8 +1,9 @@
-"""What a second thread gives: each family swept by turns, by one thread held to one core and by two on two.
+"""What a second thread gives: each family swept by turns, by one thread held to one core and by two
+on two.
 
-The time of a sweep varies from one minute to the next by more than its threads make it; a pair of runs that follow each other
-tells. The machine's idle share over all the runs is kept beside the ratio: with other work on the second core there is no
-telling what a second thread would have given.
+The time of a sweep varies from one minute to the next by more than its threads make it; a pair of
+runs that follow each other tells. The machine's idle share over all the runs is kept beside the
+ratio: with other work on the second core there is no telling what a second thread would have given.
 """
 
 import statistics
@@ -16,14 +17,22 @@ from benchmarks.conftest import Measure
 from benchmarks.test_sweep import FAMILIES, ROWS, cells, swept
 
 PAIRS = 9
-OF_YEARS = ("exit_pct x stop x pfill_scale", "random exit rules", "100 seeds x exit rules")  # few rows over many wheels too
+OF_YEARS = (
+    "exit_pct x stop x pfill_scale",
+    "random exit rules",
+    "100 seeds x exit rules",
+)  # few rows over many wheels too
 CASES = [(family, False) for family in FAMILIES] + [(family, True) for family in OF_YEARS]
 
 
 @pytest.mark.parametrize(
-    ("family", "years"), CASES, ids=[f"{name}-{'50,000' if years else '400'} wheels" for name, years in CASES]
+    ("family", "years"),
+    CASES,
+    ids=[f"{name}-{'50,000' if years else '400'} wheels" for name, years in CASES],
 )
-def test_two_threads(family: str, years: bool, short: bool, measure: Measure, benchmark: Any) -> None:
+def test_two_threads(
+    family: str, years: bool, short: bool, measure: Measure, benchmark: Any
+) -> None:
     if machine.most_threads() < 2:
         pytest.skip("one core")
     if years and short:
@@ -43,11 +52,19 @@ def test_two_threads(family: str, years: bool, short: bool, measure: Measure, be
         alone.clear()
         before = machine.idle()
         measure(
-            lambda: swept(family, rows, years, 2), group="sweep threads", what=family, n=n, threads=2, rounds=PAIRS,
-            before=one_thread, note=f"{rows:,} rows",
-        )  # fmt: skip
+            lambda: swept(family, rows, years, 2),
+            group="sweep threads",
+            what=family,
+            n=n,
+            threads=2,
+            rounds=PAIRS,
+            before=one_thread,
+            note=f"{rows:,} rows",
+        )
         after = machine.idle()
     if benchmark.stats is not None:  # the runs were timed
         ratios = [one / two for one, two in zip(alone, benchmark.stats.stats.data, strict=True)]
         idle = machine.idle_share(before, after)
-        benchmark.extra_info.update(ratio=statistics.median(ratios), alone=statistics.median(alone), idle=idle)
+        benchmark.extra_info.update(
+            ratio=statistics.median(ratios), alone=statistics.median(alone), idle=idle
+        )

@@ -1,6 +1,8 @@
-"""Everything in the documentation that a run produced: its tables, its printed output, and the notebook's outputs.
+"""Everything in the documentation that a run produced: its tables, its printed output, and the
+notebook's outputs.
 
-`python tests/docs_costs.py` writes them anew; tests/test_docs.py runs the same functions and compares.
+`python tests/docs_costs.py` writes them anew; tests/test_docs.py runs the same functions and
+compares.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     '`fill_mode = "pessimistic"`': {"fills.fill_mode": "pessimistic"},
     '`fill_mode = "natural"`': {"fills.fill_mode": "natural"},
     '`exit_model = "close_range"`': {"fills.exit_model": "close_range"},
-    "every first touch fills (`use_probabilistic_exit_fills = false`)": {"fills.use_probabilistic_exit_fills": False},
+    "every first touch fills (`use_probabilistic_exit_fills = false`)": {
+        "fills.use_probabilistic_exit_fills": False
+    },
     '`gap_path = "quote"`': {"fills.gap_path": "quote"},
     "no fees": {"costs.commission_per_contract": 0.0, "costs.sec_fee_per_contract": 0.0},
     "no penalty (the three allowed spreads at 1.0, so that all is tight)": {
@@ -99,10 +103,16 @@ def ran(**changes: Any) -> wv.Result:
 def cost_table() -> str:
     """The default configuration, one thing changed at a time, and the spread over seeds."""
     base = ran().summary()
-    named = {"default": base} | {name: ran(**changes).summary() for name, changes in CHANGES.items()}
+    named = {"default": base} | {
+        name: ran(**changes).summary() for name, changes in CHANGES.items()
+    }
     tables = demo_tables()
-    without_bars = wv.Market(option_quotes=tables["option_quotes"], underlying_bars=tables["underlying_bars"])
-    named["no `option_bars` at all: daily quotes decide"] = wv.backtest(without_bars, DEFAULT).summary()
+    without_bars = wv.Market(
+        option_quotes=tables["option_quotes"], underlying_bars=tables["underlying_bars"]
+    )
+    named["no `option_bars` at all: daily quotes decide"] = wv.backtest(
+        without_bars, DEFAULT
+    ).summary()
     rows = [
         [name, f"{s['total_wheels']:,}", percent(s["avg_wheel_roc"]), f"{s['win_rate']:.1f}", dollars(s["total_pnl"]),
          "" if s is base else dollars(s["total_pnl"] - base["total_pnl"], "+")]
@@ -116,9 +126,17 @@ def cost_table() -> str:
         f"runs from {percent(min(rocs))} to {percent(max(rocs))}%, the total P&L from {cash(min(totals))} to "
         f"{cash(max(totals))}."
     )
-    marks = ran().wheels.filter(pl.col("pnl").is_null() & ~pl.col("censored") & pl.col("pnl_marked").is_not_null())
-    puts = ran().records.filter(pl.col("phase") == "csp").select("wheel_id", close="underlying_at_expiration")
-    assigned = marks.join(puts, on="wheel_id").select(pl.col("csp_pnl") + 100.0 * (pl.col("close") - pl.col("strike")))
+    marks = ran().wheels.filter(
+        pl.col("pnl").is_null() & ~pl.col("censored") & pl.col("pnl_marked").is_not_null()
+    )
+    puts = (
+        ran()
+        .records.filter(pl.col("phase") == "csp")
+        .select("wheel_id", close="underlying_at_expiration")
+    )
+    assigned = marks.join(puts, on="wheel_id").select(
+        pl.col("csp_pnl") + 100.0 * (pl.col("close") - pl.col("strike"))
+    )
     marked = (
         f"Of the default's total {cash(marks['pnl_marked'].sum())} is not realised: the marks of {marks.height} assigned "
         "wheels that the data leave unresolved, valued at the last close before the one that is lacking. Put and shares valued at the "
@@ -129,7 +147,9 @@ def cost_table() -> str:
 
 
 def survivorship_table() -> str:
-    """Wheels whose put settles after a date at which the data end: those closed by then, and what all came to."""
+    """Wheels whose put settles after a date at which the data end: those closed by then, and what
+    all came to.
+    """
     key = ["underlying", "entry_date", "put_symbol"]
     rows = []
     for stop, said in ((2.0, "2.0"), (None, "none")):
@@ -142,7 +162,14 @@ def survivorship_table() -> str:
             closed = censored.filter(pl.col("pnl").is_not_null())
             rows.append([said, f"{cut}", f"{censored.height:,}", f"{closed.height:,}", percent(closed["wheel_roc"].mean()),
                          percent(censored["roc"].mean())])  # fmt: skip
-    header = ["stop", "data end", "censored wheels", "closed by then", "average ROC % of the closed", "of all, once known"]
+    header = [
+        "stop",
+        "data end",
+        "censored wheels",
+        "closed by then",
+        "average ROC % of the closed",
+        "of all, once known",
+    ]
     return table(header, rows)
 
 
@@ -152,7 +179,10 @@ def bridge_table() -> str:
     for name, changes in BRIDGE.items():
         result = ran(**changes)
         summary, wheels = result.summary(), result.wheels
-        parts = [dollars(wheels.select(pl.col(part).sum()).item()) for part in ("csp_pnl", "cc_pnl", "stock_pnl")]
+        parts = [
+            dollars(wheels.select(pl.col(part).sum()).item())
+            for part in ("csp_pnl", "cc_pnl", "stock_pnl")
+        ]
         calls = result.records.filter(pl.col("phase") == "cc").height
         rows.append([name, f"{summary['total_wheels']:,}", f"{calls}", *parts, dollars(summary["total_pnl"]),
                      percent(summary["avg_wheel_roc"])])  # fmt: skip
@@ -169,7 +199,11 @@ def blocks(text: str, language: str) -> list[str]:
 def printed(code: str) -> tuple[str, list[str]]:
     """What a block of Python prints, and the warnings that it gives."""
     output = io.StringIO()
-    with contextlib.redirect_stdout(output), warnings.catch_warnings(record=True) as caught, pl.Config(restore_defaults=True):
+    with (
+        contextlib.redirect_stdout(output),
+        warnings.catch_warnings(record=True) as caught,
+        pl.Config(restore_defaults=True),
+    ):
         warnings.simplefilter("always")
         exec(compile(code, "documentation", "exec"), {"__name__": "documentation"})
     return output.getvalue(), [str(w.message) for w in caught]
@@ -186,7 +220,9 @@ def with_output(text: str) -> tuple[str, list[str]]:
 
 
 def _with_blocks_after(language: str, text: str, output: Callable[[str], str]) -> str:
-    """A page with each block of output that follows a block of a language, and nothing else, replaced."""
+    """A page with each block of output that follows a block of a language, and nothing else,
+    replaced.
+    """
     pattern = rf"^```{language}\n((?:(?!```).*\n)*)```\n\n```text\n((?:(?!```).*\n)*)```$"
 
     def replaced(match: re.Match[str]) -> str:
@@ -197,8 +233,8 @@ def _with_blocks_after(language: str, text: str, output: Callable[[str], str]) -
 
 
 def ran_in_shell(text: str, folder: Path) -> dict[str, str]:
-    """What each block of shell prints: the commands of wheelvec that need no network, block after block in one folder, in
-    which the page's TOML files stand and tables to import.
+    """What each block of shell prints: the commands of wheelvec that need no network, block after
+    block in one folder, in which the page's TOML files stand and tables to import.
 
     Raises:
         subprocess.CalledProcessError: if a command fails, or says anything on standard error.
@@ -217,9 +253,18 @@ def ran_in_shell(text: str, folder: Path) -> dict[str, str]:
     said = {}
     for block in blocks(text, "sh"):
         lines = block.replace("\\\n", " ").splitlines()
-        ours = [line for line in lines if line.startswith("wheelvec ") and not line.startswith("wheelvec fetch")]
+        ours = [
+            line
+            for line in lines
+            if line.startswith("wheelvec ") and not line.startswith("wheelvec fetch")
+        ]
         done = subprocess.run(
-            ["sh", "-e", "-c", "\n".join(ours)], cwd=folder, env=os.environ | paths, capture_output=True, text=True, check=True
+            ["sh", "-e", "-c", "\n".join(ours)],
+            cwd=folder,
+            env=os.environ | paths,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         if done.stderr:
             raise subprocess.CalledProcessError(0, ours, stderr=done.stderr)
@@ -240,7 +285,9 @@ def with_shell_output(text: str) -> str:
 def with_table(text: str, name: str, content: str) -> str:
     """A page with what stands between the markers of `name` replaced."""
     pattern = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)"
-    replaced, count = re.subn(pattern, lambda m: f"{m[1]}\n{content}\n\n{m[2]}", text, flags=re.DOTALL)
+    replaced, count = re.subn(
+        pattern, lambda m: f"{m[1]}\n{content}\n\n{m[2]}", text, flags=re.DOTALL
+    )
     if count != 1:
         raise ValueError(f"the markers of {name!r} stand {count} times on the page: expected once")
     return replaced
@@ -248,7 +295,11 @@ def with_table(text: str, name: str, content: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Every page with generated parts, as it should read."""
-    fills, migrating, readme = ROOT / "docs" / "fills.md", ROOT / "docs" / "migrating.md", ROOT / "README.md"
+    fills, migrating, readme = (
+        ROOT / "docs" / "fills.md",
+        ROOT / "docs" / "migrating.md",
+        ROOT / "README.md",
+    )
     written = {path: path.read_text(encoding="utf-8") for path in (fills, migrating, readme)}
     written[fills] = with_table(written[fills], "costs", cost_table())
     written[fills] = with_table(written[fills], "survivorship", survivorship_table())
@@ -263,7 +314,11 @@ def executed_notebook(path: Path) -> nbformat.NotebookNode:
     """A notebook, run in a fresh kernel."""
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(
-        notebook, timeout=300, kernel_name="python3", record_timing=False, resources={"metadata": {"path": str(ROOT)}}
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(ROOT)}},
     )
     return client.execute()
 
@@ -271,7 +326,10 @@ def executed_notebook(path: Path) -> nbformat.NotebookNode:
 def texts(notebook: nbformat.NotebookNode) -> list[list[str]]:
     """What each code cell shows as plain text."""
     return [
-        [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+        [
+            output.get("text") or output.get("data", {}).get("text/plain", "")
+            for output in cell.outputs
+        ]
         for cell in notebook.cells
         if cell.cell_type == "code"
     ]
@@ -282,7 +340,9 @@ def main() -> None:
         path.write_text(text, encoding="utf-8")
     for path in NOTEBOOKS:
         notebook = executed_notebook(path)
-        notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+        notebook.metadata = {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
+        }
         nbformat.write(notebook, path)
 
 

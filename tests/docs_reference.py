@@ -1,6 +1,8 @@
-"""docs/reference.md: every field, column and figure, from the schemas; and the table of modules in docs/architecture.md.
+"""docs/reference.md: every field, column and figure, from the schemas; and the table of modules in
+docs/architecture.md.
 
-`python -m tests.docs_reference` writes the page anew; tests/test_docs_reference.py compares, and holds it complete.
+`python -m tests.docs_reference` writes the page anew; tests/test_docs_reference.py compares, and
+holds it complete.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ FRAMES: dict[str, tuple[str, Schema, Mapping[str, Column]]] = {
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A Markdown table."""
     lines = [list(head), ["---"] * len(list(head)), *map(list, rows)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
 
 
 def configuration() -> str:
@@ -78,20 +82,26 @@ def configuration() -> str:
             for f in found
         ]
         title = f"`[{section}]`: `{SECTIONS[section].__name__}`" if section else "At the top"
-        parts.append(f"### {title}\n\n{table(('field', 'type', 'default', 'unit', 'allowed', 'what it decides'), rows)}\n")
+        parts.append(
+            f"### {title}\n\n{table(('field', 'type', 'default', 'unit', 'allowed', 'what it decides'), rows)}\n"
+        )
     return "## Configuration\n\n" + "\n".join(parts)
 
 
 def frame(name: str) -> str:
     """The columns of one frame."""
     about, schema, meanings = FRAMES[name]
-    rows = [(f"`{c}`", str(kind), meanings[c].unit, meanings[c].meaning) for c, kind in schema.items()]
+    rows = [
+        (f"`{c}`", str(kind), meanings[c].unit, meanings[c].meaning) for c, kind in schema.items()
+    ]
     return f"### `{name}`\n\n{about}\n\n{table(('column', 'type', 'unit', 'meaning'), rows)}\n"
 
 
 def figures() -> str:
     """The figures of a summary and those that a sweep adds."""
-    summary = [(f"`{name}`", column.unit, column.meaning) for name, column in columns.SUMMARY.items()]
+    summary = [
+        (f"`{name}`", column.unit, column.meaning) for name, column in columns.SUMMARY.items()
+    ]
     more = [
         (f"`{name}`", columns.of_sweep(name).unit, columns.of_sweep(name).meaning)
         for name in SWEEP_FIGURES
@@ -106,7 +116,11 @@ def figures() -> str:
 
 def refusals() -> str:
     """The errors that wheelvec raises on purpose, each with its first sentence."""
-    found = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.WheelvecError)]
+    found = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.WheelvecError)
+    ]
     public = [kind for kind in found if kind.__name__ in wv.__all__]
     rows = [
         (
@@ -121,7 +135,9 @@ def refusals() -> str:
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([HEAD, configuration(), "## Tables\n", *map(frame, FRAMES), figures(), refusals()])
+    return "\n".join(
+        [HEAD, configuration(), "## Tables\n", *map(frame, FRAMES), figures(), refusals()]
+    )
 
 
 def modules() -> str:
@@ -134,7 +150,9 @@ def modules() -> str:
             for path in sorted(room.glob("*.py"))
             if path.stem not in ("__init__", "__main__")
         ]
-        parts.append(f"### {'.'.join(room.relative_to(PACKAGE).parts)}\n\n{table(('module', 'what it holds'), rows)}\n")
+        parts.append(
+            f"### {'.'.join(room.relative_to(PACKAGE).parts)}\n\n{table(('module', 'what it holds'), rows)}\n"
+        )
     return "\n".join(parts)
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 
 def peak_kib() -> int:
-    """KiB. On Linux of this program alone: what `getrusage` says begins with that of the process which started it."""
+    """KiB. On Linux of this program alone: what `getrusage` says begins with that of the process
+    which started it.
+    """
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
         return int(status.partition("VmHWM:")[2].split()[0])

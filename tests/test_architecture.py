@@ -1,4 +1,6 @@
-"""The house keeps its plan: who may import whom, what `import wheelvec` costs, and how rooms and files are named."""
+"""The house keeps its plan: who may import whom, what `import wheelvec` costs, and how rooms and
+files are named.
+"""
 
 import ast
 import subprocess
@@ -26,7 +28,12 @@ def parsed(path: Path) -> Iterator[ast.AST]:
 
 def python(code: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -35,7 +42,9 @@ def python(code: str) -> str:
 def lint(root: Path) -> "subprocess.CompletedProcess[str]":
     code = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
     command = [sys.executable, "-c", code, "--no-cache", "--no-logo"]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, cwd=root, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def test_the_import_contracts_hold() -> None:
@@ -46,13 +55,33 @@ def test_the_import_contracts_hold() -> None:
 
 FORBIDDEN = {
     "a stray room": ("helping.py", "", "the rooms"),
-    "a kernel that knows the stages": ("kernels/stray.py", "from wheelvec.stages import arrays", "the rooms"),
-    "the market and the stages": ("market/stray.py", "from wheelvec.stages import arrays", "the rooms"),
+    "a kernel that knows the stages": (
+        "kernels/stray.py",
+        "from wheelvec.stages import arrays",
+        "the rooms",
+    ),
+    "the market and the stages": (
+        "market/stray.py",
+        "from wheelvec.stages import arrays",
+        "the rooms",
+    ),
     "a stage that is not listed": ("stages/stray.py", "", "the stages"),
-    "a stage that knows the market": ("stages/chain.py", "from wheelvec.market import market", "the stages know"),
-    "prices that know the rules": ("pricing/stray.py", "from wheelvec.kernels import exits", "the rooms"),
+    "a stage that knows the market": (
+        "stages/chain.py",
+        "from wheelvec.market import market",
+        "the stages know",
+    ),
+    "prices that know the rules": (
+        "pricing/stray.py",
+        "from wheelvec.kernels import exits",
+        "the rooms",
+    ),
     "numba outside the kernels": ("run/stray.py", "import numba", "numba"),
-    "a second importer of the calendars": ("market/stray.py", "import exchange_calendars", "exchange_calendars"),
+    "a second importer of the calendars": (
+        "market/stray.py",
+        "import exchange_calendars",
+        "exchange_calendars",
+    ),
     "a second importer of rich": ("run/stray.py", "import rich", "rich"),
     "a second importer of rich in cli": ("cli/stray.py", "import rich", "rich"),
 }
@@ -84,19 +113,36 @@ def test_rooms_are_two_levels_deep_and_their_init_files_are_empty() -> None:
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
-    assert not {path.stem for path in modules()} & {"utils", "util", "core", "common", "helpers", "misc"}
+    assert not {path.stem for path in modules()} & {
+        "utils",
+        "util",
+        "core",
+        "common",
+        "helpers",
+        "misc",
+    }
 
 
 def test_imports_are_absolute() -> None:
     for path in modules():
-        relative = [node.lineno for node in parsed(path) if isinstance(node, ast.ImportFrom) and node.level]
+        relative = [
+            node.lineno for node in parsed(path) if isinstance(node, ast.ImportFrom) and node.level
+        ]
         assert not relative, f"{path.name}: relative imports in lines {relative}"
 
 
 def test_only_the_command_line_prints() -> None:
     for path in modules():
-        calls = [node for node in parsed(path) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-        prints = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
+        calls = [
+            node
+            for node in parsed(path)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        ]
+        prints = [
+            node.lineno
+            for node in calls
+            if isinstance(node.func, ast.Name) and node.func.id == "print"
+        ]
         assert not prints or path.parent == PACKAGE / "cli", f"{path.name}: print in lines {prints}"
 
 
@@ -108,7 +154,9 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
 
 
 def test_every_public_name_resolves() -> None:
-    python("import wheelvec; [getattr(wheelvec, name) for name in wheelvec.__all__]; assert wheelvec.__doc__")
+    python(
+        "import wheelvec; [getattr(wheelvec, name) for name in wheelvec.__all__]; assert wheelvec.__doc__"
+    )
 
 
 def test_the_constraints_name_versions_and_nothing_else() -> None:

@@ -1,4 +1,6 @@
-"""The benchmarks' own tools: the page is made of the figures, a difference is seen, and a fallen ratio fails."""
+"""The benchmarks' own tools: the page is made of the figures, a difference is seen, and a fallen
+ratio fails.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def found(ratio: float) -> dict[str, Any]:
 @pytest.mark.parametrize("name", [report.PAGE, report.SOLVERS, report.SCALE])
 def test_the_page_is_what_the_figures_make(name: str) -> None:
     committed = (report.DOCS / name).read_text(encoding="utf-8")
-    assert committed == report.written(figures.read())[name], "`python -m benchmarks.report` writes it anew"
+    assert committed == report.written(figures.read())[name], (
+        "`python -m benchmarks.report` writes it anew"
+    )
 
 
 def test_another_figure_makes_another_page() -> None:
@@ -45,7 +49,10 @@ def test_another_figure_makes_another_page() -> None:
 def test_who_is_absent_is_named() -> None:
     kept = figures.read()
     kept["benchmarks"]["absent"] = {"lbriv": "ModuleNotFoundError: No module named 'lbriv'"}
-    assert "Not there in this run, so not compared: lbriv (ModuleNotFoundError" in report.written(kept)[report.PAGE]
+    assert (
+        "Not there in this run, so not compared: lbriv (ModuleNotFoundError"
+        in report.written(kept)[report.PAGE]
+    )
 
 
 def test_a_ratio_is_a_time_over_that_of_wheelvec_on_one_thread() -> None:
@@ -53,7 +60,14 @@ def test_a_ratio_is_a_time_over_that_of_wheelvec_on_one_thread() -> None:
         {"group": "g", "what": "wheelvec", "n": 100, "threads": 2, "median": 1.0},
         {"group": "g", "what": "wheelvec", "n": 100, "threads": 1, "median": 2.0},
         {"group": "g", "what": "rival", "n": 10, "threads": 1, "median": 1.0, "note": "slow"},
-        {"group": "g", "what": "rival", "n": 5, "threads": 1, "median": 7.0, "note": "a smaller size is not the table's"},
+        {
+            "group": "g",
+            "what": "rival",
+            "n": 5,
+            "threads": 1,
+            "median": 7.0,
+            "note": "a smaller size is not the table's",
+        },
     ]
     page = report.Page({"benchmarks": {"rows": rows}, "short": {}})
     assert page.compared("g", "things", report.per("ms", "thing")).splitlines()[2:] == [
@@ -64,15 +78,36 @@ def test_a_ratio_is_a_time_over_that_of_wheelvec_on_one_thread() -> None:
 
 
 def test_results_are_distilled() -> None:
-    one = {"group": "g", "extra_info": {"what": "w", "n": 3, "threads": 1, "error": 1e-9, "secret": 1}}
+    one = {
+        "group": "g",
+        "extra_info": {"what": "w", "n": 3, "threads": 1, "error": 1e-9, "secret": 1},
+    }
     one["stats"] = {"median": 2.0, "min": 1.0, "rounds": 5, "data": [1.0, 2.0]}
     rows = report.distilled({"benchmarks": [one], "machine": {"cores": 2}, "absent": {}})["rows"]
-    assert rows == [{"group": "g", "what": "w", "n": 3, "threads": 1, "error": 1e-9, "median": 2.0, "least": 1.0, "rounds": 5}]
+    assert rows == [
+        {
+            "group": "g",
+            "what": "w",
+            "n": 3,
+            "threads": 1,
+            "error": 1e-9,
+            "median": 2.0,
+            "least": 1.0,
+            "rounds": 5,
+        }
+    ]
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1234567.8, "1,234,568"), (123.4, "123"), (12.345, "12.3"), (1.0, "1"), (0.0123456, "0.0123"), (0.0000123, "0.000012")],
+    [
+        (1234567.8, "1,234,568"),
+        (123.4, "123"),
+        (12.345, "12.3"),
+        (1.0, "1"),
+        (0.0123456, "0.0123"),
+        (0.0000123, "0.000012"),
+    ],
 )
 def test_numbers_are_short(value: float, text: str) -> None:
     assert report.number(value) == text
@@ -117,11 +152,16 @@ def test_a_ratio_under_half_of_the_stated_one_fails() -> None:
 
 
 def test_a_ratio_that_was_never_stated_fails() -> None:
-    assert check.shortfall(found(5.0), []) == "work: docs/performance.md states no ratio; `make bench` measures it"
+    assert (
+        check.shortfall(found(5.0), [])
+        == "work: docs/performance.md states no ratio; `make bench` measures it"
+    )
 
 
 @pytest.mark.parametrize(
-    ("ratios", "measured", "holds"), [([6.0], 1, True), ([2.0, 6.0], 2, True), ([4.0, 2.0], 2, False)], ids=str
+    ("ratios", "measured", "holds"),
+    [([6.0], 1, True), ([2.0, 6.0], 2, True), ([4.0, 2.0], 2, False)],
+    ids=str,
 )
 def test_what_falls_short_is_measured_once_more(
     ratios: list[float], measured: int, holds: bool, monkeypatch: pytest.MonkeyPatch
@@ -133,10 +173,14 @@ def test_what_falls_short_is_measured_once_more(
     assert len(ratios) - len(list(left)) == measured
 
 
-def test_the_two_sides_run_by_turns_and_the_least_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_two_sides_run_by_turns_and_the_least_time_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     ran: list[str] = []
     duel = check.Duel("work", "a loop", lambda: ran.append("ours"), lambda: ran.append("loop"), 3)
-    clock = itertools.accumulate([0.0, 4.0, 0.0, 9.0, 0.0, 2.0, 0.0, 8.0, 0.0, 3.0, 0.0, 30.0])  # begins and ends, by turns
+    clock = itertools.accumulate(
+        [0.0, 4.0, 0.0, 9.0, 0.0, 2.0, 0.0, 8.0, 0.0, 3.0, 0.0, 30.0]
+    )  # begins and ends, by turns
     monkeypatch.setattr(check, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     row = check.measured(duel)
     assert ran == ["ours", "loop"] * 3
@@ -169,7 +213,10 @@ def test_the_page_states_what_the_short_form_holds() -> None:
 @pytest.mark.parametrize(
     ("mine", "message"),
     [
-        ([1.0, 2.0, 3.0], "what: 1 of 3 differ by more than 0.001, the first at 2: .*3.0.*, expected .*nan"),
+        (
+            [1.0, 2.0, 3.0],
+            "what: 1 of 3 differ by more than 0.001, the first at 2: .*3.0.*, expected .*nan",
+        ),
         ([1.0, np.nan, np.nan], "the first at 1: .*nan.*, expected .*2.0"),
         ([1.002, 2.0, np.nan], "the first at 0"),
         ([1.0, 2.0], r"what: shape \(2,\), expected \(3,\)"),
@@ -189,12 +236,19 @@ def test_a_wrong_volatility_is_seen() -> None:
     iv, _ = numba_loop_iv(q)
     agreement.reprices("loop", q, iv)
     iv[17] *= 1.001
-    with pytest.raises(DisagreementError, match="loop: price at the volatility found: 1 of 100 differ"):
+    with pytest.raises(
+        DisagreementError, match="loop: price at the volatility found: 1 of 100 differ"
+    ):
         agreement.reprices("loop", q, iv)
 
 
 WHEELS = pl.DataFrame(
-    {"underlying": ["A", "A", "B"], "entry_date": ["d", "e", "d"], "put_symbol": ["x", "x", "y"], "pnl": [1.0, None, 3.0]}
+    {
+        "underlying": ["A", "A", "B"],
+        "entry_date": ["d", "e", "d"],
+        "put_symbol": ["x", "x", "y"],
+        "pnl": [1.0, None, 3.0],
+    }
 )
 
 

@@ -1,4 +1,6 @@
-"""The command line: what it prints and writes, and that what fails is one line and leaves nothing behind."""
+"""The command line: what it prints and writes, and that what fails is one line and leaves nothing
+behind.
+"""
 
 import importlib.metadata
 import io
@@ -63,7 +65,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def command(*arguments: object, cwd: Path, **more: object) -> "subprocess.CompletedProcess[str]":
     """The command line in a process of its own, its output piped."""
     line = [sys.executable, "-m", "wheelvec.cli", *map(str, arguments)]
-    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=120, check=False, **more)  # type: ignore[call-overload,no-any-return]
+    return subprocess.run(
+        line, cwd=cwd, capture_output=True, text=True, timeout=120, check=False, **more
+    )  # type: ignore[call-overload,no-any-return]
 
 
 def shown(figure: float | None) -> str:
@@ -105,14 +109,19 @@ def test_demo_writes_a_result_and_prints_its_figures(here: Path) -> None:
         assert int(text[label].replace(",", "")) == figures[name]
     outcomes = dict(result.diagnostics["outcome"].value_counts().rows())
     assert {name: int(text[name].replace(",", "")) for name in outcomes} == outcomes
-    assert json.loads((here / "demo-result" / "summary.json").read_text(encoding="utf-8")) == figures
+    assert (
+        json.loads((here / "demo-result" / "summary.json").read_text(encoding="utf-8")) == figures
+    )
     assert "The result is in demo-result/" in done.stdout
     assert ESCAPE not in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
     assert not re.search(r"nan|none|null", done.stdout, re.IGNORECASE)
     assert {path.name for path in here.iterdir()} == {"wheel.toml", "demo-result"}
     launched = result.wheels.height
-    assert f"Figures of {figures['total_wheels']:,} wheels in the summary of {launched:,} launched" in done.stdout
+    assert (
+        f"Figures of {figures['total_wheels']:,} wheels in the summary of {launched:,} launched"
+        in done.stdout
+    )
     assert f"Ends of all {launched:,} wheels launched" in done.stdout
     assert text["marked"] == shown(figures["marked_pnl"])
     assert text["realised"] == shown(figures["total_pnl"] - figures["marked_pnl"])
@@ -135,7 +144,9 @@ def test_run_gives_what_backtest_gives(here: Path, lake: Path, capsys: Capture) 
     assert "2024-01-02 to 2024-01-31: BRVO" in out
 
 
-def test_run_takes_the_rule_set_and_replaces_an_earlier_result(here: Path, lake: Path, capsys: Capture) -> None:
+def test_run_takes_the_rule_set_and_replaces_an_earlier_result(
+    here: Path, lake: Path, capsys: Capture
+) -> None:
     line = ["run", "wheel.toml", "--lake", str(lake), "--out", "out"]
     assert cli.main(line) == 0
     assert cli.main([*line, "--quiet"]) == 0  # the same once more
@@ -149,10 +160,14 @@ def test_run_takes_the_rule_set_and_replaces_an_earlier_result(here: Path, lake:
     assert out.count("\n  launched ") == 1  # --quiet leaves only where the result lies
 
 
-def test_warnings_are_a_section_of_what_is_printed(here: Path, tables: Path, capsys: Capture) -> None:
+def test_warnings_are_a_section_of_what_is_printed(
+    here: Path, tables: Path, capsys: Capture
+) -> None:
     """The same section by run and sweep, within eighty columns, the first three of a kind."""
     held: dict[str, Any] = {path.stem: pl.read_parquet(path) for path in tables.glob("*.parquet")}
-    held["underlying_bars"] = held["underlying_bars"].with_columns(pl.col("open", "high", "low", "close") * 0.5)
+    held["underlying_bars"] = held["underlying_bars"].with_columns(
+        pl.col("open", "high", "low", "close") * 0.5
+    )
     wv.Market(**held).write("mine")
     (here / "grid.toml").write_text("[put]\nexit_pct = [0.25, 0.5]\n", encoding="utf-8")
     sections = []
@@ -160,7 +175,9 @@ def test_warnings_are_a_section_of_what_is_printed(here: Path, tables: Path, cap
         assert cli.main([*line, "--lake", "mine", "--out", line[0]]) == 0
         out = capsys.readouterr().out
         assert max(map(len, out.splitlines())) <= 80
-        sections.append(" ".join(out.partition("\nWarnings: ")[2].partition("The result is in")[0].split()))
+        sections.append(
+            " ".join(out.partition("\nWarnings: ")[2].partition("The result is in")[0].split())
+        )
     assert re.match(r".*- BRVO: on \d+ sessions, 2024-01-02 to ", sections[0])
     assert "the closes are 0." in sections[0]
     assert sections[0] == sections[1]
@@ -178,7 +195,9 @@ def test_without_wheels_the_output_says_why(here: Path, lake: Path, capsys: Capt
 
 
 def test_without_entry_sessions_the_output_says_so(here: Path, lake: Path, capsys: Capture) -> None:
-    (here / "wheel.toml").write_text(WHEEL.replace("2024-01-31", "2024-01-03") + "weekdays = [5]\n", encoding="utf-8")
+    (here / "wheel.toml").write_text(
+        WHEEL.replace("2024-01-31", "2024-01-03") + "weekdays = [5]\n", encoding="utf-8"
+    )
     assert cli.main(["run", "wheel.toml", "--lake", str(lake), "--out", "out"]) == 0
     out, err = capsys.readouterr()
     assert "leaves no entry session" in out
@@ -186,20 +205,29 @@ def test_without_entry_sessions_the_output_says_so(here: Path, lake: Path, capsy
     assert err == ""
 
 
-def test_imported_tables_run_like_the_market_they_came_from(here: Path, tables: Path, lake: Path) -> None:
+def test_imported_tables_run_like_the_market_they_came_from(
+    here: Path, tables: Path, lake: Path
+) -> None:
     files = [
         item for name in ("option_quotes", "option_bars", "underlying_bars")
         for item in (f"--{name.replace('_', '-')}", tables / f"{name}.parquet")
     ]  # fmt: skip
     done = command("import", *files, "--lake", "mine", cwd=here)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Written to mine/: 2 underlyings, 2024-01-02 to 2024-03-28\n  BRVO, CHRL\n" in done.stdout
+    assert (
+        "Written to mine/: 2 underlyings, 2024-01-02 to 2024-03-28\n  BRVO, CHRL\n" in done.stdout
+    )
     assert re.search(r"  option_quotes: [\d,]+ rows added, 0 replaced\n", done.stdout)
     again = command("import", *files, "--lake", "mine", "--replace", cwd=here)
     assert re.search(r"  option_quotes: 0 rows added, [\d,]+ replaced\n", again.stdout)
-    counts = {reason: count for *_, reason, count in wv.Market.open(here / "mine").diagnostics.rows()}
+    counts = {
+        reason: count for *_, reason, count in wv.Market.open(here / "mine").diagnostics.rows()
+    }
     assert set(counts) == set() or all(count >= 0 for count in counts.values())
-    mine, theirs = (wv.backtest(wv.Market.open(folder), wv.Config.from_toml("wheel.toml")) for folder in (here / "mine", lake))
+    mine, theirs = (
+        wv.backtest(wv.Market.open(folder), wv.Config.from_toml("wheel.toml"))
+        for folder in (here / "mine", lake)
+    )
     assert mine.records.equals(theirs.records)
 
 
@@ -219,21 +247,36 @@ def test_check_says_what_a_lake_holds_and_lacks(here: Path, lake: Path) -> None:
     done = command("check", lake, cwd=here)
     assert (done.returncode, done.stderr) == (0, "")
     quotes = wv.Market.open(lake).option_quotes
-    assert re.search(rf"  option_quotes +2 +6 +{quotes.height:,} +[\d.]+ [kM]B +2024-01-02 2024-03-28\n", done.stdout)
+    assert re.search(
+        rf"  option_quotes +2 +6 +{quotes.height:,} +[\d.]+ [kM]B +2024-01-02 2024-03-28\n",
+        done.stdout,
+    )
     sessions = quotes.select("underlying", "session").unique()
     assert re.search(rf"\n  15:45 +{sessions.height} ", done.stdout)
     closes = wv.Market.open(lake).underlying_bars.select("underlying", "session")
-    dark = closes.join(sessions, on=["underlying", "session"], how="anti").filter(pl.col("underlying") == "BRVO")["session"]
-    assert re.search(rf"\n  option_quotes +BRVO +{len(dark)} +{len(dark)} +{dark[0]}\n", done.stdout)
+    dark = closes.join(sessions, on=["underlying", "session"], how="anti").filter(
+        pl.col("underlying") == "BRVO"
+    )["session"]
+    assert re.search(
+        rf"\n  option_quotes +BRVO +{len(dark)} +{len(dark)} +{dark[0]}\n", done.stdout
+    )
     missing = quotes.filter((pl.col("underlying") == "BRVO") & pl.col("bid").is_null()).height
     assert re.search(rf"\n  option_quotes +BRVO +missing_side +{missing:,}\n", done.stdout)
-    for title in ("Contracts that vanish", "Suspected splits", "Closes that", "Underlyings that ended", "Files refused"):
+    for title in (
+        "Contracts that vanish",
+        "Suspected splits",
+        "Closes that",
+        "Underlyings that ended",
+        "Files refused",
+    ):
         assert re.search(rf"\n{title}[^\n]*: none\n", done.stdout), title
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert ESCAPE not in done.stdout
 
 
-def test_check_names_every_file_that_is_refused_and_fails(here: Path, lake: Path, capsys: Capture) -> None:
+def test_check_names_every_file_that_is_refused_and_fails(
+    here: Path, lake: Path, capsys: Capture
+) -> None:
     shutil.copytree(lake, "mine")
     files = sorted(Path("mine/option_quotes").rglob("*.parquet"))[:2]
     for path in files:
@@ -249,15 +292,21 @@ def test_check_names_every_file_that_is_refused_and_fails(here: Path, lake: Path
     assert "option_bars" in out.split("Holes")[0]  # the others are examined
 
 
-def test_check_shows_findings_of_every_kind_within_eighty_columns(here: Path, tables: Path, capsys: Capture) -> None:
+def test_check_shows_findings_of_every_kind_within_eighty_columns(
+    here: Path, tables: Path, capsys: Capture
+) -> None:
     frames: dict[str, Any] = {path.stem: pl.read_parquet(path) for path in tables.glob("*.parquet")}
     late = (pl.col("underlying") == "CHRL") & (pl.col("session") > pl.date(2024, 2, 15))
-    lost = pl.col("symbol").str.starts_with("BRVO  240315P00") & (pl.col("session") > pl.date(2024, 3, 1))
+    lost = pl.col("symbol").str.starts_with("BRVO  240315P00") & (
+        pl.col("session") > pl.date(2024, 3, 1)
+    )
     bars = frames["underlying_bars"].filter(~late)
     frames["underlying_bars"] = pl.concat(
         [
             bars.with_columns(pl.col("open", "high", "low", "close") * 0.5),
-            bars.filter(pl.col("underlying") == "BRVO").with_columns(underlying=pl.lit("A\nNAME MUCH TOO LONG FOR ITS COLUMN")),
+            bars.filter(pl.col("underlying") == "BRVO").with_columns(
+                underlying=pl.lit("A\nNAME MUCH TOO LONG FOR ITS COLUMN")
+            ),
         ]
     )
     frames["option_quotes"] = frames["option_quotes"].filter(~lost)
@@ -322,7 +371,9 @@ def test_every_command_has_a_help_that_fits_and_examples_that_parse(
 def test_python_m_is_the_same_command_and_says_how_it_was_called(module: str, here: Path) -> None:
     def called(*words: str) -> "subprocess.CompletedProcess[str]":
         line = [sys.executable, "-m", module, *words]
-        return subprocess.run(line, cwd=here, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            line, cwd=here, capture_output=True, text=True, timeout=60, check=False
+        )
 
     assert called("--version").stdout == f"wheelvec {wv.__version__}\n"
     assert called("run", "--help").stdout.startswith("usage: python -m wheelvec run ")
@@ -331,19 +382,42 @@ def test_python_m_is_the_same_command_and_says_how_it_was_called(module: str, he
     assert one_line(done.stderr).endswith("; see python -m wheelvec run --help\n")
 
 
-def test_init_prints_the_default_configuration_and_run_accepts_it(here: Path, lake: Path, capsys: Capture) -> None:
+def test_init_prints_the_default_configuration_and_run_accepts_it(
+    here: Path, lake: Path, capsys: Capture
+) -> None:
     assert cli.main(["init"]) == 0
     printed, err = capsys.readouterr()
     assert err == ""
     Path("mine.toml").write_text(printed, encoding="utf-8")
     assert wv.Config.from_toml("mine.toml") == wv.Config()
-    assert cli.main(["run", "mine.toml", "--lake", str(lake), "--out", "out", "--set", "schedule.end_date=2024-01-10"]) == 0
-    assert wv.Result.load("out").config == wv.Config().replace(**{"schedule.end_date": "2024-01-10"})
+    assert (
+        cli.main(
+            [
+                "run",
+                "mine.toml",
+                "--lake",
+                str(lake),
+                "--out",
+                "out",
+                "--set",
+                "schedule.end_date=2024-01-10",
+            ]
+        )
+        == 0
+    )
+    assert wv.Result.load("out").config == wv.Config().replace(
+        **{"schedule.end_date": "2024-01-10"}
+    )
 
 
 def test_run_sets_fields_of_the_configuration(here: Path, lake: Path, capsys: Capture) -> None:
     line = ["run", "wheel.toml", "--lake", str(lake), "--out", "out", "--quiet"]
-    given = ["put.exit_pct=0.3", "put.stop_loss_multiplier=none", "schedule.end_date=2024-01-10", "schedule.symbols=BRVO,CHRL"]
+    given = [
+        "put.exit_pct=0.3",
+        "put.stop_loss_multiplier=none",
+        "schedule.end_date=2024-01-10",
+        "schedule.symbols=BRVO,CHRL",
+    ]
     assert cli.main([*line, *(word for setting in given for word in ("--set", setting))]) == 0
     expected = wv.Config.from_toml("wheel.toml").replace(
         **{"put.exit_pct": 0.3, "put.stop_loss_multiplier": None, "schedule.end_date": "2024-01-10",
@@ -392,7 +466,16 @@ def test_json_is_the_figures_and_nothing_else(
 
 
 def test_without_wheels_json_has_nulls(here: Path, lake: Path, capsys: Capture) -> None:
-    words = ["--lake", str(lake), "--out", "out", "--set", "put.delta_min=0.001", "--set", "put.delta_max=0.002"]
+    words = [
+        "--lake",
+        str(lake),
+        "--out",
+        "out",
+        "--set",
+        "put.delta_min=0.001",
+        "--set",
+        "put.delta_max=0.002",
+    ]
     assert cli.main(["run", "wheel.toml", *words, "--json"]) == 0
     read = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert read["launched"] == 0
@@ -400,13 +483,17 @@ def test_without_wheels_json_has_nulls(here: Path, lake: Path, capsys: Capture) 
     assert read["wheel_ends"] == {}
 
 
-def test_csv_is_the_figures_or_a_table(finished: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+def test_csv_is_the_figures_or_a_table(
+    finished: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
     monkeypatch.chdir(finished[0])
     result = wv.Result.load("out")
     assert cli.main(["show", "out", "--csv"]) == 0
     read = dict(line.split(",") for line in capsys.readouterr().out.splitlines())
     assert read.pop("figure") == "value"
-    assert read == {name: "" if value is None else str(value) for name, value in result.summary().items()}
+    assert read == {
+        name: "" if value is None else str(value) for name, value in result.summary().items()
+    }
     for name in results.TABLES:
         table = getattr(result, name)
         assert cli.main(["show", "out", "--table", name]) == 0
@@ -418,7 +505,9 @@ def test_csv_is_the_figures_or_a_table(finished: tuple[Path, str], monkeypatch: 
         assert len(json.loads(capsys.readouterr().out)) == table.height
 
 
-def test_show_refuses_a_damaged_result(finished: tuple[Path, str], tmp_path: Path, capsys: Capture) -> None:
+def test_show_refuses_a_damaged_result(
+    finished: tuple[Path, str], tmp_path: Path, capsys: Capture
+) -> None:
     shutil.copytree(finished[0] / "out", tmp_path / "out")
     path = tmp_path / "out" / "records.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"X")
@@ -436,7 +525,9 @@ def test_demo_writes_its_market_as_a_lake_and_says_what_comes_next(
     assert cli.main(["demo", "--lake", "lake/"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert out.startswith("Written to lake/: 1 underlying, 2024-01-02 to 2024-03-28\n  BRVO\n  option_quotes: ")
+    assert out.startswith(
+        "Written to lake/: 1 underlying, 2024-01-02 to 2024-03-28\n  BRVO\n  option_quotes: "
+    )
     assert "\n\nNext:\n  wheelvec init" in out
     assert {path.name for path in here.iterdir()} == {"wheel.toml", "lake"}
     assert wv.Market.open("lake").fingerprint == small.fingerprint
@@ -455,7 +546,9 @@ def test_warnings_are_said_in_every_form(here: Path, lake: Path, capsys: Capture
     assert cli.main(["run", *words, "--out", "out", "--json"]) == 0
     out, err = capsys.readouterr()
     warnings = wv.Result.load("out").warnings
-    assert [each["text"] for each in json.loads(out)["warnings"]] == [str(each) for each in warnings]
+    assert [each["text"] for each in json.loads(out)["warnings"]] == [
+        str(each) for each in warnings
+    ]
     assert "no_quotes_in_entry_minute" in {each.code for each in warnings}
     assert err == ""
     for command in (
@@ -476,7 +569,9 @@ def test_check_and_import_speak_json(here: Path, tables: Path, lake: Path, capsy
     assert cli.main(["check", str(lake), "--json"]) == 0
     read, found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail), wv.check(lake)
     assert [row["rows"] for row in read["held"]] == found.held["rows"].to_list()
-    assert {name: len(rows) for name, rows in read.items()} == {name: len(getattr(found, name)) for name in read}
+    assert {name: len(rows) for name, rows in read.items()} == {
+        name: len(getattr(found, name)) for name in read
+    }
     assert {"files", "holes", "broken", "splits"} <= read.keys()
     files = [
         "--option-quotes",
@@ -486,7 +581,11 @@ def test_check_and_import_speak_json(here: Path, tables: Path, lake: Path, capsy
     ]
     assert cli.main(["import", *files, "--lake", "mine", "--json"]) == 0
     read = json.loads(capsys.readouterr().out)
-    assert (read["lake"], read["underlyings"], read["first"]) == ("mine", ["BRVO", "CHRL"], "2024-01-02")
+    assert (read["lake"], read["underlyings"], read["first"]) == (
+        "mine",
+        ["BRVO", "CHRL"],
+        "2024-01-02",
+    )
     shutil.copytree(lake, "damaged")
     path = next(Path("damaged").rglob("option_quotes/**/*.parquet"))
     path.write_bytes(path.read_bytes()[:-1])
@@ -496,10 +595,14 @@ def test_check_and_import_speak_json(here: Path, tables: Path, lake: Path, capsy
     assert "1 file" in one_line(err)
 
 
-def test_verbose_logs_to_standard_error_and_leaves_logging_as_it_was(here: Path, lake: Path, capsys: Capture) -> None:
+def test_verbose_logs_to_standard_error_and_leaves_logging_as_it_was(
+    here: Path, lake: Path, capsys: Capture
+) -> None:
     log = logging.getLogger("wheelvec")
     before = (log.level, list(log.handlers))
-    assert cli.main(["-v", "run", "wheel.toml", "--lake", str(lake), "--out", "out", "--quiet"]) == 0
+    assert (
+        cli.main(["-v", "run", "wheel.toml", "--lake", str(lake), "--out", "out", "--quiet"]) == 0
+    )
     assert "wheelvec: INFO: " in capsys.readouterr().err
     assert (log.level, list(log.handlers)) == before
 
@@ -540,10 +643,20 @@ def test_a_reader_that_goes_away_is_no_failure_to_speak_of(here: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
 @pytest.mark.parametrize("words", ["help run", "show OUT", "show OUT --table records"])
-def test_output_that_cannot_be_written_is_a_failure_in_one_line(words: str, finished: tuple[Path, str]) -> None:
+def test_output_that_cannot_be_written_is_a_failure_in_one_line(
+    words: str, finished: tuple[Path, str]
+) -> None:
     line = [sys.executable, "-m", "wheelvec", *words.replace("OUT", "out").split()]
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(line, cwd=finished[0], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            line,
+            cwd=finished[0],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert (done.returncode, done.stderr) == (
         1, "wheelvec: error: standard output: cannot be written: No space left on device\n",
     )  # fmt: skip
@@ -551,9 +664,13 @@ def test_output_that_cannot_be_written_is_a_failure_in_one_line(words: str, fini
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell's redirections")
 @pytest.mark.parametrize(("closed", "code", "out"), [("2>&-", 0, True), (">&- 2>&- <&-", 0, False)])
-def test_a_stream_that_is_closed_does_not_matter(closed: str, code: int, out: bool, finished: tuple[Path, str]) -> None:
+def test_a_stream_that_is_closed_does_not_matter(
+    closed: str, code: int, out: bool, finished: tuple[Path, str]
+) -> None:
     line = f"{shlex.quote(sys.executable)} -m wheelvec show out {closed}"
-    done = subprocess.run(["sh", "-c", line], cwd=finished[0], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=finished[0], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stderr) == (code, "")
     assert done.stdout == (finished[1] if out else "")
     failing = subprocess.run(
@@ -567,8 +684,21 @@ def test_a_stream_that_is_closed_does_not_matter(closed: str, code: int, out: bo
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_is_one_line_and_leaves_nothing(here: Path, lake: Path) -> None:
     """Sent as soon as the command says that it has begun: wherever it is then, it ends alike."""
-    line = [sys.executable, "-m", "wheelvec", "-v", "run", "wheel.toml", "--lake", str(lake), "--out", "out"]
-    process = subprocess.Popen(line, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = [
+        sys.executable,
+        "-m",
+        "wheelvec",
+        "-v",
+        "run",
+        "wheel.toml",
+        "--lake",
+        str(lake),
+        "--out",
+        "out",
+    ]
+    process = subprocess.Popen(
+        line, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr is not None
     assert "INFO" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
@@ -601,13 +731,25 @@ def prepared(here: Path) -> dict[str, str]:
 
 
 FAILURES = {
-    "a typo": ("run typo.toml --lake LAKE --out out", 1, r"typo.toml: .*exit_pc.*did you mean 'exit_pct'"),
+    "a typo": (
+        "run typo.toml --lake LAKE --out out",
+        1,
+        r"typo.toml: .*exit_pc.*did you mean 'exit_pct'",
+    ),
     "no TOML": ("run broken.toml --lake LAKE --out out", 1, r"broken.toml: no valid TOML"),
     "an empty range": ("run range.toml --lake LAKE --out out", 1, r"dte_min"),
-    "no such file": ("run none.toml --lake LAKE --out out", 1, r"none.toml: cannot be read: No such file"),
+    "no such file": (
+        "run none.toml --lake LAKE --out out",
+        1,
+        r"none.toml: cannot be read: No such file",
+    ),
     "nothing to check": ("check nowhere", 1, r"nowhere cannot be read: No such file"),
     "no lake to check": ("check full", 1, r"full is no lake: it holds letter.txt"),
-    "an unknown calendar": ("check LAKE --calendar NYZE", 1, r"unknown schedule.trading_calendar 'NYZE'"),
+    "an unknown calendar": (
+        "check LAKE --calendar NYZE",
+        1,
+        r"unknown schedule.trading_calendar 'NYZE'",
+    ),
     "no such lake": ("run wheel.toml --lake nowhere --out out", 1, r"nowhere"),
     "a file for a lake": ("run wheel.toml --lake plain.txt --out out", 1, r"plain.txt"),
     "a folder that is no lake": ("run wheel.toml --lake full --out out", 1, r"full"),
@@ -617,7 +759,11 @@ FAILURES = {
         1,
         r"full: holds letter\.txt, which is not of a saved result",
     ),
-    "an out that is a file": ("run wheel.toml --lake LAKE --out plain.txt", 1, r"plain.txt: no folder; nothing was written"),
+    "an out that is a file": (
+        "run wheel.toml --lake LAKE --out plain.txt",
+        1,
+        r"plain.txt: no folder; nothing was written",
+    ),
     "an out below a file": ("run wheel.toml --lake LAKE --out plain.txt/out", 1, r"plain.txt"),
     "no quotes": (
         "import --option-quotes q.parquet --underlying-bars u.parquet --lake out",
@@ -632,12 +778,32 @@ FAILURES = {
     "no command": ("gallop wheel.toml", 2, r"invalid choice: 'gallop'"),
     "no lake": ("run wheel.toml --out out", 2, r"--lake.*see wheelvec run --help"),
     "no rule set": ("run wheel.toml --lake LAKE --out out --rules v6", 2, r"invalid choice: 'v6'"),
-    "an unknown option": ("demo --colour", 2, r"unrecognized arguments: --colour; see wheelvec demo --help"),
-    "an option with a typo": ("demo --outt x", 2, r"unrecognized arguments: --outt x \(did you mean '--out'\?\)"),
-    "a command with a typo": ("swepe", 2, r"invalid choice: 'swepe' \(did you mean 'sweep'\?\); choose from demo, init, run"),
+    "an unknown option": (
+        "demo --colour",
+        2,
+        r"unrecognized arguments: --colour; see wheelvec demo --help",
+    ),
+    "an option with a typo": (
+        "demo --outt x",
+        2,
+        r"unrecognized arguments: --outt x \(did you mean '--out'\?\)",
+    ),
+    "a command with a typo": (
+        "swepe",
+        2,
+        r"invalid choice: 'swepe' \(did you mean 'sweep'\?\); choose from demo, init, run",
+    ),
     "help of what is no command": ("help gallop", 2, r"invalid choice: 'gallop'"),
-    "two forms": ("run wheel.toml --lake LAKE --out out --json --csv", 2, r"--csv: not allowed with argument --json"),
-    "a lake and a result": ("demo --lake out --out new", 2, r"--out: not allowed with argument --lake"),
+    "two forms": (
+        "run wheel.toml --lake LAKE --out out --json --csv",
+        2,
+        r"--csv: not allowed with argument --json",
+    ),
+    "a lake and a result": (
+        "demo --lake out --out new",
+        2,
+        r"--out: not allowed with argument --lake",
+    ),
     "a lake as CSV": ("demo --lake out --csv", 2, r"--csv: not allowed with argument --lake"),
     "a setting with a typo": (
         "run wheel.toml --lake LAKE --out out --set put.exit_pc=0.3",
@@ -651,13 +817,19 @@ FAILURES = {
     ),
     "nothing to show": ("show nowhere", 1, r"nowhere: no such folder; expected what --out was"),
     "a file to show": ("show plain.txt", 1, r"plain.txt: is a file; expected what --out was"),
-    "no result to show": ("show full", 1, r"full: no saved run or sweep; it has neither result.json nor sweep.json"),
+    "no result to show": (
+        "show full",
+        1,
+        r"full: no saved run or sweep; it has neither result.json nor sweep.json",
+    ),
     "a lake to show": ("show LAKE", 1, r"no saved run or sweep"),
 }
 
 
 @pytest.mark.parametrize("case", FAILURES)
-def test_a_failure_is_one_line_and_leaves_nothing(case: str, here: Path, lake: Path, capsys: Capture) -> None:
+def test_a_failure_is_one_line_and_leaves_nothing(
+    case: str, here: Path, lake: Path, capsys: Capture
+) -> None:
     line, code, message = FAILURES[case]
     prepared(here)
     before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
@@ -672,12 +844,27 @@ def test_a_failure_is_one_line_and_leaves_nothing(case: str, here: Path, lake: P
 def test_tables_of_other_columns_are_refused(here: Path, tables: Path, capsys: Capture) -> None:
     pl.DataFrame({"a": [1]}).write_parquet("other.parquet")
     bars = str(tables / "underlying_bars.parquet")
-    assert cli.main(["import", "--option-quotes", "other.parquet", "--underlying-bars", bars, "--lake", "mine"]) == 1
+    assert (
+        cli.main(
+            [
+                "import",
+                "--option-quotes",
+                "other.parquet",
+                "--underlying-bars",
+                bars,
+                "--lake",
+                "mine",
+            ]
+        )
+        == 1
+    )
     assert "option_quotes" in one_line(capsys.readouterr().err)
     assert not (here / "mine").exists()
 
 
-def test_a_failure_in_a_process_of_its_own_has_no_traceback_unless_asked(here: Path, lake: Path) -> None:
+def test_a_failure_in_a_process_of_its_own_has_no_traceback_unless_asked(
+    here: Path, lake: Path
+) -> None:
     prepared(here)
     line = ("run", "typo.toml", "--lake", lake, "--out", "out")
     plain, asked = command(*line, cwd=here), command(*line, "--debug", cwd=here)
@@ -698,7 +885,12 @@ def test_a_failure_in_a_process_of_its_own_has_no_traceback_unless_asked(here: P
     ],
 )
 def test_what_nobody_expected_is_one_line_too(
-    raised: BaseException, code: int, message: str, here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    raised: BaseException,
+    code: int,
+    message: str,
+    here: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def failing(*_: object, **__: object) -> None:
         raise raised
@@ -711,8 +903,12 @@ def test_what_nobody_expected_is_one_line_too(
     assert not (here / "demo-result").exists()
 
 
-def test_what_compiled_code_writes_of_a_panic_stays_off_the_terminal(here: Path, tables: Path) -> None:
-    """A damaged file can make Polars panic, which writes lines of its own to the descriptor before anything is raised."""
+def test_what_compiled_code_writes_of_a_panic_stays_off_the_terminal(
+    here: Path, tables: Path
+) -> None:
+    """A damaged file can make Polars panic, which writes lines of its own to the descriptor before
+    anything is raised.
+    """
     code = """
 import logging, os, sys
 import polars as pl
@@ -729,7 +925,9 @@ tables.read = panicking
 sys.exit(cli.main(sys.argv[1:]))
 """
     files = [
-        a for name in ("option_quotes", "underlying_bars") for a in (f"--{name.replace('_', '-')}", tables / f"{name}.parquet")
+        a
+        for name in ("option_quotes", "underlying_bars")
+        for a in (f"--{name.replace('_', '-')}", tables / f"{name}.parquet")
     ]
     line = [sys.executable, "-c", code, "import", *map(str, files), "--lake", "mine"]
     done = subprocess.run(line, cwd=here, capture_output=True, text=True, timeout=60, check=False)
@@ -737,8 +935,15 @@ sys.exit(cli.main(sys.argv[1:]))
     heard, failed = done.stderr.splitlines()
     assert heard == "wheelvec: WARNING: still heard"
     assert failed.startswith("wheelvec: error: option_quotes ")
-    assert failed.endswith("option_quotes.parquet: not readable as Parquet: called Result::unwrap()")
-    assert "panicked" in subprocess.run([*line, "--debug"], cwd=here, capture_output=True, text=True, timeout=60).stderr
+    assert failed.endswith(
+        "option_quotes.parquet: not readable as Parquet: called Result::unwrap()"
+    )
+    assert (
+        "panicked"
+        in subprocess.run(
+            [*line, "--debug"], cwd=here, capture_output=True, text=True, timeout=60
+        ).stderr
+    )
 
 
 def test_a_run_that_fails_half_way_leaves_the_earlier_result(
@@ -770,12 +975,32 @@ execution_seed = {first = 1, last = 2}
 """
 
 
-def test_sweep_gives_what_the_library_gives_and_prints_the_best(here: Path, lake: Path, capsys: Capture) -> None:
+def test_sweep_gives_what_the_library_gives_and_prints_the_best(
+    here: Path, lake: Path, capsys: Capture
+) -> None:
     (here / "grid.toml").write_text(GRID, encoding="utf-8")
-    assert cli.main(["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out", "--threads", "1"]) == 0
+    assert (
+        cli.main(
+            [
+                "sweep",
+                "wheel.toml",
+                "grid.toml",
+                "--lake",
+                str(lake),
+                "--out",
+                "out",
+                "--threads",
+                "1",
+            ]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "24 configurations" in printed
-    assert "The greatest avg_wheel_roc of 6 configurations, each the mean over its seeds" in " ".join(printed.split())
+    assert (
+        "The greatest avg_wheel_roc of 6 configurations, each the mean over its seeds"
+        in " ".join(printed.split())
+    )
     assert "rule set ledger alone, not against v5" in " ".join(printed.split())
     assert max(map(len, printed.splitlines())) <= 80
     line = ["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out", "--by"]
@@ -797,14 +1022,28 @@ def test_sweep_gives_what_the_library_gives_and_prints_the_best(here: Path, lake
     assert table.splitlines()[0].split(",") == expected.frame.columns
     assert len(table.splitlines()) == 25
     assert cli.main(["show", "out", "--json"]) == 0
-    assert [row["total_pnl"] for row in json.loads(capsys.readouterr().out)] == expected.frame["total_pnl"].to_list()
+    assert [row["total_pnl"] for row in json.loads(capsys.readouterr().out)] == expected.frame[
+        "total_pnl"
+    ].to_list()
     assert cli.main(["show", "out", "--table", "wheels"]) == 1
     assert "out holds a sweep" in one_line(capsys.readouterr().err)
 
 
-def test_sweep_sets_fields_of_its_base_and_prints_rows(here: Path, lake: Path, capsys: Capture) -> None:
+def test_sweep_sets_fields_of_its_base_and_prints_rows(
+    here: Path, lake: Path, capsys: Capture
+) -> None:
     (here / "grid.toml").write_text("[put]\nexit_pct = [0.25, 0.5]\n", encoding="utf-8")
-    line = ["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out", "--threads", "1"]
+    line = [
+        "sweep",
+        "wheel.toml",
+        "grid.toml",
+        "--lake",
+        str(lake),
+        "--out",
+        "out",
+        "--threads",
+        "1",
+    ]
     assert cli.main([*line, "--set", "put.stop_loss_multiplier=none", "--json"]) == 0
     printed = capsys.readouterr().out
     swept = wv.Sweep.load("out")
@@ -814,7 +1053,9 @@ def test_sweep_sets_fields_of_its_base_and_prints_rows(here: Path, lake: Path, c
     assert capsys.readouterr().out == printed
 
 
-def test_sweep_shows_cells_per_second_on_a_terminal(here: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweep_shows_cells_per_second_on_a_terminal(
+    here: Path, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (here / "grid.toml").write_text(GRID, encoding="utf-8")
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
@@ -829,12 +1070,17 @@ def test_sweep_shows_cells_per_second_on_a_terminal(here: Path, lake: Path, monk
     [
         ("[put]\nexit_pct = 0.5", r"grid.toml: put.exit_pct = 0.5: expected a list of values"),
         ("[put]\nexit = [0.5]", r"unknown field 'put.exit'"),
-        ("[put]\nexit_pct = [7.0]", r"row 0: put.exit_pct = 7.0: expected a number from 0.0 to 1.0"),
+        (
+            "[put]\nexit_pct = [7.0]",
+            r"row 0: put.exit_pct = 7.0: expected a number from 0.0 to 1.0",
+        ),
         ("[put", r"grid.toml: no valid TOML"),
         (None, r"grid.toml: cannot be read"),
     ],
 )
-def test_a_grid_that_cannot_be_run_is_one_line(grid: str | None, message: str, here: Path, lake: Path, capsys: Capture) -> None:
+def test_a_grid_that_cannot_be_run_is_one_line(
+    grid: str | None, message: str, here: Path, lake: Path, capsys: Capture
+) -> None:
     if grid is not None:
         (here / "grid.toml").write_text(grid, encoding="utf-8")
     assert cli.main(["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out"]) == 1
@@ -844,9 +1090,15 @@ def test_a_grid_that_cannot_be_run_is_one_line(grid: str | None, message: str, h
     assert not (here / "out").exists()
 
 
-def test_a_grid_may_be_parquet_or_csv_and_skip_what_is_no_configuration(here: Path, lake: Path, capsys: Capture) -> None:
+def test_a_grid_may_be_parquet_or_csv_and_skip_what_is_no_configuration(
+    here: Path, lake: Path, capsys: Capture
+) -> None:
     rows = pl.DataFrame(
-        {"put.delta_min": [0.15, 0.5, 0.25], "put.delta_max": [0.25, 0.35, 0.35], "put.max_hold_dte": [None, 5, 5]}
+        {
+            "put.delta_min": [0.15, 0.5, 0.25],
+            "put.delta_max": [0.25, 0.35, 0.35],
+            "put.max_hold_dte": [None, 5, 5],
+        }
     )
     rows.write_parquet(here / "grid.parquet")
     rows.write_csv(here / "grid.csv")
@@ -858,9 +1110,15 @@ def test_a_grid_may_be_parquet_or_csv_and_skip_what_is_no_configuration(here: Pa
         line = ["sweep", "wheel.toml", name, "--lake", str(lake), "--out", f"out-{name}", "--quiet"]
         assert cli.main(line) == 1
         refused = one_line(capsys.readouterr().err)
-        assert "1 of 3 rows cannot be run: row 1: put.delta_min = 0.5 lies above put.delta_max = 0.35" in refused
+        assert (
+            "1 of 3 rows cannot be run: row 1: put.delta_min = 0.5 lies above put.delta_max = 0.35"
+            in refused
+        )
         assert cli.main([*line, "--skip-invalid"]) == 0
-        assert "left out: grid: 1 of 3 rows cannot be run: row 1: put.delta_min = 0.5" in capsys.readouterr().err
+        assert (
+            "left out: grid: 1 of 3 rows cannot be run: row 1: put.delta_min = 0.5"
+            in capsys.readouterr().err
+        )
         assert wv.Sweep.load(f"out-{name}").frame.equals(expected), name
 
 
@@ -885,5 +1143,10 @@ def test_an_interrupted_sweep_says_what_is_kept(
         keep(store, start, frame)
 
     monkeypatch.setattr("wheelvec.run.store.SweepStore.keep", interrupt)
-    assert cli.main(["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out"]) == 130
-    assert "10 of 24 configurations are kept in out; run the same sweep again to continue" in capsys.readouterr().err
+    assert (
+        cli.main(["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out"]) == 130
+    )
+    assert (
+        "10 of 24 configurations are kept in out; run the same sweep again to continue"
+        in capsys.readouterr().err
+    )

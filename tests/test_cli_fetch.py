@@ -1,4 +1,6 @@
-"""From the vendor to a result on the command line: the cost is shown first, a terminal is asked, a pipe is not."""
+"""From the vendor to a result on the command line: the cost is shown first, a terminal is asked, a
+pipe is not.
+"""
 
 import io
 import re
@@ -45,17 +47,29 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fetch(server: Standin, *more: str) -> int:
-    return cli.main(["fetch", "--config", "wheel.toml", "--lake", "lake", "--gateway", server.url, *more])
+    return cli.main(
+        ["fetch", "--config", "wheel.toml", "--lake", "lake", "--gateway", server.url, *more]
+    )
 
 
-def test_from_the_vendor_to_a_result(server: Standin, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_the_vendor_to_a_result(
+    server: Standin, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """fetch, then run, each in a process of its own, output piped."""
     given = [
-        [*["fetch", "--config", "wheel.toml", "--lake", "lake", "--max-cost", "25", "--gateway"], server.url],
+        [
+            *["fetch", "--config", "wheel.toml", "--lake", "lake", "--max-cost", "25", "--gateway"],
+            server.url,
+        ],
         ["run", "wheel.toml", "--lake", "lake", "--out", "out"],
     ]
     for words in given:
-        done = subprocess.run([sys.executable, "-m", "wheelvec.cli", *words], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "wheelvec.cli", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert (done.returncode, done.stderr) == (0, "")
         assert all(len(line) <= 80 for line in done.stdout.splitlines())
     result = wv.Result.load("out")
@@ -78,7 +92,9 @@ def test_the_table_is_shown_and_over_the_budget_nothing_is_spent(
     assert server.spent == 0
 
 
-def test_a_dry_run_spends_nothing(server: Standin, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_spends_nothing(
+    server: Standin, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert fetch(server, "--dry-run") == 0
     assert capsys.readouterr().out.endswith("Nothing was spent.\n")
     assert server.spent == 0
@@ -99,9 +115,17 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("answer", "spends"), [("y\n", True), ("yes\n", True), ("\n", False), ("n\n", False), ("", False)])
+@pytest.mark.parametrize(
+    ("answer", "spends"),
+    [("y\n", True), ("yes\n", True), ("\n", False), ("n\n", False), ("", False)],
+)
 def test_on_a_terminal_a_person_is_asked(
-    server: Standin, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str, spends: bool
+    server: Standin,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: str,
+    spends: bool,
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     monkeypatch.setattr(sys, "stderr", Terminal())
@@ -115,7 +139,15 @@ def test_dbn_files_are_a_form_of_import(here: Path, capsys: pytest.CaptureFixtur
     day = small_feed().days[1]
     path = here / ("a-very-long-name-of-a-file-from-a-batch-download.dbn")
     path.write_bytes(
-        dbn_file(small_feed(), "OPRA.PILLAR", "ohlcv-1d", ["TSLA.OPT"], "parent", nanos(day), nanos(day) + 24 * 60 * MINUTE)
+        dbn_file(
+            small_feed(),
+            "OPRA.PILLAR",
+            "ohlcv-1d",
+            ["TSLA.OPT"],
+            "parent",
+            nanos(day),
+            nanos(day) + 24 * 60 * MINUTE,
+        )
     )
     assert cli.main(["import", "dbn", str(path), "--lake", "lake"]) == 0
     shown = capsys.readouterr().out
@@ -125,9 +157,14 @@ def test_dbn_files_are_a_form_of_import(here: Path, capsys: pytest.CaptureFixtur
     (here / "broken.dbn").write_bytes(b"DBN\x03\x64\0\0\0" + bytes(100))
     assert cli.main(["import", "dbn", str(path), "broken.dbn", "--lake", "lake"]) == cli.FAILED
     out, err = capsys.readouterr()
-    assert "Left out, for they cannot be used:\n- broken.dbn is no DBN: its header says that it has 100 bytes\n" in out
+    assert (
+        "Left out, for they cannot be used:\n- broken.dbn is no DBN: its header says that it has 100 bytes\n"
+        in out
+    )
     assert out.endswith("Written to lake\n")
-    assert err.endswith("wheelvec: error: 1 file of 2 could not be used and were left out, listed above\n")
+    assert err.endswith(
+        "wheelvec: error: 1 file of 2 could not be used and were left out, listed above\n"
+    )
     assert cli.main(["import", "dbn", "gone", "--lake", "lake"]) == cli.FAILED
     assert "gone cannot be read: No such file" in capsys.readouterr().err
     assert cli.main(["import", "dbn", "--lake", "lake"]) == cli.USAGE
@@ -135,7 +172,9 @@ def test_dbn_files_are_a_form_of_import(here: Path, capsys: pytest.CaptureFixtur
     assert "required: --underlying-bars, --lake" in capsys.readouterr().err
 
 
-def test_sessions_are_asked_for_again(server: Standin, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sessions_are_asked_for_again(
+    server: Standin, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert fetch(server, "--yes") == 0
     spent = server.spent
     capsys.readouterr()
@@ -143,18 +182,25 @@ def test_sessions_are_asked_for_again(server: Standin, here: Path, capsys: pytes
     assert re.search(r"TSLA +quotes +cmbp-1 +2 +2 +0 +2 +0\.00\d+\n", capsys.readouterr().out)
     assert server.spent > spent
     assert fetch(server, "--refetch", "2023-07-03") == cli.USAGE
-    assert "--refetch 2023-07-03: expected the first and the last session" in capsys.readouterr().err
+    assert (
+        "--refetch 2023-07-03: expected the first and the last session" in capsys.readouterr().err
+    )
     assert fetch(server, "--refetch", "2023-07-03:soon") == cli.FAILED
     assert "refetch = 'soon'" in capsys.readouterr().err
 
 
-def test_an_empty_answer_that_other_tables_belie_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_answer_that_other_tables_belie_is_said(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     feed = small_feed()
     feed.option_bars = [bar for bar in feed.option_bars if bar.ts != nanos(feed.days[1])]
     with Standin(feed) as server:
         assert fetch(server, "--yes") == 0
         shown = " ".join(capsys.readouterr().out.split())
-        assert "- TSLA: Databento gave no option_bars of 1 session of which the lake has other rows (2023-07-05)" in shown
+        assert (
+            "- TSLA: Databento gave no option_bars of 1 session of which the lake has other rows (2023-07-05)"
+            in shown
+        )
         assert fetch(server, "--dry-run") == 0
     out = capsys.readouterr().out
     assert re.search(r"TSLA +option bars +ohlcv-1d +3 +1 +0 +1 +0\.00\n", out)

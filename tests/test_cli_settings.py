@@ -41,7 +41,10 @@ VALUES: dict[str, Any] = {
     "[TRUE, NAN, INF]": ["TRUE", "NAN", "INF"],  # names of shares, in capitals
     "[1, 3]": [1, 3],
     "1,3": [1, 3],
-    "[[2024-01-02, 0.04], [2024-02-01, 0.05]]": [[dt.date(2024, 1, 2), 0.04], [dt.date(2024, 2, 1), 0.05]],
+    "[[2024-01-02, 0.04], [2024-02-01, 0.05]]": [
+        [dt.date(2024, 1, 2), 0.04],
+        [dt.date(2024, 2, 1), 0.05],
+    ],
     "[]": [],
     "two words": "two words",
     "C:\\data": "C:\\data",
@@ -55,7 +58,9 @@ def test_values_are_toml_or_bare_words(written: str) -> None:
     assert type(read) is type(VALUES[written])
 
 
-@pytest.mark.parametrize("written", ["[1, 2", '"open', "{a=", "a]", "1\n[put]\nx = 2", "[" * 5000, "=", ",", "a=b"])
+@pytest.mark.parametrize(
+    "written", ["[1, 2", '"open', "{a=", "a]", "1\n[put]\nx = 2", "[" * 5000, "=", ",", "a=b"]
+)
 def test_what_is_neither_is_refused(written: str) -> None:
     with pytest.raises(InputError, match=r"^--set x: cannot be read; expected a number, a date"):
         settings.value_of(written, "--set x")
@@ -76,7 +81,11 @@ def test_fields_are_changed_together() -> None:
             "schedule.start_date=2024-01-02", "schedule.symbols=ALFA,BRVO", "rules=v5", "pricing.rate=[[2024-01-02, 0.05]]",
         ],
     )  # fmt: skip
-    assert (config.put.dte_min, config.put.dte_max, config.put.stop_loss_multiplier) == (60, 90, None)
+    assert (config.put.dte_min, config.put.dte_max, config.put.stop_loss_multiplier) == (
+        60,
+        90,
+        None,
+    )
     assert config.call.tie_break_method == "highest_strike"
     assert config.schedule == wv.Schedule(start_date="2024-01-02", symbols=["ALFA", "BRVO"])
     assert config.rules == "v5"
@@ -84,7 +93,9 @@ def test_fields_are_changed_together() -> None:
 
 
 def test_the_later_of_two_counts_and_one_name_is_a_list() -> None:
-    config = settings.changed(wv.Config(), ["put.exit_pct=0.2", "put.exit_pct=0.3", "schedule.symbols=ALFA"])
+    config = settings.changed(
+        wv.Config(), ["put.exit_pct=0.2", "put.exit_pct=0.3", "schedule.symbols=ALFA"]
+    )
     assert config.put.exit_pct == 0.3
     assert config.schedule.symbols == ("ALFA",)
     assert settings.changed(wv.Config(), []) == wv.Config()
@@ -107,22 +118,37 @@ def test_a_field_that_a_grid_sweeps_too_is_found(grid: Any) -> None:
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ("put.exit_pc=0.3", r"--set put.exit_pc=0.3: unknown field of put 'exit_pc' \(did you mean '\w*\.?exit_pct'\?\)"),
+        (
+            "put.exit_pc=0.3",
+            r"--set put.exit_pc=0.3: unknown field of put 'exit_pc' \(did you mean '\w*\.?exit_pct'\?\)",
+        ),
         ("exit_pct=0.3", r"--set exit_pct=0.3: unknown field 'exit_pct' .*put\.exit_pct"),
         ("putt.exit_pct=0.3", r"unknown field 'putt.exit_pct' \(did you mean 'put.exit_pct'\?\)"),
-        ("put.exit_pct=30%", r"--set put.exit_pct=30%: put.exit_pct = '30%': expected a number from 0.0 to 1.0"),
+        (
+            "put.exit_pct=30%",
+            r"--set put.exit_pct=30%: put.exit_pct = '30%': expected a number from 0.0 to 1.0",
+        ),
         ("put.exit_pct=0,3", r"put.exit_pct = \[0, 3\]: expected a number"),
         ("put.exit_pct=none", r"put.exit_pct = 'none': expected a number"),
         ("put.dte_min=50", r"--set put.dte_min=50: .*the range is empty"),
-        ("put.stop_loss_multiplier=off", r"put.stop_loss_multiplier = 'off': expected a number .* or none$"),
-        ("put.exit_pct=" + "9" * 1000, r"^--set put.exit_pct=9{80,100}\.\.\.: put.exit_pct = 9{80,100}\.\.\.: expected"),
+        (
+            "put.stop_loss_multiplier=off",
+            r"put.stop_loss_multiplier = 'off': expected a number .* or none$",
+        ),
+        (
+            "put.exit_pct=" + "9" * 1000,
+            r"^--set put.exit_pct=9{80,100}\.\.\.: put.exit_pct = 9{80,100}\.\.\.: expected",
+        ),
         ("put=1", r"--set put=1: put is a section; expected one of its fields, such as put\.\w+"),
         ("put.exit_pct", r"--set put.exit_pct: expected FIELD=VALUE, such as put.exit_pct=0.3"),
         ("put.exit_pct=", r"expected FIELD=VALUE"),
         ("=0.3", r"expected FIELD=VALUE"),
         ("rules=v6", r"--set rules=v6: unknown rules 'v6'.*; allowed: ledger, v5"),
         ("schedule.start_date=soon", r"schedule.start_date = 'soon': expected a date"),
-        ("schedule.entry_time=15:45:00", r"schedule.entry_time = '15:45:00': expected a clock time"),
+        (
+            "schedule.entry_time=15:45:00",
+            r"schedule.entry_time = '15:45:00': expected a clock time",
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(written: str, message: str) -> None:
@@ -133,5 +159,7 @@ def test_a_setting_that_cannot_be_is_named(written: str, message: str) -> None:
 def test_of_several_settings_the_one_that_is_refused_is_named() -> None:
     with pytest.raises(ConfigError, match=r"^--set put.exit_pc=0.3: unknown field"):
         settings.changed(wv.Config(), ["put.dte_max=50", "put.exit_pc=0.3", "call.dte_max=40"])
-    with pytest.raises(ConfigError, match=r"^--set put.dte_min=50 --set put.dte_max=48: .* range is empty"):
+    with pytest.raises(
+        ConfigError, match=r"^--set put.dte_min=50 --set put.dte_max=48: .* range is empty"
+    ):
         settings.changed(wv.Config(), ["put.dte_min=50", "put.dte_max=48"])

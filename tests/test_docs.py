@@ -1,4 +1,6 @@
-"""The documentation says what the code does: its programs run, and what it shows is what they print."""
+"""The documentation says what the code does: its programs run, and what it shows is what they
+print.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,9 @@ def test_a_shell_block_that_fails_or_complains_is_noticed(tmp_path: Path) -> Non
         with tempfile.TemporaryDirectory() as folder, pytest.raises(subprocess.CalledProcessError):
             DOCS["ran_in_shell"](f"```sh\n{command}\n```\n", Path(folder))
     page = "```sh\nwheelvec --version\n```\n\n```text\nwheelvec 0\n```\n"
-    assert DOCS["with_shell_output"](page) == page.replace("wheelvec 0\n", f"wheelvec {wv.__version__}\n")
+    assert DOCS["with_shell_output"](page) == page.replace(
+        "wheelvec 0\n", f"wheelvec {wv.__version__}\n"
+    )
 
 
 def test_sample_grid_is_one(tmp_path: Path) -> None:
@@ -122,7 +126,9 @@ def test_commands_are_understood() -> None:
                     found.add(words[1])
     assert found >= {"demo", "init", "run", "show", "sweep", "import", "check", "fetch"}
     targets = re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE)
-    commands = [line for block in DOCS["blocks"](read("README.md"), "sh") for line in block.splitlines()]
+    commands = [
+        line for block in DOCS["blocks"](read("README.md"), "sh") for line in block.splitlines()
+    ]
     assert {line.split()[1] for line in commands if line.startswith("make ")} <= set(targets)
 
 
@@ -148,14 +154,24 @@ def test_defaults_are_those_of_the_configuration() -> None:
     for name, value in stated:
         known = ["none" if default is None else str(default) for default in defaults()[name]]
         known += [f"{default:.2f}" for default in defaults()[name] if isinstance(default, float)]
-        known += [f"{default:.0f}" for default in defaults()[name] if isinstance(default, float) and default == 0]
+        known += [
+            f"{default:.0f}"
+            for default in defaults()[name]
+            if isinstance(default, float) and default == 0
+        ]
         assert value.split(" = ")[0] in known, f"{name} [{value}]: the defaults are {known}"
 
 
 def test_every_public_name_is_documented() -> None:
     prose = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    parts = {kind.__name__ for kind in SECTIONS.values()}  # documented as the sections of a configuration
-    missing = [name for name in wv.__all__ if name not in prose and name not in parts | {"__version__", "WheelvecError"}]
+    parts = {
+        kind.__name__ for kind in SECTIONS.values()
+    }  # documented as the sections of a configuration
+    missing = [
+        name
+        for name in wv.__all__
+        if name not in prose and name not in parts | {"__version__", "WheelvecError"}
+    ]
     assert missing == []
 
 
@@ -181,7 +197,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_keys_of_the_notebook(changes: dict[str, Any], field: str, expected: Any) -> None:
     """The table of docs/migrating.md, row by row."""
     config = wv.Config.from_notebook(changes)
-    values = [getattr(getattr(config, part), field) for part in SECTIONS if hasattr(getattr(config, part), field)]
+    values = [
+        getattr(getattr(config, part), field)
+        for part in SECTIONS
+        if hasattr(getattr(config, part), field)
+    ]
     assert values == [expected]
 
 

@@ -19,7 +19,9 @@ def test_the_reference_is_what_this_code_writes() -> None:
 
 
 def test_the_table_of_modules_is_what_this_code_writes() -> None:
-    assert docs_reference.architecture() == docs_reference.ARCHITECTURE.read_text(encoding="utf-8"), AGAIN
+    assert docs_reference.architecture() == docs_reference.ARCHITECTURE.read_text(
+        encoding="utf-8"
+    ), AGAIN
 
 
 def test_every_module_says_what_it_holds() -> None:
@@ -37,7 +39,9 @@ def test_every_column_has_a_meaning_and_none_is_described_that_is_not_there(name
 
 def test_every_figure_of_a_summary_has_a_meaning() -> None:
     market = wv.demo_market()
-    result = wv.backtest(market, wv.Config(schedule=wv.Schedule(start_date="2024-01-02", end_date="2024-01-05")))
+    result = wv.backtest(
+        market, wv.Config(schedule=wv.Schedule(start_date="2024-01-02", end_date="2024-01-05"))
+    )
     assert list(result.summary()) == list(columns.SUMMARY)
     assert set(result.records.columns) == set(columns.RECORDS)
     own = docs_reference.FRAMES["Result.wheels"][1]
@@ -61,11 +65,16 @@ def test_every_field_stands_in_the_reference() -> None:
 def test_every_page_and_section_that_the_package_cites_is_there() -> None:
     sections = {
         int(found)
-        for found in re.findall(r"^## (\d+)\. ", (docs_reference.ROOT / "docs" / "rules.md").read_text("utf-8"), re.M)
+        for found in re.findall(
+            r"^## (\d+)\. ", (docs_reference.ROOT / "docs" / "rules.md").read_text("utf-8"), re.M
+        )
     }
     for path in docs_reference.PACKAGE.rglob("*.py"):
         text = " ".join(path.read_text(encoding="utf-8").split())
         for name in re.findall(r"\b(?:docs/)?(\w+)\.md\b", text):
-            assert (docs_reference.ROOT / "docs" / f"{name}.md").exists() or name in ("README", "CHANGELOG"), (path, name)
+            assert (docs_reference.ROOT / "docs" / f"{name}.md").exists() or name in (
+                "README",
+                "CHANGELOG",
+            ), (path, name)
         for cited in re.findall(r"rules\.md,? sections? ([\d, and to]+)", text):
             assert {int(number) for number in re.findall(r"\d+", cited)} <= sections, (path, cited)

@@ -28,10 +28,14 @@ MADE_BY_THE_LIBRARY = {"Result", "Sweep", "Ranking"}
 
 
 def members(kind: type) -> Iterator[tuple[str, Any]]:
-    """The public methods and properties that a class itself defines; fields are described in the class."""
+    """The public methods and properties that a class itself defines; fields are described in the
+    class.
+    """
     for name, value in vars(kind).items():
         made = value.__func__ if isinstance(value, classmethod | staticmethod) else value
-        if not name.startswith("_") and (inspect.isfunction(made) or isinstance(made, property | cached_property)):
+        if not name.startswith("_") and (
+            inspect.isfunction(made) or isinstance(made, property | cached_property)
+        ):
             yield f"{kind.__name__}.{name}", made
 
 
@@ -54,8 +58,14 @@ def text_of(value: Any) -> str:
 
 def entries(text: str) -> set[str]:
     """The names that the sections of a docstring describe."""
-    sections = re.findall(r"^(?:Args|Attributes|Fields):\n((?:(?: .*)?\n)*)", text + "\n", re.MULTILINE)
-    return {name for section in sections for name in re.findall(r"^ {4}\*{0,2}(\w+):", section, re.MULTILINE)}
+    sections = re.findall(
+        r"^(?:Args|Attributes|Fields):\n((?:(?: .*)?\n)*)", text + "\n", re.MULTILINE
+    )
+    return {
+        name
+        for section in sections
+        for name in re.findall(r"^ {4}\*{0,2}(\w+):", section, re.MULTILINE)
+    }
 
 
 def undescribed(value: Callable[..., Any]) -> list[str]:
@@ -63,12 +73,18 @@ def undescribed(value: Callable[..., Any]) -> list[str]:
     if isinstance(value, type) and issubclass(value, Exception) and "__init__" not in vars(value):
         return []  # the arguments of every exception
     described = entries(text_of(value))
-    return [name for name in inspect.signature(value).parameters if name != "self" and name != "cls" and name not in described]
+    return [
+        name
+        for name in inspect.signature(value).parameters
+        if name != "self" and name != "cls" and name not in described
+    ]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Examples that ask for the same demo market get one and the same, and write into a folder that goes."""
+    """Examples that ask for the same demo market get one and the same, and write into a folder that
+    goes.
+    """
     made: dict[str, wv.Market] = {}
     make = wv.demo_market
 
@@ -97,7 +113,10 @@ def ran(name: str, text: str) -> str:
 @pytest.mark.parametrize("name", PUBLIC)
 def test_example_runs(name: str) -> None:
     text = text_of(PUBLIC[name])
-    found = bool(doctest.DocTestParser().get_examples(text)) and re.search(r"^Example:$", text, re.MULTILINE) is not None
+    found = (
+        bool(doctest.DocTestParser().get_examples(text))
+        and re.search(r"^Example:$", text, re.MULTILINE) is not None
+    )
     assert found, "no example"
     failed = ran(name, text)
     assert not failed, failed
@@ -105,11 +124,23 @@ def test_example_runs(name: str) -> None:
 
 def test_other_examples_run() -> None:
     """Those of names that are not public, in the modules that hold public ones."""
-    modules = {inspect.getmodule(inspect.unwrap(value)) for value in PUBLIC.values() if not isinstance(value, property)}
+    modules = {
+        inspect.getmodule(inspect.unwrap(value))
+        for value in PUBLIC.values()
+        if not isinstance(value, property)
+    }
     known = {text_of(value) for value in PUBLIC.values()}
     finder = doctest.DocTestFinder(exclude_empty=True)
-    texts = {test.name: test.docstring for module in modules if module for test in finder.find(module) if test.examples}
-    others = {name: text for name, text in texts.items() if inspect.cleandoc(text or "") not in known}
+    texts = {
+        test.name: test.docstring
+        for module in modules
+        if module
+        for test in finder.find(module)
+        if test.examples
+    }
+    others = {
+        name: text for name, text in texts.items() if inspect.cleandoc(text or "") not in known
+    }
     assert "wheelvec.model.config.fields" in others
     assert "".join(ran(name, text or "") for name, text in others.items()) == ""
 
@@ -143,4 +174,10 @@ def test_what_is_missing_is_found() -> None:
     assert "Expected:\n    3" in ran("sum", ">>> 1 + 1\n3\n")
     assert ran("sum", ">>> 1 + 1\n2\n") == ""
     assert len(PUBLIC) > 80
-    assert {"Market.fingerprint", "Config.from_toml", "Sweep.over_seeds", "Ranking.text", "implied_vol"} <= PUBLIC.keys()
+    assert {
+        "Market.fingerprint",
+        "Config.from_toml",
+        "Sweep.over_seeds",
+        "Ranking.text",
+        "implied_vol",
+    } <= PUBLIC.keys()

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import wheelvec as wv
-from tests.worlds import same
+from tests.random_markets import same
 
 HERE = Path(__file__).parent / "golden"
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "golden"  # more of them, where they are
@@ -17,7 +17,11 @@ LATER = {  # corporate events and early assignment
     "split_and_special_dividend", "rename_and_reverse_split", "split_that_no_table_explains", "early_assignment",
 }  # fmt: skip
 NOT_YET = {"carried_wheels", "suspected_wheels"}
-FOUND = {path.parent.name: path.parent for root in (HERE, BESIDE) for path in sorted(root.glob("*/config.json"))}
+FOUND = {
+    path.parent.name: path.parent
+    for root in (HERE, BESIDE)
+    for path in sorted(root.glob("*/config.json"))
+}
 CASES = {name: folder for name, folder in FOUND.items() if name not in LATER}
 RENAMED = {"p_fill": "p_fill_profit_target", "u_fill": "u_fill_profit_target"}
 
@@ -27,9 +31,15 @@ RENAMED = {"p_fill": "p_fill_profit_target", "u_fill": "u_fill_profit_target"}
 def test_worked_case(case: str, rules: str) -> None:
     folder = CASES[case]
     names = ("option_quotes", "option_bars", "underlying_bars", "dividends")
-    tables = {name: pl.read_parquet(path) for name in names if (path := folder / f"{name}.parquet").is_file()}
+    tables = {
+        name: pl.read_parquet(path)
+        for name in names
+        if (path := folder / f"{name}.parquet").is_file()
+    }
     market = wv.Market(**tables)  # type: ignore[arg-type]
-    config = wv.Config.from_dict({**json.loads((folder / "config.json").read_text()), "rules": rules})
+    config = wv.Config.from_dict(
+        {**json.loads((folder / "config.json").read_text()), "rules": rules}
+    )
     result = wv.backtest(market, config)
     result.validate()
     expected = pl.read_parquet(folder / f"expected_{rules}.parquet").rename(RENAMED)
@@ -44,7 +54,9 @@ def test_worked_case(case: str, rules: str) -> None:
     assert not wrong, "\n".join(wrong[:20])
     figures = result.summary()
     summary = json.loads((folder / f"summary_{rules}.json").read_text())
-    assert {k: figures[k] for k in summary if k not in NOT_YET and not same(figures[k], summary[k])} == {}
+    assert {
+        k: figures[k] for k in summary if k not in NOT_YET and not same(figures[k], summary[k])
+    } == {}
 
 
 def test_real_quotes_give_the_printed_volatilities_and_entries() -> None:

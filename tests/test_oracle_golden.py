@@ -1,4 +1,6 @@
-"""The scalar reference implementation against the worked cases (they lie beside the project, and may be absent)."""
+"""The scalar reference implementation against the worked cases (they lie beside the project, and
+may be absent).
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,20 @@ needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the worked cases 
 
 def cases() -> list[str]:
     """The folders of worked cases."""
-    return sorted(path.parent.name for path in GOLDEN.glob("*/config.json") if path.parent.name not in LATER)
+    return sorted(
+        path.parent.name for path in GOLDEN.glob("*/config.json") if path.parent.name not in LATER
+    )
 
 
 @lru_cache(maxsize=2)
 def tables_of(case: str) -> dict[str, pl.DataFrame]:
     """The tables of a case."""
     names = ("option_quotes", "option_bars", "underlying_bars", "dividends")
-    return {name: pl.read_parquet(path) for name in names if (path := GOLDEN / case / f"{name}.parquet").is_file()}
+    return {
+        name: pl.read_parquet(path)
+        for name in names
+        if (path := GOLDEN / case / f"{name}.parquet").is_file()
+    }
 
 
 def same(got: Any, expected: Any) -> bool:
@@ -51,12 +59,16 @@ def test_golden_case(case: str, rules: str) -> None:
     """Records in order, column by column, and the summary."""
     config = json.loads((GOLDEN / case / "config.json").read_text())
     result = wheel.run(tables_of(case), {**config, "rules": rules})
-    expected = pl.read_parquet(GOLDEN / case / f"expected_{rules}.parquet").rename(RENAMED).to_dicts()
+    expected = (
+        pl.read_parquet(GOLDEN / case / f"expected_{rules}.parquet").rename(RENAMED).to_dicts()
+    )
     wrong = []
     for number, (got, row) in enumerate(zip(result["records"], expected, strict=False)):
         for name, value in row.items():
             if not same(got[name], value):
-                wrong.append(f"row {number} {row['wheel_id']} {row['phase']} {name}: {got[name]!r} != {value!r}")
+                wrong.append(
+                    f"row {number} {row['wheel_id']} {row['phase']} {name}: {got[name]!r} != {value!r}"
+                )
     assert not wrong, "\n".join([f"{len(wrong)} differences", *wrong[:40]])
     assert len(result["records"]) == len(expected)
     summary = json.loads((GOLDEN / case / f"summary_{rules}.json").read_text())
@@ -87,8 +99,23 @@ def test_real_quotes() -> None:
         rows = list(csv.DictReader(file))
     for row in rows:
         _, expiration, kind, thousandths = pricer.parse_symbol(row["symbol"])
-        bid, ask, spot, dte = float(row["bid"]), float(row["ask"]), float(row["underlying_price"]), int(row["dte"])
-        quote = wheel.Quote("TSLA", dt.date(2023, 6, 6), row["symbol"], expiration, thousandths / 1000, kind, bid, ask, spot)
+        bid, ask, spot, dte = (
+            float(row["bid"]),
+            float(row["ask"]),
+            float(row["underlying_price"]),
+            int(row["dte"]),
+        )
+        quote = wheel.Quote(
+            "TSLA",
+            dt.date(2023, 6, 6),
+            row["symbol"],
+            expiration,
+            thousandths / 1000,
+            kind,
+            bid,
+            ask,
+            spot,
+        )
         assert quote.dte == dte
         inputs = (spot, quote.strike, dte / 365, 0.04)
         vol = pricer.implied_vol(quote.mid, *inputs, kind == "C")
@@ -103,7 +130,9 @@ def test_real_quotes() -> None:
 
 @needs_golden
 def test_real_candidates() -> None:
-    """The first seven real quotes are the day's candidates under the default rules, all of tier tight."""
+    """The first seven real quotes are the day's candidates under the default rules, all of tier
+    tight.
+    """
     with (GOLDEN / "tsla_2023-06-06.csv").open() as file:
         rows = list(csv.DictReader(file))
     quotes = pl.DataFrame(
@@ -122,7 +151,9 @@ def test_real_candidates() -> None:
     puts = [row for row in records if row["phase"] == "csp"]
     assert [row["symbol"] for row in puts] == [row["symbol"] for row in rows[:7]]
     assert {row["liquidity_tier"] for row in puts} == {"tight"}
-    assert sorted(row["ivp_entry"] for row in puts) == pytest.approx([rank / 7 for rank in range(1, 8)])
+    assert sorted(row["ivp_entry"] for row in puts) == pytest.approx(
+        [rank / 7 for rank in range(1, 8)]
+    )
     assert next(row["ivp_entry"] for row in puts if row["symbol"] == "TSLA  230721P00200000") == 1.0
 
 
@@ -131,14 +162,27 @@ def test_draws() -> None:
     tsla = ("TSLA  230707P00205000", dt.date(2023, 6, 6), 0)
     assert pricer.fill_draw(42, *tsla, 0) == 0.7548960935391251
     assert pricer.fill_draw(42, *tsla, 1) == 0.06863176789908831
-    assert pricer.fill_draw(2**63 + 7, "SPY   240119P00470500", dt.date(2023, 12, 15), 1, 3) == 0.4250202458300938
+    assert (
+        pricer.fill_draw(2**63 + 7, "SPY   240119P00470500", dt.date(2023, 12, 15), 1, 3)
+        == 0.4250202458300938
+    )
 
 
 def test_philox_known_answers() -> None:
     """The published vectors of Philox4x32-10."""
     ones = 0xFFFFFFFF
-    assert pricer.philox4x32((0, 0, 0, 0), (0, 0)) == (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)
-    assert pricer.philox4x32((ones,) * 4, (ones,) * 2) == (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)
+    assert pricer.philox4x32((0, 0, 0, 0), (0, 0)) == (
+        0x6627E8D5,
+        0xE169C58D,
+        0xBC57AC4C,
+        0x9B00DBD8,
+    )
+    assert pricer.philox4x32((ones,) * 4, (ones,) * 2) == (
+        0x408F276D,
+        0x41C83B0E,
+        0xA20BC7C6,
+        0x6D5451FD,
+    )
 
 
 def test_implied_vol_round_trip() -> None:
@@ -150,7 +194,9 @@ def test_implied_vol_round_trip() -> None:
                 price = pricer.black_scholes(*inputs, volatility, is_call, 0.01)
                 lower, _ = pricer.price_bounds(*inputs, is_call, 0.01)
                 if price - lower > 1e-6:
-                    assert pricer.implied_vol(price, *inputs, is_call, 0.01) == pytest.approx(volatility, rel=1e-9)
+                    assert pricer.implied_vol(price, *inputs, is_call, 0.01) == pytest.approx(
+                        volatility, rel=1e-9
+                    )
     assert pricer.implied_vol(0.0, 100.0, 100.0, 0.1, 0.04, False) is None
     assert pricer.implied_vol(100.0, 100.0, 100.0, 0.1, 0.04, True) is None
     assert pricer.implied_vol(3.0, 100.0, 100.0, 0.0, 0.04, True) is None

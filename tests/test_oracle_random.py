@@ -1,11 +1,12 @@
-"""The library against the scalar oracle on random markets under random configurations: both rule sets, holes, waits, cycles,
-one-at-a-time runs, dirty rows, missing bars."""
+"""The library against the scalar oracle on random markets under random configurations: both rule
+sets, holes, waits, cycles, one-at-a-time runs, dirty rows, missing bars.
+"""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.worlds import differences, sweep_differences, world
+from tests.random_markets import differences, random_case, sweep_differences
 
 QUICK, LONG = 120, 1500
 
@@ -13,7 +14,7 @@ QUICK, LONG = 120, 1500
 @pytest.mark.parametrize("block", range(4))
 def test_fixed_worlds_agree_with_the_oracle(block: int) -> None:
     seeds = range(block * QUICK // 4, (block + 1) * QUICK // 4)
-    wrong = {seed: found for seed in seeds if (found := differences(*world(seed)))}
+    wrong = {seed: found for seed in seeds if (found := differences(*random_case(seed)))}
     assert not wrong, "\n".join(f"seed {seed}: {found[:5]}" for seed, found in wrong.items())
 
 
@@ -21,16 +22,20 @@ def test_fixed_worlds_agree_with_the_oracle(block: int) -> None:
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(seed=st.integers(10_000, 2**32))
 def test_random_worlds_agree_with_the_oracle(rules: str, seed: int) -> None:
-    found = differences(*world(seed, rules=rules))
+    found = differences(*random_case(seed, rules=rules))
     assert not found, found[:10]
 
 
 def test_sweeps_agree_with_the_oracle() -> None:
-    wrong = {seed: found for seed in range(200, 216) if (found := sweep_differences(*world(seed)))}
+    wrong = {
+        seed: found for seed in range(200, 216) if (found := sweep_differences(*random_case(seed)))
+    }
     assert not wrong, wrong
 
 
 @pytest.mark.slow
 def test_many_worlds_agree_with_the_oracle() -> None:
-    wrong = {seed: found for seed in range(QUICK, LONG) if (found := differences(*world(seed)))}
+    wrong = {
+        seed: found for seed in range(QUICK, LONG) if (found := differences(*random_case(seed)))
+    }
     assert not wrong, "\n".join(f"seed {seed}: {found[:5]}" for seed, found in wrong.items())

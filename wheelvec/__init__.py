@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     from wheelvec.run.sweep_result import Sweep
     from wheelvec.vendors.databento.fetch import fetch
 
-# Where each public name lives. Numba and the exchange calendars are loaded by the first use of a name that needs them.
+# Where each public name lives. Numba and the exchange calendars are loaded by the first use of a
+# name that needs them.
 _HOMES = {
     "CallRules": "wheelvec.model.config",
     "Config": "wheelvec.model.config",
@@ -88,11 +89,40 @@ _HOMES = {
 }
 
 __all__ = [
-    "CallRules", "Config", "ConfigError", "Costs", "DataError", "FetchError", "Fills", "InputError", "LakeError",
-    "Liquidity", "Market", "Pricing", "PutRules", "RecordError", "Result", "Schedule", "StateError", "Sweep",
-    "WheelvecError", "__version__", "backtest", "black_scholes", "check", "delta", "demo_market", "fetch",
-    "fill_draw", "gamma", "implied_vol", "rho", "sweep", "theta", "vega",
-]  # fmt: skip
+    "CallRules",
+    "Config",
+    "ConfigError",
+    "Costs",
+    "DataError",
+    "FetchError",
+    "Fills",
+    "InputError",
+    "LakeError",
+    "Liquidity",
+    "Market",
+    "Pricing",
+    "PutRules",
+    "RecordError",
+    "Result",
+    "Schedule",
+    "StateError",
+    "Sweep",
+    "WheelvecError",
+    "__version__",
+    "backtest",
+    "black_scholes",
+    "check",
+    "delta",
+    "demo_market",
+    "fetch",
+    "fill_draw",
+    "gamma",
+    "implied_vol",
+    "rho",
+    "sweep",
+    "theta",
+    "vega",
+]
 
 
 def __getattr__(name: str) -> Any:

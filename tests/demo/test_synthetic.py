@@ -1,4 +1,6 @@
-"""The demo market: the same bytes everywhere, consistent within itself, and lively enough to show every outcome."""
+"""The demo market: the same bytes everywhere, consistent within itself, and lively enough to show
+every outcome.
+"""
 
 import datetime as dt
 import hashlib
@@ -16,7 +18,14 @@ from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 from tests.oracle import pricer
 from wheelvec.demo import invented
 from wheelvec.demo.invented import CHARACTERS
-from wheelvec.demo.synthetic import DEMO_END, DEMO_LAST, DEMO_START, demo_market, demo_months, demo_tables
+from wheelvec.demo.synthetic import (
+    DEMO_END,
+    DEMO_LAST,
+    DEMO_START,
+    demo_market,
+    demo_months,
+    demo_tables,
+)
 from wheelvec.market.market import Market
 from wheelvec.model import osi, schemas
 from wheelvec.model.config import Config
@@ -28,12 +37,19 @@ from wheelvec.tables.sessions import Sessions
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What the default tables must be on every machine. A change of the generator changes it, and all figures in the docs.
+# What the default tables must be on every machine. A change of the generator changes it, and all
+# figures in the docs.
 DIGEST = "524636c05e9dd95606b8a4878477770a"
 
 EXITS = ("stop_loss", "profit_target", "expired_worthless", "assigned", "open", "no_data")
 CALL_EXITS = ("profit_target", "expired_worthless", "called_away")
-ENDS = ("called_away", "no_call_quotes", "no_call_in_range", "no_call_above_basis", "no_call_liquid")
+ENDS = (
+    "called_away",
+    "no_call_quotes",
+    "no_call_in_range",
+    "no_call_above_basis",
+    "no_call_liquid",
+)
 
 
 def digest(tables: dict[str, pl.DataFrame]) -> str:
@@ -58,9 +74,15 @@ def tables() -> dict[str, pl.DataFrame]:
 
 @pytest.fixture(scope="module")
 def snapshot(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """The last quote of the entry minute of each contract-day with two sides, its mid, spread, dte and moneyness."""
+    """The last quote of the entry minute of each contract-day with two sides, its mid, spread, dte
+    and moneyness.
+    """
     quotes = in_entry_minute(tables["option_quotes"]).drop_nulls("bid")
-    last = quotes.sort("session", "symbol", "ts").group_by("session", "symbol", maintain_order=True).last()
+    last = (
+        quotes.sort("session", "symbol", "ts")
+        .group_by("session", "symbol", maintain_order=True)
+        .last()
+    )
     mid = (pl.col("bid") + pl.col("ask")) / 2
     return last.with_columns(
         mid=mid,
@@ -87,19 +109,32 @@ def test_the_default_tables_are_pinned(tables: dict[str, pl.DataFrame]) -> None:
 
 @pytest.mark.parametrize("vector_units", [True, False])
 def test_threads_and_vector_units_change_nothing(vector_units: bool) -> None:
-    """Another process, one thread, and (numpy permitting) none of the vector units beyond numpy's baseline."""
-    settings = dict.fromkeys(("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    """Another process, one thread, and (numpy permitting) none of the vector units beyond numpy's
+    baseline.
+    """
+    settings = dict.fromkeys(
+        ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+    )
     if not vector_units:
-        settings["NPY_DISABLE_CPU_FEATURES"] = " ".join(unit for unit in __cpu_dispatch__ if __cpu_features__[unit])
+        settings["NPY_DISABLE_CPU_FEATURES"] = " ".join(
+            unit for unit in __cpu_dispatch__ if __cpu_features__[unit]
+        )
     code = "from tests.demo.test_synthetic import digest, demo_tables; print(digest(demo_tables()))"
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert run.stdout.strip() == DIGEST
 
 
 @pytest.mark.parametrize("name", list(CHARACTERS))
-def test_an_underlying_alone_has_the_rows_it_has_among_others(tables: dict[str, pl.DataFrame], name: str) -> None:
+def test_an_underlying_alone_has_the_rows_it_has_among_others(
+    tables: dict[str, pl.DataFrame], name: str
+) -> None:
     alone = demo_tables(symbols=[name])
     for table, frame in tables.items():
         owner = osi.root(pl.col("symbol")) if table == "option_bars" else pl.col("underlying")
@@ -115,7 +150,10 @@ def test_a_later_end_only_appends(tables: dict[str, pl.DataFrame]) -> None:
 
 @pytest.mark.parametrize("name", ["CHRL", "ANY"])
 def test_months_are_the_whole_in_pieces(name: str) -> None:
-    span = {"start": "2023-11-10", "end": "2024-02-20"}  # over the turn of a year, from and to the middle of a month
+    span = {
+        "start": "2023-11-10",
+        "end": "2024-02-20",
+    }  # over the turn of a year, from and to the middle of a month
     months = list(demo_months(name, **span))
     assert [m["underlying_bars"]["session"].dt.truncate("1mo").unique().to_list() for m in months] == [
         [dt.date(2023, 11, 1)], [dt.date(2023, 12, 1)], [dt.date(2024, 1, 1)], [dt.date(2024, 2, 1)],
@@ -175,7 +213,9 @@ def test_call_price_agrees_with_black_and_scholes() -> None:
         discounted = strike * math.exp(-0.04 * 0.1)
         deviation = 0.3 * math.sqrt(0.1)
         made = invented.call_price(np.array([100.0]), np.array([discounted]), np.array([deviation]))
-        assert made[0] == pytest.approx(pricer.black_scholes(100.0, strike, 0.1, 0.04, 0.3, True), abs=3e-5)
+        assert made[0] == pytest.approx(
+            pricer.black_scholes(100.0, strike, 0.1, 0.04, 0.3, True), abs=3e-5
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -195,10 +235,16 @@ def test_tables_keep_their_schemas_and_size(tables: dict[str, pl.DataFrame]) -> 
 def test_no_row_is_broken(tables: dict[str, pl.DataFrame]) -> None:
     """A strict market takes them; only the everyday flaws of a chain occur."""
     Market(**tables, strict=True)
-    flaws = tables["option_quotes"].select(schemas.first_flaw(schemas.quote_flaws()).alias("flaw"))["flaw"].drop_nulls()
+    flaws = (
+        tables["option_quotes"]
+        .select(schemas.first_flaw(schemas.quote_flaws()).alias("flaw"))["flaw"]
+        .drop_nulls()
+    )
     assert set(flaws) == {"missing_side"}
     for name in ("option_bars", "underlying_bars"):
-        assert tables[name].select(schemas.first_flaw(schemas.bar_flaws()).is_null().all()).item(), name
+        assert (
+            tables[name].select(schemas.first_flaw(schemas.bar_flaws()).is_null().all()).item()
+        ), name
     assert not tables["option_bars"].select(schemas.untraded().any()).item()
     assert set(Market(**tables).diagnostics["reason"]) == {"missing_side"}
 
@@ -224,12 +270,18 @@ def test_keys_are_unique_and_rows_sorted(tables: dict[str, pl.DataFrame]) -> Non
         assert one.equals(one.sort("session", "symbol", "ts")), name
 
 
-def test_weekly_expirations_fall_on_fridays_or_the_session_before_a_holiday(tables: dict[str, pl.DataFrame]) -> None:
+def test_weekly_expirations_fall_on_fridays_or_the_session_before_a_holiday(
+    tables: dict[str, pl.DataFrame],
+) -> None:
     expirations = tables["option_quotes"]["expiration"].unique().sort()
     thursdays = expirations.filter(expirations.dt.weekday() != 5).to_list()
     assert thursdays == [dt.date(2024, 3, 28)]  # Good Friday is the 29th
     assert expirations.diff().drop_nulls().dt.total_days().is_between(6, 8).all()
-    ahead = tables["option_quotes"].group_by("session").agg(pl.col("expiration").max() - pl.col("session").first())
+    ahead = (
+        tables["option_quotes"]
+        .group_by("session")
+        .agg(pl.col("expiration").max() - pl.col("session").first())
+    )
     assert (ahead["expiration"].dt.total_days() >= 42).all()
 
 
@@ -237,8 +289,13 @@ def test_only_sessions_and_early_closes_quote_early(tables: dict[str, pl.DataFra
     quotes = tables["option_quotes"]
     sessions = set(Sessions.load("NYSE", DEMO_START, DEMO_LAST).frame["session"])
     assert set(quotes["session"]) == sessions
-    for day, clock in ((dt.date(2024, 7, 2), dt.time(15, 45)), (dt.date(2024, 7, 3), dt.time(12, 45))):
-        local = in_entry_minute(quotes.filter(pl.col("session") == day))["ts"].dt.convert_time_zone("America/New_York")
+    for day, clock in (
+        (dt.date(2024, 7, 2), dt.time(15, 45)),
+        (dt.date(2024, 7, 3), dt.time(12, 45)),
+    ):
+        local = in_entry_minute(quotes.filter(pl.col("session") == day))["ts"].dt.convert_time_zone(
+            "America/New_York"
+        )
         assert local.dt.truncate("1m").dt.time().unique().to_list() == [clock]
 
 
@@ -253,19 +310,25 @@ def test_every_contract_day_is_quoted_in_the_entry_minute(tables: dict[str, pl.D
 
 def test_a_listed_strike_stays_listed(tables: dict[str, pl.DataFrame]) -> None:
     """Every session that quotes an underlying at all quotes each of its contracts until it expires."""
-    quotes = tables["option_quotes"].select("underlying", "symbol", "session", "expiration").unique()
+    quotes = (
+        tables["option_quotes"].select("underlying", "symbol", "session", "expiration").unique()
+    )
     spans = quotes.group_by("underlying", "symbol").agg(
         pl.col("session").min().alias("first"), pl.col("expiration").first(), pl.len()
     )
     for name in CHARACTERS:
         shown = quotes.filter(pl.col("underlying") == name)["session"].unique().sort()
         span = spans.filter(pl.col("underlying") == name)
-        wanted = shown.search_sorted(span["expiration"], side="right") - shown.search_sorted(span["first"], side="left")
+        wanted = shown.search_sorted(span["expiration"], side="right") - shown.search_sorted(
+            span["first"], side="left"
+        )
         assert (wanted == span["len"]).all(), name
 
 
 def test_strikes_reach_from_delta_5_to_95(tables: dict[str, pl.DataFrame]) -> None:
-    """The farthest put and the farthest call, whose strike is where the put's delta is one less its own."""
+    """The farthest put and the farthest call, whose strike is where the put's delta is one less its
+    own.
+    """
     quotes = in_entry_minute(tables["option_quotes"]).sort("session", "symbol", "ts")
     last = quotes.group_by("session", "symbol", maintain_order=True).last()
     last = last.filter((last["expiration"] - last["session"]).dt.total_days().is_between(14, 45))
@@ -289,14 +352,17 @@ def test_strikes_reach_from_delta_5_to_95(tables: dict[str, pl.DataFrame]) -> No
 # Prices: one path, ticks, spreads, smile
 # ---------------------------------------------------------------------------------------------------------------------
 def test_a_bar_contains_the_mids_of_its_entry_minute(tables: dict[str, pl.DataFrame]) -> None:
-    """Of all its valid quotes there, to the last bit: bars and quotes come from one path. Nobody deals under a tick, which is
-    where the mid of a bid of 0 may lie."""
+    """Of all its valid quotes there, to the last bit: bars and quotes come from one path. Nobody
+    deals under a tick, which is where the mid of a bid of 0 may lie.
+    """
     quotes = in_entry_minute(tables["option_quotes"]).drop_nulls("bid")
     both = quotes.join(tables["option_bars"], on=["symbol", "session"])
     mid = (pl.col("bid") + pl.col("ask")) / 2
     assert both.height > 30_000
     tick = pl.when(osi.root(pl.col("symbol")) == "CHRL").then(0.05).otherwise(0.01)
-    assert both.select(((pl.col("low") <= pl.max_horizontal(mid, tick)) & (mid <= pl.col("high"))).all()).item()
+    assert both.select(
+        ((pl.col("low") <= pl.max_horizontal(mid, tick)) & (mid <= pl.col("high"))).all()
+    ).item()
     assert both.filter(mid < tick).height < both.height / 20
 
 
@@ -304,25 +370,38 @@ def test_the_underlying_at_entry_lies_in_its_bar(tables: dict[str, pl.DataFrame]
     both = tables["option_quotes"].join(tables["underlying_bars"], on=["underlying", "session"])
     inside = pl.col("underlying_price").is_between(pl.col("low"), pl.col("high"))
     assert both.select(inside.all()).item()
-    assert both.group_by("underlying", "session").agg(pl.col("underlying_price").n_unique())["underlying_price"].max() == 1
+    assert (
+        both.group_by("underlying", "session")
+        .agg(pl.col("underlying_price").n_unique())["underlying_price"]
+        .max()
+        == 1
+    )
 
 
 def test_prices_stand_on_their_ticks(tables: dict[str, pl.DataFrame]) -> None:
-    """Pennies below $3 and nickels above; CHRL in nickels and dimes. A price is the double nearest to its cents."""
+    """Pennies below $3 and nickels above; CHRL in nickels and dimes. A price is the double nearest
+    to its cents.
+    """
     bars = tables["option_bars"].with_columns(underlying=osi.root(pl.col("symbol")))
-    for frame, columns in ((tables["option_quotes"], ("bid", "ask")), (bars, ("open", "high", "low", "close"))):
+    for frame, columns in (
+        (tables["option_quotes"], ("bid", "ask")),
+        (bars, ("open", "high", "low", "close")),
+    ):
         for column in columns:
             shown = frame.drop_nulls(column)
             price, coarse = shown[column].to_numpy(), (shown["underlying"] == "CHRL").to_numpy()
             cents = np.rint(price * 100)
             tick = np.where(cents < 300, np.where(coarse, 5, 1), np.where(coarse, 10, 5))
             assert (cents % tick == 0).all(), column
-            # In numpy, because Polars divides by a scalar as it multiplies by its inverse, a bit beside the quotient.
+            # In numpy, because Polars divides by a scalar as it multiplies by its inverse, a bit
+            # beside the quotient.
             assert (cents / 100 == price).all(), column
 
 
 def test_spreads_widen_in_the_wings_and_on_some_days(snapshot: pl.DataFrame) -> None:
-    puts = snapshot.filter((pl.col("option_type") == "P") & (pl.col("bid") > 0) & pl.col("dte").is_between(20, 45))
+    puts = snapshot.filter(
+        (pl.col("option_type") == "P") & (pl.col("bid") > 0) & pl.col("dte").is_between(20, 45)
+    )
     near = puts.filter(pl.col("moneyness").is_between(-0.05, 0.0))
     wing = puts.filter(pl.col("moneyness") < -0.15)
     assert wing["spread_pct"].median() > 2 * near["spread_pct"].median()
@@ -334,12 +413,18 @@ def test_spreads_widen_in_the_wings_and_on_some_days(snapshot: pl.DataFrame) -> 
 def test_the_smile_is_skewed_and_volatility_moves(snapshot: pl.DataFrame) -> None:
     def volatility(row: dict[str, float]) -> float | None:
         call = row["option_type"] == "C"
-        return pricer.implied_vol(row["mid"], row["underlying_price"], row["strike"], row["dte"] / 365, 0.04, call)
+        return pricer.implied_vol(
+            row["mid"], row["underlying_price"], row["strike"], row["dte"] / 365, 0.04, call
+        )
 
-    near = snapshot.filter((pl.col("underlying") == "DLTA") & pl.col("dte").is_between(30, 36) & (pl.col("bid") > 0.2))
+    near = snapshot.filter(
+        (pl.col("underlying") == "DLTA") & pl.col("dte").is_between(30, 36) & (pl.col("bid") > 0.2)
+    )
     puts = near.filter((pl.col("option_type") == "P") & pl.col("moneyness").is_between(-0.16, -0.1))
     calls = near.filter((pl.col("option_type") == "C") & pl.col("moneyness").is_between(0.1, 0.16))
-    means = [np.mean([volatility(row) for row in side.iter_rows(named=True)]) for side in (puts, calls)]
+    means = [
+        np.mean([volatility(row) for row in side.iter_rows(named=True)]) for side in (puts, calls)
+    ]
     assert means[0] > means[1] + 0.02
     money = near.filter((pl.col("option_type") == "P") & (pl.col("moneyness").abs() < 0.02))
     at_the_money = [volatility(row) for row in money.iter_rows(named=True)]
@@ -350,24 +435,41 @@ def test_no_free_money_between_strikes(snapshot: pl.DataFrame) -> None:
     """No bid of an option exceeds the ask of one that is worth at least as much."""
     chains = ["underlying", "session", "expiration", "option_type"]
     ordered = snapshot.sort(*chains, "strike").with_columns(
-        pl.col("bid").shift(1).over(chains).alias("bid_below"), pl.col("ask").shift(1).over(chains).alias("ask_below")
+        pl.col("bid").shift(1).over(chains).alias("bid_below"),
+        pl.col("ask").shift(1).over(chains).alias("ask_below"),
     )
     call = pl.col("option_type") == "C"
-    free = (call & (pl.col("bid") > pl.col("ask_below"))) | (~call & (pl.col("bid_below") > pl.col("ask")))
+    free = (call & (pl.col("bid") > pl.col("ask_below"))) | (
+        ~call & (pl.col("bid_below") > pl.col("ask"))
+    )
     assert ordered.filter(free).height == 0
 
 
-def test_contracts_skip_days_and_feeds_fail(tables: dict[str, pl.DataFrame], snapshot: pl.DataFrame) -> None:
-    near = snapshot.filter(pl.col("dte").is_between(20, 45) & pl.col("moneyness").is_between(-0.1, 0.0))
-    near = near.filter(pl.col("option_type") == "P").join(tables["option_bars"], on=["symbol", "session"], how="left")
+def test_contracts_skip_days_and_feeds_fail(
+    tables: dict[str, pl.DataFrame], snapshot: pl.DataFrame
+) -> None:
+    near = snapshot.filter(
+        pl.col("dte").is_between(20, 45) & pl.col("moneyness").is_between(-0.1, 0.0)
+    )
+    near = near.filter(pl.col("option_type") == "P").join(
+        tables["option_bars"], on=["symbol", "session"], how="left"
+    )
     traded = dict(near.group_by("underlying").agg(pl.col("close").is_not_null().mean()).iter_rows())
     assert 0.05 < traded["ALFA"] < traded["CHRL"] < traded["DLTA"] < traded["BRVO"] < 0.9
-    quoted = tables["option_quotes"].select("underlying", "session").unique().group_by("underlying").len()
+    quoted = (
+        tables["option_quotes"]
+        .select("underlying", "session")
+        .unique()
+        .group_by("underlying")
+        .len()
+    )
     assert min(quoted["len"]) < 188
     closes = tables["underlying_bars"].group_by("underlying").len()
     assert min(closes["len"]) < 188
     assert max(closes["len"]) == 188
-    zero_bids = tables["option_quotes"].select((pl.col("bid") == 0).sum(), pl.col("bid").is_null().sum().alias("none"))
+    zero_bids = tables["option_quotes"].select(
+        (pl.col("bid") == 0).sum(), pl.col("bid").is_null().sum().alias("none")
+    )
     assert min(zero_bids.row(0)) > 1000
 
 
@@ -405,13 +507,20 @@ def test_every_outcome_of_the_default_rules_occurs() -> None:
     calls = dict(legs.filter(pl.col("phase") == "cc")["exit_reason"].value_counts().iter_rows())
     ends = dict(result.wheels["end_reason"].value_counts().iter_rows())
     assert {reason: puts.get(reason, 0) for reason in EXITS if puts.get(reason, 0) < 20} == {}
-    assert {reason: calls.get(reason, 0) for reason in CALL_EXITS if calls.get(reason, 0) < 20} == {}
+    assert {
+        reason: calls.get(reason, 0) for reason in CALL_EXITS if calls.get(reason, 0) < 20
+    } == {}
     assert {reason: ends.get(reason, 0) for reason in ENDS if ends.get(reason, 0) < 20} == {}
 
 
 def test_the_documented_range_resolves() -> None:
-    """Wheels opened from DEMO_START to DEMO_END nearly all resolve before the data end; every other outcome occurs."""
-    result = backtest(demo_market(), Config().replace(**{"schedule.start_date": DEMO_START, "schedule.end_date": DEMO_END}))
+    """Wheels opened from DEMO_START to DEMO_END nearly all resolve before the data end; every other
+    outcome occurs.
+    """
+    result = backtest(
+        demo_market(),
+        Config().replace(**{"schedule.start_date": DEMO_START, "schedule.end_date": DEMO_END}),
+    )
     ends = dict(result.wheels["end_reason"].value_counts().iter_rows())
     assert {reason: ends.get(reason, 0) for reason in ENDS if ends.get(reason, 0) < 20} == {}
     assert result.summary()["open_wheels"] <= 0.01 * result.wheels.height

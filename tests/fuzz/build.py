@@ -22,8 +22,12 @@ REMARK = re.compile(r"wheelvec: (WARNING|warning): ")
 UNEXPECTED = re.compile(r"wheelvec: error: (?!LakeError)\w*(Error|Exception|Panic)\b")
 
 
-def fuzzed(short: int, long: int, **strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
-    """A test over a few examples, the same ones each time, and one of many, which is new each time, behind `-m slow`."""
+def fuzzed(
+    short: int, long: int, **strategies: st.SearchStrategy[Any]
+) -> Callable[[Callable[..., None]], Any]:
+    """A test over a few examples, the same ones each time, and one of many, which is new each time,
+    behind `-m slow`.
+    """
     quiet = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 
     def decorate(body: Callable[..., None]) -> Any:
@@ -42,7 +46,9 @@ def fuzzed(short: int, long: int, **strategies: st.SearchStrategy[Any]) -> Calla
 
 
 def command(*arguments: object) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of one command; whatever is raised fails the test."""
+    """Exit code, standard output and standard error of one command; whatever is raised fails the
+    test.
+    """
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = cli.main([str(argument) for argument in arguments])
@@ -50,7 +56,9 @@ def command(*arguments: object) -> tuple[int, str, str]:
 
 
 def failed_well(code: int, out: str, err: str) -> str:
-    """The message of a command that must have failed as promised: one line, of the project's own making."""
+    """The message of a command that must have failed as promised: one line, of the project's own
+    making.
+    """
     lines = [line for line in err.splitlines(keepends=True) if not REMARK.match(line)]
     assert code == 1, (code, out, err)
     assert len(lines) == 1, err
@@ -64,7 +72,11 @@ def small_market() -> Tables:
     days = [DAY(f"2023-06-{day:02d}") for day in (6, 7, 8, 9)]
     contracts = [symbol(strike, kind) for strike in (200, 205, 210, 230) for kind in "CP"]
     quoted = [
-        {"session": day, "symbol": contract, "ts": dt.datetime.combine(day, dt.time(19, 45, 5), dt.UTC)}
+        {
+            "session": day,
+            "symbol": contract,
+            "ts": dt.datetime.combine(day, dt.time(19, 45, 5), dt.UTC),
+        }
         for day in days
         for contract in contracts
     ]

@@ -13,7 +13,20 @@ from wheelvec.demo import synthetic
 from wheelvec.demo.synthetic import demo_tables
 
 FOLDER = Path()
-COMMANDS = ["demo", "init", "run", "sweep", "show", "check", "import", "import dbn", "fetch", "help", "shwo", ""]
+COMMANDS = [
+    "demo",
+    "init",
+    "run",
+    "sweep",
+    "show",
+    "check",
+    "import",
+    "import dbn",
+    "fetch",
+    "help",
+    "shwo",
+    "",
+]
 OPTIONS = [
     "--lake", "--out", "--set", "--rules", "--quiet", "--json", "--csv", "--table", "--threads", "--stats", "--calendar",
     "--option-quotes", "--option-bars", "--underlying-bars", "--dividends", "--strict", "--entry-time", "--look-back",
@@ -38,7 +51,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> None:
     made = demo_tables(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
     market = wv.Market(**made)  # type: ignore[arg-type]
     market.write(FOLDER / "lake")
-    config = wv.Config().replace(**{"schedule.start_date": "2024-01-02", "schedule.end_date": "2024-01-08"})
+    config = wv.Config().replace(
+        **{"schedule.start_date": "2024-01-02", "schedule.end_date": "2024-01-08"}
+    )
     wv.backtest(market, config, out=FOLDER / "result")
     wv.sweep(market, config, {"put.exit_pct": [0.25, 0.5]}, out=FOLDER / "sweep", threads=1)
     config.to_toml(FOLDER / "wheel.toml")
@@ -73,14 +88,18 @@ def lines(draw: st.DrawFn) -> list[str]:
 
 
 def answered(code: int, out: str, err: str) -> None:
-    """What every command line gets: an exit code, and if it is not 0 one line of the project's own making."""
+    """What every command line gets: an exit code, and if it is not 0 one line of the project's own
+    making.
+    """
     assert code in (0, 1, 2), err
     assert "Traceback" not in err
     assert not UNEXPECTED.search(err), err
     if code == 0:
         assert "error" not in err, err
     elif "usage: " not in err:  # no command at all: the help
-        assert re.fullmatch(r"(wheelvec: (INFO|DEBUG|WARNING|warning): [^\n]*\n)*wheelvec: error: [^\n]+\n", err), err
+        assert re.fullmatch(
+            r"(wheelvec: (INFO|DEBUG|WARNING|warning): [^\n]*\n)*wheelvec: error: [^\n]+\n", err
+        ), err
 
 
 @fuzzed(50, 5_000, words=lines())
@@ -90,7 +109,11 @@ def test_any_line_is_answered(words: list[str]) -> None:
         patched.delenv("DATABENTO_API_KEY", raising=False)
         small = wv.Market.open("lake")
         patched.setattr(synthetic, "demo_market", lambda: small)
-        kept = {path: path.read_bytes() for path in FOLDER.rglob("*") if path.is_file() and "new" not in path.parts}
+        kept = {
+            path: path.read_bytes()
+            for path in FOLDER.rglob("*")
+            if path.is_file() and "new" not in path.parts
+        }
         answered(*command(*words))
         assert {path: path.read_bytes() for path in kept if path.suffix == ".toml"} == {
             path: written for path, written in kept.items() if path.suffix == ".toml"

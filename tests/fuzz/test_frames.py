@@ -1,4 +1,6 @@
-"""Frames of any kind: refused with an error of the project's own, or taken with every row accounted for."""
+"""Frames of any kind: refused with an error of the project's own, or taken with every row accounted
+for.
+"""
 
 import datetime as dt
 import tempfile
@@ -15,9 +17,25 @@ from wheelvec.model.errors import DataError
 
 MARKET = small_market()
 CONFIG = wv.Config(
-    put=wv.PutRules(dte_min=10, dte_max=60, delta_min=0.0, delta_max=1.0), call=wv.CallRules(dte_min=1, dte_max=60)
+    put=wv.PutRules(dte_min=10, dte_max=60, delta_min=0.0, delta_max=1.0),
+    call=wv.CallRules(dte_min=1, dte_max=60),
 )
-FLOATS = [None, float("nan"), float("inf"), -float("inf"), 0.0, -0.0, -1.0, 1e-9, 1e12, 1e15, 1e308, -1e308, 5e-324, 205.0]
+FLOATS = [
+    None,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    0.0,
+    -0.0,
+    -1.0,
+    1e-9,
+    1e12,
+    1e15,
+    1e308,
+    -1e308,
+    5e-324,
+    205.0,
+]
 TEXTS = [
     None, "", "TSLA", "tsla", "\x00", "\n", "é" * 6, "TSLA  230707P00205000", "TSLA  230732P00205000", "TSLA  230707P00000000",
     "TSLA1 230707P00205000", "SPX   230707P04205000", "X" * 3000, "..", "../../x", "/", "a/b", "TSLA  230707P0020500٣", "🦄",
@@ -39,11 +57,26 @@ DTYPES: list[Any] = [
 
 def odd_values(frame: pl.DataFrame, column: str, draw: st.DrawFn) -> pl.DataFrame:
     dtype = frame[column].dtype
-    pool = FLOATS if dtype.is_float() else TEXTS if dtype == pl.String else DATES if dtype == pl.Date else TIMES
+    pool = (
+        FLOATS
+        if dtype.is_float()
+        else TEXTS
+        if dtype == pl.String
+        else DATES
+        if dtype == pl.Date
+        else TIMES
+    )
     if dtype.is_integer():
         pool = [None, 0, -1, 100]
-    places = draw(st.sets(st.integers(0, max(len(frame) - 1, 0)), max_size=3)) if draw(st.booleans()) else range(len(frame))
-    values = [draw(st.sampled_from(pool)) if i in places else value for i, value in enumerate(frame[column].to_list())]
+    places = (
+        draw(st.sets(st.integers(0, max(len(frame) - 1, 0)), max_size=3))
+        if draw(st.booleans())
+        else range(len(frame))
+    )
+    values = [
+        draw(st.sampled_from(pool)) if i in places else value
+        for i, value in enumerate(frame[column].to_list())
+    ]
     return frame.with_columns(pl.Series(column, values, dtype=dtype, strict=False))
 
 
@@ -63,7 +96,9 @@ def reshaped(frame: pl.DataFrame, column: str, draw: st.DrawFn) -> pl.DataFrame:
         "twice": lambda: pl.concat([frame, frame.head(5)]),
         "nothing": frame.clear,
         "backwards": frame.reverse,
-        "in pieces": lambda: pl.concat([frame[i : i + 1] for i in range(len(frame))]) if len(frame) else frame,
+        "in pieces": lambda: (
+            pl.concat([frame[i : i + 1] for i in range(len(frame))]) if len(frame) else frame
+        ),
     }
     return changes[draw(st.sampled_from(sorted(changes)))]()
 
@@ -76,8 +111,13 @@ def markets(draw: st.DrawFn) -> Tables:
         name = draw(st.sampled_from(sorted(tables)))
         if tables[name].columns:
             column = draw(st.sampled_from(tables[name].columns))
-            change = draw(st.sampled_from([odd_values, odd_values, odd_values, other_type, reshaped]))
-            if change is not odd_values or tables[name][column].dtype in MARKET[name].schema.values():
+            change = draw(
+                st.sampled_from([odd_values, odd_values, odd_values, other_type, reshaped])
+            )
+            if (
+                change is not odd_values
+                or tables[name][column].dtype in MARKET[name].schema.values()
+            ):
                 tables[name] = change(tables[name], column, draw)
     for name in ("option_bars", "dividends"):
         if draw(st.integers(0, 9)) == 0:
@@ -98,7 +138,9 @@ def accounted(market: wv.Market, tables: Tables) -> None:
 @fuzzed(40, 20_000, tables=markets(), lazy=st.booleans())
 def test_a_market_takes_a_frame_or_says_why_not(tables: Tables, lazy: bool) -> None:
     try:
-        market = wv.Market(**{name: frame.lazy() if lazy else frame for name, frame in tables.items()})  # type: ignore[arg-type]
+        market = wv.Market(
+            **{name: frame.lazy() if lazy else frame for name, frame in tables.items()}
+        )  # type: ignore[arg-type]
     except DataError:
         return
     accounted(market, tables)
@@ -115,7 +157,9 @@ def test_memory_lake_check_and_backtest_agree(tables: Tables) -> None:
     with tempfile.TemporaryDirectory() as folder:
         market.write(folder)
         opened, found = wv.Market.open(folder), wv.check(folder)
-        unplaced = market._source.aside().filter(pl.col("session").is_null() | (pl.col("underlying") == ""))
+        unplaced = market._source.aside().filter(
+            pl.col("session").is_null() | (pl.col("underlying") == "")
+        )
         if not len(unplaced):  # rows without a key have no place in a lake either
             assert opened.diagnostics.equals(market.diagnostics)
         assert found.broken.equals(opened.diagnostics)

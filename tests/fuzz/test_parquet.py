@@ -1,4 +1,6 @@
-"""Bytes of any kind where Parquet is expected: the undamaged result, or a refusal in one line. Never less data."""
+"""Bytes of any kind where Parquet is expected: the undamaged result, or a refusal in one line.
+Never less data.
+"""
 
 import itertools
 import os
@@ -30,7 +32,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> None:
     made = demo_tables(symbols=["ALFA"], start="2024-01-02", end="2024-03-01")
     wv.Market(**made).write(FOLDER / "lake")  # type: ignore[arg-type]
     WHOLE.update({path: path.read_bytes() for path in sorted((FOLDER / "lake").rglob("*.parquet"))})
-    RECORDS = wv.backtest(wv.Market.open(FOLDER / "lake"), wv.Config.from_toml(FOLDER / "wheel.toml")).records
+    RECORDS = wv.backtest(
+        wv.Market.open(FOLDER / "lake"), wv.Config.from_toml(FOLDER / "wheel.toml")
+    ).records
     assert len(RECORDS) > 0
     for name, frame in made.items():
         few = frame.filter(pl.col("session") <= pl.date(2024, 1, 10))
@@ -41,8 +45,17 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> None:
 @st.composite
 def damages(draw: st.DrawFn) -> tuple[int, str, int, bytes]:
     """Which file (by number), what is done to it, where, and with which bytes."""
-    kind = draw(st.sampled_from(["flip", "flip", "footer", "footer", "cut", "random", "zero", "splice", "other", "swap"]))
-    return draw(st.integers(0, 100)), kind, draw(st.integers(0, 2**31)), draw(st.binary(min_size=1, max_size=60))
+    kind = draw(
+        st.sampled_from(
+            ["flip", "flip", "footer", "footer", "cut", "random", "zero", "splice", "other", "swap"]
+        )
+    )
+    return (
+        draw(st.integers(0, 100)),
+        kind,
+        draw(st.integers(0, 2**31)),
+        draw(st.binary(min_size=1, max_size=60)),
+    )
 
 
 def damaged(whole: bytes, others: list[bytes], kind: str, place: int, more: bytes) -> bytes:
@@ -64,7 +77,9 @@ def damaged(whole: bytes, others: list[bytes], kind: str, place: int, more: byte
     elif kind == "swap":  # a valid file of other content
         return others[place % len(others)]
     else:
-        pl.DataFrame({"a": [1, 2], "underlying": ["x", None]}).write_parquet(FOLDER / "other.parquet")
+        pl.DataFrame({"a": [1, 2], "underlying": ["x", None]}).write_parquet(
+            FOLDER / "other.parquet"
+        )
         return (FOLDER / "other.parquet").read_bytes()
     return bytes(data)
 
@@ -75,9 +90,19 @@ def test_a_damaged_lake_gives_its_result_or_none(damage: tuple[int, str, int, by
     path = list(WHOLE)[number % len(WHOLE)]
     changed = damaged(WHOLE[path], list(WHOLE.values()), kind, place, more)
     path.write_bytes(changed)
-    os.utime(path, ns=(next(TICKS),) * 2)  # a change is seen by the time of the file, and the clock ticks slowly
+    os.utime(
+        path, ns=(next(TICKS),) * 2
+    )  # a change is seen by the time of the file, and the clock ticks slowly
     try:
-        ran = command("run", FOLDER / "wheel.toml", "--lake", FOLDER / "lake", "--out", FOLDER / "out", "--quiet")
+        ran = command(
+            "run",
+            FOLDER / "wheel.toml",
+            "--lake",
+            FOLDER / "lake",
+            "--out",
+            FOLDER / "out",
+            "--quiet",
+        )
         checked = command("check", FOLDER / "lake")
     finally:
         path.write_bytes(WHOLE[path])
@@ -96,12 +121,18 @@ def test_a_damaged_lake_gives_its_result_or_none(damage: tuple[int, str, int, by
 
 @fuzzed(40, 20_000, damage=damages())
 def test_a_damaged_table_is_refused_or_imported_whole(damage: tuple[int, str, int, bytes]) -> None:
-    """Parquet has no digest of its own: a changed price may pass for a price. But no row is lost without being counted."""
+    """Parquet has no digest of its own: a changed price may pass for a price. But no row is lost
+    without being counted.
+    """
     number, kind, place, more = damage
     name = list(TABLES)[number % len(TABLES)]
     path, lake = FOLDER / f"{name}.parquet", FOLDER / "imported"
     path.write_bytes(damaged(TABLES[name], list(TABLES.values()), kind, place, more))
-    files = [argument for table in TABLES for argument in (f"--{table.replace('_', '-')}", FOLDER / f"{table}.parquet")]
+    files = [
+        argument
+        for table in TABLES
+        for argument in (f"--{table.replace('_', '-')}", FOLDER / f"{table}.parquet")
+    ]
     try:
         done = command("import", *files, "--lake", lake)
         if done[0]:

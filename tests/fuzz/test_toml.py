@@ -27,7 +27,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A lake for all examples."""
     global FOLDER
     FOLDER = tmp_path_factory.mktemp("toml")
-    wv.Market(**demo_tables(symbols=["ALFA"], start="2024-01-02", end="2024-03-01")).write(FOLDER / "lake")  # type: ignore[arg-type]
+    wv.Market(**demo_tables(symbols=["ALFA"], start="2024-01-02", end="2024-03-01")).write(
+        FOLDER / "lake"
+    )  # type: ignore[arg-type]
 
 
 FOLDER = Path()
@@ -43,14 +45,26 @@ def documents(draw: st.DrawFn) -> bytes:
         return draw(st.text("[]=\"'#\n.{},abc123 \t\x00é", max_size=200)).encode()
     if kind == 2:
         depth = draw(st.sampled_from([10, 500, 5000, 50_000]))
-        deep = ["a = " + "[" * depth + "]" * depth, "a = " + "{a=" * depth + "1" + "}" * depth, "a." * depth + "a = 1"]
-        return draw(st.sampled_from([*deep, '"a" . ' * depth + "a = 1", "[" + "a." * depth + "a]"])).encode()
-    sections = {"schedule": ["start_date = 2024-01-02", "end_date = 2024-01-31"]} if draw(st.integers(0, 9)) else {}
+        deep = [
+            "a = " + "[" * depth + "]" * depth,
+            "a = " + "{a=" * depth + "1" + "}" * depth,
+            "a." * depth + "a = 1",
+        ]
+        return draw(
+            st.sampled_from([*deep, '"a" . ' * depth + "a = 1", "[" + "a." * depth + "a]"])
+        ).encode()
+    sections = (
+        {"schedule": ["start_date = 2024-01-02", "end_date = 2024-01-31"]}
+        if draw(st.integers(0, 9))
+        else {}
+    )
     for field in draw(st.lists(st.sampled_from(FIELDS), max_size=3, unique=True)):
         section, _, name = field.partition(".")
         sections.setdefault(section, []).append(f"{name} = {draw(st.sampled_from(VALUES))}")
     rules = f"rules = {draw(st.sampled_from(VALUES))}\n" if draw(st.integers(0, 9)) == 0 else ""
-    written = (rules + "".join(f"[{s}]\n" + "\n".join(lines) + "\n" for s, lines in sections.items())).encode()
+    written = (
+        rules + "".join(f"[{s}]\n" + "\n".join(lines) + "\n" for s, lines in sections.items())
+    ).encode()
     if draw(st.integers(0, 19)) == 0:
         place = draw(st.integers(0, len(written)))
         written = written[:place] + draw(st.binary(min_size=1, max_size=2)) + written[place + 1 :]
@@ -90,7 +104,9 @@ def test_what_the_fuzzer_found_is_refused(written: str, message: str) -> None:
     assert message in failed_well(*done)
 
 
-@pytest.mark.parametrize("field", ["call.max_cycles", "call.dte_max", "put.dte_max", "call.call_wait_sessions"])
+@pytest.mark.parametrize(
+    "field", ["call.max_cycles", "call.dte_max", "put.dte_max", "call.call_wait_sessions"]
+)
 def test_the_largest_numbers_run(field: str) -> None:
     market = wv.Market.open(FOLDER / "lake")
     few = {"schedule.start_date": "2024-01-02", "schedule.end_date": "2024-01-05", field: 1_000_000}
@@ -100,7 +116,9 @@ def test_the_largest_numbers_run(field: str) -> None:
 def test_a_figure_of_any_size_fits_its_line() -> None:
     costs = "[schedule]\nstart_date = 2024-01-02\nend_date = 2024-01-31\n[costs]\ncommission_per_contract = 1e12\n"
     (FOLDER / "wheel.toml").write_text(costs, encoding="utf-8")
-    code, out, _ = command("run", FOLDER / "wheel.toml", "--lake", FOLDER / "lake", "--out", FOLDER / "dear")
+    code, out, _ = command(
+        "run", FOLDER / "wheel.toml", "--lake", FOLDER / "lake", "--out", FOLDER / "dear"
+    )
     assert code == 0
     assert max(map(len, out.splitlines())) <= 80
     assert ",000,000," in out

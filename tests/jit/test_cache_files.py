@@ -21,7 +21,9 @@ Compile = Callable[[], Any]
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Iterator[Compile]:
-    """A way to compile a small kernel as a new process would: with a dispatcher that has only the disk to go by."""
+    """A way to compile a small kernel as a new process would: with a dispatcher that has only the
+    disk to go by.
+    """
     cache_files.usable.cache_clear()
     cache_files._said.clear()
     path = tmp_path / "small.py"
@@ -116,12 +118,22 @@ def test_numbas_own_files_are_not_unpickled(
         (lambda file: file.chmod(0o602), "others may write it"),
         (lambda file: file.parent.chmod(0o770), "others may write it"),
         (lambda file: file.parent.chmod(0o707), "others may write it"),
-        (lambda file: file.parent.parent.chmod(0o777), "everybody may write the folder that it lies in"),
-        (lambda file: file.parent.parent.parent.chmod(0o777), "everybody may write the folder that it lies in"),
+        (
+            lambda file: file.parent.parent.chmod(0o777),
+            "everybody may write the folder that it lies in",
+        ),
+        (
+            lambda file: file.parent.parent.parent.chmod(0o777),
+            "everybody may write the folder that it lies in",
+        ),
     ],
 )
 def test_what_others_may_write_is_not_read(
-    kernel: Compile, tmp_path: Path, caplog: pytest.LogCaptureFixture, open_to_others: Callable[[Path], None], reason: str
+    kernel: Compile,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    open_to_others: Callable[[Path], None],
+    reason: str,
 ) -> None:
     kernel()
     for file in files(tmp_path):
@@ -148,7 +160,9 @@ def test_what_another_user_owns_is_not_read(
     assert hits(kernel()) == 0
 
 
-def test_a_link_in_the_place_of_a_file_or_folder_is_not_followed(kernel: Compile, tmp_path: Path) -> None:
+def test_a_link_in_the_place_of_a_file_or_folder_is_not_followed(
+    kernel: Compile, tmp_path: Path
+) -> None:
     kernel()
     for file in files(tmp_path):
         file.rename(tmp_path / file.name)

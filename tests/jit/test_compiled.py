@@ -43,7 +43,11 @@ def test_a_change_in_another_file_is_never_answered_from_the_cache(tmp_path: Pat
     assert price_in(folder) == ["3.0", "0"]  # pessimistic: min(high, close + 0.75 * range)
     assert price_in(folder) == ["3.0", "1"]
     quote = folder / "wheelvec" / "kernels" / "quotes.py"
-    quote.write_text(quote.read_text().replace("return 0.75 if mode == PESSIMISTIC", "return 0.25 if mode == PESSIMISTIC"))
+    quote.write_text(
+        quote.read_text().replace(
+            "return 0.75 if mode == PESSIMISTIC", "return 0.25 if mode == PESSIMISTIC"
+        )
+    )
     assert price_in(folder) == ["2.5", "0"]
 
 
@@ -57,13 +61,22 @@ def test_a_cache_that_names_types_of_another_version_is_passed_over(tmp_path: Pa
 
 def test_without_any_place_for_a_cache_it_works_all_the_same(tmp_path: Path) -> None:
     folder = copied(tmp_path)
-    (folder / "wheelvec" / "kernels" / "__pycache__").write_text("no folder")  # root, too, cannot write below a file
-    nowhere = {"HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null", "NUMBA_CACHE_DIR": "", "PYTHONDONTWRITEBYTECODE": "1"}
+    (folder / "wheelvec" / "kernels" / "__pycache__").write_text(
+        "no folder"
+    )  # root, too, cannot write below a file
+    nowhere = {
+        "HOME": "/dev/null",
+        "XDG_CACHE_HOME": "/dev/null",
+        "NUMBA_CACHE_DIR": "",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     for _ in range(2):
         assert price_in(folder, **nowhere) == ["3.0", "0"]
 
 
-def test_an_installation_that_may_not_be_written_is_cached_in_the_user_s_folder(tmp_path: Path) -> None:
+def test_an_installation_that_may_not_be_written_is_cached_in_the_user_s_folder(
+    tmp_path: Path,
+) -> None:
     folder = copied(tmp_path)
     (folder / "wheelvec" / "kernels" / "__pycache__").write_text("no folder")
     elsewhere = {

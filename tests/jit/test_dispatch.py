@@ -47,7 +47,13 @@ def test_the_entry_gives_what_the_function_gives(pair: Pair) -> None:
         assert entry is not total
         assert entry(pair, factor) == total(pair, factor)
         assert (
-            compiled_for(total, Pair(*[a.copy() if a.flags.writeable and a.flags.c_contiguous else a for a in pair]), factor)
+            compiled_for(
+                total,
+                Pair(
+                    *[a.copy() if a.flags.writeable and a.flags.c_contiguous else a for a in pair]
+                ),
+                factor,
+            )
             is entry
         )
 

@@ -1,4 +1,6 @@
-"""Work cut into blocks over several threads: every element once, and the same bits for any number of threads."""
+"""Work cut into blocks over several threads: every element once, and the same bits for any number
+of threads.
+"""
 
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ from wheelvec.jit import threads
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 @pytest.mark.parametrize("size", [0, 1, 9, 10, 101])
-def test_every_element_is_visited_once(monkeypatch: pytest.MonkeyPatch, workers: int, size: int) -> None:
+def test_every_element_is_visited_once(
+    monkeypatch: pytest.MonkeyPatch, workers: int, size: int
+) -> None:
     monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", workers)
     visits = np.zeros(size, np.int64)
 

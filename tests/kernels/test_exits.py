@@ -1,6 +1,7 @@
 """Exits worked by hand, and both ways to find them held equal: `walk` bar by bar, and the tables.
 
-The kernels run as plain Python, in a process of their own: compiling them for this alone would take half a minute.
+The kernels run as plain Python, in a process of their own: compiling them for this alone would take
+half a minute.
 """
 
 import os
@@ -18,13 +19,17 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_exits_as_plain_python() -> None:
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.kernels.test_exits"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [check.__name__ for check in CHECKS]
 
 
 def bars_of(*rows: tuple[float, float, float, float], left: int = 30, ticks: float = 100.0) -> Any:
-    """Bars of (open, high, low, close), the first a day after the sale, with `left` days to the expiration on the first."""
+    """Bars of (open, high, low, close), the first a day after the sale, with `left` days to the
+    expiration on the first.
+    """
     from wheelvec.kernels.exits import BAR
     from wheelvec.kernels.quotes import tick_up
 
@@ -37,30 +42,54 @@ def bars_of(*rows: tuple[float, float, float, float], left: int = 30, ticks: flo
 
 
 def entry_of(**fields: Any) -> SimpleNamespace:
-    """What of the entry rules an exit reads: realistic fills at the trigger, on cents, limits met within 1e-9."""
-    return SimpleNamespace(**{"mode": 1, "ticks": 100.0, "slack": 1e-9, "trigger": True, "fee": 0.66} | fields)
+    """What of the entry rules an exit reads: realistic fills at the trigger, on cents, limits met
+    within 1e-9.
+    """
+    return SimpleNamespace(
+        **{"mode": 1, "ticks": 100.0, "slack": 1e-9, "trigger": True, "fee": 0.66} | fields
+    )
 
 
 CERTAIN = SimpleNamespace(probabilistic=False, seed=np.uint64(42))
-FOUR = ((1.90, 2.10, 1.80, 2.00), (1.50, 1.60, 0.95, 1.20), (1.40, 4.10, 1.30, 3.90), (3.00, 3.20, 2.80, 3.00))
+FOUR = (
+    (1.90, 2.10, 1.80, 2.00),
+    (1.50, 1.60, 0.95, 1.20),
+    (1.40, 4.10, 1.30, 3.90),
+    (3.00, 3.20, 2.80, 3.00),
+)
 
 
-def walked(bars: Any, entry: Any, stop: float, exit_pct: float, hold: int = -1, price: float = 2.00) -> Any:
+def walked(
+    bars: Any, entry: Any, stop: float, exit_pct: float, hold: int = -1, price: float = 2.00
+) -> Any:
     """Walk a put sold at 2.00."""
     from wheelvec.kernels.draws import new_drawn
     from wheelvec.kernels.exits import Levels, stop_level, target_level, walk
 
     levels = Levels(stop_level(price, stop, entry), target_level(price, exit_pct, entry), hold, 1.0)
-    return walk(bars, bars.size - 1, levels, entry, CERTAIN, 1.0, new_drawn(1, bars.size), 0, np.uint64(1), 0)
+    return walk(
+        bars,
+        bars.size - 1,
+        levels,
+        entry,
+        CERTAIN,
+        1.0,
+        new_drawn(1, bars.size),
+        0,
+        np.uint64(1),
+        0,
+    )
 
 
 def a_put_of_four_bars() -> None:
     from wheelvec.kernels.exits import MAX_HOLD_DTE, PROFIT_TARGET, STOP_LOSS
 
     bars, entry, none = bars_of(*FOUR), entry_of(), np.nan
-    # 50% of 2.00 is 1.00: the second bar's low of 0.95 touches it, and its open of 1.50 is no better
+    # 50% of 2.00 is 1.00: the second bar's low of 0.95 touches it, and its open of 1.50 is no
+    # better
     assert walked(bars, entry, 2.0, 0.50)[:4] == (PROFIT_TARGET, 1, 1.00, 1)
-    # 40% is 0.80, which nothing touches; twice 2.00 is 4.00: min(4.10, 4.00 + 0.30 * 2.80) on the third bar
+    # 40% is 0.80, which nothing touches; twice 2.00 is 4.00: min(4.10, 4.00 + 0.30 * 2.80) on the
+    # third bar
     assert walked(bars, entry, 2.0, 0.40)[:4] == (STOP_LOSS, 2, 4.10, 0)
     assert walked(bars, entry, none, 0.40)[:2] == (-1, 4)
     # bought back at the market of the first bar with 28 days left
@@ -79,9 +108,14 @@ def limits_and_ticks() -> None:
     bars = bars_of((0.60, 0.65, 0.55, 0.60), ticks=0.0)
     assert walked(bars, entry_of(ticks=0.0), np.nan, 0.5, price=1.10 - 1e-11)[0] == PROFIT_TARGET
     assert walked(bars, entry_of(ticks=0.0, slack=0.0), np.nan, 0.5, price=1.10 - 1e-11)[0] == -1
-    # on nickels the target of 1.13 * 0.5 lies at 0.55, and what is bought at an open of 0.53 costs 0.55
+    # on nickels the target of 1.13 * 0.5 lies at 0.55, and what is bought at an open of 0.53 costs
+    # 0.55
     bars = bars_of((0.53, 0.60, 0.53, 0.55), ticks=20.0)
-    assert walked(bars, entry_of(ticks=20.0), np.nan, 0.5, price=1.13)[:3] == (PROFIT_TARGET, 0, 0.55)
+    assert walked(bars, entry_of(ticks=20.0), np.nan, 0.5, price=1.13)[:3] == (
+        PROFIT_TARGET,
+        0,
+        0.55,
+    )
 
 
 def walk_and_tables_agree() -> None:
@@ -105,13 +139,33 @@ def walk_and_tables_agree() -> None:
     for _ in range(150):
         count = int(chance.integers(0, 12))
         prices = np.sort(np.rint(100 * chance.uniform(0.05, 6.0, (count, 4))) / 100, axis=1)
-        entry = entry_of(ticks=float(chance.choice([0.0, 20.0, 100.0])), slack=float(chance.choice([0.0, 1e-9])))
-        rows, left = [(row[1], row[3], row[0], row[2]) for row in prices], int(chance.integers(12, 25))
+        entry = entry_of(
+            ticks=float(chance.choice([0.0, 20.0, 100.0])), slack=float(chance.choice([0.0, 1e-9]))
+        )
+        rows, left = (
+            [(row[1], row[3], row[0], row[2]) for row in prices],
+            int(chance.integers(12, 25)),
+        )
         bars = bars_of(*rows, left=left, ticks=entry.ticks)
         for name, value in (("high_threshold", 0.7), ("extreme_threshold", 0.9)):
             setattr(entry, name, value)
         price = float(np.rint(100 * chance.uniform(0.5, 3.0)) / 100)
-        put = Put(0, 0, 40, 0, 0, count, price, 0.04, 1.0, 0.5, price * 100.0, 5000.0, EXPIRED_WORTHLESS, False)
+        put = Put(
+            0,
+            0,
+            40,
+            0,
+            0,
+            count,
+            price,
+            0.04,
+            1.0,
+            0.5,
+            price * 100.0,
+            5000.0,
+            EXPIRED_WORTHLESS,
+            False,
+        )
         stops, targets = np.array([1.2, 2.0, np.nan]), np.array([0.1, 0.5, 0.9])
         block = SimpleNamespace(
             stop=stops, target=targets, hold=np.array([-1, 14]),
@@ -119,11 +173,18 @@ def walk_and_tables_agree() -> None:
             rest_target=np.repeat(np.arange(3), 4), rest_draw=np.tile([0, 0, 1, 1], 3), rest_hold=np.tile([0, 1], 6),
         )  # fmt: skip
         slice_ = SimpleNamespace(
-            puts=[SimpleNamespace(word=np.uint64(chance.integers(2**62)))], underlying=SimpleNamespace(day=np.arange(60))
+            puts=[SimpleNamespace(word=np.uint64(chance.integers(2**62)))],
+            underlying=SimpleNamespace(day=np.arange(60)),
         )
         whole = np.empty(count + 1, np.int64)
         scratch = Scratch(
-            bars, whole, whole.copy(), np.empty(count + 1), whole.copy(), np.empty(2, np.int64), np.empty(2, np.int64)
+            bars,
+            whole,
+            whole.copy(),
+            np.empty(count + 1),
+            whole.copy(),
+            np.empty(2, np.int64),
+            np.empty(2, np.int64),
         )
         stop, rest = np.zeros(3, EXIT).view(np.recarray), np.zeros(12, EXIT).view(np.recarray)
         stop_ends(put, entry, stops, bars, stop)
@@ -133,7 +194,9 @@ def walk_and_tables_agree() -> None:
             for r in range(12):
                 rule = block.draw[block.rest_draw[r]]
                 target = target_level(price, targets[block.rest_target[r]], entry)
-                levels = Levels(stop_level(price, stops[s], entry), target, block.hold[block.rest_hold[r]], 1.0)
+                levels = Levels(
+                    stop_level(price, stops[s], entry), target, block.hold[block.rest_hold[r]], 1.0
+                )
                 kept = new_drawn(1, count + 1)
                 kept = kept._replace(of=kept.of.view(np.recarray))
                 found = walk(bars, count, levels, entry, rule, 0.6, kept, 0, slice_.puts[0].word, 0)

@@ -1,4 +1,6 @@
-"""A process to be killed: `python -m tests.lake.killed fetch LAKE URL`, or `import LAKE FILE...`. Says when it begins."""
+"""A process to be killed: `python -m tests.lake.killed fetch LAKE URL`, or `import LAKE FILE...`.
+Says when it begins.
+"""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
-"""An import that kills itself: `python -m tests.lake.killed_import LAKE FOLDER N STAGED`, at its N-th fsync or rename (0: at
-none). Says how many there were. STAGED 1: as if the tables did not fit into memory."""
+"""An import that kills itself: `python -m tests.lake.killed_import LAKE FOLDER N STAGED`, at its
+N-th fsync or rename (0: at none). Says how many there were. STAGED 1: as if the tables did not fit
+into memory.
+"""
 
 import os
 import signal
@@ -31,7 +33,10 @@ if __name__ == "__main__":
     counting("replace", Path, int(last))
     if spill == "1":
         staged.SPILL_BYTES, staged.CHUNK_ROWS = 4_000, 60
-    files = {name: [Path(folder) / f"{name}.parquet"] for name in ("option_quotes", "option_bars", "underlying_bars")}
+    files = {
+        name: [Path(folder) / f"{name}.parquet"]
+        for name in ("option_quotes", "option_bars", "underlying_bars")
+    }
     print("begin", flush=True)
     with staged.imported(Path(lake), files) as market:
         market.write(lake)

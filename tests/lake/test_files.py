@@ -38,7 +38,9 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_names_the_file_and_the_reason(tmp_path: Path) -> None:
-    refused = pytest.raises(wv.WheelvecError, match=r"absent.a\.json: cannot be written: No such file or directory")
+    refused = pytest.raises(
+        wv.WheelvecError, match=r"absent.a\.json: cannot be written: No such file or directory"
+    )
     with refused, files.replacing(tmp_path / "absent" / "a.json") as temporary:
         temporary.write_text("x")
 
@@ -48,11 +50,16 @@ def test_a_second_writer_is_refused_or_waits_for_the_first(tmp_path: Path) -> No
         "import sys, time; from pathlib import Path; from wheelvec.lake.files import locked\n"
         "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         assert other.stdin is not None
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(wv.WheelvecError, match="another process is writing there"), files.locked(tmp_path, wait=False):
+        with (
+            pytest.raises(wv.WheelvecError, match="another process is writing there"),
+            files.locked(tmp_path, wait=False),
+        ):
             pass
         other.kill()
     with files.locked(tmp_path):  # the lock ended with its process
@@ -60,7 +67,11 @@ def test_a_second_writer_is_refused_or_waits_for_the_first(tmp_path: Path) -> No
 
 
 def test_the_lock_serves_one_thread_after_the_other_and_is_not_data(tmp_path: Path) -> None:
-    with files.locked(tmp_path), pytest.raises(wv.WheelvecError), files.locked(tmp_path, wait=False):
+    with (
+        files.locked(tmp_path),
+        pytest.raises(wv.WheelvecError),
+        files.locked(tmp_path, wait=False),
+    ):
         pass
 
 
@@ -78,5 +89,7 @@ def test_a_frame_is_written_as_parquet_or_the_file_is_named(tmp_path: Path) -> N
     frame = pl.DataFrame({"a": [1, 2]})
     files.write_frame(tmp_path / "a.parquet", frame)
     assert pl.read_parquet(tmp_path / "a.parquet").equals(frame)
-    with pytest.raises(wv.WheelvecError, match=r"absent.a\.parquet: cannot be written: No such file or directory"):
+    with pytest.raises(
+        wv.WheelvecError, match=r"absent.a\.parquet: cannot be written: No such file or directory"
+    ):
         files.write_frame(tmp_path / "absent" / "a.parquet", frame)

@@ -1,4 +1,6 @@
-"""Kills, damage, a full disk and four writers at once: a lake holds what was finished, all of it, or says what is wrong."""
+"""Kills, damage, a full disk and four writers at once: a lake holds what was finished, all of it,
+or says what is wrong.
+"""
 
 import itertools
 import multiprocessing
@@ -31,8 +33,16 @@ TICKS = itertools.count(1)
 
 def stored(folder: Path) -> dict[str, bytes]:
     """Every file of a lake that is read back, by its place."""
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
-    return {str(path.relative_to(folder)): path.read_bytes() for path in found if place.STAGING not in path.parts}
+    found = (
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    )
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in found
+        if place.STAGING not in path.parts
+    }
 
 
 # ---- kills
@@ -80,10 +90,20 @@ def kills(number: int, tmp_path: Path, seed: int) -> None:
     with child(new, files, 0, 0) as whole:
         assert whole.stdout is not None
         calls = int(whole.stdout.read())
-    taken, before, finished, killed, halves = time.monotonic() - started, stored(old), stored(new), 0, 0
+    taken, before, finished, killed, halves = (
+        time.monotonic() - started,
+        stored(old),
+        stored(new),
+        0,
+        0,
+    )
     while killed < number:
         folder, spill = shutil.copytree(old, tmp_path / f"lake{seed}"), chance.randint(0, 1)
-        moment = after(chance.uniform(0, taken)) if chance.random() < 0.3 else at_call(chance.randint(1, calls))
+        moment = (
+            after(chance.uniform(0, taken))
+            if chance.random() < 0.3
+            else at_call(chance.randint(1, calls))
+        )
         killed += moment(folder, files, spill)
         found = stored(folder)
         for name, data in found.items():
@@ -95,9 +115,15 @@ def kills(number: int, tmp_path: Path, seed: int) -> None:
         _ = Market.open(folder).fingerprint
         changed.write(folder)
         assert stored(folder) == finished
-        assert not [path for path in folder.rglob("*") if path.suffix == ".tmp" or path.name == place.STAGING]
+        assert not [
+            path
+            for path in folder.rglob("*")
+            if path.suffix == ".tmp" or path.name == place.STAGING
+        ]
         shutil.rmtree(folder)
-    print(f"{killed} kills over {calls} writes and renames, {halves} files were the new ones by then")
+    print(
+        f"{killed} kills over {calls} writes and renames, {halves} files were the new ones by then"
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
@@ -123,7 +149,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         answers.record(folder, "TSLA", "option_quotes", {day: 4}, ("OPRA.PILLAR", "cmbp-1"))
     for key in ("a" * 32, "b" * 32):
         chain = pl.DataFrame({"symbol": [symbol()] * 50}, schema_overrides=SOLVED_CHAIN)
-        missing = [pl.lit(None, kind).alias(name) for name, kind in SOLVED_CHAIN.items() if name != "symbol"]
+        missing = [
+            pl.lit(None, kind).alias(name)
+            for name, kind in SOLVED_CHAIN.items()
+            if name != "symbol"
+        ]
         counted = pl.DataFrame([(DAYS[0], 1, 2, True)], schema=SOLVED_COUNTS, orient="row")
         solved.write(kept_in(folder), DAY("2023-06-01"), key, chain.with_columns(missing), counted)
     return folder
@@ -136,7 +166,13 @@ def kept_in(folder: Path) -> Path:
 def read_back(folder: Path) -> list[pl.DataFrame]:
     """All that a lake says, but for its solved chains."""
     opened = Market.open(folder)
-    frames = [opened.option_quotes, opened.option_bars, opened.underlying_bars, opened.dividends, opened.diagnostics]
+    frames = [
+        opened.option_quotes,
+        opened.option_bars,
+        opened.underlying_bars,
+        opened.dividends,
+        opened.diagnostics,
+    ]
     limited = Market.open(folder, symbols=["TSLA"], start="2023-06-02", end="2023-07-03")
     frames += [limited.option_quotes, lake.stored(folder, answers.ANSWERS, "TSLA")]
     assert all(frame is not None for frame in frames)
@@ -162,13 +198,22 @@ def harmed(data: bytes, other: bytes, kind: str, chance: random.Random) -> bytes
 
 def harm(number: int, folder: Path, seed: int, checked: int) -> None:
     """Damage one file after the other, and two by each other's content."""
-    chance, before, seen = random.Random(seed), stored(folder), {"refused": 0, "same": 0, "made anew": 0}
+    chance, before, seen = (
+        random.Random(seed),
+        stored(folder),
+        {"refused": 0, "same": 0, "made anew": 0},
+    )
     expected, kept = read_back(folder), chains(folder)
     assert None not in kept
     names = sorted(before)
     for i in range(number):
-        name, kind = names[i % len(names)], ("flip", "cut", "zero", "swap")[i // len(names) % 4 if number > 100 else i % 4]
-        alike = [other for other in names if other != name and Path(other).suffix == Path(name).suffix]
+        name, kind = (
+            names[i % len(names)],
+            ("flip", "cut", "zero", "swap")[i // len(names) % 4 if number > 100 else i % 4],
+        )
+        alike = [
+            other for other in names if other != name and Path(other).suffix == Path(name).suffix
+        ]
         data = harmed(before[name], before[chance.choice(alike)], kind, chance)
         put(folder / name, data)
         refused, same, said = False, False, name
@@ -180,7 +225,10 @@ def harm(number: int, folder: Path, seed: int, checked: int) -> None:
         found = chains(folder)
         if name.startswith(solved.FOLDER):
             assert same, (name, kind)
-            assert all(one in (None, other) for one, other in zip(found, kept, strict=True)), (name, kind)
+            assert all(one in (None, other) for one, other in zip(found, kept, strict=True)), (
+                name,
+                kind,
+            )
             assert data == before[name] or None in found, (name, kind)
             seen["made anew"] += None in found
         else:
@@ -188,7 +236,11 @@ def harm(number: int, folder: Path, seed: int, checked: int) -> None:
             seen["refused" if refused else "same"] += 1
         if i < checked:
             files = wv.check(folder).files.filter(pl.col("path") == name)["finding"].to_list()
-            assert files == ([] if data == before[name] else ["passed_over" if name.startswith(solved.FOLDER) else "damaged"])
+            assert files == (
+                []
+                if data == before[name]
+                else ["passed_over" if name.startswith(solved.FOLDER) else "damaged"]
+            )
         put(folder / name, before[name])
     assert all(map(pl.DataFrame.equals, read_back(folder), expected))
     print(f"{number} files harmed of {len(names)}: {seen}")
@@ -196,7 +248,9 @@ def harm(number: int, folder: Path, seed: int, checked: int) -> None:
 
 def put(path: Path, data: bytes) -> None:
     path.write_bytes(data)
-    os.utime(path, ns=(next(TICKS),) * 2)  # a change is seen by the time of the file, and the clock ticks slowly
+    os.utime(
+        path, ns=(next(TICKS),) * 2
+    )  # a change is seen by the time of the file, and the clock ticks slowly
 
 
 def test_twenty_five_files_harmed(whole: Path, tmp_path: Path) -> None:
@@ -222,7 +276,10 @@ def test_a_solved_chain_under_another_name_is_not_taken(whole: Path, tmp_path: P
 def _write_contracts(root: str, number: int, barrier: Any) -> None:
     held = []
     for strike in range(200 + number, 220, 4):
-        rows = [{"session": day, "symbol": symbol(strike), "ts": None, "bid": 1.0 + number} for day in DAYS]
+        rows = [
+            {"session": day, "symbol": symbol(strike), "ts": None, "bid": 1.0 + number}
+            for day in DAYS
+        ]
         bars = table("option_bars", *({"session": day, "symbol": symbol(strike)} for day in DAYS))
         closes = table("underlying_bars", *({"session": day} for day in DAYS))
         held.append(market(option_quotes=quotes(*rows), option_bars=bars, underlying_bars=closes))
@@ -234,18 +291,24 @@ def _write_contracts(root: str, number: int, barrier: Any) -> None:
 def test_four_processes_at_once_lose_nothing_of_each_other(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(4)
-    writers = [context.Process(target=_write_contracts, args=(str(tmp_path), i, barrier)) for i in range(4)]
+    writers = [
+        context.Process(target=_write_contracts, args=(str(tmp_path), i, barrier)) for i in range(4)
+    ]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(120)
     assert [writer.exitcode for writer in writers] == [0] * 4
     opened = Market.open(tmp_path)
-    expected = sorted((day, symbol(strike), 1.0 + strike % 4) for day in DAYS for strike in range(200, 220))
+    expected = sorted(
+        (day, symbol(strike), 1.0 + strike % 4) for day in DAYS for strike in range(200, 220)
+    )
     assert sorted(opened.option_quotes.select("session", "symbol", "bid").rows()) == expected
     assert len(opened.option_bars) == 20 * len(DAYS)  # type: ignore[arg-type]
     assert len(wv.check(tmp_path).refused) == 0
-    assert manifest.read(tmp_path, "TSLA") == {name: {DAY("2023-06-01"), DAY("2023-07-01")} for name in TABLES}
+    assert manifest.read(tmp_path, "TSLA") == {
+        name: {DAY("2023-06-01"), DAY("2023-07-01")} for name in TABLES
+    }
 
 
 # ---- a full disk
@@ -256,7 +319,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 200 kB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", folder], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", folder],
+        capture_output=True,
+        check=False,
+    )
     if mounted.returncode:
         pytest.skip("file systems cannot be mounted here")
     yield folder
@@ -264,19 +331,28 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(shutil.which("mount") is None, reason="there is no mount")
-def test_a_full_disk_is_said_with_the_path_and_costs_nothing_that_is_there(small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_said_with_the_path_and_costs_nothing_that_is_there(
+    small_disk: Path, tmp_path: Path
+) -> None:
     folder = small_disk / "lake"
     chance = random.Random(3)
     days = [DAY(f"2023-{month:02d}-0{day}") for month in range(1, 7) for day in (3, 4, 5)]
     many = [
-        {"session": day, "symbol": symbol(strike), "ts": None, "bid": chance.random(), "ask": 1 + chance.random()}
+        {
+            "session": day,
+            "symbol": symbol(strike),
+            "ts": None,
+            "bid": chance.random(),
+            "ask": 1 + chance.random(),
+        }
         for day in days
         for strike in range(100, 700)
     ]
     large = market(option_quotes=quotes(*many))
     world([DAYS[0]]).write(folder)
     with pytest.raises(
-        LakeError, match=r"disk/lake/option_quotes/underlying=TSLA/2023-0\d\.parquet: cannot be written: No space"
+        LakeError,
+        match=r"disk/lake/option_quotes/underlying=TSLA/2023-0\d\.parquet: cannot be written: No space",
     ):
         large.write(folder)
     assert not list(folder.rglob("*.tmp"))
@@ -294,12 +370,21 @@ def test_a_disk_too_small_to_stage_on_is_said_and_left_empty(
     small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = random.Random(4)
-    rows = [{"ts": None, "symbol": symbol(strike), "bid": chance.random(), "ask": 2.0} for strike in range(1, 40_001)]
-    files = {"option_quotes": tmp_path / "quotes.parquet", "underlying_bars": tmp_path / "bars.parquet"}
+    rows = [
+        {"ts": None, "symbol": symbol(strike), "bid": chance.random(), "ask": 2.0}
+        for strike in range(1, 40_001)
+    ]
+    files = {
+        "option_quotes": tmp_path / "quotes.parquet",
+        "underlying_bars": tmp_path / "bars.parquet",
+    }
     quotes(*rows).write_parquet(files["option_quotes"])
     table("underlying_bars", {}).write_parquet(files["underlying_bars"])
     monkeypatch.setattr(staged, "SPILL_BYTES", 100_000)
     given = {name: [path] for name, path in files.items()}
-    with pytest.raises(LakeError, match=r"lake/\.staging/.*option_quotes\.0000\d\d\.parquet cannot be written: .*[Nn]o space"):
+    with pytest.raises(
+        LakeError,
+        match=r"lake/\.staging/.*option_quotes\.0000\d\d\.parquet cannot be written: .*[Nn]o space",
+    ):
         staged.imported(small_disk / "lake", given).__enter__()
     assert not (small_disk / "lake").exists()

@@ -19,8 +19,14 @@ from wheelvec.model.errors import ConfigError, LakeError
 Tables = dict[str, pl.DataFrame]
 FIRST, LAST = DAY("2024-01-02"), DAY("2024-05-31")
 SESSIONS = 105
-DARK = [DAY("2024-01-22"), DAY("2024-03-18")]  # two sessions without a quote, as the feed of the demo market fails
-PUT, TRADED = "BRVO  240216P00105000", "BRVO  240216P00100000"  # last traded on February 8th, and on the 15th
+DARK = [
+    DAY("2024-01-22"),
+    DAY("2024-03-18"),
+]  # two sessions without a quote, as the feed of the demo market fails
+PUT, TRADED = (
+    "BRVO  240216P00105000",
+    "BRVO  240216P00100000",
+)  # last traded on February 8th, and on the 15th
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +69,9 @@ def between(first: str, last: str) -> pl.Expr:
 # ---- what is there
 
 
-def test_a_clean_lake_has_the_demo_markets_own_faults_and_no_others(clean: Path, whole: Tables) -> None:
+def test_a_clean_lake_has_the_demo_markets_own_faults_and_no_others(
+    clean: Path, whole: Tables
+) -> None:
     found = wv.check(clean)
     assert found.holes.rows() == [("option_quotes", "BRVO", day, day, 1) for day in DARK]
     for name in ("vanished", "splits", "adjusted", "adjusted_prices", "ended", "files", "refused"):
@@ -74,12 +82,16 @@ def test_a_clean_lake_has_the_demo_markets_own_faults_and_no_others(clean: Path,
 
 def test_what_a_lake_holds(clean: Path, whole: Tables) -> None:
     found = wv.check(clean)
-    sizes = {name: sum(p.stat().st_size for p in (clean / name).rglob("*.parquet")) for name in whole}
+    sizes = {
+        name: sum(p.stat().st_size for p in (clean / name).rglob("*.parquet")) for name in whole
+    }
     assert found.held.rows() == [
         (name, 1, 5, whole[name].height, sizes[name], FIRST, LAST)
         for name in ("option_quotes", "option_bars", "underlying_bars")
     ]
-    contracts = pl.concat([whole[name]["symbol"] for name in ("option_quotes", "option_bars")]).n_unique()
+    contracts = pl.concat(
+        [whole[name]["symbol"] for name in ("option_quotes", "option_bars")]
+    ).n_unique()
     quotes, bars = whole["option_quotes"].height, whole["option_bars"].height
     assert found.underlyings.rows() == [
         ("BRVO", FIRST, LAST, SESSIONS, SESSIONS - 2, quotes, contracts, bars, SESSIONS)
@@ -97,7 +109,9 @@ def test_a_snapshot_has_no_entry_time(whole: Tables, tmp_path: Path) -> None:
 
 
 def test_counts_are_those_of_the_market(tmp_path: Path) -> None:
-    """Over several underlyings, with every kind of fault, and rows that were set aside when the lake was written."""
+    """Over several underlyings, with every kind of fault, and rows that were set aside when the
+    lake was written.
+    """
     tables = demo_tables(symbols=["BRVO", "CHRL", "DLTA"], start=FIRST, end=DAY("2024-03-15"))
     number = pl.int_range(pl.len()) % 1000
     tables = changed(tables, "option_quotes", lambda q: q.with_columns(
@@ -106,13 +120,23 @@ def test_counts_are_those_of_the_market(tmp_path: Path) -> None:
         session=pl.when(number == 4).then(DAY("2024-01-06")).when(number == 5).then(DAY("2024-01-05")).otherwise("session"),
         symbol=pl.when(number == 6).then(pl.lit("nothing")).otherwise("symbol"),
     ))  # fmt: skip
-    tables = changed(tables, "option_bars", lambda b: b.with_columns(high=pl.when(number == 7).then(0.0).otherwise("high")))
-    tables = without(tables, "underlying_bars", (pl.col("underlying") == "DLTA") & (pl.col("session") > DAY("2024-02-20")))
+    tables = changed(
+        tables,
+        "option_bars",
+        lambda b: b.with_columns(high=pl.when(number == 7).then(0.0).otherwise("high")),
+    )
+    tables = without(
+        tables,
+        "underlying_bars",
+        (pl.col("underlying") == "DLTA") & (pl.col("session") > DAY("2024-02-20")),
+    )
     market = wv.Market(**tables)  # type: ignore[arg-type]
     market.write(tmp_path)
     found = wv.check(tmp_path)
     assert found.broken.equals(market.diagnostics)
-    assert {"crossed", "not_a_session", "wrong_session", "bad_symbol", "underlying_ended"} <= set(found.broken["reason"])
+    assert {"crossed", "not_a_session", "wrong_session", "bad_symbol", "underlying_ended"} <= set(
+        found.broken["reason"]
+    )
 
 
 def test_progress_counts_every_file_twice(clean: Path) -> None:
@@ -144,19 +168,26 @@ def test_sessions_that_a_table_lacks_are_a_hole(whole: Tables, tmp_path: Path, n
 
 def test_a_session_of_invalid_quotes_lacks_quotes(whole: Tables, tmp_path: Path) -> None:
     day = pl.col("session") == DAY("2024-02-15")
-    found = checked(changed(whole, "option_quotes", lambda q: q.with_columns(ask=pl.when(~day).then("ask"))), tmp_path)
+    found = checked(
+        changed(whole, "option_quotes", lambda q: q.with_columns(ask=pl.when(~day).then("ask"))),
+        tmp_path,
+    )
     assert ("option_quotes", "BRVO", DAY("2024-02-15"), DAY("2024-02-15"), 1) in found.holes.rows()
 
 
 def test_a_lake_without_option_bars_lacks_none(whole: Tables, tmp_path: Path) -> None:
-    found = checked({name: frame for name, frame in whole.items() if name != "option_bars"}, tmp_path)
+    found = checked(
+        {name: frame for name, frame in whole.items() if name != "option_bars"}, tmp_path
+    )
     assert set(found.holes["table"]) == {"option_quotes"}
     assert found.broken.filter(pl.col("reason") == "no_option_bars").height == 1
 
 
 def test_an_underlying_with_bars_only_lacks_no_quotes(whole: Tables, tmp_path: Path) -> None:
     more = whole["underlying_bars"].with_columns(underlying=pl.lit("INDEX"))
-    found = checked(changed(whole, "underlying_bars", lambda bars: pl.concat([bars, more])), tmp_path)
+    found = checked(
+        changed(whole, "underlying_bars", lambda bars: pl.concat([bars, more])), tmp_path
+    )
     assert set(found.holes["underlying"]) == {"BRVO"}
     assert found.underlyings.filter(pl.col("underlying") == "INDEX").rows() == [
         ("INDEX", FIRST, LAST, SESSIONS, 0, 0, 0, 0, SESSIONS)
@@ -180,33 +211,56 @@ def gone(tables: Tables, contracts: pl.Expr, after: str) -> Tables:
 
 def test_a_contract_that_vanishes_inside_the_chain(whole: Tables, tmp_path: Path) -> None:
     found = checked(gone(whole, pl.col("symbol") == PUT, "2024-01-31"), tmp_path)
-    assert found.vanished.rows() == [("BRVO", PUT, DAY("2024-01-31"), DAY("2024-02-16"), 11, "inside")]
+    assert found.vanished.rows() == [
+        ("BRVO", PUT, DAY("2024-01-31"), DAY("2024-02-16"), 11, "inside")
+    ]
 
 
 def test_a_contract_that_still_trades_has_not_vanished(whole: Tables, tmp_path: Path) -> None:
     lost = pl.col("symbol").is_in([PUT, TRADED]) & (pl.col("session") > DAY("2024-01-31"))
     found = checked(without(whole, "option_quotes", lost), tmp_path)
-    assert found.vanished.rows() == [("BRVO", PUT, DAY("2024-02-08"), DAY("2024-02-16"), 5, "inside")]
+    assert found.vanished.rows() == [
+        ("BRVO", PUT, DAY("2024-02-08"), DAY("2024-02-16"), 5, "inside")
+    ]
 
 
 def test_a_contract_that_comes_back_has_not_vanished(whole: Tables, tmp_path: Path) -> None:
     lost = (pl.col("symbol") == PUT) & between("2024-02-01", "2024-02-14")
-    assert len(checked(without(without(whole, "option_quotes", lost), "option_bars", lost), tmp_path).vanished) == 0
+    assert (
+        len(
+            checked(
+                without(without(whole, "option_quotes", lost), "option_bars", lost), tmp_path
+            ).vanished
+        )
+        == 0
+    )
 
 
-def test_a_contract_missing_on_its_last_session_only_has_not_vanished(whole: Tables, tmp_path: Path) -> None:
+def test_a_contract_missing_on_its_last_session_only_has_not_vanished(
+    whole: Tables, tmp_path: Path
+) -> None:
     assert len(checked(gone(whole, pl.col("symbol") == PUT, "2024-02-15"), tmp_path).vanished) == 0
 
 
 def test_the_outermost_strikes_vanish_at_the_edge(whole: Tables, tmp_path: Path) -> None:
-    mine = whole["option_quotes"].filter((pl.col("expiration") == DAY("2024-02-16")) & (pl.col("option_type") == "P"))
-    lowest = mine.filter(pl.col("session") <= DAY("2024-01-31")).sort("strike")["symbol"].unique(maintain_order=True)[:2]
+    mine = whole["option_quotes"].filter(
+        (pl.col("expiration") == DAY("2024-02-16")) & (pl.col("option_type") == "P")
+    )
+    lowest = (
+        mine.filter(pl.col("session") <= DAY("2024-01-31"))
+        .sort("strike")["symbol"]
+        .unique(maintain_order=True)[:2]
+    )
     found = checked(gone(whole, pl.col("symbol").is_in(lowest.implode()), "2024-01-31"), tmp_path)
-    assert found.vanished.select("symbol", "place").rows() == [(symbol, "edge") for symbol in lowest]
+    assert found.vanished.select("symbol", "place").rows() == [
+        (symbol, "edge") for symbol in lowest
+    ]
 
 
 def test_a_whole_expiration_that_vanishes(whole: Tables, tmp_path: Path) -> None:
-    found = checked(gone(whole, osi.expiration(pl.col("symbol")) == DAY("2024-02-16"), "2024-02-12"), tmp_path)
+    found = checked(
+        gone(whole, osi.expiration(pl.col("symbol")) == DAY("2024-02-16"), "2024-02-12"), tmp_path
+    )
     assert set(found.vanished["place"]) == {"expiration"}
     assert set(found.vanished["missed"]) == {3}
     assert set(found.vanished["last_seen"]) == {DAY("2024-02-12")}
@@ -221,10 +275,20 @@ def test_what_the_end_of_the_data_hides_has_not_vanished(whole: Tables, tmp_path
 
 
 def test_a_contract_that_settles_after_the_data_can_vanish(whole: Tables, tmp_path: Path) -> None:
-    quotes = whole["option_quotes"].filter((pl.col("expiration") == DAY("2024-06-21")) & (pl.col("option_type") == "C"))
-    symbol = quotes.filter(pl.col("session") == DAY("2024-05-17")).sort("strike")["symbol"].unique(maintain_order=True)[5]
+    quotes = whole["option_quotes"].filter(
+        (pl.col("expiration") == DAY("2024-06-21")) & (pl.col("option_type") == "C")
+    )
+    symbol = (
+        quotes.filter(pl.col("session") == DAY("2024-05-17"))
+        .sort("strike")["symbol"]
+        .unique(maintain_order=True)[5]
+    )
     found = checked(gone(whole, pl.col("symbol") == symbol, "2024-05-17"), tmp_path)
-    row = (found.vanished["symbol"][0], found.vanished["settlement"][0], found.vanished["missed"][0])
+    row = (
+        found.vanished["symbol"][0],
+        found.vanished["settlement"][0],
+        found.vanished["missed"][0],
+    )
     assert row == (symbol, DAY("2024-06-21"), 10 - 1)  # Memorial Day lies between
 
 
@@ -235,7 +299,9 @@ def split(tables: Tables, day: str, ratio: float) -> Tables:
     """Prices and strikes divided from `day` on; the contracts get the symbols of their new strikes."""
     late, prices = pl.col("session") >= DAY(day), ["open", "high", "low", "close"]
     strike = (pl.col("strike") / ratio).round(2)
-    symbol = pl.col("symbol").str.slice(0, 13) + (strike * 1000).round().cast(pl.Int64).cast(pl.String).str.zfill(8)
+    symbol = pl.col("symbol").str.slice(0, 13) + (strike * 1000).round().cast(pl.Int64).cast(
+        pl.String
+    ).str.zfill(8)
     quotes = tables["option_quotes"].with_columns(
         pl.when(late)
         .then(pl.col("bid", "ask", "underlying_price") / ratio)
@@ -243,12 +309,16 @@ def split(tables: Tables, day: str, ratio: float) -> Tables:
         strike=pl.when(late).then(strike).otherwise("strike"),
         symbol=pl.when(late).then(symbol).otherwise("symbol"),
     )
-    bars = tables["underlying_bars"].with_columns(pl.when(late).then(pl.col(p) / ratio).otherwise(p).alias(p) for p in prices)
+    bars = tables["underlying_bars"].with_columns(
+        pl.when(late).then(pl.col(p) / ratio).otherwise(p).alias(p) for p in prices
+    )
     return {"option_quotes": quotes, "underlying_bars": bars}
 
 
 @pytest.mark.parametrize(("new", "old"), [(4, 1), (1, 10)])
-def test_a_split_is_suspected_with_day_and_ratio(whole: Tables, tmp_path: Path, new: int, old: int) -> None:
+def test_a_split_is_suspected_with_day_and_ratio(
+    whole: Tables, tmp_path: Path, new: int, old: int
+) -> None:
     found = checked(split(whole, "2024-03-04", new / old), tmp_path)
     ((name, day, before, contracts, gone, *ratio),) = found.splits.rows()
     assert (name, day, before) == ("BRVO", DAY("2024-03-04"), DAY("2024-03-01"))
@@ -268,7 +338,9 @@ def test_closes_adjusted_for_a_later_split_are_seen(whole: Tables, tmp_path: Pat
     ((name, first, last, sessions, factor),) = found.adjusted.rows()
     assert (name, first, last, sessions) == ("BRVO", FIRST, LAST, SESSIONS - 2)
     assert factor == pytest.approx(0.25, rel=0.01)
-    assert found.broken.filter(pl.col("reason") == "adjusted_closes")["count"].to_list() == [SESSIONS - 2]
+    assert found.broken.filter(pl.col("reason") == "adjusted_closes")["count"].to_list() == [
+        SESSIONS - 2
+    ]
     assert wv.Market.open(tmp_path).diagnostics.equals(found.broken)
     assert len(found.splits) == 0
 
@@ -289,29 +361,45 @@ def test_two_factors_are_two_runs(whole: Tables, tmp_path: Path) -> None:
     assert factors == pytest.approx([0.25, 0.5], rel=0.02)
 
 
-def test_a_dividend_of_two_percent_taken_out_is_seen_and_the_days_own_moves_are_not(whole: Tables, tmp_path: Path) -> None:
+def test_a_dividend_of_two_percent_taken_out_is_seen_and_the_days_own_moves_are_not(
+    whole: Tables, tmp_path: Path
+) -> None:
     assert len(checked(scaled(whole, 0.98), tmp_path / "adjusted").adjusted) == 1
-    sign = 1 - 2 * (pl.int_range(pl.len()) % 2)  # prices hours before the close: off by 3%, to either side
+    sign = 1 - 2 * (
+        pl.int_range(pl.len()) % 2
+    )  # prices hours before the close: off by 3%, to either side
     assert len(checked(scaled(whole, 1 + 0.03 * sign), tmp_path / "early").adjusted) == 0
 
 
-def test_prices_beside_the_quotes_that_were_adjusted_too_are_seen_by_parity(whole: Tables, tmp_path: Path) -> None:
+def test_prices_beside_the_quotes_that_were_adjusted_too_are_seen_by_parity(
+    whole: Tables, tmp_path: Path
+) -> None:
     """Closes and underlying_price agree, so that only the options tell."""
     before = pl.col("session") < DAY("2024-03-15")
     halved = pl.when(before).then(0.5).otherwise(1.0)
     prices = scaled(whole, halved)
-    prices |= {"option_quotes": whole["option_quotes"].with_columns(pl.col("underlying_price") * halved)}
+    prices |= {
+        "option_quotes": whole["option_quotes"].with_columns(pl.col("underlying_price") * halved)
+    }
     found = checked(prices, tmp_path)
     assert len(found.adjusted) == 0
     ((name, first, last, sessions, factor),) = found.adjusted_prices.rows()
     assert (name, first, last, sessions) == ("BRVO", FIRST, DAY("2024-03-14"), 51 - 1)
     assert factor == pytest.approx(0.5, rel=0.01)
-    assert found.broken.filter(pl.col("reason") == "adjusted_underlying_price")["count"].to_list() == [50]
+    assert found.broken.filter(pl.col("reason") == "adjusted_underlying_price")[
+        "count"
+    ].to_list() == [50]
 
 
 def test_an_underlying_that_ended(whole: Tables, tmp_path: Path) -> None:
-    other = whole["underlying_bars"].with_columns(underlying=pl.lit("GONE")).filter(pl.col("session") <= DAY("2024-05-10"))
-    found = checked(changed(whole, "underlying_bars", lambda bars: pl.concat([bars, other])), tmp_path)
+    other = (
+        whole["underlying_bars"]
+        .with_columns(underlying=pl.lit("GONE"))
+        .filter(pl.col("session") <= DAY("2024-05-10"))
+    )
+    found = checked(
+        changed(whole, "underlying_bars", lambda bars: pl.concat([bars, other])), tmp_path
+    )
     assert found.ended.rows() == [("GONE", DAY("2024-05-10"), 14)]
     assert "GONE" not in found.holes["underlying"].to_list()
 
@@ -344,7 +432,9 @@ def test_every_damaged_file_is_reported_and_nothing_is_said_of_its_month(folder:
     }  # fmt: skip
     assert reasons == {path: ("damaged", reason) for path, reason in expected.items()}
     assert len(found.refused) == 5
-    assert [row[2] for row in found.holes.rows()] == DARK[:1]  # the other one lies in the quotes' March
+    assert [row[2] for row in found.holes.rows()] == DARK[
+        :1
+    ]  # the other one lies in the quotes' March
     assert found.held["files"].to_list() == [4, 3, 4]
     assert len(found.vanished) == 0
 
@@ -360,20 +450,37 @@ def test_files_out_of_place_are_refused_and_all_are_named(folder: Path) -> None:
         shutil.copy(source, folder / name)
     found = wv.check(folder)
     assert found.refused.rows() == [
-        ("option_bars/underlying=BRVO/2024-3.parquet", "misplaced", "is out of place; expected a name such as 2023-06.parquet"),
+        (
+            "option_bars/underlying=BRVO/2024-3.parquet",
+            "misplaced",
+            "is out of place; expected a name such as 2023-06.parquet",
+        ),
         (
             "option_quotes/BRVO/2024-03.parquet",
             "misplaced",
             "is out of place; expected its folder to be named underlying=<name>",
         ),
-        ("option_quotes/more.parquet", "misplaced", "is out of place; expected underlying=<name>/<yyyy-mm>.parquet"),
+        (
+            "option_quotes/more.parquet",
+            "misplaced",
+            "is out of place; expected underlying=<name>/<yyyy-mm>.parquet",
+        ),
     ]
     assert found.held["files"].to_list() == [5, 5, 5]
-    with pytest.raises(LakeError, match=r"BRVO/2024-03\.parquet is out of place; expected its folder to be named underlying="):
-        wv.Market.open(shutil.copytree(folder, folder.parent / "one", ignore=shutil.ignore_patterns("more*", "2024-3.*")))
+    with pytest.raises(
+        LakeError,
+        match=r"BRVO/2024-03\.parquet is out of place; expected its folder to be named underlying=",
+    ):
+        wv.Market.open(
+            shutil.copytree(
+                folder, folder.parent / "one", ignore=shutil.ignore_patterns("more*", "2024-3.*")
+            )
+        )
 
 
-def test_unfinished_files_and_what_is_no_part_of_a_lake_are_named_but_not_refused(folder: Path) -> None:
+def test_unfinished_files_and_what_is_no_part_of_a_lake_are_named_but_not_refused(
+    folder: Path,
+) -> None:
     shutil.copy(place(folder), place(folder).with_name(".2024-03.123.00ff00ff.tmp"))
     (folder / "README").write_text("ours")
     (folder / "option_quote").mkdir()
@@ -390,7 +497,9 @@ def test_unfinished_files_and_what_is_no_part_of_a_lake_are_named_but_not_refuse
     assert len(found.refused) == 0
 
 
-def test_a_folder_that_may_not_be_read_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_may_not_be_read_is_reported(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     working = os.scandir
 
     def denied(path: Any) -> Any:
@@ -400,15 +509,30 @@ def test_a_folder_that_may_not_be_read_is_reported(folder: Path, monkeypatch: py
 
     monkeypatch.setattr(os, "scandir", denied)
     found = wv.check(folder)
-    assert found.refused.rows() == [("option_bars/underlying=BRVO", "misplaced", "cannot be read: Permission denied")]
+    assert found.refused.rows() == [
+        ("option_bars/underlying=BRVO", "misplaced", "cannot be read: Permission denied")
+    ]
 
 
 def test_a_lake_of_nothing(tmp_path: Path) -> None:
-    empty = {name: frame.clear() for name, frame in demo_tables(symbols=["BRVO"], start=FIRST, end=FIRST).items()}
+    empty = {
+        name: frame.clear()
+        for name, frame in demo_tables(symbols=["BRVO"], start=FIRST, end=FIRST).items()
+    }
     found = checked(empty, tmp_path)
     assert found.held["rows"].to_list() == [0, 0, 0]
     assert found.held["first"].to_list() == [None] * 3
-    for name in ("underlyings", "entry_times", "holes", "vanished", "broken", "splits", "adjusted", "ended", "files"):
+    for name in (
+        "underlyings",
+        "entry_times",
+        "holes",
+        "vanished",
+        "broken",
+        "splits",
+        "adjusted",
+        "ended",
+        "files",
+    ):
         assert len(getattr(found, name)) == 0, name
 
 
@@ -416,13 +540,23 @@ def test_a_month_of_which_everything_was_set_aside(whole: Tables, tmp_path: Path
     broken = changed(whole, "option_quotes", lambda q: q.with_columns(symbol=pl.lit("?")))
     found = checked(broken, tmp_path)
     assert found.underlyings["quotes"].to_list() == [0]
-    assert found.broken.filter(pl.col("reason") == "bad_symbol")["count"].sum() == whole["option_quotes"].height
+    assert (
+        found.broken.filter(pl.col("reason") == "bad_symbol")["count"].sum()
+        == whole["option_quotes"].height
+    )
 
 
-@pytest.mark.skipif(not (SHARED / "real" / "tsla_2026").is_dir(), reason="the real tables are not here")
+@pytest.mark.skipif(
+    not (SHARED / "real" / "tsla_2026").is_dir(), reason="the real tables are not here"
+)
 def test_a_real_quarter_raises_no_false_alarm(tmp_path: Path) -> None:
     source = SHARED / "real" / "tsla_2026"
-    held = wv.Market(**{name: pl.scan_parquet(source / f"{name}.parquet") for name in ("option_quotes", "underlying_bars")})
+    held = wv.Market(
+        **{
+            name: pl.scan_parquet(source / f"{name}.parquet")
+            for name in ("option_quotes", "underlying_bars")
+        }
+    )
     held.write(tmp_path)
     found = wv.check(tmp_path)
     assert found.broken.equals(held.diagnostics)

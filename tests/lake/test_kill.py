@@ -1,4 +1,6 @@
-"""kill -9 at any moment of a fetch or an import: the lake is readable, holds what was finished, and nothing is paid twice."""
+"""kill -9 at any moment of a fetch or an import: the lake is readable, holds what was finished, and
+nothing is paid twice.
+"""
 
 import datetime as dt
 import os
@@ -51,7 +53,9 @@ def assert_part_of(lake: Path, whole: dict[str, pl.DataFrame]) -> None:
         for (session,), found in rows.group_by("session", maintain_order=True):
             expected = whole[name].filter(pl.col("session") == session)
             if name.startswith("answers"):  # noted table by table
-                assert found.join(expected, on=found.columns, how="anti", nulls_equal=True).is_empty(), (name, session)
+                assert found.join(
+                    expected, on=found.columns, how="anti", nulls_equal=True
+                ).is_empty(), (name, session)
             else:
                 assert found.equals(expected), (name, session)
     if any((lake / name).is_dir() for name in ("option_quotes", "option_bars", "underlying_bars")):
@@ -59,14 +63,23 @@ def assert_part_of(lake: Path, whole: dict[str, pl.DataFrame]) -> None:
 
 
 def paid_for(lake: Path) -> set[str]:
-    """The beginnings of requests whose answers are on disk, as the stand-in hears them, with their tables."""
+    """The beginnings of requests whose answers are on disk, as the stand-in hears them, with their
+    tables.
+    """
     parcels = (lake / ".incoming").rglob("*.zst")
     return {f"{name[0]} {name[1]}" for path in parcels if (name := path.name.split("."))}
 
 
 def asked_for(server: Standin) -> list[str]:
-    tables = {"cmbp-1": "option_quotes", "ohlcv-1m": "underlying_minutes", "ohlcv-1d": "option_bars"}
-    return [f"{tables[schema]} {start[:19].replace('-', '').replace(':', '')}" for _, schema, _, start in server.asked()]
+    tables = {
+        "cmbp-1": "option_quotes",
+        "ohlcv-1m": "underlying_minutes",
+        "ohlcv-1d": "option_bars",
+    }
+    return [
+        f"{tables[schema]} {start[:19].replace('-', '').replace(':', '')}"
+        for _, schema, _, start in server.asked()
+    ]
 
 
 def kills_of_a_fetch(number: int, tmp_path: Path, seed: int) -> None:
@@ -92,12 +105,16 @@ def kills_of_a_fetch(number: int, tmp_path: Path, seed: int) -> None:
 
                 complete = not killed(["fetch", str(lake), server.url], moment)
                 kills, mine = kills + (not complete), mine + (not complete)
-                assert not kept & set(asked_for(server)[asked:])  # whatever was on disk was not asked for again
+                assert not kept & set(
+                    asked_for(server)[asked:]
+                )  # whatever was on disk was not asked for again
                 assert_part_of(lake, whole)
             if not complete:
                 get(lake, server.url)
             repeats = len(server.asked()) - len(set(server.asked()))
-            assert repeats <= fetching.PARALLEL * mine  # no more than was under way when it was killed
+            assert (
+                repeats <= fetching.PARALLEL * mine
+            )  # no more than was under way when it was killed
             assert_same(lake, tmp_path / "whole")
             before = len(server.asked())
             assert get(lake, server.url).cost == 0
@@ -113,7 +130,14 @@ def files_of(folder: Path, days: list[dt.date]) -> list[str]:
         entry, hours = entry_of(day), (at(day, "09:30"), at(day, close_of(day)))
         asks = {
             "quotes": ("OPRA.PILLAR", "cmbp-1", ["TSLA.OPT"], "parent", entry, entry + MINUTE),
-            "bars": ("OPRA.PILLAR", "ohlcv-1d", ["TSLA.OPT"], "parent", nanos(day), nanos(day) + 24 * 60 * MINUTE),
+            "bars": (
+                "OPRA.PILLAR",
+                "ohlcv-1d",
+                ["TSLA.OPT"],
+                "parent",
+                nanos(day),
+                nanos(day) + 24 * 60 * MINUTE,
+            ),
             "minutes": ("EQUS.MINI", "ohlcv-1m", ["TSLA"], "raw_symbol", *hours),
         }
         for name, ask in asks.items():
@@ -167,9 +191,13 @@ def test_an_import_killed_a_hundred_times(tmp_path: Path, seed: int) -> None:
     kills_of_an_import(100, tmp_path, seed=20 + seed)
 
 
-def test_what_was_fetched_and_what_is_imported_from_the_same_bytes_are_the_same_rows(tmp_path: Path) -> None:
+def test_what_was_fetched_and_what_is_imported_from_the_same_bytes_are_the_same_rows(
+    tmp_path: Path,
+) -> None:
     with Standin(small_feed()) as server:
         get(tmp_path / "fetched", server.url)
-    import_dbn(files_of(tmp_path / "files", REACHED), lake=tmp_path / "imported", entry_time="close-15min")
+    import_dbn(
+        files_of(tmp_path / "files", REACHED), lake=tmp_path / "imported", entry_time="close-15min"
+    )
     assert DAYS[-1] not in REACHED
     assert_same(tmp_path / "fetched", tmp_path / "imported")

@@ -1,4 +1,6 @@
-"""The lake: what is written is what is read, only what is needed is read, and nothing less than whole files."""
+"""The lake: what is written is what is read, only what is needed is read, and nothing less than
+whole files.
+"""
 
 import datetime as dt
 import logging
@@ -22,11 +24,16 @@ from wheelvec.market.market import Market
 from wheelvec.model.errors import DataError, InputError, LakeError
 from wheelvec.tables import validation
 
-DAYS = [DAY(f"2023-06-{day:02d}") for day in (1, 2, 29, 30)] + [DAY("2023-07-03"), DAY("2023-07-05")]
+DAYS = [DAY(f"2023-06-{day:02d}") for day in (1, 2, 29, 30)] + [
+    DAY("2023-07-03"),
+    DAY("2023-07-05"),
+]
 
 
 def world(days: list[dt.date] = DAYS, bid: float = 5.0, **more: Any) -> Market:
-    """Two underlyings (BRK.B trades under BRKB) with two contracts each, some quoted twice, over `days`."""
+    """Two underlyings (BRK.B trades under BRKB) with two contracts each, some quoted twice, over
+    `days`.
+    """
     rows, bars, underlying = [], [], []
     for name, root in (("BRK.B", "BRKB"), ("TSLA", "TSLA")):
         for day in days:
@@ -34,7 +41,9 @@ def world(days: list[dt.date] = DAYS, bid: float = 5.0, **more: Any) -> Market:
             for strike in (200, 210):
                 key = {"session": day, "symbol": symbol(strike, root=root)}
                 stood = dt.datetime.combine(day, dt.time(19, 45), dt.UTC)
-                rows += [key | {"underlying": name, "ts": stood, "bid": side} for side in (bid, None)]
+                rows += [
+                    key | {"underlying": name, "ts": stood, "bid": side} for side in (bid, None)
+                ]
                 bars.append(key)
     tables = {
         "option_quotes": quotes(*rows),
@@ -52,7 +61,11 @@ def assert_same(one: Market, other: Market) -> None:
         if left is not None:
             assert_frame_equal(left, right)
     assert_frame_equal(one.diagnostics, other.diagnostics)
-    assert (one.symbols, one.data_range, one.fingerprint) == (other.symbols, other.data_range, other.fingerprint)
+    assert (one.symbols, one.data_range, one.fingerprint) == (
+        other.symbols,
+        other.data_range,
+        other.fingerprint,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +113,13 @@ def test_rows_set_aside_stay_counted_with_the_sessions_they_belong_to(tmp_path: 
         {"session": DAYS[4], "ts": at("2023-07-03T16:45"), "bid": 7.0},
         {"session": DAY("2023-08-01"), "symbol": symbol(4300, root="SPX"), "underlying": "SPX"},
     )
-    bars = table("option_bars", {"close": None}, {"session": DAY("2023-06-19"), "close": None}, {"close": 5.0}, {"close": 5.1})
+    bars = table(
+        "option_bars",
+        {"close": None},
+        {"session": DAY("2023-06-19"), "close": None},
+        {"close": 5.0},
+        {"close": 5.1},
+    )
     held = world(option_quotes=pl.concat([world().option_quotes, broken]), option_bars=bars)
     held.write(tmp_path)
     assert counts(held) == {
@@ -120,14 +139,21 @@ def test_rows_set_aside_stay_counted_with_the_sessions_they_belong_to(tmp_path: 
         ("option_quotes", "crossed"): 1,
         ("option_quotes", "missing_side"): 8,
     }
-    with pytest.raises(DataError, match=r"strict=True, .*option_quotes crossed: 1, such as \{.*\"bid\":7.0.*missing_ts: 1"):
+    with pytest.raises(
+        DataError,
+        match=r"strict=True, .*option_quotes crossed: 1, such as \{.*\"bid\":7.0.*missing_ts: 1",
+    ):
         Market.open(tmp_path, strict=True)
 
 
 def test_a_market_without_option_bars_and_dividends(tmp_path: Path) -> None:
     held = world(option_bars=None, dividends=None)
     held.write(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".manifests", "option_quotes", "underlying_bars"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".manifests",
+        "option_quotes",
+        "underlying_bars",
+    ]
     opened = Market.open(tmp_path)
     assert (opened.has_option_bars, opened.dividends) == (False, None)
     assert opened.window("TSLA", DAYS[0], DAYS[-1]).bars is None
@@ -154,9 +180,14 @@ def test_a_snapshot_without_ts(tmp_path: Path) -> None:
     assert_same(Market.open(tmp_path), held)
 
 
-@pytest.mark.parametrize("name", ["BF/B", "../../up", "A=B", "a b", "50%", ".HID", "Ünder", "con:1", "*?[x]"])
+@pytest.mark.parametrize(
+    "name", ["BF/B", "../../up", "A=B", "a b", "50%", ".HID", "Ünder", "con:1", "*?[x]"]
+)
 def test_any_name_of_an_underlying_is_a_folder_inside_the_lake(tmp_path: Path, name: str) -> None:
-    held = market(option_quotes=quotes({"underlying": name}), underlying_bars=table("underlying_bars", {"underlying": name}))
+    held = market(
+        option_quotes=quotes({"underlying": name}),
+        underlying_bars=table("underlying_bars", {"underlying": name}),
+    )
     held.write(tmp_path / "lake")
     assert [path.name for path in tmp_path.iterdir()] == ["lake"]
     assert len(list((tmp_path / "lake").glob("*/*/2023-06.parquet"))) == 2
@@ -167,10 +198,15 @@ def test_any_name_of_an_underlying_is_a_folder_inside_the_lake(tmp_path: Path, n
 
 def test_a_name_too_long_for_a_folder_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     held = market(underlying_bars=table("underlying_bars", {}, {"underlying": "Z" * 300}))
-    with pytest.raises(LakeError, match=r"lake cannot hold underlying 'Z{40}'\.\.\.: the name is too long for a folder"):
+    with pytest.raises(
+        LakeError,
+        match=r"lake cannot hold underlying 'Z{40}'\.\.\.: the name is too long for a folder",
+    ):
         held.write(tmp_path / "lake")
     assert not (tmp_path / "lake").exists()
-    market(underlying_bars=table("underlying_bars", {}, {"underlying": "Z" * 244})).write(tmp_path / "lake")
+    market(underlying_bars=table("underlying_bars", {}, {"underlying": "Z" * 244})).write(
+        tmp_path / "lake"
+    )
 
 
 @pytest.mark.parametrize("day", ["0023-06-06", "9999-12-31", "0001-01-01"])
@@ -200,10 +236,17 @@ def test_the_layout_is_one_file_per_table_underlying_and_month(folder: Path) -> 
 def test_files_are_plain_parquet_to_others(folder: Path) -> None:
     held = world()
     path = june(folder)
-    mine = held.option_quotes.filter((pl.col("underlying") == "TSLA") & (pl.col("session") < DAY("2023-07-01")))
+    mine = held.option_quotes.filter(
+        (pl.col("underlying") == "TSLA") & (pl.col("session") < DAY("2023-07-01"))
+    )
     assert_frame_equal(pl.read_parquet(path).cast({"underlying": pl.String}), mine)
     assert len(pl.scan_parquet(folder / "option_quotes").collect()) == len(held.option_quotes)
-    whole = pl.scan_parquet(folder / "option_bars", hive_partitioning=True).group_by("underlying").len().sort("underlying")
+    whole = (
+        pl.scan_parquet(folder / "option_bars", hive_partitioning=True)
+        .group_by("underlying")
+        .len()
+        .sort("underlying")
+    )
     assert whole.collect().rows() == [("BRK.B", 12), ("TSLA", 12)]
     pandas = pytest.importorskip("pandas")
     frame = pandas.read_parquet(folder / "option_quotes")
@@ -211,9 +254,17 @@ def test_files_are_plain_parquet_to_others(folder: Path) -> None:
     assert sorted(frame["underlying"].unique()) == ["BRK.B", "TSLA"]
 
 
-def test_files_are_compressed_sorted_in_small_row_groups_and_have_statistics(tmp_path: Path) -> None:
+def test_files_are_compressed_sorted_in_small_row_groups_and_have_statistics(
+    tmp_path: Path,
+) -> None:
     days = [DAY("2023-06-01"), DAY("2023-06-02"), DAY("2023-06-05")]
-    rows = quotes({}).drop("ts").join(pl.DataFrame({"day": days}), how="cross").drop("session").rename({"day": "session"})
+    rows = (
+        quotes({})
+        .drop("ts")
+        .join(pl.DataFrame({"day": days}), how="cross")
+        .drop("session")
+        .rename({"day": "session"})
+    )
     strikes = pl.DataFrame({"n": range(1, 20_001)}).select(
         symbol=pl.lit("TSLA  230707P") + (pl.col("n") * 10).cast(pl.String).str.zfill(8)
     )
@@ -225,7 +276,9 @@ def test_files_are_compressed_sorted_in_small_row_groups_and_have_statistics(tmp
     assert {group.column(i).compression for group in groups for i in range(10)} == {"ZSTD"}
     session = [groups[i].column(1).statistics for i in range(2)]
     assert [(s.min, s.max) for s in session] == [(days[0], days[1]), (days[1], days[2])]
-    assert_frame_equal(Market.open(tmp_path).option_quotes, market(option_quotes=many).option_quotes)
+    assert_frame_equal(
+        Market.open(tmp_path).option_quotes, market(option_quotes=many).option_quotes
+    )
 
 
 # ---- reading only what is needed
@@ -244,7 +297,9 @@ def test_a_window_reads_only_the_months_it_needs(folder: Path) -> None:
         june(folder, name).write_bytes(b"")
         june(folder, name, "BRK.B").write_bytes(b"")
     opened, held = Market.open(folder), world()
-    window, expected = (each.window("TSLA", DAY("2023-07-01"), DAY("2023-07-31")) for each in (opened, held))
+    window, expected = (
+        each.window("TSLA", DAY("2023-07-01"), DAY("2023-07-31")) for each in (opened, held)
+    )
     assert len(window.quotes) == 8
     assert_frame_equal(window.quotes, expected.quotes)
     assert_frame_equal(window.bars, expected.bars)  # type: ignore[arg-type]
@@ -253,10 +308,13 @@ def test_a_window_reads_only_the_months_it_needs(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "last"), [("2023-06-02", "2023-06-29"), ("2023-06-30", "2023-07-03"), ("2023-07-04", "2023-07-04")]
+    ("first", "last"),
+    [("2023-06-02", "2023-06-29"), ("2023-06-30", "2023-07-03"), ("2023-07-04", "2023-07-04")],
 )
 def test_a_window_cuts_months(folder: Path, first: str, last: str) -> None:
-    window, expected = (each.window("BRK.B", DAY(first), DAY(last)) for each in (Market.open(folder), world()))
+    window, expected = (
+        each.window("BRK.B", DAY(first), DAY(last)) for each in (Market.open(folder), world())
+    )
     assert_frame_equal(window.quotes, expected.quotes)
     assert_frame_equal(window.bars, expected.bars)  # type: ignore[arg-type]
 
@@ -265,7 +323,10 @@ def test_an_unknown_underlying_has_an_empty_window(folder: Path) -> None:
     assert len(Market.open(folder).window("MSFT", DAYS[0], DAYS[-1]).quotes) == 0
 
 
-@pytest.mark.parametrize(("start", "end"), [("2023-06-02", "2023-07-03"), (None, DAY("2023-06-30")), (DAY("2023-07-01"), None)])
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [("2023-06-02", "2023-07-03"), (None, DAY("2023-06-30")), (DAY("2023-07-01"), None)],
+)
 def test_start_and_end_limit_every_table(folder: Path, start: Any, end: Any) -> None:
     kept = [day for day in DAYS if str(start or "") <= str(day) <= str(end or "9")]
     opened = Market.open(folder, start=start, end=end)
@@ -291,7 +352,8 @@ def test_symbols_limit_every_table(folder: Path, symbols: Any) -> None:
 
 def test_an_unknown_symbol_is_named_with_what_the_lake_holds(folder: Path) -> None:
     with pytest.raises(
-        InputError, match=r"unknown symbol of the lake .* 'TSLAA' \(did you mean 'TSLA'\?\); allowed: BRK\.B, TSLA"
+        InputError,
+        match=r"unknown symbol of the lake .* 'TSLAA' \(did you mean 'TSLA'\?\); allowed: BRK\.B, TSLA",
     ):
         Market.open(folder, symbols=["TSLA", "TSLAA"])
 
@@ -299,13 +361,21 @@ def test_an_unknown_symbol_is_named_with_what_the_lake_holds(folder: Path) -> No
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        ({"start": "yesterday"}, "start is 'yesterday'; expected a date or text such as '2023-06-06'"),
+        (
+            {"start": "yesterday"},
+            "start is 'yesterday'; expected a date or text such as '2023-06-06'",
+        ),
         ({"end": 20230606}, "end is 20230606; expected a date"),
         ({"start": dt.datetime(2023, 6, 6)}, r"start is datetime\.datetime"),
-        ({"start": "2023-07-01", "end": "2023-06-01"}, "start 2023-07-01 lies after end 2023-06-01"),
+        (
+            {"start": "2023-07-01", "end": "2023-06-01"},
+            "start 2023-07-01 lies after end 2023-06-01",
+        ),
     ],
 )
-def test_limits_that_are_no_dates_are_refused(folder: Path, limits: dict[str, Any], message: str) -> None:
+def test_limits_that_are_no_dates_are_refused(
+    folder: Path, limits: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         Market.open(folder, **limits)
 
@@ -322,10 +392,15 @@ def test_a_lake_says_what_it_holds_without_reading_it_all(folder: Path) -> None:
 
 
 def test_an_opened_lake_survives_pickling(folder: Path) -> None:
-    assert_same(pickle.loads(pickle.dumps(Market.open(folder, symbols=["TSLA"]))), Market.open(folder, symbols=["TSLA"]))
+    assert_same(
+        pickle.loads(pickle.dumps(Market.open(folder, symbols=["TSLA"]))),
+        Market.open(folder, symbols=["TSLA"]),
+    )
 
 
-def test_the_fingerprint_comes_from_the_footers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fingerprint_comes_from_the_footers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(parquet, "read", lambda *_: pytest.fail("rows were read"))
     assert Market.open(folder).fingerprint == world().fingerprint
     assert Market.open(folder).data_range == (DAYS[0], DAYS[-1])
@@ -348,8 +423,12 @@ def test_new_sessions_replace_theirs_and_leave_the_others(folder: Path) -> None:
 
 
 def test_a_session_is_replaced_whole_where_that_is_asked_for(folder: Path) -> None:
-    one = quotes({"session": DAYS[0], "symbol": symbol(200), "ts": at("2023-06-01T19:45"), "bid": 1.0})
-    counted = market(option_quotes=one, underlying_bars=table("underlying_bars")).write(folder, replace=True)
+    one = quotes(
+        {"session": DAYS[0], "symbol": symbol(200), "ts": at("2023-06-01T19:45"), "bid": 1.0}
+    )
+    counted = market(option_quotes=one, underlying_bars=table("underlying_bars")).write(
+        folder, replace=True
+    )
     held = Market.open(folder).window("TSLA", DAYS[0], DAYS[0]).quotes
     assert held.select("symbol", "bid").rows() == [(symbol(200), 1.0)]
     assert len(Market.open(folder).window("TSLA", DAYS[1], DAYS[1]).quotes) == 4
@@ -357,12 +436,23 @@ def test_a_session_is_replaced_whole_where_that_is_asked_for(folder: Path) -> No
 
 
 def puts_and_calls() -> tuple[Market, Market]:
-    """A vendor's file of puts, and then its file of calls, of the same sessions, each with rows that cannot be used."""
+    """A vendor's file of puts, and then its file of calls, of the same sessions, each with rows
+    that cannot be used.
+    """
 
     def of(kind: str, broken: int) -> Market:
-        rows = [{"session": day, "symbol": symbol(strike, kind), "ts": None} for day in DAYS[:2] for strike in (200, 210)]
-        rows += [{"session": DAYS[0], "symbol": symbol(root="TSLA1", kind=kind), "ts": None}] * broken
-        bars = table("option_bars", *({"session": row["session"], "symbol": row["symbol"]} for row in rows[:4]))
+        rows = [
+            {"session": day, "symbol": symbol(strike, kind), "ts": None}
+            for day in DAYS[:2]
+            for strike in (200, 210)
+        ]
+        rows += [
+            {"session": DAYS[0], "symbol": symbol(root="TSLA1", kind=kind), "ts": None}
+        ] * broken
+        bars = table(
+            "option_bars",
+            *({"session": row["session"], "symbol": row["symbol"]} for row in rows[:4]),
+        )
         return market(option_quotes=quotes(*rows), option_bars=bars)
 
     return of("P", 2), of("C", 3)
@@ -370,8 +460,16 @@ def puts_and_calls() -> tuple[Market, Market]:
 
 def test_calls_are_added_to_the_puts_of_their_sessions(tmp_path: Path) -> None:
     puts, calls = puts_and_calls()
-    assert puts.write(tmp_path).rows() == [("option_quotes", 4, 0, 0), ("option_bars", 4, 0, 0), ("underlying_bars", 1, 0, 0)]
-    assert calls.write(tmp_path).rows() == [("option_quotes", 4, 0, 0), ("option_bars", 4, 0, 0), ("underlying_bars", 0, 1, 0)]
+    assert puts.write(tmp_path).rows() == [
+        ("option_quotes", 4, 0, 0),
+        ("option_bars", 4, 0, 0),
+        ("underlying_bars", 1, 0, 0),
+    ]
+    assert calls.write(tmp_path).rows() == [
+        ("option_quotes", 4, 0, 0),
+        ("option_bars", 4, 0, 0),
+        ("underlying_bars", 0, 1, 0),
+    ]
     both = market(
         option_quotes=pl.concat([puts.option_quotes, calls.option_quotes]),
         option_bars=pl.concat([puts.option_bars, calls.option_bars]),  # type: ignore[list-item]
@@ -380,17 +478,25 @@ def test_calls_are_added_to_the_puts_of_their_sessions(tmp_path: Path) -> None:
     assert counts(Market.open(tmp_path))["option_quotes", "adjusted"] == 5
 
 
-def test_an_import_that_is_repeated_changes_nothing_and_counts_nothing_twice(tmp_path: Path) -> None:
+def test_an_import_that_is_repeated_changes_nothing_and_counts_nothing_twice(
+    tmp_path: Path,
+) -> None:
     for each in (*puts_and_calls(), *puts_and_calls(), *reversed(puts_and_calls())):
         counted = each.write(tmp_path)
-    assert counted.rows() == [("option_quotes", 0, 4, 0), ("option_bars", 0, 4, 0), ("underlying_bars", 0, 1, 0)]
+    assert counted.rows() == [
+        ("option_quotes", 0, 4, 0),
+        ("option_bars", 0, 4, 0),
+        ("underlying_bars", 0, 1, 0),
+    ]
     assert counts(Market.open(tmp_path))["option_quotes", "adjusted"] == 5
     assert len(Market.open(tmp_path).option_quotes) == 8
 
 
 def test_a_row_of_the_same_key_is_replaced_and_one_of_another_time_is_not(tmp_path: Path) -> None:
     def at_time(clock: str | None, bid: float) -> Market:
-        return market(option_quotes=quotes({"ts": at(f"2023-06-06T{clock}") if clock else None, "bid": bid}))
+        return market(
+            option_quotes=quotes({"ts": at(f"2023-06-06T{clock}") if clock else None, "bid": bid})
+        )
 
     def held() -> list[float]:
         return Market.open(tmp_path).option_quotes["bid"].to_list()
@@ -404,9 +510,13 @@ def test_a_row_of_the_same_key_is_replaced_and_one_of_another_time_is_not(tmp_pa
         assert held() == expected
 
 
-def test_what_is_broken_on_a_session_that_is_there_is_counted_and_replaces_nothing(folder: Path) -> None:
+def test_what_is_broken_on_a_session_that_is_there_is_counted_and_replaces_nothing(
+    folder: Path,
+) -> None:
     before = Market.open(folder).option_quotes
-    broken = quotes({"session": DAYS[0], "symbol": "?"}, {"session": DAY("2023-06-05"), "symbol": "?"})
+    broken = quotes(
+        {"session": DAYS[0], "symbol": "?"}, {"session": DAY("2023-06-05"), "symbol": "?"}
+    )
     for _ in range(2):
         market(option_quotes=broken, underlying_bars=table("underlying_bars")).write(folder)
         opened = Market.open(folder)
@@ -418,7 +528,9 @@ def test_what_was_set_aside_goes_with_a_session_that_is_replaced(tmp_path: Path)
     def written(day: dt.date, broken: int, whole: int = 1) -> None:
         rows = [{"session": day, "ts": None, "symbol": symbol(200 + i)} for i in range(whole)]
         rows += [{"session": day, "ts": None, "symbol": symbol(root="TSLA1")}] * broken
-        held = market(option_quotes=quotes(*rows).drop("ts"), underlying_bars=table("underlying_bars"))
+        held = market(
+            option_quotes=quotes(*rows).drop("ts"), underlying_bars=table("underlying_bars")
+        )
         held.write(tmp_path, replace=True)
 
     adjusted = ("option_quotes", "adjusted")
@@ -435,7 +547,11 @@ def test_what_was_set_aside_goes_with_a_session_that_is_replaced(tmp_path: Path)
 
 def test_writing_the_same_again_touches_no_file(folder: Path) -> None:
     def times() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in folder.rglob("*.*") if path.suffix in (".parquet", ".json")}
+        return {
+            path: path.stat().st_mtime_ns
+            for path in folder.rglob("*.*")
+            if path.suffix in (".parquet", ".json")
+        }
 
     before = times()
     world([DAYS[0], DAYS[1]]).write(folder)
@@ -461,7 +577,9 @@ def test_a_damaged_file_is_not_merged_with(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["_write_parquet", "read", "sync_file", "sync_folder"])
-def test_a_failure_while_writing_leaves_the_old_file(folder: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_while_writing_leaves_the_old_file(
+    folder: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before, home = june(folder).read_bytes(), files if step.startswith("sync") else parquet
     working = getattr(home, step)
 
@@ -473,7 +591,9 @@ def test_a_failure_while_writing_leaves_the_old_file(folder: Path, step: str, mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(home, step, fail)
-    with pytest.raises(LakeError, match=r"2023-06\.parquet: cannot be written: No space left on device"):
+    with pytest.raises(
+        LakeError, match=r"2023-06\.parquet: cannot be written: No space left on device"
+    ):
         world(bid=4.0).write(folder)
     monkeypatch.undo()
     assert not list(folder.rglob("*.tmp"))
@@ -482,11 +602,19 @@ def test_a_failure_while_writing_leaves_the_old_file(folder: Path, step: str, mo
         assert_same(Market.open(folder), world())
 
 
-def test_what_is_read_back_must_be_what_was_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_read_back_must_be_what_was_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = june(folder).read_bytes()
     working = parquet._write_parquet
-    monkeypatch.setattr(parquet, "_write_parquet", lambda path, file, rows, stated: working(path, file, rows.reverse(), stated))
-    with pytest.raises(LakeError, match="cannot be written: what was read back differs from what was written"):
+    monkeypatch.setattr(
+        parquet,
+        "_write_parquet",
+        lambda path, file, rows, stated: working(path, file, rows.reverse(), stated),
+    )
+    with pytest.raises(
+        LakeError, match="cannot be written: what was read back differs from what was written"
+    ):
         world(bid=4.0).write(folder)
     assert june(folder).read_bytes() == before
 
@@ -516,7 +644,10 @@ def test_two_writers_of_one_month_keep_each_others_sessions(tmp_path: Path) -> N
     days = [DAY(f"2023-06-{day:02d}") for day in (1, 2, 5, 6, 7, 8, 9, 12)]
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)
-    writers = [context.Process(target=_write_days, args=(str(tmp_path), days[i::2], barrier)) for i in range(2)]
+    writers = [
+        context.Process(target=_write_days, args=(str(tmp_path), days[i::2], barrier))
+        for i in range(2)
+    ]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -531,7 +662,10 @@ def test_a_writer_holds_the_underlyings_lock(folder: Path, monkeypatch: pytest.M
     working, seen = parquet.write, []
 
     def watched(file: Any, *more: Any) -> None:
-        with pytest.raises(LakeError), files.locked(manifest.path_of(folder, file.underlying).parent, wait=False):
+        with (
+            pytest.raises(LakeError),
+            files.locked(manifest.path_of(folder, file.underlying).parent, wait=False),
+        ):
             pass
         seen.append(file.underlying)
         working(file, *more)
@@ -561,15 +695,26 @@ def test_rows_of_another_unit_stay_and_those_of_the_same_are_replaced(tmp_path: 
     ):
         lake.merge(tmp_path, held, "TSLA", rows, UNIT)
     found = lake.stored(tmp_path, held, "TSLA", ("ts", "bid"))
-    assert found.select(pl.col("ts").dt.strftime("%H:%M:%S"), "bid").rows() == [("15:30:00", 2.0), ("19:45:50", 4.0)]
+    assert found.select(pl.col("ts").dt.strftime("%H:%M:%S"), "bid").rows() == [
+        ("15:30:00", 2.0),
+        ("19:45:50", 4.0),
+    ]
     assert lake.stored(tmp_path, held, "NONE").is_empty()
-    assert lake.stored(tmp_path, held, "TSLA", ("bid",), (DAY("2023-06-07"), DAY("2023-06-30"))).schema == {"bid": pl.Float64}
+    assert lake.stored(
+        tmp_path, held, "TSLA", ("bid",), (DAY("2023-06-07"), DAY("2023-06-30"))
+    ).schema == {"bid": pl.Float64}
     assert len(Market.open(tmp_path).option_quotes) == 2
 
 
-def test_counts_of_another_unit_are_added_and_those_of_the_same_answer_once_more_are_not(tmp_path: Path) -> None:
+def test_counts_of_another_unit_are_added_and_those_of_the_same_answer_once_more_are_not(
+    tmp_path: Path,
+) -> None:
     held, day = lake.TABLES["option_quotes"], DAY("2023-06-06")
-    aside = pl.DataFrame([("option_quotes", "TSLA", day, "adjusted", 3, None)], schema=validation.SET_ASIDE, orient="row")
+    aside = pl.DataFrame(
+        [("option_quotes", "TSLA", day, "adjusted", 3, None)],
+        schema=validation.SET_ASIDE,
+        orient="row",
+    )
     for rows, expected in (
         (at_minute("19:45:10"), 3),
         (at_minute("19:45:10"), 3),
@@ -604,9 +749,17 @@ def by_pyarrow(change: Callable[[Any], Any]) -> Callable[[Path], None]:
 
     def rewrite(path: Path) -> None:
         held = pq.ParquetFile(path)
-        kept = {key: value for key, value in held.metadata.metadata.items() if key.startswith(b"wheelvec")}
+        kept = {
+            key: value
+            for key, value in held.metadata.metadata.items()
+            if key.startswith(b"wheelvec")
+        }
         changed = change(held.read())
-        pq.write_table(changed.replace_schema_metadata({**(changed.schema.metadata or {}), **kept}), path, compression="zstd")
+        pq.write_table(
+            changed.replace_schema_metadata({**(changed.schema.metadata or {}), **kept}),
+            path,
+            compression="zstd",
+        )
 
     return rewrite
 
@@ -659,7 +812,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 def test_a_damaged_file_is_reported_by_path_and_reason(folder: Path, case: str) -> None:
     change, reason = DAMAGE[case]
     opened = Market.open(folder)
-    opened.window("TSLA", DAYS[0], DAYS[0])  # whole once: what was checked then does not count for what comes after
+    opened.window(
+        "TSLA", DAYS[0], DAYS[0]
+    )  # whole once: what was checked then does not count for what comes after
     change(june(folder))
     if june(folder).is_file():
         touch(june(folder))
@@ -670,28 +825,46 @@ def test_a_damaged_file_is_reported_by_path_and_reason(folder: Path, case: str) 
         lambda: opened.fingerprint,
         lambda: opened.diagnostics,
     ):
-        with pytest.raises(LakeError, match=rf"option_quotes/underlying=TSLA/2023-06\.parquet ({reason})"):
+        with pytest.raises(
+            LakeError, match=rf"option_quotes/underlying=TSLA/2023-06\.parquet ({reason})"
+        ):
             attempt()
     assert len(opened.window("TSLA", DAYS[4], DAYS[4]).quotes) == 4
 
 
 def test_every_byte_of_a_footer_is_held_by_the_digest(folder: Path) -> None:
-    """Statistics decide which row groups a scan of some sessions reads: one flipped bit there once gave less data."""
+    """Statistics decide which row groups a scan of some sessions reads: one flipped bit there once
+    gave less data.
+    """
     whole = june(folder).read_bytes()
     length = int.from_bytes(whole[-8:-4], "little") + 8
     opened = Market.open(folder)
     for place in range(-length, 0, 7):
         flip(place)(june(folder))
         touch(june(folder))
-        with pytest.raises(LakeError, match=r"was altered|was not written by|has format|is damaged|is truncated"):
+        with pytest.raises(
+            LakeError, match=r"was altered|was not written by|has format|is damaged|is truncated"
+        ):
             opened.window("TSLA", DAYS[1], DAYS[1])
         june(folder).write_bytes(whole)
 
 
 MOVES = {
-    "another underlying": ("option_quotes", "underlying=BRK.B/2023-06.parquet", "holds underlying TSLA, expected BRK.B"),
-    "another month": ("option_quotes", "underlying=TSLA/2023-08.parquet", "holds month 2023-06, expected 2023-08"),
-    "another table": ("option_bars", "underlying=TSLA/2023-06.parquet", "holds table option_quotes, expected option_bars"),
+    "another underlying": (
+        "option_quotes",
+        "underlying=BRK.B/2023-06.parquet",
+        "holds underlying TSLA, expected BRK.B",
+    ),
+    "another month": (
+        "option_quotes",
+        "underlying=TSLA/2023-08.parquet",
+        "holds month 2023-06, expected 2023-08",
+    ),
+    "another table": (
+        "option_bars",
+        "underlying=TSLA/2023-06.parquet",
+        "holds table option_quotes, expected option_bars",
+    ),
 }
 
 
@@ -705,7 +878,9 @@ def test_a_file_in_the_place_of_another_is_reported(folder: Path, case: str) -> 
 
 def test_columns_and_types_must_be_those_of_the_table(folder: Path) -> None:
     """A file of ours with other columns: only another version of the library would write it."""
-    file = parquet.MonthFile(lake.TABLES["option_bars"], "TSLA", DAY("2023-06-01"), june(folder, "option_bars"))
+    file = parquet.MonthFile(
+        lake.TABLES["option_bars"], "TSLA", DAY("2023-06-01"), june(folder, "option_bars")
+    )
     stated = {"table": "option_bars", "underlying": "TSLA", "month": "2023-06"}
     parquet._check_place(file, stated, dict(file.schema))
     with pytest.raises(LakeError, match="has column 'low' as nothing, expected Float64"):
@@ -725,16 +900,24 @@ WITHOUT_A_DAY = (
     ["", "[]", "7", "{", "{}", '{"table": 1}', "[" * 100_000, WITHOUT_A_DAY],
     ids=lambda text: text[:16],
 )
-def test_a_footer_that_is_malformed_is_refused_though_its_digest_is_right(folder: Path, stated: str) -> None:
-    file = parquet.MonthFile(lake.TABLES["option_bars"], "TSLA", DAY("2023-06-01"), june(folder, "option_bars"))
+def test_a_footer_that_is_malformed_is_refused_though_its_digest_is_right(
+    folder: Path, stated: str
+) -> None:
+    file = parquet.MonthFile(
+        lake.TABLES["option_bars"], "TSLA", DAY("2023-06-01"), june(folder, "option_bars")
+    )
     rows = parquet.read(file.table, [file], dt.date.min, dt.date.max)
     file.path.unlink()
     parquet._write_parquet(file.path, file, rows, stated)
-    with pytest.raises(LakeError, match=r"2023-06\.parquet is malformed: its footer does not say what it holds"):
+    with pytest.raises(
+        LakeError, match=r"2023-06\.parquet is malformed: its footer does not say what it holds"
+    ):
         _ = Market.open(folder).option_bars
 
 
-def test_a_reader_reads_again_what_is_replaced_meanwhile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_reads_again_what_is_replaced_meanwhile(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened, scan, seen = Market.open(folder), pl.scan_parquet, []
 
     def scanned(*arguments: Any, **named: Any) -> Any:
@@ -750,7 +933,9 @@ def test_a_reader_reads_again_what_is_replaced_meanwhile(folder: Path, monkeypat
     assert seen
 
 
-def test_fewer_rows_than_stated_are_never_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_rows_than_stated_are_never_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     working = parquet._verified
     stated = lambda file, state: replace(working(file, state), rows=17)  # noqa: E731
     monkeypatch.setattr(parquet, "_verified", stated)
@@ -758,23 +943,34 @@ def test_fewer_rows_than_stated_are_never_taken(folder: Path, monkeypatch: pytes
         Market.open(folder).window("TSLA", DAYS[0], DAYS[3])
 
 
-@pytest.mark.parametrize("name", ["2023-6.parquet", "2023-13.parquet", "2023-06 (copy).parquet", "2023-06.PARQUET.parquet"])
+@pytest.mark.parametrize(
+    "name",
+    ["2023-6.parquet", "2023-13.parquet", "2023-06 (copy).parquet", "2023-06.PARQUET.parquet"],
+)
 def test_a_parquet_file_of_another_name_is_not_passed_over(folder: Path, name: str) -> None:
     shutil.copy(june(folder), june(folder).with_name(name))
-    with pytest.raises(LakeError, match=r"TSLA/2023-.*parquet is out of place; expected a name such as 2023-06\.parquet"):
+    with pytest.raises(
+        LakeError,
+        match=r"TSLA/2023-.*parquet is out of place; expected a name such as 2023-06\.parquet",
+    ):
         Market.open(folder)
 
 
 def test_a_parquet_file_beside_the_underlyings_is_not_passed_over(folder: Path) -> None:
     shutil.copy(june(folder), folder / "option_quotes" / "more.parquet")
-    with pytest.raises(LakeError, match=r"option_quotes/more\.parquet is out of place; expected underlying=<name>/"):
+    with pytest.raises(
+        LakeError, match=r"option_quotes/more\.parquet is out of place; expected underlying=<name>/"
+    ):
         Market.open(folder)
 
 
 def test_a_folder_that_is_no_lake(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="nowhere cannot be read: No such file or directory"):
         Market.open(tmp_path / "nowhere")
-    with pytest.raises(LakeError, match=r"is no lake: it is empty; expected folders such as option_quotes/underlying=TSLA"):
+    with pytest.raises(
+        LakeError,
+        match=r"is no lake: it is empty; expected folders such as option_quotes/underlying=TSLA",
+    ):
         Market.open(tmp_path)
     (tmp_path / "photos").mkdir()
     with pytest.raises(LakeError, match="is no lake: it holds photos; expected"):
@@ -786,7 +982,9 @@ def test_a_folder_that_is_no_lake(tmp_path: Path) -> None:
         world().write(tmp_path / "file")
 
 
-def refuse(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, refused: Callable[[str], bool]) -> None:
+def refuse(
+    monkeypatch: pytest.MonkeyPatch, target: Any, name: str, refused: Callable[[str], bool]
+) -> None:
     """Deny what root would be allowed."""
     working = getattr(target, name)
 
@@ -809,14 +1007,18 @@ def test_what_may_not_be_read_is_reported(folder: Path, monkeypatch: pytest.Monk
         Market.open(folder)
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read and write everything")
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() == 0, reason="root may read and write everything"
+)
 def test_permissions_of_the_file_system_are_reported(folder: Path) -> None:
     opened = Market.open(folder)
     june(folder).chmod(0)
     with pytest.raises(LakeError, match=r"2023-06\.parquet cannot be read: Permission denied"):
         opened.window("TSLA", DAYS[0], DAYS[-1])
     june(folder).parent.chmod(0o500)
-    with pytest.raises(LakeError, match=r"2023-06\.parquet cannot be (read|written): Permission denied"):
+    with pytest.raises(
+        LakeError, match=r"2023-06\.parquet cannot be (read|written): Permission denied"
+    ):
         world().write(folder)
     june(folder).parent.chmod(0o700)
 
@@ -828,9 +1030,16 @@ def test_writing_is_logged_and_not_printed(tmp_path: Path, caplog: Any, capsys: 
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.skipif(not (SHARED / "real" / "tsla_2026").is_dir(), reason="the real tables are not here")
+@pytest.mark.skipif(
+    not (SHARED / "real" / "tsla_2026").is_dir(), reason="the real tables are not here"
+)
 def test_a_real_quarter_passes_through_a_lake(tmp_path: Path) -> None:
     folder = SHARED / "real" / "tsla_2026"
-    held = Market(**{name: pl.scan_parquet(folder / f"{name}.parquet") for name in ("option_quotes", "underlying_bars")})
+    held = Market(
+        **{
+            name: pl.scan_parquet(folder / f"{name}.parquet")
+            for name in ("option_quotes", "underlying_bars")
+        }
+    )
     held.write(tmp_path)
     assert_same(Market.open(tmp_path), held)

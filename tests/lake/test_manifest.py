@@ -1,4 +1,6 @@
-"""A lake remembers what it holds, takes no other folder for itself, and leaves other people's files as they were."""
+"""A lake remembers what it holds, takes no other folder for itself, and leaves other people's files
+as they were.
+"""
 
 import datetime as dt
 import json
@@ -70,7 +72,9 @@ def test_what_was_deleted_is_damage_like_any_other(folder: Path, name: str, gone
         with pytest.raises(LakeError, match=message):
             attempt()
     found = wv.check(folder).refused
-    expected = {("underlying=TSLA", "06")} | ({("underlying=TSLA", "07")} if gone != "file" and name != "dividends" else set())
+    expected = {("underlying=TSLA", "06")} | (
+        {("underlying=TSLA", "07")} if gone != "file" and name != "dividends" else set()
+    )
     if gone == "table" and name != "dividends":
         expected |= {("underlying=BRK.B", "06"), ("underlying=BRK.B", "07")}
     assert set(found["path"]) == {f"{name}/{u}/2023-{month}.parquet" for u, month in expected}
@@ -85,11 +89,14 @@ def test_a_lake_whose_tables_are_all_gone_is_still_one(folder: Path) -> None:
     assert len(wv.check(folder).refused) == 13
 
 
-def test_what_is_missing_is_mended_by_importing_it_again(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_missing_is_mended_by_importing_it_again(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     june(folder).unlink()
     world().write(folder)
     assert (
-        "TSLA/2023-06.parquet was missing, and is made of what is written now, 16 rows: it may lack what it held" in caplog.text
+        "TSLA/2023-06.parquet was missing, and is made of what is written now, 16 rows: it may lack what it held"
+        in caplog.text
     )
     assert_same(Market.open(folder), world())
 
@@ -97,25 +104,43 @@ def test_what_is_missing_is_mended_by_importing_it_again(folder: Path, caplog: p
 def test_what_was_removed_on_purpose_is_forgotten_with_the_manifest(folder: Path) -> None:
     june(folder).unlink()
     manifest.path_of(folder, "TSLA").unlink()
-    assert DAY("2023-06-01") not in Market.open(folder).option_quotes.filter(pl.col("underlying") == "TSLA")["session"]
+    assert (
+        DAY("2023-06-01")
+        not in Market.open(folder).option_quotes.filter(pl.col("underlying") == "TSLA")["session"]
+    )
     assert len(wv.check(folder).refused) == 0
-    world([DAYS[-1]], option_bars=None, dividends=None).write(folder)  # the next write makes another of what is there
+    world([DAYS[-1]], option_bars=None, dividends=None).write(
+        folder
+    )  # the next write makes another of what is there
     assert manifest.read(folder, "TSLA")["option_quotes"] == {DAY("2023-07-01")}
     assert manifest.read(folder, "TSLA")["option_bars"] == {DAY("2023-06-01"), DAY("2023-07-01")}
 
 
-def test_what_is_kept_beside_the_tables_is_missed_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_kept_beside_the_tables_is_missed_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     market().write(tmp_path)
-    answers.record(tmp_path, "TSLA", "option_quotes", {DAY("2023-06-06"): 1}, ("OPRA.PILLAR", "cmbp-1"))
+    answers.record(
+        tmp_path, "TSLA", "option_quotes", {DAY("2023-06-06"): 1}, ("OPRA.PILLAR", "cmbp-1")
+    )
     path = tmp_path / "answers" / "underlying=TSLA" / "2023-06.parquet"
     assert len(wv.check(tmp_path).refused) == 0
     path.unlink()
-    assert answers.recorded(tmp_path, "TSLA").is_empty()  # for whoever completes a lake it is lacking, which is said
-    assert "answers/underlying=TSLA/2023-06.parquet is missing: what it held is taken for lacking" in caplog.text
-    assert wv.check(tmp_path).refused["path"].to_list() == ["answers/underlying=TSLA/2023-06.parquet"]
+    assert answers.recorded(
+        tmp_path, "TSLA"
+    ).is_empty()  # for whoever completes a lake it is lacking, which is said
+    assert (
+        "answers/underlying=TSLA/2023-06.parquet is missing: what it held is taken for lacking"
+        in caplog.text
+    )
+    assert wv.check(tmp_path).refused["path"].to_list() == [
+        "answers/underlying=TSLA/2023-06.parquet"
+    ]
 
 
-def test_a_crash_before_the_manifest_is_no_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_before_the_manifest_is_no_damage(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     may = DAY("2023-05-01")
 
     def crash(*_: object) -> None:
@@ -133,14 +158,23 @@ def test_a_crash_before_the_manifest_is_no_damage(folder: Path, monkeypatch: pyt
     assert_same(Market.open(folder), world([*DAYS, may]))
 
 
-def test_a_lake_of_a_former_version_reads_and_gets_manifests_by_its_next_write(folder: Path) -> None:
+def test_a_lake_of_a_former_version_reads_and_gets_manifests_by_its_next_write(
+    folder: Path,
+) -> None:
     shutil.rmtree(folder / manifest.FOLDER)
-    (june(folder).parent / ".2023-06.99.0123abcd.tmp").write_text("left by a former version's killed writer")
+    (june(folder).parent / ".2023-06.99.0123abcd.tmp").write_text(
+        "left by a former version's killed writer"
+    )
     assert_same(Market.open(folder), world())
     assert_same(Market.open(folder, symbols=["TSLA"]), Market.open(folder, symbols=["TSLA"]))
     world().write(folder)
     assert manifest.underlyings(folder) == ["BRK.B", "TSLA"]
-    assert set(manifest.read(folder, "TSLA")) == {"option_quotes", "option_bars", "underlying_bars", "dividends"}
+    assert set(manifest.read(folder, "TSLA")) == {
+        "option_quotes",
+        "option_bars",
+        "underlying_bars",
+        "dividends",
+    }
     assert not list(folder.rglob("*.tmp"))
 
 
@@ -169,8 +203,14 @@ HARM: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "not text": (lambda data: b"\xff\xfe", "was cut or altered"),
     "deep": (lambda data: b"[" * 100_000, "was cut or altered"),
     "without a digest": (lambda data: json.dumps({"format": 1}).encode(), "was cut or altered"),
-    "another format": (signed(other_format), "has format 9, expected 1: another version of wheelvec wrote it"),
-    "another underlying": (signed(lambda said: said | {"underlying": "BRK.B"}), "is the manifest of 'BRK.B', expected 'TSLA'"),
+    "another format": (
+        signed(other_format),
+        "has format 9, expected 1: another version of wheelvec wrote it",
+    ),
+    "another underlying": (
+        signed(lambda said: said | {"underlying": "BRK.B"}),
+        "is the manifest of 'BRK.B', expected 'TSLA'",
+    ),
 }
 
 
@@ -189,21 +229,34 @@ def test_a_manifest_that_is_not_what_it_should_be_is_refused(folder: Path, case:
             attempt()
     assert len(Market.open(folder, symbols=["BRK.B"]).option_quotes) == 24
     found = wv.check(folder).refused
-    assert found.select("path", "finding").rows() == [(".manifests/underlying=TSLA/manifest.json", "damaged")]
+    assert found.select("path", "finding").rows() == [
+        (".manifests/underlying=TSLA/manifest.json", "damaged")
+    ]
 
 
-def test_a_limited_open_looks_at_its_own_underlyings_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limited_open_looks_at_its_own_underlyings_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read, listed = [], []
     reading, listing_months = manifest.read, listing._months
-    monkeypatch.setattr(manifest, "read", lambda root, name: read.append(name) or reading(root, name))
-    monkeypatch.setattr(listing, "_months", lambda path, refuse: listed.append(path.name) or listing_months(path, refuse))
+    monkeypatch.setattr(
+        manifest, "read", lambda root, name: read.append(name) or reading(root, name)
+    )
+    monkeypatch.setattr(
+        listing,
+        "_months",
+        lambda path, refuse: listed.append(path.name) or listing_months(path, refuse),
+    )
     assert Market.open(folder, symbols=["TSLA"]).symbols == ("TSLA",)
     assert (read, set(listed)) == (["TSLA"], {"underlying=TSLA"})
 
 
 def test_two_folders_of_one_underlying_are_not_read_as_one(folder: Path) -> None:
     shutil.copytree(june(folder).parent, folder / "option_quotes" / "underlying=TSL%41")
-    with pytest.raises(LakeError, match=r"underlying=TSL%41 is out of place; expected its name to be underlying=TSLA"):
+    with pytest.raises(
+        LakeError,
+        match=r"underlying=TSL%41 is out of place; expected its name to be underlying=TSLA",
+    ):
         Market.open(folder)
 
 
@@ -215,12 +268,18 @@ def test_all_that_a_lake_keeps_beside_its_tables_is_known_by_name() -> None:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def result(folder: Path) -> None:
     held = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-03-01")
-    config = wv.Config.from_dict({"schedule": {"start_date": dt.date(2024, 1, 2), "end_date": dt.date(2024, 1, 10)}})
+    config = wv.Config.from_dict(
+        {"schedule": {"start_date": dt.date(2024, 1, 2), "end_date": dt.date(2024, 1, 10)}}
+    )
     wv.backtest(held, config).save(folder)
 
 
@@ -249,13 +308,16 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("case", OTHERS)
-def test_a_folder_of_something_else_is_refused_and_left_as_it_was(tmp_path: Path, case: str) -> None:
+def test_a_folder_of_something_else_is_refused_and_left_as_it_was(
+    tmp_path: Path, case: str
+) -> None:
     make, found = OTHERS[case]
     folder = tmp_path / "folder"
     make(folder)
     before = content(folder), sorted(folder.rglob("*"))
     with pytest.raises(
-        LakeError, match=rf"folder is no lake, and is left as it is: it holds .*{found}.*; choose a folder that"
+        LakeError,
+        match=rf"folder is no lake, and is left as it is: it holds .*{found}.*; choose a folder that",
     ):
         world().write(folder)
     with pytest.raises(LakeError, match="is no lake, and is left as it is"):
@@ -266,7 +328,9 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_was(tmp_path: Path
 
 
 def test_a_lake_an_empty_folder_and_none_yet_are_taken(folder: Path, tmp_path: Path) -> None:
-    (folder / "README").write_text("bought in 2023")  # somebody's own note in a lake that is there stays
+    (folder / "README").write_text(
+        "bought in 2023"
+    )  # somebody's own note in a lake that is there stays
     (folder / "solved_chains").mkdir()
     (tmp_path / "empty" / ".incoming").mkdir(parents=True)
     (tmp_path / "empty" / ".DS_Store").write_text("")
@@ -277,5 +341,7 @@ def test_a_lake_an_empty_folder_and_none_yet_are_taken(folder: Path, tmp_path: P
 
 
 def test_an_unknown_symbol_is_still_named(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"'TSLAA' \(did you mean 'TSLA'\?\); allowed: BRK\.B, TSLA"):
+    with pytest.raises(
+        InputError, match=r"'TSLAA' \(did you mean 'TSLA'\?\); allowed: BRK\.B, TSLA"
+    ):
         Market.open(folder, symbols=["TSLAA"])

@@ -1,4 +1,6 @@
-"""Small tables for the tests of the market: one plain row each, and what is to be different about it."""
+"""Small tables for the tests of the market: one plain row each, and what is to be different about
+it.
+"""
 
 import datetime as dt
 from pathlib import Path
@@ -21,7 +23,9 @@ def at(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
 
 
-def symbol(strike: float = 205, kind: str = "P", expiration: str = "230707", root: str = "TSLA") -> str:
+def symbol(
+    strike: float = 205, kind: str = "P", expiration: str = "230707", root: str = "TSLA"
+) -> str:
     return f"{root:<6}{expiration}{kind}{round(strike * 1000):08d}"
 
 
@@ -37,12 +41,25 @@ QUOTE = {
     "ask": 5.25,
     "underlying_price": 221.5,
 }
-BAR = {"symbol": SYMBOL, "session": SESSION, "open": 5.0, "high": 5.5, "low": 4.5, "close": 5.25, "volume": 10}
+BAR = {
+    "symbol": SYMBOL,
+    "session": SESSION,
+    "open": 5.0,
+    "high": 5.5,
+    "low": 4.5,
+    "close": 5.25,
+    "volume": 10,
+}
 UNDERLYING = {
     "underlying": "TSLA", "session": SESSION, "open": 220.0, "high": 224.0, "low": 219.0, "close": 221.5, "volume": 1000
 }  # fmt: skip
 DIVIDEND = {"underlying": "TSLA", "ex_date": SESSION, "amount": 0.25}
-PLAIN = {"option_quotes": QUOTE, "option_bars": BAR, "underlying_bars": UNDERLYING, "dividends": DIVIDEND}
+PLAIN = {
+    "option_quotes": QUOTE,
+    "option_bars": BAR,
+    "underlying_bars": UNDERLYING,
+    "dividends": DIVIDEND,
+}
 SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     "option_quotes": schemas.OPTION_QUOTES,
     "option_bars": schemas.OPTION_BARS,
@@ -52,7 +69,9 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
 
 
 def table(name: str, *changes: dict[str, Any]) -> pl.DataFrame:
-    """One row for each of `changes` to the plain row of table `name`; none at all gives an empty table."""
+    """One row for each of `changes` to the plain row of table `name`; none at all gives an empty
+    table.
+    """
     return pl.DataFrame([PLAIN[name] | change for change in changes], schema=SCHEMAS[name])
 
 
@@ -74,12 +93,24 @@ def market(**tables: Any) -> Market:
 
 def counts(held: Market) -> dict[tuple[str, str], int]:
     """(table, reason) -> count over all underlyings, without what is said of the market as a whole."""
-    whole = ("no_option_bars", "no_underlying_bars", "underlying_ended", "suspected_split", "adjusted_underlying_price")
-    rows = held.diagnostics.filter(~pl.col("reason").is_in(whole)).group_by("table", "reason").agg(pl.col("count").sum())
+    whole = (
+        "no_option_bars",
+        "no_underlying_bars",
+        "underlying_ended",
+        "suspected_split",
+        "adjusted_underlying_price",
+    )
+    rows = (
+        held.diagnostics.filter(~pl.col("reason").is_in(whole))
+        .group_by("table", "reason")
+        .agg(pl.col("count").sum())
+    )
     return {(name, reason): n for name, reason, n in rows.iter_rows()}
 
 
-def chain(day: dt.date, spot: float, strikes: list[float], root: str = "TSLA", **changes: Any) -> list[dict[str, Any]]:
+def chain(
+    day: dt.date, spot: float, strikes: list[float], root: str = "TSLA", **changes: Any
+) -> list[dict[str, Any]]:
     """Put quotes of one session, one to a strike, without ts."""
     row = {"underlying": root, "session": day, "ts": None, "underlying_price": spot} | changes
     return [row | {"symbol": symbol(strike, root=root, expiration="240119")} for strike in strikes]

@@ -1,4 +1,6 @@
-"""Market: read leniently, held strictly, and every row that is left out counted once with its reason."""
+"""Market: read leniently, held strictly, and every row that is left out counted once with its
+reason.
+"""
 
 import datetime as dt
 import hashlib
@@ -52,7 +54,10 @@ def with_column(name: str, column: str, values: Any, dtype: Any = None) -> dict[
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_tables_are_held_with_exactly_the_promised_columns(name: str) -> None:
-    mixed = {n: frame.select(reversed(frame.columns)).with_columns(more=pl.lit(1)) for n, frame in ALL.items()}
+    mixed = {
+        n: frame.select(reversed(frame.columns)).with_columns(more=pl.lit(1))
+        for n, frame in ALL.items()
+    }
     held = getattr(Market(**mixed), name)
     assert held.schema == SCHEMAS[name]
     assert_frame_equal(held, ALL[name])
@@ -108,7 +113,11 @@ READABLE = {
 def test_other_types_are_read_as_the_same_table(case: str) -> None:
     name, column, values = READABLE[case]
     changed = with_column(name, column, values)
-    assert changed[name].schema != SCHEMAS[name] or changed[name][column].null_count() or case.startswith("option_type")
+    assert (
+        changed[name].schema != SCHEMAS[name]
+        or changed[name][column].null_count()
+        or case.startswith("option_type")
+    )
     held = Market(**changed)
     for other in SCHEMAS:
         assert_frame_equal(getattr(held, other), ALL[other])
@@ -124,15 +133,26 @@ def test_a_volume_that_is_absent_or_nan_is_null() -> None:
 
 
 def test_the_terms_of_a_contract_come_from_its_symbol() -> None:
-    frame = quotes({"symbol": symbol(12.5, "C", "240119")}).drop("expiration", "strike", "option_type")
+    frame = quotes({"symbol": symbol(12.5, "C", "240119")}).drop(
+        "expiration", "strike", "option_type"
+    )
     held = market(option_quotes=frame).option_quotes
-    assert held.select("expiration", "strike", "option_type").row(0) == (DAY("2024-01-19"), 12.5, "C")
+    assert held.select("expiration", "strike", "option_type").row(0) == (
+        DAY("2024-01-19"),
+        12.5,
+        "C",
+    )
 
 
 def test_strikes_are_the_nearest_double_to_their_digits() -> None:
     strikes = [n / 1000 for n in range(1, 1200)] + [n / 10 for n in range(1, 9000, 7)]
     held = market(
-        option_quotes=quotes(*({"symbol": symbol(strike), "strike": strike, "bid": 0.0, "ask": 0.001} for strike in strikes))
+        option_quotes=quotes(
+            *(
+                {"symbol": symbol(strike), "strike": strike, "bid": 0.0, "ask": 0.001}
+                for strike in strikes
+            )
+        )
     )
     assert held.option_quotes["strike"].to_list() == sorted(strikes)
     assert counts(held) == {}
@@ -190,7 +210,10 @@ def test_a_missing_column_is_named_with_the_nearest_one(name: str, column: str) 
 
 
 def test_all_missing_columns_are_named_even_of_an_empty_frame() -> None:
-    with pytest.raises(DataError, match=r"option_quotes has no column 'underlying'.*nor session, symbol, bid, ask.*no columns"):
+    with pytest.raises(
+        DataError,
+        match=r"option_quotes has no column 'underlying'.*nor session, symbol, bid, ask.*no columns",
+    ):
         market(option_quotes=pl.DataFrame())
     with pytest.raises(DataError, match="dividends has no column 'amount', which must be Float64"):
         market(dividends=pl.LazyFrame(schema={"underlying": pl.String, "ex_date": pl.Date}))
@@ -214,9 +237,13 @@ MISTYPED = [
 
 
 @pytest.mark.parametrize(("name", "column", "values"), MISTYPED)
-def test_a_type_that_cannot_be_converted_is_named(name: str, column: str, values: list[Any]) -> None:
+def test_a_type_that_cannot_be_converted_is_named(
+    name: str, column: str, values: list[Any]
+) -> None:
     found = pl.Series(values).dtype
-    pattern = rf"{name}\.{column} is {str(found).partition('(')[0]}.*cannot be converted; it must be "
+    pattern = (
+        rf"{name}\.{column} is {str(found).partition('(')[0]}.*cannot be converted; it must be "
+    )
     with pytest.raises(DataError, match=pattern):
         Market(**with_column(name, column, values))
 
@@ -239,14 +266,23 @@ LOST = [
 
 
 @pytest.mark.parametrize(("name", "column", "values", "example"), LOST)
-def test_a_value_that_cannot_be_converted_is_shown(name: str, column: str, values: Any, example: str) -> None:
-    with pytest.raises(DataError, match=rf"{name}\.{column} is .* and holds {example}, which cannot be converted; it must be"):
+def test_a_value_that_cannot_be_converted_is_shown(
+    name: str, column: str, values: Any, example: str
+) -> None:
+    with pytest.raises(
+        DataError,
+        match=rf"{name}\.{column} is .* and holds {example}, which cannot be converted; it must be",
+    ):
         Market(**with_column(name, column, values))
 
 
 def test_text_times_of_two_forms_are_refused_rather_than_lost() -> None:
-    frame = quotes({}, {}).with_columns(ts=pl.Series(["2023-06-06T19:45:10Z", "2023-06-06T19:45:11"]))
-    with pytest.raises(DataError, match=r"option_quotes\.ts is String and holds '2023-06-06T19:45:11'"):
+    frame = quotes({}, {}).with_columns(
+        ts=pl.Series(["2023-06-06T19:45:10Z", "2023-06-06T19:45:11"])
+    )
+    with pytest.raises(
+        DataError, match=r"option_quotes\.ts is String and holds '2023-06-06T19:45:11'"
+    ):
         market(option_quotes=frame)
 
 
@@ -285,7 +321,11 @@ MORE_QUOTE_REASONS = [
     ("symbol_mismatch", {"expiration": DAY("2023-07-08")}, False),
     ("symbol_mismatch", {"option_type": "C"}, False),
     ("symbol_mismatch", {"strike": NAN}, False),
-    ("not_a_session", {"session": DAY("2023-06-10"), "ts": at("2023-06-10T19:45")}, True),  # a Saturday
+    (
+        "not_a_session",
+        {"session": DAY("2023-06-10"), "ts": at("2023-06-10T19:45")},
+        True,
+    ),  # a Saturday
     ("wrong_session", {"ts": at("2023-06-06T03:59")}, True),  # still the 5th in New York
     ("wrong_session", {"ts": at("2023-06-07T04:00")}, True),  # already the 7th
     ("missing_side", {"ask": NAN}, True),
@@ -296,7 +336,10 @@ MORE_QUOTE_REASONS = [
 ]
 
 
-@pytest.mark.parametrize(("reason", "change", "kept"), [(r, c, k) for r, (c, k) in QUOTE_REASONS.items()] + MORE_QUOTE_REASONS)
+@pytest.mark.parametrize(
+    ("reason", "change", "kept"),
+    [(r, c, k) for r, (c, k) in QUOTE_REASONS.items()] + MORE_QUOTE_REASONS,
+)
 def test_a_quote_is_counted_by_its_reason(reason: str, change: dict[str, Any], kept: bool) -> None:
     held = market(option_quotes=quotes({}, change, {}, change))
     assert counts(held) == {("option_quotes", reason): 2}
@@ -306,7 +349,9 @@ def test_a_quote_is_counted_by_its_reason(reason: str, change: dict[str, Any], k
 @pytest.mark.parametrize(
     "change",
     [
-        {"ts": at("2023-06-06T04:00")},  # midnight in New York: the first moment of the session's day
+        {
+            "ts": at("2023-06-06T04:00")
+        },  # midnight in New York: the first moment of the session's day
         {"ts": at("2023-06-07T03:59:59.999999")},  # and the last
         {"bid": 0.0, "ask": 0.05},
         {"bid": 5.25},  # locked, not crossed
@@ -331,13 +376,25 @@ def test_the_first_reason_that_applies_is_the_one_counted() -> None:
 
 
 def test_kept_quotes_keep_what_makes_them_invalid() -> None:
-    rows = [{"bid": None}, {"bid": NAN}, {"bid": 0.0, "ask": 0.0}, {"underlying_price": None}, {"ask": INF}]
+    rows = [
+        {"bid": None},
+        {"bid": NAN},
+        {"bid": 0.0, "ask": 0.0},
+        {"underlying_price": None},
+        {"ask": INF},
+    ]
     rows = [row | {"ts": at(f"2023-06-06T19:45:1{i}")} for i, row in enumerate(rows)]
-    assert_frame_equal(market(option_quotes=quotes(*rows)).option_quotes, table("option_quotes", *rows))
+    assert_frame_equal(
+        market(option_quotes=quotes(*rows)).option_quotes, table("option_quotes", *rows)
+    )
 
 
 def test_a_table_without_ts_is_a_snapshot() -> None:
-    for frame in (quotes({}).drop("ts"), quotes({"ts": None}), quotes({}).with_columns(ts=pl.Series([None]))):
+    for frame in (
+        quotes({}).drop("ts"),
+        quotes({"ts": None}),
+        quotes({}).with_columns(ts=pl.Series([None])),
+    ):
         held = market(option_quotes=frame)
         assert held.option_quotes["ts"].to_list() == [None]
         assert counts(held) == {}
@@ -346,8 +403,13 @@ def test_a_table_without_ts_is_a_snapshot() -> None:
 
 
 def test_what_is_a_session_is_up_to_the_calendar() -> None:
-    days = [DAY("2023-05-01"), DAY("2023-07-04")]  # the one is a holiday in London, the other in New York
-    frame = quotes(*({"session": day, "ts": dt.datetime.combine(day, dt.time(14), dt.UTC)} for day in days))
+    days = [
+        DAY("2023-05-01"),
+        DAY("2023-07-04"),
+    ]  # the one is a holiday in London, the other in New York
+    frame = quotes(
+        *({"session": day, "ts": dt.datetime.combine(day, dt.time(14), dt.UTC)} for day in days)
+    )
     for calendar, off in (("NYSE", days[1]), ("XLON", days[0])):
         held = market(option_quotes=frame, trading_calendar=calendar, strict=False)
         assert counts(held) == {("option_quotes", "not_a_session"): 1}
@@ -357,9 +419,13 @@ def test_what_is_a_session_is_up_to_the_calendar() -> None:
 
 
 def test_the_day_of_a_quote_is_that_of_the_calendars_zone() -> None:
-    frame = quotes({"ts": at("2023-06-06T23:30")})  # half past seven in New York, half past midnight in London
+    frame = quotes(
+        {"ts": at("2023-06-06T23:30")}
+    )  # half past seven in New York, half past midnight in London
     assert counts(market(option_quotes=frame)) == {}
-    assert counts(market(option_quotes=frame, trading_calendar="XLON")) == {("option_quotes", "wrong_session"): 1}
+    assert counts(market(option_quotes=frame, trading_calendar="XLON")) == {
+        ("option_quotes", "wrong_session"): 1
+    }
 
 
 def test_an_unknown_calendar_is_refused_when_it_is_needed() -> None:
@@ -378,7 +444,12 @@ def test_days_that_no_calendar_reaches_are_no_sessions() -> None:
 
 def test_quotes_are_sorted_by_underlying_session_symbol_and_time() -> None:
     rows = [
-        {"underlying": u, "session": DAY(day), "symbol": symbol(strike, kind, root=u), "ts": at(f"{day}T19:45:{second}")}
+        {
+            "underlying": u,
+            "session": DAY(day),
+            "symbol": symbol(strike, kind, root=u),
+            "ts": at(f"{day}T19:45:{second}"),
+        }
         for u in ("AAPL", "TSLA")
         for day in ("2023-06-05", "2023-06-06")
         for kind in "CP"
@@ -387,21 +458,29 @@ def test_quotes_are_sorted_by_underlying_session_symbol_and_time() -> None:
     ]
     held = market(option_quotes=quotes(*reversed(rows))).option_quotes
     assert_frame_equal(held, market(option_quotes=quotes(*rows)).option_quotes)
-    assert held.select("underlying", "session", "symbol", "ts").rows() == [tuple(row.values()) for row in rows]
+    assert held.select("underlying", "session", "symbol", "ts").rows() == [
+        tuple(row.values()) for row in rows
+    ]
 
 
 def test_of_equal_times_the_later_row_stays_the_later_one() -> None:
     later = {"ts": at("2023-06-06T19:45:59")}
     rows = [
-        {"symbol": symbol(strike)} | ({"bid": bid} if bid else later) for bid in (1.0, 0, 3.0, 2.0) for strike in (210, 205)
+        {"symbol": symbol(strike)} | ({"bid": bid} if bid else later)
+        for bid in (1.0, 0, 3.0, 2.0)
+        for strike in (210, 205)
     ]
     held = market(option_quotes=quotes(*rows)).option_quotes
     assert held["symbol"].to_list() == [symbol(205)] * 4 + [symbol(210)] * 4
-    assert held["bid"].to_list() == [1.0, 3.0, 2.0, 5.0] * 2  # the later time last, whatever its place was
+    assert (
+        held["bid"].to_list() == [1.0, 3.0, 2.0, 5.0] * 2
+    )  # the later time last, whatever its place was
 
 
 def test_a_long_tie_keeps_its_order() -> None:
-    frame = quotes(*({"underlying": name} for name in ("TSLA", "AAPL"))).join(pl.DataFrame({"n": range(20_000)}), how="cross")
+    frame = quotes(*({"underlying": name} for name in ("TSLA", "AAPL"))).join(
+        pl.DataFrame({"n": range(20_000)}), how="cross"
+    )
     held = market(option_quotes=frame.with_columns(bid=pl.col("n"))).option_quotes
     assert held["underlying"].is_sorted()
     assert held["bid"].to_list() == list(range(20_000)) * 2
@@ -411,12 +490,20 @@ def test_a_long_tie_keeps_its_order() -> None:
 @given(st.permutations(range(12)), st.permutations(range(12)))
 def test_the_order_of_rows_does_not_matter(first: list[int], second: list[int]) -> None:
     rows = [
-        {"symbol": symbol(200 + i % 3), "ts": at(f"2023-06-06T19:45:{10 + i}"), "bid": i / 4 if i % 5 else None}
+        {
+            "symbol": symbol(200 + i % 3),
+            "ts": at(f"2023-06-06T19:45:{10 + i}"),
+            "bid": i / 4 if i % 5 else None,
+        }
         for i in range(12)
     ]
-    bars = [{"session": SESSION + dt.timedelta(i % 4), "symbol": symbol(200 + i // 4)} for i in range(12)]
+    bars = [
+        {"session": SESSION + dt.timedelta(i % 4), "symbol": symbol(200 + i // 4)}
+        for i in range(12)
+    ]
     one, other = (
-        market(option_quotes=quotes(*rows)[order], option_bars=table("option_bars", *bars)[order]) for order in (first, second)
+        market(option_quotes=quotes(*rows)[order], option_bars=table("option_bars", *bars)[order])
+        for order in (first, second)
     )
     assert_frame_equal(one.option_quotes, other.option_quotes)
     assert_frame_equal(one.option_bars, other.option_bars)  # type: ignore[arg-type]
@@ -455,7 +542,9 @@ def test_the_first_reason_of_a_bar_is_the_one_counted() -> None:
         worst: dict[str, Any] = {}
         for later in reversed(reasons[i:]):
             worst |= BAR_REASONS[later]
-        assert counts(market(option_bars=table("option_bars", worst))) == {("option_bars", reason): 1}, reason
+        assert counts(market(option_bars=table("option_bars", worst))) == {
+            ("option_bars", reason): 1
+        }, reason
 
 
 @pytest.mark.parametrize(
@@ -487,15 +576,33 @@ def test_bars_of_days_that_are_no_sessions_stay_and_are_counted(name: str) -> No
 @pytest.mark.parametrize("name", ["option_bars", "underlying_bars"])
 def test_a_broken_bar_of_such_a_day_counts_as_that_and_is_set_aside(name: str) -> None:
     torn = [{"session": HOLIDAY, "high": high} for high in (230.0, 231.0)]
-    torn = torn if name == "underlying_bars" else [{"session": HOLIDAY, "high": high} for high in (6.0, 6.5)]
-    held = market(**{name: table(name, {}, {"session": DAY("2023-06-18"), "low": NAN}, *torn, {"session": DAY("2023-06-20")})})
+    torn = (
+        torn
+        if name == "underlying_bars"
+        else [{"session": HOLIDAY, "high": high} for high in (6.0, 6.5)]
+    )
+    held = market(
+        **{
+            name: table(
+                name,
+                {},
+                {"session": DAY("2023-06-18"), "low": NAN},
+                *torn,
+                {"session": DAY("2023-06-20")},
+            )
+        }
+    )
     assert counts(held) == {(name, "not_a_session"): 3}
     assert getattr(held, name)["session"].to_list() == [SESSION, DAY("2023-06-20")]
 
 
 def test_a_bar_whose_key_is_broken_counts_by_that_on_any_day() -> None:
     keys = {reason: BAR_REASONS[reason] for reason in ("bad_symbol", "cash_settled", "adjusted")}
-    held = market(option_bars=table("option_bars", *(change | {"session": HOLIDAY} for change in keys.values())))
+    held = market(
+        option_bars=table(
+            "option_bars", *(change | {"session": HOLIDAY} for change in keys.values())
+        )
+    )
     assert counts(held) == {("option_bars", reason): 1 for reason in keys}
 
 
@@ -520,7 +627,9 @@ def test_equal_duplicates_collapse_and_are_counted_but_no_error(name: str) -> No
     ],
 )
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_of_duplicates_that_disagree_none_is_kept(name: str, change: dict[str, Any], place: int) -> None:
+def test_of_duplicates_that_disagree_none_is_kept(
+    name: str, change: dict[str, Any], place: int
+) -> None:
     day = "ex_date" if name == "dividends" else "session"
     rows: list[dict[str, Any]] = [{}, {}]
     rows.insert(place, change)
@@ -561,7 +670,9 @@ def test_a_broken_dividend_is_set_aside(reason: str, change: dict[str, Any]) -> 
 
 
 def test_bars_are_given_to_the_underlying_of_their_root() -> None:
-    rows = [{"symbol": symbol(root=root), "session": SESSION} for root in ("BRKB", "BFB", "AAPL", "SPY")]
+    rows = [
+        {"symbol": symbol(root=root), "session": SESSION} for root in ("BRKB", "BFB", "AAPL", "SPY")
+    ]
     held = Market(
         option_quotes=quotes({"underlying": "BRK.B", "symbol": symbol(root="BRKB")}),
         option_bars=table("option_bars", *rows, {"symbol": symbol(root="BRKB"), "low": NAN}),
@@ -603,7 +714,9 @@ def test_strict_lets_everyday_facts_pass() -> None:
         underlying_bars=table("underlying_bars", {"session": DAY("2023-06-05")}),
         strict=True,
     )
-    assert {reason: n for (_, reason), n in counts(held).items()} == dict.fromkeys(schemas.ORDINARY_REASONS, 1)
+    assert {reason: n for (_, reason), n in counts(held).items()} == dict.fromkeys(
+        schemas.ORDINARY_REASONS, 1
+    )
     assert "underlying_ended" in set(held.diagnostics["reason"])
 
 
@@ -611,7 +724,9 @@ def test_strict_lets_everyday_facts_pass() -> None:
 
 
 def test_diagnostics_are_a_sorted_table_of_their_own_schema() -> None:
-    frame = quotes({"bid": 6.0}, {"underlying": None}, {"bid": 6.0, "underlying": "AAPL"}, {"bid": None})
+    frame = quotes(
+        {"bid": 6.0}, {"underlying": None}, {"bid": 6.0, "underlying": "AAPL"}, {"bid": None}
+    )
     held = market(option_quotes=frame)
     assert held.diagnostics.schema == schemas.MARKET_DIAGNOSTICS
     assert held.diagnostics.rows() == [
@@ -637,7 +752,9 @@ def test_an_empty_table_of_option_bars_is_there_and_none_is_not() -> None:
 
 
 def test_a_market_of_nothing() -> None:
-    held = Market(option_quotes=table("option_quotes"), underlying_bars=table("underlying_bars"), strict=True)
+    held = Market(
+        option_quotes=table("option_quotes"), underlying_bars=table("underlying_bars"), strict=True
+    )
     assert (held.symbols, held.data_range, held.dividends) == ((), None, None)
     assert len(held.diagnostics) == 0
     assert held.diagnostics.schema == schemas.MARKET_DIAGNOSTICS
@@ -649,28 +766,45 @@ def test_a_market_of_nothing() -> None:
 def bars_until(last: dict[str, str]) -> pl.DataFrame:
     days = pl.date_range(DAY("2023-06-05"), DAY("2023-06-30"), "1d", eager=True)
     days = days.filter((days.dt.weekday() < 6) & (days != HOLIDAY))
-    rows = [{"underlying": u, "session": day} for u, end in last.items() for day in days if day <= DAY(end)]
+    rows = [
+        {"underlying": u, "session": day}
+        for u, end in last.items()
+        for day in days
+        if day <= DAY(end)
+    ]
     return table("underlying_bars", *rows)
 
 
 def test_an_underlying_whose_bars_end_early_is_reported_with_the_sessions_it_lacks() -> None:
-    held = market(underlying_bars=bars_until({"TSLA": "2023-06-30", "AAPL": "2023-06-30", "TWTR": "2023-06-16"}))
+    held = market(
+        underlying_bars=bars_until(
+            {"TSLA": "2023-06-30", "AAPL": "2023-06-30", "TWTR": "2023-06-16"}
+        )
+    )
     ended = held.diagnostics.filter(pl.col("reason") == "underlying_ended")
-    assert ended.rows() == [("underlying_bars", "TWTR", "underlying_ended", 9)]  # the 19th is a holiday
+    assert ended.rows() == [
+        ("underlying_bars", "TWTR", "underlying_ended", 9)
+    ]  # the 19th is a holiday
 
 
 def test_the_last_session_is_that_of_any_table() -> None:
     bars = bars_until({"TSLA": "2023-06-30"})
-    later = market(underlying_bars=bars, option_bars=table("option_bars", {"session": DAY("2023-07-05")}))
+    later = market(
+        underlying_bars=bars, option_bars=table("option_bars", {"session": DAY("2023-07-05")})
+    )
     ended = later.diagnostics.filter(pl.col("reason") == "underlying_ended")
     assert ended["count"].to_list() == [2]  # the 3rd and the 5th of July
-    paid = market(underlying_bars=bars, dividends=table("dividends", {"ex_date": DAY("2023-12-01")}))
+    paid = market(
+        underlying_bars=bars, dividends=table("dividends", {"ex_date": DAY("2023-12-01")})
+    )
     assert "underlying_ended" not in paid.diagnostics["reason"].to_list()
 
 
 def test_one_underlying_beside_another_is_no_split() -> None:
     strikes = [100.0 + 10 * i for i in range(21)]
-    rows = chain(DAY("2023-06-05"), 200.0, strikes) + chain(DAY("2023-06-06"), 20.0, [s / 10 for s in strikes], root="F")
+    rows = chain(DAY("2023-06-05"), 200.0, strikes) + chain(
+        DAY("2023-06-06"), 20.0, [s / 10 for s in strikes], root="F"
+    )
     held = market(option_quotes=quotes(*rows).drop("ts"), underlying_bars=table("underlying_bars"))
     assert "suspected_split" not in held.diagnostics["reason"].to_list()
 
@@ -702,11 +836,15 @@ def many() -> Market:
         ("MSFT", "2023-06-01", "2023-06-30", 0),
     ],
 )
-def test_a_window_is_a_slice_of_the_held_tables(underlying: str, first: str, last: str, days: int) -> None:
+def test_a_window_is_a_slice_of_the_held_tables(
+    underlying: str, first: str, last: str, days: int
+) -> None:
     held = many()
     window = held.window(underlying, DAY(first), DAY(last))
     inside = pl.col("session").is_between(DAY(first), DAY(last))
-    assert_frame_equal(window.quotes, held.option_quotes.filter((pl.col("underlying") == underlying) & inside))
+    assert_frame_equal(
+        window.quotes, held.option_quotes.filter((pl.col("underlying") == underlying) & inside)
+    )
     bars = held.option_bars.filter(pl.col("symbol").str.starts_with(underlying) & inside)  # type: ignore[union-attr]
     assert_frame_equal(window.bars, bars)  # type: ignore[arg-type]
     assert len(window.quotes) == len(bars) == 2 * days
@@ -714,7 +852,9 @@ def test_a_window_is_a_slice_of_the_held_tables(underlying: str, first: str, las
 
 def test_symbols_and_the_range_of_the_data() -> None:
     held = market(
-        option_quotes=quotes({"underlying": "B", "session": DAY("2023-06-07")}, {"underlying": "A"}),
+        option_quotes=quotes(
+            {"underlying": "B", "session": DAY("2023-06-07")}, {"underlying": "A"}
+        ),
         underlying_bars=table("underlying_bars", {"underlying": "Z", "session": DAY("2023-01-03")}),
         option_bars=table("option_bars", {"session": DAY("2023-06-08")}),
         dividends=table("dividends", {"ex_date": DAY("2024-01-03")}),
@@ -749,15 +889,33 @@ def test_the_fingerprint_is_the_same_in_every_process_and_version() -> None:
 def test_the_digest_of_a_month_is_what_it_says() -> None:
     rows = table("dividends", {"ex_date": DAY("1970-01-03")}, {"ex_date": None, "amount": NAN})
     columns = [
-        b"ex_date Date 2\n" + (1).to_bytes(8, "little") + b"\x40" + (8).to_bytes(8, "little") + struct.pack("<ii", 2, 0),
+        b"ex_date Date 2\n"
+        + (1).to_bytes(8, "little")
+        + b"\x40"
+        + (8).to_bytes(8, "little")
+        + struct.pack("<ii", 2, 0),
         b"amount Float64 2\n" + (16).to_bytes(8, "little") + struct.pack("<dd", 0.25, NAN),
     ]
-    assert content_digest(TABLES["dividends"], rows) == hashlib.blake2b(b"".join(columns), digest_size=16).hexdigest()
+    assert (
+        content_digest(TABLES["dividends"], rows)
+        == hashlib.blake2b(b"".join(columns), digest_size=16).hexdigest()
+    )
     names = pl.DataFrame({"symbol": ["ab", None, "é"]})
-    bars = names.select(pl.col("symbol") if c == "symbol" else pl.lit(None, t).alias(c) for c, t in schemas.OPTION_BARS.items())
+    bars = names.select(
+        pl.col("symbol") if c == "symbol" else pl.lit(None, t).alias(c)
+        for c, t in schemas.OPTION_BARS.items()
+    )
     text = b"symbol String 3\n" + (1).to_bytes(8, "little") + b"\x40"
-    text += (12).to_bytes(8, "little") + struct.pack("<III", 2, 0, 2) + (4).to_bytes(8, "little") + "abé".encode()
-    nothing = [f"{c} {t} 3\n".encode() + (1).to_bytes(8, "little") + b"\xe0" for c, t in schemas.OPTION_BARS.items()][1:]
+    text += (
+        (12).to_bytes(8, "little")
+        + struct.pack("<III", 2, 0, 2)
+        + (4).to_bytes(8, "little")
+        + "abé".encode()
+    )
+    nothing = [
+        f"{c} {t} 3\n".encode() + (1).to_bytes(8, "little") + b"\xe0"
+        for c, t in schemas.OPTION_BARS.items()
+    ][1:]
     expected = hashlib.blake2b(text + b"".join(nothing), digest_size=16)
     assert content_digest(TABLES["option_bars"], bars) == expected.hexdigest()
 
@@ -766,8 +924,20 @@ def test_the_fingerprint_sees_through_types_chunks_and_duplicates() -> None:
     plain = Market(**ALL)
     wide = quotes({}, {"symbol": symbol(210), "bid": NAN})
     chunked = pl.concat([wide[:1], wide[1:]], rechunk=False)
-    assert market(option_quotes=chunked).fingerprint == market(option_quotes=wide.rechunk()).fingerprint
-    text = Market(**(ALL | {"option_quotes": ALL["option_quotes"].cast({"session": pl.String, "bid": pl.Float32})}))
+    assert (
+        market(option_quotes=chunked).fingerprint
+        == market(option_quotes=wide.rechunk()).fingerprint
+    )
+    text = Market(
+        **(
+            ALL
+            | {
+                "option_quotes": ALL["option_quotes"].cast(
+                    {"session": pl.String, "bid": pl.Float32}
+                )
+            }
+        )
+    )
     assert text.fingerprint == plain.fingerprint
     twice = Market(**(ALL | {"option_bars": table("option_bars", {}, {})}))
     assert twice.fingerprint == plain.fingerprint
@@ -804,7 +974,10 @@ def test_the_fingerprint_changes_with_the_content(tables: dict[str, Any]) -> Non
 
 
 def test_null_zero_and_nan_are_three_contents() -> None:
-    prints = [market(option_quotes=quotes({"bid": bid}, {"bid": 1.0})).fingerprint for bid in (None, 0.0, NAN)]
+    prints = [
+        market(option_quotes=quotes({"bid": bid}, {"bid": 1.0})).fingerprint
+        for bid in (None, 0.0, NAN)
+    ]
     assert len(set(prints)) == 3
     names = [market(option_quotes=quotes({"underlying": name})).fingerprint for name in ("A", "AA")]
     assert len(set(names)) == 2
@@ -819,23 +992,38 @@ def test_the_order_of_quotes_of_one_moment_is_content() -> None:
 # ---- real and worked tables
 
 
-@pytest.mark.skipif(not (SHARED / "real" / "tsla_2026").is_dir(), reason="the real tables are not here")
+@pytest.mark.skipif(
+    not (SHARED / "real" / "tsla_2026").is_dir(), reason="the real tables are not here"
+)
 def test_a_real_quarter() -> None:
     folder = SHARED / "real" / "tsla_2026"
-    given = {name: pl.scan_parquet(folder / f"{name}.parquet") for name in ("option_quotes", "underlying_bars")}
+    given = {
+        name: pl.scan_parquet(folder / f"{name}.parquet")
+        for name in ("option_quotes", "underlying_bars")
+    }
     held = Market(**given)
     assert len(held.option_quotes) == 393_649
     assert held.data_range == (DAY("2025-07-24"), DAY("2026-05-05"))
     found = counts(held)
     assert found["option_quotes", "crossed"] == 2
     assert set(found) == {
-        ("option_quotes", reason) for reason in ("crossed", "missing_side", "no_price", "not_a_session", "ask_over_worth")
+        ("option_quotes", reason)
+        for reason in ("crossed", "missing_side", "no_price", "not_a_session", "ask_over_worth")
     }
     days = held.option_quotes["session"].unique()
-    holidays = [DAY("2026-01-19"), DAY("2026-02-16"), DAY("2026-04-03")]  # King, Washington, Good Friday: stale copies
-    assert found["option_quotes", "not_a_session"] == held.option_quotes["session"].is_in(holidays).sum()
+    holidays = [
+        DAY("2026-01-19"),
+        DAY("2026-02-16"),
+        DAY("2026-04-03"),
+    ]  # King, Washington, Good Friday: stale copies
+    assert (
+        found["option_quotes", "not_a_session"]
+        == held.option_quotes["session"].is_in(holidays).sum()
+    )
     assert set(holidays) <= set(days)
-    with pytest.raises(DataError, match=r"option_quotes crossed: 2, such as .*; option_quotes not_a_session: 14516"):
+    with pytest.raises(
+        DataError, match=r"option_quotes crossed: 2, such as .*; option_quotes not_a_session: 14516"
+    ):
         Market(**given, strict=True)
 
 
@@ -850,7 +1038,9 @@ def test_worked_tables_are_held_whole_but_for_what_is_unusable(path: Any) -> Non
     held = Market(**given)
     unusable = pl.col("symbol").str.contains(r"^[A-Z]+\d+ ")
     assert len(held.option_quotes) == len(given["option_quotes"].filter(~unusable))
-    assert counts(held).get(("option_quotes", "adjusted"), 0) == len(given["option_quotes"].filter(unusable))
+    assert counts(held).get(("option_quotes", "adjusted"), 0) == len(
+        given["option_quotes"].filter(unusable)
+    )
     assert held.data_range is not None
 
 
@@ -858,12 +1048,19 @@ def test_worked_tables_are_held_whole_but_for_what_is_unusable(path: Any) -> Non
 
 
 def test_a_time_as_text_beyond_the_nanoseconds_is_refused_and_not_read_as_another_century() -> None:
-    texts = ["2023-06-06T19:45:10.123456789", "2608-06-01T19:45:10"]  # the latter once became a day of 2023
+    texts = [
+        "2023-06-06T19:45:10.123456789",
+        "2608-06-01T19:45:10",
+    ]  # the latter once became a day of 2023
     assert (
-        market(option_quotes=quotes({}).with_columns(ts=pl.lit(texts[0]))).option_quotes["ts"].dt.nanosecond()[0] == 123456789
+        market(option_quotes=quotes({}).with_columns(ts=pl.lit(texts[0])))
+        .option_quotes["ts"]
+        .dt.nanosecond()[0]
+        == 123456789
     )
     with pytest.raises(
-        DataError, match=r"option_quotes\.ts is String and holds '2608-06-01T19:45:10', which cannot be converted"
+        DataError,
+        match=r"option_quotes\.ts is String and holds '2608-06-01T19:45:10', which cannot be converted",
     ):
         market(option_quotes=quotes({}).with_columns(ts=pl.lit(texts[1])))
 
@@ -879,7 +1076,10 @@ def test_days_that_python_has_none_for_are_set_aside() -> None:
 
 def test_a_price_that_no_longer_holds_cents_is_infinite() -> None:
     asked = market(option_quotes=quotes({"ask": 9.1e13}, {"ask": 9.0e13}))
-    assert counts(asked) == {("option_quotes", "infinite_price"): 1, ("option_quotes", "ask_over_worth"): 1}
+    assert counts(asked) == {
+        ("option_quotes", "infinite_price"): 1,
+        ("option_quotes", "ask_over_worth"): 1,
+    }
     bars = table("underlying_bars", {"high": 1e308}, {"high": 9.0e13, "session": DAY("2023-06-07")})
     assert counts(market(underlying_bars=bars)) == {("underlying_bars", "infinite_price"): 1}
     paid = table("dividends", {"amount": 1e300}, {"amount": 1e12})
@@ -897,7 +1097,9 @@ def test_a_lazy_frame_that_fails_names_its_table(tmp_path: Path) -> None:
 
 
 def test_a_frame_in_many_pieces_is_made_one_first() -> None:
-    """Each step over a frame of 20,000 pieces once did its work piece by piece: fifteen times as long, and twice the memory."""
+    """Each step over a frame of 20,000 pieces once did its work piece by piece: fifteen times as
+    long, and twice the memory.
+    """
     pieces = pl.concat([quotes({}, {"bid": 4.0})] * 100)
     assert pieces.n_chunks() == 100
     assert validation.read("option_quotes", pieces).n_chunks() == 1

@@ -31,7 +31,13 @@ SAMPLE: dict[str, Any] = {
         "weekdays": [5, 1],
         "entry_time": "close-15min",
     },
-    "put": {"stop_loss_multiplier": None, "exit_pct": 0.25, "dte_target": 38, "select": "closest_delta", "delta_target": 0.3},
+    "put": {
+        "stop_loss_multiplier": None,
+        "exit_pct": 0.25,
+        "dte_target": 38,
+        "select": "closest_delta",
+        "delta_target": 0.3,
+    },
     "call": {"max_cycles": None, "tie_break_method": "closest_delta"},
     "fills": {"execution_seed": 2**64 - 1, "exit_model": "close_range"},
     "pricing": {"rate": [(dt.date(2023, 1, 3), 0.04), (dt.date(2023, 6, 1), 0.05)]},
@@ -82,7 +88,8 @@ def test_refusals_name_field_value_and_what_is_allowed(make: Any, message: str) 
         make()
 
 
-# What cannot be meant: field, value, and what the message says. The same from TOML, from_dict, replace and a grid.
+# What cannot be meant: field, value, and what the message says. The same from TOML, from_dict,
+# replace and a grid.
 SENSELESS: list[tuple[str, Any, str]] = [
     ("pricing.rate", 4, r"pricing.rate = 4: expected a number from -1.0 to 1.0.*4% is 0.04"),
     ("pricing.rate", -1.5, r"pricing.rate = -1.5: expected a number from -1.0"),
@@ -156,7 +163,9 @@ def in_section(name: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "value", "message"), SENSELESS)
-def test_a_value_that_cannot_be_meant_is_refused_by_every_way_in(name: str, value: Any, message: str, tmp_path: Path) -> None:
+def test_a_value_that_cannot_be_meant_is_refused_by_every_way_in(
+    name: str, value: Any, message: str, tmp_path: Path
+) -> None:
     ways = {
         "from_dict": lambda: wv.Config.from_dict(in_section(name, value)),
         "replace": lambda: wv.Config().replace(**{name: value}),
@@ -173,9 +182,15 @@ def test_a_value_that_cannot_be_meant_is_refused_by_every_way_in(name: str, valu
         assert way != "from_toml" or not re.search(r"\bNone\b", str(caught.value))
 
 
-@pytest.mark.parametrize("given", [np.int64(30), np.uint8(30), np.float64(30), np.float32(30), 30.0, Decimal(30), np.array(30)])
+@pytest.mark.parametrize(
+    "given",
+    [np.int64(30), np.uint8(30), np.float64(30), np.float32(30), 30.0, Decimal(30), np.array(30)],
+)
 def test_a_whole_number_of_any_kind_is_one(given: Any) -> None:
-    for held in (wv.PutRules(dte_min=given).dte_min, Grid.read(wv.Config(), {"put.dte_min": [given]}).values("put.dte_min")[0]):
+    for held in (
+        wv.PutRules(dte_min=given).dte_min,
+        Grid.read(wv.Config(), {"put.dte_min": [given]}).values("put.dte_min")[0],
+    ):
         assert held == 30
         assert type(held) is int
     assert wv.Config(put=wv.PutRules(dte_min=given)).id == wv.Config().id
@@ -184,8 +199,12 @@ def test_a_whole_number_of_any_kind_is_one(given: Any) -> None:
 def test_numpys_scalars_are_what_they_are() -> None:
     assert type(wv.PutRules(exit_pct=np.float64(0.5)).exit_pct) is float
     assert type(wv.PutRules(exit_pct=Decimal("0.5")).exit_pct) is float
-    assert wv.Fills(use_probabilistic_exit_fills=np.bool_(False)).use_probabilistic_exit_fills is False
-    assert wv.Schedule(start_date=np.datetime64("2024-01-02T15:00", "ns")).start_date == dt.date(2024, 1, 2)
+    assert (
+        wv.Fills(use_probabilistic_exit_fills=np.bool_(False)).use_probabilistic_exit_fills is False
+    )
+    assert wv.Schedule(start_date=np.datetime64("2024-01-02T15:00", "ns")).start_date == dt.date(
+        2024, 1, 2
+    )
     assert wv.Schedule(weekdays=np.array([5, 1])).weekdays == (1, 5)
     assert wv.Schedule(symbols=np.array(["SPY", "TSLA"])).symbols == ("SPY", "TSLA")
     assert wv.Schedule(symbols=pl.Series(["SPY"])).symbols == ("SPY",)
@@ -204,7 +223,14 @@ def test_numpys_scalars_are_what_they_are() -> None:
 def test_a_rate_by_session_is_taken_from_any_frame() -> None:
     day, held = dt.date(2024, 1, 2), ((dt.date(2024, 1, 2), 0.04),)
     frame = pl.DataFrame({"session": [day], "rate": [0.04]})
-    for given in (frame, frame.lazy(), frame.to_pandas(), {day: 0.04}, [("2024-01-02", 0.04)], frame.rows()):
+    for given in (
+        frame,
+        frame.lazy(),
+        frame.to_pandas(),
+        {day: 0.04},
+        [("2024-01-02", 0.04)],
+        frame.rows(),
+    ):
         assert wv.Pricing(rate=given).rate == held
     with pytest.raises(ConfigError, match=r"pricing.rate = a DataFrame: expected a number"):
         wv.Pricing(rate=frame.select("rate"))
@@ -234,7 +260,10 @@ def test_a_field_in_the_wrong_place_is_answered_with_the_right_one(make: Any, me
         ("exit_pct", " (did you mean 'put.exit_pct' or 'call.exit_pct'?)"),
         ("putt.exit_pct", " (did you mean 'put.exit_pct'?)"),
         ("put.fill_mode", " (did you mean 'fills.fill_mode'?)"),
-        ("fills.qqqqqq", "; allowed: " + ", ".join(name for name in field_names() if name.startswith("fills."))),
+        (
+            "fills.qqqqqq",
+            "; allowed: " + ", ".join(name for name in field_names() if name.startswith("fills.")),
+        ),
     ],
 )
 def test_an_unknown_field_is_answered_without_the_names_of_all(name: str, said: str) -> None:
@@ -242,7 +271,10 @@ def test_an_unknown_field_is_answered_without_the_names_of_all(name: str, said: 
     assert unknown_field("zzz").startswith("unknown field 'zzz'; allowed: schedule.start_date, ")
     section = {known for known in field_names() if known.startswith("put.")}
     hint, _, allowed = unknown_field("put.exit").partition("; allowed: ")
-    assert (hint, set(allowed.split(", "))) == ("unknown field 'put.exit' (did you mean 'put.exit_pct'?)", section)
+    assert (hint, set(allowed.split(", "))) == (
+        "unknown field 'put.exit' (did you mean 'put.exit_pct'?)",
+        section,
+    )
 
 
 def test_a_target_may_be_set_where_it_is_read() -> None:
@@ -262,13 +294,33 @@ def test_new_yorks_closes_are_those_of_its_calendars() -> None:
 def test_defaults_are_the_rules() -> None:
     """rules.md, sections 1 to 7: the numbers in backticks."""
     config = wv.Config()
-    assert (config.put.dte_min, config.put.dte_max, config.put.delta_min, config.put.delta_max) == (30, 45, 0.25, 0.35)
-    assert (config.put.exit_pct, config.put.stop_loss_multiplier, config.put.max_hold_dte) == (0.5, 2.0, None)
+    assert (config.put.dte_min, config.put.dte_max, config.put.delta_min, config.put.delta_max) == (
+        30,
+        45,
+        0.25,
+        0.35,
+    )
+    assert (config.put.exit_pct, config.put.stop_loss_multiplier, config.put.max_hold_dte) == (
+        0.5,
+        2.0,
+        None,
+    )
     assert (config.call.dte_min, config.call.dte_max, config.call.max_cycles) == (14, 30, 1)
     assert (config.call.exit_pct, config.call.tie_break_method) == (None, "highest_premium")
-    assert (config.fills.execution_seed, config.fills.fill_mode, config.fills.pfill_scale) == (42, "realistic", 0.6)
-    assert (config.liquidity.base_max_spread_pct, config.liquidity.hard_max_spread_pct) == (0.08, 0.20)
-    assert (config.pricing.rate, config.costs.commission_per_contract, config.rules) == (0.04, 0.65, "ledger")
+    assert (config.fills.execution_seed, config.fills.fill_mode, config.fills.pfill_scale) == (
+        42,
+        "realistic",
+        0.6,
+    )
+    assert (config.liquidity.base_max_spread_pct, config.liquidity.hard_max_spread_pct) == (
+        0.08,
+        0.20,
+    )
+    assert (config.pricing.rate, config.costs.commission_per_contract, config.rules) == (
+        0.04,
+        0.65,
+        "ledger",
+    )
 
 
 def test_configurations_pickle_and_copy() -> None:
@@ -317,17 +369,23 @@ def test_the_id_changes_with_every_field_but_not_with_its_spelling(name: str) ->
     section, field = name.split(".")
     base, value = wv.Config(), getattr(getattr(wv.Config(), section), field)
     changed = other.get(name, _changed(field, value))
-    if field.endswith("_target") and field != "dte_target":  # read, and in the end needed, by one choice alone
+    if (
+        field.endswith("_target") and field != "dte_target"
+    ):  # read, and in the end needed, by one choice alone
         method = "select" if section == "put" else "tie_break_method"
         value = None if field == "delta_target" else 0.25
-        base = base.replace(**{f"{section}.{method}": f"closest_{field.removesuffix('_target')}", name: value})
+        base = base.replace(
+            **{f"{section}.{method}": f"closest_{field.removesuffix('_target')}", name: value}
+        )
     assert base.replace(**{name: changed}).id != base.id
     assert base.replace(**{name: value}).id == base.id
 
 
 def test_numbers_and_dates_have_one_form() -> None:
     assert wv.PutRules(stop_loss_multiplier=2) == wv.PutRules(stop_loss_multiplier=2.0)
-    assert wv.Schedule(start_date="2023-06-06") == wv.Schedule(start_date=dt.datetime(2023, 6, 6, 9))
+    assert wv.Schedule(start_date="2023-06-06") == wv.Schedule(
+        start_date=dt.datetime(2023, 6, 6, 9)
+    )
     assert wv.Schedule(weekdays=[5, 1, 1]).weekdays == (1, 5)
 
 
@@ -335,7 +393,10 @@ def test_numbers_and_dates_have_one_form() -> None:
     ("text", "message"),
     [
         ("[put]\nexit_pct = 0.5\nexit_pct = 0.6\n", r"wheel.toml: no valid TOML: .*line 3"),
-        ("[put]\nexit_pctt = 0.5\n", r"wheel.toml: unknown field of put 'exit_pctt' \(did you mean 'exit_pct'\?\)"),
+        (
+            "[put]\nexit_pctt = 0.5\n",
+            r"wheel.toml: unknown field of put 'exit_pctt' \(did you mean 'exit_pct'\?\)",
+        ),
         ("[putt]\nexit_pct = 0.5\n", r"wheel.toml: unknown section 'putt'"),
         ("[put]\nselect = 'none'\n", r"unknown put.select 'none'"),
         ("rules = 5\n", r"unknown rules 5"),
@@ -364,7 +425,12 @@ CONFIG = {
     "commission_per_contract": 0.65, "fill_mode": "mid", "use_realistic_fills": False, "cache_dir": "../cache/",
     "execution_seed": 7,
 }  # fmt: skip
-CC_CONFIG = {"option_type": "C", "dte_min": 7, "cc_dte_max": 21, "tie_break_method": "highest_strike"}
+CC_CONFIG = {
+    "option_type": "C",
+    "dte_min": 7,
+    "cc_dte_max": 21,
+    "tie_break_method": "highest_strike",
+}
 SCHEDULER_CONFIG = {
     "start_date": "2022-01-01", "end_date": "2023-12-31", "trading_calendar": "NYSE", "symbols": ["TSLA", "AAPL"],
     "allow_multiple_wheels_per_symbol": True, "max_wheels_per_symbol_per_day": None, "scheduler_seed": 123, "log_level": "INFO",
@@ -376,19 +442,36 @@ def test_the_notebooks_dictionaries_load_as_they_are() -> None:
         config = wv.Config.from_notebook(CONFIG, CC_CONFIG, SCHEDULER_CONFIG)
     assert config.schedule.symbols == ("TSLA", "AAPL")
     assert config.schedule.start_date == dt.date(2022, 1, 1)
-    assert (config.put.exit_pct, config.put.stop_loss_multiplier, config.fills.execution_seed) == (0.25, 3.0, 7)
-    assert (config.call.dte_min, config.call.dte_max, config.call.tie_break_method) == (7, 21, "highest_strike")
+    assert (config.put.exit_pct, config.put.stop_loss_multiplier, config.fills.execution_seed) == (
+        0.25,
+        3.0,
+        7,
+    )
+    assert (config.call.dte_min, config.call.dte_max, config.call.tie_break_method) == (
+        7,
+        21,
+        "highest_strike",
+    )
     assert (config.fills.fill_mode, config.rules) == ("realistic", "ledger")
 
 
 def test_without_a_scheduler_the_notebook_ran_one_symbol_on_one_day() -> None:
     config = wv.Config.from_notebook({**CONFIG, "fill_mode": "pessimistic"}, CC_CONFIG, rules="v5")
     assert config.schedule.start_date == config.schedule.end_date == dt.date(2023, 6, 6)
-    assert (config.schedule.symbols, config.fills.fill_mode, config.rules) == (("TSLA",), "pessimistic", "v5")
+    assert (config.schedule.symbols, config.fills.fill_mode, config.rules) == (
+        ("TSLA",),
+        "pessimistic",
+        "v5",
+    )
 
 
 def test_use_realistic_fills_meant_natural() -> None:
-    assert wv.Config.from_notebook({"use_realistic_fills": True, "fill_mode": "optimistic"}).fills.fill_mode == "natural"
+    assert (
+        wv.Config.from_notebook(
+            {"use_realistic_fills": True, "fill_mode": "optimistic"}
+        ).fills.fill_mode
+        == "natural"
+    )
 
 
 def test_keys_without_meaning_are_named() -> None:
@@ -404,14 +487,20 @@ ALL_SECTIONS = [*SECTIONS.values()]
 def test_help_and_signatures_show_every_field(kind: Any) -> None:
     shown, signature = pydoc.render_doc(kind, renderer=pydoc.plaintext), inspect.signature(kind)
     listed = [field for field in fields() if field.section == kind.section]
-    assert [field.name for field in listed] == list(signature.parameters) == [f.name for f in dataclasses.fields(kind)]
+    assert (
+        [field.name for field in listed]
+        == list(signature.parameters)
+        == [f.name for f in dataclasses.fields(kind)]
+    )
     words = " ".join(inspect.getdoc(kind).split())
     for field in listed:
         assert f"{field.name}: {field.type} = {field.default!r}" in words
         assert " ".join(field.doc.split()) in words
         assert not field.unit or f"Unit: {field.unit}." in words
         assert f"Allowed: {field.allowed}." in words
-        assert f"{field.name}: {field.type} = {field.default!r}" in " ".join(line.strip(" |") for line in shown.splitlines())
+        assert f"{field.name}: {field.type} = {field.default!r}" in " ".join(
+            line.strip(" |") for line in shown.splitlines()
+        )
         parameter = signature.parameters[field.name]
         assert parameter.kind is parameter.KEYWORD_ONLY
         assert parameter.default == field.default == getattr(kind(), field.name)
@@ -440,6 +529,14 @@ def test_the_configuration_shows_its_sections() -> None:
 
 
 def test_the_errors_are_public() -> None:
-    for name in ("ConfigError", "DataError", "FetchError", "InputError", "LakeError", "RecordError", "StateError"):
+    for name in (
+        "ConfigError",
+        "DataError",
+        "FetchError",
+        "InputError",
+        "LakeError",
+        "RecordError",
+        "StateError",
+    ):
         assert name in wv.__all__
         assert issubclass(getattr(wv, name), wv.WheelvecError)

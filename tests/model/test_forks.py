@@ -70,7 +70,9 @@ def test_every_entry_says_spawn_after_a_fork(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("method", "used"), [("fork", "unused"), ("spawn", "used")])
-def test_a_process_in_which_polars_works_is_not_refused(tmp_path: Path, method: str, used: str) -> None:
+def test_a_process_in_which_polars_works_is_not_refused(
+    tmp_path: Path, method: str, used: str
+) -> None:
     assert run(tmp_path, method, used, "demo") == ["done"]
 
 
@@ -79,7 +81,12 @@ def test_another_program_is_not_refused(tmp_path: Path) -> None:
     code = "import wheelvec as wv; print(len(wv.demo_market(symbols=['ALFA'], start='2024-01-02', end='2024-01-05').symbols))"
     pl.DataFrame({"a": [1, 2]}).lazy().group_by("a").len().collect()
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False, preexec_fn=lambda: None
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=lambda: None,
     )
     assert done.stdout.strip() == "1", done.stderr
     assert not forks._forked
@@ -118,9 +125,21 @@ os._exit(0)
 
 def test_nothing_of_what_a_forked_process_inherits_waits_for_ever(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", HELD], capture_output=True, text=True, timeout=280, check=False, cwd=tmp_path
+        [sys.executable, "-W", "ignore", "-c", HELD],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert {"Result summary", "Result wheels", "Result save", "Sweep best", "Sweep over_seeds", "Market write"} <= set(lines)
+    assert {
+        "Result summary",
+        "Result wheels",
+        "Result save",
+        "Sweep best",
+        "Sweep over_seeds",
+        "Market write",
+    } <= set(lines)
     assert [line for line in lines if line.endswith("not refused")] == []

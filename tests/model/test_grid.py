@@ -1,4 +1,6 @@
-"""Grids as people give them: paired fields, files, frames; too many rows, and rows that are no configuration."""
+"""Grids as people give them: paired fields, files, frames; too many rows, and rows that are no
+configuration.
+"""
 
 import datetime as dt
 import itertools
@@ -34,17 +36,36 @@ def configs(grid: Grid) -> list[wv.Config]:
 
 
 @pytest.mark.parametrize(
-    "key", [("put.delta_min", "put.delta_max"), "put.delta_min, put.delta_max", "put.delta_min,put.delta_max"]
+    "key",
+    [
+        ("put.delta_min", "put.delta_max"),
+        "put.delta_min, put.delta_max",
+        "put.delta_min,put.delta_max",
+    ],
 )
-@pytest.mark.parametrize("make", [list, np.array, iter, lambda pairs: [list(pair) for pair in pairs]])
+@pytest.mark.parametrize(
+    "make", [list, np.array, iter, lambda pairs: [list(pair) for pair in pairs]]
+)
 def test_paired_fields_take_their_values_together(key: Any, make: Any) -> None:
     pairs = make(PAIRS)
     grid = read({"put.exit_pct": [0.25, 0.5], key: pairs, "fills.execution_seed": range(2)})
-    assert grid.frame.columns == ["put.exit_pct", "put.delta_min", "put.delta_max", "fills.execution_seed"]
+    assert grid.frame.columns == [
+        "put.exit_pct",
+        "put.delta_min",
+        "put.delta_max",
+        "fills.execution_seed",
+    ]
     product = list(itertools.product([0.25, 0.5], PAIRS, range(2)))
     assert grid.frame.rows() == [(exit_pct, *pair, seed) for exit_pct, pair, seed in product]
     expected = [
-        BASE.replace(**{"put.exit_pct": exit_pct, "put.delta_min": low, "put.delta_max": high, "fills.execution_seed": seed})
+        BASE.replace(
+            **{
+                "put.exit_pct": exit_pct,
+                "put.delta_min": low,
+                "put.delta_max": high,
+                "fills.execution_seed": seed,
+            }
+        )
         for exit_pct, (low, high), seed in product
     ]
     assert configs(grid) == expected
@@ -55,7 +76,9 @@ def test_paired_fields_take_their_values_together(key: Any, make: Any) -> None:
 def test_paired_fields_of_any_kind_and_number() -> None:
     values = [(30, 2.0, None), (20, None, dt.date(2024, 1, 2))]
     grid = read({("put.dte_min", "put.stop_loss_multiplier", "schedule.start_date"): values})
-    assert [(c.put.dte_min, c.put.stop_loss_multiplier, c.schedule.start_date) for c in configs(grid)] == values
+    assert [
+        (c.put.dte_min, c.put.stop_loss_multiplier, c.schedule.start_date) for c in configs(grid)
+    ] == values
 
 
 @pytest.mark.parametrize(
@@ -67,9 +90,18 @@ def test_paired_fields_of_any_kind_and_number() -> None:
         ),
         ({("put.delta_min", "put.delta_max"): [0.1]}, r"value 0 is 0.1: expected 2 values"),
         ({("put.delta_min", "put.delta_max"): ["ab"]}, r"value 0 is 'ab': expected 2 values"),
-        ({("put.delta_min", "put.delta_min"): [(0.1, 0.2)]}, r"'put.delta_min' names the field 'put.delta_min' a second time"),
-        ({("put.delta_min", "put.exit"): [(0.1, 0.2)]}, r"grid: unknown field 'put.exit' \(did you mean 'put.exit_pct'\?\)"),
-        ({("put.delta_min", 3): [(0.1, 0.2)]}, r"is no field: expected a name such as 'put.exit_pct', or a tuple of names"),
+        (
+            {("put.delta_min", "put.delta_min"): [(0.1, 0.2)]},
+            r"'put.delta_min' names the field 'put.delta_min' a second time",
+        ),
+        (
+            {("put.delta_min", "put.exit"): [(0.1, 0.2)]},
+            r"grid: unknown field 'put.exit' \(did you mean 'put.exit_pct'\?\)",
+        ),
+        (
+            {("put.delta_min", 3): [(0.1, 0.2)]},
+            r"is no field: expected a name such as 'put.exit_pct', or a tuple of names",
+        ),
         ({(): [()]}, r"\(\) is no field"),
         ({3: [0.1]}, r"grid: 3 is no field"),
     ],
@@ -98,25 +130,44 @@ def bounded() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
-        ({"fills.execution_seed": range(10**12)}, r"grid\['fills.execution_seed'\] has more than 10,000,000 values"),
-        ({"fills.execution_seed": range(10**30)}, r"grid\['fills.execution_seed'\] has more than 10,000,000 values"),
+        (
+            {"fills.execution_seed": range(10**12)},
+            r"grid\['fills.execution_seed'\] has more than 10,000,000 values",
+        ),
+        (
+            {"fills.execution_seed": range(10**30)},
+            r"grid\['fills.execution_seed'\] has more than 10,000,000 values",
+        ),
         (
             {"fills.execution_seed": {"first": 1, "last": 10**12}},
             r"execution_seed'\] has 1,000,000,000,000 values: .* 10,000,000",
         ),
-        ({"put.exit_pct": {"first": 0.1, "last": 0.9, "count": 10**9}}, r"grid\['put.exit_pct'\] has 1,000,000,000 values"),
         (
-            {"put.dte_min": range(1000), "put.dte_max": range(1000), "fills.execution_seed": range(1000)},
+            {"put.exit_pct": {"first": 0.1, "last": 0.9, "count": 10**9}},
+            r"grid\['put.exit_pct'\] has 1,000,000,000 values",
+        ),
+        (
+            {
+                "put.dte_min": range(1000),
+                "put.dte_max": range(1000),
+                "fills.execution_seed": range(1000),
+            },
             r"1,000 of put.dte_min x 1,000 of put.dte_max x 1,000 of fills.execution_seed are 1,000,000,000 rows: .* 10,000,000",
         ),
         (
-            pl.LazyFrame({"a": [0]}).select(pl.int_range(0, 10**12).alias("fills.execution_seed")).lazy(),
+            pl.LazyFrame({"a": [0]})
+            .select(pl.int_range(0, 10**12).alias("fills.execution_seed"))
+            .lazy(),
             "more than 10,000,000 rows",
         ),
     ],
 )
-def test_too_many_rows_are_refused_before_they_take_memory(grid: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if isinstance(grid, pl.LazyFrame):  # a query that lays out what it makes before its head is taken: a smaller one
+def test_too_many_rows_are_refused_before_they_take_memory(
+    grid: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isinstance(
+        grid, pl.LazyFrame
+    ):  # a query that lays out what it makes before its head is taken: a smaller one
         monkeypatch.setattr(axes, "MOST_ROWS", 1000)
         grid = pl.LazyFrame({"fills.execution_seed": np.arange(2000)})
         message = "more than 1,000 rows"
@@ -126,7 +177,9 @@ def test_too_many_rows_are_refused_before_they_take_memory(grid: Any, message: s
 
 def test_an_endless_iterator_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(axes, "MOST_ROWS", 1000)
-    with pytest.raises(wv.ConfigError, match=r"grid\['fills.execution_seed'\] has more than 1,000 values"):
+    with pytest.raises(
+        wv.ConfigError, match=r"grid\['fills.execution_seed'\] has more than 1,000 values"
+    ):
         read({"fills.execution_seed": itertools.count()})
     assert read({"fills.execution_seed": iter(range(1000))}).size == 1000
 
@@ -135,7 +188,11 @@ def test_an_endless_iterator_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_refused_rows_are_grouped_by_reason() -> None:
-    grid = {"put.dte_min": [10, 50, 60], "fills.execution_seed": range(100), "call.dte_min": [14, 40]}
+    grid = {
+        "put.dte_min": [10, 50, 60],
+        "fills.execution_seed": range(100),
+        "call.dte_min": [14, 40],
+    }
     with pytest.raises(wv.ConfigError) as caught:
         read(grid)
     put, call = (
@@ -203,7 +260,10 @@ def test_reasons_of_a_kind_are_one_line_with_an_example(grid: Any, refused: list
 
 
 def test_names_that_are_unknown_are_of_a_kind_whatever_was_given() -> None:
-    with pytest.raises(wv.ConfigError, match=r"4 rows \(0, 1, 2, ...\), for example: unknown put.select 'ALL' \(did") as caught:
+    with pytest.raises(
+        wv.ConfigError,
+        match=r"4 rows \(0, 1, 2, ...\), for example: unknown put.select 'ALL' \(did",
+    ) as caught:
         read({"put.select": ["ALL", "x", None, [1]]})
     assert "\n" not in str(caught.value)
 
@@ -218,7 +278,11 @@ def test_many_kinds_of_reasons_are_counted() -> None:
         "call.delta_max",
         "pricing.rate",
     ]
-    rows = [{name: 7.0 if name == wrong else None for name in names} for wrong in names for _ in range(2)]
+    rows = [
+        {name: 7.0 if name == wrong else None for name in names}
+        for wrong in names
+        for _ in range(2)
+    ]
     with pytest.raises(wv.ConfigError) as caught:
         read(pl.DataFrame(rows).fill_null(0.2))
     lines = str(caught.value).splitlines()
@@ -230,7 +294,11 @@ def test_many_kinds_of_reasons_are_counted() -> None:
 
 
 def test_rows_without_the_target_they_choose_by_are_refused_with_the_others() -> None:
-    grid = {"put.select": ["closest_otm", "all", "closest_premium"], "put.premium_target": [None, 2.0], "put.dte_min": [20, 50]}
+    grid = {
+        "put.select": ["closest_otm", "all", "closest_premium"],
+        "put.premium_target": [None, 2.0],
+        "put.dte_min": [20, 50],
+    }
     with pytest.raises(wv.ConfigError, match=r"grid: 10 of 12 rows cannot be run:\n") as caught:
         read(grid)
     assert str(caught.value).splitlines()[3:] == [
@@ -277,7 +345,9 @@ def test_a_grid_without_a_valid_row_is_refused_all_the_same() -> None:
 
 def test_a_million_refused_rows_are_named_in_seconds() -> None:
     begun = time.monotonic()
-    grid = read({"put.dte_min": range(20, 60), "fills.execution_seed": range(25_000)}, skip_invalid=True)
+    grid = read(
+        {"put.dte_min": range(20, 60), "fills.execution_seed": range(25_000)}, skip_invalid=True
+    )
     assert (grid.size, grid.skipped.height) == (26 * 25_000, 14 * 25_000)
     assert time.monotonic() - begun < 20.0
 
@@ -364,7 +434,9 @@ def test_paired_fields_in_toml(tmp_path: Path) -> None:
         ('[put]\n"delta_min, delta_mx" = [[0.1, 0.2]]', r"unknown field 'put.delta_mx' \(did you mean 'put.delta_max'\?\)"),
     ],
 )  # fmt: skip
-def test_toml_grids_are_refused_with_file_and_field(tmp_path: Path, text: str, message: str) -> None:
+def test_toml_grids_are_refused_with_file_and_field(
+    tmp_path: Path, text: str, message: str
+) -> None:
     path = tmp_path / "grid.toml"
     path.write_text(text)
     with pytest.raises(wv.ConfigError, match=message) as caught:
@@ -396,16 +468,34 @@ def test_parquet_and_csv_are_grids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("grid.json", b"{}", r"grid.json: expected a grid in a file named \*.toml, \*.parquet, \*.pq, \*.csv"),
+        (
+            "grid.json",
+            b"{}",
+            r"grid.json: expected a grid in a file named \*.toml, \*.parquet, \*.pq, \*.csv",
+        ),
         ("grid.parquet", b"PAR1", r"grid.parquet: cannot be read as Parquet: "),
         ("grid.csv", b"", r"grid.csv: cannot be read as CSV: "),
         ("grid.csv", b"a,b\n1,2,3\n", r"grid.csv: cannot be read as CSV: "),
-        ("grid.csv", b"put.exit_pc\n1\n", r"grid.csv: unknown field 'put.exit_pc' \(did you mean 'put.exit_pct'\?\)"),
-        ("grid.csv", b"call.select,call.tie_break_method\na,b\n", r"grid.csv: 'call.tie_break_method' names .* a second time"),
-        ("grid.csv", b"\xff\xfe\x00", r"grid.csv: cannot be read as CSV: |the grid has no row|unknown field"),
+        (
+            "grid.csv",
+            b"put.exit_pc\n1\n",
+            r"grid.csv: unknown field 'put.exit_pc' \(did you mean 'put.exit_pct'\?\)",
+        ),
+        (
+            "grid.csv",
+            b"call.select,call.tie_break_method\na,b\n",
+            r"grid.csv: 'call.tie_break_method' names .* a second time",
+        ),
+        (
+            "grid.csv",
+            b"\xff\xfe\x00",
+            r"grid.csv: cannot be read as CSV: |the grid has no row|unknown field",
+        ),
     ],
 )
-def test_files_that_are_no_grid_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_files_that_are_no_grid_are_named(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(wv.WheelvecError, match=message):
         read(grid_from_file(tmp_path / name))
@@ -418,10 +508,15 @@ def test_an_unknown_field_of_a_parquet_grid_is_named_with_its_file(tmp_path: Pat
     pl.DataFrame({"exit_pct": [0.5]}).write_parquet(path)
     with pytest.raises(wv.ConfigError) as caught:
         grid_from_file(path)
-    assert str(caught.value) == f"{path}: unknown field 'exit_pct' (did you mean 'put.exit_pct' or 'call.exit_pct'?)"
+    assert (
+        str(caught.value)
+        == f"{path}: unknown field 'exit_pct' (did you mean 'put.exit_pct' or 'call.exit_pct'?)"
+    )
 
 
-def test_files_of_too_many_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_too_many_rows_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(axes, "MOST_ROWS", 1000)
     frame = pl.DataFrame({"fills.execution_seed": range(1001)})
     frame.write_parquet(tmp_path / "grid.parquet")
@@ -437,4 +532,6 @@ def test_values_of_a_table_are_those_of_the_list() -> None:
         == np.linspace(0.1, 0.5, 5).tolist()
     )
     assert read({"put.dte_min": {"first": 3, "last": 6}}).values("put.dte_min") == [3, 4, 5, 6]
-    assert math.isclose(read({"put.dte_min": {"first": 10, "last": 30, "count": 3}}).values("put.dte_min")[1], 20)
+    assert math.isclose(
+        read({"put.dte_min": {"first": 10, "last": 30, "count": 3}}).values("put.dte_min")[1], 20
+    )

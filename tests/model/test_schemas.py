@@ -28,25 +28,47 @@ PANDAS = pd.DataFrame({"session": DAYS, "underlying": ["TSLA", "AAPL"]})
         PANDAS.set_index(["session", "underlying"]),
         PANDAS.set_index("session", drop=False),
         SIGNALS.to_arrow(),
-        pa.RecordBatchReader.from_batches(SIGNALS.to_arrow().schema, SIGNALS.to_arrow().to_batches()),
+        pa.RecordBatchReader.from_batches(
+            SIGNALS.to_arrow().schema, SIGNALS.to_arrow().to_batches()
+        ),
     ],
-    ids=["polars", "lazy", "pandas", "index", "two levels", "index and column", "arrow", "arrow stream"],
+    ids=[
+        "polars",
+        "lazy",
+        "pandas",
+        "index",
+        "two levels",
+        "index and column",
+        "arrow",
+        "arrow stream",
+    ],
 )
 def test_every_kind_of_frame_gives_the_same(given: Any) -> None:
     assert schemas.as_polars("when", given).equals(SIGNALS)
 
 
 def test_a_lazy_frame_stays_lazy() -> None:
-    assert isinstance(schemas.as_lazy("when", SIGNALS.lazy().map_batches(pytest.fail)), pl.LazyFrame)
+    assert isinstance(
+        schemas.as_lazy("when", SIGNALS.lazy().map_batches(pytest.fail)), pl.LazyFrame
+    )
 
 
 def test_nan_of_pandas_is_null() -> None:
-    assert schemas.as_polars("x", pd.DataFrame({"a": [1.5, float("nan")]}))["a"].to_list() == [1.5, None]
+    assert schemas.as_polars("x", pd.DataFrame({"a": [1.5, float("nan")]}))["a"].to_list() == [
+        1.5,
+        None,
+    ]
 
 
-@pytest.mark.parametrize("given", [None, 3, [1], "a", {"a": [1]}, pl.Series([1]), pd.Series([1]), pa.chunked_array([[1]])])
+@pytest.mark.parametrize(
+    "given",
+    [None, 3, [1], "a", {"a": [1]}, pl.Series([1]), pd.Series([1]), pa.chunked_array([[1]])],
+)
 def test_what_is_no_frame_is_named(given: Any) -> None:
-    with pytest.raises(InputError, match=r"^when must be a Polars frame, a pandas DataFrame or an Arrow table, got \w+"):
+    with pytest.raises(
+        InputError,
+        match=r"^when must be a Polars frame, a pandas DataFrame or an Arrow table, got \w+",
+    ):
         schemas.as_polars("when", given)
 
 
@@ -66,9 +88,7 @@ def test_what_fails_in_a_frame_is_said_in_its_name(given: Any) -> None:
 
 
 def test_pandas_is_never_imported() -> None:
-    code = (
-        "import sys; from wheelvec.model import schemas; import polars as pl; schemas.as_polars('x', pl.LazyFrame({'a': [1]}))"
-    )
+    code = "import sys; from wheelvec.model import schemas; import polars as pl; schemas.as_polars('x', pl.LazyFrame({'a': [1]}))"
     code += "; print('pandas' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"

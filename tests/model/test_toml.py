@@ -31,7 +31,10 @@ def test_a_file_is_read_however_it_is_saved(written: bytes, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        (TEXT.encode("latin-1"), r"no valid TOML: line 2 is not text in UTF-8 \(byte 0xe9\); save the file as UTF-8"),
+        (
+            TEXT.encode("latin-1"),
+            r"no valid TOML: line 2 is not text in UTF-8 \(byte 0xe9\); save the file as UTF-8",
+        ),
         (b"\xff\xfea", r"no valid TOML: line 1 is not text in UTF-8"),
         (json.dumps({"put": {"exit_pct": 0.3}}).encode(), r"no valid TOML: it is JSON"),
         (json.dumps([1, 2], indent=1).encode(), r"no valid TOML: it is JSON"),
@@ -42,7 +45,9 @@ def test_a_file_is_read_however_it_is_saved(written: bytes, tmp_path: Path) -> N
         (b"\x89PNG\r\n\x1a\n", r"no valid TOML: line 1 is not text in UTF-8 \(byte 0x89\)"),
     ],
 )
-def test_what_is_no_toml_is_told_with_its_place(written: bytes, message: str, tmp_path: Path) -> None:
+def test_what_is_no_toml_is_told_with_its_place(
+    written: bytes, message: str, tmp_path: Path
+) -> None:
     (tmp_path / "wheel.toml").write_bytes(written)
     with pytest.raises(ConfigError, match=f"^{tmp_path}/wheel.toml: {message}"):
         read_toml(tmp_path / "wheel.toml")

@@ -1,8 +1,12 @@
-"""Wrong changes of the rules in the kernels of a sweep, for sweeps.py: each old text occurs once in its file."""
+"""Wrong changes of the rules in the kernels of a sweep, for sweeps.py: each old text occurs once in
+its file.
+"""
 
 from tests.mutation.mutate import Change
 
-TABLES, FOLLOW, CELLS, ENTRIES = (f"kernels/{name}.py" for name in ("exits", "calls", "evaluate", "entries"))
+TABLES, FOLLOW, CELLS, ENTRIES = (
+    f"kernels/{name}.py" for name in ("exits", "calls", "evaluate", "entries")
+)
 WHEEL = "kernels/wheel.py"
 SLICES = "run/slices.py"
 
@@ -24,8 +28,8 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "stop_after_target",
         TABLES,
-        "write_end(out, i, 2 * bar, pnl, STOP_LOSS",
-        "write_end(out, i, 2 * bar + 2, pnl, STOP_LOSS",
+        "            2 * bar,\n",
+        "            2 * bar + 2,\n",
         "6: stop first",
     ),
     Change(
@@ -35,7 +39,13 @@ CHANGES: tuple[Change, ...] = (
         "at_target = filled == end and filled < held",
         "6: the target goes before the hold",
     ),
-    Change("held_strictly", TABLES, "<= max_hold_dte:", "< max_hold_dte:", "6: at most so many days left"),
+    Change(
+        "held_strictly",
+        TABLES,
+        "<= max_hold_dte:",
+        "< max_hold_dte:",
+        "6: at most so many days left",
+    ),
     Change(
         "draw_is_below",
         TABLES,
@@ -92,9 +102,27 @@ CHANGES: tuple[Change, ...] = (
         "if workspace.stop[0].time > workspace.rest[0].time",
         "6: the first ends it, also under one configuration",
     ),
-    Change("other_exits_end_alike", CELLS, " or known.exits != block.exits", "", "6: an end is that of its own exit rules"),
-    Change("other_chances_end_alike", CELLS, " or known.chance != chance", "", "5: an end is that of its own chance"),
-    Change("call_on_settlement", FOLLOW, "else put.settlement + 1", "else put.settlement", "7: calls from the session after"),
+    Change(
+        "other_exits_end_alike",
+        CELLS,
+        " or known.exits != block.exits",
+        "",
+        "6: an end is that of its own exit rules",
+    ),
+    Change(
+        "other_chances_end_alike",
+        CELLS,
+        " or known.chance != chance",
+        "",
+        "5: an end is that of its own chance",
+    ),
+    Change(
+        "call_on_settlement",
+        FOLLOW,
+        "else put.settlement + 1",
+        "else put.settlement",
+        "7: calls from the session after",
+    ),
     Change(
         "next_call_same_day",
         FOLLOW,
@@ -123,8 +151,16 @@ CHANGES: tuple[Change, ...] = (
         "if sale.number == number:",
         "7: what follows a sale depends on how the call may end",
     ),
-    Change("one_cycle_more", FOLLOW, "cycle >= call.max_cycles", "cycle > call.max_cycles", "7: at most so many calls"),
-    Change("one_wait_more", FOLLOW, "if waits == 0 or", "if waits < 0 or", "7: waits so many sessions"),
+    Change(
+        "one_cycle_more",
+        FOLLOW,
+        "cycle >= call.max_cycles",
+        "cycle > call.max_cycles",
+        "7: at most so many calls",
+    ),
+    Change(
+        "one_wait_more", FOLLOW, "if waits == 0 or", "if waits < 0 or", "7: waits so many sessions"
+    ),
     Change(
         "call_settles_with_two_fees",
         FOLLOW,
@@ -147,8 +183,24 @@ CHANGES: tuple[Change, ...] = (
         "8: called away at the strike",
     ),
     Change(
-        "no_dividends", WHEEL, "received += slice_.dividends.paid[i]", "received += 0.0", "8: dividends while shares are held"
+        "no_dividends",
+        WHEEL,
+        "received += slice_.dividends.paid[i]",
+        "received += 0.0",
+        "8: dividends while shares are held",
     ),
-    Change("dte_above_only", ENTRIES, "dte[r] <= entry.dte_max", "dte[r] < entry.dte_max", "3: the range has its ends"),
-    Change("one_more_a_day", ENTRIES, "if today == most:", "if today == most + 1:", "4: at most so many a day"),
+    Change(
+        "dte_above_only",
+        ENTRIES,
+        "dte[r] <= entry.dte_max",
+        "dte[r] < entry.dte_max",
+        "3: the range has its ends",
+    ),
+    Change(
+        "one_more_a_day",
+        ENTRIES,
+        "if today == most:",
+        "if today == most + 1:",
+        "4: at most so many a day",
+    ),
 )

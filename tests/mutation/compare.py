@@ -1,15 +1,18 @@
-"""Compare the engine with the scalar reference on a fixed list of cases; stop at the first difference.
+"""Compare the engine with the scalar reference on a fixed list of cases; stop at the first
+difference.
 
     python -m tests.mutation.compare [--answers FILE] [--interpreted]
 
-The engine is the `wheelvec` beside this very folder, or the comparison refuses to run. Each case is a random market and
-configuration of one seed (tests/oracle/markets.py), some with fields of the configuration set anew and the tables edited.
-With `--answers` the tables and the reference's answers are written to the file by the first run and read by later ones,
-which so need not run the reference again. The exit status is 0 if all agree and 1 at the first difference in records,
-summary or `Result.validate()`, which a line beginning with DIFFERENCE names.
+The engine is the `wheelvec` beside this very folder, or the comparison refuses to run. Each case is
+a random market and configuration of one seed (tests/oracle/markets.py), some with fields of the
+configuration set anew and the tables edited. With `--answers` the tables and the reference's
+answers are written to the file by the first run and read by later ones, which so need not run the
+reference again. The exit status is 0 if all agree and 1 at the first difference in records, summary
+or `Result.validate()`, which a line beginning with DIFFERENCE names.
 
-With `--interpreted` the kernels of the rules run as plain Python, in seconds where compiling them takes half a minute; the
-solver of implied volatilities stays compiled. Python runs the same source, so what a change of it does shows the same.
+With `--interpreted` the kernels of the rules run as plain Python, in seconds where compiling them
+takes half a minute; the solver of implied volatilities stays compiled. Python runs the same source,
+so what a change of it does shows the same.
 """
 
 from __future__ import annotations
@@ -47,29 +50,51 @@ Sections = dict[str, Any]
 # What random tables do not hold
 # ---------------------------------------------------------------------------------------------------------------------
 def with_twins(tables: Tables) -> Tables:
-    """Every contract once more under another root: equal volatilities, premiums, deltas and strikes."""
+    """Every contract once more under another root: equal volatilities, premiums, deltas and
+    strikes.
+    """
     edited = dict(tables)
     for name in ("option_quotes", "option_bars"):
         table = edited.get(name)
         if table is not None:
-            twins = table.with_columns(symbol=pl.lit("Z") + pl.col("symbol").str.slice(0, 5) + pl.col("symbol").str.slice(6))
+            twins = table.with_columns(
+                symbol=pl.lit("Z")
+                + pl.col("symbol").str.slice(0, 5)
+                + pl.col("symbol").str.slice(6)
+            )
             edited[name] = pl.concat([table, twins])
     return edited
 
 
 def with_odd_cents(tables: Tables) -> Tables:
-    """Everything 16% dearer, for strikes such as 16.24 whose hundredfold is no whole double, and the
-    underlying's closes a cent lower, so that those at a strike lie just below it."""
+    """Everything 16% dearer, for strikes such as 16.24 whose hundredfold is no whole double, and
+    the underlying's closes a cent lower, so that those at a strike lie just below it.
+    """
     edited = dict(tables)
     prices = ("open", "high", "low", "close", "bid", "ask", "strike", "underlying_price")
     for name, table in tables.items():
         if table is not None and name != "dividends":
-            dearer = [(pl.col(price) * DEARER / 100).round(2) for price in prices if price in table.columns]
+            dearer = [
+                (pl.col(price) * DEARER / 100).round(2)
+                for price in prices
+                if price in table.columns
+            ]
             edited[name] = table.with_columns(dearer)
             if "symbol" in table.columns:
-                milli = (pl.col("symbol").str.slice(13).cast(pl.Int64, strict=False) * DEARER // 100 + 5) // 10 * 10
-                dearer_symbol = pl.col("symbol").str.slice(0, 13) + milli.cast(pl.String).str.zfill(8)
-                edited[name] = edited[name].with_columns(symbol=pl.coalesce(dearer_symbol, "symbol"))
+                milli = (
+                    (
+                        pl.col("symbol").str.slice(13).cast(pl.Int64, strict=False) * DEARER // 100
+                        + 5
+                    )
+                    // 10
+                    * 10
+                )
+                dearer_symbol = pl.col("symbol").str.slice(0, 13) + milli.cast(pl.String).str.zfill(
+                    8
+                )
+                edited[name] = edited[name].with_columns(
+                    symbol=pl.coalesce(dearer_symbol, "symbol")
+                )
             else:
                 edited[name] = edited[name].with_columns((pl.col("close", "low") - 0.01).round(2))
     return edited
@@ -81,7 +106,9 @@ def with_mills(tables: Tables) -> Tables:
     assert bars is not None
     off = 0.003 * (2 * (pl.col("session").dt.day() % 2) - 1)
     close, low = pl.col("close") + off, pl.col("low") - 0.003
-    return tables | {"underlying_bars": bars.with_columns(close=close, low=low, high=pl.col("high") + 0.003)}
+    return tables | {
+        "underlying_bars": bars.with_columns(close=close, low=low, high=pl.col("high") + 0.003)
+    }
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -89,7 +116,9 @@ def with_mills(tables: Tables) -> Tables:
 # ---------------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Case:
-    """A seed; what is set anew in its configuration, how its tables are edited, and the days that a signal allows."""
+    """A seed; what is set anew in its configuration, how its tables are edited, and the days that a
+    signal allows.
+    """
 
     seed: int
     changes: Sections | None = None
@@ -108,7 +137,12 @@ APART = tuple(seed for seed in range(200, 230) if seed not in (216, 223))
 
 DEARER = 116  # percent
 # Seed 47 sells many puts; some have these spreads, and one fills on this draw.
-SPREAD, WIDER, WIDEST, DRAWN = 0.05464480874316932, 0.08294930875576025, 0.08510638297872332, 0.16462087681789572
+SPREAD, WIDER, WIDEST, DRAWN = (
+    0.05464480874316932,
+    0.08294930875576025,
+    0.08510638297872332,
+    0.16462087681789572,
+)
 PLAIN = {"ivp_high_threshold": 9.0, "ivp_extreme_threshold": 9.0, "short_dte_extra_spread_pct": 0.0}
 FREE = {"pfill_min": 0.0, "pfill_max": 1.0}
 # Every put on every session that mostly runs to settlement, and calls of nearly every kind.
@@ -139,7 +173,13 @@ ANY_CALL = {
 }
 BELOW = {"sell_call_only_if_price_above_basis": False}
 ABOVE = {"sell_call_only_if_price_above_basis": True, "strike_min_pct_above_basis": 0.0}
-PATIENT = {"call_wait_sessions": 2, "max_cycles": None, "exit_pct": 0.6, "delta_max": 0.4, "dte_max": 8}
+PATIENT = {
+    "call_wait_sessions": 2,
+    "max_cycles": None,
+    "exit_pct": 0.6,
+    "delta_max": 0.4,
+    "dte_max": 8,
+}
 
 DIRECTED: tuple[Case, ...] = (
     Case(
@@ -150,17 +190,32 @@ DIRECTED: tuple[Case, ...] = (
         },
         why="spreads at their limits",
     ),
-    Case(47, {"liquidity": PLAIN | {"base_max_spread_pct": SPREAD / 0.6}}, why="a spread at the bound of tight"),
+    Case(
+        47,
+        {"liquidity": PLAIN | {"base_max_spread_pct": SPREAD / 0.6}},
+        why="a spread at the bound of tight",
+    ),
     Case(
         47,
         {
             "liquidity": PLAIN,
-            "fills": FREE | {"pfill_tight": DRAWN, "pfill_normal": DRAWN, "pfill_wide": DRAWN, "pfill_scale": 1.0},
+            "fills": FREE
+            | {
+                "pfill_tight": DRAWN,
+                "pfill_normal": DRAWN,
+                "pfill_wide": DRAWN,
+                "pfill_scale": 1.0,
+            },
         },
         why="p_fill is a draw",
     ),
     Case(47, edit=with_twins, why="equal volatilities"),
-    Case(47, {"liquidity": {"ivp_over": "chain"}}, with_twins, why="equal volatilities, ranked over the chain"),
+    Case(
+        47,
+        {"liquidity": {"ivp_over": "chain"}},
+        with_twins,
+        why="equal volatilities, ranked over the chain",
+    ),
     Case(47, {"put": {"select": "highest_premium"}}, with_twins, why="equal premiums"),
     Case(47, edit=with_mills, why="closes a fraction of a cent off the strike"),
     Case(19, edit=with_odd_cents, why="strikes of odd cents"),
@@ -177,10 +232,22 @@ DIRECTED: tuple[Case, ...] = (
         },
         why="an unresolved call, one wheel at a time",
     ),
-    Case(14, MANY | {"rules": "ledger", "call": ANY_CALL | BELOW}, why="many calls, some of them open"),
+    Case(
+        14,
+        MANY | {"rules": "ledger", "call": ANY_CALL | BELOW},
+        why="many calls, some of them open",
+    ),
     Case(4, {"rules": "ledger", "call": PATIENT}, why="waits for several calls"),
-    Case(3, MANY | {"rules": "v5", "call": ANY_CALL | BELOW | {"max_cycles": 3}}, why="many calls under v5"),
-    Case(0, MANY | {"rules": "v5", "call": ANY_CALL | BELOW | {"max_cycles": 3}}, why="many calls under v5"),
+    Case(
+        3,
+        MANY | {"rules": "v5", "call": ANY_CALL | BELOW | {"max_cycles": 3}},
+        why="many calls under v5",
+    ),
+    Case(
+        0,
+        MANY | {"rules": "v5", "call": ANY_CALL | BELOW | {"max_cycles": 3}},
+        why="many calls under v5",
+    ),
     Case(
         0,
         MANY | {"rules": "v5", "call": ANY_CALL | ABOVE | {"strike_min_pct_above_basis": 0.05}},
@@ -213,7 +280,9 @@ def configuration(case: Case) -> Sections:
         else:
             config[section] = fields
     if config["put"]["select"] != "closest_delta":
-        config["put"]["delta_target"] = None  # nothing else reads it, and a configuration that sets it is refused
+        config["put"]["delta_target"] = (
+            None  # nothing else reads it, and a configuration that sets it is refused
+        )
     return config
 
 
@@ -255,7 +324,9 @@ def answered(case: Case) -> Answer:
 
 
 def answers(store: Path | None) -> Iterator[Answer]:
-    """The answers of all cases, from the store if it is there; else they are computed, and stored for the next run."""
+    """The answers of all cases, from the store if it is there; else they are computed, and stored
+    for the next run.
+    """
     if store is not None and store.is_file():
         yield from pickle.loads(store.read_bytes())
         return
@@ -299,12 +370,18 @@ def load_engine(interpreted: bool) -> None:
 
 
 def with_named_columns(kernel: Any) -> Any:
-    """Compiled code reads `records.column`; for plain Python the records must be NumPy's own of that kind."""
+    """Compiled code reads `records.column`; for plain Python the records must be NumPy's own of
+    that kind.
+    """
 
     def named(value: Any) -> Any:
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return type(value)(*(named(field) for field in value))
-        return value.view(np.recarray) if isinstance(value, np.ndarray) and value.dtype.names else value
+        return (
+            value.view(np.recarray)
+            if isinstance(value, np.ndarray) and value.dtype.names
+            else value
+        )
 
     def called(*arguments: Any) -> Any:
         with np.errstate(all="ignore"):  # as compiled code does
@@ -320,7 +397,11 @@ def difference(answer: Answer) -> str | None:
     from wheelvec.run.backtest import backtest
 
     signal = answer.signal
-    when = None if signal is None else pl.DataFrame(signal, schema=["session", "underlying"], orient="row")
+    when = (
+        None
+        if signal is None
+        else pl.DataFrame(signal, schema=["session", "underlying"], orient="row")
+    )
     result = backtest(Market(**answer.tables), Config.from_dict(answer.config), when=when)
     records = result.records.to_dicts()
     for got, expected in zip(records, answer.records, strict=False):
@@ -340,9 +421,15 @@ def difference(answer: Answer) -> str | None:
 
 def main() -> int:
     """Compare all cases; 1 at the first that differs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--answers", type=Path, help="where the reference's answers are kept between runs")
-    parser.add_argument("--interpreted", action="store_true", help="run the kernels of the rules as plain Python")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--answers", type=Path, help="where the reference's answers are kept between runs"
+    )
+    parser.add_argument(
+        "--interpreted", action="store_true", help="run the kernels of the rules as plain Python"
+    )
     arguments = parser.parse_args()
     found = Path(str(wheelvec.__file__)).resolve().parents[1]
     if found != ROOT:

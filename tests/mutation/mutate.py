@@ -1,17 +1,21 @@
-"""Break the rules one at a time, and see whether comparing the engine with the scalar reference notices.
+"""Break the rules one at a time, and see whether comparing the engine with the scalar reference
+notices.
 
     python -m tests.mutation.mutate [--only NAME] [--jobs 1] [--compiled]
 
-CHANGES is the table: each row replaces one text, which must occur exactly once in its file, and so breaks one rule of the
-wheel. For each row the package and its tests are copied to a temporary folder, the change is made there, and
-tests/mutation/compare.py is run in a process of its own. A difference kills the change; one that nothing notices survives,
-which is a gap in compare.py's cases unless `equivalent` says why no data can tell. The unchanged package must pass first;
-its run also keeps the reference's answers for the others. It runs compiled; what changes then runs with the kernels of the
-rules as plain Python, which is the same source and saves compiling it anew, half a minute each time. `--compiled` compiles
-them all the same. Compiled functions that a change cannot reach are copied with the folder.
+CHANGES is the table: each row replaces one text, which must occur exactly once in its file, and so
+    breaks one rule of the
+wheel. For each row the package and its tests are copied to a temporary folder, the change is made
+there, and tests/mutation/compare.py is run in a process of its own. A difference kills the change;
+one that nothing notices survives, which is a gap in compare.py's cases unless `equivalent` says why
+no data can tell. The unchanged package must pass first; its run also keeps the reference's answers
+for the others. It runs compiled; what changes then runs with the kernels of the rules as plain
+Python, which is the same source and saves compiling it anew, half a minute each time. `--compiled`
+compiles them all the same. Compiled functions that a change cannot reach are copied with the
+folder.
 
-`--only` runs the changes whose name contains the text. The exit status is 1 if any change survives that is not expected to,
-or dies though it is. Expect 3 to 10 seconds a change on a quiet machine.
+`--only` runs the changes whose name contains the text. The exit status is 1 if any change survives
+that is not expected to, or dies though it is. Expect 3 to 10 seconds a change on a quiet machine.
 """
 
 from __future__ import annotations
@@ -32,7 +36,9 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("wheelvec", "tests")
 TIMEOUT = 300.0  # seconds; a change that never ends is noticed too
 QUOTE, DRAWS, STANDING = (f"kernels/{name}.py" for name in ("quotes", "draws", "collapse"))
-EXITS, CALLS, WHEEL, RECORD = (f"kernels/{name}.py" for name in ("exits", "calls", "wheel", "record"))
+EXITS, CALLS, WHEEL, RECORD = (
+    f"kernels/{name}.py" for name in ("exits", "calls", "wheel", "record")
+)
 ENTRIES, CELLS = (f"kernels/{name}.py" for name in ("entries", "evaluate"))
 ARRAYS, CHAIN, OUTCOMES, RECORDS, SUMMARY = (
     f"stages/{name}.py" for name in ("arrays", "chain", "outcomes", "records", "summary")
@@ -66,7 +72,8 @@ class Change:
 
 
 CHANGES: tuple[Change, ...] = (
-    # -- schedule (section 1) ------------------------------------------------------------------------------------------
+    # -- schedule (section 1)
+    # ------------------------------------------------------------------------------------------
     Change("every_from_start", OPENINGS, "(since_first % self.every == 0)", "((since_first + self.offset) % self.every == 0)", "1: (i - offset) is a multiple of every, not i"),
     Change("offset_ignored", OPENINGS, " - inside.argmax() - self.offset", " - inside.argmax()", "1: i >= offset"),
     Change("before_offset", OPENINGS, "inside & (since_first >= 0) & ", "inside & ", "1: no entry before the offset"),
@@ -76,7 +83,8 @@ CHANGES: tuple[Change, ...] = (
     Change("day_limit", ENTRIES, "if today == most:", "if today == most + 1:", "1: the first n candidates"),
     Change("signals_ignored", RECORD, "if not signalled[put.number] or (", "if False or (", "1: only the pairs of `when`"),
     Change("busy_until_put", CALLS, "settlement = max(settlement, sale.settlement)", "settlement = put.settlement", "1: an unresolved wheel is busy to the last settlement among its legs"),
-    # -- the chain at entry (section 2) --------------------------------------------------------------------------------
+    # -- the chain at entry (section 2)
+    # --------------------------------------------------------------------------------
     Change("minute_end", CHAIN, "(at < start + ", "(at <= start + ", "2: the minute excludes its end"),
     Change("minute_start", CHAIN, "(at >= start)", "(at > start)", "2: the minute includes its start"),
     Change("first_quote", STANDING, "if rows.valid[i]:", "if rows.valid[i] and last < 0:", "2: the last valid quote"),
@@ -89,7 +97,8 @@ CHANGES: tuple[Change, ...] = (
     Change("yield_ignored", CHAIN, "        dividend_yield[number],", "        0.0 * dividend_yield[number],", "2: yield"),
     Change("rate_before", CHAIN, 'side="right")', 'side="left")', "2: the last value on or before the session"),
     Change("years_360", CHAIN, "/ 365.0", "/ 360.0", "2: years = dte/365"),
-    # -- candidates (section 3) ----------------------------------------------------------------------------------------
+    # -- candidates (section 3)
+    # ----------------------------------------------------------------------------------------
     Change("put_dte_max", ENTRIES, "dte[r] <= entry.dte_max:", "dte[r] < entry.dte_max:", "3: dte <= dte_max"),
     Change("put_dte_min", ENTRIES, "end, entry.dte_min)", "end, entry.dte_min + 1)", "3: dte_min <= dte"),
     Change("rank_lowest", QUOTE, "(below + below + equal - 1) / 2.0 + 1.0", "below + 1.0", "3: ties share their average rank"),
@@ -134,7 +143,8 @@ CHANGES: tuple[Change, ...] = (
     Change("select_last", QUOTE, "merit(quotes, i, select, target) > merit", "merit(quotes, i, select, target) >= merit", "3: ties go to the first"),
     Change("put_delta_target", PARAMETERS, 'np.where(np.isnan(delta), (out["delta_min"] + out["delta_max"]) / 2, delta)', 'np.where(np.isnan(delta), out["delta_min"], delta)', "3: middle of the range"),
     Change("put_delta_set", PARAMETERS, "np.where(np.isnan(delta), ", "np.where(True, ", "3: delta_target"),
-    # -- prices (section 4) --------------------------------------------------------------------------------------------
+    # -- prices (section 4)
+    # --------------------------------------------------------------------------------------------
     Change("f_optimistic", QUOTE, "return 0.0\n", "return 0.1\n", "4: optimistic concedes nothing"),
     Change("f_realistic", QUOTE, "else 0.30", "else 0.25", "4: realistic concedes 0.30"),
     Change("f_pessimistic", QUOTE, "return 0.75", "return 0.70", "4: pessimistic concedes 0.75"),
@@ -166,7 +176,8 @@ CHANGES: tuple[Change, ...] = (
     Change("fees_expired", OUTCOMES, "np.where(bought, 2.0 * order, order)", "np.where(bought, 2.0 * order, 2.0 * order)", "4: an expired leg pays once"),
     Change("fees_bought", OUTCOMES, "np.where(bought, 2.0 * order, order)", "np.where(bought, order, order)", "4: a buy-back pays twice"),
     Change("fees_sec", OUTCOMES, "return commission + costs.sec_fee_per_contract", "return commission", "4: both fees"),
-    # -- probabilistic fills and the draw (section 5) ------------------------------------------------------------------
+    # -- probabilistic fills and the draw (section 5)
+    # ------------------------------------------------------------------
     Change("pfill_tight", QUOTE, "spread_pct <= odds.tight_spread", "spread_pct < odds.tight_spread", "5: <= tight"),
     Change("pfill_normal", QUOTE, "spread_pct <= odds.normal_spread", "spread_pct < odds.normal_spread", "5: <= normal"),
     Change("pfill_extreme", QUOTE, "extreme_threshold:\n        p *=", "extreme_threshold + 1e-9:\n        p *=",
@@ -189,16 +200,17 @@ CHANGES: tuple[Change, ...] = (
     Change("u_bits", DRAWS, "x1 >> np.uint64(6)", "x1 >> np.uint64(5)", "5: 53 bits"),
     Change("entry_in_word", DRAWS, "strike_milli[i], 0, entry_day[i]", "strike_milli[i], 0, 0", "5: the entry session is named"),
     Change("seed_high", DRAWS, "seed & _LOW, seed >> _SHIFT", "seed & _LOW, seed & _LOW", "5: both halves of the seed"),
-    # -- the path (section 6) ------------------------------------------------------------------------------------------
+    # -- the path (section 6)
+    # ------------------------------------------------------------------------------------------
     Change("target_before_stop", EXITS, "        if bar.high >= stop:", "        if bar.high >= stop and not bar.low <= target:", "6: the stop is tested first"),
     Change("stop_bound", EXITS, "bar.high >= stop:", "bar.high > stop * (1.0 + 2e-9):", "6: high >= the stop"),
     Change("target_bound", EXITS, "bar.low <= target:", "bar.low < target * (1.0 - 2e-9):", "6: low <= the target"),
-    Change("stop_counts_touch", EXITS, "            return Walked(STOP_LOSS,", "            touches += bar.low <= target\n            return Walked(STOP_LOSS,", "6: a stopping bar counts no touch"),
+    Change("stop_counts_touch", EXITS, "            return Walked(\n                STOP_LOSS,", "            touches += bar.low <= target\n            return Walked(\n                STOP_LOSS,", "6: a stopping bar counts no touch"),
     Change("hold_bound", EXITS, "bar.left <= levels.hold", "bar.left < levels.hold", "6: <= max_hold_dte"),
     Change("hold_first", EXITS, "        if bar.high >= stop:", "        if bar.left <= levels.hold:\n            return Walked(MAX_HOLD_DTE, b, bar.market, touches, u)\n        if bar.high >= stop:", "6: max_hold_dte comes last"),
     Change("entry_bar", SLICES, 'column(rows, "number", np.int64), side="right")', 'column(rows, "number", np.int64), side="left")', "6: strictly after the entry session"),
     Change("settlement_bar", SLICES, 'contracts["settlement"][contract], side="right")', 'contracts["settlement"][contract], side="left")', "6: through the settlement session"),
-    Change("without_bar", RECORD, "number - put.number - bars)", "number - put.number - bars + 1)", "6: counted from the day after entry"),
+    Change("without_bar", RECORD, "number - put.number - bars\n", "number - put.number - bars + 1\n", "6: counted from the day after entry"),
     Change("without_bar_open", RECORDS, 'nulled(legs["missing"], known)', 'legs["missing"]', "6: null on an unresolved leg"),
     Change("gap_skip", ARRAYS, 'bars is None or gap_path == "quote"', "bars is None", "6: gap_path quote"),
     Change("gap_quote", ARRAYS, 'bars is None or gap_path == "quote"', "True", "6: gap_path skip"),
@@ -213,7 +225,8 @@ CHANGES: tuple[Change, ...] = (
            "6: the last session on or before the expiration"),
     Change("settle_before", ARRAYS, 'side="right") - 1\n    return contracts', 'side="left") - 1\n    return contracts',
            "6: on the expiration itself"),
-    # -- covered calls (section 7) -------------------------------------------------------------------------------------
+    # -- covered calls (section 7)
+    # -------------------------------------------------------------------------------------
     Change("call_same_day", CALLS, "else put.settlement + 1", "else put.settlement", "7: the first session after the assignment"),
     Change("next_call_same_day", CALLS, "cycle + 1, end + 1, call.waits", "cycle + 1, end, call.waits", "7: the following session"),
     Change("wait_same_day", CALLS, "waits - 1, number + 1", "waits - 1, number", "7: waits are further sessions"),
@@ -227,13 +240,14 @@ CHANGES: tuple[Change, ...] = (
     Change("floor_always", CALLS, "if not search.above_basis or ", "if ", "7: sell_call_only_if_price_above_basis False"),
     Change("call_dte_max", CALLS, "quotes.dte[r] <= search.dte_max", "quotes.dte[r] < search.dte_max", "7: dte <= dte_max"),
     Change("call_dte_min", CALLS, "search.dte_min <= quotes.dte[r]", "search.dte_min < quotes.dte[r]", "7: dte_min <= dte"),
-    Change("no_call_swapped", CALLS, "else NO_CALL_ABOVE_BASIS if above == 0 else NO_CALL_LIQUID", "else NO_CALL_LIQUID if above == 0 else NO_CALL_ABOVE_BASIS", "7: the first that emptied it"),
+    Change("no_call_swapped", CALLS, "else NO_CALL_ABOVE_BASIS\n            if above == 0\n            else NO_CALL_LIQUID", "else NO_CALL_LIQUID\n            if above == 0\n            else NO_CALL_ABOVE_BASIS", "7: the first that emptied it"),
     Change("no_calls_at_all", CALLS, "or slice_.valid[number] == 0", "or slice_.call_starts[number] == slice_.call_starts[number + 1]", "7: no_call_quotes counts puts"),
     Change("call_exit_pct", PARAMETERS, 'rules.column("put.exit_pct"), own)', "0.5, own)", "7: exit_pct None is the put's"),
     Change("call_stop", PARAMETERS, 'out["stop_multiplier"] = rules.column("call.stop_loss_multiplier")', 'out["stop_multiplier"] = np.nan_to_num(rules.column("call.stop_loss_multiplier"), nan=2.0)', "7: stop_loss_multiplier None is none"),
     Change("call_delta_target", PARAMETERS, '_set_moneyness(rules, "call", out, (out["delta_min"] + out["delta_max"]) / 2)', '_set_moneyness(rules, "call", out, out["delta_min"])', "7: middle of the range"),
     Change("call_ends", CALLS, "END_CALLED_AWAY if last_reason == CALLED_AWAY else MAX_CYCLES", "END_CALLED_AWAY", "7: max_cycles holds the shares"),
-    # -- P&L (section 8) -----------------------------------------------------------------------------------------------
+    # -- P&L (section 8)
+    # -----------------------------------------------------------------------------------------------
     Change("held_forgotten", WHEEL, "calls.last_strike if away else underlying.close[sold]", "calls.last_strike if away else strike", "8: held shares are sold"),
     Change("premium_twice", WHEEL, "stock = (sale - strike) * 100.0 + ", "stock = (sale - strike) * 100.0 + put.premium + ", "8: the premium is never counted twice"),
     Change("no_close_resolved", WHEEL, "resolved = resolved and sold >= 0", "resolved = resolved and True", "8: no close for held shares: unresolved"),
@@ -254,21 +268,23 @@ CHANGES: tuple[Change, ...] = (
     Change("fees_of_put", RECORDS, "fees[begin] + added_up(fees, some)", "fees[begin]", "10: fees of the legs"),
     Change("first_call_reason", RECORDS, 'legs[begin + wheels["legs"] - 1]', 'legs[np.minimum(begin + 1, begin + wheels["legs"] - 1)]', "10: of the last call"),
     Change("first_call_strike", CALLS, "ended.number, slice_.calls[sale.row].strike", "ended.number, slice_.calls[sale.row].strike if cycle == 1 else strike", "8: the strike called is the last call's"),
-    # -- records and summary (section 10) ------------------------------------------------------------------------------
+    # -- records and summary (section 10)
+    # ------------------------------------------------------------------------------
     Change("censored_bound", CELLS, "settlement > last_bar", "settlement >= last_bar", "10: settlement after the last bar"),
     Change("censored_counted", SUMMARY, 'return pl.col("pnl_marked").is_not_null() & ~pl.col("censored")', 'return pl.col("pnl_marked").is_not_null()', "10: censored wheels are left out"),
     Change("std_population", SUMMARY, "roc.spread / (roc.count - 1)", "roc.spread / roc.count", "10: sample deviation"),
     Change("roc_resolved", SUMMARY, 'quotient(wheels, "pnl_marked"', 'quotient(wheels, "pnl"',
            "10: roc from the mark"),
-    Change("open_of_put", SUMMARY, '(pl.col("csp_exit_reason") == "open") | (pl.col("cc_exit_reason") == "open").fill_null(False)',
+    Change("open_of_put", SUMMARY, '(pl.col("csp_exit_reason") == "open") | (\n        pl.col("cc_exit_reason") == "open"\n    ).fill_null(False)',
            'pl.col("csp_exit_reason") == "open"', "10: open by put or call"),
     Change("worst_premium", SUMMARY, 'nothing = pl.col("put_premium") - pl.col("initial_capital")', 'nothing = -pl.col("initial_capital")', "10: the premium stays"),
     Change("held_all", SUMMARY, 'inside.filter(pl.col("shares_held") == 100)', 'wheels.filter(pl.col("shares_held") == 100)',
            "10: held wheels in the summary",
            equivalent="shares are held at a known end only, and a put censored is never assigned: such a wheel is inside"),
-    Change("targets_limit", SUMMARY, "np.floor) * (1 + ROUNDING))", "np.floor) * (1 - ROUNDING))", "10: above the limit, not at it"),
+    Change("targets_limit", SUMMARY, "np.floor) * (1 + ROUNDING)", "np.floor) * (1 - ROUNDING)", "10: above the limit, not at it"),
     Change("stops_of_put", SUMMARY, "for rules in (config.put, config.call))", "for rules in (config.put, config.put))", "10: each leg's own stop"),
-    # -- limits, ticks, moneyness, fees of orders and deliveries, waiting sales ----------------------------------------
+    # -- limits, ticks, moneyness, fees of orders and deliveries, waiting sales
+    # ----------------------------------------
     Change("slack_under_v5", PARAMETERS, 'lambda name: name == "v5", np.bool_), 0.0, SLACK)', "lambda name: False, np.bool_), 0.0, SLACK)", "11: doubles are compared as they are"),
     Change("tick_of_entry", QUOTE, "return tick_down(max(bid", "return tick_up(max(bid", "4: what is sold is rounded down"),
     Change("tick_of_market", EXITS, "at.market = tick_up(", "at.market = tick_down(", "4: what is bought is rounded up"),
@@ -292,7 +308,8 @@ CHANGES: tuple[Change, ...] = (
            "4: quotes stand for the bars of an underlying without any"),
     Change("worst_of_marked", SUMMARY, "marked = -(pl.col(\"pnl_marked\") - nothing)", "marked = pl.lit(0.0)",
            "10: the worst case of what is marked"),
-    # -- the v5 rule set (section 11) ----------------------------------------------------------------------------------
+    # -- the v5 rule set (section 11)
+    # ----------------------------------------------------------------------------------
     Change("v5_called_at_strike", CALLS, "SettleRules(True, entry.v5, entry.v5)", "SettleRules(True, entry.v5, False)", "11: close >= strike"),
     Change("v5_put_at_strike", RECORD, "SettleRules(False, entry.v5, entry.v5)", "SettleRules(False, entry.v5, False)", "11: close >= strike", equivalent="settle reads the flag of calls only; a put at its strike expires under both rule sets"),
     Change("v5_put_missing", RECORD, "SettleRules(False, entry.v5, entry.v5)", "SettleRules(False, False, entry.v5)", "11: worthless put"),
@@ -303,7 +320,7 @@ CHANGES: tuple[Change, ...] = (
     Change("v5_cycles", PARAMETERS, 'np.where(v5, 1.0, rules.column("call.max_cycles", _or(np.inf)))', 'rules.column("call.max_cycles", _or(np.inf))', "11: one cycle"),
     Change("v5_flat_odds", CALLS, "(0.05, 0.5) if call.flat_odds else", "(0.05, 0.5) if False else", "11: p_fill of calls"),
     Change("ledger_flat_odds", CALLS, "(0.05, 0.5) if call.flat_odds else", "(0.05, 0.5) if True else", "5: p_fill of the call's own quote"),
-    Change("v5_floor", PARAMETERS, "np.where(v5, 1.0, 1.0 + ", "np.where(False, 1.0, 1.0 + ", "11: no percentage above basis"),
+    Change("v5_floor", PARAMETERS, "v5, 1.0, 1.0 + ", "False, 1.0, 1.0 + ", "11: no percentage above basis"),
     Change("v5_stock", WHEEL, "(strike * 100.0 - put.premium)", "(strike * 100.0)", "11: stock P&L"),
     Change("v5_held", WHEEL, "        if away:\n            sale,", "        stock = (underlying.close[end] - strike) * 100.0\n        if away:\n            sale,", "11: held shares are worth 0"),
     Change("v5_shares_held", RECORDS, 'nulled(wheels["held"] * 100, known)', 'nulled((wheels["held"] & ~np.isnan(wheels["sale"])) * 100, known)', "11: shares_held still 100"),
@@ -351,9 +368,13 @@ def apply(change: Change, root: Path) -> None:
     """
     found = occurrences(change, root)
     if found != 1:
-        raise MutationError(f"{change.name}: the old text occurs {found} times in wheelvec/{change.file}: {change.old!r}")
+        raise MutationError(
+            f"{change.name}: the old text occurs {found} times in wheelvec/{change.file}: {change.old!r}"
+        )
     path = root / "wheelvec" / change.file
-    path.write_text(path.read_text(encoding="utf-8").replace(change.old, change.new), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace(change.old, change.new), encoding="utf-8"
+    )
     for name in REACHES.get(change.file, ()):
         for stale in (root / "wheelvec" / "kernels" / "__pycache__").glob(f"{name}.*"):
             stale.unlink()
@@ -365,17 +386,31 @@ def compared(root: Path, store: Path, compiled: bool) -> str:
     Raises:
         MutationError: if the comparison could not be made.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "PYTHONPATH"))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("NUMBA_", "PYTHONPATH"))
+    }
     environment |= {"POLARS_MAX_THREADS": "1", "PYTHONPATH": str(root)}
     command = [sys.executable, "-m", "tests.mutation.compare", "--answers", str(store)]
     command += [] if compiled else ["--interpreted"]
     try:
-        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        done = subprocess.run(
+            command,
+            cwd=root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return f"still running after {TIMEOUT:.0f} s"
     lines = [line for line in done.stdout.splitlines() if line.startswith("DIFFERENCE")]
     if (done.returncode == 1) != bool(lines) or done.returncode not in (0, 1):
-        raise MutationError(f"the comparison ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        raise MutationError(
+            f"the comparison ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        )
     return lines[0] if lines else ""
 
 
@@ -385,7 +420,9 @@ def tried(change: Change, base: Path, store: Path, compiled: bool) -> Outcome:
     root = Path(tempfile.mkdtemp(prefix=f"{change.name}-", dir=base.parent))
     try:
         for name in COPIED:
-            shutil.copytree(base / name, root / name)  # keeps the times that tell whether compiled code is fresh
+            shutil.copytree(
+                base / name, root / name
+            )  # keeps the times that tell whether compiled code is fresh
         apply(change, root)
         return Outcome(change, compared(root, store, compiled), time.perf_counter() - began)
     except MutationError as error:
@@ -394,11 +431,14 @@ def tried(change: Change, base: Path, store: Path, compiled: bool) -> Outcome:
         shutil.rmtree(root)
 
 
-def run(changes: Sequence[Change] = CHANGES, jobs: int = 1, compiled: bool = False) -> Iterator[Outcome]:
+def run(
+    changes: Sequence[Change] = CHANGES, jobs: int = 1, compiled: bool = False
+) -> Iterator[Outcome]:
     """Try the changes, in order.
 
     Raises:
-        MutationError: if the unchanged package differs from the reference, or an old text is not found exactly once.
+        MutationError: if the unchanged package differs from the reference, or an old text is not
+            found exactly once.
     """
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         base, store = Path(folder) / "base", Path(folder) / "answers.pickle"
@@ -414,10 +454,14 @@ def run(changes: Sequence[Change] = CHANGES, jobs: int = 1, compiled: bool = Fal
 
 def main() -> int:
     """Try the changes asked for; 1 if any end is not the expected one."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", default="", help="run the changes whose name contains this")
     parser.add_argument("--jobs", type=int, default=1, help="how many to try at a time")
-    parser.add_argument("--compiled", action="store_true", help="compile the changed kernels; half a minute each")
+    parser.add_argument(
+        "--compiled", action="store_true", help="compile the changed kernels; half a minute each"
+    )
     arguments = parser.parse_args()
     changes = [change for change in CHANGES if arguments.only in change.name]
     began, outcomes = time.perf_counter(), []
@@ -426,7 +470,9 @@ def main() -> int:
         outcomes.append(outcome)
     killed = sum(bool(outcome.noticed) for outcome in outcomes)
     surprises = [outcome.change.name for outcome in outcomes if not outcome.as_expected]
-    print(f"{killed} of {len(outcomes)} killed in {time.perf_counter() - began:.0f} s; unexpected: {surprises or 'none'}")
+    print(
+        f"{killed} of {len(outcomes)} killed in {time.perf_counter() - began:.0f} s; unexpected: {surprises or 'none'}"
+    )
     return 1 if surprises else 0
 
 

@@ -2,14 +2,16 @@
 
     python -m tests.mutation.sweeps [--change NAME] [--answers FILE]
 
-A backtest and a sweep share the rules, but for how many exit rules end a put at once (kernels.exits' tables) and what is added
-up (kernels.evaluate, tally). compare.py holds backtests against the scalar reference; this holds the frames of sweeps against
-`backtest(...).summary()`, to the last bit. The exit status is 0 if all agree and 1 at the first difference, which a line
+A backtest and a sweep share the rules, but for how many exit rules end a put at once
+(kernels.exits' tables) and what is added up (kernels.evaluate, tally). compare.py holds backtests
+against the scalar reference; this holds the frames of sweeps against `backtest(...).summary()`, to
+the last bit. The exit status is 0 if all agree and 1 at the first difference, which a line
 beginning with DIFFERENCE names.
 
-The kernels of a sweep run as plain Python, the same source as what is compiled. `--change` replaces a text in one of them as it
-is loaded, so that nothing is copied or compiled anew: CHANGES is the table, as in mutate.py. With `--answers` the backtests are
-written to the file by the first run and read by later ones.
+The kernels of a sweep run as plain Python, the same source as what is compiled. `--change` replaces
+a text in one of them as it is loaded, so that nothing is copied or compiled anew: CHANGES is the
+table, as in mutate.py. With `--answers` the backtests are written to the file by the first run and
+read by later ones.
 """
 
 from __future__ import annotations
@@ -42,16 +44,46 @@ from tests.mutation.compare import (
     with_named_columns,
 )  # fmt: skip
 
-INTERPRETED = ("kernels.exits", "kernels.wheel", "kernels.entries", "kernels.calls", "kernels.evaluate", "run.slices")
+INTERPRETED = (
+    "kernels.exits",
+    "kernels.wheel",
+    "kernels.entries",
+    "kernels.calls",
+    "kernels.evaluate",
+    "run.slices",
+)
 MOST = 8  # rows of a grid that are compared
 EXITS = {
-    "put.exit_pct": [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],  # more than are scanned one by one
+    "put.exit_pct": [
+        0.0,
+        0.1,
+        0.2,
+        0.3,
+        0.4,
+        0.5,
+        0.6,
+        0.7,
+        0.8,
+        0.9,
+    ],  # more than are scanned one by one
     "put.stop_loss_multiplier": [1.05, 1.5, None],
     "put.max_hold_dte": [None, 4],
 }
-CHANCES = {"put.exit_pct": [0.3, 0.6], "fills.pfill_scale": [0.3, 1.0], "fills.execution_seed": [1, 2]}
-ENTRIES = {"put.dte_min": [1, 6], "put.delta_min": [0.05, 0.2], "schedule.max_wheels_per_symbol_per_day": [None, 1]}
-CALLS = {"call.exit_pct": [0.01, 0.5], "call.stop_loss_multiplier": [None, 1.3], "call.max_cycles": [1, 3]}
+CHANCES = {
+    "put.exit_pct": [0.3, 0.6],
+    "fills.pfill_scale": [0.3, 1.0],
+    "fills.execution_seed": [1, 2],
+}
+ENTRIES = {
+    "put.dte_min": [1, 6],
+    "put.delta_min": [0.05, 0.2],
+    "schedule.max_wheels_per_symbol_per_day": [None, 1],
+}
+CALLS = {
+    "call.exit_pct": [0.01, 0.5],
+    "call.stop_loss_multiplier": [None, 1.3],
+    "call.max_cycles": [1, 3],
+}
 # no product: exit rules row by row, and rows that each sell puts of their own
 SCATTERED = {
     "put.exit_pct": [0.2, 0.6, 0.4, 0.9, 0.3, 0.7, 0.5, 0.1, 0.8],
@@ -71,7 +103,9 @@ TURNED = {  # the odd rows lower the odds of ranks from 0.4 as if they were extr
     "fills.pfill_ivp_extreme_mult": [0.1] * 12,
     "put.exit_pct": [0.6] * 12,
 }
-ALONE: dict[str, Any] = MANY | {"schedule": MANY["schedule"] | {"allow_multiple_wheels_per_symbol": False}}
+ALONE: dict[str, Any] = MANY | {
+    "schedule": MANY["schedule"] | {"allow_multiple_wheels_per_symbol": False}
+}
 DRAWN = {"use_probabilistic_exit_fills": True, "pfill_min": 0.0, "pfill_max": 1.0}
 
 
@@ -119,7 +153,9 @@ Answers = list[dict[int, dict[str, Any]]]
 
 
 def difference(given: Swept, known: dict[int, dict[str, Any]]) -> str | None:
-    """The first difference between sweep and backtests, or None; what is not `known` by row is added to it."""
+    """The first difference between sweep and backtests, or None; what is not `known` by row is
+    added to it.
+    """
     from wheelvec.market.market import Market
     from wheelvec.model.config import Config
     from wheelvec.run.backtest import backtest
@@ -127,7 +163,9 @@ def difference(given: Swept, known: dict[int, dict[str, Any]]) -> str | None:
 
     market, config = Market(**tables_of(given.case)), Config.from_dict(configuration(given.case))
     found = sweep(market, config, given.grid, threads=1)
-    step = -(-found.frame.height // MOST) | 1  # odd, so that fields of two values are seen with both
+    step = (
+        -(-found.frame.height // MOST) | 1
+    )  # odd, so that fields of two values are seen with both
     for i in range(0, found.frame.height, step):
         if i not in known:
             known[i] = backtest(market, found.row_config(i)).summary()
@@ -140,8 +178,12 @@ def difference(given: Swept, known: dict[int, dict[str, Any]]) -> str | None:
 
 def main() -> int:
     """Compare all grids; 1 at the first that differs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--change", choices=[change.name for change in CHANGES], help="break this rule first")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--change", choices=[change.name for change in CHANGES], help="break this rule first"
+    )
     parser.add_argument("--answers", type=Path, help="where the backtests are kept between runs")
     arguments = parser.parse_args()
     found = Path(str(wheelvec.__file__)).resolve().parents[1]
@@ -149,7 +191,9 @@ def main() -> int:
         sys.exit(f"wheelvec is imported from {found}, not from {ROOT}: nothing was compared")
     load_sweeps(arguments.change)
     given, store = list(sweeps()), arguments.answers
-    known: Answers = pickle.loads(store.read_bytes()) if store and store.is_file() else [{} for _ in given]
+    known: Answers = (
+        pickle.loads(store.read_bytes()) if store and store.is_file() else [{} for _ in given]
+    )
     for each, answers in zip(given, known, strict=True):
         try:
             fault = difference(each, answers)

@@ -20,7 +20,9 @@ def test_every_old_text_occurs_once() -> None:
 
 def test_the_table_is_long_enough_and_names_are_unique() -> None:
     assert len(CHANGES) >= 50
-    assert [name for name, count in Counter(change.name for change in CHANGES).items() if count > 1] == []
+    assert [
+        name for name, count in Counter(change.name for change in CHANGES).items() if count > 1
+    ] == []
     assert all(change.old != change.new for change in CHANGES)
 
 

@@ -1,9 +1,11 @@
-"""Small random markets and random configurations, for comparing an engine with the scalar reference.
+"""Small random markets and random configurations, for comparing an engine with the scalar
+reference.
 
-`random_market(seed)` and `random_config(seed)` of the same seed fit together: the configuration's dates and symbols are
-those of the market.  Prices are cheap and closes often whole multiples of the strike step, so that closes hit strikes
-exactly; the tables hold holes and dirt of every kind that sections 2 and 6 of the rules and data.md name.
-`python -m tests.oracle.markets 200` counts what the first 200 seeds lead to.
+`random_market(seed)` and `random_config(seed)` of the same seed fit together: the configuration's
+dates and symbols are those of the market.  Prices are cheap and closes often whole multiples of the
+strike step, so that closes hit strikes exactly; the tables hold holes and dirt of every kind that
+sections 2 and 6 of the rules and data.md name. `python -m tests.oracle.markets 200` counts what the
+first 200 seeds lead to.
 """
 
 from __future__ import annotations
@@ -57,7 +59,13 @@ QUOTE_SCHEMA = {
     "ask": pl.Float64,
     "underlying_price": pl.Float64,
 }
-PRICES = {"open": pl.Float64, "high": pl.Float64, "low": pl.Float64, "close": pl.Float64, "volume": pl.Int64}
+PRICES = {
+    "open": pl.Float64,
+    "high": pl.Float64,
+    "low": pl.Float64,
+    "close": pl.Float64,
+    "volume": pl.Int64,
+}
 Row = list[Any]
 SECOND = 10**9
 
@@ -140,7 +148,9 @@ def random_market(seed: int) -> dict[str, pl.DataFrame]:
     quote_table = pl.DataFrame(quotes, schema=QUOTE_SCHEMA, orient="row")
     unit = "ns" if rng.random() < 0.3 else "us"
     quote_table = quote_table.with_columns(
-        pl.from_epoch(pl.col("ts"), time_unit="ns").dt.replace_time_zone("UTC").dt.cast_time_unit(unit)
+        pl.from_epoch(pl.col("ts"), time_unit="ns")
+        .dt.replace_time_zone("UTC")
+        .dt.cast_time_unit(unit)
     )
     if rng.random() < 0.2:
         quote_table = quote_table.drop("ts")  # one snapshot per session
@@ -148,10 +158,14 @@ def random_market(seed: int) -> dict[str, pl.DataFrame]:
         quote_table = quote_table.drop("expiration", "strike", "option_type")
     tables = {
         "option_quotes": quote_table,
-        "underlying_bars": pl.DataFrame(closes, schema={"underlying": pl.String, "session": pl.Date, **PRICES}, orient="row"),
+        "underlying_bars": pl.DataFrame(
+            closes, schema={"underlying": pl.String, "session": pl.Date, **PRICES}, orient="row"
+        ),
     }
     if rng.random() < 0.8:
-        tables["option_bars"] = pl.DataFrame(bars, schema={"symbol": pl.String, "session": pl.Date, **PRICES}, orient="row")
+        tables["option_bars"] = pl.DataFrame(
+            bars, schema={"symbol": pl.String, "session": pl.Date, **PRICES}, orient="row"
+        )
     if dividends:
         schema = {"underlying": pl.String, "ex_date": pl.Date, "amount": pl.Float64}
         tables["dividends"] = pl.DataFrame(dividends, schema=schema, orient="row")
@@ -159,7 +173,12 @@ def random_market(seed: int) -> dict[str, pl.DataFrame]:
 
 
 def write_underlying(
-    rng: random.Random, frame: Frame, underlying: str, quotes: list[Row], bars: list[Row], closes: list[Row]
+    rng: random.Random,
+    frame: Frame,
+    underlying: str,
+    quotes: list[Row],
+    bars: list[Row],
+    closes: list[Row],
 ) -> None:
     """All rows of one underlying."""
     habits = Habits(
@@ -177,7 +196,9 @@ def write_underlying(
     end_bars, end_quotes = data_ends(rng, len(frame.sessions))
     contracts = list_contracts(rng, frame.sessions, days, underlying, habits)
     write_closes(rng, frame.sessions[:end_bars], days, underlying, habits, closes)
-    write_options(rng, frame.sessions, days, underlying, habits, contracts, end_quotes, quotes, bars)
+    write_options(
+        rng, frame.sessions, days, underlying, habits, contracts, end_quotes, quotes, bars
+    )
 
 
 def random_days(rng: random.Random, sessions: list[dt.date], habits: Habits) -> list[Day]:
@@ -185,8 +206,13 @@ def random_days(rng: random.Random, sessions: list[dt.date], habits: Habits) -> 
     price = round(rng.uniform(14, 22) * habits.step) * 1.0
     realized = habits.vol * rng.uniform(0.7, 1.5) / math.sqrt(252)
     drift = rng.gauss(-0.002, 0.005)
-    home, pull = price, rng.choice((0.0, 0.1, 0.25))  # a fall is made good again, so that calls are exercised
-    turn = rng.randrange(len(sessions)) if rng.random() < 0.5 else None  # a fall that turns into a rise
+    home, pull = (
+        price,
+        rng.choice((0.0, 0.1, 0.25)),
+    )  # a fall is made good again, so that calls are exercised
+    turn = (
+        rng.randrange(len(sessions)) if rng.random() < 0.5 else None
+    )  # a fall that turns into a rise
     days = []
     for i in range(len(sessions)):
         if i == turn:
@@ -199,7 +225,9 @@ def random_days(rng: random.Random, sessions: list[dt.date], habits: Habits) -> 
         high = round(max(opening, close) * (1 + abs(rng.gauss(0, 0.4 * realized))), 2)
         low = round(min(opening, close) * (1 - abs(rng.gauss(0, 0.4 * realized))), 2)
         at_entry = round(min(max(close * (1 + rng.gauss(0, 0.1 * realized)), low), high), 2)
-        days.append(Day(opening, max(high, opening, close), min(low, opening, close), close, at_entry))
+        days.append(
+            Day(opening, max(high, opening, close), min(low, opening, close), close, at_entry)
+        )
         price = close
     return days
 
@@ -233,9 +261,13 @@ class Contract:
 def list_contracts(
     rng: random.Random, sessions: list[dt.date], days: list[Day], underlying: str, habits: Habits
 ) -> list[Contract]:
-    """Weekly expirations (some mid-week, some dated Saturday, some on a holiday), 10 to 14 strikes around the spot."""
+    """Weekly expirations (some mid-week, some dated Saturday, some on a holiday), 10 to 14 strikes
+    around the spot.
+    """
     calendar = wheel.calendar_of("NYSE")
-    midweek = rng.choice(((), (1, 3), (2,), (3,), (4,), (2, 4), (3, 4)))  # ISO weekdays of further expirations
+    midweek = rng.choice(
+        ((), (1, 3), (2,), (3,), (4,), (2, 4), (3, 4))
+    )  # ISO weekdays of further expirations
     saturdays = rng.random() < 0.25
     longest = rng.randint(12, 24 - 4 * len(midweek))
     contracts = []
@@ -246,7 +278,9 @@ def list_contracts(
         if weekday == 5:
             dated = day + dt.timedelta(days=1) if saturdays and rng.random() < 0.4 else day
             if not calendar.is_session(day) and rng.random() < 0.5:
-                dated = calendar.on_or_before(day)  # the exchange moves the date, or the file keeps the holiday
+                dated = calendar.on_or_before(
+                    day
+                )  # the exchange moves the date, or the file keeps the holiday
             expirations.append(dated)
         elif weekday in midweek and rng.random() < 0.8:
             expirations.append(day)
@@ -265,7 +299,9 @@ def list_contracts(
                     no_bars = rng.random() < 0.04
                     symbol = osi(underlying, expiration, kind, strike)
                     factor = math.exp(rng.gauss(0, 0.05))
-                    contracts.append(Contract(symbol, expiration, strike, kind, listed, factor, no_bars))
+                    contracts.append(
+                        Contract(symbol, expiration, strike, kind, listed, factor, no_bars)
+                    )
         day += dt.timedelta(days=1)
     return contracts
 
@@ -282,9 +318,16 @@ def broken_prices(rng: random.Random, prices: Row, positive: bool) -> Row:
 
 
 def write_closes(
-    rng: random.Random, sessions: list[dt.date], days: list[Day], underlying: str, habits: Habits, closes: list[Row]
+    rng: random.Random,
+    sessions: list[dt.date],
+    days: list[Day],
+    underlying: str,
+    habits: Habits,
+    closes: list[Row],
 ) -> None:
-    """The underlying's bars, with holes (more on Fridays, where they hurt), duplicates and broken rows."""
+    """The underlying's bars, with holes (more on Fridays, where they hurt), duplicates and broken
+    rows.
+    """
     for i, session in enumerate(sessions):
         if rng.random() < habits.missing_closes * (2 if session.isoweekday() == 5 else 1):
             continue
@@ -333,7 +376,18 @@ def write_options(
             if no_chain or after_gap or rng.random() < habits.missing_quotes:
                 continue
             shift = value + delta * (day.at_entry - day.close)
-            write_quotes(rng, underlying, contract, session, day, shift, base_spread * wide, entry, habits, quotes)
+            write_quotes(
+                rng,
+                underlying,
+                contract,
+                session,
+                day,
+                shift,
+                base_spread * wide,
+                entry,
+                habits,
+                quotes,
+            )
         if habits.dirt:
             write_strangers(rng, underlying, session, day, entry, contracts, quotes)
             next_day = session + dt.timedelta(days=1)
@@ -390,11 +444,21 @@ def write_bar(
         elif draw < 0.06 * habits.dirt:
             bars.append([contract.symbol, session, *prices])  # an equal duplicate
         elif draw < 0.08 * habits.dirt:
-            bars.append([contract.symbol, session, opening, high + 0.5, low, close, 1])  # a disagreeing one
+            bars.append(
+                [contract.symbol, session, opening, high + 0.5, low, close, 1]
+            )  # a disagreeing one
         elif draw < 0.12 * habits.dirt:
-            prices = [0.0, 0.0, 0.0, 0.0, rng.choice((0, None))]  # as some vendors write that nobody traded
+            prices = [
+                0.0,
+                0.0,
+                0.0,
+                0.0,
+                rng.choice((0, None)),
+            ]  # as some vendors write that nobody traded
     bars.append([contract.symbol, session, *prices])
-    chance = random.Random(f"{contract.symbol} {session}")  # of its own: other markets stay what they were
+    chance = random.Random(
+        f"{contract.symbol} {session}"
+    )  # of its own: other markets stay what they were
     if chance.random() < 0.3 * habits.dirt:
         bars.append(impossible_bar(chance, contract, session, prices))
 
@@ -408,10 +472,30 @@ def impossible_bar(chance: random.Random, contract: Contract, session: dt.date, 
     if kind == 1:
         return [contract.symbol, session, opening, high + 0.3, low, close, 0]  # nobody traded
     if kind == 2:
-        return [contract.symbol, session, opening, 9_999.0, low, close, volume]  # over all that it can be worth
+        return [
+            contract.symbol,
+            session,
+            opening,
+            9_999.0,
+            low,
+            close,
+            volume,
+        ]  # over all that it can be worth
     if kind == 3:
-        return [contract.symbol, contract.expiration + dt.timedelta(days=chance.randint(2, 5)), *prices]
-    return [contract.symbol, session, opening, high, low, close, chance.choice((None, 0, 7))]  # another volume
+        return [
+            contract.symbol,
+            contract.expiration + dt.timedelta(days=chance.randint(2, 5)),
+            *prices,
+        ]
+    return [
+        contract.symbol,
+        session,
+        opening,
+        high,
+        low,
+        close,
+        chance.choice((None, 0, 7)),
+    ]  # another volume
 
 
 def write_quotes(
@@ -438,7 +522,9 @@ def write_quotes(
     if rng.random() < 0.02:
         stamp = rng.choice((entry, entry + 60 * SECOND - 1000))  # the edges of the minute
 
-    def add(bid_: float | None, ask_: float | None, ts: int, price: float | None = day.at_entry) -> None:
+    def add(
+        bid_: float | None, ask_: float | None, ts: int, price: float | None = day.at_entry
+    ) -> None:
         quotes.append(
             [
                 underlying,
@@ -457,16 +543,30 @@ def write_quotes(
     early = dt.datetime.fromtimestamp(entry // SECOND, tz=dt.UTC).hour < 19
     dirty = rng.random() < habits.dirt
     if dirty and rng.random() < 0.3:  # earlier in the minute, and equal in time or before
-        add(cent(bid * 0.9), cent(ask * 1.1, 0.01), rng.choice((stamp, max(entry, stamp - 5 * SECOND))))
+        add(
+            cent(bid * 0.9),
+            cent(ask * 1.1, 0.01),
+            rng.choice((stamp, max(entry, stamp - 5 * SECOND))),
+        )
     if dirty and rng.random() < 0.2:  # outside the minute: it must not stand
         add(cent(bid * 1.3), cent(ask * 1.3, 0.01), entry - rng.choice((1000, 30 * SECOND)))
     add(bid, ask, stamp)
-    if early and rng.random() < 0.7:  # a quote at 15:45, long after the early close: it must not stand either
+    if (
+        early and rng.random() < 0.7
+    ):  # a quote at 15:45, long after the early close: it must not stand either
         add(bid, cent(ask + 0.01), stamp + 3 * 3600 * SECOND)
-    chance = random.Random(f"{contract.symbol} {session} quote")  # of its own: other markets stay what they were
-    if chance.random() < 0.3 * habits.dirt:  # a stub of an offer, over all that it can be worth: it must not stand
+    chance = random.Random(
+        f"{contract.symbol} {session} quote"
+    )  # of its own: other markets stay what they were
+    if (
+        chance.random() < 0.3 * habits.dirt
+    ):  # a stub of an offer, over all that it can be worth: it must not stand
         most = contract.strike if contract.kind == "P" else day.at_entry
-        add(bid, most + chance.choice((0.01, 5_000.0)), min(stamp + 2 * SECOND, entry + 60 * SECOND - 1000))
+        add(
+            bid,
+            most + chance.choice((0.01, 5_000.0)),
+            min(stamp + 2 * SECOND, entry + 60 * SECOND - 1000),
+        )
     if not dirty:
         return
     later = min(stamp + rng.choice((0, 1000, 3 * SECOND)), entry + 60 * SECOND - 1000)
@@ -500,7 +600,12 @@ def write_quotes(
         elif kind == 12:
             wrong = [0.0, ask, later]  # valid: no bid
         else:
-            wrong = [bid, ask, later, cent(day.at_entry * 1.01)]  # valid, another price of the underlying
+            wrong = [
+                bid,
+                ask,
+                later,
+                cent(day.at_entry * 1.01),
+            ]  # valid, another price of the underlying
         add(*wrong)
 
 
@@ -522,12 +627,25 @@ def write_strangers(
         return
     contract = rng.choice(live)
     strike, kind = contract.strike, contract.kind
-    symbol = osi(rng.choice((f"{underlying}1", "SPXW", "XSP", "VIX")), contract.expiration, kind, strike)
+    symbol = osi(
+        rng.choice((f"{underlying}1", "SPXW", "XSP", "VIX")), contract.expiration, kind, strike
+    )
     if draw < 0.05:
         symbol = f"{underlying} 2306P"
     elif draw < 0.1:
         symbol, strike = contract.symbol, contract.strike + 1
-    row = [underlying, session, entry + 59 * SECOND, symbol, contract.expiration, strike, kind, 1.0, 1.05, day.at_entry]
+    row = [
+        underlying,
+        session,
+        entry + 59 * SECOND,
+        symbol,
+        contract.expiration,
+        strike,
+        kind,
+        1.0,
+        1.05,
+        day.at_entry,
+    ]
     quotes.append(row)
 
 
@@ -541,7 +659,9 @@ def copy_as_holiday(underlying: str, session: dt.date, holiday: dt.date, quotes:
 # The configuration
 # ---------------------------------------------------------------------------------------------------------------------
 def random_config(seed: int, market_seed: int | None = None) -> dict[str, Any]:
-    """A configuration that fits `random_market(market_seed)`, by default of the same seed; every field is drawn."""
+    """A configuration that fits `random_market(market_seed)`, by default of the same seed; every
+    field is drawn.
+    """
     rng = random.Random(f"config {seed}")
     frame = frame_of(seed if market_seed is None else market_seed)
     patient = rng.random() < 0.8  # puts that mostly run to settlement
@@ -556,22 +676,38 @@ def random_config(seed: int, market_seed: int | None = None) -> dict[str, Any]:
             "commission_per_contract": rng.choice((0.0, 0.65, 0.65, 1.0)),
             "sec_fee_per_contract": rng.choice((0.0, 0.01, 0.03)),
         },
-        "pricing": {"rate": random_rate(rng, frame, 0.04), "dividend_yield": random_rate(rng, frame, 0.0)},
+        "pricing": {
+            "rate": random_rate(rng, frame, 0.04),
+            "dividend_yield": random_rate(rng, frame, 0.0),
+        },
     }
 
 
 def drawn_apart(seed: int) -> dict[str, dict[str, Any]]:
-    """Fields by section that `random_config` leaves at their defaults: ticks, moneyness, and fees of orders and deliveries."""
+    """Fields by section that `random_config` leaves at their defaults: ticks, moneyness, and fees
+    of orders and deliveries.
+    """
     rng = random.Random(f"apart {seed}")
     found: dict[str, dict[str, Any]] = {"put": {}, "call": {}, "fills": {}, "costs": {}}
     found["fills"]["tick"] = rng.choice((None, None, 0.01, 0.05, 0.1, 0.0))
     for section, method in (("put", "select"), ("call", "tie_break_method")):
         if rng.random() < 0.2:
-            found[section] |= {"otm_min": rng.choice((None, -0.1, 0.0, 0.02)), "otm_max": rng.choice((None, 0.05, 0.12))}
+            found[section] |= {
+                "otm_min": rng.choice((None, -0.1, 0.0, 0.02)),
+                "otm_max": rng.choice((None, 0.05, 0.12)),
+            }
         if rng.random() < 0.15:
-            found[section] |= {method: "closest_otm", "otm_target": rng.choice((0.0, 0.03, 0.08)), "delta_target": None}
+            found[section] |= {
+                method: "closest_otm",
+                "otm_target": rng.choice((0.0, 0.03, 0.08)),
+                "delta_target": None,
+            }
         elif rng.random() < 0.15:
-            found[section] |= {method: "closest_premium", "premium_target": rng.choice((0.5, 1.5, 4.0)), "delta_target": None}
+            found[section] |= {
+                method: "closest_premium",
+                "premium_target": rng.choice((0.5, 1.5, 4.0)),
+                "delta_target": None,
+            }
     found["call"].pop("delta_target", None)
     if rng.random() < 0.3:
         found["costs"] = {
@@ -593,7 +729,9 @@ def random_schedule(rng: random.Random, frame: Frame) -> dict[str, Any]:
         "end_date": end + dt.timedelta(days=rng.choice((0, 0, 0, 1, 20))),
         "symbols": symbols,
         "trading_calendar": rng.choice(("NYSE", "XNYS")),
-        "entry_time": rng.choice(("15:45",) * 12 + ("close-15min",) * 10 + ("15:44", "close-16min")),
+        "entry_time": rng.choice(
+            ("15:45",) * 12 + ("close-15min",) * 10 + ("15:44", "close-16min")
+        ),
         "every": rng.choice((1, 1, 2, 3)),
         "offset": rng.choice((0, 0, 1, 2, 5)),
         "weekdays": rng.choice((None, None, None, [1, 3, 5], [1, 2, 3, 4], [5], [2, 4])),
@@ -615,13 +753,19 @@ def random_put(rng: random.Random, patient: bool) -> dict[str, Any]:
         "delta_max": round(min(delta_min + rng.choice((0.15, 0.3, 0.55)), 0.99), 2),
         "exit_pct": rng.choice((0.01, 0.02, 0.05) if patient else (0.1, 0.25, 0.5, 0.75, 0.9)),
         "stop_loss_multiplier": rng.choice(stops),
-        "max_hold_dte": rng.choice((0, 1, 3)) if rng.random() < (0.08 if patient else 0.4) else None,
-        "select": rng.choice(("all", "all", "all", "closest_delta", "highest_premium", "highest_strike")),
+        "max_hold_dte": rng.choice((0, 1, 3))
+        if rng.random() < (0.08 if patient else 0.4)
+        else None,
+        "select": rng.choice(
+            ("all", "all", "all", "closest_delta", "highest_premium", "highest_strike")
+        ),
         "dte_target": rng.choice((None, None, None, 5, 8, 10, 12, 15)),
         "delta_target": rng.choice((None, None, 0.2, 0.35, 0.5)),
     }
     if rules["select"] != "closest_delta":
-        rules["delta_target"] = None  # nothing else reads it, and a configuration that sets it is refused
+        rules["delta_target"] = (
+            None  # nothing else reads it, and a configuration that sets it is refused
+        )
     return rules
 
 
@@ -685,7 +829,9 @@ def random_fills(rng: random.Random) -> dict[str, Any]:
     }
 
 
-def random_rate(rng: random.Random, frame: Frame, usual: float) -> float | list[tuple[dt.date, float]]:
+def random_rate(
+    rng: random.Random, frame: Frame, usual: float
+) -> float | list[tuple[dt.date, float]]:
     """A number, or (session, value) pairs of which the first stands before the market begins."""
     kind = rng.random()
     if kind < 0.5:
@@ -697,12 +843,16 @@ def random_rate(rng: random.Random, frame: Frame, usual: float) -> float | list[
 
 
 def random_when(seed: int) -> list[tuple[dt.date, str]] | None:
-    """A user's own signal (section 1) for the market of a seed: mostly None, else some (session, underlying) pairs."""
+    """A user's own signal (section 1) for the market of a seed: mostly None, else some (session,
+    underlying) pairs.
+    """
     rng = random.Random(f"when {seed}")
     if rng.random() < 0.85:
         return None
     frame = frame_of(seed)
-    return [(day, name) for day in frame.sessions for name in frame.underlyings if rng.random() < 0.4]
+    return [
+        (day, name) for day in frame.sessions for name in frame.underlyings if rng.random() < 0.4
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -736,7 +886,9 @@ SUMMARY_COUNTS = (
 
 
 def census(count: int, first: int = 0) -> Counter[str]:
-    """What the seeds lead to: reasons, ends, counts of the summary, and the time they take in milliseconds."""
+    """What the seeds lead to: reasons, ends, counts of the summary, and the time they take in
+    milliseconds.
+    """
     counts: Counter[str] = Counter()
     slowest = {"generate": 0.0, "run": 0.0}
     for seed in range(first, first + count):
@@ -768,7 +920,8 @@ def census(count: int, first: int = 0) -> Counter[str]:
         counts["waited for a call"] += sum(_waited(played) for played in result["wheels"])
         counts["dividends booked"] += sum(len(played.dividends) for played in result["wheels"])
         counts["closes on the strike"] += sum(
-            leg.underlying_at_expiration is not None and leg.underlying_at_expiration == leg.quote.strike
+            leg.underlying_at_expiration is not None
+            and leg.underlying_at_expiration == leg.quote.strike
             for played in result["wheels"]
             for leg in played.legs
         )
@@ -788,7 +941,10 @@ def _waited(played: wheel.Wheel) -> bool:
     calendar = wheel.calendar_of("NYSE")
     free = played.put.settlement
     for call in played.calls:
-        if call.quote.session > calendar.after(free) and call.quote.session > played.put.quote.expiration:
+        if (
+            call.quote.session > calendar.after(free)
+            and call.quote.session > played.put.quote.expiration
+        ):
             return True
         free = call.exit_date
     return False

@@ -1,4 +1,6 @@
-"""Scalar pricing (section 2) and the probabilistic fill's draw (section 5), with the standard library only."""
+"""Scalar pricing (section 2) and the probabilistic fill's draw (section 5), with the standard
+library only.
+"""
 
 from __future__ import annotations
 
@@ -67,9 +69,16 @@ def absolute_delta(
 
 
 def price_bounds(
-    spot: float, strike: float, years: float, rate: float, is_call: bool, dividend_yield: float = 0.0
+    spot: float,
+    strike: float,
+    years: float,
+    rate: float,
+    is_call: bool,
+    dividend_yield: float = 0.0,
 ) -> tuple[float, float]:
-    """The no-arbitrage bounds of a European option: (intrinsic value of the forward, value at infinite volatility)."""
+    """The no-arbitrage bounds of a European option: (intrinsic value of the forward, value at
+    infinite volatility).
+    """
     s = spot * math.exp(-dividend_yield * years)
     k = strike * math.exp(-rate * years)
     return (max(s - k, 0.0), s) if is_call else (max(k - s, 0.0), k)
@@ -96,8 +105,9 @@ def implied_vol(
         return None
     s = spot * math.exp(-dividend_yield * years)
     k = strike * math.exp(-rate * years)
-    # Put-call parity: the time value is the price of the out-of-the-money option of the same strike.  With
-    # low = min(s, k) and high = max(s, k) that option is worth the "call" of (low, high), whichever type it is.
+    # Put-call parity: the time value is the price of the out-of-the-money option of the same
+    # strike.  With low = min(s, k) and high = max(s, k) that option is worth the "call" of (low,
+    # high), whichever type it is.
     target = price - lower
     low, high = min(s, k), max(s, k)
     if target <= 0.0 or target >= low:
@@ -106,7 +116,9 @@ def implied_vol(
 
 
 def _solve(target: float, low: float, high: float) -> float:
-    """vol*sqrt(T) at which the out-of-the-money option of (low, high), low <= high, is worth `target` in (0, low)."""
+    """vol*sqrt(T) at which the out-of-the-money option of (low, high), low <= high, is worth
+    `target` in (0, low).
+    """
     if target <= 0.5 * low:
         # rising in the deviation; the logarithm makes it nearly linear in the far wing
         log_target = math.log(target)
@@ -136,7 +148,9 @@ def _solve(target: float, low: float, high: float) -> float:
 
 
 def _brent(function, a: float, b: float) -> float:
-    """Brent's root of an increasing function with function(a) <= 0 <= function(b), to the last bits."""
+    """Brent's root of an increasing function with function(a) <= 0 <= function(b), to the last
+    bits.
+    """
     fa, fb = function(a), function(b)
     if fa == 0.0:
         return a
@@ -191,8 +205,12 @@ def _brent(function, a: float, b: float) -> float:
 # ---------------------------------------------------------------------------------------------------------------------
 # The draw (section 5)
 # ---------------------------------------------------------------------------------------------------------------------
-def philox4x32(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Philox4x32-10: ten rounds, the key raised by the Weyl constants before every round but the first."""
+def philox4x32(
+    counter: tuple[int, int, int, int], key: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Philox4x32-10: ten rounds, the key raised by the Weyl constants before every round but the
+    first.
+    """
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for round_number in range(10):
@@ -211,11 +229,19 @@ def philox4x32(counter: tuple[int, int, int, int], key: tuple[int, int]) -> tupl
 
 
 def parse_symbol(symbol: str) -> tuple[str, dt.date, str, int]:
-    """(root, expiration, option type, strike in thousandths) of a 21-character OSI symbol; ValueError if it is none."""
+    """(root, expiration, option type, strike in thousandths) of a 21-character OSI symbol;
+    ValueError if it is none.
+    """
     if len(symbol) != 21 or not symbol.isascii():
         raise ValueError(f"not an OSI symbol: {symbol!r}")
     root, day, kind, strike = symbol[:6].rstrip(" "), symbol[6:12], symbol[12], symbol[13:]
-    if not root or not root.isalnum() or kind not in "CP" or not day.isdigit() or not strike.isdigit():
+    if (
+        not root
+        or not root.isalnum()
+        or kind not in "CP"
+        or not day.isdigit()
+        or not strike.isdigit()
+    ):
         raise ValueError(f"not an OSI symbol: {symbol!r}")
     return root, dt.date(2000 + int(day[:2]), int(day[2:4]), int(day[4:])), kind, int(strike)
 

@@ -1,7 +1,9 @@
-"""The wheel backtest as one plain scalar program, written from the rules text (the sections cited are its sections).
+"""The wheel backtest as one plain scalar program, written from the rules text (the sections cited
+are its sections).
 
-`run` takes the market's tables and a nested configuration and returns the records, the summary, the cash ledger and the
-diagnostics of the entry sessions.  Nothing here is fast or clever on purpose: row objects, loops and small functions.
+`run` takes the market's tables and a nested configuration and returns the records, the summary, the
+cash ledger and the diagnostics of the entry sessions.  Nothing here is fast or clever on purpose:
+row objects, loops and small functions.
 """
 
 from __future__ import annotations
@@ -27,7 +29,24 @@ Config = dict[str, Any]
 Record = dict[str, Any]
 
 # Section "Scope": index roots are cash settled.
-INDEX_ROOTS = frozenset(["SPX", "SPXW", "XSP", "NDX", "NDXP", "RUT", "RUTW", "MRUT", "VIX", "VIXW", "DJX", "OEX", "XEO", "XND"])
+INDEX_ROOTS = frozenset(
+    [
+        "SPX",
+        "SPXW",
+        "XSP",
+        "NDX",
+        "NDXP",
+        "RUT",
+        "RUTW",
+        "MRUT",
+        "VIX",
+        "VIXW",
+        "DJX",
+        "OEX",
+        "XEO",
+        "XND",
+    ]
+)
 
 # Every configuration field with its default (sections 1 to 8).
 DEFAULTS: Config = {
@@ -227,7 +246,9 @@ def complete_config(config: Config) -> Config:
     if full["rules"] not in ("ledger", "v5"):
         raise ValueError(f"rules {full['rules']!r}")
     if full["fills"]["fill_mode"] not in FILL_FRACTION:
-        raise ValueError(f"fill_mode {full['fills']['fill_mode']!r}: one of {sorted(FILL_FRACTION)}")
+        raise ValueError(
+            f"fill_mode {full['fills']['fill_mode']!r}: one of {sorted(FILL_FRACTION)}"
+        )
     if full["fills"]["exit_model"] is None:  # sections 4 and 11
         full["fills"]["exit_model"] = "close_range" if full["rules"] == "v5" else "trigger"
     if full["fills"]["tick"] is None:
@@ -245,7 +266,9 @@ def as_date(value: Any) -> dt.date:
 
 
 def by_session(value: Any, session: dt.date) -> float | None:
-    """Section 2: a number, or of (session, value) pairs the last on or before the session (None: there is none)."""
+    """Section 2: a number, or of (session, value) pairs the last on or before the session (None:
+    there is none).
+    """
     if isinstance(value, int | float):
         return float(value)
     latest = None
@@ -265,21 +288,27 @@ class Calendar:
     def __init__(self, name: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the calendar's own dependencies
-            self._calendar = exchange_calendars.get_calendar(name, start="2005-01-01", end="2034-12-31")
+            self._calendar = exchange_calendars.get_calendar(
+                name, start="2005-01-01", end="2034-12-31"
+            )
             closes = self._calendar.closes.dt.tz_convert("UTC")
         self.sessions: list[dt.date] = [stamp.date() for stamp in self._calendar.sessions]
         self.index: dict[dt.date, int] = {day: number for number, day in enumerate(self.sessions)}
         self.zone = ZoneInfo(str(self._calendar.tz))
         self._closes = [int(stamp.timestamp()) * 10**9 for stamp in closes]
         local = [dt.datetime.fromtimestamp(close // 10**9, tz=self.zone) for close in self._closes]
-        self.regular_close_minute = statistics.mode(60 * moment.hour + moment.minute for moment in local)
+        self.regular_close_minute = statistics.mode(
+            60 * moment.hour + moment.minute for moment in local
+        )
 
     def is_session(self, day: dt.date) -> bool:
         """Whether the exchange is open on that day."""
         return day in self.index
 
     def on_or_before(self, day: dt.date) -> dt.date:
-        """The last session on or before the day: the settlement session of an expiration (section 6)."""
+        """The last session on or before the day: the settlement session of an expiration (section
+        6).
+        """
         return self.sessions[bisect.bisect_right(self.sessions, day) - 1]
 
     def after(self, day: dt.date) -> dt.date:
@@ -288,7 +317,9 @@ class Calendar:
 
     def between(self, after: dt.date, through: dt.date) -> list[dt.date]:
         """The sessions strictly after one day and through another."""
-        return self.sessions[bisect.bisect_right(self.sessions, after) : bisect.bisect_right(self.sessions, through)]
+        return self.sessions[
+            bisect.bisect_right(self.sessions, after) : bisect.bisect_right(self.sessions, through)
+        ]
 
     def close_ns(self, session: dt.date) -> int:
         """The close of the session in nanoseconds since 1970 UTC."""
@@ -305,7 +336,9 @@ MINUTE_NS = 60 * 10**9
 
 
 def entry_minute(calendar: Calendar, session: dt.date, entry_time: str) -> tuple[int, int] | None:
-    """Section 2: the minute at entry as [start, end) in nanoseconds UTC; None where a clock time finds no quotes."""
+    """Section 2: the minute at entry as [start, end) in nanoseconds UTC; None where a clock time
+    finds no quotes.
+    """
     from_close = re.fullmatch(r"close-(\d+)min", entry_time)
     if from_close:
         start = calendar.close_ns(session) - int(from_close.group(1)) * MINUTE_NS
@@ -313,7 +346,9 @@ def entry_minute(calendar: Calendar, session: dt.date, entry_time: str) -> tuple
     clock = dt.time.fromisoformat(entry_time)
     moment = dt.datetime.combine(session, clock, tzinfo=calendar.zone)
     start = int(moment.timestamp()) * 10**9
-    if start >= calendar.close_ns(session):  # an early close: as long before it as the clock lies before the regular one
+    if start >= calendar.close_ns(
+        session
+    ):  # an early close: as long before it as the clock lies before the regular one
         before = calendar.regular_close_minute - 60 * clock.hour - clock.minute
         if before <= 0:
             return None
@@ -356,7 +391,11 @@ class Quote:
     @property
     def otm(self) -> float:
         """Section 3: out of the money by this share of the underlying's price."""
-        distance = self.underlying_price - self.strike if self.kind == "P" else self.strike - self.underlying_price
+        distance = (
+            self.underlying_price - self.strike
+            if self.kind == "P"
+            else self.strike - self.underlying_price
+        )
         return distance / self.underlying_price
 
     @property
@@ -395,7 +434,9 @@ def number(value: Any) -> float | None:
 
 
 def fault_of_quote(row: Record) -> str | None:
-    """Section 2: why a quote is invalid, or None.  (The two faults of its day are looked at where it is indexed.)"""
+    """Section 2: why a quote is invalid, or None.  (The two faults of its day are looked at where
+    it is indexed.)
+    """
     bid, ask = number(row["bid"]), number(row["ask"])
     if bid is None or ask is None:
         return "missing_side"
@@ -414,13 +455,23 @@ def fault_of_quote(row: Record) -> str | None:
 
 
 def sound_prices(row: Record) -> bool:
-    """data.md: a bar whose prices are there and above 0, with high >= low and open and close within them."""
+    """data.md: a bar whose prices are there and above 0, with high >= low and open and close within
+    them.
+    """
     o, h, low, c = (number(row[name]) for name in ("open", "high", "low", "close"))
-    return None not in (o, h, low, c) and min(o, h, low, c) > 0 and low <= h and low <= o <= h and low <= c <= h
+    return (
+        None not in (o, h, low, c)
+        and min(o, h, low, c) > 0
+        and low <= h
+        and low <= o <= h
+        and low <= c <= h
+    )
 
 
 def possible_option_bar(row: Record, highs: dict[tuple[str, dt.date], float]) -> bool:
-    """data.md: a bar in which somebody traded, of a contract that had not expired, at prices that it can be worth."""
+    """data.md: a bar in which somebody traded, of a contract that had not expired, at prices that
+    it can be worth.
+    """
     try:
         root, expiration, kind, thousandths = parse_symbol(row["symbol"])
     except ValueError:
@@ -433,7 +484,9 @@ def possible_option_bar(row: Record, highs: dict[tuple[str, dt.date], float]) ->
 
 
 def usable_bars(rows: list[Record], key: str, calendar: Calendar) -> dict[str, dict[dt.date, Bar]]:
-    """data.md: broken rows and non-sessions set aside; rows whose prices agree are one, those that disagree are set aside."""
+    """data.md: broken rows and non-sessions set aside; rows whose prices agree are one, those that
+    disagree are set aside.
+    """
     kept: dict[tuple[str, dt.date], Bar | None] = {}
     for row in rows:
         if not calendar.is_session(row["session"]) or not sound_prices(row):
@@ -458,13 +511,25 @@ class Market:
         self._index_quotes(tables["option_quotes"])
         bars = tables.get("option_bars")
         self.has_bars = bars is not None
-        self.underlying_bars = usable_bars(tables["underlying_bars"].to_dicts(), "underlying", self.calendar)
-        highs = {(name, day): bar.high for name, days in self.underlying_bars.items() for day, bar in days.items()}
-        traded = [row for row in bars.to_dicts() if possible_option_bar(row, highs)] if bars is not None else []
+        self.underlying_bars = usable_bars(
+            tables["underlying_bars"].to_dicts(), "underlying", self.calendar
+        )
+        highs = {
+            (name, day): bar.high
+            for name, days in self.underlying_bars.items()
+            for day, bar in days.items()
+        }
+        traded = (
+            [row for row in bars.to_dicts() if possible_option_bar(row, highs)]
+            if bars is not None
+            else []
+        )
         self.option_bars = usable_bars(traded, "symbol", self.calendar)
         self.dividends: dict[str, list[tuple[dt.date, float]]] = defaultdict(list)
         if tables.get("dividends") is not None:
-            for row in tables["dividends"].unique(maintain_order=True).to_dicts():  # data.md: equal rows are one
+            for row in (
+                tables["dividends"].unique(maintain_order=True).to_dicts()
+            ):  # data.md: equal rows are one
                 self.dividends[row["underlying"]].append((row["ex_date"], row["amount"]))
         roots = {parse_symbol(symbol)[0] for symbol in self.option_bars}
         # section 4: the underlyings of which the market holds any option bar
@@ -472,9 +537,12 @@ class Market:
         self._chains: dict[tuple[str, dt.date], Chain] = {}
         self._populations: dict[tuple[str, dt.date, str], list[float]] = {}
 
-    # -- quotes ------------------------------------------------------------------------------------------------------
+    # -- quotes
+    # ------------------------------------------------------------------------------------------------------
     def _index_quotes(self, frame: pl.DataFrame) -> None:
-        """Set aside what is no physically delivered contract, and file the rows by underlying and session."""
+        """Set aside what is no physically delivered contract, and file the rows by underlying and
+        session.
+        """
         self.has_ts = "ts" in frame.columns
         if self.has_ts:
             frame = frame.with_columns(pl.col("ts").dt.timestamp("ns"))
@@ -521,7 +589,9 @@ class Market:
         return list(self._rows)
 
     def chain(self, underlying: str, session: dt.date) -> Chain:
-        """Section 2: per contract the last valid quote of the entry minute, of equal `ts` the later row."""
+        """Section 2: per contract the last valid quote of the entry minute, of equal `ts` the later
+        row.
+        """
         key = (underlying, session)
         if key not in self._chains:
             self._chains[key] = self._read_chain(underlying, session)
@@ -568,7 +638,9 @@ class Market:
         return chain
 
     def solve(self, quote: Quote) -> None:
-        """Section 2: implied volatility of the mid and absolute delta; both None where there is no volatility."""
+        """Section 2: implied volatility of the mid and absolute delta; both None where there is no
+        volatility.
+        """
         if quote.solved:
             return
         quote.solved = True
@@ -583,7 +655,9 @@ class Market:
             quote.delta = pricer.absolute_delta(*inputs, quote.iv, is_call, dividend_yield)
 
     def solved_vols(self, underlying: str, session: dt.date, kind: str) -> list[float]:
-        """Section 3, ivp_over="chain": the volatilities of all solved contracts of one type, sorted."""
+        """Section 3, ivp_over="chain": the volatilities of all solved contracts of one type,
+        sorted.
+        """
         key = (underlying, session, kind)
         if key not in self._populations:
             vols = []
@@ -595,9 +669,12 @@ class Market:
             self._populations[key] = sorted(vols)
         return self._populations[key]
 
-    # -- bars --------------------------------------------------------------------------------------------------------
+    # -- bars
+    # --------------------------------------------------------------------------------------------------------
     def bar(self, quote: Quote, session: dt.date) -> Bar | None:
-        """Section 6: the contract's bar, or the quote that stands for it; None for a session without a bar."""
+        """Section 6: the contract's bar, or the quote that stands for it; None for a session
+        without a bar.
+        """
         if self.has_bars and quote.underlying in self.barred:
             bar = self.option_bars.get(quote.symbol, {}).get(session)
             if bar is not None or self.config["fills"]["gap_path"] != "quote":
@@ -627,12 +704,22 @@ class Market:
         return None if bar is None else bar.close
 
     def last_day(self, underlying: str) -> dt.date:
-        """The session of the underlying's last bar in the data; where there is none at all, before everything."""
+        """The session of the underlying's last bar in the data; where there is none at all, before
+        everything.
+        """
         return max(self.underlying_bars.get(underlying, {}), default=dt.date.min)
 
-    def dividends_held(self, underlying: str, bought: dt.date, through: dt.date) -> list[tuple[dt.date, float]]:
-        """Section 8: (ex-date, dollars per 100 shares) of shares bought on one day and still held the night before."""
-        return [(day, amount * 100) for day, amount in sorted(self.dividends[underlying]) if bought < day <= through]
+    def dividends_held(
+        self, underlying: str, bought: dt.date, through: dt.date
+    ) -> list[tuple[dt.date, float]]:
+        """Section 8: (ex-date, dollars per 100 shares) of shares bought on one day and still held
+        the night before.
+        """
+        return [
+            (day, amount * 100)
+            for day, amount in sorted(self.dividends[underlying])
+            if bought < day <= through
+        ]
 
 
 parse_symbol = cache(pricer.parse_symbol)
@@ -677,7 +764,9 @@ def percentile(value: float, population: list[float]) -> float:
 
 
 def rank(market: Market, candidates: list[Candidate]) -> None:
-    """ivp among the candidates, or among all solved contracts of the type; 0.5 with too few of them."""
+    """ivp among the candidates, or among all solved contracts of the type; 0.5 with too few of
+    them.
+    """
     rules = market.config["liquidity"]
     for candidate in candidates:
         quote = candidate.quote
@@ -710,7 +799,9 @@ def judge_liquidity(candidate: Candidate, config: Config) -> bool:
         candidate.tier, candidate.penalty = "wide", 1.35
     if quote.bid < rules["min_bid_hard"] or quote.bid == 0:
         return False
-    return entry_price(quote, candidate.penalty, config["fills"]) > 0  # section 4: nothing is sold for nothing
+    return (
+        entry_price(quote, candidate.penalty, config["fills"]) > 0
+    )  # section 4: nothing is sold for nothing
 
 
 def best(candidates: list[Candidate], rules: Config, method: str, delta_target: float) -> Candidate:
@@ -791,7 +882,9 @@ def p_fill(spread_pct: float, ivp: float, config: Config) -> float:
 
 def order_fee(costs: Config) -> float:
     """Section 4: what an order of one contract costs."""
-    commission = max(costs["commission_minimum"], costs["commission_base"] + costs["commission_per_contract"])
+    commission = max(
+        costs["commission_minimum"], costs["commission_base"] + costs["commission_per_contract"]
+    )
     return commission + costs["sec_fee_per_contract"]
 
 
@@ -829,7 +922,11 @@ class Leg:
 
     @property
     def stop_price(self) -> float | None:
-        return None if self.stop_multiplier is None else tick_up(self.price * self.stop_multiplier, self.tick)
+        return (
+            None
+            if self.stop_multiplier is None
+            else tick_up(self.price * self.stop_multiplier, self.tick)
+        )
 
     @property
     def resolved(self) -> bool:
@@ -840,7 +937,9 @@ class Leg:
         return (self.exit_date - self.quote.session).days if self.resolved else None
 
     def fees(self, costs: Config) -> float:
-        """Section 4: one order, or two where the leg was bought back; a delivery of shares costs a fee of its own."""
+        """Section 4: one order, or two where the leg was bought back; a delivery of shares costs a
+        fee of its own.
+        """
         one = order_fee(costs)
         if self.exit_reason in BOUGHT_BACK:
             return 2 * one
@@ -893,7 +992,9 @@ def cents(price: float) -> int:
 
 
 def walk(market: Market, leg: Leg, put: Quote) -> None:
-    """Walk the leg's bars from the session after entry through its settlement session, and settle it."""
+    """Walk the leg's bars from the session after entry through its settlement session, and settle
+    it.
+    """
     fills, slack = market.config["fills"], market.config["slack"]
     for session in market.calendar.between(leg.quote.session, leg.settlement):
         bar = market.bar(leg.quote, session)
@@ -913,7 +1014,10 @@ def walk(market: Market, leg: Leg, put: Quote) -> None:
             if filled:
                 close_leg(leg, "profit_target", session, target_fill(leg, bar, fills))
                 return
-        if leg.max_hold_dte is not None and (leg.quote.expiration - session).days <= leg.max_hold_dte:
+        if (
+            leg.max_hold_dte is not None
+            and (leg.quote.expiration - session).days <= leg.max_hold_dte
+        ):
             close_leg(leg, "max_hold_dte", session, at_the_market(leg, bar, fills["fill_mode"]))
             return
     settle(market, leg)
@@ -996,8 +1100,12 @@ def find_call(market: Market, underlying: str, session: dt.date, basis: float) -
     return best(candidates, rules, rules["tie_break_method"], middle(rules))
 
 
-def seek_call(market: Market, underlying: str, first: dt.date, basis: float) -> tuple[Candidate | str, dt.date]:
-    """Section 7: try the first session and, while none qualifies, up to call_wait_sessions further ones."""
+def seek_call(
+    market: Market, underlying: str, first: dt.date, basis: float
+) -> tuple[Candidate | str, dt.date]:
+    """Section 7: try the first session and, while none qualifies, up to call_wait_sessions further
+    ones.
+    """
     session = first
     found = find_call(market, underlying, session, basis)
     waits = 0 if market.config["rules"] == "v5" else market.config["call"]["call_wait_sessions"]
@@ -1035,7 +1143,9 @@ class Wheel:
         return self.unresolved_by is None
 
     def busy_until(self) -> dt.date:
-        """Section 1: the exit date; of a wheel that never resolves the last settlement session among its legs."""
+        """Section 1: the exit date; of a wheel that never resolves the last settlement session
+        among its legs.
+        """
         return self.end_session if self.resolved else max(leg.settlement for leg in self.legs)
 
 
@@ -1057,13 +1167,17 @@ def evaluate(market: Market, candidate: Candidate) -> Wheel:
 
 
 def hold_shares(market: Market, wheel: Wheel) -> None:
-    """Section 7: sell covered calls on the assigned shares until they are called away or the wheel ends."""
+    """Section 7: sell covered calls on the assigned shares until they are called away or the wheel
+    ends.
+    """
     v5 = market.config["rules"] == "v5"
     put, underlying = wheel.put, wheel.put.quote.underlying
     basis = (put.quote.strike * 100 - put.premium) / 100
     max_cycles = 1 if v5 else market.config["call"]["max_cycles"]
     # section 11, covered-call session: the day after the expiration, session or not
-    first = put.quote.expiration + dt.timedelta(days=1) if v5 else market.calendar.after(put.settlement)
+    first = (
+        put.quote.expiration + dt.timedelta(days=1) if v5 else market.calendar.after(put.settlement)
+    )
     while True:
         found, session = seek_call(market, underlying, first, basis)
         if isinstance(found, str):
@@ -1076,7 +1190,11 @@ def hold_shares(market: Market, wheel: Wheel) -> None:
             wheel.unresolved_by, wheel.lacking = call.exit_reason, call.settlement
             return
         if call.exit_reason == "called_away":
-            wheel.end_reason, wheel.end_session, wheel.shares_held = "called_away", call.exit_date, 0
+            wheel.end_reason, wheel.end_session, wheel.shares_held = (
+                "called_away",
+                call.exit_date,
+                0,
+            )
             break
         if max_cycles is not None and len(wheel.calls) >= max_cycles:
             end_holding(market, wheel, "max_cycles", call.exit_date)
@@ -1086,9 +1204,15 @@ def hold_shares(market: Market, wheel: Wheel) -> None:
 
 
 def end_holding(market: Market, wheel: Wheel, reason: str, session: dt.date) -> None:
-    """Section 8: the wheel ends holding the shares, sold at the close of its end session (ledger rules)."""
+    """Section 8: the wheel ends holding the shares, sold at the close of its end session (ledger
+    rules).
+    """
     if market.config["rules"] == "v5":  # section 11: the wheel ends with its last leg
-        wheel.end_reason, wheel.end_session, wheel.shares_held = reason, wheel.legs[-1].exit_date, 100
+        wheel.end_reason, wheel.end_session, wheel.shares_held = (
+            reason,
+            wheel.legs[-1].exit_date,
+            100,
+        )
         return
     meant = session
     for _ in range(5):  # the order waits for a close
@@ -1096,7 +1220,10 @@ def end_holding(market: Market, wheel: Wheel, reason: str, session: dt.date) -> 
             session = market.calendar.after(session)
     wheel.sale_price = market.close(wheel.put.quote.underlying, session)
     if wheel.sale_price is None:
-        wheel.unresolved_by, wheel.lacking = "no_data", meant  # section 10: shares without a close count as no_data
+        wheel.unresolved_by, wheel.lacking = (
+            "no_data",
+            meant,
+        )  # section 10: shares without a close count as no_data
         return
     wheel.end_reason, wheel.end_session, wheel.shares_held = reason, session, 100
     collect_dividends(market, wheel)
@@ -1106,7 +1233,9 @@ def collect_dividends(market: Market, wheel: Wheel) -> None:
     """Section 8: dividends on shares held overnight into their ex-date (ledger rules only)."""
     if market.config["rules"] == "ledger":
         put = wheel.put
-        wheel.dividends = market.dividends_held(put.quote.underlying, put.settlement, wheel.end_session)
+        wheel.dividends = market.dividends_held(
+            put.quote.underlying, put.settlement, wheel.end_session
+        )
 
 
 def stock_pnl(market: Market, wheel: Wheel) -> float | None:
@@ -1240,7 +1369,9 @@ def total_record(market: Market, wheel: Wheel) -> Record:
 
 
 def cash_entries(market: Market, wheel: Wheel) -> list[Record]:
-    """Section 8: the wheel as dated cash; of a resolved wheel under the ledger rules it sums to pnl."""
+    """Section 8: the wheel as dated cash; of a resolved wheel under the ledger rules it sums to
+    pnl.
+    """
     costs, entries = market.config["costs"], []
     one = order_fee(costs)
 
@@ -1277,7 +1408,9 @@ def summarize(market: Market, wheels: list[Wheel], totals: list[Record]) -> Reco
     rocs = [100 * t["pnl_marked"] / t["initial_capital"] for _, t in counted]
     days = [t["total_days"] for _, t in counted if t["total_days"] is not None]
     legs = [leg for wheel in wheels for leg in wheel.legs]
-    worst = sum(w.put.premium - w.put.quote.strike * 100 if t["pnl"] is None else t["pnl"] for w, t in pairs)
+    worst = sum(
+        w.put.premium - w.put.quote.strike * 100 if t["pnl"] is None else t["pnl"] for w, t in pairs
+    )
     met = 1 + ROUNDING
     return {
         "total_wheels": len(counted),
@@ -1290,7 +1423,9 @@ def summarize(market: Market, wheels: list[Wheel], totals: list[Record]) -> Reco
         "max_drawdown_proxy": min(pnls, default=None),
         "win_rate": 100 * sum(pnl > 0 for pnl in pnls) / len(pnls) if pnls else None,
         "avg_days_held": statistics.fmean(days) if days else None,
-        "total_capital_deployed": sum(t["initial_capital"] for _, t in counted) if counted else None,
+        "total_capital_deployed": sum(t["initial_capital"] for _, t in counted)
+        if counted
+        else None,
         "open_wheels": sum(w.unresolved_by == "open" for w in wheels),
         "no_data_wheels": sum(w.unresolved_by == "no_data" for w in wheels),
         "censored_wheels": sum(w.censored for w in wheels),
@@ -1298,9 +1433,12 @@ def summarize(market: Market, wheels: list[Wheel], totals: list[Record]) -> Reco
         "marked_pnl": sum(t["pnl_marked"] for _, t in counted if t["pnl"] is None),
         "held_wheels": sum(t["shares_held"] == 100 for _, t in counted),
         "targets_above_limit": sum(
-            leg.exit_reason == "profit_target" and leg.exit_price > leg.target_price * met for leg in legs
+            leg.exit_reason == "profit_target" and leg.exit_price > leg.target_price * met
+            for leg in legs
         ),
-        "stops_inside_stop": sum(leg.exit_reason == "stop_loss" and leg.exit_price < leg.stop_price / met for leg in legs),
+        "stops_inside_stop": sum(
+            leg.exit_reason == "stop_loss" and leg.exit_price < leg.stop_price / met for leg in legs
+        ),
         "sessions_without_bar": sum(leg.sessions_without_bar or 0 for leg in legs),
         "total_pnl_worst": worst if wheels else None,
     }
@@ -1312,7 +1450,9 @@ def summarize(market: Market, wheels: list[Wheel], totals: list[Record]) -> Reco
 def entry_sessions(market: Market) -> list[dt.date]:
     """The sessions on which wheels may open."""
     schedule = market.config["schedule"]
-    held = [session for _, session in market.quoted()]  # an open end of the range is that of the quotes
+    held = [
+        session for _, session in market.quoted()
+    ]  # an open end of the range is that of the quotes
     start = min(held) if schedule["start_date"] is None else as_date(schedule["start_date"])
     end = max(held) if schedule["end_date"] is None else as_date(schedule["end_date"])
     sessions = [day for day in market.calendar.sessions if start <= day <= end]
@@ -1326,7 +1466,9 @@ def entry_sessions(market: Market) -> list[dt.date]:
     return chosen
 
 
-def put_candidates(market: Market, underlying: str, session: dt.date, diagnosis: Record) -> list[Candidate]:
+def put_candidates(
+    market: Market, underlying: str, session: dt.date, diagnosis: Record
+) -> list[Candidate]:
     """Section 3 for one session and underlying; the diagnosis is filled in on the way."""
     config = market.config
     chain = market.chain(underlying, session)
@@ -1359,10 +1501,11 @@ def run(
 ) -> dict[str, Any]:
     """Backtest the wheel.
 
-    `tables` holds option_quotes and underlying_bars and may hold option_bars and dividends; `config` is nested by
-    group, missing fields at their defaults; `when` restricts entries to (session, underlying) pairs (section 1).
-    The answer holds `records`, `summary`, `ledger` (cash entries), `diagnostics` (one row per entry session and
-    underlying), `wheels` (the objects behind the records) and `dropped` (rows set aside, by reason).
+    `tables` holds option_quotes and underlying_bars and may hold option_bars and dividends;
+    `config` is nested by group, missing fields at their defaults; `when` restricts entries to
+    (session, underlying) pairs (section 1). The answer holds `records`, `summary`, `ledger` (cash
+    entries), `diagnostics` (one row per entry session and underlying), `wheels` (the objects behind
+    the records) and `dropped` (rows set aside, by reason).
     """
     config = complete_config(config)
     market = Market(tables, config)
@@ -1370,7 +1513,9 @@ def run(
     symbols = schedule["symbols"]
     if symbols is None:
         symbols = sorted(market.underlyings)
-    signals = None if when is None else {(as_date(session), underlying) for session, underlying in when}
+    signals = (
+        None if when is None else {(as_date(session), underlying) for session, underlying in when}
+    )
 
     wheels: list[Wheel] = []
     diagnostics: list[Record] = []
@@ -1387,7 +1532,11 @@ def run(
                 chosen = []
             for candidate in chosen[:limit]:
                 one_at_a_time = not schedule["allow_multiple_wheels_per_symbol"]
-                if one_at_a_time and underlying in last and not session > last[underlying].busy_until():
+                if (
+                    one_at_a_time
+                    and underlying in last
+                    and not session > last[underlying].busy_until()
+                ):
                     diagnosis["outcome"] = diagnosis["outcome"] or "wheel_already_open"
                     continue
                 wheel = evaluate(market, candidate)

@@ -1,7 +1,8 @@
 """Makes `wheelvec/pricing/coefficients.py`: run `python -m tests.pricing.fit_coefficients`.
 
-Each polynomial is the interpolant of its function at the Chebyshev nodes, computed with 60 digits and expanded in powers: within
-a small factor of the best that there is, in closed form, and to the same digits on every machine.
+Each polynomial is the interpolant of its function at the Chebyshev nodes, computed with 60 digits
+and expanded in powers: within a small factor of the best that there is, in closed form, and to the
+same digits on every machine.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +31,9 @@ def nodes(low: Any, high: Any, size: int) -> list[Any]:
 
 
 def interpolant(function: Callable[[Any], Any], low: Any, high: Any, size: int) -> list[Any]:
-    """Coefficients of the polynomial that meets `function` at the nodes: Newton's divided differences, expanded."""
+    """Coefficients of the polynomial that meets `function` at the nodes: Newton's divided
+    differences, expanded.
+    """
     at = nodes(low, high, size)
     divided = [function(node) for node in at]
     for order in range(1, size):
@@ -61,7 +64,8 @@ def mills(z: Any) -> Any:
 def mills_polynomial(y: Any) -> Any:
     """P(y) = (z + 6)*R(z) with y = (z - 4)/(z + 6); it tends to 1 as y does.
 
-    Of the maps (z - c)/(z + b) that take z = -1 to y = -1 this one needs the fewest coefficients, or one more than b = 7.
+    Of the maps (z - c)/(z + b) that take z = -1 to y = -1 this one needs the fewest coefficients,
+    or one more than b = 7.
     """
     z = (4 + 6 * y) / (1 - y)
     return (z + 6) * mills(z)
@@ -73,7 +77,9 @@ def bachelier_log(a: Any) -> Any:
 
 
 def bachelier() -> tuple[list[Any], list[Any]]:
-    """Two cubics with constant term 1, left out, whose quotient by y is a/y: exact where a/(a + 8) is a node, for a up to 46."""
+    """Two cubics with constant term 1, left out, whose quotient by y is a/y: exact where a/(a + 8)
+    is a node, for a up to 46.
+    """
     depths = [8 * w / (1 - w) for w in nodes(0, mpf(46) / 54, 6)]
     rows, right = [], []
     for a in depths:
@@ -98,11 +104,31 @@ def text() -> str:
         powers = interpolant(mills_polynomial, -1, 1, 26)
         top, bottom = bachelier()
         blocks = (
-            block("EXP", "(exp(r) - 1 - r)/r^2 for |r| <= ln(2)/2", interpolant(exp_tail, -half, half, 10), True),
-            block("LOG", "(2*atanh(f) - 2*f)/f^3 in f^2, for |f| <= 0.201", interpolant(log_tail, 0, mpf("0.0404"), 8), True),
-            block("MILLS_EVEN", "(z + 6)*R(z) in y = (z - 4)/(z + 6) for z >= -1: y^0, y^2, ...", powers[::2], True),
+            block(
+                "EXP",
+                "(exp(r) - 1 - r)/r^2 for |r| <= ln(2)/2",
+                interpolant(exp_tail, -half, half, 10),
+                True,
+            ),
+            block(
+                "LOG",
+                "(2*atanh(f) - 2*f)/f^3 in f^2, for |f| <= 0.201",
+                interpolant(log_tail, 0, mpf("0.0404"), 8),
+                True,
+            ),
+            block(
+                "MILLS_EVEN",
+                "(z + 6)*R(z) in y = (z - 4)/(z + 6) for z >= -1: y^0, y^2, ...",
+                powers[::2],
+                True,
+            ),
             block("MILLS_ODD", "y^1, y^3, ...", powers[1::2], True),
-            block("BACHELIER_TOP", "a/y for a < 46 is (1 + y*top(y))/(1 + y*bottom(y)), within 0.6%", top, False),
+            block(
+                "BACHELIER_TOP",
+                "a/y for a < 46 is (1 + y*top(y))/(1 + y*bottom(y)), within 0.6%",
+                top,
+                False,
+            ),
             block("BACHELIER_BOTTOM", "its denominator", bottom, False),
         )
     return HEAD + "\n" + "".join(blocks)

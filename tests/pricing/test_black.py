@@ -19,7 +19,9 @@ from wheelvec.pricing.mills import mills, mills_difference
 EPS = 2.0**-52
 
 
-def exact_price(spot: Any, strike: Any, years: Any, rate: Any, vol: Any, is_call: bool, dividend: Any) -> Any:
+def exact_price(
+    spot: Any, strike: Any, years: Any, rate: Any, vol: Any, is_call: bool, dividend: Any
+) -> Any:
     """Merton's formula as the textbook has it, in the current mpmath precision."""
     spot, strike, years, rate, vol, dividend = map(mpf, (spot, strike, years, rate, vol, dividend))
     s = vol * mpmath.sqrt(years)
@@ -29,11 +31,19 @@ def exact_price(spot: Any, strike: Any, years: Any, rate: Any, vol: Any, is_call
     return sign * (spot_now * mpmath.ncdf(sign * d1) - strike_now * mpmath.ncdf(sign * (d1 - s)))
 
 
-def random_option(rng: np.random.Generator) -> tuple[float, float, float, float, float, bool, float]:
-    """An option anywhere: s = vol*sqrt(years) from 1e-4 to 5, up to 30 s away from the forward, a minute to two years."""
+def random_option(
+    rng: np.random.Generator,
+) -> tuple[float, float, float, float, float, bool, float]:
+    """An option anywhere: s = vol*sqrt(years) from 1e-4 to 5, up to 30 s away from the forward, a
+    minute to two years.
+    """
     years, s = 10 ** rng.uniform(math.log10(1.9e-6), 0.3), 10 ** rng.uniform(-4, 0.7)
     x = rng.choice([-1, 1]) * min(rng.choice([rng.uniform(0, 3), rng.uniform(0, 30)]) * s, 60.0)
-    spot, rate, dividend = 10 ** rng.uniform(-1, 4), float(rng.choice([0, 0.04, -0.01])), float(rng.choice([0, 0.02]))
+    spot, rate, dividend = (
+        10 ** rng.uniform(-1, 4),
+        float(rng.choice([0, 0.04, -0.01])),
+        float(rng.choice([0, 0.02])),
+    )
     strike = spot * math.exp((rate - dividend) * years - x)
     return spot, strike, years, rate, s / math.sqrt(years), bool(rng.random() < 0.5), dividend
 
@@ -43,7 +53,9 @@ def elasticity(option: tuple[Any, ...], price: float) -> float:
     spot, strike, years, rate, vol, _, dividend = option
     s = vol * math.sqrt(years)
     d1 = log_moneyness(spot, strike, years, rate, dividend) / s + s / 2
-    return float(spot * math.exp(-dividend * years - d1 * d1 / 2) / math.sqrt(2 * math.pi) * s / price)
+    return float(
+        spot * math.exp(-dividend * years - d1 * d1 / 2) / math.sqrt(2 * math.pi) * s / price
+    )
 
 
 @pytest.mark.parametrize("seed", range(150))
@@ -51,7 +63,9 @@ def test_price_agrees_with_50_digits(seed: int) -> None:
     option = random_option(np.random.default_rng(seed))
     with mpmath.workdps(50 + 200):  # the textbook formula cancels in the wings
         exact = float(exact_price(*option))
-    assert black_scholes(*option) == pytest.approx(exact, rel=12 * EPS * (1 + elasticity(option, exact)), abs=1e-300)
+    assert black_scholes(*option) == pytest.approx(
+        exact, rel=12 * EPS * (1 + elasticity(option, exact)), abs=1e-300
+    )
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -59,7 +73,11 @@ def test_delta_is_the_derivative_of_the_exact_price(seed: int) -> None:
     option = random_option(np.random.default_rng(1000 + seed))
     with mpmath.workdps(300):
         # mpmath's step is far below the curvature of the price at this precision.
-        exact = float(mpmath.diff(lambda spot: exact_price(spot, *option[1:]), mpf(option[0]), h=mpf(10) ** -100))
+        exact = float(
+            mpmath.diff(
+                lambda spot: exact_price(spot, *option[1:]), mpf(option[0]), h=mpf(10) ** -100
+            )
+        )
     s = option[4] * math.sqrt(option[2])
     d1 = log_moneyness(option[0], *option[1:4], option[6]) / s + s / 2
     assert delta(*option) == pytest.approx(exact, rel=8 * EPS * (1 + d1 * d1), abs=1e-300)
@@ -68,7 +86,11 @@ def test_delta_is_the_derivative_of_the_exact_price(seed: int) -> None:
 @pytest.mark.parametrize("z", [*np.linspace(-12, 12, 97), 1e-9, 37.0, 40.0, 1e3, 1e8])
 def test_mills_ratio_agrees_with_50_digits(z: float) -> None:
     with mpmath.workdps(50):
-        exact = mpmath.sqrt(mpmath.pi / 2) * mpmath.exp(mpf(z) ** 2 / 2) * mpmath.erfc(mpf(z) / mpmath.sqrt(2))
+        exact = (
+            mpmath.sqrt(mpmath.pi / 2)
+            * mpmath.exp(mpf(z) ** 2 / 2)
+            * mpmath.erfc(mpf(z) / mpmath.sqrt(2))
+        )
     assert mills(float(z)) == pytest.approx(float(exact), rel=6e-16 * (1 + (z * z if z < 0 else 0)))
 
 
@@ -130,7 +152,10 @@ options = st.tuples(
 def test_put_call_parity(option: tuple[float, ...]) -> None:
     spot, ratio, years, rate, vol, dividend = option
     common = (spot, ratio * spot, years, rate, vol)
-    spot_now, strike_now = spot * math.exp(-dividend * years), ratio * spot * math.exp(-rate * years)
+    spot_now, strike_now = (
+        spot * math.exp(-dividend * years),
+        ratio * spot * math.exp(-rate * years),
+    )
     gap = black_scholes(*common, True, dividend) - black_scholes(*common, False, dividend)
     assert gap == pytest.approx(spot_now - strike_now, abs=8 * EPS * (spot_now + strike_now))
     deltas = delta(*common, True, dividend) - delta(*common, False, dividend)
@@ -143,7 +168,9 @@ def test_price_lies_between_its_bounds(option: tuple[float, ...], is_call: bool)
     spot, ratio, years, rate, vol, dividend = option
     price = black_scholes(spot, ratio * spot, years, rate, vol, is_call, dividend)
     floor = black_scholes(spot, ratio * spot, years, rate, 0.0, is_call, dividend)
-    ceiling = spot * math.exp(-dividend * years) if is_call else ratio * spot * math.exp(-rate * years)
+    ceiling = (
+        spot * math.exp(-dividend * years) if is_call else ratio * spot * math.exp(-rate * years)
+    )
     assert floor <= price <= ceiling * (1 + EPS)
 
 
@@ -161,9 +188,15 @@ def test_price_rises_with_volatility_and_falls_with_the_strike_of_a_call() -> No
 
 @pytest.mark.parametrize("seed", range(20))
 def test_moneyness_keeps_its_digits_where_carry_cancels_the_logarithm(seed: int) -> None:
-    # Two years at 4%: ln(S/K) is about -0.08. Plain float64 arithmetic would be off by 1e-17, which shows at s = 1e-4.
+    # Two years at 4%: ln(S/K) is about -0.08. Plain float64 arithmetic would be off by 1e-17, which
+    # shows at s = 1e-4.
     rng = np.random.default_rng(seed)
-    spot, years, rate, dividend = rng.uniform(50, 400), rng.uniform(1.5, 2.5), rng.uniform(0.04, 0.05), rng.uniform(0, 0.01)
+    spot, years, rate, dividend = (
+        rng.uniform(50, 400),
+        rng.uniform(1.5, 2.5),
+        rng.uniform(0.04, 0.05),
+        rng.uniform(0, 0.01),
+    )
     strike = spot * math.exp((rate - dividend) * years - 1e-7)
     with mpmath.workdps(50):
         exact = mpmath.log(mpf(spot) / mpf(strike)) + (mpf(rate) - mpf(dividend)) * mpf(years)
@@ -176,12 +209,19 @@ def test_without_time_or_volatility_the_discounted_gain_is_left(years: float, vo
     prices = black_scholes([110, 110, 90], 100, years, 0.04, vol, [True, False, True], 0.02)
     assert prices == pytest.approx([gain, 0.0, 0.0], rel=16 * EPS, abs=0)
     deltas = delta([110, 110, 90, 90], 100, years, 0.04, vol, [True, False, True, False], 0.02)
-    assert deltas == pytest.approx(np.array([1, 0, 0, -1]) * math.exp(-0.02 * years), rel=4 * EPS, abs=0)
+    assert deltas == pytest.approx(
+        np.array([1, 0, 0, -1]) * math.exp(-0.02 * years), rel=4 * EPS, abs=0
+    )
 
 
 @pytest.mark.parametrize("vol", [20.0, 90.0, 1e4, 1e300])
 def test_a_volatility_without_bounds_makes_the_price_its_upper_bound(vol: float) -> None:
-    assert list(black_scholes([90, 110], 100.0, 1.0, 0.0, vol, [[True], [False]]).flat) == [90, 110, 100, 100]
+    assert list(black_scholes([90, 110], 100.0, 1.0, 0.0, vol, [[True], [False]]).flat) == [
+        90,
+        110,
+        100,
+        100,
+    ]
 
 
 def test_at_the_strike_the_limit_of_delta_is_a_half() -> None:
@@ -189,10 +229,20 @@ def test_at_the_strike_the_limit_of_delta_is_a_half() -> None:
 
 
 def test_without_rates_the_gain_is_exact() -> None:
-    assert list(black_scholes([105, 95, 100.1], [100, 100, 60.3], 1, 0, 0, [True, False, True])) == [5.0, 5.0, 100.1 - 60.3]
+    assert list(
+        black_scholes([105, 95, 100.1], [100, 100, 60.3], 1, 0, 0, [True, False, True])
+    ) == [5.0, 5.0, 100.1 - 60.3]
 
 
-GOOD = {"spot": 100.0, "strike": 95.0, "years": 0.5, "rate": 0.04, "volatility": 0.3, "is_call": True, "dividend_yield": 0.01}
+GOOD = {
+    "spot": 100.0,
+    "strike": 95.0,
+    "years": 0.5,
+    "rate": 0.04,
+    "volatility": 0.3,
+    "is_call": True,
+    "dividend_yield": 0.01,
+}
 
 
 @pytest.mark.parametrize("function", [black_scholes, delta])
@@ -205,9 +255,19 @@ def test_what_is_not_finite_gives_nan(function: Any, name: str, bad: float) -> N
 
 @pytest.mark.parametrize("function", [black_scholes, delta])
 @pytest.mark.parametrize(
-    ("name", "bad"), [("spot", 0.0), ("spot", -1.0), ("strike", 0.0), ("strike", -1.0), ("years", -1e-9), ("volatility", -0.1)]
+    ("name", "bad"),
+    [
+        ("spot", 0.0),
+        ("spot", -1.0),
+        ("strike", 0.0),
+        ("strike", -1.0),
+        ("years", -1e-9),
+        ("volatility", -0.1),
+    ],
 )
-def test_what_is_out_of_range_gives_nan_and_leaves_the_others_alone(function: Any, name: str, bad: float) -> None:
+def test_what_is_out_of_range_gives_nan_and_leaves_the_others_alone(
+    function: Any, name: str, bad: float
+) -> None:
     values = function(**GOOD | {name: [GOOD[name], bad, GOOD[name]]})
     assert math.isnan(values[1])
     assert values[0] == values[2] == function(**GOOD)
@@ -252,7 +312,12 @@ def test_lists_series_integers_and_other_floats_are_taken() -> None:
 def test_an_element_depends_on_neither_neighbours_nor_position() -> None:
     rng = np.random.default_rng(5)
     n = 2 * BLOCK + 17
-    columns = [rng.uniform(50, 200, n), rng.uniform(50, 200, n), rng.uniform(0, 1, n), rng.uniform(0, 0.1, n)]
+    columns = [
+        rng.uniform(50, 200, n),
+        rng.uniform(50, 200, n),
+        rng.uniform(0, 1, n),
+        rng.uniform(0, 0.1, n),
+    ]
     columns += [rng.uniform(0, 2, n), rng.random(n) < 0.5, rng.uniform(0, 0.1, n)]
     order = rng.permutation(n)
     for function in (black_scholes, delta):
@@ -272,10 +337,18 @@ def test_an_element_depends_on_neither_neighbours_nor_position() -> None:
             "abc",
             r"spot must be a number or an array of numbers, found 1 value\(s\) of dtype <U3, the first of them .*abc",
         ),
-        ("strike", None, r"strike must be a number or an array of numbers, found 1 value\(s\) of dtype object"),
+        (
+            "strike",
+            None,
+            r"strike must be a number or an array of numbers, found 1 value\(s\) of dtype object",
+        ),
         ("rate", 1 + 2j, r"rate must be a number .* dtype complex128"),
         ("volatility", True, r"volatility must be a number .* dtype bool"),
-        ("years", [[1.0], [1.0, 2.0]], r"years cannot be made an array: .*; expected a number or an array of numbers"),
+        (
+            "years",
+            [[1.0], [1.0, 2.0]],
+            r"years cannot be made an array: .*; expected a number or an array of numbers",
+        ),
         (
             "is_call",
             "C",
@@ -283,7 +356,11 @@ def test_an_element_depends_on_neither_neighbours_nor_position() -> None:
         ),
         ("is_call", [0, 2], r"is_call must be True .* dtype int64"),
         ("is_call", [1.0, 0.0], r"is_call must be True .* dtype float64"),
-        ("dividend_yield", [0.0, 0.1, 0.2, 0.3], r"dividend_yield has shape \(4,\), which does not broadcast with \(3,\)"),
+        (
+            "dividend_yield",
+            [0.0, 0.1, 0.2, 0.3],
+            r"dividend_yield has shape \(4,\), which does not broadcast with \(3,\)",
+        ),
     ],
 )
 def test_a_wrong_argument_is_named(function: Any, name: str, bad: Any, message: str) -> None:

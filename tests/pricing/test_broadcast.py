@@ -1,4 +1,6 @@
-"""Arrays as people have them: what is masked, null or None is NaN in every public function of arrays."""
+"""Arrays as people have them: what is masked, null or None is NaN in every public function of
+arrays.
+"""
 
 from typing import Any
 
@@ -10,7 +12,13 @@ import pytest
 import wheelvec as wv
 
 MASK = [False, True, False]
-TERMS: dict[str, Any] = {"spot": 100.0, "strike": 95.0, "years": 0.25, "rate": 0.04, "is_call": True}
+TERMS: dict[str, Any] = {
+    "spot": 100.0,
+    "strike": 95.0,
+    "years": 0.25,
+    "rate": 0.04,
+    "is_call": True,
+}
 FUNCTIONS = ["black_scholes", "delta", "gamma", "vega", "theta", "rho", "implied_vol"]
 
 
@@ -23,9 +31,14 @@ def value(function: str, **changes: Any) -> Any:
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("argument", ["spot", "strike", "years", "rate"])
 @pytest.mark.parametrize("under", [1.5, -7.0, np.nan, np.inf])
-def test_what_is_masked_is_nan_whatever_lies_under_the_mask(function: str, argument: str, under: float) -> None:
+def test_what_is_masked_is_nan_whatever_lies_under_the_mask(
+    function: str, argument: str, under: float
+) -> None:
     plain = np.array([TERMS[argument], under, TERMS[argument] * 1.01])
-    found, expected = value(function, **{argument: np.ma.masked_array(plain, MASK)}), value(function, **{argument: plain})
+    found, expected = (
+        value(function, **{argument: np.ma.masked_array(plain, MASK)}),
+        value(function, **{argument: plain}),
+    )
     assert type(found) is np.ndarray
     assert np.isnan(found).tolist() == MASK
     assert found[[0, 2]].tolist() == expected[[0, 2]].tolist()
@@ -61,7 +74,16 @@ def test_the_status_of_what_is_masked_is_bad_input() -> None:
         pd.Series([8.0, None, 10.0]),
         pd.Series([8, None, 10], dtype="Int64"),
     ],
-    ids=["masked integers", "list", "floats", "tuple", "polars", "polars integers", "pandas", "pandas nullable"],
+    ids=[
+        "masked integers",
+        "list",
+        "floats",
+        "tuple",
+        "polars",
+        "polars integers",
+        "pandas",
+        "pandas nullable",
+    ],
 )
 def test_lists_and_series_give_the_same(given: Any) -> None:
     found = value("implied_vol", price=given)
@@ -71,4 +93,7 @@ def test_lists_and_series_give_the_same(given: Any) -> None:
 
 def test_one_masked_number_is_nan() -> None:
     assert np.isnan(value("black_scholes", spot=np.ma.masked))
-    assert value("black_scholes", spot=np.ma.masked_array([100.0])).tolist() == value("black_scholes", spot=[100.0]).tolist()
+    assert (
+        value("black_scholes", spot=np.ma.masked_array([100.0])).tolist()
+        == value("black_scholes", spot=[100.0]).tolist()
+    )

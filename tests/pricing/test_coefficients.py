@@ -51,7 +51,9 @@ def far_mills(z: Any) -> Any:
 def test_the_mills_ratio() -> None:
     for z in map(mpf, [*np.linspace(-1, 15, 1601), *np.geomspace(15, 1e8, 300)]):
         y = (z - 4) / (z + 6)
-        found = polynomial(coefficients.MILLS_EVEN, y * y) + y * polynomial(coefficients.MILLS_ODD, y * y)
+        found = polynomial(coefficients.MILLS_EVEN, y * y) + y * polynomial(
+            coefficients.MILLS_ODD, y * y
+        )
         exact = far_mills(z) if z > 1000 else fit.mills(z)
         assert abs(found / ((z + 6) * exact) - 1) < 3e-16
 

@@ -62,7 +62,8 @@ def test_log_quotient_keeps_its_digits_where_the_two_are_close() -> None:
 
 
 def test_the_split_of_the_logarithm_has_no_seam() -> None:
-    # The exponent changes where the quotient is about sqrt(2) times a power of two, as the mantissas decide.
+    # The exponent changes where the quotient is about sqrt(2) times a power of two, as the
+    # mantissas decide.
     for below in (1.0, 1.2, 1.5, 1.99):
         for quotient in np.linspace(1.3, 1.55, 501):
             a = float(quotient) * below

@@ -1,4 +1,6 @@
-"""Gamma, vega, theta and rho: against differences of the 300-digit price, textbooks, another library, and their own laws."""
+"""Gamma, vega, theta and rho: against differences of the 300-digit price, textbooks, another
+library, and their own laws.
+"""
 
 import importlib
 import math
@@ -21,7 +23,9 @@ DERIVATIVE = {gamma: (0, 2, 1), vega: (4, 1, 1), theta: (2, 1, -1), rho: (3, 1, 
 
 
 def differences(greek: Any, option: tuple[Any, ...]) -> float:
-    """The derivative of the exact price; mpmath's step is far below its curvature at this precision."""
+    """The derivative of the exact price; mpmath's step is far below its curvature at this
+    precision.
+    """
     position, order, sign = DERIVATIVE[greek]
 
     def priced(value: Any) -> Any:
@@ -59,7 +63,9 @@ def test_a_greek_is_the_derivative_of_the_exact_price(greek: Any, seed: int) -> 
         (rho, (49, 50, 0.3846, 0.05, 0.20, True, 0.0), 8.91, 2),
     ],
 )
-def test_a_greek_agrees_with_textbooks(greek: Any, option: tuple[Any, ...], expected: float, digits: int) -> None:
+def test_a_greek_agrees_with_textbooks(
+    greek: Any, option: tuple[Any, ...], expected: float, digits: int
+) -> None:
     assert round(float(greek(*option)), digits) == expected
 
 
@@ -68,8 +74,17 @@ def test_agrees_with_quantlib() -> None:
     ql: Any = importlib.import_module("QuantLib")
     rng = np.random.default_rng(12)
     for _ in range(300):
-        spot, strike, years, vol = rng.uniform(50, 200), rng.uniform(50, 200), rng.uniform(0.01, 2), rng.uniform(0.1, 1)
-        rate, dividend, is_call = rng.uniform(-0.02, 0.1), rng.uniform(0, 0.05), bool(rng.random() < 0.5)
+        spot, strike, years, vol = (
+            rng.uniform(50, 200),
+            rng.uniform(50, 200),
+            rng.uniform(0.01, 2),
+            rng.uniform(0.1, 1),
+        )
+        rate, dividend, is_call = (
+            rng.uniform(-0.02, 0.1),
+            rng.uniform(0, 0.05),
+            bool(rng.random() < 0.5),
+        )
         forward, discount = spot * math.exp((rate - dividend) * years), math.exp(-rate * years)
         payoff = ql.PlainVanillaPayoff(ql.Option.Call if is_call else ql.Option.Put, strike)
         theirs = ql.BlackCalculator(payoff, forward, vol * math.sqrt(years), discount)
@@ -92,7 +107,11 @@ def test_black_scholes_equation() -> None:
         rng.uniform(0.01, 2, n),
         rng.uniform(0.05, 1, n),
     )
-    rate, dividend, is_call = rng.uniform(-0.02, 0.1, n), rng.uniform(0, 0.05, n), rng.random(n) < 0.5
+    rate, dividend, is_call = (
+        rng.uniform(-0.02, 0.1, n),
+        rng.uniform(0, 0.05, n),
+        rng.random(n) < 0.5,
+    )
     option = (spot, strike, years, rate, vol, is_call, dividend)
     held = (rate - dividend) * spot * delta(*option) - rate * black_scholes(*option)
     assert np.abs(theta(*option) + 0.5 * (vol * spot) ** 2 * gamma(*option) + held).max() < 1e-12
@@ -121,8 +140,12 @@ def test_limits_without_volatility(is_call: bool) -> None:
     assert vega(*option) == pytest.approx(
         np.array([0, 100 * discount * math.sqrt(years / (2 * math.pi)), 0]), rel=4 * EPS, abs=0
     )
-    assert rho(*option) == pytest.approx(sign * exercised * years * 100 * discount, rel=4 * EPS, abs=0)
-    assert theta(*option) == pytest.approx(sign * exercised * 0.04 * (spot - 100) * discount, rel=8 * EPS, abs=0)
+    assert rho(*option) == pytest.approx(
+        sign * exercised * years * 100 * discount, rel=4 * EPS, abs=0
+    )
+    assert theta(*option) == pytest.approx(
+        sign * exercised * 0.04 * (spot - 100) * discount, rel=8 * EPS, abs=0
+    )
     for greek in (vega, theta, rho):  # and they are limits
         near = greek(spot, 100.0, years, 0.04, 1e-9, is_call, 0.04)
         assert near == pytest.approx(greek(*option), rel=1e-6, abs=1e-6)
@@ -132,12 +155,25 @@ def test_without_either_nothing_decays() -> None:
     assert list(theta([90, 100, 110], 100, 0.0, 0.04, 0.0, True)) == [0.0, -2.0, -4.0]
 
 
-GOOD = {"spot": 100.0, "strike": 95.0, "years": 0.5, "rate": 0.04, "volatility": 0.3, "is_call": True, "dividend_yield": 0.01}
+GOOD = {
+    "spot": 100.0,
+    "strike": 95.0,
+    "years": 0.5,
+    "rate": 0.04,
+    "volatility": 0.3,
+    "is_call": True,
+    "dividend_yield": 0.01,
+}
 
 
 @pytest.mark.parametrize("greek", GREEKS)
 def test_bad_input_gives_nan_and_leaves_its_neighbours_alone(greek: Any) -> None:
-    bad = [(name, value) for name in GOOD if name != "is_call" for value in (math.nan, math.inf, -math.inf)]
+    bad = [
+        (name, value)
+        for name in GOOD
+        if name != "is_call"
+        for value in (math.nan, math.inf, -math.inf)
+    ]
     bad += [
         ("spot", 0.0),
         ("strike", -1.0),
@@ -156,7 +192,15 @@ def test_bad_input_gives_nan_and_leaves_its_neighbours_alone(greek: Any) -> None
 @pytest.mark.parametrize("greek", GREEKS)
 def test_shapes_broadcast_and_are_public(greek: Any) -> None:
     assert getattr(wv, greek.__name__) is greek
-    grid = greek(np.array([90.0, 100.0, 110.0]), np.array([[95.0], [105.0]]), 0.5, 0.04, 0.3, [True, False, True], 0.01)
+    grid = greek(
+        np.array([90.0, 100.0, 110.0]),
+        np.array([[95.0], [105.0]]),
+        0.5,
+        0.04,
+        0.3,
+        [True, False, True],
+        0.01,
+    )
     assert (grid.shape, grid.dtype) == ((2, 3), np.float64)
     assert grid[1, 1] == greek(100.0, 105.0, 0.5, 0.04, 0.3, False, 0.01)
     assert isinstance(grid[1, 1], np.float64)

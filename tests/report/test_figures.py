@@ -22,18 +22,29 @@ ODD = pl.DataFrame(
     }
 )
 PLAIN = [
-    {"name": "a,b", "number": 1.5, "day": "2024-01-02", "instant": "2024-01-02T15:45:00+00:00", "names": ["ALFA", "BRVO"]},
+    {
+        "name": "a,b",
+        "number": 1.5,
+        "day": "2024-01-02",
+        "instant": "2024-01-02T15:45:00+00:00",
+        "names": ["ALFA", "BRVO"],
+    },
     {"name": 'say "x"\nnext', "number": None, "day": None, "instant": None, "names": []},
     {"name": None, "number": None, "day": "2024-02-29", "instant": None, "names": None},
 ]
 
 
 def test_a_frame_is_json_without_nan_and_with_dates_as_text() -> None:
-    assert json.loads(figures.as_json({"rows": ODD, "nan": math.nan})) == {"rows": PLAIN, "nan": None}
+    assert json.loads(figures.as_json({"rows": ODD, "nan": math.nan})) == {
+        "rows": PLAIN,
+        "nan": None,
+    }
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 100])
-def test_rows_are_one_a_line_however_they_are_cut(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_one_a_line_however_they_are_cut(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(figures, "ROWS", rows)
     text = "\n".join(figures.rows_as_json(ODD))
     assert json.loads(text) == PLAIN

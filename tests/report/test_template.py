@@ -1,4 +1,6 @@
-"""`wheelvec init`: a file of the configuration's defaults, complete, and true when its examples are set."""
+"""`wheelvec init`: a file of the configuration's defaults, complete, and true when its examples are
+set.
+"""
 
 import re
 import tomllib
@@ -17,7 +19,9 @@ def test_it_is_the_default_configuration(tmp_path: Path) -> None:
 def test_every_field_stands_in_it_once_under_what_it_decides() -> None:
     text, section = commented(), ""
     found = []
-    for comment, head, name in re.findall(r"((?:^# .*\n)+?)(?:\[(\w+)\]|(?:# )?(\w+) = .*)$", text, re.MULTILINE):
+    for comment, head, name in re.findall(
+        r"((?:^# .*\n)+?)(?:\[(\w+)\]|(?:# )?(\w+) = .*)$", text, re.MULTILINE
+    ):
         section = head or section
         if name:
             found.append(f"{section}.{name}" if section else name)
@@ -33,12 +37,14 @@ def test_examples_behind_a_comment_sign_are_values_of_their_fields(tmp_path: Pat
     (tmp_path / "wheel.toml").write_text(text, encoding="utf-8")
     config = wv.Config.from_toml(tmp_path / "wheel.toml")
     assert config.schedule.symbols == ("ALFA", "BRVO")
-    assert [name for name in tomllib.loads(text)["schedule"] if getattr(config.schedule, name) is None] == [
-        "max_wheels_per_symbol_per_day"
-    ]
+    assert [
+        name for name in tomllib.loads(text)["schedule"] if getattr(config.schedule, name) is None
+    ] == ["max_wheels_per_symbol_per_day"]
 
 
 def test_it_reads_on_a_terminal() -> None:
     assert max(map(len, commented().splitlines())) <= 100
     assert commented().isascii()
-    assert not re.search(r"\bNone\b|\bTrue\b|\bFalse\b", commented())  # Python's words, which TOML has not
+    assert not re.search(
+        r"\bNone\b|\bTrue\b|\bFalse\b", commented()
+    )  # Python's words, which TOML has not

@@ -1,8 +1,11 @@
-"""Processes to be killed while they write: `python -m tests.run.killed`, which forks one for each line that it reads.
+"""Processes to be killed while they write: `python -m tests.run.killed`, which forks one for each
+line that it reads.
 
-A line is JSON: {"do": name of a function below, "args": [...], "die": at which step, or null}. The answer is the child's exit
-code, or minus the signal that killed it, and how many steps it took. A step is a call that changes a folder, or asks that a
-change outlast a loss of power. The parent uses no Polars, whose threads would not be in its children.
+A line is JSON: {"do": name of a function below, "args": [...], "die": at which step, or null}. The
+    answer is the child's exit
+code, or minus the signal that killed it, and how many steps it took. A step is a call that changes
+a folder, or asks that a change outlast a loss of power. The parent uses no Polars, whose threads
+would not be in its children.
 """
 
 import functools
@@ -24,7 +27,17 @@ from wheelvec.model.grid import Grid
 from wheelvec.run import result  # noqa: F401
 from wheelvec.run.store import SweepStore
 
-EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir", "shutil.rmtree", "fsync"}
+EVENTS = {
+    "open",
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.listdir",
+    "os.scandir",
+    "shutil.rmtree",
+    "fsync",
+}
 WRITE = os.O_WRONLY | os.O_RDWR
 VALUES = {"a": [0.1 + 0.05 * i for i in range(12)], "b": [0.2 + 0.05 * i for i in range(9)]}
 CHUNK = 4
@@ -47,7 +60,9 @@ class Steps:
         os.fsync = counted
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event not in EVENTS or (event == "open" and not (isinstance(arguments[2], int) and arguments[2] & WRITE)):
+        if event not in EVENTS or (
+            event == "open" and not (isinstance(arguments[2], int) and arguments[2] & WRITE)
+        ):
             return
         self.taken += 1
         if self.taken == self._die:
@@ -63,10 +78,16 @@ def save(source: str, out: str) -> None:
 
 
 def refused(out: str, below: str) -> None:
-    """What another user, who may only read, is told of a folder of which a writer was killed, and of one to write to."""
+    """What another user, who may only read, is told of a folder of which a writer was killed, and
+    of one to write to.
+    """
     os.setuid(65534)
     said = []
-    for use in (lambda: wv.Result.load(out), lambda: sweep("a", f"{below}/new"), lambda: sweep("a", below)):
+    for use in (
+        lambda: wv.Result.load(out),
+        lambda: sweep("a", f"{below}/new"),
+        lambda: sweep("a", below),
+    ):
         try:
             use()
         except wv.WheelvecError as error:
@@ -105,7 +126,9 @@ def store_of(name: str, out: str | Path) -> SweepStore:
 
 
 def sweep(name: str, out: str, pause: float = 0.0) -> pl.DataFrame:
-    """Store a sweep as `run.sweep` does, with made-up figures; those that are kept are taken as they are."""
+    """Store a sweep as `run.sweep` does, with made-up figures; those that are kept are taken as
+    they are.
+    """
     mine = store_of(name, out)
     mine.check(overwrite=True)
     with mine.held():
@@ -121,7 +144,10 @@ def sweep(name: str, out: str, pause: float = 0.0) -> pl.DataFrame:
                 mine.keep(at, parts[at])
                 time.sleep(pause)
             at += parts[at].height
-        frame = pl.concat([mine.grid.frame, pl.concat([parts[first] for first in sorted(parts)])], how="horizontal")
+        frame = pl.concat(
+            [mine.grid.frame, pl.concat([parts[first] for first in sorted(parts)])],
+            how="horizontal",
+        )
         mine.finish(frame, ())
     return frame
 
@@ -174,4 +200,9 @@ if __name__ == "__main__":
     for line in sys.stdin:
         jobs = json.loads(line)
         running = [started(job) for job in jobs]
-        print(json.dumps([finished(*one, job.get("after")) for one, job in zip(running, jobs, strict=True)]), flush=True)
+        print(
+            json.dumps(
+                [finished(*one, job.get("after")) for one, job in zip(running, jobs, strict=True)]
+            ),
+            flush=True,
+        )

@@ -16,7 +16,8 @@ Tables = dict[str, pl.DataFrame]
 PRICES = ("open", "high", "low", "close")
 NAN, INF = float("nan"), float("inf")
 CONFIG = wv.Config(
-    put=wv.PutRules(dte_min=10, dte_max=60, delta_min=0.0, delta_max=1.0), call=wv.CallRules(dte_min=1, dte_max=60)
+    put=wv.PutRules(dte_min=10, dte_max=60, delta_min=0.0, delta_max=1.0),
+    call=wv.CallRules(dte_min=1, dte_max=60),
 )
 
 
@@ -30,7 +31,13 @@ def every_price(price: float) -> dict[str, float]:
 
 def malformed(n: int) -> Tables:
     """Every kind of broken row of every table, over and over, and one whole row of each."""
-    symbols = ["garbage", "TSLA  230732P00205000", "TSLA  230707P00000000", symbol(4205, root="SPX"), symbol(root="TSLA1")]
+    symbols = [
+        "garbage",
+        "TSLA  230732P00205000",
+        "TSLA  230707P00000000",
+        symbol(4205, root="SPX"),
+        symbol(root="TSLA1"),
+    ]
     rows: dict[str, list[dict[str, Any]]] = {
         "option_quotes": [
             *({"symbol": text} for text in (None, *symbols)),
@@ -58,8 +65,14 @@ def malformed(n: int) -> Tables:
             *({"amount": amount} for amount in (None, NAN, INF, -1.0, 1e300)),
         ],
     }  # fmt: skip
-    frames = {name: quotes(*found) if name == "option_quotes" else table(name, *found) for name, found in rows.items()}
-    return {name: pl.concat([repeated(frame, n - 2), table(name, {}, {})]) for name, frame in frames.items()}
+    frames = {
+        name: quotes(*found) if name == "option_quotes" else table(name, *found)
+        for name, found in rows.items()
+    }
+    return {
+        name: pl.concat([repeated(frame, n - 2), table(name, {}, {})])
+        for name, frame in frames.items()
+    }
 
 
 def all_nan(n: int) -> Tables:
@@ -92,20 +105,31 @@ def priced(n: int, price: float, kind: str) -> Tables:
     )
     return {
         "option_quotes": chain.drop("number"),
-        "option_bars": chain.select("symbol", "session", open="bid", high="ask", low="bid", close="ask"),
-        "underlying_bars": days.with_columns(underlying=pl.lit("TSLA"), **{p: pl.lit(price * 10) for p in PRICES}),
+        "option_bars": chain.select(
+            "symbol", "session", open="bid", high="ask", low="bid", close="ask"
+        ),
+        "underlying_bars": days.with_columns(
+            underlying=pl.lit("TSLA"), **{p: pl.lit(price * 10) for p in PRICES}
+        ),
     }
 
 
 def many_underlyings(n: int) -> Tables:
     """One quote, one bar, one close each."""
-    names = ["".join(letters) for letters in itertools.islice(itertools.product(string.ascii_uppercase, repeat=4), n)]
-    contracts = pl.DataFrame({"underlying": names}).with_columns(symbol=pl.col("underlying") + SYMBOL[4:])
+    names = [
+        "".join(letters)
+        for letters in itertools.islice(itertools.product(string.ascii_uppercase, repeat=4), n)
+    ]
+    contracts = pl.DataFrame({"underlying": names}).with_columns(
+        symbol=pl.col("underlying") + SYMBOL[4:]
+    )
     day = {"session": pl.lit(SESSION)}
     spot = {price: pl.lit(221.5) for price in PRICES}
     stood = pl.lit(dt.datetime(2023, 6, 6, 19, 45, 10, tzinfo=dt.UTC))
     return {
-        "option_quotes": contracts.with_columns(**day, ts=stood, bid=5.0, ask=5.25, underlying_price=221.5),
+        "option_quotes": contracts.with_columns(
+            **day, ts=stood, bid=5.0, ask=5.25, underlying_price=221.5
+        ),
         "option_bars": contracts.select("symbol", **day, open=5.0, high=5.5, low=4.5, close=5.25),
         "underlying_bars": contracts.select("underlying", **day, **spot),
     }

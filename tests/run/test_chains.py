@@ -14,7 +14,13 @@ from wheelvec.lake import solved
 from wheelvec.run import chains as runs
 from wheelvec.stages import chain as stage
 
-BASE: dict[str, Any] = {"schedule": {"start_date": dt.date(2024, 1, 2), "end_date": dt.date(2024, 2, 29), "symbols": ["BRVO"]}}
+BASE: dict[str, Any] = {
+    "schedule": {
+        "start_date": dt.date(2024, 1, 2),
+        "end_date": dt.date(2024, 2, 29),
+        "symbols": ["BRVO"],
+    }
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,9 @@ def assert_same(found: wv.Result, expected: wv.Result) -> None:
         assert getattr(found, kind).equals(getattr(expected, kind)), kind
 
 
-def test_a_second_run_solves_nothing_and_gives_the_same_bits(lake: Path, tables: dict[str, Any], solving: list[int]) -> None:
+def test_a_second_run_solves_nothing_and_gives_the_same_bits(
+    lake: Path, tables: dict[str, Any], solving: list[int]
+) -> None:
     first = run(lake)
     assert sum(solving) > 1000
     assert len(kept(lake)) == 5
@@ -78,7 +86,9 @@ def test_a_second_run_solves_nothing_and_gives_the_same_bits(lake: Path, tables:
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_a_chain_made_under_other_rules_is_not_used(lake: Path, solving: list[int], changes: dict[str, Any]) -> None:
+def test_a_chain_made_under_other_rules_is_not_used(
+    lake: Path, solving: list[int], changes: dict[str, Any]
+) -> None:
     run(lake)
     before, _ = len(kept(lake)), solving.clear()
     run(lake, **changes)
@@ -88,20 +98,34 @@ def test_a_chain_made_under_other_rules_is_not_used(lake: Path, solving: list[in
 
 @pytest.mark.parametrize(
     "changes",
-    [{"put.exit_pct": 0.25}, {"call.dte_min": 13}, {"put.dte_max": 44}, {"put.delta_max": 0.4}, {"fills.execution_seed": 7}],
+    [
+        {"put.exit_pct": 0.25},
+        {"call.dte_min": 13},
+        {"put.dte_max": 44},
+        {"put.delta_max": 0.4},
+        {"fills.execution_seed": 7},
+    ],
     ids=str,
 )
-def test_rules_that_no_chain_depends_on_share_it(lake: Path, solving: list[int], changes: dict[str, Any]) -> None:
+def test_rules_that_no_chain_depends_on_share_it(
+    lake: Path, solving: list[int], changes: dict[str, Any]
+) -> None:
     run(lake)
     solving.clear()
     run(lake, **changes)
     assert not solving
 
 
-def test_quotes_written_later_are_seen(lake: Path, tables: dict[str, Any], solving: list[int]) -> None:
+def test_quotes_written_later_are_seen(
+    lake: Path, tables: dict[str, Any], solving: list[int]
+) -> None:
     run(lake)
     session = dt.date(2024, 1, 10)
-    dearer = tables["option_quotes"].filter(pl.col("session") == session).with_columns(pl.col("bid", "ask") * 1.1)
+    dearer = (
+        tables["option_quotes"]
+        .filter(pl.col("session") == session)
+        .with_columns(pl.col("bid", "ask") * 1.1)
+    )
     wv.Market(option_quotes=dearer, underlying_bars=tables["underlying_bars"]).write(lake)
     solving.clear()
     found = run(lake)
@@ -111,7 +135,9 @@ def test_quotes_written_later_are_seen(lake: Path, tables: dict[str, Any], solvi
     assert_same(found, wv.backtest(wv.Market(**changed), wv.Config.from_dict(BASE)))
 
 
-def test_other_code_makes_its_own_chains(lake: Path, solving: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_code_makes_its_own_chains(
+    lake: Path, solving: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(lake)
     solving.clear()
     monkeypatch.setattr(runs, "_code", lambda: "another version")
@@ -120,7 +146,9 @@ def test_other_code_makes_its_own_chains(lake: Path, solving: list[int], monkeyp
 
 
 @pytest.mark.parametrize("harm", ["cut", "altered", "replaced"])
-def test_a_damaged_chain_is_made_anew(lake: Path, caplog: pytest.LogCaptureFixture, harm: str) -> None:
+def test_a_damaged_chain_is_made_anew(
+    lake: Path, caplog: pytest.LogCaptureFixture, harm: str
+) -> None:
     first = run(lake)
     for path in kept(lake):
         held = path.read_bytes()
@@ -140,7 +168,10 @@ def test_a_lake_that_cannot_be_written_keeps_nothing_and_fails_nothing(lake: Pat
 
 
 def test_a_month_that_the_limits_cut_is_never_kept(lake: Path) -> None:
-    wv.backtest(wv.Market.open(lake, start="2024-01-09"), wv.Config.from_dict(BASE).replace(**{"schedule.start_date": None}))
+    wv.backtest(
+        wv.Market.open(lake, start="2024-01-09"),
+        wv.Config.from_dict(BASE).replace(**{"schedule.start_date": None}),
+    )
     assert not [path for path in kept(lake) if path.name.startswith("2024-01")]
 
 

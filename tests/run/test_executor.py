@@ -1,4 +1,6 @@
-"""Tasks side by side: all are done, progress is told on the thread that asks, and errors and signals end them."""
+"""Tasks side by side: all are done, progress is told on the thread that asks, and errors and
+signals end them.
+"""
 
 import threading
 import time
@@ -30,7 +32,7 @@ def test_every_task_is_done_once_and_every_step_counted(threads: int) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_progress_is_told_while_others_work(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executors, "HEARD", 0.01)
+    monkeypatch.setattr(executors, "PROGRESS_SECONDS", 0.01)
     where = set()
 
     def slow(_: int) -> Iterator[None]:

@@ -1,5 +1,6 @@
-"""Folders of results and sweeps: nothing of anybody else's is touched, and whatever is killed, full or damaged, what can be
-loaded is the earlier one or the new one, whole."""
+"""Folders of results and sweeps: nothing of anybody else's is touched, and whatever is killed, full
+or damaged, what can be loaded is the earlier one or the new one, whole.
+"""
 
 import contextlib
 import json
@@ -46,13 +47,18 @@ def saved(market: wv.Market, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     """Two results of two configurations on one market, saved in folders of these names."""
     folder = tmp_path_factory.mktemp("results")
     for name, commission in (("a", 0.5), ("b", 0.75)):
-        wv.backtest(market, CONFIG.replace(**{"costs.commission_per_contract": commission})).save(folder / name)
+        wv.backtest(market, CONFIG.replace(**{"costs.commission_per_contract": commission})).save(
+            folder / name
+        )
     return {name: folder / name for name in "ab"}
 
 
 def content(folder: Path) -> dict[str, bytes | None]:
     """Every file and folder below a folder, hidden ones too, but the lock."""
-    found = {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
+    found = {
+        str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
+        for p in folder.rglob("*")
+    }
     found.pop(files.LOCK, None)
     return found
 
@@ -73,14 +79,23 @@ class Forker:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "POLARS_MAX_THREADS": "1"}
         line = [sys.executable, "-W", "ignore", "-m", "tests.run.killed"]
         self._process = subprocess.Popen(
-            line, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            line,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
-    def run(self, *jobs: tuple[Any, ...], die: int | None = None, after: float | None = None) -> Outcomes:
+    def run(
+        self, *jobs: tuple[Any, ...], die: int | None = None, after: float | None = None
+    ) -> Outcomes:
         """Run jobs side by side: exit codes and steps."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        lines = [{"do": do, "args": arguments, "die": die, "after": after} for do, *arguments in jobs]
+        lines = [
+            {"do": do, "args": arguments, "die": die, "after": after} for do, *arguments in jobs
+        ]
         self._process.stdin.write(json.dumps(lines, default=str) + "\n")
         self._process.stdin.flush()
         return [tuple(outcome) for outcome in json.loads(self._process.stdout.readline())]
@@ -99,7 +114,9 @@ def forker() -> Iterator[Forker]:
 # ------------------------------------------------------------------------------------------------------- kills
 
 
-def kills_of_a_save(forker: Forker, saved: dict[str, Path], out: Path, deaths: list[tuple[int | None, float | None]]) -> str:
+def kills_of_a_save(
+    forker: Forker, saved: dict[str, Path], out: Path, deaths: list[tuple[int | None, float | None]]
+) -> str:
     """Kill savers of b over a: what is loaded is a or b, every time, and b can be saved afterwards."""
     alike = {name: content(folder) for name, folder in saved.items()}
     counts = {"killed": 0, "old": 0, "new": 0}
@@ -109,10 +126,14 @@ def kills_of_a_save(forker: Forker, saved: dict[str, Path], out: Path, deaths: l
         [(code, _)] = forker.run(("save", saved["b"], out), die=die, after=after)
         assert code in (0, -9)
         counts["killed"] += code == -9
-        [(code, _)] = forker.run(("load", out), die=1 + (die or 0) % 7)  # and one that finishes the work of the first, perhaps
+        [(code, _)] = forker.run(
+            ("load", out), die=1 + (die or 0) % 7
+        )  # and one that finishes the work of the first, perhaps
         assert code in (0, -9)
         whole(out)
-        found = {name: found for name, found in content(out).items() if not name.startswith(".wheelvec.")}
+        found = {
+            name: found for name, found in content(out).items() if not name.startswith(".wheelvec.")
+        }
         assert found in alike.values()
         counts["new" if found == alike["b"] else "old"] += 1
         wv.Result.load(saved["b"]).save(out, overwrite=True)
@@ -120,8 +141,12 @@ def kills_of_a_save(forker: Forker, saved: dict[str, Path], out: Path, deaths: l
     return f"{counts['killed']} kills of a save: {counts['old']} times the old result, {counts['new']} times the new one"
 
 
-def kills_of_a_first_save(forker: Forker, saved: dict[str, Path], out: Path, deaths: list[int]) -> None:
-    """Kill savers into a folder that is not there: nothing, or the result; and any first write takes the folder."""
+def kills_of_a_first_save(
+    forker: Forker, saved: dict[str, Path], out: Path, deaths: list[int]
+) -> None:
+    """Kill savers into a folder that is not there: nothing, or the result; and any first write
+    takes the folder.
+    """
     for die in deaths:
         shutil.rmtree(out, ignore_errors=True)
         [(code, _)] = forker.run(("save", saved["b"], out), die=die)
@@ -134,16 +159,23 @@ def kills_of_a_first_save(forker: Forker, saved: dict[str, Path], out: Path, dea
 
 
 def kills_of_a_sweep(
-    forker: Forker, out: Path, deaths: list[tuple[int | None, float | None]], before: str | None = None
+    forker: Forker,
+    out: Path,
+    deaths: list[tuple[int | None, float | None]],
+    before: str | None = None,
 ) -> str:
-    """Kill sweepers: the same sweep continues to the same frame; what was finished before stays until then."""
+    """Kill sweepers: the same sweep continues to the same frame; what was finished before stays
+    until then.
+    """
     expected, rows, kept = killed.frame_of("b"), killed.grid_of("b").size, 0
     count = 0
     for die, after in deaths:
         shutil.rmtree(out, ignore_errors=True)
         if before:
             killed.sweep(before, str(out))
-        [(code, _)] = forker.run(("sweep", "b", out, *([0.002] if after else [])), die=die, after=after)
+        [(code, _)] = forker.run(
+            ("sweep", "b", out, *([0.002] if after else [])), die=die, after=after
+        )
         assert code in (0, -9)
         count += code == -9
         finished = (out / SWEEP.index).exists() or (out / COMMIT / SWEEP.index).exists()
@@ -179,8 +211,15 @@ def test_kills_of_a_save(forker: Forker, saved: dict[str, Path], tmp_path: Path)
     shutil.copytree(saved["a"], tmp_path / "out")
     steps = steps_of(forker, "save", saved["b"], tmp_path / "out")
     assert steps > 40
-    chosen = [*range(steps - 12, steps), *random.Random(1).sample(range(1, steps - 12), 2)]  # most of all while it commits
-    print(kills_of_a_save(forker, saved, tmp_path / "out", [(n, None) for n in chosen] + timed(2, 2, 0.1)))
+    chosen = [
+        *range(steps - 12, steps),
+        *random.Random(1).sample(range(1, steps - 12), 2),
+    ]  # most of all while it commits
+    print(
+        kills_of_a_save(
+            forker, saved, tmp_path / "out", [(n, None) for n in chosen] + timed(2, 2, 0.1)
+        )
+    )
     kills_of_a_first_save(forker, saved, tmp_path / "first", [2, 5, steps // 2])
 
 
@@ -196,7 +235,9 @@ def test_kills_of_a_sweep(forker: Forker, tmp_path: Path, before: str | None) ->
 
 @needs_kills
 @pytest.mark.slow
-def test_kills_at_every_step_and_at_any_time(forker: Forker, saved: dict[str, Path], tmp_path: Path) -> None:
+def test_kills_at_every_step_and_at_any_time(
+    forker: Forker, saved: dict[str, Path], tmp_path: Path
+) -> None:
     shutil.copytree(saved["a"], tmp_path / "out")
     steps = steps_of(forker, "save", saved["b"], tmp_path / "out")
     deaths = [(n, None) for n in range(1, steps + 1)] + timed(60, 3, 0.15)
@@ -215,7 +256,9 @@ def test_kills_at_every_step_and_at_any_time(forker: Forker, saved: dict[str, Pa
 
 
 @needs_kills
-def test_four_processes_save_into_one_folder_while_it_is_read(forker: Forker, saved: dict[str, Path], tmp_path: Path) -> None:
+def test_four_processes_save_into_one_folder_while_it_is_read(
+    forker: Forker, saved: dict[str, Path], tmp_path: Path
+) -> None:
     out, alike = tmp_path / "out", [content(folder) for folder in saved.values()]
     shutil.copytree(saved["a"], out)
     outcomes: list[Outcomes] = []
@@ -232,7 +275,9 @@ def test_four_processes_save_into_one_folder_while_it_is_read(forker: Forker, sa
 
 
 @needs_kills
-def test_of_four_processes_that_sweep_into_one_folder_one_does(forker: Forker, tmp_path: Path) -> None:
+def test_of_four_processes_that_sweep_into_one_folder_one_does(
+    forker: Forker, tmp_path: Path
+) -> None:
     for turn in range(3):
         out = tmp_path / str(turn)
         codes = [code for code, _ in forker.run(*[("sweep", "b", out, 0.01)] * 4)]
@@ -273,9 +318,15 @@ def damaged(whole: bytes, other: bytes, chance: random.Random) -> bytes:
 
 
 def tries(folder: Path, number: int, seed: int, same: Callable[[], None]) -> dict[str, int]:
-    """Damage one file at a time, or let two change places; `same` must find the right answer or raise a LakeError."""
+    """Damage one file at a time, or let two change places; `same` must find the right answer or
+    raise a LakeError.
+    """
     chance = random.Random(seed)
-    good = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.name != files.LOCK}
+    good = {
+        path: path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != files.LOCK
+    }
     counts = {"right": 0, "refused": 0}
     for _ in range(number):
         path, other = chance.sample(list(good), 2)
@@ -296,13 +347,19 @@ def tries(folder: Path, number: int, seed: int, same: Callable[[], None]) -> dic
     return counts
 
 
-def damages_of_a_result(saved: dict[str, Path], folder: Path, number: int, seed: int) -> dict[str, int]:
+def damages_of_a_result(
+    saved: dict[str, Path], folder: Path, number: int, seed: int
+) -> dict[str, int]:
     shutil.copytree(saved["a"], folder)
     right = whole(folder)
 
     def same() -> None:
         found = whole(folder)
-        assert (found.config, found.fingerprint, found.versions) == (right.config, right.fingerprint, right.versions)
+        assert (found.config, found.fingerprint, found.versions) == (
+            right.config,
+            right.fingerprint,
+            right.versions,
+        )
         assert all(found._frame(kind).equals(right._frame(kind)) for kind in KINDS)
 
     return tries(folder, number, seed, same)
@@ -314,7 +371,9 @@ def damages_of_a_finished_sweep(folder: Path, number: int, seed: int) -> dict[st
     def same() -> None:
         found = wv.Sweep.load(folder)
         assert found.frame.equals(right)
-        assert [found.row_config(i).id for i in range(3)] == [killed.grid_of("a").config(i).id for i in range(3)]
+        assert [found.row_config(i).id for i in range(3)] == [
+            killed.grid_of("a").config(i).id for i in range(3)
+        ]
 
     return tries(folder, number, seed, same)
 
@@ -339,25 +398,38 @@ def damages_of_an_unfinished_sweep(folder: Path, number: int, seed: int) -> dict
 
 
 @pytest.mark.parametrize("number", [20, pytest.param(170, marks=pytest.mark.slow)])
-def test_damage_ends_in_the_right_answer_or_in_a_refusal(saved: dict[str, Path], tmp_path: Path, number: int) -> None:
+def test_damage_ends_in_the_right_answer_or_in_a_refusal(
+    saved: dict[str, Path], tmp_path: Path, number: int
+) -> None:
     print("result", damages_of_a_result(saved, tmp_path / "r", number, number))
     print("finished", damages_of_a_finished_sweep(tmp_path / "f", number, number))
     print("unfinished", damages_of_an_unfinished_sweep(tmp_path / "u", number, number))
 
 
-def test_doubtful_chunks_are_computed_again_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_doubtful_chunks_are_computed_again_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     expected = killed.frame_of("a")
     swapped = leave_unfinished(tmp_path / "swapped").place.chunk_files()
     (one, other), content = (swapped[0][3], swapped[1][3]), swapped[0][3].read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(content)
     assert killed.sweep("a", str(tmp_path / "swapped")).equals(expected)
-    assert caplog.text.count("altered since it was written, renamed, or of another sweep; these configurations are comp") == 2
+    assert (
+        caplog.text.count(
+            "altered since it was written, renamed, or of another sweep; these configurations are comp"
+        )
+        == 2
+    )
     caplog.clear()
     renamed = leave_unfinished(tmp_path / "renamed").place.chunk_files()[1][3]
-    renamed.rename(renamed.with_name(renamed.name.replace("000000004-000000008", "000000008-000000012")))
+    renamed.rename(
+        renamed.with_name(renamed.name.replace("000000004-000000008", "000000008-000000012"))
+    )
     another = leave_unfinished(tmp_path / "b", "b").place.chunk_files()[0][3]
-    (renamed.parent / leave_unfinished(tmp_path / "renamed").place.chunk_files()[0][3].name).unlink()
+    (
+        renamed.parent / leave_unfinished(tmp_path / "renamed").place.chunk_files()[0][3].name
+    ).unlink()
     shutil.copy(another, renamed.parent)  # sound, with its span, but of another sweep
     for chunk in renamed.parent.glob("000000004-000000008.*"):
         chunk.unlink()
@@ -366,15 +438,27 @@ def test_doubtful_chunks_are_computed_again_with_a_warning(tmp_path: Path, caplo
     caplog.clear()
     store = leave_unfinished(tmp_path / "more")
     data = store.place.chunk_files()[0][3].read_bytes()
-    for first, last in ((2, 6), (10, 14), (3, 3)):  # sound by their digests, as an earlier cut of the work may leave them
+    for first, last in (
+        (2, 6),
+        (10, 14),
+        (3, 3),
+    ):  # sound by their digests, as an earlier cut of the work may leave them
         digest = store._digest_of_chunk(first, last, data)
-        store.place.unfinished_path.with_name(f"{first:09d}-{last:09d}.{digest}.parquet").write_bytes(data)
+        store.place.unfinished_path.with_name(
+            f"{first:09d}-{last:09d}.{digest}.parquet"
+        ).write_bytes(data)
     foreign = leave_unfinished(tmp_path / "foreign", "b").place.chunk_files()[0][3]
     shutil.copy(
-        foreign, store.place.unfinished_path.with_name(foreign.name.replace("000000000-000000004", "000000008-000000012"))
+        foreign,
+        store.place.unfinished_path.with_name(
+            foreign.name.replace("000000000-000000004", "000000008-000000012")
+        ),
     )
     assert killed.sweep("a", str(tmp_path / "more")).equals(expected)
-    assert caplog.text.count("overlaps another chunk, or ends after the last of 12 configurations") == 3
+    assert (
+        caplog.text.count("overlaps another chunk, or ends after the last of 12 configurations")
+        == 3
+    )
     assert caplog.text.count("or of another sweep") == 1
 
 
@@ -385,15 +469,26 @@ MALFORMED: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", [*MALFORMED, "a folder", "a key less", "another type", "a frame less", "another frame"])
-def test_a_malformed_index_is_an_error_that_names_it(case: str, saved: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "case", [*MALFORMED, "a folder", "a key less", "another type", "a frame less", "another frame"]
+)
+def test_a_malformed_index_is_an_error_that_names_it(
+    case: str, saved: dict[str, Path], tmp_path: Path
+) -> None:
     shutil.copytree(saved["a"], tmp_path / "r")
     killed.sweep("a", str(tmp_path / "s"))
-    for folder, load, kind in ((tmp_path / "r", wv.Result.load, RESULT), (tmp_path / "s", wv.Sweep.load, SWEEP)):
+    for folder, load, kind in (
+        (tmp_path / "r", wv.Result.load, RESULT),
+        (tmp_path / "s", wv.Sweep.load, SWEEP),
+    ):
         path = folder / kind.index
         written = MALFORMED.get(case)
         if case in MALFORMED:
-            more = {**json.loads(path.read_text()), **written} if case in ("format 99", "no format", "true") else written
+            more = (
+                {**json.loads(path.read_text()), **written}
+                if case in ("format 99", "no format", "true")
+                else written
+            )
             path.write_text(more if isinstance(more, str) else json.dumps(more))
         elif case == "a folder":
             path.unlink()
@@ -410,7 +505,11 @@ def test_a_malformed_index_is_an_error_that_names_it(case: str, saved: dict[str,
 
 def resigned(path: Path, kind: Any, case: str) -> None:
     """Write a malformed index that has the right digest of its own."""
-    stated = {name: value for name, value in json.loads(path.read_text()).items() if name not in ("format", "kind", "digest")}
+    stated = {
+        name: value
+        for name, value in json.loads(path.read_text()).items()
+        if name not in ("format", "kind", "digest")
+    }
     listed = stated.pop("files")
     match case:
         case "a key less":
@@ -441,12 +540,17 @@ def test_what_an_index_states_is_checked_against_what_it_lists(
 ) -> None:
     shutil.copytree(saved["a"], tmp_path / "r")
     killed.sweep("a", str(tmp_path / "s"))
-    for folder, load, kind in ((tmp_path / "r", wv.Result.load, RESULT), (tmp_path / "s", wv.Sweep.load, SWEEP)):
+    for folder, load, kind in (
+        (tmp_path / "r", wv.Result.load, RESULT),
+        (tmp_path / "s", wv.Sweep.load, SWEEP),
+    ):
         if not change.keys() <= kind.fields.keys():
             continue
         path = folder / kind.index
         stated = json.loads(path.read_text()) | change
-        path.write_text(Index.of(kind, {name: stated[name] for name in kind.fields}, stated["files"]).text())
+        path.write_text(
+            Index.of(kind, {name: stated[name] for name in kind.fields}, stated["files"]).text()
+        )
         with pytest.raises(LakeError, match=message):
             load(folder)
 
@@ -455,7 +559,12 @@ def test_frames_are_checked_when_they_are_read(saved: dict[str, Path], tmp_path:
     shutil.copytree(saved["a"], tmp_path / "r")
     result = wv.Result.load(tmp_path / "r")
     shutil.copy(saved["b"] / "records.parquet", tmp_path / "r" / "records.parquet")
-    for use in (lambda: result.records, result.summary, lambda: result.wheels, lambda: repr(result)):
+    for use in (
+        lambda: result.records,
+        result.summary,
+        lambda: result.wheels,
+        lambda: repr(result),
+    ):
         with pytest.raises(LakeError, match=r"records\.parquet: altered since it was written"):
             use()
     (tmp_path / "r" / "ledger.parquet").unlink()
@@ -477,11 +586,16 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "a hidden file": lambda f: (f / ".env").write_text("secret"),
     "a hidden folder": lambda f: (f / ".git").mkdir(),
     "an empty folder": lambda f: (f / "src").mkdir(),
-    "code beside a foreign result.json": lambda f: [(f / "result.json").write_text('{"my":1}'), (f / "a.py").write_text("x")],
+    "code beside a foreign result.json": lambda f: [
+        (f / "result.json").write_text('{"my":1}'),
+        (f / "a.py").write_text("x"),
+    ],
     "a foreign result.json": lambda f: (f / "result.json").write_text('{"my":1}'),
     "a foreign sweep.json": lambda f: (f / "sweep.json").write_text('{"my":1}'),
     "a lake": lambda f: shutil.copytree(small_lake(f.parent / "lake"), f, dirs_exist_ok=True),
-    "a frame of somebody's": lambda f: pl.DataFrame({"a": [1]}).write_parquet(f / "records.parquet"),
+    "a frame of somebody's": lambda f: pl.DataFrame({"a": [1]}).write_parquet(
+        f / "records.parquet"
+    ),
     "a folder of a frame's name": lambda f: (f / "records.parquet").mkdir(),
     "a link": lambda f: (f / "records.parquet").symlink_to(ROOT / "README.md"),
     "a link in place of our folder": lambda f: (f / STAGED).symlink_to(ROOT / "docs"),
@@ -489,7 +603,10 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "a file in place of our folder": lambda f: (f / COMMIT).write_text("mine"),
     "a lock with text": lambda f: (f / ".lock").write_text("mine"),
     "temporary files of others": lambda f: (f / ".wheelvec.notes.tmp").write_text("mine"),
-    "chunks of others": lambda f: [(f / "chunks").mkdir(), (f / "chunks" / "000000000-000000009.parquet").write_text("mine")],
+    "chunks of others": lambda f: [
+        (f / "chunks").mkdir(),
+        (f / "chunks" / "000000000-000000009.parquet").write_text("mine"),
+    ],
 }
 
 
@@ -520,7 +637,9 @@ def test_anything_else_is_named_and_left_as_it_was(
         assert (content(out), sorted(path.name for path in out.iterdir())) == before
 
 
-def test_a_file_of_a_result_that_was_altered_is_not_replaced(saved: dict[str, Path], tmp_path: Path) -> None:
+def test_a_file_of_a_result_that_was_altered_is_not_replaced(
+    saved: dict[str, Path], tmp_path: Path
+) -> None:
     shutil.copytree(saved["a"], tmp_path / "out")
     (tmp_path / "out" / "summary.json").write_text("my remarks")
     with pytest.raises(LakeError, match=r"summary\.json: altered since it was written"):
@@ -528,7 +647,9 @@ def test_a_file_of_a_result_that_was_altered_is_not_replaced(saved: dict[str, Pa
     assert (tmp_path / "out" / "summary.json").read_text() == "my remarks"
 
 
-def test_a_file_that_appears_while_the_result_is_computed_is_not_replaced(saved: dict[str, Path], tmp_path: Path) -> None:
+def test_a_file_that_appears_while_the_result_is_computed_is_not_replaced(
+    saved: dict[str, Path], tmp_path: Path
+) -> None:
     result = wv.Result.load(saved["a"])
     out = tmp_path / "out"
     with ResultWriter(out, result.config, lambda: result.fingerprint) as writer:
@@ -543,12 +664,17 @@ def test_another_result_is_replaced_only_if_asked(saved: dict[str, Path], tmp_pa
     out = tmp_path / "out"
     a.save(out)
     a.save(out)
-    with pytest.raises(LakeError, match=r"its configuration has other costs.commission_per_contract; .*overwrite=True"):
+    with pytest.raises(
+        LakeError,
+        match=r"its configuration has other costs.commission_per_contract; .*overwrite=True",
+    ):
         b.save(out)
     other = wv.Result(a.config, "f" * 32, a.versions, {kind: a._frame(kind) for kind in KINDS})
     with pytest.raises(LakeError, match=r"it ran over data [0-9a-f]+, the market given holds ffff"):
         other.save(out)
-    signalled = wv.Result(a.config, a.fingerprint, a.versions, {kind: a._frame(kind) for kind in KINDS}, "digest")
+    signalled = wv.Result(
+        a.config, a.fingerprint, a.versions, {kind: a._frame(kind) for kind in KINDS}, "digest"
+    )
     with pytest.raises(LakeError, match="it ran with another signal"):
         signalled.save(out)
     assert wv.Result.load(out).config == a.config
@@ -558,17 +684,23 @@ def test_another_result_is_replaced_only_if_asked(saved: dict[str, Path], tmp_pa
     assert content(out) == content(saved["b"])
 
 
-def test_a_backtest_is_refused_before_any_work(market: wv.Market, saved: dict[str, Path], tmp_path: Path) -> None:
+def test_a_backtest_is_refused_before_any_work(
+    market: wv.Market, saved: dict[str, Path], tmp_path: Path
+) -> None:
     called: list[int] = []
     shutil.copytree(saved["a"], tmp_path / "out")
     with pytest.raises(LakeError, match="holds another result"):
-        wv.backtest(market, CONFIG, out=tmp_path / "out", progress=lambda done, _: called.append(done))
+        wv.backtest(
+            market, CONFIG, out=tmp_path / "out", progress=lambda done, _: called.append(done)
+        )
     assert called == []
     day, name = wv.backtest(market, CONFIG).wheels.select("entry_date", "underlying").row(0)
     when = pl.DataFrame({"session": [day], "underlying": [name]})
     first = wv.backtest(market, CONFIG, out=tmp_path / "out", overwrite=True, when=when)
     assert first.wheels.height > 0
-    assert wv.backtest(market, CONFIG, out=tmp_path / "out", when=when).signals == first.signals  # the same one
+    assert (
+        wv.backtest(market, CONFIG, out=tmp_path / "out", when=when).signals == first.signals
+    )  # the same one
     with pytest.raises(LakeError, match="it ran with another signal"):
         wv.backtest(market, CONFIG, out=tmp_path / "out")
 
@@ -584,7 +716,9 @@ def test_what_was_loaded_can_be_saved_where_it_is(saved: dict[str, Path], tmp_pa
     assert content(tmp_path / "s") == content(tmp_path / "t") == before
 
 
-def test_an_unfinished_sweep_may_replace_a_finished_one_only_when_it_is_finished(tmp_path: Path) -> None:
+def test_an_unfinished_sweep_may_replace_a_finished_one_only_when_it_is_finished(
+    tmp_path: Path,
+) -> None:
     out = tmp_path / "s"
     killed.sweep("a", str(out))
     store = killed.store_of("b", out)
@@ -607,17 +741,31 @@ def former_result(folder: Path, source: Path) -> None:
     """A result as the former format had it."""
     shutil.copytree(source, folder)
     stated = json.loads((folder / "result.json").read_text())
-    listed = {name.removesuffix(".parquet"): digest for name, digest in stated["files"].items() if name.endswith("parquet")}
+    listed = {
+        name.removesuffix(".parquet"): digest
+        for name, digest in stated["files"].items()
+        if name.endswith("parquet")
+    }
     kept = {name: stated[name] for name in ("config", "config_id", "fingerprint", "versions")}
-    (folder / "result.json").write_text(json.dumps({"format": 1, **kept, "files": listed}, indent=1))
+    (folder / "result.json").write_text(
+        json.dumps({"format": 1, **kept, "files": listed}, indent=1)
+    )
 
 
-def test_the_former_format_is_named_and_replaced_only_if_asked(saved: dict[str, Path], tmp_path: Path) -> None:
+def test_the_former_format_is_named_and_replaced_only_if_asked(
+    saved: dict[str, Path], tmp_path: Path
+) -> None:
     former_result(tmp_path / "r", saved["a"])
-    with pytest.raises(LakeError, match=r"result\.json: format 1; this version of wheelvec reads format 2; run it again"):
+    with pytest.raises(
+        LakeError,
+        match=r"result\.json: format 1; this version of wheelvec reads format 2; run it again",
+    ):
         wv.Result.load(tmp_path / "r")
     a = wv.Result.load(saved["a"])
-    with pytest.raises(LakeError, match=r"it is of format 1, this version of wheelvec writes format 2.*overwrite=True"):
+    with pytest.raises(
+        LakeError,
+        match=r"it is of format 1, this version of wheelvec writes format 2.*overwrite=True",
+    ):
         a.save(tmp_path / "r")
     a.save(tmp_path / "r", overwrite=True)
     assert content(tmp_path / "r") == content(saved["a"])
@@ -628,7 +776,9 @@ def test_the_former_format_is_named_and_replaced_only_if_asked(saved: dict[str, 
     killed.sweep("a", str(tmp_path / "s"))
     path = tmp_path / "s" / "sweep.json"
     stated = {
-        name: value for name, value in json.loads(path.read_text()).items() if name not in ("kind", "digest", "config_id")
+        name: value
+        for name, value in json.loads(path.read_text()).items()
+        if name not in ("kind", "digest", "config_id")
     }
     path.write_text(json.dumps({**stated, "format": 1}))
     with pytest.raises(LakeError, match=r"sweep\.json: format 1"):
@@ -657,7 +807,10 @@ def test_links_files_and_places_that_can_be_none(
     with pytest.raises(LakeError, match="dangling: a symbolic link to nothing"):
         a.save(tmp_path / "dangling")
     (tmp_path / "file").write_text("x")
-    for place, message in (("file", "file: no folder"), ("file/out", "file/out: cannot be read: Not a directory")):
+    for place, message in (
+        ("file", "file: no folder"),
+        ("file/out", "file/out: cannot be read: Not a directory"),
+    ):
         with pytest.raises(LakeError, match=message):
             a.save(tmp_path / place)
     with pytest.raises(LakeError, match="cannot be read: embedded null"):
@@ -670,7 +823,14 @@ def test_links_files_and_places_that_can_be_none(
     (tmp_path / "mine" / "wheel.toml").write_text("")
     with pytest.raises(LakeError, match=r"\.: holds wheel\.toml"):
         a.save(".")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "file", "here", "link", "mine", "real"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "dangling",
+        "file",
+        "here",
+        "link",
+        "mine",
+        "real",
+    ]
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["wheel.toml"]
 
 
@@ -683,7 +843,11 @@ def test_results_and_lakes_keep_apart(
     (tmp_path / "wheel.toml").write_text("[schedule]\nend_date = 2024-01-05\n")
     (tmp_path / "grid.toml").write_text("[put]\nexit_pct = [0.5]\n")
     monkeypatch.chdir(tmp_path)
-    before, market, config = content(tmp_path), wv.Market.open(lake), wv.Config.from_toml("wheel.toml")
+    before, market, config = (
+        content(tmp_path),
+        wv.Market.open(lake),
+        wv.Config.from_toml("wheel.toml"),
+    )
     for out in ("data/lake", "data", "data/lake/out", "link", "link/a/b", "."):
         with pytest.raises(LakeError, match="nothing was written, choose a folder beside the lake"):
             keep_apart(out, lake)
@@ -697,7 +861,9 @@ def test_results_and_lakes_keep_apart(
         assert content(tmp_path) == before
     keep_apart("data/lake2", lake)
     keep_apart("data/lake", None)
-    unstored = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-15")  # knows of no lake
+    unstored = wv.demo_market(
+        symbols=["ALFA"], start="2024-01-02", end="2024-02-15"
+    )  # knows of no lake
     result = wv.backtest(unstored, config)
     for out in ("data/lake/out", "link/a/b"):
         for save in (
@@ -714,7 +880,10 @@ def test_results_and_lakes_keep_apart(
     assert not (tmp_path / "result" / "lake").exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="needs another user, and only root can be one")
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0,
+    reason="needs another user, and only root can be one",
+)
 def test_folders_of_another_user(forker: Forker, saved: dict[str, Path]) -> None:
     place = Path("/var/tmp") / f"wheelvec-test-{os.getpid()}"  # where another user may come
     try:
@@ -737,7 +906,9 @@ def full(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     mount = shutil.which("mount")
     done = mount and subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)], capture_output=True, check=False
+        [mount, "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)],
+        capture_output=True,
+        check=False,
     )
     if not done or done.returncode:
         pytest.skip("no small file system can be mounted here")
@@ -770,7 +941,9 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(full: Path, saved: dict[s
         if content(full) != before:
             whole(full / "out")
             break
-    assert killed.sweep("b", str(full / "t")).equals(killed.frame_of("b"))  # what was left takes it again
+    assert killed.sweep("b", str(full / "t")).equals(
+        killed.frame_of("b")
+    )  # what was left takes it again
     b.save(full / "out", overwrite=True)
     assert content(full / "out") == content(saved["b"])
 

@@ -1,6 +1,8 @@
-"""Input that nobody should have: whatever its size, no crash, bounded memory, and every row accounted for.
+"""Input that nobody should have: whatever its size, no crash, bounded memory, and every row
+accounted for.
 
-Each case runs in a process of its own, which prints its peak of resident memory; the full size is behind `-m slow`.
+Each case runs in a process of its own, which prints its peak of resident memory; the full size is
+behind `-m slow`.
 """
 
 import json
@@ -36,13 +38,24 @@ print(json.dumps({"given": given, "kept": kept, "aside": aside, "reasons": reaso
                   "MiB": peak // 1024}))
 """
 
-ROWS = [pytest.param(20_000, id="small"), pytest.param(1_000_000, id="full", marks=pytest.mark.slow)]
-UNDERLYINGS = [pytest.param(50, id="small"), pytest.param(10_000, id="full", marks=pytest.mark.slow)]
+ROWS = [
+    pytest.param(20_000, id="small"),
+    pytest.param(1_000_000, id="full", marks=pytest.mark.slow),
+]
+UNDERLYINGS = [
+    pytest.param(50, id="small"),
+    pytest.param(10_000, id="full", marks=pytest.mark.slow),
+]
 
 
 def told(case: str, size: int, most_mib: int = 1500) -> dict[str, object]:
     done = subprocess.run(
-        [sys.executable, "-c", RUN, case, str(size)], cwd=ROOT, capture_output=True, text=True, timeout=900, check=False
+        [sys.executable, "-c", RUN, case, str(size)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
@@ -61,7 +74,8 @@ def test_malformed_rows_of_every_kind_at_once(size: int) -> None:
         "high_below_low", "outside_range", "non_positive_price", "conflicting_duplicate", "equal_duplicate",
         "missing_amount", "negative_amount",
     }  # fmt: skip
-    assert found["kept"] == {  # the one whole row of each table, and quotes that are dropped when they are reached
+    # the one whole row of each table, and quotes that are dropped when they are reached
+    assert found["kept"] == {
         "option_quotes": found["kept"]["option_quotes"], "option_bars": 1, "underlying_bars": 1, "dividends": 1  # type: ignore[index]
     }  # fmt: skip
     assert found["wheels"] == 1
@@ -70,7 +84,12 @@ def test_malformed_rows_of_every_kind_at_once(size: int) -> None:
 @pytest.mark.parametrize("size", ROWS)
 def test_columns_of_nothing_but_nan(size: int) -> None:
     found = told("all_nan", size)
-    assert found["reasons"] == ["missing_price", "missing_side", "no_option_bars", "no_underlying_bars"]
+    assert found["reasons"] == [
+        "missing_price",
+        "missing_side",
+        "no_option_bars",
+        "no_underlying_bars",
+    ]
     assert found["wheels"] == 0
 
 
@@ -90,6 +109,8 @@ def test_prices_of_a_billionth_and_of_a_trillion(size: int, case: str) -> None:
 
 @pytest.mark.parametrize("size", UNDERLYINGS)
 def test_many_underlyings_of_one_row_each(size: int) -> None:
-    found = told("many_underlyings", size, 4096)  # the records of every slice are held until they are numbered
+    found = told(
+        "many_underlyings", size, 4096
+    )  # the records of every slice are held until they are numbered
     assert found["kept"] == dict.fromkeys(("option_quotes", "option_bars", "underlying_bars"), size)
     assert found["wheels"] == size

@@ -1,4 +1,6 @@
-"""Threads change no bit, memory follows the slice, and the default configuration works on the demo market."""
+"""Threads change no bit, memory follows the slice, and the default configuration works on the demo
+market.
+"""
 
 import json
 import os
@@ -27,7 +29,9 @@ def run_in_a_process(lake: Path, out: Path, threads: int) -> int:
     """Run the default rules over a lake; the peak of resident memory in KiB."""
     limits = {"POLARS_MAX_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
     command = [sys.executable, "-c", RUN, str(lake), str(out)]
-    done = subprocess.run(command, env={**os.environ, **limits}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, **limits}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return int(done.stdout.split()[-1])
 
@@ -56,7 +60,9 @@ def test_one_thread_and_two_give_the_same_bits(lakes: tuple[Path, Path], tmp_pat
     assert wv.Result.load(tmp_path / "1").wheels.height > 1000
 
 
-def test_memory_follows_the_slice_and_not_the_market(lakes: tuple[Path, Path], tmp_path: Path) -> None:
+def test_memory_follows_the_slice_and_not_the_market(
+    lakes: tuple[Path, Path], tmp_path: Path
+) -> None:
     one, four = (run_in_a_process(lake, tmp_path / lake.name, 2) for lake in lakes)
     assert four < 1.2 * one, f"{four} KiB over four underlying-years, {one} KiB over one"
 

@@ -37,10 +37,14 @@ SOON = 5.0  # seconds; it takes well under one where nothing else is at work
 
 
 def interrupted(arguments: list[str], moment: Callable[[], bool]) -> tuple[int, str, float]:
-    """Run the command line in a child and send it SIGINT at `moment()`: exit code, standard error, seconds from signal to end."""
+    """Run the command line in a child and send it SIGINT at `moment()`: exit code, standard error,
+    seconds from signal to end.
+    """
     line = [sys.executable, "-c", COMMAND, *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as child:
+    with subprocess.Popen(
+        line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as child:
         while child.poll() is None and not moment():
             time.sleep(0.001)
         time.sleep(LATER)
@@ -52,11 +56,27 @@ def interrupted(arguments: list[str], moment: Callable[[], bool]) -> tuple[int, 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_soon_and_a_rerun_continues(tmp_path: Path) -> None:
-    lake, out, wheel, grid = tmp_path / "lake", tmp_path / "out", tmp_path / "wheel.toml", tmp_path / "grid.toml"
+    lake, out, wheel, grid = (
+        tmp_path / "lake",
+        tmp_path / "out",
+        tmp_path / "wheel.toml",
+        tmp_path / "grid.toml",
+    )
     wv.demo_market().write(lake)
     wheel.write_text(WHEEL)
     grid.write_text(GRID)
-    arguments = ["sweep", str(wheel), str(grid), "--lake", str(lake), "--out", str(out), "--threads", "1", "--quiet"]
+    arguments = [
+        "sweep",
+        str(wheel),
+        str(grid),
+        "--lake",
+        str(lake),
+        "--out",
+        str(out),
+        "--threads",
+        "1",
+        "--quiet",
+    ]
     code, errors, seconds = interrupted(arguments, lambda: any((out / "chunks").glob("*.parquet")))
     assert code == 130, errors
     said = re.fullmatch(
@@ -68,7 +88,9 @@ def test_ctrl_c_ends_soon_and_a_rerun_continues(tmp_path: Path) -> None:
     assert 0 < kept < total == TARGETS * STOPS * CHANCES
     assert seconds < SOON
     market, config, done = wv.Market.open(lake), wv.Config.from_toml(wheel), list[int]()
-    again = wv.sweep(market, config, grid_from_toml(grid), out=out, progress=lambda d, *_: done.append(d))
+    again = wv.sweep(
+        market, config, grid_from_toml(grid), out=out, progress=lambda d, *_: done.append(d)
+    )
     assert kept < done[0]
     whole = wv.sweep(market, config, grid_from_toml(grid))
     assert_frame_equal(again.frame, whole.frame, check_exact=True)
@@ -100,7 +122,9 @@ def test_a_large_grid_takes_twice_its_frame_and_what_memory_allows() -> None:
     """In one chunk it would hold the P&L of every cell besides: measured, another 140 MiB."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     line = [sys.executable, "-c", MEMORY]
-    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        line, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     rows, frame, grown = map(int, done.stdout.split())  # KiB, as Linux counts
     assert rows > 200_000
     assert grown < 2 * frame + 2**14

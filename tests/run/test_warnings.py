@@ -1,4 +1,6 @@
-"""What is odd about data or run is said with the result: each case is the demo market with exactly that fault."""
+"""What is odd about data or run is said with the result: each case is the demo market with exactly
+that fault.
+"""
 
 import datetime as dt
 import json
@@ -19,7 +21,9 @@ from wheelvec.run.warnings import RunWarning, as_frame, of_frame
 Tables = dict[str, pl.DataFrame]
 DAY = dt.date.fromisoformat
 CONFIG = wv.Config(
-    schedule=wv.Schedule(start_date="2024-01-02", end_date="2024-03-08", max_wheels_per_symbol_per_day=1),
+    schedule=wv.Schedule(
+        start_date="2024-01-02", end_date="2024-03-08", max_wheels_per_symbol_per_day=1
+    ),
     call=wv.CallRules(max_cycles=1),
 )
 MAY = DAY("2024-05-01")
@@ -45,7 +49,11 @@ def named(warnings: tuple[RunWarning, ...]) -> list[tuple[str, str | None]]:
 
 
 def of_brvo(name: str) -> pl.Expr:
-    return pl.col("symbol").str.starts_with("BRVO") if name == "option_bars" else pl.col("underlying") == "BRVO"
+    return (
+        pl.col("symbol").str.starts_with("BRVO")
+        if name == "option_bars"
+        else pl.col("underlying") == "BRVO"
+    )
 
 
 def change(name: str, **columns: pl.Expr) -> Callable[[Tables], Tables]:
@@ -54,7 +62,8 @@ def change(name: str, **columns: pl.Expr) -> Callable[[Tables], Tables]:
         tables
         | {
             name: tables[name].with_columns(
-                pl.when(of_brvo(name)).then(value).otherwise(column).alias(column) for column, value in columns.items()
+                pl.when(of_brvo(name)).then(value).otherwise(column).alias(column)
+                for column, value in columns.items()
             )
         }
     )
@@ -66,7 +75,10 @@ def drop(name: str, rows: pl.Expr) -> Callable[[Tables], Tables]:
 
 
 def halved(*prices: str) -> dict[str, pl.Expr]:
-    return {price: pl.when(pl.col("session") < MAY).then(pl.col(price) * 0.5).otherwise(price) for price in prices}
+    return {
+        price: pl.when(pl.col("session") < MAY).then(pl.col(price) * 0.5).otherwise(price)
+        for price in prices
+    }
 
 
 CLOSES = change("underlying_bars", **halved("open", "high", "low", "close"))
@@ -77,11 +89,17 @@ MARCH = pl.col("session").is_between(DAY("2024-03-01"), DAY("2024-03-31"))
 def unadjusted(tables: Tables, day: str = "2024-03-04") -> Tables:
     mine = {name: tables[name].filter(of_brvo(name)) for name in tables}
     late = split(mine, day, 2.0)
-    return tables | {name: pl.concat([tables[name].filter(~of_brvo(name)), late[name]]) for name in late}
+    return tables | {
+        name: pl.concat([tables[name].filter(~of_brvo(name)), late[name]]) for name in late
+    }
 
 
 def dividends(*rows: tuple[str, str]) -> Callable[[Tables], Tables]:
-    paid = pl.DataFrame([(name, DAY(day), 0.5) for name, day in rows], ["underlying", "ex_date", "amount"], orient="row")
+    paid = pl.DataFrame(
+        [(name, DAY(day), 0.5) for name, day in rows],
+        ["underlying", "ex_date", "amount"],
+        orient="row",
+    )
     return lambda tables: tables | {"dividends": paid}
 
 
@@ -110,7 +128,9 @@ FAULTS: dict[str, tuple[Callable[[Tables], Tables], str, int, str]] = {
 
 def test_option_bars_that_no_underlying_has_are_not_said_to_be_anothers(whole: Tables) -> None:
     market = wv.Market(**whole | {"option_bars": whole["option_bars"].head(0)})  # type: ignore[arg-type]
-    warnings = [each for each in wv.backtest(market, CONFIG).warnings if each.code == "no_option_bars"]
+    warnings = [
+        each for each in wv.backtest(market, CONFIG).warnings if each.code == "no_option_bars"
+    ]
     assert [each.underlying for each in warnings] == ["ALFA", "BRVO"]
     assert not [each for each in warnings if "others" in each.text]
 
@@ -135,9 +155,13 @@ def test_a_fault_of_the_data_is_told_by_backtest_and_sweep(whole: Tables, fault:
 
 def test_a_fault_that_no_wheel_of_the_run_can_reach_is_not_told(whole: Tables) -> None:
     market = wv.Market(**unadjusted(whole, "2024-04-22"))  # type: ignore[arg-type]
-    early = CONFIG.replace(**{"schedule.end_date": "2024-01-12", "put.dte_max": 35, "call.dte_max": 20})
+    early = CONFIG.replace(
+        **{"schedule.end_date": "2024-01-12", "put.dte_max": 35, "call.dte_max": 20}
+    )
     assert wv.backtest(market, early).warnings == wv.sweep(market, early, CHEAP).warnings == ()
-    assert named(wv.backtest(market, early.replace(**{"call.max_cycles": None})).warnings) == [("suspected_split", "BRVO")]
+    assert named(wv.backtest(market, early.replace(**{"call.max_cycles": None})).warnings) == [
+        ("suspected_split", "BRVO")
+    ]
     assert wv.backtest(market, CONFIG.replace(**{"schedule.symbols": ["ALFA"]})).warnings == ()
 
 
@@ -155,7 +179,9 @@ def test_without_a_table_of_option_bars_one_warning_says_that_quotes_decide(whol
         ([("ALFA", "2024-02-03"), ("BRVO", "2024-02-02")], 1, "have an ex_date that is no session, such as 2024-02-03, a Saturday"),
     ],
 )  # fmt: skip
-def test_dividends_that_match_nothing(whole: Tables, rows: list[tuple[str, str]], count: int, text: str) -> None:
+def test_dividends_that_match_nothing(
+    whole: Tables, rows: list[tuple[str, str]], count: int, text: str
+) -> None:
     (warning,) = run(dividends(*rows)(whole))
     assert (warning.code, warning.count) == ("unmatched_dividends", count)
     assert text in warning.text
@@ -177,7 +203,11 @@ def entries(*days: Any, name: str = "ALFA") -> pl.DataFrame:
     [
         (entries(DAY("2024-01-16"), name="alfa"), 1, "alfa (did you mean ALFA?)"),
         (entries(DAY("2024-01-16"), name="TSLA"), 1, "1 of underlyings that the run lacks: TSLA"),
-        (entries(DAY("2024-01-06"), DAY("2024-01-13")), 2, "2 on days that are no entry session: 2024-01-06 (Sat), 2024-01-13"),
+        (
+            entries(DAY("2024-01-06"), DAY("2024-01-13")),
+            2,
+            "2 on days that are no entry session: 2024-01-06 (Sat), 2024-01-13",
+        ),
         (
             entries(DAY("2031-01-06")),
             1,
@@ -186,7 +216,9 @@ def entries(*days: Any, name: str = "ALFA") -> pl.DataFrame:
         (entries(20240116), 1, "session holds whole numbers such as 20240116"),
     ],
 )
-def test_signals_that_match_nothing(clean: wv.Market, when: pl.DataFrame, count: int, text: str) -> None:
+def test_signals_that_match_nothing(
+    clean: wv.Market, when: pl.DataFrame, count: int, text: str
+) -> None:
     result = wv.backtest(clean, CONFIG, when=when)
     assert result.wheels.height == 0
     assert [warning.code for warning in result.warnings] == ["no_wheels", "unmatched_signals"]
@@ -206,12 +238,18 @@ def test_signals_are_counted_apart_and_taken_as_people_have_them(clean: wv.Marke
     lazy = wv.backtest(clean, CONFIG, when=when.lazy())
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(
-        {"session": pandas.to_datetime(when["session"].to_list()), "underlying": when["underlying"].to_list()}
+        {
+            "session": pandas.to_datetime(when["session"].to_list()),
+            "underlying": when["underlying"].to_list(),
+        }
     )
     for other in (lazy, wv.backtest(clean, CONFIG, when=frame)):
         assert other.records.equals(result.records)
         assert other.warnings == result.warnings
-    with pytest.raises(wv.WheelvecError, match="when must be a Polars frame, a pandas DataFrame or an Arrow table, got list"):
+    with pytest.raises(
+        wv.WheelvecError,
+        match="when must be a Polars frame, a pandas DataFrame or an Arrow table, got list",
+    ):
         wv.backtest(clean, CONFIG, when=[1])
 
 
@@ -227,7 +265,9 @@ def test_dates_outside_the_data(clean: wv.Market, start: str) -> None:
 
 
 def test_dates_partly_outside_the_data(clean: wv.Market) -> None:
-    (outside,) = wv.backtest(clean, CONFIG.replace(**{"schedule.start_date": "2023-12-01"})).warnings
+    (outside,) = wv.backtest(
+        clean, CONFIG.replace(**{"schedule.start_date": "2023-12-01"})
+    ).warnings
     assert (outside.code, outside.count) == ("outside_data", 20)
     assert outside.text.startswith("20 of 67 entry sessions (2023-12-01 to 2023-12-29)")
 
@@ -238,11 +278,19 @@ def test_dates_partly_outside_the_data(clean: wv.Market) -> None:
         (-5, "15:45", "they stand in 10:45, 10:4"),
         (-5, "15:45", ": 5 hours earlier, as if ts were in another time zone than UTC"),
         (1, "15:45", ": 1 hour later, as if ts were in another time zone than UTC"),
-        (0, "10:20", "no quote stands in the minute of schedule.entry_time (10:20); they stand in 15:45, 15:4"),
+        (
+            0,
+            "10:20",
+            "no quote stands in the minute of schedule.entry_time (10:20); they stand in 15:45, 15:4",
+        ),
     ],
 )
-def test_an_entry_minute_without_quotes(whole: Tables, hours: int, entry_time: str, text: str) -> None:
-    shifted = whole | {"option_quotes": whole["option_quotes"].with_columns(pl.col("ts").dt.offset_by(f"{hours}h"))}
+def test_an_entry_minute_without_quotes(
+    whole: Tables, hours: int, entry_time: str, text: str
+) -> None:
+    shifted = whole | {
+        "option_quotes": whole["option_quotes"].with_columns(pl.col("ts").dt.offset_by(f"{hours}h"))
+    }
     market = wv.Market(**shifted)  # type: ignore[arg-type]
     config = CONFIG.replace(**{"schedule.entry_time": entry_time})
     result = wv.backtest(market, config)
@@ -262,8 +310,12 @@ def test_an_entry_minute_without_quotes(whole: Tables, hours: int, entry_time: s
         ("underlying_price", pl.lit(None, pl.Float64), "no_underlying_price"),
     ],
 )
-def test_a_market_whose_quotes_are_all_set_aside(whole: Tables, column: str, value: pl.Expr, text: str) -> None:
-    warnings = run(whole | {"option_quotes": whole["option_quotes"].with_columns(value.alias(column))})
+def test_a_market_whose_quotes_are_all_set_aside(
+    whole: Tables, column: str, value: pl.Expr, text: str
+) -> None:
+    warnings = run(
+        whole | {"option_quotes": whole["option_quotes"].with_columns(value.alias(column))}
+    )
     assert warnings[0].code == "no_wheels"
     assert text in warnings[0].text
     assert "bad_symbol" in warnings[0].text or column != "symbol"
@@ -276,9 +328,13 @@ def test_a_schedule_that_leaves_no_entry_session(clean: wv.Market) -> None:
 
 
 def test_configurations_without_a_wheel_are_counted_and_one_is_explained(clean: wv.Market) -> None:
-    (warning,) = wv.sweep(clean, CONFIG.replace(**{"put.delta_min": 0.0}), {"put.delta_max": [0.35, 0.0, 0.00001]}).warnings
+    (warning,) = wv.sweep(
+        clean, CONFIG.replace(**{"put.delta_min": 0.0}), {"put.delta_max": [0.35, 0.0, 0.00001]}
+    ).warnings
     assert (warning.code, warning.count) == ("no_wheels", 2)
-    assert warning.text.startswith("2 of 3 configurations launched no wheel, the first in row 1: no wheel was launched: ")
+    assert warning.text.startswith(
+        "2 of 3 configurations launched no wheel, the first in row 1: no wheel was launched: "
+    )
     assert "no_candidate_in_range" in warning.text
 
 
@@ -309,18 +365,29 @@ def test_warnings_print_as_sentences_and_survive_a_frame() -> None:
 # ---- real data
 
 
-@pytest.mark.skipif(not (SHARED / "real" / "tsla_2026").is_dir(), reason="the real tables are not here")
+@pytest.mark.skipif(
+    not (SHARED / "real" / "tsla_2026").is_dir(), reason="the real tables are not here"
+)
 def test_a_real_quarter_raises_no_false_alarm() -> None:
     source = SHARED / "real" / "tsla_2026"
-    held = {name: pl.read_parquet(source / f"{name}.parquet") for name in ("option_quotes", "underlying_bars")}
+    held = {
+        name: pl.read_parquet(source / f"{name}.parquet")
+        for name in ("option_quotes", "underlying_bars")
+    }
     config = wv.Config(schedule=wv.Schedule(start_date="2026-02-02", end_date="2026-02-06"))
     assert named(run(held, config)) == [("no_option_bars", "TSLA")]  # it has none
 
 
-@pytest.mark.skipif(not (SHARED / "golden" / "split_that_no_table_explains").is_dir(), reason="the worked cases are not here")
+@pytest.mark.skipif(
+    not (SHARED / "golden" / "split_that_no_table_explains").is_dir(),
+    reason="the worked cases are not here",
+)
 def test_the_worked_case_of_a_split_is_named() -> None:
     folder = SHARED / "golden" / "split_that_no_table_explains"
-    held = {name: pl.read_parquet(folder / f"{name}.parquet") for name in ("option_quotes", "option_bars", "underlying_bars")}
+    held = {
+        name: pl.read_parquet(folder / f"{name}.parquet")
+        for name in ("option_quotes", "option_bars", "underlying_bars")
+    }
     warnings = run(held, wv.Config.from_dict(json.loads((folder / "config.json").read_text())))
     assert named(warnings) == [("suspected_split", "TSLA")]
     assert "4 for 1 by the prices, is suspected on 2023-07-18" in warnings[0].text

@@ -61,11 +61,17 @@ def test_a_year_of_sessions_has_the_promised_columns(year: Sessions) -> None:
         ("2023-12-22", "2023-12-25", "2023-12-26"),  # Christmas
     ],
 )
-def test_a_holiday_is_no_session_and_its_neighbours_are(year: Sessions, before: str, holiday: str, after: str) -> None:
+def test_a_holiday_is_no_session_and_its_neighbours_are(
+    year: Sessions, before: str, holiday: str, after: str
+) -> None:
     numbers = year.number_of([before, holiday, after])
     assert numbers[0] > 0
     assert numbers.tolist() == [numbers[0], -1, numbers[0] + 1]
-    assert year.number_on_or_before([before, holiday, after]).tolist() == [numbers[0], numbers[0], numbers[0] + 1]
+    assert year.number_on_or_before([before, holiday, after]).tolist() == [
+        numbers[0],
+        numbers[0],
+        numbers[0] + 1,
+    ]
 
 
 def test_the_year_begins_after_the_observed_new_year(year: Sessions) -> None:
@@ -73,7 +79,12 @@ def test_the_year_begins_after_the_observed_new_year(year: Sessions) -> None:
 
 
 def test_weekends_are_no_sessions(year: Sessions) -> None:
-    assert year.number_of(["2023-06-09", "2023-06-10", "2023-06-11", "2023-06-12"]).tolist() == [109, -1, -1, 110]
+    assert year.number_of(["2023-06-09", "2023-06-10", "2023-06-11", "2023-06-12"]).tolist() == [
+        109,
+        -1,
+        -1,
+        110,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -93,13 +104,18 @@ def test_early_closes(year: Sessions, day: str, close: str) -> None:
     ("expiration", "settles"),
     [
         ("2023-06-16", "2023-06-16"),  # a monthly of today expires on its Friday
-        ("2023-06-17", "2023-06-16"),  # one that is dated on the Saturday settles on the Friday before
+        (
+            "2023-06-17",
+            "2023-06-16",
+        ),  # one that is dated on the Saturday settles on the Friday before
         ("2023-04-07", "2023-04-06"),  # Good Friday: the Thursday
         ("2023-04-08", "2023-04-06"),  # the Saturday after Good Friday: still the Thursday
         ("2023-01-01", None),  # nothing is loaded before
     ],
 )
-def test_an_expiration_settles_on_the_last_session_on_or_before(year: Sessions, expiration: str, settles: str | None) -> None:
+def test_an_expiration_settles_on_the_last_session_on_or_before(
+    year: Sessions, expiration: str, settles: str | None
+) -> None:
     number = year.number_on_or_before([expiration])[0]
     assert number == (-1 if settles is None else year.number_of([settles])[0])
     assert settles is None or number >= 0
@@ -117,7 +133,9 @@ def test_numbers_keep_the_shape_and_pass_over_missing_dates(year: Sessions) -> N
 
 def test_a_date_after_the_last_one_loaded_is_the_callers_fault(year: Sessions) -> None:
     assert year.number_on_or_before(["2023-12-31"])[0] == 249  # a Sunday, but asked for
-    with pytest.raises(AssertionError, match="XNYS are loaded up to 2023-12-31, asked for 2024-01-01"):
+    with pytest.raises(
+        AssertionError, match="XNYS are loaded up to 2023-12-31, asked for 2024-01-01"
+    ):
         year.number_on_or_before(["2023-06-06", "2024-01-01", "NaT"])
 
 
@@ -136,8 +154,12 @@ def test_the_minute_at_a_clock_time(year: Sessions, day: str, start: str | None)
     assert minute(year, day, "15:45") == (None if start is None else utc(start))
 
 
-def test_a_clock_time_at_an_early_close_moves_with_it_and_one_before_it_does_not(year: Sessions) -> None:
-    assert minute(year, "2023-07-03", "13:00") == utc("2023-07-03T14:00")  # three hours before the close
+def test_a_clock_time_at_an_early_close_moves_with_it_and_one_before_it_does_not(
+    year: Sessions,
+) -> None:
+    assert minute(year, "2023-07-03", "13:00") == utc(
+        "2023-07-03T14:00"
+    )  # three hours before the close
     assert minute(year, "2023-07-03", "12:59") == utc("2023-07-03T16:59")
     with pytest.raises(ConfigError, match=r"a time before 16:00, the regular close of XNYS"):
         minute(year, "2023-06-30", "16:00")
@@ -146,7 +168,11 @@ def test_a_clock_time_at_an_early_close_moves_with_it_and_one_before_it_does_not
 
 @pytest.mark.parametrize(
     ("day", "start"),
-    [("2023-06-30", "2023-06-30T19:45"), ("2023-07-03", "2023-07-03T16:45"), ("2023-11-24", "2023-11-24T17:45")],
+    [
+        ("2023-06-30", "2023-06-30T19:45"),
+        ("2023-07-03", "2023-07-03T16:45"),
+        ("2023-11-24", "2023-11-24T17:45"),
+    ],
 )
 def test_a_time_before_the_close_follows_early_closes(year: Sessions, day: str, start: str) -> None:
     assert minute(year, day, "close-15min") == utc(start)
@@ -159,7 +185,10 @@ def test_entry_minutes_align_with_the_sessions(year: Sessions) -> None:
         assert minutes.null_count() == 0
 
 
-@pytest.mark.parametrize("text", ["3:45", "25:00", "15:60", "15:45:00", "close", "close-0min", "close-15", "", "close-١min"])
+@pytest.mark.parametrize(
+    "text",
+    ["3:45", "25:00", "15:60", "15:45:00", "close", "close-0min", "close-15", "", "close-١min"],
+)
 def test_an_entry_time_of_another_form_is_refused(year: Sessions, text: str) -> None:
     with pytest.raises(ConfigError, match=r"schedule\.entry_time is '.*'; allowed: .*15min"):
         year.entry_minutes(text)
@@ -177,23 +206,38 @@ def test_a_clock_time_that_the_change_skips_or_repeats() -> None:
 def test_other_calendars() -> None:
     london = Sessions.load("LSE", DAY("2023-05-01"), DAY("2023-12-31"))
     assert (london.calendar, london.timezone) == ("XLON", "Europe/London")
-    assert london.number_of(["2023-05-01", "2023-05-02", "2023-05-08", "2023-07-04"]).tolist() == [-1, 0, -1, 43]
-    assert minute(london, "2023-12-22", "close-15min") == utc("2023-12-22T12:15")  # closes at 12:30 before Christmas
+    assert london.number_of(["2023-05-01", "2023-05-02", "2023-05-08", "2023-07-04"]).tolist() == [
+        -1,
+        0,
+        -1,
+        43,
+    ]
+    assert minute(london, "2023-12-22", "close-15min") == utc(
+        "2023-12-22T12:15"
+    )  # closes at 12:30 before Christmas
     assert minute(london, "2023-12-21", "close-15min") == utc("2023-12-21T16:15")
-    assert Sessions.load("XNYS", DAY("2023-06-06"), DAY("2023-06-06")).dates.tolist() == [DAY("2023-06-06")]
+    assert Sessions.load("XNYS", DAY("2023-06-06"), DAY("2023-06-06")).dates.tolist() == [
+        DAY("2023-06-06")
+    ]
 
 
 @pytest.mark.parametrize("first", ["2023-07-04", "2023-12-30"])
 def test_a_range_without_a_session_is_empty(first: str) -> None:
-    held = Sessions.load("NYSE", DAY(first), DAY(first) + dt.timedelta(0 if first < "2023-08" else 1))
+    held = Sessions.load(
+        "NYSE", DAY(first), DAY(first) + dt.timedelta(0 if first < "2023-08" else 1)
+    )
     assert len(held.dates) == len(held.frame) == len(held.entry_minutes("15:45")) == 0
     assert held.number_of([first]).tolist() == held.number_on_or_before([first]).tolist() == [-1]
 
 
 def test_an_unknown_calendar_is_named_with_what_was_meant() -> None:
-    with pytest.raises(ConfigError, match=r"unknown schedule\.trading_calendar 'NYSEX'.*did you mean 'NYSE'"):
+    with pytest.raises(
+        ConfigError, match=r"unknown schedule\.trading_calendar 'NYSEX'.*did you mean 'NYSE'"
+    ):
         Sessions.load("NYSEX", DAY("2023-01-01"), DAY("2023-12-31"))
-    with pytest.raises(ConfigError, match=r"unknown schedule\.trading_calendar 'nyse'.*in capitals: 'NYSE'"):
+    with pytest.raises(
+        ConfigError, match=r"unknown schedule\.trading_calendar 'nyse'.*in capitals: 'NYSE'"
+    ):
         Sessions.load("nyse", DAY("2023-01-01"), DAY("2023-12-31"))
 
 
@@ -207,18 +251,27 @@ def test_an_unknown_calendar_is_named_with_what_was_meant() -> None:
         ("NYSE", "2023-01-01", "9999-12-31", "from 1678-01-01 to 2261-12-31"),
     ],
 )
-def test_dates_that_a_calendar_does_not_cover(calendar: str, first: str, last: str, known: str) -> None:
-    with pytest.raises(ConfigError, match=rf"'{calendar}' has no sessions for all of {first} to {last}: it is known {known}"):
+def test_dates_that_a_calendar_does_not_cover(
+    calendar: str, first: str, last: str, known: str
+) -> None:
+    with pytest.raises(
+        ConfigError,
+        match=rf"'{calendar}' has no sessions for all of {first} to {last}: it is known {known}",
+    ):
         Sessions.load(calendar, DAY(first), DAY(last))
 
 
 def test_dates_at_the_bounds_are_covered() -> None:
-    assert Sessions.load("XSHG", DAY("1990-12-03"), DAY("1990-12-03")).dates.tolist() == [DAY("1990-12-03")]
+    assert Sessions.load("XSHG", DAY("1990-12-03"), DAY("1990-12-03")).dates.tolist() == [
+        DAY("1990-12-03")
+    ]
     assert len(Sessions.load("NYSE", DAY("2260-12-01"), DAY("2261-12-31")).dates) > 260
 
 
 def test_the_first_date_after_the_last_is_refused() -> None:
-    with pytest.raises(ConfigError, match="from 2023-06-07 to 2023-06-06: the first is after the last"):
+    with pytest.raises(
+        ConfigError, match="from 2023-06-07 to 2023-06-06: the first is after the last"
+    ):
         Sessions.load("NYSE", DAY("2023-06-07"), DAY("2023-06-06"))
 
 
@@ -226,13 +279,19 @@ def test_known_cuts_a_range_to_what_the_calendar_covers() -> None:
     held = Sessions.known("XSHG", DAY("0023-06-06"), DAY("1990-12-05"))
     assert held.dates.tolist() == [DAY("1990-12-03"), DAY("1990-12-04"), DAY("1990-12-05")]
     apart = Sessions.known("XHKG", DAY("1950-01-01"), DAY("1950-12-31"))
-    assert (apart.first, apart.last) == (DAY("1960-01-01"), DAY("1960-01-01"))  # the nearest day that it covers
+    assert (apart.first, apart.last) == (
+        DAY("1960-01-01"),
+        DAY("1960-01-01"),
+    )  # the nearest day that it covers
 
 
 def test_many_ranges_build_a_calendar_once(monkeypatch: pytest.MonkeyPatch) -> None:
     Sessions.load("NYSE", DAY("2021-02-01"), DAY("2022-03-01"))
     monkeypatch.setattr(module, "_calendar", lambda *_, **__: pytest.fail("built again"))
-    assert Sessions.load("NYSE", DAY("2021-12-31"), DAY("2022-01-03")).dates.tolist() == [DAY("2021-12-31"), DAY("2022-01-03")]
+    assert Sessions.load("NYSE", DAY("2021-12-31"), DAY("2022-01-03")).dates.tolist() == [
+        DAY("2021-12-31"),
+        DAY("2022-01-03"),
+    ]
 
 
 def test_importing_the_module_does_not_load_the_calendars() -> None:

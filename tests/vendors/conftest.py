@@ -7,7 +7,9 @@ from tests.vendors.standin import KEY
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stand-in's key in the environment; requests follow one another at once, and failed ones are repeated at once."""
+    """The stand-in's key in the environment; requests follow one another at once, and failed ones
+    are repeated at once.
+    """
     import tenacity
 
     from wheelvec.vendors.databento import client

@@ -1,4 +1,5 @@
-"""A loopback stand-in for Databento's historical interface: real DBN over http, faults on request, every request counted.
+"""A loopback stand-in for Databento's historical interface: real DBN over http, faults on request,
+every request counted.
 
     with Standin(feed) as server:
         server.fail("503", times=2)
@@ -31,7 +32,12 @@ import zstandard
 KEY = "db-" + "7" * 29
 SECOND, MINUTE, DAY = 10**9, 60 * 10**9, 86_400 * 10**9
 CENT = 10**7
-PER_BYTE = {"cmbp-1": 2e-6, "cbbo-1m": 3e-6, "ohlcv-1m": 1e-6, "ohlcv-1d": 5e-6}  # dollars, invented
+PER_BYTE = {
+    "cmbp-1": 2e-6,
+    "cbbo-1m": 3e-6,
+    "ohlcv-1m": 1e-6,
+    "ohlcv-1d": 5e-6,
+}  # dollars, invented
 DATASETS = ("OPRA.PILLAR", "EQUS.MINI", "XNAS.ITCH", "EQUS.SUMMARY")
 RTYPE = {"ohlcv-1m": 33, "ohlcv-1d": 35}
 
@@ -47,7 +53,9 @@ def day_of(ts: int) -> dt.date:
 
 
 class Quote(NamedTuple):
-    """One change of a contract's consolidated quote, or a trade, which carries the quote that stood."""
+    """One change of a contract's consolidated quote, or a trade, which carries the quote that
+    stood.
+    """
 
     symbol: str
     ts: int
@@ -71,14 +79,18 @@ class Bar(NamedTuple):
 
 @dataclass
 class Feed:
-    """What the vendor has: `days` on which symbols are listed, records, and the history of each schema."""
+    """What the vendor has: `days` on which symbols are listed, records, and the history of each
+    schema.
+    """
 
     days: list[dt.date]
     quotes: list[Quote] = field(default_factory=list)
     option_bars: list[Bar] = field(default_factory=list)
     minutes: list[Bar] = field(default_factory=list)
     summary: list[Bar] = field(default_factory=list)
-    unlisted: dict[str, set[dt.date]] = field(default_factory=dict)  # root or stock -> days on which nobody knows it
+    unlisted: dict[str, set[dt.date]] = field(
+        default_factory=dict
+    )  # root or stock -> days on which nobody knows it
     begins: dict[tuple[str, str], str] = field(default_factory=dict)
     end: dt.date | None = None
 
@@ -100,7 +112,9 @@ class Feed:
     def _known(self) -> dict[str, list[str]]:
         """Raw symbols by dataset; a feed does not change once it is served."""
         rows = {"OPRA.PILLAR": (*self.quotes, *self.option_bars), "EQUS.SUMMARY": self.summary}
-        return {name: sorted({row.symbol for row in rows.get(name, self.minutes)}) for name in DATASETS}
+        return {
+            name: sorted({row.symbol for row in rows.get(name, self.minutes)}) for name in DATASETS
+        }
 
     @cached_property
     def _by_day(self) -> dict[str, dict[dt.date, list[Any]]]:
@@ -112,24 +126,45 @@ class Feed:
 
     def listed(self, dataset: str, names: list[str], parents: bool) -> list[str]:
         """Raw symbols that names stand for, on any day."""
-        return [raw for raw in self._known[dataset] if (raw[:6].strip() + ".OPT" if parents else raw) in names]
+        return [
+            raw
+            for raw in self._known[dataset]
+            if (raw[:6].strip() + ".OPT" if parents else raw) in names
+        ]
 
     def ids(self, day: dt.date) -> dict[str, int]:
         """Raw symbol -> id of that day: each contract inherits another's of the day before."""
-        known = [*self._known["OPRA.PILLAR"], *sorted({*self._known["EQUS.MINI"], *self._known["EQUS.SUMMARY"]})]
+        known = [
+            *self._known["OPRA.PILLAR"],
+            *sorted({*self._known["EQUS.MINI"], *self._known["EQUS.SUMMARY"]}),
+        ]
         return {raw: (1 << 24) + (i + day.toordinal()) % len(known) for i, raw in enumerate(known)}
 
-    def records(self, dataset: str, schema: str, ids: dict[dt.date, dict[str, int]], start: int, end: int) -> list[bytes]:
+    def records(
+        self, dataset: str, schema: str, ids: dict[dt.date, dict[str, int]], start: int, end: int
+    ) -> list[bytes]:
         """All that the symbols have in a span, in order of time."""
         options = "quotes" if schema.startswith("c") else "option_bars"
         name = {"OPRA.PILLAR": options, "EQUS.SUMMARY": "summary"}.get(dataset, "minutes")
-        rows = [row for day, held in ids.items() for row in self._by_day.get(name, {}).get(day, ()) if row.symbol in held]
+        rows = [
+            row
+            for day, held in ids.items()
+            for row in self._by_day.get(name, {}).get(day, ())
+            if row.symbol in held
+        ]
         if schema == "cbbo-1m":
             last = {(quote.ts // MINUTE, quote.symbol): quote for quote in rows}
             stamped = [((minute + 1) * MINUTE, quote) for (minute, _), quote in last.items()]
-            return [self._interval(quote, ts, ids) for ts, quote in sorted(stamped, key=itemgetter(0)) if start <= ts < end]
+            return [
+                self._interval(quote, ts, ids)
+                for ts, quote in sorted(stamped, key=itemgetter(0))
+                if start <= ts < end
+            ]
         within = [row for row in rows if start <= row.ts < end]
-        return [self._event(row, ids) if name == "quotes" else self._bar(row, schema, ids) for row in within]
+        return [
+            self._event(row, ids) if name == "quotes" else self._bar(row, schema, ids)
+            for row in within
+        ]
 
     def _event(self, quote: Quote, ids: dict[dt.date, dict[str, int]]) -> bytes:
         return bytes(
@@ -165,7 +200,9 @@ def price(dollars: float | None) -> int:
 
 def levels(quote: Quote) -> dbn.ConsolidatedBidAskPair:
     sizes = {"bid_sz": 0 if quote.bid is None else 7, "ask_sz": 0 if quote.ask is None else 9}
-    return dbn.ConsolidatedBidAskPair(bid_px=price(quote.bid), ask_px=price(quote.ask), bid_pb=22, ask_pb=23, **sizes)
+    return dbn.ConsolidatedBidAskPair(
+        bid_px=price(quote.bid), ask_px=price(quote.ask), bid_pb=22, ask_pb=23, **sizes
+    )
 
 
 def dbn_file(
@@ -187,13 +224,22 @@ def dbn_file(
     days = [day for day in feed.days if nanos(day) < end and nanos(day) + DAY > start]
     name = {symbol: symbol[:6].strip() if len(symbol) == 21 else symbol for symbol in raw}
     ids = {
-        day: {s: i for s, i in feed.ids(day).items() if s in name and day not in feed.unlisted.get(name[s], ())} for day in days
+        day: {
+            s: i
+            for s, i in feed.ids(day).items()
+            if s in name and day not in feed.unlisted.get(name[s], ())
+        }
+        for day in days
     }
     if not any(ids.values()):
-        raise RefusalError(422, "symbology_invalid_request", "None of the symbols could be resolved")
+        raise RefusalError(
+            422, "symbology_invalid_request", "None of the symbols could be resolved"
+        )
     spans = {
         symbol: [
-            SimpleNamespace(start_date=day, end_date=day + dt.timedelta(days=1), symbol=str(held[symbol]))
+            SimpleNamespace(
+                start_date=day, end_date=day + dt.timedelta(days=1), symbol=str(held[symbol])
+            )
             for day, held in ids.items()
             if symbol in held
         ]
@@ -204,11 +250,15 @@ def dbn_file(
         stype_out=dbn.SType.INSTRUMENT_ID, partial=[], not_found=[],
         mappings=[SimpleNamespace(raw_symbol=symbol, intervals=found) for symbol, found in spans.items() if found],
     )  # fmt: skip
-    return bytes(meta) + b"".join(feed.records(dataset, schema, ids, start, end) if records is None else records)
+    return bytes(meta) + b"".join(
+        feed.records(dataset, schema, ids, start, end) if records is None else records
+    )
 
 
 def compressed(data: bytes) -> bytes:
-    """One zstd frame of many blocks, as a stream is: cut between two of them it still decodes, to less."""
+    """One zstd frame of many blocks, as a stream is: cut between two of them it still decodes, to
+    less.
+    """
     stream = zstandard.ZstdCompressor(write_checksum=True).compressobj()
     block = zstandard.COMPRESSOBJ_FLUSH_BLOCK
     header = 8 + int.from_bytes(data[4:8], "little")
@@ -221,11 +271,19 @@ class RefusalError(Exception):
     def __init__(self, status: int, case: str = "", message: str = "") -> None:
         super().__init__(message)
         self.status = status
-        self.body = {"detail": {"case": case or f"http_{status}", "message": message or "refused", "status_code": status}}
+        self.body = {
+            "detail": {
+                "case": case or f"http_{status}",
+                "message": message or "refused",
+                "status_code": status,
+            }
+        }
 
 
 class Said(NamedTuple):
-    """A fault: an answer that has nothing to do with the question. A callable body gets the request's Authorization."""
+    """A fault: an answer that has nothing to do with the question. A callable body gets the
+    request's Authorization.
+    """
 
     status: int
     body: Any
@@ -233,18 +291,24 @@ class Said(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """A fault: the DBN of an answer, before it is compressed, becomes other bytes, which are sent as they are."""
+    """A fault: the DBN of an answer, before it is compressed, becomes other bytes, which are sent
+    as they are.
+    """
 
     change: Any
 
 
 class Standin(ThreadingHTTPServer):
-    """Serves a feed on 127.0.0.1. `log` has (method, form) of each request, `spent` the dollars of what was sent."""
+    """Serves a feed on 127.0.0.1. `log` has (method, form) of each request, `spent` the dollars of
+    what was sent.
+    """
 
     request_queue_size = 64
     daemon_threads = True
 
-    def __init__(self, feed: Feed, credit: float = float("inf"), live_from: int | None = None) -> None:
+    def __init__(
+        self, feed: Feed, credit: float = float("inf"), live_from: int | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.feed, self.credit, self.live_from = feed, credit, live_from
         self.spent, self.log, self.faults, self.lock = 0.0, [], [], threading.Lock()  # type: ignore[var-annotated]
@@ -263,16 +327,24 @@ class Standin(ThreadingHTTPServer):
         self.server_close()
 
     def fail(
-        self, kind: "str | Said | Changed", times: int = 1, method: str = "timeseries", wait: str | None = None, after: int = 0
+        self,
+        kind: "str | Said | Changed",
+        times: int = 1,
+        method: str = "timeseries",
+        wait: str | None = None,
+        after: int = 0,
     ) -> None:
-        """Let requests fail, the next ones or those after so many of the method: a status, or reset, cut, empty, html, list,
-        hang; or what is `Said` or `Changed`."""
+        """Let requests fail, the next ones or those after so many of the method: a status, or
+        reset, cut, empty, html, list, hang; or what is `Said` or `Changed`.
+        """
         self.faults += [(kind, method, wait, after)] * times
 
     def asked(self, method: str = "timeseries.get_range") -> list[tuple[str, str, str, str]]:
         """What was asked for by a method: (dataset, schema, symbols, start)."""
         return [
-            (f["dataset"], f.get("schema", ""), f.get("symbols", ""), f.get("start", "")) for m, f in self.log if m == method
+            (f["dataset"], f.get("schema", ""), f.get("symbols", ""), f.get("start", ""))
+            for m, f in self.log
+            if m == method
         ]
 
     def twice(self) -> list[tuple[str, str, str, str]]:
@@ -295,7 +367,10 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.log.append((method, form))
             number = sum(name == method for name, _ in self.server.log)
-            hit = next((fault for fault in self.server.faults if fault[1] in method and number > fault[3]), None)
+            hit = next(
+                (fault for fault in self.server.faults if fault[1] in method and number > fault[3]),
+                None,
+            )
             if hit:
                 self.server.faults.remove(hit)
         try:
@@ -312,7 +387,11 @@ class Handler(BaseHTTPRequestHandler):
     def _serve(self, method: str, form: dict[str, str], fault: Any) -> None:
         basic = "Basic " + base64.b64encode(f"{KEY}:".encode()).decode()
         if self.headers.get("Authorization") != basic:
-            raise RefusalError(401, "auth_authentication_failed", f"no such key: {self.headers.get('Authorization')} {KEY}")
+            raise RefusalError(
+                401,
+                "auth_authentication_failed",
+                f"no such key: {self.headers.get('Authorization')} {KEY}",
+            )
         if isinstance(fault, Said):
             body = fault.body(self.headers["Authorization"]) if callable(fault.body) else fault.body
             return self._reply(fault.status, body, fault.headers)
@@ -326,7 +405,9 @@ class Handler(BaseHTTPRequestHandler):
                 402: "account_insufficient_funds",
                 403: "license_not_found_unauthorized",
             }
-            raise RefusalError(int(fault), cases.get(int(fault), ""), f"the key {KEY} is not welcome")
+            raise RefusalError(
+                int(fault), cases.get(int(fault), ""), f"the key {KEY} is not welcome"
+            )
         if fault == "hang":
             time.sleep(0.6)
         if fault in ("empty", "html", "list"):
@@ -337,8 +418,21 @@ class Handler(BaseHTTPRequestHandler):
         schema, start, end = form["schema"], self._time(form["start"]), self._time(form["end"])
         first, last = self.server.feed.ranges().get(form["dataset"], {}).get(schema, (0, 0))
         if start < first or end > last:
-            raise RefusalError(422, "data_start_before_available_start" if start < first else "data_end_after_available_end")
-        data = dbn_file(self.server.feed, form["dataset"], schema, form["symbols"].split(","), form["stype_in"], start, end)
+            raise RefusalError(
+                422,
+                "data_start_before_available_start"
+                if start < first
+                else "data_end_after_available_end",
+            )
+        data = dbn_file(
+            self.server.feed,
+            form["dataset"],
+            schema,
+            form["symbols"].split(","),
+            form["stype_in"],
+            start,
+            end,
+        )
         size = len(data) - 8 - int.from_bytes(data[4:8], "little")
         dollars = size * PER_BYTE[schema]
         if method == "metadata.get_cost":
@@ -362,12 +456,19 @@ class Handler(BaseHTTPRequestHandler):
         if held is None:
             raise RefusalError(404, "dataset_not_found", f"no dataset {dataset}")
         text = {schema: {"start": iso(a), "end": iso(b)} for schema, (a, b) in held.items()}
-        whole = {"start": iso(min(a for a, _ in held.values())), "end": iso(max(b for _, b in held.values()))}
+        whole = {
+            "start": iso(min(a for a, _ in held.values())),
+            "end": iso(max(b for _, b in held.values())),
+        }
         self._reply(200, whole | {"schema": text})
 
     def _stream(self, body: bytes, size: int, fault: str) -> None:
         sent = body[: len(body) // 2] if fault in ("cut", "reset") else body
-        warned = {"X-Warning": json.dumps(["Warning: No data found for the request you submitted."])} if not size else {}
+        warned = (
+            {"X-Warning": json.dumps(["Warning: No data found for the request you submitted."])}
+            if not size
+            else {}
+        )
         self._reply(200, None, warned)
         for at in range(0, len(sent), 1 << 14):
             piece = sent[at : at + (1 << 14)]
@@ -380,10 +481,16 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def _reply(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-        raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        framing = {"Transfer-Encoding": "chunked"} if body is None else {"Content-Length": str(len(raw))}
+        raw = (
+            body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        )
+        framing = (
+            {"Transfer-Encoding": "chunked"} if body is None else {"Content-Length": str(len(raw))}
+        )
         self.send_response(status)
-        for name, value in (framing | {"Content-Type": "application/json"} | (headers or {})).items():
+        for name, value in (
+            framing | {"Content-Type": "application/json"} | (headers or {})
+        ).items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(raw)
@@ -397,13 +504,15 @@ def iso(ts: int) -> str:
 
 
 def feed_of(tables: dict[str, pl.DataFrame], sessions: pl.DataFrame) -> Feed:
-    """A feed that has exactly what tables hold: contracts' bars over three venues, the underlying's as minutes of the
-    session, and prices before and after hours that must decide nothing.
+    """A feed that has exactly what tables hold: contracts' bars over three venues, the underlying's
+    as minutes of the session, and prices before and after hours that must decide nothing.
 
     `sessions`: session, open, close (Datetime ns, UTC).
     """
     feed = Feed(sessions["session"].to_list())
-    hours = {day: (nanos(opens), nanos(closes)) for day, opens, closes in micro(sessions).iter_rows()}
+    hours = {
+        day: (nanos(opens), nanos(closes)) for day, opens, closes in micro(sessions).iter_rows()
+    }
     prices: dict[tuple[str, dt.date], tuple[int, float]] = {}
     rows = tables["option_quotes"].with_columns(nanos=pl.col("ts").to_physical())
     columns = ("underlying", "session", "nanos", "symbol", "bid", "ask", "underlying_price")
@@ -420,14 +529,22 @@ def feed_of(tables: dict[str, pl.DataFrame], sessions: pl.DataFrame) -> Feed:
 
 
 def micro(sessions: pl.DataFrame) -> pl.DataFrame:
-    return sessions.select("session", *(pl.col(name).dt.cast_time_unit("us") for name in ("open", "close")))
+    return sessions.select(
+        "session", *(pl.col(name).dt.cast_time_unit("us") for name in ("open", "close"))
+    )
 
 
-def over_venues(symbol: str, ts: int, opened: float, high: float, low: float, close: float, volume: int) -> list[Bar]:
+def over_venues(
+    symbol: str, ts: int, opened: float, high: float, low: float, close: float, volume: int
+) -> list[Bar]:
     if volume < 3:
         return [Bar(symbol, ts, 20, opened, high, low, close, volume)]
     most = Bar(symbol, ts, 20, opened, max(opened, close), min(opened, close), close, volume - 2)
-    return [Bar(symbol, ts, 36, high, high, high, high, 1), most, Bar(symbol, ts, 24, low, low, low, low, 1)]
+    return [
+        Bar(symbol, ts, 36, high, high, high, high, 1),
+        most,
+        Bar(symbol, ts, 24, low, low, low, low, 1),
+    ]
 
 
 def over_minutes(
@@ -436,5 +553,12 @@ def over_minutes(
 ) -> list[Bar]:  # fmt: skip
     flat = {opens: opened, opens + MINUTE: high, opens + 2 * MINUTE: low, closes - MINUTE: close}
     flat |= {entry[0]: entry[1]} if entry else {}
-    flat |= {opens - 5 * MINUTE: 9 * high, closes: low / 9, closes + 3 * 60 * MINUTE: 9 * high}  # of no session
-    return [Bar(name, ts, 95, p, p, p, p, volume if ts == opens else 0) for ts, p in sorted(flat.items())]
+    flat |= {
+        opens - 5 * MINUTE: 9 * high,
+        closes: low / 9,
+        closes + 3 * 60 * MINUTE: 9 * high,
+    }  # of no session
+    return [
+        Bar(name, ts, 95, p, p, p, p, volume if ts == opens else 0)
+        for ts, p in sorted(flat.items())
+    ]

@@ -8,7 +8,17 @@ import polars as pl
 import pytest
 
 from tests.market.build import SHARED
-from tests.vendors.feeds import DAYS, REACHED, STOCKS, at, close_of, contracts, entry_of, get, small_feed
+from tests.vendors.feeds import (
+    DAYS,
+    REACHED,
+    STOCKS,
+    at,
+    close_of,
+    contracts,
+    entry_of,
+    get,
+    small_feed,
+)
 from tests.vendors.standin import MINUTE, Bar, Standin, compressed, dbn_file, nanos
 from wheelvec.lake import lake
 from wheelvec.lake.answers import ANSWERS, MINUTES
@@ -36,21 +46,58 @@ def quotes(
     names: Any = ("TSLA.OPT", "BRKB.OPT"),
     stype: str = "parent",
 ) -> Path:
-    return put(folder, f"{schema}-{start}-{len(names)}.dbn.zst", "OPRA.PILLAR", schema, list(names), stype, start, end)
+    return put(
+        folder,
+        f"{schema}-{start}-{len(names)}.dbn.zst",
+        "OPRA.PILLAR",
+        schema,
+        list(names),
+        stype,
+        start,
+        end,
+    )
 
 
 def minutes(folder: Path, start: int = WEEK[0], end: int = WEEK[1]) -> Path:
-    return put(folder, f"minutes-{start}.dbn", "EQUS.MINI", "ohlcv-1m", list(STOCKS), "raw_symbol", start, end)
+    return put(
+        folder,
+        f"minutes-{start}.dbn",
+        "EQUS.MINI",
+        "ohlcv-1m",
+        list(STOCKS),
+        "raw_symbol",
+        start,
+        end,
+    )
 
 
 def bars(
-    folder: Path, start: int = WEEK[0], end: int = WEEK[1], names: Any = ("TSLA.OPT", "BRKB.OPT"), stype: str = "parent"
+    folder: Path,
+    start: int = WEEK[0],
+    end: int = WEEK[1],
+    names: Any = ("TSLA.OPT", "BRKB.OPT"),
+    stype: str = "parent",
 ) -> Path:
-    return put(folder, f"bars-{start}-{len(names)}.dbn", "OPRA.PILLAR", "ohlcv-1d", list(names), stype, start, end)
+    return put(
+        folder,
+        f"bars-{start}-{len(names)}.dbn",
+        "OPRA.PILLAR",
+        "ohlcv-1d",
+        list(names),
+        stype,
+        start,
+        end,
+    )
 
 
-def test_files_of_weeks_and_of_several_underlyings_give_what_a_fetch_gives(tmp_path: Path, quick: None) -> None:
-    taken = import_dbn([quotes(tmp_path), bars(tmp_path), minutes(tmp_path)], lake=tmp_path / "lake", entry_time="close-15min")
+def test_files_of_weeks_and_of_several_underlyings_give_what_a_fetch_gives(
+    tmp_path: Path, quick: None
+) -> None:
+    taken = import_dbn(
+        [quotes(tmp_path), bars(tmp_path), minutes(tmp_path)],
+        lake=tmp_path / "lake",
+        entry_time="close-15min",
+    )
     assert taken.select("schema", "table", "sessions", "rows").rows() == [
         ("ohlcv-1m", "underlying_minutes", 8, 40),
         ("ohlcv-1d", "option_bars", 8, 32),
@@ -61,7 +108,10 @@ def test_files_of_weeks_and_of_several_underlyings_give_what_a_fetch_gives(tmp_p
         assert get(tmp_path / "lake", server.url, symbols=["TSLA", "BRK.B"]).cost == 0
     one, other = Market.open(tmp_path / "lake"), Market.open(tmp_path / "fetched")
     assert one.fingerprint == other.fingerprint
-    assert one.symbols == ("BRK.B", "TSLA")  # by the stock's own name, though its contracts say BRKB
+    assert one.symbols == (
+        "BRK.B",
+        "TSLA",
+    )  # by the stock's own name, though its contracts say BRKB
 
 
 def test_without_the_stock_an_underlying_bears_the_root_and_has_no_price(tmp_path: Path) -> None:
@@ -108,7 +158,12 @@ def test_a_day_that_a_file_covers_in_part_makes_no_bar(tmp_path: Path) -> None:
     import_dbn([minutes(tmp_path, opens, closes)], lake=tmp_path / "lake")
     assert len(lake.stored(tmp_path / "lake", MINUTES, "TSLA")) == 5
     assert Market.open(tmp_path / "lake").underlying_bars["open"].to_list() == [340.0, 270.0]
-    assert import_dbn([bars(tmp_path, nanos(DAY) + MINUTE)], lake=tmp_path / "other")["sessions"].item() == 4  # two days whole
+    assert (
+        import_dbn([bars(tmp_path, nanos(DAY) + MINUTE)], lake=tmp_path / "other")[
+            "sessions"
+        ].item()
+        == 4
+    )  # two days whole
 
 
 def test_an_import_that_dies_between_a_bar_and_the_note_of_its_source_is_completed(
@@ -131,13 +186,20 @@ def test_an_import_that_dies_between_a_bar_and_the_note_of_its_source_is_complet
         monkeypatch.undo()
         import_dbn([minutes(tmp_path)], lake=tmp_path / str(number))
         for table in (ANSWERS, MINUTES, lake.TABLES["underlying_bars"]):
-            found, expected = (lake.stored(tmp_path / name, table, "BRK.B") for name in (str(number), "whole"))
+            found, expected = (
+                lake.stored(tmp_path / name, table, "BRK.B") for name in (str(number), "whole")
+            )
             assert found.equals(expected), (number, table.name)
 
 
-def test_some_contracts_by_name_neither_replace_a_chain_nor_pass_for_one(tmp_path: Path, quick: None) -> None:
+def test_some_contracts_by_name_neither_replace_a_chain_nor_pass_for_one(
+    tmp_path: Path, quick: None
+) -> None:
     one = contracts("TSLA", 270.0)[:1]
-    few = [quotes(tmp_path, names=one, stype="raw_symbol"), bars(tmp_path, names=one, stype="raw_symbol")]
+    few = [
+        quotes(tmp_path, names=one, stype="raw_symbol"),
+        bars(tmp_path, names=one, stype="raw_symbol"),
+    ]
     import_dbn(few, lake=tmp_path / "few", entry_time="close-15min")
     with Standin(small_feed()) as server:
         lacking = get(tmp_path / "few", server.url).plan.select("table", "lacking").rows()
@@ -148,16 +210,25 @@ def test_some_contracts_by_name_neither_replace_a_chain_nor_pass_for_one(tmp_pat
         assert get(tmp_path / "few", server.url).cost == 0
 
 
-def test_the_official_daily_bars_are_taken_and_other_daily_bars_of_stocks_are_not(tmp_path: Path) -> None:
+def test_the_official_daily_bars_are_taken_and_other_daily_bars_of_stocks_are_not(
+    tmp_path: Path,
+) -> None:
     day = dt.date(2024, 7, 8)
     feed = small_feed([day])
     feed.summary = [Bar("TSLA", nanos(day), 90, 260.0, 280.0, 250.0, 271.5, 9000)]
     span = nanos(day), nanos(day) + 24 * 60 * MINUTE
-    official = put(tmp_path, "a", "EQUS.SUMMARY", "ohlcv-1d", ["TSLA"], "raw_symbol", *span, feed=feed)
+    official = put(
+        tmp_path, "a", "EQUS.SUMMARY", "ohlcv-1d", ["TSLA"], "raw_symbol", *span, feed=feed
+    )
     other = put(tmp_path, "b", "XNAS.ITCH", "ohlcv-1d", ["TSLA"], "raw_symbol", *span, feed=feed)
     taken = import_dbn([other, official], lake=tmp_path / "lake")
-    assert taken.select("dataset", "table", "rows").rows() == [("EQUS.SUMMARY", "underlying_bars", 1), ("XNAS.ITCH", "", 0)]
-    assert lake.stored(tmp_path / "lake", lake.TABLES["underlying_bars"], "TSLA")["close"].to_list() == [271.5]
+    assert taken.select("dataset", "table", "rows").rows() == [
+        ("EQUS.SUMMARY", "underlying_bars", 1),
+        ("XNAS.ITCH", "", 0),
+    ]
+    assert lake.stored(tmp_path / "lake", lake.TABLES["underlying_bars"], "TSLA")[
+        "close"
+    ].to_list() == [271.5]
 
 
 def without_end(path: Path) -> Path:
@@ -180,14 +251,25 @@ def test_files_that_cannot_be_used_are_left_out_and_named_and_the_others_are_tak
     raw[8 + int.from_bytes(raw[4:8], "little")] = 0
     damaged.write_bytes(raw)
     unused = put(tmp_path, "stock", "XNAS.ITCH", "ohlcv-1d", ["TSLA"], "raw_symbol", *WEEK)
-    files = [cut, tmp_path / "text", endless, good, tmp_path / "gone", tmp_path / "zeros", damaged, unused]
+    files = [
+        cut,
+        tmp_path / "text",
+        endless,
+        good,
+        tmp_path / "gone",
+        tmp_path / "zeros",
+        damaged,
+        unused,
+    ]
     taken = import_dbn(files, lake=tmp_path / "lake", entry_time="close-15min")
     assert dict(taken.select("file", "problem").rows()) == {
         str(good): None,
         str(unused): None,
         str(cut): "was cut off: its last zstd frame has no end",
         str(endless): "names no end in its header, so that nobody knows which sessions it covers",
-        str(tmp_path / "text"): "is neither DBN nor zstd: zstd decompress error: Unknown frame descriptor",
+        str(
+            tmp_path / "text"
+        ): "is neither DBN nor zstd: zstd decompress error: Unknown frame descriptor",
         str(tmp_path / "zeros"): "is no DBN: its header says that it has 100 bytes",
         str(tmp_path / "gone"): "cannot be read: No such file or directory",
         str(damaged): "holds records of another schema than cbbo-1m",
@@ -220,23 +302,42 @@ def test_if_no_file_can_be_used_that_is_an_error_and_there_is_no_lake(tmp_path: 
 
 def test_spans_of_time_that_are_absurd(tmp_path: Path) -> None:
     data = dbn_file(small_feed(), "OPRA.PILLAR", "ohlcv-1d", ["TSLA.OPT"], "parent", *WEEK)
-    for number, (start, end) in enumerate([(WEEK[1], WEEK[0]), (0, 1), (2**64 - 3, 2**64 - 2), (2**64 - 1, 5)]):
+    for number, (start, end) in enumerate(
+        [(WEEK[1], WEEK[0]), (0, 1), (2**64 - 3, 2**64 - 2), (2**64 - 1, 5)]
+    ):
         path = tmp_path / str(number)
-        path.write_bytes(data[:26] + start.to_bytes(8, "little") + end.to_bytes(8, "little") + data[42:])
+        path.write_bytes(
+            data[:26] + start.to_bytes(8, "little") + end.to_bytes(8, "little") + data[42:]
+        )
         with pytest.raises(DataError, match=rf"{path} (names no|has records from outside|covers)"):
             import_dbn([path], lake=tmp_path / "lake")
     assert not (tmp_path / "lake").exists()
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the vendor's files are not here")
-def test_the_vendors_own_files_of_every_schema_pass_and_those_of_use_are_taken(tmp_path: Path) -> None:
+def test_the_vendors_own_files_of_every_schema_pass_and_those_of_use_are_taken(
+    tmp_path: Path,
+) -> None:
     taken = import_dbn(sorted(REAL.glob("*.zst")), lake=tmp_path, entry_time="09:31")
-    used = taken.filter(pl.col("table") != "").select("schema", "sessions", "rows").sort("schema").rows()
+    used = (
+        taken.filter(pl.col("table") != "")
+        .select("schema", "sessions", "rows")
+        .sort("schema")
+        .rows()
+    )
     assert len(taken) == 11
     assert used == [("cbbo-1m", 1, 1), ("cbbo-1s", 1, 0), ("ohlcv-1d", 1, 1)]
     market = Market.open(tmp_path)
     assert market.option_bars is not None
-    assert market.option_bars.row(0) == ("AAPL  250221C00250000", dt.date(2025, 2, 20), 0.19, 0.49, 0.1, 0.11, 15861)
+    assert market.option_bars.row(0) == (
+        "AAPL  250221C00250000",
+        dt.date(2025, 2, 20),
+        0.19,
+        0.49,
+        0.1,
+        0.11,
+        15861,
+    )
     assert market.option_quotes.select("bid", "ask").rows() == [(0.43, 0.45)]
 
 

@@ -1,4 +1,6 @@
-"""Databento's interface with patience, against a stand-in: what may pass is tried again, what is malformed is an error."""
+"""Databento's interface with patience, against a stand-in: what may pass is tried again, what is
+malformed is an error.
+"""
 
 import contextlib
 import datetime as dt
@@ -43,26 +45,35 @@ def bought(server: Standin) -> tuple[int, int]:
     return len(opra.decoded(data, FIELDS).rows), len(paid)
 
 
-@pytest.mark.parametrize("kind", ["429", "500", "503", "504", "408", "reset", "cut", "empty", "html", "list"])
+@pytest.mark.parametrize(
+    "kind", ["429", "500", "503", "504", "408", "reset", "cut", "empty", "html", "list"]
+)
 def test_what_may_pass_is_tried_again(server: Standin, kind: str) -> None:
     server.fail(kind, times=2)
     assert bought(server) == (8, 3)
 
 
-def test_a_server_that_hangs_is_left_and_asked_again(server: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_hangs_is_left_and_asked_again(
+    server: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gateway, "TIMEOUT", 0.2)
     server.fail("hang")
     assert bought(server) == (8, 2)
 
 
 def test_nobody_there_is_said_after_some_attempts(quick: None) -> None:
-    with pytest.raises(FetchError, match=r"http://127\.0\.0\.1:9 failed 7 times, last with ConnectionError.*try again later"):
+    with pytest.raises(
+        FetchError,
+        match=r"http://127\.0\.0\.1:9 failed 7 times, last with ConnectionError.*try again later",
+    ):
         Client(KEY, "http://127.0.0.1:9").cost(ASK)
 
 
 def test_what_does_not_pass_is_given_up_with_its_status(server: Standin) -> None:
     server.fail("503", times=99)
-    with pytest.raises(FetchError, match="failed 7 times, last with 503: try again later") as raised:
+    with pytest.raises(
+        FetchError, match="failed 7 times, last with 503: try again later"
+    ) as raised:
         bought(server)
     assert (raised.value.status, len(server.asked())) == (503, 7)
 
@@ -115,16 +126,25 @@ def test_prices_and_ranges_are_asked_for_and_cost_nothing(server: Standin) -> No
     assert server.spent == 0
 
 
-def test_what_databento_remarks_is_logged_and_no_warning(server: Standin, caplog: pytest.LogCaptureFixture) -> None:
-    remark = {"X-Warning": json.dumps(["Warning: 2017-11-13 (degraded)", "DeprecationWarning: soon"])}
+def test_what_databento_remarks_is_logged_and_no_warning(
+    server: Standin, caplog: pytest.LogCaptureFixture
+) -> None:
+    remark = {
+        "X-Warning": json.dumps(["Warning: 2017-11-13 (degraded)", "DeprecationWarning: soon"])
+    }
     server.fail(Said(200, 0.5, remark), method="get_cost")
     server.fail(Said(200, 0.5, {"X-Warning": "no JSON"}), method="get_cost")
     with caplog.at_level("DEBUG", logger="wheelvec.vendors.databento.gateway"):
         assert Client(KEY, server.url).cost(ASK) == Client(KEY, server.url).cost(ASK) == 0.5
         Client(KEY, server.url).download(
-            Ask.quotes("TSLA", "cmbp-1", DAY, dt.datetime(2023, 7, 5, 3, tzinfo=dt.UTC), 0), lambda: None
+            Ask.quotes("TSLA", "cmbp-1", DAY, dt.datetime(2023, 7, 5, 3, tzinfo=dt.UTC), 0),
+            lambda: None,
         )
-    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "wheelvec.vendors.databento.gateway"] == [
+    assert [
+        (r.levelname, r.getMessage())
+        for r in caplog.records
+        if r.name == "wheelvec.vendors.databento.gateway"
+    ] == [
         ("WARNING", "Databento: 2017-11-13 (degraded)"),
         ("WARNING", "Databento: DeprecationWarning: soon"),
         ("WARNING", "Databento: no JSON"),
@@ -140,7 +160,16 @@ def test_requests_begin_at_their_pace() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["", "short", "db-" + "x" * 28, "db-" + "x" * 30, "db-" + "-" * 29, "DB-" + "x" * 29, KEY + "\n"]
+    "key",
+    [
+        "",
+        "short",
+        "db-" + "x" * 28,
+        "db-" + "x" * 30,
+        "db-" + "-" * 29,
+        "DB-" + "x" * 29,
+        KEY + "\n",
+    ],
 )
 def test_a_key_of_another_form_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(InputError, match="DATABENTO_API_KEY is not") as raised:
@@ -166,17 +195,33 @@ def test_a_gateway_that_is_none_or_would_read_the_key_on_the_way_is_refused(gate
 
 
 def test_gateways_on_this_machine_may_speak_http() -> None:
-    for address in ("http://127.0.0.1:8123", "http://localhost", "http://[::1]:80", "https://hist.databento.com"):
+    for address in (
+        "http://127.0.0.1:8123",
+        "http://localhost",
+        "http://[::1]:80",
+        "https://hist.databento.com",
+    ):
         assert checked_gateway(address + "/") == address
 
 
-def test_what_is_sent_is_what_the_vendors_own_client_sends(server: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_sent_is_what_the_vendors_own_client_sends(
+    server: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(patience, "ATTEMPTS", 1)
-    for ask in (ASK, Ask.daily("BRK.B", "underlying_bars", (DAY,)), Ask.daily("BRK.B", "option_bars", DAYS[:2])):
+    for ask in (
+        ASK,
+        Ask.daily("BRK.B", "underlying_bars", (DAY,)),
+        Ask.daily("BRK.B", "option_bars", DAYS[:2]),
+    ):
         server.log.clear()
         server.fail(Said(200, 0.5), times=2, method="get_cost")
         server.fail(Said(200, compressed(b"DBN")), times=2)
-        form = {"dataset": ask.dataset, "symbols": [ask.name], "schema": ask.schema, "stype_in": ask.stype}
+        form = {
+            "dataset": ask.dataset,
+            "symbols": [ask.name],
+            "schema": ask.schema,
+            "stype_in": ask.stype,
+        }
         span = {"start": ask.start.isoformat(), "end": ask.end.isoformat()}
         MetadataHttpAPI(KEY, server.url).get_cost(**form, **span)
         with contextlib.suppress(Exception):  # of an answer that is none
@@ -201,11 +246,15 @@ def test_what_is_sent_is_what_the_vendors_own_client_sends(server: Standin, monk
     "body",
     ["null", "[]", "[1]", "{}", '"1.5"', "true", "NaN", "-1.0", "Infinity", "1e999", "9" * 400, "-0.001", "", "<html>", "\x00", "[" * 9999],
 )  # fmt: skip
-def test_an_answer_that_is_no_price_is_asked_for_again_and_then_an_error(server: Standin, body: str) -> None:
+def test_an_answer_that_is_no_price_is_asked_for_again_and_then_an_error(
+    server: Standin, body: str
+) -> None:
     server.fail(Said(200, body.encode()), times=2, method="get_cost")
     assert Client(KEY, server.url).cost(ASK) == pytest.approx(8 * 80 * 2e-6)
     server.fail(Said(200, body.encode()), times=7, method="get_cost")
-    with pytest.raises(FetchError, match=r"failed 7 times, last with an answer that is no (amount|JSON)"):
+    with pytest.raises(
+        FetchError, match=r"failed 7 times, last with an answer that is no (amount|JSON)"
+    ):
         Client(KEY, server.url).cost(ASK)
 
 
@@ -221,16 +270,29 @@ SPAN = {"start": "2023-03-28T00:00:00.000000000Z", "end": "2024-01-01"}
         SPAN | {"schema": {"cmbp-1": {"start": SPAN["start"]}}},
     ],
 )  # fmt: skip
-def test_an_answer_that_is_no_range_is_asked_for_again_and_then_an_error(server: Standin, body: Any) -> None:
+def test_an_answer_that_is_no_range_is_asked_for_again_and_then_an_error(
+    server: Standin, body: Any
+) -> None:
     server.fail(Said(200, json.dumps(body).encode()), times=2, method="get_dataset_range")
     assert Client(KEY, server.url).ranges("OPRA.PILLAR")["cmbp-1"][0].year == 2023
     server.fail(Said(200, json.dumps(body).encode()), times=7, method="get_dataset_range")
-    with pytest.raises(FetchError, match="failed 7 times, last with an answer that is no range of a dataset"):
+    with pytest.raises(
+        FetchError, match="failed 7 times, last with an answer that is no range of a dataset"
+    ):
         Client(KEY, server.url).ranges("OPRA.PILLAR")
 
 
 @pytest.mark.parametrize(
-    "body", [None, [], ["x"], {"detail": None}, {"detail": [{"msg": "bad"}]}, {"detail": {"case": 7, "message": []}}, "x"]
+    "body",
+    [
+        None,
+        [],
+        ["x"],
+        {"detail": None},
+        {"detail": [{"msg": "bad"}]},
+        {"detail": {"case": 7, "message": []}},
+        "x",
+    ],
 )
 def test_a_refusal_of_any_form_is_said(server: Standin, body: Any) -> None:
     server.fail(Said(422, json.dumps(body).encode()), method="get_cost")
@@ -261,7 +323,9 @@ def test_an_answer_to_another_question_is_none(server: Standin) -> None:
     other = Ask.quotes("TSLA", "cmbp-1", DAYS[2], dt.datetime(2023, 7, 6, 19, 45, tzinfo=dt.UTC), 0)
     daily = Ask.daily("TSLA", "option_bars", (DAY,))
     stock = Ask.minutes("TSLA", "XNAS.ITCH", DAY, ASK.start, ASK.end)
-    answers = {ask: Client(KEY, server.url).download(ask, lambda: None) for ask in (other, daily, stock)}
+    answers = {
+        ask: Client(KEY, server.url).download(ask, lambda: None) for ask in (other, daily, stock)
+    }
     reasons = {
         other: "has records from 2023-07-06 19:45:05",
         daily: "holds ohlcv-1d of OPRA.PILLAR, not cmbp-1 of OPRA.PILLAR",
@@ -269,7 +333,9 @@ def test_an_answer_to_another_question_is_none(server: Standin) -> None:
     }
     for ask, answer in answers.items():
         server.fail(Said(200, answer), times=7)
-        with pytest.raises(FetchError, match=f"failed 7 times, last with an answer that {reasons[ask]}"):
+        with pytest.raises(
+            FetchError, match=f"failed 7 times, last with an answer that {reasons[ask]}"
+        ):
             bought(server)
 
 
@@ -281,13 +347,19 @@ def endless(length: int) -> Changed:
 
     def change(data: bytes) -> bytes:
         stream = zstandard.ZstdCompressor().compressobj()
-        parts = [stream.compress(data), *(stream.compress(bytes(1 << 20)) for _ in range(length >> 20)), stream.flush()]
+        parts = [
+            stream.compress(data),
+            *(stream.compress(bytes(1 << 20)) for _ in range(length >> 20)),
+            stream.flush(),
+        ]
         return b"".join(parts)
 
     return Changed(change)
 
 
-def test_an_answer_longer_than_the_vendor_says_it_is_is_refused(server: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_longer_than_the_vendor_says_it_is_is_refused(
+    server: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(patience, "ORDINARY", 1 << 25)
     monkeypatch.setattr(patience, "_HEADER", 1 << 20)
     monkeypatch.setattr(patience, "ATTEMPTS", 1)
@@ -297,7 +369,9 @@ def test_an_answer_longer_than_the_vendor_says_it_is_is_refused(server: Standin,
         bought(server)
     server.fail(endless(3 << 23))  # not that long: its end is looked for, and its records are none
     server.fail(Said(200, 3 << 23), method="get_billable_size")
-    with pytest.raises(FetchError, match=r"an answer that (was cut off within a record|holds records of another)"):
+    with pytest.raises(
+        FetchError, match=r"an answer that (was cut off within a record|holds records of another)"
+    ):
         bought(server)
     server.fail(endless(1 << 27))
     server.fail(Said(500, b"no"), method="get_billable_size")
@@ -306,7 +380,9 @@ def test_an_answer_longer_than_the_vendor_says_it_is_is_refused(server: Standin,
         bought(server)
 
 
-def test_a_body_that_inflates_to_nothing_has_an_end_too(server: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_inflates_to_nothing_has_an_end_too(
+    server: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(patience, "ORDINARY", 1 << 20)
     monkeypatch.setattr(patience, "ATTEMPTS", 1)
     skippable = b"\x50\x2a\x4d\x18\xf8\xff\0\0" + bytes(65528)
@@ -315,7 +391,9 @@ def test_a_body_that_inflates_to_nothing_has_an_end_too(server: Standin, monkeyp
         bought(server)
 
 
-def test_prices_and_refusals_without_end_are_not_read_to_it(server: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prices_and_refusals_without_end_are_not_read_to_it(
+    server: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(patience, "ATTEMPTS", 1)
     server.fail(Said(200, b"1" * (1 << 22)), method="get_cost")
     with pytest.raises(FetchError, match="an answer of more than 1,048,576 bytes"):
@@ -330,7 +408,9 @@ def test_prices_and_refusals_without_end_are_not_read_to_it(server: Standin, mon
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("method", ["get_cost", "get_dataset_range", "get_range"])
-def test_redirects_are_refused_and_name_the_host_alone(server: Standin, status: int, method: str) -> None:
+def test_redirects_are_refused_and_name_the_host_alone(
+    server: Standin, status: int, method: str
+) -> None:
     with Standin(small_feed()) as other:
         place = f"http://{KEY}@127.0.0.1:{other.server_port}/{KEY}?key={KEY}"
         server.fail(Said(status, b"", {"Location": place}), method=method)
@@ -341,7 +421,8 @@ def test_redirects_are_refused_and_name_the_host_alone(server: Standin, status: 
             "get_range": lambda: client.download(ASK, lambda: None),
         }
         with pytest.raises(
-            FetchError, match=f"answers {status}, a redirect to 127.0.0.1:{other.server_port}: it is not"
+            FetchError,
+            match=f"answers {status}, a redirect to 127.0.0.1:{other.server_port}: it is not",
         ) as raised:
             calls[method]()
         assert KEY not in str(raised.value)

@@ -18,7 +18,17 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import wheelvec as wv
-from tests.vendors.feeds import CONFIG, DAYS, END, REACHED, START, contracts, entry_of, get, small_feed
+from tests.vendors.feeds import (
+    CONFIG,
+    DAYS,
+    END,
+    REACHED,
+    START,
+    contracts,
+    entry_of,
+    get,
+    small_feed,
+)
 from tests.vendors.standin import KEY, MINUTE, SECOND, Bar, Feed, Standin, day_of, feed_of, nanos
 from wheelvec.demo.synthetic import demo_tables
 from wheelvec.lake import lake
@@ -62,7 +72,9 @@ def server() -> Any:
 def sums(fetched: wv.market.fetch.Fetched, *columns: str) -> dict[str, Any]:
     """table -> the sum of columns over underlyings and sources."""
     rows = fetched.plan.group_by("table").agg(pl.col(columns).sum())
-    return {name: values[0] if len(values) == 1 else tuple(values) for name, *values in rows.iter_rows()}
+    return {
+        name: values[0] if len(values) == 1 else tuple(values) for name, *values in rows.iter_rows()
+    }
 
 
 def content(root: Path) -> dict[str, pl.DataFrame]:
@@ -86,22 +98,35 @@ def assert_same(one: Path, other: Path) -> None:
 # ---- what is fetched
 
 
-def test_what_a_lake_lacks_is_priced_fetched_and_never_again(server: Standin, tmp_path: Path) -> None:
+def test_what_a_lake_lacks_is_priced_fetched_and_never_again(
+    server: Standin, tmp_path: Path
+) -> None:
     plan = get(tmp_path, server.url, dry_run=True)
     assert server.asked() == []
     assert sums(plan, "lacking") == LACKING
     assert sums(plan, "requests") == {"option_quotes": 4, "underlying_minutes": 4, "option_bars": 1}
     done = get(tmp_path, server.url)
     assert len(server.asked()) == 9
-    assert done.cost == pytest.approx(plan.cost) == pytest.approx(done.paid) == pytest.approx(server.spent)
+    assert (
+        done.cost
+        == pytest.approx(plan.cost)
+        == pytest.approx(done.paid)
+        == pytest.approx(server.spent)
+    )
     before = len(server.log)
     again = get(tmp_path, server.url)
-    assert (again.cost, again.paid, sums(again, "held", "lacking")) == (0, 0, {name: (n, 0) for name, n in LACKING.items()})
+    assert (again.cost, again.paid, sums(again, "held", "lacking")) == (
+        0,
+        0,
+        {name: (n, 0) for name, n in LACKING.items()},
+    )
     assert [method for method, _ in server.log[before:]] == ["metadata.get_dataset_range"] * 4
     assert not list((tmp_path / ".incoming").rglob("*.zst"))
 
 
-def test_the_rows_are_those_of_the_entry_minute_and_of_whole_sessions(server: Standin, tmp_path: Path) -> None:
+def test_the_rows_are_those_of_the_entry_minute_and_of_whole_sessions(
+    server: Standin, tmp_path: Path
+) -> None:
     get(tmp_path, server.url, symbols=["TSLA", "brk.b"])
     market = Market.open(tmp_path)
     assert market.symbols == ("BRK.B", "TSLA")
@@ -111,7 +136,9 @@ def test_the_rows_are_those_of_the_entry_minute_and_of_whole_sessions(server: St
     assert half_day["symbol"].to_list() == sorted(contracts("TSLA", 270.0))
     assert half_day["underlying_price"].unique().to_list() == [271.0]
     assert half_day["bid"].to_list() == [3.1, 5.1, 4.1, 6.1]
-    assert set(half_day["ts"].to_physical()) == {entry_of(DAYS[0]) + 50 * SECOND + i for i in range(4)}
+    assert set(half_day["ts"].to_physical()) == {
+        entry_of(DAYS[0]) + 50 * SECOND + i for i in range(4)
+    }
     bars = market.underlying_bars.filter(pl.col("underlying") == "TSLA")
     assert bars.select("session", "open", "high", "low", "close").rows() == [
         (day, 270.0, 279.0, 261.0, 270.0 + i) for i, day in enumerate(REACHED)
@@ -121,13 +148,17 @@ def test_the_rows_are_those_of_the_entry_minute_and_of_whole_sessions(server: St
     assert market.diagnostics.is_empty()
 
 
-def test_a_dotted_stock_is_asked_for_by_its_root_without_the_dot_and_as_itself(server: Standin, tmp_path: Path) -> None:
+def test_a_dotted_stock_is_asked_for_by_its_root_without_the_dot_and_as_itself(
+    server: Standin, tmp_path: Path
+) -> None:
     get(tmp_path, server.url, symbols="BRK.B")
     assert {(dataset, names) for dataset, _, names, _ in server.asked()} == {
         ("OPRA.PILLAR", "BRKB.OPT"),
         ("EQUS.MINI", "BRK.B"),
     }
-    assert Market.open(tmp_path).option_bars["symbol"].str.slice(0, 4).unique().to_list() == ["BRKB"]
+    assert Market.open(tmp_path).option_bars["symbol"].str.slice(0, 4).unique().to_list() == [
+        "BRKB"
+    ]
 
 
 def with_adjusted_roots(feed: Feed) -> Feed:
@@ -139,7 +170,9 @@ def with_adjusted_roots(feed: Feed) -> Feed:
 
 def test_adjusted_roots_are_set_aside_and_counted(tmp_path: Path) -> None:
     feed = small_feed()
-    feed.option_bars += [Bar("TSLA1 230714C00270000", nanos(day), 20, 3, 4, 2, 3, 9) for day in DAYS]
+    feed.option_bars += [
+        Bar("TSLA1 230714C00270000", nanos(day), 20, 3, 4, 2, 3, 9) for day in DAYS
+    ]
     with_adjusted_roots(feed)
     with Standin(feed) as server:
         get(tmp_path, server.url)
@@ -150,7 +183,12 @@ def test_adjusted_roots_are_set_aside_and_counted(tmp_path: Path) -> None:
 def test_the_source_of_every_session_is_recorded(server: Standin, tmp_path: Path) -> None:
     get(tmp_path, server.url)
     said = pl.read_parquet(tmp_path / "answers" / "**" / "*.parquet")
-    sources = said.group_by("table").agg(pl.struct("dataset", "schema").unique(), pl.len()).sort("table").rows()
+    sources = (
+        said.group_by("table")
+        .agg(pl.struct("dataset", "schema").unique(), pl.len())
+        .sort("table")
+        .rows()
+    )
     mini = {"dataset": "EQUS.MINI", "schema": "ohlcv-1m"}
     assert sources == [
         ("option_bars", [{"dataset": "OPRA.PILLAR", "schema": "ohlcv-1d"}], 4),
@@ -160,7 +198,9 @@ def test_the_source_of_every_session_is_recorded(server: Standin, tmp_path: Path
     ]
 
 
-def test_the_daily_bar_is_the_official_one_where_that_exists_and_minutes_only_price_the_quotes(tmp_path: Path) -> None:
+def test_the_daily_bar_is_the_official_one_where_that_exists_and_minutes_only_price_the_quotes(
+    tmp_path: Path,
+) -> None:
     days = [dt.date(2024, 7, day) for day in (8, 9, 10, 11)]
     feed = small_feed(days, expiration="240719")
     feed.summary = [Bar("TSLA", nanos(day), 90, 260.0, 280.0, 250.0, 271.5, 9000) for day in days]
@@ -179,8 +219,16 @@ def test_before_cmbp_begins_the_quotes_are_cbbo_with_its_own_stamps(tmp_path: Pa
     feed = small_feed(days, begins={("XNAS.ITCH", "ohlcv-1m"): "2018-05-01"})
     with Standin(feed) as server:
         done = get(tmp_path, server.url, start=days[0], end=days[1])
-        asked = sorted((schema, start[11:16]) for dataset, schema, _, start in server.asked() if schema.startswith("c"))
-        stocks = {(dataset, start[:10]) for dataset, schema, _, start in server.asked() if schema == "ohlcv-1m"}
+        asked = sorted(
+            (schema, start[11:16])
+            for dataset, schema, _, start in server.asked()
+            if schema.startswith("c")
+        )
+        stocks = {
+            (dataset, start[:10])
+            for dataset, schema, _, start in server.asked()
+            if schema == "ohlcv-1m"
+        }
     assert asked == [("cbbo-1m", "19:46")] + [("cmbp-1", "19:45")] * 3
     assert ("XNAS.ITCH", "2023-03-27") in stocks
     assert ("EQUS.MINI", "2023-03-28") in stocks
@@ -195,7 +243,9 @@ def test_before_cmbp_begins_the_quotes_are_cbbo_with_its_own_stamps(tmp_path: Pa
 def test_both_schemas_say_the_same_of_a_minute(server: Standin, tmp_path: Path) -> None:
     for schema in ("cmbp-1", "cbbo-1m"):
         get(tmp_path / schema, server.url, schema=schema)
-    one, other = (Market.open(tmp_path / schema).option_quotes.drop("ts") for schema in ("cmbp-1", "cbbo-1m"))
+    one, other = (
+        Market.open(tmp_path / schema).option_quotes.drop("ts") for schema in ("cmbp-1", "cbbo-1m")
+    )
     assert_frame_equal(one, other)
 
 
@@ -206,21 +256,33 @@ def test_several_entry_times_live_in_one_lake(server: Standin, tmp_path: Path) -
     assert sums(done, "lacking") == LACKING | {"underlying_minutes": 0, "option_bars": 0}
     both = lake.stored(tmp_path, TABLES["option_quotes"], "TSLA")
     assert len(both) == 2 * len(before)
-    assert_frame_equal(both.join(before.select("symbol", "ts"), on=["symbol", "ts"], maintain_order="left"), before)
+    assert_frame_equal(
+        both.join(before.select("symbol", "ts"), on=["symbol", "ts"], maintain_order="left"), before
+    )
     assert get(tmp_path, server.url, entry_time="close-15min").cost == 0
 
 
-def test_a_clock_time_after_an_early_close_means_as_long_before_that_close(server: Standin, tmp_path: Path) -> None:
+def test_a_clock_time_after_an_early_close_means_as_long_before_that_close(
+    server: Standin, tmp_path: Path
+) -> None:
     done = get(tmp_path, server.url, entry_time="15:45")
     assert sums(done, "closed", "lacking")["option_quotes"] == (0, 4)
     half_day = Market.open(tmp_path).option_quotes.filter(pl.col("session") == dt.date(2023, 7, 3))
-    assert half_day["ts"].dt.convert_time_zone("America/New_York").dt.strftime("%H:%M").unique().to_list() == ["12:45"]
+    assert half_day["ts"].dt.convert_time_zone("America/New_York").dt.strftime(
+        "%H:%M"
+    ).unique().to_list() == ["12:45"]
     assert get(tmp_path, server.url, entry_time="15:45").cost == 0
 
 
-def test_a_quote_that_stands_is_taken_only_with_a_look_back_and_its_age_is_recorded(tmp_path: Path) -> None:
+def test_a_quote_that_stands_is_taken_only_with_a_look_back_and_its_age_is_recorded(
+    tmp_path: Path,
+) -> None:
     feed, (quiet, *_) = small_feed(), contracts("TSLA", 270.0)
-    feed.quotes = [quote for quote in feed.quotes if quote.symbol != quiet or quote.ts == entry_of(day_of(quote.ts)) - MINUTE]
+    feed.quotes = [
+        quote
+        for quote in feed.quotes
+        if quote.symbol != quiet or quote.ts == entry_of(day_of(quote.ts)) - MINUTE
+    ]
     with Standin(feed) as server:
         get(tmp_path, server.url)
         assert quiet not in set(Market.open(tmp_path).option_quotes["symbol"])
@@ -229,16 +291,22 @@ def test_a_quote_that_stands_is_taken_only_with_a_look_back_and_its_age_is_recor
         assert get(tmp_path, server.url, look_back=3).cost == 0
         assert get(tmp_path, server.url).cost == 0
     rows = Market.open(tmp_path).option_quotes.filter(pl.col("symbol") == quiet)
-    assert rows.select("session", pl.col("ts").to_physical()).rows() == [(day, entry_of(day)) for day in REACHED]
+    assert rows.select("session", pl.col("ts").to_physical()).rows() == [
+        (day, entry_of(day)) for day in REACHED
+    ]
     ages = lake.stored(tmp_path, AGES, "TSLA")
-    assert ages.select("session", "symbol", "age_seconds").rows() == [(day, quiet, 60.0) for day in REACHED]
+    assert ages.select("session", "symbol", "age_seconds").rows() == [
+        (day, quiet, 60.0) for day in REACHED
+    ]
 
 
 def test_empty_answers_are_remembered(tmp_path: Path) -> None:
     feed = small_feed()
     silent = nanos(DAYS[1]), nanos(DAYS[2])
     for name in ("quotes", "option_bars", "minutes"):
-        setattr(feed, name, [row for row in getattr(feed, name) if not silent[0] <= row.ts < silent[1]])
+        setattr(
+            feed, name, [row for row in getattr(feed, name) if not silent[0] <= row.ts < silent[1]]
+        )
     with Standin(feed) as server:
         get(tmp_path, server.url)
         before = len(server.log)
@@ -255,7 +323,11 @@ def test_days_before_a_symbol_was_listed_are_remembered_as_empty(tmp_path: Path)
         get(tmp_path, server.url)
         again = get(tmp_path, server.url)
         assert again.cost == 0
-    assert sums(again, "held", "empty") == {"option_quotes": (2, 2), "underlying_minutes": (2, 2), "option_bars": (2, 2)}
+    assert sums(again, "held", "empty") == {
+        "option_quotes": (2, 2),
+        "underlying_minutes": (2, 2),
+        "option_bars": (2, 2),
+    }
 
 
 def without(feed: Feed, table: str, days: list[dt.date]) -> Feed:
@@ -270,13 +342,13 @@ EMPTIED = {
 
 
 @pytest.mark.parametrize("kind", EMPTIED)
-def test_an_empty_answer_that_other_tables_belie_is_said_and_asked_for_again(tmp_path: Path, kind: str) -> None:
+def test_an_empty_answer_that_other_tables_belie_is_said_and_asked_for_again(
+    tmp_path: Path, kind: str
+) -> None:
     table, _ = EMPTIED[kind]
     with Standin(without(small_feed(), kind, NOBODY)) as server:
         done = get(tmp_path, server.url)
-        note = (
-            f"TSLA: Databento gave no {table} of 1 session of which the lake has other rows (2023-07-05); the next fetch asks"
-        )
+        note = f"TSLA: Databento gave no {table} of 1 session of which the lake has other rows (2023-07-05); the next fetch asks"
         assert [text for text in done.notes if note in text]
         assert sums(done, "lacking", "again") == dict.fromkeys(LACKING, (4, 0))
         plan = get(tmp_path, server.url, dry_run=True)
@@ -302,7 +374,9 @@ def test_an_empty_answer_that_other_tables_belie_is_said_and_asked_for_again(tmp
 def test_an_answer_whose_rows_were_all_set_aside_is_final(tmp_path: Path) -> None:
     feed = with_adjusted_roots(small_feed())
     feed.option_bars = [
-        bar._replace(symbol=bar.symbol.replace("TSLA ", "TSLA1")) if day_of(bar.ts) in NOBODY else bar
+        bar._replace(symbol=bar.symbol.replace("TSLA ", "TSLA1"))
+        if day_of(bar.ts) in NOBODY
+        else bar
         for bar in feed.option_bars
     ]
     with Standin(feed) as server:
@@ -320,8 +394,18 @@ def test_what_was_emptied_in_another_schema_or_minute_is_still_asked_for(tmp_pat
         feed.minutes = [Bar("TSLA", nanos(DAYS[-1]), 20, 1, 1, 1, 1, 1)]
         get(tmp_path, server.url)
         assert sums(get(tmp_path, server.url, dry_run=True), "empty")["option_quotes"] == 4
-        assert sums(get(tmp_path, server.url, dry_run=True, schema="cbbo-1m"), "lacking")["option_quotes"] == 4
-        assert sums(get(tmp_path, server.url, dry_run=True, entry_time="close-16min"), "lacking")["option_quotes"] == 4
+        assert (
+            sums(get(tmp_path, server.url, dry_run=True, schema="cbbo-1m"), "lacking")[
+                "option_quotes"
+            ]
+            == 4
+        )
+        assert (
+            sums(get(tmp_path, server.url, dry_run=True, entry_time="close-16min"), "lacking")[
+                "option_quotes"
+            ]
+            == 4
+        )
 
 
 # ---- sessions that the lake has, asked for again
@@ -334,12 +418,19 @@ def changed(by: float) -> Feed:
     for name in ("option_bars", "minutes"):
         bars = getattr(feed, name)
         setattr(
-            feed, name, [bar._replace(**{p: getattr(bar, p) + by for p in ("open", "high", "low", "close")}) for bar in bars]
+            feed,
+            name,
+            [
+                bar._replace(**{p: getattr(bar, p) + by for p in ("open", "high", "low", "close")})
+                for bar in bars
+            ],
         )
     return feed
 
 
-def test_sessions_that_the_lake_has_are_priced_and_replaced_when_they_are_asked_for_again(whole: Path, tmp_path: Path) -> None:
+def test_sessions_that_the_lake_has_are_priced_and_replaced_when_they_are_asked_for_again(
+    whole: Path, tmp_path: Path
+) -> None:
     asked = ("2023-07-05", "2023-07-06")
     before = content(whole)
     feed = changed(1.0)
@@ -361,18 +452,30 @@ def test_sessions_that_the_lake_has_are_priced_and_replaced_when_they_are_asked_
     new = content(tmp_path / "new")
     for name, rows in content(whole).items():
         inside = pl.col("session").is_between(dt.date(2023, 7, 5), dt.date(2023, 7, 6))
-        expected = pl.concat([before[name].filter(~inside), new[name].filter(inside)]).sort("session", maintain_order=True)
+        expected = pl.concat([before[name].filter(~inside), new[name].filter(inside)]).sort(
+            "session", maintain_order=True
+        )
         assert_frame_equal(rows, expected)
 
 
-def test_other_minutes_and_snapshots_of_a_session_that_is_asked_for_again(server: Standin, whole: Path) -> None:
+def test_other_minutes_and_snapshots_of_a_session_that_is_asked_for_again(
+    server: Standin, whole: Path
+) -> None:
     get(whole, server.url, entry_time="close-16min")
     both = lake.stored(whole, TABLES["option_quotes"], "TSLA")
     get(whole, server.url, refetch=(DAYS[0], DAYS[3]))
     assert_frame_equal(lake.stored(whole, TABLES["option_quotes"], "TSLA"), both)
-    snapshot = both.filter(pl.col("ts").dt.second() == 50).with_columns(ts=pl.lit(None, both.schema["ts"]), bid=0.01)
+    snapshot = both.filter(pl.col("ts").dt.second() == 50).with_columns(
+        ts=pl.lit(None, both.schema["ts"]), bid=0.01
+    )
     shutil.rmtree(whole)
-    lake.merge(whole, TABLES["option_quotes"], "TSLA", snapshot.sort("session", "symbol"), [pl.col("session")])
+    lake.merge(
+        whole,
+        TABLES["option_quotes"],
+        "TSLA",
+        snapshot.sort("session", "symbol"),
+        [pl.col("session")],
+    )
     get(whole, server.url, refetch=(DAYS[0], DAYS[3]))
     rows = lake.stored(whole, TABLES["option_quotes"], "TSLA")
     assert rows["ts"].null_count() == 0
@@ -393,7 +496,9 @@ def test_where_nothing_comes_again_what_is_there_stays(whole: Path) -> None:
 def test_a_crash_between_payment_and_replacement_still_replaces(
     server: Standin, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    extra = lake.stored(whole, TABLES["option_bars"], "TSLA").with_columns(symbol=pl.lit("TSLA  230714C00999000"))
+    extra = lake.stored(whole, TABLES["option_bars"], "TSLA").with_columns(
+        symbol=pl.lit("TSLA  230714C00999000")
+    )
     lake.merge(
         whole,
         TABLES["option_bars"],
@@ -412,7 +517,9 @@ def test_a_crash_between_payment_and_replacement_still_replaces(
     monkeypatch.setenv("DATABENTO_API_KEY", KEY)
     assert list((whole / ".incoming").rglob("*.again.dbn.zst"))
     get(whole, server.url, refetch=(DAYS[0], DAYS[3]))
-    assert "TSLA  230714C00999000" not in set(lake.stored(whole, TABLES["option_bars"], "TSLA")["symbol"])
+    assert "TSLA  230714C00999000" not in set(
+        lake.stored(whole, TABLES["option_bars"], "TSLA")["symbol"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -430,7 +537,9 @@ def test_a_crash_between_payment_and_replacement_still_replaces(
         ),
     ],
 )
-def test_a_refetch_of_nothing_is_refused(server: Standin, whole: Path, refetch: Any, said: str) -> None:
+def test_a_refetch_of_nothing_is_refused(
+    server: Standin, whole: Path, refetch: Any, said: str
+) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
         get(whole, server.url, refetch=refetch)
     assert server.spent == 0
@@ -461,8 +570,15 @@ def test_sessions_that_are_not_published_yet_are_left_for_later(tmp_path: Path) 
     feed = small_feed(end=DAYS[2])
     with Standin(feed) as server:
         done = get(tmp_path, server.url)
-        assert sums(done, "lacking", "later") == {"option_quotes": (2, 2), "underlying_minutes": (2, 2), "option_bars": (2, 2)}
-        assert any("2 sessions, 2023-07-06 to 2023-07-07, are not published yet" in note for note in done.notes)
+        assert sums(done, "lacking", "later") == {
+            "option_quotes": (2, 2),
+            "underlying_minutes": (2, 2),
+            "option_bars": (2, 2),
+        }
+        assert any(
+            "2 sessions, 2023-07-06 to 2023-07-07, are not published yet" in note
+            for note in done.notes
+        )
         feed.end = None
         assert sums(get(tmp_path, server.url), "held", "lacking")["option_bars"] == (2, 2)
     assert Market.open(tmp_path).data_range == (REACHED[0], REACHED[-1])
@@ -481,11 +597,16 @@ def test_sessions_that_are_not_published_yet_are_left_for_later(tmp_path: Path) 
         ({"dte_max": 45}, {"dte_max": 30, "max_cycles": None}, "2024-02-02", "2024-03-01"),
     ],
 )
-def test_data_reach_to_the_last_settlement_covered_calls_included(put: Any, call: Any, sold: str, settled: str) -> None:
+def test_data_reach_to_the_last_settlement_covered_calls_included(
+    put: Any, call: Any, sold: str, settled: str
+) -> None:
     rules = {"put": PutRules(**put), "call": CallRules(**call)}
     wanted = Wanted(symbols=("TSLA",), start=dt.date(2023, 6, 6), end=dt.date(2023, 9, 13), **rules)
     sessions = Sessions.load("NYSE", wanted.start, dt.date(2024, 6, 28))
-    assert reach(sessions, wanted, dt.date(2024, 1, 31)) == (dt.date.fromisoformat(sold), dt.date.fromisoformat(settled))
+    assert reach(sessions, wanted, dt.date(2024, 1, 31)) == (
+        dt.date.fromisoformat(sold),
+        dt.date.fromisoformat(settled),
+    )
 
 
 # ---- money
@@ -493,7 +614,10 @@ def test_data_reach_to_the_last_settlement_covered_calls_included(put: Any, call
 
 def test_nothing_is_spent_over_the_budget(server: Standin, tmp_path: Path) -> None:
     cost = get(tmp_path, server.url, dry_run=True).cost
-    with pytest.raises(FetchError, match=r"would cost \$\d+\.\d\d, more than the \$0\.01 of max_cost: nothing was spent"):
+    with pytest.raises(
+        FetchError,
+        match=r"would cost \$\d+\.\d\d, more than the \$0\.01 of max_cost: nothing was spent",
+    ):
         get(tmp_path, server.url, max_cost=0.01)
     with pytest.raises(FetchError, match="nothing says that it may: pass max_cost"):
         get(tmp_path, server.url, max_cost=None)
@@ -510,7 +634,8 @@ def test_downloads_that_must_be_repeated_stop_at_the_budget_and_what_came_stays(
     monkeypatch.setattr("wheelvec.vendors.databento.client.ATTEMPTS", 99)
     server.fail("cut", times=50)
     with pytest.raises(
-        FetchError, match=r"were spent, downloads that failed included: max_cost is reached; \d+ of 9 answers are"
+        FetchError,
+        match=r"were spent, downloads that failed included: max_cost is reached; \d+ of 9 answers are",
     ):
         get(tmp_path, server.url, max_cost=cost)
     assert server.spent <= cost
@@ -562,12 +687,18 @@ def test_a_server_full_of_faults_gives_the_same_lake(
     ],
 )
 def test_a_refusal_says_what_to_do_and_what_came_before_stays(
-    server: Standin, whole: Path, tmp_path: Path, kind: str, said: str, monkeypatch: pytest.MonkeyPatch
+    server: Standin,
+    whole: Path,
+    tmp_path: Path,
+    kind: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fetching, "PARALLEL", 1)
     server.fail(kind, after=6)
     with pytest.raises(
-        FetchError, match=f"({said}).*; 6 of 9 answers are in the lake and stay there: run the same command again"
+        FetchError,
+        match=f"({said}).*; 6 of 9 answers are in the lake and stay there: run the same command again",
     ):
         get(tmp_path, server.url)
     assert len(Market.open(tmp_path).underlying_bars) == 4
@@ -585,7 +716,9 @@ def test_an_account_without_funds_is_said_so_though_prices_are_still_told(tmp_pa
         get(tmp_path, server.url)
 
 
-def test_the_newest_day_needs_a_live_licence_and_the_rest_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_day_needs_a_live_licence_and_the_rest_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Now(dt.datetime):
         @classmethod
         def now(cls, tz: Any = None) -> Any:
@@ -595,14 +728,26 @@ def test_the_newest_day_needs_a_live_licence_and_the_rest_is_fetched(tmp_path: P
     with Standin(small_feed(), live_from=nanos(REACHED[-1])) as server:
         done = get(tmp_path, server.url)
         (note,) = done.notes
-        assert "up to 2023-07-07, to holders of a live licence only (403): 2 requests were left out" in note
+        assert (
+            "up to 2023-07-07, to holders of a live licence only (403): 2 requests were left out"
+            in note
+        )
         assert len(Market.open(tmp_path).underlying_bars) == 3
         server.live_from = None
-        assert sums(get(tmp_path, server.url), "lacking") == {"option_quotes": 1, "underlying_minutes": 1, "option_bars": 1}
+        assert sums(get(tmp_path, server.url), "lacking") == {
+            "option_quotes": 1,
+            "underlying_minutes": 1,
+            "option_bars": 1,
+        }
 
 
-def test_an_unknown_symbol_is_said_before_anything_is_spent(server: Standin, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"unknown symbol 'TLSA': .* knows nothing by the name TLSA.* nothing was spent"):
+def test_an_unknown_symbol_is_said_before_anything_is_spent(
+    server: Standin, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        InputError,
+        match=r"unknown symbol 'TLSA': .* knows nothing by the name TLSA.* nothing was spent",
+    ):
         get(tmp_path, server.url, symbols=["TSLA", "TLSA"])
     assert server.spent == 0
 
@@ -624,26 +769,37 @@ def test_an_unknown_symbol_is_said_before_anything_is_spent(server: Standin, tmp
         ({"start": "2012-01-03", "end": "2012-01-04"}, r"no quotes on 2012-01-03: cbbo-1m of OPRA.PILLAR begins on 2013-04-01"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_refused(server: Standin, tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_meant_is_refused(
+    server: Standin, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
     with pytest.raises(InputError, match=said):
         get(tmp_path, server.url, **changes)
     assert server.spent == 0
 
 
 def test_a_configuration_says_what_is_not_given(server: Standin, tmp_path: Path) -> None:
-    schedule = wv.Schedule(start_date=START, end_date=END, symbols=["TSLA"], entry_time="close-15min")
-    done = wv.fetch(lake=tmp_path, config=CONFIG.replace(schedule=schedule), max_cost=99.0, gateway=server.url)
+    schedule = wv.Schedule(
+        start_date=START, end_date=END, symbols=["TSLA"], entry_time="close-15min"
+    )
+    done = wv.fetch(
+        lake=tmp_path, config=CONFIG.replace(schedule=schedule), max_cost=99.0, gateway=server.url
+    )
     assert sums(done, "lacking") == LACKING
 
 
-def test_without_its_client_one_line_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_client_one_line_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for missing in ("databento_dbn", "requests", "tenacity", "zstandard"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, missing, None)
             for module in ("client", "gateway", "inflate", "opra", "secret"):
                 patch.delitem(sys.modules, f"wheelvec.market.{module}", raising=False)
                 patch.delattr(f"wheelvec.market.{module}", raising=False)
-            with pytest.raises(InputError, match=rf"\({missing} is missing\): run pip install '\.\[databento\]' in a clone"):
+            with pytest.raises(
+                InputError,
+                match=rf"\({missing} is missing\): run pip install '\.\[databento\]' in a clone",
+            ):
                 get(tmp_path, "http://127.0.0.1:9")
 
 
@@ -661,7 +817,9 @@ def test_an_object_store_is_refused_in_words(tmp_path: Path) -> None:
         get("s3://bucket/lake", "http://127.0.0.1:9")  # type: ignore[arg-type]
 
 
-def test_a_folder_of_other_things_is_refused_and_left_as_it_is(server: Standin, tmp_path: Path) -> None:
+def test_a_folder_of_other_things_is_refused_and_left_as_it_is(
+    server: Standin, tmp_path: Path
+) -> None:
     (tmp_path / "result.json").write_text("{}")
     with pytest.raises(LakeError, match=r"is no lake, and is left as it is: it holds result.json"):
         get(tmp_path, server.url)
@@ -682,7 +840,8 @@ def test_a_full_disk_is_reported_and_nothing_is_paid_twice(
 
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(
-        LakeError, match=rf"{place}.* cannot be written: No space left on device|cannot be written: No space left"
+        LakeError,
+        match=rf"{place}.* cannot be written: No space left on device|cannot be written: No space left",
     ):
         get(tmp_path, server.url)
     monkeypatch.undo()
@@ -695,11 +854,15 @@ def test_a_full_disk_is_reported_and_nothing_is_paid_twice(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX limit")
-def test_a_disk_that_is_really_full_is_reported_before_anything_is_paid(server: Standin, tmp_path: Path) -> None:
+def test_a_disk_that_is_really_full_is_reported_before_anything_is_paid(
+    server: Standin, tmp_path: Path
+) -> None:
     folder = tmp_path / "small"
     folder.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
     ).returncode:
         pytest.skip("no file system can be mounted here")
     try:
@@ -711,11 +874,15 @@ def test_a_disk_that_is_really_full_is_reported_before_anything_is_paid(server: 
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_place_that_may_not_be_written_is_reported_before_anything_is_paid(server: Standin, tmp_path: Path) -> None:
+def test_a_place_that_may_not_be_written_is_reported_before_anything_is_paid(
+    server: Standin, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(LakeError, match=r"file/lake is no folder: a lake is one"):
         get(tmp_path / "file" / "lake", server.url)
-    with pytest.raises(LakeError, match=r"/proc/lake/.*: cannot be written"):  # root may write anywhere but here
+    with pytest.raises(
+        LakeError, match=r"/proc/lake/.*: cannot be written"
+    ):  # root may write anywhere but here
         get(Path("/proc/lake"), server.url)
     assert server.log == [] or server.spent == 0
 
@@ -734,7 +901,9 @@ def without_a_column(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [cut, garbage, without_a_column])
-@pytest.mark.parametrize("table", ["option_quotes", "option_bars", "underlying_bars", "underlying_minutes", "answers"])
+@pytest.mark.parametrize(
+    "table", ["option_quotes", "option_bars", "underlying_bars", "underlying_minutes", "answers"]
+)
 def test_a_damaged_file_is_reported_by_path_before_anything_is_paid(
     server: Standin, whole: Path, table: str, change: Any
 ) -> None:
@@ -747,7 +916,12 @@ def test_a_damaged_file_is_reported_by_path_before_anything_is_paid(
 def test_an_answer_left_on_disk_that_was_damaged_there_is_fetched_again(
     server: Standin, whole: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    left = whole / ".incoming" / "underlying=TSLA" / "option_bars.20230703T000000.20230704T000000.dbn.zst"
+    left = (
+        whole
+        / ".incoming"
+        / "underlying=TSLA"
+        / "option_bars.20230703T000000.20230704T000000.dbn.zst"
+    )
     left.write_bytes(b"half of some")
     get(whole, server.url)
     assert not left.exists()
@@ -794,13 +968,17 @@ def test_an_interruption_waits_for_what_is_under_way_and_the_next_run_pays_for_n
     assert_same(tmp_path, whole)
 
 
-def _fetch_in_a_process(root: str, url: str, start: dt.date, end: dt.date, symbols: list[str], barrier: Any) -> None:
+def _fetch_in_a_process(
+    root: str, url: str, start: dt.date, end: dt.date, symbols: list[str], barrier: Any
+) -> None:
     os.environ |= {"DATABENTO_API_KEY": KEY, "NO_PROXY": "127.0.0.1"}
     barrier.wait()
     get(Path(root), url, start=start, end=end, symbols=symbols)
 
 
-def test_two_processes_that_fetch_into_one_month_pay_once_and_lose_nothing(server: Standin, tmp_path: Path) -> None:
+def test_two_processes_that_fetch_into_one_month_pay_once_and_lose_nothing(
+    server: Standin, tmp_path: Path
+) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)
     wanted = [(DAYS[0], DAYS[1], ["TSLA", "BRK.B"]), (DAYS[1], DAYS[2], ["BRK.B", "TSLA"])]
@@ -836,7 +1014,11 @@ def test_another_process_that_fetches_the_same_is_waited_for(
 
 def test_a_fetch_that_fails_at_once_leaves_no_empty_lake(server: Standin, tmp_path: Path) -> None:
     root = tmp_path / "some" / "where" / "lake"
-    failures: list[dict[str, Any]] = [{"symbols": "TLSA"}, {"max_cost": 0.0001}, {"refetch": (DAYS[0], DAYS[1])}]
+    failures: list[dict[str, Any]] = [
+        {"symbols": "TLSA"},
+        {"max_cost": 0.0001},
+        {"refetch": (DAYS[0], DAYS[1])},
+    ]
     for changes in failures:
         with pytest.raises((FetchError, InputError)):
             get(root, server.url, **changes)
@@ -896,7 +1078,10 @@ def test_unfinished_files_of_a_killed_fetch_go_with_the_next(server: Standin, wh
 
 
 def test_the_key_is_in_no_message_log_file_or_repr(
-    server: Standin, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    server: Standin,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     caplog.set_level("DEBUG")
     texts = []
@@ -910,7 +1095,10 @@ def test_the_key_is_in_no_message_log_file_or_repr(
                 texts += [str(error), repr(error), repr(vars(error))]
     server.faults.clear()
     texts.append(repr(get(tmp_path / "good", server.url)))
-    texts += [record.getMessage() for record in caplog.records] + [caplog.text, *capsys.readouterr()]
+    texts += [record.getMessage() for record in caplog.records] + [
+        caplog.text,
+        *capsys.readouterr(),
+    ]
     texts += [path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()]
     assert len(texts) > 60
     assert not [text for text in texts if KEY in text or KEY[3:] in text]
@@ -927,7 +1115,10 @@ def test_the_key_is_in_no_traceback_of_the_command_line(server: Standin, tmp_pat
         f"--gateway={server.url}",
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "wheelvec.cli", *line, "--debug", "-v"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "wheelvec.cli", *line, "--debug", "-v"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert "Databento refuses the key: check DATABENTO_API_KEY" in done.stderr
@@ -940,12 +1131,20 @@ def test_the_key_is_in_no_traceback_of_the_command_line(server: Standin, tmp_pat
 
 def test_a_fetched_lake_and_the_market_in_memory_give_identical_records(tmp_path: Path) -> None:
     made = demo_tables(symbols=("BRVO",), start="2024-01-02", end="2024-05-17")
-    tables = {name: rows.filter(pl.col("session") >= dt.date(2024, 4, 25)) for name, rows in made.items()}
+    tables = {
+        name: rows.filter(pl.col("session") >= dt.date(2024, 4, 25)) for name, rows in made.items()
+    }
     sessions = Sessions.load("NYSE", dt.date(2024, 4, 25), dt.date(2024, 5, 17))
     config = wv.Config(
         schedule=wv.Schedule(start_date="2024-04-25", end_date="2024-04-26", symbols=["BRVO"]),
         put=PutRules(dte_min=2, dte_max=9, delta_min=0.3, delta_max=0.7, stop_loss_multiplier=None),
-        call=CallRules(dte_min=2, dte_max=9, delta_min=0.1, delta_max=0.7, sell_call_only_if_price_above_basis=False),
+        call=CallRules(
+            dte_min=2,
+            dte_max=9,
+            delta_min=0.1,
+            delta_max=0.7,
+            sell_call_only_if_price_above_basis=False,
+        ),
     )
     with Standin(feed_of(tables, sessions.frame)) as server:
         wv.fetch(lake=tmp_path, config=config, max_cost=999.0, gateway=server.url)
@@ -957,6 +1156,8 @@ def test_a_fetched_lake_and_the_market_in_memory_give_identical_records(tmp_path
     fetched.validate()
 
 
-def test_a_check_of_the_lake_finds_nothing_foreign_in_what_a_fetch_keeps_beside_the_tables(whole: Path) -> None:
+def test_a_check_of_the_lake_finds_nothing_foreign_in_what_a_fetch_keeps_beside_the_tables(
+    whole: Path,
+) -> None:
     found = wv.check(whole)
     assert found.files.is_empty()

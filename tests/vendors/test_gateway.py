@@ -1,4 +1,6 @@
-"""Against the other stand-in, which others wrote, where it is: what this project's own may have got wrong alike."""
+"""Against the other stand-in, which others wrote, where it is: what this project's own may have got
+wrong alike.
+"""
 
 import runpy
 import sys
@@ -33,8 +35,16 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def fetched(lake: Path, gateway: Any, **changes: Any) -> Any:
-    given = {"symbols": ["TSLA", "BRK.B"], "start": "2023-07-03", "end": "2023-07-05", "config": CONFIG, "max_cost": 1.0}
-    return wv.fetch(lake=lake, gateway=gateway.url, **(given | {"entry_time": "close-15min"} | changes))
+    given = {
+        "symbols": ["TSLA", "BRK.B"],
+        "start": "2023-07-03",
+        "end": "2023-07-05",
+        "config": CONFIG,
+        "max_cost": 1.0,
+    }
+    return wv.fetch(
+        lake=lake, gateway=gateway.url, **(given | {"entry_time": "close-15min"} | changes)
+    )
 
 
 def test_a_lake_is_fetched_paid_once_and_runs(gateway: Any, tmp_path: Path) -> None:
@@ -43,7 +53,12 @@ def test_a_lake_is_fetched_paid_once_and_runs(gateway: Any, tmp_path: Path) -> N
     assert fetched(tmp_path, gateway).cost == 0
     market = Market.open(tmp_path)
     assert market.diagnostics["reason"].unique().to_list() == ["missing_side"]
-    wide = {"put.dte_max": 45, "put.delta_min": 0.1, "put.delta_max": 0.9, "schedule.entry_time": "close-15min"}
+    wide = {
+        "put.dte_max": 45,
+        "put.delta_min": 0.1,
+        "put.delta_max": 0.9,
+        "schedule.entry_time": "close-15min",
+    }
     run = wv.backtest(market, CONFIG.replace(**wide))
     run.validate()
     assert run.wheels.height > 0
@@ -56,7 +71,9 @@ def test_faults_leave_the_same_lake(gateway: Any, tmp_path: Path) -> None:
     fetched(tmp_path / "faulty", gateway)
     assert gateway.faults == []
     fetched(tmp_path / "clean", gateway)
-    assert Market.open(tmp_path / "faulty").fingerprint == Market.open(tmp_path / "clean").fingerprint
+    assert (
+        Market.open(tmp_path / "faulty").fingerprint == Market.open(tmp_path / "clean").fingerprint
+    )
 
 
 def test_quiet_contracts_come_with_a_look_back(gateway: Any, tmp_path: Path) -> None:
@@ -67,4 +84,8 @@ def test_quiet_contracts_come_with_a_look_back(gateway: Any, tmp_path: Path) -> 
     assert more.n_unique(("session", "symbol")) > few.n_unique(("session", "symbol"))
     kept = more.join(few, on=few.columns, how="semi", nulls_equal=True)
     assert len(kept) == len(few)
-    assert pl.read_parquet(tmp_path / "quote_ages" / "**" / "*.parquet")["age_seconds"].is_between(0, 600).all()
+    assert (
+        pl.read_parquet(tmp_path / "quote_ages" / "**" / "*.parquet")["age_seconds"]
+        .is_between(0, 600)
+        .all()
+    )

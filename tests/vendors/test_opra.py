@@ -1,4 +1,6 @@
-"""Databento's bytes as columns: of a stand-in, of the vendor's own files, and of anybody who means harm."""
+"""Databento's bytes as columns: of a stand-in, of the vendor's own files, and of anybody who means
+harm.
+"""
 
 import datetime as dt
 import random
@@ -29,7 +31,16 @@ with warnings.catch_warnings():  # importing it makes every DeprecationWarning o
 
 REAL = SHARED / "real" / "opra_dbn"
 DAY = DAYS[1]
-FIELDS = ("symbol", "ts_recv", "ts_event", "action", "bid_px_00", "ask_px_00", "bid_sz_00", "ask_sz_00")
+FIELDS = (
+    "symbol",
+    "ts_recv",
+    "ts_event",
+    "action",
+    "bid_px_00",
+    "ask_px_00",
+    "bid_sz_00",
+    "ask_sz_00",
+)
 
 
 def chain(days: list[dt.date] = DAYS, **changes: Any) -> bytes:
@@ -52,7 +63,11 @@ def test_columns_are_those_of_the_vendors_own_frame(packed: Any) -> None:
         assert held.rows[name].to_list() == frame[name].tolist(), name
     for name in ("ts_recv", "ts_event"):
         assert held.rows[name].to_physical().to_list() == frame[name].astype("int64").tolist(), name
-    assert (held.dataset, held.schema, held.header.parents) == ("OPRA.PILLAR", "cmbp-1", ("TSLA.OPT",))
+    assert (held.dataset, held.schema, held.header.parents) == (
+        "OPRA.PILLAR",
+        "cmbp-1",
+        ("TSLA.OPT",),
+    )
     assert nanos(held.header.start) == entry_of(DAYS[0])
     assert nanos(held.header.end) == entry_of(DAYS[-1]) + MINUTE
 
@@ -62,7 +77,12 @@ def test_an_instrument_id_that_changes_hands_overnight_names_each_days_own_contr
     by_id = held.group_by("instrument_id").agg(pl.col("symbol").n_unique())
     assert by_id["symbol"].max() > 1  # an id alone would mix them
     assert set(held["symbol"].unique().cast(pl.String)) == set(contracts("TSLA", 270.0))
-    for raw, symbol in held.filter(pl.col("ts_recv").dt.date() == DAY).select("instrument_id", "symbol").unique().iter_rows():
+    for raw, symbol in (
+        held.filter(pl.col("ts_recv").dt.date() == DAY)
+        .select("instrument_id", "symbol")
+        .unique()
+        .iter_rows()
+    ):
         assert small_feed().ids(DAY)[symbol] == raw
 
 
@@ -80,7 +100,9 @@ def test_ids_far_apart_and_unknown_ids(monkeypatch: pytest.MonkeyPatch, table: i
 def test_an_undefined_price_or_time_is_null_and_neither_nan_nor_zero() -> None:
     feed = small_feed()
     feed.quotes = [feed.quotes[0]._replace(bid=None), feed.quotes[1]._replace(ask=None)]
-    data = dbn_file(feed, "OPRA.PILLAR", "cbbo-1m", ["TSLA.OPT"], "parent", nanos(DAYS[0]), nanos(DAYS[1]))
+    data = dbn_file(
+        feed, "OPRA.PILLAR", "cbbo-1m", ["TSLA.OPT"], "parent", nanos(DAYS[0]), nanos(DAYS[1])
+    )
     rows = opra.decoded(data, ("ts_event", "bid_px_00", "ask_px_00")).rows
     assert rows["bid_px_00"].to_list() == [None, 3.05]
     assert rows["ask_px_00"].to_list() == [3.25, None]
@@ -90,12 +112,22 @@ def test_an_undefined_price_or_time_is_null_and_neither_nan_nor_zero() -> None:
 def test_prices_are_divided_as_numbers_and_not_multiplied_by_an_inverse() -> None:
     feed = small_feed()
     feed.quotes = [feed.quotes[0]._replace(bid=11.69, ask=11.7)]
-    data = dbn_file(feed, "OPRA.PILLAR", "cmbp-1", ["TSLA.OPT"], "parent", nanos(DAYS[0]), nanos(DAYS[1]))
+    data = dbn_file(
+        feed, "OPRA.PILLAR", "cmbp-1", ["TSLA.OPT"], "parent", nanos(DAYS[0]), nanos(DAYS[1])
+    )
     assert opra.decoded(data, ("bid_px_00",)).rows["bid_px_00"].item() == 11.69
 
 
 def test_no_records_give_no_rows() -> None:
-    data = dbn_file(small_feed(), "OPRA.PILLAR", "cmbp-1", ["TSLA.OPT"], "parent", nanos(DAYS[0]), nanos(DAYS[0]) + 1)
+    data = dbn_file(
+        small_feed(),
+        "OPRA.PILLAR",
+        "cmbp-1",
+        ["TSLA.OPT"],
+        "parent",
+        nanos(DAYS[0]),
+        nanos(DAYS[0]) + 1,
+    )
     held = opra.decoded(compressed(data), FIELDS).rows
     assert held.shape == (0, 8)
 
@@ -113,7 +145,9 @@ def test_every_cut_is_noticed_though_the_client_reads_most_of_them_as_less_data(
                 opra.decoded(plain[:-cut], FIELDS)
 
 
-@pytest.mark.parametrize("data", [b"<html>no</html>", b"", b"DBN", b"DBN\x03\xff\xff\xff\xff", b"\x28\xb5\x2f\xfd"])
+@pytest.mark.parametrize(
+    "data", [b"<html>no</html>", b"", b"DBN", b"DBN\x03\xff\xff\xff\xff", b"\x28\xb5\x2f\xfd"]
+)
 def test_what_is_no_dbn_is_said_to_be_none(data: bytes) -> None:
     with pytest.raises(DataError, match=r"is no DBN|is neither DBN|was cut off"):
         opra.decoded(data, FIELDS)
@@ -123,7 +157,16 @@ def test_records_of_another_schema_are_refused() -> None:
     feed = small_feed()
     other = feed._bar(feed.option_bars[0], "ohlcv-1d", {DAYS[0]: feed.ids(DAYS[0])})
     start = entry_of(DAYS[0])
-    data = dbn_file(feed, "OPRA.PILLAR", "cmbp-1", ["TSLA.OPT"], "parent", start, start + 1, records=[other] * 10)
+    data = dbn_file(
+        feed,
+        "OPRA.PILLAR",
+        "cmbp-1",
+        ["TSLA.OPT"],
+        "parent",
+        start,
+        start + 1,
+        records=[other] * 10,
+    )
     with pytest.raises(DataError, match="records of another schema"):
         opra.decoded(data, FIELDS)
 
@@ -146,13 +189,24 @@ SCHEMAS = [
 @pytest.mark.skipif(not REAL.is_dir(), reason="the vendor's files are not here")
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_the_vendors_own_bytes_decode(schema: str) -> None:
-    assert sorted(path.name for path in REAL.glob("*.zst")) == [f"test_data.{name}.dbn.zst" for name in SCHEMAS]
+    assert sorted(path.name for path in REAL.glob("*.zst")) == [
+        f"test_data.{name}.dbn.zst" for name in SCHEMAS
+    ]
     path = REAL / f"test_data.{schema}.dbn.zst"
     said = opra.header(path)
-    assert (said.dataset, said.schema, said.symbols) == ("OPRA.PILLAR", schema, ("AAPL  250221C00250000",))
-    assert (said.start, said.end) == (dt.datetime(2025, 2, 20, tzinfo=dt.UTC), dt.datetime(2025, 2, 21, tzinfo=dt.UTC))
+    assert (said.dataset, said.schema, said.symbols) == (
+        "OPRA.PILLAR",
+        schema,
+        ("AAPL  250221C00250000",),
+    )
+    assert (said.start, said.end) == (
+        dt.datetime(2025, 2, 20, tzinfo=dt.UTC),
+        dt.datetime(2025, 2, 21, tzinfo=dt.UTC),
+    )
     if not schema.startswith(("cbbo", "ohlcv")):
-        with pytest.raises(DataError, match=f"holds {schema} records; expected one of cmbp-1, cbbo-1s"):
+        with pytest.raises(
+            DataError, match=f"holds {schema} records; expected one of cmbp-1, cbbo-1s"
+        ):
             opra.decoded(path.read_bytes(), ())
         return
     array = databento.DBNStore.from_bytes(path.read_bytes()).to_ndarray()
@@ -167,10 +221,14 @@ def test_the_vendors_own_bytes_decode(schema: str) -> None:
 def test_the_vendors_own_day_over_four_venues_is_one_bar() -> None:
     data = (REAL / "test_data.ohlcv-1d.dbn.zst").read_bytes()
     held = venues.daily(opra.decoded(data, venues.BAR_FIELDS).rows)
-    assert held.rows() == [("AAPL  250221C00250000", dt.date(2025, 2, 20), 0.19, 0.49, 0.1, 0.11, 15861)]
+    assert held.rows() == [
+        ("AAPL  250221C00250000", dt.date(2025, 2, 20), 0.19, 0.49, 0.1, 0.11, 15861)
+    ]
 
 
-def test_importing_it_neither_imports_the_vendors_client_nor_changes_the_warnings_of_the_process() -> None:
+def test_importing_it_neither_imports_the_vendors_client_nor_changes_the_warnings_of_the_process() -> (
+    None
+):
     code = "import sys, warnings, databento_dbn, numpy, polars, requests; b = list(warnings.filters); import wheelvec.vendors.databento.client; "
     code += "assert warnings.filters == b; assert not {'databento', 'pandas'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -181,7 +239,11 @@ def test_a_header_is_read_without_the_records(tmp_path: Path) -> None:
     for name, data in (("a", chain()), ("b", compressed(chain()))):
         (tmp_path / name).write_bytes(data)
         said = opra.header(tmp_path / name)
-        assert (said.dataset, said.schema, set(said.symbols)) == ("OPRA.PILLAR", "cmbp-1", set(contracts("TSLA", 270.0)))
+        assert (said.dataset, said.schema, set(said.symbols)) == (
+            "OPRA.PILLAR",
+            "cmbp-1",
+            set(contracts("TSLA", 270.0)),
+        )
     for data, reason in (
         (b"no", "is neither DBN nor zstd|is no DBN"),
         (b"DBN\x03\xff\xff\xff\x0f", "was cut off within its header"),
@@ -268,7 +330,11 @@ def test_frames_one_after_another_are_one_answer() -> None:
     data = chain()
     at = 8 + int.from_bytes(data[4:8], "little")
     skippable = b"\x50\x2a\x4d\x18\x04\0\0\0abcd"
-    packed = zstandard.ZstdCompressor().compress(data[:at]) + skippable + zstandard.ZstdCompressor().compress(data[at:])
+    packed = (
+        zstandard.ZstdCompressor().compress(data[:at])
+        + skippable
+        + zstandard.ZstdCompressor().compress(data[at:])
+    )
     assert opra.decoded(packed, FIELDS).rows.equals(opra.decoded(data, FIELDS).rows)
 
 
@@ -280,14 +346,18 @@ def test_records_out_of_order_are_put_in_order_of_time() -> None:
     assert opra.decoded(turned, FIELDS).rows.equals(opra.decoded(data, FIELDS).rows)
 
 
-def test_any_bytes_changed_anywhere_are_read_or_refused_and_nothing_panics(capfd: pytest.CaptureFixture[str]) -> None:
+def test_any_bytes_changed_anywhere_are_read_or_refused_and_nothing_panics(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     chance, plain = random.Random(1), chain()
     size = 8 + int.from_bytes(plain[4:8], "little")
     outcomes = Counter[str]()
     for number in range(1500):
         data = bytearray(plain)
         for _ in range(chance.choice((1, 1, 3))):
-            data[chance.choice((chance.randrange(size), chance.randrange(len(data))))] = chance.choice((0, 1, 128, 255))
+            data[chance.choice((chance.randrange(size), chance.randrange(len(data))))] = (
+                chance.choice((0, 1, 128, 255))
+            )
         if number % 5 == 0:
             length = chance.randrange(size)
             data[4:8] = length.to_bytes(4, "little")
@@ -322,7 +392,11 @@ def test_a_panic_of_the_decoder_is_an_error_like_any_other(monkeypatch: pytest.M
 
 def test_what_inflates_beyond_its_limit_is_refused_before_it_is_there() -> None:
     bomb = zstandard.ZstdCompressor(level=3).compressobj()
-    packed = bomb.compress(chain()) + b"".join(bomb.compress(bytes(1 << 22)) for _ in range(128)) + bomb.flush()
+    packed = (
+        bomb.compress(chain())
+        + b"".join(bomb.compress(bytes(1 << 22)) for _ in range(128))
+        + bomb.flush()
+    )
     assert len(packed) < 100_000  # of 512 MB
     tracemalloc.start()
     try:

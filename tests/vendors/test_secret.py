@@ -1,4 +1,6 @@
-"""The key shows itself nowhere: in any form that a server can echo, in messages, logs, reprs and tracebacks."""
+"""The key shows itself nowhere: in any form that a server can echo, in messages, logs, reprs and
+tracebacks.
+"""
 
 import base64
 import http.client
@@ -61,7 +63,9 @@ WRITTEN: dict[str, Callable[[str], str]] = {
     "HTML": every("&#{};"),
     "HTML, hexadecimal": every("&#x{:02X};"),
     "over lines": lambda text: "\n  ".join(text[i : i + 7] for i in range(0, len(text), 7)),
-    "over escaped lines": lambda text: "\\r\\n".join(text[i : i + 16] for i in range(0, len(text), 16)),
+    "over escaped lines": lambda text: "\\r\\n".join(
+        text[i : i + 16] for i in range(0, len(text), 16)
+    ),
     "letter by letter": " ".join,
     "in UTF-16": "\0".join,
 }
@@ -70,7 +74,9 @@ WRITTEN: dict[str, Callable[[str], str]] = {
 def bare(text: str) -> str:
     """What a reader sees who undoes every escape and joins what was broken off, in small letters."""
     for form, base in ((r"%(?:25)*([0-9a-f]{2})", 16), (r"\\+u00([0-9a-f]{2})", 16), (r"\\+x([0-9a-f]{2})", 16), (r"&#x([0-9a-f]+);", 16), (r"&#(\d+);", 10)):  # fmt: skip
-        text = re.sub(form, lambda found, base=base: chr(int(found[1], base)), text, flags=re.IGNORECASE)
+        text = re.sub(
+            form, lambda found, base=base: chr(int(found[1], base)), text, flags=re.IGNORECASE
+        )
     return re.sub(r"\\+[nrt]|[\s\0]|\\", "", text).lower()
 
 
@@ -82,8 +88,16 @@ def shows(text: str, key: str) -> bool:
 
 
 @settings(deadline=None, max_examples=400)
-@given(keys, st.sampled_from(sorted(PLAIN)), st.sampled_from(sorted(WRITTEN)), st.text(max_size=20), st.text(max_size=20))
-def test_no_form_of_the_key_passes_the_mask(key: str, form: str, written: str, before: str, after: str) -> None:
+@given(
+    keys,
+    st.sampled_from(sorted(PLAIN)),
+    st.sampled_from(sorted(WRITTEN)),
+    st.text(max_size=20),
+    st.text(max_size=20),
+)
+def test_no_form_of_the_key_passes_the_mask(
+    key: str, form: str, written: str, before: str, after: str
+) -> None:
     text = f"{before} {WRITTEN[written](PLAIN[form](key))} {after}"
     assert shows(text, key)
     masked = Key(key).masked(text)
@@ -100,7 +114,14 @@ def test_other_text_stays_as_it_is(key: str, text: str) -> None:
 
 def test_a_long_text_is_looked_through_quickly() -> None:
     key = Key(KEY)
-    for text in ("A" * 10**6, "%37" * 10**5, "\\" * 10**5, " " * 10**5, "7 " * 10**5, "db-" + "7" * 28 + " " * 10**5):
+    for text in (
+        "A" * 10**6,
+        "%37" * 10**5,
+        "\\" * 10**5,
+        " " * 10**5,
+        "7 " * 10**5,
+        "db-" + "7" * 28 + " " * 10**5,
+    ):
         began = time.perf_counter()
         key.masked(text)
         assert time.perf_counter() - began < 2
@@ -109,7 +130,14 @@ def test_a_long_text_is_looked_through_quickly() -> None:
 def test_a_key_shows_nothing_of_itself() -> None:
     key = Key(KEY)
     assert key.reveal() == KEY
-    for text in (repr(key), str(key), f"{key}", repr(vars(key)), repr(Client(KEY)), repr(vars(Client(KEY)))):
+    for text in (
+        repr(key),
+        str(key),
+        f"{key}",
+        repr(vars(key)),
+        repr(Client(KEY)),
+        repr(vars(Client(KEY))),
+    ):
         assert not shows(text, KEY)
     with pytest.raises(InputError, match="is not a Databento key"):
         Key("db-short")
@@ -119,14 +147,20 @@ def test_a_key_shows_nothing_of_itself() -> None:
 
 
 def everything(error: BaseException, seen: set[int] | None = None) -> str:
-    """All that anybody can print of an error: itself, what it holds, its chain, and its traceback with local variables."""
+    """All that anybody can print of an error: itself, what it holds, its chain, and its traceback
+    with local variables.
+    """
     seen = set() if seen is None else seen
     if id(error) in seen:
         return ""
     seen.add(id(error))
     told = traceback.TracebackException.from_exception(error, capture_locals=True)
     texts = [str(error), repr(error), repr(error.args), repr(vars(error)), "".join(told.format())]
-    texts += [everything(other, seen) for other in (error.__cause__, error.__context__) if other is not None]
+    texts += [
+        everything(other, seen)
+        for other in (error.__cause__, error.__context__)
+        if other is not None
+    ]
     return "\n".join(texts)
 
 
@@ -138,20 +172,30 @@ def replies(authorization: str) -> dict[str, Said]:
         "403 of text": Said(403, {"detail": said}),
         "422 of a list": Said(422, {"detail": [{"loc": said, "msg": said}]}),
         "400 of HTML": Said(400, f"<html>{said}</html>".encode()),
-        "400 over lines": Said(400, "\r\n ".join(said[i : i + 9] for i in range(0, len(said), 9)).encode()),
+        "400 over lines": Said(
+            400, "\r\n ".join(said[i : i + 9] for i in range(0, len(said), 9)).encode()
+        ),
         "500": Said(500, {"detail": said}),
         "503 of text": Said(503, said.encode()),
         "a price": Said(200, said.encode()),
         "a price in JSON": Said(200, {"price": said}),
         "no price": Said(200, [said]),
-        "a redirect": Said(302, b"", {"Location": f"http://{KEY}:{quote(authorization)}@example.com/{KEY}?{quote(said)}"}),
+        "a redirect": Said(
+            302,
+            b"",
+            {"Location": f"http://{KEY}:{quote(authorization)}@example.com/{KEY}?{quote(said)}"},
+        ),
         "a host": Said(302, b"", {"Location": f"http://{KEY}.example.com"}),
         "a remark": Said(200, b"-1", {"X-Warning": json.dumps(["Warning: " + said])}),
         "remarks of nonsense": Said(200, b"-1", {"X-Warning": said}),
         "Retry-After": Said(429, b"{}", {"Retry-After": said}),
         "an encoding": Said(200, said.encode(), {"Content-Encoding": "gzip"}),
-        "a header that is none": Said(200, b"-1", {"X-A": "b\r\n" + said.replace(" ", "\r\n") + "\r\nX-C: d"}),
-        "a broken chunk": Said(200, b"", {"Transfer-Encoding": f"chunked\r\n\r\n{authorization.split()[-1]}\r\n{KEY}"}),
+        "a header that is none": Said(
+            200, b"-1", {"X-A": "b\r\n" + said.replace(" ", "\r\n") + "\r\nX-C: d"}
+        ),
+        "a broken chunk": Said(
+            200, b"", {"Transfer-Encoding": f"chunked\r\n\r\n{authorization.split()[-1]}\r\n{KEY}"}
+        ),
     }
 
 
@@ -175,25 +219,38 @@ def test_what_a_server_echoes_is_in_no_message_log_or_traceback(
         }
         with client.kept_from_logs(), pytest.raises(FetchError) as raised:
             calls[call]()
-    texts = [everything(raised.value), caplog.text, *capfd.readouterr(), *(repr(vars(record)) for record in caplog.records)]
+    texts = [
+        everything(raised.value),
+        caplog.text,
+        *capfd.readouterr(),
+        *(repr(vars(record)) for record in caplog.records),
+    ]
     assert "urllib3" in caplog.text
     assert not [text for text in texts if shows(text, KEY)]
 
 
 def test_the_masks_of_logs_go_with_the_fetch(quick: None) -> None:
-    before = [list(logging.getLogger(name).filters) for name in ("urllib3", "urllib3.connectionpool")]
+    before = [
+        list(logging.getLogger(name).filters) for name in ("urllib3", "urllib3.connectionpool")
+    ]
     with Key(KEY).kept_from_logs():
         assert logging.getLogger("urllib3.connectionpool").filters
-    assert before == [list(logging.getLogger(name).filters) for name in ("urllib3", "urllib3.connectionpool")]
+    assert before == [
+        list(logging.getLogger(name).filters) for name in ("urllib3", "urllib3.connectionpool")
+    ]
 
 
-def test_a_connection_that_breaks_leaves_no_request_behind(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_breaks_leaves_no_request_behind(
+    quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(patience, "ATTEMPTS", 1)
 
     def broken(self: requests.Session, *_: Any, **more: Any) -> None:
         raise requests.ConnectionError(f"{more['auth'].username} {basic(KEY)}", request=more)
 
     monkeypatch.setattr(requests.Session, "request", broken)
-    with pytest.raises(FetchError, match=r"last with ConnectionError: db-\.\.\. db-\.\.\.") as raised:
+    with pytest.raises(
+        FetchError, match=r"last with ConnectionError: db-\.\.\. db-\.\.\."
+    ) as raised:
         Client(KEY).cost(ASK)
     assert not shows(everything(raised.value), KEY)

@@ -1,4 +1,7 @@
-"""The grammar that the commands share: a parser that raises, how a command is added, and options of more than one."""
+"""The grammar that the commands share.
+
+A parser that raises, how a command is added, and options of more than one.
+"""
 
 import argparse
 import re
@@ -36,7 +39,9 @@ class Parser(argparse.ArgumentParser):
         if action.choices is not None and value not in action.choices:
             names = [str(choice) for choice in action.choices]
             meant = _meant(str(value), names)
-            raise argparse.ArgumentError(action, f"invalid choice: {value!r}{meant}; choose from {', '.join(names)}")
+            raise argparse.ArgumentError(
+                action, f"invalid choice: {value!r}{meant}; choose from {', '.join(names)}"
+            )
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -56,13 +61,20 @@ def shared_options() -> argparse.ArgumentParser:
     """The options of every command."""
     shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     options = shared.add_argument_group("on failures")
-    options.add_argument("-v", "--verbose", action="store_true", help="log to standard error what is being done")
+    options.add_argument(
+        "-v", "--verbose", action="store_true", help="log to standard error what is being done"
+    )
     options.add_argument("--debug", action="store_true", help="show the traceback of a failure")
     return shared
 
 
 def add_command(
-    commands: Any, name: str, text: str, more: str = "", described: str = "", examples: Sequence[str] = ()
+    commands: Any,
+    name: str,
+    text: str,
+    more: str = "",
+    described: str = "",
+    examples: Sequence[str] = (),
 ) -> argparse.ArgumentParser:
     """Add a command.
 
@@ -74,39 +86,72 @@ def add_command(
         more: a second paragraph.
         examples: what follows the command's name in each of the examples that end its help.
     """
-    paragraphs = [textwrap.fill(part, WIDTH) for part in (described or f"{text[0].upper()}{text[1:]}.", more) if part]
+    paragraphs = [
+        textwrap.fill(part, WIDTH)
+        for part in (described or f"{text[0].upper()}{text[1:]}.", more)
+        if part
+    ]
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description="\n\n".join(paragraphs), parents=[shared_options()], allow_abbrev=False,
+        name,
+        help=text,
+        description="\n\n".join(paragraphs),
+        parents=[shared_options()],
+        allow_abbrev=False,
         formatter_class=Formatter,
-    )  # fmt: skip
+    )
     if examples:
-        command.epilog = "\n".join(["examples:", *(_continued(f"{command.prog} {rest}") for rest in examples)])
+        command.epilog = "\n".join(
+            ["examples:", *(_continued(f"{command.prog} {rest}") for rest in examples)]
+        )
     return command
 
 
 def add_overwrite(command: argparse.ArgumentParser) -> None:
     """Add --overwrite to a command that writes a folder."""
-    command.add_argument("--overwrite", action="store_true", help="replace what another configuration or other data gave")
+    command.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace what another configuration or other data gave",
+    )
 
 
 def _continued(line: str) -> str:
-    """A command line, over several lines if it is long, as a shell takes it; no option parted from its value."""
+    """A command line, over several lines if it is long, as a shell takes it.
+
+    No option parted from its value.
+    """
     bound = re.sub(r"(--\S+) (?=[^-\s])", "\\1\0", line)
-    lines = textwrap.wrap(bound, WIDTH - 2, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(
+        bound, WIDTH - 2, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
     return textwrap.indent(" \\\n".join(lines), "  ").replace("\0", " ")
 
 
 def add_lake(command: argparse.ArgumentParser) -> None:
     """--lake, of a command that reads one."""
-    command.add_argument("--lake", required=True, type=Path, metavar="FOLDER", help="the lake to read")
+    command.add_argument(
+        "--lake", required=True, type=Path, metavar="FOLDER", help="the lake to read"
+    )
 
 
 def add_forms(command: argparse.ArgumentParser, json: str, csv: str = "") -> None:
     """--json and --csv, which take the place of the text; `json` and `csv` say what they print."""
     forms = command.add_mutually_exclusive_group()
-    forms.add_argument("--json", dest="form", action="store_const", const=JSON, help=f"print {json} as JSON instead")
+    forms.add_argument(
+        "--json",
+        dest="form",
+        action="store_const",
+        const=JSON,
+        help=f"print {json} as JSON instead",
+    )
     if csv:
-        forms.add_argument("--csv", dest="form", action="store_const", const=CSV, help=f"print {csv} as CSV instead")
+        forms.add_argument(
+            "--csv",
+            dest="form",
+            action="store_const",
+            const=CSV,
+            help=f"print {csv} as CSV instead",
+        )
 
 
 def add_set(command: argparse.ArgumentParser, what: str) -> None:

@@ -1,19 +1,16 @@
 """The command line: parses, calls run and report, prints.
 
-    wheelvec demo
-    wheelvec demo --lake lake/
-    wheelvec init > wheel.toml
-    wheelvec run wheel.toml --lake lake/ --out out/ --set put.exit_pct=0.3
-    wheelvec sweep wheel.toml grid.toml --lake lake/ --out sweep/
-    wheelvec show out/
-    wheelvec check lake/
-    wheelvec import --option-quotes quotes.parquet --underlying-bars bars.parquet --lake lake/
-    wheelvec import dbn FILES... --lake lake/
-    wheelvec fetch --symbols TSLA,BRK.B --start 2023-06-06 --end 2023-09-13 --lake lake/ --max-cost 25
+    wheelvec demo wheelvec demo --lake lake/ wheelvec init > wheel.toml wheelvec run wheel.toml
+    --lake lake/ --out out/ --set put.exit_pct=0.3 wheelvec sweep wheel.toml grid.toml --lake lake/
+    --out sweep/ wheelvec show out/ wheelvec check lake/ wheelvec import --option-quotes
+    quotes.parquet --underlying-bars bars.parquet --lake lake/ wheelvec import dbn FILES... --lake
+    lake/ wheelvec fetch --symbols TSLA,BRK.B --start 2023-06-06 --end 2023-09-13 --lake lake/
+    --max-cost 25
 
-Standard output gets the results and nothing else, as plain text, JSON or CSV. What fails says so in one line on standard
-error. The exit code is 0 for success, 2 for a command that cannot be understood, 130 after Ctrl-C, 141 when the reader of
-the output has gone away, and 1 for everything else.
+Standard output gets the results and nothing else, as plain text, JSON or CSV. What fails says so in
+one line on standard error. The exit code is 0 for success, 2 for a command that cannot be
+understood, 130 after Ctrl-C, 141 when the reader of the output has gone away, and 1 for everything
+else.
 """
 
 import argparse
@@ -100,7 +97,12 @@ def parser(prog: str = "wheelvec") -> argparse.ArgumentParser:
 
 
 def _add_help(commands: Any) -> None:
-    command = add_command(commands, "help", "describe a command, as COMMAND --help does", examples=("run", "import dbn"))
+    command = add_command(
+        commands,
+        "help",
+        "describe a command, as COMMAND --help does",
+        examples=("run", "import dbn"),
+    )
     command.add_argument("names", nargs="*", metavar="COMMAND", help="all of them if left out")
     command.set_defaults(command=_help)
 

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wheelvec.cli import settings
-from wheelvec.cli.arguments import CSV, JSON, add_command, add_forms, add_lake, add_overwrite, add_set
+from wheelvec.cli.arguments import (
+    CSV,
+    JSON,
+    add_command,
+    add_forms,
+    add_lake,
+    add_overwrite,
+    add_set,
+)
 from wheelvec.cli.terminal import progress_bar, without_panics, write
 from wheelvec.model.errors import InputError, LakeError, listed, unknown_name
 
@@ -38,16 +46,24 @@ def add_run(commands: Any) -> None:
         more=settings.EXPLAINED,
         examples=(
             "wheel.toml --lake lake/ --out out/",
-            "wheel.toml --lake lake/ --out out/ --set put.exit_pct=0.3 --set put.stop_loss_multiplier=none",
+            "wheel.toml --lake lake/ --set put.exit_pct=0.3 --set put.stop_loss_multiplier=none",
             "wheel.toml --lake lake/ --out out/ --set schedule.symbols=ALFA,BRVO --json",
         ),
     )
     run.add_argument("config", type=Path, metavar="wheel.toml", help="the configuration")
     add_lake(run)
-    run.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the result goes, whole or not at all")
+    run.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="FOLDER",
+        help="where the result goes, whole or not at all",
+    )
     add_overwrite(run)
     add_set(run, "the configuration")
-    run.add_argument("--rules", choices=("ledger", "v5"), help="the rule set; the same as --set rules=")
+    run.add_argument(
+        "--rules", choices=("ledger", "v5"), help="the rule set; the same as --set rules="
+    )
     run.add_argument("--quiet", action="store_true", help="no summary and no progress")
     add_forms(run, "the figures", "the figures")
     run.set_defaults(command=_run)
@@ -60,7 +76,8 @@ def add_sweep(commands: Any) -> None:
         "sweep",
         "backtest every configuration of a grid over a lake",
         described="Backtest every configuration of a grid over a lake: print the first of them, and save the figures of all. "
-        "What an interrupted run of the same sweep left is continued. `wv.Sweep.load` reads the sweep in Python.",
+        "What an interrupted run of the same sweep left is continued. `wv.Sweep.load` reads the "
+        "sweep in Python.",
         more=settings.EXPLAINED,
         examples=("wheel.toml grid.toml --lake lake/ --out sweep/",),
     )
@@ -71,14 +88,31 @@ def add_sweep(commands: Any) -> None:
         metavar="grid.toml",
         help="fields and the values to try, sections as in wheel.toml; or a Parquet or CSV file, a row each",
     )
-    sweep.add_argument("--skip-invalid", action="store_true", help="leave out rows that are no configuration, and say why")
+    sweep.add_argument(
+        "--skip-invalid",
+        action="store_true",
+        help="leave out rows that are no configuration, and say why",
+    )
     add_lake(sweep)
-    sweep.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where finished chunks and the figures go")
+    sweep.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="FOLDER",
+        help="where finished chunks and the figures go",
+    )
     add_overwrite(sweep)
     add_set(sweep, "the base configuration")
     _add_by(sweep)
-    sweep.add_argument("--threads", type=int, metavar="N", help="default: as many as there are processors")
-    sweep.add_argument("--stats", choices=("full", "moments"), default="full", help="moments: no median, no percentiles")
+    sweep.add_argument(
+        "--threads", type=int, metavar="N", help="default: as many as there are processors"
+    )
+    sweep.add_argument(
+        "--stats",
+        choices=("full", "moments"),
+        default="full",
+        help="moments: no median, no percentiles",
+    )
     sweep.add_argument("--quiet", action="store_true", help="no summary and no progress")
     add_forms(sweep, "every row", "every row")
     sweep.set_defaults(command=_sweep)
@@ -101,7 +135,10 @@ def add_show(commands: Any) -> None:
     )
     show.add_argument("folder", type=Path, metavar="FOLDER", help="what --out was")
     show.add_argument(
-        "--table", choices=TABLES, metavar="NAME", help=f"print a table of a run, as CSV or with --json: {', '.join(TABLES)}"
+        "--table",
+        choices=TABLES,
+        metavar="NAME",
+        help=f"print a table of a run, as CSV or with --json: {', '.join(TABLES)}",
     )
     _add_by(show)
     add_forms(show, "the figures", "the figures")
@@ -109,7 +146,12 @@ def add_show(commands: Any) -> None:
 
 
 def _add_by(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--by", default="avg_wheel_roc", metavar="FIGURE", help="in what the rows shown of a sweep come first")
+    command.add_argument(
+        "--by",
+        default="avg_wheel_roc",
+        metavar="FIGURE",
+        help="in what the rows shown of a sweep come first",
+    )
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -126,13 +168,17 @@ def _run(options: argparse.Namespace) -> None:
     def opened() -> Market:
         symbols = None if schedule.symbols is None else list(schedule.symbols)
         # whole months, whose solved chains the lake keeps
-        start = schedule.start_date.replace(day=1) if isinstance(schedule.start_date, dt.date) else None
+        start = (
+            schedule.start_date.replace(day=1) if isinstance(schedule.start_date, dt.date) else None
+        )
         return Market.open(options.lake, symbols=symbols, start=start)
 
     backtest_and_show(opened, config, options)
 
 
-def backtest_and_show(source: Callable[[], "Market"], config: "Config", options: argparse.Namespace) -> None:
+def backtest_and_show(
+    source: Callable[[], "Market"], config: "Config", options: argparse.Namespace
+) -> None:
     """Backtest, save to `options.out`, and print what `options` ask for."""
     with progress_bar("months x underlyings", options.quiet) as progress:
         from wheelvec.report.text import number
@@ -143,7 +189,9 @@ def backtest_and_show(source: Callable[[], "Market"], config: "Config", options:
         market = source()
         log.info("%r", market)
         log.info("configuration %s, rules %s", config.id, config.rules)
-        result = backtest(market, config, out=options.out, overwrite=options.overwrite, progress=progress)
+        result = backtest(
+            market, config, out=options.out, overwrite=options.overwrite, progress=progress
+        )
         log.info("%s wheels launched", number(result.wheels.height))
     _show_result(result, options.out, options)
 
@@ -155,9 +203,14 @@ def _sweep(options: argparse.Namespace) -> None:
     from wheelvec.model.grid import grid_from_file
 
     with without_panics():
-        config, grid = settings.changed(Config.from_toml(options.config), options.settings), grid_from_file(options.grid)
+        config, grid = (
+            settings.changed(Config.from_toml(options.config), options.settings),
+            grid_from_file(options.grid),
+        )
     if twice := settings.also_swept(options.settings, grid):
-        raise InputError(f"--set {listed(twice)}: {options.grid} sweeps it; expected one of the two")
+        raise InputError(
+            f"--set {listed(twice)}: {options.grid} sweeps it; expected one of the two"
+        )
     with progress_bar("configurations", options.quiet) as progress:
         from wheelvec.run.folder import Folder, keep_apart
         from wheelvec.run.store import SWEEP
@@ -177,14 +230,23 @@ def _sweep(options: argparse.Namespace) -> None:
                 first = done if first is None else first  # what was kept from before took no time
                 taken = time.monotonic() - started
                 left = (total - done) * taken / max(done - first, 1)
-                progress(done, total, f"configurations, {cells / taken:,.0f} cells/s, {left:,.0f} s left")
+                progress(
+                    done, total, f"configurations, {cells / taken:,.0f} cells/s, {left:,.0f} s left"
+                )
 
         market = Market.open(options.lake)
         with none_is(TOML_NONE):  # what a message says of a value of the files
             result = sweep(
-                market, config, grid, skip_invalid=options.skip_invalid, out=options.out, overwrite=options.overwrite,
-                threads=options.threads, stats=options.stats, progress=report,
-            )  # fmt: skip
+                market,
+                config,
+                grid,
+                skip_invalid=options.skip_invalid,
+                out=options.out,
+                overwrite=options.overwrite,
+                threads=options.threads,
+                stats=options.stats,
+                progress=report,
+            )
     _show_sweep(result, options.out, options)
 
 
@@ -196,12 +258,17 @@ def _show(options: argparse.Namespace) -> None:
     folder = options.folder
 
     def holds(index: str) -> bool:
-        """Whether the index is there, or about to be: a save that was killed at its end is finished by whoever loads it."""
+        """Whether the index is there, or about to be.
+
+        A save that was killed at its end is finished by whoever loads it.
+        """
         return any((folder / place / index).is_file() for place in ("", COMMIT))
 
     if holds(SWEEP_INDEX):
         if options.table:
-            raise InputError(f"--table {options.table}: {folder} holds a sweep; only a run has tables, a sweep has --csv")
+            raise InputError(
+                f"--table {options.table}: {folder} holds a sweep; only a run has tables, a sweep has --csv"
+            )
         sweep = Sweep.load(folder)
         if options.by not in sweep.figures:
             raise InputError(unknown_name("figure of --by", options.by, sweep.figures))
@@ -209,13 +276,23 @@ def _show(options: argparse.Namespace) -> None:
     elif holds(RESULT_INDEX):
         _show_result(Result.load(folder), folder, options)
     elif not folder.is_dir():
-        raise LakeError(f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; expected what --out was")
+        raise LakeError(
+            f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; expected what --out was"
+        )
     else:
-        raise LakeError(f"{folder}: no saved run or sweep; it has neither {RESULT_INDEX} nor {SWEEP_INDEX}")
+        raise LakeError(
+            f"{folder}: no saved run or sweep; it has neither {RESULT_INDEX} nor {SWEEP_INDEX}"
+        )
 
 
 def _show_result(result: "Result", out: Path, options: argparse.Namespace) -> None:
-    from wheelvec.report.figures import as_csv, as_json, figures_as_csv, result_figures, rows_as_json
+    from wheelvec.report.figures import (
+        as_csv,
+        as_json,
+        figures_as_csv,
+        result_figures,
+        rows_as_json,
+    )
     from wheelvec.report.text import described
 
     if table := getattr(options, "table", None):

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from wheelvec.model.config import Config
 
 EXPLAINED = (
-    "--set takes a field and its value as they would stand in the file, but words need no quotes and lists no brackets; none "
+    "--set takes a field and its value as they would stand in the file, but words need no quotes "
+    "and lists no brackets; none "
     "switches a limit off."
 )
 
@@ -33,7 +34,9 @@ _BARE_NUMBER = re.compile(r"[+-]?(?:\d+\.|\.\d+)")  # numbers to everybody but T
 
 
 def changed(config: "Config", settings: Sequence[str]) -> "Config":
-    """The configuration with every FIELD=VALUE of `settings` applied at once; of two for one field the later counts.
+    """The configuration with every FIELD=VALUE of `settings` applied at once.
+
+    Of two for one field the later counts.
 
     Raises:
         InputError: for a text without "=", or a value that cannot be read.
@@ -48,7 +51,9 @@ def changed(config: "Config", settings: Sequence[str]) -> "Config":
         try:
             return config.replace(**values)
         except ConfigError as error:
-            named = [text for text in settings if _refused(config, text) == str(error)][:1] or settings
+            named = [text for text in settings if _refused(config, text) == str(error)][
+                :1
+            ] or settings
             raise ConfigError(f"{' '.join(map(_shown, named))}: {error}") from None
 
 
@@ -62,14 +67,21 @@ def _refused(config: "Config", text: str) -> str:
 
 
 def also_swept(settings: Sequence[str], grid: Any) -> list[str]:
-    """The fields that are set and stand in a grid too: a mapping, whose keys may be tuples of names, or a frame."""
+    """The fields that are set and stand in a grid too.
+
+    A mapping, whose keys may be tuples of names, or a frame.
+    """
     from wheelvec.model.config import fields
 
     known = {f"{field.section}.{field.alias}": field.dotted for field in fields() if field.alias}
     columns = getattr(grid, "columns", grid)
     swept = [name for key in columns for name in ([key] if isinstance(key, str) else key)]
     given = [_read(text)[0] for text in settings]
-    return [name for name in given if known.get(name, name) in {known.get(other, other) for other in swept}]
+    return [
+        name
+        for name in given
+        if known.get(name, name) in {known.get(other, other) for other in swept}
+    ]
 
 
 def _read(text: str) -> tuple[str, Any]:
@@ -80,7 +92,9 @@ def _read(text: str) -> tuple[str, Any]:
         raise InputError(f"{_shown(text)}: expected FIELD=VALUE, such as put.exit_pct=0.3")
     if name in SECTIONS:
         inner = next(field.dotted for field in fields() if field.section == name)
-        raise InputError(f"{_shown(text)}: {name} is a section; expected one of its fields, such as {inner}")
+        raise InputError(
+            f"{_shown(text)}: {name} is a section; expected one of its fields, such as {inner}"
+        )
     value = value_of(written, _shown(text))
     optional = any(field.optional for field in fields() if field.dotted == name)
     return name, None if optional and value == "none" else value
@@ -108,7 +122,9 @@ def value_of(written: str, where: str) -> Any:
             continue
         if document.keys() == {"value"}:
             return document["value"]
-    raise InputError(f"{where}: cannot be read; expected a number, a date, true or false, none, a word, or a list of these")
+    raise InputError(
+        f"{where}: cannot be read; expected a number, a date, true or false, none, a word, or a list of these"
+    )
 
 
 def _as_toml(token: str) -> str:
@@ -118,7 +134,9 @@ def _as_toml(token: str) -> str:
     if _BARE_NUMBER.fullmatch(token):
         return repr(float(token))
     try:
-        is_word = isinstance(tomllib.loads(f"value = {token}")["value"], dt.time)  # 15:45:00 stays as it is written
+        is_word = isinstance(
+            tomllib.loads(f"value = {token}")["value"], dt.time
+        )  # 15:45:00 stays as it is written
     except tomllib.TOMLDecodeError:
         is_word = True
     return json.dumps(token) if is_word else token

@@ -25,9 +25,15 @@ def add_demo(commands: Any) -> None:
     )
     places = demo.add_mutually_exclusive_group()
     places.add_argument(
-        "--out", default=DEMO_OUT, type=Path, metavar="FOLDER", help="where the result goes; default: %(default)s"
+        "--out",
+        default=DEMO_OUT,
+        type=Path,
+        metavar="FOLDER",
+        help="where the result goes; default: %(default)s",
     )
-    places.add_argument("--lake", type=Path, metavar="FOLDER", help="write the market there, and run nothing")
+    places.add_argument(
+        "--lake", type=Path, metavar="FOLDER", help="write the market there, and run nothing"
+    )
     add_overwrite(demo)
     demo.add_argument("--quiet", action="store_true", help="no summary and no progress")
     add_forms(demo, "the figures, or what was written,", "the figures")
@@ -62,7 +68,9 @@ def _write_demo(options: argparse.Namespace) -> None:
     from wheelvec.demo.synthetic import DEMO_END, demo_market
 
     if options.form == CSV:
-        raise UsageError(f"argument --csv: not allowed with argument --lake; see {options.prog} demo --help")
+        raise UsageError(
+            f"argument --csv: not allowed with argument --lake; see {options.prog} demo --help"
+        )
     write_lake(demo_market(), options)
     if options.form != JSON and not options.quiet:
         prog, lake = options.prog, f"{options.lake}{os.sep}"

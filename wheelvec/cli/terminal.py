@@ -1,4 +1,7 @@
-"""Standard output and standard error: warnings and log messages as lines, progress, and the one line of a failure."""
+"""Standard output and standard error.
+
+Warnings and log messages as lines, progress, and the one line of a failure.
+"""
 
 import contextlib
 import io
@@ -41,11 +44,16 @@ def write(text: str = "") -> None:
         raise ReaderGoneError from None
     except OSError as error:
         _forget_output()
-        raise OutputError(f"standard output: cannot be written: {error.strerror or error}") from None
+        raise OutputError(
+            f"standard output: cannot be written: {error.strerror or error}"
+        ) from None
 
 
 def remark(text: str) -> None:
-    """Print a line to standard error, as it is at the time: a progress bar puts itself in its place."""
+    """Print a line to standard error, as it is at the time.
+
+    A progress bar puts itself in its place.
+    """
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             print(text, file=sys.stderr)
@@ -86,8 +94,8 @@ def console(verbose: bool) -> Iterator[None]:
 def without_panics() -> Iterator[None]:
     """Keep from the terminal what Polars' compiled code writes of a panic before it raises.
 
-    It writes some lines straight to file descriptor 2; a damaged Parquet file of a user's can cause a panic. Python's own
-    standard error goes on, by a copy of it.
+    It writes some lines straight to file descriptor 2; a damaged Parquet file of a user's can cause
+    a panic. Python's own standard error goes on, by a copy of it.
     """
     if "--debug" in sys.argv or sys.stderr is None:
         yield
@@ -96,7 +104,9 @@ def without_panics() -> Iterator[None]:
     kept, before = os.dup(2), sys.stderr
     try:
         if _is_descriptor(before, 2):
-            sys.stderr = os.fdopen(os.dup(kept), "w", encoding=before.encoding, errors="backslashreplace", buffering=1)
+            sys.stderr = os.fdopen(
+                os.dup(kept), "w", encoding=before.encoding, errors="backslashreplace", buffering=1
+            )
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         yield
@@ -129,7 +139,12 @@ def progress_bar(label: str, quiet: bool) -> Iterator[Progress | None]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task("reading", total=None)
 
@@ -144,7 +159,9 @@ def progress_bar(label: str, quiet: bool) -> Iterator[Progress | None]:
 
 
 def message(error: BaseException) -> str:
-    """One line: what wheelvec says itself as it stands, a refusal of the system with its file, anything else with its type."""
+    """One line: what wheelvec says itself as it stands, a refusal of the system with its file,
+    anything else with its type.
+    """
     if isinstance(error, WheelvecError):
         return str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:

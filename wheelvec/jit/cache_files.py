@@ -1,8 +1,11 @@
-"""The files in which Numba keeps what it compiled: read only if nobody else can have written them, and if they are whole.
+"""The files in which Numba keeps what it compiled.
 
-Numba reads its files with pickle, so whoever may write one runs code as the user; and a file that was cut off raised an
-EOFError at every start. Ours lie in a folder of their own that only the user may enter, beside Numba's, and begin with a
-digest of the rest. What is not as it should be is as if it were not there: the kernel is compiled anew.
+Read only if nobody else can have written them, and if they are whole.
+
+Numba reads its files with pickle, so whoever may write one runs code as the user; and a file that
+was cut off raised an EOFError at every start. Ours lie in a folder of their own that only the user
+may enter, beside Numba's, and begin with a digest of the rest. What is not as it should be is as if
+it were not there: the kernel is compiled anew.
 """
 
 import contextlib
@@ -32,12 +35,14 @@ class CacheFile(IndexDataCacheFile):
 
     Args:
         numbas: what Numba made for the kernel; it says where, under what name, and of what source.
-        version: what else the compiled code depends on. It is compared before the rest is read: an index may name types that
-            a later version no longer has.
+        version: what else the compiled code depends on. It is compared before the rest is read: an
+            index may name types that a later version no longer has.
     """
 
     def __init__(self, numbas: IndexDataCacheFile, version: str) -> None:
-        folder = Path(numbas._cache_path) / (f"wheelvec-{os.geteuid()}" if hasattr(os, "geteuid") else "wheelvec")
+        folder = Path(numbas._cache_path) / (
+            f"wheelvec-{os.geteuid()}" if hasattr(os, "geteuid") else "wheelvec"
+        )
         super().__init__(str(folder), numbas._index_name.removesuffix(".nbi"), numbas._source_stamp)
         self._version = (numbas._version, version)
         self._folder = folder
@@ -52,7 +57,9 @@ class CacheFile(IndexDataCacheFile):
             return
         try:
             super().save(key, data)
-        except OSError as error:  # a full disk, above all: what was compiled serves this process all the same
+        except (
+            OSError
+        ) as error:  # a full disk, above all: what was compiled serves this process all the same
             _say(f"{self._folder} cannot be written: {error.strerror or error}")
 
     def _load_index(self) -> dict[Any, str]:
@@ -67,7 +74,9 @@ class CacheFile(IndexDataCacheFile):
         return overloads if stamp == self._source_stamp else {}
 
     def _save_index(self, overloads: dict[Any, str]) -> None:
-        rest = pickle.dumps(self._version, protocol=-1) + self._dump((self._source_stamp, overloads))
+        rest = pickle.dumps(self._version, protocol=-1) + self._dump(
+            (self._source_stamp, overloads)
+        )
         _write(Path(self._index_path), rest)
 
     def _load_data(self, name: str) -> Any:
@@ -83,7 +92,10 @@ class CacheFile(IndexDataCacheFile):
 
 @cache
 def usable(folder: Path) -> bool:
-    """Whether compiled code is kept in this folder: made if need be, the user's own, and nobody else may write there."""
+    """Whether compiled code is kept in this folder.
+
+    Made if need be, the user's own, and nobody else may write there.
+    """
     try:
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         reason = _not_private(folder.lstat(), stat.S_ISDIR) or _replaceable(folder)
@@ -106,7 +118,9 @@ def _not_private(found: os.stat_result, right_kind: Any) -> str:
 
 
 def _replaceable(folder: Path) -> str:
-    """Why anybody may put another folder in the place of this one, or of the folder that Numba made for it, or nothing."""
+    """Why anybody may put another folder in the place of this one, or of the folder that Numba made
+    for it, or nothing.
+    """
     if not hasattr(os, "geteuid"):
         return ""
     modes = [above.stat().st_mode for above in (folder.parent, folder.parent.parent)]
@@ -120,7 +134,9 @@ def _read(path: Path) -> bytes:
     Raises:
         OSError: if the file is not there, not the user's alone, or not whole.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+    with os.fdopen(
+        os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)), "rb"
+    ) as file:
         if reason := _not_private(os.fstat(file.fileno()), stat.S_ISREG):
             _say(f"{path}: {reason}")
             raise PermissionError(reason)

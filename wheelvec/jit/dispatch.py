@@ -1,7 +1,8 @@
 """Calling a compiled function many times with arguments of the same types.
 
-Numba asks at every call for the types of all arguments, of each array in each tuple: for the 120 arrays of a sweep's kernel 14
-to 36 us, as long as a short month takes. What they are compiled to can be found once and called directly, in 2 us.
+Numba asks at every call for the types of all arguments, of each array in each tuple: for the 120
+arrays of a sweep's kernel 14 to 36 us, as long as a short month takes. What they are compiled to
+can be found once and called directly, in 2 us.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,9 @@ _FOUND: dict[Any, Callable[..., Any]] = {}
 
 
 def kind_of(value: Any) -> Any:
-    """What the compiled code depends on. It takes arguments of equal kinds alone: others it would misread."""
+    """What the compiled code depends on. It takes arguments of equal kinds alone: others it would
+    misread.
+    """
     if isinstance(value, tuple):
         return type(value), *map(kind_of, value)
     if isinstance(value, np.ndarray):
@@ -25,8 +28,8 @@ def kind_of(value: Any) -> Any:
 
 
 def compiled_for(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-    """The compiled code of a function of this room for arguments of these kinds; the function itself where nothing is
-    compiled (NUMBA_DISABLE_JIT).
+    """The compiled code of a function of this room for arguments of these kinds; the function
+    itself where nothing is compiled (NUMBA_DISABLE_JIT).
     """
     if not hasattr(function, "overloads"):
         return function

@@ -1,8 +1,10 @@
-"""Cells into figures: the wheels of a month are added up configuration by configuration, side by side.
+"""Cells into figures: the wheels of a month are added up configuration by configuration, side by
+side.
 
-Each configuration's wheels are added in wheel order, and its months are folded in calendar, then symbol order, exactly as
-stages.summary does it for one: the figures are the same to the bit. The loops run over configurations and are short, one
-array written in each, because the compiler turns those into wide instructions and gives up on longer ones.
+Each configuration's wheels are added in wheel order, and its months are folded in calendar, then
+symbol order, exactly as stages.summary does it for one: the figures are the same to the bit. The
+loops run over configurations and are short, one array written in each, because the compiler turns
+those into wide instructions and gives up on longer ones.
 """
 
 from typing import Any, NamedTuple
@@ -12,43 +14,76 @@ import numpy as np
 from wheelvec.jit.aligned import aligned
 from wheelvec.jit.compiled import njit_inlined, njit_lean
 
-# Counts of one configuration: of the put's exit reasons and of its calls' by code, of the reasons for which wheels ended after
-# an assignment by code, and what else the summary counts.
+# Counts of one configuration: of the put's exit reasons and of its calls' by code, of the reasons
+# for which wheels ended after an assignment by code, and what else the summary counts.
 CSP, CC, END = 0, 8, 16
 ABOVE, INSIDE, MARKED, HELD, OPEN_AFTER = 25, 26, 27, 28, 29
 KNOWN, WINS, DAYS, MISSING, CENSORED = 30, 31, 32, 33, 34
 FOLDED = 35  # KNOWN as it was when the month before was folded: the difference is the month's own
 COUNTS = 36
 
-# They are counted wheel by wheel in fields of 64-bit words. Each wheel adds at most one to a field of six bits, so that these
-# must be emptied before the 64th; days take 24 bits and sessions without a bar 20, enough for 63 wheels of 45 years each. Of
-# calls a wheel sells at most one a session: how they ended takes 16 bits, and that bounds the wheels too.
+# They are counted wheel by wheel in fields of 64-bit words. Each wheel adds at most one to a field
+# of six bits, so that these must be emptied before the 64th; days take 24 bits and sessions without
+# a bar 20, enough for 63 wheels of 45 years each. Of calls a wheel sells at most one a session: how
+# they ended takes 16 bits, and that bounds the wheels too.
 WHEELS_PACKED, CALLS_PACKED = 63, 2**16 - 1
-REASONS, SUMS, AFTER = 0, 1, 2  # the first word is of the put, the second adds up, the others count what followed it
+REASONS, SUMS, AFTER = (
+    0,
+    1,
+    2,
+)  # the first word is of the put, the second adds up, the others count what followed it
 WORDS = 6
 _AT_KNOWN, _AT_WINS = np.uint64(48), np.uint64(54)
-_AT_MISSING, _AT_ABOVE, _AT_INSIDE, _AT_CENSORED = np.uint64(24), np.uint64(44), np.uint64(50), np.uint64(56)
+_AT_MISSING, _AT_ABOVE, _AT_INSIDE, _AT_CENSORED = (
+    np.uint64(24),
+    np.uint64(44),
+    np.uint64(50),
+    np.uint64(56),
+)
 _TWENTY, _TWENTY_FOUR = np.uint64(2**20 - 1), np.uint64(2**24 - 1)
-_OFTEN = [CC, CC + 1, CC + 2, CC + 3, ABOVE, INSIDE]  # a call's stop, target, hold and worthless end
+_OFTEN = [
+    CC,
+    CC + 1,
+    CC + 2,
+    CC + 3,
+    ABOVE,
+    INSIDE,
+]  # a call's stop, target, hold and worthless end
 _ONCE = [CC + 4, CC + 5, CC + 6, CC + 7, *range(END, END + 9), MARKED, HELD, OPEN_AFTER]
 # count, word, shift, bits
 FIELDS = np.array(
     [(CSP + reason, REASONS, 6 * reason, 6) for reason in range(8)]
     + [(KNOWN, REASONS, int(_AT_KNOWN), 6), (WINS, REASONS, int(_AT_WINS), 6)]
-    + [(DAYS, SUMS, 0, 24), (MISSING, SUMS, int(_AT_MISSING), 20), (CENSORED, SUMS, int(_AT_CENSORED), 6)]
+    + [
+        (DAYS, SUMS, 0, 24),
+        (MISSING, SUMS, int(_AT_MISSING), 20),
+        (CENSORED, SUMS, int(_AT_CENSORED), 6),
+    ]
     + [(ABOVE, SUMS, int(_AT_ABOVE), 6), (INSIDE, SUMS, int(_AT_INSIDE), 6)]
     + [(count, AFTER + i // 4, 16 * (i % 4), 16) for i, count in enumerate(_OFTEN)]
     + [(count, AFTER + 2 + i // 10, 6 * (i % 10), 6) for i, count in enumerate(_ONCE)]
 )
 _OF_PUTS = 15  # the first of FIELDS
-_WORD_OF, _SHIFT_OF = np.zeros(COUNTS, np.int64), np.zeros(COUNTS, np.uint64)  # of what is counted after an assignment
-_WORD_OF[FIELDS[_OF_PUTS:, 0]], _SHIFT_OF[FIELDS[_OF_PUTS:, 0]] = FIELDS[_OF_PUTS:, 1] - AFTER, FIELDS[_OF_PUTS:, 2]
+_WORD_OF, _SHIFT_OF = (
+    np.zeros(COUNTS, np.int64),
+    np.zeros(COUNTS, np.uint64),
+)  # of what is counted after an assignment
+_WORD_OF[FIELDS[_OF_PUTS:, 0]], _SHIFT_OF[FIELDS[_OF_PUTS:, 0]] = (
+    FIELDS[_OF_PUTS:, 1] - AFTER,
+    FIELDS[_OF_PUTS:, 2],
+)
 
-NONE, TARGET_ABOVE, STOP_INSIDE = np.uint64(0), np.uint64(1) << _AT_ABOVE, np.uint64(1) << _AT_INSIDE
+NONE, TARGET_ABOVE, STOP_INSIDE = (
+    np.uint64(0),
+    np.uint64(1) << _AT_ABOVE,
+    np.uint64(1) << _AT_INSIDE,
+)
 
 
 class Figures(NamedTuple):
-    """What is added up for each of (configurations,), over the months folded so far; dollars, ROC in percent."""
+    """What is added up for each of (configurations,), over the months folded so far; dollars, ROC
+    in percent.
+    """
 
     total: np.ndarray
     gains: np.ndarray
@@ -66,7 +101,9 @@ class Figures(NamedTuple):
 
 
 class Month(NamedTuple):
-    """Sums over one month of one underlying, (configurations of a block,) each; the cells of the wheel at hand."""
+    """Sums over one month of one underlying, (configurations of a block,) each; the cells of the
+    wheel at hand.
+    """
 
     total: np.ndarray
     gains: np.ndarray
@@ -85,7 +122,7 @@ class Month(NamedTuple):
 
 
 @njit_lean
-def packed_reason(reason, pnl):  # type: ignore[no-untyped-def]
+def packed_reason(reason, pnl):
     """One wheel's put, ended for `reason`; whether its P&L is known, and a gain."""
     word = np.uint64(1) << np.uint64(6 * reason)
     if not np.isnan(pnl):
@@ -96,19 +133,23 @@ def packed_reason(reason, pnl):  # type: ignore[no-untyped-def]
 
 
 @njit_lean
-def packed_days(days, missing, censored):  # type: ignore[no-untyped-def]
+def packed_days(days, missing, censored):
     """One wheel's days held, sessions without a bar, and whether it is censored."""
-    return np.uint64(days) + (np.uint64(missing) << _AT_MISSING) + (np.uint64(censored) << _AT_CENSORED)
+    return (
+        np.uint64(days)
+        + (np.uint64(missing) << _AT_MISSING)
+        + (np.uint64(censored) << _AT_CENSORED)
+    )
 
 
 @njit_lean
-def days_of(sums):  # type: ignore[no-untyped-def]
+def days_of(sums):
     """The days of packed sums."""
     return np.int64(sums & _TWENTY_FOUR)
 
 
 @njit_lean
-def missing_of(sums):  # type: ignore[no-untyped-def]
+def missing_of(sums):
     """The sessions without a bar of packed sums."""
     return np.int64((sums >> _AT_MISSING) & _TWENTY)
 
@@ -118,26 +159,39 @@ def new_month(n: int) -> Month:
     kinds: dict[str, Any] = dict.fromkeys(("words", "cell_reasons", "cell_sums"), np.uint64)
     kinds |= dict.fromkeys(("until", "tail"), np.int64)
     shape = {"words": (WORDS, n)}
-    return Month(**{name: aligned(shape.get(name, n), kinds.get(name, np.float64)) for name in Month._fields})
+    return Month(
+        **{name: aligned(shape.get(name, n), kinds.get(name, np.float64)) for name in Month._fields}
+    )
 
 
 @njit_inlined
-def clear(month, n):  # type: ignore[no-untyped-def]
+def clear(month, n):
     """Begin a month."""
-    for sums in (month.total, month.gains, month.losses, month.capital, month.marked, month.lost, month.rocs, month.spread):
+    for sums in (
+        month.total,
+        month.gains,
+        month.losses,
+        month.capital,
+        month.marked,
+        month.lost,
+        month.rocs,
+        month.spread,
+    ):
         sums[:n] = 0.0
     month.words[:, :n] = 0
 
 
 @njit_inlined
-def count_after(words, count):  # type: ignore[no-untyped-def]
+def count_after(words, count):
     """Count one of what follows an assignment in the (WORDS - AFTER,) words of a assigned end."""
     words[_WORD_OF[count]] += np.uint64(1) << _SHIFT_OF[count]
 
 
 @njit_inlined
-def leave_out(month, n, capital, premium):  # type: ignore[no-untyped-def]
-    """Take a censored wheel out of the figures: what is known of it stays in the worst case, as it is."""
+def leave_out(month, n, capital, premium):
+    """Take a censored wheel out of the figures: what is known of it stays in the worst case, as it
+    is.
+    """
     pnl = month.pnl
     for c in range(n):
         worst = pnl[c] if pnl[c] == pnl[c] else premium - capital
@@ -146,7 +200,7 @@ def leave_out(month, n, capital, premium):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def add_money(month, n, capital, premium, censored, roc, figures, at):  # type: ignore[no-untyped-def]
+def add_money(month, n, capital, premium, censored, roc, figures, at):
     """Add the wheel at hand to the sums, and write its ROC by configuration; NaN P&L is left out.
 
     Adding 0.0 instead of skipping changes no bit and keeps the loops straight.
@@ -154,7 +208,11 @@ def add_money(month, n, capital, premium, censored, roc, figures, at):  # type: 
     if censored:
         leave_out(month, n, capital, premium)
     pnl = month.pnl
-    least, low, high = figures.least[at : at + n], figures.low[at : at + n], figures.high[at : at + n]
+    least, low, high = (
+        figures.least[at : at + n],
+        figures.low[at : at + n],
+        figures.high[at : at + n],
+    )
     for c in range(n):
         roc[c] = 100.0 * pnl[c] / capital
     for c in range(n):
@@ -184,7 +242,7 @@ def add_money(month, n, capital, premium, censored, roc, figures, at):  # type: 
 
 
 @njit_inlined
-def add_counts(month, n):  # type: ignore[no-untyped-def]
+def add_counts(month, n):
     """Add the packed counts of the wheel at hand."""
     reasons, sums = month.words[REASONS], month.words[SUMS]
     for c in range(n):
@@ -194,9 +252,10 @@ def add_counts(month, n):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def add_assigned_ends(month, n, after, marked):  # type: ignore[no-untyped-def]
-    """Add what followed the assignments of the wheel at hand: `after` is (assigned ends, WORDS - AFTER), `marked` (assigned ends, 2) the mark
-    of a wheel that is not resolved and how far it lies over the worst case.
+def add_assigned_ends(month, n, after, marked):
+    """Add what followed the assignments of the wheel at hand: `after` is (assigned ends, WORDS -
+    AFTER), `marked` (assigned ends, 2) the mark of a wheel that is not resolved and how far it lies
+    over the worst case.
     """
     for c in range(n):
         assigned_end = month.assigned_end[c]
@@ -208,19 +267,24 @@ def add_assigned_ends(month, n, after, marked):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def unpack(month, n, counts, at):  # type: ignore[no-untyped-def]
+def unpack(month, n, counts, at):
     """Empty the packed counts into (COUNTS, configurations)."""
     for f in range(FIELDS.shape[0]):
         row, word = counts[FIELDS[f, 0], at : at + n], month.words[FIELDS[f, 1]]
-        shift, mask = np.uint64(FIELDS[f, 2]), (np.uint64(1) << np.uint64(FIELDS[f, 3])) - np.uint64(1)
+        shift, mask = (
+            np.uint64(FIELDS[f, 2]),
+            (np.uint64(1) << np.uint64(FIELDS[f, 3])) - np.uint64(1),
+        )
         for c in range(n):
             row[c] += np.int64((word[c] >> shift) & mask)
     month.words[:, :n] = 0
 
 
 @njit_inlined
-def add_spread(month, roc, wheels, n, figures, at):  # type: ignore[no-untyped-def]
-    """Squared deviations of the month's (wheels, n) ROC from its own mean, which takes the place of the sum."""
+def add_spread(month, roc, wheels, n, figures, at):
+    """Squared deviations of the month's (wheels, n) ROC from its own mean, which takes the place of
+    the sum.
+    """
     for c in range(n):
         month.rocs[c] /= np.float64(figures.counts[KNOWN, at + c] - figures.counts[FOLDED, at + c])
     for w in range(wheels):
@@ -231,7 +295,7 @@ def add_spread(month, roc, wheels, n, figures, at):  # type: ignore[no-untyped-d
 
 
 @njit_inlined
-def add_known(figures, i, here, total, gains, losses, capital, mean, spread):  # type: ignore[no-untyped-def]
+def add_known(figures, i, here, total, gains, losses, capital, mean, spread):
     """Merge `here` more wheels into the figures of configuration i: stages.summary.Moments.merged."""
     if here == 0.0:
         return
@@ -251,7 +315,7 @@ def add_known(figures, i, here, total, gains, losses, capital, mean, spread):  #
 
 
 @njit_inlined
-def fold(month, n, figures, at):  # type: ignore[no-untyped-def]
+def fold(month, n, figures, at):
     """Merge the month into the figures, configuration by configuration."""
     known, folded = figures.counts[KNOWN], figures.counts[FOLDED]
     for c in range(n):
@@ -261,18 +325,27 @@ def fold(month, n, figures, at):  # type: ignore[no-untyped-def]
         here = np.float64(known[i] - folded[i])
         folded[i] = known[i]
         add_known(
-            figures, i, here, month.total[c], month.gains[c], month.losses[c], month.capital[c], month.rocs[c], month.spread[c]
+            figures,
+            i,
+            here,
+            month.total[c],
+            month.gains[c],
+            month.losses[c],
+            month.capital[c],
+            month.rocs[c],
+            month.spread[c],
         )
 
 
 @njit_lean
-def merge(figures, slices, order, first, last):  # type: ignore[no-untyped-def]
-    """Merge months that were folded each into figures of its own into those of configurations first..last-1.
+def merge(figures, slices, order, first, last):
+    """Merge months that were folded each into figures of its own into those of configurations
+    first..last-1.
 
     Args:
         figures: what they are merged into, all but the counts.
-        slices: Figures of (months, configurations). Of a single month they are its own sums to the bit, and so what comes
-            out is what folding month after month gives.
+        slices: Figures of (months, configurations). Of a single month they are its own sums to the
+            bit, and so what comes out is what folding month after month gives.
         order: the place of each month in these, in the order of the months.
     """
     for s in order:
@@ -284,6 +357,13 @@ def merge(figures, slices, order, first, last):  # type: ignore[no-untyped-def]
             figures.low[i] = low if low < figures.low[i] else figures.low[i]
             figures.high[i] = high if high > figures.high[i] else figures.high[i]
             add_known(
-                figures, i, slices.known[s, i], slices.total[s, i], slices.gains[s, i], slices.losses[s, i],
-                slices.capital[s, i], slices.mean[s, i], slices.spread[s, i],
-            )  # fmt: skip
+                figures,
+                i,
+                slices.known[s, i],
+                slices.total[s, i],
+                slices.gains[s, i],
+                slices.losses[s, i],
+                slices.capital[s, i],
+                slices.mean[s, i],
+                slices.spread[s, i],
+            )

@@ -1,7 +1,8 @@
 """Covered calls: which call is sold next, and how a wheel ends (rules.md, section 7).
 
-It depends on the put's contract, its entry premium and the call rules, never on how the put might have been bought back. A
-backtest and a sweep go through the same functions: one gives them outcomes to write into, the other None.
+It depends on the put's contract, its entry premium and the call rules, never on how the put might
+have been bought back. A backtest and a sweep go through the same functions: one gives them outcomes
+to write into, the other None.
 """
 
 from typing import NamedTuple
@@ -67,20 +68,26 @@ from wheelvec.kernels.wheel import last_close, wheel_value
 from wheelvec.model.codes import EndReason
 
 NO_CALL_QUOTES, NO_CALL_IN_RANGE = int(EndReason.NO_CALL_QUOTES), int(EndReason.NO_CALL_IN_RANGE)
-NO_CALL_ABOVE_BASIS, NO_CALL_LIQUID = int(EndReason.NO_CALL_ABOVE_BASIS), int(EndReason.NO_CALL_LIQUID)
+NO_CALL_ABOVE_BASIS, NO_CALL_LIQUID = (
+    int(EndReason.NO_CALL_ABOVE_BASIS),
+    int(EndReason.NO_CALL_LIQUID),
+)
 END_CALLED_AWAY, MAX_CYCLES = int(EndReason.CALLED_AWAY), int(EndReason.MAX_CYCLES)
 UNRESOLVED = int(EndReason.UNRESOLVED)
 SOLD = -1
 FORGOTTEN = -2  # no session number: -1 is a day that is no session
 
-# Sales of one wheel that are remembered: nearly all call rules of a block look for one call on one session, and after it on
-# the few sessions on which it may have ended.
+# Sales of one wheel that are remembered: nearly all call rules of a block look for one call on one
+# session, and after it on the few sessions on which it may have ended.
 REMEMBERED_BITS = 5
 REMEMBERED = 2**REMEMBERED_BITS
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: the upper bits of a product with it are well mixed
+_SPREAD = np.uint64(
+    0x9E3779B97F4A7C15
+)  # Fibonacci hashing: the upper bits of a product with it are well mixed
 _UPPER = np.uint64(64 - REMEMBERED_BITS)
 
-# What one search on one session comes to, and the call that it sells as far as no exit rule matters.
+# What one search on one session comes to, and the call that it sells as far as no exit rule
+# matters.
 SALE = np.dtype(
     [
         ("search", np.int64), ("number", np.int64),  # what was sought, and on which session
@@ -90,7 +97,8 @@ SALE = np.dtype(
         ("settlement", np.int64),
         ("settled", np.int64),  # how it ends if nothing ends it before
         ("sums", np.uint64),  # packed days and sessions without a bar, to the settlement
-        ("unsold", np.int64),  # where nothing is sold: the assigned end of that, -1: not followed yet
+        # where nothing is sold: the assigned end of that, -1: not followed yet
+        ("unsold", np.int64),
     ],
     align=True,
 )  # fmt: skip
@@ -143,7 +151,9 @@ class AssignedEnds(NamedTuple):
     of: np.ndarray  # (call rules,) the assigned end of each, -1: not followed yet
     end: np.ndarray  # (assigned ends,) of WAY
     after: np.ndarray  # (assigned ends, WORDS - AFTER) packed counts
-    marked: np.ndarray  # (assigned ends, 2) the mark that the summary counts, and how far it lies over the worst case; else 0
+    # (assigned ends, 2) the mark that the summary counts, and how far it lies over the worst case;
+    # else 0
+    marked: np.ndarray
     memory: Memory
 
 
@@ -175,7 +185,9 @@ class CallEnd(NamedTuple):
 
 
 def new_assigned_ends(rules: int, calls: int, bars: int) -> AssignedEnds:
-    """Room for the assigned ends of so many call rules, of at most so many calls on offer on a session and bars of a call."""
+    """Room for the assigned ends of so many call rules, of at most so many calls on offer on a
+    session and bars of a call.
+    """
     memory = Memory(
         np.zeros(REMEMBERED, SALE),
         np.zeros((REMEMBERED, bars), BAR),
@@ -187,7 +199,7 @@ def new_assigned_ends(rules: int, calls: int, bars: int) -> AssignedEnds:
 
 
 @njit_inlined
-def clear_assigned_ends(assigned_ends, rules):  # type: ignore[no-untyped-def]
+def clear_assigned_ends(assigned_ends, rules):
     """Begin another put, under so many call rules."""
     assigned_ends.of[:rules] = -1
     for i in range(REMEMBERED):
@@ -195,8 +207,10 @@ def clear_assigned_ends(assigned_ends, rules):  # type: ignore[no-untyped-def]
 
 
 @njit_lean
-def qualify(quotes, first, last, basis, search, field):  # type: ignore[no-untyped-def]
-    """Write the rows in range and above the basis into `field`; how many are in range, and how many of them above."""
+def qualify(quotes, first, last, basis, search, field):
+    """Write the rows in range and above the basis into `field`; how many are in range, and how many
+    of them above.
+    """
     in_range, above, floor = 0, 0, basis * search.strike_factor
     for r in range(first, last):
         within = search.dte_min <= quotes.dte[r] <= search.dte_max
@@ -212,8 +226,10 @@ def qualify(quotes, first, last, basis, search, field):  # type: ignore[no-untyp
 
 
 @njit_lean
-def sell_one(w, quotes, first, last, basis, search, limits, odds, workspace, out):  # type: ignore[no-untyped-def]
-    """Choose among the calls of rows first..last-1 for wheel w, and write the sale or why there is none."""
+def sell_one(w, quotes, first, last, basis, search, limits, odds, workspace, out):
+    """Choose among the calls of rows first..last-1 for wheel w, and write the sale or why there is
+    none.
+    """
     field = workspace.field
     out.in_range[w], above = qualify(quotes, first, last, basis, search, field)
     out.above_basis[w] = above
@@ -221,25 +237,37 @@ def sell_one(w, quotes, first, last, basis, search, limits, odds, workspace, out
     if search.select == CLOSEST_OTM:
         pick_otm(quotes, field, above, workspace.group)
     group = rows_of(workspace.group, 0, above)
-    grades = Grades(workspace.grades.ivp[:above], workspace.grades.tier[:above], workspace.grades.chosen[:above])
+    grades = Grades(
+        workspace.grades.ivp[:above], workspace.grades.tier[:above], workspace.grades.chosen[:above]
+    )
     grade(group, search.rank_over_chain, limits, grades)
     for i in range(above):
         grades.chosen[i] = grades.tier[i] != REJECTED
     out.liquid[w] = grades.chosen.sum()
     best = best_of(group, grades.chosen, search.select, search.target)
     if best < 0:
-        out.status[w] = NO_CALL_IN_RANGE if out.in_range[w] == 0 else NO_CALL_ABOVE_BASIS if above == 0 else NO_CALL_LIQUID
+        out.status[w] = (
+            NO_CALL_IN_RANGE
+            if out.in_range[w] == 0
+            else NO_CALL_ABOVE_BASIS
+            if above == 0
+            else NO_CALL_LIQUID
+        )
         return
     penalty = penalty_of(grades.tier[best])
-    spread_pct, ivp = (0.05, 0.5) if search.flat_odds else (group.spread_pct[best], grades.ivp[best])
+    spread_pct, ivp = (
+        (0.05, 0.5) if search.flat_odds else (group.spread_pct[best], grades.ivp[best])
+    )
     out.row[w], out.status[w] = field[best], SOLD
     out.ivp[w], out.tier[w], out.penalty[w] = grades.ivp[best], grades.tier[best], penalty
-    out.price[w] = entry_price(group.bid[best], group.ask[best], group.mid[best], penalty, limits.mode, limits.ticks)
+    out.price[w] = entry_price(
+        group.bid[best], group.ask[best], group.mid[best], penalty, limits.mode, limits.ticks
+    )
     out.p_fill[w] = fill_probability(spread_pct, ivp, limits, odds)
 
 
 @njit_lean
-def make_sale(slice_, at, number, basis, entry, search, call, rule, memory):  # type: ignore[no-untyped-def]
+def make_sale(slice_, at, number, basis, entry, search, call, rule, memory):
     """Search a session's calls, and lay out what becomes of the one sold."""
     sale = memory.sales[at]
     sale.search, sale.number, sale.row, sale.unsold = search, number, -1, -1
@@ -248,16 +276,32 @@ def make_sale(slice_, at, number, basis, entry, search, call, rule, memory):  # 
         sale.status = NO_CALL_QUOTES
         return
     odds = FillOdds(
-        rule.tight, rule.normal, rule.wide, rule.scale, rule.high_mult, rule.extreme_mult, rule.lowest,
-        rule.highest, rule.tight_spread, rule.normal_spread,
-    )  # fmt: skip
+        rule.tight,
+        rule.normal,
+        rule.wide,
+        rule.scale,
+        rule.high_mult,
+        rule.extreme_mult,
+        rule.lowest,
+        rule.highest,
+        rule.tight_spread,
+        rule.normal_spread,
+    )
     calls, last = slice_.calls, slice_.call_starts[number + 1]  # by expiration first
     first = first_from(slice_.call_dte, slice_.call_starts[number], last, call.dte_min)
     last = first_from(slice_.call_dte, first, last, call.dte_max + 1)
     quotes = Quotes(
-        calls.strike, calls.bid, calls.ask, calls.mid, calls.spread_pct, slice_.call_dte, calls.iv, slice_.call_delta,
-        calls.otm, calls.chain_rank,
-    )  # fmt: skip
+        calls.strike,
+        calls.bid,
+        calls.ask,
+        calls.mid,
+        calls.spread_pct,
+        slice_.call_dte,
+        calls.iv,
+        slice_.call_delta,
+        calls.otm,
+        calls.chain_rank,
+    )
     sell_one(at, quotes, first, last, basis, call, entry, odds, memory.workspace, memory.sales)
     if sale.status != SOLD:
         return
@@ -273,14 +317,16 @@ def make_sale(slice_, at, number, basis, entry, search, call, rule, memory):  # 
 
 
 @njit_inlined
-def basis_of(slice_, put):  # type: ignore[no-untyped-def]
+def basis_of(slice_, put):
     """What an assigned share cost, dollars."""
     return (slice_.puts[put.row].strike * 100.0 - put.price * 100.0) / 100.0
 
 
 @njit_inlined
-def sale_on(slice_, number, basis, entry, search, call, rule, memory):  # type: ignore[no-untyped-def]
-    """Where in the memory the sale stands that this search makes on a session; it is made if it was not yet."""
+def sale_on(slice_, number, basis, entry, search, call, rule, memory):
+    """Where in the memory the sale stands that this search makes on a session; it is made if it was
+    not yet.
+    """
     key = np.uint64(search) * _SPREAD + np.uint64(number)
     at = np.int64((key * _SPREAD) >> _UPPER)
     sale = memory.sales[at]
@@ -290,14 +336,21 @@ def sale_on(slice_, number, basis, entry, search, call, rule, memory):  # type: 
 
 
 @njit_inlined
-def call_end(slice_, memory, at, cycle, word, entry, call, rule, counts):  # type: ignore[no-untyped-def]
+def call_end(slice_, memory, at, cycle, word, entry, call, rule, counts):
     """How a remembered call ends under these rules, and counts of it."""
     sale = memory.sales[at]
-    spread_pct, ivp = (0.05, 0.5) if call.flat_odds else (slice_.calls[sale.row].spread_pct, sale.ivp)
+    spread_pct, ivp = (
+        (0.05, 0.5) if call.flat_odds else (slice_.calls[sale.row].spread_pct, sale.ivp)
+    )
     chance = fill_probability(spread_pct, ivp, entry, rule)
-    stop, target = stop_level(sale.price, call.stop_multiplier, entry), target_level(sale.price, call.exit_pct, entry)
+    stop, target = (
+        stop_level(sale.price, call.stop_multiplier, entry),
+        target_level(sale.price, call.exit_pct, entry),
+    )
     levels = Levels(stop, target, call.max_hold_dte, sale.penalty)
-    walked = walk(memory.bars[at], sale.bars, levels, entry, rule, chance, memory.drawn, at, word, cycle)
+    walked = walk(
+        memory.bars[at], sale.bars, levels, entry, rule, chance, memory.drawn, at, word, cycle
+    )
     reason, price, sums, number = sale.settled, 0.0, sale.sums, sale.settlement
     if walked.reason >= 0:
         reason, price = walked.reason, walked.price
@@ -311,8 +364,10 @@ def call_end(slice_, memory, at, cycle, word, entry, call, rule, counts):  # typ
 
 
 @njit_inlined
-def last_mark(slice_, sale, session):  # type: ignore[no-untyped-def]
-    """What a call was last worth, dollars per share: its last close after its sale and up to a session, or its premium."""
+def last_mark(slice_, sale, session):
+    """What a call was last worth, dollars per share: its last close after its sale and up to a
+    session, or its premium.
+    """
     rows, quote = slice_.rows, slice_.calls[sale.row]
     r = quote.last - 1
     while r >= quote.first and rows[r].number > session:
@@ -321,13 +376,13 @@ def last_mark(slice_, sale, session):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def first_search(slice_, put, entry):  # type: ignore[no-untyped-def]
+def first_search(slice_, put, entry):
     """The session on which the first call is sought."""
     return slice_.contracts[put.contract].day_after if entry.v5 else put.settlement + 1
 
 
 @njit_inlined
-def sell_calls(slice_, put, entry, search, call, rule, memory, counts, out):  # type: ignore[no-untyped-def]
+def sell_calls(slice_, put, entry, search, call, rule, memory, counts, out):
     """Sell calls until the wheel ends; `out` are outcomes to write legs and attempts into, or None."""
     basis, number = basis_of(slice_, put), first_search(slice_, put, entry)
     cycle, waits, settlement, lacking = 1, call.waits, put.settlement, -1
@@ -343,7 +398,9 @@ def sell_calls(slice_, put, entry, search, call, rule, memory, counts, out):  # 
                 break
             waits, number = waits - 1, number + 1
             continue
-        ended = call_end(slice_, memory, at, cycle, slice_.puts[put.row].word, entry, call, rule, counts)
+        ended = call_end(
+            slice_, memory, at, cycle, slice_.puts[put.row].word, entry, call, rule, counts
+        )
         if out is not None:
             write_leg(out, slice_, slice_.calls[sale.row], cycle, number, sale, ended.chance, ended)
         last_reason, end, strike = ended.reason, ended.number, slice_.calls[sale.row].strike
@@ -365,12 +422,16 @@ def sell_calls(slice_, put, entry, search, call, rule, memory, counts, out):  # 
         if last_reason == CALLED_AWAY or cycle >= call.max_cycles:
             break
         cycle, number, waits = cycle + 1, end + 1, call.waits
-    return Course(end_reason, end, last_reason, strike, settlement, lacking, earned, still_open, sums)
+    return Course(
+        end_reason, end, last_reason, strike, settlement, lacking, earned, still_open, sums
+    )
 
 
 @njit_lean
-def follow(slice_, put, entry, search, call, rule, memory, out, counts, marked):  # type: ignore[no-untyped-def]
-    """Write how an assigned put's wheel ends under these call rules, and its counts; tell whether a call was sold."""
+def follow(slice_, put, entry, search, call, rule, memory, out, counts, marked):
+    """Write how an assigned put's wheel ends under these call rules, and its counts; tell whether a
+    call was sold.
+    """
     counts[:] = 0
     calls = sell_calls(slice_, put, entry, search, call, rule, memory, counts, None)
     value, days = wheel_value(slice_, put, entry, calls), slice_.underlying.day
@@ -395,16 +456,24 @@ def follow(slice_, put, entry, search, call, rule, memory, out, counts, marked):
 
 
 @njit_lean
-def assigned_end_of(slice_, put, entry, block, a, assigned_ends):  # type: ignore[no-untyped-def]
+def assigned_end_of(slice_, put, entry, block, a, assigned_ends):
     """The assigned end to which call rules a lead; it is followed if it was not yet.
 
-    Rules that look for the same calls on the same sessions and find none to sell share a assigned end.
+    Rules that look for the same calls on the same sessions and find none to sell share a assigned
+    end.
     """
     if assigned_ends.of[a] >= 0:
         return assigned_ends.of[a]
-    search, call, rule, memory = block.call_search[a], block.call[a], block.draw[block.call_draw[a]], assigned_ends.memory
+    search, call, rule, memory = (
+        block.call_search[a],
+        block.call[a],
+        block.draw[block.call_draw[a]],
+        assigned_ends.memory,
+    )
     number = first_search(slice_, put, entry)
-    sale = memory.sales[sale_on(slice_, number, basis_of(slice_, put), entry, search, call, rule, memory)]
+    sale = memory.sales[
+        sale_on(slice_, number, basis_of(slice_, put), entry, search, call, rule, memory)
+    ]
     if sale.unsold < 0:
         assigned_ends.of[a] = a
         sold = follow(

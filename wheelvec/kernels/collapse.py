@@ -19,7 +19,9 @@ class Rows(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Per session number, (sessions,) int64 each, counted up: contracts quoted, contracts with a valid quote, priced rows."""
+    """Per session number, (sessions,) int64 each, counted up: contracts quoted, contracts with a
+    valid quote, priced rows.
+    """
 
     quoted: np.ndarray
     valid: np.ndarray
@@ -27,10 +29,12 @@ class Counts(NamedTuple):
 
 
 @njit
-def collapse_quotes(rows, out_rows, counts):  # type: ignore[no-untyped-def]
-    """Write the positions of the standing quotes that are wanted into (n,) `out_rows`, in order; how many there are.
+def collapse_quotes(rows, out_rows, counts):
+    """Write the positions of the standing quotes that are wanted into (n,) `out_rows`, in order;
+    how many there are.
 
-    One pass that decides on flags and copies nothing: filters over whole frames took three times as long.
+    One pass that decides on flags and copies nothing: filters over whole frames took three times as
+    long.
     """
     kept, last, quoted, n = 0, -1, False, rows.number.size
     for i in range(n):

@@ -1,9 +1,11 @@
 """The counter-based fill draws (rules.md, section 5), by Philox4x32-10.
 
-The generator is that of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11.
+The generator is that of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
+3", SC'11.
 
-A draw is a pure function of what it stands for, so it is the same in any order, configuration, thread and process, and
-two configurations of a sweep that touch the same target share it (common random numbers).
+A draw is a pure function of what it stands for, so it is the same in any order, configuration,
+thread and process, and two configurations of a sweep that touch the same target share it (common
+random numbers).
 """
 
 import datetime as dt
@@ -28,7 +30,7 @@ EPOCH = dt.date(1970, 1, 1)
 
 
 @njit_lean
-def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+def philox(c0, c1, c2, c3, k0, k1):
     """Four words of 32 bits from a counter of four and a key of two, all carried in uint64."""
     for _ in range(_ROUNDS):
         product_0 = _MULTIPLIER_0 * c0
@@ -45,7 +47,7 @@ def philox(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
 
 
 @njit_lean
-def wheel_word(expiration_day, strike_milli, is_call, entry_day, root_hash):  # type: ignore[no-untyped-def]
+def wheel_word(expiration_day, strike_milli, is_call, entry_day, root_hash):
     """The 64 bits that name a wheel: its put contract and entry session (days since 1970-01-01)."""
     w0, w1, _, _ = philox(
         np.uint64(expiration_day) & _LOW,
@@ -59,16 +61,22 @@ def wheel_word(expiration_day, strike_milli, is_call, entry_day, root_hash):  # 
 
 
 @njit_lean
-def draw(seed, word, phase, touch):  # type: ignore[no-untyped-def]
-    """A number u in [0, 1) with 53 random bits, for one touch of the target in one phase of one wheel."""
-    x0, x1, _, _ = philox(np.uint64(touch), np.uint64(phase), word & _LOW, word >> _SHIFT, seed & _LOW, seed >> _SHIFT)
+def draw(seed, word, phase, touch):
+    """A number u in [0, 1) with 53 random bits, for one touch of the target in one phase of one
+    wheel.
+    """
+    x0, x1, _, _ = philox(
+        np.uint64(touch), np.uint64(phase), word & _LOW, word >> _SHIFT, seed & _LOW, seed >> _SHIFT
+    )
     high = np.float64(x0 >> np.uint64(5))
     low = np.float64(x1 >> np.uint64(6))
     return (high * 67108864.0 + low) / 9007199254740992.0
 
 
 # Whose draws stand in a place, and how many of them.
-DRAWN = np.dtype([("word", np.uint64), ("phase", np.int64), ("seed", np.uint64), ("known", np.int64)])
+DRAWN = np.dtype(
+    [("word", np.uint64), ("phase", np.int64), ("seed", np.uint64), ("known", np.int64)]
+)
 
 
 class Drawn(NamedTuple):
@@ -84,8 +92,10 @@ def new_drawn(options: int, touches: int) -> Drawn:
 
 
 @njit_inlined
-def drawn(kept, i, seed, word, phase, touch):  # type: ignore[no-untyped-def]
-    """`draw`, made once while place i is asked for the same option and seed; its touches must be asked for in order."""
+def drawn(kept, i, seed, word, phase, touch):
+    """`draw`, made once while place i is asked for the same option and seed; its touches must be
+    asked for in order.
+    """
     of = kept.of[i]
     if of.word != word or of.seed != seed or of.phase != phase:
         of.word, of.seed, of.phase, of.known = word, seed, phase, 0
@@ -96,21 +106,25 @@ def drawn(kept, i, seed, word, phase, touch):  # type: ignore[no-untyped-def]
 
 
 @njit_lean
-def wheel_words(expiration_day, strike_milli, entry_day, root_hash, out):  # type: ignore[no-untyped-def]
+def wheel_words(expiration_day, strike_milli, entry_day, root_hash, out):
     """`wheel_word` of many puts: (n,) arrays of int64 and uint64 in, (n,) uint64 out."""
     for i in range(out.size):
         out[i] = wheel_word(expiration_day[i], strike_milli[i], 0, entry_day[i], root_hash[i])
 
 
 def root_hash(root: str) -> int:
-    """The key under which a root's contracts are drawn: BLAKE2b with eight bytes, read little-endian."""
+    """The key under which a root's contracts are drawn: BLAKE2b with eight bytes, read
+    little-endian.
+    """
     return int.from_bytes(hashlib.blake2b(root.encode("ascii"), digest_size=8).digest(), "little")
 
 
 def fill_draw(seed: int, symbol: str, entry_date: dt.date | str, phase: int, touch: int) -> float:
-    """The draw u in [0, 1) that decides whether one touch of a profit target fills: it fills if u <= p_fill.
+    """The draw u in [0, 1) that decides whether one touch of a profit target fills: it fills if u
+    <= p_fill.
 
-    The same arguments give the same u in every run, configuration and process (Philox4x32-10: Salmon et al., SC'11).
+    The same arguments give the same u in every run, configuration and process (Philox4x32-10:
+    Salmon et al., SC'11).
 
     Args:
         seed: the execution seed, 0 <= seed < 2**64.
@@ -128,17 +142,30 @@ def fill_draw(seed: int, symbol: str, entry_date: dt.date | str, phase: int, tou
         >>> [round(fill_draw(42, put, "2023-06-06", phase=0, touch=i), 3) for i in range(2)]
         [0.273, 0.187]
     """
-    for name, value, limit in (("seed", seed, 2**64), ("phase", phase, 2**32), ("touch", touch, 2**32)):
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 0 <= value < limit:
+    for name, value, limit in (
+        ("seed", seed, 2**64),
+        ("phase", phase, 2**32),
+        ("touch", touch, 2**32),
+    ):
+        if (
+            not isinstance(value, (int, np.integer))
+            or isinstance(value, bool)
+            or not 0 <= value < limit
+        ):
             raise InputError(f"{name} = {value!r}: expected a whole number from 0 to {limit - 1}")
     try:
         entry = dt.date.fromisoformat(entry_date) if isinstance(entry_date, str) else entry_date
         entry_day = (entry - EPOCH).days
     except (TypeError, ValueError):
-        raise InputError(f"entry_date = {entry_date!r}: expected a date such as 2023-06-06") from None
+        raise InputError(
+            f"entry_date = {entry_date!r}: expected a date such as 2023-06-06"
+        ) from None
     parts = osi.parse(symbol)
     word = wheel_word(
-        (parts.expiration - EPOCH).days, parts.strike_milli, int(parts.option_type == "C"), entry_day,
+        (parts.expiration - EPOCH).days,
+        parts.strike_milli,
+        int(parts.option_type == "C"),
+        entry_day,
         np.uint64(root_hash(parts.root)),
-    )  # fmt: skip
+    )
     return float(draw(np.uint64(seed), np.uint64(word), phase, touch))

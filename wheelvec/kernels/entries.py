@@ -1,4 +1,6 @@
-"""The puts that a block of a sweep sells in one month: range, rank, liquidity, selection, price (rules.md, sections 3, 4)."""
+"""The puts that a block of a sweep sells in one month: range, rank, liquidity, selection, price
+(rules.md, sections 3, 4).
+"""
 
 from typing import NamedTuple
 
@@ -19,7 +21,9 @@ from wheelvec.kernels.quotes import (
 
 
 class Selection(NamedTuple):
-    """Room for the puts of a month; `n` of a call to `selection` says how many rows of the last five are filled."""
+    """Room for the puts of a month; `n` of a call to `selection` says how many rows of the last
+    five are filled.
+    """
 
     starts: np.ndarray  # (sessions of the month + 1,) in what follows, until `chosen` is applied
     rows: np.ndarray  # puts in range
@@ -37,12 +41,16 @@ def new_selection(sessions: int, size: int) -> Selection:
     whole, real = (lambda: np.empty(size, np.int64)), (lambda: np.empty(size))
     grades = Grades(real(), np.empty(size, np.int8), np.empty(size, np.bool_))
     starts = np.empty(sessions + 1, np.int64)
-    return Selection(starts, whole(), empty_quotes(size), grades, whole(), whole(), real(), whole(), real())
+    return Selection(
+        starts, whole(), empty_quotes(size), grades, whole(), whole(), real(), whole(), real()
+    )
 
 
 @njit_lean
-def first_from(dtes, first, last, dte):  # type: ignore[no-untyped-def]
-    """The first of the rows first..last-1, sorted by dte, with at least so many days; `last` if there is none."""
+def first_from(dtes, first, last, dte):
+    """The first of the rows first..last-1, sorted by dte, with at least so many days; `last` if
+    there is none.
+    """
     while first < last:
         middle = (first + last) // 2
         if dtes[middle] < dte:
@@ -53,14 +61,16 @@ def first_from(dtes, first, last, dte):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def is_otm_within(otm, rules):  # type: ignore[no-untyped-def]
+def is_otm_within(otm, rules):
     """Whether an option is out of the money by as much as the rules ask for, both ends included."""
     return rules.otm_min <= otm <= rules.otm_max
 
 
 @njit_lean
-def within_otm(slice_, entry, first, last, out):  # type: ignore[no-untyped-def]
-    """Keep those of `out.rows` first..last-1 that are far enough out of the money, and not too far; one past the last."""
+def within_otm(slice_, entry, first, last, out):
+    """Keep those of `out.rows` first..last-1 that are far enough out of the money, and not too far;
+    one past the last.
+    """
     n = first
     for i in range(first, last):
         out.rows[n] = out.rows[i]
@@ -69,8 +79,10 @@ def within_otm(slice_, entry, first, last, out):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def in_range(slice_, entry, opens, first, last, out):  # type: ignore[no-untyped-def]
-    """Write the puts within dte and delta of sessions first..last on which `opens` holds; how many there are."""
+def in_range(slice_, entry, opens, first, last, out):
+    """Write the puts within dte and delta of sessions first..last on which `opens` holds; how many
+    there are.
+    """
     n, dte, delta = 0, slice_.put_dte, slice_.put_delta
     for s in range(first, last + 1):
         out.starts[s - first] = n
@@ -89,17 +101,28 @@ def in_range(slice_, entry, opens, first, last, out):  # type: ignore[no-untyped
 
 
 @njit_inlined
-def select_puts(slice_, entry, opens, first, last, out):  # type: ignore[no-untyped-def]
-    """Write the puts sold on sessions first..last; how many. `opens` (sessions,) tells on which sessions wheels open.
+def select_puts(slice_, entry, opens, first, last, out):
+    """Write the puts sold on sessions first..last; how many. `opens` (sessions,) tells on which
+    sessions wheels open.
 
-    Of a session only the first `per_day` are written; where one wheel is open at a time only the first can ever be.
+    Of a session only the first `per_day` are written; where one wheel is open at a time only the
+    first can ever be.
     """
     n = in_range(slice_, entry, opens, first, last, out)
     pick(slice_.puts, out.rows, n, out.quotes)
     if entry.select == CLOSEST_OTM:
         pick_otm(slice_.puts, out.rows, n, out.quotes)
     starts = out.starts[: last + 2 - first]
-    choose_puts(out.quotes, starts, entry.rank_over_chain, entry, entry.dte_target, entry.select, entry.target, out.grades)
+    choose_puts(
+        out.quotes,
+        starts,
+        entry.rank_over_chain,
+        entry,
+        entry.dte_target,
+        entry.select,
+        entry.target,
+        out.grades,
+    )
     sold = 0
     most = 1 if entry.one_at_a_time else entry.per_day
     for s in range(starts.size - 1):
@@ -112,7 +135,12 @@ def select_puts(slice_, entry, opens, first, last, out):  # type: ignore[no-unty
                 out.row[sold], out.number[sold] = out.rows[i], first + s
                 out.ivp[sold], out.tier[sold] = out.grades.ivp[i], tier
                 out.price[sold] = entry_price(
-                    quotes.bid[i], quotes.ask[i], quotes.mid[i], penalty_of(tier), entry.mode, entry.ticks
+                    quotes.bid[i],
+                    quotes.ask[i],
+                    quotes.mid[i],
+                    penalty_of(tier),
+                    entry.mode,
+                    entry.ticks,
                 )
                 sold += 1
                 today += 1

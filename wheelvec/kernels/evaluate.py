@@ -19,7 +19,12 @@ from wheelvec.kernels.accumulate import (
     new_month,
     unpack,
 )
-from wheelvec.kernels.calls import AssignedEnds, assigned_end_of, clear_assigned_ends, new_assigned_ends
+from wheelvec.kernels.calls import (
+    AssignedEnds,
+    assigned_end_of,
+    clear_assigned_ends,
+    new_assigned_ends,
+)
 from wheelvec.kernels.entries import Selection, new_selection, select_puts
 from wheelvec.kernels.exits import (
     ASSIGNED,
@@ -41,7 +46,7 @@ from wheelvec.kernels.slices import Plan, block_of
 
 
 @njit_inlined
-def put_of(slice_, entry, chosen, i, rules):  # type: ignore[no-untyped-def]
+def put_of(slice_, entry, chosen, i, rules):
     """The i-th put of a selection."""
     row, number = chosen.row[i], chosen.number[i]
     quote = slice_.puts[row]
@@ -49,24 +54,36 @@ def put_of(slice_, entry, chosen, i, rules):  # type: ignore[no-untyped-def]
     settlement = where.settlement
     close, last_bar = slice_.underlying.close[settlement], slice_.underlying.last_bar
     return Put(
-        row, number, settlement, quote.contract, quote.first, quote.last, chosen.price[i], quote.spread_pct,
-        penalty_of(chosen.tier[i]), chosen.ivp[i], chosen.price[i] * 100.0, quote.strike * 100.0,
+        row,
+        number,
+        settlement,
+        quote.contract,
+        quote.first,
+        quote.last,
+        chosen.price[i],
+        quote.spread_pct,
+        penalty_of(chosen.tier[i]),
+        chosen.ivp[i],
+        chosen.price[i] * 100.0,
+        quote.strike * 100.0,
         settle(close, where.strike_cents, settlement, last_bar, rules),
         not entry.v5 and settlement > last_bar,
-    )  # fmt: skip
+    )
 
 
 @njit_inlined
-def pair_ends(slice_, put, entry, block, rest, assigned_ends, out):  # type: ignore[no-untyped-def]
-    """Write how each pair of rest and call rules ends the wheel if no stop does: what follows an assignment stands in for
-    the rest's own end.
+def pair_ends(slice_, put, entry, block, rest, assigned_ends, out):
+    """Write how each pair of rest and call rules ends the wheel if no stop does: what follows an
+    assignment stands in for the rest's own end.
     """
     assigned = put.settled == ASSIGNED
     for i in range(block.pair_rest.size):
         end, assigned_end = rest[block.pair_rest[i]], -1
         out.time[i] = end.time
         if assigned and end.time == SETTLED:
-            assigned_end = assigned_end_of(slice_, put, entry, block, block.pair_call[i], assigned_ends)
+            assigned_end = assigned_end_of(
+                slice_, put, entry, block, block.pair_call[i], assigned_ends
+            )
             end = assigned_ends.end[assigned_end]
         out.pnl[i], out.reasons[i], out.sums[i], out.until[i], out.assigned_end[i] = (
             end.pnl,
@@ -78,26 +95,47 @@ def pair_ends(slice_, put, entry, block, rest, assigned_ends, out):  # type: ign
 
 
 @njit_lean
-def lay_ends(slice_, put, entry, block, workspace):  # type: ignore[no-untyped-def]
+def lay_ends(slice_, put, entry, block, workspace):
     """Write how each stop and each rest of the block ends the put."""
-    lay_bars(slice_, slice_.puts[put.row], put.number, put.penalty, entry, put.censored, workspace.scratch.bars)
+    lay_bars(
+        slice_,
+        slice_.puts[put.row],
+        put.number,
+        put.penalty,
+        entry,
+        put.censored,
+        workspace.scratch.bars,
+    )
     stop_ends(put, entry, block.stop, workspace.scratch.bars, workspace.stop)
     rest_ends(slice_, put, entry, block, workspace.scratch, workspace.rest)
 
 
 @njit_inlined
-def combine_single(slice_, put, entry, block, at, workspace):  # type: ignore[no-untyped-def]
-    """The one configuration of a block. Pieces that only sell other puts end one sold on the same terms alike: its end is
-    kept, and so is not worked out again for each of thousands of entry rules.
+def combine_single(slice_, put, entry, block, at, workspace):
+    """The one configuration of a block. Pieces that only sell other puts end one sold on the same
+    terms alike: its end is kept, and so is not worked out again for each of thousands of entry
+    rules.
     """
     chance, assigned_end = fill_probability(put.spread_pct, put.ivp, entry, block.draw[0]), -1
-    known = workspace.single[at, np.int64(put.ivp >= entry.high_threshold) + (put.ivp >= entry.extreme_threshold)]
+    known = workspace.single[
+        at, np.int64(put.ivp >= entry.high_threshold) + (put.ivp >= entry.extreme_threshold)
+    ]
     word = slice_.puts[put.row].word
     if known.word != word or known.exits != block.exits or known.chance != chance:
         lay_ends(slice_, put, entry, block, workspace)
-        end = workspace.stop[0] if workspace.stop[0].time < workspace.rest[0].time else workspace.rest[0]
+        end = (
+            workspace.stop[0]
+            if workspace.stop[0].time < workspace.rest[0].time
+            else workspace.rest[0]
+        )
         known.word, known.exits, known.chance = word, block.exits, chance
-        known.time, known.pnl, known.reasons, known.sums, known.until = end.time, end.pnl, end.reasons, end.sums, end.until
+        known.time, known.pnl, known.reasons, known.sums, known.until = (
+            end.time,
+            end.pnl,
+            end.reasons,
+            end.sums,
+            end.until,
+        )
     month = workspace.month
     month.pnl[0], month.cell_reasons[0], month.cell_sums[0] = known.pnl, known.reasons, known.sums
     month.until[0], month.assigned_end[0] = known.until, assigned_end
@@ -109,14 +147,24 @@ def combine_single(slice_, put, entry, block, at, workspace):  # type: ignore[no
 
 
 @njit_inlined
-def combine_product(stop, stops, pair, pairs, assigned, single, month):  # type: ignore[no-untyped-def]
-    """Every stop with every pair: whichever comes first ends the put. The assigned end is read where the put may be assigned, and until
-    when a wheel lasts where one is open at a time.
+def combine_product(stop, stops, pair, pairs, assigned, single, month):
+    """Every stop with every pair: whichever comes first ends the put. The assigned end is read
+    where the put may be assigned, and until when a wheel lasts where one is open at a time.
     """
     for s in range(stops):
         cells = slice(s * pairs, (s + 1) * pairs)
-        time, pnl, reasons, sums, until = stop.time[s], stop.pnl[s], stop.reasons[s], stop.sums[s], stop.until[s]
-        out, out_reasons, out_sums = month.pnl[cells], month.cell_reasons[cells], month.cell_sums[cells]
+        time, pnl, reasons, sums, until = (
+            stop.time[s],
+            stop.pnl[s],
+            stop.reasons[s],
+            stop.sums[s],
+            stop.until[s],
+        )
+        out, out_reasons, out_sums = (
+            month.pnl[cells],
+            month.cell_reasons[cells],
+            month.cell_sums[cells],
+        )
         out_until, out_assigned_end = month.until[cells], month.assigned_end[cells]
         for b in range(pairs):
             out[b] = pnl if time < pair.time[b] else pair.pnl[b]
@@ -133,8 +181,10 @@ def combine_product(stop, stops, pair, pairs, assigned, single, month):  # type:
 
 
 @njit_inlined
-def combine(slice_, put, entry, block, workspace):  # type: ignore[no-untyped-def]
-    """Each configuration's stop with its pair; an assignment is followed only where a configuration comes to it."""
+def combine(slice_, put, entry, block, workspace):
+    """Each configuration's stop with its pair; an assignment is followed only where a configuration
+    comes to it.
+    """
     assigned, month = put.settled == ASSIGNED, workspace.month
     for c in range(block.config_stop.size):
         b, assigned_end = block.config_pair[c], -1
@@ -142,20 +192,29 @@ def combine(slice_, put, entry, block, workspace):  # type: ignore[no-untyped-de
         if stop.time < end.time:
             end = stop
         elif assigned and end.time == SETTLED:
-            assigned_end = assigned_end_of(slice_, put, entry, block, block.pair_call[b], workspace.assigned_ends)
+            assigned_end = assigned_end_of(
+                slice_, put, entry, block, block.pair_call[b], workspace.assigned_ends
+            )
             end = workspace.assigned_ends.end[assigned_end]
         month.pnl[c], month.cell_reasons[c], month.cell_sums[c] = end.pnl, end.reasons, end.sums
         month.until[c], month.assigned_end[c] = end.until, assigned_end
 
 
 @njit_inlined
-def skip_busy(month, n, number, busy):  # type: ignore[no-untyped-def]
-    """Where one wheel is open at a time: leave out the configurations whose last one has not ended before this session."""
+def skip_busy(month, n, number, busy):
+    """Where one wheel is open at a time: leave out the configurations whose last one has not ended
+    before this session.
+    """
     for c in range(n):
         if number > busy[c]:
             busy[c] = month.until[c]
         else:
-            month.pnl[c], month.cell_reasons[c], month.cell_sums[c], month.assigned_end[c] = np.nan, 0, 0, -1
+            month.pnl[c], month.cell_reasons[c], month.cell_sums[c], month.assigned_end[c] = (
+                np.nan,
+                0,
+                0,
+                -1,
+            )
 
 
 class CellPnl(NamedTuple):
@@ -168,12 +227,15 @@ class CellPnl(NamedTuple):
 
 # How a put ended that was sold on certain terms; no wheel's word is 0.
 KEPT_END = np.dtype(
-    [("word", np.uint64), ("exits", np.int64), ("chance", np.float64)] + [(name, EXIT[name]) for name in EXIT.names or ()]
+    [("word", np.uint64), ("exits", np.int64), ("chance", np.float64)]
+    + [(name, EXIT[name]) for name in EXIT.names or ()]
 )
 
 
 class Workspace(NamedTuple):
-    """Everything that `run_pieces` writes to on the way, large enough for the largest of its blocks."""
+    """Everything that `run_pieces` writes to on the way, large enough for the largest of its
+    blocks.
+    """
 
     month: Month
     scratch: Scratch
@@ -187,7 +249,9 @@ class Workspace(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """The greatest number of each that a room must hold; `quotes` and `calls_on_offer` in a month and on a session."""
+    """The greatest number of each that a room must hold; `quotes` and `calls_on_offer` in a month
+    and on a session.
+    """
 
     wheels: int
     bars: int
@@ -200,9 +264,16 @@ def new_workspace(plan: Plan, sizes: Sizes) -> Workspace:
     """Room for any blocks of a plan."""
     stops, draws, holds, rests, calls, pairs, configs = (
         int(np.diff(starts).max())
-        for starts in (plan.stop_starts, plan.draw_starts, plan.hold_starts, plan.rest_starts, plan.call_starts,
-                       plan.pair_starts, plan.config_starts)
-    )  # fmt: skip
+        for starts in (
+            plan.stop_starts,
+            plan.draw_starts,
+            plan.hold_starts,
+            plan.rest_starts,
+            plan.call_starts,
+            plan.pair_starts,
+            plan.config_starts,
+        )
+    )
     bars = sizes.bars + 1
     scratch = Scratch(
         np.zeros(bars, BAR),
@@ -214,28 +285,52 @@ def new_workspace(plan: Plan, sizes: Sizes) -> Workspace:
         np.empty(holds, np.int64),
     )
     return Workspace(
-        new_month(configs), scratch, new_assigned_ends(calls, sizes.calls_on_offer, bars),
+        new_month(configs),
+        scratch,
+        new_assigned_ends(calls, sizes.calls_on_offer, bars),
         np.zeros((3 * sizes.quotes, 3), KEPT_END),
-        np.zeros(stops, EXIT), np.zeros(rests, EXIT), new_ends(pairs),
-        new_selection(sizes.sessions, sizes.quotes), aligned((sizes.wheels, configs)),
-    )  # fmt: skip
+        np.zeros(stops, EXIT),
+        np.zeros(rests, EXIT),
+        new_ends(pairs),
+        new_selection(sizes.sessions, sizes.quotes),
+        aligned((sizes.wheels, configs)),
+    )
 
 
 @njit_inlined
-def add_wheel(slice_, entry, block, w, month_first, workspace, figures, at, busy, cells):  # type: ignore[no-untyped-def]
-    """Add the w-th put of the selection under every configuration of the block; the month's puts begin at `month_first`."""
+def add_wheel(slice_, entry, block, w, month_first, workspace, figures, at, busy, cells):
+    """Add the w-th put of the selection under every configuration of the block; the month's puts
+    begin at `month_first`.
+    """
     month, n = workspace.month, block.config_stop.size
     put = put_of(slice_, entry, workspace.chosen, w, SettleRules(False, entry.v5, entry.v5))
     if put.settled == ASSIGNED:
         clear_assigned_ends(workspace.assigned_ends, block.call.size)
     if n == 1:
-        combine_single(slice_, put, entry, block, 3 * (put.row - month_first) + workspace.chosen.tier[w], workspace)
+        combine_single(
+            slice_,
+            put,
+            entry,
+            block,
+            3 * (put.row - month_first) + workspace.chosen.tier[w],
+            workspace,
+        )
     else:
         lay_ends(slice_, put, entry, block, workspace)
         if block.product:
-            pair_ends(slice_, put, entry, block, workspace.rest, workspace.assigned_ends, workspace.pair)
+            pair_ends(
+                slice_, put, entry, block, workspace.rest, workspace.assigned_ends, workspace.pair
+            )
             assigned, single = put.settled == ASSIGNED, entry.one_at_a_time
-            combine_product(workspace.stop, block.stop.size, workspace.pair, block.pair_rest.size, assigned, single, month)
+            combine_product(
+                workspace.stop,
+                block.stop.size,
+                workspace.pair,
+                block.pair_rest.size,
+                assigned,
+                single,
+                month,
+            )
         else:
             combine(slice_, put, entry, block, workspace)
     if entry.one_at_a_time:
@@ -250,7 +345,9 @@ def add_wheel(slice_, entry, block, w, month_first, workspace, figures, at, busy
 
 
 @njit_lean
-def evaluate_blocks(slice_, opens, first, last, plan, p0, p1, workspace, busy, figures, values, filled, cells):  # type: ignore[no-untyped-def]
+def evaluate_blocks(
+    slice_, opens, first, last, plan, p0, p1, workspace, busy, figures, values, filled, cells
+):
     """Add the wheels entered on sessions first..last to the figures of blocks p0..p1-1.
 
     Args:
@@ -258,10 +355,11 @@ def evaluate_blocks(slice_, opens, first, last, plan, p0, p1, workspace, busy, f
         opens: (schedules, sessions) whether wheels may open.
         plan: all blocks.
         workspace: as `new_room` makes it.
-        busy: (configurations,) until when the last wheel of each occupies the underlying; read where one is open at a time.
+        busy: (configurations,) until when the last wheel of each occupies the underlying; read
+            where one is open at a time.
         figures: (configurations,), added to.
-        values: (configurations of these blocks, room) every wheel's ROC, NaN where the summary has none; (0, 0) if nobody
-            asks.
+        values: (configurations of these blocks, room) every wheel's ROC, NaN where the summary has
+            none; (0, 0) if nobody asks.
         filled: (blocks,) how many of `values` a block's configurations hold.
         record: where each wheel's P&L is written by configuration.
     """
@@ -272,7 +370,18 @@ def evaluate_blocks(slice_, opens, first, last, plan, p0, p1, workspace, busy, f
         wheels = select_puts(slice_, entry, opens[entry.schedule], first, last, workspace.chosen)
         clear(month, n)
         for w in range(wheels):
-            add_wheel(slice_, entry, block, w, slice_.put_starts[first], workspace, figures, at, busy, cells)
+            add_wheel(
+                slice_,
+                entry,
+                block,
+                w,
+                slice_.put_starts[first],
+                workspace,
+                figures,
+                at,
+                busy,
+                cells,
+            )
             if w % packed == packed - 1:
                 unpack(month, n, figures.counts, at)
         unpack(month, n, figures.counts, at)
@@ -287,9 +396,13 @@ def evaluate_blocks(slice_, opens, first, last, plan, p0, p1, workspace, busy, f
 
 
 @njit_lean
-def mark_chosen(slice_, opens, first, last, plan, chosen, rows):  # type: ignore[no-untyped-def]
-    """Set `rows` (puts of the slice,) where any block sells the put on sessions first..last; `chosen` is room."""
+def mark_chosen(slice_, opens, first, last, plan, chosen, rows):
+    """Set `rows` (puts of the slice,) where any block sells the put on sessions first..last;
+    `chosen` is room.
+    """
     for p in range(plan.entry.size):
-        wheels = select_puts(slice_, plan.entry[p], opens[plan.entry[p].schedule], first, last, chosen)
+        wheels = select_puts(
+            slice_, plan.entry[p], opens[plan.entry[p].schedule], first, last, chosen
+        )
         for w in range(wheels):
             rows[chosen.row[w]] = True

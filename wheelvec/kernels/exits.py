@@ -1,10 +1,11 @@
 """How a leg ends (rules.md, sections 4 to 6): what an exit costs, and two ways to find it.
 
-`walk` goes bar by bar for one rule. The tables are for every exit rule of a block at once: for a put that was sold three things
-are step functions with few steps: the first bar that stops, of the stop; the bars that touch, of the target; which touch fills,
-of the chance of a fill. The draws are the same in every configuration, so a put's end follows from two of its tables: of the
-stops, and of the rest (target, draw and hold). Whichever comes first ends it, and on one bar the stop goes before the target
-and that before the hold. tests/kernels/test_exits.py holds both ways equal.
+`walk` goes bar by bar for one rule. The tables are for every exit rule of a block at once: for a
+put that was sold three things are step functions with few steps: the first bar that stops, of the
+stop; the bars that touch, of the target; which touch fills, of the chance of a fill. The draws are
+the same in every configuration, so a put's end follows from two of its tables: of the stops, and of
+the rest (target, draw and hold). Whichever comes first ends it, and on one bar the stop goes before
+the target and that before the hold. tests/kernels/test_exits.py holds both ways equal.
 """
 
 from typing import NamedTuple
@@ -15,7 +16,14 @@ from wheelvec.jit.aligned import aligned
 from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.accumulate import NONE, STOP_INSIDE, TARGET_ABOVE, packed_days, packed_reason
 from wheelvec.kernels.draws import draw, drawn
-from wheelvec.kernels.quotes import NATURAL, OPTIMISTIC, concession, fill_probability, tick_down, tick_up
+from wheelvec.kernels.quotes import (
+    NATURAL,
+    OPTIMISTIC,
+    concession,
+    fill_probability,
+    tick_down,
+    tick_up,
+)
 from wheelvec.model.codes import ExitReason
 
 STOP_LOSS, PROFIT_TARGET = int(ExitReason.STOP_LOSS), int(ExitReason.PROFIT_TARGET)
@@ -23,7 +31,8 @@ MAX_HOLD_DTE, EXPIRED_WORTHLESS = int(ExitReason.MAX_HOLD_DTE), int(ExitReason.E
 ASSIGNED, CALLED_AWAY = int(ExitReason.ASSIGNED), int(ExitReason.CALLED_AWAY)
 OPEN, NO_DATA = int(ExitReason.OPEN), int(ExitReason.NO_DATA)
 
-# An exit's time is 2 * bar for a stop, 2 * bar + 1 for what a stop goes before; these are later than any.
+# An exit's time is 2 * bar for a stop, 2 * bar + 1 for what a stop goes before; these are later
+# than any.
 SETTLED = 2**40
 NEVER = SETTLED + 1
 FEW_TARGETS = 8  # from here on it pays to sort a put's lows
@@ -31,7 +40,9 @@ ROUNDING = 1e-9  # as in stages.summary: an exit at its limit is a product taken
 
 
 class Put(NamedTuple):
-    """A put that was sold, and where it stands on the slice. Prices are dollars per share, the rest per contract."""
+    """A put that was sold, and where it stands on the slice. Prices are dollars per share, the rest
+    per contract.
+    """
 
     row: int
     number: int  # entry session
@@ -50,7 +61,13 @@ class Put(NamedTuple):
 
 
 EXIT = np.dtype(
-    [("time", np.int64), ("pnl", np.float64), ("reasons", np.uint64), ("sums", np.uint64), ("until", np.int64)]
+    [
+        ("time", np.int64),
+        ("pnl", np.float64),
+        ("reasons", np.uint64),
+        ("sums", np.uint64),
+        ("until", np.int64),
+    ]
 )  # the columns of Ends, in which `assigned end` stands for what only pairs have
 
 
@@ -78,7 +95,8 @@ BAR = np.dtype(
         ("market", np.float64),  # what buying back at the market costs
         ("at_market", np.bool_),  # whether stops and targets pay that too
         ("sums", np.uint64),  # packed days held and sessions without a bar of an exit here
-        ("fees", np.float64),  # of buying and selling, dollars per contract; NaN where there is no exit
+        # of buying and selling, dollars per contract; NaN where there is no exit
+        ("fees", np.float64),
         ("number", np.int64),
         ("left", np.int64),  # days to the expiration
     ],
@@ -87,8 +105,9 @@ BAR = np.dtype(
 
 
 class SettleRules(NamedTuple):
-    """How a leg that nothing ended settles; the last two are v5's: missing data were booked as full profit, and a call
-    at its strike is called away."""
+    """How a leg that nothing ended settles; the last two are v5's: missing data were booked as full
+    profit, and a call at its strike is called away.
+    """
 
     is_call: bool
     missing_close_is_worthless: bool
@@ -96,14 +115,18 @@ class SettleRules(NamedTuple):
 
 
 @njit_lean
-def market_price(rows, r, penalty, spread_pct, mode):  # type: ignore[no-untyped-def]
+def market_price(rows, r, penalty, spread_pct, mode):
     """What buying back at the market costs on row r."""
     f = concession(mode)
     if rows.is_quote[r]:
         bid, ask = rows.bid[r], rows.ask[r]
         if mode == NATURAL:
             return ask
-        return rows.close[r] if mode == OPTIMISTIC else min(ask, rows.close[r] + f * (ask - bid) * penalty)
+        return (
+            rows.close[r]
+            if mode == OPTIMISTIC
+            else min(ask, rows.close[r] + f * (ask - bid) * penalty)
+        )
     spread = (rows.high[r] - rows.low[r]) * penalty
     if mode == NATURAL:
         return rows.close[r] * (1.0 + spread_pct / 2.0)
@@ -113,20 +136,21 @@ def market_price(rows, r, penalty, spread_pct, mode):  # type: ignore[no-untyped
 
 
 @njit_lean
-def stop_fill(first, high, low, stop, penalty, mode):  # type: ignore[no-untyped-def]
+def stop_fill(first, high, low, stop, penalty, mode):
     """What a stop costs on a bar that opened at `first`."""
     return min(high, max(first, stop) + concession(mode) * ((high - low) * penalty))
 
 
 @njit_lean
-def target_fill(first, target, touches):  # type: ignore[no-untyped-def]
-    """What a filled target costs on a bar that opened at `first`, both on their ticks: better than its limit only on its first
-    touch, for a missed order is not rewarded."""
+def target_fill(first, target, touches):
+    """What a filled target costs on a bar that opened at `first`, both on their ticks: better than
+    its limit only on its first touch, for a missed order is not rewarded.
+    """
     return min(first, target) if touches == 1 else target
 
 
 @njit_lean
-def settle(close, strike_cents, settlement_number, last_bar, rules):  # type: ignore[no-untyped-def]
+def settle(close, strike_cents, settlement_number, last_bar, rules):
     """How a leg that was not bought back ends at its settlement session's close."""
     if np.isnan(close):
         if rules.missing_close_is_worthless:
@@ -140,8 +164,10 @@ def settle(close, strike_cents, settlement_number, last_bar, rules):  # type: ig
 
 
 @njit_inlined
-def lay_bars(slice_, quote, number, penalty, entry, censored, out):  # type: ignore[no-untyped-def]
-    """Write what every exit of an option sold at `quote` on session `number` has in common, bar by bar to its settlement."""
+def lay_bars(slice_, quote, number, penalty, entry, censored, out):
+    """Write what every exit of an option sold at `quote` on session `number` has in common, bar by
+    bar to its settlement.
+    """
     rows, day = slice_.rows, slice_.underlying.day
     expiration = slice_.contracts[quote.contract].expiration_day
     for bar in range(quote.last - quote.first):
@@ -149,7 +175,9 @@ def lay_bars(slice_, quote, number, penalty, entry, censored, out):  # type: ign
         here = rows[r].number
         at.open, at.high, at.low, at.number = rows[r].open, rows[r].high, rows[r].low, here
         at.first = tick_up(rows[r].open, entry.ticks)
-        at.market = tick_up(market_price(rows, r, penalty, quote.spread_pct, entry.mode), entry.ticks)
+        at.market = tick_up(
+            market_price(rows, r, penalty, quote.spread_pct, entry.mode), entry.ticks
+        )
         at.at_market = rows[r].is_quote or not entry.trigger
         at.fees = 2.0 * entry.fee
         at.left = expiration - day[here]
@@ -158,26 +186,26 @@ def lay_bars(slice_, quote, number, penalty, entry, censored, out):  # type: ign
 
 
 @njit_inlined
-def stop_cost(bar, stop, penalty, entry):  # type: ignore[no-untyped-def]
+def stop_cost(bar, stop, penalty, entry):
     """What a stop costs that is triggered on a bar, dollars per share."""
     cost = tick_up(stop_fill(bar.open, bar.high, bar.low, stop, penalty, entry.mode), entry.ticks)
     return bar.market if bar.at_market else cost
 
 
 @njit_inlined
-def target_cost(bar, target, touches):  # type: ignore[no-untyped-def]
+def target_cost(bar, target, touches):
     """What a target costs that is filled on a bar, dollars per share."""
     return bar.market if bar.at_market else target_fill(bar.first, target, touches)
 
 
 @njit_inlined
-def stop_level(price, multiplier, entry):  # type: ignore[no-untyped-def]
+def stop_level(price, multiplier, entry):
     """At which price of an option sold at `price` its stop lies; NaN: nowhere."""
     return tick_up(price * multiplier, entry.ticks)
 
 
 @njit_inlined
-def target_level(price, exit_pct, entry):  # type: ignore[no-untyped-def]
+def target_level(price, exit_pct, entry):
     """At which price the limit of its target lies."""
     return tick_down(price * exit_pct, entry.ticks)
 
@@ -202,8 +230,9 @@ class Levels(NamedTuple):
 
 
 @njit_inlined
-def walk(bars, count, levels, entry, rule, chance, kept, at, word, phase):  # type: ignore[no-untyped-def]
-    """Go bar by bar to the exit of one leg: the stop goes before the target and that before the hold.
+def walk(bars, count, levels, entry, rule, chance, kept, at, word, phase):
+    """Go bar by bar to the exit of one leg: the stop goes before the target and that before the
+    hold.
 
     Args:
         bars: of BAR; the first `count` are the leg's.
@@ -219,20 +248,24 @@ def walk(bars, count, levels, entry, rule, chance, kept, at, word, phase):  # ty
     for b in range(count):
         bar = bars[b]
         if bar.high >= stop:  # never true of a NaN stop
-            return Walked(STOP_LOSS, b, stop_cost(bar, levels.stop, levels.penalty, entry), touches, u)
+            return Walked(
+                STOP_LOSS, b, stop_cost(bar, levels.stop, levels.penalty, entry), touches, u
+            )
         if bar.low <= target:
             touches += 1
             if rule.probabilistic:
                 u = drawn(kept, at, rule.seed, word, phase, touches - 1)
             if not rule.probabilistic or u <= chance:
-                return Walked(PROFIT_TARGET, b, target_cost(bar, levels.target, touches), touches, u)
+                return Walked(
+                    PROFIT_TARGET, b, target_cost(bar, levels.target, touches), touches, u
+                )
         if bar.left <= levels.hold:
             return Walked(MAX_HOLD_DTE, b, bar.market, touches, u)
     return Walked(-1, count, 0.0, touches, u)
 
 
 @njit_inlined
-def write_end(out, i, time, pnl, reason, sums, until, censored):  # type: ignore[no-untyped-def]
+def write_end(out, i, time, pnl, reason, sums, until, censored):
     """Write way i to end."""
     end = out[i]
     end.time, end.pnl, end.sums, end.until = time, pnl, sums, until
@@ -240,8 +273,10 @@ def write_end(out, i, time, pnl, reason, sums, until, censored):  # type: ignore
 
 
 @njit_inlined
-def stop_ends(put, entry, stops, bars, out):  # type: ignore[no-untyped-def]
-    """Write how each stop ends the put. Stops ascend, so that the first bar to reach one is not before the last one's."""
+def stop_ends(put, entry, stops, bars, out):
+    """Write how each stop ends the put. Stops ascend, so that the first bar to reach one is not
+    before the last one's.
+    """
     count, bar = put.last - put.first, 0
     for i in range(stops.size):
         level = stop_level(put.price, stops[i], entry)
@@ -255,11 +290,20 @@ def stop_ends(put, entry, stops, bars, out):  # type: ignore[no-untyped-def]
         price = stop_cost(at, level, put.penalty, entry)
         under = price < level * (1.0 - ROUNDING)
         pnl = put.premium - price * 100.0 - at.fees
-        write_end(out, i, 2 * bar, pnl, STOP_LOSS, at.sums + (STOP_INSIDE if under else NONE), at.number, put.censored)
+        write_end(
+            out,
+            i,
+            2 * bar,
+            pnl,
+            STOP_LOSS,
+            at.sums + (STOP_INSIDE if under else NONE),
+            at.number,
+            put.censored,
+        )
 
 
 @njit_inlined
-def touches_at(bars, count, level, out):  # type: ignore[no-untyped-def]
+def touches_at(bars, count, level, out):
     """Write the bars that touch a target, in order; how many."""
     touches = 0
     for bar in range(count):
@@ -269,7 +313,7 @@ def touches_at(bars, count, level, out):  # type: ignore[no-untyped-def]
 
 
 @njit_lean
-def by_low(bars, count, out):  # type: ignore[no-untyped-def]
+def by_low(bars, count, out):
     """Write the bars, lowest low first."""
     for bar in range(count):
         low, k = bars[bar].low, bar
@@ -280,7 +324,7 @@ def by_low(bars, count, out):  # type: ignore[no-untyped-def]
 
 
 @njit_lean
-def add_touch(bar, touches, out):  # type: ignore[no-untyped-def]
+def add_touch(bar, touches, out):
     """Put a bar in its place among the first `touches` of `out`."""
     k = touches
     while k > 0 and out[k - 1] > bar:
@@ -290,11 +334,12 @@ def add_touch(bar, touches, out):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def filling_touches(word, put, entry, draws, most, workspace):  # type: ignore[no-untyped-def]
-    """For each draw rule write which touch of the put's target fills, counted from 0; `most` if none of that many does.
+def filling_touches(word, put, entry, draws, most, workspace):
+    """For each draw rule write which touch of the put's target fills, counted from 0; `most` if
+    none of that many does.
 
-    The first draw not above a chance is always one that is lower than all before it, and of those there are few: counting
-    the ones above the chance takes no branch that depends on it.
+    The first draw not above a chance is always one that is lower than all before it, and of those
+    there are few: counting the ones above the chance takes no branch that depends on it.
     """
     records, seen, lowest, seed = 0, 0, np.inf, np.uint64(0)
     for q in range(draws.size):
@@ -318,7 +363,7 @@ def filling_touches(word, put, entry, draws, most, workspace):  # type: ignore[n
 
 
 @njit_inlined
-def first_bar_held(bars, count, max_hold_dte):  # type: ignore[no-untyped-def]
+def first_bar_held(bars, count, max_hold_dte):
     """The first bar with at most so many days left to the expiration; NEVER if there is none."""
     for bar in range(count):
         if bars[bar].left <= max_hold_dte:
@@ -327,9 +372,10 @@ def first_bar_held(bars, count, max_hold_dte):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def lay_settlement(slice_, put, entry, out):  # type: ignore[no-untyped-def]
-    """Write the settlement of the put as one more bar, on which it ends at no cost if nothing ended it before. What follows
-    an assignment comes later."""
+def lay_settlement(slice_, put, entry, out):
+    """Write the settlement of the put as one more bar, on which it ends at no cost if nothing ended
+    it before. What follows an assignment comes later.
+    """
     known = put.settled != OPEN and put.settled != NO_DATA
     at = out[put.last - put.first]
     at.number, at.market, at.at_market = put.settlement, 0.0, True
@@ -352,17 +398,19 @@ class Scratch(NamedTuple):
 
 
 @njit_inlined
-def touch_level(put, exit_pct, entry):  # type: ignore[no-untyped-def]
+def touch_level(put, exit_pct, entry):
     """The highest low that touches the target of a put."""
     return target_level(put.price, exit_pct, entry) * (1.0 + entry.slack)
 
 
 @njit_inlined
-def rest_ends(slice_, put, entry, block, workspace, out):  # type: ignore[no-untyped-def]
+def rest_ends(slice_, put, entry, block, workspace, out):
     """Write how each rest (target, draw, hold) ends the put if no stop does before."""
     bars, count = workspace.bars, put.last - put.first
     for h in range(block.hold.size):
-        workspace.held[h] = first_bar_held(bars, count, block.hold[h]) if block.hold[h] >= 0 else NEVER
+        workspace.held[h] = (
+            first_bar_held(bars, count, block.hold[h]) if block.hold[h] >= 0 else NEVER
+        )
     few = block.target.size <= FEW_TARGETS
     if not few:
         by_low(bars, count, workspace.order)
@@ -373,7 +421,10 @@ def rest_ends(slice_, put, entry, block, workspace, out):  # type: ignore[no-unt
     for i in range(block.rest_target.size):
         if block.rest_target[i] != target:
             target = block.rest_target[i]
-            level, reached = target_level(put.price, block.target[target], entry), touch_level(put, block.target[target], entry)
+            level, reached = (
+                target_level(put.price, block.target[target], entry),
+                touch_level(put, block.target[target], entry),
+            )
             if few:
                 touches = touches_at(bars, count, reached, workspace.touches)
             while not few and added < count and bars[workspace.order[added]].low <= reached:
@@ -391,4 +442,13 @@ def rest_ends(slice_, put, entry, block, workspace, out):  # type: ignore[no-unt
         reason = put.settled if end == count else PROFIT_TARGET if at_target else MAX_HOLD_DTE
         time = SETTLED if end == count else 2 * end + 1
         pnl = put.premium - price * 100.0 - at.fees
-        write_end(out, i, time, pnl, reason, at.sums + (TARGET_ABOVE if above else NONE), at.number, put.censored)
+        write_end(
+            out,
+            i,
+            time,
+            pnl,
+            reason,
+            at.sums + (TARGET_ABOVE if above else NONE),
+            at.number,
+            put.censored,
+        )

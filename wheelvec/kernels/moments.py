@@ -1,4 +1,6 @@
-"""Sums and central moments of runs of an array, each run added up in its own order so that figures are the same to the bit."""
+"""Sums and central moments of runs of an array, each run added up in its own order so that figures
+are the same to the bit.
+"""
 
 import numpy as np
 
@@ -6,13 +8,14 @@ from wheelvec.jit.compiled import njit
 
 
 @njit
-def run_moments(values, starts, out):  # type: ignore[no-untyped-def]
+def run_moments(values, starts, out):
     """Count, sum, mean, sum of squared deviations, least and greatest of each run.
 
     Args:
         values: (n,) float64 without NaN.
         starts: (runs + 1,) int64; run r is values[starts[r]:starts[r + 1]].
-        out: (runs, 6) float64, written; an empty run has count 0 and NaN for mean, least and greatest.
+        out: (runs, 6) float64, written; an empty run has count 0 and NaN for mean, least and
+            greatest.
     """
     for r in range(starts.size - 1):
         first, last = starts[r], starts[r + 1]
@@ -25,4 +28,11 @@ def run_moments(values, starts, out):  # type: ignore[no-untyped-def]
         spread = 0.0
         for i in range(first, last):
             spread += (values[i] - mean) ** 2
-        out[r, 0], out[r, 1], out[r, 2], out[r, 3], out[r, 4], out[r, 5] = count, total, mean, spread, low, high
+        out[r, 0], out[r, 1], out[r, 2], out[r, 3], out[r, 4], out[r, 5] = (
+            count,
+            total,
+            mean,
+            spread,
+            low,
+            high,
+        )

@@ -1,5 +1,7 @@
-"""What a recorder writes: one row a leg, an attempt to sell a call, a wheel and an entry session. Prices are dollars per share,
-P&L dollars per contract, sessions numbers; NaN and -1 stand where there is nothing."""
+"""What a recorder writes: one row a leg, an attempt to sell a call, a wheel and an entry session.
+Prices are dollars per share, P&L dollars per contract, sessions numbers; NaN and -1 stand where
+there is nothing.
+"""
 
 from typing import Any, NamedTuple
 
@@ -36,7 +38,8 @@ ATTEMPT = np.dtype(
         ("wheel", _WHOLE), ("cycle", _WHOLE), ("number", _WHOLE),
         ("status", _WHOLE),  # -1: sold, else an EndReason
         ("in_range", _WHOLE), ("above_basis", _WHOLE), ("liquid", _WHOLE),
-        ("quoted", _WHOLE), ("valid", _WHOLE), ("solved", _WHOLE),  # of the session; filled in afterwards
+        # of the session; filled in afterwards
+        ("quoted", _WHOLE), ("valid", _WHOLE), ("solved", _WHOLE),
     ],
     align=True,
 )  # fmt: skip
@@ -63,7 +66,9 @@ DAY = np.dtype([(name, _WHOLE) for name in ("in_range", "liquid", "candidates", 
 
 
 class Outcomes(NamedTuple):
-    """Room for outcomes; `size` counts the legs, attempts and wheels written, and goes on where there is no more room."""
+    """Room for outcomes; `size` counts the legs, attempts and wheels written, and goes on where
+    there is no more room.
+    """
 
     legs: NDArray[Any]  # of LEG
     attempts: NDArray[Any]  # of ATTEMPT
@@ -74,30 +79,43 @@ class Outcomes(NamedTuple):
 
 def new_outcomes(wheels: int, sessions: int) -> Outcomes:
     """Room for so many wheels, each of three legs and as many attempts, and for all sessions."""
-    legs, attempts, each = np.zeros(3 * wheels, LEG), np.zeros(3 * wheels, ATTEMPT), np.zeros(wheels, WHEEL)
+    legs, attempts, each = (
+        np.zeros(3 * wheels, LEG),
+        np.zeros(3 * wheels, ATTEMPT),
+        np.zeros(wheels, WHEEL),
+    )
     return Outcomes(legs, attempts, each, np.zeros(sessions, DAY), np.zeros(3, np.int64))
 
 
 def doubled(outcomes: Outcomes) -> Outcomes:
     """The same with twice the room."""
-    legs, attempts, wheels = (np.concatenate([table, np.zeros_like(table)]) for table in outcomes[:3])
+    legs, attempts, wheels = (
+        np.concatenate([table, np.zeros_like(table)]) for table in outcomes[:3]
+    )
     return outcomes._replace(legs=legs, attempts=attempts, wheels=wheels)
 
 
 def written(outcomes: Outcomes) -> Outcomes:
     """Without the room that is left."""
-    legs, attempts, wheels = (table[:size].copy() for table, size in zip(outcomes[:3], outcomes.size.tolist(), strict=True))
+    legs, attempts, wheels = (
+        table[:size].copy()
+        for table, size in zip(outcomes[:3], outcomes.size.tolist(), strict=True)
+    )
     return outcomes._replace(legs=legs, attempts=attempts, wheels=wheels)
 
 
 @njit_inlined
-def full(out):  # type: ignore[no-untyped-def]
+def full(out):
     """Whether more was to be written than there is room for."""
-    return out.size[0] > out.legs.size or out.size[1] > out.attempts.size or out.size[2] > out.wheels.size
+    return (
+        out.size[0] > out.legs.size
+        or out.size[1] > out.attempts.size
+        or out.size[2] > out.wheels.size
+    )
 
 
 @njit_inlined
-def write_leg(out, slice_, quote, cycle, number, sold, chance, ended):  # type: ignore[no-untyped-def]
+def write_leg(out, slice_, quote, cycle, number, sold, chance, ended):
     """Write one leg.
 
     Args:
@@ -113,9 +131,19 @@ def write_leg(out, slice_, quote, cycle, number, sold, chance, ended):  # type: 
         return
     leg, where = out.legs[i], slice_.contracts[quote.contract]
     leg.wheel, leg.cycle, leg.contract, leg.number = out.size[2], cycle, quote.contract, number
-    leg.settlement, leg.expiration_day, leg.strike = where.settlement, where.expiration_day, quote.strike
+    leg.settlement, leg.expiration_day, leg.strike = (
+        where.settlement,
+        where.expiration_day,
+        quote.strike,
+    )
     leg.spread_pct, leg.dte, leg.iv, leg.delta = quote.spread_pct, quote.dte, quote.iv, quote.delta
-    leg.price, leg.ivp, leg.tier, leg.penalty, leg.p_fill = sold.price, sold.ivp, sold.tier, sold.penalty, chance
+    leg.price, leg.ivp, leg.tier, leg.penalty, leg.p_fill = (
+        sold.price,
+        sold.ivp,
+        sold.tier,
+        sold.penalty,
+        chance,
+    )
     leg.reason, leg.exit_number, leg.exit_price = ended.reason, ended.number, ended.price
     leg.touches, leg.u, leg.missing = ended.touches, ended.u, ended.missing
     ran = ended.reason >= EXPIRED_WORTHLESS
@@ -123,12 +151,21 @@ def write_leg(out, slice_, quote, cycle, number, sold, chance, ended):  # type: 
 
 
 @njit_inlined
-def write_attempt(out, cycle, number, sale):  # type: ignore[no-untyped-def]
+def write_attempt(out, cycle, number, sale):
     """Write what one search for a call found."""
     i = out.size[1]
     out.size[1] = i + 1
     if i >= out.attempts.size:
         return
     attempt = out.attempts[i]
-    attempt.wheel, attempt.cycle, attempt.number, attempt.status = out.size[2], cycle, number, sale.status
-    attempt.in_range, attempt.above_basis, attempt.liquid = sale.in_range, sale.above_basis, sale.liquid
+    attempt.wheel, attempt.cycle, attempt.number, attempt.status = (
+        out.size[2],
+        cycle,
+        number,
+        sale.status,
+    )
+    attempt.in_range, attempt.above_basis, attempt.liquid = (
+        sale.in_range,
+        sale.above_basis,
+        sale.liquid,
+    )

@@ -1,4 +1,5 @@
-"""What one quote is worth to a seller: rank, tier, penalty, entry price, fill probability (rules.md, sections 3 to 5).
+"""What one quote is worth to a seller: rank, tier, penalty, entry price, fill probability
+(rules.md, sections 3 to 5).
 
 Puts and calls go through the same compiled functions.
 """
@@ -10,15 +11,26 @@ import numpy as np
 from wheelvec.jit.compiled import njit_lean
 from wheelvec.model.codes import FillMode, Select, Tier
 
-TIGHT, MODERATE, WIDE, REJECTED = int(Tier.TIGHT), int(Tier.MODERATE), int(Tier.WIDE), int(Tier.REJECTED)
-OPTIMISTIC, PESSIMISTIC, NATURAL = int(FillMode.OPTIMISTIC), int(FillMode.PESSIMISTIC), int(FillMode.NATURAL)
+TIGHT, MODERATE, WIDE, REJECTED = (
+    int(Tier.TIGHT),
+    int(Tier.MODERATE),
+    int(Tier.WIDE),
+    int(Tier.REJECTED),
+)
+OPTIMISTIC, PESSIMISTIC, NATURAL = (
+    int(FillMode.OPTIMISTIC),
+    int(FillMode.PESSIMISTIC),
+    int(FillMode.NATURAL),
+)
 CLOSEST_DELTA, HIGHEST_PREMIUM = int(Select.CLOSEST_DELTA), int(Select.HIGHEST_PREMIUM)
 CLOSEST_OTM, CLOSEST_PREMIUM = int(Select.CLOSEST_OTM), int(Select.CLOSEST_PREMIUM)
 TICK_SLACK = 1e-6  # of a tick: a price that is computed lies on its tick but for rounding
 
 
 class LiquidityLimits(NamedTuple):
-    """The numbers of `Liquidity`; spreads are fractions of the mid, wider by the slack within which a limit counts as met."""
+    """The numbers of `Liquidity`; spreads are fractions of the mid, wider by the slack within which
+    a limit counts as met.
+    """
 
     min_bid: float
     hard_max_spread: float
@@ -36,7 +48,9 @@ class LiquidityLimits(NamedTuple):
 
 
 class FillOdds(NamedTuple):
-    """The numbers of `Fills` that decide the chance of a target fill; spreads as in `LiquidityLimits`."""
+    """The numbers of `Fills` that decide the chance of a target fill; spreads as in
+    `LiquidityLimits`.
+    """
 
     tight: float
     normal: float
@@ -74,10 +88,12 @@ class Grades(NamedTuple):
 
 
 @njit_lean
-def rank_percentiles(values, out):  # type: ignore[no-untyped-def]
-    """Average-rank percentile in (0, 1] of each of (n,) values; equal doubles share their mean rank.
+def rank_percentiles(values, out):
+    """Average-rank percentile in (0, 1] of each of (n,) values; equal doubles share their mean
+    rank.
 
-    Counting all pairs needs no room and runs in wide instructions: up to a thousand values it beats sorting.
+    Counting all pairs needs no room and runs in wide instructions: up to a thousand values it beats
+    sorting.
     """
     n = values.size
     for i in range(n):
@@ -90,11 +106,13 @@ def rank_percentiles(values, out):  # type: ignore[no-untyped-def]
 
 def empty_quotes(n: int) -> Quotes:
     """Room for n rows."""
-    return Quotes(**{name: np.empty(n, np.int64 if name == "dte" else np.float64) for name in Quotes._fields})
+    return Quotes(
+        **{name: np.empty(n, np.int64 if name == "dte" else np.float64) for name in Quotes._fields}
+    )
 
 
 @njit_lean
-def allowed_spread(ivp, dte, limits):  # type: ignore[no-untyped-def]
+def allowed_spread(ivp, dte, limits):
     """The spread that counts as normal for a quote of that rank and time to expiration."""
     allowed = limits.base_spread
     if ivp >= limits.extreme_threshold:
@@ -107,7 +125,7 @@ def allowed_spread(ivp, dte, limits):  # type: ignore[no-untyped-def]
 
 
 @njit_lean
-def tier_of(spread_pct, bid, ivp, dte, limits):  # type: ignore[no-untyped-def]
+def tier_of(spread_pct, bid, ivp, dte, limits):
     """Liquidity tier; REJECTED for a hopeless spread or a bid of pennies."""
     if spread_pct > limits.hard_max_spread or bid < limits.min_bid or bid <= 0.0:
         return REJECTED
@@ -118,7 +136,7 @@ def tier_of(spread_pct, bid, ivp, dte, limits):  # type: ignore[no-untyped-def]
 
 
 @njit_lean
-def penalty_of(tier):  # type: ignore[no-untyped-def]
+def penalty_of(tier):
     """How much wider than quoted the spread of a tier is taken to be."""
     if tier == TIGHT:
         return 1.0
@@ -126,7 +144,7 @@ def penalty_of(tier):  # type: ignore[no-untyped-def]
 
 
 @njit_lean
-def concession(mode):  # type: ignore[no-untyped-def]
+def concession(mode):
     """The part f of a spread or range that a fill gives away."""
     if mode == OPTIMISTIC:
         return 0.0
@@ -134,19 +152,21 @@ def concession(mode):  # type: ignore[no-untyped-def]
 
 
 @njit_lean
-def tick_down(price, ticks):  # type: ignore[no-untyped-def]
-    """The price on its tick or the next below: what is sold, and the limit of a target. `ticks` a dollar; 0 is none."""
+def tick_down(price, ticks):
+    """The price on its tick or the next below: what is sold, and the limit of a target. `ticks` a
+    dollar; 0 is none.
+    """
     return np.floor(price * ticks + TICK_SLACK) / ticks if ticks > 0.0 else price
 
 
 @njit_lean
-def tick_up(price, ticks):  # type: ignore[no-untyped-def]
+def tick_up(price, ticks):
     """The price on its tick or the next above: what is bought, and the level of a stop."""
     return np.ceil(price * ticks - TICK_SLACK) / ticks if ticks > 0.0 else price
 
 
 @njit_lean
-def entry_price(bid, ask, mid, penalty, mode, ticks):  # type: ignore[no-untyped-def]
+def entry_price(bid, ask, mid, penalty, mode, ticks):
     """Dollars per share received for selling at this quote."""
     if mode == NATURAL:
         return tick_down(bid, ticks)
@@ -154,7 +174,7 @@ def entry_price(bid, ask, mid, penalty, mode, ticks):  # type: ignore[no-untyped
 
 
 @njit_lean
-def fill_probability(spread_pct, ivp, limits, odds):  # type: ignore[no-untyped-def]
+def fill_probability(spread_pct, ivp, limits, odds):
     """The chance that a touch of the profit target fills."""
     p = odds.wide
     if spread_pct <= odds.tight_spread:
@@ -170,7 +190,7 @@ def fill_probability(spread_pct, ivp, limits, odds):  # type: ignore[no-untyped-
 
 
 @njit_lean
-def grade(quotes, rank_over_chain, limits, out):  # type: ignore[no-untyped-def]
+def grade(quotes, rank_over_chain, limits, out):
     """Rank and grade the rows of one population: (n,) in, `out.ivp` and `out.tier` written."""
     n = quotes.iv.size
     if rank_over_chain:
@@ -181,19 +201,26 @@ def grade(quotes, rank_over_chain, limits, out):  # type: ignore[no-untyped-def]
     else:
         rank_percentiles(quotes.iv, out.ivp)
     for i in range(n):
-        out.tier[i] = tier_of(quotes.spread_pct[i], quotes.bid[i], out.ivp[i], quotes.dte[i], limits)
+        out.tier[i] = tier_of(
+            quotes.spread_pct[i], quotes.bid[i], out.ivp[i], quotes.dte[i], limits
+        )
         if quotes.bid[i] * limits.ticks < 1.0 and sells_for_nothing(quotes, i, out.tier[i], limits):
             out.tier[i] = REJECTED
 
 
 @njit_lean
-def sells_for_nothing(quotes, i, tier, limits):  # type: ignore[no-untyped-def]
+def sells_for_nothing(quotes, i, tier, limits):
     """Whether nothing is left of the price on its tick."""
-    return entry_price(quotes.bid[i], quotes.ask[i], quotes.mid[i], penalty_of(tier), limits.mode, limits.ticks) <= 0.0
+    return (
+        entry_price(
+            quotes.bid[i], quotes.ask[i], quotes.mid[i], penalty_of(tier), limits.mode, limits.ticks
+        )
+        <= 0.0
+    )
 
 
 @njit_lean
-def merit(quotes, i, select, target):  # type: ignore[no-untyped-def]
+def merit(quotes, i, select, target):
     """What `select` maximises."""
     if select == CLOSEST_DELTA:
         return -abs(quotes.delta[i] - target)
@@ -205,18 +232,22 @@ def merit(quotes, i, select, target):  # type: ignore[no-untyped-def]
 
 
 @njit_lean
-def best_of(quotes, eligible, select, target):  # type: ignore[no-untyped-def]
+def best_of(quotes, eligible, select, target):
     """The eligible row that `select` prefers, the first of equals; -1 if none is eligible."""
     best = -1
     for i in range(eligible.size):
-        if eligible[i] and (best < 0 or merit(quotes, i, select, target) > merit(quotes, best, select, target)):
+        if eligible[i] and (
+            best < 0 or merit(quotes, i, select, target) > merit(quotes, best, select, target)
+        ):
             best = i
     return best
 
 
 @njit_lean
-def keep_nearest_expiration(dte, dte_target, chosen):  # type: ignore[no-untyped-def]
-    """Of the chosen rows keep those of the expiration closest to `dte_target`; of two, the nearer one."""
+def keep_nearest_expiration(dte, dte_target, chosen):
+    """Of the chosen rows keep those of the expiration closest to `dte_target`; of two, the nearer
+    one.
+    """
     nearest = -1
     for i in range(dte.size):
         if chosen[i] and (
@@ -230,35 +261,48 @@ def keep_nearest_expiration(dte, dte_target, chosen):  # type: ignore[no-untyped
 
 
 @njit_lean
-def rows_of(quotes, first, last):  # type: ignore[no-untyped-def]
+def rows_of(quotes, first, last):
     """Views of the rows first..last-1."""
     return Quotes(
-        quotes.strike[first:last], quotes.bid[first:last], quotes.ask[first:last], quotes.mid[first:last],
-        quotes.spread_pct[first:last], quotes.dte[first:last], quotes.iv[first:last], quotes.delta[first:last],
-        quotes.otm[first:last], quotes.chain_rank[first:last],
-    )  # fmt: skip
+        quotes.strike[first:last],
+        quotes.bid[first:last],
+        quotes.ask[first:last],
+        quotes.mid[first:last],
+        quotes.spread_pct[first:last],
+        quotes.dte[first:last],
+        quotes.iv[first:last],
+        quotes.delta[first:last],
+        quotes.otm[first:last],
+        quotes.chain_rank[first:last],
+    )
 
 
 @njit_lean
-def pick(quotes, rows, n, out):  # type: ignore[no-untyped-def]
+def pick(quotes, rows, n, out):
     """Copy the first n of the rows given by index."""
     for i in range(n):
         r = rows[i]
-        out.strike[i], out.bid[i], out.ask[i], out.mid[i] = quotes.strike[r], quotes.bid[r], quotes.ask[r], quotes.mid[r]
+        out.strike[i], out.bid[i], out.ask[i], out.mid[i] = (
+            quotes.strike[r],
+            quotes.bid[r],
+            quotes.ask[r],
+            quotes.mid[r],
+        )
         out.spread_pct[i], out.dte[i], out.iv[i] = quotes.spread_pct[r], quotes.dte[r], quotes.iv[r]
         out.delta[i], out.chain_rank[i] = quotes.delta[r], quotes.chain_rank[r]
 
 
 @njit_lean
-def pick_otm(quotes, rows, n, out):  # type: ignore[no-untyped-def]
+def pick_otm(quotes, rows, n, out):
     """Copy how far the first n of the rows are out of the money: only `closest_otm` asks for it."""
     for i in range(n):
         out.otm[i] = quotes.otm[rows[i]]
 
 
 @njit_lean
-def choose_puts(quotes, starts, rank_over_chain, limits, dte_target, select, target, out):  # type: ignore[no-untyped-def]
-    """Grade the puts in range session by session, and mark those that `dte_target` and `select` leave.
+def choose_puts(quotes, starts, rank_over_chain, limits, dte_target, select, target, out):
+    """Grade the puts in range session by session, and mark those that `dte_target` and `select`
+    leave.
 
     Session s holds the rows starts[s] .. starts[s + 1] - 1. dte_target -1 is none; select 0 is all.
     """

@@ -1,6 +1,7 @@
 """Every wheel of one configuration, with all that became of it: a backtest.
 
-The kernels are those of a sweep (kernels.evaluate), leg by leg: what a sweep adds up is written down here.
+The kernels are those of a sweep (kernels.evaluate), leg by leg: what a sweep adds up is written
+down here.
 """
 
 from typing import NamedTuple
@@ -9,7 +10,13 @@ import numpy as np
 
 from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.accumulate import AFTER, WORDS
-from wheelvec.kernels.calls import UNRESOLVED, AssignedEnds, clear_assigned_ends, new_assigned_ends, sell_calls
+from wheelvec.kernels.calls import (
+    UNRESOLVED,
+    AssignedEnds,
+    clear_assigned_ends,
+    new_assigned_ends,
+    sell_calls,
+)
 from wheelvec.kernels.draws import Drawn, new_drawn
 from wheelvec.kernels.entries import Selection, new_selection, select_puts
 from wheelvec.kernels.evaluate import put_of
@@ -46,7 +53,9 @@ class Workspace(NamedTuple):
 
 
 def new_workspace(sessions: int, quotes: int, bars: int, calls: int) -> Workspace:
-    """Room for `quotes` puts in range over so many sessions, for the bars of a contract and the calls of a session."""
+    """Room for `quotes` puts in range over so many sessions, for the bars of a contract and the
+    calls of a session.
+    """
     counts = np.zeros(WORDS - AFTER, np.uint64)
     chosen, assigned_ends = new_selection(sessions, quotes), new_assigned_ends(1, calls, bars + 1)
     return Workspace(chosen, np.zeros(bars + 1, BAR), new_drawn(1, bars + 1), assigned_ends, counts)
@@ -73,34 +82,69 @@ class PutEnd(NamedTuple):
 
 
 @njit_inlined
-def put_end(slice_, put, entry, block, chance, workspace):  # type: ignore[no-untyped-def]
+def put_end(slice_, put, entry, block, chance, workspace):
     """How a put that was sold ends."""
     quote, count = slice_.puts[put.row], put.last - put.first
     lay_bars(slice_, quote, put.number, put.penalty, entry, put.censored, workspace.bars)
-    stop, target = stop_level(put.price, block.stop[0], entry), target_level(put.price, block.target[0], entry)
+    stop, target = (
+        stop_level(put.price, block.stop[0], entry),
+        target_level(put.price, block.target[0], entry),
+    )
     levels = Levels(stop, target, block.hold[0], put.penalty)
-    walked = walk(workspace.bars, count, levels, entry, block.draw[0], chance, workspace.drawn, 0, quote.word, 0)
+    walked = walk(
+        workspace.bars,
+        count,
+        levels,
+        entry,
+        block.draw[0],
+        chance,
+        workspace.drawn,
+        0,
+        quote.word,
+        0,
+    )
     reason, number, bars = put.settled, put.settlement, count
     if walked.reason >= 0:
         reason, number, bars = walked.reason, workspace.bars[walked.bar].number, walked.bar + 1
-    return PutEnd(reason, number, walked.price, walked.touches, walked.u, number - put.number - bars)
+    return PutEnd(
+        reason, number, walked.price, walked.touches, walked.u, number - put.number - bars
+    )
 
 
 @njit_inlined
-def ended_put(put, ended, pnl):  # type: ignore[no-untyped-def]
+def ended_put(put, ended, pnl):
     """The value of a wheel whose put was not assigned."""
     resolved = ended.reason != OPEN and ended.reason != NO_DATA
     end_reason = PUT_CLOSED if ended.reason < EXPIRED_WORTHLESS else PUT_EXPIRED
-    return Value(end_reason if resolved else UNRESOLVED, ended.number, ended.number, resolved, False, np.nan, 0.0, pnl, pnl)
+    return Value(
+        end_reason if resolved else UNRESOLVED,
+        ended.number,
+        ended.number,
+        resolved,
+        False,
+        np.nan,
+        0.0,
+        pnl,
+        pnl,
+    )
 
 
 @njit_lean
-def record_wheel(slice_, put, tier, entry, block, workspace, out):  # type: ignore[no-untyped-def]
+def record_wheel(slice_, put, tier, entry, block, workspace, out):
     """Write one wheel; the last session on which it occupies its underlying."""
     legs, attempts = out.size[0], out.size[1]
     chance = fill_probability(put.spread_pct, put.ivp, entry, block.draw[0])
     ended = put_end(slice_, put, entry, block, chance, workspace)
-    write_leg(out, slice_, slice_.puts[put.row], 0, put.number, Sold(put.price, put.ivp, tier, put.penalty), chance, ended)
+    write_leg(
+        out,
+        slice_,
+        slice_.puts[put.row],
+        0,
+        put.number,
+        Sold(put.price, put.ivp, tier, put.penalty),
+        chance,
+        ended,
+    )
     fees = entry.fee if ended.reason >= EXPIRED_WORTHLESS else 2.0 * entry.fee
     if ended.reason == ASSIGNED:
         fees = entry.fee + entry.assignment_fee
@@ -110,7 +154,11 @@ def record_wheel(slice_, put, tier, entry, block, workspace, out):  # type: igno
     cc_pnl = 0.0
     if ended.reason == ASSIGNED:
         clear_assigned_ends(workspace.assigned_ends, 1)
-        call, rule, memory = block.call[0], block.draw[block.call_draw[0]], workspace.assigned_ends.memory
+        call, rule, memory = (
+            block.call[0],
+            block.draw[block.call_draw[0]],
+            workspace.assigned_ends.memory,
+        )
         calls = sell_calls(slice_, put, entry, 0, call, rule, memory, workspace.counts, out)
         value, cc_pnl = wheel_value(slice_, put, entry, calls), calls.closed
     else:
@@ -129,7 +177,7 @@ def record_wheel(slice_, put, tier, entry, block, workspace, out):  # type: igno
 
 
 @njit_lean
-def record_days(chosen, first, last, out):  # type: ignore[no-untyped-def]
+def record_days(chosen, first, last, out):
     """Write what each of the sessions first..last offered."""
     for s in range(last + 1 - first):
         day, begin, end = out.days[first + s], chosen.starts[s], chosen.starts[s + 1]
@@ -140,7 +188,7 @@ def record_days(chosen, first, last, out):  # type: ignore[no-untyped-def]
 
 
 @njit_lean
-def record_wheels(slice_, plan, opens, signalled, first, last, start, busy, workspace, out):  # type: ignore[no-untyped-def]
+def record_wheels(slice_, plan, opens, signalled, first, last, start, busy, workspace, out):
     """Write the wheels entered on sessions first..last under the one configuration of a plan.
 
     Args:
@@ -149,13 +197,14 @@ def record_wheels(slice_, plan, opens, signalled, first, last, start, busy, work
         opens: (sessions,) whether wheels may open.
         signalled: (sessions,) whether the user's own signal allows it.
         start: how many of the puts sold were gone through before.
-        busy: (1,) until when the last wheel occupies the underlying; read where one is open at a time.
+        busy: (1,) until when the last wheel occupies the underlying; read where one is open at a
+            time.
         workspace: a workspace.
         out: outcomes.
 
     Returns:
-        Of how many puts the wheels are written, and how many there are: less where `out` had no more room. To go on, give it
-        more and start there.
+        Of how many puts the wheels are written, and how many there are: less where `out` had no
+        more room. To go on, give it more and start there.
     """
     entry, block = plan.entry[0], block_of(plan, 0)
     puts = select_puts(slice_, entry, opens, first, last, workspace.chosen)

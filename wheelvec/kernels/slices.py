@@ -1,8 +1,10 @@
-"""What the kernels of a sweep read: the market of one underlying as arrays, and the plan of the configurations.
+"""What the kernels of a sweep read: the market of one underlying as arrays, and the plan of the
+configurations.
 
-A plan is cut into blocks. The configurations of a block share everything that decides which puts are sold and at what
-price; what else they differ in is held once for each distinct value, and a configuration is a pair of small integers: its
-stop, and the pair of its other exit rules with its call rules.
+A plan is cut into blocks. The configurations of a block share everything that decides which puts
+are sold and at what price; what else they differ in is held once for each distinct value, and a
+configuration is a pair of small integers: its stop, and the pair of its other exit rules with its
+call rules.
 
     configuration -> stop
                   -> pair -> rest -> target, draw, hold
@@ -22,7 +24,8 @@ from wheelvec.kernels.quotes import Quotes
 class Rows(NamedTuple):
     """What contracts traded at: (n,) each, sorted by contract and session.
 
-    Where a quote stands for a bar (`is_quote`), its four prices are the mid; bid and ask are read only there.
+    Where a quote stands for a bar (`is_quote`), its four prices are the mid; bid and ask are read
+    only there.
     """
 
     number: np.ndarray  # session number
@@ -36,7 +39,9 @@ class Rows(NamedTuple):
 
 
 class Underlying(NamedTuple):
-    """Closes by session number (NaN where there is none), the day of each session, the number of the last bar."""
+    """Closes by session number (NaN where there is none), the day of each session, the number of
+    the last bar.
+    """
 
     close: np.ndarray
     day: np.ndarray
@@ -45,15 +50,21 @@ class Underlying(NamedTuple):
 
 _REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
 
-# Tables of a slice are arrays of records, so that a slice is ten arrays and not fifty: Numba hands an array over as seven
-# values, and every call that is not inlined pays for them. A record array is read by column, as a tuple of arrays is.
+# Tables of a slice are arrays of records, so that a slice is ten arrays and not fifty: Numba hands
+# an array over as seven values, and every call that is not inlined pays for them. A record array is
+# read by column, as a tuple of arrays is.
 QUOTE = np.dtype(
     [(name, _WHOLE if name == "dte" else _REAL) for name in Quotes._fields]
     + [("contract", _WHOLE), ("word", np.uint64)]
-    + [("first", _WHOLE), ("last", _WHOLE)],  # of `rows`: its bars after the session, through its settlement; one past
+    + [
+        ("first", _WHOLE),
+        ("last", _WHOLE),
+    ],  # of `rows`: its bars after the session, through its settlement; one past
     align=True,
 )
-ROW = np.dtype([(n, {"number": _WHOLE, "is_quote": _FLAG}.get(n, _REAL)) for n in Rows._fields], align=True)
+ROW = np.dtype(
+    [(n, {"number": _WHOLE, "is_quote": _FLAG}.get(n, _REAL)) for n in Rows._fields], align=True
+)
 CONTRACT = np.dtype(
     [
         ("first_row", _WHOLE), ("last_row", _WHOLE),  # in `rows`; one past the last
@@ -67,14 +78,19 @@ DIVIDEND = np.dtype([("ex_day", _WHOLE), ("paid", _REAL)])  # dollars per contra
 
 
 class Slice(NamedTuple):
-    """One underlying over some months and as long after them as their wheels can last. Sessions are numbers.
+    """One underlying over some months and as long after them as their wheels can last. Sessions are
+    numbers.
 
     `word` of a put names its wheel to the draws; `contract` is a position in `contracts`.
     """
 
     puts: np.ndarray  # of QUOTE, by session, in candidate order
-    put_starts: np.ndarray  # (sessions + 1,) the puts of session s are put_starts[s] .. put_starts[s + 1] - 1
-    put_dte: np.ndarray  # what of `puts` every search reads, side by side: some 5% of random entry rules over a market of years
+    put_starts: (
+        np.ndarray
+    )  # (sessions + 1,) the puts of session s are put_starts[s] .. put_starts[s + 1] - 1
+    # what of `puts` every search reads, side by side: some 5% of random entry rules over a market
+    # of years
+    put_dte: np.ndarray
     put_delta: np.ndarray
     calls: np.ndarray  # of QUOTE
     call_starts: np.ndarray
@@ -87,8 +103,9 @@ class Slice(NamedTuple):
     dividends: np.ndarray  # of DIVIDEND, by ex-date
 
 
-# Which puts a configuration sells, and at what prices it trades. Liquidity limits bear the names of LiquidityLimits, mode
-# and trigger those of kernels.exits, so that a record is taken wherever one of these is.
+# Which puts a configuration sells, and at what prices it trades. Liquidity limits bear the names of
+# LiquidityLimits, mode and trigger those of kernels.exits, so that a record is taken wherever one
+# of these is.
 ENTRY = np.dtype(
     [
         ("schedule", _WHOLE), ("dte_min", _WHOLE), ("dte_max", _WHOLE), ("delta_min", _REAL), ("delta_max", _REAL),
@@ -115,7 +132,8 @@ DRAW = np.dtype(
     align=True,
 )  # fmt: skip
 
-# What is sold against assigned shares: the names of CallSearch, how a call ends, how often one is sold and sought.
+# What is sold against assigned shares: the names of CallSearch, how a call ends, how often one is
+# sold and sought.
 CALL = np.dtype(
     [
         ("dte_min", _WHOLE), ("dte_max", _WHOLE), ("delta_min", _REAL), ("delta_max", _REAL),
@@ -154,8 +172,11 @@ class Plan(NamedTuple):
     config_starts: np.ndarray
     config_stop: np.ndarray
     config_pair: np.ndarray
-    exits: np.ndarray  # (blocks,) of those with one configuration: equal where the same put, sold alike, ends alike
-    product: np.ndarray  # (blocks,) whether all stops meet all pairs: configuration c is stop c // pairs, pair c % pairs
+    exits: (
+        np.ndarray
+    )  # (blocks,) of those with one configuration: equal where the same put, sold alike, ends alike
+    # (blocks,) whether all stops meet all pairs: configuration c is stop c // pairs, pair c % pairs
+    product: np.ndarray
 
 
 class Block(NamedTuple):
@@ -180,7 +201,7 @@ class Block(NamedTuple):
 
 
 @njit_lean
-def block_of(plan, p):  # type: ignore[no-untyped-def]
+def block_of(plan, p):
     """Views of block p."""
     rest = slice(plan.rest_starts[p], plan.rest_starts[p + 1])
     call = slice(plan.call_starts[p], plan.call_starts[p + 1])
@@ -191,9 +212,16 @@ def block_of(plan, p):  # type: ignore[no-untyped-def]
         plan.target[plan.target_starts[p] : plan.target_starts[p + 1]],
         plan.hold[plan.hold_starts[p] : plan.hold_starts[p + 1]],
         plan.draw[plan.draw_starts[p] : plan.draw_starts[p + 1]],
-        plan.call[call], plan.call_search[call], plan.call_draw[call],
-        plan.rest_target[rest], plan.rest_draw[rest], plan.rest_hold[rest],
-        plan.pair_rest[pair], plan.pair_call[pair],
-        plan.config_stop[config], plan.config_pair[config],
-        plan.exits[p], plan.product[p],
-    )  # fmt: skip
+        plan.call[call],
+        plan.call_search[call],
+        plan.call_draw[call],
+        plan.rest_target[rest],
+        plan.rest_draw[rest],
+        plan.rest_hold[rest],
+        plan.pair_rest[pair],
+        plan.pair_call[pair],
+        plan.config_stop[config],
+        plan.config_pair[config],
+        plan.exits[p],
+        plan.product[p],
+    )

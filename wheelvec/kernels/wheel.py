@@ -8,7 +8,11 @@ from wheelvec.jit.compiled import njit_inlined
 from wheelvec.model.codes import EndReason
 
 SALE_WAITS = 5  # sessions on which an order to sell the shares waits for a close
-CALLED_AWAY, MAX_CYCLES, UNRESOLVED = int(EndReason.CALLED_AWAY), int(EndReason.MAX_CYCLES), int(EndReason.UNRESOLVED)
+CALLED_AWAY, MAX_CYCLES, UNRESOLVED = (
+    int(EndReason.CALLED_AWAY),
+    int(EndReason.MAX_CYCLES),
+    int(EndReason.UNRESOLVED),
+)
 
 
 class Value(NamedTuple):
@@ -22,11 +26,12 @@ class Value(NamedTuple):
     sale: float  # dollars per share at which they left the wheel, NaN if they did not
     stock: float
     pnl: float
-    marked: float  # the P&L, or what the wheel is worth at the last close before the one that is lacking
+    # the P&L, or what the wheel is worth at the last close before the one that is lacking
+    marked: float
 
 
 @njit_inlined
-def dividends_between(slice_, first_day, last_day):  # type: ignore[no-untyped-def]
+def dividends_between(slice_, first_day, last_day):
     """Dollars per contract paid on ex-dates after the first day, up to the last."""
     received = 0.0
     for i in range(slice_.dividends.size):
@@ -36,7 +41,7 @@ def dividends_between(slice_, first_day, last_day):  # type: ignore[no-untyped-d
 
 
 @njit_inlined
-def last_close(underlying, session):  # type: ignore[no-untyped-def]
+def last_close(underlying, session):
     """The last session up to this one on which the underlying has a close; -1: none."""
     s = min(session, underlying.close.size - 1)
     while s >= 0 and np.isnan(underlying.close[s]):
@@ -45,9 +50,10 @@ def last_close(underlying, session):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def sale_session(underlying, session):  # type: ignore[no-untyped-def]
-    """The session on which an order to sell the shares fills: the one meant, or the first of the next SALE_WAITS with a close;
-    -1: none."""
+def sale_session(underlying, session):
+    """The session on which an order to sell the shares fills: the one meant, or the first of the
+    next SALE_WAITS with a close; -1: none.
+    """
     for s in range(session, min(session + SALE_WAITS + 1, underlying.close.size)):
         if not np.isnan(underlying.close[s]):
             return s
@@ -55,10 +61,13 @@ def sale_session(underlying, session):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def wheel_value(slice_, put, entry, calls):  # type: ignore[no-untyped-def]
+def wheel_value(slice_, put, entry, calls):
     """What an assigned put's wheel came to; `calls` is what kernels.calls.sell_calls left it at."""
     days, underlying = slice_.underlying.day, slice_.underlying
-    strike, csp = slice_.puts[put.row].strike, put.premium - 0.0 - (entry.fee + entry.assignment_fee)
+    strike, csp = (
+        slice_.puts[put.row].strike,
+        put.premium - 0.0 - (entry.fee + entry.assignment_fee),
+    )
     end, away = calls.end_number, calls.end_reason == CALLED_AWAY
     resolved = calls.end_reason != UNRESOLVED
     held, lacking = resolved and not away, end if resolved else calls.lacking
@@ -67,13 +76,18 @@ def wheel_value(slice_, put, entry, calls):  # type: ignore[no-untyped-def]
         if held and calls.end_reason != MAX_CYCLES:
             end = put.settlement  # the notebook's wheel ends with its last leg
         if away:
-            sale, stock = calls.last_strike, calls.last_strike * 100.0 - (strike * 100.0 - put.premium)
+            sale, stock = (
+                calls.last_strike,
+                calls.last_strike * 100.0 - (strike * 100.0 - put.premium),
+            )
     else:
         sold = sale_session(underlying, end) if held else end
         resolved = resolved and sold >= 0
         if resolved:
             end, sale = sold, calls.last_strike if away else underlying.close[sold]
-            stock = (sale - strike) * 100.0 + dividends_between(slice_, days[put.settlement], days[end])
+            stock = (sale - strike) * 100.0 + dividends_between(
+                slice_, days[put.settlement], days[end]
+            )
     if resolved:
         pnl = csp + calls.closed + stock
         return Value(calls.end_reason, end, end, resolved, held, sale, stock, pnl, pnl)

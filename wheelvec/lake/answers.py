@@ -1,8 +1,11 @@
-"""What was asked of a vendor, and what came back: kept beside the tables, so that nothing is paid for twice.
+"""What was asked of a vendor, and what came back.
 
-    lake/answers/underlying=TSLA/2023-06.parquet              one row per session, table and request: the source, empty or not
-    lake/underlying_minutes/underlying=TSLA/2023-06.parquet   the underlying's minutes of regular sessions
-    lake/quote_ages/underlying=TSLA/2023-06.parquet           how long before the entry minute a quote last changed
+Kept beside the tables, so that nothing is paid for twice.
+
+    lake/answers/underlying=TSLA/2023-06.parquet              one row per session, table and
+    request: the source, empty or not lake/underlying_minutes/underlying=TSLA/2023-06.parquet   the
+    underlying's minutes of regular sessions lake/quote_ages/underlying=TSLA/2023-06.parquet
+    how long before the entry minute a quote last changed
 
 The same plain Parquet, written the same way as the tables. A market does not read them.
 """
@@ -58,19 +61,37 @@ KEPT_BESIDE = (ANSWERS, MINUTES, AGES)
 
 
 def record(
-    root: Path, underlying: str, table: str, rows: dict[dt.date, int], source: tuple[str, str],
-    minute: dt.datetime | None = None, look_back: int = 0, whole: bool = True,
-) -> None:  # fmt: skip
-    """Note that `source`, (dataset, schema), was asked for some sessions of a table, and how many rows each had.
+    root: Path,
+    underlying: str,
+    table: str,
+    rows: dict[dt.date, int],
+    source: tuple[str, str],
+    minute: dt.datetime | None = None,
+    look_back: int = 0,
+    whole: bool = True,
+) -> None:
+    """Note that `source`, (dataset, schema), was asked for some sessions of a table, and how many
+    rows each had.
 
     What was asked for in part is not noted over what was asked for whole.
     """
     if not whole:
         before = recorded(root, underlying).filter((pl.col("table") == table) & pl.col("whole"))
-        asked = set(before.filter(pl.col("minute").eq_missing(pl.lit(minute, TIMESTAMP)))["session"])
+        asked = set(
+            before.filter(pl.col("minute").eq_missing(pl.lit(minute, TIMESTAMP)))["session"]
+        )
         rows = {session: count for session, count in rows.items() if session not in asked}
-    said = {"table": table, "minute": minute, "dataset": source[0], "schema": source[1], "look_back": look_back}
-    found = [{"session": session, **said, "whole": whole, "rows": count} for session, count in sorted(rows.items())]
+    said = {
+        "table": table,
+        "minute": minute,
+        "dataset": source[0],
+        "schema": source[1],
+        "look_back": look_back,
+    }
+    found = [
+        {"session": session, **said, "whole": whole, "rows": count}
+        for session, count in sorted(rows.items())
+    ]
     unit = [pl.col(name) for name in ANSWERS.key]
     lake.merge(root, ANSWERS, underlying, pl.DataFrame(found, schema=ANSWERS.schema), unit)
 

@@ -1,7 +1,10 @@
-"""Files and folders written whole or not at all, one writer at a time: for lakes, results and sweeps alike.
+"""Files and folders written whole or not at all, one writer at a time.
 
-A file is written under a temporary name in its own folder, synchronized, then renamed: a reader, a crash or a loss of power
-sees the old file or the new one. What a killed writer left is removed by the next one, and is never taken for data.
+For lakes, results and sweeps alike.
+
+A file is written under a temporary name in its own folder, synchronized, then renamed: a reader, a
+crash or a loss of power sees the old file or the new one. What a killed writer left is removed by
+the next one, and is never taken for data.
 """
 
 import contextlib
@@ -28,7 +31,8 @@ class BusyError(LakeError):
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path to write a file to, which takes the place of `path` once the block ends without an error.
+    """A temporary path to write a file to, which takes the place of `path` once the block ends
+    without an error.
 
     The folder of `path` exists. A failure leaves what stood at `path`, and no temporary file.
 
@@ -57,13 +61,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an operating system's refusal to write into a LakeError that names `path` and the reason."""
+    """Turn an operating system's refusal to write into a LakeError that names `path` and the
+    reason.
+    """
     try:
         yield
     except LakeError:
         raise
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)  # some libraries put more into `strerror`
+        reason = (
+            os.strerror(error.errno) if error.errno else str(error)
+        )  # some libraries put more into `strerror`
         raise LakeError(f"{path}: cannot be written: {reason}") from error
 
 
@@ -71,8 +79,9 @@ def write_frame(path: Path, frame: pl.DataFrame) -> None:
     """Write a frame as a Parquet file, not synchronized.
 
     Raises:
-        LakeError: naming `path`, if it cannot be written. Its bytes are made in memory first: where a disk is full, what Polars
-            writes to a path itself may end as "Invalid thrift: transport error".
+        LakeError: naming `path`, if it cannot be written. Its bytes are made in memory first: where
+            a disk is full, what Polars writes to a path itself may end as "Invalid thrift:
+            transport error".
     """
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
@@ -87,7 +96,10 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what was renamed in a folder outlast a loss of power; Windows has no such call, and needs none."""
+    """Make what was renamed in a folder outlast a loss of power.
+
+    Windows has no such call, and needs none.
+    """
     if sys.platform == "win32":
         return
     opened = os.open(folder, os.O_RDONLY)
@@ -103,7 +115,8 @@ def locked(folder: Path, wait: bool | float = True) -> Iterator[None]:
 
     Args:
         folder: gets a file named .lock, which stays.
-        wait: whether to wait for another writer or to refuse at once; or for how many seconds to wait.
+        wait: whether to wait for another writer or to refuse at once; or for how many seconds to
+            wait.
 
     Raises:
         BusyError: if another writer has the folder, and still has it after `wait`.
@@ -116,7 +129,9 @@ def locked(folder: Path, wait: bool | float = True) -> Iterator[None]:
         try:
             lock.acquire(timeout=-1 if wait is True else float(wait))
         except filelock.Timeout:  # an OSError too
-            raise BusyError(f"{folder}: another process is writing there; wait for it, or choose another folder") from None
+            raise BusyError(
+                f"{folder}: another process is writing there; wait for it, or choose another folder"
+            ) from None
     try:
         yield
     finally:

@@ -1,7 +1,8 @@
 """check: what a lake holds, what it lacks, and which of its files are not what they should be.
 
-Every byte is read once, to verify the digests; of the tables only those columns are decoded that a finding needs, month by
-month on all cores, and of each month a summary is kept. So memory follows one underlying's months, not the lake.
+Every byte is read once, to verify the digests; of the tables only those columns are decoded that a
+finding needs, month by month on all cores, and of each month a summary is kept. So memory follows
+one underlying's months, not the lake.
 """
 
 import datetime as dt
@@ -40,43 +41,69 @@ _BATCH_ROWS = 200_000  # 20 MB of quotes
 FILES = pl.Schema({"path": pl.String, "finding": pl.String, "reason": pl.String})
 HELD = pl.Schema(
     {
-        "table": pl.String, "underlyings": pl.Int64, "files": pl.Int64, "rows": pl.Int64, "bytes": pl.Int64,
-        "first": pl.Date, "last": pl.Date,
+        "table": pl.String,
+        "underlyings": pl.Int64,
+        "files": pl.Int64,
+        "rows": pl.Int64,
+        "bytes": pl.Int64,
+        "first": pl.Date,
+        "last": pl.Date,
     }
-)  # fmt: skip
+)
 UNDERLYINGS = pl.Schema(
     {
-        "underlying": pl.String, "first": pl.Date, "last": pl.Date, "sessions": pl.Int64, "quoted": pl.Int64,
-        "quotes": pl.Int64, "contracts": pl.Int64, "bars": pl.Int64, "closes": pl.Int64,
+        "underlying": pl.String,
+        "first": pl.Date,
+        "last": pl.Date,
+        "sessions": pl.Int64,
+        "quoted": pl.Int64,
+        "quotes": pl.Int64,
+        "contracts": pl.Int64,
+        "bars": pl.Int64,
+        "closes": pl.Int64,
     }
-)  # fmt: skip
+)
 ENTRY_TIMES = pl.Schema({"entry_time": pl.String, "sessions": pl.Int64, "quotes": pl.Int64})
 _SEEN = pl.Schema({"symbol": pl.String, "session": pl.Date, "quoted": pl.Boolean})
 _RANGES = pl.Schema(
-    {"session": pl.Date, "expiration": pl.Date, "option_type": pl.String, "low": pl.Float64, "high": pl.Float64}
+    {
+        "session": pl.Date,
+        "expiration": pl.Date,
+        "option_type": pl.String,
+        "low": pl.Float64,
+        "high": pl.Float64,
+    }
 )
 _MINUTES = pl.Schema({"session": pl.Date, "minute": pl.Int64, "quotes": pl.Int64})
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `check` found of a lake. Every attribute is a frame, empty where there is nothing of its kind.
+    """What `check` found of a lake.
+
+    Every attribute is a frame, empty where there is nothing of its kind.
 
     Attributes:
-        files: path within the lake, finding, reason: `damaged` (truncated, foreign, altered, moved, missing, not readable) and
-            `misplaced` files are refused by every reader, `unfinished` ones were left by a write that did not end (or one that
-            is under way), `passed_over` are no part of a lake, or are solved chains that will be made anew.
-        held: per table the underlyings, files, rows, bytes, and first and last day of what is whole.
-        underlyings: per underlying the calendar sessions from first to last day, and of these how many have a valid quote
-            (`quoted`) and a `close`; and how many quotes, contracts (quoted or traded) and option `bars` there are.
-        entry_times: clock time of the exchange ("15:45"; null for snapshots without a time), on how many sessions of an
-            underlying there are quotes in that minute, and how many.
-        holes: runs of sessions that a table lacks (`findings.HOLES`). A session whose quotes are all invalid lacks quotes.
+        files: path within the lake, finding, reason: `damaged` (truncated, foreign, altered, moved,
+            missing, not readable) and `misplaced` files are refused by every reader, `unfinished`
+            ones were left by a write that did not end (or one that is under way), `passed_over` are
+            no part of a lake, or are solved chains that will be made anew.
+        held: per table the underlyings, files, rows, bytes, and first and last day of what is
+            whole.
+        underlyings: per underlying the calendar sessions from first to last day, and of these how
+            many have a valid quote (`quoted`) and a `close`; and how many quotes, contracts (quoted
+            or traded) and option `bars` there are.
+        entry_times: clock time of the exchange ("15:45"; null for snapshots without a time), on how
+            many sessions of an underlying there are quotes in that minute, and how many.
+        holes: runs of sessions that a table lacks (`findings.HOLES`). A session whose quotes are
+            all invalid lacks quotes.
         vanished: contracts that end before their time (`findings.vanished` says when).
         broken: rows broken or unusable by reason, as `Market.diagnostics` counts them.
         splits: suspected ones, with day and ratio (`findings.suspected`).
-        adjusted: closes that a factor parts from the quotes' underlying_price (`findings.adjusted_closes`).
-        adjusted_prices: underlying_prices that a factor parts from what puts and calls imply (`findings.adjusted_prices`).
+        adjusted: closes that a factor parts from the quotes' underlying_price
+            (`findings.adjusted_closes`).
+        adjusted_prices: underlying_prices that a factor parts from what puts and calls imply
+            (`findings.adjusted_prices`).
         ended: underlyings whose bars end before the last session of the lake (`findings.ended`).
 
     Example:
@@ -119,7 +146,9 @@ class Inspection:
         return self.files.filter(pl.col("finding").is_in(["damaged", "misplaced"]))
 
 
-def check(path: str | Path, trading_calendar: str = "NYSE", progress: Progress | None = None) -> Inspection:
+def check(
+    path: str | Path, trading_calendar: str = "NYSE", progress: Progress | None = None
+) -> Inspection:
     """Read a whole lake and say what it holds and what is wrong with it.
 
     A file that is refused is reported and left out; nothing is said of its month.
@@ -127,7 +156,8 @@ def check(path: str | Path, trading_calendar: str = "NYSE", progress: Progress |
     Args:
         path: the lake's folder.
         trading_calendar: what counts as a session.
-        progress: called with (files done, files in all); each file counts twice, once for its bytes and once for its rows.
+        progress: called with (files done, files in all); each file counts twice, once for its bytes
+            and once for its rows.
 
     Raises:
         LakeError: if `path` is no lake or may not be read.
@@ -143,19 +173,33 @@ def check(path: str | Path, trading_calendar: str = "NYSE", progress: Progress |
     """
     refuse_forked()
     refused: list[Refused] = []
-    listed = Lake.open(path, dt.date.min, dt.date.max, lambda where, error: refused.append((where, error)))
-    months = [(name, u, month) for name in listed.tables for u in listed.underlyings(name) for month in listed.months(name, u)]
+    listed = Lake.open(
+        path, dt.date.min, dt.date.max, lambda where, error: refused.append((where, error))
+    )
+    months = [
+        (name, u, month)
+        for name in listed.tables
+        for u in listed.underlyings(name)
+        for month in listed.months(name, u)
+    ]
     tick = _ticking(progress, 2 * len(months))
     with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
         states: dict[Month, Footer | LakeError] = {}
-        for month, state in zip(months, pool.map(lambda month: _state(listed, month), months), strict=True):
+        for month, state in zip(
+            months, pool.map(lambda month: _state(listed, month), months), strict=True
+        ):
             states[month] = state
             tick(1)
         footers = {month: state for month, state in states.items() if isinstance(state, Footer)}
         damaged = {month: state for month, state in states.items() if isinstance(state, LakeError)}
         broken = [(listed.files[t][u][month], error) for (t, u, month), error in damaged.items()]
-        files = [_refused(listed.root, refused, broken + _damaged_beside(listed.root, refused, pool)), _others(listed, refused)]
-        survey = _Survey(_without(listed, damaged), footers, list(damaged), _sessions(footers, trading_calendar))
+        files = [
+            _refused(listed.root, refused, broken + _damaged_beside(listed.root, refused, pool)),
+            _others(listed, refused),
+        ]
+        survey = _Survey(
+            _without(listed, damaged), footers, list(damaged), _sessions(footers, trading_calendar)
+        )
         return survey.inspection(pl.concat(files), pool, tick)
 
 
@@ -180,7 +224,9 @@ def _ticking(progress: Progress | None, total: int) -> Tick:
 
 
 def _without(lake: Lake, damaged: Iterable[Month]) -> Lake:
-    files = {name: {u: dict(months) for u, months in found.items()} for name, found in lake.files.items()}
+    files = {
+        name: {u: dict(months) for u, months in found.items()} for name, found in lake.files.items()
+    }
     for name, underlying, month in damaged:
         del files[name][underlying][month]
     return replace(lake, files=files)
@@ -188,7 +234,12 @@ def _without(lake: Lake, damaged: Iterable[Month]) -> Lake:
 
 def _sessions(footers: dict[Month, Footer], trading_calendar: str) -> Sessions:
     """Those from the first to the last day of quotes and bars, as `Market.diagnostics` takes them."""
-    days = [day for month, footer in footers.items() if month[0] != "dividends" and footer.days for day in footer.days]
+    days = [
+        day
+        for month, footer in footers.items()
+        if month[0] != "dividends" and footer.days
+        for day in footer.days
+    ]
     first, last = (min(days), max(days)) if days else (dt.date(2020, 1, 1),) * 2
     return Sessions.known(trading_calendar, first, last)
 
@@ -197,30 +248,46 @@ def _sessions(footers: dict[Month, Footer], trading_calendar: str) -> Sessions:
 
 
 def _named(root: Path, finding: str, refused: Iterable[Refused]) -> pl.DataFrame:
-    rows = [(path.relative_to(root).as_posix(), finding, str(error).removeprefix(f"{path} ")) for path, error in refused]
+    rows = [
+        (path.relative_to(root).as_posix(), finding, str(error).removeprefix(f"{path} "))
+        for path, error in refused
+    ]
     return pl.DataFrame(sorted(rows), schema=FILES, orient="row")
 
 
 def _refused(root: Path, refused: list[Refused], damaged: list[Refused]) -> pl.DataFrame:
     """What could not be listed, and then what could not be read."""
-    manifests = [(path, error) for path, error in refused if path.is_relative_to(root / manifest.FOLDER)]
+    manifests = [
+        (path, error) for path, error in refused if path.is_relative_to(root / manifest.FOLDER)
+    ]
     others = [found for found in refused if found not in manifests]
-    return pl.concat([_named(root, "misplaced", others), _named(root, "damaged", damaged + manifests)])
+    return pl.concat(
+        [_named(root, "misplaced", others), _named(root, "damaged", damaged + manifests)]
+    )
 
 
 def _damaged_beside(root: Path, refused: list[Refused], pool: ThreadPoolExecutor) -> list[Refused]:
-    """The files of what a lake keeps beside its tables that are not what they should be; those out of place are `refused`."""
+    """The files of what a lake keeps beside its tables that are not what they should be.
+
+    Those out of place are `refused`.
+    """
     names = [table.name for table in KEPT_BESIDE]
     known = [path for path, _ in refused]  # a manifest that cannot be read has been reported
     remembered = [u for u in manifest.underlyings(root) if manifest.path_of(root, u) not in known]
-    files = listing.files_of(root, names, lambda path, error: refused.append((path, error)), remembered)
+    files = listing.files_of(
+        root, names, lambda path, error: refused.append((path, error)), remembered
+    )
     months = [
         MonthFile(table, underlying, month, path)
         for table in KEPT_BESIDE
         for underlying, held in files.get(table.name, {}).items()
         for month, path in held.items()
     ]
-    return [(file.path, error) for file, error in zip(months, pool.map(_error, months), strict=True) if error]
+    return [
+        (file.path, error)
+        for file, error in zip(months, pool.map(_error, months), strict=True)
+        if error
+    ]
 
 
 def _error(file: MonthFile) -> LakeError | None:
@@ -232,20 +299,40 @@ def _error(file: MonthFile) -> LakeError | None:
 
 
 def _others(lake: Lake, refused: Iterable[Refused]) -> pl.DataFrame:
-    """Everything else in the folder: unfinished files, and what is no part of a lake; hidden files are nobody's concern."""
-    known = {path for found in lake.files.values() for months in found.values() for path in months.values()}
+    """Everything else in the folder: unfinished files, and what is no part of a lake.
+
+    Hidden files are nobody's concern.
+    """
+    known = {
+        path
+        for found in lake.files.values()
+        for months in found.values()
+        for path in months.values()
+    }
     known |= {path for path, _ in refused}
     beside = {table.name for table in KEPT_BESIDE}
     rows = []
     for path in _walk(lake.root):
         first = path.relative_to(lake.root).parts[0]
         if first == place.STAGING or _UNFINISHED.fullmatch(path.name):
-            rows.append((path, "unfinished", "left by a write that did not end, unless one is under way"))
+            rows.append(
+                (path, "unfinished", "left by a write that did not end, unless one is under way")
+            )
         elif first == solved.FOLDER and path.suffix == ".parquet" and solved.damaged(path):
-            rows.append((path, "passed_over", "was altered or cut: the chain is made anew from the quotes"))
-        elif not (path in known or path.name.startswith(".") or first.startswith(".") or first in beside | {solved.FOLDER}):
+            rows.append(
+                (path, "passed_over", "was altered or cut: the chain is made anew from the quotes")
+            )
+        elif not (
+            path in known
+            or path.name.startswith(".")
+            or first.startswith(".")
+            or first in beside | {solved.FOLDER}
+        ):
             rows.append((path, "passed_over", "no part of a lake: nothing reads it"))
-    named = [(path.relative_to(lake.root).as_posix(), finding, reason) for path, finding, reason in sorted(rows)]
+    named = [
+        (path.relative_to(lake.root).as_posix(), finding, reason)
+        for path, finding, reason in sorted(rows)
+    ]
     return pl.DataFrame(named, schema=FILES, orient="row")
 
 
@@ -268,7 +355,9 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Survey:
-    """The files that are whole, what they say of themselves, and the months of which nothing is known."""
+    """The files that are whole, what they say of themselves, and the months of which nothing is
+    known.
+    """
 
     lake: Lake
     footers: dict[Month, Footer]
@@ -284,7 +373,10 @@ class _Survey:
             for name, frame in kept.items():
                 parts.setdefault(name, []).append(frame)
         found = Findings.joined(each)
-        tallies = [_joined(parts, "tally", validation.TALLY), validation.recounted(self.lake.aside(), self.sessions)]
+        tallies = [
+            _joined(parts, "tally", validation.TALLY),
+            validation.recounted(self.lake.aside(), self.sessions),
+        ]
         return Inspection(
             files=files,
             held=self._held(),
@@ -292,7 +384,9 @@ class _Survey:
             entry_times=_entry_times(_joined(parts, "minutes", _MINUTES), self.sessions.timezone),
             holes=found.holes,
             vanished=_joined(parts, "vanished", anomalies.VANISHED),
-            broken=validation.total(pl.concat([*tallies, found.counted()])).select(*schemas.MARKET_DIAGNOSTICS),
+            broken=validation.total(pl.concat([*tallies, found.counted()])).select(
+                *schemas.MARKET_DIAGNOSTICS
+            ),
             splits=found.splits,
             adjusted=found.adjusted,
             adjusted_prices=found.adjusted_prices,
@@ -308,24 +402,46 @@ class _Survey:
             size = sum(self.lake.files[t][u][month].stat().st_size for t, u, month in mine)
             held = len({u for (_, u, _), footer in mine.items() if footer.rows})
             count = sum(footer.rows for footer in mine.values())
-            rows.append((name, held, len(mine), count, size, min(days, default=None), max(days, default=None)))
+            rows.append(
+                (
+                    name,
+                    held,
+                    len(mine),
+                    count,
+                    size,
+                    min(days, default=None),
+                    max(days, default=None),
+                )
+            )
         return pl.DataFrame(rows, schema=HELD, orient="row")
 
-    def _underlying(self, underlying: str, pool: ThreadPoolExecutor, tick: Tick) -> tuple[dict[str, pl.DataFrame], Findings]:
-        """What is kept of one underlying and found of it, after all its months have been summarised side by side."""
+    def _underlying(
+        self, underlying: str, pool: ThreadPoolExecutor, tick: Tick
+    ) -> tuple[dict[str, pl.DataFrame], Findings]:
+        """What is kept of one underlying and found of it, after all its months have been summarised
+        side by side.
+        """
         parts: Parts = {}
         batches = list(self._batches(underlying))
         for batch, summary in zip(batches, pool.map(self._summary, batches), strict=True):
             tick(len(batch.months))
             for name, frame in summary.items():
                 parts.setdefault(name, []).append(frame)
-        survey = Survey.joined([Survey(*(_joined(parts, name, schema) for name, schema in SCHEMAS.items()))])
+        survey = Survey.joined(
+            [Survey(*(_joined(parts, name, schema) for name, schema in SCHEMAS.items()))]
+        )
         traded, ranges = _joined(parts, "traded", _TRADED), _joined(parts, "ranges", _RANGES)
-        seen = _joined(parts, "seen", _SEEN).group_by("symbol").agg(pl.col("session").max(), pl.col("quoted").any())
+        seen = (
+            _joined(parts, "seen", _SEEN)
+            .group_by("symbol")
+            .agg(pl.col("session").max(), pl.col("quoted").any())
+        )
         kept = {
             "tally": _joined(parts, "tally", validation.TALLY),
             "minutes": _joined(parts, "minutes", _MINUTES),
-            "vanished": anomalies.vanished(seen.filter("quoted"), ranges, underlying, self.sessions),
+            "vanished": anomalies.vanished(
+                seen.filter("quoted"), ranges, underlying, self.sessions
+            ),
             "underlyings": self._counts(underlying, survey, len(seen), int(traded["count"].sum())),
         }
         return kept, Findings.of(survey, self.sessions, self._unknown(underlying))
@@ -335,10 +451,22 @@ class _Survey:
         days = survey.days["session"]
         if not len(days):
             return UNDERLYINGS.to_frame()
-        inside = self.sessions.frame.filter(pl.col("session").is_between(days.min(), days.max()))["session"]
+        inside = self.sessions.frame.filter(pl.col("session").is_between(days.min(), days.max()))[
+            "session"
+        ]
         held = survey.days.filter(pl.col("session").is_in(inside.implode()))["table"]
         quoted, closes = ((held == name).sum() for name in ("option_quotes", "underlying_bars"))
-        row = (underlying, days.min(), days.max(), len(inside), quoted, survey.chain["count"].sum(), contracts, bars, closes)
+        row = (
+            underlying,
+            days.min(),
+            days.max(),
+            len(inside),
+            quoted,
+            survey.chain["count"].sum(),
+            contracts,
+            bars,
+            closes,
+        )
         return pl.DataFrame([row], schema=UNDERLYINGS, orient="row")
 
     def _unknown(self, underlying: str) -> pl.DataFrame:
@@ -346,11 +474,15 @@ class _Survey:
         days, found = self.sessions.frame.select("session"), [DAYS.to_frame()]
         for name, _, month in (each for each in self.unknown if each[1] == underlying):
             inside = days.filter(pl.col("session").is_between(month, month_end(month)))
-            found.append(inside.select(table=pl.lit(name), underlying=pl.lit(underlying), session="session"))
+            found.append(
+                inside.select(table=pl.lit(name), underlying=pl.lit(underlying), session="session")
+            )
         return pl.concat(found)
 
     def _batches(self, underlying: str) -> Iterator[_Batch]:
-        """The months of an underlying, so many at a time that reading many small files costs no more than one large one."""
+        """The months of an underlying, so many at a time that reading many small files costs no
+        more than one large one.
+        """
         for name in self.lake.tables:
             months, rows = [], 0
             for month in self.lake.months(name, underlying):
@@ -365,7 +497,9 @@ class _Survey:
     def _summary(self, batch: _Batch) -> dict[str, pl.DataFrame]:
         """What is kept of some months of a table."""
         name, underlying = batch.table, batch.underlying
-        rows = self.lake.columns(name, underlying, batch.months, _DECODED[name]).with_columns(underlying=pl.lit(underlying))
+        rows = self.lake.columns(name, underlying, batch.months, _DECODED[name]).with_columns(
+            underlying=pl.lit(underlying)
+        )
         tally = {"tally": validation.tally(name, rows, self.sessions)}
         if name == "option_quotes":
             return tally | Survey.of_quotes(rows, self.sessions)._asdict() | _quotes(rows)
@@ -373,14 +507,17 @@ class _Survey:
             return tally
         tally |= Survey.of_bars(name, rows)._asdict()
         if name == "option_bars":
-            tally["seen"] = rows.group_by("symbol").agg(pl.col("session").max(), quoted=pl.lit(False))
+            tally["seen"] = rows.group_by("symbol").agg(
+                pl.col("session").max(), quoted=pl.lit(False)
+            )
             tally["traded"] = rows.group_by("session").agg(count=pl.len().cast(pl.Int64))
         return tally
 
 
 _TRADED = pl.Schema({"session": pl.Date, "count": pl.Int64})
 
-# What of a file is decoded; bars were validated when they were written, and only their day can still be wrong.
+# What of a file is decoded; bars were validated when they were written, and only their day can
+# still be wrong.
 _DECODED = {
     "option_quotes": tuple(TABLES["option_quotes"].schema),
     "option_bars": ("symbol", "session"),
@@ -394,7 +531,9 @@ def _quotes(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
     strike = pl.col("strike")
     return {
         "seen": rows.group_by("symbol").agg(pl.col("session").max(), quoted=pl.lit(True)),
-        "ranges": rows.group_by("session", "expiration", "option_type").agg(low=strike.min(), high=strike.max()),
+        "ranges": rows.group_by("session", "expiration", "option_type").agg(
+            low=strike.min(), high=strike.max()
+        ),
         "minutes": rows.group_by("session", minute=minute).agg(quotes=pl.len().cast(pl.Int64)),
     }
 
@@ -404,9 +543,18 @@ def _joined(parts: Parts, name: str, schema: pl.Schema) -> pl.DataFrame:
 
 
 def _entry_times(minutes: pl.DataFrame, timezone: str) -> pl.DataFrame:
-    """`ENTRY_TIMES`, the most frequent first. `minutes` has one row per underlying, session and minute."""
-    start = pl.from_epoch(pl.col("minute") * 60, time_unit="s").dt.replace_time_zone("UTC").dt.convert_time_zone(timezone)
+    """`ENTRY_TIMES`, the most frequent first.
+
+    `minutes` has one row per underlying, session and minute.
+    """
+    start = (
+        pl.from_epoch(pl.col("minute") * 60, time_unit="s")
+        .dt.replace_time_zone("UTC")
+        .dt.convert_time_zone(timezone)
+    )
     times = minutes.group_by(entry_time=start.dt.strftime("%H:%M")).agg(
         sessions=pl.len().cast(pl.Int64), quotes=pl.col("quotes").sum()
     )
-    return times.select(*ENTRY_TIMES).sort(["sessions", "quotes", "entry_time"], descending=[True, True, False])
+    return times.select(*ENTRY_TIMES).sort(
+        ["sessions", "quotes", "entry_time"], descending=[True, True, False]
+    )

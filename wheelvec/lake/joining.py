@@ -15,7 +15,8 @@ class Counts(NamedTuple):
     Attributes:
         added: rows of keys that were not there.
         replaced: rows that took the place of others of their key.
-        removed: rows that went without one of their key in their place (only where whole sessions are replaced).
+        removed: rows that went without one of their key in their place (only where whole sessions
+            are replaced).
     """
 
     added: int = 0
@@ -28,7 +29,9 @@ class Counts(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """A month's rows sorted by the table's key, how many were set aside by day and reason, and what has changed."""
+    """A month's rows sorted by the table's key, how many were set aside by day and reason, and what
+    has changed.
+    """
 
     rows: pl.DataFrame
     aside: Aside
@@ -38,8 +41,8 @@ class Joined(NamedTuple):
 def key_of(table: Table, *frames: pl.DataFrame) -> list[pl.Expr]:
     """What two rows of one identity have in common.
 
-    A snapshot's quote has no time: it stands for all of its contract's session, and so does a quote with a time for the
-    snapshot's.
+    A snapshot's quote has no time: it stands for all of its contract's session, and so does a quote
+    with a time for the snapshot's.
     """
     timeless = "ts" in table.key and any(frame["ts"].null_count() for frame in frames)
     return [pl.col(name) for name in table.key if not (timeless and name == "ts")]
@@ -53,7 +56,9 @@ def join(
     unit: Sequence[pl.Expr] = (),
     whole_sessions: bool = False,
 ) -> Joined:
-    """Put new rows in the place of the old ones that agree with one of them in `unit`; all others stay.
+    """Put new rows in the place of the old ones that agree with one of them in `unit`.
+
+    All others stay.
 
     Args:
         table: whose rows they are.
@@ -61,7 +66,8 @@ def join(
         rows: the new ones, likewise.
         aside: how many were set aside with the old ones and with the new ones.
         unit: none: the table's key (`key_of`).
-        whole_sessions: new rows replace all of their sessions, and the counts of what was set aside with them.
+        whole_sessions: new rows replace all of their sessions, and the counts of what was set aside
+            with them.
     """
     key = key_of(table, before, rows)
     by = [pl.col(table.day)] if whole_sessions else list(unit) or key
@@ -75,27 +81,38 @@ def join(
         added_to: set[str] = set()
     else:
         counts = aside[0]
-        added_to = days & ({str(day) for day in kept[table.day].unique()} - {str(day) for day in gone[table.day].unique()})
+        added_to = days & (
+            {str(day) for day in kept[table.day].unique()}
+            - {str(day) for day in gone[table.day].unique()}
+        )
     joined = pl.concat([kept, rows]).sort(table.key, maintain_order=True)
-    return Joined(joined, counted(counts, aside[1], added_to), Counts(len(rows) - replaced, replaced, removed))
+    return Joined(
+        joined, counted(counts, aside[1], added_to), Counts(len(rows) - replaced, replaced, removed)
+    )
 
 
 def _agrees(left: pl.DataFrame, right: pl.DataFrame, by: Sequence[pl.Expr]) -> pl.Series:
-    """Of each row on the left whether one on the right has the same values; nulls are equal to each other."""
+    """Of each row on the left whether one on the right has the same values.
+
+    Nulls are equal to each other.
+    """
     names = [f"_{i}" for i in range(len(by))]
     named = [value.alias(name) for name, value in zip(names, by, strict=True)]
     if left.is_empty() or right.is_empty():
         return pl.repeat(False, len(left), dtype=pl.Boolean, eager=True)
     known = right.select(named).unique().with_columns(_agrees=pl.lit(True))
-    found = left.select(named).join(known, on=names, how="left", nulls_equal=True, maintain_order="left")
+    found = left.select(named).join(
+        known, on=names, how="left", nulls_equal=True, maintain_order="left"
+    )
     return found["_agrees"].fill_null(False)
 
 
 def counted(before: Aside, more: Aside, added_to: Collection[str] = ()) -> Aside:
     """Counts by day and reason.
 
-    Those of a day to which only new contracts have come add up; else it is the same import once more, or one that overlaps,
-    and the greater count stands: so an import that is repeated changes nothing.
+    Those of a day to which only new contracts have come add up; else it is the same import once
+    more, or one that overlaps, and the greater count stands: so an import that is repeated changes
+    nothing.
     """
     counts = {day: dict(reasons) for day, reasons in before.items()}
     for day, reasons in more.items():

@@ -1,10 +1,14 @@
-"""The Parquet lake (data.md): which files there are, what each of them holds, and how new rows are written.
+"""The Parquet lake (data.md).
 
-    lake/option_quotes/underlying=TSLA/2023-06.parquet        (option_bars, underlying_bars, dividends alike)
+Which files there are, what each of them holds, and how new rows are written.
 
-One file per table, underlying and month, sorted by day, symbol and time: plain files that any tool reads. How one of them is
-written and checked, so that half a file is never taken for a whole one, is in `lake.parquet`; which were written, so that
-one which is gone is missed, in `lake.manifest`; how rows join those of a file that is there, in `lake.joining`.
+    lake/option_quotes/underlying=TSLA/2023-06.parquet        (option_bars, underlying_bars,
+    dividends alike)
+
+One file per table, underlying and month, sorted by day, symbol and time: plain files that any tool
+reads. How one of them is written and checked, so that half a file is never taken for a whole one,
+is in `lake.parquet`; which were written, so that one which is gone is missed, in `lake.manifest`;
+how rows join those of a file that is there, in `lake.joining`.
 """
 
 import calendar
@@ -29,14 +33,21 @@ from wheelvec.tables.validation import TABLES, Table
 log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 255  # bytes, of the common file systems
-_MOST_ROWS = 10_000_000  # of a month of an underlying, which is read into memory in one piece: 1.2 GB of quotes
+# of a month of an underlying, which is read into memory in one piece: 1.2 GB of quotes
+_MOST_ROWS = 10_000_000
 
-# Rows of a table that a write added, that took the place of others of the same key, and that it removed.
-WRITTEN = pl.Schema({"table": pl.String(), "added": pl.Int64(), "replaced": pl.Int64(), "removed": pl.Int64()})
+# Rows of a table that a write added, that took the place of others of the same key, and that it
+# removed.
+WRITTEN = pl.Schema(
+    {"table": pl.String(), "added": pl.Int64(), "replaced": pl.Int64(), "removed": pl.Int64()}
+)
 
 
 class Source(Protocol):
-    """Where a market's kept rows are: `market.Memory`, or a `Lake`. A month is named by its first day."""
+    """Where a market's kept rows are: `market.Memory`, or a `Lake`.
+
+    A month is named by its first day.
+    """
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -80,7 +91,9 @@ def month_end(month: dt.date) -> dt.date:
 
 @dataclass(frozen=True)
 class Lake:
-    """The files of a lake as they were when it was opened, limited to `first` to `last` and to the chosen underlyings."""
+    """The files of a lake as they were when it was opened, limited to `first` to `last` and to the
+    chosen underlyings.
+    """
 
     root: Path
     first: dt.date
@@ -102,13 +115,14 @@ class Lake:
             path: the folder.
             first: the first day, inclusive.
             last: the last day, inclusive.
-            refuse: called with path and error of each file out of place and each folder or manifest that cannot be read,
-                instead of raising the error.
+            refuse: called with path and error of each file out of place and each folder or manifest
+                that cannot be read, instead of raising the error.
             symbols: the only underlyings to look at, however many the lake has; None: all.
 
         Raises:
             InputError: for a symbol of which the lake has no quotes.
-            LakeError: if `path` is no folder, may not be read, or is no lake; and what is not passed to `refuse`.
+            LakeError: if `path` is no folder, may not be read, or is no lake; and what is not
+                passed to `refuse`.
         """
         refuse = listing.raise_it if refuse is None else refuse
         root = Path(path)
@@ -116,29 +130,42 @@ class Lake:
         remembered = manifest.underlyings(root)
         if not names & set(TABLES) and not remembered:
             found = f"holds {listed(sorted(names), most=5)}" if names else "is empty"
-            raise LakeError(f"{root} is no lake: it {found}; expected folders such as option_quotes/underlying=TSLA")
+            raise LakeError(
+                f"{root} is no lake: it {found}; expected folders such as option_quotes/underlying=TSLA"
+            )
         wanted = None if symbols is None else set(symbols)
         held = listing.files_of(root, TABLES, refuse, remembered, wanted)
         for symbol in sorted((wanted or set()) - set(held.get("option_quotes", {}))):
-            allowed = listing.files_of(root, ["option_quotes"], refuse, remembered).get("option_quotes", {})
+            allowed = listing.files_of(root, ["option_quotes"], refuse, remembered).get(
+                "option_quotes", {}
+            )
             raise InputError(unknown_name(f"symbol of the lake {path}:", symbol, sorted(allowed)))
         return cls(root, first, last, {name: held[name] for name in TABLES if name in held})
 
     def only(self, symbols: Iterable[str]) -> Self:
         """The same lake without the other underlyings."""
         wanted = set(symbols)
-        kept = {name: {u: m for u, m in found.items() if u in wanted} for name, found in self.files.items()}
+        kept = {
+            name: {u: m for u, m in found.items() if u in wanted}
+            for name, found in self.files.items()
+        }
         return dataclasses.replace(self, files=kept)
 
     @property
     def tables(self) -> tuple[str, ...]:
         """The tables of the lake; quotes and bars of underlyings always, if only empty."""
-        return tuple(t for t in TABLES if t in self.files or t in ("option_quotes", "underlying_bars"))
+        return tuple(
+            t for t in TABLES if t in self.files or t in ("option_quotes", "underlying_bars")
+        )
 
     def symbols(self) -> tuple[str, ...]:
         """The underlyings that have quotes within the limits."""
         name = "option_quotes"
-        return tuple(u for u in self.underlyings(name) if any(self._days(name, u, m) for m in self.months(name, u)))
+        return tuple(
+            u
+            for u in self.underlyings(name)
+            if any(self._days(name, u, m) for m in self.months(name, u))
+        )
 
     def underlyings(self, name: str) -> tuple[str, ...]:
         """The underlyings that a table has folders for, sorted."""
@@ -147,13 +174,19 @@ class Lake:
     def months(self, name: str, underlying: str) -> list[dt.date]:
         """The months within the limits that have a file."""
         held = self.files.get(name, {}).get(underlying, {})
-        return sorted(month for month in held if month <= self.last and month_end(month) >= self.first)
+        return sorted(
+            month for month in held if month <= self.last and month_end(month) >= self.first
+        )
 
     def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
-        """`Table.schema` rows of an underlying with `first` <= day <= `last`, reading only the months that have them."""
+        """`Table.schema` rows of an underlying with `first` <= day <= `last`, reading only the
+        months that have them.
+        """
         first, last = max(first, self.first), min(last, self.last)
         months = [m for m in self.months(name, underlying) if m <= last and month_end(m) >= first]
-        return parquet.read(TABLES[name], [self._file(name, underlying, month) for month in months], first, last)
+        return parquet.read(
+            TABLES[name], [self._file(name, underlying, month) for month in months], first, last
+        )
 
     def pieces(self, name: str) -> Iterator[pl.DataFrame]:
         """The table, `Table.keyed`, sorted by underlying and day, in pieces.
@@ -164,11 +197,16 @@ class Lake:
             months = self.months(name, underlying) if name.startswith("option_") else [None]
             for month in months:
                 days = (month, month_end(month)) if month else (self.first, self.last)
-                rows = self.rows(name, underlying, *days).with_columns(underlying=pl.lit(underlying))
+                rows = self.rows(name, underlying, *days).with_columns(
+                    underlying=pl.lit(underlying)
+                )
                 yield rows.select(*TABLES[name].keyed)
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
-        """The content digest of a month: the one that its footer states, unless the limits cut the month."""
+        """The content digest of a month.
+
+        The one that its footer states, unless the limits cut the month.
+        """
         file = self._file(name, underlying, month)
         footer = file.footer()
         if footer.days is None or self._whole(footer):
@@ -177,19 +215,29 @@ class Lake:
         return validation.content_digest(file.table, rows) if len(rows) else None
 
     def solved_folder(self, underlying: str, month: dt.date) -> Path | None:
-        """Where `lake.solved` keeps what was solved of an underlying; None where the limits cut the month."""
+        """Where `lake.solved` keeps what was solved of an underlying.
+
+        None where the limits cut the month.
+        """
         whole = self.first <= month and month_end(month) <= self.last
         return self.root / solved.FOLDER / manifest.folder_name(underlying) if whole else None
 
     def span(self, name: str) -> Span | None:
-        """The first and last day in a table, found from the files of the first and of the last month that have any."""
+        """The first and last day in a table, found from the files of the first and of the last
+        month that have any.
+        """
         months = sorted({month for u in self.underlyings(name) for month in self.months(name, u)})
         first = next((days for month in months if (days := self._days_of_all(name, month))), None)
-        last = next((days for month in reversed(months) if (days := self._days_of_all(name, month))), None)
+        last = next(
+            (days for month in reversed(months) if (days := self._days_of_all(name, month))), None
+        )
         return (first[0], last[1]) if first and last else None
 
     def aside(self) -> pl.DataFrame:
-        """What was set aside when the files were written, `tables.SET_ASIDE`; examples are not kept."""
+        """What was set aside when the files were written, `tables.SET_ASIDE`.
+
+        Examples are not kept.
+        """
         found = [
             (name, underlying, session, reason, count, None)
             for name in self.tables
@@ -202,14 +250,17 @@ class Lake:
         return pl.DataFrame(found, schema=validation.SET_ASIDE, orient="row")
 
     def verified(self, name: str, underlying: str, month: dt.date) -> Footer:
-        """What a month's file says of itself, once all its bytes are known to be those that were written.
+        """What a month's file says of itself, once all its bytes are known to be those that were
+        written.
 
         Raises:
             LakeError: if the file is not what it should be.
         """
         return self._file(name, underlying, month).footer()
 
-    def columns(self, name: str, underlying: str, months: Iterable[dt.date], columns: Iterable[str]) -> pl.DataFrame:
+    def columns(
+        self, name: str, underlying: str, months: Iterable[dt.date], columns: Iterable[str]
+    ) -> pl.DataFrame:
         """Some columns of all rows of some months, none of the others decoded."""
         files = [self._file(name, underlying, month) for month in months]
         return parquet.read(TABLES[name], files, dt.date.min, dt.date.max, tuple(columns))
@@ -219,7 +270,9 @@ class Lake:
         return f"{sum(len(self.months(name, u)) for u in self.underlyings(name)):,} files"
 
     def _file(self, name: str, underlying: str, month: dt.date) -> parquet.MonthFile:
-        return parquet.MonthFile(TABLES[name], underlying, month, self.files[name][underlying][month])
+        return parquet.MonthFile(
+            TABLES[name], underlying, month, self.files[name][underlying][month]
+        )
 
     def _whole(self, footer: Footer) -> bool:
         return footer.days is None or (self.first <= footer.days[0] and footer.days[1] <= self.last)
@@ -228,7 +281,9 @@ class Lake:
         file = self._file(name, underlying, month)
         if self._whole(footer := file.footer()):
             return footer.days
-        return parquet.span_of(parquet.read(file.table, [file], self.first, self.last)[file.table.day])
+        return parquet.span_of(
+            parquet.read(file.table, [file], self.first, self.last)[file.table.day]
+        )
 
     def _days_of_all(self, name: str, month: dt.date) -> Span | None:
         held = [u for u in self.underlyings(name) if month in self.files[name][u]]
@@ -237,13 +292,19 @@ class Lake:
 
 
 def stored(
-    root: Path, table: Table, underlying: str, columns: Sequence[str] = (), days: Span = (dt.date.min, dt.date.max)
+    root: Path,
+    table: Table,
+    underlying: str,
+    columns: Sequence[str] = (),
+    days: Span = (dt.date.min, dt.date.max),
 ) -> pl.DataFrame:
     """The rows of one table of one underlying on `days`, both included, or some columns of them.
 
-    There are none where there is no folder. Only its own files are looked at, so that it costs nothing in a large lake.
+    There are none where there is no folder. Only its own files are looked at, so that it costs
+    nothing in a large lake.
 
-    For those who complete a lake: a file that is missing holds nothing, so that it is fetched again; it is logged.
+    For those who complete a lake: a file that is missing holds nothing, so that it is fetched
+        again; it is logged.
 
     Raises:
         LakeError: if one of the files is not what it should be.
@@ -267,23 +328,27 @@ def _warn_of(path: Path) -> None:
 
 
 def write(root: Path, source: Source, replace: bool = False) -> pl.DataFrame:
-    """Write what a source holds into the lake at `root`: per underlying, month by month, each whole or not at all.
+    """Write what a source holds into the lake at `root`.
 
-    Rows of the same key take the place of those that are there, and all others stay; with `replace`, all rows of the sessions
-    that the source has of a table and underlying do.
+    Per underlying, month by month, each whole or not at all.
+
+    Rows of the same key take the place of those that are there, and all others stay; with
+    `replace`, all rows of the sessions that the source has of a table and underlying do.
 
     Returns:
         `WRITTEN`, one row per table.
 
     Raises:
-        LakeError: if the folder is no lake and holds something else, if a folder or file cannot be written, or if a file to be
-            merged with is not what it should be.
+        LakeError: if the folder is no lake and holds something else, if a folder or file cannot be
+            written, or if a file to be merged with is not what it should be.
     """
     place.check_writable(root)
     place.remove_staged(root)
     aside = source.aside().filter(pl.col("session").is_not_null() & (pl.col("underlying") != ""))
     aside = aside.with_columns(month=pl.col("session").dt.truncate("1mo"))
-    underlyings = sorted({*aside["underlying"], *(u for name in source.tables for u in source.underlyings(name))})
+    underlyings = sorted(
+        {*aside["underlying"], *(u for name in source.tables for u in source.underlyings(name))}
+    )
     _check_underlyings(root, underlyings, source.tables)
     for name in source.tables:
         with parquet.reported(root / name, "cannot be made"):
@@ -293,19 +358,28 @@ def write(root: Path, source: Source, replace: bool = False) -> pl.DataFrame:
         mine = aside.filter(pl.col("underlying") == underlying)
         for name, more in _write_underlying(root, source, underlying, mine, replace).items():
             counts[name] = counts[name].plus(more)
-    return pl.DataFrame([(name, *count) for name, count in counts.items()], schema=WRITTEN, orient="row")
+    return pl.DataFrame(
+        [(name, *count) for name, count in counts.items()], schema=WRITTEN, orient="row"
+    )
 
 
 def _check_underlyings(root: Path, underlyings: Iterable[str], names: Iterable[str]) -> None:
-    """Refuse what could only fail half-way: names that no folder can have, and folders with files out of place."""
+    """Refuse what could only fail half-way.
+
+    Names that no folder can have, and folders with files out of place.
+    """
     for underlying in underlyings:
         if len(manifest.folder_name(underlying)) > _LONGEST_NAME:
-            raise LakeError(f"{root} cannot hold underlying {underlying[:40]!r}...: the name is too long for a folder")
+            raise LakeError(
+                f"{root} cannot hold underlying {underlying[:40]!r}...: the name is too long for a folder"
+            )
         for name in names:
             listing.present(root, name, underlying)
 
 
-def _write_underlying(root: Path, source: Source, underlying: str, aside: pl.DataFrame, replace: bool) -> dict[str, Counts]:
+def _write_underlying(
+    root: Path, source: Source, underlying: str, aside: pl.DataFrame, replace: bool
+) -> dict[str, Counts]:
     """All of one underlying, its manifest last."""
     counts: dict[str, Counts] = {}
     with manifest.locked(root, underlying):
@@ -324,9 +398,15 @@ def _write_underlying(root: Path, source: Source, underlying: str, aside: pl.Dat
 
 
 def merge(
-    root: Path, table: Table, underlying: str, rows: pl.DataFrame, unit: Sequence[pl.Expr], aside: pl.DataFrame | None = None
+    root: Path,
+    table: Table,
+    underlying: str,
+    rows: pl.DataFrame,
+    unit: Sequence[pl.Expr],
+    aside: pl.DataFrame | None = None,
 ) -> Counts:
-    """Write some rows of one table of one underlying, month by month, each of them whole or not at all.
+    """Write some rows of one table of one underlying, month by month, each of them whole or not at
+    all.
 
     Args:
         root: the lake, made if need be.
@@ -337,9 +417,14 @@ def merge(
         aside: `tables.SET_ASIDE` rows to count with them.
 
     Raises:
-        LakeError: if a folder or file cannot be written, or one to be merged with is not what it should be.
+        LakeError: if a folder or file cannot be written, or one to be merged with is not what it
+            should be.
     """
-    aside = validation.SET_ASIDE.to_frame() if aside is None else aside.filter(pl.col("session").is_not_null())
+    aside = (
+        validation.SET_ASIDE.to_frame()
+        if aside is None
+        else aside.filter(pl.col("session").is_not_null())
+    )
     days = pl.concat([rows[table.day].rename("session"), aside["session"]])
     counts = Counts()
     if days.is_empty():
@@ -357,7 +442,9 @@ def merge(
 
 def _by_day(aside: pl.DataFrame) -> Aside:
     found: Aside = {}
-    for session, reason, count in aside.select("session", "reason", "count").sort("session", "reason").iter_rows():
+    for session, reason, count in (
+        aside.select("session", "reason", "count").sort("session", "reason").iter_rows()
+    ):
         found.setdefault(session.isoformat(), {})[reason] = count
     return found
 
@@ -368,12 +455,16 @@ def _remember(root: Path, underlying: str) -> None:
     That is the one just written, and what a crash or an earlier version left out.
     """
     names = [*TABLES, *(name for name in place.BESIDE if name != solved.FOLDER)]
-    manifest.add(root, underlying, {name: listing.present(root, name, underlying) for name in names})
+    manifest.add(
+        root, underlying, {name: listing.present(root, name, underlying) for name in names}
+    )
 
 
 @dataclass(frozen=True)
 class _Month:
-    """One month of one table of one underlying, to be written by whoever holds the underlying's lock."""
+    """One month of one table of one underlying, to be written by whoever holds the underlying's
+    lock.
+    """
 
     root: Path
     table: Table
@@ -381,27 +472,44 @@ class _Month:
     month: dt.date
     remembered: bool  # by the manifest
 
-    def write(self, rows: pl.DataFrame, aside: Aside, unit: Sequence[pl.Expr] = (), whole_sessions: bool = False) -> Counts:
-        """Write kept rows, `Table.schema`, sorted by `Table.key`, and how many were set aside by day and reason.
+    def write(
+        self,
+        rows: pl.DataFrame,
+        aside: Aside,
+        unit: Sequence[pl.Expr] = (),
+        whole_sessions: bool = False,
+    ) -> Counts:
+        """Write kept rows, `Table.schema`, sorted by `Table.key`, and how many were set aside by
+        day and reason.
 
         What stands there already stays unless they replace it (`joining.join`).
         """
         folder = self.root / self.table.name / manifest.folder_name(self.underlying)
-        file = parquet.MonthFile(self.table, self.underlying, self.month, folder / f"{self.month.isoformat()[:7]}.parquet")
+        file = parquet.MonthFile(
+            self.table,
+            self.underlying,
+            self.month,
+            folder / f"{self.month.isoformat()[:7]}.parquet",
+        )
         with parquet.reported(file.path, "cannot be written"):
             folder.mkdir(parents=True, exist_ok=True)
             files.remove_stale(folder)
             old = file.footer() if file.path.exists() else None
         if old is None and self.remembered:
             log.warning(
-                "%s was missing, and is made of what is written now, %d rows: it may lack what it held", file.path, len(rows)
+                "%s was missing, and is made of what is written now, %d rows: it may lack what it "
+                "held",
+                file.path,
+                len(rows),
             )
         digest, counts = validation.content_digest(self.table, rows), Counts(added=len(rows))
         if old is not None and old.digest == digest and not whole_sessions:  # the same once more
             aside, counts = joining.counted(old.aside, aside), Counts(replaced=len(rows))
         elif old is not None:
             before = parquet.read(self.table, [file], dt.date.min, dt.date.max)
-            rows, aside, counts = joining.join(self.table, before, rows, (old.aside, aside), unit, whole_sessions)
+            rows, aside, counts = joining.join(
+                self.table, before, rows, (old.aside, aside), unit, whole_sessions
+            )
             digest = validation.content_digest(self.table, rows)
         if old is None or (old.digest, old.aside) != (digest, aside):
             self._check_size(file, len(rows))

@@ -1,4 +1,7 @@
-"""Which files a lake has, and which it should have: nothing that its manifests name is passed over, and nothing misplaced."""
+"""Which files a lake has, and which it should have.
+
+Nothing that its manifests name is passed over, and nothing misplaced.
+"""
 
 import datetime as dt
 import os
@@ -29,10 +32,12 @@ def files_of(
     remembered: Iterable[str] = (),
     wanted: set[str] | None = None,
 ) -> Files:
-    """The months' files of those of some tables that a lake has, and of the underlyings that are wanted, None: all.
+    """The months' files of those of some tables that a lake has, and of the underlyings that are
+    wanted, None: all.
 
-    What a manifest names and no folder has is among them, for it is missing: whoever reads it is told so. A lake of ten
-    thousand underlyings of which one is wanted costs little more than the names of its folders.
+    What a manifest names and no folder has is among them, for it is missing: whoever reads it is
+    told so. A lake of ten thousand underlyings of which one is wanted costs little more than the
+    names of its folders.
     """
     found: Files = {}
     for name in names:
@@ -45,7 +50,9 @@ def files_of(
     return found
 
 
-def _add_remembered(found: Files, root: Path, names: Collection[str], underlying: str, refuse: Refuse) -> None:
+def _add_remembered(
+    found: Files, root: Path, names: Collection[str], underlying: str, refuse: Refuse
+) -> None:
     try:
         held = manifest.read(root, underlying)
     except LakeError as error:
@@ -57,10 +64,14 @@ def _add_remembered(found: Files, root: Path, names: Collection[str], underlying
             found[name][underlying] = _with_missing(root, name, underlying, held, months)
 
 
-def _with_missing(root: Path, name: str, underlying: str, held: manifest.Held, months: Months) -> Months:
+def _with_missing(
+    root: Path, name: str, underlying: str, held: manifest.Held, months: Months
+) -> Months:
     """The files that are there, and those that should be."""
     folder = root / name / manifest.folder_name(underlying)
-    return {month: folder / f"{month.isoformat()[:7]}.parquet" for month in held.get(name, ())} | months
+    return {
+        month: folder / f"{month.isoformat()[:7]}.parquet" for month in held.get(name, ())
+    } | months
 
 
 def missing(root: Path, name: str, underlying: str) -> list[Path]:
@@ -83,7 +94,10 @@ def entries_of(folder: Path, refuse: Refuse = raise_it) -> list[os.DirEntry[str]
     """What a folder holds, hidden names (locks, unfinished files) left out."""
     try:
         with parquet.reported(folder, "cannot be read"), os.scandir(folder) as entries:
-            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+            return sorted(
+                (entry for entry in entries if not entry.name.startswith(".")),
+                key=lambda entry: entry.name,
+            )
     except LakeError as error:
         refuse(folder, error)
         return []
@@ -98,7 +112,11 @@ def _underlyings(folder: Path, refuse: Refuse) -> list[str]:
             if manifest.folder_name(underlying) == entry.name:
                 found.append(underlying)
             else:  # another folder may be of the same underlying
-                _misplaced(folder / entry.name, f"its name to be {manifest.folder_name(underlying)}", refuse)
+                _misplaced(
+                    folder / entry.name,
+                    f"its name to be {manifest.folder_name(underlying)}",
+                    refuse,
+                )
         elif entry.name.endswith(".parquet"):
             _misplaced(folder / entry.name, "underlying=<name>/<yyyy-mm>.parquet", refuse)
         elif entry.is_dir():

@@ -1,11 +1,14 @@
-"""Which months were written of an underlying: so that a file which is gone is damage, and not less data (data.md).
+"""Which months were written of an underlying.
+
+So that a file which is gone is damage, and not less data (data.md).
 
     lake/.manifests/underlying=TSLA/manifest.json
 
-One manifest per underlying, over all tables, hidden so that no tool takes it for data. It is written after the file that it
-names: a crash between the two leaves a file which verifies itself and is simply held, and which the next write takes in. A
-lake of an earlier version has none; then nothing is known to be missing, and its next write makes one of the files there.
-The folder's lock is the underlying's: whoever writes anything of it holds it.
+One manifest per underlying, over all tables, hidden so that no tool takes it for data. It is
+written after the file that it names: a crash between the two leaves a file which verifies itself
+and is simply held, and which the next write takes in. A lake of an earlier version has none; then
+nothing is known to be missing, and its next write makes one of the files there. The folder's lock
+is the underlying's: whoever writes anything of it holds it.
 """
 
 import contextlib
@@ -28,7 +31,10 @@ Held = dict[str, set[dt.date]]  # table -> first days of months
 
 
 def folder_name(underlying: str) -> str:
-    """The name of an underlying's folder: ASCII only, so that its characters are bytes, and a name in any file system."""
+    """The name of an underlying's folder.
+
+    ASCII only, so that its characters are bytes, and a name in any file system.
+    """
     return f"underlying={quote(underlying, safe=' ^~')}"
 
 
@@ -60,7 +66,11 @@ def underlyings(root: Path) -> list[str]:
     place = root / FOLDER
     try:
         with os.scandir(place) as entries:
-            return sorted(unquote(entry.name.partition("=")[2]) for entry in entries if entry.name.startswith("underlying="))
+            return sorted(
+                unquote(entry.name.partition("=")[2])
+                for entry in entries
+                if entry.name.startswith("underlying=")
+            )
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -82,10 +92,17 @@ def read(root: Path, underlying: str) -> Held:
         raise LakeError(f"{path} cannot be read: {error.strerror}") from error
     found = _parsed(path, data)
     if found["format"] != _FORMAT:
-        raise LakeError(f"{path} has format {found['format']!r}, expected {_FORMAT}: another version of wheelvec wrote it")
+        raise LakeError(
+            f"{path} has format {found['format']!r}, expected {_FORMAT}: another version of wheelvec wrote it"
+        )
     if found["underlying"] != underlying:
-        raise LakeError(f"{path} is the manifest of {found['underlying']!r}, expected {underlying!r}: it was moved or renamed")
-    return {table: {dt.date.fromisoformat(f"{month}-01") for month in months} for table, months in found["held"].items()}
+        raise LakeError(
+            f"{path} is the manifest of {found['underlying']!r}, expected {underlying!r}: it was moved or renamed"
+        )
+    return {
+        table: {dt.date.fromisoformat(f"{month}-01") for month in months}
+        for table, months in found["held"].items()
+    }
 
 
 def _parsed(path: Path, data: bytes) -> dict[str, Any]:
@@ -93,7 +110,12 @@ def _parsed(path: Path, data: bytes) -> dict[str, Any]:
     try:
         found = json.loads(data)
         stated = found.pop("digest")
-        whole = isinstance(found, dict) and _bytes(found) == data and stated == _digest(found) and {"format"} <= set(found)
+        whole = (
+            isinstance(found, dict)
+            and _bytes(found) == data
+            and stated == _digest(found)
+            and {"format"} <= set(found)
+        )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:
@@ -105,13 +127,17 @@ def _parsed(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def add(root: Path, underlying: str, held: Mapping[str, Iterable[dt.date]]) -> None:
-    """Remember months that a lake holds now beside those that it held. The caller holds the underlying's lock.
+    """Remember months that a lake holds now beside those that it held.
+
+    The caller holds the underlying's lock.
 
     Raises:
         LakeError: if the manifest cannot be written, or the one there is not what it should be.
     """
     path, before = path_of(root, underlying), read(root, underlying)
-    after = {name: before.get(name, set()) | set(held.get(name, ())) for name in sorted({*before, *held})}
+    after = {
+        name: before.get(name, set()) | set(held.get(name, ())) for name in sorted({*before, *held})
+    }
     after = {name: days for name, days in after.items() if days}
     if after == before:
         return

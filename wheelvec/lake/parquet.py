@@ -1,8 +1,10 @@
-"""The lake's Parquet files, each written whole or not at all, and checked before a row of it is taken.
+"""The lake's Parquet files, each written whole or not at all, and checked before a row of it is
+taken.
 
-A file is written in small row groups with statistics under a temporary name, read back, then renamed. Its footer says what it
-holds and has a digest over every byte of the file, the footer's included (a wrong statistic there would let a scan pass over
-rows that it should read); both are checked at a file's first use, and again once the file has changed.
+A file is written in small row groups with statistics under a temporary name, read back, then
+renamed. Its footer says what it holds and has a digest over every byte of the file, the footer's
+included (a wrong statistic there would let a scan pass over rows that it should read); both are
+checked at a file's first use, and again once the file has changed.
 """
 
 import contextlib
@@ -25,12 +27,13 @@ from wheelvec.model.errors import LakeError
 from wheelvec.tables import validation
 from wheelvec.tables.validation import Table
 
-# Entries of a footer: the version of this layout, what the file holds (JSON), and the digest of all bytes of the file, in
-# which zeros stand for the digest itself.
+# Entries of a footer: the version of this layout, what the file holds (JSON), and the digest of all
+# bytes of the file, in which zeros stand for the digest itself.
 _FORMAT, _STATED, _DIGEST = "wheelvec.format", "wheelvec.holds", "wheelvec.digest"
 _VERSION = "2"
 _NO_DIGEST = "0" * 32
-# How an entry lies in the bytes of a footer (Thrift's compact protocol): key, field header, length, value.
+# How an entry lies in the bytes of a footer (Thrift's compact protocol): key, field header, length,
+# value.
 _FORMAT_ENTRY = re.compile(_FORMAT.encode() + rb"\x18[\x01-\x09](\d+)")
 _DIGEST_ENTRY = re.compile(_DIGEST.encode() + rb"\x18\x20([0-9a-f]{32})")
 _ROW_GROUP = 32_768  # a few sessions of a chain: small enough to skip, large enough to compress
@@ -46,7 +49,8 @@ Aside = dict[str, dict[str, int]]
 class Footer:
     """What a file says of itself.
 
-    That is first and last day (None without rows), content digest, and rows set aside by day and reason.
+    That is first and last day (None without rows), content digest, and rows set aside by day and
+    reason.
     """
 
     rows: int
@@ -66,7 +70,10 @@ class MonthFile:
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
-        """The columns of the file: those of the table, the underlying as a category as hive readers expect it."""
+        """The columns of the file.
+
+        Those of the table, the underlying as a category as hive readers expect it.
+        """
         categorical = {"underlying": pl.Categorical()} if "underlying" in self.table.schema else {}
         return {**self.table.schema, **categorical}
 
@@ -86,7 +93,8 @@ class MonthFile:
     def _missing(self) -> LakeError:
         remembers = manifest.path_of(self.path.parents[2], self.underlying)
         return self.refuse(
-            "is missing: it was in this lake, and is gone; import its rows or fetch them again; or, if it was removed on "
+            "is missing: it was in this lake, and is gone; import its rows or fetch them again; "
+            "or, if it was removed on "
             f"purpose, delete {remembers}, which remembers it"
         )
 
@@ -103,7 +111,9 @@ def reported(path: Path, what: str) -> Iterator[None]:
     except LakeError:
         raise
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+        reason = getattr(error, "strerror", None) or next(
+            iter(str(error).splitlines()), type(error).__name__
+        )
         raise LakeError(f"{path} {what}: {reason}") from error
 
 
@@ -117,7 +127,11 @@ def span_of(days: pl.Series) -> Span | None:
 
 
 def read(
-    table: Table, places: list[MonthFile], first: dt.date, last: dt.date, wanted: tuple[str, ...] | None = None
+    table: Table,
+    places: list[MonthFile],
+    first: dt.date,
+    last: dt.date,
+    wanted: tuple[str, ...] | None = None,
 ) -> pl.DataFrame:
     """Rows with `first` <= day <= `last` of files of one underlying, in their order, all verified.
 
@@ -149,10 +163,17 @@ def _read(
     path = held[0][0].path if len(held) == 1 else held[0][0].path.parent
     cut = any(days[0] < first or days[1] > last for _, _, days in held)
     rows = pl.scan_parquet([file.path for file, _, _ in held], hive_partitioning=False, glob=False)
-    # the path has named the underlying, and was verified: reading the column would only give it as a category
-    columns = [pl.lit(held[0][0].underlying).alias(c) if c == "underlying" else pl.col(c) for c in schema]
+    # the path has named the underlying, and was verified: reading the column would only give it as
+    # a category
+    columns = [
+        pl.lit(held[0][0].underlying).alias(c) if c == "underlying" else pl.col(c) for c in schema
+    ]
     with reported(path, "cannot be read"):
-        found = (rows.filter(pl.col(table.day).is_between(first, last)) if cut else rows).select(columns).collect()
+        found = (
+            (rows.filter(pl.col(table.day).is_between(first, last)) if cut else rows)
+            .select(columns)
+            .collect()
+        )
     if not cut and len(found) != (expected := sum(n for _, n, _ in held)):
         return LakeError(f"{path} holds {len(found)} rows, expected {expected}")
     return found
@@ -177,9 +198,15 @@ def _parsed(file: MonthFile, stated: str) -> tuple[dict[str, Any], Footer]:
     try:
         said = json.loads(stated)
         place = {name: str(said[name]) for name in ("table", "underlying", "month")}
-        days = (dt.date.fromisoformat(said["first"]), dt.date.fromisoformat(said["last"])) if said["rows"] else None
+        days = (
+            (dt.date.fromisoformat(said["first"]), dt.date.fromisoformat(said["last"]))
+            if said["rows"]
+            else None
+        )
         aside = {
-            dt.date.fromisoformat(day).isoformat(): {str(reason): int(count) for reason, count in counts.items()}
+            dt.date.fromisoformat(day).isoformat(): {
+                str(reason): int(count) for reason, count in counts.items()
+            }
             for day, counts in said["set_aside"].items()
         }
         return place, Footer(int(said["rows"]), days, str(said["content_digest"]), aside)
@@ -188,13 +215,21 @@ def _parsed(file: MonthFile, stated: str) -> tuple[dict[str, Any], Footer]:
 
 
 def _check_place(file: MonthFile, stated: dict[str, Any], schema: dict[str, pl.DataType]) -> None:
-    expected = {"table": file.table.name, "underlying": file.underlying, "month": file.month.isoformat()[:7]}
+    expected = {
+        "table": file.table.name,
+        "underlying": file.underlying,
+        "month": file.month.isoformat()[:7],
+    }
     for what, value in expected.items():
         if stated[what] != value:
-            raise file.refuse(f"holds {what} {stated[what]}, expected {value}: it was moved or renamed")
+            raise file.refuse(
+                f"holds {what} {stated[what]}, expected {value}: it was moved or renamed"
+            )
     for column, dtype in file.schema.items():
         if schema.get(column) != dtype:
-            raise file.refuse(f"has column {column!r} as {schema.get(column, 'nothing')}, expected {dtype}")
+            raise file.refuse(
+                f"has column {column!r} as {schema.get(column, 'nothing')}, expected {dtype}"
+            )
 
 
 def _footer_bytes(file: MonthFile, opened: IO[bytes], size: int) -> bytes:
@@ -215,16 +250,21 @@ def _footer_bytes(file: MonthFile, opened: IO[bytes], size: int) -> bytes:
 def _check_bytes(file: MonthFile, opened: IO[bytes], before: int, footer: bytes) -> None:
     """Refuse a file whose bytes, `before` the footer and of it, are not those that were written.
 
-    Nothing is parsed: what reads Parquet may fail in any way, or succeed, on a footer that was altered.
+    Nothing is parsed: what reads Parquet may fail in any way, or succeed, on a footer that was
+        altered.
     """
     version = _FORMAT_ENTRY.search(footer)
     if version is None:
         raise file.refuse("was not written by wheelvec, or another program has written it anew")
     if (found := version[1].decode()) != _VERSION:
-        raise file.refuse(f"has format {found!r}, expected {_VERSION!r}: another version of wheelvec wrote it")
+        raise file.refuse(
+            f"has format {found!r}, expected {_VERSION!r}: another version of wheelvec wrote it"
+        )
     stated = _DIGEST_ENTRY.findall(footer)
     if stated != [_digest(opened, before, footer).encode()]:
-        raise file.refuse("was altered since it was written: its bytes do not match the digest in its footer")
+        raise file.refuse(
+            "was altered since it was written: its bytes do not match the digest in its footer"
+        )
 
 
 def _digest(opened: IO[bytes], before: int, footer: bytes) -> str:
@@ -242,10 +282,13 @@ def _digest(opened: IO[bytes], before: int, footer: bytes) -> str:
 
 
 def write(file: MonthFile, rows: pl.DataFrame, digest: str, aside: Aside) -> None:
-    """Write beside the file, check what was written, then rename: a reader sees the old file or the new one.
+    """Write beside the file, check what was written, then rename.
+
+    A reader sees the old file or the new one.
 
     Args:
-        file: where, and what it is said to hold; its folder exists, and the underlying is `manifest.locked`.
+        file: where, and what it is said to hold; its folder exists, and the underlying is
+            `manifest.locked`.
         rows: `Table.schema` columns, sorted by `Table.key`.
         digest: `tables.content_digest` of the rows.
         aside: how many rows were set aside, by day and reason.
@@ -259,7 +302,13 @@ def write(file: MonthFile, rows: pl.DataFrame, digest: str, aside: Aside) -> Non
         "underlying": file.underlying,
         "month": f"{file.month.isoformat()[:7]}",
     }
-    stated |= {"rows": len(rows), "first": span[0], "last": span[1], "content_digest": digest, "set_aside": aside}
+    stated |= {
+        "rows": len(rows),
+        "first": span[0],
+        "last": span[1],
+        "content_digest": digest,
+        "set_aside": aside,
+    }
     with files.replacing(file.path) as temporary:
         _write_parquet(temporary, file, rows, json.dumps(stated, default=str))
         written = read(file.table, [replace(file, path=temporary)], dt.date.min, dt.date.max)
@@ -273,7 +322,9 @@ def _write_parquet(path: Path, file: MonthFile, rows: pl.DataFrame, stated: str)
     import pyarrow.parquet
 
     table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
-    if "underlying" in file.schema:  # the type that readers of hive folders infer from the path, so that the two agree
+    if (
+        "underlying" in file.schema
+    ):  # the type that readers of hive folders infer from the path, so that the two agree
         names = table["underlying"].cast(pyarrow.string()).dictionary_encode()
         table = table.set_column(table.column_names.index("underlying"), "underlying", names)
     with path.open("x+b") as opened:

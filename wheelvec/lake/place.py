@@ -1,7 +1,7 @@
 """May a lake be written into a folder, and what in it is a lake's?
 
-Nothing that wheelvec did not write is touched; and a lake is not mixed with other files either, for then nobody, and no
-later command, could tell the two apart.
+Nothing that wheelvec did not write is touched; and a lake is not mixed with other files either, for
+then nobody, and no later command, could tell the two apart.
 """
 
 import contextlib
@@ -16,13 +16,22 @@ from wheelvec.lake import files, manifest, parquet
 from wheelvec.model.errors import LakeError, listed
 from wheelvec.tables.validation import TABLES
 
-BESIDE = ("answers", "quote_ages", "underlying_minutes", "solved_chains")  # folders that a lake has beside its tables
+BESIDE = (
+    "answers",
+    "quote_ages",
+    "underlying_minutes",
+    "solved_chains",
+)  # folders that a lake has beside its tables
 STAGING = ".staging"
 _OURS = {*TABLES, *BESIDE, "splits", "splits.csv", "dividends.csv"}
-# what the project hides in a lake, and what operating systems, version control and file systems put into any folder
+# what the project hides in a lake, and what operating systems, version control and file systems put
+# into any folder
 _HIDDEN = {manifest.FOLDER, STAGING, ".incoming", files.LOCK}
 _ANYWHERE = {".DS_Store", "Thumbs.db", "desktop.ini", ".gitignore", ".gitkeep", "lost+found"}
-_RESULTS = {"result.json": "records.parquet", "sweep.json": "frame.parquet"}  # the index, and a file that is always beside it
+_RESULTS = {
+    "result.json": "records.parquet",
+    "sweep.json": "frame.parquet",
+}  # the index, and a file that is always beside it
 _MONTH = re.compile(r"\d{4}-\d{2}\.parquet")
 _TRIES = 5
 _STAGED = re.compile(r"\d+\.[0-9a-f]{8}")
@@ -32,7 +41,8 @@ def check_writable(root: Path) -> None:
     """Do nothing for a lake, an empty folder, and one that does not exist yet.
 
     Raises:
-        LakeError: naming what was found, for a folder that holds anything else: a result, a project, somebody's files.
+        LakeError: naming what was found, for a folder that holds anything else: a result, a
+            project, somebody's files.
     """
     _refuse_within_a_result(root)
     try:
@@ -57,7 +67,10 @@ def check_writable(root: Path) -> None:
 
 def _refuse_within_a_result(root: Path) -> None:
     for above in root.resolve().parents:
-        if any((above / index).is_file() and (above / beside).is_file() for index, beside in _RESULTS.items()):
+        if any(
+            (above / index).is_file() and (above / beside).is_file()
+            for index, beside in _RESULTS.items()
+        ):
             raise LakeError(f"{root} lies in {above}, a saved result; choose a folder beside it")
 
 
@@ -66,18 +79,32 @@ def _is_ours(name: str) -> bool:
 
 
 def _strange_in(folder: Path) -> list[str]:
-    """What in the folder of a table is not the folder of an underlying; the folder itself, if it is none."""
+    """What in the folder of a table is not the folder of an underlying.
+
+    The folder itself, if it is none.
+    """
     if not folder.is_dir():
         return ["(a file)"]
     with parquet.reported(folder, "cannot be read"), os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if not (e.name.startswith(("underlying=", ".")) or e.name in _ANYWHERE))
+        return sorted(
+            e.name
+            for e in entries
+            if not (e.name.startswith(("underlying=", ".")) or e.name in _ANYWHERE)
+        )
 
 
 def _is_lake(root: Path, found: set[str]) -> bool:
-    """Whether a folder is a lake already, whatever else somebody keeps there: it has manifests, or a month's file."""
+    """Whether a folder is a lake already, whatever else somebody keeps there.
+
+    It has manifests, or a month's file.
+    """
     if (root / manifest.FOLDER).is_dir():
         return True
-    places = (place for name in sorted(found & set(TABLES)) for place in (root / name).glob("underlying=*"))
+    places = (
+        place
+        for name in sorted(found & set(TABLES))
+        for place in (root / name).glob("underlying=*")
+    )
     return any(_MONTH.fullmatch(path.name) for place in places for path in place.glob("*.parquet"))
 
 
@@ -88,8 +115,8 @@ def _is_lake(root: Path, found: set[str]) -> bool:
 def staging(root: Path) -> Iterator[Path]:
     """A hidden folder within a lake, gone at the end.
 
-    The lake's folder is made if need be, and removed again if it stays empty. Those of killed processes are removed too: each
-    is locked for as long as its process lives.
+    The lake's folder is made if need be, and removed again if it stays empty. Those of killed
+    processes are removed too: each is locked for as long as its process lives.
 
     Raises:
         LakeError: if it cannot be written.

@@ -2,10 +2,11 @@
 
     lake/solved_chains/underlying=TSLA/2023-06.<key>.<digest>.parquet
 
-The key is a digest of everything that a chain depends on, so that one made of other quotes, rates or code is not found rather
-than compared; the digest is that of the file's own bytes, so that a file which was cut or altered is not taken, and these say
-underlying, month and key once more, so that one which was renamed is not either. Whatever lies here can be deleted at any time:
-it is made anew from the quotes.
+The key is a digest of everything that a chain depends on, so that one made of other quotes, rates
+or code is not found rather than compared; the digest is that of the file's own bytes, so that a
+file which was cut or altered is not taken, and these say underlying, month and key once more, so
+that one which was renamed is not either. Whatever lies here can be deleted at any time: it is made
+anew from the quotes.
 """
 
 import contextlib
@@ -24,16 +25,28 @@ from wheelvec.model.schemas import SOLVED_CHAIN, SOLVED_COUNTS
 log = logging.getLogger(__name__)
 
 FOLDER = "solved_chains"
-_MOST = 8  # chains of one month, of as many ranges of dte, rates or entry times; the oldest give way
+_MOST = (
+    8  # chains of one month, of as many ranges of dte, rates or entry times; the oldest give way
+)
 _COUNTS, _PLACE = "wheelvec.counts", "wheelvec.place"
 
 
 def read(folder: Path, month: dt.date, key: str) -> tuple[pl.DataFrame, pl.DataFrame] | None:
-    """The chain kept under `key` (SOLVED_CHAIN) and its counts per session (SOLVED_COUNTS); None if there is none."""
+    """The chain kept under `key` (SOLVED_CHAIN) and its counts per session (SOLVED_COUNTS).
+
+    None if there is none.
+    """
     for path in folder.glob(f"{month:%Y-%m}.{key}.*.parquet"):
         try:
             return _read(path, folder, month, key)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, pl.exceptions.PolarsError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            pl.exceptions.PolarsError,
+        ) as error:
             log.warning("%s is left aside, and made anew from the quotes: %s", path, error)
     return None
 
@@ -57,18 +70,26 @@ def damaged(path: Path) -> bool:
         return True
 
 
-def write(folder: Path, month: dt.date, key: str, chain: pl.DataFrame, counts: pl.DataFrame) -> None:
-    """Keep a chain; where that is not possible, as in a read-only lake, nothing is kept and nothing fails."""
+def write(
+    folder: Path, month: dt.date, key: str, chain: pl.DataFrame, counts: pl.DataFrame
+) -> None:
+    """Keep a chain; where that is not possible, as in a read-only lake, nothing is kept and nothing
+    fails.
+    """
     buffer = io.BytesIO()
     stated = json.dumps(counts.select(*SOLVED_COUNTS).to_dict(as_series=False), default=str)
     said = {_COUNTS: stated, _PLACE: _place(folder, month, key)}
-    chain.select(*SOLVED_CHAIN).write_parquet(buffer, compression="zstd", compression_level=1, metadata=said)
+    chain.select(*SOLVED_CHAIN).write_parquet(
+        buffer, compression="zstd", compression_level=1, metadata=said
+    )
     held = buffer.getvalue()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with files.locked(folder):
             files.remove_stale(folder)
-            with files.replacing(folder / f"{month:%Y-%m}.{key}.{_digest(held)}.parquet") as temporary:
+            with files.replacing(
+                folder / f"{month:%Y-%m}.{key}.{_digest(held)}.parquet"
+            ) as temporary:
                 temporary.write_bytes(held)
             _forget_oldest(folder, month)
     except OSError as error:
@@ -80,7 +101,9 @@ def _place(folder: Path, month: dt.date, key: str) -> str:
 
 
 def _forget_oldest(folder: Path, month: dt.date) -> None:
-    found = sorted((path.stat().st_mtime_ns, path) for path in folder.glob(f"{month:%Y-%m}.*.parquet"))
+    found = sorted(
+        (path.stat().st_mtime_ns, path) for path in folder.glob(f"{month:%Y-%m}.*.parquet")
+    )
     for _, path in found[:-_MOST]:
         _remove(path)
 

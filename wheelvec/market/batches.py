@@ -1,7 +1,10 @@
-"""Parquet files of anybody, read a batch of rows at a time: however much a small file inflates to, little of it is in memory.
+"""Parquet files of anybody, read a batch of rows at a time.
 
-Arrow reads them, for it decodes page by page where Polars decodes whole row groups, and refuses with an error what it cannot
-read. Columns of text stay dictionaries until they are checked, so that a long text that is repeated is held once.
+However much a small file inflates to, little of it is in memory.
+
+Arrow reads them, for it decodes page by page where Polars decodes whole row groups, and refuses
+with an error what it cannot read. Columns of text stay dictionaries until they are checked, so that
+a long text that is repeated is held once.
 """
 
 import contextlib
@@ -17,11 +20,13 @@ from wheelvec.tables.validation import TABLES
 
 ROWS = 131_072  # 15 MB of quotes
 _BUFFER = 1 << 20  # bytes of a column that are read from disk at a time
-_LONGEST = 300  # characters: no symbol, name, date or number is longer, and what is cut stays as unusable as it was
+# characters: no symbol, name, date or number is longer, and what is cut stays as unusable as it was
+_LONGEST = 300
 
 
 def read(name: str, path: Path) -> Iterator[pl.DataFrame]:
-    """The rows of a file, `Table.schema` of table `name` as `tables.read` converts them, in batches.
+    """The rows of a file, `Table.schema` of table `name` as `tables.read` converts them, in
+    batches.
 
     Raises:
         InputError: if there is no such file, or it is not readable as Parquet.
@@ -43,7 +48,9 @@ def _refused(name: str, path: Path) -> Iterator[None]:
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except MemoryError as error:
-        raise InputError(f"{name} {path}: not readable as Parquet: one page of it needs more memory than there is") from error
+        raise InputError(
+            f"{name} {path}: not readable as Parquet: one page of it needs more memory than there is"
+        ) from error
     except (Exception, pl.exceptions.PanicException) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"{name} {path}: not readable as Parquet: {reason}") from error
@@ -56,7 +63,9 @@ def _batches(name: str, path: Path) -> Iterator[pl.DataFrame]:
     options: dict[str, Any] = {"buffer_size": _BUFFER, "page_checksum_verification": True}
     with pyarrow.parquet.ParquetFile(path, **options) as file:
         schema = file.schema_arrow
-        validation.read(name, _frame(schema.empty_table()))  # missing columns and types are said before anything is read
+        validation.read(
+            name, _frame(schema.empty_table())
+        )  # missing columns and types are said before anything is read
         wanted = [column for column in TABLES[name].schema if column in schema.names]
     texts = [column for column in wanted if _is_text(schema.field(column).type)]
     seen = 0
@@ -66,7 +75,9 @@ def _batches(name: str, path: Path) -> Iterator[pl.DataFrame]:
             seen += batch.num_rows
             yield validation.read(name, _frame(_shortened(batch)))
         if seen != file.metadata.num_rows:
-            raise InputError(f"{name} {path}: not readable as Parquet: {seen} rows, expected {file.metadata.num_rows}")
+            raise InputError(
+                f"{name} {path}: not readable as Parquet: {seen} rows, expected {file.metadata.num_rows}"
+            )
 
 
 def _is_text(dtype: Any) -> bool:

@@ -51,26 +51,32 @@ class Window:
 
 @refusing_forked
 class Market:
-    """Option quotes, daily bars of contracts and underlyings, and dividends, all validated (data.md).
+    """Option quotes, daily bars of contracts and underlyings, and dividends, all validated
+    (data.md).
 
-    Rows whose key is unusable, and bars that are broken or in which nobody traded, are set aside. Quotes without a valid
-    price and rows on days that are no sessions stay, for the engine counts and drops them by its own calendar. `diagnostics`
-    counts all of them.
+    Rows whose key is unusable, and bars that are broken or in which nobody traded, are set aside.
+    Quotes without a valid price and rows on days that are no sessions stay, for the engine counts
+    and drops them by its own calendar. `diagnostics` counts all of them.
 
     Args:
-        option_quotes: quotes of options. This and the other tables are Polars frames, lazy or not, pandas frames, or Arrow
-            tables, with the columns of data.md. Other widths of numbers, other time units and zones, text instead of numbers
-            and dates, further columns, and OSI symbols in any spelling are taken.
-        underlying_bars: daily bars of the underlyings; shares are assigned and called away by their closes.
-        option_bars: daily bars of contracts; without them stops and targets are seen in the quotes alone.
+        option_quotes: quotes of options. This and the other tables are Polars frames, lazy or not,
+            pandas frames, or Arrow tables, with the columns of data.md. Other widths of numbers,
+            other time units and zones, text instead of numbers and dates, further columns, and OSI
+            symbols in any spelling are taken.
+        underlying_bars: daily bars of the underlyings; shares are assigned and called away by their
+            closes.
+        option_bars: daily bars of contracts; without them stops and targets are seen in the quotes
+            alone.
         splits: not supported yet; a run must not cross a split.
         dividends: cash dividends of the underlyings, in dollars per share.
         strict: raise for broken rows instead of setting them aside.
-        trading_calendar: what counts as a session in `diagnostics`; `Schedule.trading_calendar` decides in a backtest.
+        trading_calendar: what counts as a session in `diagnostics`; `Schedule.trading_calendar`
+            decides in a backtest.
 
     Raises:
         InputError: for an argument of the wrong kind.
-        DataError: for a missing column, a type that cannot be converted, or broken rows under `strict`.
+        DataError: for a missing column, a type that cannot be converted, or broken rows under
+            `strict`.
 
     Example:
         >>> import datetime as dt
@@ -103,13 +109,22 @@ class Market:
         refuse_forked()
         if splits is not None:
             raise InputError(
-                "splits are not supported yet: pass splits=None, and end a run before an underlying's split or start it "
+                "splits are not supported yet: pass splits=None, and end a run before an "
+                "underlying's split or start it "
                 "after (market.diagnostics reports suspected_split)"
             )
-        given = {"option_quotes": option_quotes, "option_bars": option_bars, "underlying_bars": underlying_bars}
+        given = {
+            "option_quotes": option_quotes,
+            "option_bars": option_bars,
+            "underlying_bars": underlying_bars,
+        }
         given |= {"dividends": dividends}
         needed = ("option_quotes", "underlying_bars")
-        read = {name: validation.read(name, given[name]) for name in TABLES if name in needed or given[name] is not None}
+        read = {
+            name: validation.read(name, given[name])
+            for name in TABLES
+            if name in needed or given[name] is not None
+        }
         self._begin(Memory.of(read), strict, trading_calendar)
 
     def _begin(self, source: lake.Source, strict: bool, trading_calendar: str) -> None:
@@ -128,23 +143,26 @@ class Market:
         strict: bool = False,
         trading_calendar: str = "NYSE",
     ) -> Self:
-        """The market of a lake, some of its underlyings (None: all) from `start` to `end`, both included.
+        """The market of a lake, some of its underlyings (None.
 
-        Nothing but folders and manifests is read now. Windows read the months they need; `option_quotes`, `option_bars` and
-        `diagnostics` read everything.
+        All) from `start` to `end`, both included.
+
+        Nothing but folders and manifests is read now. Windows read the months they need;
+        `option_quotes`, `option_bars` and `diagnostics` read everything.
 
         Args:
             path: the folder of the lake.
             symbols: the underlyings to take, or one of them; None takes all.
-            start: first session, a date or text such as "2023-06-06"; None is the first that there is.
+            start: first session, a date or text such as "2023-06-06"; None is the first that there
+                is.
             end: last session, inclusive; None is the last that there is.
             strict: raise for broken rows; this reads everything at once.
             trading_calendar: what counts as a session in `diagnostics`.
 
         Raises:
             InputError: for a symbol that the lake does not hold, or for what is no date.
-            LakeError: if the folder is no lake or may not be read; later, if one of its files is not what it should be, or
-                is missing.
+            LakeError: if the folder is no lake or may not be read; later, if one of its files is
+                not what it should be, or is missing.
 
         Example:
             >>> import tempfile
@@ -158,7 +176,9 @@ class Market:
         if first > last:
             raise InputError(f"start {first} lies after end {last}")
         wanted = [symbols] if isinstance(symbols, str) else symbols
-        return cls._over(lake.Lake.open(path, first, last, symbols=wanted), strict, trading_calendar)
+        return cls._over(
+            lake.Lake.open(path, first, last, symbols=wanted), strict, trading_calendar
+        )
 
     @classmethod
     def _over(cls, source: lake.Source, strict: bool, trading_calendar: str = "NYSE") -> Self:
@@ -169,22 +189,25 @@ class Market:
     def write(self, path: str | Path, replace: bool = False) -> pl.DataFrame:
         """Write into a lake, made if need be, and return what was added and replaced.
 
-        Rows are added contract by contract: those of the same key (session and symbol, and ts of quotes that have one;
-        session of an underlying's bar; ex_date of dividends) take the place of the lake's, and all others stay. With
-        `replace` whole sessions do: of the sessions that this market holds of a table and underlying, nothing else stays.
-        How many rows were set aside is added to the lake's counts with them.
+        Rows are added contract by contract: those of the same key (session and symbol, and ts of
+            quotes that have one;
+        session of an underlying's bar; ex_date of dividends) take the place of the lake's, and all
+        others stay. With `replace` whole sessions do: of the sessions that this market holds of a
+        table and underlying, nothing else stays. How many rows were set aside is added to the
+        lake's counts with them.
 
         Args:
             path: the folder of the lake.
             replace: whether the market's sessions take the place of the lake's whole.
 
         Returns:
-            One row per table: table, rows `added`, rows `replaced` (in the place of others of the same key, equal or not), and
+            One row per table: table, rows `added`, rows `replaced` (in the place of others of the
+                same key, equal or not), and
             rows `removed` (only with `replace`: those of the sessions that have no successor).
 
         Raises:
-            LakeError: if the folder is no lake and holds anything else, if a file cannot be written, or if one to be merged
-                with is not what it should be.
+            LakeError: if the folder is no lake and holds anything else, if a file cannot be
+                written, or if one to be merged with is not what it should be.
 
         Example:
             >>> import tempfile
@@ -222,7 +245,9 @@ class Market:
 
     @property
     def option_bars(self) -> pl.DataFrame | None:
-        """All kept bars of contracts, `frames.OPTION_BARS`, by (underlying, session, symbol); None if not given.
+        """All kept bars of contracts, `frames.OPTION_BARS`, by (underlying, session, symbol).
+
+        None if not given.
 
         Example:
             >>> import wheelvec as wv
@@ -258,7 +283,9 @@ class Market:
 
     @property
     def has_option_bars(self) -> bool:
-        """Whether there is a table of option bars, be it empty; without one, paths come from the quotes.
+        """Whether there is a table of option bars, be it empty.
+
+        Without one, paths come from the quotes.
 
         Example:
             >>> import wheelvec as wv
@@ -282,8 +309,12 @@ class Market:
         """
         if not self.has_option_bars or underlying not in self._source.underlyings("option_bars"):
             return False
-        months = self._source.months("option_bars", underlying)  # a month of which all was set aside has no digest
-        return any(self._source.digest("option_bars", underlying, month) is not None for month in months)
+        months = self._source.months(
+            "option_bars", underlying
+        )  # a month of which all was set aside has no digest
+        return any(
+            self._source.digest("option_bars", underlying, month) is not None for month in months
+        )
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:
@@ -312,7 +343,9 @@ class Market:
         return (min(first for first, _ in known), max(last for _, last in known)) if known else None
 
     def window(self, underlying: str, first: dt.date, last: dt.date) -> Window:
-        """What the market holds of `underlying` on `first` <= session <= `last`; nothing, for one it does not know.
+        """What the market holds of `underlying` on `first` <= session <= `last`.
+
+        Nothing, for one it does not know.
 
         Args:
             underlying: its symbol.
@@ -360,7 +393,11 @@ class Market:
             >>> market.bars("ALFA", day, day).height
             8
         """
-        return self._source.rows("option_bars", underlying, first, last) if self.has_option_bars else None
+        return (
+            self._source.rows("option_bars", underlying, first, last)
+            if self.has_option_bars
+            else None
+        )
 
     def solved_chains(self, underlying: str, month: dt.date) -> tuple[Path, str] | None:
         """Where a lake keeps the solved chains of a month, and the digest of that month's quotes.
@@ -378,16 +415,22 @@ class Market:
             >>> market.solved_chains("ALFA", dt.date(2024, 1, 1)) is None  # in memory
             True
         """
-        if not isinstance(self._source, lake.Lake) or month not in self._source.months("option_quotes", underlying):
+        if not isinstance(self._source, lake.Lake) or month not in self._source.months(
+            "option_quotes", underlying
+        ):
             return None
-        folder, digest = self._source.solved_folder(underlying, month), self._source.digest("option_quotes", underlying, month)
+        folder, digest = (
+            self._source.solved_folder(underlying, month),
+            self._source.digest("option_quotes", underlying, month),
+        )
         return None if folder is None or digest is None else (folder, digest)
 
     @cached_property
     def fingerprint(self) -> str:
         """A hexadecimal digest of the kept rows, the same for the same rows from memory or lake.
 
-        BLAKE2b over the sorted (table, underlying, month, `tables.content_digest`), and whether there are option bars.
+        BLAKE2b over the sorted (table, underlying, month, `tables.content_digest`), and whether
+        there are option bars.
 
         Example:
             >>> import wheelvec as wv
@@ -412,12 +455,15 @@ class Market:
 
     @property
     def diagnostics(self) -> pl.DataFrame:
-        """`frames.MARKET_DIAGNOSTICS`, sorted: rows that are broken or unusable, each counted by the first reason.
+        """`frames.MARKET_DIAGNOSTICS`, sorted.
 
-        The order of reasons is that of `tables.hold_quotes`, `hold_option_bars` and their like, and of `tables.tally`. Also
-        `no_option_bars` and `no_underlying_bars` (quotes of an underlying without), `underlying_ended` (sessions of
-        the market after an underlying's last bar), `suspected_split` (events), `adjusted_closes` and
-        `adjusted_underlying_price` (sessions): see `tables.anomalies`.
+        Rows that are broken or unusable, each counted by the first reason.
+
+        The order of reasons is that of `tables.hold_quotes`, `hold_option_bars` and their like, and
+        of `tables.tally`. Also `no_option_bars` and `no_underlying_bars` (quotes of an underlying
+        without), `underlying_ended` (sessions of the market after an underlying's last bar),
+        `suspected_split` (events), `adjusted_closes` and `adjusted_underlying_price` (sessions):
+        see `tables.anomalies`.
 
         Example:
             >>> import wheelvec as wv
@@ -441,7 +487,9 @@ class Market:
         return validation.total(pl.concat(counts))
 
     def findings(self, underlyings: Iterable[str]) -> Findings:
-        """What is odd about the data of some underlyings, found once; of a lake only their files are read.
+        """What is odd about the data of some underlyings, found once.
+
+        Of a lake only their files are read.
 
         Args:
             underlyings: their symbols.
@@ -449,7 +497,8 @@ class Market:
         Example:
             >>> import wheelvec as wv
             >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
-            >>> market.findings(["ALFA"]).holes["first"].cast(str).to_list()  # sessions without quotes
+            # sessions without quotes
+            >>> market.findings(["ALFA"]).holes["first"].cast(str).to_list()
             ['2024-01-22', '2024-02-20']
         """
         wanted = set(underlyings)
@@ -463,11 +512,17 @@ class Market:
         return Findings.joined(found).only(wanted)
 
     def _separately(self, wanted: set[str] | None) -> list[tuple[str | None, lake.Source]]:
-        """A lake underlying by underlying (all, or those wanted), so that memory follows one; tables in memory whole."""
+        """A lake underlying by underlying (all, or those wanted), so that memory follows one.
+
+        Tables in memory whole.
+        """
         if not isinstance(self._source, lake.Lake):
             return [(None, self._source)]
         held = {name for table in self._source.tables for name in self._source.underlyings(table)}
-        return [(name, self._source.only([name])) for name in sorted(held if wanted is None else held & wanted)]
+        return [
+            (name, self._source.only([name]))
+            for name in sorted(held if wanted is None else held & wanted)
+        ]
 
     def _shown(self, name: str, piece: pl.DataFrame) -> list[Survey]:
         """What a piece of a table shows; of dividends nothing."""
@@ -485,7 +540,9 @@ class Market:
             >>> len(market.sessions.dates)
             41
         """
-        return Sessions.known(self.trading_calendar, *(self.data_range or (dt.date(2020, 1, 1),) * 2))
+        return Sessions.known(
+            self.trading_calendar, *(self.data_range or (dt.date(2020, 1, 1),) * 2)
+        )
 
     def _refuse_broken_rows(self) -> None:
         broken = self._tally.filter(~pl.col("reason").is_in(schemas.ORDINARY_REASONS + REASONS))
@@ -493,7 +550,10 @@ class Market:
             pl.col("count").sum(), pl.col("example").drop_nulls().first()
         )
         if len(broken):
-            lines = [f"{t} {reason}: {n}, such as {example}" for t, reason, n, example in broken.iter_rows()]
+            lines = [
+                f"{t} {reason}: {n}, such as {example}"
+                for t, reason, n, example in broken.iter_rows()
+            ]
             raise DataError("strict=True, and there are broken rows: " + "; ".join(lines))
 
     def _whole(self, name: str) -> pl.DataFrame:
@@ -504,13 +564,19 @@ class Market:
     def __repr__(self) -> str:
         held = ", ".join(f"{name} {self._source.size(name)}" for name in self._source.tables)
         first_to_last = " to ".join(map(str, self.data_range)) if self.data_range else "no sessions"
-        names = ", ".join(self.symbols[:8]) + (f" and {len(self.symbols) - 8} more" if len(self.symbols) > 8 else "")
+        names = ", ".join(self.symbols[:8]) + (
+            f" and {len(self.symbols) - 8} more" if len(self.symbols) > 8 else ""
+        )
         return f"Market({names or 'no symbols'}; {first_to_last}; {held})"
 
     def _repr_html_(self) -> str:
-        """The line of `repr` over the diagnostics, unless a whole lake would have to be read for them."""
+        """The line of `repr` over the diagnostics, unless a whole lake would have to be read for
+        them.
+        """
         known = "_tally" in self.__dict__ or isinstance(self._source, Memory)
-        return f"<p>{html.escape(repr(self))}</p>" + (self.diagnostics._repr_html_() if known else "")
+        return f"<p>{html.escape(repr(self))}</p>" + (
+            self.diagnostics._repr_html_() if known else ""
+        )
 
 
 def _day(name: str, value: str | dt.date | None, default: dt.date) -> dt.date:
@@ -519,7 +585,9 @@ def _day(name: str, value: str | dt.date | None, default: dt.date) -> dt.date:
     try:
         return value if type(value) is dt.date else dt.date.fromisoformat(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise InputError(f"{name} is {value!r}; expected a date or text such as '2023-06-06'") from None
+        raise InputError(
+            f"{name} is {value!r}; expected a date or text such as '2023-06-06'"
+        ) from None
 
 
 # ---- tables in memory
@@ -527,11 +595,14 @@ def _day(name: str, value: str | dt.date | None, default: dt.date) -> dt.date:
 
 @dataclass(frozen=True)
 class Known:
-    """What a part of the rows cannot tell of the whole: for tables that are checked a few days at a time.
+    """What a part of the rows cannot tell of the whole.
+
+    For tables that are checked a few days at a time.
 
     Attributes:
         snapshot: whether no quote has a time.
-        quotes: underlying, session, symbol of sound quotes, one at least of each root, underlying and session.
+        quotes: underlying, session, symbol of sound quotes, one at least of each root, underlying
+            and session.
         underlyings: those that have daily bars.
         strays: sessions that lie years from all others.
     """
@@ -546,7 +617,10 @@ class Known:
 
 @dataclass(frozen=True)
 class Memory:
-    """Tables in memory, sorted by (underlying, day, ...); `starts` has first row and number of rows of each underlying."""
+    """Tables in memory, sorted by (underlying, day, ...).
+
+    `starts` has first row and number of rows of each underlying.
+    """
 
     held: dict[str, pl.DataFrame]
     starts: dict[str, dict[str, tuple[int, int]]]
@@ -561,10 +635,14 @@ class Memory:
         if "option_bars" in given:
             whole = known or Known(False, quotes.rows, underlyings.rows["underlying"])
             roots = Roots.of(whole.quotes, whole.underlyings)
-            held["option_bars"] = validation.hold_option_bars(given["option_bars"], roots, underlyings.rows)
+            held["option_bars"] = validation.hold_option_bars(
+                given["option_bars"], roots, underlyings.rows
+            )
         if "dividends" in given:
             held["dividends"] = validation.hold_dividends(given["dividends"])
-        held = validation.without_strays(held, known.strays if known else validation.strays_of(validation.days_of(held)))
+        held = validation.without_strays(
+            held, known.strays if known else validation.strays_of(validation.days_of(held))
+        )
         rows = {name: held[name].rows.rechunk() for name in TABLES if name in held}
         starts = {name: _starts(frame) for name, frame in rows.items()}
         return cls(rows, starts, pl.concat([table.aside for table in held.values()]))
@@ -588,7 +666,10 @@ class Memory:
         return days.dt.truncate("1mo").unique().sort().to_list()
 
     def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
-        """`Table.schema` rows of an underlying with `first` <= day <= `last`: a slice, nothing is copied."""
+        """`Table.schema` rows of an underlying with `first` <= day <= `last`.
+
+        A slice, nothing is copied.
+        """
         frame = self._of(name, underlying)
         days = frame[TABLES[name].day]
         low, high = days.search_sorted(first, "left"), days.search_sorted(last, "right")
@@ -600,7 +681,9 @@ class Memory:
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
         """The content digest of one month."""
-        return validation.content_digest(TABLES[name], self.rows(name, underlying, month, lake.month_end(month)))
+        return validation.content_digest(
+            TABLES[name], self.rows(name, underlying, month, lake.month_end(month))
+        )
 
     def span(self, name: str) -> tuple[dt.date, dt.date] | None:
         """The first and last day in a table."""
@@ -621,5 +704,10 @@ class Memory:
 
 
 def _starts(rows: pl.DataFrame) -> dict[str, tuple[int, int]]:
-    runs = rows["underlying"].rle().struct.unnest().select("value", start=pl.col("len").cum_sum() - pl.col("len"), n="len")
+    runs = (
+        rows["underlying"]
+        .rle()
+        .struct.unnest()
+        .select("value", start=pl.col("len").cum_sum() - pl.col("len"), n="len")
+    )
     return {name: (start, n) for name, start, n in runs.iter_rows()}

@@ -1,10 +1,13 @@
-"""A market of files, however large they are: what does not fit into memory is sorted by day within the lake's own folder.
+"""A market of files, however large they are.
+
+What does not fit into memory is sorted by day within the lake's own folder.
 
     files --batches--> rows in memory                                                          --> Market
                        too many: files sorted by day --a few days of all tables--> a lake aside --> Market
 
-Either way the same rows are kept, and the same are set aside: what a table must be asked as a whole (whether quotes have times,
-which underlying a root belongs to) is found before the first day is checked, and all else is decided within a day.
+Either way the same rows are kept, and the same are set aside: what a table must be asked as a whole
+(whether quotes have times, which underlying a root belongs to) is found before the first day is
+checked, and all else is decided within a day.
 """
 
 import contextlib
@@ -31,17 +34,21 @@ Days = tuple[dt.date, dt.date] | None  # None: rows without a day
 
 
 @contextlib.contextmanager
-def imported(root: Path, files: Mapping[str, Sequence[Path]], strict: bool = False) -> Iterator[Market]:
+def imported(
+    root: Path, files: Mapping[str, Sequence[Path]], strict: bool = False
+) -> Iterator[Market]:
     """The market of Parquet files, for as long as the block lasts.
 
     Args:
-        root: the lake that it will be written to; what does not fit into memory lies in a hidden folder there meanwhile.
+        root: the lake that it will be written to; what does not fit into memory lies in a hidden
+            folder there meanwhile.
         files: by table, as in `Market`; the rows of several follow one another.
         strict: raise for broken rows instead of setting them aside.
 
     Raises:
         InputError: for what is no Parquet file, or holds more than ten million rows of one day.
-        DataError: for a missing column, a type that cannot be converted, or broken rows under `strict`.
+        DataError: for a missing column, a type that cannot be converted, or broken rows under
+            `strict`.
         LakeError: if the disk is full.
     """
     spools = {name: _Spool(name) for name in TABLES if name in files}
@@ -65,7 +72,10 @@ def imported(root: Path, files: Mapping[str, Sequence[Path]], strict: bool = Fal
 
 @dataclass
 class _Spool:
-    """The rows of one table in their order: in memory, and what was too much in files, each sorted by day."""
+    """The rows of one table in their order.
+
+    In memory, and what was too much in files, each sorted by day.
+    """
 
     name: str
     pending: list[pl.DataFrame] = field(default_factory=list)
@@ -88,7 +98,9 @@ class _Spool:
             self.days[day] = self.days.get(day, 0) + count
             if self.days[day] > MOST_ROWS:
                 of = "without a day" if day is None else f"of {day}"
-                raise InputError(f"{self.name} {path}: over {MOST_ROWS:,} rows {of}: more than can be checked together")
+                raise InputError(
+                    f"{self.name} {path}: over {MOST_ROWS:,} rows {of}: more than can be checked together"
+                )
 
     def whole(self) -> pl.DataFrame:
         """All rows, none of which were put aside."""
@@ -115,7 +127,9 @@ class _Spool:
 
 @dataclass(frozen=True)
 class _Staged(lake.Lake):
-    """A lake aside, with all that was set aside, the rows without a day or name among them and an example of each kind."""
+    """A lake aside, with all that was set aside, the rows without a day or name among them and an
+    example of each kind.
+    """
 
     set_aside: pl.DataFrame
 
@@ -162,7 +176,9 @@ def _known(spools: Mapping[str, _Spool], chunks: Sequence[Days]) -> Known:
     for days in chunks:
         rows = validation.hold_quotes(spools["option_quotes"].rows(days), snapshot).rows
         root = osi.root(pl.col("symbol"))
-        quotes.append(rows.select(*Known.QUOTED).unique(["underlying", "session", root], maintain_order=True))
+        quotes.append(
+            rows.select(*Known.QUOTED).unique(["underlying", "session", root], maintain_order=True)
+        )
         bars = validation.hold_underlying_bars(spools["underlying_bars"].rows(days)).rows
         names.append(bars["underlying"].unique())
         kept += [rows["session"], bars["session"]]

@@ -1,4 +1,6 @@
-"""How a grid is given: a mapping of names to values, a frame with a configuration a row, or a file of either.
+"""How a grid is given.
+
+A mapping of names to values, a frame with a configuration a row, or a file of either.
 
 Whatever is wrong with it is said before memory is taken for its rows.
 """
@@ -22,19 +24,29 @@ from wheelvec.model.refusals import Refusals
 from wheelvec.model.schemas import as_lazy, readable
 
 Codes = NDArray[np.int64]
-Axis = tuple[list[str], list[list[Any]]]  # the names that take their values together, and the values of each
+Axis = tuple[
+    list[str], list[list[Any]]
+]  # the names that take their values together, and the values of each
 GridLike = Mapping[Any, Any] | pl.DataFrame | pl.LazyFrame
 
 MOST_ROWS = 10_000_000  # of a grid; the frame of so many takes several gigabytes
 GRID_FILES = {".toml": "TOML", ".parquet": "Parquet", ".pq": "Parquet", ".csv": "CSV"}
 
-FIELDS = {f"{section}.{f.name}": f for section, kind in SECTIONS.items() for f in dataclasses.fields(kind)}
-ALIASES = {f"{name.partition('.')[0]}.{f.metadata['alias']}": name for name, f in FIELDS.items() if f.metadata["alias"]}
+FIELDS = {
+    f"{section}.{f.name}": f for section, kind in SECTIONS.items() for f in dataclasses.fields(kind)
+}
+ALIASES = {
+    f"{name.partition('.')[0]}.{f.metadata['alias']}": name
+    for name, f in FIELDS.items()
+    if f.metadata["alias"]
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Swept:
-    """One field's values, each once and as the configuration holds them, and which of them each row takes."""
+    """One field's values, each once and as the configuration holds them, and which of them each row
+    takes.
+    """
 
     values: list[Any]
     codes: Codes  # (rows,)
@@ -42,7 +54,11 @@ class Swept:
     @cached_property
     def floats(self) -> NDArray[np.float64] | None:
         """The values as an array, where all of them are floats."""
-        return np.array(self.values) if self.values and set(map(type, self.values)) == {float} else None
+        return (
+            np.array(self.values)
+            if self.values and set(map(type, self.values)) == {float}
+            else None
+        )
 
 
 def columns_of(grid: Any) -> tuple[dict[str, Swept], pl.DataFrame]:
@@ -56,7 +72,9 @@ def columns_of(grid: Any) -> tuple[dict[str, Swept], pl.DataFrame]:
         axes = [_axis(name, values) for name, values in grid.items()]
         return _of_product(axes, _dotted([name for names, _ in axes for name in names]))
     if not hasattr(type(grid), "columns"):
-        raise InputError(f"grid is a {type(grid).__name__}: expected a mapping of field names to values, or a frame")
+        raise InputError(
+            f"grid is a {type(grid).__name__}: expected a mapping of field names to values, or a frame"
+        )
     with readable("grid"):
         frame = as_lazy("grid", grid).head(MOST_ROWS + 1).collect()
     if frame.height > MOST_ROWS:
@@ -79,9 +97,17 @@ def _dotted(given: list[str], where: object = "grid") -> dict[str, str]:
 
 def _axis(key: Any, given: Any) -> Axis:
     """The names of a key, and the values of each: "a, b" and ("a", "b") take pairs."""
-    names = [part.strip() for part in key.split(",")] if isinstance(key, str) else list(key) if isinstance(key, tuple) else []
+    names = (
+        [part.strip() for part in key.split(",")]
+        if isinstance(key, str)
+        else list(key)
+        if isinstance(key, tuple)
+        else []
+    )
     if not names or not all(isinstance(name, str) and name for name in names):
-        raise ConfigError(f"grid: {cut(key)} is no field: expected a name such as 'put.exit_pct', or a tuple of names")
+        raise ConfigError(
+            f"grid: {cut(key)} is no field: expected a name such as 'put.exit_pct', or a tuple of names"
+        )
     where = f"grid[{key!r}]"
     values = spread(where, given) if isinstance(given, Mapping) else _listed(where, given)
     if not values:
@@ -90,7 +116,10 @@ def _axis(key: Any, given: Any) -> Axis:
 
 
 def _listed(where: str, given: Any) -> list[Any]:
-    """The values as a list, if they are not too many: a range of 10**12 is not laid out to be counted."""
+    """The values as a list, if they are not too many.
+
+    A range of 10**12 is not laid out to be counted.
+    """
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise InputError(f"{where} = {cut(given)}: expected a list of values")
     try:
@@ -101,36 +130,64 @@ def _listed(where: str, given: Any) -> list[Any]:
         return given.tolist()  # type: ignore[no-any-return]
     values = [] if too_many else list(itertools.islice(given, MOST_ROWS + 1))
     if too_many or len(values) > MOST_ROWS:
-        raise ConfigError(f"{where} has more than {MOST_ROWS:,} values: expected at most so many rows")
+        raise ConfigError(
+            f"{where} has more than {MOST_ROWS:,} values: expected at most so many rows"
+        )
     return [plain(value) for value in values]
 
 
 def _unpaired(where: str, names: list[str], values: list[Any]) -> list[list[Any]]:
     """One list for each name, of values that hold one for each."""
     for i, value in enumerate(values):
-        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sized) or len(value) != len(names):
-            raise ConfigError(f"{where}: value {i} is {cut(value)}: expected {len(names)} values, of {', '.join(names)}")
+        if (
+            isinstance(value, str | bytes | Mapping)
+            or not isinstance(value, Sized)
+            or len(value) != len(names)
+        ):
+            raise ConfigError(
+                f"{where}: value {i} is {cut(value)}: expected {len(names)} values, of {', '.join(names)}"
+            )
     return [[plain(part) for part in column] for column in zip(*values, strict=True)]
 
 
 def spread(where: str, table: Mapping[str, Any]) -> list[Any]:
-    """The numbers that a table stands for: {first, last, count} evenly spaced, {first, last} the whole numbers between.
+    """The numbers that a table stands for.
+
+    {first, last, count} evenly spaced, {first, last} the whole numbers between.
 
     Raises:
-        ConfigError: for another table, for ends or a count that are no such numbers, or for more than MOST_ROWS of them.
+        ConfigError: for another table, for ends or a count that are no such numbers, or for more
+            than MOST_ROWS of them.
     """
     keys = set(table)
     if keys not in ({"first", "last", "count"}, {"first", "last"}):
-        raise ConfigError(f"{where} = {cut(dict(table))}: expected a list, or a table of first and last, and count for numbers")
-    first, last = (_end(f"{where}: {key}", table[key], whole="count" not in keys) for key in ("first", "last"))
+        raise ConfigError(
+            f"{where} = {cut(dict(table))}: expected a list, or a table of first and last, and count for numbers"
+        )
+    first, last = (
+        _end(f"{where}: {key}", table[key], whole="count" not in keys) for key in ("first", "last")
+    )
     if "count" not in keys:
         if last < first:
-            raise ConfigError(f"{where}: first = {first} lies above last = {last}: no number lies between")
-        return list(range(int(first), int(last) + 1)) if _fits(where, int(last) - int(first) + 1) else []
+            raise ConfigError(
+                f"{where}: first = {first} lies above last = {last}: no number lies between"
+            )
+        return (
+            list(range(int(first), int(last) + 1))
+            if _fits(where, int(last) - int(first) + 1)
+            else []
+        )
     count = plain(table["count"])
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1 or (count == 1 and first != last):
+    if (
+        isinstance(count, bool)
+        or not isinstance(count, int)
+        or count < 1
+        or (count == 1 and first != last)
+    ):
         raise ConfigError(f"{where}: count = {cut(count)}: expected a whole number of at least 2")
-    return [float(value) for value in np.linspace(first, last, count)] if _fits(where, count) else []
+    return (
+        [float(value) for value in np.linspace(first, last, count)] if _fits(where, count) else []
+    )
 
 
 def _end(where: str, value: Any, *, whole: bool) -> float:
@@ -138,7 +195,9 @@ def _end(where: str, value: Any, *, whole: bool) -> float:
     if whole and isinstance(value, int) and not isinstance(value, bool):
         return value
     if real(value) is None or whole:
-        more = "a whole number, or a count of numbers beside first and last" if whole else "a number"
+        more = (
+            "a whole number, or a count of numbers beside first and last" if whole else "a number"
+        )
         raise ConfigError(f"{where} = {cut(value)}: expected {more}")
     return float(value)
 
@@ -153,7 +212,10 @@ def _of_product(axes: list[Axis], dotted: dict[str, str]) -> tuple[dict[str, Swe
     counts = [len(columns[0]) for _, columns in axes]
     size = math.prod(counts)
     if size > MOST_ROWS:
-        product = " x ".join(f"{count:,} of {', '.join(names)}" for (names, _), count in zip(axes, counts, strict=True))
+        product = " x ".join(
+            f"{count:,} of {', '.join(names)}"
+            for (names, _), count in zip(axes, counts, strict=True)
+        )
         raise ConfigError(f"grid: {product} are {size:,} rows: expected at most {MOST_ROWS:,}")
     columns, frame, inner = {}, {}, size
     for (names, values), count in zip(axes, counts, strict=True):
@@ -190,12 +252,16 @@ def _of_frame(names: dict[str, str], grid: pl.DataFrame) -> dict[str, Swept]:
             codes = np.arange(grid.height)
         elif grid.schema[name].is_nested():
             seen: dict[str, int] = {}
-            codes = np.array([seen.setdefault(str(value), len(seen)) for value in grid[name].to_list()], np.int64)
+            codes = np.array(
+                [seen.setdefault(str(value), len(seen)) for value in grid[name].to_list()], np.int64
+            )
         else:
             numbered = distinct.to_frame().with_row_index("code")
             codes = (
                 grid.select(name)
-                .join(numbered, on=name, how="left", nulls_equal=True, maintain_order="left")["code"]
+                .join(numbered, on=name, how="left", nulls_equal=True, maintain_order="left")[
+                    "code"
+                ]
                 .to_numpy()
             )
         columns[field] = Swept(distinct.to_list(), codes.astype(np.int64))
@@ -206,7 +272,10 @@ def _of_frame(names: dict[str, str], grid: pl.DataFrame) -> dict[str, Swept]:
 
 
 def read(name: str, given: Swept, refusals: Refusals) -> Swept:
-    """Values as the configuration holds them, equal ones as one; rows with one that it refuses are noted."""
+    """Values as the configuration holds them, equal ones as one.
+
+    Rows with one that it refuses are noted.
+    """
     if _all_floats(name, given):
         return given
     held: list[Any] = []
@@ -241,13 +310,18 @@ def _read_one(name: str, value: Any) -> Any:
         if not isinstance(value, str) or value not in RULE_SETS:
             raise ConfigError(unknown_name("rules", value, RULE_SETS))
         return value
-    if isinstance(value, list) and value and isinstance(value[0], dict):  # a frame's list of structs: a curve's pairs
+    if (
+        isinstance(value, list) and value and isinstance(value[0], dict)
+    ):  # a frame's list of structs: a curve's pairs
         value = [tuple(pair.values()) for pair in value]
     return FIELDS[name].metadata["read"](name, value)
 
 
 def _all_floats(name: str, given: Swept) -> bool:
-    """Whether the values are distinct floats that the field takes as they are: thousands of them are read at once."""
+    """Whether the values are distinct floats that the field takes as they are.
+
+    Thousands of them are read at once.
+    """
     span = None if name == "rules" else FIELDS[name].metadata["span"]
     if span is None or len(given.values) < 16 or given.floats is None:
         return False
@@ -263,14 +337,18 @@ def _all_floats(name: str, given: Swept) -> bool:
 def grid_from_file(path: str | Path) -> GridLike:
     """The grid of a file: TOML (`grid_from_toml`), or Parquet or CSV with one configuration a row.
 
-    Of the latter two the columns bear dotted field names, and an empty cell, or "none" in CSV, means None.
+    Of the latter two the columns bear dotted field names, and an empty cell, or "none" in CSV,
+    means None.
 
     Raises:
-        ConfigError: if the file cannot be read as what its name says it is, has more than MOST_ROWS rows, or an unknown field.
+        ConfigError: if the file cannot be read as what its name says it is, has more than MOST_ROWS
+            rows, or an unknown field.
     """
     kind = GRID_FILES.get(Path(path).suffix.lower())
     if kind is None:
-        raise ConfigError(f"{path}: expected a grid in a file named {', '.join(f'*{suffix}' for suffix in GRID_FILES)}")
+        raise ConfigError(
+            f"{path}: expected a grid in a file named {', '.join(f'*{suffix}' for suffix in GRID_FILES)}"
+        )
     if kind == "TOML":
         return grid_from_toml(path)
     if not Path(path).is_file():
@@ -282,27 +360,39 @@ def grid_from_file(path: str | Path) -> GridLike:
         frame = scanned.collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"{path}: cannot be read as {kind}: {reason or type(error).__name__}") from None
+        raise ConfigError(
+            f"{path}: cannot be read as {kind}: {reason or type(error).__name__}"
+        ) from None
     _dotted(frame.columns, path)
     return frame
 
 
 def _scanned_csv(path: str | Path) -> pl.LazyFrame:
-    frame = pl.scan_csv(path, null_values=["", "none"], try_parse_dates=True, infer_schema_length=None)
+    frame = pl.scan_csv(
+        path, null_values=["", "none"], try_parse_dates=True, infer_schema_length=None
+    )
     flags = [name for name, field in FIELDS.items() if field.type is bool]
-    written = [name for name, kind in frame.collect_schema().items() if name in flags and kind == pl.String]
-    as_flag = [pl.col(name).str.to_lowercase().replace_strict({"true": True, "false": False}) for name in written]
+    written = [
+        name for name, kind in frame.collect_schema().items() if name in flags and kind == pl.String
+    ]
+    as_flag = [
+        pl.col(name).str.to_lowercase().replace_strict({"true": True, "false": False})
+        for name in written
+    ]
     return frame.with_columns(as_flag)
 
 
 def grid_from_toml(path: str | Path) -> dict[str, list[Any]]:
-    """The grid of a TOML file: the sections of a configuration, with a list of values for each field that is swept.
+    """The grid of a TOML file.
+
+    The sections of a configuration, with a list of values for each field that is swept.
 
     `rules` stands at the top; "none" stands where a field may be None.
 
-    A table stands for many numbers: {first = 0.2, last = 0.8, count = 13} for evenly spaced ones, {first = 1, last = 32} for
-    the whole numbers between. "delta_min, delta_max" = [[0.15, 0.25], [0.25, 0.35]] changes fields together: in their
-    section, or with dotted names at the top.
+    A table stands for many numbers: {first = 0.2, last = 0.8, count = 13} for evenly spaced ones,
+        {first = 1, last = 32} for
+    the whole numbers between. "delta_min, delta_max" = [[0.15, 0.25], [0.25, 0.35]] changes fields
+    together: in their section, or with dotted names at the top.
 
     Raises:
         ConfigError: if the file cannot be read, is no TOML (with the line), or a field has neither.
@@ -310,13 +400,19 @@ def grid_from_toml(path: str | Path) -> dict[str, list[Any]]:
     flat: dict[str, Any] = {}
     for section, fields in read_toml(path).items():
         within = isinstance(fields, dict) and section in SECTIONS
-        flat |= {_prefixed(section, name): value for name, value in fields.items()} if within else {section: fields}
+        flat |= (
+            {_prefixed(section, name): value for name, value in fields.items()}
+            if within
+            else {section: fields}
+        )
     _dotted([name for names in flat for name in names.split(", ")], path)
     return {name: _values_of(f"{path}: {name}", name, value) for name, value in flat.items()}
 
 
 def _prefixed(section: str, names: str) -> str:
-    return ", ".join(name if "." in name else f"{section}.{name}" for name in map(str.strip, names.split(",")))
+    return ", ".join(
+        name if "." in name else f"{section}.{name}" for name in map(str.strip, names.split(","))
+    )
 
 
 def _values_of(where: str, names: str, value: Any) -> list[Any]:
@@ -327,12 +423,16 @@ def _values_of(where: str, names: str, value: Any) -> list[Any]:
             f"{where} = {cut(value)}: expected a list of values, or a table of first and last, and count for numbers"
         )
     optional = [
-        ALIASES.get(name, name) in FIELDS and FIELDS[ALIASES.get(name, name)].metadata["optional"] for name in names.split(", ")
+        ALIASES.get(name, name) in FIELDS and FIELDS[ALIASES.get(name, name)].metadata["optional"]
+        for name in names.split(", ")
     ]
     if len(optional) == 1:
         return [_null(item, optional[0]) for item in value]
     return [
-        list(map(_null, item, optional)) if isinstance(item, list) and len(item) == len(optional) else item for item in value
+        list(map(_null, item, optional))
+        if isinstance(item, list) and len(item) == len(optional)
+        else item
+        for item in value
     ]
 
 

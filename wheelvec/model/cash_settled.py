@@ -1,8 +1,11 @@
-"""Option roots that settle in cash, so that no shares change hands (rules.md, scope): the one table of them.
+"""Option roots that settle in cash, so that no shares change hands (rules.md, scope).
 
-Each group names the exchanges' own publication that it was read from, in 2025. Options on funds that follow an index (SPY,
-QQQ, IWM, SMH, XLF) deliver shares and are not here. Where a root is also the ticker of a stock or fund, this table decides,
-for a symbol does not say which is meant; none of these is, as far as the publications show.
+The one table of them.
+
+Each group names the exchanges' own publication that it was read from, in 2025. Options on funds
+that follow an index (SPY, QQQ, IWM, SMH, XLF) deliver shares and are not here. Where a root is also
+the ticker of a stock or fund, this table decides, for a symbol does not say which is meant; none of
+these is, as far as the publications show.
 """
 
 from typing import NamedTuple
@@ -17,24 +20,51 @@ class Group(NamedTuple):
 
 GROUPS = (
     Group(
-        "Cboe, S&P 500 and S&P 100 index options: specifications; former roots of quarterly and PM-settled series",
-        ("SPX", "SPXW", "SPXQ", "SPXPM", "XSP", "XSPAM", "NANOS", "SPESG", "SPEQX", "SPEQW", "OEX", "XEO"),
+        "Cboe, S&P 500 and S&P 100 index options: specifications; former roots of quarterly and "
+        "PM-settled series",
+        (
+            "SPX",
+            "SPXW",
+            "SPXQ",
+            "SPXPM",
+            "XSP",
+            "XSPAM",
+            "NANOS",
+            "SPESG",
+            "SPEQX",
+            "SPEQW",
+            "OEX",
+            "XEO",
+        ),
     ),
     Group(
         "Cboe, Select Sector index options: product list",
         ("SIXB", "SIXC", "SIXE", "SIXI", "SIXM", "SIXR", "SIXRE", "SIXT", "SIXU", "SIXV", "SIXY"),
     ),
-    Group("Cboe, Dow Jones and Russell index options: specifications", ("DJX", "RUT", "RUTW", "MRUT", "RUI", "RLG", "RLV")),
+    Group(
+        "Cboe, Dow Jones and Russell index options: specifications",
+        ("DJX", "RUT", "RUTW", "MRUT", "RUI", "RLG", "RLV"),
+    ),
     Group("Cboe, MSCI index options: specifications", ("MXEA", "MXEF", "MXACW", "MXUSA", "MXWLD")),
-    Group("Cboe, fees schedule of February 2019: FTSE index options", ("AWDE", "FTEM", "FXTM", "UKXM")),
-    Group("Cboe, volatility index options: specifications; settlement values of 2014", ("VIX", "VIXW", "VXST")),
-    Group("Cboe, Bitcoin U.S. ETF index options: specifications", ("CBTX", "CBTXW", "MBTX", "MBTXW")),
+    Group(
+        "Cboe, fees schedule of February 2019: FTSE index options", ("AWDE", "FTEM", "FXTM", "UKXM")
+    ),
+    Group(
+        "Cboe, volatility index options: specifications; settlement values of 2014",
+        ("VIX", "VIXW", "VXST"),
+    ),
+    Group(
+        "Cboe, Bitcoin U.S. ETF index options: specifications", ("CBTX", "CBTXW", "MBTX", "MBTXW")
+    ),
     Group("Cboe, Magnificent 10 index options: SR-CBOE-2025-089", ("MGTN",)),
     Group(
         "Nasdaq, Nasdaq-100 and volatility index options: specifications of PHLX, ISE and GEMX",
         ("NDX", "NDXP", "NQX", "MNX", "XND", "VOLQ"),
     ),
-    Group("Nasdaq PHLX, sector index options: specifications", ("BKX", "HGX", "OSX", "SOX", "UTY", "XAU")),
+    Group(
+        "Nasdaq PHLX, sector index options: specifications",
+        ("BKX", "HGX", "OSX", "SOX", "UTY", "XAU"),
+    ),
     Group(
         "Nasdaq PHLX, U.S. dollar-settled currency options: specifications",
         ("XDA", "XDB", "XDC", "XDE", "XDN", "XDS", "XDZ"),

@@ -1,7 +1,8 @@
-"""Integer codes shared by the compiled kernels and the Polars frames, and the state machine of a wheel.
+"""Integer codes shared by the compiled kernels and the Polars frames, and the state machine of a
+wheel.
 
-A kernel writes the number; a frame shows the name in lower case (`ExitReason.STOP_LOSS` -> "stop_loss"). The numbers are
-part of no file format: results are saved with the names.
+A kernel writes the number; a frame shows the name in lower case (`ExitReason.STOP_LOSS` ->
+"stop_loss"). The numbers are part of no file format: results are saved with the names.
 """
 
 from collections.abc import Iterable
@@ -91,7 +92,10 @@ class Phase(IntEnum):
 
 
 class State(IntEnum):
-    """Where a wheel stands. WHEEL_OPEN is what a total says of a wheel that the data leave unresolved."""
+    """Where a wheel stands.
+
+    WHEEL_OPEN is what a total says of a wheel that the data leave unresolved.
+    """
 
     CSP_OPEN = 0
     CSP_CLOSED_PROFIT = 1
@@ -175,7 +179,9 @@ def next_state(state: State, event: Event) -> State:
 BOUGHT_BACK = (ExitReason.STOP_LOSS, ExitReason.PROFIT_TARGET, ExitReason.MAX_HOLD_DTE)
 
 # What an exit does to a wheel; the reasons that are none are those of unresolved legs.
-EVENTS: dict[ExitReason, Event] = {reason: Event[reason.name] for reason in ExitReason if reason.name in Event.__members__}
+EVENTS: dict[ExitReason, Event] = {
+    reason: Event[reason.name] for reason in ExitReason if reason.name in Event.__members__
+}
 
 
 def names(codes: Iterable[IntEnum]) -> dict[int, str]:
@@ -187,7 +193,9 @@ def states_after(opened: State) -> dict[int, str]:
     """Exit reason code -> state of a leg that stood in `opened`; an unresolved leg stays there."""
     states = {int(reason): name_of(opened) for reason in (ExitReason.OPEN, ExitReason.NO_DATA)}
     excluded = ExitReason.CALLED_AWAY if opened is State.CSP_OPEN else ExitReason.ASSIGNED
-    return states | {int(r): name_of(next_state(opened, e)) for r, e in EVENTS.items() if r is not excluded}
+    return states | {
+        int(r): name_of(next_state(opened, e)) for r, e in EVENTS.items() if r is not excluded
+    }
 
 
 # What an outcome of an entry session means, and which field decides it.

@@ -1,6 +1,9 @@
-"""What each column and figure means, and its unit: the source of docs/reference.md, and of what shows a person a table.
+"""What each column and figure means, and its unit.
 
-The dtypes stand in `model.schemas`. A test holds that every column there, and every figure of a summary or a sweep, is here.
+The source of docs/reference.md, and of what shows a person a table.
+
+The dtypes stand in `model.schemas`. A test holds that every column there, and every figure of a
+summary or a sweep, is here.
 """
 
 from typing import NamedTuple
@@ -13,7 +16,9 @@ class Column(NamedTuple):
     meaning: str
 
 
-_WHEEL_ID = Column("", "{underlying}_{entry date}_{n}, n counting the launched wheels from 0 (rules.md, section 1)")
+_WHEEL_ID = Column(
+    "", "{underlying}_{entry date}_{n}, n counting the launched wheels from 0 (rules.md, section 1)"
+)
 _UNDERLYING = Column("", "the underlying, such as TSLA")
 _CONTRACT = "dollars per contract"
 _SHARE = "dollars per share"
@@ -22,13 +27,17 @@ RECORDS: dict[str, Column] = {
     "wheel_id": _WHEEL_ID,
     "underlying": _UNDERLYING,
     "put_symbol": Column(
-        "", "OSI symbol of the put that opened the wheel; with underlying and entry date its key in every configuration"
+        "",
+        "OSI symbol of the put that opened the wheel; with underlying and entry date its key in "
+        "every configuration",
     ),
     "initial_capital": Column(_CONTRACT, "cash that secures the put: its strike * 100"),
     "entry_date": Column("session", "when the leg was sold; of a total, when the put was"),
     "phase": Column("", "csp (the put), cc (a covered call) or total (the wheel)"),
     "state": Column(
-        "", "where the leg or wheel ended (rules.md, section 9); CSP_OPEN, CC_OPEN, WHEEL_OPEN where the data do not say"
+        "",
+        "where the leg or wheel ended (rules.md, section 9); CSP_OPEN, CC_OPEN, WHEEL_OPEN where "
+        "the data do not say",
     ),
     "execution_version": Column("", "version of wheelvec and rule set that made the row"),
     "cycle": Column("", "0 for the put, 1 for the first call and so on; null in totals"),
@@ -36,59 +45,102 @@ RECORDS: dict[str, Column] = {
     "strike": Column(_SHARE, "strike of the leg; in totals that of the put"),
     "expiration": Column("date", "expiration of the leg; in totals that of the put"),
     "premium": Column(_CONTRACT, "what the sale brought; in totals the sum over the legs"),
-    "fees": Column(_CONTRACT, "commissions and fees of the leg's one or two orders; in totals the sum"),
-    "contracts": Column("contracts", "sold; 1 while no corporate event multiplies them, null in totals"),
-    "factor": Column("", "shares at the exit for one share at the sale; 1 while no corporate event changes it, null in totals"),
-    "exit_symbol": Column("", "OSI symbol at the exit: that of the leg while no corporate event renames it; null in totals"),
-    "exit_date": Column("session", "when the leg, or the wheel, ended; null if unresolved"),
-    "pnl": Column(_CONTRACT, "premium - exit price - fees; in totals csp_pnl + cc_pnl + stock_pnl; null if unresolved"),
-    "exit_price": Column(_CONTRACT, "what buying back cost; 0 if the leg expired, was assigned or called away"),
-    "exit_reason": Column(
-        "", "stop_loss, profit_target, max_hold_dte, expired_worthless, assigned, called_away, open or no_data"
+    "fees": Column(
+        _CONTRACT, "commissions and fees of the leg's one or two orders; in totals the sum"
     ),
-    "exit_pct": Column("fraction", "share of the premium at which the leg was to be bought back: 0.25 keeps 75%"),
+    "contracts": Column(
+        "contracts", "sold; 1 while no corporate event multiplies them, null in totals"
+    ),
+    "factor": Column(
+        "",
+        "shares at the exit for one share at the sale; 1 while no corporate event changes it, null "
+        "in totals",
+    ),
+    "exit_symbol": Column(
+        "",
+        "OSI symbol at the exit: that of the leg while no corporate event renames it; null in "
+        "totals",
+    ),
+    "exit_date": Column("session", "when the leg, or the wheel, ended; null if unresolved"),
+    "pnl": Column(
+        _CONTRACT,
+        "premium - exit price - fees; in totals csp_pnl + cc_pnl + stock_pnl; null if unresolved",
+    ),
+    "exit_price": Column(
+        _CONTRACT, "what buying back cost; 0 if the leg expired, was assigned or called away"
+    ),
+    "exit_reason": Column(
+        "",
+        "stop_loss, profit_target, max_hold_dte, expired_worthless, assigned, called_away, open or "
+        "no_data",
+    ),
+    "exit_pct": Column(
+        "fraction", "share of the premium at which the leg was to be bought back: 0.25 keeps 75%"
+    ),
     "days_held": Column("calendar days", "exit date - entry date of the leg"),
     "roc": Column("percent", "100 * pnl / initial_capital of the leg"),
     "cost_basis": Column(_CONTRACT, "strike of the leg * 100"),
     "touch_count": Column("", "bars that touched the profit target, up to the exit"),
     "touch_profit_target": Column("", "whether any bar touched it"),
     "filled_profit_target": Column("", "whether a touch filled"),
-    "p_fill_profit_target": Column("probability", "chance that a touch fills (rules.md, section 5), drawn or not"),
+    "p_fill_profit_target": Column(
+        "probability", "chance that a touch fills (rules.md, section 5), drawn or not"
+    ),
     "u_fill_profit_target": Column("", "the last draw in [0, 1); null if nothing was drawn"),
     "spread_pct_entry": Column("fraction", "(ask - bid)/mid of the quote that was sold at"),
-    "ivp_entry": Column("fraction", "rank of iv among the contracts of that moment; no percentile of history"),
+    "ivp_entry": Column(
+        "fraction", "rank of iv among the contracts of that moment; no percentile of history"
+    ),
     "iv_entry": Column("per year", "implied volatility of the mid"),
     "delta_entry": Column("", "absolute delta"),
     "dte_entry": Column("calendar days", "expiration - entry date"),
     "liquidity_tier": Column("", "tight, moderate or wide"),
     "liquidity_penalty": Column("", "1.00, 1.15 or 1.35: widens spreads and ranges in prices"),
     "sessions_without_bar": Column(
-        "sessions", "from the day after the sale to the end on which neither bar nor quote was seen; null if unresolved"
+        "sessions",
+        "from the day after the sale to the end on which neither bar nor quote was seen; null if "
+        "unresolved",
     ),
-    "underlying_at_expiration": Column(_SHARE, "the close that settled the leg; null if it ended before"),
+    "underlying_at_expiration": Column(
+        _SHARE, "the close that settled the leg; null if it ended before"
+    ),
     "csp_pnl": Column(_CONTRACT, "P&L of the put; null if unresolved"),
     "cc_pnl": Column(_CONTRACT, "P&L of all calls; 0 without any, null if the wheel is unresolved"),
-    "stock_pnl": Column(_CONTRACT, "sale of the shares - their purchase, and dividends; 0 without shares, null if unresolved"),
+    "stock_pnl": Column(
+        _CONTRACT,
+        "sale of the shares - their purchase, and dividends; 0 without shares, null if unresolved",
+    ),
     "pnl_marked": Column(
-        _CONTRACT, "pnl, or for an assigned wheel that the data leave open its value at the last prices known"
+        _CONTRACT,
+        "pnl, or for an assigned wheel that the data leave open its value at the last prices known",
     ),
     "wheel_roc": Column("percent", "100 * pnl / initial_capital; null if unresolved"),
     "roc_annualized": Column("percent per year", "wheel_roc * 365 / calendar_days; not compounded"),
     "total_days": Column("calendar days", "sum of the legs' days held"),
     "calendar_days": Column("calendar days", "end session - entry date"),
-    "shares_held": Column("shares", "sold at the close of the end session because no call took them away; null if unresolved"),
+    "shares_held": Column(
+        "shares",
+        "sold at the close of the end session because no call took them away; null if unresolved",
+    ),
     "csp_exit_reason": Column("", "exit_reason of the put"),
     "cc_exit_reason": Column("", "exit_reason of the last call; null without one"),
     "end_reason": Column(
         "",
-        "put_closed, put_expired, called_away, max_cycles, one of no_call_* (see the call diagnostics) or unresolved",
+        "put_closed, put_expired, called_away, max_cycles, one of no_call_* (see the call "
+        "diagnostics) or unresolved",
     ),
-    "censored": Column("", "the put's settlement session lies after the underlying's last bar: left out of the summary"),
+    "censored": Column(
+        "",
+        "the put's settlement session lies after the underlying's last bar: left out of the "
+        "summary",
+    ),
 }
 
 # Columns that `Result.wheels` has beside those of a total: those of the entry are the put's.
 WHEELS: dict[str, Column] = {
-    "in_summary": Column("", "whether the summary's figures are about this wheel (rules.md, section 10)"),
+    "in_summary": Column(
+        "", "whether the summary's figures are about this wheel (rules.md, section 10)"
+    ),
     "dte_entry": RECORDS["dte_entry"],
     "delta_entry": RECORDS["delta_entry"],
     "iv_entry": RECORDS["iv_entry"],
@@ -98,8 +150,14 @@ WHEELS: dict[str, Column] = {
 LEDGER: dict[str, Column] = {
     "wheel_id": _WHEEL_ID,
     "date": Column("session", "when the cash moved; a dividend's ex-date"),
-    "entry": Column("", "premium, buy_back, fees, share_purchase, share_sale or dividend (v5: notebook_adjustment too)"),
-    "amount": Column(_CONTRACT, "positive when received; the entries of a resolved wheel sum to its pnl"),
+    "entry": Column(
+        "",
+        "premium, buy_back, fees, share_purchase, share_sale or dividend (v5: notebook_adjustment "
+        "too)",
+    ),
+    "amount": Column(
+        _CONTRACT, "positive when received; the entries of a resolved wheel sum to its pnl"
+    ),
 }
 
 _COUNTS: dict[str, Column] = {
@@ -114,7 +172,8 @@ DIAGNOSTICS: dict[str, Column] = {
     "underlying": _UNDERLYING,
     "outcome": Column(
         "",
-        "the first that applies: no_quotes, no_underlying_price, not_solved, no_candidate_in_range, "
+        "the first that applies: no_quotes, no_underlying_price, not_solved, "
+        "no_candidate_in_range, "
         "all_rejected_by_liquidity, not_signalled, wheel_already_open, traded",
     ),
     **_COUNTS,
@@ -129,23 +188,31 @@ CALL_DIAGNOSTICS: dict[str, Column] = {
     "session": Column("session", "on which it was sought"),
     "underlying": _UNDERLYING,
     "outcome": Column(
-        "", "sold, or the test that left nothing: no_call_quotes, no_call_in_range, no_call_above_basis, no_call_liquid"
+        "",
+        "sold, or the test that left nothing: no_call_quotes, no_call_in_range, "
+        "no_call_above_basis, no_call_liquid",
     ),
     **_COUNTS,
     "n_above_basis": Column("contracts", "of these, with a strike at or above the basis floor"),
     "n_liquid": Column("contracts", "of these, not rejected by liquidity"),
 }
 
-_PRICES: dict[str, Column] = {name: Column(_SHARE, f"{name} of the session") for name in ("open", "high", "low", "close")}
+_PRICES: dict[str, Column] = {
+    name: Column(_SHARE, f"{name} of the session") for name in ("open", "high", "low", "close")
+}
 
 PATHS: dict[str, Column] = {
     "underlying": _UNDERLYING,
     "symbol": Column("", "OSI symbol of a contract that a leg held"),
-    "session": Column("session", "from the leg's sale through its end, where there is a bar or a valid quote"),
+    "session": Column(
+        "session", "from the leg's sale through its end, where there is a bar or a valid quote"
+    ),
     **_PRICES,
     "bid": Column(_SHARE, "of the session's valid quote"),
     "ask": Column(_SHARE, "of the session's valid quote"),
-    "source": Column("", "bar or quote: which decided about stop and target; null where neither did"),
+    "source": Column(
+        "", "bar or quote: which decided about stop and target; null where neither did"
+    ),
 }
 
 UNDERLYING_CLOSES: dict[str, Column] = {
@@ -169,28 +236,42 @@ SUMMARY: dict[str, Column] = {
     "std_wheel_roc": Column("percent", "its sample standard deviation; null for one wheel"),
     "max_wheel_roc": Column("percent", "its greatest"),
     "min_wheel_roc": Column("percent", "its least"),
-    "max_drawdown_proxy": Column(_CONTRACT, "P&L of the worst single wheel; no drawdown of an account"),
+    "max_drawdown_proxy": Column(
+        _CONTRACT, "P&L of the worst single wheel; no drawdown of an account"
+    ),
     "win_rate": Column("percent", "of the wheels with pnl_marked > 0"),
     "avg_days_held": Column("calendar days", "mean total_days of the resolved wheels"),
-    "total_capital_deployed": Column(_CONTRACT, "sum of initial_capital; not all of it was tied up at the same time"),
-    "open_wheels": Column("wheels", "launched, and with a put or call that settles after the underlying's last bar"),
+    "total_capital_deployed": Column(
+        _CONTRACT, "sum of initial_capital; not all of it was tied up at the same time"
+    ),
+    "open_wheels": Column(
+        "wheels", "launched, and with a put or call that settles after the underlying's last bar"
+    ),
     "no_data_wheels": Column("wheels", "launched, and unresolved for any other lack of data"),
-    "censored_wheels": Column("wheels", "launched, and left out because their put settles after the data"),
+    "censored_wheels": Column(
+        "wheels", "launched, and left out because their put settles after the data"
+    ),
     "marked_wheels": Column("wheels", "in the summary by their mark: unresolved, holding shares"),
     "marked_pnl": Column(_CONTRACT, "what these marks contribute to total_pnl"),
     "held_wheels": Column("wheels", "in the summary that ended holding shares"),
-    "targets_above_limit": Column("legs", "booked above their target price, as no limit order fills"),
+    "targets_above_limit": Column(
+        "legs", "booked above their target price, as no limit order fills"
+    ),
     "stops_inside_stop": Column("legs", "booked below their stop price, as no stop order fills"),
     "sessions_without_bar": Column("sessions", "summed over the resolved legs"),
     "total_pnl_worst": Column(
-        _CONTRACT, "known results as they are, and every other wheel as if its shares had lost their whole value"
+        _CONTRACT,
+        "known results as they are, and every other wheel as if its shares had lost their whole "
+        "value",
     ),
 }
 
 SWEEP: dict[str, Column] = {
     "config_id": Column("", "sixteen hexadecimal digits: equal for equal configurations"),
     **{
-        f"roc_p{percent:02d}": Column("percent", f"{percent}th percentile of wheel ROC, linear between wheels")
+        f"roc_p{percent:02d}": Column(
+            "percent", f"{percent}th percentile of wheel ROC, linear between wheels"
+        )
         for percent in (5, 25, 50, 75, 95)
     },
     "profit_factor": Column("", "sum of the gains / sum of the losses; null without a loss"),

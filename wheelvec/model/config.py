@@ -1,7 +1,8 @@
 """The rules and knobs of a backtest: frozen, keyword-only, validated when made, with a hashed id.
 
-The parts bear the names of the sections of a TOML file: [schedule], [put], [call], [liquidity], [fills], [costs],
-[pricing], and `rules` at the top. A field set to None is written "none" in TOML, which has no null.
+The parts bear the names of the sections of a TOML file: [schedule], [put], [call], [liquidity],
+[fills], [costs], [pricing], and `rules` at the top. A field set to None is written "none" in TOML,
+which has no null.
 """
 
 import dataclasses
@@ -17,7 +18,16 @@ from typing import Any, Self
 from wheelvec.model.errors import ConfigError, cut, unknown_name
 from wheelvec.model.fields import Curve, Field, documented, fields_of, misplaced, none_is
 from wheelvec.model.notebook import sections_of_notebook
-from wheelvec.model.sections import SECTIONS, CallRules, Costs, Fills, Liquidity, Pricing, PutRules, Schedule
+from wheelvec.model.sections import (
+    SECTIONS,
+    CallRules,
+    Costs,
+    Fills,
+    Liquidity,
+    Pricing,
+    PutRules,
+    Schedule,
+)
 from wheelvec.model.toml import read_toml
 
 __all__ = [
@@ -41,7 +51,7 @@ __all__ = [
     "read_toml",
     "scattered",
     "unknown_field",
-]  # fmt: skip
+]
 
 RULE_SETS = ("ledger", "v5")
 TOML_NONE = '"none"'
@@ -73,7 +83,8 @@ class Config:
     """Everything that decides a backtest, apart from the data: seven sections and the rule set.
 
     Raises:
-        ConfigError: for an unknown field, a value out of range, or an empty range, naming field, value and what is allowed.
+        ConfigError: for an unknown field, a value out of range, or an empty range, naming field,
+            value and what is allowed.
 
     Example:
         >>> from wheelvec import Config, PutRules
@@ -107,7 +118,8 @@ class Config:
 
     @property
     def id(self) -> str:
-        """Sixteen hexadecimal digits that two configurations share if and only if all their fields are equal.
+        """Sixteen hexadecimal digits that two configurations share if and only if all their fields
+        are equal.
 
         Example:
             >>> import wheelvec as wv
@@ -117,7 +129,11 @@ class Config:
             >>> config.id == wv.Config().id
             False
         """
-        fields = [(f"{part.section}.{f.name}", getattr(part, f.name)) for part in self.parts for f in dataclasses.fields(part)]
+        fields = [
+            (f"{part.section}.{f.name}", getattr(part, f.name))
+            for part in self.parts
+            for f in dataclasses.fields(part)
+        ]
         return f"{sum(digest_of(name, value) for name, value in [*fields, ('rules', self.rules)]) % 2**64:016x}"
 
     @property
@@ -145,7 +161,9 @@ class Config:
 
     @property
     def ticks(self) -> float:
-        """How many ticks make a dollar: of the tick set, or of the default of the rule set; 0 leaves prices as computed.
+        """How many ticks make a dollar: of the tick set, or of the default of the rule set.
+
+        0 leaves prices as computed.
 
         Example:
             >>> import wheelvec as wv
@@ -208,7 +226,8 @@ class Config:
             path: the file; `wheelvec init` prints one to begin with.
 
         Raises:
-            ConfigError: if the file cannot be read, is no TOML (with the line), or holds what the class refuses.
+            ConfigError: if the file cannot be read, is no TOML (with the line), or holds what the
+                class refuses.
 
         Example:
             >>> import wheelvec as wv
@@ -224,7 +243,9 @@ class Config:
             return cls.from_dict(_with_nulls(read_toml(path)), source=str(path))
 
     def to_toml(self, path: str | Path | None = None) -> str:
-        """The configuration as TOML text, every field spelt out; written to `path` too if one is given.
+        """The configuration as TOML text, every field spelt out.
+
+        Written to `path` too if one is given.
 
         Args:
             path: a file to write; None for the text alone.
@@ -239,7 +260,10 @@ class Config:
         """
         import tomli_w  # 10 ms that only this call pays
 
-        document = _without_nulls({"rules": self.rules} | {name: dataclasses.asdict(getattr(self, name)) for name in SECTIONS})
+        document = _without_nulls(
+            {"rules": self.rules}
+            | {name: dataclasses.asdict(getattr(self, name)) for name in SECTIONS}
+        )
         written = tomli_w.dumps(document)
         if path is not None:
             Path(path).write_text(written, encoding="utf-8")
@@ -254,16 +278,19 @@ class Config:
         *,
         rules: str = "ledger",
     ) -> Self:
-        """Load the dictionaries of the research notebook that this library replaces, as they are (docs/migrating.md).
+        """Load the dictionaries of the research notebook that this library replaces, as they are
+        (docs/migrating.md).
 
-        `use_realistic_fills: True` becomes fill_mode "natural"; fill_mode "mid", which the notebook ran as realistic
-        without saying so, becomes "realistic" with a warning; keys that mean nothing here are named in a warning. Pass
-        rules="v5" for the notebook's arithmetic.
+        `use_realistic_fills: True` becomes fill_mode "natural"; fill_mode "mid", which the notebook
+            ran as realistic
+        without saying so, becomes "realistic" with a warning; keys that mean nothing here are named
+        in a warning. Pass rules="v5" for the notebook's arithmetic.
 
         Args:
             config: the notebook's CONFIG.
             cc_config: its CC_CONFIG, of the covered calls.
-            scheduler_config: its SCHEDULER_CONFIG; without one, one symbol on one day, as the notebook ran it.
+            scheduler_config: its SCHEDULER_CONFIG; without one, one symbol on one day, as the
+                notebook ran it.
             rules: the rule set.
 
         Raises:
@@ -275,12 +302,19 @@ class Config:
             >>> config.schedule.symbols, config.call.dte_max
             (('TSLA',), 30)
         """
-        fields = {section: tuple(f.name for f in dataclasses.fields(kind)) for section, kind in SECTIONS.items()}
-        sections = sections_of_notebook(fields, dict(config), dict(cc_config or {}), dict(scheduler_config or {}))
+        fields = {
+            section: tuple(f.name for f in dataclasses.fields(kind))
+            for section, kind in SECTIONS.items()
+        }
+        sections = sections_of_notebook(
+            fields, dict(config), dict(cc_config or {}), dict(scheduler_config or {})
+        )
         return cls.from_dict({**sections, "rules": rules}, source="notebook configuration")
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed, by dotted name: `config.replace(**{"put.exit_pct": 0.3, "rules": "v5"})`.
+        """A copy with some fields changed, by dotted name.
+
+        `config.replace(**{"put.exit_pct": 0.3, "rules": "v5"})`.
 
         Args:
             changes: values by dotted name; a whole section, or `rules`, by its own name.
@@ -313,11 +347,14 @@ class Config:
 def digest_of(name: str, value: Any) -> int:
     """Sixty-four bits that stand for one field's value.
 
-    A configuration's id is their sum over its fields, so that a sweep of a million configurations adds up theirs from the
-    few digests of the values that it tries; hashing each configuration's whole text took longer than running it.
+    A configuration's id is their sum over its fields, so that a sweep of a million configurations
+    adds up theirs from the few digests of the values that it tries; hashing each configuration's
+    whole text took longer than running it.
     """
     if isinstance(value, float):
-        return int(scattered(struct.unpack("<Q", struct.pack("<d", value + 0.0))[0] ^ field_digest(name)))
+        return int(
+            scattered(struct.unpack("<Q", struct.pack("<d", value + 0.0))[0] ^ field_digest(name))
+        )
     return _digest_of(name, value)
 
 
@@ -333,7 +370,8 @@ def field_digest(name: str) -> int:
 
 
 def scattered(bits: Any) -> Any:
-    """Sixty-four bits from as many, one to one and without a pattern, of an integer or of a uint64 array.
+    """Sixty-four bits from as many, one to one and without a pattern, of an integer or of a uint64
+    array.
 
     This is SplitMix64's finalizer (Steele, Lea and Flood 2014).
     """
@@ -352,14 +390,22 @@ def _digest(value: list[Any]) -> int:
 
 def field_names() -> list[str]:
     """The dotted name of every field of every part, in order."""
-    return [f"{section}.{f.name}" for section, kind in SECTIONS.items() for f in dataclasses.fields(kind)]
+    return [
+        f"{section}.{f.name}"
+        for section, kind in SECTIONS.items()
+        for f in dataclasses.fields(kind)
+    ]
 
 
 def unknown_field(name: str) -> str:
-    """Say that no field has this dotted name, and which was probably meant, or which its section has."""
+    """Say that no field has this dotted name, and which was probably meant, or which its section
+    has.
+    """
     names = [*field_names(), "rules"]
     section = f"{name.partition('.')[0]}."
-    return misplaced("field", name, [known for known in names if known.startswith(section)] or names)
+    return misplaced(
+        "field", name, [known for known in names if known.startswith(section)] or names
+    )
 
 
 def _changed(value: Any, fields: dict[str, Any]) -> Any:
@@ -373,7 +419,9 @@ def _with_nulls(document: dict[str, Any]) -> dict[str, Any]:
     """Read "none" as None wherever a field may be None."""
     for section, fields in document.items():
         if section in SECTIONS and isinstance(fields, dict):
-            optional = {f.name for f in dataclasses.fields(SECTIONS[section]) if f.metadata["optional"]}
+            optional = {
+                f.name for f in dataclasses.fields(SECTIONS[section]) if f.metadata["optional"]
+            }
             for name, value in fields.items():
                 if name in optional and value == "none":
                     fields[name] = None
@@ -389,7 +437,10 @@ def _without_nulls(value: Any) -> Any:
 
 
 class _Made(str):
-    """Shown in a signature as it is written, as `PutRules()`: the whole section would take a screen."""
+    """Shown in a signature as it is written, as `PutRules()`.
+
+    The whole section would take a screen.
+    """
 
     __slots__ = ()
 
@@ -398,17 +449,30 @@ class _Made(str):
 
 
 def _section_field(name: str, kind: Any) -> Field:
-    doc = inspect.cleandoc(kind.__doc__).partition(" (rules.md")[0].partition("\n\n")[0].replace("\n", " ").removesuffix(".")
+    doc = (
+        inspect.cleandoc(kind.__doc__)
+        .partition(" (rules.md")[0]
+        .partition("\n\n")[0]
+        .replace("\n", " ")
+        .removesuffix(".")
+    )
     allowed = f"a wheelvec.{kind.__name__}; help(wheelvec.{kind.__name__}) lists its fields"
     return Field("", name, kind.__name__, _Made(f"{kind.__name__}()"), "", allowed, f"{doc}.")
 
 
 def _signature() -> inspect.Signature:
-    shown = [(name, kind, _Made(f"{kind.__name__}()")) for name, kind in SECTIONS.items()] + [("rules", str, RULES.default)]
+    shown = [(name, kind, _Made(f"{kind.__name__}()")) for name, kind in SECTIONS.items()] + [
+        ("rules", str, RULES.default)
+    ]
     return inspect.Signature(
-        [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=made, annotation=kind) for name, kind, made in shown]
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=made, annotation=kind)
+            for name, kind, made in shown
+        ]
     )
 
 
 Config.__signature__ = _signature()  # type: ignore[attr-defined]
-Config.__doc__ = documented(Config.__doc__, [*(_section_field(*item) for item in SECTIONS.items()), RULES])
+Config.__doc__ = documented(
+    Config.__doc__, [*(_section_field(*item) for item in SECTIONS.items()), RULES]
+)

@@ -1,6 +1,7 @@
 """One family of errors: whatever wheelvec refuses, it refuses with a `WheelvecError`.
 
-Every message names what was given, where it stood and what was expected, so that it can be acted on without a traceback.
+Every message names what was given, where it stood and what was expected, so that it can be acted on
+without a traceback.
 """
 
 from collections.abc import Iterable
@@ -8,7 +9,9 @@ from difflib import get_close_matches
 from typing import Any
 
 LONGEST_NAME = 200  # characters of a name for which a likely one is sought
-MOST_NAMES = 40  # that are listed as allowed; beside a likely one, a list that would be cut is left out
+MOST_NAMES = (
+    40  # that are listed as allowed; beside a likely one, a list that would be cut is left out
+)
 
 
 class WheelvecError(Exception):
@@ -61,7 +64,8 @@ class DataError(WheelvecError, ValueError):
 
 
 class LakeError(WheelvecError, OSError):
-    """A file or folder of the lake, or of a saved result, cannot be read or written as what it should be.
+    """A file or folder of the lake, or of a saved result, cannot be read or written as what it
+    should be.
 
     Example:
         >>> import wheelvec as wv
@@ -131,15 +135,25 @@ def listed(names: Iterable[Any], most: int = 12) -> str:
 
 def cut(value: object, most: int = 100) -> str:
     """A value as Python writes it, on one line and cut to `most` characters."""
-    text = f"a {type(value).__name__}" if hasattr(type(value), "columns") else " ".join(repr(value).split())
+    text = (
+        f"a {type(value).__name__}"
+        if hasattr(type(value), "columns")
+        else " ".join(repr(value).split())
+    )
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:
-    """Say that `name` is no `kind`, what is allowed, and which of these it probably meant, be it in other case."""
+    """Say that `name` is no `kind`, what is allowed, and which of these it probably meant, be it in
+    other case.
+    """
     names = list(allowed)
     folded = {known.casefold(): known for known in reversed(names)}
     close = get_close_matches(str(name)[:LONGEST_NAME].casefold(), folded, n=1)
     hint = f" (did you mean {folded[close[0]]!r}?)" if close else ""
-    shown = "" if hint and len(names) > MOST_NAMES else f"; allowed: {listed(names, MOST_NAMES) or 'none'}"
+    shown = (
+        ""
+        if hint and len(names) > MOST_NAMES
+        else f"; allowed: {listed(names, MOST_NAMES) or 'none'}"
+    )
     return f"unknown {kind} {cut(name)}{hint}{shown}"

@@ -1,8 +1,9 @@
 """How one field of the configuration is declared, described, read and refused.
 
-A field reads what a user may write (an int for a float, a NumPy scalar, an ISO string for a date) into the one form that
-the library holds, or raises a ConfigError that names the field, the value and what is allowed. Its unit and its
-description stand in the declaration, and every text about fields is made from there.
+A field reads what a user may write (an int for a float, a NumPy scalar, an ISO string for a date)
+into the one form that the library holds, or raises a ConfigError that names the field, the value
+and what is allowed. Its unit and its description stand in the declaration, and every text about
+fields is made from there.
 """
 
 import contextlib
@@ -33,7 +34,9 @@ FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2199, 12, 31)
 MOST = 1_000_000  # days, sessions, wheels or cycles: more could not be counted
 EXACT = 2**53  # the largest whole number up to which a float holds every one
 
-_HOMES: dict[str, list[str]] = {}  # name of a field (or its alias) -> its dotted names, filled by `part`
+_HOMES: dict[
+    str, list[str]
+] = {}  # name of a field (or its alias) -> its dotted names, filled by `part`
 _NONE: ContextVar[str] = ContextVar("none", default="None")
 
 
@@ -93,9 +96,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         if value.dtype.kind != "M":
             return value.item()
-        return value if np.isnat(value) else value.astype("datetime64[D]").item()  # no date is no None
+        return (
+            value if np.isnat(value) else value.astype("datetime64[D]").item()
+        )  # no date is no None
     if isinstance(value, Decimal):
-        return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
+        return (
+            int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
+        )
     return value
 
 
@@ -121,8 +128,8 @@ def _declare(
 ) -> Any:
     """A dataclass field with what is written about it, read by `read`.
 
-    `span` is the least and greatest number allowed, and whether the least itself is: read one by one or, in a sweep, a
-    million at once.
+    `span` is the least and greatest number allowed, and whether the least itself is: read one by
+    one or, in a sweep, a million at once.
     """
 
     def read_one(where: str, value: Any) -> Any:
@@ -130,9 +137,14 @@ def _declare(
         return None if optional and value is None else read(where, value)
 
     metadata = {
-        "read": read_one, "optional": optional, "alias": alias, "span": span, "doc": doc, "unit": unit,
+        "read": read_one,
+        "optional": optional,
+        "alias": alias,
+        "span": span,
+        "doc": doc,
+        "unit": unit,
         "allowed": allowed + (" or None" if optional and "None" not in allowed else ""),
-    }  # fmt: skip
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -164,7 +176,10 @@ def number(
     above: float | None = None,
     optional: bool = False,
 ) -> Any:
-    """A finite float within [low, high], or above `above`; what is out of range by being written in percent is named."""
+    """A finite float within [low, high], or above `above`.
+
+    What is out of range by being written in percent is named.
+    """
     allowed = "a number" + _bounds(low, high, above)
     least = above if above is not None else -math.inf if low is None else low
     most = math.inf if high is None else high
@@ -179,7 +194,9 @@ def number(
             raise refusal_of(where, value, allowed + _or_none(optional), hint)
         return found
 
-    return _declare(read, default, doc, allowed, unit=unit, optional=optional, span=(least, most, above is None))
+    return _declare(
+        read, default, doc, allowed, unit=unit, optional=optional, span=(least, most, above is None)
+    )
 
 
 def _meant(value: float, inside: Callable[[float], bool], high: float | None) -> str:
@@ -193,12 +210,14 @@ def _meant(value: float, inside: Callable[[float], bool], high: float | None) ->
 
 def integer(
     *, default: int | None, doc: str, unit: str, low: int, high: int = MOST, optional: bool = False
-) -> Any:  # fmt: skip
+) -> Any:
     """A whole number within [low, high]; 30.0 is one."""
     allowed = "a whole number" + _bounds(low, high)
 
     def read(where: str, value: Any) -> int:
-        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) <= EXACT)
+        whole = isinstance(value, int) or (
+            isinstance(value, float) and value.is_integer() and abs(value) <= EXACT
+        )
         if isinstance(value, bool) or not whole or not low <= value <= high:
             raise refusal_of(where, value, allowed + _or_none(optional))
         return int(value)
@@ -211,15 +230,22 @@ def flag(*, default: bool, doc: str) -> Any:
 
     def read(where: str, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise refusal_of(where, value, "True or False" if _NONE.get() == "None" else "true or false")
+            raise refusal_of(
+                where, value, "True or False" if _NONE.get() == "None" else "true or false"
+            )
         return value
 
     return _declare(read, default, doc, "True or False")
 
 
 def choice(
-    *, default: str | None, doc: str, names: Iterable[str], optional: bool = False, alias: str | None = None
-) -> Any:  # fmt: skip
+    *,
+    default: str | None,
+    doc: str,
+    names: Iterable[str],
+    optional: bool = False,
+    alias: str | None = None,
+) -> Any:
     """One of a few names."""
     allowed = tuple(names)
 
@@ -228,7 +254,9 @@ def choice(
             raise ConfigError(unknown_name(where, value, allowed) + _or_none(optional))
         return str(value)
 
-    return _declare(read, default, doc, ", ".join(map(repr, allowed)), optional=optional, alias=alias)
+    return _declare(
+        read, default, doc, ", ".join(map(repr, allowed)), optional=optional, alias=alias
+    )
 
 
 def text(*, default: str, doc: str, pattern: str, allowed: str) -> Any:
@@ -243,12 +271,18 @@ def text(*, default: str, doc: str, pattern: str, allowed: str) -> Any:
 
 
 def minute(*, default: str, doc: str) -> Any:
-    """A minute of the session: a clock time, or a time before the close; a datetime.time is taken for the first."""
+    """A minute of the session: a clock time, or a time before the close.
+
+    A datetime.time is taken for the first.
+    """
     allowed = "a clock time such as '15:45', or 'close-15min'"
-    pattern = r"(?:[01]\d|2[0-3]):[0-5]\d|close-(?:[1-9]\d{0,2}|1[0-3]\d\d)min"  # less than a day before the close
+    # less than a day before the close
+    pattern = r"(?:[01]\d|2[0-3]):[0-5]\d|close-(?:[1-9]\d{0,2}|1[0-3]\d\d)min"
 
     def read(where: str, value: Any) -> str:
-        if isinstance(value, dt.time) and value == value.replace(second=0, microsecond=0, tzinfo=None):
+        if isinstance(value, dt.time) and value == value.replace(
+            second=0, microsecond=0, tzinfo=None
+        ):
             value = f"{value:%H:%M}"  # TOML's own times
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
             raise refusal_of(where, value, allowed)
@@ -279,7 +313,11 @@ def read_day(where: str, value: Any) -> dt.date:
 
 def _written_as_number(value: Any) -> str:
     """20240116 looks like a date, and is a number."""
-    if isinstance(value, int) and not isinstance(value, bool) and re.fullmatch(r"\d{8}", str(value)):
+    if (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and re.fullmatch(r"\d{8}", str(value))
+    ):
         with contextlib.suppress(ValueError):
             return f"did you mean '{dt.date.fromisoformat(str(value))}'?"
     return ""
@@ -290,15 +328,24 @@ def names(*, default: None, doc: str) -> Any:
     allowed = "a list of names such as ['SPY', 'TSLA'], or None for all"
 
     def refuse(where: str, value: Any, hint: str = "") -> ConfigError:
-        return refusal_of(where, value, f"a list of at least one name, or {_NONE.get()} for all", hint)
+        return refusal_of(
+            where, value, f"a list of at least one name, or {_NONE.get()} for all", hint
+        )
 
     def read(where: str, value: Any) -> tuple[str, ...]:
         if isinstance(value, str):
-            if len(parts := [part for part in re.split(r"[\s,;]+", value) if part]) != 1 or parts[0] != value:
+            if (
+                len(parts := [part for part in re.split(r"[\s,;]+", value) if part]) != 1
+                or parts[0] != value
+            ):
                 raise refuse(where, value, f"did you mean {parts}?" if parts else "")
             return (str(value),)
         if isinstance(value, set | frozenset | Mapping | bytes) or not isinstance(value, Iterable):
-            raise refuse(where, value, "the order of symbols counts, and a set has none" if isinstance(value, set) else "")
+            raise refuse(
+                where,
+                value,
+                "the order of symbols counts, and a set has none" if isinstance(value, set) else "",
+            )
         items = list(value)
         if not items or any(not isinstance(item, str) or not item.strip() for item in items):
             raise refuse(where, value)
@@ -316,18 +363,35 @@ def weekday_set(*, default: None, doc: str) -> Any:
     allowed = "ISO weekdays from 1 (Monday) to 7, such as [1, 3]"
 
     def read(where: str, value: Any) -> tuple[int, ...]:
-        items = list(map(plain, value)) if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) else []
-        whole = [int(i) for i in items if not isinstance(i, bool) and isinstance(i, int | float) and i == i // 1]
+        items = (
+            list(map(plain, value))
+            if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+            else []
+        )
+        whole = [
+            int(i)
+            for i in items
+            if not isinstance(i, bool) and isinstance(i, int | float) and i == i // 1
+        ]
         if not items or len(whole) != len(items) or not all(1 <= i <= 7 for i in whole):
-            one = f"a list: [{value}]" if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 7 else ""
-            raise refusal_of(where, value, f"ISO weekdays from 1 (Monday) to 7, or {_NONE.get()} for all", one)
+            one = (
+                f"a list: [{value}]"
+                if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 7
+                else ""
+            )
+            raise refusal_of(
+                where, value, f"ISO weekdays from 1 (Monday) to 7, or {_NONE.get()} for all", one
+            )
         return tuple(sorted(set(whole)))
 
     return _declare(read, default, doc, allowed, unit="ISO weekday", optional=True)
 
 
 def curve(*, default: float, doc: str, unit: str, low: float, high: float) -> Any:
-    """A number, or one by session: a frame of (session, value), pairs or a mapping, held as pairs sorted by session."""
+    """A number, or one by session.
+
+    A frame of (session, value), pairs or a mapping, held as pairs sorted by session.
+    """
     within = f"from {low} to {high}"
     allowed = f"a number {within}, or a frame (or pairs) of session and value, each session once"
 
@@ -349,7 +413,10 @@ def curve(*, default: float, doc: str, unit: str, low: float, high: float) -> An
             pairs = [(session, one) for session, one in _rows(value)]
         except (TypeError, ValueError):
             raise refusal_of(where, value, allowed) from None
-        read = [(session := read_day(where, day), amount(f"{where} of {session}", one)) for day, one in pairs]
+        read = [
+            (session := read_day(where, day), amount(f"{where} of {session}", one))
+            for day, one in pairs
+        ]
         if not read or len({session for session, _ in read}) != len(read):
             raise refusal_of(where, value, allowed)
         return tuple(sorted(read))
@@ -411,7 +478,9 @@ def misplaced(kind: str, name: str, allowed: Iterable[str]) -> str:
 
 
 def _likely(name: str, allowed: list[str]) -> list[str]:
-    """The dotted names of the field that is spelt most like `name` or its last part, unless an allowed name is more so."""
+    """The dotted names of the field that is spelt most like `name` or its last part, unless an
+    allowed name is more so.
+    """
     name = name[:LONGEST_NAME].casefold()
     if close := get_close_matches(name, [*allowed, *_HOMES], n=1):
         return [] if close[0] in allowed else _HOMES[close[0]]
@@ -437,32 +506,43 @@ def signature_of(made: Any) -> inspect.Signature:
     """Every field by keyword, with its type and default."""
     return inspect.Signature(
         [
-            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
+            inspect.Parameter(
+                f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type
+            )
             for f in dataclasses.fields(made)
         ]
     )
 
 
 def documented(doc: str | None, fields: Iterable[Field]) -> str:
-    """A docstring followed by all fields: name, type, default, unit, what is allowed, and what each decides."""
+    """A docstring followed by all fields.
+
+    Name, type, default, unit, what is allowed, and what each decides.
+    """
     listed = "\n".join(field.described() for field in fields)
     return f"{inspect.cleandoc(doc or '')}\n\nFields:\n{textwrap.indent(listed, '    ')}\n"
 
 
-def _without_aliases(section: str, values: dict[str, Any], aliases: dict[str, str]) -> dict[str, Any]:
+def _without_aliases(
+    section: str, values: dict[str, Any], aliases: dict[str, str]
+) -> dict[str, Any]:
     renamed = dict(values)
     for alias, name in aliases.items():
         if alias in renamed:
             value = renamed.pop(alias)
             if renamed.setdefault(name, value) != value:
-                raise ConfigError(f"{section}.{alias} = {value!r} contradicts {section}.{name} = {renamed[name]!r}")
+                raise ConfigError(
+                    f"{section}.{alias} = {value!r} contradicts {section}.{name} = {renamed[name]!r}"
+                )
     return renamed
 
 
 def check_part(part: Any) -> None:
-    """Refuse a part with a range that is empty, or with a target that its method of choice does not read.
+    """Refuse a part with a range that is empty, or with a target that its method of choice does not
+    read.
 
-    `part.ranges` names the lower and upper fields; `part.targets` names target, method and the one value that reads it.
+    `part.ranges` names the lower and upper fields; `part.targets` names target, method and the one
+    value that reads it.
     """
     for low, high in part.ranges:
         first, last = getattr(part, low), getattr(part, high)
@@ -482,7 +562,9 @@ def empty_range(section: str, low: str, high: str, first: object, last: object) 
     return f"{section}.{low} = {first!s} lies above {section}.{high} = {last!s}: the range is empty; expected {low} <= {high}"
 
 
-def unread_target(section: str, target: str, method: str, reader: str, value: object, chosen: object) -> str:
+def unread_target(
+    section: str, target: str, method: str, reader: str, value: object, chosen: object
+) -> str:
     """Say that a target is set which nothing reads."""
     return (
         f"{section}.{target} = {value!s} is read where {section}.{method} is {reader!r} alone, and it is {chosen!r}: "

@@ -1,7 +1,10 @@
-"""Polars does not survive a fork: the child has its locks and queues but none of its threads, and waits for ever.
+"""Polars does not survive a fork.
 
-Python before 3.14 forks by default on Linux where `multiprocessing` is used. A process that was forked after Polars had
-started its threads is refused where wheelvec is entered; one that was forked before, or that runs another program, is not.
+The child has its locks and queues but none of its threads, and waits for ever.
+
+Python before 3.14 forks by default on Linux where `multiprocessing` is used. A process that was
+forked after Polars had started its threads is refused where wheelvec is entered; one that was
+forked before, or that runs another program, is not.
 """
 
 import functools
@@ -33,7 +36,8 @@ def refuse_forked() -> None:
     global _entered
     if _forked:
         raise WheelvecError(
-            "this process was forked after Polars was used, and Polars would wait for ever in it: start processes by "
+            "this process was forked after Polars was used, and Polars would wait for ever in it: "
+            "start processes by "
             '"spawn", as multiprocessing.get_context("spawn").Pool() or ProcessPoolExecutor(mp_context=get_context("spawn"))'
         )
     _entered = True
@@ -52,9 +56,16 @@ def refusing_forked(cls: Class) -> Class:
 
 
 def _guarded(member: Any, cls: type, name: str) -> Any:
-    """The same member, refused in a forked process; what is neither method nor property stays as it is."""
+    """The same member, refused in a forked process.
+
+    What is neither method nor property stays as it is.
+    """
     if isinstance(member, property):
-        return property(_refusing(member.fget), member.fset, member.fdel, member.__doc__) if member.fget else member
+        return (
+            property(_refusing(member.fget), member.fset, member.fdel, member.__doc__)
+            if member.fget
+            else member
+        )
     if isinstance(member, functools.cached_property):
         guarded = functools.cached_property(_refusing(member.func))
         guarded.__set_name__(cls, name)
@@ -74,7 +85,10 @@ def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _polars_runs() -> bool:
-    """Whether Polars' thread pool was started, by the names of the threads; elsewhere than on Linux, whether we used it."""
+    """Whether Polars' thread pool was started, by the names of the threads.
+
+    Elsewhere than on Linux, whether we used it.
+    """
     try:
         return any(_POOL.fullmatch((task / "comm").read_text()) for task in _TASKS.iterdir())
     except OSError:

@@ -1,7 +1,9 @@
-"""The grid of a sweep: which configurations are tried, one a row, checked as a whole before anything runs.
+"""The grid of a sweep.
 
-A row changes some fields of a base configuration. Values are held once each, and a row by their positions: what a sweep
-does per row, it does with arrays of small integers.
+Which configurations are tried, one a row, checked as a whole before anything runs.
+
+A row changes some fields of a base configuration. Values are held once each, and a row by their
+positions: what a sweep does per row, it does with arrays of small integers.
 """
 
 import dataclasses
@@ -44,7 +46,7 @@ __all__ = [
     "grid_from_file",
     "grid_from_toml",
     "read_values",
-]  # fmt: skip
+]
 
 TABLE = 16  # times as many places as keys, at most, in a table that numbers them
 NO_ROWS = pl.DataFrame(schema={"row": pl.Int64, "reason": pl.String})
@@ -73,10 +75,12 @@ class Grid:
 
     @classmethod
     def read(cls, base: Config, grid: GridLike, *, skip_invalid: bool = False) -> "Grid":
-        """Read a mapping of names to values (their product, last key fastest), or a frame with one configuration a row.
+        """Read a mapping of names to values (their product, last key fastest), or a frame with one
+        configuration a row.
 
         Raises:
-            ConfigError: for an unknown field or too many rows, or naming the rows that no configuration can be.
+            ConfigError: for an unknown field or too many rows, or naming the rows that no
+                configuration can be.
             InputError: for what is neither, or holds no row.
         """
         columns, frame = columns_of(grid)
@@ -101,10 +105,16 @@ class Grid:
         given = np.setdiff1d(np.arange(size), self.skipped["row"].to_numpy(), assume_unique=True)
         skipped = pl.concat([self.skipped, refusals.frame(given)]).sort("row")
         if skipped.height == size:
-            raise RefusedRowsError(refusals) if not self.skipped.height else ConfigError(described(skipped, size))
+            raise (
+                RefusedRowsError(refusals)
+                if not self.skipped.height
+                else ConfigError(described(skipped, size))
+            )
         kept = ~refusals.rows
         columns = {name: _used(column, kept) for name, column in self.columns.items()}
-        return dataclasses.replace(self, frame=self.frame.filter(kept), columns=columns, skipped=skipped)
+        return dataclasses.replace(
+            self, frame=self.frame.filter(kept), columns=columns, skipped=skipped
+        )
 
     def value(self, name: str, row: int) -> Any:
         """The value of any field in a row."""
@@ -129,11 +139,24 @@ class Grid:
         None becomes NaN unless `encode`, applied to each value, says otherwise.
         """
         column = self.columns.get(name)
-        if column is not None and column.floats is not None and encode is None and dtype is np.float64:
+        if (
+            column is not None
+            and column.floats is not None
+            and encode is None
+            and dtype is np.float64
+        ):
             return column.floats
-        return np.array([encode(value) if encode else np.nan if value is None else value for value in self.values(name)], dtype)
+        return np.array(
+            [
+                encode(value) if encode else np.nan if value is None else value
+                for value in self.values(name)
+            ],
+            dtype,
+        )
 
-    def column(self, name: str, encode: Any = None, dtype: Any = np.float64, rows: Codes | None = None) -> NDArray[Any]:
+    def column(
+        self, name: str, encode: Any = None, dtype: Any = np.float64, rows: Codes | None = None
+    ) -> NDArray[Any]:
         """(rows,) values of a field as numbers, of some rows or of all."""
         table, codes = self.table(name, encode, dtype), self.codes(name)
         if codes is None:
@@ -159,11 +182,15 @@ class Grid:
 
     @cached_property
     def distinct(self) -> tuple[Codes, Codes]:
-        """Of rows that are equal in every field the first one, and for each row the position of its like among these."""
+        """Of rows that are equal in every field the first one, and for each row the position of its
+        like among these.
+        """
         rows = np.arange(self.size)
         if any(len(column.values) == self.size for column in self.columns.values()):
             return rows, rows
-        key = combined([(column.codes, len(column.values)) for column in self.columns.values()], self.size)
+        key = combined(
+            [(column.codes, len(column.values)) for column in self.columns.values()], self.size
+        )
         codes, count = dense(key)
         if count == self.size:
             return rows, rows
@@ -174,28 +201,40 @@ class Grid:
         return first[order], position[codes]
 
     def _contradictions(self) -> Refusals:
-        """The rows with an empty range, with a target that nothing reads, or without one that is read."""
+        """The rows with an empty range, with a target that nothing reads, or without one that is
+        read.
+        """
         refusals = Refusals(self.size)
         for section, kind in SECTIONS.items():
             for low, high in kind.ranges:
                 names = (f"{section}.{low}", f"{section}.{high}")
                 if self._swept(*names):
                     first, last = (self.column(name, _ordinal) for name in names)
-                    self._note(refusals, names, first > last, lambda *v, at=(section, low, high): empty_range(*at, *v))
+                    self._note(
+                        refusals,
+                        names,
+                        first > last,
+                        lambda *v, at=(section, low, high): empty_range(*at, *v),
+                    )
             for target, method, reader in kind.targets:
                 names = (f"{section}.{target}", f"{section}.{method}")
                 if self._swept(*names):
                     there = self.column(names[0], lambda value: value is not None, np.bool_)
                     reads = self.column(names[1], lambda chosen, by=reader: chosen == by, np.bool_)
                     at = (section, target, method, reader)
-                    self._note(refusals, names, there & ~reads, lambda *v, at=at: unread_target(*at, *v))
+                    self._note(
+                        refusals, names, there & ~reads, lambda *v, at=at: unread_target(*at, *v)
+                    )
             for target, method, reader in getattr(kind, "needed", ()):
                 names = (f"{section}.{target}", f"{section}.{method}")
                 if self._swept(*names):
                     absent = self.column(names[0], lambda value: value is None, np.bool_)
                     reads = self.column(names[1], lambda chosen, by=reader: chosen == by, np.bool_)
                     self._note(
-                        refusals, names, absent & reads, lambda *_, at=(section, target, method, reader): missing_target(*at)
+                        refusals,
+                        names,
+                        absent & reads,
+                        lambda *_, at=(section, target, method, reader): missing_target(*at),
                     )
         self._note_late_entries(refusals)
         return refusals
@@ -206,7 +245,9 @@ class Grid:
         if not self._swept(*names):
             return
         calendars, times = (self.values(name) for name in names)
-        late = np.array([[bool(after_close(calendar, time)) for time in times] for calendar in calendars])
+        late = np.array(
+            [[bool(after_close(calendar, time)) for time in times] for calendar in calendars]
+        )
         none = np.zeros(self.size, np.int64)
         calendar, time = (none if (codes := self.codes(name)) is None else codes for name in names)
         self._note(refusals, names, late[calendar, time], after_close)
@@ -214,15 +255,33 @@ class Grid:
     def _swept(self, *names: str) -> bool:
         return any(name in self.columns for name in names)
 
-    def _note(self, refusals: Refusals, names: tuple[str, str], wrong: NDArray[np.bool_], say: Callable[..., str]) -> None:
-        keys = [(self.columns[name].codes, len(self.values(name))) for name in names if name in self.columns]
-        note_rows(refusals, wrong, keys, lambda row: say(*(self.value(name, row) for name in names)))
+    def _note(
+        self,
+        refusals: Refusals,
+        names: tuple[str, str],
+        wrong: NDArray[np.bool_],
+        say: Callable[..., str],
+    ) -> None:
+        keys = [
+            (self.columns[name].codes, len(self.values(name)))
+            for name in names
+            if name in self.columns
+        ]
+        note_rows(
+            refusals, wrong, keys, lambda row: say(*(self.value(name, row) for name in names))
+        )
 
 
 def note_rows(
-    refusals: Refusals, wrong: NDArray[np.bool_], keys: list[tuple[Codes, int]], say: Callable[[int], str]
-) -> None:  # fmt: skip
-    """Note the rows that are wrong; `say` gives the reason of a row, once for those that are equal in `keys`."""
+    refusals: Refusals,
+    wrong: NDArray[np.bool_],
+    keys: list[tuple[Codes, int]],
+    say: Callable[[int], str],
+) -> None:
+    """Note the rows that are wrong.
+
+    `say` gives the reason of a row, once for those that are equal in `keys`.
+    """
     rows = np.flatnonzero(wrong)
     if not rows.size:
         return
@@ -230,7 +289,9 @@ def note_rows(
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
     codes = np.full(wrong.size, first.size)
     codes[rows] = inverse
-    refusals.note({i: say(row) for i, row in enumerate(rows[first].tolist())}, codes, first.size + 1)
+    refusals.note(
+        {i: say(row) for i, row in enumerate(rows[first].tolist())}, codes, first.size + 1
+    )
 
 
 def _used(column: Swept, kept: NDArray[np.bool_]) -> Swept:
@@ -243,15 +304,20 @@ def _used(column: Swept, kept: NDArray[np.bool_]) -> Swept:
 def _digests(name: str, column: Swept) -> NDArray[np.uint64]:
     """`digest_of` each value, floats all at once."""
     if column.floats is not None:
-        digests: NDArray[np.uint64] = scattered((column.floats + 0.0).view(np.uint64) ^ np.uint64(field_digest(name)))
+        digests: NDArray[np.uint64] = scattered(
+            (column.floats + 0.0).view(np.uint64) ^ np.uint64(field_digest(name))
+        )
         return digests
     return np.array([digest_of(name, value) for value in column.values], np.uint64)
 
 
 def dense(key: Codes, room: int | None = None) -> tuple[Codes, int]:
-    """(size,) codes from 0 in the order of the keys, equal where these are, and how many there are; keys lie from 0 to room-1.
+    """(size,) codes from 0 in the order of the keys, equal where these are, and how many there are.
 
-    Keys that lie close together are numbered by a table, in a tenth of the time that sorting them takes.
+    Keys lie from 0 to room-1.
+
+    Keys that lie close together are numbered by a table, in a tenth of the time that sorting them
+    takes.
     """
     room = int(key.max()) + 1 if room is None else room
     if room > TABLE * key.size:
@@ -266,12 +332,16 @@ def dense(key: Codes, room: int | None = None) -> tuple[Codes, int]:
 def first_of(codes: Codes, count: int) -> Codes:
     """(count,) the first row of each code."""
     first = np.empty(count, np.int64)
-    first[codes[::-1]] = np.arange(codes.size - 1, -1, -1)  # of the rows with one code the last assignment stays
+    first[codes[::-1]] = np.arange(
+        codes.size - 1, -1, -1
+    )  # of the rows with one code the last assignment stays
     return first
 
 
 def combined(keys: list[tuple[Codes, int]], size: int) -> Codes:
-    """(size,) one integer per row, equal where all codes are equal; `keys` are codes and how many there can be.
+    """(size,) one integer per row, equal where all codes are equal.
+
+    `keys` are codes and how many there can be.
 
     Integers are in the order of the keys, the first the slowest; they are not dense.
     """
@@ -293,4 +363,8 @@ def field_of(config: Config, name: str) -> Any:
 
 
 def _ordinal(value: Any) -> float:
-    return math.nan if value is None else float(value.toordinal() if hasattr(value, "toordinal") else value)
+    return (
+        math.nan
+        if value is None
+        else float(value.toordinal() if hasattr(value, "toordinal") else value)
+    )

@@ -1,11 +1,16 @@
-"""The dictionaries of the research notebook (CONFIG, CC_CONFIG, SCHEDULER_CONFIG) read as sections of a Config."""
+"""The dictionaries of the research notebook (CONFIG, CC_CONFIG, SCHEDULER_CONFIG) read as sections
+of a Config.
+"""
 
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# What the notebook's dictionaries hold beside the rules: paths, logging, look-backs of indicators that decide nothing.
-WITHOUT_MEANING = frozenset({"cache_dir", "lookback_days", "scheduler_seed", "log_level", "timezone"})
+# What the notebook's dictionaries hold beside the rules: paths, logging, look-backs of indicators
+# that decide nothing.
+WITHOUT_MEANING = frozenset(
+    {"cache_dir", "lookback_days", "scheduler_seed", "log_level", "timezone"}
+)
 
 # The notebook priced every fill_mode that it did not know as realistic.
 RUN_AS_REALISTIC = ("mid", "bid")
@@ -14,7 +19,10 @@ Sections = dict[str, dict[str, Any]]
 
 
 def sections_of_notebook(
-    fields: Mapping[str, Sequence[str]], config: dict[str, Any], cc_config: dict[str, Any], scheduler: dict[str, Any]
+    fields: Mapping[str, Sequence[str]],
+    config: dict[str, Any],
+    cc_config: dict[str, Any],
+    scheduler: dict[str, Any],
 ) -> Sections:
     """Sort the notebook's keys into sections; `fields` names the fields of each section."""
     sections: Sections = {name: {} for name in fields}
@@ -24,11 +32,16 @@ def sections_of_notebook(
     _set_fill_mode(config, sections["fills"])
     _default_schedule(config, sections["schedule"])
     if unknown:
-        warnings.warn(f"ignored, for they mean nothing to wheelvec: {', '.join(sorted(unknown))}", stacklevel=4)
+        warnings.warn(
+            f"ignored, for they mean nothing to wheelvec: {', '.join(sorted(unknown))}",
+            stacklevel=4,
+        )
     return sections
 
 
-def _take_config(fields: Mapping[str, Sequence[str]], config: dict[str, Any], sections: Sections) -> list[str]:
+def _take_config(
+    fields: Mapping[str, Sequence[str]], config: dict[str, Any], sections: Sections
+) -> list[str]:
     unknown = []
     for key, value in config.items():
         if key in ("fill_mode", "use_realistic_fills", "symbol", "entry_date"):
@@ -36,7 +49,11 @@ def _take_config(fields: Mapping[str, Sequence[str]], config: dict[str, Any], se
         if key in ("rate", "risk_free_rate"):
             sections["pricing"]["rate"] = value
             continue
-        homes = [s for s in ("put", "liquidity", "fills", "costs", "schedule", "pricing") if key in fields[s]]
+        homes = [
+            s
+            for s in ("put", "liquidity", "fills", "costs", "schedule", "pricing")
+            if key in fields[s]
+        ]
         if homes:
             sections[homes[0]][key] = value
         elif key not in WITHOUT_MEANING:
@@ -44,7 +61,9 @@ def _take_config(fields: Mapping[str, Sequence[str]], config: dict[str, Any], se
     return unknown
 
 
-def _take_calls(fields: Mapping[str, Sequence[str]], cc_config: dict[str, Any], sections: Sections) -> list[str]:
+def _take_calls(
+    fields: Mapping[str, Sequence[str]], cc_config: dict[str, Any], sections: Sections
+) -> list[str]:
     unknown = []
     for key, value in cc_config.items():
         name = key.removeprefix("cc_")
@@ -55,10 +74,16 @@ def _take_calls(fields: Mapping[str, Sequence[str]], cc_config: dict[str, Any], 
     return unknown
 
 
-def _take_schedule(fields: Mapping[str, Sequence[str]], scheduler: dict[str, Any], sections: Sections) -> list[str]:
+def _take_schedule(
+    fields: Mapping[str, Sequence[str]], scheduler: dict[str, Any], sections: Sections
+) -> list[str]:
     known = {key: value for key, value in scheduler.items() if key in fields["schedule"]}
     sections["schedule"].update(known)
-    return [f"SCHEDULER_CONFIG[{key!r}]" for key in scheduler if key not in known and key not in WITHOUT_MEANING]
+    return [
+        f"SCHEDULER_CONFIG[{key!r}]"
+        for key in scheduler
+        if key not in known and key not in WITHOUT_MEANING
+    ]
 
 
 def _set_fill_mode(config: dict[str, Any], fills: dict[str, Any]) -> None:
@@ -66,7 +91,10 @@ def _set_fill_mode(config: dict[str, Any], fills: dict[str, Any]) -> None:
     if config.get("use_realistic_fills"):
         fills["fill_mode"] = "natural"
     elif mode in RUN_AS_REALISTIC:
-        warnings.warn(f"fill_mode {mode!r} was run as 'realistic' by the notebook; it is taken as 'realistic'", stacklevel=5)
+        warnings.warn(
+            f"fill_mode {mode!r} was run as 'realistic' by the notebook; it is taken as 'realistic'",
+            stacklevel=5,
+        )
         fills["fill_mode"] = "realistic"
     elif mode is not None:
         fills["fill_mode"] = mode

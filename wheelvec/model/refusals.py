@@ -11,7 +11,8 @@ from wheelvec.model.errors import ConfigError, listed
 SHOWN = 5  # reasons that an error spells out
 FIRST = 3  # rows that it names of each
 
-# What a reason says of its own row alone, and what stands for it: reasons of one kind differ in nothing else
+# What a reason says of its own row alone, and what stands for it: reasons of one kind differ in
+# nothing else
 OF_ONE_ROW = {
     r"'[^']*'|\"[^\"]*\"": "_",
     r"(?s)^(unknown \S+) .*": "${1}",
@@ -29,13 +30,18 @@ class Refusals:
     def __init__(self, size: int) -> None:
         self.reasons: list[str] = []
         self._size = size
-        self._number: NDArray[np.int32] | None = None  # (rows,) position of the row's reason, -1 for none
+        self._number: NDArray[np.int32] | None = (
+            None  # (rows,) position of the row's reason, -1 for none
+        )
 
     def __bool__(self) -> bool:
         return self._number is not None
 
     def note(self, reasons: Mapping[int, str], codes: Codes, count: int) -> None:
-        """Note reasons by code, and so for the rows that have it; `codes` (rows,) lie under `count`."""
+        """Note reasons by code, and so for the rows that have it.
+
+        `codes` (rows,) lie under `count`.
+        """
         if not reasons:
             return
         numbers = {reason: i for i, reason in enumerate(self.reasons)}
@@ -44,7 +50,9 @@ class Refusals:
             table[code] = numbers.setdefault(reason, len(numbers))
         self.reasons = list(numbers)
         found = table[codes]
-        self._number = found if self._number is None else np.where(self._number < 0, found, self._number)
+        self._number = (
+            found if self._number is None else np.where(self._number < 0, found, self._number)
+        )
         if (self._number < 0).all():
             self._number = None
 
@@ -55,11 +63,16 @@ class Refusals:
         return none if self._number is None else self._number >= 0
 
     def frame(self, given: Codes | None = None) -> pl.DataFrame:
-        """Every row that is refused, row and reason; `given` (rows,) has the numbers to call them by."""
+        """Every row that is refused, row and reason.
+
+        `given` (rows,) has the numbers to call them by.
+        """
         at = np.flatnonzero(self.rows)
         number = np.zeros(0, np.int32) if self._number is None else self._number[at]
         reasons = pl.Series("reason", self.reasons, pl.String).gather(number)
-        return pl.DataFrame([pl.Series("row", at if given is None else given[at], pl.Int64), reasons])
+        return pl.DataFrame(
+            [pl.Series("row", at if given is None else given[at], pl.Int64), reasons]
+        )
 
     def __str__(self) -> str:
         return described(self.frame(), self._size)
@@ -78,7 +91,9 @@ class RefusedRowsError(ConfigError):
 
 
 def described(refused: pl.DataFrame, size: int) -> str:
-    """How many of `size` rows are refused; a numbered line for each kind of reason, those of most rows first.
+    """How many of `size` rows are refused.
+
+    A numbered line for each kind of reason, those of most rows first.
 
     It reads as well when its lines are joined to one.
     """
@@ -86,15 +101,26 @@ def described(refused: pl.DataFrame, size: int) -> str:
     lines = [_line(*kind) for kind in kinds.head(SHOWN).iter_rows()]
     if kinds.height > SHOWN:
         rows, reasons = kinds["count"][SHOWN:].sum(), kinds.height - SHOWN
-        lines.append(f"{rows:,} row{'s'[: rows != 1]} for {reasons:,} other reason{'s'[: reasons != 1]}")
-    said = f" {lines[0]}" if len(lines) == 1 else "".join(f"\n  ({i}) {line}" for i, line in enumerate(lines, 1))
+        lines.append(
+            f"{rows:,} row{'s'[: rows != 1]} for {reasons:,} other reason{'s'[: reasons != 1]}"
+        )
+    said = (
+        f" {lines[0]}"
+        if len(lines) == 1
+        else "".join(f"\n  ({i}) {line}" for i, line in enumerate(lines, 1))
+    )
     return f"grid: {refused.height:,} of {size:,} rows cannot be run:{said}"
 
 
 def _kinds(refused: pl.DataFrame) -> pl.DataFrame:
-    """Reasons that differ in their values alone: the first, how many there are, how many rows have one, the first of these."""
+    """Reasons that differ in their values alone.
+
+    The first, how many there are, how many rows have one, the first of these.
+    """
     first_rows = pl.col("row").head(FIRST + 1)
-    by_text = refused.group_by("reason", maintain_order=True).agg(first_rows, pl.len().alias("count"))
+    by_text = refused.group_by("reason", maintain_order=True).agg(
+        first_rows, pl.len().alias("count")
+    )
     kind = pl.col("reason")
     for found, instead in OF_ONE_ROW.items():
         kind = kind.str.replace_all(found, instead)

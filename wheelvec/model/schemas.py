@@ -1,7 +1,9 @@
-"""The schema of every table that crosses a room: columns, dtypes, units, and the rules that a row must keep.
+"""The schema of every table that crosses a room.
 
-Prices are dollars per share; amounts, fees and P&L are dollars per contract of 100 shares; `*_pct` is a fraction, `roc` is
-percent; a `session` is a date of the exchange calendar; times are UTC.
+Columns, dtypes, units, and the rules that a row must keep.
+
+Prices are dollars per share; amounts, fees and P&L are dollars per contract of 100 shares; `*_pct`
+is a fraction, `roc` is percent; a `session` is a date of the exchange calendar; times are UTC.
 """
 
 import contextlib
@@ -17,7 +19,8 @@ TIMESTAMP = pl.Datetime("ns", "UTC")
 OPTION_QUOTES: dict[str, pl.DataType] = {
     "underlying": pl.String(),
     "session": pl.Date(),
-    "ts": TIMESTAMP,  # null: the row is its session's only snapshot, and the entry time does not apply
+    # null: the row is its session's only snapshot, and the entry time does not apply
+    "ts": TIMESTAMP,
     "symbol": pl.String(),
     "expiration": pl.Date(),
     "strike": pl.Float64(),
@@ -47,10 +50,14 @@ UNDERLYING_BARS: dict[str, pl.DataType] = {
     "volume": pl.Int64(),
 }
 
-DIVIDENDS: dict[str, pl.DataType] = {"underlying": pl.String(), "ex_date": pl.Date(), "amount": pl.Float64()}
+DIVIDENDS: dict[str, pl.DataType] = {
+    "underlying": pl.String(),
+    "ex_date": pl.Date(),
+    "amount": pl.Float64(),
+}
 
-# One month's chain at entry time: the standing quote of each contract and session; iv and delta null where they were not
-# asked for, NaN where there is none.
+# One month's chain at entry time: the standing quote of each contract and session; iv and delta
+# null where they were not asked for, NaN where there is none.
 SOLVED_CHAIN: dict[str, pl.DataType] = {
     name: kind for name, kind in OPTION_QUOTES.items() if name not in ("underlying", "ts")
 } | {"iv": pl.Float64(), "delta": pl.Float64()}
@@ -137,11 +144,35 @@ RECORDS: dict[str, pl.DataType] = {
 
 # The columns of a total; the others of RECORDS are null there.
 WHEELS: tuple[str, ...] = (
-    "wheel_id", "underlying", "put_symbol", "initial_capital", "entry_date", "phase", "state", "execution_version",
-    "symbol", "strike", "expiration", "premium", "fees", "exit_date", "pnl", "csp_pnl", "cc_pnl", "stock_pnl",
-    "pnl_marked", "wheel_roc", "roc_annualized", "total_days", "calendar_days", "shares_held", "csp_exit_reason",
-    "cc_exit_reason", "end_reason", "censored",
-)  # fmt: skip
+    "wheel_id",
+    "underlying",
+    "put_symbol",
+    "initial_capital",
+    "entry_date",
+    "phase",
+    "state",
+    "execution_version",
+    "symbol",
+    "strike",
+    "expiration",
+    "premium",
+    "fees",
+    "exit_date",
+    "pnl",
+    "csp_pnl",
+    "cc_pnl",
+    "stock_pnl",
+    "pnl_marked",
+    "wheel_roc",
+    "roc_annualized",
+    "total_days",
+    "calendar_days",
+    "shares_held",
+    "csp_exit_reason",
+    "cc_exit_reason",
+    "end_reason",
+    "censored",
+)
 
 LEDGER: dict[str, pl.DataType] = {
     "wheel_id": pl.String(),
@@ -230,7 +261,8 @@ def quote_flaws() -> dict[str, pl.Expr]:
         "no_price": (bid + ask) == 0,
         "no_underlying_price": spot.is_null() | spot.is_nan() | (spot <= 0),
         "after_expiration": after_expiration(),
-        "ask_over_worth": ask > pl.when(pl.col("option_type") == "P").then("strike").otherwise(spot),
+        "ask_over_worth": ask
+        > pl.when(pl.col("option_type") == "P").then("strike").otherwise(spot),
     }
     return {reason: flaw.fill_null(False) for reason, flaw in flaws.items()}
 
@@ -241,11 +273,21 @@ def after_expiration() -> pl.Expr:
 
 
 # Everyday facts of a chain rather than faults of a file: counted, never an error under strict=True.
-ORDINARY_REASONS = ("missing_side", "no_price", "ask_over_worth", "cash_settled", "adjusted", "untraded", "equal_duplicate")
+ORDINARY_REASONS = (
+    "missing_side",
+    "no_price",
+    "ask_over_worth",
+    "cash_settled",
+    "adjusted",
+    "untraded",
+    "equal_duplicate",
+)
 
 
 def untraded() -> pl.Expr:
-    """True for the bar of an option in which nobody traded: a volume of 0, or four prices of 0. Never null.
+    """True for the bar of an option in which nobody traded: a volume of 0, or four prices of 0.
+
+    Never null.
 
     Some vendors write such bars for every contract and day.
     """
@@ -291,8 +333,9 @@ Frame = pl.DataFrame | pl.LazyFrame | ArrowStream
 def as_lazy(name: str, frame: Any) -> pl.LazyFrame:
     """A user's table as a LazyFrame.
 
-    Taken are a Polars frame, lazy or not, a pandas DataFrame, or whatever hands out an Arrow stream (a pyarrow Table, a DuckDB
-    relation). Nothing lazy is read yet; `readable` says in its name what fails later.
+    Taken are a Polars frame, lazy or not, a pandas DataFrame, or whatever hands out an Arrow stream
+    (a pyarrow Table, a DuckDB relation). Nothing lazy is read yet; `readable` says in its name what
+    fails later.
 
     Of pandas NaN is null, and the named levels of the index are columns.
 
@@ -309,9 +352,17 @@ def as_lazy(name: str, frame: Any) -> pl.LazyFrame:
     if isinstance(frame, pl.DataFrame):
         return frame.lazy()
     if not (_is_pandas(frame) or _is_arrow(frame)):
-        kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}".removeprefix("builtins.")
-        hint = f"; pl.DataFrame({name}) makes one of a dict of columns" if isinstance(frame, dict) else ""
-        raise InputError(f"{name} must be a Polars frame, a pandas DataFrame or an Arrow table, got {kind}{hint}")
+        kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}".removeprefix(
+            "builtins."
+        )
+        hint = (
+            f"; pl.DataFrame({name}) makes one of a dict of columns"
+            if isinstance(frame, dict)
+            else ""
+        )
+        raise InputError(
+            f"{name} must be a Polars frame, a pandas DataFrame or an Arrow table, got {kind}{hint}"
+        )
     with readable(name):
         return _of_pandas(frame).lazy() if _is_pandas(frame) else pl.DataFrame(frame).lazy()
 
@@ -342,21 +393,39 @@ def readable(name: str) -> Iterator[None]:
     except (DataError, InputError):
         raise
     except pl.exceptions.PanicException as error:
-        raise DataError(f"{name} cannot be read: it is damaged, or of a kind that Polars fails on") from error
-    except (pl.exceptions.PolarsError, OSError, ValueError, TypeError, ImportError, NotImplementedError) as error:
-        raise DataError(f"{name} cannot be read: {str(error).strip()[:200] or type(error).__name__}") from error
+        raise DataError(
+            f"{name} cannot be read: it is damaged, or of a kind that Polars fails on"
+        ) from error
+    except (
+        pl.exceptions.PolarsError,
+        OSError,
+        ValueError,
+        TypeError,
+        ImportError,
+        NotImplementedError,
+    ) as error:
+        raise DataError(
+            f"{name} cannot be read: {str(error).strip()[:200] or type(error).__name__}"
+        ) from error
 
 
 def _is_pandas(frame: object) -> bool:
     """Whether it is a pandas DataFrame, without importing pandas, which may not be installed."""
-    return any(base.__name__ == "DataFrame" and base.__module__.partition(".")[0] == "pandas" for base in type(frame).__mro__)
+    return any(
+        base.__name__ == "DataFrame" and base.__module__.partition(".")[0] == "pandas"
+        for base in type(frame).__mro__
+    )
 
 
 def _is_arrow(frame: object) -> bool:
     """Whether it hands out a stream of columns; a Series hands out one as well, but names none."""
-    return hasattr(frame, "__arrow_c_stream__") and (hasattr(frame, "schema") or hasattr(frame, "columns"))
+    return hasattr(frame, "__arrow_c_stream__") and (
+        hasattr(frame, "schema") or hasattr(frame, "columns")
+    )
 
 
 def _of_pandas(frame: Any) -> pl.DataFrame:
-    named = [level for level in frame.index.names if level is not None and level not in frame.columns]
+    named = [
+        level for level in frame.index.names if level is not None and level not in frame.columns
+    ]
     return pl.from_pandas(frame.reset_index(level=named) if named else frame)

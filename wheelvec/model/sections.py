@@ -1,7 +1,10 @@
-"""The sections of a configuration and their fields: each with its default, its unit and what it decides.
+"""The sections of a configuration and their fields.
 
-They bear the names of the sections of a TOML file: [schedule], [put], [call], [liquidity], [fills], [costs], [pricing].
-Everything that is written about fields (help(), docs/reference.md, `wheelvec init`) is made from these declarations.
+Each with its default, its unit and what it decides.
+
+They bear the names of the sections of a TOML file: [schedule], [put], [call], [liquidity], [fills],
+[costs], [pricing]. Everything that is written about fields (help(), docs/reference.md, `wheelvec
+init`) is made from these declarations.
 """
 
 import datetime as dt
@@ -26,14 +29,22 @@ from wheelvec.model.fields import (
 
 FILL_MODES = ("optimistic", "realistic", "pessimistic", "natural")
 EXIT_MODELS = ("trigger", "close_range")
-PUT_SELECT = ("all", "closest_delta", "highest_premium", "highest_strike", "closest_otm", "closest_premium")
+PUT_SELECT = (
+    "all",
+    "closest_delta",
+    "highest_premium",
+    "highest_strike",
+    "closest_otm",
+    "closest_premium",
+)
 CALL_SELECT = PUT_SELECT[1:]
 
-# A spread is at most twice the mid, so that a limit over 2 is none; a fill is at most certain; a stop of more than fifty
-# premiums is no stop, which None is.
+# A spread is at most twice the mid, so that a limit over 2 is none; a fill is at most certain; a
+# stop of more than fifty premiums is no stop, which None is.
 WIDEST, CERTAIN, LOOSEST_STOP = 3.0, 1.0, 50.0
 
-# The regular close in New York, by the names of its calendar; that of any other calendar is known once it is loaded.
+# The regular close in New York, by the names of its calendar; that of any other calendar is known
+# once it is loaded.
 CLOSES = dict.fromkeys(("NYSE", "XNYS", "NASDAQ", "XNAS", "BATS", "ARCX", "OOTC", "XASE"), "16:00")
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -49,8 +60,8 @@ def _needed(method: str) -> Targets:
 class Schedule:
     """When and on what wheels may be opened (rules.md, section 1).
 
-    A session with number i (0 at start_date) is an entry session if i >= offset, (i - offset) is a multiple of `every`,
-    and its ISO weekday is in `weekdays`.
+    A session with number i (0 at start_date) is an entry session if i >= offset, (i - offset) is a
+    multiple of `every`, and its ISO weekday is in `weekdays`.
 
     Example:
         >>> from wheelvec import Schedule
@@ -62,10 +73,12 @@ class Schedule:
     ranges: ClassVar[Pairs] = (("start_date", "end_date"),)
     targets: ClassVar[Targets] = ()
     start_date: dt.date | str | None = day(
-        default=None, doc="First date on which a wheel may open, inclusive; None is the first session of the market."
+        default=None,
+        doc="First date on which a wheel may open, inclusive; None is the first session of the market.",
     )
     end_date: dt.date | str | None = day(
-        default=None, doc="Last date on which a wheel may open, inclusive; None is the last session of the market."
+        default=None,
+        doc="Last date on which a wheel may open, inclusive; None is the last session of the market.",
     )
     symbols: tuple[str, ...] | list[str] | None = names(
         default=None,
@@ -83,8 +96,15 @@ class Schedule:
         doc="The minute of the quotes at which wheels open: a clock time in the calendar's zone, before its regular close, or "
         "'close-15min', that long before each session's own close.",
     )
-    every: int = integer(default=1, low=1, unit="sessions", doc="Wheels open on every so many-th session only.")
-    offset: int = integer(default=0, low=0, unit="sessions", doc="How many sessions of the range pass before the first entry.")
+    every: int = integer(
+        default=1, low=1, unit="sessions", doc="Wheels open on every so many-th session only."
+    )
+    offset: int = integer(
+        default=0,
+        low=0,
+        unit="sessions",
+        doc="How many sessions of the range pass before the first entry.",
+    )
     weekdays: tuple[int, ...] | list[int] | None = weekday_set(
         default=None, doc="Weekdays on which wheels may open, 1 is Monday; None is all."
     )
@@ -109,7 +129,10 @@ class Schedule:
 
 
 def after_close(calendar: str, entry_time: str) -> str:
-    """Say that a clock time is at or after the calendar's regular close, where that is known; else nothing."""
+    """Say that a clock time is at or after the calendar's regular close, where that is known.
+
+    Else nothing.
+    """
     close = CLOSES.get(calendar, "24:00")
     if entry_time.startswith("close") or entry_time < close:
         return ""
@@ -123,30 +146,52 @@ def after_close(calendar: str, entry_time: str) -> str:
 class PutRules:
     """Which put is sold and when it is bought back (rules.md, sections 3 to 6).
 
-    Beware of two names: `exit_pct` 0.25 buys back at 25% of the premium, so it keeps 75% of it; a `stop_loss_multiplier`
+    Beware of two names: `exit_pct` 0.25 buys back at 25% of the premium, so it keeps 75% of it; a
+        `stop_loss_multiplier`
     of 2.0 buys back at twice the premium, so it loses one premium.
 
     Example:
         >>> from wheelvec import PutRules
         >>> rules = PutRules(dte_min=30, dte_max=45, exit_pct=0.25, stop_loss_multiplier=2.0)
-        >>> premium = 1.80  # dollars per share; the put is bought back at 0.45 with a gain, at 3.60 with a loss
+        # dollars per share; the put is bought back at 0.45 with a gain, at 3.60 with a loss
+        >>> premium = 1.80
         >>> premium * rules.exit_pct, premium * rules.stop_loss_multiplier
         (0.45, 3.6)
     """
 
     section: ClassVar[str]
-    ranges: ClassVar[Pairs] = (("dte_min", "dte_max"), ("delta_min", "delta_max"), ("otm_min", "otm_max"))
+    ranges: ClassVar[Pairs] = (
+        ("dte_min", "dte_max"),
+        ("delta_min", "delta_max"),
+        ("otm_min", "otm_max"),
+    )
     targets: ClassVar[Targets] = (("delta_target", "select", "closest_delta"), *_needed("select"))
     needed: ClassVar[Targets] = _needed("select")
-    option_type: str = choice(default="P", names=("P",), doc="The option that is sold to open: puts, no other yet.")
-    dte_min: int = integer(default=30, low=0, unit="calendar days", doc="Least time from the entry session to the expiration.")
+    option_type: str = choice(
+        default="P", names=("P",), doc="The option that is sold to open: puts, no other yet."
+    )
+    dte_min: int = integer(
+        default=30,
+        low=0,
+        unit="calendar days",
+        doc="Least time from the entry session to the expiration.",
+    )
     dte_max: int = integer(
-        default=45, low=0, unit="calendar days", doc="Greatest time from the entry session to the expiration."
+        default=45,
+        low=0,
+        unit="calendar days",
+        doc="Greatest time from the entry session to the expiration.",
     )
     delta_min: float = number(
-        default=0.25, low=0.0, high=1.0, unit="absolute delta", doc="Least delta: 0.25 is a 25-delta put."
+        default=0.25,
+        low=0.0,
+        high=1.0,
+        unit="absolute delta",
+        doc="Least delta: 0.25 is a 25-delta put.",
     )
-    delta_max: float = number(default=0.35, low=0.0, high=1.0, unit="absolute delta", doc="Greatest delta.")
+    delta_max: float = number(
+        default=0.35, low=0.0, high=1.0, unit="absolute delta", doc="Greatest delta."
+    )
     otm_min: float | None = number(
         default=None,
         low=-10.0,
@@ -237,13 +282,31 @@ class CallRules:
     """
 
     section: ClassVar[str]
-    ranges: ClassVar[Pairs] = (("dte_min", "dte_max"), ("delta_min", "delta_max"), ("otm_min", "otm_max"))
+    ranges: ClassVar[Pairs] = (
+        ("dte_min", "dte_max"),
+        ("delta_min", "delta_max"),
+        ("otm_min", "otm_max"),
+    )
     targets: ClassVar[Targets] = _needed("tie_break_method")
     needed: ClassVar[Targets] = _needed("tie_break_method")
-    dte_min: int = integer(default=14, low=0, unit="calendar days", doc="Least time from the call's sale to its expiration.")
-    dte_max: int = integer(default=30, low=0, unit="calendar days", doc="Greatest time from the call's sale to its expiration.")
-    delta_min: float = number(default=0.25, low=0.0, high=1.0, unit="absolute delta", doc="Least delta.")
-    delta_max: float = number(default=0.35, low=0.0, high=1.0, unit="absolute delta", doc="Greatest delta.")
+    dte_min: int = integer(
+        default=14,
+        low=0,
+        unit="calendar days",
+        doc="Least time from the call's sale to its expiration.",
+    )
+    dte_max: int = integer(
+        default=30,
+        low=0,
+        unit="calendar days",
+        doc="Greatest time from the call's sale to its expiration.",
+    )
+    delta_min: float = number(
+        default=0.25, low=0.0, high=1.0, unit="absolute delta", doc="Least delta."
+    )
+    delta_max: float = number(
+        default=0.35, low=0.0, high=1.0, unit="absolute delta", doc="Greatest delta."
+    )
     otm_min: float | None = number(
         default=None,
         low=-10.0,
@@ -274,7 +337,10 @@ class CallRules:
         "the strike that is compared, not the price of the underlying.",
     )
     tie_break_method: str = choice(
-        default="highest_premium", names=CALL_SELECT, alias="select", doc="The choice among qualifying calls."
+        default="highest_premium",
+        names=CALL_SELECT,
+        alias="select",
+        doc="The choice among qualifying calls.",
     )
     otm_target: float | None = number(
         default=None,
@@ -315,10 +381,17 @@ class CallRules:
         doc="Buys back once so few days to the expiration are left; None holds on.",
     )
     max_cycles: int | None = integer(
-        default=1, low=1, optional=True, unit="calls", doc="How many calls are sold; None is until the shares are called away."
+        default=1,
+        low=1,
+        optional=True,
+        unit="calls",
+        doc="How many calls are sold; None is until the shares are called away.",
     )
     call_wait_sessions: int = integer(
-        default=0, low=0, unit="sessions", doc="On how many further sessions a call is sought while none qualifies."
+        default=0,
+        low=0,
+        unit="sessions",
+        doc="On how many further sessions a call is sought while none qualifies.",
     )
 
     def __post_init__(self) -> None:
@@ -340,8 +413,10 @@ class CallRules:
 class Liquidity:
     """Which spreads are traded, and at what penalty (rules.md, section 3).
 
-    Spreads are fractions of the mid: 0.08 is 8%, and none exceeds 2, so that a limit of 2 to 3 is none. Beware of a name:
-    `ivp` is a cross-sectional rank of one chain's implied volatilities, not a percentile of history.
+    Spreads are fractions of the mid: 0.08 is 8%, and none exceeds 2, so that a limit of 2 to 3 is
+        none. Beware of a name:
+    `ivp` is a cross-sectional rank of one chain's implied volatilities, not a percentile of
+    history.
 
     Example:
         >>> from wheelvec import Liquidity
@@ -353,10 +428,17 @@ class Liquidity:
     ranges: ClassVar[Pairs] = ()
     targets: ClassVar[Targets] = ()
     min_bid_hard: float = number(
-        default=0.10, low=0.0, unit="dollars per share", doc="Options with a lower bid, or none, are not sold."
+        default=0.10,
+        low=0.0,
+        unit="dollars per share",
+        doc="Options with a lower bid, or none, are not sold.",
     )
     hard_max_spread_pct: float = number(
-        default=0.20, low=0.0, high=10.0, unit="fraction of the mid", doc="Options with a wider spread are not sold."
+        default=0.20,
+        low=0.0,
+        high=10.0,
+        unit="fraction of the mid",
+        doc="Options with a wider spread are not sold.",
     )
     base_max_spread_pct: float = number(
         default=0.08,
@@ -366,19 +448,38 @@ class Liquidity:
         doc="The allowed spread: up to 0.6 of it is tight, up to all of it moderate, beyond it wide.",
     )
     ivp_high_threshold: float = number(
-        default=0.70, low=0.0, high=10.0, unit="rank in (0, 1]", doc="The ivp from which a volatility is high; over 1 is never."
+        default=0.70,
+        low=0.0,
+        high=10.0,
+        unit="rank in (0, 1]",
+        doc="The ivp from which a volatility is high; over 1 is never.",
     )
     ivp_high_max_spread_pct: float = number(
-        default=0.12, low=0.0, high=WIDEST, unit="fraction of the mid", doc="The allowed spread where ivp is high."
+        default=0.12,
+        low=0.0,
+        high=WIDEST,
+        unit="fraction of the mid",
+        doc="The allowed spread where ivp is high.",
     )
     ivp_extreme_threshold: float = number(
-        default=0.90, low=0.0, high=10.0, unit="rank in (0, 1]", doc="The ivp from which it is extreme; over 1 is never."
+        default=0.90,
+        low=0.0,
+        high=10.0,
+        unit="rank in (0, 1]",
+        doc="The ivp from which it is extreme; over 1 is never.",
     )
     ivp_extreme_max_spread_pct: float = number(
-        default=0.15, low=0.0, high=WIDEST, unit="fraction of the mid", doc="The allowed spread where ivp is extreme."
+        default=0.15,
+        low=0.0,
+        high=WIDEST,
+        unit="fraction of the mid",
+        doc="The allowed spread where ivp is extreme.",
     )
     short_dte_threshold: int = integer(
-        default=7, low=0, unit="calendar days", doc="Up to so many days to the expiration the extra spread is allowed."
+        default=7,
+        low=0,
+        unit="calendar days",
+        doc="Up to so many days to the expiration the extra spread is allowed.",
     )
     short_dte_extra_spread_pct: float = number(
         default=0.02,
@@ -388,7 +489,10 @@ class Liquidity:
         doc="What is added to the allowed spread close to the expiration.",
     )
     ivp_min_candidates: int = integer(
-        default=1, low=0, unit="contracts", doc="With fewer contracts to rank, ivp is 0.5 for all of them."
+        default=1,
+        low=0,
+        unit="contracts",
+        doc="With fewer contracts to rank, ivp is 0.5 for all of them.",
     )
     ivp_over: str = choice(
         default="candidates",
@@ -411,7 +515,9 @@ class Fills:
     ranges: ClassVar[Pairs] = (("pfill_min", "pfill_max"),)
     targets: ClassVar[Targets] = ()
     fill_mode: str = choice(
-        default="realistic", names=FILL_MODES, doc="How far from the mid orders fill; 'natural' sells at the bid."
+        default="realistic",
+        names=FILL_MODES,
+        doc="How far from the mid orders fill; 'natural' sells at the bid.",
     )
     exit_model: str | None = choice(
         default=None,
@@ -435,7 +541,8 @@ class Fills:
         doc="What a session without a bar of the option does: 'skip' tests nothing on it, 'quote' lets its quote stand in.",
     )
     use_probabilistic_exit_fills: bool = flag(
-        default=True, doc="Whether a touch of the target fills by chance; if not, the first touch fills."
+        default=True,
+        doc="Whether a touch of the target fills by chance; if not, the first touch fills.",
     )
     execution_seed: int = integer(
         default=42,
@@ -459,24 +566,52 @@ class Fills:
         doc="The same where the spread is normal (normal_spread_pct).",
     )
     pfill_wide: float = number(
-        default=0.40, low=0.0, high=CERTAIN, unit="probability", doc="The same where the spread is wider."
+        default=0.40,
+        low=0.0,
+        high=CERTAIN,
+        unit="probability",
+        doc="The same where the spread is wider.",
     )
     pfill_scale: float = number(
-        default=0.6, low=0.0, high=10.0, unit="factor", doc="What each of these chances is multiplied with."
+        default=0.6,
+        low=0.0,
+        high=10.0,
+        unit="factor",
+        doc="What each of these chances is multiplied with.",
     )
     pfill_ivp_high_mult: float = number(
-        default=0.85, low=0.0, high=10.0, unit="factor", doc="What the chance is multiplied with where ivp is high."
+        default=0.85,
+        low=0.0,
+        high=10.0,
+        unit="factor",
+        doc="What the chance is multiplied with where ivp is high.",
     )
     pfill_ivp_extreme_mult: float = number(
-        default=0.70, low=0.0, high=10.0, unit="factor", doc="What the chance is multiplied with where ivp is extreme."
+        default=0.70,
+        low=0.0,
+        high=10.0,
+        unit="factor",
+        doc="What the chance is multiplied with where ivp is extreme.",
     )
-    pfill_min: float = number(default=0.05, low=0.0, high=CERTAIN, unit="probability", doc="The chance is never less.")
-    pfill_max: float = number(default=0.98, low=0.0, high=CERTAIN, unit="probability", doc="The chance is never more.")
+    pfill_min: float = number(
+        default=0.05, low=0.0, high=CERTAIN, unit="probability", doc="The chance is never less."
+    )
+    pfill_max: float = number(
+        default=0.98, low=0.0, high=CERTAIN, unit="probability", doc="The chance is never more."
+    )
     tight_spread_pct: float = number(
-        default=0.05, low=0.0, high=WIDEST, unit="fraction of the mid", doc="Up to this spread at entry pfill_tight holds."
+        default=0.05,
+        low=0.0,
+        high=WIDEST,
+        unit="fraction of the mid",
+        doc="Up to this spread at entry pfill_tight holds.",
     )
     normal_spread_pct: float = number(
-        default=0.10, low=0.0, high=WIDEST, unit="fraction of the mid", doc="Up to this spread at entry pfill_normal holds."
+        default=0.10,
+        low=0.0,
+        high=WIDEST,
+        unit="fraction of the mid",
+        doc="Up to this spread at entry pfill_normal holds.",
     )
 
     def __post_init__(self) -> None:
@@ -487,8 +622,8 @@ class Fills:
 class Costs:
     """Fees in dollars.
 
-    An order of one contract costs the commission (base and per contract, at least the minimum) and the regulatory fees; a
-    leg that is bought back pays two orders (rules.md, section 4).
+    An order of one contract costs the commission (base and per contract, at least the minimum) and
+    the regulatory fees; a leg that is bought back pays two orders (rules.md, section 4).
 
     Example:
         >>> from wheelvec import Costs
@@ -500,17 +635,31 @@ class Costs:
     ranges: ClassVar[Pairs] = ()
     targets: ClassVar[Targets] = ()
     commission_per_contract: float = number(
-        default=0.65, low=0.0, unit="dollars per contract", doc="The broker's commission on each transaction."
+        default=0.65,
+        low=0.0,
+        unit="dollars per contract",
+        doc="The broker's commission on each transaction.",
     )
     commission_base: float = number(
-        default=0.0, low=0.0, unit="dollars per order", doc="What the broker adds to each order, whatever its contracts."
+        default=0.0,
+        low=0.0,
+        unit="dollars per order",
+        doc="What the broker adds to each order, whatever its contracts.",
     )
-    commission_minimum: float = number(default=0.0, low=0.0, unit="dollars per order", doc="The least commission of an order.")
+    commission_minimum: float = number(
+        default=0.0, low=0.0, unit="dollars per order", doc="The least commission of an order."
+    )
     sec_fee_per_contract: float = number(
-        default=0.01, low=0.0, unit="dollars per contract", doc="Regulatory fees on each transaction."
+        default=0.01,
+        low=0.0,
+        unit="dollars per contract",
+        doc="Regulatory fees on each transaction.",
     )
     assignment_fee: float = number(
-        default=0.0, low=0.0, unit="dollars per leg", doc="What being assigned or called away costs, once."
+        default=0.0,
+        low=0.0,
+        unit="dollars per leg",
+        doc="What being assigned or called away costs, once.",
     )
 
 
@@ -518,7 +667,8 @@ class Costs:
 class Pricing:
     """What the implied volatility assumes (rules.md, section 2).
 
-    Each is a number, or a frame of session and value, of which the last on or before a session counts.
+    Each is a number, or a frame of session and value, of which the last on or before a session
+    counts.
 
     Example:
         >>> from wheelvec import Pricing

@@ -18,7 +18,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     """A TOML file as nested dictionaries.
 
     Raises:
-        ConfigError: if the file cannot be read, or is no TOML: with the line, and what it is instead where that can be told.
+        ConfigError: if the file cannot be read, or is no TOML: with the line, and what it is
+            instead where that can be told.
     """
     try:
         written = _decoded(Path(path).read_bytes())
@@ -32,11 +33,15 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: no valid TOML: {_undecodable(error)}") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: no valid TOML: {'it is JSON' if _is_json(written) else error}") from None
+        raise ConfigError(
+            f"{path}: no valid TOML: {'it is JSON' if _is_json(written) else error}"
+        ) from None
 
 
 def _decoded(written: bytes) -> str:
-    """Text of UTF-8, as TOML must be, or of UTF-16, as a shell of Windows writes what is sent to a file."""
+    """Text of UTF-8, as TOML must be, or of UTF-16, as a shell of Windows writes what is sent to a
+    file.
+    """
     text = written.decode("utf-16" if written.startswith(_UTF_16) else "utf-8-sig")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

@@ -1,17 +1,19 @@
-"""Black-Scholes-Merton price and delta, and the blocks of the formula that the implied volatility shares.
+"""Black-Scholes-Merton price and delta, and the blocks of the formula that the implied volatility
+shares.
 
-With F the forward, x = ln(F/K) and s = volatility*sqrt(years), an option depends on a = |x|/s and t = s/2 alone. Let
-U be the smaller of spot*exp(-q*T) and strike*exp(-r*T), and R(z) = (1 - Phi(z))/phi(z) the Mills ratio. The
-out-of-the-money option is then
+With F the forward, x = ln(F/K) and s = volatility*sqrt(years), an option depends on a = |x|/s and t
+= s/2 alone. Let U be the smaller of spot*exp(-q*T) and strike*exp(-r*T), and R(z) = (1 -
+Phi(z))/phi(z) the Mills ratio. The out-of-the-money option is then
 
     value/U     = phi(a - t) * (R(a - t) - R(a + t))
     1 - value/U = phi(a - t) * (R(t - a) + R(t + a))
 
-(Black 1976, written with Mills ratios as Jaeckel, "Let's Be Rational", 2015, writes it with erfcx), and put-call parity
-gives the other side. Only the difference in the first line can cancel; `wheelvec.pricing.mills` sees to it.
+(Black 1976, written with Mills ratios as Jaeckel, "Let's Be Rational", 2015, writes it with erfcx),
+and put-call parity gives the other side. Only the difference in the first line can cancel;
+`wheelvec.pricing.mills` sees to it.
 
-The loops here call libm and branch, so they stay scalar: every element is computed alone, in the same order of operations,
-wherever it stands.
+The loops here call libm and branch, so they stay scalar: every element is computed alone, in the
+same order of operations, wherever it stands.
 """
 
 import math
@@ -30,21 +32,27 @@ HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 @njit
 def normal_cdf(z: float) -> float:
-    """Phi(z), the standard normal distribution function, without loss of digits in either assigned end."""
+    """Phi(z), the standard normal distribution function, without loss of digits in either assigned
+    end.
+    """
     return 0.5 * math.erfc(-SQRT_HALF * z)
 
 
 @njit
-def log_moneyness(spot: float, strike: float, years: float, rate: float, dividend_yield: float) -> float:
-    """Log-moneyness ln(F/K) = ln(spot/strike) + (rate - dividend_yield)*years, precise also where it is small.
+def log_moneyness(
+    spot: float, strike: float, years: float, rate: float, dividend_yield: float
+) -> float:
+    """Log-moneyness ln(F/K) = ln(spot/strike) + (rate - dividend_yield)*years, precise also where
+    it is small.
 
-    The error is a few units of rounding of x = ln(F/K); where the carry cancels all but a quarter of itself, of x or of
-    carry^3/12.
+    The error is a few units of rounding of x = ln(F/K); where the carry cancels all but a quarter
+    of itself, of x or of carry^3/12.
     """
     ratio = spot / strike
     carry = (rate - dividend_yield) * years
     if 0.5 <= ratio <= 2.0:
-        # The subtraction is exact here (Sterbenz), while the quotient would round away the digits of ratio - 1.
+        # The subtraction is exact here (Sterbenz), while the quotient would round away the digits
+        # of ratio - 1.
         x = math.log1p((spot - strike) / strike) + carry
         if abs(x) < 0.25 * abs(carry) and 1e-250 < spot < 1e250:
             return _cancelled_moneyness(spot, strike, years, rate, dividend_yield)
@@ -55,22 +63,30 @@ def log_moneyness(spot: float, strike: float, years: float, rate: float, dividen
 
 
 @njit
-def _cancelled_moneyness(spot: float, strike: float, years: float, rate: float, dividend_yield: float) -> float:
-    """ln(F/K) where logarithm and carry nearly cancel, which a small volatility over a long time would show.
+def _cancelled_moneyness(
+    spot: float, strike: float, years: float, rate: float, dividend_yield: float
+) -> float:
+    """ln(F/K) where logarithm and carry nearly cancel, which a small volatility over a long time
+    would show.
 
-    ln(spot/strike) = 2*atanh(w) with w = (spot - strike)/(spot + strike). Only the leading term 2*w and the carry need digits
-    beyond a float64, and they get them from error-free sums and products (Dekker 1971); the rest is of third order in w.
+    ln(spot/strike) = 2*atanh(w) with w = (spot - strike)/(spot + strike). Only the leading term 2*w
+    and the carry need digits beyond a float64, and they get them from error-free sums and products
+    (Dekker 1971); the rest is of third order in w.
     """
     total = spot + strike
     w = (spot - strike) / total
-    w_low = (((spot - strike) - w * total) - _product_error(w, total) - w * _sum_error(spot, strike)) / total
+    w_low = (
+        ((spot - strike) - w * total) - _product_error(w, total) - w * _sum_error(spot, strike)
+    ) / total
     net = rate - dividend_yield
     carry = net * years
     carry_low = _product_error(net, years) + _sum_error(rate, -dividend_yield) * years
     odd_powers = 0.0
     for i in range(37, 1, -2):  # |w| <= 1/3
         odd_powers = odd_powers * (w * w) + 1.0 / i
-    return (2.0 * w + carry) + (_sum_error(2.0 * w, carry) + 2.0 * (w_low + w * w * w * odd_powers) + carry_low)
+    return (2.0 * w + carry) + (
+        _sum_error(2.0 * w, carry) + 2.0 * (w_low + w * w * w * odd_powers) + carry_low
+    )
 
 
 @njit
@@ -83,7 +99,10 @@ def _sum_error(a: float, b: float) -> float:
 
 @njit
 def _product_error(a: float, b: float) -> float:
-    """What a * b loses to rounding, exactly (Dekker's product with Veltkamp's halves); not for numbers beyond 1e290."""
+    """What a * b loses to rounding, exactly (Dekker's product with Veltkamp's halves).
+
+    Not for numbers beyond 1e290.
+    """
     split_a = 134217729.0 * a
     high_a = split_a - (split_a - a)
     low_a = a - high_a
@@ -97,8 +116,8 @@ def _product_error(a: float, b: float) -> float:
 def forward_gain(spot_now: float, strike_now: float, x: float, carried: bool) -> float:
     """spot_now - strike_now, to full precision also where the two nearly agree.
 
-    spot_now = spot*exp(-q*T), strike_now = strike*exp(-r*T), x = ln(F/K). Without carry (`carried` False: rate and yield
-    are 0) the difference itself is the best that there is.
+    spot_now = spot*exp(-q*T), strike_now = strike*exp(-r*T), x = ln(F/K). Without carry (`carried`
+    False: rate and yield are 0) the difference itself is the best that there is.
     """
     if not carried:
         return spot_now - strike_now
@@ -106,7 +125,9 @@ def forward_gain(spot_now: float, strike_now: float, x: float, carried: bool) ->
 
 
 @njit
-def in_domain(spot: float, strike: float, years: float, rate: float, volatility: float, dividend_yield: float) -> bool:
+def in_domain(
+    spot: float, strike: float, years: float, rate: float, volatility: float, dividend_yield: float
+) -> bool:
     """Whether spot and strike are above 0, years and volatility at least 0, and all six finite."""
     positive = 0.0 < spot < np.inf and 0.0 < strike < np.inf
     not_negative = 0.0 <= years < np.inf and 0.0 <= volatility < np.inf
@@ -126,9 +147,18 @@ def time_value_share(a: float, t: float) -> float:
 
 @njit
 def price(
-    spot: float, strike: float, years: float, rate: float, volatility: float, is_call: bool, dividend_yield: float
+    spot: float,
+    strike: float,
+    years: float,
+    rate: float,
+    volatility: float,
+    is_call: bool,
+    dividend_yield: float,
 ) -> float:
-    """Price per share; NaN outside the domain of `black_scholes` or where a discount factor overflows."""
+    """Price per share.
+
+    NaN outside the domain of `black_scholes` or where a discount factor overflows.
+    """
     if not in_domain(spot, strike, years, rate, volatility, dividend_yield):
         return np.nan
     spot_now = spot * math.exp(-dividend_yield * years)
@@ -146,7 +176,13 @@ def price(
 
 @njit
 def signed_delta(
-    spot: float, strike: float, years: float, rate: float, volatility: float, is_call: bool, dividend_yield: float
+    spot: float,
+    strike: float,
+    years: float,
+    rate: float,
+    volatility: float,
+    is_call: bool,
+    dividend_yield: float,
 ) -> float:
     """Delta, negative for puts; NaN outside the domain of `delta` or where it overflows."""
     if not in_domain(spot, strike, years, rate, volatility, dividend_yield):
@@ -170,18 +206,36 @@ def delta_at(d1: float, years: float, is_call: bool, dividend_yield: float) -> f
 
 @njit
 def _price_block(
-    spot: Array, strike: Array, years: Array, rate: Array, volatility: Array, is_call: Array, dividend_yield: Array, out: Array
+    spot: Array,
+    strike: Array,
+    years: Array,
+    rate: Array,
+    volatility: Array,
+    is_call: Array,
+    dividend_yield: Array,
+    out: Array,
 ) -> None:
     for i in range(out.size):
-        out[i] = price(spot[i], strike[i], years[i], rate[i], volatility[i], is_call[i], dividend_yield[i])
+        out[i] = price(
+            spot[i], strike[i], years[i], rate[i], volatility[i], is_call[i], dividend_yield[i]
+        )
 
 
 @njit
 def _delta_block(
-    spot: Array, strike: Array, years: Array, rate: Array, volatility: Array, is_call: Array, dividend_yield: Array, out: Array
+    spot: Array,
+    strike: Array,
+    years: Array,
+    rate: Array,
+    volatility: Array,
+    is_call: Array,
+    dividend_yield: Array,
+    out: Array,
 ) -> None:
     for i in range(out.size):
-        out[i] = signed_delta(spot[i], strike[i], years[i], rate[i], volatility[i], is_call[i], dividend_yield[i])
+        out[i] = signed_delta(
+            spot[i], strike[i], years[i], rate[i], volatility[i], is_call[i], dividend_yield[i]
+        )
 
 
 def black_scholes(
@@ -195,9 +249,10 @@ def black_scholes(
 ) -> Any:
     """Price of European options per share (Black and Scholes 1973, Merton 1973).
 
-    call = S*exp(-q*T)*Phi(d1) - K*exp(-r*T)*Phi(d2) and put = K*exp(-r*T)*Phi(-d2) - S*exp(-q*T)*Phi(-d1), where
-    d1 = (ln(S/K) + (r - q + v^2/2)*T)/(v*sqrt(T)) and d2 = d1 - v*sqrt(T). At years = 0 or volatility = 0 the limit: the
-    discounted gain of exercise, max(0, S*exp(-q*T) - K*exp(-r*T)) for a call.
+    call = S*exp(-q*T)*Phi(d1) - K*exp(-r*T)*Phi(d2) and put = K*exp(-r*T)*Phi(-d2) -
+    S*exp(-q*T)*Phi(-d1), where d1 = (ln(S/K) + (r - q + v^2/2)*T)/(v*sqrt(T)) and d2 = d1 -
+    v*sqrt(T). At years = 0 or volatility = 0 the limit: the discounted gain of exercise, max(0,
+    S*exp(-q*T) - K*exp(-r*T)) for a call.
 
     The arguments are numbers or array-likes of any shapes that broadcast.
 
@@ -211,7 +266,8 @@ def black_scholes(
         dividend_yield: continuously compounded, per year.
 
     Returns:
-        Dollars per share: a float64 array of the broadcast shape, a NumPy float64 scalar where all inputs are scalars. NaN
+        Dollars per share: a float64 array of the broadcast shape, a NumPy float64 scalar where all
+            inputs are scalars. NaN
         where an input is not finite or out of its range.
 
     Raises:
@@ -225,8 +281,16 @@ def black_scholes(
         >>> black_scholes(100, [90, 100, 110], years=0.25, rate=0.04, volatility=0.3, is_call=False).round(2)
         array([ 1.79,  5.46, 11.68])
     """
-    inputs = {"spot": spot, "strike": strike, "years": years, "rate": rate, "volatility": volatility}
-    return run_blocks(_price_block, inputs | {"is_call": is_call, "dividend_yield": dividend_yield}, ("float64",))[0]
+    inputs = {
+        "spot": spot,
+        "strike": strike,
+        "years": years,
+        "rate": rate,
+        "volatility": volatility,
+    }
+    return run_blocks(
+        _price_block, inputs | {"is_call": is_call, "dividend_yield": dividend_yield}, ("float64",)
+    )[0]
 
 
 def delta(
@@ -240,8 +304,8 @@ def delta(
 ) -> Any:
     """Signed delta of European options, the derivative of `black_scholes` by spot (Merton 1973).
 
-    exp(-q*T)*Phi(d1) for calls, -exp(-q*T)*Phi(-d1) for puts. At years = 0 or volatility = 0 the limit: a step at the strike
-    (forward = strike), where it is half of exp(-q*T).
+    exp(-q*T)*Phi(d1) for calls, -exp(-q*T)*Phi(-d1) for puts. At years = 0 or volatility = 0 the
+    limit: a step at the strike (forward = strike), where it is half of exp(-q*T).
 
     The arguments are numbers or array-likes of any shapes that broadcast.
 
@@ -255,7 +319,8 @@ def delta(
         dividend_yield: continuously compounded, per year.
 
     Returns:
-        Shares per share: a float64 array of the broadcast shape, a NumPy float64 scalar where all inputs are scalars. NaN
+        Shares per share: a float64 array of the broadcast shape, a NumPy float64 scalar where all
+            inputs are scalars. NaN
         where an input is not finite or out of its range.
 
     Raises:
@@ -266,5 +331,13 @@ def delta(
         >>> delta(100, 95, years=30 / 365, rate=0.04, volatility=0.4, is_call=[True, False]).round(3)
         array([ 0.703, -0.297])
     """
-    inputs = {"spot": spot, "strike": strike, "years": years, "rate": rate, "volatility": volatility}
-    return run_blocks(_delta_block, inputs | {"is_call": is_call, "dividend_yield": dividend_yield}, ("float64",))[0]
+    inputs = {
+        "spot": spot,
+        "strike": strike,
+        "years": years,
+        "rate": rate,
+        "volatility": volatility,
+    }
+    return run_blocks(
+        _delta_block, inputs | {"is_call": is_call, "dividend_yield": dividend_yield}, ("float64",)
+    )[0]

@@ -1,8 +1,10 @@
-"""Implied volatility of one option, whatever it takes: a bracket around Householder's steps, and libm's functions.
+"""Implied volatility of one option, whatever it takes.
 
-For the few that `wheelvec.pricing.implied` leaves unsettled: prices within rounding of a bound, a guess too far off (of some
-s above 2), numbers that only libm's functions reach (under 1e-280, over 1e140), carry that all but hides x. The objectives
-are the same.
+A bracket around Householder's steps, and libm's functions.
+
+For the few that `wheelvec.pricing.implied` leaves unsettled: prices within rounding of a bound, a
+guess too far off (of some s above 2), numbers that only libm's functions reach (under 1e-280, over
+1e140), carry that all but hides x. The objectives are the same.
 """
 
 import math
@@ -19,8 +21,8 @@ UNDER_INTRINSIC = 1
 OVER_BOUND = 2
 BAD_INPUT = 3
 
-# Where Newton's step is shorter than this (relative to s), Householder's leaves an error under the rounding: it is of
-# fourth order, and its constant stays below 1e5.
+# Where Newton's step is shorter than this (relative to s), Householder's leaves an error under the
+# rounding: it is of fourth order, and its constant stays below 1e5.
 LAST_STEP = 1e-6
 FREE_STEPS = 8
 MOST_STEPS = 200
@@ -28,7 +30,9 @@ MOST_STEPS = 200
 
 @njit
 def _guess(x: float, share: float, high: bool, target: float) -> float:
-    """First s: d = a - t from ln(phi(d)) = target about, negative for the high objective, then s from d = x/s - s/2."""
+    """First s: d = a - t from ln(phi(d)) = target about, negative for the high objective, then s
+    from d = x/s - s/2.
+    """
     w = math.sqrt(-2.0 * target)
     root = math.sqrt(w * w + 2.0 * x)
     return w + root if high else 2.0 * x / (w + root) + SQRT_TWO_PI * share
@@ -51,10 +55,13 @@ def _excess_and_slope(x: float, s: float, high: bool, target: float) -> tuple[fl
 
 @njit
 def _householder(x: float, s: float, newton: float, slope: float) -> float:
-    """Householder's step of third order from Newton's, -f/f'; both divided by s, so that nothing overflows.
+    """Householder's step of third order from Newton's, -f/f'.
 
-    With f the objective, f'*s = slope. Vega is proportional to exp(-(a*a + t*t)/2), whose logarithmic derivative times s
-    is bend = a*a - t*t; hence f''/f'*s = bend - slope and f'''/f'*s^2 = (bend - slope)*(bend - 2*slope) - 3*a*a - t*t.
+    Both divided by s, so that nothing overflows.
+
+    With f the objective, f'*s = slope. Vega is proportional to exp(-(a*a + t*t)/2), whose
+    logarithmic derivative times s is bend = a*a - t*t; hence f''/f'*s = bend - slope and
+    f'''/f'*s^2 = (bend - slope)*(bend - 2*slope) - 3*a*a - t*t.
     """
     a = x / s
     t = 0.5 * s
@@ -66,10 +73,11 @@ def _householder(x: float, s: float, newton: float, slope: float) -> float:
 
 @njit
 def _total_volatility(x: float, share: float, rest: float, log_share: float) -> float:
-    """Total volatility s = volatility*sqrt(years) for x = |ln(F/K)|, share = value/U in (0, 1) and rest = 1 - share.
+    """Total volatility s = volatility*sqrt(years) for x = |ln(F/K)|, share = value/U in (0, 1) and
+    rest = 1 - share.
 
-    The sign of the objective, which is monotone in s, narrows a bracket: a step that leaves it gives way to a
-    bisection, and so does every other step in the long run.
+    The sign of the objective, which is monotone in s, narrows a bracket: a step that leaves it
+    gives way to a bisection, and so does every other step in the long run.
     """
     high = rest < share
     target = math.log(rest) if high else log_share
@@ -104,15 +112,25 @@ def _between(lower: float, upper: float) -> float:
 
 @njit
 def _solve_total(
-    price: float, spot: float, strike: float, years: float, rate: float, is_call: bool, dividend_yield: float
+    price: float,
+    spot: float,
+    strike: float,
+    years: float,
+    rate: float,
+    is_call: bool,
+    dividend_yield: float,
 ) -> tuple[float, float, int]:
-    """(s, x, status) with s = volatility*sqrt(years), NaN unless SOLVED, and the signed x = ln(F/K).
+    """(s, x, status) with s = volatility*sqrt(years), NaN unless SOLVED, and the signed x =
+    ln(F/K).
 
-    The lower bound of an in-the-money option is taken to full precision, which matters next to the forward. A price that
-    equals it as plain arithmetic rounds it is on the bound too: somebody computed it that way.
+    The lower bound of an in-the-money option is taken to full precision, which matters next to the
+    forward. A price that equals it as plain arithmetic rounds it is on the bound too: somebody
+    computed it that way.
     """
     positive = 0.0 < spot < np.inf and 0.0 < strike < np.inf and 0.0 < years < np.inf
-    if not (positive and math.isfinite(price) and math.isfinite(rate) and math.isfinite(dividend_yield)):
+    if not (
+        positive and math.isfinite(price) and math.isfinite(rate) and math.isfinite(dividend_yield)
+    ):
         return np.nan, np.nan, BAD_INPUT
     spot_now = spot * math.exp(-dividend_yield * years)
     strike_now = strike * math.exp(-rate * years)
@@ -122,7 +140,9 @@ def _solve_total(
     x = log_moneyness(spot, strike, years, rate, dividend_yield)
     value = price
     if sign * x > 0.0:
-        value = price - sign * forward_gain(spot_now, strike_now, x, rate != 0.0 or dividend_yield != 0.0)
+        value = price - sign * forward_gain(
+            spot_now, strike_now, x, rate != 0.0 or dividend_yield != 0.0
+        )
         if price == sign * (spot_now - strike_now):
             value = 0.0
     if value <= 0.0:
@@ -138,8 +158,21 @@ def _solve_total(
 
 @njit
 def solve(
-    price: float, spot: float, strike: float, years: float, rate: float, is_call: bool, dividend_yield: float
+    price: float,
+    spot: float,
+    strike: float,
+    years: float,
+    rate: float,
+    is_call: bool,
+    dividend_yield: float,
 ) -> tuple[float, float, int]:
-    """(volatility, absolute delta, status) of one option; see `wheelvec.pricing.implied.implied_vol`."""
+    """(volatility, absolute delta, status) of one option.
+
+    See `wheelvec.pricing.implied.implied_vol`.
+    """
     s, x, status = _solve_total(price, spot, strike, years, rate, is_call, dividend_yield)
-    return s / math.sqrt(years), abs(delta_at(x / s + 0.5 * s, years, is_call, dividend_yield)), status
+    return (
+        s / math.sqrt(years),
+        abs(delta_at(x / s + 0.5 * s, years, is_call, dividend_yield)),
+        status,
+    )

@@ -1,10 +1,14 @@
-"""exp, expm1 and the logarithm of a quotient as straight-line code: no branch, no call, so that LLVM vectorizes a loop of them.
+"""exp, expm1 and the logarithm of a quotient as straight-line code.
 
-libm's functions are calls, which keep a loop scalar: `math.exp` and `math.log` in the loop of `wheelvec.pricing.implied`
-cost it a factor of five. Here the exponent is split off in the bits of the number (IEEE 754: a double's bits, read as an
-integer, are 2^52 times its exponent plus its mantissa), and the rest is one polynomial of `wheelvec.pricing.coefficients`.
+No branch, no call, so that LLVM vectorizes a loop of them.
 
-Domain: the arguments of exp and expm1 within +-700; those of log_quotient and their quotient between 1e-290 and 1e290.
+libm's functions are calls, which keep a loop scalar: `math.exp` and `math.log` in the loop of
+`wheelvec.pricing.implied` cost it a factor of five. Here the exponent is split off in the bits of
+the number (IEEE 754: a double's bits, read as an integer, are 2^52 times its exponent plus its
+mantissa), and the rest is one polynomial of `wheelvec.pricing.coefficients`.
+
+Domain: the arguments of exp and expm1 within +-700; those of log_quotient and their quotient
+    between 1e-290 and 1e290.
 Outside of it the result is some number or NaN, never an error.
 """
 
@@ -21,7 +25,8 @@ from wheelvec.pricing.coefficients import EXP, LOG
 _intrinsic: Any = intrinsic
 
 LOG2_E = 1.4426950408889634
-# ln(2) as a sum: the first has 21 trailing zero bits, so that its product with an exponent is exact.
+# ln(2) as a sum: the first has 21 trailing zero bits, so that its product with an exponent is
+# exact.
 LN2_HIGH = float.fromhex("0x1.62e42fee00000p-1")
 LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
 # Adding it rounds to an integer, which then stands in the low bits.
@@ -58,7 +63,10 @@ def from_bits(typing_context: Any, value: Any) -> Any:
 
 @_intrinsic
 def sqrt(typing_context: Any, value: Any) -> Any:
-    """The square root as one instruction. `math.sqrt` calls libm for negative numbers, which keeps a loop scalar."""
+    """The square root as one instruction.
+
+    `math.sqrt` calls libm for negative numbers, which keeps a loop scalar.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = context.get_value_type(types.float64)
@@ -88,7 +96,10 @@ def exp(x: float) -> float:
 
 @njit_straight
 def expm1(x: float) -> float:
-    """exp(x) - 1 within 2 units of rounding, also where x is small: nothing cancels, for there the power is 1."""
+    """exp(x) - 1 within 2 units of rounding, also where x is small.
+
+    Nothing cancels, for there the power is 1.
+    """
     power, rest = _split(x)
     return (power - 1.0) + power * rest
 
@@ -97,9 +108,10 @@ def expm1(x: float) -> float:
 def log_quotient(above: float, below: float) -> float:
     """ln(above/below) within 2.5 units of rounding of itself, also where the two are close.
 
-    The difference of the bits is log2 of the quotient to within 0.09; rounded it is the exponent k. With above scaled by
-    2^-k, which leaves it within a factor of 1.51 of below, f = (above - below)/(above + below) has an exact numerator
-    (Sterbenz), and ln(above/below) = k*ln(2) + 2*atanh(f). To form the quotient first would round away what it has over 1.
+    The difference of the bits is log2 of the quotient to within 0.09; rounded it is the exponent k.
+    With above scaled by 2^-k, which leaves it within a factor of 1.51 of below, f = (above -
+    below)/(above + below) has an exact numerator (Sterbenz), and ln(above/below) = k*ln(2) +
+    2*atanh(f). To form the quotient first would round away what it has over 1.
     """
     offset_k = (bits(above) - bits(below) + OFFSET_AND_HALF) >> EXPONENT_SHIFT
     k = from_bits(offset_k | TWO_52_BITS) - TWO_52_AND_OFFSET

@@ -1,7 +1,10 @@
-"""First-order greeks of European options beside delta, and gamma; all from one table of definitions.
+"""First-order greeks of European options beside delta, and gamma.
 
-With S' = S*exp(-q*T), K' = K*exp(-r*T), v the volatility, d1 and d2 as in `wheelvec.pricing.black.black_scholes` (Merton 1973;
-Haug, The Complete Guide to Option Pricing Formulas, chapter 2):
+All from one table of definitions.
+
+With S' = S*exp(-q*T), K' = K*exp(-r*T), v the volatility, d1 and d2 as in
+`wheelvec.pricing.black.black_scholes` (Merton 1973; Haug, The Complete Guide to Option Pricing
+Formulas, chapter 2):
 
     gamma   exp(-q*T)*phi(d1)/(S*v*sqrt(T))
     vega    S'*phi(d1)*sqrt(T)
@@ -28,7 +31,14 @@ GAMMA, VEGA, THETA, RHO = range(4)
 
 @njit
 def _greek(
-    which: int, spot: float, strike: float, years: float, rate: float, volatility: float, is_call: bool, dividend_yield: float
+    which: int,
+    spot: float,
+    strike: float,
+    years: float,
+    rate: float,
+    volatility: float,
+    is_call: bool,
+    dividend_yield: float,
 ) -> float:
     """One greek of one option; NaN outside the domain or where a discount factor overflows."""
     if not in_domain(spot, strike, years, rate, volatility, dividend_yield):
@@ -56,7 +66,9 @@ def _greek(
         return sign * years * strike_now * normal_cdf(sign * d2)
     # density and volatility first: where either is 0 there is no decay, also at the very end
     decay = 0.5 * spot_now * density * volatility
-    carry = dividend_yield * spot_now * normal_cdf(sign * d1) - rate * strike_now * normal_cdf(sign * d2)
+    carry = dividend_yield * spot_now * normal_cdf(sign * d1) - rate * strike_now * normal_cdf(
+        sign * d2
+    )
     return sign * carry - (decay / root if decay > 0.0 else 0.0)
 
 
@@ -73,10 +85,26 @@ def _greek_block(
     out: Array,
 ) -> None:
     for i in range(out.size):
-        out[i] = _greek(which, spot[i], strike[i], years[i], rate[i], volatility[i], is_call[i], dividend_yield[i])
+        out[i] = _greek(
+            which,
+            spot[i],
+            strike[i],
+            years[i],
+            rate[i],
+            volatility[i],
+            is_call[i],
+            dividend_yield[i],
+        )
 
 
-def _evaluate(which: int, spot: ArrayLike, strike: ArrayLike, years: ArrayLike, rate: ArrayLike, **others: ArrayLike) -> Any:
+def _evaluate(
+    which: int,
+    spot: ArrayLike,
+    strike: ArrayLike,
+    years: ArrayLike,
+    rate: ArrayLike,
+    **others: ArrayLike,
+) -> Any:
     inputs = {"spot": spot, "strike": strike, "years": years, "rate": rate, **others}
     return run_blocks(partial(_greek_block, which), inputs, ("float64",))[0]
 
@@ -90,9 +118,12 @@ def gamma(
     is_call: ArrayLike,
     dividend_yield: ArrayLike = 0.0,
 ) -> Any:
-    """Gamma of European options, the derivative of `delta` by spot; the same for calls and puts (Merton 1973).
+    """Gamma of European options, the derivative of `delta` by spot.
 
-    exp(-q*T)*phi(d1)/(S*v*sqrt(T)). At years = 0 or volatility = 0 the limit: 0, and inf at the strike (forward = strike).
+    The same for calls and puts (Merton 1973).
+
+    exp(-q*T)*phi(d1)/(S*v*sqrt(T)). At years = 0 or volatility = 0 the limit: 0, and inf at the
+    strike (forward = strike).
 
     The arguments are numbers or array-likes of any shapes that broadcast.
 
@@ -106,8 +137,9 @@ def gamma(
         dividend_yield: continuously compounded, per year.
 
     Returns:
-        Change of delta per dollar of the underlying: a float64 array of the broadcast shape, a NumPy float64 scalar where all
-        inputs are scalars. NaN where an input is not finite or out of its range.
+        Change of delta per dollar of the underlying: a float64 array of the broadcast shape, a
+        NumPy float64 scalar where all inputs are scalars. NaN where an input is not finite or out
+        of its range.
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
@@ -117,10 +149,20 @@ def gamma(
         >>> option = {"strike": 95, "years": 30 / 365, "rate": 0.04, "volatility": 0.4, "is_call": False}
         >>> f"{gamma(100, **option):.4f}"
         '0.0302'
-        >>> f"{(delta(100.01, **option) - delta(99.99, **option)) / 0.02:.4f}"  # the change of delta over two cents
+        # the change of delta over two cents
+        >>> f"{(delta(100.01, **option) - delta(99.99, **option)) / 0.02:.4f}"
         '0.0302'
     """
-    return _evaluate(GAMMA, spot, strike, years, rate, volatility=volatility, is_call=is_call, dividend_yield=dividend_yield)
+    return _evaluate(
+        GAMMA,
+        spot,
+        strike,
+        years,
+        rate,
+        volatility=volatility,
+        is_call=is_call,
+        dividend_yield=dividend_yield,
+    )
 
 
 def vega(
@@ -132,10 +174,13 @@ def vega(
     is_call: ArrayLike,
     dividend_yield: ArrayLike = 0.0,
 ) -> Any:
-    """Vega of European options, the derivative of `black_scholes` by volatility; the same for calls and puts (Merton 1973).
+    """Vega of European options, the derivative of `black_scholes` by volatility.
 
-    S*exp(-q*T)*phi(d1)*sqrt(T), per 1.00 of volatility: divide by 100 for a point. At years = 0 it is 0; at volatility = 0 too,
-    but for the limit S*exp(-q*T)*sqrt(T/(2*pi)) at the strike (forward = strike).
+    The same for calls and puts (Merton 1973).
+
+    S*exp(-q*T)*phi(d1)*sqrt(T), per 1.00 of volatility: divide by 100 for a point. At years = 0 it
+    is 0; at volatility = 0 too, but for the limit S*exp(-q*T)*sqrt(T/(2*pi)) at the strike (forward
+    = strike).
 
     The arguments are numbers or array-likes of any shapes that broadcast.
 
@@ -149,7 +194,8 @@ def vega(
         dividend_yield: continuously compounded, per year.
 
     Returns:
-        Dollars per share and 1.00 of volatility: a float64 array of the broadcast shape, a NumPy float64 scalar where all
+        Dollars per share and 1.00 of volatility: a float64 array of the broadcast shape, a NumPy
+            float64 scalar where all
         inputs are scalars. NaN where an input is not finite or out of its range.
 
     Raises:
@@ -161,7 +207,16 @@ def vega(
         >>> f"{point:.3f}"  # dollars per share and percentage point of volatility
         '0.099'
     """
-    return _evaluate(VEGA, spot, strike, years, rate, volatility=volatility, is_call=is_call, dividend_yield=dividend_yield)
+    return _evaluate(
+        VEGA,
+        spot,
+        strike,
+        years,
+        rate,
+        volatility=volatility,
+        is_call=is_call,
+        dividend_yield=dividend_yield,
+    )
 
 
 def theta(
@@ -173,12 +228,15 @@ def theta(
     is_call: ArrayLike,
     dividend_yield: ArrayLike = 0.0,
 ) -> Any:
-    """Theta of European options: the change of `black_scholes` as time passes, minus its derivative by years (Merton 1973).
+    """Theta of European options.
 
-    -S'*phi(d1)*v/(2*sqrt(T)) + q*S'*Phi(d1) - r*K'*Phi(d2) for calls and -S'*phi(d1)*v/(2*sqrt(T)) - q*S'*Phi(-d1) +
-    r*K'*Phi(-d2) for puts, with S' = S*exp(-q*T) and K' = K*exp(-r*T). Per year: divide by 365 for a calendar day. At years = 0
-    or volatility = 0 the limit: the carry of what will be exercised (half of it at the strike, forward = strike), and -inf at
-    the strike at years = 0 with volatility above 0.
+    The change of `black_scholes` as time passes, minus its derivative by years (Merton 1973).
+
+    -S'*phi(d1)*v/(2*sqrt(T)) + q*S'*Phi(d1) - r*K'*Phi(d2) for calls and -S'*phi(d1)*v/(2*sqrt(T))
+    - q*S'*Phi(-d1) + r*K'*Phi(-d2) for puts, with S' = S*exp(-q*T) and K' = K*exp(-r*T). Per year:
+    divide by 365 for a calendar day. At years = 0 or volatility = 0 the limit: the carry of what
+    will be exercised (half of it at the strike, forward = strike), and -inf at the strike at years
+    = 0 with volatility above 0.
 
     The arguments are numbers or array-likes of any shapes that broadcast.
 
@@ -192,7 +250,8 @@ def theta(
         dividend_yield: continuously compounded, per year.
 
     Returns:
-        Dollars per share and year: a float64 array of the broadcast shape, a NumPy float64 scalar where all inputs are scalars.
+        Dollars per share and year: a float64 array of the broadcast shape, a NumPy float64 scalar
+            where all inputs are scalars.
         NaN where an input is not finite or out of its range.
 
     Raises:
@@ -204,7 +263,16 @@ def theta(
         >>> f"{day:.3f}"  # dollars per share and calendar day
         '-0.063'
     """
-    return _evaluate(THETA, spot, strike, years, rate, volatility=volatility, is_call=is_call, dividend_yield=dividend_yield)
+    return _evaluate(
+        THETA,
+        spot,
+        strike,
+        years,
+        rate,
+        volatility=volatility,
+        is_call=is_call,
+        dividend_yield=dividend_yield,
+    )
 
 
 def rho(
@@ -218,8 +286,9 @@ def rho(
 ) -> Any:
     """Rho of European options, the derivative of `black_scholes` by rate (Merton 1973).
 
-    T*K*exp(-r*T)*Phi(d2) for calls, -T*K*exp(-r*T)*Phi(-d2) for puts, per 1.00 of rate: divide by 100 for a percent. At
-    years = 0 it is 0; at volatility = 0 the limit, a step at the strike (forward = strike), where it is half.
+    T*K*exp(-r*T)*Phi(d2) for calls, -T*K*exp(-r*T)*Phi(-d2) for puts, per 1.00 of rate: divide by
+    100 for a percent. At years = 0 it is 0; at volatility = 0 the limit, a step at the strike
+    (forward = strike), where it is half.
 
     The arguments are numbers or array-likes of any shapes that broadcast.
 
@@ -233,7 +302,8 @@ def rho(
         dividend_yield: continuously compounded, per year.
 
     Returns:
-        Dollars per share and 1.00 of rate: a float64 array of the broadcast shape, a NumPy float64 scalar where all inputs are
+        Dollars per share and 1.00 of rate: a float64 array of the broadcast shape, a NumPy float64
+            scalar where all inputs are
         scalars. NaN where an input is not finite or out of its range.
 
     Raises:
@@ -245,4 +315,13 @@ def rho(
         >>> f"{percent:.3f}"  # dollars per share and percentage point of rate
         '-0.026'
     """
-    return _evaluate(RHO, spot, strike, years, rate, volatility=volatility, is_call=is_call, dividend_yield=dividend_yield)
+    return _evaluate(
+        RHO,
+        spot,
+        strike,
+        years,
+        rate,
+        volatility=volatility,
+        is_call=is_call,
+        dividend_yield=dividend_yield,
+    )

@@ -7,7 +7,11 @@ import polars as pl
 
 from wheelvec.report.text import counted, number, wrapped
 
-_NAMES = {"option_quotes": "quotes", "option_bars": "option bars", "underlying_minutes": "stock minutes"}
+_NAMES = {
+    "option_quotes": "quotes",
+    "option_bars": "option bars",
+    "underlying_minutes": "stock minutes",
+}
 _NAMES |= {"underlying_bars": "stock daily bars"}
 
 
@@ -27,16 +31,34 @@ class Priced(Protocol):
 def priced(fetched: Priced) -> str:
     """The plan as a table.
 
-    It counts sessions that the lake has (or that have nothing), lacks (or that are asked for again), or that are not
-    published yet.
+    It counts sessions that the lake has (or that have nothing), lacks (or that are asked for
+    again), or that are not published yet.
     """
     rows = [("symbol", "what", "schema", "have", "lack", "later", "requests", "dollars")]
     for row in fetched.plan.iter_rows(named=True):
         have = row["held"] + row["empty"] + row["closed"]
-        counts = [number(value) for value in (have, row["lacking"] + row["again"], row["later"], row["requests"])]
-        rows.append((row["symbol"], _NAMES[row["table"]], row["schema"], *counts, dollars(row["dollars"])))
-    rows.append(("", "in all", "", "", "", "", number(int(fetched.plan["requests"].sum())), dollars(fetched.cost)))
-    lines = [f"  {a:<8}{b:<18}{c:<10}{d:>7}{e:>7}{f:>7}{g:>10}{h:>11}" for a, b, c, d, e, f, g, h in rows]
+        counts = [
+            number(value)
+            for value in (have, row["lacking"] + row["again"], row["later"], row["requests"])
+        ]
+        rows.append(
+            (row["symbol"], _NAMES[row["table"]], row["schema"], *counts, dollars(row["dollars"]))
+        )
+    rows.append(
+        (
+            "",
+            "in all",
+            "",
+            "",
+            "",
+            "",
+            number(int(fetched.plan["requests"].sum())),
+            dollars(fetched.cost),
+        )
+    )
+    lines = [
+        f"  {a:<8}{b:<18}{c:<10}{d:>7}{e:>7}{f:>7}{g:>10}{h:>11}" for a, b, c, d, e, f, g, h in rows
+    ]
     return "\n".join(["Sessions needed, and what those that lack cost at Databento", *lines])
 
 
@@ -59,7 +81,13 @@ def imported(files: pl.DataFrame) -> str:
         rows.append((name, schema, _NAMES.get(table, "left out"), number(sessions), number(count)))
         problems += [wrapped(f"- {path} {problem}", "")] if problem else []
     lines = [f"  {a:<33}{b:<11}{c:<17}{d:>8}{e:>9}" for a, b, c, d, e in rows]
-    return "\n".join(["DBN files", *lines, *(["", "Left out, for they cannot be used:", *problems] if problems else [])])
+    return "\n".join(
+        [
+            "DBN files",
+            *lines,
+            *(["", "Left out, for they cannot be used:", *problems] if problems else []),
+        ]
+    )
 
 
 def dollars(amount: float) -> str:

@@ -1,6 +1,9 @@
-"""Figures for other programs: what the terminal shows of a result, and whole tables, as JSON and as CSV.
+"""Figures for other programs.
 
-In JSON a figure that does not exist (None, NaN) or is infinite is null, and a date is text; in CSV it is empty.
+What the terminal shows of a result, and whole tables, as JSON and as CSV.
+
+In JSON a figure that does not exist (None, NaN) or is infinite is null, and a date is text; in CSV
+it is empty.
 """
 
 import csv
@@ -37,7 +40,10 @@ class Ran(Protocol):
 
 def result_figures(result: Ran) -> dict[str, Any]:
     """Everything that the summary of a result shows on a terminal, under the names of the library."""
-    exits = {phase: result.records.filter(pl.col("phase") == phase)["exit_reason"] for phase in ("csp", "cc")}
+    exits = {
+        phase: result.records.filter(pl.col("phase") == phase)["exit_reason"]
+        for phase in ("csp", "cc")
+    }
     return {
         "config_id": result.config.id,
         "rules": result.config.rules,
@@ -49,7 +55,12 @@ def result_figures(result: Ran) -> dict[str, Any]:
         "call_exits": _counts(exits["cc"]),
         "wheel_ends": _counts(result.wheels["end_reason"]),
         "warnings": [
-            {"code": each.code, "underlying": each.underlying, "count": each.count, "text": each.text}
+            {
+                "code": each.code,
+                "underlying": each.underlying,
+                "count": each.count,
+                "text": each.text,
+            }
             for each in result.warnings
         ],
     }
@@ -65,7 +76,10 @@ def rows_as_json(frame: pl.DataFrame) -> Iterator[str]:
     yield "["
     for start in range(0, frame.height, ROWS):
         last = start + ROWS >= frame.height
-        rows = [json.dumps(_plain(row), allow_nan=False) for row in frame[start : start + ROWS].iter_rows(named=True)]
+        rows = [
+            json.dumps(_plain(row), allow_nan=False)
+            for row in frame[start : start + ROWS].iter_rows(named=True)
+        ]
         yield ",\n".join(rows) + ("" if last else ",")
     yield "]"
 
@@ -74,7 +88,9 @@ def as_csv(frame: pl.DataFrame) -> Iterator[str]:
     """A table as CSV with a header, in pieces; a list or a pair within a cell stands as JSON."""
     yield _csv([frame.columns])
     for start in range(0, frame.height, ROWS):
-        yield _csv([_cell(value) for value in row] for row in frame[start : start + ROWS].iter_rows())
+        yield _csv(
+            [_cell(value) for value in row] for row in frame[start : start + ROWS].iter_rows()
+        )
 
 
 def figures_as_csv(figures: Mapping[str, Any]) -> str:
@@ -109,4 +125,9 @@ def _plain(value: Any) -> Any:
 
 
 def _counts(names: pl.Series) -> dict[str, int]:
-    return dict(names.drop_nulls().value_counts(sort=True).sort("count", names.name, descending=[True, False]).rows())
+    return dict(
+        names.drop_nulls()
+        .value_counts(sort=True)
+        .sort("count", names.name, descending=[True, False])
+        .rows()
+    )

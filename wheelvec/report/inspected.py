@@ -1,4 +1,7 @@
-"""What `wheelvec check` prints: plain text of at most 80 columns, every section cut to its first lines but the files'."""
+"""What `wheelvec check` prints.
+
+Plain text of at most 80 columns, every section cut to its first lines but the files'.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -12,7 +15,12 @@ LINES = 20  # of one section; `wv.check` returns all
 # Reasons that have a section of their own.
 _ELSEWHERE = ("suspected_split", "adjusted_closes", "adjusted_underlying_price", "underlying_ended")
 
-_FINDINGS = {"damaged": "refused", "misplaced": "refused", "unfinished": "unfinished", "passed_over": "passed over"}
+_FINDINGS = {
+    "damaged": "refused",
+    "misplaced": "refused",
+    "unfinished": "unfinished",
+    "passed_over": "passed over",
+}
 
 
 class Inspected(Protocol):
@@ -52,8 +60,16 @@ def inspected(found: Inspected) -> str:
         _vanished(found.vanished),
         _broken(found.broken),
         _splits(found.splits),
-        _adjusted(found.adjusted, "Closes that a factor parts from the quotes (adjusted?)", "close / underlying_price"),
-        _adjusted(found.adjusted_prices, "Prices beside the quotes, parted from put-call parity", "underlying_price / implied"),
+        _adjusted(
+            found.adjusted,
+            "Closes that a factor parts from the quotes (adjusted?)",
+            "close / underlying_price",
+        ),
+        _adjusted(
+            found.adjusted_prices,
+            "Prices beside the quotes, parted from put-call parity",
+            "underlying_price / implied",
+        ),
         _ended(found.ended),
         _files(found.files),
     ]
@@ -62,7 +78,14 @@ def inspected(found: Inspected) -> str:
 
 def _held(held: pl.DataFrame) -> str:
     rows = [
-        (table, number(names), number(files), number(rows), _size(size), f"{_day(first):<10} {_day(last)}")
+        (
+            table,
+            number(names),
+            number(files),
+            number(rows),
+            _size(size),
+            f"{_day(first):<10} {_day(last)}",
+        )
         for table, names, files, rows, size, first, last in held.iter_rows()
     ]
     heads = ("table", "names", "files", "rows", "size", "first      last")
@@ -72,14 +95,18 @@ def _held(held: pl.DataFrame) -> str:
 def _underlyings(held: pl.DataFrame) -> str:
     columns = ("underlying", "first", "last", "sessions", "quoted", "closes", "quotes")
     rows = [
-        (name, _day(first), _day(last), *map(number, counts)) for name, first, last, *counts in held.select(columns).iter_rows()
+        (name, _day(first), _day(last), *map(number, counts))
+        for name, first, last, *counts in held.select(columns).iter_rows()
     ]
     title = "Underlyings: exchange sessions, and of these with a valid quote and with a close"
     return _table(title, columns, rows, (14, 12, 12, -9, -8, -8, -12))
 
 
 def _entry_times(times: pl.DataFrame) -> str:
-    rows = [(time or "no time", number(sessions), number(quotes)) for time, sessions, quotes in times.iter_rows()]
+    rows = [
+        (time or "no time", number(sessions), number(quotes))
+        for time, sessions, quotes in times.iter_rows()
+    ]
     title = "Minutes of the quotes (the exchange's clock), over sessions x underlyings"
     return _table(title, ("minute", "sessions", "quotes"), rows, (14, -12, -14), most=6)
 
@@ -87,10 +114,19 @@ def _entry_times(times: pl.DataFrame) -> str:
 def _holes(holes: pl.DataFrame) -> str:
     longest = pl.col("sessions").arg_max()
     runs = holes.group_by("table", "underlying", maintain_order=True).agg(
-        pl.col("sessions").sum(), pl.len().alias("runs"), pl.col("first").get(longest), pl.col("last").get(longest)
+        pl.col("sessions").sum(),
+        pl.len().alias("runs"),
+        pl.col("first").get(longest),
+        pl.col("last").get(longest),
     )
     rows = [
-        (table, name, number(sessions), number(count), f"{first} to {last}" if first != last else f"{first}")
+        (
+            table,
+            name,
+            number(sessions),
+            number(count),
+            f"{first} to {last}" if first != last else f"{first}",
+        )
         for table, name, sessions, count, first, last in runs.iter_rows()
     ]
     heads = ("lacking", "underlying", "sessions", "runs", "the longest")
@@ -98,31 +134,53 @@ def _holes(holes: pl.DataFrame) -> str:
 
 
 def _vanished(gone: pl.DataFrame) -> str:
-    """Counts per underlying, and the contracts that were missed longest; those at the edge are counted only."""
-    places = [(pl.col("place") == place).sum().alias(place) for place in ("inside", "expiration", "edge")]
+    """Counts per underlying, and the contracts that were missed longest.
+
+    Those at the edge are counted only.
+    """
+    places = [
+        (pl.col("place") == place).sum().alias(place) for place in ("inside", "expiration", "edge")
+    ]
     counts = gone.group_by("underlying", maintain_order=True).agg(places)
     rows = [(name, *map(number, numbers)) for name, *numbers in counts.iter_rows()]
     heads = ("underlying", "inside the chain", "whole expiration", "at its edge")
     text = _table("Contracts that vanish before they settle", heads, rows, (14, -18, -18, -18))
-    worst = gone.filter(pl.col("place") != "edge").sort("missed", descending=True, maintain_order=True)
+    worst = gone.filter(pl.col("place") != "edge").sort(
+        "missed", descending=True, maintain_order=True
+    )
     if not len(worst):
         return text
     shown = worst.select("symbol", "last_seen", "settlement", "missed", "place").iter_rows()
-    examples = [(symbol, _day(seen), _day(end), number(missed), place) for symbol, seen, end, missed, place in shown]
+    examples = [
+        (symbol, _day(seen), _day(end), number(missed), place)
+        for symbol, seen, end, missed, place in shown
+    ]
     columns = ("contract", "last seen", "settles", "missed", "place")
     return text + "\n" + _lines(columns, examples, (23, 12, 12, -7), most=10)
 
 
 def _broken(broken: pl.DataFrame) -> str:
-    counts = broken.filter(~pl.col("reason").is_in(_ELSEWHERE)).sort("count", descending=True, maintain_order=True)
-    rows = [(table, name or "-", reason, number(count)) for table, name, reason, count in counts.iter_rows()]
+    counts = broken.filter(~pl.col("reason").is_in(_ELSEWHERE)).sort(
+        "count", descending=True, maintain_order=True
+    )
+    rows = [
+        (table, name or "-", reason, number(count))
+        for table, name, reason, count in counts.iter_rows()
+    ]
     heads = ("table", "underlying", "reason", "count")
-    return _table("Rows set aside or unusable, and tables that are missing", heads, rows, (16, 14, 30, -12))
+    return _table(
+        "Rows set aside or unusable, and tables that are missing", heads, rows, (16, 14, 30, -12)
+    )
 
 
 def _splits(splits: pl.DataFrame) -> str:
     rows = [
-        (name, _day(day), f"{number(gone)} of {number(contracts)}", f"{new} for {old}" if new else "-")
+        (
+            name,
+            _day(day),
+            f"{number(gone)} of {number(contracts)}",
+            f"{new} for {old}" if new else "-",
+        )
         for name, day, _, contracts, gone, new, old in splits.iter_rows()
     ]
     heads = ("underlying", "session", "contracts gone", "shares, new for old")
@@ -148,19 +206,34 @@ def _files(files: pl.DataFrame) -> str:
     if not len(files):
         return "Files refused, unfinished or passed over: none"
     counts = files.group_by("finding", maintain_order=True).len().rows()
-    title = "Files: " + ", ".join(f"{number(count)} {finding.replace('_', ' ')}" for finding, count in counts)
-    lines = [wrapped(cell(f"{path}: {_FINDINGS[finding]}: {reason}")) for path, finding, reason in files.iter_rows()]
+    title = "Files: " + ", ".join(
+        f"{number(count)} {finding.replace('_', ' ')}" for finding, count in counts
+    )
+    lines = [
+        wrapped(cell(f"{path}: {_FINDINGS[finding]}: {reason}"))
+        for path, finding, reason in files.iter_rows()
+    ]
     return "\n".join([title, *lines])
 
 
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], most: int = LINES) -> str:
+def _table(
+    title: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    widths: Sequence[int],
+    most: int = LINES,
+) -> str:
     """A section; a negative width is one of numbers, and the last columns may go without."""
     return f"{title}: none" if not rows else title + "\n" + _lines(heads, rows, widths, most)
 
 
-def _lines(heads: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], most: int) -> str:
+def _lines(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], most: int
+) -> str:
     lines = [_line(row, widths) for row in (heads, *rows[:most])]
-    return "\n".join([*lines, f"  ... and {number(len(rows) - most)} more"] if len(rows) > most else lines)
+    return "\n".join(
+        [*lines, f"  ... and {number(len(rows) - most)} more"] if len(rows) > most else lines
+    )
 
 
 def _line(row: Iterable[str], widths: Sequence[int]) -> str:
@@ -169,12 +242,20 @@ def _line(row: Iterable[str], widths: Sequence[int]) -> str:
     text = ""
     for value, width in zip(cells, wide, strict=True):
         shown = cell(value, abs(width) - 1 if width else None)
-        text += shown.rjust(-width) if width < 0 else (("  " if text and not width else "") + shown.ljust(width))
+        text += (
+            shown.rjust(-width)
+            if width < 0
+            else (("  " if text and not width else "") + shown.ljust(width))
+        )
     return ("  " + text).rstrip()
 
 
 def _size(count: int) -> str:
-    unit, name = next((unit, name) for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if count >= unit or unit == 1e3)
+    unit, name = next(
+        (unit, name)
+        for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+        if count >= unit or unit == 1e3
+    )
     return f"{count / unit:,.1f} {name}"
 
 

@@ -1,4 +1,7 @@
-"""A configuration to begin with: every field at its default, with what it decides, its unit and what is allowed beside it."""
+"""A configuration to begin with.
+
+Every field at its default, with what it decides, its unit and what is allowed beside it.
+"""
 
 import re
 import textwrap
@@ -36,7 +39,12 @@ def commented() -> str:
         if field.section != section:
             section = field.section
             lines += ["", _comment(_first_sentence(SECTIONS[section].__doc__)), f"[{section}]", ""]
-        lines += [_comment(_in_toml(field.doc)), _comment(_in_toml(_allowed(field))), _assigned(field), ""]
+        lines += [
+            _comment(_in_toml(field.doc)),
+            _comment(_in_toml(_allowed(field))),
+            _assigned(field),
+            "",
+        ]
     return "\n".join(lines).rstrip()
 
 
@@ -52,7 +60,11 @@ def _allowed(field: Field) -> str:
 def _in_toml(text: str) -> str:
     """Values in a text as TOML spells them: "ledger", "none", true."""
     quoted = re.sub(r"(?<!\w)'([\w:-]+)'(?!\w)", r'"\1"', text)
-    return re.sub(r"\b(?:None|True|False)\b", lambda word: '"none"' if word[0] == "None" else word[0].lower(), quoted)
+    return re.sub(
+        r"\b(?:None|True|False)\b",
+        lambda word: '"none"' if word[0] == "None" else word[0].lower(),
+        quoted,
+    )
 
 
 def _assigned(field: Field) -> str:
@@ -62,4 +74,6 @@ def _assigned(field: Field) -> str:
 
 
 def _comment(text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+    return textwrap.fill(
+        text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+    )

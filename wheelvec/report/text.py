@@ -44,7 +44,9 @@ class Swept(Protocol):
 
 
 def swept(sweep: Swept, by: str = "avg_wheel_roc", most: int = 10) -> str:
-    """The first configurations of a sweep by one figure, and its warnings, as plain text of at most 80 columns."""
+    """The first configurations of a sweep by one figure, and its warnings, as plain text of at most
+    80 columns.
+    """
     head = f"{counted(sweep.frame.height, 'configuration')}; figures are over the wheels in each one's summary."
     return "\n".join([head, "", sweep.best(by, most).text(WIDTH), "", *_warnings(sweep.warnings)])
 
@@ -74,7 +76,10 @@ def described(result: Described) -> str:
     first, last = (schedule.start_date or days.min(), schedule.end_date or days.max())
     blocks = [
         f"wheelvec {VERSION}, rules {result.config.rules}, configuration {result.config.id}",
-        wrapped(f"Entries {_text(first)} to {_text(last)}: {', '.join(symbols) or 'no entry session'}", ""),
+        wrapped(
+            f"Entries {_text(first)} to {_text(last)}: {', '.join(symbols) or 'no entry session'}",
+            "",
+        ),
         "",
         *(_launched(result, figures, launched) if launched else [_none_launched(result)]),
         "",
@@ -87,9 +92,14 @@ def described(result: Described) -> str:
 
 def _launched(result: Described, figures: Figures, launched: int) -> list[str]:
     return [
-        _wheels(figures, launched), "", _money(figures, launched), "", _exits(result.records, launched), "",
+        _wheels(figures, launched),
+        "",
+        _money(figures, launched),
+        "",
+        _exits(result.records, launched),
+        "",
         _ends(result.wheels),
-    ]  # fmt: skip
+    ]
 
 
 def _wheels(figures: Figures, launched: int) -> str:
@@ -98,7 +108,11 @@ def _wheels(figures: Figures, launched: int) -> str:
         ("launched", number(launched), ""),
         ("in the summary", number(figures["total_wheels"]), "not censored, and with a value"),
         ("  of these marked", number(figures["marked_wheels"]), "unresolved, at the last close"),
-        ("  of these holding shares", number(figures["held_wheels"]), "sold at the end session's close"),
+        (
+            "  of these holding shares",
+            number(figures["held_wheels"]),
+            "sold at the end session's close",
+        ),
         ("censored", number(figures["censored_wheels"]), "settle after the data end: left out"),
         ("unresolved", number(unresolved), "left out unless marked"),
         ("  open", number(figures["open_wheels"]), ""),
@@ -113,8 +127,16 @@ def _money(figures: Figures, launched: int) -> str:
     rows = [
         ("total P&L", _dollars(total), ""),
         ("  realised", _dollars(realised), ""),
-        ("  marked", _dollars(marked if total is not None else None), f"of {number(figures['marked_wheels'])} wheels"),
-        ("total P&L at worst", _dollars(figures["total_pnl_worst"]), "if all that is left out were lost"),
+        (
+            "  marked",
+            _dollars(marked if total is not None else None),
+            f"of {number(figures['marked_wheels'])} wheels",
+        ),
+        (
+            "total P&L at worst",
+            _dollars(figures["total_pnl_worst"]),
+            "if all that is left out were lost",
+        ),
         ("worst wheel", _dollars(figures["max_drawdown_proxy"]), ""),
         ("capital deployed", _dollars(figures["total_capital_deployed"]), "summed over the wheels"),
         ("win rate", _percent(figures["win_rate"]), ""),
@@ -133,17 +155,30 @@ def _money(figures: Figures, launched: int) -> str:
 
 def _doubtful(figures: Figures) -> list[tuple[str, str, str]]:
     """Exits booked worse than a limit order, or better than a stop: shown where there are any."""
-    labels = {"targets_above_limit": "targets above their limit", "stops_inside_stop": "stops inside their stop"}
-    return [(label, number(figures[name]), "bought back at the market") for name, label in labels.items() if figures[name]]
+    labels = {
+        "targets_above_limit": "targets above their limit",
+        "stops_inside_stop": "stops inside their stop",
+    }
+    return [
+        (label, number(figures[name]), "bought back at the market")
+        for name, label in labels.items()
+        if figures[name]
+    ]
 
 
 def _exits(records: pl.DataFrame, launched: int) -> str:
     """How the puts and the calls ended, side by side."""
     counts = {phase: _counts(_phase(records, phase)["exit_reason"]) for phase in ("csp", "cc")}
     reasons = [name_of(reason) for reason in ExitReason]
-    shown = [(reason, counts["csp"].get(reason, 0), counts["cc"].get(reason, 0)) for reason in reasons]
+    shown = [
+        (reason, counts["csp"].get(reason, 0), counts["cc"].get(reason, 0)) for reason in reasons
+    ]
     rows = [f"  {'':<27}{'puts':>14}{'calls':>14}"]
-    rows += [f"  {reason:<27}{number(put):>14}{number(call):>14}" for reason, put, call in shown if put or call]
+    rows += [
+        f"  {reason:<27}{number(put):>14}{number(call):>14}"
+        for reason, put, call in shown
+        if put or call
+    ]
     return "\n".join([f"Exits of the legs of all {counted(launched, 'wheel')} launched", *rows])
 
 
@@ -166,8 +201,14 @@ def _none_launched(result: Described) -> str:
 
 def _outcomes(diagnostics: pl.DataFrame) -> str:
     counts = _counts(diagnostics["outcome"])
-    rows = [(name, number(counts[name]), meaning) for name, meaning in OUTCOMES.items() if name in counts]
-    return _section("Entry sessions, one per underlying, by what came of them", rows or [("none", "0", "")], 8)
+    rows = [
+        (name, number(counts[name]), meaning)
+        for name, meaning in OUTCOMES.items()
+        if name in counts
+    ]
+    return _section(
+        "Entry sessions, one per underlying, by what came of them", rows or [("none", "0", "")], 8
+    )
 
 
 def _warnings(warnings: Sequence[Warned], most: int = 3) -> list[str]:
@@ -181,12 +222,16 @@ def _warnings(warnings: Sequence[Warned], most: int = 3) -> list[str]:
     for code, found in kinds.items():
         lines += [_paragraph(cell(warning.text)) for warning in found[:most]]
         if more := [warning.underlying or "" for warning in found[most:]]:
-            lines.append(_paragraph(f"{code}, {len(more):,} more: {listed(dict.fromkeys(more), most=6)}"))
+            lines.append(
+                _paragraph(f"{code}, {len(more):,} more: {listed(dict.fromkeys(more), most=6)}")
+            )
     return [*lines, ""]
 
 
 def _paragraph(text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
+    return textwrap.fill(
+        text, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
+    )
 
 
 def set_aside(diagnostics: pl.DataFrame) -> str:
@@ -217,7 +262,8 @@ def written(counts: pl.DataFrame) -> str:
 def _section(title: str, rows: Sequence[tuple[str, str, str]], digits: int = 14) -> str:
     # a value wider than its column takes of the label's blanks
     lines = [
-        f"  {label}{value:>{max(27 + digits - len(label), len(value) + 1)}}  {note}".rstrip() for label, value, note in rows
+        f"  {label}{value:>{max(27 + digits - len(label), len(value) + 1)}}  {note}".rstrip()
+        for label, value, note in rows
     ]
     return "\n".join([title, *lines])
 
@@ -261,4 +307,6 @@ def counted(count: int, noun: str) -> str:
 
 def wrapped(text: str, indent: str = "  ") -> str:
     """A paragraph of lines of at most WIDTH columns."""
-    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent="  ", break_on_hyphens=False)
+    return textwrap.fill(
+        text, WIDTH, initial_indent=indent, subsequent_indent="  ", break_on_hyphens=False
+    )

@@ -40,18 +40,22 @@ def backtest(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Result:
-    """Every wheel of the configuration's date range, right to the cent (docs/fills.md says under which assumptions).
+    """Every wheel of the configuration's date range, right to the cent (docs/fills.md says under
+    which assumptions).
 
-    Work goes slice by slice, one underlying and one year of entries at a time, with the quotes and bars that its wheels can
-    reach, so memory follows the slice and not the market. The slices are those of `sweep`: a backtest is its grid of one row.
+    Work goes slice by slice, one underlying and one year of entries at a time, with the quotes and
+    bars that its wheels can reach, so memory follows the slice and not the market. The slices are
+    those of `sweep`: a backtest is its grid of one row.
 
     Args:
         market: the tables; see `Market`.
         config: the rules; `Config()` if None.
-        when: your own signal: a frame of (session, underlying), of Polars (lazy or not), pandas or Arrow; only these pairs
-            may open. `Result.warnings` names those that match no entry session.
-        out: a folder to write the result to as it is made, whole or not at all; None keeps it in memory. An earlier result of
-            the same configuration, data and signal is replaced, and nothing else that is there.
+        when: your own signal: a frame of (session, underlying), of Polars (lazy or not), pandas or
+            Arrow; only these pairs may open. `Result.warnings` names those that match no entry
+            session.
+        out: a folder to write the result to as it is made, whole or not at all; None keeps it in
+            memory. An earlier result of the same configuration, data and signal is replaced, and
+            nothing else that is there.
         overwrite: whether another result in `out` may be replaced too.
         progress: called with (months done, months in all), each counted for every underlying.
 
@@ -59,9 +63,11 @@ def backtest(
         A `Result`: records, wheels, ledger, summary, diagnostics.
 
     Raises:
-        InputError, ConfigError: for a symbol the market does not hold, a calendar or range that does not exist, a bad signal.
-        LakeError: if a file of the lake, or `out`, cannot be used: it holds anything else, which is named before any work is
-            done; it lies in the lake, or the lake in it; another process is writing there.
+        InputError, ConfigError: for a symbol the market does not hold, a calendar or range that
+            does not exist, a bad signal.
+        LakeError: if a file of the lake, or `out`, cannot be used: it holds anything else, which is
+            named before any work is done; it lies in the lake, or the lake in it; another process
+            is writing there.
 
     Example:
         >>> import wheelvec as wv
@@ -74,7 +80,9 @@ def backtest(
     config = Config() if config is None else config
     for argument, value, expected in (("market", market, Market), ("config", config, Config)):
         if not isinstance(value, expected):
-            raise InputError(f"{argument} is a {type(value).__name__}: expected a wheelvec.{expected.__name__}")
+            raise InputError(
+                f"{argument} is a {type(value).__name__}: expected a wheelvec.{expected.__name__}"
+            )
     if out is not None:
         keep_apart(out, market.folder)
     given = None if when is None else as_polars("when", when)
@@ -83,15 +91,22 @@ def backtest(
     symbols = list(market.symbols if config.schedule.symbols is None else config.schedule.symbols)
     recorder = Recorder(market, config, symbols, None if pairs is None else _days_of(pairs))
     signals = None if pairs is None else _digest(pairs)
-    writer = ResultWriter(out, config, lambda: market.fingerprint, signals=signals, overwrite=overwrite)
-    # the digest of the data is hashed meanwhile: hashing needs none of Python's lock, and is a quarter of a short run
+    writer = ResultWriter(
+        out, config, lambda: market.fingerprint, signals=signals, overwrite=overwrite
+    )
+    # the digest of the data is hashed meanwhile: hashing needs none of Python's lock, and is a
+    # quarter of a short run
     with writer, ThreadPoolExecutor(1) as aside:
         fingerprint = aside.submit(lambda: market.fingerprint)
         found = list(_kept(recorder.run(_reporter(progress, recorder.months)), writer))
-        recorded = Recorded.of([one for walked in found for one in walked.slices], symbols, recorder.day, config)
+        recorded = Recorded.of(
+            [one for walked in found for one in walked.slices], symbols, recorder.day, config
+        )
         _write(recorded, _dividends(market, symbols), writer)
         fingerprint.result()
-        return writer.close(warnings=lambda made: as_frame(of_backtest(market, config, given, made.diagnostics)))
+        return writer.close(
+            warnings=lambda made: as_frame(of_backtest(market, config, given, made.diagnostics))
+        )
 
 
 def _reporter(progress: Progress | None, total: int) -> Callable[[int], None]:
@@ -123,12 +138,19 @@ def _dividends(market: Market, symbols: list[str]) -> dict[int, tuple[Array, Arr
     """Of each underlying's place the ex-days, in order, and dollars per contract."""
     if market.dividends is None:
         return {}
-    paid = market.dividends.sort("ex_date", maintain_order=True).partition_by("underlying", as_dict=True)
+    paid = market.dividends.sort("ex_date", maintain_order=True).partition_by(
+        "underlying", as_dict=True
+    )
     held = {place: paid[name,] for place, name in enumerate(symbols) if (name,) in paid}
-    return {place: (days(frame, "ex_date"), frame["amount"].to_numpy() * 100.0) for place, frame in held.items()}
+    return {
+        place: (days(frame, "ex_date"), frame["amount"].to_numpy() * 100.0)
+        for place, frame in held.items()
+    }
 
 
-def _write(recorded: Recorded, dividends: dict[int, tuple[Array, Array]], writer: ResultWriter) -> None:
+def _write(
+    recorded: Recorded, dividends: dict[int, tuple[Array, Array]], writer: ResultWriter
+) -> None:
     for first in range(0, recorded.wheels.size, BATCH):
         some = chosen(recorded, first, min(first + BATCH, recorded.wheels.size))
         writer.write("records", records(some, recorded))
@@ -146,12 +168,20 @@ def _pairs(when: pl.DataFrame) -> pl.DataFrame:
     """
     for name in SIGNALS:
         if name not in when.columns:
-            raise InputError(f"when lacks the column {name!r}: found {when.columns}, expected {list(SIGNALS)}")
+            raise InputError(
+                f"when lacks the column {name!r}: found {when.columns}, expected {list(SIGNALS)}"
+            )
     try:
-        return when.select([pl.col(name).cast(kind) for name, kind in SIGNALS.items()]).drop_nulls().unique()
+        return (
+            when.select([pl.col(name).cast(kind) for name, kind in SIGNALS.items()])
+            .drop_nulls()
+            .unique()
+        )
     except pl.exceptions.PolarsError:
         found = {name: str(when.schema[name]) for name in SIGNALS}
-        raise InputError(f"when has columns {found}: expected session as Date and underlying as String") from None
+        raise InputError(
+            f"when has columns {found}: expected session as Date and underlying as String"
+        ) from None
 
 
 def _days_of(pairs: pl.DataFrame) -> dict[str, Array]:

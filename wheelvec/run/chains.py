@@ -1,4 +1,6 @@
-"""The solved chains of one underlying: as the lake kept them, else made from the quotes, and then kept."""
+"""The solved chains of one underlying: as the lake kept them, else made from the quotes, and then
+kept.
+"""
 
 import datetime as dt
 import hashlib
@@ -16,14 +18,16 @@ from wheelvec.model import schemas
 from wheelvec.stages import chain as chains
 from wheelvec.stages.arrays import Array
 
-Chain = tuple[pl.DataFrame, pl.DataFrame]  # as `stages.chain.collapse` and `solve` give it, and the counts per session
+Chain = tuple[
+    pl.DataFrame, pl.DataFrame
+]  # as `stages.chain.collapse` and `solve` give it, and the counts per session
 
 
 class Asked(NamedTuple):
     """What chains depend on beside the quotes.
 
-    `sessions` has session, number and minute; rates are by session number, per year; contracts with more than `dte_max` days to
-    their expiration are counted and left out (None: none are).
+    `sessions` has session, number and minute; rates are by session number, per year; contracts with
+    more than `dte_max` days to their expiration are counted and left out (None: none are).
     """
 
     sessions: pl.DataFrame
@@ -32,8 +36,11 @@ class Asked(NamedTuple):
     dte_max: int | None
 
 
-def chain_between(market: Market, symbol: str, first: dt.date, last: dt.date, asked: Asked) -> Chain:
-    """The chain of an underlying from the first day of a month on, and what was found there per session.
+def chain_between(
+    market: Market, symbol: str, first: dt.date, last: dt.date, asked: Asked
+) -> Chain:
+    """The chain of an underlying from the first day of a month on, and what was found there per
+    session.
 
     Months that a lake keeps are taken one by one, what lies between them is made in one piece.
     """
@@ -55,11 +62,15 @@ def chain_between(market: Market, symbol: str, first: dt.date, last: dt.date, as
 
 
 def _made(market: Market, symbol: str, first: dt.date, last: dt.date, asked: Asked) -> Chain:
-    chain, counts = chains.collapse(market.quotes(symbol, first, last), asked.sessions, asked.dte_max)
+    chain, counts = chains.collapse(
+        market.quotes(symbol, first, last), asked.sessions, asked.dte_max
+    )
     return chains.solve(chain, asked.rate, asked.dividend_yield), counts
 
 
-def _kept_or_made(market: Market, symbol: str, month: dt.date, folder: Path, quotes: str, asked: Asked) -> Chain:
+def _kept_or_made(
+    market: Market, symbol: str, month: dt.date, folder: Path, quotes: str, asked: Asked
+) -> Chain:
     key = _key(quotes, month, asked)
     if (kept := solved.read(folder, month, key)) is not None:
         return chains.recalled(*kept, asked.sessions, symbol)
@@ -69,8 +80,9 @@ def _kept_or_made(market: Market, symbol: str, month: dt.date, folder: Path, quo
 
 
 def _key(quotes: str, month: dt.date, asked: Asked) -> str:
-    """A digest of all that a chain depends on: the quotes, the sessions and their entry minutes, the rates, what was asked
-    for, and the code."""
+    """A digest of all that a chain depends on: the quotes, the sessions and their entry minutes,
+    the rates, what was asked for, and the code.
+    """
     here = asked.sessions.filter(pl.col("session").dt.truncate("1mo") == month)
     at = here["number"].to_numpy()
     rates = asked.rate[at].tolist(), asked.dividend_yield[at].tolist()
@@ -80,5 +92,7 @@ def _key(quotes: str, month: dt.date, asked: Asked) -> str:
 
 @cache
 def _code() -> str:
-    files = b"".join(Path(str(module.__file__)).read_bytes() for module in (chains, schemas, solved))
+    files = b"".join(
+        Path(str(module.__file__)).read_bytes() for module in (chains, schemas, solved)
+    )
     return hashlib.blake2b(files, digest_size=16).hexdigest() + arithmetic()

@@ -1,4 +1,7 @@
-"""What the rows of a grid meet on a market: chain keys, entry sessions, months and slices, and how much room they need."""
+"""What the rows of a grid meet on a market.
+
+Chain keys, entry sessions, months and slices, and how much room they need.
+"""
 
 import datetime as dt
 import itertools
@@ -23,13 +26,21 @@ HeldSpan = tuple[SliceKey, HeldSlice, int, int]  # with its slice
 
 DTE_STEP = 15
 LAST_SETTLEMENT = dt.date(2099, 12, 31)  # the years of OSI symbols have two digits
-_CHAIN_KEY = ("schedule.trading_calendar", "schedule.entry_time", "pricing.rate", "pricing.dividend_yield", "fills.gap_path")
+_CHAIN_KEY = (
+    "schedule.trading_calendar",
+    "schedule.entry_time",
+    "pricing.rate",
+    "pricing.dividend_yield",
+    "fills.gap_path",
+)
 
 
 class Bounds(NamedTuple):
     """What the work of any row must have room for."""
 
-    wheels: dict[str, int]  # more than are launched on each underlying: the puts in the widest ranges
+    wheels: dict[
+        str, int
+    ]  # more than are launched on each underlying: the puts in the widest ranges
     sizes: Sizes  # of what a slice holds at most
     bytes: dict[tuple[int, str], int]  # of the slices of each year and underlying
 
@@ -52,12 +63,15 @@ class Context:
         self._bounds: dict[ChainKey, Bounds] = {}
         self._spans: dict[int, tuple[dt.date, dt.date]] = {}
         self.entry_rules = EntryRules.of(market, grid)
-        self.symbols = self.entry_rules.symbols  # in the order in which a month's figures are folded
+        self.symbols = (
+            self.entry_rules.symbols
+        )  # in the order in which a month's figures are folded
         self.trades = self.entry_rules.trades(self.symbols)
         self.chain_keys, self.chain_key_of = self._find_chain_keys()
         self.sessions = {chain_key: chain_key.sessions() for chain_key in self.chain_keys}
         self.opens = {
-            chain_key: self.entry_rules.sessions(days["session"].to_numpy()) for chain_key, days in self.sessions.items()
+            chain_key: self.entry_rules.sessions(days["session"].to_numpy())
+            for chain_key, days in self.sessions.items()
         }
 
     # ------------------------------------------------------------------------------------------ what rows ask for
@@ -67,17 +81,29 @@ class Context:
         least = int(self.grid.least("liquidity.ivp_min_candidates"))
         most = int(self.grid.most("liquidity.ivp_min_candidates"))
         over_chain = self.grid.column("liquidity.ivp_over", lambda over: over == "chain", np.bool_)
-        ranked = np.where(over_chain, self.grid.column("liquidity.ivp_min_candidates", None, np.int64), least - 1)
-        keys = [(codes, len(self.grid.values(name))) for name in _CHAIN_KEY if (codes := self.grid.codes(name)) is not None]
-        code, count = dense(combined([(ranked - least + 1, most - least + 2), *keys], self.grid.size))
+        ranked = np.where(
+            over_chain, self.grid.column("liquidity.ivp_min_candidates", None, np.int64), least - 1
+        )
+        keys = [
+            (codes, len(self.grid.values(name)))
+            for name in _CHAIN_KEY
+            if (codes := self.grid.codes(name)) is not None
+        ]
+        code, count = dense(
+            combined([(ranked - least + 1, most - least + 2), *keys], self.grid.size)
+        )
         begin = self.entry_rules.start.replace(day=1)
         chain_keys = []
         for row in first_of(code, count).tolist():
-            calendar, minute, rate, dividends, gaps = (self.grid.value(name, row) for name in _CHAIN_KEY)
+            calendar, minute, rate, dividends, gaps = (
+                self.grid.value(name, row) for name in _CHAIN_KEY
+            )
             end = last_known(calendar, begin, self._furthest)
             ranks = int(ranked[row]) if over_chain[row] else -1
             dte_max = None if over_chain[row] else self._dte_max
-            chain_keys.append(ChainKey(calendar, minute, rate, dividends, gaps, dte_max, ranks, begin, end))
+            chain_keys.append(
+                ChainKey(calendar, minute, rate, dividends, gaps, dte_max, ranks, begin, end)
+            )
         return chain_keys, code
 
     @cached_property
@@ -88,7 +114,9 @@ class Context:
 
     @cached_property
     def _furthest(self) -> dt.date:
-        """A date that no settlement session can pass, at the end of a year, so that the next grid has the same slices."""
+        """A date that no settlement session can pass, at the end of a year, so that the next grid
+        has the same slices.
+        """
         data = self._market.data_range
         last = max(self.entry_rules.end, data[1]) if data else self.entry_rules.end
         days = self.grid.most("put.dte_max") + self.grid.most("call.dte_max") + 2 * self._slack
@@ -100,12 +128,19 @@ class Context:
         return 14 + 3 * (int(self.grid.most("call.call_wait_sessions")) + 1)
 
     def _span(self, year: int) -> tuple[dt.date, dt.date]:
-        """The data of the slice that a year's entries are run on: the year, and what its wheels can reach."""
+        """The data of the slice that a year's entries are run on.
+
+        The year, and what its wheels can reach.
+        """
         last = self._market.data_range[1] if self._market.data_range else dt.date(year, 12, 31)
         cycles = self.grid.most("call.max_cycles")
         if not math.isfinite(cycles):
             return dt.date(year, 1, 1), month_end(last)
-        reach = self.grid.most("put.dte_max") + self._slack + cycles * (self.grid.most("call.dte_max") + self._slack)
+        reach = (
+            self.grid.most("put.dte_max")
+            + self._slack
+            + cycles * (self.grid.most("call.dte_max") + self._slack)
+        )
         quarters = math.ceil(reach / 92)  # in quarters, so that the next grid has the same slices
         end = min(last.toordinal(), dt.date(year, 12, 31).toordinal() + 92 * quarters)
         return dt.date(year, 1, 1), month_end(dt.date.fromordinal(end))
@@ -116,15 +151,22 @@ class Context:
         """The months in which any wheel may open, in order: first and last session."""
         month = self.sessions[chain_key]["session"].to_numpy().astype("datetime64[M]")
         found = np.unique(month[self.opens[chain_key].any(axis=0)])
-        first, last = np.searchsorted(month, found, "left"), np.searchsorted(month, found, "right") - 1
-        return list(zip(found.astype("datetime64[D]").tolist(), first.tolist(), last.tolist(), strict=True))
+        first, last = (
+            np.searchsorted(month, found, "left"),
+            np.searchsorted(month, found, "right") - 1,
+        )
+        return list(
+            zip(found.astype("datetime64[D]").tolist(), first.tolist(), last.tolist(), strict=True)
+        )
 
     def slice_(self, chain_key: ChainKey, year: int, symbol: str) -> HeldSlice:
         """The slice of a year of entries."""
         if year not in self._spans:
             self._spans[year] = self._span(year)
         start, end = self._spans[year]
-        return self._cache.slice_(chain_key, self.sessions[chain_key], symbol, max(start, chain_key.first), end)
+        return self._cache.slice_(
+            chain_key, self.sessions[chain_key], symbol, max(start, chain_key.first), end
+        )
 
     def windows(self, chain_key: ChainKey, spans: list[Span]) -> list[list[Span]]:
         """Slices in their order, in parts: the slices of a part may be held together."""
@@ -153,8 +195,15 @@ class Context:
         return self._bounds[chain_key]
 
     def _find_bounds(self, chain_key: ChainKey) -> Bounds:
-        dte, delta = ((self.grid.least(f"put.{name}_min"), self.grid.most(f"put.{name}_max")) for name in ("dte", "delta"))
-        a_day = np.where(self.opens[chain_key].any(axis=0), self.grid.most("schedule.max_wheels_per_symbol_per_day"), 0.0)
+        dte, delta = (
+            (self.grid.least(f"put.{name}_min"), self.grid.most(f"put.{name}_max"))
+            for name in ("dte", "delta")
+        )
+        a_day = np.where(
+            self.opens[chain_key].any(axis=0),
+            self.grid.most("schedule.max_wheels_per_symbol_per_day"),
+            0.0,
+        )
         total, sizes, held = dict.fromkeys(self.symbols, 0), np.ones(5, np.int64), {}
         for year, months in itertools.groupby(self.months(chain_key), lambda month: month[0].year):
             first, end = np.array([(first, last + 1) for _, first, last in months]).T
@@ -165,7 +214,12 @@ class Context:
                 puts.append(slice_.slice_.put_starts[end] - slice_.slice_.put_starts[first])
                 sizes = np.maximum(sizes, (1, slice_.bars, 1, slice_.calls, 1))
                 held[year, symbol] = slice_.size
-            wheels = np.add.reduceat(np.minimum(within, a_day[: end[-1]]), first, axis=1).astype(np.int64)
+            wheels = np.add.reduceat(np.minimum(within, a_day[: end[-1]]), first, axis=1).astype(
+                np.int64
+            )
             sizes = np.maximum(sizes, (wheels.max(), 1, np.max(puts), 1, (end - first).max()))
-            total = {symbol: more + total[symbol] for symbol, more in zip(total, wheels.sum(axis=1).tolist(), strict=True)}
+            total = {
+                symbol: more + total[symbol]
+                for symbol, more in zip(total, wheels.sum(axis=1).tolist(), strict=True)
+            }
         return Bounds(total, Sizes(*sizes.tolist()), held)

@@ -20,7 +20,13 @@ from wheelvec.run.work import Work
 
 CHUNK = 16_384  # rows at most: what an interrupted sweep with out= loses
 BYTES_A_ROW = 2_000  # figures, counts, positions and the finished frame of one configuration
-_PERIODS = {"position": pl.Int64, "period": pl.Date, "wheels": pl.Int64, "pnl": pl.Float64, "capital": pl.Float64}
+_PERIODS = {
+    "position": pl.Int64,
+    "period": pl.Date,
+    "wheels": pl.Int64,
+    "pnl": pl.Float64,
+    "capital": pl.Float64,
+}
 _WHEELS = {"underlying": pl.String, "entry_date": pl.Date, "put_symbol": pl.String}
 
 
@@ -37,14 +43,19 @@ class Engine:
         ConfigError: naming the rows that cannot be run on this market.
     """
 
-    def __init__(self, market: Market, grid: Grid, *, ordered: bool, threads: int, memory: int) -> None:
+    def __init__(
+        self, market: Market, grid: Grid, *, ordered: bool, threads: int, memory: int
+    ) -> None:
         self.grid, self._ordered, self._memory = grid, ordered, memory
         self.context = Context(market, grid, threads, memory)
 
     def chunks(self, rows: Codes) -> Iterator[Codes]:
         """`rows` cut to the memory that is allowed."""
         wheels = (
-            max(sum(self.context.bounds(chain_key).wheels.values()) for chain_key in self.context.chain_keys)
+            max(
+                sum(self.context.bounds(chain_key).wheels.values())
+                for chain_key in self.context.chain_keys
+            )
             if self._ordered
             else 0
         )
@@ -52,26 +63,40 @@ class Engine:
         for start in range(0, rows.size, size):
             yield rows[start : start + size]
 
-    def run(self, rows: Codes, progress: Callable[[float, int], None] | None = None) -> pl.DataFrame:
-        """The figures of some rows, in their order. `progress` is called with the part that is done, and the cells so far."""
+    def run(
+        self, rows: Codes, progress: Callable[[float, int], None] | None = None
+    ) -> pl.DataFrame:
+        """The figures of some rows, in their order. `progress` is called with the part that is
+        done, and the cells so far.
+        """
         found = [(work.figures(progress), mine) for work, mine in self._works(rows)]
         if len(found) == 1:
             return found[0][0]
-        return pl.concat([frame for frame, _ in found])[np.argsort(np.concatenate([mine for _, mine in found]))]
+        return pl.concat([frame for frame, _ in found])[
+            np.argsort(np.concatenate([mine for _, mine in found]))
+        ]
 
     def periods(self, rows: Codes, period_of: Callable[[dt.date], dt.date]) -> pl.DataFrame:
         """Per row and period of entry: position among `rows`, period, wheels, pnl, capital."""
         frames = [pl.DataFrame(schema=_PERIODS)]  # a calendar may leave no month
         for work, mine in self._works(rows):
             for period, figures in work.periods(period_of):
-                sums = {"wheels": figures.counts[KNOWN], "pnl": figures.total, "capital": figures.capital}
-                frame = pl.DataFrame({"position": mine[work.order]} | sums).with_columns(period=pl.lit(period))
+                sums = {
+                    "wheels": figures.counts[KNOWN],
+                    "pnl": figures.total,
+                    "capital": figures.capital,
+                }
+                frame = pl.DataFrame({"position": mine[work.order]} | sums).with_columns(
+                    period=pl.lit(period)
+                )
                 frames.append(frame.select(_PERIODS.keys()))
         return pl.concat(frames).sort("position", "period")
 
     def pnl(self, rows: Codes, allocate: Callable[[int, int], Array]) -> tuple[pl.DataFrame, Array]:
-        """The wheels that any of the rows may launch (underlying, entry_date, put_symbol), and (wheels, rows) float32: each
-        one's marked P&L, NaN where it was not launched or the summary has none."""
+        """The wheels that any of the rows may launch (underlying, entry_date, put_symbol), and
+        (wheels, rows) float32: each one's marked P&L, NaN where it was not launched or the summary
+        has none.
+        """
         chunks = list(self.chunks(rows))
         chosen: dict[tuple[ChainKey, SliceKey], Array] = {}
         for chunk in chunks:
@@ -79,12 +104,17 @@ class Engine:
                 work.mark(chosen)
         keys = {where: self._keys(*where, puts) for where, puts in chosen.items()}
         wheels = (
-            pl.concat([pl.DataFrame(schema=_WHEELS), *keys.values()]).unique().sort("entry_date", "underlying", "put_symbol")
+            pl.concat([pl.DataFrame(schema=_WHEELS), *keys.values()])
+            .unique()
+            .sort("entry_date", "underlying", "put_symbol")
         )
         out = allocate(wheels.height, rows.size)
         numbered = wheels.with_row_index("wheel")
         numbers = {
-            where: (chosen[where], key.join(numbered, on=wheels.columns, maintain_order="left")["wheel"].to_numpy())
+            where: (
+                chosen[where],
+                key.join(numbered, on=wheels.columns, maintain_order="left")["wheel"].to_numpy(),
+            )
             for where, key in keys.items()
         }
         start = 0
@@ -105,7 +135,10 @@ class Engine:
     def _works(self, rows: Codes) -> Iterator[tuple["Work", Codes]]:
         """The work of each chain key, and the places among `rows` of its rows."""
         if len(self.context.chain_keys) == 1:
-            yield Work(self.context, self.context.chain_keys[0], rows, self._ordered), np.arange(rows.size)
+            yield (
+                Work(self.context, self.context.chain_keys[0], rows, self._ordered),
+                np.arange(rows.size),
+            )
             return
         for code, chain_key in enumerate(self.context.chain_keys):
             mine = np.flatnonzero(self.context.chain_key_of[rows] == code)

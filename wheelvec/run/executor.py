@@ -14,11 +14,11 @@ OnProgress = Callable[[int], None]
 
 
 class Executor:
-    """Does tasks on several threads, this one among them. A task yields after each of its steps; whoever leaves early waits for
-    the steps at work alone.
+    """Does tasks on several threads, this one among them. A task yields after each of its steps;
+    whoever leaves early waits for the steps at work alone.
 
-    This thread works too, for a processor that it leaves idle is where the system would put two of the others at first: of a
-    sweep that lasts twenty milliseconds that is half.
+    This thread works too, for a processor that it leaves idle is where the system would put two of
+    the others at first: of a sweep that lasts twenty milliseconds that is half.
     """
 
     def __init__(self, threads: int) -> None:
@@ -27,9 +27,15 @@ class Executor:
         self._lock, self._steps, self._left = Lock(), 0, False
 
     def each(self, do: Do, tasks: list[Any], on_progress: OnProgress | None = None) -> None:
-        """Do all tasks in any order. `on_progress` is called now and then, on this thread, with the steps done so far in all."""
+        """Do all tasks in any order. `on_progress` is called now and then, on this thread, with the
+        steps done so far in all.
+        """
         on_progress, waiting = on_progress or (lambda steps: None), deque(tasks)
-        others = [self._pool.submit(self._work, do, waiting) for _ in range(self._others)] if self._pool else []
+        others = (
+            [self._pool.submit(self._work, do, waiting) for _ in range(self._others)]
+            if self._pool
+            else []
+        )
         last = time.monotonic()
         for _ in self._steps_of(do, waiting):
             if time.monotonic() - last > PROGRESS_SECONDS:

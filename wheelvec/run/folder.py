@@ -1,8 +1,11 @@
-"""The folder of a saved result or sweep: never another's, one writer at a time, and whole at every moment.
+"""The folder of a saved result or sweep.
 
-A writer holds the folder's lock and writes all files and the index to a hidden folder inside. One rename of that folder
-commits them: from then on they are the result, and whoever opens the folder next finishes moving them to their names. Before
-it, what stood there is untouched. Only files that the index lists, with the digests it states, are ever replaced.
+Never another's, one writer at a time, and whole at every moment.
+
+A writer holds the folder's lock and writes all files and the index to a hidden folder inside. One
+rename of that folder commits them: from then on they are the result, and whoever opens the folder
+next finishes moving them to their names. Before it, what stood there is untouched. Only files that
+the index lists, with the digests it states, are ever replaced.
 """
 
 import contextlib
@@ -31,14 +34,21 @@ def keep_apart(out: str | Path, lake: str | Path | None) -> None:
     """Refuse to write into a lake, or around one.
 
     Raises:
-        LakeError: if one of the two folders is the other, or lies in it; symbolic links are followed.
+        LakeError: if one of the two folders is the other, or lies in it; symbolic links are
+            followed.
     """
     if lake is None:
         return
     for inner, outer in ((out, lake), (lake, out)):
         if _lies_in(Path(inner).resolve(), Path(outer).resolve()):
-            what = "are the same folder" if _lies_in(Path(outer).resolve(), Path(inner).resolve()) else "lie in one another"
-            raise LakeError(f"out {out} and lake {lake} {what}; nothing was written, choose a folder beside the lake")
+            what = (
+                "are the same folder"
+                if _lies_in(Path(outer).resolve(), Path(inner).resolve())
+                else "lie in one another"
+            )
+            raise LakeError(
+                f"out {out} and lake {lake} {what}; nothing was written, choose a folder beside the lake"
+            )
 
 
 def _lies_in(inner: Path, outer: Path) -> bool:
@@ -69,9 +79,13 @@ class Folder:
             with contextlib.suppress(FileNotFoundError):
                 self.path.lstat()  # a name that none can have
             if self.path.is_symlink() and not self.path.exists():
-                raise LakeError(f"{out}: a symbolic link to nothing; expected a folder for a {kind.name}")
+                raise LakeError(
+                    f"{out}: a symbolic link to nothing; expected a folder for a {kind.name}"
+                )
             if self.path.exists() and not self.path.is_dir():
-                raise LakeError(f"{out}: no folder; nothing was written, choose a folder for the {kind.name}")
+                raise LakeError(
+                    f"{out}: no folder; nothing was written, choose a folder for the {kind.name}"
+                )
 
     @property
     def index_path(self) -> Path:
@@ -81,11 +95,12 @@ class Folder:
     # ------------------------------------------------------------------------------------------------------- reading
 
     def steadily(self, read: Callable[[], T]) -> T:
-        """What `read` gives, called again if it failed because a writer was putting something else in the place meanwhile.
+        """What `read` gives, called again if it failed because a writer was putting something else
+        in the place meanwhile.
 
         Raises:
-            LakeError: as `read`, of a folder that stayed as it was; if a writer was interrupted after it had committed, and
-                this process may not finish moving its files.
+            LakeError: as `read`, of a folder that stayed as it was; if a writer was interrupted
+                after it had committed, and this process may not finish moving its files.
         """
         while True:
             with self._reading():
@@ -141,30 +156,45 @@ class Folder:
     # ------------------------------------------------------------------------------------------------ what is there
 
     def examine(self) -> Index | None:
-        """The index of what is saved in the folder, which may be of the former format; None if nothing is.
+        """The index of what is saved in the folder, which may be of the former format.
+
+        None if nothing is.
 
         Raises:
-            LakeError: naming what is there and is not wheelvec's, or was altered, so that it must not be replaced.
+            LakeError: naming what is there and is not wheelvec's, or was altered, so that it must
+                not be replaced.
         """
         try:
             self._refuse_within_a_lake()
             index = self.steadily(self._examine)
             with self._reading():
-                above = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
+                above = next(
+                    folder
+                    for folder in (self.path, *self.path.absolute().parents)
+                    if folder.exists()
+                )
             if not os.access(above, os.W_OK):
                 raise LakeError(f"{self.path}: cannot be written: {os.strerror(errno.EACCES)}")
             return index
         except LakeError as error:
             text = str(error)
             raise LakeError(
-                text if "nothing was written" in text else f"{text}; nothing was written, choose another folder"
+                text
+                if "nothing was written" in text
+                else f"{text}; nothing was written, choose another folder"
             ) from None
 
     def _refuse_within_a_lake(self) -> None:
         with self._reading():
-            lakes = [folder for folder in self.path.resolve().parents if (folder / manifest.FOLDER).is_dir()]
+            lakes = [
+                folder
+                for folder in self.path.resolve().parents
+                if (folder / manifest.FOLDER).is_dir()
+            ]
         if lakes:
-            raise LakeError(f"{self.path}: lies in the lake {lakes[0]}; nothing was written, choose a folder beside the lake")
+            raise LakeError(
+                f"{self.path}: lies in the lake {lakes[0]}; nothing was written, choose a folder beside the lake"
+            )
 
     def _examine(self) -> Index | None:
         entries = self._entries(self.path)
@@ -175,7 +205,9 @@ class Folder:
         foreign = [entry.name for entry in entries if not self._is_own(entry, known)]
         if any(entry.name == self.kind.chunks for entry in entries):
             foreign += [
-                f"{self.kind.chunks}/{entry.name}" for entry in self._entries(self._chunks) if not self._is_chunk(entry)
+                f"{self.kind.chunks}/{entry.name}"
+                for entry in self._entries(self._chunks)
+                if not self._is_chunk(entry)
             ]
         if foreign:
             raise LakeError(
@@ -205,7 +237,11 @@ class Folder:
         return entry.name in known or files.is_temporary(entry.name)
 
     def _is_chunk(self, entry: os.DirEntry[str]) -> bool:
-        own = entry.name == self.kind.index or CHUNK.fullmatch(entry.name) or files.is_temporary(entry.name)
+        own = (
+            entry.name == self.kind.index
+            or CHUNK.fullmatch(entry.name)
+            or files.is_temporary(entry.name)
+        )
         return bool(own) and entry.is_file(follow_symlinks=False)
 
     def _refuse_unless(self, path: Path, digests: set[str]) -> None:
@@ -259,14 +295,20 @@ class Folder:
         return staged
 
     def commit(self, content: Mapping[str, Any]) -> Index:
-        """Put what was staged, all files of the kind and no other, in the place of what was saved in the folder.
+        """Put what was staged, all files of the kind and no other, in the place of what was saved
+        in the folder.
 
         Raises:
-            LakeError: if something cannot be written, or a file was changed since; what stood there then still does.
+            LakeError: if something cannot be written, or a file was changed since; what stood there
+                then still does.
         """
         staged = self.path / STAGED
         with files.writing(self.path):
-            index = Index.of(self.kind, content, {name: digest_of_file(staged / name) for name in sorted(self.kind.files)})
+            index = Index.of(
+                self.kind,
+                content,
+                {name: digest_of_file(staged / name) for name in sorted(self.kind.files)},
+            )
             (staged / self.kind.index).write_text(index.text(), encoding="utf-8")
             for name in (*index.files, self.kind.index):
                 files.sync_file(staged / name)
@@ -278,8 +320,14 @@ class Folder:
         return index
 
     def _check_targets(self, new: Index, moved: bool) -> None:
-        """Refuse to go on if what would be replaced is not of the old index nor, once some files are `moved`, of the new."""
-        old = read_index(self.index_path, self.kind, former=True) if self.index_path.exists() else None
+        """Refuse to go on if what would be replaced is not of the old index nor, once some files
+        are `moved`, of the new.
+        """
+        old = (
+            read_index(self.index_path, self.kind, former=True)
+            if self.index_path.exists()
+            else None
+        )
         for name, digest in new.files.items():
             digests = {old.files[name]} if old and name in old.files else set()
             self._refuse_unless(self.path / name, digests | ({digest} if moved else set()))
@@ -293,16 +341,23 @@ class Folder:
                 if commit.is_dir():
                     commit.rmdir()
                 return
-            new = read_index(commit / self.kind.index if self.kind.index in names else self.index_path, self.kind)
+            new = read_index(
+                commit / self.kind.index if self.kind.index in names else self.index_path, self.kind
+            )
             if foreign := names - new.files.keys() - {self.kind.index}:
-                raise LakeError(f"{commit}: holds {listed(sorted(foreign))}, which is not of a saved {self.kind.name}")
+                raise LakeError(
+                    f"{commit}: holds {listed(sorted(foreign))}, which is not of a saved {self.kind.name}"
+                )
             for name in new.files.keys() & names:
                 self._refuse_unless(commit / name, {new.files[name]})
             self._check_targets(new, moved=True)
             self._move(new)
 
     def _move(self, new: Index) -> None:
-        """Move the committed files to their names, the index last: as long as it is not, a later call goes on."""
+        """Move the committed files to their names, the index last.
+
+        As long as it is not, a later call goes on.
+        """
         commit = self.path / COMMIT
         for name in new.files:
             if (commit / name).exists():
@@ -349,7 +404,9 @@ class Folder:
             path.write_text(index.text(), encoding="utf-8")
 
     def chunk_files(self) -> list[tuple[int, int, str, Path]]:
-        """First and one past the last configuration, digest and path of each chunk, by their names, in order."""
+        """First and one past the last configuration, digest and path of each chunk, by their names,
+        in order.
+        """
         matches = (CHUNK.fullmatch(entry.name) for entry in self._entries(self._chunks))
         found = [(int(m[1]), int(m[2]), m[3], self._chunks / m[0]) for m in matches if m]
         return sorted(found)
@@ -366,7 +423,8 @@ class Folder:
 
 
 def refuse_other(out: Path, index: Index, difference: Callable[[dict[str, Any]], str]) -> None:
-    """Refuse to replace what is saved in a folder, unless what its index states makes no difference.
+    """Refuse to replace what is saved in a folder, unless what its index states makes no
+    difference.
 
     Raises:
         LakeError: naming the difference.

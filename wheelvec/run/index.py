@@ -1,6 +1,9 @@
-"""The index of a saved result or sweep: what its folder holds, with a digest of each file and one of the index itself.
+"""The index of a saved result or sweep.
 
-    {"format": 2, "kind": "wheelvec result", ..., "files": {"records.parquet": "<digest>", ...}, "digest": "<digest>"}
+What its folder holds, with a digest of each file and one of the index itself.
+
+    {"format": 2, "kind": "wheelvec result", ..., "files": {"records.parquet": "<digest>", ...},
+    "digest": "<digest>"}
 
 Nothing is read back whose digest does not match, and nothing else is taken for wheelvec's own.
 """
@@ -31,7 +34,8 @@ class Kind:
         files: the names of all other files of a finished one.
         fields: what the index states beside these, and of which types.
         former: the least that an index of the former format states.
-        chunks: the name of the folder of what is finished of an unfinished one; "" if there is none.
+        chunks: the name of the folder of what is finished of an unfinished one; "" if there is
+            none.
     """
 
     name: str
@@ -66,7 +70,12 @@ class Index:
         return json.dumps({**self._stated(), "digest": self.digest}, indent=1)
 
     def _stated(self) -> dict[str, Any]:
-        return {"format": self.format, "kind": f"wheelvec {self.kind.name}", **self.content, "files": self.files}
+        return {
+            "format": self.format,
+            "kind": f"wheelvec {self.kind.name}",
+            **self.content,
+            "files": self.files,
+        }
 
 
 def digest_of(data: bytes) -> str:
@@ -94,7 +103,8 @@ def read_index(path: Path, kind: Kind, *, finished: bool = True, former: bool = 
         path: the file.
         kind: of what it must be.
         finished: whether it must list all files of its kind, or none.
-        former: whether one of the former format, which has no digest of its own, will do: to be replaced, not to be read.
+        former: whether one of the former format, which has no digest of its own, will do: to be
+            replaced, not to be read.
 
     Raises:
         LakeError: naming path and reason.
@@ -107,7 +117,9 @@ def read_index(path: Path, kind: Kind, *, finished: bool = True, former: bool = 
     if number == FORMER and kind.former <= stated.keys() and isinstance(stated["files"], dict):
         if former:
             return Index(kind, stated, _former_files(path, kind, stated["files"]), FORMER)
-        raise LakeError(f"{path}: {_other_format(number)}; run it again, to replace it with overwrite=True or --overwrite")
+        raise LakeError(
+            f"{path}: {_other_format(number)}; run it again, to replace it with overwrite=True or --overwrite"
+        )
     if stated.get("kind") != f"wheelvec {kind.name}":
         raise foreign
     if number != FORMAT:
@@ -142,28 +154,40 @@ def _parsed(path: Path, kind: Kind) -> dict[str, Any]:
 def _check(path: Path, kind: Kind, stated: dict[str, Any], finished: bool) -> None:
     """Refuse an index of the present format that is not exactly what was written."""
     try:
-        digest = _digest_of_json({name: value for name, value in stated.items() if name != "digest"})
+        digest = _digest_of_json(
+            {name: value for name, value in stated.items() if name != "digest"}
+        )
     except RecursionError:
         raise LakeError(f"{path}: nested too deeply; it was altered since it was written") from None
     if stated.get("digest") != digest:
         raise LakeError(f"{path}: altered since it was written (its own digest does not match)")
     expected = {*kind.fields, *_OWN}
     if stated.keys() != expected:
-        raise LakeError(f"{path}: states {listed(sorted(stated))}; expected {listed(sorted(expected))}")
+        raise LakeError(
+            f"{path}: states {listed(sorted(stated))}; expected {listed(sorted(expected))}"
+        )
     for name, types in kind.fields.items():
         if not isinstance(stated[name], types) or isinstance(stated[name], bool):
-            raise LakeError(f"{path}: {name} is a {type(stated[name]).__name__}, which no saved {kind.name} has")
+            raise LakeError(
+                f"{path}: {name} is a {type(stated[name]).__name__}, which no saved {kind.name} has"
+            )
     files = stated["files"]
     if not isinstance(files, dict) or files.keys() != (kind.files if finished else set()):
-        raise LakeError(f"{path}: lists other files than a saved {kind.name} has: {listed(sorted(kind.files))}")
+        raise LakeError(
+            f"{path}: lists other files than a saved {kind.name} has: {listed(sorted(kind.files))}"
+        )
 
 
 def _former_files(path: Path, kind: Kind, listed_files: dict[str, Any]) -> dict[str, str]:
     """The files of a folder of the former format with their digests.
 
-    It named results' frames without .parquet, and did not list their figures, which are known by what they say.
+    It named results' frames without .parquet, and did not list their figures, which are known by
+    what they say.
     """
-    files = {name if name in kind.files else f"{name}.parquet": str(digest) for name, digest in listed_files.items()}
+    files = {
+        name if name in kind.files else f"{name}.parquet": str(digest)
+        for name, digest in listed_files.items()
+    }
     for name in kind.files - files.keys():
         extra = path.parent / name
         try:
@@ -197,7 +221,9 @@ class Stored:
         self._compare(digest)
 
     def read(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """The frame, from bytes that match the digest: the file may have been changed since it was checked.
+        """The frame, from bytes that match the digest.
+
+        The file may have been changed since it was checked.
 
         Raises:
             LakeError: if it is missing, cannot be read or is not what was written.
@@ -211,7 +237,9 @@ class Stored:
 
     def _compare(self, digest: str) -> None:
         if digest != self.digest:
-            raise LakeError(f"{self.path}: altered since it was written (its digest differs from the index's)")
+            raise LakeError(
+                f"{self.path}: altered since it was written (its digest differs from the index's)"
+            )
 
     def _unreadable(self, error: OSError) -> LakeError:
         if isinstance(error, FileNotFoundError):

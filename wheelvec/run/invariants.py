@@ -12,18 +12,33 @@ def broken_invariants(records: pl.DataFrame, ledger: pl.DataFrame) -> dict[str, 
     """Each invariant that fails, with the wheels that break it; empty if all hold."""
     if dict(records.schema) != RECORDS:
         return {"records do not have their schema": [str(name) for name in records.columns]}
-    legs, totals = records.filter(pl.col("phase") != "total"), records.filter(pl.col("phase") == "total")
+    legs, totals = (
+        records.filter(pl.col("phase") != "total"),
+        records.filter(pl.col("phase") == "total"),
+    )
     checks = {
         "a wheel without exactly one put and one total": _one_each(records),
         "calls are not numbered 1, 2, ...": _cycles(legs),
         "a leg's pnl is not premium - exit_price - fees": _where(legs, ~_close("pnl", _leg_pnl())),
-        "an unresolved leg has an exit or a pnl": _where(legs, _open() & _any_known("exit_date", "exit_price", "pnl")),
-        "a resolved leg has no exit or pnl": _where(legs, ~_open() & _any_null("exit_date", "exit_price", "pnl")),
+        "an unresolved leg has an exit or a pnl": _where(
+            legs, _open() & _any_known("exit_date", "exit_price", "pnl")
+        ),
+        "a resolved leg has no exit or pnl": _where(
+            legs, ~_open() & _any_null("exit_date", "exit_price", "pnl")
+        ),
         "a state that does not follow from the exit": _where(legs, ~_state_follows()),
-        "a leg ends before it begins": _where(legs, (pl.col("exit_date") < pl.col("entry_date")).fill_null(False)),
-        "a total's pnl is not csp_pnl + cc_pnl + stock_pnl": _where(totals, ~_close("pnl", _total_pnl())),
-        "an unresolved wheel has a pnl": _where(totals, _unresolved() & _any_known("pnl", "wheel_roc", "exit_date")),
-        "a resolved wheel has no pnl": _where(totals, ~_unresolved() & _any_null("pnl", "wheel_roc", "exit_date")),
+        "a leg ends before it begins": _where(
+            legs, (pl.col("exit_date") < pl.col("entry_date")).fill_null(False)
+        ),
+        "a total's pnl is not csp_pnl + cc_pnl + stock_pnl": _where(
+            totals, ~_close("pnl", _total_pnl())
+        ),
+        "an unresolved wheel has a pnl": _where(
+            totals, _unresolved() & _any_known("pnl", "wheel_roc", "exit_date")
+        ),
+        "a resolved wheel has no pnl": _where(
+            totals, ~_unresolved() & _any_null("pnl", "wheel_roc", "exit_date")
+        ),
         "a wheel's calls do not sum to cc_pnl": _call_sums(legs, totals),
         "the ledger of a resolved wheel does not sum to its pnl": _ledger_sums(totals, ledger),
     }
@@ -72,7 +87,11 @@ def _state_follows() -> pl.Expr:
     follows = pl.lit(False)
     for phase, opened in (("csp", State.CSP_OPEN), ("cc", State.CC_OPEN)):
         for code, state in states_after(opened).items():
-            row = (pl.col("phase") == phase) & (pl.col("exit_reason") == reasons[code]) & (pl.col("state") == state)
+            row = (
+                (pl.col("phase") == phase)
+                & (pl.col("exit_reason") == reasons[code])
+                & (pl.col("state") == state)
+            )
             follows = follows | row
     return follows
 
@@ -90,11 +109,20 @@ def _cycles(legs: pl.DataFrame) -> list[str]:
 
 def _call_sums(legs: pl.DataFrame, totals: pl.DataFrame) -> list[str]:
     sums = legs.filter(pl.col("phase") == "cc").group_by("wheel_id").agg(calls=pl.col("pnl").sum())
-    joined = totals.filter(~_unresolved()).join(sums, on="wheel_id", how="left").with_columns(pl.col("calls").fill_null(0.0))
+    joined = (
+        totals.filter(~_unresolved())
+        .join(sums, on="wheel_id", how="left")
+        .with_columns(pl.col("calls").fill_null(0.0))
+    )
     return _where(joined, ~_close("cc_pnl", pl.col("calls")))
 
 
 def _ledger_sums(totals: pl.DataFrame, ledger: pl.DataFrame) -> list[str]:
-    sums = ledger.group_by("wheel_id").agg(cash=pl.col("amount").sum(), scale=pl.col("amount").abs().sum())
+    sums = ledger.group_by("wheel_id").agg(
+        cash=pl.col("amount").sum(), scale=pl.col("amount").abs().sum()
+    )
     joined = totals.filter(~_unresolved()).join(sums, on="wheel_id", how="left")
-    return _where(joined, (pl.col("pnl") - pl.col("cash")).abs() > CENT * pl.col("scale").clip(lower_bound=1.0))
+    return _where(
+        joined,
+        (pl.col("pnl") - pl.col("cash")).abs() > CENT * pl.col("scale").clip(lower_bound=1.0),
+    )

@@ -1,9 +1,11 @@
-"""How the work of a sweep is shared among threads: each task is some blocks over some slices, gone through by one thread.
+"""How the work of a sweep is shared among threads: each task is some blocks over some slices, gone
+through by one thread.
 
-Where there are many configurations a task has blocks of its own and goes through all slices, so that each configuration's are
-folded in their order whoever is first. What a block does once a wheel would then be done on every thread, and for few
-configurations that is most of the work: there a task has underlyings of its own and all blocks. Each slice is added to figures
-of its own, which are merged in the order of the slices.
+Where there are many configurations a task has blocks of its own and goes through all slices, so
+that each configuration's are folded in their order whoever is first. What a block does once a wheel
+would then be done on every thread, and for few configurations that is most of the work: there a
+task has underlyings of its own and all blocks. Each slice is added to figures of its own, which are
+merged in the order of the slices.
 """
 
 import itertools
@@ -33,7 +35,9 @@ class Task(NamedTuple):
 
 
 def kept_apart(threads: int, configurations: int, symbols: int, memory: int) -> int:
-    """Of how many slices the figures are kept apart at a time; 0 where blocks are shared among the threads instead."""
+    """Of how many slices the figures are kept apart at a time; 0 where blocks are shared among the
+    threads instead.
+    """
     if threads == 1 or configurations > FEW or symbols < 2 * threads:
         return 0
     slices = min(KEPT, memory // 16) // (8 * len(SUMS) * configurations)
@@ -41,19 +45,27 @@ def kept_apart(threads: int, configurations: int, symbols: int, memory: int) -> 
 
 
 def places(most: dict[str, int], blocks: int, apart: bool) -> dict[str, Array]:
-    """(blocks,) where each underlying's values begin among those of a configuration: in room of its own for `most` where
-    underlyings are gone through side by side, else behind what is there already.
+    """(blocks,) where each underlying's values begin among those of a configuration: in room of its
+    own for `most` where underlyings are gone through side by side, else behind what is there
+    already.
     """
     if not apart:
         return dict.fromkeys(most, np.zeros(blocks, np.int64))
     ends = itertools.accumulate(most.values())
-    return {symbol: np.full(blocks, end - room) for (symbol, room), end in zip(most.items(), ends, strict=True)}
+    return {
+        symbol: np.full(blocks, end - room)
+        for (symbol, room), end in zip(most.items(), ends, strict=True)
+    }
 
 
 class Apart:
-    """Figures of some slices, each slice's of its own until they are merged; a task is all blocks over one underlying."""
+    """Figures of some slices, each slice's of its own until they are merged; a task is all blocks
+    over one underlying.
+    """
 
-    def __init__(self, window: list[Any], symbols: list[str], blocks: int, configurations: int) -> None:
+    def __init__(
+        self, window: list[Any], symbols: list[str], blocks: int, configurations: int
+    ) -> None:
         """`symbols` has the underlying of each slice of the window."""
         places: dict[str, list[int]] = {}
         for i, symbol in enumerate(symbols):
@@ -65,11 +77,15 @@ class Apart:
         self.tasks, start = [], 0
         for counts, mine in zip(self.counts, places.values(), strict=True):
             sums = self._sums[:, start : start + len(mine)]
-            self.tasks.append(Task((0, blocks), self._each([window[i] for i in mine], sums, counts)))
+            self.tasks.append(
+                Task((0, blocks), self._each([window[i] for i in mine], sums, counts))
+            )
             start += len(mine)
 
     def _each(self, slices: list[Any], sums: Array, counts: Array) -> Iterator[tuple[Any, Figures]]:
-        sums[:] = NO_WHEEL[:, None, None]  # by whoever does the task: the first touch of fresh memory takes time
+        sums[:] = NO_WHEEL[
+            :, None, None
+        ]  # by whoever does the task: the first touch of fresh memory takes time
         for one, *figures in zip(slices, *sums, strict=True):
             yield one, Figures(*[*figures, counts])
 
@@ -88,8 +104,8 @@ class Apart:
 
 
 def cut(weight: Array, threads: int, least: int = 1) -> list[tuple[int, int]]:
-    """Ranges of blocks of about equal weight, each a compiled call; `weight` is nanoseconds in the fullest month. `least`: how
-    many there are at least, if there are as many blocks.
+    """Ranges of blocks of about equal weight, each a compiled call; `weight` is nanoseconds in the
+    fullest month. `least`: how many there are at least, if there are as many blocks.
     """
     total = int(weight.sum())
     parts = _parts(weight.size, total, threads, least)
@@ -99,8 +115,9 @@ def cut(weight: Array, threads: int, least: int = 1) -> list[tuple[int, int]]:
 
 
 def _parts(blocks: int, total: int, threads: int, least: int) -> int:
-    """Equally many ranges for each thread, none much longer than `TASK`: four for each of several, so that whoever is held up
-    leaves some to the others, but for calls so short that beginning them would show. Few blocks must come out even.
+    """Equally many ranges for each thread, none much longer than `TASK`: four for each of several,
+    so that whoever is held up leaves some to the others, but for calls so short that beginning them
+    would show. Few blocks must come out even.
     """
     spare = min(4, total // (threads * SHORT)) if threads > 1 else 1
     each = max(-(-total // (threads * TASK)), -(-least // threads), spare, 1)

@@ -1,4 +1,7 @@
-"""The first rows of a sweep by one figure, as a frame that prints readable: what is swept and six figures."""
+"""The first rows of a sweep by one figure, as a frame that prints readable.
+
+What is swept and six figures.
+"""
 
 import html
 import shutil
@@ -9,12 +12,21 @@ from typing import Any, Self
 import polars as pl
 
 # Shown of every row, after what it is ranked by.
-FIGURES = ("total_wheels", "total_pnl", "avg_wheel_roc", "win_rate", "max_drawdown_proxy", "total_pnl_worst")
+FIGURES = (
+    "total_wheels",
+    "total_pnl",
+    "avg_wheel_roc",
+    "win_rate",
+    "max_drawdown_proxy",
+    "total_pnl_worst",
+)
 _HEAD = 13  # characters of a heading's line
 
 
 class Ranking(pl.DataFrame):
-    """A DataFrame of which the `shown` columns are printed under a `note`, as wide as the terminal; the others are there too.
+    """A DataFrame of which the `shown` columns are printed under a `note`, as wide as the terminal.
+
+    The others are there too.
 
     What is made of it by a method of Polars prints as Polars does. `Sweep.best` returns one.
 
@@ -64,7 +76,9 @@ class Ranking(pl.DataFrame):
     def _repr_html_(self, **more: Any) -> str:
         if not hasattr(self, "shown"):
             return super()._repr_html_(**more)
-        with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
+        with pl.Config(
+            tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True
+        ):
             return f"<p>{html.escape(self.note)}</p>" + self.select(self.shown)._repr_html_()
 
     def text(self, width: int = 80) -> str:
@@ -94,7 +108,13 @@ class Ranking(pl.DataFrame):
         for block in blocks or [[columns[0]]]:
             high = max(len(column) for column in block)
             padded = [[" " * len(column[0])] * (high - len(column)) + column for column in block]
-            lines += ["", *("".join("  " + cell for cell in row).rstrip() for row in zip(*padded, strict=True))]
+            lines += [
+                "",
+                *(
+                    "".join("  " + cell for cell in row).rstrip()
+                    for row in zip(*padded, strict=True)
+                ),
+            ]
         return "\n".join(lines)
 
 
@@ -112,5 +132,9 @@ def _cell(name: str, value: Any) -> str:
         return "none" if "." in name else "-"
     if isinstance(value, float):
         return f"{value:.6g}" if "." in name else f"{value:,.2f}"
-    shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and "." not in name else str(value)
+    shown = (
+        f"{value:,}"
+        if isinstance(value, int) and not isinstance(value, bool) and "." not in name
+        else str(value)
+    )
     return shown if len(shown) <= 3 * _HEAD else shown[: 3 * _HEAD - 2] + ".."

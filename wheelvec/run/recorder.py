@@ -1,4 +1,6 @@
-"""Runs one configuration over a market, underlying by underlying and year by year, and keeps what became of every wheel."""
+"""Runs one configuration over a market, underlying by underlying and year by year, and keeps what
+became of every wheel.
+"""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -24,8 +26,9 @@ OnProgress = Callable[[int], None]
 
 
 class Walked(NamedTuple):
-    """What was recorded of one underlying: its slices, the paths of their legs, and its closes from the first entry of a wheel
-    to the last session that one reached."""
+    """What was recorded of one underlying: its slices, the paths of their legs, and its closes from
+    the first entry of a wheel to the last session that one reached.
+    """
 
     slices: list[SliceOutcomes]
     paths: list[pl.DataFrame]
@@ -38,21 +41,31 @@ class Recorder:
     Args:
         market, config: over what, and under which rules.
         symbols: the underlyings, in the order in which wheels are numbered.
-        signals: underlying -> the days (since 1970-01-01) on which the user's own signal lets wheels open; None: all.
+        signals: underlying -> the days (since 1970-01-01) on which the user's own signal lets
+            wheels open; None: all.
 
     Attributes:
         day: (sessions,) the day of each session, since 1970-01-01.
     """
 
-    def __init__(self, market: Market, config: Config, symbols: list[str], signals: dict[str, Array] | None) -> None:
+    def __init__(
+        self, market: Market, config: Config, symbols: list[str], signals: dict[str, Array] | None
+    ) -> None:
         self._config, self._symbols, self._signals = config, symbols, signals
         self._context = Context(market, Grid.read(config, {}), 1, MEMORY)
         (self._chain_key,) = self._context.chain_keys
         row = np.zeros(1, np.int64)
         self._plan = parameters_of(self._context.grid, row, row, 1).plan
         (self._opens,) = self._context.opens[self._chain_key]
-        self.day = self._context.sessions[self._chain_key]["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
-        by_year = itertools.groupby(self._context.months(self._chain_key), lambda month: month[0].year)
+        self.day = (
+            self._context.sessions[self._chain_key]["session"]
+            .to_numpy()
+            .astype("datetime64[D]")
+            .astype(np.int64)
+        )
+        by_year = itertools.groupby(
+            self._context.months(self._chain_key), lambda month: month[0].year
+        )
         self._years = [(year, list(months)) for year, months in by_year]
 
     @property
@@ -69,15 +82,24 @@ class Recorder:
         symbol, busy, found = self._symbols[place], np.full(1, -1, np.int64), Walked([], [], None)
         signalled, begin, end = self._signalled(symbol), -1, -1
         for year, months in self._years:
-            held, span = self._context.slice_(self._chain_key, year, symbol), (months[0][1], months[-1][2])
+            held, span = (
+                self._context.slice_(self._chain_key, year, symbol),
+                (months[0][1], months[-1][2]),
+            )
             out = self._record(held, signalled, span, busy)
             if out.legs.size:
-                found.paths.append(leg_rows(out.legs, held.slice_, held.quotes, held.symbols, symbol))
+                found.paths.append(
+                    leg_rows(out.legs, held.slice_, held.quotes, held.symbols, symbol)
+                )
                 begin = int(out.wheels["number"].min()) if begin < 0 else begin
                 end, underlying = max(end, int(out.wheels["until"].max())), held.slice_.underlying
             found.slices.append(self._slice(place, held, out, signalled, span))
             on_progress(len(months))
-        return found if begin < 0 else found._replace(closes=closes_between(underlying, begin, end, symbol))
+        return (
+            found
+            if begin < 0
+            else found._replace(closes=closes_between(underlying, begin, end, symbol))
+        )
 
     def _signalled(self, symbol: str) -> Array:
         """(sessions,) whether the user's own signal lets wheels of this underlying open."""
@@ -85,38 +107,71 @@ class Recorder:
             return np.ones(self.day.size, np.bool_)
         return np.isin(self.day, self._signals.get(symbol, np.zeros(0, np.int64)))
 
-    def _record(self, held: HeldSlice, signalled: Array, span: tuple[int, int], busy: Array) -> Outcomes:
+    def _record(
+        self, held: HeldSlice, signalled: Array, span: tuple[int, int], busy: Array
+    ) -> Outcomes:
         put, (first, last) = self._config.put, span
-        within = held.puts_within((put.dte_min, put.dte_max, put.delta_min, put.delta_max))[first : last + 1]
+        within = held.puts_within((put.dte_min, put.dte_max, put.delta_min, put.delta_max))[
+            first : last + 1
+        ]
         puts = int(within[self._opens[first : last + 1]].sum())
         room = new_workspace(last + 1 - first, puts + 1, held.bars, held.calls)
         out, done = new_outcomes(puts + 1, self.day.size), 0
         while True:
-            given = (held.slice_, self._plan, self._opens, signalled, first, last, done, busy, room, out)
+            given = (
+                held.slice_,
+                self._plan,
+                self._opens,
+                signalled,
+                first,
+                last,
+                done,
+                busy,
+                room,
+                out,
+            )
             done, sold = compiled_for(record_wheels, *given)(*given)
             if done == sold:
                 return written(out)
             out = doubled(out)
 
-    def _slice(self, place: int, held: HeldSlice, out: Outcomes, signalled: Array, span: tuple[int, int]) -> SliceOutcomes:
+    def _slice(
+        self, place: int, held: HeldSlice, out: Outcomes, signalled: Array, span: tuple[int, int]
+    ) -> SliceOutcomes:
         number = np.arange(span[0], span[1] + 1)
         number = number[self._opens[number]]
         put, call, slice_, offered = self._config.put, self._config.call, held.slice_, held.offered
         days = np.zeros(number.size, ENTRY_DAY)
         days["number"], days["underlying"] = number, place
-        days["quoted"], days["valid"], days["priced"] = offered.quoted[number], slice_.valid[number], offered.priced[number]
+        days["quoted"], days["valid"], days["priced"] = (
+            offered.quoted[number],
+            slice_.valid[number],
+            offered.priced[number],
+        )
         solved = _within(slice_.put_dte, slice_.put_starts, put.dte_min, put.dte_max)[number]
-        unsolved = _within(offered.unsolved_dte, offered.unsolved_starts, put.dte_min, put.dte_max)[number]
-        days["solved"], days["asked"], days["signalled"] = solved, solved + unsolved, signalled[number]
+        unsolved = _within(offered.unsolved_dte, offered.unsolved_starts, put.dte_min, put.dte_max)[
+            number
+        ]
+        days["solved"], days["asked"], days["signalled"] = (
+            solved,
+            solved + unsolved,
+            signalled[number],
+        )
         for name in ("in_range", "liquid", "candidates", "launched"):
             days[name] = out.days[name][number]
         at = np.where(out.attempts["number"] < 0, 0, out.attempts["number"])
         calls = _within(slice_.call_dte, slice_.call_starts, call.dte_min, call.dte_max)
-        for name, counts in (("quoted", offered.quoted), ("valid", slice_.valid), ("solved", calls)):
+        for name, counts in (
+            ("quoted", offered.quoted),
+            ("valid", slice_.valid),
+            ("solved", calls),
+        ):
             out.attempts[name] = np.where(out.attempts["number"] < 0, 0, counts[at])
         used, out.legs["contract"] = np.unique(out.legs["contract"], return_inverse=True)
         out.wheels["underlying"] = place
-        return SliceOutcomes(out.legs, out.attempts, out.wheels, days, held.symbols.gather(pl.Series(used)))
+        return SliceOutcomes(
+            out.legs, out.attempts, out.wheels, days, held.symbols.gather(pl.Series(used))
+        )
 
 
 def _within(dte: Array, starts: Array, least: int, most: int) -> Array:

@@ -1,4 +1,7 @@
-"""What a backtest gives back: its frames, the configuration and the fingerprint of the data; saved and loaded whole."""
+"""What a backtest gives back: its frames, the configuration and the fingerprint of the data.
+
+Saved and loaded whole.
+"""
 
 import contextlib
 import html
@@ -31,7 +34,13 @@ RESULT = Kind(
     name="result",
     index="result.json",
     files=frozenset({*(f"{kind}.parquet" for kind in KINDS), SUMMARY}),
-    fields={"config": dict, "config_id": str, "fingerprint": str, "signals": (str, type(None)), "versions": dict},
+    fields={
+        "config": dict,
+        "config_id": str,
+        "fingerprint": str,
+        "signals": (str, type(None)),
+        "versions": dict,
+    },
     former=frozenset({"config", "config_id", "fingerprint", "versions", "files"}),
 )
 # A frame, the file that holds it, or what makes it from the others once somebody asks for it.
@@ -58,7 +67,12 @@ class Result:
     """
 
     def __init__(
-        self, config: Config, fingerprint: str, versions: Mapping[str, str], frames: Frames, signals: str | None = None
+        self,
+        config: Config,
+        fingerprint: str,
+        versions: Mapping[str, str],
+        frames: Frames,
+        signals: str | None = None,
     ) -> None:
         self.config = config
         self.fingerprint = fingerprint
@@ -74,7 +88,9 @@ class Result:
 
     @property
     def records(self) -> pl.DataFrame:
-        """One row per phase (csp, cc, total), wheel by wheel: the schema is `model.schemas.RECORDS`, rules.md section 10.
+        """One row per phase (csp, cc, total), wheel by wheel.
+
+        The schema is `model.schemas.RECORDS`, rules.md section 10.
 
         Example:
             >>> import wheelvec as wv
@@ -92,12 +108,13 @@ class Result:
 
         They have the columns of `records` but for those that only legs have, and
 
-            in_summary   whether the figures of `summary` are over it: not censored, with a pnl_marked
-            dte_entry, delta_entry, iv_entry   of the put
-            n_calls      how many calls it sold
+            in_summary   whether the figures of `summary` are over it: not censored, with a
+            pnl_marked dte_entry, delta_entry, iv_entry   of the put n_calls      how many calls it
+            sold
 
-        `pnl` is null where a wheel is unresolved, so its sum is over the resolved ones, censored or not; the ledger holds what
-        unresolved ones paid and received so far; total_pnl is the sum of pnl_marked over those in the summary.
+        `pnl` is null where a wheel is unresolved, so its sum is over the resolved ones, censored or
+        not; the ledger holds what unresolved ones paid and received so far; total_pnl is the sum of
+        pnl_marked over those in the summary.
 
         Example:
             >>> import wheelvec as wv
@@ -108,9 +125,17 @@ class Result:
             ('ALFA  240202P00155000', 31, 'put_expired', 176.34)
         """
         records, of_put = self.records, ("dte_entry", "delta_entry", "iv_entry")
-        totals = records.filter(pl.col("phase") == "total").with_columns(in_summary=in_summary()).drop(of_put)
+        totals = (
+            records.filter(pl.col("phase") == "total")
+            .with_columns(in_summary=in_summary())
+            .drop(of_put)
+        )
         puts = records.filter(pl.col("phase") == "csp").select("wheel_id", *of_put)
-        calls = records.filter(pl.col("phase") == "cc").group_by("wheel_id").agg(n_calls=pl.len().cast(pl.Int64))
+        calls = (
+            records.filter(pl.col("phase") == "cc")
+            .group_by("wheel_id")
+            .agg(n_calls=pl.len().cast(pl.Int64))
+        )
         wheels = totals.join(puts, on="wheel_id", how="left", maintain_order="left")
         wheels = wheels.join(calls, on="wheel_id", how="left", maintain_order="left").with_columns(
             pl.col("n_calls").fill_null(0)
@@ -119,7 +144,9 @@ class Result:
 
     @property
     def ledger(self) -> pl.DataFrame:
-        """The cash of every wheel: wheel_id, date, entry, amount (dollars per contract); sums to a resolved one's pnl.
+        """The cash of every wheel: wheel_id, date, entry, amount (dollars per contract).
+
+        Sums to a resolved one's pnl.
 
         Example:
             >>> import polars as pl
@@ -137,7 +164,9 @@ class Result:
 
     @property
     def diagnostics(self) -> pl.DataFrame:
-        """One row per entry session and underlying: outcome, and how many contracts passed each test.
+        """One row per entry session and underlying.
+
+        Outcome, and how many contracts passed each test.
 
         Example:
             >>> import wheelvec as wv
@@ -165,7 +194,9 @@ class Result:
 
     @property
     def paths(self) -> pl.DataFrame:
-        """Per contract and session from a leg's sale through its end: OHLC, bid, ask, and whether a bar or a quote decided.
+        """Per contract and session from a leg's sale through its end.
+
+        OHLC, bid, ask, and whether a bar or a quote decided.
 
         Example:
             >>> import wheelvec as wv
@@ -179,7 +210,8 @@ class Result:
 
     @property
     def underlying(self) -> pl.DataFrame:
-        """The underlyings' daily closes from the first entry of a wheel to the last session that one reached.
+        """The underlyings' daily closes from the first entry of a wheel to the last session that
+        one reached.
 
         Example:
             >>> import wheelvec as wv
@@ -238,17 +270,22 @@ class Result:
         """
         broken = broken_invariants(self.records, self.ledger)
         if broken:
-            raise RecordError("; ".join(f"{rule}: {listed(wheels)}" for rule, wheels in broken.items()))
+            raise RecordError(
+                "; ".join(f"{rule}: {listed(wheels)}" for rule, wheels in broken.items())
+            )
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the result to a folder, whole or not at all.
 
-        An earlier result of the same configuration on the same data is replaced. It may be the folder that this one was
-        loaded from. Another process that writes there is waited for, for a minute at most.
+        An earlier result of the same configuration on the same data is replaced. It may be the
+        folder that this one was loaded from. Another process that writes there is waited for, for a
+        minute at most.
 
         Args:
-            folder: made if need be. Nothing in it is replaced or removed but a result that wheelvec wrote.
-            overwrite: whether a result of another configuration or of other data may be replaced too.
+            folder: made if need be. Nothing in it is replaced or removed but a result that wheelvec
+                wrote.
+            overwrite: whether a result of another configuration or of other data may be replaced
+                too.
 
         Raises:
             LakeError: naming it, if the folder holds anything else or cannot be written.
@@ -264,7 +301,12 @@ class Result:
             True
         """
         writer = ResultWriter(
-            folder, self.config, lambda: self.fingerprint, signals=self.signals, overwrite=overwrite, wait=MOMENT
+            folder,
+            self.config,
+            lambda: self.fingerprint,
+            signals=self.signals,
+            overwrite=overwrite,
+            wait=MOMENT,
         )
         with writer:
             for kind in KINDS:
@@ -273,13 +315,16 @@ class Result:
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Read a saved result. Its frames are read, and checked again, when they are first asked for.
+        """Read a saved result.
+
+        Its frames are read, and checked again, when they are first asked for.
 
         Args:
             folder: where `save`, or `backtest` with `out`, wrote it.
 
         Raises:
-            LakeError: naming path and reason, if the folder is no saved result, or a file of it is missing or altered.
+            LakeError: naming path and reason, if the folder is no saved result, or a file of it is
+                missing or altered.
 
         Example:
             >>> import wheelvec as wv
@@ -299,7 +344,10 @@ class Result:
     def _read(cls, place: Folder) -> Self:
         path = place.index_path
         index = read_index(path, RESULT)
-        frames = {name: Stored(place.path.absolute() / name, digest) for name, digest in index.files.items()}
+        frames = {
+            name: Stored(place.path.absolute() / name, digest)
+            for name, digest in index.files.items()
+        }
         for stored in frames.values():
             stored.check()
         try:
@@ -307,7 +355,9 @@ class Result:
         except (ConfigError, TypeError, ValueError, OverflowError) as error:
             raise LakeError(f"{path}: its configuration cannot be read: {error}") from None
         if config.id != index.content["config_id"]:
-            raise LakeError(f"{path}: states configuration {index.content['config_id']}, but its fields are of {config.id}")
+            raise LakeError(
+                f"{path}: states configuration {index.content['config_id']}, but its fields are of {config.id}"
+            )
         return cls._of(index, config, frames)
 
     @classmethod
@@ -318,13 +368,26 @@ class Result:
 
     def __repr__(self) -> str:
         figures = self.summary()
-        shown = {name: figures[name] for name in ("total_wheels", "total_pnl", "avg_wheel_roc", "censored_wheels")}
+        shown = {
+            name: figures[name]
+            for name in ("total_wheels", "total_pnl", "avg_wheel_roc", "censored_wheels")
+        }
         odd = f", {len(self.warnings)} warnings" if self.warnings else ""
-        return f"<Result {self.config.id}: " + ", ".join(f"{name}={value}" for name, value in shown.items()) + odd + ">"
+        return (
+            f"<Result {self.config.id}: "
+            + ", ".join(f"{name}={value}" for name, value in shown.items())
+            + odd
+            + ">"
+        )
 
     def _repr_html_(self) -> str:
         figures = self.summary()
-        rows = pl.DataFrame({"figure": list(figures), "value": [None if v is None else float(v) for v in figures.values()]})
+        rows = pl.DataFrame(
+            {
+                "figure": list(figures),
+                "value": [None if v is None else float(v) for v in figures.values()],
+            }
+        )
         odd = "".join(f"<li>{html.escape(warning.text)}</li>" for warning in self.warnings)
         with pl.Config(tbl_rows=len(figures)):
             return (f"<p>Warnings</p><ul>{odd}</ul>" if odd else "") + rows._repr_html_()
@@ -337,14 +400,17 @@ def _versions() -> dict[str, str]:
 
 
 class ResultWriter:
-    """Collects the frames of a result in memory, or in the folder `out`, whose result they become when it is closed.
+    """Collects the frames of a result in memory, or in the folder `out`, whose result they become
+    when it is closed.
 
     Args:
         out: the folder, which the writer has to itself from `with` on; None for memory.
         config: the configuration that is run.
-        fingerprint: gives the digest of the data; called at once only if `out` holds a result to compare with.
+        fingerprint: gives the digest of the data; called at once only if `out` holds a result to
+            compare with.
         signals: the digest of the user's own signal.
-        overwrite: whether a result of another configuration, other data or another signal may be replaced.
+        overwrite: whether a result of another configuration, other data or another signal may be
+            replaced.
         wait: seconds to wait for another writer.
 
     Raises:
@@ -416,31 +482,50 @@ class ResultWriter:
         return self._place.path / name
 
     def close(
-        self, versions: Mapping[str, str] | None = None, warnings: Callable[[Result], pl.DataFrame] | None = None
+        self,
+        versions: Mapping[str, str] | None = None,
+        warnings: Callable[[Result], pl.DataFrame] | None = None,
     ) -> Result:
         """Finish: the result, in memory or to be read back from its folder.
 
-        `warnings` makes that frame from the others: at once where it is written, in memory once somebody asks for it.
+        `warnings` makes that frame from the others: at once where it is written, in memory once
+        somebody asks for it.
         """
         for kind, columns in KINDS.items():
             made_later = kind == "warnings" and warnings is not None
-            if not made_later and not (self._frames[kind] if self._folder is None else kind in self._writers):
+            if not made_later and not (
+                self._frames[kind] if self._folder is None else kind in self._writers
+            ):
                 self.write(kind, pl.DataFrame(schema=columns))
         versions = versions or _versions()
         if self._folder is None or self._place is None:
-            frames: dict[str, Held] = {kind: pl.concat(found) for kind, found in self._frames.items() if found}
+            frames: dict[str, Held] = {
+                kind: pl.concat(found) for kind, found in self._frames.items() if found
+            }
             later: dict[str, Held] = {"warnings": warnings} if warnings else {}
-            return Result(self._config, self._fingerprint(), versions, frames | later, self._signals)
+            return Result(
+                self._config, self._fingerprint(), versions, frames | later, self._signals
+            )
         self._close_files()
         if warnings is not None:
             diagnostics = pl.read_parquet(self._folder / "diagnostics.parquet")
-            made = Result(self._config, self._fingerprint(), versions, {"diagnostics": diagnostics}, self._signals)
+            made = Result(
+                self._config,
+                self._fingerprint(),
+                versions,
+                {"diagnostics": diagnostics},
+                self._signals,
+            )
             self.write("warnings", warnings(made))
             self._close_files()
         self._write_summary()
         index = self._place.commit(self._content(versions))
         folder = self._place.path.absolute()
-        return Result._of(index, self._config, {name: Stored(folder / name, digest) for name, digest in index.files.items()})
+        return Result._of(
+            index,
+            self._config,
+            {name: Stored(folder / name, digest) for name, digest in index.files.items()},
+        )
 
     def _close_files(self) -> None:
         for kind, writer in self._writers.items():
@@ -459,13 +544,22 @@ class ResultWriter:
     def _write_summary(self) -> None:
         """The figures for other programs; `Result.summary` computes them anew from the records."""
         assert self._folder
-        figures = summary(pl.read_parquet(self._folder / "records.parquet", columns=list(READ)), self._config)
+        figures = summary(
+            pl.read_parquet(self._folder / "records.parquet", columns=list(READ)), self._config
+        )
         with files.writing(self._path(SUMMARY)):
             (self._folder / SUMMARY).write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for writer in self._writers.values():
-            with contextlib.suppress(OSError, AttributeError):  # after a full disk: it has no file any more
+            with contextlib.suppress(
+                OSError, AttributeError
+            ):  # after a full disk: it has no file any more
                 writer.close()
         self._held.close()
 
@@ -481,7 +575,8 @@ def check_out(out: str | Path, config: Config, *, overwrite: bool = False) -> No
     """Refuse a folder that the result of a configuration must not take, before any data are read.
 
     Raises:
-        LakeError: naming what is there; or saying that it is the result of another configuration, without `overwrite`.
+        LakeError: naming what is there; or saying that it is the result of another configuration,
+            without `overwrite`.
     """
     place = Folder(out, RESULT)
     index = place.examine()

@@ -11,14 +11,25 @@ from numpy.typing import NDArray
 from wheelvec.market.market import Market
 from wheelvec.model.config import Config
 from wheelvec.model.errors import InputError, unknown_name
-from wheelvec.model.grid import Codes, Grid, Refusals, RefusedRowsError, combined, dense, first_of, note_rows
+from wheelvec.model.grid import (
+    Codes,
+    Grid,
+    Refusals,
+    RefusedRowsError,
+    combined,
+    dense,
+    first_of,
+    note_rows,
+)
 
 _FIELDS = ("start_date", "end_date", "symbols", "every", "offset", "weekdays")
 
 
 @dataclasses.dataclass(frozen=True)
 class EntryRule:
-    """Entry sessions and underlyings of some rows, with the dates and symbols that the schedule leaves to the market."""
+    """Entry sessions and underlyings of some rows, with the dates and symbols that the schedule
+    leaves to the market.
+    """
 
     start: dt.date
     end: dt.date
@@ -28,12 +39,16 @@ class EntryRule:
     weekdays: tuple[int, ...] | None
 
     def sessions(self, days: NDArray[np.datetime64]) -> NDArray[np.bool_]:
-        """(sessions,) whether each of these consecutive sessions is an entry session (rules.md, section 1)."""
+        """(sessions,) whether each of these consecutive sessions is an entry session (rules.md,
+        section 1).
+        """
         inside = (days >= np.datetime64(self.start)) & (days <= np.datetime64(self.end))
         since_first = np.arange(days.size) - inside.argmax() - self.offset
         due: NDArray[np.bool_] = inside & (since_first >= 0) & (since_first % self.every == 0)
         if self.weekdays is not None:
-            due &= np.isin((days.astype(np.int64) + 3) % 7 + 1, self.weekdays)  # day 0 was a Thursday, the fourth
+            due &= np.isin(
+                (days.astype(np.int64) + 3) % 7 + 1, self.weekdays
+            )  # day 0 was a Thursday, the fourth
         return due
 
 
@@ -52,7 +67,11 @@ class EntryRules:
             ConfigError: naming the rows whose dates, symbols or rates this market does not allow.
         """
         names = [f"schedule.{name}" for name in _FIELDS]
-        keys = [(codes, len(grid.values(name))) for name in names if (codes := grid.codes(name)) is not None]
+        keys = [
+            (codes, len(grid.values(name)))
+            for name in names
+            if (codes := grid.codes(name)) is not None
+        ]
         code, count = dense(combined(keys, grid.size))
         refused: dict[int, str] = {}  # by entry rule
         each = []
@@ -90,7 +109,9 @@ class EntryRules:
 
     def trades(self, symbols: list[str]) -> NDArray[np.bool_]:
         """(entry rules, symbols) whether wheels open on each underlying."""
-        return np.array([[symbol in entry_rule.symbols for symbol in symbols] for entry_rule in self.each])
+        return np.array(
+            [[symbol in entry_rule.symbols for symbol in symbols] for entry_rule in self.each]
+        )
 
 
 def entry_rule_of(market: Market, config: Config) -> EntryRule:
@@ -125,9 +146,14 @@ def _resolved(market: Market, start: Any, end: Any, symbols: Any, *rest: Any) ->
     first, last = market.data_range or (None, None)
     start, end = start or first, end or last
     if start is None or end is None:
-        raise InputError("the market holds no data and the schedule no dates: expected schedule.start_date and end_date")
+        raise InputError(
+            "the market holds no data and the schedule no dates: expected schedule.start_date and "
+            "end_date"
+        )
     if start > end:
-        raise InputError(f"entries from {start} to {end}: the range is empty; the market holds {first} to {last}")
+        raise InputError(
+            f"entries from {start} to {end}: the range is empty; the market holds {first} to {last}"
+        )
     return EntryRule(start, end, frozenset(market.symbols if symbols is None else symbols), *rest)
 
 
@@ -137,7 +163,9 @@ def _check_curves(grid: Grid, each: list[EntryRule], code: Codes, refusals: Refu
     for field in ("pricing.rate", "pricing.dividend_yield"):
         if all(isinstance(curve, float) for curve in grid.values(field)):
             continue
-        known = grid.column(field, lambda c: -math.inf if isinstance(c, float) else float(c[0][0].toordinal()))
+        known = grid.column(
+            field, lambda c: -math.inf if isinstance(c, float) else float(c[0][0].toordinal())
+        )
         keys = [(code, len(each))]
         if (curves := grid.codes(field)) is not None:
             keys.append((curves, len(grid.values(field))))

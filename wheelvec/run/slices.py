@@ -1,4 +1,6 @@
-"""The market of a sweep as arrays: chains solved and paths laid out once, and kept for the next sweep of the same market."""
+"""The market of a sweep as arrays: chains solved and paths laid out once, and kept for the next
+sweep of the same market.
+"""
 
 import dataclasses
 import datetime as dt
@@ -33,7 +35,9 @@ from wheelvec.tables.sessions import Sessions
 
 @dataclasses.dataclass(frozen=True)
 class ChainKey:
-    """What decides the chains and the paths of some configurations; `first` and `last` bound the sessions that are numbered."""
+    """What decides the chains and the paths of some configurations; `first` and `last` bound the
+    sessions that are numbered.
+    """
 
     trading_calendar: str
     entry_time: str
@@ -59,7 +63,9 @@ def last_known(calendar: str, first: dt.date, last: dt.date) -> dt.date:
 @lru_cache(maxsize=64)
 def _sessions(calendar: str, entry_time: str, first: dt.date, last: dt.date) -> pl.DataFrame:
     loaded = Sessions.load(calendar, first, last)
-    return loaded.frame.select("session", pl.col("number").cast(pl.Int64)).with_columns(minute=loaded.entry_minutes(entry_time))
+    return loaded.frame.select("session", pl.col("number").cast(pl.Int64)).with_columns(
+        minute=loaded.entry_minutes(entry_time)
+    )
 
 
 _KINDS: dict[Any, int] = {}
@@ -67,7 +73,9 @@ Ranges = tuple[float, float, float, float]  # least and greatest dte, least and 
 
 
 class Offered(NamedTuple):
-    """What a session offered apart from the chain that was solved, by session number: (sessions,) each but for the last."""
+    """What a session offered apart from the chain that was solved, by session number: (sessions,)
+    each but for the last.
+    """
 
     quoted: Array  # contracts with a quote
     priced: Array  # whether any quote had a price of the underlying
@@ -103,7 +111,9 @@ class HeldSlice:
     @cached_property
     def bars(self) -> int:
         """Of the contract that has most."""
-        return int((self.slice_.contracts["last_row"] - self.slice_.contracts["first_row"]).max(initial=0))
+        return int(
+            (self.slice_.contracts["last_row"] - self.slice_.contracts["first_row"]).max(initial=0)
+        )
 
     @cached_property
     def calls(self) -> int:
@@ -121,19 +131,27 @@ class HeldSlice:
         return _bytes((self.slice_, self._valid, self.offered))
 
     def puts_within(self, ranges: Ranges) -> Array:
-        """(sessions,) how many puts lie within these ranges; kept, for the next grid mostly has the same ones, and a market of
-        years has millions of puts.
+        """(sessions,) how many puts lie within these ranges; kept, for the next grid mostly has the
+        same ones, and a market of years has millions of puts.
         """
         if ranges not in self._counted:
             dte, delta = self.slice_.put_dte, self.slice_.put_delta
-            inside = (dte >= ranges[0]) & (dte <= ranges[1]) & (delta >= ranges[2]) & (delta <= ranges[3])
+            inside = (
+                (dte >= ranges[0])
+                & (dte <= ranges[1])
+                & (delta >= ranges[2])
+                & (delta <= ranges[3])
+            )
             self._counted.clear()
-            self._counted[ranges] = np.diff(np.concatenate([[0], np.cumsum(inside)])[self.slice_.put_starts])
+            self._counted[ranges] = np.diff(
+                np.concatenate([[0], np.cumsum(inside)])[self.slice_.put_starts]
+            )
         return self._counted[ranges]
 
 
 class SliceCache:
-    """The slices of one market, made when first asked for; the oldest go when they take more than `limit` bytes.
+    """The slices of one market, made when first asked for; the oldest go when they take more than
+    `limit` bytes.
 
     They are kept by market for as long as it lives, under everything that they depend on.
     """
@@ -144,12 +162,16 @@ class SliceCache:
         self._market, self._limit = market, limit
         self._held = self._kept.setdefault(market, OrderedDict())
 
-    def slice_(self, chain_key: ChainKey, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date) -> HeldSlice:
+    def slice_(
+        self, chain_key: ChainKey, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date
+    ) -> HeldSlice:
         """The slice of one underlying with its data from `start` to `end`, both included."""
         key = (chain_key, symbol, start, end)
         if key not in self._held:
             self._held[key] = _made_slice(self._market, chain_key, sessions, symbol, start, end)
-            while len(self._held) > 1 and sum(held.size for held in self._held.values()) > self._limit:
+            while (
+                len(self._held) > 1 and sum(held.size for held in self._held.values()) > self._limit
+            ):
                 self._held.popitem(last=False)
         self._held.move_to_end(key)
         return self._held[key]
@@ -162,25 +184,55 @@ def _bytes(value: Any) -> int:
 
 
 def _made_slice(
-    market: Market, chain_key: ChainKey, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date
+    market: Market,
+    chain_key: ChainKey,
+    sessions: pl.DataFrame,
+    symbol: str,
+    start: dt.date,
+    end: dt.date,
 ) -> HeldSlice:
-    rate, dividend_yield = (_curve(curve, sessions) for curve in (chain_key.rate, chain_key.dividend_yield))
-    valid, counts = chain_between(market, symbol, start, end, Asked(sessions, rate, dividend_yield, chain_key.dte_max))
+    rate, dividend_yield = (
+        _curve(curve, sessions) for curve in (chain_key.rate, chain_key.dividend_yield)
+    )
+    valid, counts = chain_between(
+        market, symbol, start, end, Asked(sessions, rate, dividend_yield, chain_key.dte_max)
+    )
     contracts = with_settlement(chains.contracts(valid), sessions)
-    # one look-up of symbols for all that follows: numbers are joined and sorted in a fraction of the time
-    valid = valid.join(contracts.select("symbol", "contract", "order"), on="symbol", how="left", maintain_order="left")
+    # one look-up of symbols for all that follows: numbers are joined and sorted in a fraction of
+    # the time
+    valid = valid.join(
+        contracts.select("symbol", "contract", "order"),
+        on="symbol",
+        how="left",
+        maintain_order="left",
+    )
     solved = chains.ranked(chains.solved(valid), chain_key.min_ranked >= 0, chain_key.min_ranked)
-    bars = market.bars(symbol, start, end) if market.has_bars_of(symbol) else None  # quotes stand for them then
-    paths = build_paths(contracts.select("symbol", "contract"), bars, valid, sessions, chain_key.gap_path)
-    underlying = underlying_arrays(market.underlying_bars.filter(pl.col("underlying") == symbol), sessions)
-    slice_ = _assembled(solved, counts, contracts, paths, underlying, sessions, _dividends(market, symbol))
-    return HeldSlice(slice_, contracts["symbol"], _offered(valid, solved, counts, sessions), _quoted(valid))
+    bars = (
+        market.bars(symbol, start, end) if market.has_bars_of(symbol) else None
+    )  # quotes stand for them then
+    paths = build_paths(
+        contracts.select("symbol", "contract"), bars, valid, sessions, chain_key.gap_path
+    )
+    underlying = underlying_arrays(
+        market.underlying_bars.filter(pl.col("underlying") == symbol), sessions
+    )
+    slice_ = _assembled(
+        solved, counts, contracts, paths, underlying, sessions, _dividends(market, symbol)
+    )
+    return HeldSlice(
+        slice_, contracts["symbol"], _offered(valid, solved, counts, sessions), _quoted(valid)
+    )
 
 
-def _offered(valid: pl.DataFrame, solved: pl.DataFrame, counts: pl.DataFrame, sessions: pl.DataFrame) -> Offered:
+def _offered(
+    valid: pl.DataFrame, solved: pl.DataFrame, counts: pl.DataFrame, sessions: pl.DataFrame
+) -> Offered:
     quoted, priced = np.zeros(sessions.height, np.int64), np.zeros(sessions.height, np.bool_)
     number = column(counts, "number", np.int64)
-    quoted[number], priced[number] = column(counts, "n_quotes", np.int64), column(counts, "priced", np.bool_)
+    quoted[number], priced[number] = (
+        column(counts, "n_quotes", np.int64),
+        column(counts, "priced", np.bool_),
+    )
     unsolved = valid.filter((pl.col("option_type") == "P") & pl.col("iv").is_nan())
     return Offered(quoted, priced, _starts(unsolved, sessions), column(unsolved, "dte", np.int64))
 
@@ -188,11 +240,15 @@ def _offered(valid: pl.DataFrame, solved: pl.DataFrame, counts: pl.DataFrame, se
 def _quoted(valid: pl.DataFrame) -> Quoted:
     known = valid.filter(pl.col("contract").is_not_null())
     contract, number = (column(known, name, np.int32) for name in ("contract", "number"))
-    return Quoted(contract, number, column(known, "bid", np.float64), column(known, "ask", np.float64))
+    return Quoted(
+        contract, number, column(known, "bid", np.float64), column(known, "ask", np.float64)
+    )
 
 
 def _curve(curve: Curve, sessions: pl.DataFrame) -> Array:
-    """The rate of each session; before a curve's first value there is none, and no entry session lies there."""
+    """The rate of each session; before a curve's first value there is none, and no entry session
+    lies there.
+    """
     if isinstance(curve, float):
         return np.full(sessions.height, curve)
     return chains.rates(curve, sessions, max(curve[0][0], sessions["session"][0]), "rate")
@@ -201,13 +257,20 @@ def _curve(curve: Curve, sessions: pl.DataFrame) -> Array:
 def _dividends(market: Market, symbol: str) -> pl.DataFrame:
     if market.dividends is None:
         return pl.DataFrame(schema={"ex_date": pl.Date, "amount": pl.Float64})
-    return market.dividends.filter(pl.col("underlying") == symbol).sort("ex_date", maintain_order=True)
+    return market.dividends.filter(pl.col("underlying") == symbol).sort(
+        "ex_date", maintain_order=True
+    )
 
 
 def _assembled(
-    solved: pl.DataFrame, counts: pl.DataFrame, contracts: pl.DataFrame, paths: Paths, underlying: Underlying,
-    sessions: pl.DataFrame, dividends: pl.DataFrame,
-) -> Slice:  # fmt: skip
+    solved: pl.DataFrame,
+    counts: pl.DataFrame,
+    contracts: pl.DataFrame,
+    paths: Paths,
+    underlying: Underlying,
+    sessions: pl.DataFrame,
+    dividends: pl.DataFrame,
+) -> Slice:
     puts, calls = (solved.filter(pl.col("option_type") == kind) for kind in ("P", "C"))
     valid = np.zeros(sessions.height, np.int64)
     valid[column(counts, "number", np.int64)] = column(counts, "n_valid", np.int64)
@@ -221,7 +284,10 @@ def _assembled(
     where["day_after"] = column(after.select(pl.col("number").fill_null(-1)), "number", np.int64)
     where["strike_cents"] = np.rint(column(contracts, "strike", np.float64) * 100.0)
     paid = np.zeros(dividends.height, DIVIDEND)
-    paid["ex_day"], paid["paid"] = days(dividends, "ex_date"), column(dividends, "amount", np.float64) * 100.0
+    paid["ex_day"], paid["paid"] = (
+        days(dividends, "ex_date"),
+        column(dividends, "amount", np.float64) * 100.0,
+    )
     return Slice(
         puts=_quotes(puts, paths, where, wheel_words_of(puts, contracts)),
         put_starts=_starts(puts, sessions),
@@ -245,8 +311,12 @@ def _quotes(rows: pl.DataFrame, paths: Paths, contracts: Array, words: Array | N
     if words is not None:
         out["word"] = words
     # rows are sorted by contract and session: so is one number for both
-    sessions = 1 + max(int(numbers.max(initial=0)) for numbers in (paths.rows.number, contracts["settlement"]))
-    place = np.repeat(np.arange(contracts.size), np.diff(paths.starts)) * sessions + paths.rows.number
+    sessions = 1 + max(
+        int(numbers.max(initial=0)) for numbers in (paths.rows.number, contracts["settlement"])
+    )
+    place = (
+        np.repeat(np.arange(contracts.size), np.diff(paths.starts)) * sessions + paths.rows.number
+    )
     begin = contract * sessions
     out["first"] = np.searchsorted(place, begin + column(rows, "number", np.int64), side="right")
     last = np.searchsorted(place, begin + contracts["settlement"][contract], side="right")

@@ -1,10 +1,12 @@
-"""A sweep's folder: an index that names everything it depends on, finished chunks while it runs, then the frame.
+"""A sweep's folder.
+
+An index that names everything it depends on, finished chunks while it runs, then the frame.
 
     sweep.json  frame.parquet  codes.parquet                        a finished sweep
     chunks/sweep.json  chunks/000000000-000016384.<digest>.parquet  an unfinished one, perhaps beside what it will replace
 
-A chunk's digest covers its bytes, its span of configurations and the digest of the unfinished sweep's index: a chunk that was
-altered, renamed or is of another sweep is computed again.
+A chunk's digest covers its bytes, its span of configurations and the digest of the unfinished
+sweep's index: a chunk that was altered, renamed or is of another sweep is computed again.
 """
 
 import hashlib
@@ -36,19 +38,37 @@ SWEEP = Kind(
     index="sweep.json",
     files=frozenset({FRAME, CODES, WARNINGS}),
     fields={
-        "version": str, "fingerprint": str, "stats": str, "config": dict, "config_id": str, "grid": str, "size": int,
-        "columns": list, "values": dict,
+        "version": str,
+        "fingerprint": str,
+        "stats": str,
+        "config": dict,
+        "config_id": str,
+        "grid": str,
+        "size": int,
+        "columns": list,
+        "values": dict,
     },
-    former=frozenset({"version", "fingerprint", "stats", "config", "grid", "columns", "values", "files"}),
+    former=frozenset(
+        {"version", "fingerprint", "stats", "config", "grid", "columns", "values", "files"}
+    ),
     chunks="chunks",
-)  # fmt: skip
+)
 
 
 class SweepStore:
-    """One sweep in one folder: which grid, with which statistics, over which data, made by which version of wheelvec."""
+    """One sweep in one folder.
+
+    Which grid, with which statistics, over which data, made by which version of wheelvec.
+    """
 
     def __init__(
-        self, place: Folder, grid: Grid, stats: str, fingerprint: str, version: str, warnings: Warnings | None = None
+        self,
+        place: Folder,
+        grid: Grid,
+        stats: str,
+        fingerprint: str,
+        version: str,
+        warnings: Warnings | None = None,
     ) -> None:
         self.place, self.grid, self.stats = place, grid, stats
         self.fingerprint, self.version = fingerprint, version
@@ -65,13 +85,17 @@ class SweepStore:
 
     def into(self, folder: str | Path) -> Self:
         """The same sweep in another folder."""
-        return type(self)(Folder(folder, SWEEP), self.grid, self.stats, self.fingerprint, self.version)
+        return type(self)(
+            Folder(folder, SWEEP), self.grid, self.stats, self.fingerprint, self.version
+        )
 
     def check(self, overwrite: bool) -> Index | None:
-        """The index of the finished sweep in the folder, None if there is none, once it is known that this one may take it.
+        """The index of the finished sweep in the folder, None if there is none, once it is known
+        that this one may take it.
 
         Raises:
-            LakeError: if the folder holds another sweep and not `overwrite`, naming the difference; or something else.
+            LakeError: if the folder holds another sweep and not `overwrite`, naming the difference;
+                or something else.
         """
         index = self.place.examine()
         if not overwrite:
@@ -95,7 +119,9 @@ class SweepStore:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Have the folder to oneself. Another process that sweeps into it is not waited for: it may take hours.
+        """Have the folder to oneself.
+
+        Another process that sweeps into it is not waited for: it may take hours.
 
         Raises:
             LakeError: if another process writes there.
@@ -104,7 +130,9 @@ class SweepStore:
             yield
 
     def begin(self, overwrite: bool = False) -> pl.DataFrame | None:
-        """Take the folder, which is `held`: the finished frame, if an earlier run of the same sweep left one there.
+        """Take the folder, which is `held`.
+
+        The finished frame, if an earlier run of the same sweep left one there.
 
         Raises:
             LakeError: as `check`.
@@ -129,7 +157,9 @@ class SweepStore:
             path.write_bytes(data)
 
     def kept(self) -> list[tuple[int, int, pl.DataFrame]]:
-        """The finished chunks in order: first and one past the last distinct configuration, and their figures.
+        """The finished chunks in order.
+
+        First and one past the last distinct configuration, and their figures.
 
         What is doubtful is removed, to be computed again, and said in a warning.
         """
@@ -138,7 +168,9 @@ class SweepStore:
         for first, last, digest, path in self.place.chunk_files():
             try:
                 if not reached <= first < last <= size:
-                    raise LakeError(f"{path}: overlaps another chunk, or ends after the last of {size:,} configurations")
+                    raise LakeError(
+                        f"{path}: overlaps another chunk, or ends after the last of {size:,} configurations"
+                    )
                 found.append((first, last, self._read_chunk(first, last, digest, path)))
                 reached = last
             except LakeError as error:
@@ -156,18 +188,33 @@ class SweepStore:
             raise LakeError(f"{path}: altered since it was written, renamed, or of another sweep")
         frame = parsed_frame(path, data)
         if frame.height != last - first:
-            raise LakeError(f"{path}: holds {frame.height:,} configurations, expected {last - first:,}")
+            raise LakeError(
+                f"{path}: holds {frame.height:,} configurations, expected {last - first:,}"
+            )
         return frame
 
     def count(self) -> int:
-        """How many distinct configurations are kept, by the names of the chunks: none stands there unfinished."""
+        """How many distinct configurations are kept, by the names of the chunks.
+
+        None stands there unfinished.
+        """
         return sum(last - first for first, last, *_ in self.place.chunk_files())
 
     def finish(self, frame: pl.DataFrame, warnings: Warnings) -> None:
-        """Write the frame and what it stands on; the index, last, makes it a finished sweep. Chunks go."""
-        codes = {name: pl.Series(column.codes, dtype=pl.Int64) for name, column in self.grid.columns.items()}
+        """Write the frame and what it stands on; the index, last, makes it a finished sweep.
+
+        Chunks go.
+        """
+        codes = {
+            name: pl.Series(column.codes, dtype=pl.Int64)
+            for name, column in self.grid.columns.items()
+        }
         staged = self.place.stage()
-        for name, table in ((FRAME, frame), (CODES, pl.DataFrame(codes)), (WARNINGS, as_frame(warnings))):
+        for name, table in (
+            (FRAME, frame),
+            (CODES, pl.DataFrame(codes)),
+            (WARNINGS, as_frame(warnings)),
+        ):
             files.write_frame(staged / name, table)
         self.place.commit(self._index.content)
 
@@ -176,7 +223,10 @@ class SweepStore:
 
     @cached_property
     def _index(self) -> Index:
-        """The index of this sweep while it is not finished: its digest is that of all that decides its figures."""
+        """The index of this sweep while it is not finished.
+
+        Its digest is that of all that decides its figures.
+        """
         content = {
             "version": self.version,
             "fingerprint": self.fingerprint,
@@ -201,10 +251,16 @@ class SweepStore:
             if there[name] != mine[name]:
                 return words.format(there=there[name], here=mine[name])
         if there["config"] != mine["config"]:
-            return "its base configuration has other " + listed(changed_fields(there["config"], mine["config"]))
+            return "its base configuration has other " + listed(
+                changed_fields(there["config"], mine["config"])
+            )
         if there["grid"] != mine["grid"]:
             names = (list(there["values"]), list(mine["values"]))
-            return f"its grid sweeps {names[0]}, this one {names[1]}" if names[0] != names[1] else "its grid has other rows"
+            return (
+                f"its grid sweeps {names[0]}, this one {names[1]}"
+                if names[0] != names[1]
+                else "its grid has other rows"
+            )
         return ""
 
     # --------------------------------------------------------------------------------------------------- reading
@@ -223,16 +279,32 @@ class SweepStore:
     def _read(cls, place: Folder) -> tuple[Self, pl.DataFrame]:
         path, unfinished = place.index_path, place.unfinished_path.exists()
         if unfinished and not path.exists():
-            raise LakeError(f"{place.path}: the sweep is not finished; run it again with the same out= to continue")
+            raise LakeError(
+                f"{place.path}: the sweep is not finished; run it again with the same out= to continue"
+            )
         index = read_index(path, SWEEP)
         stored = (Stored(place.path / name, index.files[name]) for name in (FRAME, CODES, WARNINGS))
         frame, codes, warnings = (each.read() for each in stored)
         try:
             grid = _grid_of(index.content, frame, codes)
-        except (ConfigError, LookupError, TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+        except (
+            ConfigError,
+            LookupError,
+            TypeError,
+            ValueError,
+            OverflowError,
+            pl.exceptions.PolarsError,
+        ) as error:
             raise LakeError(f"{path}: states no grid that can be read: {error}") from None
         content = index.content
-        return cls(place, grid, content["stats"], content["fingerprint"], content["version"], of_frame(warnings)), frame
+        return cls(
+            place,
+            grid,
+            content["stats"],
+            content["fingerprint"],
+            content["version"],
+            of_frame(warnings),
+        ), frame
 
     def _frame_of(self, index: Index) -> pl.DataFrame:
         return Stored(self.place.path / FRAME, index.files[FRAME]).read()
@@ -250,7 +322,10 @@ def _grid_of(content: dict[str, Any], frame: pl.DataFrame, codes: pl.DataFrame) 
     for name, column in columns.items():
         if not ((column.codes >= 0) & (column.codes < len(column.values))).all():
             raise ValueError(f"{name} has values that are not listed")
-    if any(found != content["size"] for found in (frame.height, *(column.codes.size for column in columns.values()))):
+    if any(
+        found != content["size"]
+        for found in (frame.height, *(column.codes.size for column in columns.values()))
+    ):
         raise ValueError(f"frame and codes do not have {content['size']} rows")
     grid = Grid(base, frame.select(content["columns"]), columns)
     if _digest_of_grid(grid) != content["grid"]:

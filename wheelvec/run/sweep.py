@@ -41,38 +41,47 @@ def sweep(
     memory: int | None = None,
     progress: Progress | None = None,
 ) -> Sweep:
-    """The figures of every configuration of a grid; each row equals `backtest(...).summary()` to the last bit.
+    """The figures of every configuration of a grid.
 
-    What depends on entry rules alone, on exits, on fills and on calls is computed once for each distinct value. Rows that are
-    equal in every field are computed once. Nothing depends on threads, on the order of rows or on how the work is cut.
+    Each row equals `backtest(...).summary()` to the last bit.
+
+    What depends on entry rules alone, on exits, on fills and on calls is computed once for each
+    distinct value. Rows that are equal in every field are computed once. Nothing depends on
+    threads, on the order of rows or on how the work is cut.
 
     Args:
         market: the tables.
         config: what a row keeps where it changes nothing; `Config()` if None.
-        grid: a mapping of dotted field names to values (their product, last key fastest), or a frame of Polars (lazy or not)
-            or pandas with one configuration a row, in which a null means None and a column left out keeps the base. A tuple
-            of names takes its values together: {("put.delta_min", "put.delta_max"): [(0.15, 0.25), (0.25, 0.35)]}. At most
+        grid: a mapping of dotted field names to values (their product, last key fastest), or a
+            frame of Polars (lazy or not) or pandas with one configuration a row, in which a null
+            means None and a column left out keeps the base. A tuple of names takes its values
+            together: {("put.delta_min", "put.delta_max"): [(0.15, 0.25), (0.25, 0.35)]}. At most
             10,000,000 rows.
-        skip_invalid: leave out the rows that are no configuration, or none that this market can run: `Sweep.skipped` has
-            each with its reason, and the log says how many and why. Without it they are an error.
-        out: a folder, which the sweep has to itself while it runs. Finished chunks are written there as they come; the same
-            sweep on the same data continues from them. Nothing else that is there is replaced.
-        overwrite: whether another sweep in `out` may be replaced; a finished one is, once this one is finished.
-        stats: "full", or "moments" to leave out the order statistics (median and percentiles), whose sorting takes longer
-            than all else.
+        skip_invalid: leave out the rows that are no configuration, or none that this market can
+            run: `Sweep.skipped` has each with its reason, and the log says how many and why.
+            Without it they are an error.
+        out: a folder, which the sweep has to itself while it runs. Finished chunks are written
+            there as they come; the same sweep on the same data continues from them. Nothing else
+            that is there is replaced.
+        overwrite: whether another sweep in `out` may be replaced; a finished one is, once this one
+            is finished.
+        stats: "full", or "moments" to leave out the order statistics (median and percentiles),
+            whose sorting takes longer than all else.
         threads: how many to use; as many as there are processors if None.
         memory: bytes that the sweep may take beside its frame; a quarter of the machine's if None.
-        progress: called with (configurations done, configurations in all, wheels x configurations done).
+        progress: called with (configurations done, configurations in all, wheels x configurations
+            done).
 
     Returns:
         A `Sweep`.
 
     Raises:
-        ConfigError: for an unknown field or too many rows; or naming the rows that are no configuration, or none that this
-            market can run.
+        ConfigError: for an unknown field or too many rows; or naming the rows that are no
+            configuration, or none that this market can run.
         InputError: for an argument that is not what it must be.
-        LakeError: if a file of the lake, or `out`, cannot be used: it holds another sweep (the difference is named) or anything
-            else, it lies in the lake, or the lake in it, another process is writing there.
+        LakeError: if a file of the lake, or `out`, cannot be used: it holds another sweep (the
+            difference is named) or anything else, it lies in the lake, or the lake in it, another
+            process is writing there.
         KeyboardInterrupt: after Ctrl-C, within a second, saying what is kept.
 
     Example:
@@ -87,12 +96,17 @@ def sweep(
     config = Config() if config is None else config
     for argument, value, expected in (("market", market, Market), ("config", config, Config)):
         if not isinstance(value, expected):
-            raise InputError(f"{argument} is a {type(value).__name__}: expected a wheelvec.{expected.__name__}")
+            raise InputError(
+                f"{argument} is a {type(value).__name__}: expected a wheelvec.{expected.__name__}"
+            )
     if not isinstance(skip_invalid, bool):
         raise InputError(f"skip_invalid = {skip_invalid!r}: expected True or False")
     if stats not in STATS:
         raise InputError(unknown_name("stats", stats, STATS))
-    threads, memory = _whole("threads", threads, default_threads()), _whole("memory", memory, default_memory())
+    threads, memory = (
+        _whole("threads", threads, default_threads()),
+        _whole("memory", memory, default_memory()),
+    )
     read = Grid.read(config, grid, skip_invalid=skip_invalid)
     if out is not None:
         keep_apart(out, market.folder)
@@ -104,7 +118,14 @@ def sweep(
         frame = store.begin(overwrite) if store else None
         if frame is not None:
             return Sweep(read, frame, market, stats=stats, threads=threads, memory=memory)
-        swept = Sweep(read, _frame(engine, store, progress), market, stats=stats, threads=threads, memory=memory)
+        swept = Sweep(
+            read,
+            _frame(engine, store, progress),
+            market,
+            stats=stats,
+            threads=threads,
+            memory=memory,
+        )
         if store:
             store.finish(swept.frame, swept.warnings)
     return swept
@@ -112,7 +133,7 @@ def sweep(
 
 def _engine_of(
     market: Market, grid: Grid, skip_invalid: bool, ordered: bool, threads: int, memory: int
-) -> tuple[Grid, Engine]:  # fmt: skip
+) -> tuple[Grid, Engine]:
     """The engine of the rows that the market can run; the others are skipped or an error."""
     while True:
         try:
@@ -151,7 +172,9 @@ def _frame(engine: Engine, store: SweepStore | None, progress: Progress | None) 
     done, cells = sum(last - first for first, (last, _) in parts.items()), 0
     try:
         for start, chunk in _missing(engine, rows, parts):
-            part = engine.run(chunk, progress and _reporter(progress, done, chunk.size, rows.size, cells))
+            part = engine.run(
+                chunk, progress and _reporter(progress, done, chunk.size, rows.size, cells)
+            )
             parts[start] = start + chunk.size, part
             if store:
                 store.keep(start, part)
@@ -162,30 +185,45 @@ def _frame(engine: Engine, store: SweepStore | None, progress: Progress | None) 
     figures = pl.concat([parts[start][1] for start in sorted(parts)])
     if not (rows.size == inverse.size and (inverse == np.arange(inverse.size)).all()):
         figures = figures[inverse]
-    return pl.concat([engine.grid.frame, pl.DataFrame([_hexadecimal(engine.grid.ids())]), figures], how="horizontal")
+    return pl.concat(
+        [engine.grid.frame, pl.DataFrame([_hexadecimal(engine.grid.ids())]), figures],
+        how="horizontal",
+    )
 
 
 def _launched(figures: pl.DataFrame) -> int:
     return int(figures.select(pl.sum_horizontal(pl.col("^csp_.*$")).sum()).item())
 
 
-def _missing(engine: Engine, rows: Codes, parts: dict[int, tuple[int, pl.DataFrame]]) -> Iterator[tuple[int, Codes]]:
-    """The chunks that are not there yet: position of the first distinct configuration, and the rows."""
+def _missing(
+    engine: Engine, rows: Codes, parts: dict[int, tuple[int, pl.DataFrame]]
+) -> Iterator[tuple[int, Codes]]:
+    """The chunks that are not there yet.
+
+    Position of the first distinct configuration, and the rows.
+    """
     at = 0
-    for start, stop in [*((first, parts[first][0]) for first in sorted(parts)), (rows.size, rows.size)]:
+    for start, stop in [
+        *((first, parts[first][0]) for first in sorted(parts)),
+        (rows.size, rows.size),
+    ]:
         for chunk in engine.chunks(rows[at:start]):
             yield at, chunk
             at += chunk.size
         at = stop
 
 
-def _reporter(progress: Progress, done: int, chunk: int, total: int, cells: int) -> Callable[[float, int], None]:
+def _reporter(
+    progress: Progress, done: int, chunk: int, total: int, cells: int
+) -> Callable[[float, int], None]:
     return lambda part, more: progress(done + int(part * chunk), total, cells + more)
 
 
 def _kept(done: int, total: int, store: SweepStore | None) -> str:
     if store is None:
-        return f"interrupted after {done:,} of {total:,} configurations; nothing is kept without out="
+        return (
+            f"interrupted after {done:,} of {total:,} configurations; nothing is kept without out="
+        )
     out = store.place.path
     return f"interrupted: {done:,} of {total:,} configurations are kept in {out}; run the same sweep again to continue"
 

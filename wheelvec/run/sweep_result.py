@@ -1,4 +1,7 @@
-"""What a sweep gives back: a frame of figures, one row a configuration; the rest is computed again when it is asked for."""
+"""What a sweep gives back: a frame of figures, one row a configuration.
+
+The rest is computed again when it is asked for.
+"""
 
 import datetime as dt
 import tempfile
@@ -31,8 +34,8 @@ class Pnl(NamedTuple):
 
     Attributes:
         wheels: underlying, entry_date and put_symbol of each wheel.
-        values: (wheels, configurations) float32 dollars per contract, marked; NaN where a configuration did not launch the
-            wheel or its summary leaves it out.
+        values: (wheels, configurations) float32 dollars per contract, marked; NaN where a
+            configuration did not launch the wheel or its summary leaves it out.
 
     Example:
         >>> import wheelvec as wv
@@ -54,10 +57,11 @@ class Sweep:
 
     Attributes:
         config: the base configuration; a row changes some of its fields.
-        frame: one row per configuration in grid order: the grid's columns, config_id, the figures of `Result.summary` and,
-            for each configuration, the 5th to 95th percentiles of wheel ROC (`roc_p05` ...), the profit factor (gains over
-            losses, null without a loss) and counts per exit reason of puts (`csp_*`) and calls (`cc_*`) and per end
-            reason (`end_*`). With stats="moments" the median and the percentiles are left out.
+        frame: one row per configuration in grid order: the grid's columns, config_id, the figures
+            of `Result.summary` and, for each configuration, the 5th to 95th percentiles of wheel
+            ROC (`roc_p05` ...), the profit factor (gains over losses, null without a loss) and
+            counts per exit reason of puts (`csp_*`) and calls (`cc_*`) and per end reason
+            (`end_*`). With stats="moments" the median and the percentiles are left out.
 
     Example:
         >>> import wheelvec as wv
@@ -71,21 +75,38 @@ class Sweep:
     """
 
     def __init__(
-        self, grid: Grid, frame: pl.DataFrame, market: Market | None, *, stats: str, threads: int, memory: int,
+        self,
+        grid: Grid,
+        frame: pl.DataFrame,
+        market: Market | None,
+        *,
+        stats: str,
+        threads: int,
+        memory: int,
         loaded: SweepStore | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.config, self.frame, self.stats = grid.base, frame, stats
         self._loaded = loaded
         self._grid, self._market, self._threads, self._memory = grid, market, threads, memory
         self._rows, self._inverse = grid.distinct
-        self._warnings = loaded.warnings if loaded else None  # None: found from the market when somebody asks for them
+        self._warnings = (
+            loaded.warnings if loaded else None
+        )  # None: found from the market when somebody asks for them
 
     def _engine(self, wanted: str) -> Engine:
-        return Engine(self._known_market(wanted), self._grid, ordered=False, threads=self._threads, memory=self._memory)
+        return Engine(
+            self._known_market(wanted),
+            self._grid,
+            ordered=False,
+            threads=self._threads,
+            memory=self._memory,
+        )
 
     def _known_market(self, wanted: str) -> Market:
         if self._market is None:
-            raise InputError(f"{wanted} is computed from the market: load the sweep with Sweep.load(folder, market=...)")
+            raise InputError(
+                f"{wanted} is computed from the market: load the sweep with Sweep.load(folder, market=...)"
+            )
         return self._market
 
     @property
@@ -104,7 +125,9 @@ class Sweep:
 
     @property
     def skipped(self) -> pl.DataFrame:
-        """Each row of the grid that skip_invalid left out: row (its number in the grid as given) and reason.
+        """Each row of the grid that skip_invalid left out.
+
+        Row (its number in the grid as given) and reason.
 
         A sweep that was loaded has none: the rows of a saved grid are those of its frame.
 
@@ -147,7 +170,9 @@ class Sweep:
         """
         if self._warnings is None:
             market = self._known_market("warnings")
-            self._warnings = of_sweep(market, self._grid, self.frame, lambda row: self.result(row).warnings)
+            self._warnings = of_sweep(
+                market, self._grid, self.frame, lambda row: self.result(row).warnings
+            )
         return self._warnings
 
     def row_config(self, i: int) -> Config:
@@ -167,7 +192,11 @@ class Sweep:
             >>> swept.row_config(0).put.stop_loss_multiplier
             1.2
         """
-        if isinstance(i, bool) or not isinstance(i, int | np.integer) or not 0 <= i < self.frame.height:
+        if (
+            isinstance(i, bool)
+            or not isinstance(i, int | np.integer)
+            or not 0 <= i < self.frame.height
+        ):
             raise InputError(f"i = {i!r}: expected a row from 0 to {self.frame.height - 1}")
         return self._grid.config(int(i))
 
@@ -199,25 +228,31 @@ class Sweep:
         least_wheels: int = 1,
         rules: str | None = None,
     ) -> Ranking:
-        """The n configurations with the greatest (or least) figure; those with fewer wheels are left out.
+        """The n configurations with the greatest (or least) figure.
 
-        Where the fill seed is swept, configurations are ranked by their means over the seeds (`over_seeds`): among rows the
-        luckiest seeds would stand first. Rule sets are never ranked against one another, for v5 books what nobody earned. The
-        best of many is partly the luckiest of many still: look at its neighbours.
+        Those with fewer wheels are left out.
+
+        Where the fill seed is swept, configurations are ranked by their means over the seeds
+        (`over_seeds`): among rows the luckiest seeds would stand first. Rule sets are never ranked
+        against one another, for v5 books what nobody earned. The best of many is partly the
+        luckiest of many still: look at its neighbours.
 
         Args:
             by: a figure of `frame`.
             n: how many.
             descending: the greatest first.
             least_wheels: wheels in the summary (on average over the seeds).
-            rules: which rule set, where these are swept; "ledger" if None, or the only one that there is.
+            rules: which rule set, where these are swept; "ledger" if None, or the only one that
+                there is.
 
         Returns:
-            A DataFrame: `row`, which `row_config` and `result` take (over seeds the configuration's first), the swept columns,
+            A DataFrame: `row`, which `row_config` and `result` take (over seeds the configuration's
+                first), the swept columns,
             the figure, five more, and all others. It prints the first of these.
 
         Raises:
-            InputError: for a figure that the frame does not have, a rule set that is not swept, or a number that is none.
+            InputError: for a figure that the frame does not have, a rule set that is not swept, or
+                a number that is none.
 
         Example:
             >>> import wheelvec as wv
@@ -234,16 +269,24 @@ class Sweep:
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
                 raise InputError(f"{name} = {value!r}: expected a whole number of at least {least}")
         rows, of_rules = self._of_rules(self._ranked_rows(), rules)
-        shown = [name for name in self.names if name in rows.columns and not (of_rules and name == "rules")]
+        shown = [
+            name
+            for name in self.names
+            if name in rows.columns and not (of_rules and name == "rules")
+        ]
         known = rows.filter(pl.col("total_wheels") >= least_wheels)
         first = known.sort(by, descending=descending, nulls_last=True, maintain_order=True).head(n)
         seeds = ["seeds"] if "seeds" in rows.columns else []
         figures = [by, *(["avg_wheel_roc_fill_se"] if seeds and by == "avg_wheel_roc" else [])]
-        figures += [name for name in FIGURES if name != by and name in rows.columns][: len(FIGURES) - 1]
+        figures += [name for name in FIGURES if name != by and name in rows.columns][
+            : len(FIGURES) - 1
+        ]
         many = "" if known.height == 1 else "s"
         note = f"The {'greatest' if descending else 'least'} {by} of {known.height:,} configuration{many}"
         note += (", each the mean over its seeds" if seeds else "") + of_rules
-        return Ranking.of(first, ["row", *shown, *seeds, *figures], note + " (the best of many is partly luck)")
+        return Ranking.of(
+            first, ["row", *shown, *seeds, *figures], note + " (the best of many is partly luck)"
+        )
 
     def _ranked_rows(self) -> pl.DataFrame:
         """The frame with row numbers, or its means over the seeds."""
@@ -252,18 +295,27 @@ class Sweep:
         return self._over_seeds(None).rename({"_group": "row"})
 
     def _of_rules(self, rows: pl.DataFrame, rules: str | None) -> tuple[pl.DataFrame, str]:
-        """The rows of one rule set, and words that say so; all of them where the rule set is not swept."""
+        """The rows of one rule set, and words that say so.
+
+        All of them where the rule set is not swept.
+        """
         swept = self._grid.columns["rules"].values if "rules" in self._grid.columns else []
         if rules is not None and rules not in (swept or [self.config.rules]):
-            raise InputError(unknown_name("rule set of the sweep", rules, swept or [self.config.rules]))
+            raise InputError(
+                unknown_name("rule set of the sweep", rules, swept or [self.config.rules])
+            )
         if len(swept) < 2:
             return rows, ""
         chosen = rules or ("ledger" if "ledger" in swept else swept[0])
         others = ", ".join(name for name in swept if name != chosen)
-        return rows.filter(pl.col("rules") == chosen), f", rule set {chosen} alone, not against {others}"
+        return rows.filter(
+            pl.col("rules") == chosen
+        ), f", rule set {chosen} alone, not against {others}"
 
     def pnl(self) -> Pnl:
-        """The P&L of every wheel under every configuration; in a memory-mapped temporary file if it is large.
+        """The P&L of every wheel under every configuration.
+
+        In a memory-mapped temporary file if it is large.
 
         Returns:
             A `Pnl`: the wheels, and an array (wheels, configurations) of dollars per contract.
@@ -280,12 +332,16 @@ class Sweep:
             [643, 1794]
         """
         wheels, values = self._engine("pnl").pnl(self._rows, self._allocate)
-        return Pnl(wheels, values if self._rows.size == self.frame.height else values[:, self._inverse])
+        return Pnl(
+            wheels, values if self._rows.size == self.frame.height else values[:, self._inverse]
+        )
 
     def _allocate(self, wheels: int, configs: int) -> np.ndarray[Any, Any]:
         if 4 * wheels * configs <= self._memory // 4:
             return np.full((wheels, configs), np.nan, np.float32)
-        with tempfile.TemporaryFile(prefix="wheelvec-pnl-") as file:  # the map keeps it, and with the map it goes
+        with tempfile.TemporaryFile(
+            prefix="wheelvec-pnl-"
+        ) as file:  # the map keeps it, and with the map it goes
             file.truncate(4 * wheels * configs)
             out = np.memmap(file, np.float32, "r+", shape=(wheels, configs))
         for wheel in range(wheels):
@@ -293,7 +349,9 @@ class Sweep:
         return out
 
     def periods(self, every: str = "1mo") -> pl.DataFrame:
-        """Per configuration and period of entry: row, period (its first day), wheels, pnl and capital in the summary's sense.
+        """Per configuration and period of entry.
+
+        Row, period (its first day), wheels, pnl and capital in the summary's sense.
 
         Args:
             every: "1mo", "1q" or "1y".
@@ -315,7 +373,11 @@ class Sweep:
         found = []
         start = 0
         for chunk in engine.chunks(self._rows):
-            found.append(engine.periods(chunk, _period_of(PERIODS[every])).with_columns(pl.col("position") + start))
+            found.append(
+                engine.periods(chunk, _period_of(PERIODS[every])).with_columns(
+                    pl.col("position") + start
+                )
+            )
             start += chunk.size
         asked = pl.DataFrame({"position": self._inverse}).with_row_index("row")
         rows = asked.join(pl.concat(found), on="position", maintain_order="left_right")
@@ -324,16 +386,19 @@ class Sweep:
     def over_seeds(self, against: int | None = None) -> pl.DataFrame:
         """The figures over the fill seeds: one row for each configuration apart from its seed.
 
-        It says how much of a figure is the luck of the fills. It says nothing of the market's luck: every seed trades the same
-        prices, and a narrow band is no evidence that another year would be alike.
+        It says how much of a figure is the luck of the fills. It says nothing of the market's luck:
+        every seed trades the same prices, and a narrow band is no evidence that another year would
+        be alike.
 
         Args:
-            against: the row of a configuration to compare with. Figures are then differences from the figures of that one
-                under the same seed. The draws of a seed are common to all configurations, so their luck cancels.
+            against: the row of a configuration to compare with. Figures are then differences from
+                the figures of that one under the same seed. The draws of a seed are common to all
+                configurations, so their luck cancels.
 
         Returns:
-            The grid's columns but for the seed, seeds (their number), and for each figure its mean, `{figure}_fill_se` (the
-            standard error of that mean, null for one seed) and `{figure}_p05`, `{figure}_p95`.
+            The grid's columns but for the seed, seeds (their number), and for each figure its mean,
+            `{figure}_fill_se` (the standard error of that mean, null for one seed) and
+            `{figure}_p05`, `{figure}_p95`.
 
         Raises:
             InputError: if the seed is not swept, or there is no row `against`.
@@ -352,18 +417,35 @@ class Sweep:
     def _over_seeds(self, against: int | None) -> pl.DataFrame:
         """`over_seeds`, after each configuration's first row (`_group`)."""
         if SEED not in self._grid.columns:
-            raise InputError(f"over_seeds: the grid does not sweep {SEED!r}; it sweeps {self.names}")
-        others = [(column.codes, len(column.values)) for name, column in self._grid.columns.items() if name != SEED]
-        _, first, group = np.unique(combined(others, self._grid.size), return_index=True, return_inverse=True)
+            raise InputError(
+                f"over_seeds: the grid does not sweep {SEED!r}; it sweeps {self.names}"
+            )
+        others = [
+            (column.codes, len(column.values))
+            for name, column in self._grid.columns.items()
+            if name != SEED
+        ]
+        _, first, group = np.unique(
+            combined(others, self._grid.size), return_index=True, return_inverse=True
+        )
         seed = self._grid.columns[SEED].codes
-        figures = self.frame.select(pl.col(self.figures).cast(pl.Float64)).with_columns(_group=first[group], _seed=seed)
+        figures = self.frame.select(pl.col(self.figures).cast(pl.Float64)).with_columns(
+            _group=first[group], _seed=seed
+        )
         figures = figures.unique(["_group", "_seed"], keep="first", maintain_order=True)
         if against is not None:
             figures = _differences(figures, first[group[self._checked(against)]], self.figures)
         kept = [name for name in self.names if name != SEED]
-        summed = figures.group_by("_group", maintain_order=True).agg(_seeds_of(self.figures)).sort("_group")
+        summed = (
+            figures.group_by("_group", maintain_order=True)
+            .agg(_seeds_of(self.figures))
+            .sort("_group")
+        )
         first_rows = summed.select("_group")
-        return pl.concat([first_rows, self.frame.select(kept)[summed["_group"]], summed.drop("_group")], how="horizontal")
+        return pl.concat(
+            [first_rows, self.frame.select(kept)[summed["_group"]], summed.drop("_group")],
+            how="horizontal",
+        )
 
     def _checked(self, i: int) -> int:
         self.row_config(i)
@@ -372,11 +454,13 @@ class Sweep:
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the sweep to a folder, whole or not at all.
 
-        An earlier sweep of the same grid on the same data is replaced. It may be the folder that this one was loaded from.
-        Another process that writes there is waited for, for a minute at most.
+        An earlier sweep of the same grid on the same data is replaced. It may be the folder that
+        this one was loaded from. Another process that writes there is waited for, for a minute at
+        most.
 
         Args:
-            folder: made if need be. Nothing in it is replaced or removed but a sweep that wheelvec wrote.
+            folder: made if need be. Nothing in it is replaced or removed but a sweep that wheelvec
+                wrote.
             overwrite: whether another sweep may be replaced too.
 
         Raises:
@@ -396,7 +480,9 @@ class Sweep:
         if self._loaded:
             store = self._loaded.into(folder)
         else:
-            store = SweepStore.of(folder, self._grid, self.stats, self._known_market("save").fingerprint)
+            store = SweepStore.of(
+                folder, self._grid, self.stats, self._known_market("save").fingerprint
+            )
         store.write(self.frame, self.warnings, overwrite)
 
     @classmethod
@@ -408,7 +494,8 @@ class Sweep:
             market: the tables that it was swept over; None for the figures alone.
 
         Raises:
-            LakeError: naming path and reason, if the folder is no finished sweep, or a file of it is missing or altered.
+            LakeError: naming path and reason, if the folder is no finished sweep, or a file of it
+                is missing or altered.
             InputError: if the market's data are not those of the sweep.
 
         Example:
@@ -426,14 +513,24 @@ class Sweep:
 
         store, frame = SweepStore.read(folder)
         if market is not None and market.fingerprint != store.fingerprint:
-            raise InputError(f"{folder}: swept over data {store.fingerprint}, the market given holds {market.fingerprint}")
+            raise InputError(
+                f"{folder}: swept over data {store.fingerprint}, the market given holds {market.fingerprint}"
+            )
         return cls(
-            store.grid, frame, market, stats=store.stats, threads=default_threads(), memory=default_memory(), loaded=store
+            store.grid,
+            frame,
+            market,
+            stats=store.stats,
+            threads=default_threads(),
+            memory=default_memory(),
+            loaded=store,
         )
 
     def __repr__(self) -> str:
         odd = f", {len(self._warnings)} warnings" if self._warnings else ""
-        distinct = "" if self._rows.size == self.frame.height else f" ({self._rows.size:,} distinct)"
+        distinct = (
+            "" if self._rows.size == self.frame.height else f" ({self._rows.size:,} distinct)"
+        )
         return f"<Sweep of {self.frame.height:,} configurations{distinct}: {', '.join(self.names)}{odd}>"
 
     def _repr_html_(self) -> str:
@@ -460,10 +557,15 @@ def _seeds_of(figures: list[str]) -> list[pl.Expr]:
 
 
 def _differences(figures: pl.DataFrame, reference: int, names: list[str]) -> pl.DataFrame:
-    """Each figure less that of the reference group under the same seed; seeds that the reference lacks are left out."""
+    """Each figure less that of the reference group under the same seed.
+
+    Seeds that the reference lacks are left out.
+    """
     other = figures.filter(pl.col("_group") == reference).drop("_group")
     both = figures.join(other, on="_seed", suffix="_of_other", maintain_order="left")
-    return both.with_columns(pl.col(name) - pl.col(f"{name}_of_other") for name in names).select(figures.columns)
+    return both.with_columns(pl.col(name) - pl.col(f"{name}_of_other") for name in names).select(
+        figures.columns
+    )
 
 
 def _period_of(months: int) -> Callable[[dt.date], dt.date]:

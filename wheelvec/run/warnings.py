@@ -1,6 +1,8 @@
-"""What is odd about the data or the run, in words and with counts, where results are read (data.md): `Result.warnings`.
+"""What is odd about the data or the run, in words and with counts, where results are read
+(data.md): `Result.warnings`.
 
-    market.findings, schedule, signals, diagnostics -> RunWarnings, in the order in which they are best read
+    market.findings, schedule, signals, diagnostics -> RunWarnings, in the order in which they are
+    best read
 
 A warning changes no figure. It says what the figures stand on that nobody may have meant.
 """
@@ -22,9 +24,12 @@ from wheelvec.model.schemas import WARNINGS
 from wheelvec.tables.anomalies import Findings
 from wheelvec.tables.sessions import Sessions
 
-# A table lacks sessions if so many in a row are missing, or so large a share of all: single ones are in `wheelvec check`.
+# A table lacks sessions if so many in a row are missing, or so large a share of all: single ones
+# are in `wheelvec check`.
 LONG_HOLE, LARGE_SHARE = 3, 0.2
-READ_SESSIONS = 20  # in which minutes quotes stand is looked up in so many sessions of an underlying
+READ_SESSIONS = (
+    20  # in which minutes quotes stand is looked up in so many sessions of an underlying
+)
 WHOLE_HOURS = 0.9  # of the quotes that stand elsewhere, to speak of a time zone
 MINUTE = 60 * 10**9  # nanoseconds
 
@@ -59,7 +64,9 @@ Warnings = tuple[RunWarning, ...]
 
 def as_frame(warnings: Iterable[RunWarning]) -> pl.DataFrame:
     """Warnings as `frames.WARNINGS`, to be stored."""
-    return pl.DataFrame([dataclasses.astuple(warning) for warning in warnings], schema=WARNINGS, orient="row")
+    return pl.DataFrame(
+        [dataclasses.astuple(warning) for warning in warnings], schema=WARNINGS, orient="row"
+    )
 
 
 def of_frame(frame: pl.DataFrame) -> Warnings:
@@ -67,7 +74,9 @@ def of_frame(frame: pl.DataFrame) -> Warnings:
     return tuple(RunWarning(*row) for row in frame.select(*WARNINGS).iter_rows())
 
 
-def of_backtest(market: Market, config: Config, when: pl.DataFrame | None, diagnostics: pl.DataFrame) -> Warnings:
+def of_backtest(
+    market: Market, config: Config, when: pl.DataFrame | None, diagnostics: pl.DataFrame
+) -> Warnings:
     """What is odd about one backtest.
 
     Args:
@@ -81,10 +90,20 @@ def of_backtest(market: Market, config: Config, when: pl.DataFrame | None, diagn
     found = market.findings(symbols)
     warnings: list[RunWarning] = []
     if symbols:
-        warnings += _outside(found.chain, days.unique(), _explicit(schedule.start_date, schedule.end_date))
+        warnings += _outside(
+            found.chain, days.unique(), _explicit(schedule.start_date, schedule.end_date)
+        )
         minutes = Sessions.load(schedule.trading_calendar, days.min(), days.max())  # type: ignore[arg-type]
-        lit = diagnostics.filter(pl.col("outcome") == "no_quotes").join(found.chain, on=("underlying", "session"), how="semi")
-        warnings += _dark(market, lit, _entry_minutes(minutes, schedule.entry_time), schedule.entry_time, days.n_unique())
+        lit = diagnostics.filter(pl.col("outcome") == "no_quotes").join(
+            found.chain, on=("underlying", "session"), how="semi"
+        )
+        warnings += _dark(
+            market,
+            lit,
+            _entry_minutes(minutes, schedule.entry_time),
+            schedule.entry_time,
+            days.n_unique(),
+        )
         reach = _reach(days.max(), config.put.dte_max, config.call.dte_max, config.call.max_cycles)  # type: ignore[arg-type]
         warnings += _of_data(market, found, days.min(), reach)  # type: ignore[arg-type]
     if when is not None:
@@ -94,7 +113,9 @@ def of_backtest(market: Market, config: Config, when: pl.DataFrame | None, diagn
     return tuple(warnings)
 
 
-def of_sweep(market: Market, grid: Grid, frame: pl.DataFrame, explain: Callable[[int], Warnings]) -> Warnings:
+def of_sweep(
+    market: Market, grid: Grid, frame: pl.DataFrame, explain: Callable[[int], Warnings]
+) -> Warnings:
     """What is odd about a sweep: about its data, and which of its configurations launched no wheel.
 
     Args:
@@ -115,13 +136,19 @@ def of_sweep(market: Market, grid: Grid, frame: pl.DataFrame, explain: Callable[
         warnings += _outside(found.chain, sessions.frame["session"], _explicit(*explicit))
         for entry_time in grid.values("schedule.entry_time"):
             minutes = _entry_minutes(sessions, entry_time)
-            warnings += _dark(market, _away_from(found.chain, minutes), minutes, entry_time, sessions.frame.height)
-    reach = _reach(last, grid.most("put.dte_max"), grid.most("call.dte_max"), grid.most("call.max_cycles"))
+            warnings += _dark(
+                market, _away_from(found.chain, minutes), minutes, entry_time, sessions.frame.height
+            )
+    reach = _reach(
+        last, grid.most("put.dte_max"), grid.most("call.dte_max"), grid.most("call.max_cycles")
+    )
     warnings += _of_data(market, found, first, reach)
     idle = frame.select(pl.sum_horizontal(pl.col("^csp_.*$")) == 0).to_series().arg_true()
     if len(idle):
         text = f"{len(idle):,} of {_counted(frame.height, 'configuration')} launched no wheel, the first in row {idle[0]}: "
-        why = next((str(warning) for warning in explain(idle[0]) if warning.code == "no_wheels"), "")
+        why = next(
+            (str(warning) for warning in explain(idle[0]) if warning.code == "no_wheels"), ""
+        )
         warnings.insert(0, RunWarning("no_wheels", None, len(idle), text + why))
     return tuple(dict.fromkeys(warnings))
 
@@ -134,31 +161,52 @@ def _dates(market: Market, grid: Grid) -> tuple[dt.date, dt.date]:
 
 
 def _away_from(chain: pl.DataFrame, minutes: pl.DataFrame) -> pl.DataFrame:
-    """The days (underlying, session) whose first and last quote show that none stands in the entry minute."""
+    """The days (underlying, session) whose first and last quote show that none stands in the entry
+    minute.
+    """
     end = pl.col("minute") + pl.duration(minutes=1)
-    days = chain.join(minutes, on="session").filter((pl.col("last_ts") < pl.col("minute")) | (pl.col("first_ts") >= end))
+    days = chain.join(minutes, on="session").filter(
+        (pl.col("last_ts") < pl.col("minute")) | (pl.col("first_ts") >= end)
+    )
     return days.select("underlying", "session")
 
 
 # ---- the data
 
 
-def _of_data(market: Market, found: Findings, first: dt.date, last: dt.date) -> Iterator[RunWarning]:
-    """What is odd about the data of a run whose wheels open from `first` on and reach `last` at most."""
+def _of_data(
+    market: Market, found: Findings, first: dt.date, last: dt.date
+) -> Iterator[RunWarning]:
+    """What is odd about the data of a run whose wheels open from `first` on and reach `last` at
+    most.
+    """
     yield from _splits(found.splits.filter(pl.col("session").is_between(first, last)))
     overlaps = (pl.col("first") <= last) & (pl.col("last") >= first)
-    yield from _adjusted(found.adjusted.filter(overlaps), "adjusted_closes", "the closes are", "underlying_price",
-        "adjusted for a later split or for dividends? Strikes are not, so assignments and sales are wrong")  # fmt: skip
-    yield from _adjusted(found.adjusted_prices.filter(overlaps), "adjusted_underlying_price", "underlying_price is",
-        "the price that puts and calls imply", "adjusted for a later split or for dividends? Delta and moneyness are wrong,"
-        " and assignments too where the closes agree with it")  # fmt: skip
+    yield from _adjusted(
+        found.adjusted.filter(overlaps),
+        "adjusted_closes",
+        "the closes are",
+        "underlying_price",
+        "adjusted for a later split or for dividends? Strikes are not, so assignments and sales "
+        "are wrong",
+    )
+    yield from _adjusted(
+        found.adjusted_prices.filter(overlaps),
+        "adjusted_underlying_price",
+        "underlying_price is",
+        "the price that puts and calls imply",
+        "adjusted for a later split or for dividends? Delta and moneyness are wrong,"
+        " and assignments too where the closes agree with it",
+    )
     yield from _barless(found.barless, market)
     yield from _holes(found, first, last)
     yield from _shorter(market, found, first, last)
     for name, day, sessions in found.ended.iter_rows():
         if day < last:
             text = f"{name}: its bars end on {day}, {_counted(sessions, 'session')} before the market's"
-            yield RunWarning("underlying_ended", name, sessions, text + " (delisted, renamed, or not supplied?)")
+            yield RunWarning(
+                "underlying_ended", name, sessions, text + " (delisted, renamed, or not supplied?)"
+            )
     yield from _dividends(market, first, last)
 
 
@@ -166,13 +214,17 @@ def _splits(splits: pl.DataFrame) -> Iterator[RunWarning]:
     for name, day, before, contracts, gone, new, old in splits.iter_rows():
         ratio = f", {new} for {old} by the prices," if new else ""
         yield RunWarning(
-            "suspected_split", name, 1,
+            "suspected_split",
+            name,
+            1,
             f"{name}: a split that no table explains{ratio} is suspected on {day}: {gone:,} of {contracts:,} contracts "
             f"quoted on {before} never are again. Wheels that are open across it are wrong: let none be, or leave them out",
-        )  # fmt: skip
+        )
 
 
-def _adjusted(runs: pl.DataFrame, code: str, what: str, other: str, so: str) -> Iterator[RunWarning]:
+def _adjusted(
+    runs: pl.DataFrame, code: str, what: str, other: str, so: str
+) -> Iterator[RunWarning]:
     for name, first, last, sessions, factor in runs.iter_rows():
         text = f"{name}: on {_counted(sessions, 'session')}, {first} to {last}, {what} {factor:.4g} of {other}: {so}"
         yield RunWarning(code, name, sessions, text)
@@ -187,14 +239,21 @@ def _barless(barless: pl.DataFrame, market: Market) -> Iterator[RunWarning]:
             yield RunWarning(reason, name, count, text)
         elif market.has_option_bars:
             yield RunWarning(
-                reason, name, count,
+                reason,
+                name,
+                count,
                 f"{name}: {_counted(count, 'quote')} and not one option bar{others}: its daily quotes decide stops and targets,"
                 " seen at entry time only",
-            )  # fmt: skip
+            )
     none = barless.filter(pl.col("table") == "option_bars")
     if len(none) and not market.has_option_bars:
         text = "the market has no option bars: the daily quotes decide stops and targets, seen at entry time only"
-        yield RunWarning("no_option_bars", none["underlying"][0] if len(none) == 1 else None, int(none["count"].sum()), text)
+        yield RunWarning(
+            "no_option_bars",
+            none["underlying"][0] if len(none) == 1 else None,
+            int(none["count"].sum()),
+            text,
+        )
 
 
 _LACKING = {
@@ -205,7 +264,9 @@ _LACKING = {
 
 
 def _holes(found: Findings, first: dt.date, last: dt.date) -> Iterator[RunWarning]:
-    """Sessions that a table lacks between an underlying's first and last quote, where they are many."""
+    """Sessions that a table lacks between an underlying's first and last quote, where they are
+    many.
+    """
     quoted = (
         found.chain.filter(pl.col("valid") > 0)
         .group_by("underlying")
@@ -216,12 +277,22 @@ def _holes(found: Findings, first: dt.date, last: dt.date) -> Iterator[RunWarnin
     )
     held = found.holes.join(quoted, on="underlying").filter(inside)
     held = held.join(found.ended.select("underlying", ended="last"), on="underlying", how="left")
-    held = held.filter((pl.col("table") != "underlying_bars") | (pl.col("first") <= pl.col("ended")).fill_null(True))
+    held = held.filter(
+        (pl.col("table") != "underlying_bars")
+        | (pl.col("first") <= pl.col("ended")).fill_null(True)
+    )
     longest = pl.col("sessions").arg_max()
-    runs = held.group_by("underlying", "table", maintain_order=True).agg(
-        pl.col("sessions").sum(), pl.col("quoted").first(), longest=pl.col("sessions").max(),
-        first=pl.col("first").get(longest), last=pl.col("last").get(longest),
-    ).sort("underlying", "table")  # fmt: skip
+    runs = (
+        held.group_by("underlying", "table", maintain_order=True)
+        .agg(
+            pl.col("sessions").sum(),
+            pl.col("quoted").first(),
+            longest=pl.col("sessions").max(),
+            first=pl.col("first").get(longest),
+            last=pl.col("last").get(longest),
+        )
+        .sort("underlying", "table")
+    )
     many = (pl.col("longest") >= LONG_HOLE) | (pl.col("sessions") > LARGE_SHARE * pl.col("quoted"))
     for name, table, sessions, _, most, begin, end in runs.filter(many).iter_rows():
         span = f"{begin} to {end} ({most:,})" if most > 1 else f"{begin}"
@@ -229,26 +300,43 @@ def _holes(found: Findings, first: dt.date, last: dt.date) -> Iterator[RunWarnin
         yield RunWarning(f"lacking_{table}", name, sessions, f"{text}: {_LACKING[table]}")
 
 
-def _shorter(market: Market, found: Findings, first: dt.date, last: dt.date) -> Iterator[RunWarning]:
-    """Underlyings whose quotes begin after the data of the others, or end before them, within the run."""
+def _shorter(
+    market: Market, found: Findings, first: dt.date, last: dt.date
+) -> Iterator[RunWarning]:
+    """Underlyings whose quotes begin after the data of the others, or end before them, within the
+    run.
+    """
     held = found.chain.filter((pl.col("valid") > 0) & pl.col("session").is_between(first, last))
-    spans = held.group_by("underlying").agg(begin=pl.col("session").min(), end=pl.col("session").max()).sort("underlying")
+    spans = (
+        held.group_by("underlying")
+        .agg(begin=pl.col("session").min(), end=pl.col("session").max())
+        .sort("underlying")
+    )
     if spans.is_empty():
         return
     number = market.sessions.number_on_or_before
     begins, ends = (number(spans[name].to_numpy()).astype(int) for name in ("begin", "end"))
     bars_ended = set(found.ended["underlying"])
-    for name, begin, end, late, early in zip(*spans, begins - begins.min(), ends.max() - ends, strict=True):
+    for name, begin, end, late, early in zip(
+        *spans, begins - begins.min(), ends.max() - ends, strict=True
+    ):
         if late >= LONG_HOLE:
             text = f"{name}: its quotes begin on {begin}, {_counted(int(late), 'session')} after those of others"
-            yield RunWarning("lacking_option_quotes", name, int(late), f"{text}: no wheel opens before")
+            yield RunWarning(
+                "lacking_option_quotes", name, int(late), f"{text}: no wheel opens before"
+            )
         if early >= LONG_HOLE and name not in bars_ended:
             text = f"{name}: its quotes end on {end}, {_counted(int(early), 'session')} before those of others"
-            yield RunWarning("lacking_option_quotes", name, int(early), f"{text}: nothing is sold after")
+            yield RunWarning(
+                "lacking_option_quotes", name, int(early), f"{text}: nothing is sold after"
+            )
 
 
 def _dividends(market: Market, first: dt.date, last: dt.date) -> Iterator[RunWarning]:
-    """Dividends that match nothing: of no underlying that has quotes, on no session, or all of them out of the data."""
+    """Dividends that match nothing.
+
+    Of no underlying that has quotes, on no session, or all of them out of the data.
+    """
     paid = market.dividends
     if paid is None or not paid.height or market.data_range is None:
         return
@@ -262,11 +350,18 @@ def _dividends(market: Market, first: dt.date, last: dt.date) -> Iterator[RunWar
     within = known.filter(pl.col("ex_date").is_between(begin, end))
     if known.height and not within.height:
         text = f"dividends: none of {known.height:,} has its ex_date in the data, {begin} to {end}; the first is of "
-        yield RunWarning("unmatched_dividends", None, known.height, text + str(known["ex_date"].min()))
+        yield RunWarning(
+            "unmatched_dividends", None, known.height, text + str(known["ex_date"].min())
+        )
     stray = within.filter(~pl.col("ex_date").is_in(market.sessions.frame["session"].implode()))
     if stray.height:
         text = f"dividends: {stray.height:,} of {paid.height:,} have an ex_date that is no session, such as "
-        yield RunWarning("unmatched_dividends", None, stray.height, text + f"{stray['ex_date'][0]:%Y-%m-%d, a %A}")
+        yield RunWarning(
+            "unmatched_dividends",
+            None,
+            stray.height,
+            text + f"{stray['ex_date'][0]:%Y-%m-%d, a %A}",
+        )
 
 
 # ---- dates and minutes
@@ -289,12 +384,17 @@ def _outside(chain: pl.DataFrame, entries: pl.Series, explicit: bool) -> Iterato
 
 def _entry_minutes(sessions: Sessions, entry_time: str) -> pl.DataFrame:
     """session, minute (its start) and zone; sessions without that minute left out."""
-    minutes = sessions.frame.select("session", minute=sessions.entry_minutes(entry_time), zone=pl.lit(sessions.timezone))
+    minutes = sessions.frame.select(
+        "session", minute=sessions.entry_minutes(entry_time), zone=pl.lit(sessions.timezone)
+    )
     return minutes.filter(pl.col("minute").is_not_null())
 
 
-def _dark(market: Market, found: pl.DataFrame, minutes: pl.DataFrame, entry_time: str, entries: int) -> Iterator[RunWarning]:
-    """Sessions with quotes of which none stands in the entry minute, and in which minutes they stand.
+def _dark(
+    market: Market, found: pl.DataFrame, minutes: pl.DataFrame, entry_time: str, entries: int
+) -> Iterator[RunWarning]:
+    """Sessions with quotes of which none stands in the entry minute, and in which minutes they
+    stand.
 
     Args:
         market: to read these quotes.
@@ -315,14 +415,20 @@ def _dark(market: Market, found: pl.DataFrame, minutes: pl.DataFrame, entry_time
 
 
 def _where_they_stand(quotes: pl.DataFrame) -> str:
-    """The minutes of quotes on the exchange's clock, and whether they are whole hours away from their entry minute."""
+    """The minutes of quotes on the exchange's clock, and whether they are whole hours away from
+    their entry minute.
+    """
     clock = pl.col("ts").dt.convert_time_zone(quotes["zone"][0])
     stamped = quotes.select(
-        "session", clock=clock.dt.strftime("%H:%M"), other=clock.dt.date() != pl.col("session"),
+        "session",
+        clock=clock.dt.strftime("%H:%M"),
+        other=clock.dt.date() != pl.col("session"),
         away=pl.col("ts").dt.truncate("1m").to_physical() - pl.col("minute").to_physical(),
-    )  # fmt: skip
+    )
     most = (
-        stamped.group_by("clock").agg(pl.col("session").n_unique(), pl.len()).sort("session", "len", "clock", descending=True)
+        stamped.group_by("clock")
+        .agg(pl.col("session").n_unique(), pl.len())
+        .sort("session", "len", "clock", descending=True)
     )
     text = "they stand in " + listed([clock for clock, *_ in most.head(4).iter_rows()])
     text += f" and {most.height - 4} other minutes" if most.height > 4 else ""
@@ -332,7 +438,10 @@ def _where_they_stand(quotes: pl.DataFrame) -> str:
     shifted = usual.filter((usual != 0) & (usual % (60 * MINUTE) == 0)) // (60 * MINUTE)
     if len(shifted) >= WHOLE_HOURS * len(usual):
         hours = listed(
-            [f"{_counted(abs(hour), 'hour')} {'later' if hour > 0 else 'earlier'}" for hour in shifted.unique().sort()]
+            [
+                f"{_counted(abs(hour), 'hour')} {'later' if hour > 0 else 'earlier'}"
+                for hour in shifted.unique().sort()
+            ]
         )
         return f"{text}: {hours}, as if ts were in another time zone than UTC"
     return text
@@ -347,11 +456,17 @@ def _reach(last: dt.date, put_dte: float, call_dte: float, cycles: float | None)
 # ---- signals and runs without a wheel
 
 
-def _signals(when: pl.DataFrame, entries: pl.DataFrame, held: Iterable[str]) -> Iterator[RunWarning]:
+def _signals(
+    when: pl.DataFrame, entries: pl.DataFrame, held: Iterable[str]
+) -> Iterator[RunWarning]:
     """Signals that match no entry session: of which underlyings, or on which days."""
     counting = when.schema["session"].is_integer()
-    given = when.select(pl.col("session").cast(pl.Date), pl.col("underlying").cast(pl.String)).unique()
-    lost = given.join(entries, on=("session", "underlying"), how="anti").sort("session", "underlying")
+    given = when.select(
+        pl.col("session").cast(pl.Date), pl.col("underlying").cast(pl.String)
+    ).unique()
+    lost = given.join(entries, on=("session", "underlying"), how="anti").sort(
+        "session", "underlying"
+    )
     if not lost.height:
         return
     symbols = entries["underlying"].unique().sort().to_list()
@@ -359,11 +474,16 @@ def _signals(when: pl.DataFrame, entries: pl.DataFrame, held: Iterable[str]) -> 
     rest = lost.filter(pl.col("underlying").is_in(symbols))
     why = []
     if unknown.height:
-        names = [_meant(name, symbols or held) for name in unknown["underlying"].drop_nulls().unique().sort()]
+        names = [
+            _meant(name, symbols or held)
+            for name in unknown["underlying"].drop_nulls().unique().sort()
+        ]
         why.append(f"{unknown.height:,} of underlyings that the run lacks: {listed(names, most=6)}")
     if rest.height and counting:
         example = when["session"].drop_nulls()[0]
-        why.append(f"session holds whole numbers such as {example}, which are days since 1970: give dates")
+        why.append(
+            f"session holds whole numbers such as {example}, which are days since 1970: give dates"
+        )
     elif rest.height:
         days = rest["session"].drop_nulls()
         shown = listed([f"{day:%Y-%m-%d (%a)}" for day in days.unique().sort().to_list()], most=3)
@@ -383,14 +503,28 @@ def _meant(name: str, names: Iterable[str]) -> str:
 def _no_wheels(market: Market, diagnostics: pl.DataFrame) -> RunWarning:
     """Why nothing was launched."""
     if not market.symbols or (diagnostics["n_quotes"].sum() and not diagnostics["n_valid"].sum()):
-        aside = market.diagnostics.filter(pl.col("table") == "option_quotes").group_by("reason").agg(pl.col("count").sum())
+        aside = (
+            market.diagnostics.filter(pl.col("table") == "option_quotes")
+            .group_by("reason")
+            .agg(pl.col("count").sum())
+        )
         rows = aside.sort("count", "reason", descending=True).iter_rows()
         reasons = listed([f"{count:,} {reason}" for reason, count in rows], most=4)
-        return RunWarning("no_wheels", None, 0, f"no wheel: the market holds no valid quote ({reasons or 'it has no row'})")
+        return RunWarning(
+            "no_wheels",
+            None,
+            0,
+            f"no wheel: the market holds no valid quote ({reasons or 'it has no row'})",
+        )
     if not diagnostics.height:
         return RunWarning("no_wheels", None, 0, "no wheel: the schedule leaves no entry session")
-    counts = diagnostics["outcome"].value_counts().sort(["count", "outcome"], descending=[True, False])
-    why = listed([f"{count:,} {outcome} ({OUTCOMES[outcome]})" for outcome, count in counts.iter_rows()], most=3)
+    counts = (
+        diagnostics["outcome"].value_counts().sort(["count", "outcome"], descending=[True, False])
+    )
+    why = listed(
+        [f"{count:,} {outcome} ({OUTCOMES[outcome]})" for outcome, count in counts.iter_rows()],
+        most=3,
+    )
     sessions, names = (diagnostics[column].n_unique() for column in ("session", "underlying"))
     text = f"no wheel was launched: {_counted(sessions, 'entry session')} x {_counted(names, 'underlying')}, {why}"
     return RunWarning("no_wheels", None, diagnostics.height, text)

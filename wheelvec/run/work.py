@@ -4,6 +4,7 @@ import datetime as dt
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,13 @@ import polars as pl
 from wheelvec.jit.dispatch import compiled_for
 from wheelvec.kernels.accumulate import KNOWN, Figures
 from wheelvec.kernels.entries import new_selection
-from wheelvec.kernels.evaluate import CellPnl, Workspace, evaluate_blocks, mark_chosen, new_workspace
+from wheelvec.kernels.evaluate import (
+    CellPnl,
+    Workspace,
+    evaluate_blocks,
+    mark_chosen,
+    new_workspace,
+)
 from wheelvec.kernels.slices import Slice
 from wheelvec.model.grid import Codes, dense, first_of
 from wheelvec.run.context import Array, Context, SliceKey, Span
@@ -35,8 +42,12 @@ class _Sums(NamedTuple):
 
     figures: Figures
     statistics: Array  # (1 + PERCENTILES, configurations), or (0, 0) if nobody asks
-    values: Array  # (configurations, wheels) ROC; (0, 0) where each task has room of its own for them
-    filled: dict[str, Array]  # underlying -> (blocks,) where a block's configurations have room for the next of them
+    values: (
+        Array  # (configurations, wheels) ROC; (0, 0) where each task has room of its own for them
+    )
+    filled: dict[
+        str, Array
+    ]  # underlying -> (blocks,) where a block's configurations have room for the next of them
     busy: dict[str, Array]  # underlying -> (configurations,) until when the last wheel occupies it
 
     @property
@@ -62,41 +73,65 @@ class Work:
         schedule, count = dense(entry_rules)
         used = entry_rules[first_of(schedule, count)]
         self._opens, trades = context.opens[chain_key][used], context.trades[used]
-        self._trades = {symbol: None if every.all() else every for symbol, every in zip(context.symbols, trades.T, strict=True)}
+        self._trades = {
+            symbol: None if every.all() else every
+            for symbol, every in zip(context.symbols, trades.T, strict=True)
+        }
         self._slices = self._find_slices(trades)
-        self._apart = kept_apart(context.threads, rows.size, len({symbol for (_, symbol), *_ in self._slices}), context.memory)
-        parameters = parameters_of(context.grid, rows, schedule, 1 if self._apart else context.threads)
+        self._apart = kept_apart(
+            context.threads,
+            rows.size,
+            len({symbol for (_, symbol), *_ in self._slices}),
+            context.memory,
+        )
+        parameters = parameters_of(
+            context.grid, rows, schedule, 1 if self._apart else context.threads
+        )
         self._plan, self.order = parameters.plan, parameters.order
         self._wheels, self._sizes, _ = context.bounds(chain_key)
-        self._most_wheels = sum(self._wheels.values()) if ordered else 0  # wheels of a configuration
+        self._most_wheels = (
+            sum(self._wheels.values()) if ordered else 0
+        )  # wheels of a configuration
         parts = -(-8 * self._most_wheels * rows.size // SORTED)
         self._ranges = cut(parameters.weight * self._sizes.wheels, context.threads, parts)
         self._workspaces: deque[tuple[Workspace, Array]] = deque()  # those that no thread is using
         self._entries: dict[int, Callable[..., None]] = {}  # compiled code by the kind of slice
 
     def _find_slices(self, trades: Array) -> list[Span]:
-        """Months in order, and in each the underlyings in order: the order in which figures are folded."""
+        """Months in order, and in each the underlyings in order: the order in which figures are
+        folded.
+        """
         months = self._context.months(self._chain_key)
         starts = np.array([first for _, first, _ in months])
         if not months:
             return []
-        some = np.logical_or.reduceat(self._opens[:, : months[-1][2] + 1], starts, axis=1).T @ trades
+        some = (
+            np.logical_or.reduceat(self._opens[:, : months[-1][2] + 1], starts, axis=1).T @ trades
+        )
         return [
             ((month, symbol), first, last)
             for (month, first, last), opens in zip(months, some, strict=True)
-            for symbol, any_opens in zip(self._trades, opens, strict=True) if any_opens
-        ]  # fmt: skip
+            for symbol, any_opens in zip(self._trades, opens, strict=True)
+            if any_opens
+        ]
 
     def figures(self, progress: Callable[[float, int], None] | None) -> pl.DataFrame:
         """The figures over all months, row by row."""
         n, ordered = self.order.size, self._ordered
         windows = self._context.windows(self._chain_key, self._slices)
-        sums = self._begin(np.empty((1 + len(PERCENTILES), n)) if ordered else _NO_VALUES, self._apart > 0 or len(windows) > 1)
+        sums = self._begin(
+            np.empty((1 + len(PERCENTILES), n)) if ordered else _NO_VALUES,
+            self._apart > 0 or len(windows) > 1,
+        )
         with self._executor() as executor:
             self._through(windows, executor, sums, progress=progress)
             if sums.values.size:
-                sorting = cut(np.full(n, SORTING * (1 + sums.values.shape[1])), self._context.threads)
-                executor.each(lambda some: self._order(some, sums.values[slice(*some)], sums), sorting)
+                sorting = cut(
+                    np.full(n, SORTING * (1 + sums.values.shape[1])), self._context.threads
+                )
+                executor.each(
+                    lambda some: self._order(some, sums.values[slice(*some)], sums), sorting
+                )
         rows = np.empty_like(self.order)
         rows[self.order] = np.arange(n)
         return figures_frame(sums.figures, sums.statistics if ordered else None, rows)
@@ -105,7 +140,9 @@ class Work:
         """The figures of each period of entry alone."""
         sums = self._begin(_NO_VALUES, False)
         with self._executor() as executor:
-            for period, spans in itertools.groupby(self._slices, lambda span: period_of(span[0][0])):
+            for period, spans in itertools.groupby(
+                self._slices, lambda span: period_of(span[0][0])
+            ):
                 sums = sums._replace(figures=new_figures(self.order.size))
                 self._through(self._context.windows(self._chain_key, list(spans)), executor, sums)
                 yield period, sums.figures
@@ -117,12 +154,16 @@ class Work:
             for at, held, first, last in self._context.with_slices(self._chain_key, window):
                 slice_ = held.slice_
                 marks = np.zeros(slice_.puts.size, np.bool_)
-                mark_chosen(slice_, self._opens_on(at[1]), first, last, self._plan, workspace, marks)
+                mark_chosen(
+                    slice_, self._opens_on(at[1]), first, last, self._plan, workspace, marks
+                )
                 known = chosen.get((self._chain_key, at), np.zeros(0, np.int64))
                 chosen[self._chain_key, at] = np.union1d(known, np.flatnonzero(marks))
 
     def record(self, wheels: dict[Where, tuple[Array, Array]], out: Array, columns: Codes) -> None:
-        """Write every wheel's P&L by configuration into `out`; `wheels` are a slice's puts and their rows there."""
+        """Write every wheel's P&L by configuration into `out`; `wheels` are a slice's puts and
+        their rows there.
+        """
         columns = columns[self.order]
 
         def cells_of(at: SliceKey, slice_: Slice) -> CellPnl:
@@ -136,9 +177,15 @@ class Work:
             self._through(windows, executor, self._begin(_NO_VALUES, False), cells_of)
 
     def _begin(self, statistics: Array, together: bool) -> _Sums:
-        """Nothing added yet. `together`: the ROC of all configurations is kept until everything is gone through."""
+        """Nothing added yet. `together`: the ROC of all configurations is kept until everything is
+        gone through.
+        """
         filled = places(self._wheels, self._plan.entry.size, self._apart > 0)
-        values = np.empty((self.order.size, self._most_wheels)) if statistics.size and together else _NO_VALUES
+        values = (
+            np.empty((self.order.size, self._most_wheels))
+            if statistics.size and together
+            else _NO_VALUES
+        )
         return _Sums(new_figures(self.order.size), statistics, values, filled, self._idle())
 
     def _idle(self) -> dict[str, Array]:
@@ -148,7 +195,9 @@ class Work:
         return dict.fromkeys(self._trades, np.full(self.order.size, -1, np.int64))
 
     def _executor(self) -> Executor:
-        return Executor(self._context.threads if self._apart else min(self._context.threads, len(self._ranges)))
+        return Executor(
+            self._context.threads if self._apart else min(self._context.threads, len(self._ranges))
+        )
 
     def _opens_on(self, symbol: str) -> Array:
         """(schedules, sessions) whether wheels of this underlying may open."""
@@ -156,41 +205,73 @@ class Work:
         return self._opens if trades is None else self._opens & trades[:, None]
 
     def _through(
-        self, windows: list[list[Span]], executor: Executor, sums: _Sums,
-        cells_of: Callable[[SliceKey, Slice], CellPnl] | None = None, progress: Callable[[float, int], None] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        windows: list[list[Span]],
+        executor: Executor,
+        sums: _Sums,
+        cells_of: Callable[[SliceKey, Slice], CellPnl] | None = None,
+        progress: Callable[[float, int], None] | None = None,
+    ) -> None:
         """Add slice after slice to the sums."""
         figures, tasks_of_slice = sums.figures, 1 if self._apart else len(self._ranges)
-        steps = max(1, (sum(map(len, windows)) + sums.sorted_by_task) * tasks_of_slice)  # a calendar may leave no slice
+        steps = max(
+            1, (sum(map(len, windows)) + sums.sorted_by_task) * tasks_of_slice
+        )  # a calendar may leave no slice
 
         def do(tasks: list[Task], *more: Array) -> None:
             def on_progress(done: int) -> None:
                 if progress:
-                    progress(done / steps, sum(int(counts[:8].sum()) for counts in (figures.counts, *more)))
+                    progress(
+                        done / steps,
+                        sum(int(counts[:8].sum()) for counts in (figures.counts, *more)),
+                    )
 
             executor.each(lambda task: self._add(task, sums, cells_of), tasks, on_progress)
 
         for spans in windows:
             window = self._context.with_slices(self._chain_key, spans)
             if not self._apart:
-                do([Task(blocks, zip(window, itertools.repeat(figures), strict=False)) for blocks in self._ranges])
+                do(
+                    [
+                        Task(blocks, zip(window, itertools.repeat(figures), strict=False))
+                        for blocks in self._ranges
+                    ]
+                )
                 continue
             for start in range(0, len(window), self._apart):
                 part = window[start : start + self._apart]
-                apart = Apart(part, [symbol for (_, symbol), *_ in part], self._plan.entry.size, self.order.size)
+                apart = Apart(
+                    part,
+                    [symbol for (_, symbol), *_ in part],
+                    self._plan.entry.size,
+                    self.order.size,
+                )
                 do(apart.tasks, *apart.counts)
-                executor.each(lambda some: apart.merge(some, figures), apart.ranges(self._context.threads))  # noqa: B023
+                merge = partial(apart.merge, figures=figures)
+                executor.each(merge, apart.ranges(self._context.threads))
 
-    def _add(self, task: Task, sums: _Sums, cells_of: Callable[[SliceKey, Slice], CellPnl] | None) -> Iterator[None]:
+    def _add(
+        self, task: Task, sums: _Sums, cells_of: Callable[[SliceKey, Slice], CellPnl] | None
+    ) -> Iterator[None]:
         begin, end = self._plan.config_starts[list(task.blocks)].tolist()
         workspace, own = self._workspace(sums)
         values = own[: end - begin] if sums.sorted_by_task else sums.values[begin:end]
         for (at, held, first, last), figures in task.slices:
             record = cells_of(at, held.slice_) if cells_of else _NOTHING
             given = (
-                held.slice_, self._opens_on(at[1]), first, last, self._plan, *task.blocks, workspace, sums.busy[at[1]], figures,
-                values, sums.filled[at[1]], record,
-            )  # fmt: skip
+                held.slice_,
+                self._opens_on(at[1]),
+                first,
+                last,
+                self._plan,
+                *task.blocks,
+                workspace,
+                sums.busy[at[1]],
+                figures,
+                values,
+                sums.filled[at[1]],
+                record,
+            )
             if held.kind not in self._entries:  # all else is of one kind throughout
                 self._entries[held.kind] = compiled_for(evaluate_blocks, *given)
             self._entries[held.kind](*given)
@@ -200,18 +281,29 @@ class Work:
         self._workspaces.append((workspace, own))
 
     def _workspace(self, sums: _Sums) -> tuple[Workspace, Array]:
-        """Room for the tables of a task, and for the ROC of its wheels unless there is room for that of all."""
+        """Room for the tables of a task, and for the ROC of its wheels unless there is room for
+        that of all.
+        """
         try:
             return self._workspaces.pop()
         except IndexError:
-            most = int(np.diff(self._plan.config_starts[self._ranges]).max()) if sums.sorted_by_task else 0
-            return new_workspace(self._plan, self._sizes), np.empty((most, self._most_wheels if most else 0))
+            most = (
+                int(np.diff(self._plan.config_starts[self._ranges]).max())
+                if sums.sorted_by_task
+                else 0
+            )
+            return new_workspace(self._plan, self._sizes), np.empty(
+                (most, self._most_wheels if most else 0)
+            )
 
     def _order(self, some: tuple[int, int], values: Array, sums: _Sums) -> Iterator[None]:
         """Write the order statistics of a range of configurations, whose ROC `values` holds."""
         first, last = some
         blocks = np.searchsorted(self._plan.config_starts, np.arange(first, last), side="right") - 1
-        values, start = values[:, : max(int(filled[blocks].max()) for filled in sums.filled.values())], 0
+        values, start = (
+            values[:, : max(int(filled[blocks].max()) for filled in sums.filled.values())],
+            0,
+        )
         for symbol, most in self._wheels.items():
             held = sums.filled[symbol][blocks]
             spare = np.arange(max(start, held.min()), min(start + most, values.shape[1]))
@@ -219,5 +311,7 @@ class Work:
                 values[:, spare[0] : spare[-1] + 1][spare >= held[:, None]] = np.nan
             start += most
         values.sort(axis=1)  # NaN last
-        sums.statistics[:, first:last] = order_statistics(values, sums.figures.counts[KNOWN, first:last])
+        sums.statistics[:, first:last] = order_statistics(
+            values, sums.figures.counts[KNOWN, first:last]
+        )
         yield

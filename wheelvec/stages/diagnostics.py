@@ -8,9 +8,15 @@ from wheelvec.model.schemas import CALL_DIAGNOSTICS, DIAGNOSTICS
 from wheelvec.stages.outcomes import Recorded, Wheels, dates, named, spans, underlying_of
 
 _OUTCOMES = (
-    "traded", "no_quotes", "no_underlying_price", "not_solved", "no_candidate_in_range", "all_rejected_by_liquidity",
-    "not_signalled", "wheel_already_open",
-)  # fmt: skip
+    "traded",
+    "no_quotes",
+    "no_underlying_price",
+    "not_solved",
+    "no_candidate_in_range",
+    "all_rejected_by_liquidity",
+    "not_signalled",
+    "wheel_already_open",
+)
 
 
 def diagnostics(recorded: Recorded) -> pl.DataFrame:
@@ -39,9 +45,15 @@ def diagnostics(recorded: Recorded) -> pl.DataFrame:
     }
     columns |= {
         f"n_{name}": days[field]
-        for name, field in (("quotes", "quoted"), ("valid", "valid"), ("solved", "solved"), ("in_range", "in_range"),
-                            ("liquid", "liquid"), ("launched", "launched"))
-    }  # fmt: skip
+        for name, field in (
+            ("quotes", "quoted"),
+            ("valid", "valid"),
+            ("solved", "solved"),
+            ("in_range", "in_range"),
+            ("liquid", "liquid"),
+            ("launched", "launched"),
+        )
+    }
     return pl.DataFrame(columns).select(list(DIAGNOSTICS))
 
 

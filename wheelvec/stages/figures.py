@@ -1,4 +1,6 @@
-"""Figures of many configurations as a frame: the summary of rules.md, section 10, and what a sweep adds to it."""
+"""Figures of many configurations as a frame: the summary of rules.md, section 10, and what a sweep
+adds to it.
+"""
 
 from typing import Any
 
@@ -32,7 +34,9 @@ CALL_REASONS = [reason for reason in ExitReason if reason is not ExitReason.ASSI
 
 
 SUMS = [name for name in Figures._fields if name != "counts"]
-NO_WHEEL = np.array([{"least": np.inf, "low": np.inf, "high": -np.inf}.get(name, 0.0) for name in SUMS])  # each of SUMS
+NO_WHEEL = np.array(
+    [{"least": np.inf, "low": np.inf, "high": -np.inf}.get(name, 0.0) for name in SUMS]
+)  # each of SUMS
 
 
 def new_counts(n: int) -> Array:
@@ -46,7 +50,8 @@ def new_figures(n: int) -> Figures:
 
 
 def order_statistics(values: Array, count: Array) -> Array:
-    """(1 + PERCENTILES, configurations) median and percentiles of each one's ROC, NaN where there is none.
+    """(1 + PERCENTILES, configurations) median and percentiles of each one's ROC, NaN where there
+    is none.
 
     Args:
         values: (configurations, room) in ascending order, NaN last.
@@ -74,19 +79,30 @@ def figures_frame(figures: Figures, ordered: Array | None, rows: Array) -> pl.Da
         ordered: the `order_statistics`; None leaves them out.
         rows: where the configuration of each row of the frame stands in these.
     """
-    # column[..., rows] would lay a configuration's counts side by side, and each count would be copied once more below
+    # column[..., rows] would lay a configuration's counts side by side, and each count would be
+    # copied once more below
     figures = Figures(*[column.take(rows, axis=-1) for column in figures])
     counts = figures.counts
     median = {} if ordered is None else {"median_wheel_roc": ordered[0][rows]}
     with np.errstate(all="ignore"):
-        columns = _money(figures, counts, median) | _counts(counts, figures.marked) | _worst(figures, counts)
+        columns = (
+            _money(figures, counts, median)
+            | _counts(counts, figures.marked)
+            | _worst(figures, counts)
+        )
         if ordered is not None:
-            columns |= {f"roc_p{percent:02d}": ordered[i][rows] for i, percent in enumerate(PERCENTILES, 1)}
-        columns["profit_factor"] = np.where(figures.losses < 0, figures.gains / -figures.losses, np.nan)
+            columns |= {
+                f"roc_p{percent:02d}": ordered[i][rows] for i, percent in enumerate(PERCENTILES, 1)
+            }
+        columns["profit_factor"] = np.where(
+            figures.losses < 0, figures.gains / -figures.losses, np.nan
+        )
     columns |= {f"csp_{name_of(reason)}": counts[CSP + reason] for reason in PUT_REASONS}
     columns |= {f"cc_{name_of(reason)}": counts[CC + reason] for reason in CALL_REASONS}
     columns |= {f"end_{name_of(reason)}": column for reason, column in _ends(counts).items()}
-    return pl.DataFrame([pl.Series(name, column, nan_to_null=True) for name, column in columns.items()])
+    return pl.DataFrame(
+        [pl.Series(name, column, nan_to_null=True) for name, column in columns.items()]
+    )
 
 
 def _money(figures: Figures, counts: Array, median: dict[str, Any]) -> dict[str, Any]:

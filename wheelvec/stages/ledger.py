@@ -8,11 +8,22 @@ from wheelvec.model.schemas import LEDGER
 from wheelvec.stages.arrays import Array
 from wheelvec.stages.outcomes import Recorded, Wheels, dates, is_delivered
 
-ENTRIES = ("premium", "fees", "buy_back", "share_purchase", "share_sale", "notebook_adjustment", "dividend")
+ENTRIES = (
+    "premium",
+    "fees",
+    "buy_back",
+    "share_purchase",
+    "share_sale",
+    "notebook_adjustment",
+    "dividend",
+)
 
 
-def ledger(some: Wheels, recorded: Recorded, dividends: dict[int, tuple[Array, Array]]) -> pl.DataFrame:
-    """Premium, fees, buy_back, share_purchase, share_sale, and the dividends received, wheel by wheel.
+def ledger(
+    some: Wheels, recorded: Recorded, dividends: dict[int, tuple[Array, Array]]
+) -> pl.DataFrame:
+    """Premium, fees, buy_back, share_purchase, share_sale, and the dividends received, wheel by
+    wheel.
 
     Under v5 a `notebook_adjustment` shows what the notebook booked without any cash behind it.
 
@@ -34,7 +45,12 @@ def ledger(some: Wheels, recorded: Recorded, dividends: dict[int, tuple[Array, A
         (every, sale, "fees", np.full(legs.size, -fee)),
         (every[back], bought, "buy_back", -(legs["exit_price"][back] * 100.0)),
         (every[back], bought, "fees", np.full(back.size, -fee)),
-        (every[delivered], day[legs["exit_number"][delivered]], "fees", np.full(delivered.size, -assignment_fee)),
+        (
+            every[delivered],
+            day[legs["exit_number"][delivered]],
+            "fees",
+            np.full(delivered.size, -assignment_fee),
+        ),
         (held, day[puts["exit_number"][held]], "share_purchase", -100.0 * puts["strike"][held]),
         (sold, day[wheels["end"][sold]], "share_sale", 100.0 * wheels["sale"][sold]),
     ]
@@ -74,7 +90,9 @@ def _invented(wheels: Array, puts: Array, held: Array, day: Array) -> Part:
     return held, date, "notebook_adjustment", amount[held]
 
 
-def _received(some: Wheels, puts: Array, held: Array, day: Array, dividends: dict[int, tuple[Array, Array]]) -> Part:
+def _received(
+    some: Wheels, puts: Array, held: Array, day: Array, dividends: dict[int, tuple[Array, Array]]
+) -> Part:
     """Every dividend on shares held overnight into its ex-date."""
     wheels, parts = some.wheels, []
     held = held[wheels["resolved"][held]]

@@ -1,4 +1,6 @@
-"""Outcomes of many slices put together, and the order of their wheels: what every frame of a result is made of."""
+"""Outcomes of many slices put together, and the order of their wheels: what every frame of a result
+is made of.
+"""
 
 import dataclasses
 from functools import cached_property
@@ -31,7 +33,11 @@ class SliceOutcomes(NamedTuple):
 
 
 _NOTHING = SliceOutcomes(
-    np.zeros(0, LEG), np.zeros(0, ATTEMPT), np.zeros(0, WHEEL), np.zeros(0, ENTRY_DAY), pl.Series(dtype=pl.String)
+    np.zeros(0, LEG),
+    np.zeros(0, ATTEMPT),
+    np.zeros(0, WHEEL),
+    np.zeros(0, ENTRY_DAY),
+    pl.Series(dtype=pl.String),
 )
 
 
@@ -40,7 +46,8 @@ class Recorded:
     """Outcomes of all slices.
 
     Attributes:
-        legs, attempts, wheels, days: as of a slice, with wheels, contracts and places that hold over all of them.
+        legs, attempts, wheels, days: as of a slice, with wheels, contracts and places that hold
+            over all of them.
         symbols: of contracts.
         underlyings: of places.
         day: (sessions,) days since 1970-01-01.
@@ -57,14 +64,18 @@ class Recorded:
     config: Config
 
     @classmethod
-    def of(cls, slices: list[SliceOutcomes], underlyings: list[str], day: Array, config: Config) -> Self:
+    def of(
+        cls, slices: list[SliceOutcomes], underlyings: list[str], day: Array, config: Config
+    ) -> Self:
         """Put slices together; there may be none."""
         slices = slices or [_NOTHING]
         starts = np.zeros((4, len(slices)), np.int64)
         for i, one in enumerate(slices[:-1]):
             sizes = one.legs.size, one.attempts.size, one.wheels.size, len(one.symbols)
             starts[:, i + 1] = starts[:, i] + sizes
-        legs, attempts, wheels, days = (np.concatenate(tables) for tables in zip(*[one[:4] for one in slices], strict=True))
+        legs, attempts, wheels, days = (
+            np.concatenate(tables) for tables in zip(*[one[:4] for one in slices], strict=True)
+        )
         of_legs, of_attempts, of_wheels = (np.repeat(np.arange(len(slices)), [t.size for t in tables])
                                            for tables in list(zip(*[one[:3] for one in slices], strict=True)))  # fmt: skip
         legs["wheel"] += starts[2][of_legs]
@@ -72,7 +83,16 @@ class Recorded:
         attempts["wheel"] += starts[2][of_attempts]
         wheels["first_leg"] += starts[0][of_wheels]
         wheels["first_attempt"] += starts[1][of_wheels]
-        return cls(legs, attempts, wheels, days, pl.concat([one.symbols for one in slices]), underlyings, day, config)
+        return cls(
+            legs,
+            attempts,
+            wheels,
+            days,
+            pl.concat([one.symbols for one in slices]),
+            underlyings,
+            day,
+            config,
+        )
 
     @cached_property
     def order(self) -> Array:
@@ -83,7 +103,9 @@ class Recorded:
     def fee(self) -> float:
         """Of one order, dollars per contract."""
         costs = self.config.costs
-        commission = max(costs.commission_minimum, costs.commission_base + costs.commission_per_contract)
+        commission = max(
+            costs.commission_minimum, costs.commission_base + costs.commission_per_contract
+        )
         return commission + costs.sec_fee_per_contract
 
 
@@ -125,9 +147,13 @@ def added_up(values: Array, some: Wheels) -> Array:
 
 
 def leg_fees(legs: Array, recorded: Recorded) -> Array:
-    """Dollars per contract: an option that was bought back costs two orders, any other one; delivering shares costs a fee."""
+    """Dollars per contract: an option that was bought back costs two orders, any other one;
+    delivering shares costs a fee.
+    """
     order, bought = recorded.fee, np.isin(legs["reason"], BOUGHT_BACK)
-    return np.where(bought, 2.0 * order, order) + np.where(is_delivered(legs), recorded.config.costs.assignment_fee, 0.0)
+    return np.where(bought, 2.0 * order, order) + np.where(
+        is_delivered(legs), recorded.config.costs.assignment_fee, 0.0
+    )
 
 
 def is_delivered(legs: Array) -> Array:
@@ -171,7 +197,13 @@ def underlying_of(wheels: Array, recorded: Recorded) -> pl.Series:
 
 def wheel_ids(wheels: Array, number: Array, recorded: Recorded) -> pl.Series:
     """`{underlying}_{entry date}_{number}`."""
-    days, at = np.unique(wheels["number"], return_inverse=True)  # a date takes longer to write than to look up
+    days, at = np.unique(
+        wheels["number"], return_inverse=True
+    )  # a date takes longer to write than to look up
     day = dates(recorded.day[days]).cast(pl.String).gather(pl.Series(at))
-    parts = pl.DataFrame([underlying_of(wheels, recorded).alias("u"), day.alias("d"), pl.Series("n", number)])
-    return parts.select(pl.concat_str("u", "d", pl.col("n").cast(pl.String), separator="_")).to_series()
+    parts = pl.DataFrame(
+        [underlying_of(wheels, recorded).alias("u"), day.alias("d"), pl.Series("n", number)]
+    )
+    return parts.select(
+        pl.concat_str("u", "d", pl.col("n").cast(pl.String), separator="_")
+    ).to_series()

@@ -1,7 +1,8 @@
 """The plan of a sweep: what its configurations share, and the little in which they differ.
 
-Rows that sell the same puts at the same prices form a group; groups are cut into blocks small enough for a core's cache.
-Everything here is done for all rows at once, for a sweep of ten thousand rows lasts a few hundredths of a second.
+Rows that sell the same puts at the same prices form a group; groups are cut into blocks small
+enough for a core's cache. Everything here is done for all rows at once, for a sweep of ten thousand
+rows lasts a few hundredths of a second.
 """
 
 import dataclasses
@@ -22,34 +23,71 @@ SLACK = 1e-9  # relative: within it a limit counts as met
 LEAST = 32  # less only if there is no more
 
 _DRAWS = (
-    "fills.execution_seed", "fills.use_probabilistic_exit_fills", "fills.pfill_tight", "fills.pfill_normal",
-    "fills.pfill_wide", "fills.pfill_scale", "fills.pfill_ivp_high_mult", "fills.pfill_ivp_extreme_mult",
-    "fills.pfill_min", "fills.pfill_max", "fills.tight_spread_pct", "fills.normal_spread_pct",
-)  # fmt: skip
+    "fills.execution_seed",
+    "fills.use_probabilistic_exit_fills",
+    "fills.pfill_tight",
+    "fills.pfill_normal",
+    "fills.pfill_wide",
+    "fills.pfill_scale",
+    "fills.pfill_ivp_high_mult",
+    "fills.pfill_ivp_extreme_mult",
+    "fills.pfill_min",
+    "fills.pfill_max",
+    "fills.tight_spread_pct",
+    "fills.normal_spread_pct",
+)
 _CALLS = tuple(f"call.{f.name}" for f in dataclasses.fields(SECTIONS["call"]))
 _SEARCH = tuple(
-    name for name in _CALLS if name.partition(".")[2] in (
-        "dte_min", "dte_max", "delta_min", "delta_max", "strike_min_pct_above_basis",
-        "sell_call_only_if_price_above_basis", "tie_break_method", "call_wait_sessions",
-        "otm_min", "otm_max", "otm_target", "premium_target",
+    name
+    for name in _CALLS
+    if name.partition(".")[2]
+    in (
+        "dte_min",
+        "dte_max",
+        "delta_min",
+        "delta_max",
+        "strike_min_pct_above_basis",
+        "sell_call_only_if_price_above_basis",
+        "tie_break_method",
+        "call_wait_sessions",
+        "otm_min",
+        "otm_max",
+        "otm_target",
+        "premium_target",
     )
-)  # fmt: skip
+)
 _EXITS = ("put.stop_loss_multiplier", "put.exit_pct", "put.max_hold_dte")
 _PRICES = (
-    "rules", "fills.fill_mode", "fills.exit_model", "fills.tick",
+    "rules",
+    "fills.fill_mode",
+    "fills.exit_model",
+    "fills.tick",
     *(f"costs.{f.name}" for f in dataclasses.fields(SECTIONS["costs"])),
-)  # fmt: skip
+)
 _LIMITS = {
-    "min_bid": "min_bid_hard", "hard_max_spread": "hard_max_spread_pct", "base_spread": "base_max_spread_pct",
-    "high_threshold": "ivp_high_threshold", "high_spread": "ivp_high_max_spread_pct",
-    "extreme_threshold": "ivp_extreme_threshold", "extreme_spread": "ivp_extreme_max_spread_pct",
-    "short_dte": "short_dte_threshold", "short_dte_extra": "short_dte_extra_spread_pct", "min_ranked": "ivp_min_candidates",
-}  # fmt: skip
+    "min_bid": "min_bid_hard",
+    "hard_max_spread": "hard_max_spread_pct",
+    "base_spread": "base_max_spread_pct",
+    "high_threshold": "ivp_high_threshold",
+    "high_spread": "ivp_high_max_spread_pct",
+    "extreme_threshold": "ivp_extreme_threshold",
+    "extreme_spread": "ivp_extreme_max_spread_pct",
+    "short_dte": "short_dte_threshold",
+    "short_dte_extra": "short_dte_extra_spread_pct",
+    "min_ranked": "ivp_min_candidates",
+}
 _ODDS = {
-    "tight": "pfill_tight", "normal": "pfill_normal", "wide": "pfill_wide", "scale": "pfill_scale",
-    "high_mult": "pfill_ivp_high_mult", "extreme_mult": "pfill_ivp_extreme_mult", "lowest": "pfill_min",
-    "highest": "pfill_max", "tight_spread": "tight_spread_pct", "normal_spread": "normal_spread_pct",
-}  # fmt: skip
+    "tight": "pfill_tight",
+    "normal": "pfill_normal",
+    "wide": "pfill_wide",
+    "scale": "pfill_scale",
+    "high_mult": "pfill_ivp_high_mult",
+    "extreme_mult": "pfill_ivp_extreme_mult",
+    "lowest": "pfill_min",
+    "highest": "pfill_max",
+    "tight_spread": "tight_spread_pct",
+    "normal_spread": "normal_spread_pct",
+}
 _SPREADS = (
     "hard_max_spread",
     "base_spread",
@@ -83,12 +121,18 @@ class _Key(NamedTuple):
 
 
 def parameters_of(grid: Grid, rows: Codes, schedules: Codes, threads: int) -> Parameters:
-    """The plan of some rows of a grid; `schedules` numbers each row's entry sessions in what the kernels are given."""
+    """The plan of some rows of a grid; `schedules` numbers each row's entry sessions in what the
+    kernels are given.
+    """
     rules = _Rows(grid, rows)
     stop, target, hold = (rules.ranked(name) for name in _EXITS)
     draw = rules.key(*_DRAWS)
     rest = rules.together(target, draw, hold)
-    effective = rules.key("call.exit_pct", "put.exit_pct") if rules.follows_put_exit() else rules.key("call.exit_pct")
+    effective = (
+        rules.key("call.exit_pct", "put.exit_pct")
+        if rules.follows_put_exit()
+        else rules.key("call.exit_pct")
+    )
     call = rules.together(rules.key(*_CALLS), effective, draw)
     pair = rules.together(rest, call)
     group = rules.together(_Key(schedules, int(schedules.max()) + 1), rules.entry())
@@ -129,7 +173,9 @@ class _Rows:
     def entry(self) -> _Key:
         """Equal where the same puts are sold at the same prices on the same sessions."""
         inner = {*_DRAWS, *_CALLS, *_EXITS}
-        return self.key(*[name for name in self._grid.columns if name not in inner and not _of_schedule(name)])
+        return self.key(
+            *[name for name in self._grid.columns if name not in inner and not _of_schedule(name)]
+        )
 
     def ranked(self, name: str) -> _Key:
         """In the order of the values, None last."""
@@ -154,7 +200,8 @@ def _of_schedule(name: str) -> bool:
 
 
 def _cut(group: _Key, pair: _Key, stop: _Key, threads: int) -> tuple[Codes, Codes]:
-    """Cut the groups into blocks that keep a pair together: the block of each row in the order returned, and that order.
+    """Cut the groups into blocks that keep a pair together: the block of each row in the order
+    returned, and that order.
 
     Where all stops meet all pairs, rows go stop by stop; else pair by pair.
     """
@@ -173,13 +220,17 @@ def _cut(group: _Key, pair: _Key, stop: _Key, threads: int) -> tuple[Codes, Code
     if stop.distinct == 1 or not product.any():
         return block, order
     by_stop = np.where(product, stop.codes[order], 0)
-    again = _sorted(_Key(block, int(block[-1]) + 1), _Key(by_stop, stop.distinct), _Key(place, size))
+    again = _sorted(
+        _Key(block, int(block[-1]) + 1), _Key(by_stop, stop.distinct), _Key(place, size)
+    )
     return block, order[again]
 
 
 def _most(size: int, threads: int) -> int:
-    """Configurations of a block: of each thread's there are equally many, and none is so small that finding the puts and their
-    ends, which every block does for itself, takes longer than the configurations."""
+    """Configurations of a block: of each thread's there are equally many, and none is so small that
+    finding the puts and their ends, which every block does for itself, takes longer than the
+    configurations.
+    """
     parts = threads * -(-size // (threads * BLOCK))
     return max(-(-size // parts), min(BLOCK, LEAST))
 
@@ -196,10 +247,16 @@ def _changes(codes: Codes) -> NDArray[np.bool_]:
 
 
 def _local(block: Codes, key: _Key) -> tuple[Array, Array, Array]:
-    """Of each block's distinct keys, in order: where each block's start, the first row of each, and each row's position."""
+    """Of each block's distinct keys, in order: where each block's start, the first row of each, and
+    each row's position.
+    """
     blocks = int(block[-1]) + 1
     if key.distinct == 1:
-        return np.arange(blocks + 1), np.flatnonzero(_changes(block)), np.zeros(block.size, np.int64)
+        return (
+            np.arange(blocks + 1),
+            np.flatnonzero(_changes(block)),
+            np.zeros(block.size, np.int64),
+        )
     codes, count = dense(block * key.distinct + key.codes, blocks * key.distinct)
     first = first_of(codes, count)
     starts = np.searchsorted(block[first], np.arange(blocks + 1))
@@ -207,11 +264,19 @@ def _local(block: Codes, key: _Key) -> tuple[Array, Array, Array]:
 
 
 def _plan(
-    rules: _Rows, schedules: Codes, block: Codes, order: Codes, stop: _Key, pair: _Key, keys: dict[str, _Key]
-) -> Parameters:  # fmt: skip
-    """The plan of blocks: `block`, `stop` and `pair` in the order of the configurations, all else in the order of the rows.
+    rules: _Rows,
+    schedules: Codes,
+    block: Codes,
+    order: Codes,
+    stop: _Key,
+    pair: _Key,
+    keys: dict[str, _Key],
+) -> Parameters:
+    """The plan of blocks: `block`, `stop` and `pair` in the order of the configurations, all else
+    in the order of the rows.
 
-    What a pair stands for is looked up pair by pair: a product has many times as many configurations.
+    What a pair stands for is looked up pair by pair: a product has many times as many
+    configurations.
     """
     stop_starts, first_stop, config_stop = _local(block, stop)
     pair_starts, first_pair, config_pair = _local(block, pair)
@@ -236,13 +301,20 @@ def _plan(
         rest_target=_place(at["target"][first["rest"]]),
         rest_draw=_place(at["draw"][first["rest"]]),
         rest_hold=_place(at["hold"][first["rest"]]),
-        pair_rest=_place(at["rest"]), pair_call=_place(at["call"]),
-        config_starts=config_starts, config_stop=_place(config_stop), config_pair=_place(config_pair),
+        pair_rest=_place(at["rest"]),
+        pair_call=_place(at["call"]),
+        config_starts=config_starts,
+        config_stop=_place(config_stop),
+        config_pair=_place(config_pair),
         exits=rules.key(*_EXITS, *_DRAWS, *_PRICES).codes[leading],
         product=stops * pairs == sizes,
         **starts,
-    )  # fmt: skip
-    weight = 800 + 8 * sum(np.diff(starts[f"{name}_starts"]) for name in ("rest", "pair", "call")) + 2 * sizes
+    )
+    weight = (
+        800
+        + 8 * sum(np.diff(starts[f"{name}_starts"]) for name in ("rest", "pair", "call"))
+        + 2 * sizes
+    )
     weight[sizes == 1] = 200
     return Parameters(plan, order, weight)
 
@@ -268,19 +340,29 @@ def _entries(rules: _Rows, schedules: Codes) -> Array:
     delta = np.where(np.isnan(delta), (out["delta_min"] + out["delta_max"]) / 2, delta)
     _set_moneyness(rules, "put", out, delta)
     out["per_day"] = rules.column("schedule.max_wheels_per_symbol_per_day", _or(2**31), np.int64)
-    out["one_at_a_time"] = ~rules.column("schedule.allow_multiple_wheels_per_symbol", None, np.bool_)
-    out["rank_over_chain"] = rules.column("liquidity.ivp_over", lambda over: over == "chain", np.bool_)
+    out["one_at_a_time"] = ~rules.column(
+        "schedule.allow_multiple_wheels_per_symbol", None, np.bool_
+    )
+    out["rank_over_chain"] = rules.column(
+        "liquidity.ivp_over", lambda over: over == "chain", np.bool_
+    )
     slack = _slack(rules)
     for name, field in _LIMITS.items():
         out[name] = rules.column(f"liquidity.{field}")
         if name in _SPREADS:
             out[name] *= 1.0 + slack
-    out["mode"] = rules.column("fills.fill_mode", lambda name: int(FillMode[name.upper()]), np.int64)
+    out["mode"] = rules.column(
+        "fills.fill_mode", lambda name: int(FillMode[name.upper()]), np.int64
+    )
     out["v5"] = rules.column("rules", lambda name: name == "v5", np.bool_)
-    unset, trigger = (rules.column("fills.exit_model", lambda m, t=t: m == t, np.bool_) for t in (None, "trigger"))
+    unset, trigger = (
+        rules.column("fills.exit_model", lambda m, t=t: m == t, np.bool_) for t in (None, "trigger")
+    )
     out["trigger"] = trigger | (unset & ~out["v5"])
     order = rules.column("costs.commission_base") + rules.column("costs.commission_per_contract")
-    out["fee"] = np.maximum(rules.column("costs.commission_minimum"), order) + rules.column("costs.sec_fee_per_contract")
+    out["fee"] = np.maximum(rules.column("costs.commission_minimum"), order) + rules.column(
+        "costs.sec_fee_per_contract"
+    )
     out["assignment_fee"] = rules.column("costs.assignment_fee")
     out["slack"] = slack
     out["ticks"] = ticks_of(rules.column("fills.tick"), out["v5"])
@@ -293,20 +375,32 @@ def _slack(rules: _Rows) -> Array:
 
 
 def ticks_of(tick: Array, v5: Array) -> Array:
-    """How many ticks make a dollar, 0 where prices stay as computed; NaN stands for what each rule set takes."""
+    """How many ticks make a dollar, 0 where prices stay as computed; NaN stands for what each rule
+    set takes.
+    """
     given = np.where(np.isnan(tick), np.where(v5, 0.0, 0.01), tick)
     return np.where(given > 0.0, np.rint(1.0 / np.where(given > 0.0, given, 1.0)), 0.0)
 
 
 def _set_moneyness(rules: _Rows, section: str, out: Array, delta_target: Array) -> None:
     """What decides by moneyness, and the target of `select`."""
-    least, most, slack = rules.column(f"{section}.otm_min"), rules.column(f"{section}.otm_max"), _slack(rules)
+    least, most, slack = (
+        rules.column(f"{section}.otm_min"),
+        rules.column(f"{section}.otm_max"),
+        _slack(rules),
+    )
     out["otm_min"] = np.where(np.isnan(least), -np.inf, least - slack)
     out["otm_max"] = np.where(np.isnan(most), np.inf, most + slack)
     out["by_otm"] = ~(np.isnan(least) & np.isnan(most))
     otm, premium = rules.column(f"{section}.otm_target"), rules.column(f"{section}.premium_target")
-    wanted = {Select.CLOSEST_DELTA: delta_target, Select.CLOSEST_OTM: otm, Select.CLOSEST_PREMIUM: premium}
-    out["target"] = np.select([out["select"] == method for method in wanted], list(wanted.values()), 0.0)
+    wanted = {
+        Select.CLOSEST_DELTA: delta_target,
+        Select.CLOSEST_OTM: otm,
+        Select.CLOSEST_PREMIUM: premium,
+    }
+    out["target"] = np.select(
+        [out["select"] == method for method in wanted], list(wanted.values()), 0.0
+    )
 
 
 def _draws(rules: _Rows) -> Array:
@@ -329,9 +423,15 @@ def _calls(rules: _Rows) -> Array:
     for name in ("dte_min", "dte_max", "delta_min", "delta_max"):
         out[name] = rules.column(f"call.{name}")
     out["above_basis"] = rules.column("call.sell_call_only_if_price_above_basis", None, np.bool_)
-    out["strike_factor"] = np.where(v5, 1.0, 1.0 + rules.column("call.strike_min_pct_above_basis")) * (1.0 - _slack(rules))
-    out["rank_over_chain"] = rules.column("liquidity.ivp_over", lambda over: over == "chain", np.bool_)
-    out["select"] = rules.column("call.tie_break_method", lambda name: int(Select[name.upper()]), np.int64)
+    out["strike_factor"] = np.where(
+        v5, 1.0, 1.0 + rules.column("call.strike_min_pct_above_basis")
+    ) * (1.0 - _slack(rules))
+    out["rank_over_chain"] = rules.column(
+        "liquidity.ivp_over", lambda over: over == "chain", np.bool_
+    )
+    out["select"] = rules.column(
+        "call.tie_break_method", lambda name: int(Select[name.upper()]), np.int64
+    )
     _set_moneyness(rules, "call", out, (out["delta_min"] + out["delta_max"]) / 2)
     out["flat_odds"] = v5
     own = rules.column("call.exit_pct")

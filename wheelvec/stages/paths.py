@@ -13,12 +13,17 @@ SOURCES = pl.Series(["bar", "quote", None], dtype=pl.String)
 
 
 def leg_rows(
-    legs: Array, slice_: Slice, quotes: tuple[Array, Array, Array, Array], symbols: pl.Series, underlying: str
+    legs: Array,
+    slice_: Slice,
+    quotes: tuple[Array, Array, Array, Array],
+    symbols: pl.Series,
+    underlying: str,
 ) -> pl.DataFrame:
-    """Per contract and session, from a leg's sale through its end, what the contract traded at and was quoted at.
+    """Per contract and session, from a leg's sale through its end, what the contract traded at and
+    was quoted at.
 
-    `source` tells whether OHLC are a bar's or the mid of a quote that stands for one; where there is but a quote that no leg
-    looked at they are null, and so is the source.
+    `source` tells whether OHLC are a bar's or the mid of a quote that stands for one; where there
+    is but a quote that no leg looked at they are null, and so is the source.
 
     Args:
         legs: of kernels.outcomes.LEG; `contract` is the slice's.
@@ -30,7 +35,10 @@ def leg_rows(
     used = np.unique(legs["contract"])
     where = slice_.contracts[used]
     row, of_row = spans(where["first_row"], where["last_row"] - where["first_row"])
-    barred, quoted = used[of_row] * SPAN + slice_.rows["number"][row], quotes[0].astype(np.int64) * SPAN + quotes[1]
+    barred, quoted = (
+        used[of_row] * SPAN + slice_.rows["number"][row],
+        quotes[0].astype(np.int64) * SPAN + quotes[1],
+    )
     keys = np.union1d(barred[_covered(barred, legs)], quoted[_covered(quoted, legs)])
     at, there = _looked_up(keys, barred)
     rows = slice_.rows[row[at]] if row.size else np.zeros(keys.size, slice_.rows.dtype)
@@ -48,7 +56,9 @@ def leg_rows(
 
 
 def _covered(keys: Array, legs: Array) -> Array:
-    """Which of these sorted contracts and sessions lie between a leg's sale and its end, both included."""
+    """Which of these sorted contracts and sessions lie between a leg's sale and its end, both
+    included.
+    """
     begin, depth = legs["contract"] * SPAN, np.zeros(keys.size + 1, np.int64)
     np.add.at(depth, np.searchsorted(keys, begin + legs["number"], side="left"), 1)
     np.add.at(depth, np.searchsorted(keys, begin + legs["exit_number"], side="right"), -1)
@@ -70,5 +80,9 @@ def _only(values: Array, known: Array) -> pl.Series:
 def closes_between(underlying: Underlying, first: int, last: int, name: str) -> pl.DataFrame:
     """The underlying's closes on sessions first..last, gaps left out."""
     kept = first + np.flatnonzero(~np.isnan(underlying.close[first : last + 1]))
-    columns = {"underlying": same(name, kept.size), "session": dates(underlying.day[kept]), "close": underlying.close[kept]}
+    columns = {
+        "underlying": same(name, kept.size),
+        "session": dates(underlying.day[kept]),
+        "close": underlying.close[kept],
+    }
     return pl.DataFrame(columns, schema=UNDERLYING_CLOSES)

@@ -37,8 +37,12 @@ def records(some: Wheels, recorded: Recorded) -> pl.DataFrame:
     rows[np.cumsum(count) + np.arange(count.size)] = some.legs.size + np.arange(count.size)
     version = pl.lit(f"wheelvec {VERSION} {recorded.config.rules}").alias("execution_version")
     both = pl.concat([legs, totals], how="diagonal")[rows].with_columns(version)
-    return both.select([pl.col(name) if name in both.columns else pl.lit(None, kind).alias(name)
-                        for name, kind in RECORDS.items()])  # fmt: skip
+    return both.select(
+        [
+            pl.col(name) if name in both.columns else pl.lit(None, kind).alias(name)
+            for name, kind in RECORDS.items()
+        ]
+    )
 
 
 def _wheel_columns(some: Wheels, recorded: Recorded) -> dict[str, pl.Series]:
@@ -55,7 +59,9 @@ def _wheel_columns(some: Wheels, recorded: Recorded) -> dict[str, pl.Series]:
 def _legs(some: Wheels, recorded: Recorded) -> pl.DataFrame:
     legs, day, config = some.legs, recorded.day, recorded.config
     of_wheel = pl.Series(some.of_leg)
-    wheel = {name: column.gather(of_wheel) for name, column in _wheel_columns(some, recorded).items()}
+    wheel = {
+        name: column.gather(of_wheel) for name, column in _wheel_columns(some, recorded).items()
+    }
     known, is_call = is_resolved(legs), legs["cycle"] > 0
     premium, fees = legs["price"] * 100.0, leg_fees(legs, recorded)
     paid = np.where(known, legs["exit_price"] * 100.0, np.nan)
@@ -72,7 +78,9 @@ def _legs(some: Wheels, recorded: Recorded) -> pl.DataFrame:
     symbol = recorded.symbols.gather(pl.Series(legs["contract"]))
     columns = wheel | {
         "entry_date": dates(entered),
-        "state": named(states, _STATES[0] | {len(ExitReason) + code: name for code, name in _STATES[1].items()}),
+        "state": named(
+            states, _STATES[0] | {len(ExitReason) + code: name for code, name in _STATES[1].items()}
+        ),
         "cycle": legs["cycle"],
         "symbol": symbol,
         "strike": legs["strike"],
@@ -154,7 +162,9 @@ def _only(values: Array, known: Array) -> Array:
 def _framed(columns: dict[str, pl.Series | Array]) -> pl.DataFrame:
     """A frame in which NaN is null."""
     series = [
-        column.alias(name) if isinstance(column, pl.Series) else pl.Series(name, column, nan_to_null=column.dtype.kind == "f")
+        column.alias(name)
+        if isinstance(column, pl.Series)
+        else pl.Series(name, column, nan_to_null=column.dtype.kind == "f")
         for name, column in columns.items()
     ]
     return pl.DataFrame(series)

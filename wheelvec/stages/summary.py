@@ -1,7 +1,8 @@
 """The figures of rules.md, section 10.
 
-Wheels are summed slice by slice (month of entry and underlying) and the slices folded in calendar, then symbol order, with
-pairwise merged moments (Chan, Golub and LeVeque 1983): the same figures to the bit however the work was cut.
+Wheels are summed slice by slice (month of entry and underlying) and the slices folded in calendar,
+then symbol order, with pairwise merged moments (Chan, Golub and LeVeque 1983): the same figures to
+the bit however the work was cut.
 """
 
 import dataclasses
@@ -17,16 +18,33 @@ from wheelvec.model.config import Config
 from wheelvec.stages.arrays import Array, column, quotient
 
 Figure = float | int | None
-# An exit at its limit is a product of two numbers taken in another order: alike to a few units of rounding.
+# An exit at its limit is a product of two numbers taken in another order: alike to a few units of
+# rounding.
 ROUNDING = 1e-9
 
 
-# The columns of RECORDS that `summary` reads: of a long result they fit in memory where the rest need not.
+# The columns of RECORDS that `summary` reads: of a long result they fit in memory where the rest
+# need not.
 READ = (
-    "wheel_id", "underlying", "phase", "entry_date", "initial_capital", "premium", "exit_price", "exit_reason", "exit_pct",
-    "sessions_without_bar", "pnl", "pnl_marked", "total_days", "shares_held", "csp_exit_reason", "cc_exit_reason",
-    "end_reason", "censored",
-)  # fmt: skip
+    "wheel_id",
+    "underlying",
+    "phase",
+    "entry_date",
+    "initial_capital",
+    "premium",
+    "exit_price",
+    "exit_reason",
+    "exit_pct",
+    "sessions_without_bar",
+    "pnl",
+    "pnl_marked",
+    "total_days",
+    "shares_held",
+    "csp_exit_reason",
+    "cc_exit_reason",
+    "end_reason",
+    "censored",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +74,9 @@ class Moments:
 
 
 def folded(rows: pl.DataFrame, name: str) -> Moments:
-    """The moments of one column, slice by slice; nulls are left out. `rows` has month and underlying, in wheel order."""
+    """The moments of one column, slice by slice; nulls are left out. `rows` has month and
+    underlying, in wheel order.
+    """
     known = rows.filter(pl.col(name).is_not_null()).sort("month", "underlying", maintain_order=True)
     slices = known.group_by("month", "underlying", maintain_order=True).len()
     starts = np.concatenate([[0], slices["len"].to_numpy().cumsum()]).astype(np.int64)
@@ -69,20 +89,26 @@ def folded(rows: pl.DataFrame, name: str) -> Moments:
 
 
 def in_summary() -> pl.Expr:
-    """True for the totals that the figures are over: not censored and with a pnl_marked (under v5 none is censored)."""
+    """True for the totals that the figures are over: not censored and with a pnl_marked (under v5
+    none is censored).
+    """
     return pl.col("pnl_marked").is_not_null() & ~pl.col("censored")
 
 
 def summary(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
-    """The summary of a backtest's records (the columns READ): name -> figure, None where there is nothing to sum.
+    """The summary of a backtest's records (the columns READ): name -> figure, None where there is
+    nothing to sum.
 
-    `roc` and `win_rate` are percent, money is dollars. The figures are over the wheels that are not censored and have a
-    pnl_marked (v5: over all); the counts from open_wheels on, over all wheels launched.
+    `roc` and `win_rate` are percent, money is dollars. The figures are over the wheels that are not
+    censored and have a pnl_marked (v5: over all); the counts from open_wheels on, over all wheels
+    launched.
     """
     wheels = records.filter(pl.col("phase") == "total").with_columns(
         month=pl.col("entry_date").dt.truncate("1mo"), number=pl.int_range(pl.len())
     )
-    wheels = wheels.with_columns(roc_marked=quotient(wheels, "pnl_marked", "initial_capital", 100.0))
+    wheels = wheels.with_columns(
+        roc_marked=quotient(wheels, "pnl_marked", "initial_capital", 100.0)
+    )
     inside, outside = wheels.filter(in_summary()), wheels.filter(~in_summary())
     figures = _figures(inside)
     worst = _worst(wheels, inside, outside, records, figures["total_pnl"])
@@ -98,7 +124,9 @@ def _figures(wheels: pl.DataFrame) -> dict[str, Figure]:
         "total_wheels": pnl.count,
         "total_pnl": pnl.total if some else None,
         "avg_wheel_roc": roc.mean if some else None,
-        "median_wheel_roc": float(np.median(column(wheels, "roc_marked", np.float64))) if some else None,
+        "median_wheel_roc": float(np.median(column(wheels, "roc_marked", np.float64)))
+        if some
+        else None,
         "std_wheel_roc": math.sqrt(roc.spread / (roc.count - 1)) if roc.count > 1 else None,
         "max_wheel_roc": roc.greatest if some else None,
         "min_wheel_roc": roc.least if some else None,
@@ -110,8 +138,13 @@ def _figures(wheels: pl.DataFrame) -> dict[str, Figure]:
 
 
 def _counts(wheels: pl.DataFrame, inside: pl.DataFrame) -> dict[str, Figure]:
-    unresolved, marked = wheels.filter(pl.col("end_reason") == "unresolved"), inside.filter(pl.col("pnl").is_null())
-    is_open = (pl.col("csp_exit_reason") == "open") | (pl.col("cc_exit_reason") == "open").fill_null(False)
+    unresolved, marked = (
+        wheels.filter(pl.col("end_reason") == "unresolved"),
+        inside.filter(pl.col("pnl").is_null()),
+    )
+    is_open = (pl.col("csp_exit_reason") == "open") | (
+        pl.col("cc_exit_reason") == "open"
+    ).fill_null(False)
     return {
         "open_wheels": unresolved.filter(is_open).height,
         "no_data_wheels": unresolved.filter(~is_open).height,
@@ -124,13 +157,19 @@ def _counts(wheels: pl.DataFrame, inside: pl.DataFrame) -> dict[str, Figure]:
 
 def _leg_counts(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
     legs = records.filter(pl.col("phase") != "total")
-    paid, price, pct = (column(legs, name, np.float64) for name in ("exit_price", "premium", "exit_pct"))
+    paid, price, pct = (
+        column(legs, name, np.float64) for name in ("exit_price", "premium", "exit_pct")
+    )
     paid, price, ticks = paid / 100.0, price / 100.0, config.ticks
     put, call = (rules.stop_loss_multiplier or np.nan for rules in (config.put, config.call))
     stop = np.where((legs["phase"] == "csp").to_numpy(), put, call)
     reason = legs["exit_reason"]
-    above = (reason == "profit_target").to_numpy() & (paid > on_tick(price * pct, ticks, np.floor) * (1 + ROUNDING))
-    inside = (reason == "stop_loss").to_numpy() & (paid < on_tick(price * stop, ticks, np.ceil) * (1 - ROUNDING))
+    above = (reason == "profit_target").to_numpy() & (
+        paid > on_tick(price * pct, ticks, np.floor) * (1 + ROUNDING)
+    )
+    inside = (reason == "stop_loss").to_numpy() & (
+        paid < on_tick(price * stop, ticks, np.ceil) * (1 - ROUNDING)
+    )
     return {
         "targets_above_limit": int(above.sum()),
         "stops_inside_stop": int(inside.sum()),
@@ -139,21 +178,33 @@ def _leg_counts(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
 
 
 def on_tick(price: Array, ticks: float, to: Any) -> Array:
-    """Prices on their tick or the next below (`to` is np.floor) or above (np.ceil); `ticks` a dollar, 0 leaves them."""
+    """Prices on their tick or the next below (`to` is np.floor) or above (np.ceil); `ticks` a
+    dollar, 0 leaves them.
+    """
     slack = TICK_SLACK if to is np.floor else -TICK_SLACK
     return to(price * ticks + slack) / ticks if ticks else price
 
 
 def _worst(
-    wheels: pl.DataFrame, inside: pl.DataFrame, outside: pl.DataFrame, records: pl.DataFrame, total: float | None
+    wheels: pl.DataFrame,
+    inside: pl.DataFrame,
+    outside: pl.DataFrame,
+    records: pl.DataFrame,
+    total: float | None,
 ) -> dict[str, Figure]:
-    """The total if every wheel that is not resolved had lost its shares' whole value; what is known counts, censored or not."""
+    """The total if every wheel that is not resolved had lost its shares' whole value; what is known
+    counts, censored or not.
+    """
     if not wheels.height:
         return {"total_pnl_worst": None}
     puts = records.filter(pl.col("phase") == "csp").select("wheel_id", put_premium="premium")
-    left = pl.concat([outside, inside.filter(pl.col("pnl").is_null())]).join(puts, on="wheel_id", maintain_order="left")
+    left = pl.concat([outside, inside.filter(pl.col("pnl").is_null())]).join(
+        puts, on="wheel_id", maintain_order="left"
+    )
     nothing = pl.col("put_premium") - pl.col("initial_capital")
     marked = -(pl.col("pnl_marked") - nothing)
     counted = pl.col("pnl_marked").is_not_null() & ~pl.col("censored")
-    lost = left.with_columns(lost=pl.when(counted).then(marked).otherwise(pl.coalesce("pnl", nothing)))
+    lost = left.with_columns(
+        lost=pl.when(counted).then(marked).otherwise(pl.coalesce("pnl", nothing))
+    )
     return {"total_pnl_worst": (total or 0.0) + folded(lost.sort("number"), "lost").total}

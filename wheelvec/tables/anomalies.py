@@ -1,7 +1,10 @@
-"""What only several tables together show: holes, contracts that vanish, splits, adjusted prices, an end before the others'.
+"""What only several tables together show.
 
-Each finding is a frame of its own, with days and factors, which `wheelvec check` prints and `Result.warnings` tells;
-`market.diagnostics` counts some of them. None of them is a fault of one row.
+Holes, contracts that vanish, splits, adjusted prices, an end before the others'.
+
+Each finding is a frame of its own, with days and factors, which `wheelvec check` prints and
+`Result.warnings` tells; `market.diagnostics` counts some of them. None of them is a fault of one
+row.
 """
 
 import math
@@ -18,50 +21,92 @@ from wheelvec.tables.survey import CHAIN, Survey
 
 # What `market.diagnostics` says of a whole market; no row is broken by it.
 REASONS = (
-    "adjusted_closes", "adjusted_underlying_price", "no_option_bars", "no_underlying_bars", "suspected_split",
+    "adjusted_closes",
+    "adjusted_underlying_price",
+    "no_option_bars",
+    "no_underlying_bars",
+    "suspected_split",
     "underlying_ended",
-)  # fmt: skip
+)
 
-# A split is suspected (data.md) where of the contracts with so many calendar days to live so large a share is never quoted
-# again, and of those quoted next in their expirations so large a share never was before.
+# A split is suspected (data.md) where of the contracts with so many calendar days to live so large
+# a share is never quoted again, and of those quoted next in their expirations so large a share
+# never was before.
 LEAST_DAYS, REPLACED = 5, 0.6
-# Ratios that splits have (new shares for old ones), and how far the price may move in the same night.
+# Ratios that splits have (new shares for old ones), and how far the price may move in the same
+# night.
 RATIOS = (
     *((n, 1) for n in (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100)),
     *((1, n) for n in (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100)),
-    (3, 2), (4, 3), (5, 4),
-)  # fmt: skip
-_OVERNIGHT, _OF_RATIO = math.log(1.12), 0.25  # the second a share of the ratio itself: 5 for 4 must not be a bad night
+    (3, 2),
+    (4, 3),
+    (5, 4),
+)
+_OVERNIGHT, _OF_RATIO = (
+    math.log(1.12),
+    0.25,
+)  # the second a share of the ratio itself: 5 for 4 must not be a bad night
 
-_OFF = math.log(1.01)  # the close and the price minutes before it seldom lie further apart, and not on one side for weeks
+_OFF = math.log(
+    1.01
+    # the close and the price minutes before it seldom lie further apart, and not on one side for weeks
+)
 _OFF_PARITY = math.log(1.03)  # put-call parity as `survey` has it leaves out interest and dividends
 _PERSISTENT_SESSIONS, _PERSISTENT_SHARE, _FEWEST_SESSIONS = 21, 0.9, 10
 _LEVEL_SESSIONS, _NEW_FACTOR = 5, math.log(1.2)
 
-HOLES = pl.Schema({"table": pl.String, "underlying": pl.String, "first": pl.Date, "last": pl.Date, "sessions": pl.Int64})
+HOLES = pl.Schema(
+    {
+        "table": pl.String,
+        "underlying": pl.String,
+        "first": pl.Date,
+        "last": pl.Date,
+        "sessions": pl.Int64,
+    }
+)
 VANISHED = pl.Schema(
     {
-        "underlying": pl.String, "symbol": pl.String, "last_seen": pl.Date, "settlement": pl.Date,
-        "missed": pl.Int64, "place": pl.String,
+        "underlying": pl.String,
+        "symbol": pl.String,
+        "last_seen": pl.Date,
+        "settlement": pl.Date,
+        "missed": pl.Int64,
+        "place": pl.String,
     }
-)  # fmt: skip
+)
 SUSPECTED = pl.Schema(
     {
-        "underlying": pl.String, "session": pl.Date, "last": pl.Date, "contracts": pl.Int64, "gone": pl.Int64,
-        "numerator": pl.Int64, "denominator": pl.Int64,
+        "underlying": pl.String,
+        "session": pl.Date,
+        "last": pl.Date,
+        "contracts": pl.Int64,
+        "gone": pl.Int64,
+        "numerator": pl.Int64,
+        "denominator": pl.Int64,
     }
-)  # fmt: skip
-ADJUSTED = pl.Schema({"underlying": pl.String, "first": pl.Date, "last": pl.Date, "sessions": pl.Int64, "factor": pl.Float64})
+)
+ADJUSTED = pl.Schema(
+    {
+        "underlying": pl.String,
+        "first": pl.Date,
+        "last": pl.Date,
+        "sessions": pl.Int64,
+        "factor": pl.Float64,
+    }
+)
 ENDED = pl.Schema({"underlying": pl.String, "last": pl.Date, "sessions": pl.Int64})
 
 
 class Findings(NamedTuple):
-    """What is found of some underlyings, and the sessions of their quotes; one underlying's does not depend on another's.
+    """What is found of some underlyings, and the sessions of their quotes.
+
+    One underlying's does not depend on another's.
 
     Attributes:
         chain: `survey.CHAIN`, one row per underlying and session with quotes.
         splits: suspected events (`SUSPECTED`).
-        adjusted, adjusted_prices: runs of closes, and of underlying_prices, that a factor parts from the quotes (`ADJUSTED`).
+        adjusted, adjusted_prices: runs of closes, and of underlying_prices, that a factor parts
+            from the quotes (`ADJUSTED`).
         ended: underlyings whose bars end before the market's last session (`ENDED`).
         holes: runs of sessions that a table lacks (`HOLES`).
         barless: quotes of underlyings without bars of a kind (`tables.TALLY`).
@@ -91,7 +136,12 @@ class Findings(NamedTuple):
     @classmethod
     def joined(cls, parts: Iterable[Self]) -> Self:
         """Those of several underlyings."""
-        empty = cls(*(schema.to_frame() for schema in (CHAIN, SUSPECTED, ADJUSTED, ADJUSTED, ENDED, HOLES, validation.TALLY)))
+        empty = cls(
+            *(
+                schema.to_frame()
+                for schema in (CHAIN, SUSPECTED, ADJUSTED, ADJUSTED, ENDED, HOLES, validation.TALLY)
+            )
+        )
         return cls(*(pl.concat(frames) for frames in zip(empty, *parts, strict=True)))
 
     def only(self, underlyings: Iterable[str]) -> Self:
@@ -100,24 +150,40 @@ class Findings(NamedTuple):
         return type(self)(*(frame.filter(wanted) for frame in self))
 
     def counted(self) -> pl.DataFrame:
-        """`tables.TALLY`: sessions of `underlying_ended` and of adjusted prices, suspected events, quotes without bars."""
+        """`tables.TALLY`.
+
+        Sessions of `underlying_ended` and of adjusted prices, suspected events, quotes without
+        bars.
+        """
         counts = [
             ("underlying_bars", "underlying_ended", self.ended.rename({"sessions": "count"})),
-            ("option_quotes", "suspected_split", self.splits.group_by("underlying").agg(count=pl.len())),
+            (
+                "option_quotes",
+                "suspected_split",
+                self.splits.group_by("underlying").agg(count=pl.len()),
+            ),
             ("underlying_bars", "adjusted_closes", _sessions_of(self.adjusted)),
             ("option_quotes", "adjusted_underlying_price", _sessions_of(self.adjusted_prices)),
         ]
-        return pl.concat([self.barless, *(_reason(found, table, reason) for table, reason, found in counts)])
+        return pl.concat(
+            [self.barless, *(_reason(found, table, reason) for table, reason, found in counts)]
+        )
 
 
 # ---- findings that market.diagnostics counts
 
 
 def without_bars(survey: Survey) -> pl.DataFrame:
-    """`tables.TALLY`: the quotes of underlyings that have no bars of a kind; a missing table lacks the bars of all."""
+    """`tables.TALLY`: the quotes of underlyings that have no bars of a kind.
+
+    A missing table lacks the bars of all.
+    """
     quotes = survey.chain.group_by("underlying", maintain_order=True).agg(pl.col("count").sum())
     found = []
-    for name, reason in (("underlying_bars", "no_underlying_bars"), ("option_bars", "no_option_bars")):
+    for name, reason in (
+        ("underlying_bars", "no_underlying_bars"),
+        ("option_bars", "no_option_bars"),
+    ):
         barred = survey.days.filter(pl.col("table") == name).select("underlying").unique()
         found.append(_reason(quotes.join(barred, on="underlying", how="anti"), name, reason))
     return pl.concat(found)
@@ -132,20 +198,37 @@ def ended(survey: Survey, sessions: Sessions) -> pl.DataFrame:
 
     They were delisted, renamed, or not supplied.
     """
-    last = survey.closes.group_by("underlying", maintain_order=True).agg(last=pl.col("session").max())
-    after = len(sessions.dates) - 1 - sessions.number_on_or_before(last["last"].clip(upper_bound=sessions.last))
-    return last.with_columns(sessions=pl.Series(after, dtype=pl.Int64)).filter(pl.col("sessions") > 0).select(*ENDED)
+    last = survey.closes.group_by("underlying", maintain_order=True).agg(
+        last=pl.col("session").max()
+    )
+    after = (
+        len(sessions.dates)
+        - 1
+        - sessions.number_on_or_before(last["last"].clip(upper_bound=sessions.last))
+    )
+    return (
+        last.with_columns(sessions=pl.Series(after, dtype=pl.Int64))
+        .filter(pl.col("sessions") > 0)
+        .select(*ENDED)
+    )
 
 
 def suspected(survey: Survey, sessions: Sessions) -> pl.DataFrame:
-    """`SUSPECTED`: the events that data.md defines, by the contracts that are listed: a split, a spin-off, a new root.
+    """`SUSPECTED`: the events that data.md defines, by the contracts that are listed.
 
-    `last` is the last session with quotes before the event and `session`, its day, the exchange session after it; `gone` of the
-    `contracts` alive then are never quoted again. Where the prices before and after name a ratio it is `numerator` new shares
-    for `denominator` old ones, else these are null.
+    A split, a spin-off, a new root.
+
+    `last` is the last session with quotes before the event and `session`, its day, the exchange
+    session after it; `gone` of the `contracts` alive then are never quoted again. Where the prices
+    before and after name a ratio it is `numerator` new shares for `denominator` old ones, else
+    these are null.
     """
-    pairs = survey.listed.select("underlying", session="session").unique().sort("underlying", "session")
-    pairs = pairs.with_columns(following=pl.col("session").shift(-1).over("underlying")).drop_nulls()
+    pairs = (
+        survey.listed.select("underlying", session="session").unique().sort("underlying", "session")
+    )
+    pairs = pairs.with_columns(
+        following=pl.col("session").shift(-1).over("underlying")
+    ).drop_nulls()
     alive = survey.listed.join(pairs, on=("underlying", "session"))
     alive = alive.filter(pl.col("expiration") - pl.col("session") >= pl.duration(days=LEAST_DAYS))
     by = ("underlying", "expiration")
@@ -161,7 +244,9 @@ def suspected(survey: Survey, sessions: Sessions) -> pl.DataFrame:
         .group_by("underlying", "session", "following")
         .agg(pl.col("contracts", "gone", "quoted", "new").sum())
     )
-    replaced = (pl.col("gone") >= REPLACED * pl.col("contracts")) & (pl.col("new") >= REPLACED * pl.col("quoted"))
+    replaced = (pl.col("gone") >= REPLACED * pl.col("contracts")) & (
+        pl.col("new") >= REPLACED * pl.col("quoted")
+    )
     events = counts.filter(replaced & (pl.col("quoted") > 0)).sort("underlying", "session")
     return _with_ratio(events, survey, sessions).select(*SUSPECTED)
 
@@ -171,11 +256,19 @@ def _with_ratio(events: pl.DataFrame, survey: Survey, sessions: Sessions) -> pl.
     prices = survey.chain.join(survey.closes, on=("underlying", "session"), how="left")
     prices = prices.select("underlying", "session", "spot", "close")
     both = events.join(prices, on=("underlying", "session"), how="left", maintain_order="left")
-    both = both.join(prices, left_on=("underlying", "following"), right_on=("underlying", "session"), how="left",
-                     suffix="_after", maintain_order="left")  # fmt: skip
+    both = both.join(
+        prices,
+        left_on=("underlying", "following"),
+        right_on=("underlying", "session"),
+        how="left",
+        suffix="_after",
+        maintain_order="left",
+    )
     ratios = [
         named_ratio(before, after) or named_ratio(close, close_after)
-        for before, after, close, close_after in both.select("spot", "spot_after", "close", "close_after").iter_rows()
+        for before, after, close, close_after in both.select(
+            "spot", "spot_after", "close", "close_after"
+        ).iter_rows()
     ]
     day = sessions.number_of(both["session"].to_numpy()) + 1  # there is a later one, with quotes
     return both.with_columns(
@@ -187,7 +280,8 @@ def _with_ratio(events: pl.DataFrame, survey: Survey, sessions: Sessions) -> pl.
 
 
 def named_ratio(before: float | None, after: float | None) -> tuple[int, int] | None:
-    """(new shares, old shares) of the split that would explain two prices, None where the night alone may.
+    """(new shares, old shares) of the split that would explain two prices, None where the night
+    alone may.
 
     100 and 34 are 3 for 1.
     """
@@ -204,18 +298,24 @@ def named_ratio(before: float | None, after: float | None) -> tuple[int, int] | 
 
 
 def adjusted_closes(survey: Survey) -> pl.DataFrame:
-    """`ADJUSTED`: runs of sessions on which close / underlying_price stays off 1; `factor` is the median of that ratio.
+    """`ADJUSTED`: runs of sessions on which close / underlying_price stays off 1.
+
+    `factor` is the median of that ratio.
 
     Closes adjusted for later splits or dividends, prices of another share class, or a wrong column.
     """
-    days = survey.chain.join(survey.closes, on=("underlying", "session"), how="left", maintain_order="left")
+    days = survey.chain.join(
+        survey.closes, on=("underlying", "session"), how="left", maintain_order="left"
+    )
     return _runs_off(days, pl.col("close") / pl.col("spot"), _OFF)
 
 
 def adjusted_prices(survey: Survey) -> pl.DataFrame:
-    """`ADJUSTED`: runs of sessions on which underlying_price / the price that puts and calls imply stays off 1.
+    """`ADJUSTED`: runs of sessions on which underlying_price / the price that puts and calls imply
+    stays off 1.
 
-    An underlying_price that was adjusted, with the closes or alone: the quotes of options never are.
+    An underlying_price that was adjusted, with the closes or alone: the quotes of options never
+    are.
     """
     return _runs_off(survey.chain, pl.col("spot") / pl.col("parity"), _OFF_PARITY)
 
@@ -223,16 +323,22 @@ def adjusted_prices(survey: Survey) -> pl.DataFrame:
 def _runs_off(days: pl.DataFrame, ratio: pl.Expr, tolerance: float) -> pl.DataFrame:
     """`ADJUSTED` of a ratio by underlying and session, in order.
 
-    A session belongs to a run if it is off by over the tolerance, and nine in ten of the 21 sessions that end or begin with it
-    (at the data's ends 10 will do) are off to the same side: a price hours before the close may be off as far by chance, but
-    to both sides.
+    A session belongs to a run if it is off by over the tolerance, and nine in ten of the 21
+    sessions that end or begin with it (at the data's ends 10 will do) are off to the same side: a
+    price hours before the close may be off as far by chance, but to both sides.
     """
-    days = days.select("underlying", "session", ratio=ratio).filter(pl.col("ratio").is_finite(), pl.col("ratio") > 0)
+    days = days.select("underlying", "session", ratio=ratio).filter(
+        pl.col("ratio").is_finite(), pl.col("ratio") > 0
+    )
     days = days.with_columns(off=pl.col("ratio").log())
     high, low = (_persists(pl.col("off") > tolerance), _persists(pl.col("off") < -tolerance))
-    level = pl.col("off").rolling_median(_LEVEL_SESSIONS, min_samples=1, center=True).over("underlying")
+    level = (
+        pl.col("off").rolling_median(_LEVEL_SESSIONS, min_samples=1, center=True).over("underlying")
+    )
     days = days.with_columns(side=high.cast(pl.Int8) - low.cast(pl.Int8), level=level)
-    changed = (pl.col("side") != pl.col("side").shift()) | ((pl.col("level") - pl.col("level").shift()).abs() > _NEW_FACTOR)
+    changed = (pl.col("side") != pl.col("side").shift()) | (
+        (pl.col("level") - pl.col("level").shift()).abs() > _NEW_FACTOR
+    )
     days = days.with_columns(run=changed.fill_null(True).cum_sum().over("underlying"))
     days = days.filter((pl.col("side") != 0) & (pl.col("side") * pl.col("off") > tolerance))
     runs = days.group_by("underlying", "run", maintain_order=True).agg(
@@ -241,7 +347,9 @@ def _runs_off(days: pl.DataFrame, ratio: pl.Expr, tolerance: float) -> pl.DataFr
         sessions=pl.len().cast(pl.Int64),
         factor=pl.col("ratio").median(),
     )
-    return runs.filter(pl.col("sessions") >= _LEVEL_SESSIONS).select(*ADJUSTED)  # fewer lie between two factors
+    return runs.filter(pl.col("sessions") >= _LEVEL_SESSIONS).select(
+        *ADJUSTED
+    )  # fewer lie between two factors
 
 
 def _persists(off: pl.Expr) -> pl.Expr:
@@ -258,7 +366,10 @@ def _persists(off: pl.Expr) -> pl.Expr:
 def _reason(counts: pl.DataFrame, table: str, reason: str) -> pl.DataFrame:
     """Counts by underlying as `tables.TALLY`, without those of zero."""
     named = counts.filter(pl.col("count") > 0).with_columns(
-        pl.col("count").cast(pl.Int64), table=pl.lit(table), reason=pl.lit(reason), example=pl.lit(None, pl.String)
+        pl.col("count").cast(pl.Int64),
+        table=pl.lit(table),
+        reason=pl.lit(reason),
+        example=pl.lit(None, pl.String),
     )
     return named.select(*validation.TALLY)
 
@@ -266,23 +377,32 @@ def _reason(counts: pl.DataFrame, table: str, reason: str) -> pl.DataFrame:
 # ---- findings of `wheelvec check` and of warnings
 
 
-def holes(days: pl.DataFrame, sessions: Sessions, unknown: pl.DataFrame | None = None) -> pl.DataFrame:
-    """`HOLES`: runs of sessions, between the first and the last of which an underlying has anything, that a table lacks.
+def holes(
+    days: pl.DataFrame, sessions: Sessions, unknown: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """`HOLES`: runs of sessions, between the first and the last of which an underlying has
+    anything, that a table lacks.
 
     Args:
         days: `survey.DAYS`, the days on which each table holds something of an underlying.
         sessions: the exchange's.
-        unknown: days of which nobody knows, for their file is damaged: a hole neither begins nor goes on there.
+        unknown: days of which nobody knows, for their file is damaged: a hole neither begins nor
+            goes on there.
     """
     numbers = sessions.frame.select("session", pl.col("number").cast(pl.Int64))
     held = days.join(numbers, on="session")
-    spans = held.group_by("underlying").agg(begin=pl.col("number").min() - 1, end=pl.col("number").max() + 1)
+    spans = held.group_by("underlying").agg(
+        begin=pl.col("number").min() - 1, end=pl.col("number").max() + 1
+    )
     edges = held.select("table", "underlying").unique().join(spans, on="underlying")
     known = [held.select("table", "underlying", "number")]
     if unknown is not None:
-        known.append(unknown.join(numbers, on="session").join(spans, on="underlying")
-                     .filter(pl.col("number").is_between("begin", "end"))
-                     .select("table", "underlying", "number"))  # fmt: skip
+        known.append(
+            unknown.join(numbers, on="session")
+            .join(spans, on="underlying")
+            .filter(pl.col("number").is_between("begin", "end"))
+            .select("table", "underlying", "number")
+        )
     known += [edges.select("table", "underlying", number=edge) for edge in ("begin", "end")]
     by = ("table", "underlying")
     runs = (
@@ -303,21 +423,27 @@ def holes(days: pl.DataFrame, sessions: Sessions, unknown: pl.DataFrame | None =
 # ---- findings of `wheelvec check` alone
 
 
-def vanished(quoted: pl.DataFrame, ranges: pl.DataFrame, underlying: str, sessions: Sessions) -> pl.DataFrame:
-    """`VANISHED`: contracts of one underlying that were quoted once, and from some session on are neither quoted nor traded.
+def vanished(
+    quoted: pl.DataFrame, ranges: pl.DataFrame, underlying: str, sessions: Sessions
+) -> pl.DataFrame:
+    """`VANISHED`: contracts of one underlying that were quoted once, and from some session on are
+    neither quoted nor traded.
 
-    The chain goes on: `missed` sessions with quotes of the underlying follow before the settlement session.
+    The chain goes on: `missed` sessions with quotes of the underlying follow before the settlement
+        session.
 
-    The settlement session itself does not count: many feeds leave out what expires on the day. `place` says where the
-    contract stood on the first session missed, among those of its type and expiration quoted then:
+    The settlement session itself does not count: many feeds leave out what expires on the day.
+    `place` says where the contract stood on the first session missed, among those of its type and
+    expiration quoted then:
 
-        inside      strikes both below and above are quoted: a contract that a wheel may hold has fallen out
-        edge        it stood beyond them: the range of strikes was narrowed, as feeds and exchanges do every day
-        expiration  none is quoted: the whole expiration has gone
+        inside      strikes both below and above are quoted: a contract that a wheel may hold has
+        fallen out edge        it stood beyond them: the range of strikes was narrowed, as feeds and
+        exchanges do every day expiration  none is quoted: the whole expiration has gone
 
     Args:
         quoted: symbol and `session`, the last on which it was quoted or traded, once per contract.
-        ranges: per session, expiration and option_type the lowest and highest strike quoted, `low` and `high`.
+        ranges: per session, expiration and option_type the lowest and highest strike quoted, `low`
+            and `high`.
         underlying: whose contracts they are.
         sessions: those of the market's calendar.
     """
@@ -325,19 +451,28 @@ def vanished(quoted: pl.DataFrame, ranges: pl.DataFrame, underlying: str, sessio
     chain = chain[chain >= 0]
     symbol, expiration = pl.col("symbol"), osi.expiration(pl.col("symbol"))
     terms = quoted.with_columns(
-        expiration=expiration, option_type=osi.option_type(symbol), strike=osi.strike_milli(symbol) / 1000.0
+        expiration=expiration,
+        option_type=osi.option_type(symbol),
+        strike=osi.strike_milli(symbol) / 1000.0,
     )
     seen = sessions.number_on_or_before(terms["session"].to_numpy())
-    settled = sessions.number_on_or_before(terms["expiration"].clip(upper_bound=sessions.last).to_numpy())
-    settled = np.where((terms["expiration"] > sessions.last).to_numpy(), len(sessions.dates), settled)
+    settled = sessions.number_on_or_before(
+        terms["expiration"].clip(upper_bound=sessions.last).to_numpy()
+    )
+    settled = np.where(
+        (terms["expiration"] > sessions.last).to_numpy(), len(sessions.dates), settled
+    )
     following = np.searchsorted(chain, seen, side="right")
     missed = np.searchsorted(chain, settled, side="left") - following
-    gone = terms.with_columns(missed=pl.Series(missed, dtype=pl.Int64), settled=settled, next=following)
+    gone = terms.with_columns(
+        missed=pl.Series(missed, dtype=pl.Int64), settled=settled, next=following
+    )
     gone = gone.filter(pl.col("missed") > 0)
     dates = sessions.frame["session"]
     gone = gone.with_columns(
         next=dates.gather(chain[gone["next"].to_numpy()]),
-        # of a contract that settles after the data the expiration stands for a session that nobody needs to know
+        # of a contract that settles after the data the expiration stands for a session that nobody
+        # needs to know
         settlement=pl.when(pl.col("settled") < len(dates))
         .then(dates.gather(gone["settled"].clip(upper_bound=len(dates) - 1)))
         .otherwise("expiration"),
@@ -345,6 +480,13 @@ def vanished(quoted: pl.DataFrame, ranges: pl.DataFrame, underlying: str, sessio
     by = ("expiration", "option_type")
     placed = gone.join(ranges, left_on=("next", *by), right_on=("session", *by), how="left")
     inside = pl.col("strike").is_between(pl.col("low"), pl.col("high"), closed="none")
-    place = pl.when(pl.col("low").is_null()).then(pl.lit("expiration")).when(inside).then(pl.lit("inside"))
-    placed = placed.with_columns(place=place.otherwise(pl.lit("edge")), underlying=pl.lit(underlying))
+    place = (
+        pl.when(pl.col("low").is_null())
+        .then(pl.lit("expiration"))
+        .when(inside)
+        .then(pl.lit("inside"))
+    )
+    placed = placed.with_columns(
+        place=place.otherwise(pl.lit("edge")), underlying=pl.lit(underlying)
+    )
     return placed.rename({"session": "last_seen"}).select(*VANISHED).sort("last_seen", "symbol")

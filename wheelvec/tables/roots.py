@@ -1,6 +1,9 @@
-"""Which underlying an option belongs to: its symbol names a root, and one root has belonged to several underlyings.
+"""Which underlying an option belongs to.
 
-META was a fund's until January 2022, and Meta's, until then FB, from 2022-06-09; so the session decides.
+Its symbol names a root, and one root has belonged to several underlyings.
+
+META was a fund's until January 2022, and Meta's, until then FB, from 2022-06-09; so the session
+decides.
 """
 
 from collections.abc import Mapping
@@ -20,7 +23,8 @@ class Roots:
 
     Attributes:
         names: root -> underlying; a root that is not among them is the underlying's own name.
-        shared: root, session, underlying, sorted, of the roots that belonged to several: one row a session with quotes.
+        shared: root, session, underlying, sorted, of the roots that belonged to several: one row a
+            session with quotes.
     """
 
     names: Mapping[str, str]
@@ -36,11 +40,17 @@ class Roots:
         """
         spelt = pl.DataFrame({"underlying": underlyings.unique().sort()})
         spelt = spelt.with_columns(root=pl.col("underlying").str.replace_all(r"[^A-Z0-9]", ""))
-        named = quotes.select("underlying", "symbol").unique().select("underlying", root=osi.root(pl.col("symbol")))
+        named = (
+            quotes.select("underlying", "symbol")
+            .unique()
+            .select("underlying", root=osi.root(pl.col("symbol")))
+        )
         named = named.unique().sort("root", "underlying")
         pairs = pl.concat([spelt.select("underlying", "root"), named])
         several = named.filter(pl.col("root").is_duplicated())["root"].unique()
-        return cls({root: name for name, root in pairs.iter_rows() if root}, _owners(quotes, several))
+        return cls(
+            {root: name for name, root in pairs.iter_rows() if root}, _owners(quotes, several)
+        )
 
     def placed(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows (root, session) with `underlying`.
@@ -49,29 +59,52 @@ class Roots:
         """
         rows = rows.with_columns(underlying=pl.col("root").replace(dict(self.names)).fill_null(""))
         shared = pl.col("root").is_in(self.shared["root"].unique().implode())
-        if self.shared.is_empty() or (asked := rows.select("root", "session").filter(shared).unique().drop_nulls()).is_empty():
+        if (
+            self.shared.is_empty()
+            or (
+                asked := rows.select("root", "session").filter(shared).unique().drop_nulls()
+            ).is_empty()
+        ):
             return rows
-        found = rows.join(self._nearest(asked), on=("root", "session"), how="left", maintain_order="left")
-        return found.with_columns(pl.coalesce("owner", "underlying").alias("underlying")).drop("owner")
+        found = rows.join(
+            self._nearest(asked), on=("root", "session"), how="left", maintain_order="left"
+        )
+        return found.with_columns(pl.coalesce("owner", "underlying").alias("underlying")).drop(
+            "owner"
+        )
 
     def _nearest(self, asked: pl.DataFrame) -> pl.DataFrame:
         """(root, session) with `owner`, of shared roots."""
-        owners, asked = self.shared.with_columns(at=pl.col("session")), asked.sort("root", "session")
+        owners, asked = (
+            self.shared.with_columns(at=pl.col("session")),
+            asked.sort("root", "session"),
+        )
         before, after = (
-            asked.join_asof(owners, on="session", by="root", strategy=strategy, check_sortedness=False)
+            asked.join_asof(
+                owners, on="session", by="root", strategy=strategy, check_sortedness=False
+            )
             for strategy in ("backward", "forward")
         )
         distance = (pl.col("session") - pl.col("at")).dt.total_days().abs()
         since, until = before.select(distance).to_series(), after.select(distance).to_series()
         earlier = (since <= until).fill_null(True) & since.is_not_null()
-        return asked.with_columns(owner=pl.when(earlier).then(before["underlying"]).otherwise(after["underlying"]))
+        return asked.with_columns(
+            owner=pl.when(earlier).then(before["underlying"]).otherwise(after["underlying"])
+        )
 
 
 def _owners(quotes: pl.DataFrame, several: pl.Series) -> pl.DataFrame:
-    """Root, session, underlying of some roots. Where one session has two, the underlying named like the root comes first."""
+    """Root, session, underlying of some roots.
+
+    Where one session has two, the underlying named like the root comes first.
+    """
     if several.is_empty():
         return _OWNERS.to_frame()
     root = osi.root(pl.col("symbol"))
-    owned = quotes.select("session", "underlying", root=root).filter(pl.col("root").is_in(several.implode())).unique()
+    owned = (
+        quotes.select("session", "underlying", root=root)
+        .filter(pl.col("root").is_in(several.implode()))
+        .unique()
+    )
     owned = owned.sort("root", "session", pl.col("underlying") != pl.col("root"), "underlying")
     return owned.unique(["root", "session"], keep="first", maintain_order=True).select(*_OWNERS)

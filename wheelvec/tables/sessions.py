@@ -1,7 +1,9 @@
-"""The sessions of one exchange calendar: which days, when they open and close, and in which minute the entry lies.
+"""The sessions of one exchange calendar.
 
-The only importer of exchange_calendars, and only at first use: it brings pandas along, and costs more than all else
-that `import wheelvec` loads.
+Which days, when they open and close, and in which minute the entry lies.
+
+The only importer of exchange_calendars, and only at first use: it brings pandas along, and costs
+more than all else that `import wheelvec` loads.
 """
 
 import datetime as dt
@@ -23,7 +25,10 @@ Numbers = npt.NDArray[np.int32]
 
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _BEFORE_CLOSE = re.compile(r"close-([1-9]\d{0,3})min")
-_EARLIEST, _LATEST = dt.date(1678, 1, 1), dt.date(2261, 12, 31)  # whole years that 64 bits of nanoseconds hold
+_EARLIEST, _LATEST = (
+    dt.date(1678, 1, 1),
+    dt.date(2261, 12, 31),
+)  # whole years that 64 bits of nanoseconds hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +41,8 @@ class Sessions:
         first, last: the dates asked for, whether or not they are sessions.
         dates: (n,) datetime64[D], ascending; a session's number is its position here.
         frame: n rows: session (Date), number (Int32, from 0), open and close (Datetime ns, UTC).
-        regular_close: the minute of the day, in the calendar's zone, at which most sessions close; None where they close on
-            another day than they are named for.
+        regular_close: the minute of the day, in the calendar's zone, at which most sessions close;
+            None where they close on another day than they are named for.
     """
 
     calendar: str
@@ -53,10 +58,13 @@ class Sessions:
         """The sessions of a calendar by any name that exchange_calendars knows: "NYSE" is XNYS.
 
         Raises:
-            ConfigError: for an unknown calendar, dates that the calendar does not cover, or `first` after `last`.
+            ConfigError: for an unknown calendar, dates that the calendar does not cover, or `first`
+                after `last`.
         """
         if first > last:
-            raise ConfigError(f"sessions of {calendar!r} asked for from {first} to {last}: the first is after the last")
+            raise ConfigError(
+                f"sessions of {calendar!r} asked for from {first} to {last}: the first is after the last"
+            )
         low, high = _bounds(calendar)
         if first < low or last > high:
             raise ConfigError(
@@ -65,13 +73,17 @@ class Sessions:
             )
         years = _years(calendar, first.year, last.year)
         frame = years.frame.filter(pl.col("session").is_between(first, last))
-        frame = frame.with_row_index("number").select("session", pl.col("number").cast(pl.Int32), "open", "close")
+        frame = frame.with_row_index("number").select(
+            "session", pl.col("number").cast(pl.Int32), "open", "close"
+        )
         dates = frame["session"].to_numpy().astype("datetime64[D]")
         return cls(years.name, years.timezone, first, last, dates, frame, years.regular_close)
 
     @classmethod
     def known(cls, calendar: str, first: dt.date, last: dt.date) -> Self:
-        """Like `load`, over as much of `first` to `last` as the calendar covers: for days that data name, right or not.
+        """Like `load`, over as much of `first` to `last` as the calendar covers.
+
+        For days that data name, right or not.
 
         Raises:
             ConfigError: for an unknown calendar.
@@ -80,7 +92,10 @@ class Sessions:
         return cls.load(calendar, min(max(first, low), high), max(min(last, high), low))
 
     def number_of(self, dates: npt.ArrayLike) -> Numbers:
-        """(k,) dates -> (k,) int32: the number of each session, -1 for what is none (holiday, out of range, NaT)."""
+        """(k,) dates -> (k,) int32.
+
+        The number of each session, -1 for what is none (holiday, out of range, NaT).
+        """
         days = np.asarray(dates, dtype="datetime64[D]")
         at = np.searchsorted(self.dates, days)
         found = at < len(self.dates)
@@ -88,29 +103,35 @@ class Sessions:
         return np.where(found, at, -1).astype(np.int32)
 
     def number_on_or_before(self, dates: npt.ArrayLike) -> Numbers:
-        """(k,) dates -> (k,) int32: the last session on or before each date, -1 before the first one or for NaT.
+        """(k,) dates -> (k,) int32.
+
+        The last session on or before each date, -1 before the first one or for NaT.
 
         A Saturday's or a holiday's expiration settles on the session that this gives.
 
         Raises:
-            AssertionError: for a date after `last`, whose session is not loaded: the caller's fault, not the data's.
+            AssertionError: for a date after `last`, whose session is not loaded: the caller's
+                fault, not the data's.
         """
         days = np.asarray(dates, dtype="datetime64[D]")
         if (days > np.datetime64(self.last)).any():
             late = days[~np.isnat(days)].max()
-            raise AssertionError(f"sessions of {self.calendar} are loaded up to {self.last}, asked for {late}")
+            raise AssertionError(
+                f"sessions of {self.calendar} are loaded up to {self.last}, asked for {late}"
+            )
         at = np.searchsorted(self.dates, days, side="right") - 1
         return np.where(np.isnat(days), -1, at).astype(np.int32)
 
     def entry_minutes(self, entry_time: str) -> pl.Series:
         """(n,) Datetime ns UTC, aligned with `dates`: the start of each session's minute of entry.
 
-        "15:45" is a time in the calendar's zone; where the session has closed by then (an early close), it is as long before
-        that close as it lies before the regular one;
-        "close-15min" is that long before each session's own close.
+        "15:45" is a time in the calendar's zone; where the session has closed by then (an early
+        close), it is as long before that close as it lies before the regular one; "close-15min" is
+        that long before each session's own close.
 
         Raises:
-            ConfigError: if `entry_time` has neither form, lies at or after the calendar's regular close, or before the open.
+            ConfigError: if `entry_time` has neither form, lies at or after the calendar's regular
+                close, or before the open.
         """
         if form := _BEFORE_CLOSE.fullmatch(entry_time):
             self._refuse_before_open(entry_time, int(form[1]))
@@ -128,7 +149,9 @@ class Sessions:
     def _refuse_after_close(self, entry_time: str, minute: int) -> None:
         """`minute` of the day; a calendar whose sessions close on another day has no such bound."""
         local = pl.col("close").dt.convert_time_zone(self.timezone)
-        closes = (local.dt.replace_time_zone(None) - pl.col("session").cast(pl.Datetime("ns"))).dt.total_minutes()
+        closes = (
+            local.dt.replace_time_zone(None) - pl.col("session").cast(pl.Datetime("ns"))
+        ).dt.total_minutes()
         regular = _most_frequent(self.frame, closes)
         if regular is not None and regular < 24 * 60 and minute >= regular:
             raise ConfigError(
@@ -146,7 +169,8 @@ class Sessions:
 
     def _at_clock(self, hour: int, minute: int) -> pl.Expr:
         local = pl.col("session").cast(pl.Datetime("ns")) + pl.duration(hours=hour, minutes=minute)
-        # a time that the clock change skips does not exist; of one that it repeats, the first is meant
+        # a time that the clock change skips does not exist; of one that it repeats, the first is
+        # meant
         local = local.dt.replace_time_zone(self.timezone, ambiguous="earliest", non_existent="null")
         start = local.dt.convert_time_zone("UTC")
         if self.regular_close is None:
@@ -157,7 +181,10 @@ class Sessions:
 
 
 def _most_frequent(sessions: pl.DataFrame, minutes: pl.Expr) -> int | None:
-    """What most of the sessions have, None for no session: the regular close is that of no early one."""
+    """What most of the sessions have, None for no session.
+
+    The regular close is that of no early one.
+    """
     counted = sessions.select(minutes.value_counts(sort=True).struct[0]).to_series()
     return int(counted[0]) if counted.len() else None
 
@@ -200,10 +227,15 @@ def _regular_close(frame: pl.DataFrame, timezone: str) -> int | None:
 
 @lru_cache(maxsize=64)
 def _bounds(calendar: str) -> tuple[dt.date, dt.date]:
-    """The first and last date that a calendar knows; it says so once built, over a default span inside of them."""
+    """The first and last date that a calendar knows.
+
+    It says so once built, over a default span inside of them.
+    """
     built = _calendar(calendar)
     low, high = built.bound_min(), built.bound_max()
-    return (low.date() if low is not None else _EARLIEST), (high.date() if high is not None else _LATEST)
+    return (low.date() if low is not None else _EARLIEST), (
+        high.date() if high is not None else _LATEST
+    )
 
 
 def _calendar(name: str, **span: str) -> Any:
@@ -211,7 +243,9 @@ def _calendar(name: str, **span: str) -> Any:
     from exchange_calendars.errors import InvalidCalendarName
 
     try:
-        with warnings.catch_warnings():  # what its code and pandas deprecate is no concern of a user's
+        with (
+            warnings.catch_warnings()
+        ):  # what its code and pandas deprecate is no concern of a user's
             warnings.simplefilter("ignore", DeprecationWarning)
             return exchange_calendars.get_calendar(name, **span)
     except (InvalidCalendarName, TypeError):
@@ -220,4 +254,6 @@ def _calendar(name: str, **span: str) -> Any:
         raise ConfigError(unknown_name("schedule.trading_calendar", name, names) + hint) from None
     except ValueError as error:  # of a calendar whose own tables contradict one another
         reason = " ".join(str(error).split())[:100]
-        raise ConfigError(f"schedule.trading_calendar {name!r} cannot be built by exchange_calendars: {reason}") from None
+        raise ConfigError(
+            f"schedule.trading_calendar {name!r} cannot be built by exchange_calendars: {reason}"
+        ) from None

@@ -1,9 +1,9 @@
 """What is a row of the market's tables? Read leniently, held strictly (data.md).
 
-`read` turns a user's frame into the exact columns and types of `model.schemas`, or says what it lacks. `hold_quotes`,
-`hold_option_bars`, `hold_underlying_bars` and `hold_dividends` sort the rows, set the unusable ones aside with a reason, and
-keep the rest. `tally` counts what is wrong with the rows that are kept: the engine applies those rules itself, with its own
-calendar.
+`read` turns a user's frame into the exact columns and types of `model.schemas`, or says what it
+lacks. `hold_quotes`, `hold_option_bars`, `hold_underlying_bars` and `hold_dividends` sort the rows,
+set the unusable ones aside with a reason, and keep the rest. `tally` counts what is wrong with the
+rows that are kept: the engine applies those rules itself, with its own calendar.
 """
 
 import datetime as dt
@@ -25,18 +25,25 @@ Flaws = dict[str, pl.Expr]
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """One table of the market: its columns, those that may be absent, the column of the day, and a row's identity."""
+    """One table of the market.
+
+    Its columns, those that may be absent, the column of the day, and a row's identity.
+    """
 
     name: str
     schema: Mapping[str, pl.DataType]
     optional: tuple[str, ...]
     day: str
     key: tuple[str, ...]
-    implied: tuple[str, ...] = ()  # columns that key or path say already, so that the content digest leaves them out
+    implied: tuple[
+        str, ...
+    ] = ()  # columns that key or path say already, so that the content digest leaves them out
 
     @property
     def keyed(self) -> dict[str, pl.DataType]:
-        """The schema with the underlying in front, which the rows of option_bars have only by their root."""
+        """The schema with the underlying in front, which the rows of option_bars have only by their
+        root.
+        """
         return {"underlying": pl.String(), **self.schema}
 
 
@@ -52,7 +59,14 @@ TABLES = {
             ("underlying", "expiration", "strike", "option_type"),
         ),
         Table("option_bars", schemas.OPTION_BARS, ("volume",), "session", ("session", "symbol")),
-        Table("underlying_bars", schemas.UNDERLYING_BARS, ("volume",), "session", ("session",), ("underlying",)),
+        Table(
+            "underlying_bars",
+            schemas.UNDERLYING_BARS,
+            ("volume",),
+            "session",
+            ("session",),
+            ("underlying",),
+        ),
         Table("dividends", schemas.DIVIDENDS, (), "ex_date", ("ex_date",), ("underlying",)),
     )
 }
@@ -72,13 +86,15 @@ TALLY = pl.Schema({name: dtype for name, dtype in SET_ASIDE.items() if name != "
 
 
 def read(name: str, frame: object) -> pl.DataFrame:
-    """The rows of a user's frame with exactly the columns and types of table `name`, in their order.
+    """The rows of a user's frame with exactly the columns and types of table `name`, in their
+    order.
 
     Optional columns that are absent are null; others are dropped.
 
     Raises:
         InputError: if `frame` is no frame that `frames.as_lazy` takes.
-        DataError: for a missing column, one whose type or values cannot be converted, or a lazy frame that fails.
+        DataError: for a missing column, one whose type or values cannot be converted, or a lazy
+            frame that fails.
     """
     rows = schemas.as_lazy(name, frame)
     schema = TABLES[name].schema
@@ -89,16 +105,22 @@ def read(name: str, frame: object) -> pl.DataFrame:
     with schemas.readable(name):
         # one piece: a frame joined from ten thousand has every step below done ten thousand times
         taken = rows.select(*given).collect().rechunk()
-    converted = {column: _conversion(name, column, found[column], dtype) for column, dtype in given.items()}
+    converted = {
+        column: _conversion(name, column, found[column], dtype) for column, dtype in given.items()
+    }
     held = _with_possible_days(taken.select(**converted))
     changed = [column for column, dtype in given.items() if found[column] != dtype]
     _check_values(name, taken.select(changed), held.select(changed))
-    return held.select([pl.col(c) if c in given else pl.lit(None, dtype).alias(c) for c, dtype in schema.items()])
+    return held.select(
+        [pl.col(c) if c in given else pl.lit(None, dtype).alias(c) for c, dtype in schema.items()]
+    )
 
 
 def _check_columns(name: str, found: pl.Schema) -> None:
     table = TABLES[name]
-    missing = [column for column in table.schema if column not in found and column not in table.optional]
+    missing = [
+        column for column in table.schema if column not in found and column not in table.optional
+    ]
     if not missing:
         return
     column = missing[0]
@@ -121,7 +143,9 @@ def _conversion(name: str, column: str, found: pl.DataType, needed: pl.DataType)
         value, found = value.cast(pl.String), pl.String()
     converted = _CONVERSIONS[type(needed)](value, found)
     if converted is None:
-        raise DataError(f"{name}.{column} is {found}, which cannot be converted; it must be {needed}")
+        raise DataError(
+            f"{name}.{column} is {found}, which cannot be converted; it must be {needed}"
+        )
     return converted
 
 
@@ -132,14 +156,20 @@ def _to_string(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
 def _to_float(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
     if found == pl.String:
         value = value.str.strip_chars()
-    return value.cast(pl.Float64, strict=False) if found.is_numeric() or found == pl.String else None
+    return (
+        value.cast(pl.Float64, strict=False) if found.is_numeric() or found == pl.String else None
+    )
 
 
 def _to_int(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
     if found.is_integer():
         return value.cast(pl.Int64, strict=False)
     number = _to_float(value, found)
-    return None if number is None else pl.when(number == number.round()).then(number.cast(pl.Int64, strict=False))
+    return (
+        None
+        if number is None
+        else pl.when(number == number.round()).then(number.cast(pl.Int64, strict=False))
+    )
 
 
 def _to_date(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
@@ -148,19 +178,28 @@ def _to_date(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
         return value.dt.date()
     if found != pl.String:
         return None
-    return value.str.extract(r"^(\d{4}-\d{2}-\d{2})(?:[T ].*)?$").str.to_date("%Y-%m-%d", strict=False)
+    return value.str.extract(r"^(\d{4}-\d{2}-\d{2})(?:[T ].*)?$").str.to_date(
+        "%Y-%m-%d", strict=False
+    )
 
 
 def _to_timestamp(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
     """UTC; a time without a zone is UTC already."""
     if found == pl.String:  # only ISO: Polars would also take 06/07/2023, one way or the other
         iso = value.str.extract(r"^(\d{4}-\d{2}-\d{2}[T ].*)$")
-        exact, rough = (iso.str.to_datetime(time_unit=u, time_zone="UTC", strict=False) for u in ("ns", "us"))
-        # beyond what 64 bits of nanoseconds hold the exact one comes out centuries off, without an error
+        exact, rough = (
+            iso.str.to_datetime(time_unit=u, time_zone="UTC", strict=False) for u in ("ns", "us")
+        )
+        # beyond what 64 bits of nanoseconds hold the exact one comes out centuries off, without an
+        # error
         return pl.when(rough.dt.year().is_between(1678, 2261)).then(exact)
     if not isinstance(found, pl.Datetime):
         return None
-    zoned = value.dt.replace_time_zone("UTC") if found.time_zone is None else value.dt.convert_time_zone("UTC")
+    zoned = (
+        value.dt.replace_time_zone("UTC")
+        if found.time_zone is None
+        else value.dt.convert_time_zone("UTC")
+    )
     return zoned.cast(schemas.TIMESTAMP, strict=False)
 
 
@@ -180,7 +219,10 @@ def _with_possible_days(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _check_values(name: str, given: pl.DataFrame, held: pl.DataFrame) -> None:
-    """Raise for the first column in which a value was lost; a NaN volume (pandas' way of null) is none."""
+    """Raise for the first column in which a value was lost.
+
+    A NaN volume (pandas' way of null) is none.
+    """
     for column in given.columns:
         lost = given[column].is_not_null() & held[column].is_null()
         if given[column].dtype.is_float():
@@ -194,23 +236,31 @@ def _check_values(name: str, given: pl.DataFrame, held: pl.DataFrame) -> None:
 
 @dataclass(frozen=True)
 class Held:
-    """The kept rows of a table, sorted by (underlying, key), with `Table.keyed` columns; and what was set aside."""
+    """The kept rows of a table, sorted by (underlying, key), with `Table.keyed` columns.
+
+    And what was set aside.
+    """
 
     rows: pl.DataFrame
     aside: pl.DataFrame
 
 
 def hold_quotes(rows: pl.DataFrame, snapshot: bool | None = None) -> Held:
-    """Quotes of well-formed, physically settled, unadjusted contracts; of equal ts the later row stays the later one.
+    """Quotes of well-formed, physically settled, unadjusted contracts.
 
-    A table without ts, or with nothing in it, is a snapshot; else a row without ts is broken. Contract terms are those
-    of the symbol; given ones must agree, where they are not null.
+    Of equal ts the later row stays the later one.
 
-    `snapshot` says whether no quote of the table has a time; None: see whether one of these rows has.
+    A table without ts, or with nothing in it, is a snapshot; else a row without ts is broken.
+    Contract terms are those of the symbol; given ones must agree, where they are not null.
+
+    `snapshot` says whether no quote of the table has a time; None: see whether one of these rows
+    has.
     """
     if snapshot is None:
         snapshot = rows["ts"].null_count() == len(rows)
-    rows = rows.rename({"expiration": "given_expiration", "strike": "given_strike", "option_type": "given_type"})
+    rows = rows.rename(
+        {"expiration": "given_expiration", "strike": "given_strike", "option_type": "given_type"}
+    )
     rows = _with_terms(rows)
     given_type = pl.col("given_type").str.slice(0, 1).str.to_uppercase()
     mismatch = (
@@ -225,7 +275,10 @@ def hold_quotes(rows: pl.DataFrame, snapshot: bool | None = None) -> Held:
         "after_expiration": schemas.after_expiration(),
     }
     held = _split("option_quotes", rows, flaws)
-    return Held(_ordered(held.rows, "underlying", "session", "rank", "ts").select(*schemas.OPTION_QUOTES), held.aside)
+    return Held(
+        _ordered(held.rows, "underlying", "session", "rank", "ts").select(*schemas.OPTION_QUOTES),
+        held.aside,
+    )
 
 
 def hold_option_bars(rows: pl.DataFrame, roots: Roots, highs: pl.DataFrame) -> Held:
@@ -237,22 +290,36 @@ def hold_option_bars(rows: pl.DataFrame, roots: Roots, highs: pl.DataFrame) -> H
         highs: underlying, session, high, as far as they are known: no call was worth more that day.
     """
     rows = roots.placed(_with_terms(rows))
-    flaws = {"missing_key": _missing(None, "session", "symbol"), **_contract_flaws(), "not_a_session": _no_day("session")}
-    flaws |= {"after_expiration": schemas.after_expiration(), "untraded": schemas.untraded(), **schemas.bar_flaws()}
+    flaws = {
+        "missing_key": _missing(None, "session", "symbol"),
+        **_contract_flaws(),
+        "not_a_session": _no_day("session"),
+    }
+    flaws |= {
+        "after_expiration": schemas.after_expiration(),
+        "untraded": schemas.untraded(),
+        **schemas.bar_flaws(),
+    }
     held = _split("option_bars", rows, flaws | {"price_over_worth": _over_worth(rows, highs)})
     return _deduplicated("option_bars", held, ("underlying", "session", "rank"))
 
 
 def _over_worth(rows: pl.DataFrame, highs: pl.DataFrame) -> pl.Expr:
-    """True where a put traded over its strike, or a call over the underlying's high of that session."""
+    """True where a put traded over its strike, or a call over the underlying's high of that
+    session.
+    """
     put, over = pl.col("option_type") == "P", pl.col("high") > pl.col("strike")
     # few calls cost more than the lowest high of all: only these are looked up
     lowest = pl.lit(highs["high"].min(), pl.Float64)
-    calls = rows.with_row_index("row").filter((pl.col("option_type") == "C") & (pl.col("high") > lowest))
+    calls = rows.with_row_index("row").filter(
+        (pl.col("option_type") == "C") & (pl.col("high") > lowest)
+    )
     if calls.is_empty():
         return put & over
     known = highs.select("underlying", "session", most="high")
-    calls = calls.select("row", "underlying", "session", "high").join(known, on=("underlying", "session"))
+    calls = calls.select("row", "underlying", "session", "high").join(
+        known, on=("underlying", "session")
+    )
     impossible = np.zeros(len(rows), np.bool_)
     impossible[calls.filter(pl.col("high") > pl.col("most"))["row"].to_numpy()] = True
     return (put & over) | pl.lit(pl.Series(impossible))
@@ -260,19 +327,32 @@ def _over_worth(rows: pl.DataFrame, highs: pl.DataFrame) -> pl.Expr:
 
 def hold_underlying_bars(rows: pl.DataFrame) -> Held:
     """Sound bars of underlyings, one per underlying and session."""
-    flaws = {"missing_key": _missing("underlying", "session"), "not_a_session": _no_day("session"), **schemas.bar_flaws()}
-    return _deduplicated("underlying_bars", _split("underlying_bars", rows, flaws), ("underlying", "session"))
+    flaws = {
+        "missing_key": _missing("underlying", "session"),
+        "not_a_session": _no_day("session"),
+        **schemas.bar_flaws(),
+    }
+    return _deduplicated(
+        "underlying_bars", _split("underlying_bars", rows, flaws), ("underlying", "session")
+    )
 
 
 def hold_dividends(rows: pl.DataFrame) -> Held:
-    """Dividends with an amount. Two amounts on one ex-date are two dividends, a regular and a special one."""
+    """Dividends with an amount.
+
+    Two amounts on one ex-date are two dividends, a regular and a special one.
+    """
     amount = pl.col("amount")
     flaws = {
         "missing_key": _missing("underlying", "ex_date"),
-        "missing_amount": amount.is_null() | ~amount.is_finite() | (amount.abs() > schemas.LARGEST_PRICE),
+        "missing_amount": amount.is_null()
+        | ~amount.is_finite()
+        | (amount.abs() > schemas.LARGEST_PRICE),
         "negative_amount": amount < 0,
     }
-    return _deduplicated("dividends", _split("dividends", rows, flaws), ("underlying", "ex_date", "amount"))
+    return _deduplicated(
+        "dividends", _split("dividends", rows, flaws), ("underlying", "ex_date", "amount")
+    )
 
 
 def _missing(underlying: str | None, *others: str) -> pl.Expr:
@@ -282,12 +362,16 @@ def _missing(underlying: str | None, *others: str) -> pl.Expr:
 
 
 def _no_day(column: str) -> pl.Expr:
-    """No calendar reaches there, and one row of the year 9999 would make that the market's last session."""
+    """No calendar reaches there, and one row of the year 9999 would make that the market's last
+    session.
+    """
     return ~pl.col(column).is_between(dt.date(1900, 1, 1), dt.date(2199, 12, 31))
 
 
 def _with_terms(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows with the terms of their contracts, and their symbols as 21 characters where they can be read."""
+    """Rows with the terms of their contracts, and their symbols as 21 characters where they can be
+    read.
+    """
     contracts = _contracts(rows["symbol"])
     rows = rows.join(contracts, on="symbol", how="left", maintain_order="left")
     if "written" in contracts.columns:
@@ -298,7 +382,8 @@ def _with_terms(rows: pl.DataFrame) -> pl.DataFrame:
 def _contracts(symbols: pl.Series) -> pl.DataFrame:
     """Each distinct symbol, parsed once: there are dozens of rows to a contract.
 
-    Two spellings of one have one `rank`, and where some are spelt otherwise `written` has their 21 characters.
+    Two spellings of one have one `rank`, and where some are spelt otherwise `written` has their 21
+    characters.
     """
     symbol = pl.col("symbol")
     distinct = symbols.drop_nulls().unique().sort().to_frame("symbol")
@@ -324,19 +409,26 @@ def _terms(distinct: pl.DataFrame) -> pl.DataFrame:
         option_type=osi.option_type(symbol),
         contract_flaw=schemas.first_flaw(flaws),
     )
-    # in NumPy: Polars divides by a number as it multiplies by its inverse, and every eighth strike is one bit off
+    # in NumPy: Polars divides by a number as it multiplies by its inverse, and every eighth strike
+    # is one bit off
     strikes = parsed["strike_milli"].cast(pl.Float64).to_numpy() / 1000.0
     return parsed.with_columns(strike=pl.Series(strikes, dtype=pl.Float64))
 
 
 def _contract_flaws() -> Flaws:
-    return {reason: pl.col("contract_flaw") == reason for reason in ("bad_symbol", "cash_settled", "adjusted")}
+    return {
+        reason: pl.col("contract_flaw") == reason
+        for reason in ("bad_symbol", "cash_settled", "adjusted")
+    }
 
 
 def _split(name: str, rows: pl.DataFrame, flaws: Flaws) -> Held:
     """Rows without a flaw, and the others counted by the first that applies."""
     # by number, for a column of names would cost as much again as finding them
-    numbered = [pl.when(found.fill_null(False)).then(pl.lit(i, pl.UInt8)) for i, found in enumerate(flaws.values())]
+    numbered = [
+        pl.when(found.fill_null(False)).then(pl.lit(i, pl.UInt8))
+        for i, found in enumerate(flaws.values())
+    ]
     number = rows.select(pl.coalesce(numbered).alias("reason")).to_series()
     if number.null_count() == len(rows):
         return Held(rows, SET_ASIDE.to_frame())
@@ -346,20 +438,33 @@ def _split(name: str, rows: pl.DataFrame, flaws: Flaws) -> Held:
 
 
 def _counted(name: str, broken: pl.DataFrame) -> pl.DataFrame:
-    """Broken rows (`Table.schema` columns, underlying, reason) -> SET_ASIDE, one row per day and reason."""
+    """Broken rows (`Table.schema` columns, underlying, reason) -> SET_ASIDE, one row per day and
+    reason.
+    """
     table = TABLES[name]
     shown = [column for column in table.keyed if column in broken.columns]
-    by = {"table": pl.lit(name), "underlying": pl.col("underlying").fill_null(""), "session": pl.col(table.day)}
+    by = {
+        "table": pl.lit(name),
+        "underlying": pl.col("underlying").fill_null(""),
+        "session": pl.col(table.day),
+    }
     counted = broken.select(**by, reason="reason", row=pl.struct(shown))
     counted = counted.group_by("table", "underlying", "session", "reason", maintain_order=True).agg(
         count=pl.len().cast(pl.Int64), example=pl.col("row").first()
     )
-    wanted = pl.when(pl.col("reason") == "bad_symbol").then(pl.lit(f"; expected {osi.FORM}")).otherwise(pl.lit(""))
+    wanted = (
+        pl.when(pl.col("reason") == "bad_symbol")
+        .then(pl.lit(f"; expected {osi.FORM}"))
+        .otherwise(pl.lit(""))
+    )
     return counted.with_columns(pl.col("example").struct.json_encode() + wanted)
 
 
 def _ordered(rows: pl.DataFrame, *by: str) -> pl.DataFrame:
-    """Sorted, rows of equal keys left in their order; most tables come sorted, and to see that costs next to nothing."""
+    """Sorted, rows of equal keys left in their order.
+
+    Most tables come sorted, and to see that costs next to nothing.
+    """
     later = pl.lit(True)
     for column in reversed(by):
         key = pl.col(column) if rows[column].dtype == pl.String else pl.col(column).to_physical()
@@ -374,18 +479,28 @@ def _deduplicated(name: str, held: Held, by: tuple[str, ...]) -> Held:
     Of those that disagree none is kept, for nobody knows which is right.
     """
     rows, table = _ordered(held.rows, *by), TABLES[name]
-    same = pl.all_horizontal([pl.col(column) == pl.col(column).shift() for column in by]).fill_null(False)
+    same = pl.all_horizontal([pl.col(column) == pl.col(column).shift() for column in by]).fill_null(
+        False
+    )
     repeated = rows.select(same).to_series()
     if repeated.any():
         values = [column for column in table.schema if column not in (*by, "symbol", "volume")]
-        differs = pl.any_horizontal(pl.lit(False), *(pl.col(column).ne_missing(pl.col(column).shift()) for column in values))
+        differs = pl.any_horizontal(
+            pl.lit(False), *(pl.col(column).ne_missing(pl.col(column).shift()) for column in values)
+        )
         rows = rows.with_columns(_repeated=same, _differs=same & differs, _group=(~same).cum_sum())
         rows = rows.with_columns(reason=pl.col("_differs").any().over("_group"))
         if "volume" in table.schema:
             rows = rows.with_columns(pl.col("volume").max().over("_group"))
         broken = rows.filter(pl.col("reason") | pl.col("_repeated"))
-        reason = pl.when("reason").then(pl.lit("conflicting_duplicate")).otherwise(pl.lit("equal_duplicate"))
-        held = Held(held.rows, pl.concat([held.aside, _counted(name, broken.with_columns(reason=reason))]))
+        reason = (
+            pl.when("reason")
+            .then(pl.lit("conflicting_duplicate"))
+            .otherwise(pl.lit("equal_duplicate"))
+        )
+        held = Held(
+            held.rows, pl.concat([held.aside, _counted(name, broken.with_columns(reason=reason))])
+        )
         rows = rows.filter(~pl.col("reason") & ~pl.col("_repeated"))
     return Held(rows.select(*table.keyed), held.aside)
 
@@ -395,7 +510,9 @@ def _ends(days: pl.Series) -> list[dt.date]:
     return [day for day in (days.min(), days.max()) if isinstance(day, dt.date)]
 
 
-_FAR = 5 * 366  # days without a row of any table: nobody has a hole like that, but a file has a wrong year
+_FAR = (
+    5 * 366
+)  # days without a row of any table: nobody has a hole like that, but a file has a wrong year
 _STRAYS = 5  # sessions
 
 
@@ -407,31 +524,44 @@ def days_of(held: Mapping[str, Held]) -> pl.DataFrame:
 
 
 def strays_of(days: pl.DataFrame) -> pl.Series:
-    """Of `days_of`: the sessions of a wrong year (2099, 1970), at most five that lie years from all others."""
+    """Of `days_of`: the sessions of a wrong year (2099, 1970), at most five that lie years from all
+    others.
+    """
     days = days.sort("session")
     ends = _ends(days["session"])
     if not ends or (max(ends) - min(ends)).days <= _FAR:
         return days["session"].clear()
-    days = days.with_columns(run=(pl.col("session").diff().dt.total_days() > _FAR).fill_null(False).cum_sum())
-    runs = days.group_by("run", maintain_order=True).agg(pl.len().alias("sessions"), pl.col("count").sum())
+    days = days.with_columns(
+        run=(pl.col("session").diff().dt.total_days() > _FAR).fill_null(False).cum_sum()
+    )
+    runs = days.group_by("run", maintain_order=True).agg(
+        pl.len().alias("sessions"), pl.col("count").sum()
+    )
     main = runs.sort("sessions", "count", "run", descending=[True, True, False])["run"][0]
     strays = runs.filter((pl.col("run") != main) & (pl.col("sessions") <= _STRAYS))["run"]
     return days.filter(pl.col("run").is_in(strays.implode()))["session"]
 
 
 def without_strays(held: Mapping[str, Held], strays: pl.Series) -> dict[str, Held]:
-    """The tables without the rows of `strays_of`: these would stretch every calendar, and the time of every run with it."""
+    """The tables without the rows of `strays_of`.
+
+    These would stretch every calendar, and the time of every run with it.
+    """
     if strays.is_empty():
         return dict(held)
     named = [name for name in held if TABLES[name].day == "session"]
     stray = pl.col("session").is_in(strays.implode())
     found = {name: _split(name, held[name].rows, {"stray_session": stray}) for name in named}
-    joined = {name: Held(rest.rows, pl.concat([held[name].aside, rest.aside])) for name, rest in found.items()}
+    joined = {
+        name: Held(rest.rows, pl.concat([held[name].aside, rest.aside]))
+        for name, rest in found.items()
+    }
     return {**held, **joined}
 
 
 def tally(name: str, rows: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
-    """TALLY of what is wrong with kept rows (columns `Table.keyed`, or what of them the reasons name).
+    """TALLY of what is wrong with kept rows (columns `Table.keyed`, or what of them the reasons
+    name).
 
     These are days that are no sessions, and the flaws of quotes, each row by the first reason.
     """
@@ -450,29 +580,41 @@ def tally(name: str, rows: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
 def recounted(aside: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
     """TALLY of SET_ASIDE rows.
 
-    A broken bar of a day that is no session counts as that, the first reason that applies; not beyond `sessions`, the days of
-    the rows that were kept.
+    A broken bar of a day that is no session counts as that, the first reason that applies; not
+    beyond `sessions`, the days of the rows that were kept.
     """
     earlier = pl.col("reason").is_in(["missing_key", "bad_symbol", "cash_settled", "adjusted"])
     bars = pl.col("table").is_in(["option_bars", "underlying_bars"])
     known = pl.col("session").is_between(sessions.first, sessions.last)
     stray = bars & ~earlier & known & ~pl.col("session").is_in(sessions.frame["session"].implode())
-    return total(aside.with_columns(reason=pl.when(stray).then(pl.lit("not_a_session")).otherwise("reason")))
+    return total(
+        aside.with_columns(reason=pl.when(stray).then(pl.lit("not_a_session")).otherwise("reason"))
+    )
 
 
 def total(counts: pl.DataFrame) -> pl.DataFrame:
-    """Sum counts per table, underlying and reason, sorted, with the first example that there is -> TALLY."""
+    """Sum counts per table, underlying and reason, sorted, with the first example that there is ->
+    TALLY.
+    """
     by = ("table", "underlying", "reason")
     example = pl.col("example").drop_nulls().first()
-    return counts.group_by(by, maintain_order=True).agg(pl.col("count").sum(), example).select(*TALLY).sort(by)
+    return (
+        counts.group_by(by, maintain_order=True)
+        .agg(pl.col("count").sum(), example)
+        .select(*TALLY)
+        .sort(by)
+    )
 
 
 def content_digest(table: Table, rows: pl.DataFrame) -> str:
-    """BLAKE2b over the rows of one table, underlying and month: the same for any chunking, process and storage.
+    """BLAKE2b over the rows of one table, underlying and month.
 
-    It goes column by column. Per column its name, type and length, and then blocks, each after its length: the null mask if
-    there are nulls, and unless all is null the values (0 where null, one NaN) little-endian; of strings their byte lengths
-    (one number where they are all equal) and then their bytes.
+    The same for any chunking, process and storage.
+
+    It goes column by column. Per column its name, type and length, and then blocks, each after its
+    length: the null mask if there are nulls, and unless all is null the values (0 where null, one
+    NaN) little-endian; of strings their byte lengths (one number where they are all equal) and then
+    their bytes.
     """
     digest = hashlib.blake2b(digest_size=16)
     for column in table.schema:

@@ -33,7 +33,8 @@ def checked_key(key: str) -> str:
     """
     if not KEY.fullmatch(key):
         raise InputError(
-            "DATABENTO_API_KEY is not a Databento key: expected 32 characters, db- and then letters and digits"
+            "DATABENTO_API_KEY is not a Databento key: expected 32 characters, db- and then "
+            "letters and digits"
             if key
             else "DATABENTO_API_KEY is not set: put your Databento key in this environment variable (databento.com/portal/keys)"
         )
@@ -47,10 +48,21 @@ def checked_gateway(gateway: str) -> str:
         InputError: for what is no address, or sends the key over a network in plain text.
     """
     parts = urlsplit(gateway)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.path.strip("/") or parts.query:
-        raise InputError("the gateway must be an address such as https://hist.databento.com, or http on this machine")
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username
+        or parts.path.strip("/")
+        or parts.query
+    ):
+        raise InputError(
+            "the gateway must be an address such as https://hist.databento.com, or http on this "
+            "machine"
+        )
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise InputError(f"the gateway {parts.scheme}://{parts.netloc} would get your key in plain text: use https")
+        raise InputError(
+            f"the gateway {parts.scheme}://{parts.netloc} would get your key in plain text: use https"
+        )
     return f"{parts.scheme}://{parts.netloc}"
 
 

@@ -1,6 +1,9 @@
-"""DBN files that a user has already, into the lake: batch downloads and saved answers, in any mix of schemas.
+"""DBN files that a user has already, into the lake.
 
-Only whole things are taken: of quotes the entry minutes that a file covers, of daily bars whole dates, and a daily bar of the
+Batch downloads and saved answers, in any mix of schemas.
+
+Only whole things are taken: of quotes the entry minutes that a file covers, of daily bars whole
+    dates, and a daily bar of the
 underlying is made of minutes only if they reach from open to close.
 """
 
@@ -27,12 +30,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 QUOTES = ("cmbp-1", "cbbo-1m", "cbbo-1s")
-TAKEN = pl.Schema({"file": pl.String(), "dataset": pl.String(), "schema": pl.String(), "table": pl.String(),
-                   "sessions": pl.Int64(), "rows": pl.Int64(), "problem": pl.String()})  # fmt: skip
+TAKEN = pl.Schema(
+    {
+        "file": pl.String(),
+        "dataset": pl.String(),
+        "schema": pl.String(),
+        "table": pl.String(),
+        "sessions": pl.Int64(),
+        "rows": pl.Int64(),
+        "problem": pl.String(),
+    }
+)
 
 
 class _Kind(NamedTuple):
-    """What becomes of a file; kinds sort in the order in which they must be taken: quotes need the underlying's minutes."""
+    """What becomes of a file.
+
+    Kinds sort in the order in which they must be taken: quotes need the underlying's minutes.
+    """
 
     order: int
     table: str
@@ -53,20 +68,23 @@ def import_dbn(
 ) -> pl.DataFrame:
     """Take DBN files, compressed or not, into a lake, session by session.
 
-    Taken are quotes of OPRA.PILLAR (cmbp-1, cbbo-1m, cbbo-1s), its ohlcv-1d, ohlcv-1m of any other dataset as the underlyings'
-    minutes, and ohlcv-1d of EQUS.SUMMARY. Other files are left out, and so are those that cannot be used: cut off, damaged,
-    no DBN, or without an end in their header, so that nobody knows what they cover.
+    Taken are quotes of OPRA.PILLAR (cmbp-1, cbbo-1m, cbbo-1s), its ohlcv-1d, ohlcv-1m of any other
+    dataset as the underlyings' minutes, and ohlcv-1d of EQUS.SUMMARY. Other files are left out, and
+    so are those that cannot be used: cut off, damaged, no DBN, or without an end in their header,
+    so that nobody knows what they cover.
 
     Args:
         files: paths.
         lake: a local folder, made if need be.
         entry_time: of the quotes that are wanted, as in `fetch`.
-        look_back: minutes before it in which a contract's quote may have changed last, as in `fetch`.
+        look_back: minutes before it in which a contract's quote may have changed last, as in
+            `fetch`.
         trading_calendar: the exchange's.
         progress: called with (files done, files).
 
     Returns:
-        One row per file: file, dataset, schema, table ("" for a file that was left out), sessions, rows kept, and `problem`:
+        One row per file: file, dataset, schema, table ("" for a file that was left out), sessions,
+            rows kept, and `problem`:
         why a file cannot be used, null for one that was taken or is of no use here.
 
     Raises:
@@ -82,7 +100,16 @@ def import_dbn(
         raise InputError("no DBN files are named")
     known = [_Known(path) for path in paths]
     _refuse_all(known)
-    names = _names(root, {symbol for one in known if one.header for symbol in one.header.symbols if len(symbol) < 21})
+    names = _names(
+        root,
+        {
+            symbol
+            for one in known
+            if one.header
+            for symbol in one.header.symbols
+            if len(symbol) < 21
+        },
+    )
     taken = []
     for one in sorted(known, key=lambda one: (one.kind, one.path)):
         taken.append(one.taken(root, names, entry_time, look_back, trading_calendar))
@@ -112,9 +139,13 @@ class _Known:
             return
         self.kind = _kind(self.header.dataset, self.header.schema)
         if self.kind.table and (self.header.start is None or self.header.end is None):
-            self.problem = "names no end in its header, so that nobody knows which sessions it covers"
+            self.problem = (
+                "names no end in its header, so that nobody knows which sessions it covers"
+            )
 
-    def taken(self, root: Path, names: dict[str, str], entry_time: str, look_back: int, calendar: str) -> tuple[object, ...]:
+    def taken(
+        self, root: Path, names: dict[str, str], entry_time: str, look_back: int, calendar: str
+    ) -> tuple[object, ...]:
         """The file's row of `TAKEN`, once its records are in the lake."""
         table, sessions, rows = self.kind.table, 0, 0
         if table and not self.problem:
@@ -144,8 +175,15 @@ def _kind(dataset: str, schema: str) -> _Kind:
 
 
 def _names(root: Path, stocks: Iterable[str]) -> dict[str, str]:
-    """Option root -> underlying, where they differ: BRKB is BRK.B, if the files or the lake name that."""
-    folders = (path.name.partition("=")[2] for table in TABLES for path in (root / table).glob("underlying=*"))
+    """Option root -> underlying, where they differ.
+
+    BRKB is BRK.B, if the files or the lake name that.
+    """
+    folders = (
+        path.name.partition("=")[2]
+        for table in TABLES
+        for path in (root / table).glob("underlying=*")
+    )
     return {requests.root(name): name for name in (*folders, *stocks)}
 
 
@@ -172,7 +210,9 @@ class _File:
         DataError: for a file that is not whole, or not what its header says.
     """
 
-    def __init__(self, root: Path, path: Path, kind: _Kind, calendar: str, names: dict[str, str]) -> None:
+    def __init__(
+        self, root: Path, path: Path, kind: _Kind, calendar: str, names: dict[str, str]
+    ) -> None:
         self._root, self._names = root, names
         self._records, self._start, self._end = _read(path, kind)
         self._calendar = Sessions.known(calendar, self._start.date(), (self._end - SECOND).date())
@@ -190,22 +230,36 @@ class _File:
 
     def _chains(self) -> Iterator[tuple[str, bool, pl.DataFrame]]:
         """Underlying, whether all of its contracts were asked for, and its records."""
-        rows, asked = self._records.rows, {name.removesuffix(".OPT") for name in self._records.header.parents}
+        rows, asked = (
+            self._records.rows,
+            {name.removesuffix(".OPT") for name in self._records.header.parents},
+        )
         roots = rows.select(root=osi.root(pl.col("symbol").cast(pl.String))).to_series()
         for root in sorted(set(roots.drop_nulls()) | asked):
             yield self._names.get(root, root), root in asked, rows.filter(roots == root)
 
     def _quotes(self, entry_time: str, look_back: int) -> Iterator[tuple[int, int]]:
-        frame = self._calendar.frame.select("session", minute=self._calendar.entry_minutes(entry_time).dt.cast_time_unit("us"))
-        covered = [(day, minute) for day, minute in frame.drop_nulls().iter_rows() if self._covers(minute, look_back)]
+        frame = self._calendar.frame.select(
+            "session", minute=self._calendar.entry_minutes(entry_time).dt.cast_time_unit("us")
+        )
+        covered = [
+            (day, minute)
+            for day, minute in frame.drop_nulls().iter_rows()
+            if self._covers(minute, look_back)
+        ]
         for underlying, whole, rows in self._chains():
             quotes = venues.quotes_of(rows, self._records.schema)
             for day, minute in covered:
-                kept = intake.take_quotes(self._root, underlying, quotes, day, minute, look_back, self._source, whole)
+                kept = intake.take_quotes(
+                    self._root, underlying, quotes, day, minute, look_back, self._source, whole
+                )
                 yield 1, kept
 
     def _covers(self, minute: dt.datetime, look_back: int) -> bool:
-        """Whether the file was asked for all of an entry minute; rows of cbbo bear the end of their interval."""
+        """Whether the file was asked for all of an entry minute.
+
+        Rows of cbbo bear the end of their interval.
+        """
         first = {"cbbo-1m": MINUTE, "cbbo-1s": SECOND}.get(self._records.schema, dt.timedelta(0))
         last = minute + MINUTE
         ends = self._end >= last if self._records.schema == "cmbp-1" else self._end > last
@@ -214,13 +268,20 @@ class _File:
     def _option_bars(self) -> Iterator[tuple[int, int]]:
         days = self._dates()
         for underlying, whole, rows in self._chains() if days else ():
-            yield len(days), intake.take_option_bars(self._root, underlying, rows, days, self._source, whole)
+            yield (
+                len(days),
+                intake.take_option_bars(self._root, underlying, rows, days, self._source, whole),
+            )
 
     def _dates(self) -> list[dt.date]:
         """Sessions whose UTC date the file covers."""
         start, end = self._start, self._end
         days: list[dt.date] = self._calendar.frame["session"].to_list()
-        return [day for day in days if start <= requests.midnight(day) and requests.midnight(day) + requests.DAY <= end]
+        return [
+            day
+            for day in days
+            if start <= requests.midnight(day) and requests.midnight(day) + requests.DAY <= end
+        ]
 
     def _stocks(self, table: str) -> Iterator[tuple[int, int]]:
         rows = self._records.rows
@@ -232,17 +293,25 @@ class _File:
                 yield self._minutes(name)
 
     def _minutes(self, name: str) -> tuple[int, int]:
-        start, end = (pl.lit(moment, pl.Datetime("ns", "UTC")) for moment in (self._start, self._end))
+        start, end = (
+            pl.lit(moment, pl.Datetime("ns", "UTC")) for moment in (self._start, self._end)
+        )
         within = (pl.col("open") < end) & (pl.col("close") > start)
         touched = self._calendar.frame.filter(within).with_columns(
             whole=(pl.col("open") >= start) & (pl.col("close") <= end)
-        )  # fmt: skip
+        )
         kept = 0
         for whole in (True, False):
             hours = touched.filter(pl.col("whole") == whole)
             if not hours.is_empty():
                 kept += intake.take_minutes(
-                    self._root, name, self._records.rows, hours, self._source, daily=False, whole=whole
-                )  # fmt: skip
+                    self._root,
+                    name,
+                    self._records.rows,
+                    hours,
+                    self._source,
+                    daily=False,
+                    whole=whole,
+                )
         intake.mend_bars(self._root, name, [])
         return len(touched), kept

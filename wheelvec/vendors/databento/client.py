@@ -1,7 +1,10 @@
-"""Databento's historical interface with patience: prices, ranges and downloads, each tried again while that may help.
+"""Databento's historical interface with patience.
 
-Who asks twice pays twice, and a body that was cut off between two records looks whole. So what passes transiently is tried
-again, and an answer counts only once its compression says that it is whole and its records are those that were asked for.
+Prices, ranges and downloads, each tried again while that may help.
+
+Who asks twice pays twice, and a body that was cut off between two records looks whole. So what
+passes transiently is tried again, and an answer counts only once its compression says that it is
+whole and its records are those that were asked for.
 """
 
 import datetime as dt
@@ -68,11 +71,15 @@ class Client:
         self._stopped.set()
 
     def ranges(self, dataset: str) -> dict[str, tuple[dt.datetime, dt.datetime]]:
-        """Schema -> (start, end) of what there is; free. "" stands for schemas that are not named; {} for no such dataset."""
+        """Schema -> (start, end) of what there is.
+
+        Free. "" stands for schemas that are not named; {} for no such dataset.
+        """
         form = {"dataset": dataset}
         try:
             return self._patiently(
-                self._metadata_pace, lambda: _ranges(self._gateway.json("metadata.get_dataset_range", form, "GET"))
+                self._metadata_pace,
+                lambda: _ranges(self._gateway.json("metadata.get_dataset_range", form, "GET")),
             )
         except FetchError as error:
             if error.status == 404:
@@ -81,7 +88,10 @@ class Client:
 
     def cost(self, ask: Ask) -> float:
         """Dollars; asking is free."""
-        return self._patiently(self._metadata_pace, lambda: _amount(self._gateway.json("metadata.get_cost", _form(ask))))
+        return self._patiently(
+            self._metadata_pace,
+            lambda: _amount(self._gateway.json("metadata.get_cost", _form(ask))),
+        )
 
     def download(self, ask: Ask, pay: Callable[[], None]) -> bytes:
         """The compressed answer, checked to be whole and what was asked for.
@@ -137,7 +147,8 @@ class Client:
             return call()
 
         retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(ATTEMPTS) | tenacity.stop_when_event_set(self._stopped),
+            stop=tenacity.stop_after_attempt(ATTEMPTS)
+            | tenacity.stop_when_event_set(self._stopped),
             wait=_wait,
             retry=tenacity.retry_if_exception_type(PassingError),
             sleep=tenacity.sleep_using_event(self._stopped),
@@ -148,28 +159,41 @@ class Client:
             return retrying(attempt)
         except PassingError as error:
             failed = error
-        raise FetchError(f"{self.gateway} failed {ATTEMPTS} times, last with {failed}: try again later", failed.status)
+        raise FetchError(
+            f"{self.gateway} failed {ATTEMPTS} times, last with {failed}: try again later",
+            failed.status,
+        )
 
 
 def _form(ask: Ask) -> Form:
     assert ask.name, "no symbol means all symbols, to Databento"
     return {
-        "dataset": ask.dataset, "start": ask.start.isoformat(), "end": ask.end.isoformat(), "symbols": ask.name,
-        "schema": ask.schema, "stype_in": ask.stype, "stype_out": "instrument_id",
-    }  # fmt: skip
+        "dataset": ask.dataset,
+        "start": ask.start.isoformat(),
+        "end": ask.end.isoformat(),
+        "symbols": ask.name,
+        "schema": ask.schema,
+        "stype_in": ask.stype,
+        "stype_out": "instrument_id",
+    }
 
 
 def _check(body: bytes | bytearray, ask: Ask) -> None:
     """That an answer is what was asked for.
 
     Raises:
-        DataError: for another dataset or schema, for records from outside of the time, and for what is no answer.
+        DataError: for another dataset or schema, for records from outside of the time, and for what
+            is no answer.
     """
     found = decoded_plain(body, ("symbol",))
     if (found.dataset, found.schema) != (ask.dataset, ask.schema):
-        raise DataError(f"holds {found.schema} of {found.dataset}, not {ask.schema} of {ask.dataset}")
+        raise DataError(
+            f"holds {found.schema} of {found.dataset}, not {ask.schema} of {ask.dataset}"
+        )
     if found.span and not ask.start <= found.span[0] <= found.span[1] < ask.end:
-        raise DataError(f"has records from {found.span[0]} to {found.span[1]}, not from {ask.start} to before {ask.end}")
+        raise DataError(
+            f"has records from {found.span[0]} to {found.span[1]}, not from {ask.start} to before {ask.end}"
+        )
 
 
 def _amount(found: Any) -> float:
@@ -181,7 +205,9 @@ def _amount(found: Any) -> float:
         except OverflowError:
             amount = math.inf
     if not (math.isfinite(amount) and amount >= 0):
-        raise PassingError(f"an answer that is no amount: {type(found).__name__ if math.isnan(amount) else amount}")
+        raise PassingError(
+            f"an answer that is no amount: {type(found).__name__ if math.isnan(amount) else amount}"
+        )
     return amount
 
 
@@ -191,7 +217,9 @@ def _ranges(found: Any) -> dict[str, tuple[dt.datetime, dt.datetime]]:
         return {schema: _range(span) for schema, span in named.items()}
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = f"{type(error).__name__}"
-    raise PassingError(f"an answer that is no range of a dataset, with a start and an end ({reason})")
+    raise PassingError(
+        f"an answer that is no range of a dataset, with a start and an end ({reason})"
+    )
 
 
 def _range(span: Any) -> tuple[dt.datetime, dt.datetime]:
@@ -215,4 +243,9 @@ def _wait(state: tenacity.RetryCallState) -> float:
 
 def _tell(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    log.info("attempt %d failed (%s); the next in %.1f s", state.attempt_number, error, state.upcoming_sleep)
+    log.info(
+        "attempt %d failed (%s); the next in %.1f s",
+        state.attempt_number,
+        error,
+        state.upcoming_sleep,
+    )

@@ -26,7 +26,18 @@ from wheelvec.model.forks import refuse_forked
 from wheelvec.tables.sessions import Sessions
 from wheelvec.vendors.databento import incoming, intake, venues
 from wheelvec.vendors.databento.incoming import Parcel
-from wheelvec.vendors.databento.plan import AGAIN, Plan, Ranges, Wanted, covered, has_summary, overview, plan, refetched, wanted
+from wheelvec.vendors.databento.plan import (
+    AGAIN,
+    Plan,
+    Ranges,
+    Wanted,
+    covered,
+    has_summary,
+    overview,
+    plan,
+    refetched,
+    wanted,
+)
 from wheelvec.vendors.databento.requests import MINUTES, OPTIONS, SUMMARY, Ask, entry_of
 
 if TYPE_CHECKING:
@@ -35,7 +46,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PARALLEL = 4  # requests at a time
-_RECENT = dt.timedelta(hours=48)  # Databento sells the newest day or so to holders of a live licence only
+_RECENT = dt.timedelta(
+    hours=48
+)  # Databento sells the newest day or so to holders of a live licence only
 
 NOTHING, MISSED = "nothing", "missed"
 
@@ -48,9 +61,10 @@ class Fetched:
     """What a fetch needed, what it cost, and what is left to say.
 
     Attributes:
-        plan: one row per underlying, table and source. Sessions by state before the fetch: `held` by the lake, known to be
-            `empty`, `closed` (no such minute: an early close), `later` (not published yet), `lacking`, `again` (there, or found
-            empty, and asked for again: named by `refetch`, or empty though other tables have rows of the session); then
+        plan: one row per underlying, table and source. Sessions by state before the fetch: `held`
+            by the lake, known to be `empty`, `closed` (no such minute: an early close), `later`
+            (not published yet), `lacking`, `again` (there, or found empty, and asked for again:
+            named by `refetch`, or empty though other tables have rows of the session); then
             `requests` and `dollars` for the last two.
         cost: dollars that the requests were priced at.
         paid: dollars that were asked for, repeated downloads included; 0 for a dry run.
@@ -86,37 +100,46 @@ def fetch(
     confirm: Callable[[Fetched], bool] | None = None,
     progress: Progress | None = None,
 ) -> Fetched:
-    """Fetch from Databento what a lake lacks for backtests of a range of entries. The key is read from DATABENTO_API_KEY.
+    """Fetch from Databento what a lake lacks for backtests of a range of entries.
 
-    Needed are the quotes of the entry minute from the first entry to the last session on which a call may be sold, and daily
-    bars to the last settlement, by the `dte_max`, `call_wait_sessions` and `max_cycles` of `config`. What the lake holds,
-    or what was found empty before, is neither priced nor fetched again; but an empty answer is not taken for final where
-    another table of the underlying has rows of that session: it is named in the notes, and asked for again by the next fetch.
+    The key is read from DATABENTO_API_KEY.
+
+    Needed are the quotes of the entry minute from the first entry to the last session on which a
+    call may be sold, and daily bars to the last settlement, by the `dte_max`, `call_wait_sessions`
+    and `max_cycles` of `config`. What the lake holds, or what was found empty before, is neither
+    priced nor fetched again; but an empty answer is not taken for final where another table of the
+    underlying has rows of that session: it is named in the notes, and asked for again by the next
+    fetch.
 
     Args:
         symbols: underlyings, such as "TSLA" or "BRK.B"; None takes those of `config`.
         start: first session of entry; None takes that of `config`.
         end: last session of entry, inclusive; None takes that of `config`.
         lake: a local folder, made if need be; one that holds other things than a lake is refused.
-        max_cost: dollars. Nothing is spent if the plan costs more, and downloads that must be repeated stop there too. None
-            spends nothing without a `confirm`.
+        max_cost: dollars. Nothing is spent if the plan costs more, and downloads that must be
+            repeated stop there too. None spends nothing without a `confirm`.
         entry_time: "15:45", or "close-15min"; None takes `config`'s. A lake may hold several.
-        schema: of the quotes, "cmbp-1" (every change, from 2023-03-28; before that cbbo-1m is taken) or "cbbo-1m".
-        look_back: minutes before the entry minute in which a contract's quote may have changed last and still count. Such
-            quotes bear the minute's beginning; their ages are in the lake's quote_ages.
+        schema: of the quotes, "cmbp-1" (every change, from 2023-03-28; before that cbbo-1m is
+            taken) or "cbbo-1m".
+        look_back: minutes before the entry minute in which a contract's quote may have changed last
+            and still count. Such quotes bear the minute's beginning; their ages are in the lake's
+            quote_ages.
         config: `Config()` if None.
-        refetch: first and last session, such as ("2024-01-02", "2024-01-31"): what the lake has of them is priced and asked for
-            again, as far as this fetch needs it, and replaced by what comes. Where nothing comes it stays.
+        refetch: first and last session, such as ("2024-01-02", "2024-01-31"): what the lake has of
+            them is priced and asked for again, as far as this fetch needs it, and replaced by what
+            comes. Where nothing comes it stays.
         gateway: another address of the interface.
         dry_run: only plan and price.
-        confirm: asked with the priced plan before money is spent; False ends the fetch without spending.
+        confirm: asked with the priced plan before money is spent; False ends the fetch without
+            spending.
         progress: called with (answers in the lake, requests).
 
     Raises:
-        InputError: for a bad argument, a symbol that Databento does not know, a range before the data's beginning, or when
-            databento is not installed.
+        InputError: for a bad argument, a symbol that Databento does not know, a range before the
+            data's beginning, or when databento is not installed.
         FetchError: for a plan over `max_cost`, or a refusal; what was fetched before stays.
-        LakeError: if the lake cannot be written or is none, or one of its files is not what it should be.
+        LakeError: if the lake cannot be written or is none, or one of its files is not what it
+            should be.
 
     Example:
         A dry run needs the key and the network, and spends nothing:
@@ -131,7 +154,10 @@ def fetch(
     if max_cost is not None and ((dollars := real(plain(max_cost))) is None or dollars < 0):
         raise InputError(f"max_cost = {cut(max_cost)}: expected dollars, at least 0, or None")
     given = Config() if config is None else config
-    needed = replace(wanted(given, symbols, start, end, entry_time, schema, look_back), refetch=refetched(refetch))
+    needed = replace(
+        wanted(given, symbols, start, end, entry_time, schema, look_back),
+        refetch=refetched(refetch),
+    )
     root = local_folder(lake)
     require_databento()
     from wheelvec.vendors.databento.client import Client
@@ -171,10 +197,13 @@ def local_folder(lake: str | Path) -> Path:
     """The folder of a lake to be written.
 
     Raises:
-        LakeError: for an address of an object store, and for a folder that holds something else than a lake.
+        LakeError: for an address of an object store, and for a folder that holds something else
+            than a lake.
     """
     if "://" in str(lake):
-        raise LakeError(f"{lake}: the lake must be a local folder; object stores cannot rename a checked file into its place")
+        raise LakeError(
+            f"{lake}: the lake must be a local folder; object stores cannot rename a checked file into its place"
+        )
     check_writable(Path(lake))
     return Path(lake)
 
@@ -192,7 +221,9 @@ class _Run:
 
     def __post_init__(self) -> None:
         try:
-            self.ranges: Ranges = {name: self.client.ranges(name) for name in (OPTIONS, *MINUTES, SUMMARY)}
+            self.ranges: Ranges = {
+                name: self.client.ranges(name) for name in (OPTIONS, *MINUTES, SUMMARY)
+            }
         except FetchError as error:
             raise _explained(error, self.client.gateway) from None
         if not self.ranges[OPTIONS]:
@@ -217,7 +248,9 @@ class _Run:
             intake.mend_bars(self.root, symbol, self._official())
 
     def _official(self) -> list[dt.date]:
-        return [day for day in self.sessions.frame["session"].to_list() if has_summary(self.ranges, day)]
+        return [
+            day for day in self.sessions.frame["session"].to_list() if has_summary(self.ranges, day)
+        ]
 
     # ---- the cost
 
@@ -235,8 +268,12 @@ class _Run:
         self._refuse_unknown_symbols()
         self._note_later()
         cost = sum(self.prices[ask] for ask in self.plan.asks)
-        doubts = _doubts(self._plan(replace(self.wanted, refetch=None)) if self.wanted.refetch else self.plan)
-        return Fetched(overview(self.plan, self.prices.__getitem__), cost, notes=(*self.notes, *doubts))
+        doubts = _doubts(
+            self._plan(replace(self.wanted, refetch=None)) if self.wanted.refetch else self.plan
+        )
+        return Fetched(
+            overview(self.plan, self.prices.__getitem__), cost, notes=(*self.notes, *doubts)
+        )
 
     def _plan(self, wanted: Wanted) -> Plan:
         return plan(self.root, wanted, self.ranges, (dt.datetime.now(dt.UTC) - _RECENT).date())
@@ -261,8 +298,14 @@ class _Run:
     def _refuse_unknown_symbols(self) -> None:
         for symbol in self.wanted.symbols:
             for dataset in {ask.dataset for ask in self.plan.asks if ask.underlying == symbol}:
-                mine = [ask for ask in self.plan.asks if (ask.underlying, ask.dataset) == (symbol, dataset)]
-                known = answers.recorded(self.root, symbol).filter((pl.col("dataset") == dataset) & (pl.col("rows") > 0))
+                mine = [
+                    ask
+                    for ask in self.plan.asks
+                    if (ask.underlying, ask.dataset) == (symbol, dataset)
+                ]
+                known = answers.recorded(self.root, symbol).filter(
+                    (pl.col("dataset") == dataset) & (pl.col("rows") > 0)
+                )
                 if self._unknown.issuperset(mine) and known.is_empty():
                     raise InputError(
                         f"unknown symbol {symbol!r}: {dataset} knows nothing by the name {mine[0].name} from "
@@ -283,9 +326,15 @@ class _Run:
                 f"the exchange had closed by {self.wanted.entry_time} on {days}: no quotes; an entry time such as "
                 "'close-15min' follows early closes"
             )
-        older = {need.session for need in self.plan.needs if need.schema == "cbbo-1m" != self.wanted.schema}
+        older = {
+            need.session
+            for need in self.plan.needs
+            if need.schema == "cbbo-1m" != self.wanted.schema
+        }
         if older:
-            self.notes.append(f"{len(older)} sessions lie before {self.wanted.schema} begins: cbbo-1m is taken for them")
+            self.notes.append(
+                f"{len(older)} sessions lie before {self.wanted.schema} begins: cbbo-1m is taken for them"
+            )
 
     def check_budget(self, priced: Fetched, asked: bool) -> None:
         if self.max_cost is None and not asked and priced.cost > 0:
@@ -302,8 +351,13 @@ class _Run:
     def _pay(self, ask: Ask) -> Callable[[], None]:
         def pay() -> None:
             with self._paying:
-                if self.max_cost is not None and self.paid + self.prices[ask] > self.max_cost + 1e-9:
-                    raise FetchError(f"${self.paid:,.2f} were spent, downloads that failed included: max_cost is reached")
+                if (
+                    self.max_cost is not None
+                    and self.paid + self.prices[ask] > self.max_cost + 1e-9
+                ):
+                    raise FetchError(
+                        f"${self.paid:,.2f} were spent, downloads that failed included: max_cost is reached"
+                    )
                 self.paid += self.prices[ask]
 
         return pay
@@ -331,7 +385,11 @@ class _Run:
         try:
             self._parallel(self._bring, minutes, use)
             unpriced = {(ask.underlying, ask.sessions) for ask in missed}
-            priced_ones = [a for a in others if a.table != "option_quotes" or (a.underlying, a.sessions) not in unpriced]
+            priced_ones = [
+                a
+                for a in others
+                if a.table != "option_quotes" or (a.underlying, a.sessions) not in unpriced
+            ]
             self._parallel(self._bring, priced_ones, use)
         except FetchError as error:
             raise FetchError(
@@ -361,23 +419,46 @@ class _Run:
             raise _explained(error, ask) from None
 
     def _note_nothing(self, ask: Ask) -> None:
-        """An answer without a record, in the form of one with none, for a day on which the symbol did not exist."""
-        entry = entry_of(ask.schema, ask.start, ask.end) if ask.table == "option_quotes" else (None, 0)
-        answers.record(self.root, ask.underlying, ask.table, dict.fromkeys(ask.sessions, 0), (ask.dataset, ask.schema), *entry)
+        """An answer without a record, in the form of one with none, for a day on which the symbol
+        did not exist.
+        """
+        entry = (
+            entry_of(ask.schema, ask.start, ask.end) if ask.table == "option_quotes" else (None, 0)
+        )
+        answers.record(
+            self.root,
+            ask.underlying,
+            ask.table,
+            dict.fromkeys(ask.sessions, 0),
+            (ask.dataset, ask.schema),
+            *entry,
+        )
 
     def _take(self, parcel: Parcel) -> None:
-        """From disk into the tables: the one way in, for what has just come and for what an earlier run left."""
+        """From disk into the tables.
+
+        The one way in, for what has just come and for what an earlier run left.
+        """
         fields = intake.FIELDS.get(parcel.table, venues.BAR_FIELDS)
         from wheelvec.vendors.databento.opra import decoded
 
         records = decoded(parcel.path.read_bytes(), fields)
-        intake.take(self.root, parcel, records, self.wanted.calendar, lambda day: has_summary(self.ranges, day))
+        intake.take(
+            self.root,
+            parcel,
+            records,
+            self.wanted.calendar,
+            lambda day: has_summary(self.ranges, day),
+        )
         parcel.remove()
 
-    def _parallel(self, call: Callable[[Ask], T], asks: Sequence[Ask], use: Callable[[Ask, T], None]) -> None:
+    def _parallel(
+        self, call: Callable[[Ask], T], asks: Sequence[Ask], use: Callable[[Ask, T], None]
+    ) -> None:
         """Call for every request, a few at a time, and use what comes, in this thread.
 
-        What fails ends it all: nothing that has not begun begins, and what has is waited for, for it is paid for and will be
+        What fails ends it all: nothing that has not begun begins, and what has is waited for, for
+            it is paid for and will be
         on disk.
         """
         pool = ThreadPoolExecutor(PARALLEL)
@@ -393,7 +474,10 @@ class _Run:
 
 
 def _doubts(plan: Plan) -> list[str]:
-    """Of which sessions a table was found empty though others have rows: one note per underlying and table."""
+    """Of which sessions a table was found empty though others have rows.
+
+    One note per underlying and table.
+    """
     found: dict[tuple[str, str], list[dt.date]] = {}
     for need in plan.needs:
         if need.state == AGAIN:
@@ -414,4 +498,6 @@ def _explained(error: FetchError, what: object) -> FetchError:
         404: "the gateway does not know this",
     }
     hint = hints.get(error.status or 0)
-    return FetchError(f"{what}: " + (f"{hint} ({error})" if hint else str(error)), error.status, error.case)
+    return FetchError(
+        f"{what}: " + (f"{hint} ({error})" if hint else str(error)), error.status, error.case
+    )

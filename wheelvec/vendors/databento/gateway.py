@@ -1,8 +1,8 @@
 """One request to a vendor's interface.
 
-The key goes to no other host, no answer is longer than it may be, and what fails says so without the key. The vendor's own
-client would follow redirects with the key, read answers of any length into memory, and raise errors that hold the request.
-What is sent here is what it sends.
+The key goes to no other host, no answer is longer than it may be, and what fails says so without
+the key. The vendor's own client would follow redirects with the key, read answers of any length
+into memory, and raise errors that hold the request. What is sent here is what it sends.
 """
 
 import json
@@ -37,7 +37,10 @@ Form = dict[str, str]
 
 
 class PassingError(Exception):
-    """A failure that may not happen again: worth another attempt, after `wait` seconds if the server said so."""
+    """A failure that may not happen again.
+
+    Worth another attempt, after `wait` seconds if the server said so.
+    """
 
     def __init__(self, text: str, status: int | None = None, wait: float | None = None) -> None:
         super().__init__(text)
@@ -81,7 +84,9 @@ class Gateway:
             reason = f"an answer that is no JSON: {self.shown(bytes(body[:200]).decode('utf-8', 'replace')) or 'it is empty'}"
         raise PassingError(reason)
 
-    def stream(self, method: str, form: Form, take: Callable[[bytes], None], verb: str = "POST") -> None:
+    def stream(
+        self, method: str, form: Form, take: Callable[[bytes], None], verb: str = "POST"
+    ) -> None:
         """Pass the body of an answer on, piece by piece; what `take` raises ends it.
 
         Raises:
@@ -93,9 +98,16 @@ class Gateway:
             return
         except (WheelvecError, PassingError):
             raise
-        # of requests, of sockets, of headers and text that are none; the error itself holds the request, and so the key, and
-        # must not even be the context of another
-        except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError, LookupError) as error:
+        # of requests, of sockets, of headers and text that are none; the error itself holds the
+        # request, and so the key, and must not even be the context of another
+        except (
+            requests.RequestException,
+            HTTPError,
+            HTTPException,
+            OSError,
+            ValueError,
+            LookupError,
+        ) as error:
             reason = self.shown(f"{type(error).__name__}: {error}")
         raise PassingError(reason)
 
@@ -105,9 +117,15 @@ class Gateway:
             for scheme in ("http://", "https://"):
                 session.mount(scheme, _Adapter())
             with session.request(
-                verb, f"{self.address}/v0/{method}", headers=_HEADERS, auth=HTTPBasicAuth(self._key.reveal(), ""),
-                timeout=TIMEOUT, stream=True, allow_redirects=False, **sent,
-            ) as answer:  # fmt: skip
+                verb,
+                f"{self.address}/v0/{method}",
+                headers=_HEADERS,
+                auth=HTTPBasicAuth(self._key.reveal(), ""),
+                timeout=TIMEOUT,
+                stream=True,
+                allow_redirects=False,
+                **sent,
+            ) as answer:
                 self._remark(answer)
                 if answer.status_code not in (200, 206):
                     self._refused(answer)
@@ -129,7 +147,8 @@ class Gateway:
         except (ValueError, RecursionError):
             found = remarks
         for remark in found if isinstance(found, list) else [found]:
-            # nothing found is no event: half of what is asked for may be empty, and it is remembered
+            # nothing found is no event: half of what is asked for may be empty, and it is
+            # remembered
             level = logging.DEBUG if "No data found" in str(remark) else logging.WARNING
             log.log(level, "Databento: %s", self.shown(str(remark).removeprefix("Warning: ")))
 
@@ -148,7 +167,10 @@ class Gateway:
         raise FetchError(text, status, case)
 
     def _detail(self, answer: requests.Response) -> tuple[str, str]:
-        """Case and message of a refusal; `detail` may be an object, a list or text, and 5xx may be plain text."""
+        """Case and message of a refusal.
+
+        `detail` may be an object, a list or text, and 5xx may be plain text.
+        """
         body = b""
         for piece in answer.iter_content(_PIECE):
             body += piece
@@ -157,12 +179,16 @@ class Gateway:
         try:
             found = json.loads(body)
         except (ValueError, RecursionError):
-            return "", "" if answer.status_code >= 500 else self.shown(body.decode("utf-8", "replace"))
+            return "", "" if answer.status_code >= 500 else self.shown(
+                body.decode("utf-8", "replace")
+            )
         detail = found.get("detail") if isinstance(found, dict) else found
         if isinstance(detail, dict):
             case = self.shown(detail.get("case") or "")
             return case, self.shown(detail.get("message") or case)
-        return "", self.shown(detail if isinstance(detail, str) else json.dumps(detail) if detail else "")
+        return "", self.shown(
+            detail if isinstance(detail, str) else json.dumps(detail) if detail else ""
+        )
 
 
 class _Http(HTTPConnection):

@@ -2,8 +2,9 @@
 
     lake/.incoming/underlying=TSLA/option_quotes.20230705T194500.20230705T194600.dbn.zst
 
-An answer is put here whole as soon as it has come, and taken away once the tables hold it. What a crash leaves is taken in
-by the next run before anything is asked for, so that it is not paid for again.
+An answer is put here whole as soon as it has come, and taken away once the tables hold it. What a
+crash leaves is taken in by the next run before anything is asked for, so that it is not paid for
+again.
 """
 
 import contextlib
@@ -47,7 +48,9 @@ class Parcel:
         form = _NAME.fullmatch(path.name)
         if form is None:
             return None
-        start, end = (dt.datetime.strptime(text, _STAMP).replace(tzinfo=dt.UTC) for text in form.group(2, 3))
+        start, end = (
+            dt.datetime.strptime(text, _STAMP).replace(tzinfo=dt.UTC) for text in form.group(2, 3)
+        )
         return cls(path, underlying, form[1], start, end, form[4] is not None)
 
     def remove(self) -> None:
@@ -62,23 +65,33 @@ def keep(root: Path, ask: Ask, data: bytes) -> Parcel:
         LakeError: if it cannot be written.
     """
     again = ".again" if ask.again else ""
-    path = _folder(root, ask.underlying) / f"{ask.table}.{ask.start:{_STAMP}}.{ask.end:{_STAMP}}{again}.dbn.zst"
+    path = (
+        _folder(root, ask.underlying)
+        / f"{ask.table}.{ask.start:{_STAMP}}.{ask.end:{_STAMP}}{again}.dbn.zst"
+    )
     with files.replacing(path) as temporary:
         temporary.write_bytes(data)
     return Parcel(path, ask.underlying, ask.table, ask.start, ask.end, ask.again)
 
 
 def left(root: Path, underlying: str) -> list[Parcel]:
-    """What an earlier run paid for and did not take in: minutes first, for quotes need the price that they give."""
+    """What an earlier run paid for and did not take in.
+
+    Minutes first, for quotes need the price that they give.
+    """
     folder = _folder(root, underlying)
     files.remove_stale(folder)
-    found = [parcel for path in sorted(folder.iterdir()) if (parcel := Parcel.named(path, underlying))]
+    found = [
+        parcel for path in sorted(folder.iterdir()) if (parcel := Parcel.named(path, underlying))
+    ]
     return sorted(found, key=lambda parcel: parcel.table != "underlying_minutes")
 
 
 @contextlib.contextmanager
 def reserved(root: Path, symbols: Sequence[str]) -> Iterator[None]:
-    """Let one process at a time fetch an underlying into a lake, for two would pay for the same; another waits.
+    """Let one process at a time fetch an underlying into a lake, for two would pay for the same.
+
+    Another waits.
 
     The locks end with their process. A lake that was made for it and got nothing is removed.
 
@@ -95,7 +108,9 @@ def reserved(root: Path, symbols: Sequence[str]) -> Iterator[None]:
             finally:
                 _remove_unused(root, symbols)
     finally:
-        for folder in sorted(made, reverse=True):  # the innermost first, and only while they are empty
+        for folder in sorted(
+            made, reverse=True
+        ):  # the innermost first, and only while they are empty
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
@@ -129,13 +144,18 @@ def _lock(folder: Path, symbol: str) -> Iterator[contextlib.ExitStack]:
         try:
             lock.enter_context(files.locked(folder, wait=False))
         except LakeError:
-            log.warning("another process is fetching %s into this lake: waiting for its end", symbol)
+            log.warning(
+                "another process is fetching %s into this lake: waiting for its end", symbol
+            )
             lock.enter_context(files.locked(folder))
         yield lock
 
 
 def _remove_unused(root: Path, symbols: Sequence[str]) -> None:
-    """Of a folder in which nothing is but locks of ours: so that a fetch that failed at once leaves no empty lake."""
+    """Of a folder in which nothing is but locks of ours.
+
+    So that a fetch that failed at once leaves no empty lake.
+    """
     with contextlib.suppress(OSError):
         if {entry.name for entry in root.iterdir()} != {FOLDER}:
             return

@@ -1,4 +1,7 @@
-"""Compressed bytes, inflated in pieces and within a limit: nobody's file or answer may take all of the machine's memory."""
+"""Compressed bytes, inflated in pieces and within a limit.
+
+Nobody's file or answer may take all of the machine's memory.
+"""
 
 import os
 
@@ -6,12 +9,16 @@ import zstandard
 
 from wheelvec.model.errors import DataError
 
-_SLICE = 512  # compressed bytes a step: a block of four bytes may inflate to 128 KB, so a step to 16 MB at most
+# compressed bytes a step: a block of four bytes may inflate to 128 KB, so a step to 16 MB at most
+_SLICE = 512
 _GIGABYTE = 1 << 30
 
 
 def most_bytes() -> int:
-    """What one file or answer may inflate to, at the most: half of the machine's memory, where it says how much it has."""
+    """What one file or answer may inflate to, at the most.
+
+    Half of the machine's memory, where it says how much it has.
+    """
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # Windows
@@ -70,7 +77,8 @@ class Inflating:
         """There are no more bytes.
 
         Raises:
-            DataError: if the last frame has no end. What was cut off between two blocks reads as less data.
+            DataError: if the last frame has no end. What was cut off between two blocks reads as
+                less data.
         """
         if self._frame is not None:
             raise DataError("was cut off: its last zstd frame has no end")

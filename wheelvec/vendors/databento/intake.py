@@ -1,4 +1,7 @@
-"""From records to rows of the lake: checked as any market's are, written session by session, and noted with their source."""
+"""From records to rows of the lake.
+
+Checked as any market's are, written session by session, and noted with their source.
+"""
 
 import datetime as dt
 from collections.abc import Callable, Sequence
@@ -19,7 +22,9 @@ from wheelvec.vendors.databento.incoming import Parcel
 from wheelvec.vendors.databento.requests import entry_of
 
 Source = tuple[str, str]  # dataset, schema
-FIELDS = {"option_quotes": venues.QUOTE_FIELDS}  # of the records that fill a table; of the others `venues.BAR_FIELDS`
+FIELDS = {
+    "option_quotes": venues.QUOTE_FIELDS
+}  # of the records that fill a table; of the others `venues.BAR_FIELDS`
 _UNITS = [pl.col("session"), pl.col("symbol")]
 
 
@@ -34,13 +39,19 @@ class Records(Protocol):
     def rows(self) -> pl.DataFrame: ...
 
 
-def take(root: Path, parcel: Parcel, records: Records, calendar: str, official: Callable[[dt.date], bool]) -> None:
+def take(
+    root: Path, parcel: Parcel, records: Records, calendar: str, official: Callable[[dt.date], bool]
+) -> None:
     """Write an answer to one request into its table.
 
-    `official` says of which sessions the daily bar of the underlying comes from elsewhere than from its minutes. Of a parcel
-    asked for again the rows take the place of those that the lake has; without rows it takes none away.
+    `official` says of which sessions the daily bar of the underlying comes from elsewhere than from
+    its minutes. Of a parcel asked for again the rows take the place of those that the lake has;
+    without rows it takes none away.
     """
-    source, last = (records.dataset, records.schema), (parcel.end - dt.timedelta(microseconds=1)).date()
+    source, last = (
+        (records.dataset, records.schema),
+        (parcel.end - dt.timedelta(microseconds=1)).date(),
+    )
     sessions = Sessions.known(calendar, parcel.start.date(), last)
     again = parcel.again and not records.rows.is_empty()
     local = parcel.start.astimezone(ZoneInfo(sessions.timezone)).date()
@@ -50,70 +61,132 @@ def take(root: Path, parcel: Parcel, records: Records, calendar: str, official: 
         take_quotes(root, parcel.underlying, quotes, local, minute, look_back, source, again=again)
     elif parcel.table == "underlying_minutes":
         hours = sessions.frame.filter(pl.col("session") == local)
-        take_minutes(root, parcel.underlying, records.rows, hours, source, daily=not official(local), again=again)
+        take_minutes(
+            root,
+            parcel.underlying,
+            records.rows,
+            hours,
+            source,
+            daily=not official(local),
+            again=again,
+        )
     elif parcel.table == "option_bars":
-        take_option_bars(root, parcel.underlying, records.rows, sessions.frame["session"].to_list(), source, again=again)
+        take_option_bars(
+            root,
+            parcel.underlying,
+            records.rows,
+            sessions.frame["session"].to_list(),
+            source,
+            again=again,
+        )
     else:
-        take_summary(root, parcel.underlying, records.rows, sessions.frame["session"].to_list(), source)
+        take_summary(
+            root, parcel.underlying, records.rows, sessions.frame["session"].to_list(), source
+        )
 
 
 def take_quotes(
-    root: Path, underlying: str, quotes: pl.DataFrame, session: dt.date, minute: dt.datetime, look_back: int,
-    source: Source, whole: bool = True, again: bool = False,
-) -> int:  # fmt: skip
-    """Write one entry minute's chain, priced by the underlying's minute that begins with it, and return how many rows are kept.
+    root: Path,
+    underlying: str,
+    quotes: pl.DataFrame,
+    session: dt.date,
+    minute: dt.datetime,
+    look_back: int,
+    source: Source,
+    whole: bool = True,
+    again: bool = False,
+) -> int:
+    """Write one entry minute's chain, priced by the underlying's minute that begins with it, and
+    return how many rows are kept.
 
     Other minutes of the session stay.
 
     Args:
         root: the lake.
         underlying: whose chain it is.
-        quotes: symbol, ts, bid, ask in order of arrival, from `look_back` minutes before the minute on.
+        quotes: symbol, ts, bid, ask in order of arrival, from `look_back` minutes before the minute
+            on.
         session: of the minute.
         minute: its beginning, UTC.
         look_back: minutes.
         source: dataset and schema.
         whole: whether all contracts of the underlying were asked for.
-        again: whether they take the place of all that the lake has of that minute, not only of the same contracts.
+        again: whether they take the place of all that the lake has of that minute, not only of the
+            same contracts.
     """
     price = _price_at(root, underlying, session, minute)
     stood = venues.standing(quotes, minute, look_back, price)
-    absent = [pl.lit(None, schemas.OPTION_QUOTES[name]).alias(name) for name in ("expiration", "strike", "option_type")]
+    absent = [
+        pl.lit(None, schemas.OPTION_QUOTES[name]).alias(name)
+        for name in ("expiration", "strike", "option_type")
+    ]
     constant = {"underlying": pl.lit(underlying), "session": pl.lit(session, pl.Date)}
-    rows = stood.with_columns(*absent, **constant, underlying_price=pl.lit(price, pl.Float64)).select(*schemas.OPTION_QUOTES)
+    rows = stood.with_columns(
+        *absent, **constant, underlying_price=pl.lit(price, pl.Float64)
+    ).select(*schemas.OPTION_QUOTES)
     held = validation.hold_quotes(rows)
     ts = pl.col("ts").dt.truncate("1m")
-    unit = [pl.col("session"), ts.fill_null(pl.lit(minute, schemas.TIMESTAMP))] if again else [*_UNITS, ts]
+    unit = (
+        [pl.col("session"), ts.fill_null(pl.lit(minute, schemas.TIMESTAMP))]
+        if again
+        else [*_UNITS, ts]
+    )
     lake.merge(root, TABLES["option_quotes"], underlying, held.rows, unit, held.aside)
-    ages = stood.with_columns(session=pl.lit(session, pl.Date)).filter(pl.col("age_seconds").is_not_null())
+    ages = stood.with_columns(session=pl.lit(session, pl.Date)).filter(
+        pl.col("age_seconds").is_not_null()
+    )
     if not ages.is_empty():
         lake.merge(root, answers.AGES, underlying, ages.select(*answers.AGES.schema), unit)
     answers.record(
-        root, underlying, "option_quotes", {session: len(held.rows)}, source, minute=minute, look_back=look_back, whole=whole
-    )  # fmt: skip
+        root,
+        underlying,
+        "option_quotes",
+        {session: len(held.rows)},
+        source,
+        minute=minute,
+        look_back=look_back,
+        whole=whole,
+    )
     return len(held.rows)
 
 
 def _price_at(root: Path, underlying: str, session: dt.date, minute: dt.datetime) -> float | None:
-    """The close of the underlying's minute that begins with the entry; null if it did not trade in it."""
-    minutes = lake.stored(root, answers.MINUTES, underlying, ("session", "ts", "close"), (session, session))
+    """The close of the underlying's minute that begins with the entry.
+
+    Null if it did not trade in it.
+    """
+    minutes = lake.stored(
+        root, answers.MINUTES, underlying, ("session", "ts", "close"), (session, session)
+    )
     found = minutes.filter(pl.col("ts") == minute)["close"]
     return None if found.is_empty() else float(found[0])
 
 
 def take_option_bars(
-    root: Path, underlying: str, bars: pl.DataFrame, sessions: Sequence[dt.date], source: Source, whole: bool = True,
+    root: Path,
+    underlying: str,
+    bars: pl.DataFrame,
+    sessions: Sequence[dt.date],
+    source: Source,
+    whole: bool = True,
     again: bool = False,
-) -> int:  # fmt: skip
-    """Write the contracts' daily bars, `venues.BAR_FIELDS` of ohlcv-1d, of some sessions. The number of rows kept.
+) -> int:
+    """Write the contracts' daily bars, `venues.BAR_FIELDS` of ohlcv-1d, of some sessions.
 
-    With `again` the bars of a session take the place of all that the lake has of it, not only of the same contracts.
+    The number of rows kept.
+
+    With `again` the bars of a session take the place of all that the lake has of it, not only of
+    the same contracts.
     """
     rows = venues.daily(bars).filter(pl.col("session").is_in(list(sessions)))
-    roots = Roots(dict.fromkeys(rows.select(osi.root(pl.col("symbol")).unique()).to_series(), underlying))
+    roots = Roots(
+        dict.fromkeys(rows.select(osi.root(pl.col("symbol")).unique()).to_series(), underlying)
+    )
     held = validation.hold_option_bars(rows, roots, _highs(root, underlying, sessions))
     kept = held.rows.select(*TABLES["option_bars"].schema).sort("session", "symbol")
-    lake.merge(root, TABLES["option_bars"], underlying, kept, _UNITS[:1] if again else _UNITS, held.aside)
+    lake.merge(
+        root, TABLES["option_bars"], underlying, kept, _UNITS[:1] if again else _UNITS, held.aside
+    )
     answers.record(root, underlying, "option_bars", _counts(kept, sessions), source, whole=whole)
     return len(kept)
 
@@ -126,15 +199,23 @@ def _highs(root: Path, underlying: str, sessions: Sequence[dt.date]) -> pl.DataF
 
 
 def take_minutes(
-    root: Path, underlying: str, bars: pl.DataFrame, sessions: pl.DataFrame, source: Source, daily: bool, whole: bool = True,
+    root: Path,
+    underlying: str,
+    bars: pl.DataFrame,
+    sessions: pl.DataFrame,
+    source: Source,
+    daily: bool,
+    whole: bool = True,
     again: bool = False,
-) -> int:  # fmt: skip
-    """Write the underlying's minutes of regular sessions, and (`daily`) the bars that they make; return the number of minutes.
+) -> int:
+    """Write the underlying's minutes of regular sessions, and (`daily`) the bars that they make.
+
+    Return the number of minutes.
 
     Bars are made only if the minutes are `whole`, from open to close.
 
-    `bars` are `venues.BAR_FIELDS` of ohlcv-1m; `sessions` has session, open and close of each. With `again` the minutes of a
-    session take the place of all that the lake has of it.
+    `bars` are `venues.BAR_FIELDS` of ohlcv-1m; `sessions` has session, open and close of each. With
+    `again` the minutes of a session take the place of all that the lake has of it.
     """
     named = bars.filter(pl.col("symbol").cast(pl.String) == underlying)
     minutes = venues.minutes_of(named, sessions).select(*answers.MINUTES.schema)
@@ -142,14 +223,24 @@ def take_minutes(
     days = sessions["session"].to_list()
     if daily:
         _take_bars(root, underlying, venues.regular_bars(minutes), days, source)
-    answers.record(root, underlying, "underlying_minutes", _counts(minutes, days), source, whole=whole)
+    answers.record(
+        root, underlying, "underlying_minutes", _counts(minutes, days), source, whole=whole
+    )
     return len(minutes)
 
 
-def take_summary(root: Path, underlying: str, bars: pl.DataFrame, sessions: Sequence[dt.date], source: Source) -> int:
+def take_summary(
+    root: Path, underlying: str, bars: pl.DataFrame, sessions: Sequence[dt.date], source: Source
+) -> int:
     """Write the underlying's official daily bars of some sessions. The number of them."""
     named = bars.filter(pl.col("symbol").cast(pl.String) == underlying)
-    return _take_bars(root, underlying, venues.daily(named).filter(pl.col("session").is_in(list(sessions))), sessions, source)
+    return _take_bars(
+        root,
+        underlying,
+        venues.daily(named).filter(pl.col("session").is_in(list(sessions))),
+        sessions,
+        source,
+    )
 
 
 def mend_bars(root: Path, underlying: str, without: Sequence[dt.date]) -> None:
@@ -158,18 +249,23 @@ def mend_bars(root: Path, underlying: str, without: Sequence[dt.date]) -> None:
     held = lake.stored(root, wanted, underlying, ("session",))["session"].unique().implode()
     minutes = lake.stored(root, answers.MINUTES, underlying)
     lone = minutes.filter(~pl.col("session").is_in(held) & ~pl.col("session").is_in(list(without)))
-    said = answers.recorded(root, underlying).filter((pl.col("table") == "underlying_minutes") & pl.col("whole"))
+    said = answers.recorded(root, underlying).filter(
+        (pl.col("table") == "underlying_minutes") & pl.col("whole")
+    )
     for dataset, schema, session in said.select("dataset", "schema", "session").iter_rows():
         rows = lone.filter(pl.col("session") == session)
         if not rows.is_empty():
             _take_bars(root, underlying, venues.regular_bars(rows), [session], (dataset, schema))
 
 
-def _take_bars(root: Path, underlying: str, bars: pl.DataFrame, sessions: Sequence[dt.date], source: Source) -> int:
+def _take_bars(
+    root: Path, underlying: str, bars: pl.DataFrame, sessions: Sequence[dt.date], source: Source
+) -> int:
     rows = bars.with_columns(underlying=pl.lit(underlying)).select(*schemas.UNDERLYING_BARS)
     held = validation.hold_underlying_bars(rows)
     kept = held.rows.select(*schemas.UNDERLYING_BARS)
-    # the source first: a bar without its minutes' note would look like one from elsewhere, and never get it
+    # the source first: a bar without its minutes' note would look like one from elsewhere, and
+    # never get it
     answers.record(root, underlying, "underlying_bars", _counts(kept, sessions), source)
     lake.merge(root, TABLES["underlying_bars"], underlying, kept, [pl.col("session")], held.aside)
     return len(kept)

@@ -1,6 +1,9 @@
-"""Databento's bytes as columns: DBN, compressed or not, from an answer or a file. The only importer of databento_dbn.
+"""Databento's bytes as columns: DBN, compressed or not, from an answer or a file.
 
-Nothing here trusts the bytes: what is cut off, malformed or of another kind is a DataError that says what is wrong.
+The only importer of databento_dbn.
+
+Nothing here trusts the bytes: what is cut off, malformed or of another kind is a DataError that
+    says what is wrong.
 """
 
 import datetime as dt
@@ -24,7 +27,9 @@ from wheelvec.vendors.databento.inflate import inflated
 
 _DAY, _EPOCH = 86_400 * 10**9, dt.date(1970, 1, 1).toordinal()
 _TABLE = 1 << 20  # ids that a table may span: 4 MB
-_HEADER = range(104, 1 << 29)  # bytes of a header after its first eight; the vendor's decoder panics on some that are shorter
+_HEADER = range(
+    104, 1 << 29
+)  # bytes of a header after its first eight; the vendor's decoder panics on some that are shorter
 _PIECE = 1 << 20
 _PRICES = re.compile(r"(bid|ask)_px_\d\d|price|open|high|low|close")
 _STRUCTURES: dict[str, Any] = {
@@ -42,7 +47,8 @@ class Header:
 
     Attributes:
         dataset, schema: of the records; the schema is "mixed" for a live capture.
-        start, end: the time that was asked for, the end exclusive; None where the header names none.
+        start, end: the time that was asked for, the end exclusive; None where the header names
+            none.
         parents: the parent symbols asked for; () if contracts or stocks were asked for by name.
         symbols: raw symbols that the records speak of.
     """
@@ -57,7 +63,10 @@ class Header:
 
 @dataclass(frozen=True)
 class Records:
-    """The records of one answer or file: what was asked for, when the first and the last of them stands, and the columns."""
+    """The records of one answer or file.
+
+    What was asked for, when the first and the last of them stands, and the columns.
+    """
 
     header: Header
     span: tuple[dt.datetime, dt.datetime] | None
@@ -74,12 +83,17 @@ class Records:
         return self.header.schema
 
 
-def decoded(data: bytes, names: Callable[[str], Sequence[str]] | Sequence[str], most: int | None = None) -> Records:
-    """DBN (zstd or not) -> the fields `names` as columns, in order of time; `names` may depend on the schema.
+def decoded(
+    data: bytes, names: Callable[[str], Sequence[str]] | Sequence[str], most: int | None = None
+) -> Records:
+    """DBN (zstd or not) -> the fields `names` as columns, in order of time.
 
-    A field keeps its DBN name. Prices are Float64 dollars, null where undefined; times Datetime ns UTC, null where
-    undefined; fields of one character UInt8, longer ones String. `symbol` is an Enum of the raw symbols, by instrument id
-    and UTC date of the record, for ids are given out anew each day; null where the file does not name the id.
+    `names` may depend on the schema.
+
+    A field keeps its DBN name. Prices are Float64 dollars, null where undefined; times Datetime ns
+    UTC, null where undefined; fields of one character UInt8, longer ones String. `symbol` is an
+    Enum of the raw symbols, by instrument id and UTC date of the record, for ids are given out anew
+    each day; null where the file does not name the id.
 
     Args:
         data: the whole of it.
@@ -87,12 +101,15 @@ def decoded(data: bytes, names: Callable[[str], Sequence[str]] | Sequence[str], 
         most: bytes that the data may inflate to; half of the machine's memory if None.
 
     Raises:
-        DataError: for bytes that are no DBN, not whole, malformed, of several schemas, or of one that has no use here.
+        DataError: for bytes that are no DBN, not whole, malformed, of several schemas, or of one
+            that has no use here.
     """
     return decoded_plain(inflated(data, most), names)
 
 
-def decoded_plain(body: bytes | bytearray, names: Callable[[str], Sequence[str]] | Sequence[str]) -> Records:
+def decoded_plain(
+    body: bytes | bytearray, names: Callable[[str], Sequence[str]] | Sequence[str]
+) -> Records:
     """The same, of bytes that are inflated."""
     size = _header_size(bytes(body[:8]), len(body))
     meta = _metadata(bytes(body[:size]))
@@ -102,7 +119,10 @@ def decoded_plain(body: bytes | bytearray, names: Callable[[str], Sequence[str]]
     found, index = _in_order(_array(body, size, said.schema))
     span = _span(index, said)
     fields = tuple(names(said.schema) if callable(names) else names)
-    columns = {name: _symbols(found, index, meta.mappings) if name == "symbol" else _column(found, name) for name in fields}
+    columns = {
+        name: _symbols(found, index, meta.mappings) if name == "symbol" else _column(found, name)
+        for name in fields
+    }
     return Records(said, span, pl.DataFrame(columns))
 
 
@@ -118,7 +138,11 @@ def header(path: Path) -> Header:
             opened.seek(0)
             stream: Any = opened if is_plain else zstandard.ZstdDecompressor().stream_reader(opened)
             start = _read(stream, 8, "is no DBN: it has no header")
-            return _said(_metadata(start + _read(stream, _header_size(start) - 8, "was cut off within its header")))
+            return _said(
+                _metadata(
+                    start + _read(stream, _header_size(start) - 8, "was cut off within its header")
+                )
+            )
     except zstandard.ZstdError as error:
         raise DataError(f"is neither DBN nor zstd: {_one_line(error)}") from None
     except OSError as error:
@@ -126,7 +150,10 @@ def header(path: Path) -> Header:
 
 
 def _read(stream: IO[bytes], size: int, problem: str) -> bytes:
-    """So many bytes, in pieces: what a header says of its own length is not believed before it is there."""
+    """So many bytes, in pieces.
+
+    What a header says of its own length is not believed before it is there.
+    """
     found = BytesIO()
     while left := size - found.tell():
         piece = stream.read(min(left, _PIECE))
@@ -168,7 +195,9 @@ def _said(meta: databento_dbn.Metadata) -> Header:
     except (ValueError, OverflowError, TypeError) as error:
         raise DataError(f"is no DBN: its header is malformed: {_one_line(error)}") from None
     parents = symbols if str(stype) == "parent" else ()
-    return Header(str(meta.dataset), "mixed" if schema is None else str(schema), start, end, parents, mapped)
+    return Header(
+        str(meta.dataset), "mixed" if schema is None else str(schema), start, end, parents, mapped
+    )
 
 
 def _array(body: bytes | bytearray, header: int, schema: str) -> Array:
@@ -185,7 +214,9 @@ def _array(body: bytes | bytearray, header: int, schema: str) -> Array:
 
 def _in_order(found: Array) -> tuple[Array, Array]:
     """The records by time, of equals the first first, and their times, by which the vendor filters."""
-    index = np.ascontiguousarray(found["ts_recv"] if "ts_recv" in (found.dtype.names or ()) else found["ts_event"])
+    index = np.ascontiguousarray(
+        found["ts_recv"] if "ts_recv" in (found.dtype.names or ()) else found["ts_event"]
+    )
     if (index[1:] >= index[:-1]).all():
         return found, index
     order = np.argsort(index, kind="stable")
@@ -196,7 +227,12 @@ def _span(index: Array, said: Header) -> tuple[dt.datetime, dt.datetime] | None:
     if not len(index):
         return None
     first, last = _moment(int(index[0])), _moment(int(index[-1]))
-    if first is None or last is None or (said.start and first < said.start) or (said.end and last >= said.end):
+    if (
+        first is None
+        or last is None
+        or (said.start and first < said.start)
+        or (said.end and last >= said.end)
+    ):
         raise DataError("has records from outside of the time that its header names")
     return first, last
 
@@ -208,12 +244,15 @@ def _column(found: Array, name: str) -> pl.Series:
         known = values != databento_dbn.UNDEF_TIMESTAMP
         return (times if known.all() else times.set(pl.Series(~known), None)).cast(TIMESTAMP)
     if _PRICES.fullmatch(name):
-        # in NumPy: Polars divides by a number as it multiplies by its inverse, and 11.69 becomes 11.690000000000001
+        # in NumPy: Polars divides by a number as it multiplies by its inverse, and 11.69 becomes
+        # 11.690000000000001
         dollars = pl.Series(name, values / 1e9)
         unknown = values == databento_dbn.UNDEF_PRICE
         return dollars.set(pl.Series(unknown), None) if unknown.any() else dollars
     if values.dtype.kind == "S":
-        return pl.Series(name, values.view(np.uint8) if values.dtype.itemsize == 1 else values.astype(str))
+        return pl.Series(
+            name, values.view(np.uint8) if values.dtype.itemsize == 1 else values.astype(str)
+        )
     return pl.Series(name, values)
 
 
@@ -223,7 +262,10 @@ def _symbols(found: Array, index: Array, mappings: Mapping[str, Sequence[Any]]) 
     ids, first, last, codes = _intervals(names, mappings)
     days = index // np.uint64(_DAY)
     edges = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)] if len(days) else []
-    asked, result = np.ascontiguousarray(found["instrument_id"]), np.empty(len(found), dtype=np.uint32)
+    asked, result = (
+        np.ascontiguousarray(found["instrument_id"]),
+        np.empty(len(found), dtype=np.uint32),
+    )
     for low, high in pairwise(edges):
         day = int(days[low]) + _EPOCH
         valid = (first <= day) & (day < last)
@@ -239,7 +281,12 @@ def _intervals(names: Sequence[str], mappings: Mapping[str, Sequence[Any]]) -> A
     """(4, n): instrument id, first day, day after the last, and the index of the name."""
     try:
         spans = [
-            (int(span["symbol"]), span["start_date"].toordinal(), span["end_date"].toordinal(), code)
+            (
+                int(span["symbol"]),
+                span["start_date"].toordinal(),
+                span["end_date"].toordinal(),
+                code,
+            )
             for code, name in enumerate(names)
             for span in mappings[name]
             if span["symbol"]
@@ -255,8 +302,8 @@ def _intervals(names: Sequence[str], mappings: Mapping[str, Sequence[Any]]) -> A
 def _looked_up(asked: Array, ids: Array, codes: Array, missing: int) -> Array:
     """The code of each id, `missing` where there is none.
 
-    A table over all ids takes a tenth of the time of a binary search, where they lie close together, as those of one
-    underlying and day do.
+    A table over all ids takes a tenth of the time of a binary search, where they lie close
+    together, as those of one underlying and day do.
     """
     if not len(ids):
         return np.full(len(asked), missing, dtype=np.uint32)
@@ -264,7 +311,9 @@ def _looked_up(asked: Array, ids: Array, codes: Array, missing: int) -> Array:
     if span <= _TABLE:
         table = np.full(span + 1, missing, dtype=np.uint32)
         table[ids - low] = codes
-        return table[np.minimum(asked - np.uint32(low), np.uint32(span))]  # an id below wraps round to far above
+        return table[
+            np.minimum(asked - np.uint32(low), np.uint32(span))
+        ]  # an id below wraps round to far above
     order = np.argsort(ids, kind="stable")
     at = np.searchsorted(ids[order], asked).clip(max=len(ids) - 1)
     return np.where(ids[order][at] == asked, codes[order][at], missing).astype(np.uint32)
@@ -274,7 +323,9 @@ def _moment(nanos: int | None) -> dt.datetime | None:
     """Cut to microseconds; None for what is undefined."""
     if nanos is None or nanos == databento_dbn.UNDEF_TIMESTAMP:
         return None
-    return dt.datetime.fromtimestamp(nanos // 10**9, dt.UTC) + dt.timedelta(microseconds=nanos % 10**9 // 1000)
+    return dt.datetime.fromtimestamp(nanos // 10**9, dt.UTC) + dt.timedelta(
+        microseconds=nanos % 10**9 // 1000
+    )
 
 
 def _one_line(text: object) -> str:

@@ -1,7 +1,8 @@
 """What does the lake lack, of all that the wheels of a range of entries can need?
 
-quotes   the entry minute of each session from the first entry to the last on which a call may be sold
-bars     of contracts and underlying, to the last settlement that a wheel opened in the range can reach
+quotes   the entry minute of each session from the first entry to the last on which a call may be
+sold bars     of contracts and underlying, to the last settlement that a wheel opened in the range
+can reach
 """
 
 import datetime as dt
@@ -22,7 +23,15 @@ from wheelvec.model.fields import read_day
 from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.validation import TABLES, Table
 from wheelvec.vendors.databento import requests
-from wheelvec.vendors.databento.requests import MINUTES, OPTIONS, QUOTE_SCHEMAS, SUMMARY, Ask, checked_symbols, midnight
+from wheelvec.vendors.databento.requests import (
+    MINUTES,
+    OPTIONS,
+    QUOTE_SCHEMAS,
+    SUMMARY,
+    Ask,
+    checked_symbols,
+    midnight,
+)
 
 Span = tuple[dt.datetime, dt.datetime]
 Ranges = dict[str, dict[str, Span]]  # dataset -> schema ("" for those not named) -> what there is
@@ -49,13 +58,20 @@ class Wanted:
     calendar: str = "NYSE"
     put: PutRules = field(default_factory=PutRules)
     call: CallRules = field(default_factory=CallRules)
-    refetch: tuple[dt.date, dt.date] | None = None  # first and last session that is asked for though the lake has it
+    refetch: tuple[dt.date, dt.date] | None = (
+        None  # first and last session that is asked for though the lake has it
+    )
 
 
 def wanted(
-    config: Config, symbols: str | Sequence[str] | None, start: str | dt.date | None, end: str | dt.date | None,
-    entry_time: str | None, schema: str, look_back: int,
-) -> Wanted:  # fmt: skip
+    config: Config,
+    symbols: str | Sequence[str] | None,
+    start: str | dt.date | None,
+    end: str | dt.date | None,
+    entry_time: str | None,
+    schema: str,
+    look_back: int,
+) -> Wanted:
     """What is not given is the configuration's.
 
     Raises:
@@ -64,24 +80,44 @@ def wanted(
     schedule = config.schedule
     named = schedule.symbols if symbols is None else symbols
     days = [
-        read_day(name, value) for name, value in (("start", start or schedule.start_date), ("end", end or schedule.end_date))
+        read_day(name, value)
+        for name, value in (
+            ("start", start or schedule.start_date),
+            ("end", end or schedule.end_date),
+        )
     ]
     if named is None or None in days:
-        raise InputError("fetch needs symbols, start and end: give them, or a configuration that does")
+        raise InputError(
+            "fetch needs symbols, start and end: give them, or a configuration that does"
+        )
     if days[0] > days[1]:
         raise InputError(f"start {days[0]} lies after end {days[1]}")
     if schema not in QUOTE_SCHEMAS:
         raise InputError(unknown_name("schema of quotes", schema, QUOTE_SCHEMAS))
-    if not isinstance(look_back, int) or isinstance(look_back, bool) or not 0 <= look_back <= MOST_LOOK_BACK:
-        raise InputError(f"look_back is {look_back!r}: expected whole minutes from 0 to {MOST_LOOK_BACK}")
+    if (
+        not isinstance(look_back, int)
+        or isinstance(look_back, bool)
+        or not 0 <= look_back <= MOST_LOOK_BACK
+    ):
+        raise InputError(
+            f"look_back is {look_back!r}: expected whole minutes from 0 to {MOST_LOOK_BACK}"
+        )
     return Wanted(
-        symbols=checked_symbols(named if isinstance(named, str) else tuple(named)), start=days[0], end=days[1],
-        entry_time=entry_time or schedule.entry_time, schema=schema, look_back=look_back,
-        calendar=schedule.trading_calendar, put=config.put, call=config.call,
-    )  # fmt: skip
+        symbols=checked_symbols(named if isinstance(named, str) else tuple(named)),
+        start=days[0],
+        end=days[1],
+        entry_time=entry_time or schedule.entry_time,
+        schema=schema,
+        look_back=look_back,
+        calendar=schedule.trading_calendar,
+        put=config.put,
+        call=config.call,
+    )
 
 
-def refetched(refetch: tuple[str | dt.date, str | dt.date] | None) -> tuple[dt.date, dt.date] | None:
+def refetched(
+    refetch: tuple[str | dt.date, str | dt.date] | None,
+) -> tuple[dt.date, dt.date] | None:
     """First and last session, in order.
 
     Raises:
@@ -89,8 +125,15 @@ def refetched(refetch: tuple[str | dt.date, str | dt.date] | None) -> tuple[dt.d
     """
     if refetch is None:
         return None
-    if isinstance(refetch, str) or not isinstance(refetch, Sequence) or len(refetch) != 2 or None in refetch:
-        raise InputError(f"refetch is {refetch!r}: expected the first and the last session, as in ('2024-01-02', '2024-01-31')")
+    if (
+        isinstance(refetch, str)
+        or not isinstance(refetch, Sequence)
+        or len(refetch) != 2
+        or None in refetch
+    ):
+        raise InputError(
+            f"refetch is {refetch!r}: expected the first and the last session, as in ('2024-01-02', '2024-01-31')"
+        )
     first, last = (read_day("refetch", day) for day in refetch)
     if first > last:
         raise InputError(f"refetch: {first} lies after {last}")
@@ -98,7 +141,9 @@ def refetched(refetch: tuple[str | dt.date, str | dt.date] | None) -> tuple[dt.d
 
 
 class Need(NamedTuple):
-    """One session of one table of one underlying, where it would come from, and whether it must be fetched."""
+    """One session of one table of one underlying, where it would come from, and whether it must be
+    fetched.
+    """
 
     symbol: str
     table: str
@@ -121,7 +166,8 @@ def plan(root: Path, wanted: Wanted, ranges: Ranges, recent: dt.date) -> Plan:
 
     Sessions from `recent` on may be refused, and are asked for one by one.
 
-    What was found empty is not asked for again, unless other tables have rows of that session: then the answer is doubted.
+    What was found empty is not asked for again, unless other tables have rows of that session: then
+    the answer is doubted.
 
     Raises:
         InputError: for sessions before the history of every source.
@@ -143,7 +189,11 @@ def covered(wanted: Wanted, ranges: Ranges) -> Sessions:
     last_data = max(end for _, end in ranges[OPTIONS].values()).date()
     cycles, a_call = wanted.call.max_cycles, wanted.call.dte_max + slack
     first_settlement = wanted.end + dt.timedelta(days=wanted.put.dte_max + slack)
-    reach = max(first_settlement, last_data) if cycles is None else first_settlement + dt.timedelta(days=cycles * a_call)
+    reach = (
+        max(first_settlement, last_data)
+        if cycles is None
+        else first_settlement + dt.timedelta(days=cycles * a_call)
+    )
     return Sessions.known(wanted.calendar, wanted.start, reach)
 
 
@@ -169,7 +219,9 @@ def reach(sessions: Sessions, wanted: Wanted, last_data: dt.date) -> tuple[dt.da
 def _on_or_before(sessions: Sessions, day: dt.date) -> dt.date:
     at = int(sessions.number_on_or_before(np.array([min(day, sessions.last)]))[0])
     if at < 0:
-        raise InputError(f"there is no session of {sessions.calendar} from {sessions.first} to {day}")
+        raise InputError(
+            f"there is no session of {sessions.calendar} from {sessions.first} to {day}"
+        )
     found: dt.date = sessions.frame["session"][at]
     return found
 
@@ -177,7 +229,9 @@ def _on_or_before(sessions: Sessions, day: dt.date) -> dt.date:
 class _OneUnderlying:
     """The needs of one underlying, and the requests that fill them."""
 
-    def __init__(self, root: Path, symbol: str, wanted: Wanted, ranges: Ranges, sessions: Sessions) -> None:
+    def __init__(
+        self, root: Path, symbol: str, wanted: Wanted, ranges: Ranges, sessions: Sessions
+    ) -> None:
         self._root, self._symbol, self._wanted, self._ranges = root, symbol, wanted, ranges
         self._recorded = answers.recorded(root, symbol)
         last_data = max(end for _, end in ranges[OPTIONS].values()).date()
@@ -188,12 +242,18 @@ class _OneUnderlying:
         self._hours = {
             session: (opens, closes, minute)
             for session, opens, closes, minute in rows.select(
-                "session", *(pl.col(name).dt.cast_time_unit("us") for name in ("open", "close", "minute"))
+                "session",
+                *(pl.col(name).dt.cast_time_unit("us") for name in ("open", "close", "minute")),
             ).iter_rows()
         }
         quotes = [self._quotes(session) for session in self._sessions if session <= last_sold]
         lacking = {need.session for need in quotes if need.state in FETCHED}
-        self.needs = [*quotes, *self._minutes(lacking), *self._daily("option_bars"), *self._daily("underlying_bars")]
+        self.needs = [
+            *quotes,
+            *self._minutes(lacking),
+            *self._daily("option_bars"),
+            *self._daily("underlying_bars"),
+        ]
 
     def _quotes(self, session: dt.date) -> Need:
         minute, schema = self._hours[session][2], self._wanted.schema
@@ -203,19 +263,31 @@ class _OneUnderlying:
             schema = "cbbo-1m"
         if minute < begins(self._ranges, OPTIONS, schema):
             first = begins(self._ranges, OPTIONS, schema).date()
-            raise InputError(f"there are no quotes on {session}: {schema} of {OPTIONS} begins on {first}; start there or later")
+            raise InputError(
+                f"there are no quotes on {session}: {schema} of {OPTIONS} begins on {first}; start there or later"
+            )
         ask = Ask.quotes(self._symbol, schema, session, minute, self._wanted.look_back)
         said = self._recorded.filter(
-            (pl.col("session") == session) & (pl.col("table") == "option_quotes") & (pl.col("minute") == minute)
+            (pl.col("session") == session)
+            & (pl.col("table") == "option_quotes")
+            & (pl.col("minute") == minute)
         )
         far_enough = said.filter(pl.col("whole") & (pl.col("look_back") >= self._wanted.look_back))
-        held = (session, minute) in self._held_minutes and (said.is_empty() or not far_enough.is_empty())
+        held = (session, minute) in self._held_minutes and (
+            said.is_empty() or not far_enough.is_empty()
+        )
         held = held or (session, None) in self._held_minutes
-        empty = not far_enough.filter((pl.col("rows") == 0) & (pl.col("schema") == schema)).is_empty()
-        return Need(self._symbol, ask.table, session, OPTIONS, schema, self._state(ask, held, empty))
+        empty = not far_enough.filter(
+            (pl.col("rows") == 0) & (pl.col("schema") == schema)
+        ).is_empty()
+        return Need(
+            self._symbol, ask.table, session, OPTIONS, schema, self._state(ask, held, empty)
+        )
 
     def _minutes(self, quoted: set[dt.date]) -> Iterator[Need]:
-        """The minutes give the underlying's price beside the quotes, and its daily bar where nothing official does."""
+        """The minutes give the underlying's price beside the quotes, and its daily bar where
+        nothing official does.
+        """
         held, bars = self._days(answers.MINUTES), self._days(TABLES["underlying_bars"])
         empty = self._found_empty("underlying_minutes")
         for session in self._sessions:
@@ -226,16 +298,30 @@ class _OneUnderlying:
                 ask = Ask.minutes(self._symbol, dataset, session, opens, closes)
                 there = session in held or (session in bars and session not in quoted)
                 yield Need(
-                    self._symbol, ask.table, session, dataset, ask.schema, self._state(ask, there, session in empty)
-                )  # fmt: skip
+                    self._symbol,
+                    ask.table,
+                    session,
+                    dataset,
+                    ask.schema,
+                    self._state(ask, there, session in empty),
+                )
 
     def _dataset(self, session: dt.date, opens: dt.datetime) -> str:
-        known = {name: begins(self._ranges, name, "ohlcv-1m") for name in MINUTES if self._ranges.get(name)}
+        known = {
+            name: begins(self._ranges, name, "ohlcv-1m")
+            for name in MINUTES
+            if self._ranges.get(name)
+        }
         for name, begin in known.items():
             if begin <= opens:
                 return name
-        histories = ", ".join(f"{name} begins on {begin:%Y-%m-%d}" for name, begin in known.items()) or "the gateway has none"
-        raise InputError(f"there are no minutes of {self._symbol} itself on {session}: {histories}; start there or later")
+        histories = (
+            ", ".join(f"{name} begins on {begin:%Y-%m-%d}" for name, begin in known.items())
+            or "the gateway has none"
+        )
+        raise InputError(
+            f"there are no minutes of {self._symbol} itself on {session}: {histories}; start there or later"
+        )
 
     def _daily(self, table: str) -> Iterator[Need]:
         held, empty = self._days(TABLES[table]), self._found_empty(table)
@@ -251,12 +337,17 @@ class _OneUnderlying:
     def _state(self, ask: Ask, held: bool, empty: bool) -> str:
         if held or empty:
             first, last = self._wanted.refetch or (dt.date.max, dt.date.min)
-            again = first <= ask.sessions[0] <= last or (not held and self._is_doubtful(ask.table, ask.sessions[0]))
+            again = first <= ask.sessions[0] <= last or (
+                not held and self._is_doubtful(ask.table, ask.sessions[0])
+            )
             return AGAIN if again else HELD if held else EMPTY
         return LATER if ask.end > _span(self._ranges, ask.dataset, ask.schema)[1] else LACKING
 
     def _is_doubtful(self, table: str, session: dt.date) -> bool:
-        """Whether an answer without rows is belied by other tables' rows of the session; not if its rows were set aside."""
+        """Whether an answer without rows is belied by other tables' rows of the session.
+
+        Not if its rows were set aside.
+        """
         others = {name: days for name, days in self._sessions_held.items() if name != table}
         aside = self._set_aside.get(table, frozenset())
         return session not in aside and any(session in days for days in others.values())
@@ -265,7 +356,9 @@ class _OneUnderlying:
     def _sessions_held(self) -> dict[str, set[dt.date]]:
         tables = [TABLES[name] for name in ("option_quotes", "option_bars", "underlying_bars")]
         return {
-            table.name: set(lake.stored(self._root, table, self._symbol, ("session",))["session"].unique())
+            table.name: set(
+                lake.stored(self._root, table, self._symbol, ("session",))["session"].unique()
+            )
             for table in (*tables, answers.MINUTES)
         }
 
@@ -277,16 +370,24 @@ class _OneUnderlying:
     @cached_property
     def _held_minutes(self) -> set[tuple[dt.date, dt.datetime | None]]:
         rows = lake.stored(self._root, TABLES["option_quotes"], self._symbol, ("session", "ts"))
-        return set(rows.select("session", pl.col("ts").dt.truncate("1m").dt.cast_time_unit("us")).unique().iter_rows())
+        return set(
+            rows.select("session", pl.col("ts").dt.truncate("1m").dt.cast_time_unit("us"))
+            .unique()
+            .iter_rows()
+        )
 
     def _days(self, table: Table) -> set[dt.date]:
         """The sessions that the lake holds, but those that it holds only some contracts of."""
         days = self._sessions_held[table.name]
         said = self._recorded.filter(pl.col("table") == table.name)
-        return days - (set(said.filter(~pl.col("whole"))["session"]) - set(said.filter("whole")["session"]))
+        return days - (
+            set(said.filter(~pl.col("whole"))["session"]) - set(said.filter("whole")["session"])
+        )
 
     def _found_empty(self, table: str) -> set[dt.date]:
-        said = self._recorded.filter((pl.col("table") == table) & pl.col("whole") & (pl.col("rows") == 0))
+        said = self._recorded.filter(
+            (pl.col("table") == table) & pl.col("whole") & (pl.col("rows") == 0)
+        )
         return set(said["session"])
 
     def asks(self, recent: dt.date) -> Iterator[Ask]:
@@ -295,7 +396,9 @@ class _OneUnderlying:
         for need in wanted:
             opens, closes, minute = self._hours[need.session]
             if need.table == "option_quotes":
-                ask = Ask.quotes(self._symbol, need.schema, need.session, minute, self._wanted.look_back)
+                ask = Ask.quotes(
+                    self._symbol, need.schema, need.session, minute, self._wanted.look_back
+                )
                 yield replace(ask, again=need.state == AGAIN)
             elif need.table == "underlying_minutes":
                 ask = Ask.minutes(self._symbol, need.dataset, need.session, opens, closes)
@@ -309,7 +412,10 @@ class _OneUnderlying:
 def _set_aside_on(root: Path, table: Table, underlying: str) -> frozenset[dt.date]:
     """The days on which rows of a table were set aside when its files were written."""
     months = listing.present(root, table.name, underlying)
-    footers = [parquet.MonthFile(table, underlying, month, path).footer() for month, path in sorted(months.items())]
+    footers = [
+        parquet.MonthFile(table, underlying, month, path).footer()
+        for month, path in sorted(months.items())
+    ]
     return frozenset(dt.date.fromisoformat(day) for footer in footers for day in footer.aside)
 
 
@@ -331,13 +437,23 @@ def _span(ranges: Ranges, dataset: str, schema: str) -> Span:
 
 def overview(plan: Plan, prices: Callable[[Ask], float]) -> pl.DataFrame:
     """One row per underlying, table and source: sessions by state, requests, and dollars."""
-    needs = pl.DataFrame(plan.needs, schema=dict.fromkeys(Need._fields, pl.String) | {"session": pl.Date}, orient="row")
+    needs = pl.DataFrame(
+        plan.needs,
+        schema=dict.fromkeys(Need._fields, pl.String) | {"session": pl.Date},
+        orient="row",
+    )
     keys = ["symbol", "table", "dataset", "schema"]
     states = [(pl.col("state") == state).sum().cast(pl.Int64).alias(state) for state in STATES]
     counted = needs.group_by(keys, maintain_order=True).agg(states)
-    priced = [(ask.underlying, ask.table, ask.dataset, ask.schema, 1, prices(ask)) for ask in plan.asks]
+    priced = [
+        (ask.underlying, ask.table, ask.dataset, ask.schema, 1, prices(ask)) for ask in plan.asks
+    ]
     schema = dict.fromkeys(keys, pl.String) | {"requests": pl.Int64, "dollars": pl.Float64}
-    costs = pl.DataFrame(priced, schema=schema, orient="row").group_by(keys).agg(pl.col("requests", "dollars").sum())
+    costs = (
+        pl.DataFrame(priced, schema=schema, orient="row")
+        .group_by(keys)
+        .agg(pl.col("requests", "dollars").sum())
+    )
     return counted.join(costs, on=keys, how="left", maintain_order="left").with_columns(
         pl.col("requests").fill_null(0), pl.col("dollars").fill_null(0.0)
     )

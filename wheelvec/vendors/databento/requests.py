@@ -29,7 +29,9 @@ _SYMBOL = re.compile(r"[A-Z][A-Z0-9]*([./][A-Z0-9]+)?")
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """One request: the rows of `table` of one underlying, from `start` up to but not including `end`, both UTC."""
+    """One request: the rows of `table` of one underlying, from `start` up to but not including
+    `end`, both UTC.
+    """
 
     underlying: str
     table: str
@@ -43,41 +45,72 @@ class Ask:
     again: bool = False  # its rows are to take the place of those that the lake has of the sessions
 
     @classmethod
-    def quotes(cls, underlying: str, schema: str, session: dt.date, minute: dt.datetime, look_back: int) -> Self:
+    def quotes(
+        cls, underlying: str, schema: str, session: dt.date, minute: dt.datetime, look_back: int
+    ) -> Self:
         """The chain in the minute that begins at `minute`, and `look_back` minutes before it.
 
-        cbbo-1m rows bear the END of their minute, so theirs are asked for one minute later; the second makes the end
-        exclusive.
+        cbbo-1m rows bear the END of their minute, so theirs are asked for one minute later; the
+        second makes the end exclusive.
         """
         later = MINUTE if schema == "cbbo-1m" else dt.timedelta(0)
         end = minute + later + (SECOND if later else MINUTE)
         start = minute + later - look_back * MINUTE
         return cls(
-            underlying=underlying, table="option_quotes", dataset=OPTIONS, schema=schema, stype="parent",
-            name=parent(underlying), start=start, end=end, sessions=(session,),
-        )  # fmt: skip
+            underlying=underlying,
+            table="option_quotes",
+            dataset=OPTIONS,
+            schema=schema,
+            stype="parent",
+            name=parent(underlying),
+            start=start,
+            end=end,
+            sessions=(session,),
+        )
 
     @classmethod
-    def minutes(cls, underlying: str, dataset: str, session: dt.date, opens: dt.datetime, closes: dt.datetime) -> Self:
+    def minutes(
+        cls,
+        underlying: str,
+        dataset: str,
+        session: dt.date,
+        opens: dt.datetime,
+        closes: dt.datetime,
+    ) -> Self:
         """The underlying's minutes of a regular session."""
         return cls(
-            underlying=underlying, table="underlying_minutes", dataset=dataset, schema="ohlcv-1m", stype="raw_symbol",
-            name=underlying, start=opens, end=closes, sessions=(session,),
-        )  # fmt: skip
+            underlying=underlying,
+            table="underlying_minutes",
+            dataset=dataset,
+            schema="ohlcv-1m",
+            stype="raw_symbol",
+            name=underlying,
+            start=opens,
+            end=closes,
+            sessions=(session,),
+        )
 
     @classmethod
     def daily(cls, underlying: str, table: str, sessions: tuple[dt.date, ...]) -> Self:
         """Daily bars of the contracts, or of the underlying itself, by UTC date."""
         options = table == "option_bars"
         return cls(
-            underlying=underlying, table=table, dataset=OPTIONS if options else SUMMARY, schema="ohlcv-1d",
-            stype="parent" if options else "raw_symbol", name=parent(underlying) if options else underlying,
-            start=midnight(sessions[0]), end=midnight(sessions[-1]) + DAY, sessions=sessions,
-        )  # fmt: skip
+            underlying=underlying,
+            table=table,
+            dataset=OPTIONS if options else SUMMARY,
+            schema="ohlcv-1d",
+            stype="parent" if options else "raw_symbol",
+            name=parent(underlying) if options else underlying,
+            start=midnight(sessions[0]),
+            end=midnight(sessions[-1]) + DAY,
+            sessions=sessions,
+        )
 
     def __str__(self) -> str:
         first, last = self.sessions[0], self.sessions[-1]
-        return f"{self.schema} of {self.name} from {self.dataset}, {first}" + (f" to {last}" if last > first else "")
+        return f"{self.schema} of {self.name} from {self.dataset}, {first}" + (
+            f" to {last}" if last > first else ""
+        )
 
 
 def entry_of(schema: str, start: dt.datetime, end: dt.datetime) -> tuple[dt.datetime, int]:
@@ -106,7 +139,8 @@ def checked_symbols(symbols: str | list[str] | tuple[str, ...]) -> tuple[str, ..
     """Stock symbols, in capitals, each once.
 
     Raises:
-        InputError: for none, for what is no symbol of a stock, and for indices, whose options settle in cash.
+        InputError: for none, for what is no symbol of a stock, and for indices, whose options
+            settle in cash.
     """
     named = [symbols] if isinstance(symbols, str) else list(symbols)
     found = tuple(dict.fromkeys(str(symbol).strip().upper() for symbol in named))
@@ -114,19 +148,32 @@ def checked_symbols(symbols: str | list[str] | tuple[str, ...]) -> tuple[str, ..
         raise InputError("symbols is empty: name the underlyings, such as TSLA or BRK.B")
     for symbol in found:
         if not _SYMBOL.fullmatch(symbol):
-            raise InputError(f"symbol {symbol!r} is none of a stock or fund: expected one such as TSLA or BRK.B")
+            raise InputError(
+                f"symbol {symbol!r} is none of a stock or fund: expected one such as TSLA or BRK.B"
+            )
         if root(symbol) in cash_settled.ROOTS:
-            raise InputError(f"symbol {symbol!r} is an index, whose options settle in cash: the wheel needs shares")
+            raise InputError(
+                f"symbol {symbol!r} is an index, whose options settle in cash: the wheel needs shares"
+            )
         if symbol[-1].isdigit():
-            raise InputError(f"symbol {symbol!r} ends in a digit, as roots of adjusted contracts do: they are not modelled")
+            raise InputError(
+                f"symbol {symbol!r} ends in a digit, as roots of adjusted contracts do: they are not modelled"
+            )
     return found
 
 
-def runs(sessions: list[dt.date], lacking: set[dt.date], recent: dt.date) -> list[tuple[dt.date, ...]]:
-    """Unbroken runs of lacking sessions, each within one month: what one request can ask for without a day too many.
+def runs(
+    sessions: list[dt.date], lacking: set[dt.date], recent: dt.date
+) -> list[tuple[dt.date, ...]]:
+    """Unbroken runs of lacking sessions, each within one month.
 
-    Those from `recent` on stand alone: a licence may leave out the newest, and must not leave out others with it.
+    What one request can ask for without a day too many.
+
+    Those from `recent` on stand alone: a licence may leave out the newest, and must not leave out
+        others with it.
     """
-    numbered = [(day in lacking, day.year, day.month, day if day >= recent else None) for day in sessions]
+    numbered = [
+        (day in lacking, day.year, day.month, day if day >= recent else None) for day in sessions
+    ]
     grouped = groupby(zip(numbered, sessions, strict=True), key=lambda pair: pair[0])
     return [tuple(session for _, session in group) for (wanted, *_), group in grouped if wanted]

@@ -1,4 +1,6 @@
-"""Small random markets and configurations, and how the library is compared with the scalar oracle on them."""
+"""Small random markets and configurations, and how the library is compared with the scalar oracle
+on them.
+"""
 
 import math
 from typing import Any
@@ -22,15 +24,19 @@ def market_of(tables: Tables) -> wv.Market:
 
 
 def config_of(sections: dict[str, Any], market: wv.Market) -> wv.Config:
-    """The oracle's configuration, without the symbols that the market does not hold: the library refuses those."""
+    """The oracle's configuration, without the symbols that the market does not hold: the library
+    refuses those.
+    """
     schedule = dict(sections["schedule"])
     if schedule.get("symbols"):
         schedule["symbols"] = [s for s in schedule["symbols"] if s in market.symbols] or None
     return wv.Config.from_dict({**sections, "schedule": schedule})
 
 
-def world(seed: int, **changes: Any) -> tuple[Tables, dict[str, Any]]:
-    """A random market and configuration; `changes` are dotted names with two underscores for the dot."""
+def random_case(seed: int, **changes: Any) -> tuple[Tables, dict[str, Any]]:
+    """A random market and configuration; `changes` are dotted names with two underscores for the
+    dot.
+    """
     sections = markets.random_config(seed)
     for section, fields in markets.drawn_apart(seed).items():
         sections[section] |= fields
@@ -61,7 +67,9 @@ def differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
     market = market_of(tables)
     config = config_of(sections, market)
     symbols = None if config.schedule.symbols is None else list(config.schedule.symbols)
-    expected = wheel.run(tables, {**sections, "schedule": {**sections["schedule"], "symbols": symbols}})
+    expected = wheel.run(
+        tables, {**sections, "schedule": {**sections["schedule"], "symbols": symbols}}
+    )
     result = wv.backtest(market, config)
     result.validate()
     found = []
@@ -71,7 +79,9 @@ def differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
     for i, (row, right) in enumerate(zip(rows, expected["records"], strict=False)):
         for name, value in right.items():
             if name != "execution_version" and not same(row[name], value):
-                found.append(f"row {i} {right['wheel_id']} {right['phase']} {name}: {row[name]!r} != {value!r}")
+                found.append(
+                    f"row {i} {right['wheel_id']} {right['phase']} {name}: {row[name]!r} != {value!r}"
+                )
     figures = result.summary()
     for name, value in expected["summary"].items():
         if not same(figures[name], value):
@@ -84,6 +94,14 @@ def sweep_differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
     market = market_of(tables)
     config = config_of(sections, market)
     symbols = None if config.schedule.symbols is None else list(config.schedule.symbols)
-    expected = wheel.run(tables, {**sections, "schedule": {**sections["schedule"], "symbols": symbols}})["summary"]
-    figures = wv.sweep(market, config, {"put.exit_pct": [config.put.exit_pct]}, threads=1).frame.row(0, named=True)
-    return [f"{name}: {figures[name]!r} != {value!r}" for name, value in expected.items() if not same(figures[name], value)]
+    expected = wheel.run(
+        tables, {**sections, "schedule": {**sections["schedule"], "symbols": symbols}}
+    )["summary"]
+    figures = wv.sweep(
+        market, config, {"put.exit_pct": [config.put.exit_pct]}, threads=1
+    ).frame.row(0, named=True)
+    return [
+        f"{name}: {figures[name]!r} != {value!r}"
+        for name, value in expected.items()
+        if not same(figures[name], value)
+    ]
