@@ -157,7 +157,7 @@ def missing_of(sums):
 def new_month(n: int) -> Month:
     """Room for n configurations."""
     kinds: dict[str, Any] = dict.fromkeys(("words", "cell_reasons", "cell_sums"), np.uint64)
-    kinds |= dict.fromkeys(("until", "tail"), np.int64)
+    kinds |= dict.fromkeys(("until", "assigned_end"), np.int64)
     shape = {"words": (WORDS, n)}
     return Month(
         **{name: aligned(shape.get(name, n), kinds.get(name, np.float64)) for name in Month._fields}

@@ -361,7 +361,7 @@ def evaluate_blocks(
         values: (configurations of these blocks, room) every wheel's ROC, NaN where the summary has
             none; (0, 0) if nobody asks.
         filled: (blocks,) how many of `values` a block's configurations hold.
-        record: where each wheel's P&L is written by configuration.
+        cells: where each wheel's P&L is written by configuration.
     """
     month, packed = workspace.month, min(WHEELS_PACKED, CALLS_PACKED // max(1, slice_.valid.size))
     for p in range(p0, p1):
