@@ -211,7 +211,7 @@ def test_threads_order_and_chunks_change_no_bit(
     }
     frame = wv.sweep(market, base, grid, threads=1).frame
     monkeypatch.setattr("wheelvec.run.plan.TASK", 20_000)
-    monkeypatch.setattr("wheelvec.stages.parameters.PIECE", 16)
+    monkeypatch.setattr("wheelvec.stages.parameters.BLOCK", 16)
     assert_frame_equal(wv.sweep(market, base, grid, threads=2).frame, frame, check_exact=True)
     monkeypatch.setattr("wheelvec.run.engine.CHUNK", 13)
     assert_frame_equal(wv.sweep(market, base, grid, threads=2).frame, frame, check_exact=True)
@@ -304,7 +304,7 @@ def test_each_task_sorts_what_its_own_configurations_have(
     frame = wv.sweep(several, base, grid, threads=1).frame
     assert frame["total_wheels"].n_unique() > 2
     assert frame["roc_p25"].n_unique() > 12
-    monkeypatch.setattr("wheelvec.stages.parameters.PIECE", 8)
+    monkeypatch.setattr("wheelvec.stages.parameters.BLOCK", 8)
     monkeypatch.setattr("wheelvec.run.plan.FEW", 1)
     monkeypatch.setattr("wheelvec.run.work.SORTED", 1)
     for threads, memory in ((1, 2**30), (2, 2**30), (2, 2**20)):
