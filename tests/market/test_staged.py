@@ -221,7 +221,7 @@ def test_columns_of_other_kinds_are_read_as_a_frame_would_be(tmp_path: Path, kin
     else:
         held.write_parquet(path)
     found = pl.concat(batches.read("option_quotes", path))
-    assert found.equals(staged.tables.read("option_quotes", held))
+    assert found.equals(staged.validation.read("option_quotes", held))
 
 
 # ---- files that are not what they should be

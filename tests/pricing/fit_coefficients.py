@@ -17,7 +17,8 @@ DIGITS = 60
 
 HEAD = '''"""Fitted coefficients, constant term first. Made by tests/pricing/fit_coefficients.py: do not edit.
 
-Where a loop runs over them they are arrays: LLVM unrolls it and puts the numbers in, while a tuple's items become branches.
+Where a loop runs over them they are arrays: LLVM unrolls it and puts the numbers in, while a
+tuple's items become branches.
 """
 
 import numpy as np

@@ -40,6 +40,7 @@ from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.validation import TABLES
 from wheelvec.vendors.databento import fetch as fetching
 from wheelvec.vendors.databento import incoming
+from wheelvec.vendors.databento.fetch import Fetched
 from wheelvec.vendors.databento.plan import Wanted, reach
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -69,7 +70,7 @@ def server() -> Any:
         yield server
 
 
-def sums(fetched: wv.market.fetch.Fetched, *columns: str) -> dict[str, Any]:
+def sums(fetched: Fetched, *columns: str) -> dict[str, Any]:
     """table -> the sum of columns over underlyings and sources."""
     rows = fetched.plan.group_by("table").agg(pl.col(columns).sum())
     return {
@@ -794,8 +795,8 @@ def test_without_its_client_one_line_says_how_to_install_it(
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, missing, None)
             for module in ("client", "gateway", "inflate", "opra", "secret"):
-                patch.delitem(sys.modules, f"wheelvec.market.{module}", raising=False)
-                patch.delattr(f"wheelvec.market.{module}", raising=False)
+                patch.delitem(sys.modules, f"wheelvec.vendors.databento.{module}", raising=False)
+                patch.delattr(f"wheelvec.vendors.databento.{module}", raising=False)
             with pytest.raises(
                 InputError,
                 match=rf"\({missing} is missing\): run pip install '\.\[databento\]' in a clone",
