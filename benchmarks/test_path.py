@@ -21,7 +21,7 @@ from benchmarks.references import EXIT_PCT, STOP_MULTIPLIER, Exits, numba_loop_w
 from wheelvec.jit.threads import over_blocks
 from wheelvec.kernels.draws import new_drawn
 from wheelvec.kernels.exits import BAR, PROFIT_TARGET, STOP_LOSS, Levels, lay_bars, walk
-from wheelvec.kernels.slices import DRAW, ENTRY
+from wheelvec.kernels.parameters import DRAW, ENTRY
 from wheelvec.model.codes import FillMode
 
 WHEELS, BARS = 50_000, 24

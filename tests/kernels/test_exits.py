@@ -208,7 +208,7 @@ def walk_and_tables_agree() -> None:
 
 
 def _draw_rule(seed: int) -> Any:
-    from wheelvec.kernels.slices import DRAW
+    from wheelvec.kernels.parameters import DRAW
 
     rule = np.zeros(1, DRAW)
     rule["seed"], rule["probabilistic"] = seed, True

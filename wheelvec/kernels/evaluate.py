@@ -41,8 +41,8 @@ from wheelvec.kernels.exits import (
     settle,
     stop_ends,
 )
+from wheelvec.kernels.parameters import Plan, block_of
 from wheelvec.kernels.quotes import fill_probability, penalty_of
-from wheelvec.kernels.slices import Plan, block_of
 
 
 @njit_inlined

@@ -34,8 +34,8 @@ from wheelvec.kernels.exits import (
     walk,
 )
 from wheelvec.kernels.outcomes import full, write_leg
+from wheelvec.kernels.parameters import block_of
 from wheelvec.kernels.quotes import REJECTED, fill_probability
-from wheelvec.kernels.slices import block_of
 from wheelvec.kernels.wheel import Value, wheel_value
 from wheelvec.model.codes import EndReason
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wheelvec.kernels.slices import CALL, DRAW, ENTRY, Plan
+from wheelvec.kernels.parameters import CALL, DRAW, ENTRY, Plan
 from wheelvec.model.codes import FillMode, Select
 from wheelvec.model.config import SECTIONS
 from wheelvec.model.grid import Codes, Grid, combined, dense, first_of

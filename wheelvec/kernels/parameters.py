@@ -1,0 +1,144 @@
+"""Configurations as structured rows, one a distinct value, and the plan of a run.
+
+A plan is cut into blocks. The configurations of a block share everything that decides which puts
+are sold and at what price; what else they differ in is held once for each distinct value, and a
+configuration is a pair of small integers: its stop, and the pair of its other exit rules with its
+call rules.
+
+    configuration -> stop
+                  -> pair -> rest -> target, draw, hold
+                          -> call
+
+All positions are local to their block.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from wheelvec.jit.compiled import njit_lean
+
+_REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
+
+# Which puts a configuration sells, and at what prices it trades. Liquidity limits bear the names of
+# LiquidityLimits, mode and trigger those of kernels.exits, so that a record is taken wherever one
+# of these is.
+ENTRY = np.dtype(
+    [
+        ("schedule", _WHOLE), ("dte_min", _WHOLE), ("dte_max", _WHOLE), ("delta_min", _REAL), ("delta_max", _REAL),
+        ("otm_min", _REAL), ("otm_max", _REAL), ("by_otm", _FLAG),
+        ("dte_target", _WHOLE), ("select", _WHOLE), ("target", _REAL), ("per_day", _WHOLE),
+        ("one_at_a_time", _FLAG), ("rank_over_chain", _FLAG),
+        ("min_bid", _REAL), ("hard_max_spread", _REAL), ("base_spread", _REAL), ("high_threshold", _REAL),
+        ("high_spread", _REAL), ("extreme_threshold", _REAL), ("extreme_spread", _REAL), ("short_dte", _WHOLE),
+        ("short_dte_extra", _REAL), ("min_ranked", _WHOLE),
+        ("mode", _WHOLE), ("ticks", _REAL), ("slack", _REAL), ("trigger", _FLAG), ("v5", _FLAG),
+        ("fee", _REAL),  # of one order, dollars per contract
+        ("assignment_fee", _REAL),
+    ],
+    align=True,
+)  # fmt: skip
+
+# Chance: the seed, and the numbers of FillOdds.
+DRAW = np.dtype(
+    [
+        ("seed", np.uint64), ("probabilistic", _FLAG), ("tight", _REAL), ("normal", _REAL), ("wide", _REAL),
+        ("scale", _REAL), ("high_mult", _REAL), ("extreme_mult", _REAL), ("lowest", _REAL), ("highest", _REAL),
+        ("tight_spread", _REAL), ("normal_spread", _REAL),
+    ],
+    align=True,
+)  # fmt: skip
+
+# What is sold against assigned shares: the names of CallSearch, how a call ends, how often one is
+# sold and sought.
+CALL = np.dtype(
+    [
+        ("dte_min", _WHOLE), ("dte_max", _WHOLE), ("delta_min", _REAL), ("delta_max", _REAL),
+        ("above_basis", _FLAG), ("strike_factor", _REAL), ("rank_over_chain", _FLAG), ("select", _WHOLE),
+        ("target", _REAL), ("flat_odds", _FLAG), ("otm_min", _REAL), ("otm_max", _REAL), ("by_otm", _FLAG),
+        ("exit_pct", _REAL), ("stop_multiplier", _REAL), ("max_hold_dte", _WHOLE), ("max_cycles", _REAL),
+        ("waits", _WHOLE),
+    ],
+    align=True,
+)  # fmt: skip
+
+
+class Plan(NamedTuple):
+    """The blocks of a sweep. Of every list the part of block p is starts[p] .. starts[p + 1] - 1."""
+
+    entry: np.ndarray  # (blocks,) of ENTRY
+    stop_starts: np.ndarray
+    stop: np.ndarray  # ascending, NaN (no stop) last
+    target_starts: np.ndarray
+    target: np.ndarray  # exit_pct, ascending
+    hold_starts: np.ndarray
+    hold: np.ndarray  # max_hold_dte, -1: none
+    draw_starts: np.ndarray
+    draw: np.ndarray  # of DRAW, equal seeds side by side
+    call_starts: np.ndarray
+    call: np.ndarray  # of CALL
+    call_search: np.ndarray  # what of `call` every assignment reads, side by side
+    call_draw: np.ndarray
+    rest_starts: np.ndarray
+    rest_target: np.ndarray  # ascending
+    rest_draw: np.ndarray
+    rest_hold: np.ndarray
+    pair_starts: np.ndarray
+    pair_rest: np.ndarray
+    pair_call: np.ndarray
+    config_starts: np.ndarray
+    config_stop: np.ndarray
+    config_pair: np.ndarray
+    exits: (
+        np.ndarray
+    )  # (blocks,) of those with one configuration: equal where the same put, sold alike, ends alike
+    # (blocks,) whether all stops meet all pairs: configuration c is stop c // pairs, pair c % pairs
+    product: np.ndarray
+
+
+class Block(NamedTuple):
+    """The part of a plan that is one block's."""
+
+    stop: np.ndarray
+    target: np.ndarray
+    hold: np.ndarray
+    draw: np.ndarray
+    call: np.ndarray
+    call_search: np.ndarray
+    call_draw: np.ndarray
+    rest_target: np.ndarray
+    rest_draw: np.ndarray
+    rest_hold: np.ndarray
+    pair_rest: np.ndarray
+    pair_call: np.ndarray
+    config_stop: np.ndarray
+    config_pair: np.ndarray
+    exits: int
+    product: bool
+
+
+@njit_lean
+def block_of(plan, p):
+    """Views of block p."""
+    rest = slice(plan.rest_starts[p], plan.rest_starts[p + 1])
+    call = slice(plan.call_starts[p], plan.call_starts[p + 1])
+    pair = slice(plan.pair_starts[p], plan.pair_starts[p + 1])
+    config = slice(plan.config_starts[p], plan.config_starts[p + 1])
+    return Block(
+        plan.stop[plan.stop_starts[p] : plan.stop_starts[p + 1]],
+        plan.target[plan.target_starts[p] : plan.target_starts[p + 1]],
+        plan.hold[plan.hold_starts[p] : plan.hold_starts[p + 1]],
+        plan.draw[plan.draw_starts[p] : plan.draw_starts[p + 1]],
+        plan.call[call],
+        plan.call_search[call],
+        plan.call_draw[call],
+        plan.rest_target[rest],
+        plan.rest_draw[rest],
+        plan.rest_hold[rest],
+        plan.pair_rest[pair],
+        plan.pair_call[pair],
+        plan.config_stop[config],
+        plan.config_pair[config],
+        plan.exits[p],
+        plan.product[p],
+    )
