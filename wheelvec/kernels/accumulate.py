@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wheelvec.jit.aligned import aligned
+from wheelvec.jit.arrays import Integers, Reals, Words
 from wheelvec.jit.compiled import njit_inlined, njit_lean
 
 # Counts of one configuration: of the put's exit reasons and of its calls' by code, of the reasons
@@ -85,19 +86,19 @@ class Figures(NamedTuple):
     in percent.
     """
 
-    total: np.ndarray
-    gains: np.ndarray
-    losses: np.ndarray
-    least: np.ndarray
-    capital: np.ndarray
-    marked: np.ndarray  # the part of `total` that is marked and not realised
-    lost: np.ndarray  # what the worst case adds to `total`
-    known: np.ndarray  # float64: how many wheels the figures hold
-    mean: np.ndarray  # of ROC
-    spread: np.ndarray  # sum of squared deviations of ROC
-    low: np.ndarray
-    high: np.ndarray
-    counts: np.ndarray  # (COUNTS, configurations) int64
+    total: Reals
+    gains: Reals
+    losses: Reals
+    least: Reals
+    capital: Reals
+    marked: Reals  # the part of `total` that is marked and not realised
+    lost: Reals  # what the worst case adds to `total`
+    known: Reals  # float64: how many wheels the figures hold
+    mean: Reals  # of ROC
+    spread: Reals  # sum of squared deviations of ROC
+    low: Reals
+    high: Reals
+    counts: Integers  # (COUNTS, configurations) int64
 
 
 class Month(NamedTuple):
@@ -105,24 +106,24 @@ class Month(NamedTuple):
     wheel at hand.
     """
 
-    total: np.ndarray
-    gains: np.ndarray
-    losses: np.ndarray
-    capital: np.ndarray
-    marked: np.ndarray
-    lost: np.ndarray
-    rocs: np.ndarray
-    spread: np.ndarray
-    words: np.ndarray  # (WORDS, configurations) packed counts
-    pnl: np.ndarray  # of the wheel at hand
-    cell_reasons: np.ndarray
-    cell_sums: np.ndarray
-    until: np.ndarray
-    assigned_end: np.ndarray
+    total: Reals
+    gains: Reals
+    losses: Reals
+    capital: Reals
+    marked: Reals
+    lost: Reals
+    rocs: Reals
+    spread: Reals
+    words: Words  # (WORDS, configurations) packed counts
+    pnl: Reals  # of the wheel at hand
+    cell_reasons: Words
+    cell_sums: Words
+    until: Integers
+    assigned_end: Integers
 
 
 @njit_lean
-def packed_reason(reason, pnl):
+def packed_reason(reason: int, pnl: float) -> np.uint64:
     """One wheel's put, ended for `reason`; whether its P&L is known, and a gain."""
     word = np.uint64(1) << np.uint64(6 * reason)
     if not np.isnan(pnl):
@@ -133,7 +134,7 @@ def packed_reason(reason, pnl):
 
 
 @njit_lean
-def packed_days(days, missing, censored):
+def packed_days(days: int, missing: int, censored: bool) -> np.uint64:
     """One wheel's days held, sessions without a bar, and whether it is censored."""
     return (
         np.uint64(days)
@@ -143,15 +144,15 @@ def packed_days(days, missing, censored):
 
 
 @njit_lean
-def days_of(sums):
+def days_of(sums: np.uint64) -> int:
     """The days of packed sums."""
-    return np.int64(sums & _TWENTY_FOUR)
+    return np.int64(sums & _TWENTY_FOUR)  # type: ignore[return-value]
 
 
 @njit_lean
-def missing_of(sums):
+def missing_of(sums: np.uint64) -> int:
     """The sessions without a bar of packed sums."""
-    return np.int64((sums >> _AT_MISSING) & _TWENTY)
+    return np.int64((sums >> _AT_MISSING) & _TWENTY)  # type: ignore[return-value]
 
 
 def new_month(n: int) -> Month:
@@ -165,7 +166,7 @@ def new_month(n: int) -> Month:
 
 
 @njit_inlined
-def clear(month, n):
+def clear(month: Month, n: int) -> None:
     """Begin a month."""
     for sums in (
         month.total,
@@ -182,13 +183,13 @@ def clear(month, n):
 
 
 @njit_inlined
-def count_after(words, count):
+def count_after(words: Words, count: int) -> None:
     """Count one of what follows an assignment in the (WORDS - AFTER,) words of a assigned end."""
     words[_WORD_OF[count]] += np.uint64(1) << _SHIFT_OF[count]
 
 
 @njit_inlined
-def leave_out(month, n, capital, premium):
+def leave_out(month: Month, n: int, capital: float, premium: float) -> None:
     """Take a censored wheel out of the figures: what is known of it stays in the worst case, as it
     is.
     """
@@ -200,7 +201,16 @@ def leave_out(month, n, capital, premium):
 
 
 @njit_inlined
-def add_money(month, n, capital, premium, censored, roc, figures, at):
+def add_money(
+    month: Month,
+    n: int,
+    capital: float,
+    premium: float,
+    censored: bool,
+    roc: Reals,
+    figures: Figures,
+    at: int,
+) -> None:
     """Add the wheel at hand to the sums, and write its ROC by configuration; NaN P&L is left out.
 
     Adding 0.0 instead of skipping changes no bit and keeps the loops straight.
@@ -242,7 +252,7 @@ def add_money(month, n, capital, premium, censored, roc, figures, at):
 
 
 @njit_inlined
-def add_counts(month, n):
+def add_counts(month: Month, n: int) -> None:
     """Add the packed counts of the wheel at hand."""
     reasons, sums = month.words[REASONS], month.words[SUMS]
     for c in range(n):
@@ -252,7 +262,7 @@ def add_counts(month, n):
 
 
 @njit_inlined
-def add_assigned_ends(month, n, after, marked):
+def add_assigned_ends(month: Month, n: int, after: Words, marked: Reals) -> None:
     """Add what followed the assignments of the wheel at hand: `after` is (assigned ends, WORDS -
     AFTER), `marked` (assigned ends, 2) the mark of a wheel that is not resolved and how far it lies
     over the worst case.
@@ -267,7 +277,7 @@ def add_assigned_ends(month, n, after, marked):
 
 
 @njit_inlined
-def unpack(month, n, counts, at):
+def unpack(month: Month, n: int, counts: Integers, at: int) -> None:
     """Empty the packed counts into (COUNTS, configurations)."""
     for f in range(FIELDS.shape[0]):
         row, word = counts[FIELDS[f, 0], at : at + n], month.words[FIELDS[f, 1]]
@@ -281,7 +291,7 @@ def unpack(month, n, counts, at):
 
 
 @njit_inlined
-def add_spread(month, roc, wheels, n, figures, at):
+def add_spread(month: Month, roc: Reals, wheels: int, n: int, figures: Figures, at: int) -> None:
     """Squared deviations of the month's (wheels, n) ROC from its own mean, which takes the place of
     the sum.
     """
@@ -295,7 +305,17 @@ def add_spread(month, roc, wheels, n, figures, at):
 
 
 @njit_inlined
-def add_known(figures, i, here, total, gains, losses, capital, mean, spread):
+def add_known(
+    figures: Figures,
+    i: int,
+    here: float,
+    total: float,
+    gains: float,
+    losses: float,
+    capital: float,
+    mean: float,
+    spread: float,
+) -> None:
     """Merge `here` more wheels into the figures of configuration i: stages.summary.Moments.merged."""
     if here == 0.0:
         return
@@ -315,7 +335,7 @@ def add_known(figures, i, here, total, gains, losses, capital, mean, spread):
 
 
 @njit_inlined
-def fold(month, n, figures, at):
+def fold(month: Month, n: int, figures: Figures, at: int) -> None:
     """Merge the month into the figures, configuration by configuration."""
     known, folded = figures.counts[KNOWN], figures.counts[FOLDED]
     for c in range(n):
@@ -338,7 +358,7 @@ def fold(month, n, figures, at):
 
 
 @njit_lean
-def merge(figures, slices, order, first, last):
+def merge(figures: Figures, slices: Figures, order: Integers, first: int, last: int) -> None:
     """Merge months that were folded each into figures of its own into those of configurations
     first..last-1.
 

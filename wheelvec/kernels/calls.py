@@ -5,10 +5,11 @@ have been bought back. A backtest and a sweep go through the same functions: one
 to write into, the other None.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from wheelvec.jit.arrays import Integers, Reals, Records, Words
 from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.accumulate import (
     ABOVE,
@@ -39,7 +40,9 @@ from wheelvec.kernels.exits import (
     PROFIT_TARGET,
     ROUNDING,
     STOP_LOSS,
+    Exit,
     Levels,
+    Put,
     SettleRules,
     lay_bars,
     settle,
@@ -47,7 +50,8 @@ from wheelvec.kernels.exits import (
     target_level,
     walk,
 )
-from wheelvec.kernels.outcomes import write_attempt, write_leg
+from wheelvec.kernels.outcomes import Outcomes, write_attempt, write_leg
+from wheelvec.kernels.parameters import Block, CallRules, DrawRules, EntryRules
 from wheelvec.kernels.quotes import (
     CLOSEST_OTM,
     REJECTED,
@@ -64,7 +68,8 @@ from wheelvec.kernels.quotes import (
     pick_otm,
     rows_of,
 )
-from wheelvec.kernels.wheel import last_close, wheel_value
+from wheelvec.kernels.slices import Slice
+from wheelvec.kernels.wheel import Course, last_close, wheel_value
 from wheelvec.model.codes import EndReason
 
 NO_CALL_QUOTES, NO_CALL_IN_RANGE = int(EndReason.NO_CALL_QUOTES), int(EndReason.NO_CALL_IN_RANGE)
@@ -103,6 +108,8 @@ SALE = np.dtype(
     align=True,
 )  # fmt: skip
 
+Sale: TypeAlias = Any  # a row of SALE
+
 
 class CallSearch(NamedTuple):
     """Which calls qualify."""
@@ -125,7 +132,7 @@ class CallSearch(NamedTuple):
 class SearchBuffers(NamedTuple):
     """Room for the calls of one session."""
 
-    field: np.ndarray  # rows that qualify
+    field: Integers  # rows that qualify
     group: Quotes  # copies of them
     grades: Grades
 
@@ -139,8 +146,8 @@ def new_search_buffers(n: int) -> SearchBuffers:
 class Memory(NamedTuple):
     """The sales of one wheel, each in the place that its search and session hash to."""
 
-    sales: np.ndarray  # (REMEMBERED,) of SALE
-    bars: np.ndarray  # (REMEMBERED, bars) of BAR
+    sales: Records  # (REMEMBERED,) of SALE
+    bars: Records  # (REMEMBERED, bars) of BAR
     drawn: Drawn
     workspace: SearchBuffers
 
@@ -148,27 +155,13 @@ class Memory(NamedTuple):
 class AssignedEnds(NamedTuple):
     """What follows the assignment of one put under each of a block's call rules."""
 
-    of: np.ndarray  # (call rules,) the assigned end of each, -1: not followed yet
-    end: np.ndarray  # (assigned ends,) of WAY
-    after: np.ndarray  # (assigned ends, WORDS - AFTER) packed counts
+    of: Integers  # (call rules,) the assigned end of each, -1: not followed yet
+    end: Records  # (assigned ends,) of WAY
+    after: Words  # (assigned ends, WORDS - AFTER) packed counts
     # (assigned ends, 2) the mark that the summary counts, and how far it lies over the worst case;
     # else 0
-    marked: np.ndarray
+    marked: Reals
     memory: Memory
-
-
-class Course(NamedTuple):
-    """Where a wheel stands after its calls; sums are dollars per contract."""
-
-    end_reason: int
-    end_number: int  # session
-    last_reason: int  # of the last call, -1: none was sold
-    last_strike: float
-    settlement: int  # the latest among the put's and its calls'
-    lacking: int  # session whose close is lacking where a call is open
-    closed: float  # P&L of the calls that ended
-    still_open: float  # value of the call that the data leave open
-    sums: np.uint64  # packed days and sessions without a bar of the calls that ended
 
 
 class CallEnd(NamedTuple):
@@ -199,7 +192,7 @@ def new_assigned_ends(rules: int, calls: int, bars: int) -> AssignedEnds:
 
 
 @njit_inlined
-def clear_assigned_ends(assigned_ends, rules):
+def clear_assigned_ends(assigned_ends: AssignedEnds, rules: int) -> None:
     """Begin another put, under so many call rules."""
     assigned_ends.of[:rules] = -1
     for i in range(REMEMBERED):
@@ -207,7 +200,9 @@ def clear_assigned_ends(assigned_ends, rules):
 
 
 @njit_lean
-def qualify(quotes, first, last, basis, search, field):
+def qualify(
+    quotes: Quotes, first: int, last: int, basis: float, search: CallRules, field: Integers
+) -> tuple[int, int]:
     """Write the rows in range and above the basis into `field`; how many are in range, and how many
     of them above.
     """
@@ -226,7 +221,18 @@ def qualify(quotes, first, last, basis, search, field):
 
 
 @njit_lean
-def sell_one(w, quotes, first, last, basis, search, limits, odds, workspace, out):
+def sell_one(
+    w: int,
+    quotes: Quotes,
+    first: int,
+    last: int,
+    basis: float,
+    search: CallRules,
+    limits: EntryRules,
+    odds: FillOdds,
+    workspace: SearchBuffers,
+    out: Records,
+) -> None:
     """Choose among the calls of rows first..last-1 for wheel w, and write the sale or why there is
     none.
     """
@@ -267,7 +273,17 @@ def sell_one(w, quotes, first, last, basis, search, limits, odds, workspace, out
 
 
 @njit_lean
-def make_sale(slice_, at, number, basis, entry, search, call, rule, memory):
+def make_sale(
+    slice_: Slice,
+    at: int,
+    number: int,
+    basis: float,
+    entry: EntryRules,
+    search: int,
+    call: CallRules,
+    rule: DrawRules,
+    memory: Memory,
+) -> None:
     """Search a session's calls, and lay out what becomes of the one sold."""
     sale = memory.sales[at]
     sale.search, sale.number, sale.row, sale.unsold = search, number, -1, -1
@@ -317,18 +333,27 @@ def make_sale(slice_, at, number, basis, entry, search, call, rule, memory):
 
 
 @njit_inlined
-def basis_of(slice_, put):
+def basis_of(slice_: Slice, put: Put) -> float:
     """What an assigned share cost, dollars."""
     return (slice_.puts[put.row].strike * 100.0 - put.price * 100.0) / 100.0
 
 
 @njit_inlined
-def sale_on(slice_, number, basis, entry, search, call, rule, memory):
+def sale_on(
+    slice_: Slice,
+    number: int,
+    basis: float,
+    entry: EntryRules,
+    search: int,
+    call: CallRules,
+    rule: DrawRules,
+    memory: Memory,
+) -> int:
     """Where in the memory the sale stands that this search makes on a session; it is made if it was
     not yet.
     """
     key = np.uint64(search) * _SPREAD + np.uint64(number)
-    at = np.int64((key * _SPREAD) >> _UPPER)
+    at: Any = np.int64((key * _SPREAD) >> _UPPER)
     sale = memory.sales[at]
     if sale.number != number or sale.search != search:
         make_sale(slice_, at, number, basis, entry, search, call, rule, memory)
@@ -336,7 +361,17 @@ def sale_on(slice_, number, basis, entry, search, call, rule, memory):
 
 
 @njit_inlined
-def call_end(slice_, memory, at, cycle, word, entry, call, rule, counts):
+def call_end(
+    slice_: Slice,
+    memory: Memory,
+    at: int,
+    cycle: int,
+    word: np.uint64,
+    entry: EntryRules,
+    call: CallRules,
+    rule: DrawRules,
+    counts: Words,
+) -> CallEnd:
     """How a remembered call ends under these rules, and counts of it."""
     sale = memory.sales[at]
     spread_pct, ivp = (
@@ -364,7 +399,7 @@ def call_end(slice_, memory, at, cycle, word, entry, call, rule, counts):
 
 
 @njit_inlined
-def last_mark(slice_, sale, session):
+def last_mark(slice_: Slice, sale: Sale, session: int) -> float:
     """What a call was last worth, dollars per share: its last close after its sale and up to a
     session, or its premium.
     """
@@ -376,13 +411,23 @@ def last_mark(slice_, sale, session):
 
 
 @njit_inlined
-def first_search(slice_, put, entry):
+def first_search(slice_: Slice, put: Put, entry: EntryRules) -> int:
     """The session on which the first call is sought."""
     return slice_.contracts[put.contract].day_after if entry.v5 else put.settlement + 1
 
 
 @njit_inlined
-def sell_calls(slice_, put, entry, search, call, rule, memory, counts, out):
+def sell_calls(
+    slice_: Slice,
+    put: Put,
+    entry: EntryRules,
+    search: int,
+    call: CallRules,
+    rule: DrawRules,
+    memory: Memory,
+    counts: Words,
+    out: Outcomes | None,
+) -> Course:
     """Sell calls until the wheel ends; `out` are outcomes to write legs and attempts into, or None."""
     basis, number = basis_of(slice_, put), first_search(slice_, put, entry)
     cycle, waits, settlement, lacking = 1, call.waits, put.settlement, -1
@@ -428,7 +473,18 @@ def sell_calls(slice_, put, entry, search, call, rule, memory, counts, out):
 
 
 @njit_lean
-def follow(slice_, put, entry, search, call, rule, memory, out, counts, marked):
+def follow(
+    slice_: Slice,
+    put: Put,
+    entry: EntryRules,
+    search: int,
+    call: CallRules,
+    rule: DrawRules,
+    memory: Memory,
+    out: Exit,
+    counts: Words,
+    marked: Reals,
+) -> bool:
     """Write how an assigned put's wheel ends under these call rules, and its counts; tell whether a
     call was sold.
     """
@@ -456,7 +512,9 @@ def follow(slice_, put, entry, search, call, rule, memory, out, counts, marked):
 
 
 @njit_lean
-def assigned_end_of(slice_, put, entry, block, a, assigned_ends):
+def assigned_end_of(
+    slice_: Slice, put: Put, entry: EntryRules, block: Block, a: int, assigned_ends: AssignedEnds
+) -> int:
     """The assigned end to which call rules a lead; it is followed if it was not yet.
 
     Rules that look for the same calls on the same sessions and find none to sell share a assigned

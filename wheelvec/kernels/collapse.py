@@ -2,20 +2,19 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
+from wheelvec.jit.arrays import Flags, Integers
 from wheelvec.jit.compiled import njit
 
 
 class Rows(NamedTuple):
     """Quotes of one underlying sorted by (session, contract, time): (n,) each."""
 
-    number: np.ndarray  # session number; any where `found` is False
-    starts: np.ndarray  # True where the row before is another contract's or another session's
-    found: np.ndarray  # True in the session's entry minute
-    valid: np.ndarray
-    priced: np.ndarray  # True where the underlying has a price
-    wanted: np.ndarray  # True where the quote of this row, should it stand, is asked for
+    number: Integers  # session number; any where `found` is False
+    starts: Flags  # True where the row before is another contract's or another session's
+    found: Flags  # True in the session's entry minute
+    valid: Flags
+    priced: Flags  # True where the underlying has a price
+    wanted: Flags  # True where the quote of this row, should it stand, is asked for
 
 
 class Counts(NamedTuple):
@@ -23,13 +22,13 @@ class Counts(NamedTuple):
     valid quote, priced rows.
     """
 
-    quoted: np.ndarray
-    valid: np.ndarray
-    priced: np.ndarray
+    quoted: Integers
+    valid: Integers
+    priced: Integers
 
 
 @njit
-def collapse_quotes(rows, out_rows, counts):
+def collapse_quotes(rows: Rows, out_rows: Integers, counts: Counts) -> int:
     """Write the positions of the standing quotes that are wanted into (n,) `out_rows`, in order;
     how many there are.
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wheelvec.jit.arrays import Integers, Reals, Records, Words
 from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.model import osi
 from wheelvec.model.errors import InputError
@@ -30,7 +31,9 @@ EPOCH = dt.date(1970, 1, 1)
 
 
 @njit_lean
-def philox(c0, c1, c2, c3, k0, k1):
+def philox(
+    c0: np.uint64, c1: np.uint64, c2: np.uint64, c3: np.uint64, k0: np.uint64, k1: np.uint64
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """Four words of 32 bits from a counter of four and a key of two, all carried in uint64."""
     for _ in range(_ROUNDS):
         product_0 = _MULTIPLIER_0 * c0
@@ -47,7 +50,9 @@ def philox(c0, c1, c2, c3, k0, k1):
 
 
 @njit_lean
-def wheel_word(expiration_day, strike_milli, is_call, entry_day, root_hash):
+def wheel_word(
+    expiration_day: int, strike_milli: int, is_call: int, entry_day: int, root_hash: np.uint64
+) -> np.uint64:
     """The 64 bits that name a wheel: its put contract and entry session (days since 1970-01-01)."""
     w0, w1, _, _ = philox(
         np.uint64(expiration_day) & _LOW,
@@ -61,7 +66,7 @@ def wheel_word(expiration_day, strike_milli, is_call, entry_day, root_hash):
 
 
 @njit_lean
-def draw(seed, word, phase, touch):
+def draw(seed: np.uint64, word: np.uint64, phase: int, touch: int) -> float:
     """A number u in [0, 1) with 53 random bits, for one touch of the target in one phase of one
     wheel.
     """
@@ -82,8 +87,8 @@ DRAWN = np.dtype(
 class Drawn(NamedTuple):
     """The first draws of some options, each under the seed that was asked for last."""
 
-    of: np.ndarray  # (options,) of DRAWN
-    u: np.ndarray  # (options, touches)
+    of: Records  # (options,) of DRAWN
+    u: Reals  # (options, touches)
 
 
 def new_drawn(options: int, touches: int) -> Drawn:
@@ -92,7 +97,7 @@ def new_drawn(options: int, touches: int) -> Drawn:
 
 
 @njit_inlined
-def drawn(kept, i, seed, word, phase, touch):
+def drawn(kept: Drawn, i: int, seed: np.uint64, word: np.uint64, phase: int, touch: int) -> float:
     """`draw`, made once while place i is asked for the same option and seed; its touches must be
     asked for in order.
     """
@@ -106,7 +111,13 @@ def drawn(kept, i, seed, word, phase, touch):
 
 
 @njit_lean
-def wheel_words(expiration_day, strike_milli, entry_day, root_hash, out):
+def wheel_words(
+    expiration_day: Integers,
+    strike_milli: Integers,
+    entry_day: Integers,
+    root_hash: Words,
+    out: Words,
+) -> None:
     """`wheel_word` of many puts: (n,) arrays of int64 and uint64 in, (n,) uint64 out."""
     for i in range(out.size):
         out[i] = wheel_word(expiration_day[i], strike_milli[i], 0, entry_day[i], root_hash[i])

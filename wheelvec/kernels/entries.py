@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wheelvec.jit.arrays import Flags, Integers, Reals
 from wheelvec.jit.compiled import njit_inlined, njit_lean
+from wheelvec.kernels.parameters import CallRules, EntryRules
 from wheelvec.kernels.quotes import (
     CLOSEST_OTM,
     Grades,
@@ -18,6 +20,7 @@ from wheelvec.kernels.quotes import (
     pick,
     pick_otm,
 )
+from wheelvec.kernels.slices import Slice
 
 
 class Selection(NamedTuple):
@@ -25,29 +28,34 @@ class Selection(NamedTuple):
     five are filled.
     """
 
-    starts: np.ndarray  # (sessions of the month + 1,) in what follows, until `chosen` is applied
-    rows: np.ndarray  # puts in range
+    starts: Integers  # (sessions of the month + 1,) in what follows, until `chosen` is applied
+    rows: Integers  # puts in range
     quotes: Quotes
     grades: Grades
-    row: np.ndarray  # puts sold, in wheel order: row of Slice.puts
-    number: np.ndarray  # session
-    ivp: np.ndarray
-    tier: np.ndarray
-    price: np.ndarray  # dollars per share
+    row: Integers  # puts sold, in wheel order: row of Slice.puts
+    number: Integers  # session
+    ivp: Reals
+    tier: Integers
+    price: Reals  # dollars per share
 
 
 def new_selection(sessions: int, size: int) -> Selection:
     """Room for `size` puts in range over `sessions` sessions."""
-    whole, real = (lambda: np.empty(size, np.int64)), (lambda: np.empty(size))
-    grades = Grades(real(), np.empty(size, np.int8), np.empty(size, np.bool_))
-    starts = np.empty(sessions + 1, np.int64)
     return Selection(
-        starts, whole(), empty_quotes(size), grades, whole(), whole(), real(), whole(), real()
+        starts=np.empty(sessions + 1, np.int64),
+        rows=np.empty(size, np.int64),
+        quotes=empty_quotes(size),
+        grades=Grades(np.empty(size), np.empty(size, np.int8), np.empty(size, np.bool_)),
+        row=np.empty(size, np.int64),
+        number=np.empty(size, np.int64),
+        ivp=np.empty(size),
+        tier=np.empty(size, np.int64),
+        price=np.empty(size),
     )
 
 
 @njit_lean
-def first_from(dtes, first, last, dte):
+def first_from(dtes: Integers, first: int, last: int, dte: int) -> int:
     """The first of the rows first..last-1, sorted by dte, with at least so many days; `last` if
     there is none.
     """
@@ -61,13 +69,13 @@ def first_from(dtes, first, last, dte):
 
 
 @njit_inlined
-def is_otm_within(otm, rules):
+def is_otm_within(otm: float, rules: EntryRules | CallRules) -> bool:
     """Whether an option is out of the money by as much as the rules ask for, both ends included."""
     return rules.otm_min <= otm <= rules.otm_max
 
 
 @njit_lean
-def within_otm(slice_, entry, first, last, out):
+def within_otm(slice_: Slice, entry: EntryRules, first: int, last: int, out: Selection) -> int:
     """Keep those of `out.rows` first..last-1 that are far enough out of the money, and not too far;
     one past the last.
     """
@@ -79,7 +87,9 @@ def within_otm(slice_, entry, first, last, out):
 
 
 @njit_inlined
-def in_range(slice_, entry, opens, first, last, out):
+def in_range(
+    slice_: Slice, entry: EntryRules, opens: Flags, first: int, last: int, out: Selection
+) -> int:
     """Write the puts within dte and delta of sessions first..last on which `opens` holds; how many
     there are.
     """
@@ -101,7 +111,9 @@ def in_range(slice_, entry, opens, first, last, out):
 
 
 @njit_inlined
-def select_puts(slice_, entry, opens, first, last, out):
+def select_puts(
+    slice_: Slice, entry: EntryRules, opens: Flags, first: int, last: int, out: Selection
+) -> int:
     """Write the puts sold on sessions first..last; how many. `opens` (sessions,) tells on which
     sessions wheels open.
 

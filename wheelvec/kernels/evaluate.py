@@ -3,12 +3,15 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wheelvec.jit.aligned import aligned
+from wheelvec.jit.arrays import Flags, Integers, Reals, Records
 from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.accumulate import (
     CALLS_PACKED,
     WHEELS_PACKED,
+    Figures,
     Month,
     add_assigned_ends,
     add_counts,
@@ -41,12 +44,56 @@ from wheelvec.kernels.exits import (
     settle,
     stop_ends,
 )
-from wheelvec.kernels.parameters import Plan, block_of
+from wheelvec.kernels.parameters import Block, EntryRules, Plan, block_of
 from wheelvec.kernels.quotes import fill_probability, penalty_of
+from wheelvec.kernels.slices import Slice
+
+
+class CellPnl(NamedTuple):
+    """Where the P&L of single cells goes; empty where nobody asks."""
+
+    row: Integers  # (puts of the slice,) row of `pnl`
+    column: Integers  # (configurations,)
+    pnl: NDArray[np.float32]  # (wheels, configurations) float32
+
+
+# How a put ended that was sold on certain terms; no wheel's word is 0.
+KEPT_END = np.dtype(
+    [("word", np.uint64), ("exits", np.int64), ("chance", np.float64)]
+    + [(name, EXIT[name]) for name in EXIT.names or ()]
+)
+
+
+class Workspace(NamedTuple):
+    """Everything that `run_pieces` writes to on the way, large enough for the largest of its
+    blocks.
+    """
+
+    month: Month
+    scratch: Scratch
+    assigned_ends: AssignedEnds
+    single: Records  # (puts of a month and tiers, levels of rank) of KEPT_END
+    stop: Records  # of WAY
+    rest: Records  # of WAY
+    pair: Ends
+    chosen: Selection
+    roc: Reals  # (wheels, configurations)
+
+
+class Sizes(NamedTuple):
+    """The greatest number of each that a room must hold; `quotes` and `calls_on_offer` in a month
+    and on a session.
+    """
+
+    wheels: int
+    bars: int
+    quotes: int
+    calls_on_offer: int
+    sessions: int
 
 
 @njit_inlined
-def put_of(slice_, entry, chosen, i, rules):
+def put_of(slice_: Slice, entry: EntryRules, chosen: Selection, i: int, rules: SettleRules) -> Put:
     """The i-th put of a selection."""
     row, number = chosen.row[i], chosen.number[i]
     quote = slice_.puts[row]
@@ -72,7 +119,15 @@ def put_of(slice_, entry, chosen, i, rules):
 
 
 @njit_inlined
-def pair_ends(slice_, put, entry, block, rest, assigned_ends, out):
+def pair_ends(
+    slice_: Slice,
+    put: Put,
+    entry: EntryRules,
+    block: Block,
+    rest: Records,
+    assigned_ends: AssignedEnds,
+    out: Ends,
+) -> None:
     """Write how each pair of rest and call rules ends the wheel if no stop does: what follows an
     assignment stands in for the rest's own end.
     """
@@ -95,7 +150,9 @@ def pair_ends(slice_, put, entry, block, rest, assigned_ends, out):
 
 
 @njit_lean
-def lay_ends(slice_, put, entry, block, workspace):
+def lay_ends(
+    slice_: Slice, put: Put, entry: EntryRules, block: Block, workspace: Workspace
+) -> None:
     """Write how each stop and each rest of the block ends the put."""
     lay_bars(
         slice_,
@@ -111,7 +168,9 @@ def lay_ends(slice_, put, entry, block, workspace):
 
 
 @njit_inlined
-def combine_single(slice_, put, entry, block, at, workspace):
+def combine_single(
+    slice_: Slice, put: Put, entry: EntryRules, block: Block, at: int, workspace: Workspace
+) -> None:
     """The one configuration of a block. Pieces that only sell other puts end one sold on the same
     terms alike: its end is kept, and so is not worked out again for each of thousands of entry
     rules.
@@ -147,7 +206,9 @@ def combine_single(slice_, put, entry, block, at, workspace):
 
 
 @njit_inlined
-def combine_product(stop, stops, pair, pairs, assigned, single, month):
+def combine_product(
+    stop: Records, stops: int, pair: Ends, pairs: int, assigned: bool, single: bool, month: Month
+) -> None:
     """Every stop with every pair: whichever comes first ends the put. The assigned end is read
     where the put may be assigned, and until when a wheel lasts where one is open at a time.
     """
@@ -181,7 +242,7 @@ def combine_product(stop, stops, pair, pairs, assigned, single, month):
 
 
 @njit_inlined
-def combine(slice_, put, entry, block, workspace):
+def combine(slice_: Slice, put: Put, entry: EntryRules, block: Block, workspace: Workspace) -> None:
     """Each configuration's stop with its pair; an assignment is followed only where a configuration
     comes to it.
     """
@@ -201,7 +262,7 @@ def combine(slice_, put, entry, block, workspace):
 
 
 @njit_inlined
-def skip_busy(month, n, number, busy):
+def skip_busy(month: Month, n: int, number: int, busy: Integers) -> None:
     """Where one wheel is open at a time: leave out the configurations whose last one has not ended
     before this session.
     """
@@ -215,49 +276,6 @@ def skip_busy(month, n, number, busy):
                 0,
                 -1,
             )
-
-
-class CellPnl(NamedTuple):
-    """Where the P&L of single cells goes; empty where nobody asks."""
-
-    row: np.ndarray  # (puts of the slice,) row of `pnl`
-    column: np.ndarray  # (configurations,)
-    pnl: np.ndarray  # (wheels, configurations) float32
-
-
-# How a put ended that was sold on certain terms; no wheel's word is 0.
-KEPT_END = np.dtype(
-    [("word", np.uint64), ("exits", np.int64), ("chance", np.float64)]
-    + [(name, EXIT[name]) for name in EXIT.names or ()]
-)
-
-
-class Workspace(NamedTuple):
-    """Everything that `run_pieces` writes to on the way, large enough for the largest of its
-    blocks.
-    """
-
-    month: Month
-    scratch: Scratch
-    assigned_ends: AssignedEnds
-    single: np.ndarray  # (puts of a month and tiers, levels of rank) of KEPT_END
-    stop: np.ndarray  # of WAY
-    rest: np.ndarray  # of WAY
-    pair: Ends
-    chosen: Selection
-    roc: np.ndarray  # (wheels, configurations)
-
-
-class Sizes(NamedTuple):
-    """The greatest number of each that a room must hold; `quotes` and `calls_on_offer` in a month
-    and on a session.
-    """
-
-    wheels: int
-    bars: int
-    quotes: int
-    calls_on_offer: int
-    sessions: int
 
 
 def new_workspace(plan: Plan, sizes: Sizes) -> Workspace:
@@ -298,7 +316,18 @@ def new_workspace(plan: Plan, sizes: Sizes) -> Workspace:
 
 
 @njit_inlined
-def add_wheel(slice_, entry, block, w, month_first, workspace, figures, at, busy, cells):
+def add_wheel(
+    slice_: Slice,
+    entry: EntryRules,
+    block: Block,
+    w: int,
+    month_first: int,
+    workspace: Workspace,
+    figures: Figures,
+    at: int,
+    busy: Integers,
+    cells: CellPnl,
+) -> None:
     """Add the w-th put of the selection under every configuration of the block; the month's puts
     begin at `month_first`.
     """
@@ -346,8 +375,20 @@ def add_wheel(slice_, entry, block, w, month_first, workspace, figures, at, busy
 
 @njit_lean
 def evaluate_blocks(
-    slice_, opens, first, last, plan, p0, p1, workspace, busy, figures, values, filled, cells
-):
+    slice_: Slice,
+    opens: Flags,
+    first: int,
+    last: int,
+    plan: Plan,
+    p0: int,
+    p1: int,
+    workspace: Workspace,
+    busy: Integers,
+    figures: Figures,
+    values: Reals,
+    filled: Integers,
+    cells: CellPnl,
+) -> None:
     """Add the wheels entered on sessions first..last to the figures of blocks p0..p1-1.
 
     Args:
@@ -396,7 +437,9 @@ def evaluate_blocks(
 
 
 @njit_lean
-def mark_chosen(slice_, opens, first, last, plan, chosen, rows):
+def mark_chosen(
+    slice_: Slice, opens: Flags, first: int, last: int, plan: Plan, chosen: Selection, rows: Flags
+) -> None:
     """Set `rows` (puts of the slice,) where any block sells the put on sessions first..last;
     `chosen` is room.
     """

@@ -8,14 +8,16 @@ the rest (target, draw and hold). Whichever comes first ends it, and on one bar 
 the target and that before the hold. tests/kernels/test_exits.py holds both ways equal.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from wheelvec.jit.aligned import aligned
+from wheelvec.jit.arrays import Integers, Reals, Records, Words
 from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.accumulate import NONE, STOP_INSIDE, TARGET_ABOVE, packed_days, packed_reason
-from wheelvec.kernels.draws import draw, drawn
+from wheelvec.kernels.draws import Drawn, draw, drawn
+from wheelvec.kernels.parameters import Block, DrawRules, EntryRules
 from wheelvec.kernels.quotes import (
     NATURAL,
     OPTIMISTIC,
@@ -24,6 +26,7 @@ from wheelvec.kernels.quotes import (
     tick_down,
     tick_up,
 )
+from wheelvec.kernels.slices import Quote, Slice
 from wheelvec.model.codes import ExitReason
 
 STOP_LOSS, PROFIT_TARGET = int(ExitReason.STOP_LOSS), int(ExitReason.PROFIT_TARGET)
@@ -71,15 +74,18 @@ EXIT = np.dtype(
 )  # the columns of Ends, in which `assigned end` stands for what only pairs have
 
 
+Exit: TypeAlias = Any  # a row of EXIT
+
+
 class Ends(NamedTuple):
     """Ways in which a put, and with it its wheel, may end: (n,) each."""
 
-    time: np.ndarray
-    pnl: np.ndarray  # dollars per contract, marked; NaN where there is none
-    reasons: np.ndarray  # kernels.accumulate's packed counts
-    sums: np.ndarray
-    until: np.ndarray  # the last session on which the wheel occupies its underlying
-    assigned_end: np.ndarray  # position among the calls whose counts are added; -1: none
+    time: Integers
+    pnl: Reals  # dollars per contract, marked; NaN where there is none
+    reasons: Words  # kernels.accumulate's packed counts
+    sums: Words
+    until: Integers  # the last session on which the wheel occupies its underlying
+    assigned_end: Integers  # position among the calls whose counts are added; -1: none
 
 
 def new_ends(n: int) -> Ends:
@@ -103,6 +109,20 @@ BAR = np.dtype(
     align=True,
 )  # fmt: skip
 
+Bar: TypeAlias = Any  # a row of BAR
+
+
+class Scratch(NamedTuple):
+    """Room for one put's tables."""
+
+    bars: Records  # (bars,) of BAR
+    order: Integers  # (bars,)
+    touches: Integers  # (bars,)
+    record_draw: Reals  # (bars,)
+    record_touch: Integers  # (bars,)
+    filling: Integers  # (draws,)
+    held: Integers  # (holds,)
+
 
 class SettleRules(NamedTuple):
     """How a leg that nothing ended settles; the last two are v5's: missing data were booked as full
@@ -115,7 +135,7 @@ class SettleRules(NamedTuple):
 
 
 @njit_lean
-def market_price(rows, r, penalty, spread_pct, mode):
+def market_price(rows: Records, r: int, penalty: float, spread_pct: float, mode: int) -> float:
     """What buying back at the market costs on row r."""
     f = concession(mode)
     if rows.is_quote[r]:
@@ -136,13 +156,15 @@ def market_price(rows, r, penalty, spread_pct, mode):
 
 
 @njit_lean
-def stop_fill(first, high, low, stop, penalty, mode):
+def stop_fill(
+    first: float, high: float, low: float, stop: float, penalty: float, mode: int
+) -> float:
     """What a stop costs on a bar that opened at `first`."""
     return min(high, max(first, stop) + concession(mode) * ((high - low) * penalty))
 
 
 @njit_lean
-def target_fill(first, target, touches):
+def target_fill(first: float, target: float, touches: int) -> float:
     """What a filled target costs on a bar that opened at `first`, both on their ticks: better than
     its limit only on its first touch, for a missed order is not rewarded.
     """
@@ -150,7 +172,9 @@ def target_fill(first, target, touches):
 
 
 @njit_lean
-def settle(close, strike_cents, settlement_number, last_bar, rules):
+def settle(
+    close: float, strike_cents: int, settlement_number: int, last_bar: int, rules: SettleRules
+) -> int:
     """How a leg that was not bought back ends at its settlement session's close."""
     if np.isnan(close):
         if rules.missing_close_is_worthless:
@@ -164,7 +188,15 @@ def settle(close, strike_cents, settlement_number, last_bar, rules):
 
 
 @njit_inlined
-def lay_bars(slice_, quote, number, penalty, entry, censored, out):
+def lay_bars(
+    slice_: Slice,
+    quote: Quote,
+    number: int,
+    penalty: float,
+    entry: EntryRules,
+    censored: bool,
+    out: Records,
+) -> None:
     """Write what every exit of an option sold at `quote` on session `number` has in common, bar by
     bar to its settlement.
     """
@@ -186,26 +218,26 @@ def lay_bars(slice_, quote, number, penalty, entry, censored, out):
 
 
 @njit_inlined
-def stop_cost(bar, stop, penalty, entry):
+def stop_cost(bar: Bar, stop: float, penalty: float, entry: EntryRules) -> float:
     """What a stop costs that is triggered on a bar, dollars per share."""
     cost = tick_up(stop_fill(bar.open, bar.high, bar.low, stop, penalty, entry.mode), entry.ticks)
     return bar.market if bar.at_market else cost
 
 
 @njit_inlined
-def target_cost(bar, target, touches):
+def target_cost(bar: Bar, target: float, touches: int) -> float:
     """What a target costs that is filled on a bar, dollars per share."""
     return bar.market if bar.at_market else target_fill(bar.first, target, touches)
 
 
 @njit_inlined
-def stop_level(price, multiplier, entry):
+def stop_level(price: float, multiplier: float, entry: EntryRules) -> float:
     """At which price of an option sold at `price` its stop lies; NaN: nowhere."""
     return tick_up(price * multiplier, entry.ticks)
 
 
 @njit_inlined
-def target_level(price, exit_pct, entry):
+def target_level(price: float, exit_pct: float, entry: EntryRules) -> float:
     """At which price the limit of its target lies."""
     return tick_down(price * exit_pct, entry.ticks)
 
@@ -230,7 +262,18 @@ class Levels(NamedTuple):
 
 
 @njit_inlined
-def walk(bars, count, levels, entry, rule, chance, kept, at, word, phase):
+def walk(
+    bars: Records,
+    count: int,
+    levels: Levels,
+    entry: EntryRules,
+    rule: DrawRules,
+    chance: float,
+    kept: Drawn,
+    at: int,
+    word: np.uint64,
+    phase: int,
+) -> Walked:
     """Go bar by bar to the exit of one leg: the stop goes before the target and that before the
     hold.
 
@@ -265,7 +308,16 @@ def walk(bars, count, levels, entry, rule, chance, kept, at, word, phase):
 
 
 @njit_inlined
-def write_end(out, i, time, pnl, reason, sums, until, censored):
+def write_end(
+    out: Records,
+    i: int,
+    time: int,
+    pnl: float,
+    reason: int,
+    sums: np.uint64,
+    until: int,
+    censored: bool,
+) -> None:
     """Write way i to end."""
     end = out[i]
     end.time, end.pnl, end.sums, end.until = time, pnl, sums, until
@@ -273,7 +325,7 @@ def write_end(out, i, time, pnl, reason, sums, until, censored):
 
 
 @njit_inlined
-def stop_ends(put, entry, stops, bars, out):
+def stop_ends(put: Put, entry: EntryRules, stops: Reals, bars: Records, out: Records) -> None:
     """Write how each stop ends the put. Stops ascend, so that the first bar to reach one is not
     before the last one's.
     """
@@ -303,7 +355,7 @@ def stop_ends(put, entry, stops, bars, out):
 
 
 @njit_inlined
-def touches_at(bars, count, level, out):
+def touches_at(bars: Records, count: int, level: float, out: Integers) -> int:
     """Write the bars that touch a target, in order; how many."""
     touches = 0
     for bar in range(count):
@@ -313,7 +365,7 @@ def touches_at(bars, count, level, out):
 
 
 @njit_lean
-def by_low(bars, count, out):
+def by_low(bars: Records, count: int, out: Integers) -> None:
     """Write the bars, lowest low first."""
     for bar in range(count):
         low, k = bars[bar].low, bar
@@ -324,7 +376,7 @@ def by_low(bars, count, out):
 
 
 @njit_lean
-def add_touch(bar, touches, out):
+def add_touch(bar: int, touches: int, out: Integers) -> None:
     """Put a bar in its place among the first `touches` of `out`."""
     k = touches
     while k > 0 and out[k - 1] > bar:
@@ -334,7 +386,9 @@ def add_touch(bar, touches, out):
 
 
 @njit_inlined
-def filling_touches(word, put, entry, draws, most, workspace):
+def filling_touches(
+    word: np.uint64, put: Put, entry: EntryRules, draws: Records, most: int, workspace: Scratch
+) -> None:
     """For each draw rule write which touch of the put's target fills, counted from 0; `most` if
     none of that many does.
 
@@ -363,7 +417,7 @@ def filling_touches(word, put, entry, draws, most, workspace):
 
 
 @njit_inlined
-def first_bar_held(bars, count, max_hold_dte):
+def first_bar_held(bars: Records, count: int, max_hold_dte: int) -> int:
     """The first bar with at most so many days left to the expiration; NEVER if there is none."""
     for bar in range(count):
         if bars[bar].left <= max_hold_dte:
@@ -372,7 +426,7 @@ def first_bar_held(bars, count, max_hold_dte):
 
 
 @njit_inlined
-def lay_settlement(slice_, put, entry, out):
+def lay_settlement(slice_: Slice, put: Put, entry: EntryRules, out: Records) -> None:
     """Write the settlement of the put as one more bar, on which it ends at no cost if nothing ended
     it before. What follows an assignment comes later.
     """
@@ -385,26 +439,16 @@ def lay_settlement(slice_, put, entry, out):
     at.sums = packed_days(days, missing, put.censored)
 
 
-class Scratch(NamedTuple):
-    """Room for one put's tables."""
-
-    bars: np.ndarray  # (bars,) of BAR
-    order: np.ndarray  # (bars,)
-    touches: np.ndarray  # (bars,)
-    record_draw: np.ndarray  # (bars,)
-    record_touch: np.ndarray  # (bars,)
-    filling: np.ndarray  # (draws,)
-    held: np.ndarray  # (holds,)
-
-
 @njit_inlined
-def touch_level(put, exit_pct, entry):
+def touch_level(put: Put, exit_pct: float, entry: EntryRules) -> float:
     """The highest low that touches the target of a put."""
     return target_level(put.price, exit_pct, entry) * (1.0 + entry.slack)
 
 
 @njit_inlined
-def rest_ends(slice_, put, entry, block, workspace, out):
+def rest_ends(
+    slice_: Slice, put: Put, entry: EntryRules, block: Block, workspace: Scratch, out: Records
+) -> None:
     """Write how each rest (target, draw, hold) ends the put if no stop does before."""
     bars, count = workspace.bars, put.last - put.first
     for h in range(block.hold.size):

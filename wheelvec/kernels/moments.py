@@ -4,11 +4,12 @@ are the same to the bit.
 
 import numpy as np
 
+from wheelvec.jit.arrays import Integers, Reals
 from wheelvec.jit.compiled import njit
 
 
 @njit
-def run_moments(values, starts, out):
+def run_moments(values: Reals, starts: Integers, out: Reals) -> None:
     """Count, sum, mean, sum of squared deviations, least and greatest of each run.
 
     Args:

@@ -3,12 +3,13 @@ Prices are dollars per share, P&L dollars per contract, sessions numbers; NaN an
 there is nothing.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wheelvec.jit.arrays import Integers, Records
 from wheelvec.jit.compiled import njit_inlined
+from wheelvec.kernels.slices import Quote, Slice
 from wheelvec.model.codes import ExitReason
 
 EXPIRED_WORTHLESS = int(ExitReason.EXPIRED_WORTHLESS)  # from here on a leg ran to its settlement
@@ -70,11 +71,11 @@ class Outcomes(NamedTuple):
     there is no more room.
     """
 
-    legs: NDArray[Any]  # of LEG
-    attempts: NDArray[Any]  # of ATTEMPT
-    wheels: NDArray[Any]  # of WHEEL
-    days: NDArray[Any]  # of DAY, (sessions,)
-    size: NDArray[Any]  # (3,)
+    legs: Records  # of LEG
+    attempts: Records  # of ATTEMPT
+    wheels: Records  # of WHEEL
+    days: Records  # of DAY, (sessions,)
+    size: Integers  # (3,)
 
 
 def new_outcomes(wheels: int, sessions: int) -> Outcomes:
@@ -104,8 +105,34 @@ def written(outcomes: Outcomes) -> Outcomes:
     return outcomes._replace(legs=legs, attempts=attempts, wheels=wheels)
 
 
+class Sold(NamedTuple):
+    """How a put was sold; the names are those of kernels.calls.SALE."""
+
+    price: float  # dollars per share
+    ivp: float
+    tier: int
+    penalty: float
+
+
+class LegEnd(Protocol):
+    """How a leg ended: kernels.record.PutEnd or kernels.calls.CallEnd."""
+
+    @property
+    def reason(self) -> int: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def price(self) -> float: ...
+    @property
+    def touches(self) -> int: ...
+    @property
+    def u(self) -> float: ...
+    @property
+    def missing(self) -> int: ...
+
+
 @njit_inlined
-def full(out):
+def full(out: Outcomes) -> bool:
     """Whether more was to be written than there is room for."""
     return (
         out.size[0] > out.legs.size
@@ -115,7 +142,16 @@ def full(out):
 
 
 @njit_inlined
-def write_leg(out, slice_, quote, cycle, number, sold, chance, ended):
+def write_leg(
+    out: Outcomes,
+    slice_: Slice,
+    quote: Quote,
+    cycle: int,
+    number: int,
+    sold: Sold,
+    chance: float,
+    ended: LegEnd,
+) -> None:
     """Write one leg.
 
     Args:
@@ -151,7 +187,7 @@ def write_leg(out, slice_, quote, cycle, number, sold, chance, ended):
 
 
 @njit_inlined
-def write_attempt(out, cycle, number, sale):
+def write_attempt(out: Outcomes, cycle: int, number: int, sale: Records) -> None:
     """Write what one search for a call found."""
     i = out.size[1]
     out.size[1] = i + 1

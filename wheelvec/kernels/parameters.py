@@ -12,10 +12,11 @@ call rules.
 All positions are local to their block.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from wheelvec.jit.arrays import Flags, Integers, Positions, Reals, Records
 from wheelvec.jit.compiled import njit_lean
 
 _REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
@@ -62,63 +63,66 @@ CALL = np.dtype(
     align=True,
 )  # fmt: skip
 
+EntryRules: TypeAlias = Any  # a row of ENTRY
+DrawRules: TypeAlias = Any  # a row of DRAW
+CallRules: TypeAlias = Any  # a row of CALL
+
 
 class Plan(NamedTuple):
     """The blocks of a sweep. Of every list the part of block p is starts[p] .. starts[p + 1] - 1."""
 
-    entry: np.ndarray  # (blocks,) of ENTRY
-    stop_starts: np.ndarray
-    stop: np.ndarray  # ascending, NaN (no stop) last
-    target_starts: np.ndarray
-    target: np.ndarray  # exit_pct, ascending
-    hold_starts: np.ndarray
-    hold: np.ndarray  # max_hold_dte, -1: none
-    draw_starts: np.ndarray
-    draw: np.ndarray  # of DRAW, equal seeds side by side
-    call_starts: np.ndarray
-    call: np.ndarray  # of CALL
-    call_search: np.ndarray  # what of `call` every assignment reads, side by side
-    call_draw: np.ndarray
-    rest_starts: np.ndarray
-    rest_target: np.ndarray  # ascending
-    rest_draw: np.ndarray
-    rest_hold: np.ndarray
-    pair_starts: np.ndarray
-    pair_rest: np.ndarray
-    pair_call: np.ndarray
-    config_starts: np.ndarray
-    config_stop: np.ndarray
-    config_pair: np.ndarray
-    exits: (
-        np.ndarray
-    )  # (blocks,) of those with one configuration: equal where the same put, sold alike, ends alike
+    entry: Records  # (blocks,) of ENTRY
+    stop_starts: Integers
+    stop: Reals  # ascending, NaN (no stop) last
+    target_starts: Integers
+    target: Reals  # exit_pct, ascending
+    hold_starts: Integers
+    hold: Integers  # max_hold_dte, -1: none
+    draw_starts: Integers
+    draw: Records  # of DRAW, equal seeds side by side
+    call_starts: Integers
+    call: Records  # of CALL
+    call_search: Integers  # what of `call` every assignment reads, side by side
+    call_draw: Positions
+    rest_starts: Integers
+    rest_target: Positions  # ascending
+    rest_draw: Positions
+    rest_hold: Positions
+    pair_starts: Integers
+    pair_rest: Positions
+    pair_call: Positions
+    config_starts: Integers
+    config_stop: Positions
+    config_pair: Positions
+    # (blocks,) of those with one configuration: equal where the same put, sold alike, ends alike
+    exits: Integers
     # (blocks,) whether all stops meet all pairs: configuration c is stop c // pairs, pair c % pairs
-    product: np.ndarray
+    product: Flags
 
 
 class Block(NamedTuple):
     """The part of a plan that is one block's."""
 
-    stop: np.ndarray
-    target: np.ndarray
-    hold: np.ndarray
-    draw: np.ndarray
-    call: np.ndarray
-    call_search: np.ndarray
-    call_draw: np.ndarray
-    rest_target: np.ndarray
-    rest_draw: np.ndarray
-    rest_hold: np.ndarray
-    pair_rest: np.ndarray
-    pair_call: np.ndarray
-    config_stop: np.ndarray
-    config_pair: np.ndarray
+    stop: Reals
+    target: Reals
+    hold: Integers
+    draw: Records
+    call: Records
+    call_search: Integers
+    call_draw: Positions
+    rest_target: Positions
+    rest_draw: Positions
+    rest_hold: Positions
+    pair_rest: Positions
+    pair_call: Positions
+    config_stop: Positions
+    config_pair: Positions
     exits: int
     product: bool
 
 
 @njit_lean
-def block_of(plan, p):
+def block_of(plan: Plan, p: int) -> Block:
     """Views of block p."""
     rest = slice(plan.rest_starts[p], plan.rest_starts[p + 1])
     call = slice(plan.call_starts[p], plan.call_starts[p + 1])

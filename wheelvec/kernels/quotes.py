@@ -4,11 +4,13 @@
 Puts and calls go through the same compiled functions.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from wheelvec.jit.arrays import Codes, Flags, Integers, Reals
 from wheelvec.jit.compiled import njit_lean
+from wheelvec.kernels.parameters import EntryRules
 from wheelvec.model.codes import FillMode, Select, Tier
 
 TIGHT, MODERATE, WIDE, REJECTED = (
@@ -67,28 +69,28 @@ class FillOdds(NamedTuple):
 class Quotes(NamedTuple):
     """Rows of a chain, (n,) float64 each (dte int64), in candidate order within a session."""
 
-    strike: np.ndarray
-    bid: np.ndarray
-    ask: np.ndarray
-    mid: np.ndarray
-    spread_pct: np.ndarray
-    dte: np.ndarray
-    iv: np.ndarray
-    delta: np.ndarray
-    otm: np.ndarray  # out of the money by this share of the underlying's price
-    chain_rank: np.ndarray  # ivp over the whole chain; read only where the rules rank over it
+    strike: Reals
+    bid: Reals
+    ask: Reals
+    mid: Reals
+    spread_pct: Reals
+    dte: Integers
+    iv: Reals
+    delta: Reals
+    otm: Reals  # out of the money by this share of the underlying's price
+    chain_rank: Reals  # ivp over the whole chain; read only where the rules rank over it
 
 
 class Grades(NamedTuple):
     """What grading writes, (n,) each: ivp, tier code, and whether the row is chosen."""
 
-    ivp: np.ndarray
-    tier: np.ndarray
-    chosen: np.ndarray
+    ivp: Reals
+    tier: Codes
+    chosen: Flags
 
 
 @njit_lean
-def rank_percentiles(values, out):
+def rank_percentiles(values: Reals, out: Reals) -> None:
     """Average-rank percentile in (0, 1] of each of (n,) values; equal doubles share their mean
     rank.
 
@@ -106,13 +108,12 @@ def rank_percentiles(values, out):
 
 def empty_quotes(n: int) -> Quotes:
     """Room for n rows."""
-    return Quotes(
-        **{name: np.empty(n, np.int64 if name == "dte" else np.float64) for name in Quotes._fields}
-    )
+    kinds: dict[str, Any] = {"dte": np.int64}
+    return Quotes(**{name: np.empty(n, kinds.get(name, np.float64)) for name in Quotes._fields})
 
 
 @njit_lean
-def allowed_spread(ivp, dte, limits):
+def allowed_spread(ivp: float, dte: int, limits: EntryRules) -> float:
     """The spread that counts as normal for a quote of that rank and time to expiration."""
     allowed = limits.base_spread
     if ivp >= limits.extreme_threshold:
@@ -125,7 +126,7 @@ def allowed_spread(ivp, dte, limits):
 
 
 @njit_lean
-def tier_of(spread_pct, bid, ivp, dte, limits):
+def tier_of(spread_pct: float, bid: float, ivp: float, dte: int, limits: EntryRules) -> int:
     """Liquidity tier; REJECTED for a hopeless spread or a bid of pennies."""
     if spread_pct > limits.hard_max_spread or bid < limits.min_bid or bid <= 0.0:
         return REJECTED
@@ -136,7 +137,7 @@ def tier_of(spread_pct, bid, ivp, dte, limits):
 
 
 @njit_lean
-def penalty_of(tier):
+def penalty_of(tier: int) -> float:
     """How much wider than quoted the spread of a tier is taken to be."""
     if tier == TIGHT:
         return 1.0
@@ -144,7 +145,7 @@ def penalty_of(tier):
 
 
 @njit_lean
-def concession(mode):
+def concession(mode: int) -> float:
     """The part f of a spread or range that a fill gives away."""
     if mode == OPTIMISTIC:
         return 0.0
@@ -152,7 +153,7 @@ def concession(mode):
 
 
 @njit_lean
-def tick_down(price, ticks):
+def tick_down(price: float, ticks: float) -> float:
     """The price on its tick or the next below: what is sold, and the limit of a target. `ticks` a
     dollar; 0 is none.
     """
@@ -160,13 +161,15 @@ def tick_down(price, ticks):
 
 
 @njit_lean
-def tick_up(price, ticks):
+def tick_up(price: float, ticks: float) -> float:
     """The price on its tick or the next above: what is bought, and the level of a stop."""
     return np.ceil(price * ticks - TICK_SLACK) / ticks if ticks > 0.0 else price
 
 
 @njit_lean
-def entry_price(bid, ask, mid, penalty, mode, ticks):
+def entry_price(
+    bid: float, ask: float, mid: float, penalty: float, mode: int, ticks: float
+) -> float:
     """Dollars per share received for selling at this quote."""
     if mode == NATURAL:
         return tick_down(bid, ticks)
@@ -174,7 +177,7 @@ def entry_price(bid, ask, mid, penalty, mode, ticks):
 
 
 @njit_lean
-def fill_probability(spread_pct, ivp, limits, odds):
+def fill_probability(spread_pct: float, ivp: float, limits: EntryRules, odds: FillOdds) -> float:
     """The chance that a touch of the profit target fills."""
     p = odds.wide
     if spread_pct <= odds.tight_spread:
@@ -190,7 +193,7 @@ def fill_probability(spread_pct, ivp, limits, odds):
 
 
 @njit_lean
-def grade(quotes, rank_over_chain, limits, out):
+def grade(quotes: Quotes, rank_over_chain: bool, limits: EntryRules, out: Grades) -> None:
     """Rank and grade the rows of one population: (n,) in, `out.ivp` and `out.tier` written."""
     n = quotes.iv.size
     if rank_over_chain:
@@ -209,7 +212,7 @@ def grade(quotes, rank_over_chain, limits, out):
 
 
 @njit_lean
-def sells_for_nothing(quotes, i, tier, limits):
+def sells_for_nothing(quotes: Quotes, i: int, tier: int, limits: EntryRules) -> bool:
     """Whether nothing is left of the price on its tick."""
     return (
         entry_price(
@@ -220,7 +223,7 @@ def sells_for_nothing(quotes, i, tier, limits):
 
 
 @njit_lean
-def merit(quotes, i, select, target):
+def merit(quotes: Quotes, i: int, select: int, target: float) -> float:
     """What `select` maximises."""
     if select == CLOSEST_DELTA:
         return -abs(quotes.delta[i] - target)
@@ -232,7 +235,7 @@ def merit(quotes, i, select, target):
 
 
 @njit_lean
-def best_of(quotes, eligible, select, target):
+def best_of(quotes: Quotes, eligible: Flags, select: int, target: float) -> int:
     """The eligible row that `select` prefers, the first of equals; -1 if none is eligible."""
     best = -1
     for i in range(eligible.size):
@@ -244,7 +247,7 @@ def best_of(quotes, eligible, select, target):
 
 
 @njit_lean
-def keep_nearest_expiration(dte, dte_target, chosen):
+def keep_nearest_expiration(dte: Integers, dte_target: int, chosen: Flags) -> None:
     """Of the chosen rows keep those of the expiration closest to `dte_target`; of two, the nearer
     one.
     """
@@ -261,7 +264,7 @@ def keep_nearest_expiration(dte, dte_target, chosen):
 
 
 @njit_lean
-def rows_of(quotes, first, last):
+def rows_of(quotes: Quotes, first: int, last: int) -> Quotes:
     """Views of the rows first..last-1."""
     return Quotes(
         quotes.strike[first:last],
@@ -278,7 +281,7 @@ def rows_of(quotes, first, last):
 
 
 @njit_lean
-def pick(quotes, rows, n, out):
+def pick(quotes: Quotes, rows: Integers, n: int, out: Quotes) -> None:
     """Copy the first n of the rows given by index."""
     for i in range(n):
         r = rows[i]
@@ -293,14 +296,23 @@ def pick(quotes, rows, n, out):
 
 
 @njit_lean
-def pick_otm(quotes, rows, n, out):
+def pick_otm(quotes: Quotes, rows: Integers, n: int, out: Quotes) -> None:
     """Copy how far the first n of the rows are out of the money: only `closest_otm` asks for it."""
     for i in range(n):
         out.otm[i] = quotes.otm[rows[i]]
 
 
 @njit_lean
-def choose_puts(quotes, starts, rank_over_chain, limits, dte_target, select, target, out):
+def choose_puts(
+    quotes: Quotes,
+    starts: Integers,
+    rank_over_chain: bool,
+    limits: EntryRules,
+    dte_target: int,
+    select: int,
+    target: float,
+    out: Grades,
+) -> None:
     """Grade the puts in range session by session, and mark those that `dte_target` and `select`
     leave.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wheelvec.jit.arrays import Flags, Integers, Records, Words
 from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.accumulate import AFTER, WORDS
 from wheelvec.kernels.calls import (
@@ -27,15 +28,17 @@ from wheelvec.kernels.exits import (
     NO_DATA,
     OPEN,
     Levels,
+    Put,
     SettleRules,
     lay_bars,
     stop_level,
     target_level,
     walk,
 )
-from wheelvec.kernels.outcomes import full, write_leg
-from wheelvec.kernels.parameters import block_of
+from wheelvec.kernels.outcomes import Outcomes, Sold, full, write_leg
+from wheelvec.kernels.parameters import Block, EntryRules, Plan, block_of
 from wheelvec.kernels.quotes import REJECTED, fill_probability
+from wheelvec.kernels.slices import Slice
 from wheelvec.kernels.wheel import Value, wheel_value
 from wheelvec.model.codes import EndReason
 
@@ -46,10 +49,10 @@ class Workspace(NamedTuple):
     """What a recorder writes to on the way."""
 
     chosen: Selection
-    bars: np.ndarray  # (bars,) of BAR: of the put at hand
+    bars: Records  # (bars,) of BAR: of the put at hand
     drawn: Drawn  # its draws
     assigned_ends: AssignedEnds  # its calls
-    counts: np.ndarray  # (WORDS - AFTER,) what a sweep counts; not read
+    counts: Words  # (WORDS - AFTER,) what a sweep counts; not read
 
 
 def new_workspace(sessions: int, quotes: int, bars: int, calls: int) -> Workspace:
@@ -59,15 +62,6 @@ def new_workspace(sessions: int, quotes: int, bars: int, calls: int) -> Workspac
     counts = np.zeros(WORDS - AFTER, np.uint64)
     chosen, assigned_ends = new_selection(sessions, quotes), new_assigned_ends(1, calls, bars + 1)
     return Workspace(chosen, np.zeros(bars + 1, BAR), new_drawn(1, bars + 1), assigned_ends, counts)
-
-
-class Sold(NamedTuple):
-    """How a put was sold; the names are those of kernels.calls.SALE."""
-
-    price: float  # dollars per share
-    ivp: float
-    tier: int
-    penalty: float
 
 
 class PutEnd(NamedTuple):
@@ -82,7 +76,9 @@ class PutEnd(NamedTuple):
 
 
 @njit_inlined
-def put_end(slice_, put, entry, block, chance, workspace):
+def put_end(
+    slice_: Slice, put: Put, entry: EntryRules, block: Block, chance: float, workspace: Workspace
+) -> PutEnd:
     """How a put that was sold ends."""
     quote, count = slice_.puts[put.row], put.last - put.first
     lay_bars(slice_, quote, put.number, put.penalty, entry, put.censored, workspace.bars)
@@ -112,7 +108,7 @@ def put_end(slice_, put, entry, block, chance, workspace):
 
 
 @njit_inlined
-def ended_put(put, ended, pnl):
+def ended_put(put: Put, ended: PutEnd, pnl: float) -> Value:
     """The value of a wheel whose put was not assigned."""
     resolved = ended.reason != OPEN and ended.reason != NO_DATA
     end_reason = PUT_CLOSED if ended.reason < EXPIRED_WORTHLESS else PUT_EXPIRED
@@ -130,7 +126,15 @@ def ended_put(put, ended, pnl):
 
 
 @njit_lean
-def record_wheel(slice_, put, tier, entry, block, workspace, out):
+def record_wheel(
+    slice_: Slice,
+    put: Put,
+    tier: int,
+    entry: EntryRules,
+    block: Block,
+    workspace: Workspace,
+    out: Outcomes,
+) -> int:
     """Write one wheel; the last session on which it occupies its underlying."""
     legs, attempts = out.size[0], out.size[1]
     chance = fill_probability(put.spread_pct, put.ivp, entry, block.draw[0])
@@ -177,7 +181,7 @@ def record_wheel(slice_, put, tier, entry, block, workspace, out):
 
 
 @njit_lean
-def record_days(chosen, first, last, out):
+def record_days(chosen: Selection, first: int, last: int, out: Outcomes) -> None:
     """Write what each of the sessions first..last offered."""
     for s in range(last + 1 - first):
         day, begin, end = out.days[first + s], chosen.starts[s], chosen.starts[s + 1]
@@ -188,7 +192,18 @@ def record_days(chosen, first, last, out):
 
 
 @njit_lean
-def record_wheels(slice_, plan, opens, signalled, first, last, start, busy, workspace, out):
+def record_wheels(
+    slice_: Slice,
+    plan: Plan,
+    opens: Flags,
+    signalled: Flags,
+    first: int,
+    last: int,
+    start: int,
+    busy: Integers,
+    workspace: Workspace,
+    out: Outcomes,
+) -> tuple[int, int]:
     """Write the wheels entered on sessions first..last under the one configuration of a plan.
 
     Args:

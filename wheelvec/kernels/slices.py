@@ -1,9 +1,10 @@
 """The arrays of one underlying over some months: puts and calls, paths, closes, dividends."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from wheelvec.jit.arrays import Flags, Integers, Reals, Records
 from wheelvec.kernels.quotes import Quotes
 
 
@@ -14,14 +15,14 @@ class Rows(NamedTuple):
     only there.
     """
 
-    number: np.ndarray  # session number
-    open: np.ndarray
-    high: np.ndarray
-    low: np.ndarray
-    close: np.ndarray
-    bid: np.ndarray
-    ask: np.ndarray
-    is_quote: np.ndarray
+    number: Integers  # session number
+    open: Reals
+    high: Reals
+    low: Reals
+    close: Reals
+    bid: Reals
+    ask: Reals
+    is_quote: Flags
 
 
 class Underlying(NamedTuple):
@@ -29,8 +30,8 @@ class Underlying(NamedTuple):
     the last bar.
     """
 
-    close: np.ndarray
-    day: np.ndarray
+    close: Reals
+    day: Integers
     last_bar: int
 
 
@@ -62,6 +63,8 @@ CONTRACT = np.dtype(
 )  # fmt: skip
 DIVIDEND = np.dtype([("ex_day", _WHOLE), ("paid", _REAL)])  # dollars per contract
 
+Quote: TypeAlias = Any  # a row of QUOTE
+
 
 class Slice(NamedTuple):
     """One underlying over some months and as long after them as their wheels can last. Sessions are
@@ -70,20 +73,19 @@ class Slice(NamedTuple):
     `word` of a put names its wheel to the draws; `contract` is a position in `contracts`.
     """
 
-    puts: np.ndarray  # of QUOTE, by session, in candidate order
-    put_starts: (
-        np.ndarray
-    )  # (sessions + 1,) the puts of session s are put_starts[s] .. put_starts[s + 1] - 1
+    puts: Records  # of QUOTE, by session, in candidate order
+    # (sessions + 1,) the puts of session s are put_starts[s] .. put_starts[s + 1] - 1
+    put_starts: Integers
     # what of `puts` every search reads, side by side: some 5% of random entry rules over a market
     # of years
-    put_dte: np.ndarray
-    put_delta: np.ndarray
-    calls: np.ndarray  # of QUOTE
-    call_starts: np.ndarray
-    call_dte: np.ndarray
-    call_delta: np.ndarray
-    valid: np.ndarray  # (sessions,) valid quotes of the underlying
-    contracts: np.ndarray  # of CONTRACT
-    rows: np.ndarray  # of ROW: the contracts' paths
+    put_dte: Integers
+    put_delta: Reals
+    calls: Records  # of QUOTE
+    call_starts: Integers
+    call_dte: Integers
+    call_delta: Reals
+    valid: Integers  # (sessions,) valid quotes of the underlying
+    contracts: Records  # of CONTRACT
+    rows: Records  # of ROW: the contracts' paths
     underlying: Underlying
-    dividends: np.ndarray  # of DIVIDEND, by ex-date
+    dividends: Records  # of DIVIDEND, by ex-date

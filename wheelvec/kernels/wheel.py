@@ -5,6 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from wheelvec.jit.compiled import njit_inlined
+from wheelvec.kernels.exits import Put
+from wheelvec.kernels.parameters import EntryRules
+from wheelvec.kernels.slices import Slice, Underlying
 from wheelvec.model.codes import EndReason
 
 SALE_WAITS = 5  # sessions on which an order to sell the shares waits for a close
@@ -13,6 +16,20 @@ CALLED_AWAY, MAX_CYCLES, UNRESOLVED = (
     int(EndReason.MAX_CYCLES),
     int(EndReason.UNRESOLVED),
 )
+
+
+class Course(NamedTuple):
+    """Where a wheel stands after its calls; sums are dollars per contract."""
+
+    end_reason: int
+    end_number: int  # session
+    last_reason: int  # of the last call, -1: none was sold
+    last_strike: float
+    settlement: int  # the latest among the put's and its calls'
+    lacking: int  # session whose close is lacking where a call is open
+    closed: float  # P&L of the calls that ended
+    still_open: float  # value of the call that the data leave open
+    sums: np.uint64  # packed days and sessions without a bar of the calls that ended
 
 
 class Value(NamedTuple):
@@ -31,7 +48,7 @@ class Value(NamedTuple):
 
 
 @njit_inlined
-def dividends_between(slice_, first_day, last_day):
+def dividends_between(slice_: Slice, first_day: int, last_day: int) -> float:
     """Dollars per contract paid on ex-dates after the first day, up to the last."""
     received = 0.0
     for i in range(slice_.dividends.size):
@@ -41,7 +58,7 @@ def dividends_between(slice_, first_day, last_day):
 
 
 @njit_inlined
-def last_close(underlying, session):
+def last_close(underlying: Underlying, session: int) -> int:
     """The last session up to this one on which the underlying has a close; -1: none."""
     s = min(session, underlying.close.size - 1)
     while s >= 0 and np.isnan(underlying.close[s]):
@@ -50,7 +67,7 @@ def last_close(underlying, session):
 
 
 @njit_inlined
-def sale_session(underlying, session):
+def sale_session(underlying: Underlying, session: int) -> int:
     """The session on which an order to sell the shares fills: the one meant, or the first of the
     next SALE_WAITS with a close; -1: none.
     """
@@ -61,7 +78,7 @@ def sale_session(underlying, session):
 
 
 @njit_inlined
-def wheel_value(slice_, put, entry, calls):
+def wheel_value(slice_: Slice, put: Put, entry: EntryRules, calls: Course) -> Value:
     """What an assigned put's wheel came to; `calls` is what kernels.calls.sell_calls left it at."""
     days, underlying = slice_.underlying.day, slice_.underlying
     strike, csp = (

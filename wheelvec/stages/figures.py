@@ -81,7 +81,8 @@ def figures_frame(figures: Figures, ordered: Array | None, rows: Array) -> pl.Da
     """
     # column[..., rows] would lay a configuration's counts side by side, and each count would be
     # copied once more below
-    figures = Figures(*[column.take(rows, axis=-1) for column in figures])
+    taken: list[Any] = [column.take(rows, axis=-1) for column in figures]
+    figures = Figures(*taken)
     counts = figures.counts
     median = {} if ordered is None else {"median_wheel_roc": ordered[0][rows]}
     with np.errstate(all="ignore"):
