@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 
 import wheelvec as wv
-from tests.lake.test_lake import DAYS, SHARED, world
+from tests.lake.test_lake import DAYS, SHARED, small_market
 from tests.market.build import DAY, market, quotes, symbol, table
 from wheelvec.lake import answers, lake, manifest, place, solved
 from wheelvec.market import staged
@@ -80,8 +80,8 @@ def kills(number: int, tmp_path: Path, seed: int) -> None:
     """Kill imports of other prices, another strike and another month into a lake that is there."""
     chance = random.Random(seed)
     files, old, new = tmp_path / "files", tmp_path / "old", tmp_path / "new"
-    world(dividends=None).write(old)
-    changed = world([DAY("2023-05-31"), *DAYS[:3]], bid=4.0, dividends=None)
+    small_market(dividends=None).write(old)
+    changed = small_market([DAY("2023-05-31"), *DAYS[:3]], bid=4.0, dividends=None)
     files.mkdir()
     for name in TABLES:
         getattr(changed, name).write_parquet(files / f"{name}.parquet")
@@ -144,7 +144,7 @@ def test_an_import_killed_at_a_hundred_moments(tmp_path: Path) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake with a file of every kind, not to be changed."""
     folder = tmp_path_factory.mktemp("whole") / "lake"
-    world().write(folder)
+    small_market().write(folder)
     for day in DAYS:
         answers.record(folder, "TSLA", "option_quotes", {day: 4}, ("OPRA.PILLAR", "cmbp-1"))
     for key in ("a" * 32, "b" * 32):
@@ -349,7 +349,7 @@ def test_a_full_disk_is_said_with_the_path_and_costs_nothing_that_is_there(
         for strike in range(100, 700)
     ]
     large = market(option_quotes=quotes(*many))
-    world([DAYS[0]]).write(folder)
+    small_market([DAYS[0]]).write(folder)
     with pytest.raises(
         LakeError,
         match=r"disk/lake/option_quotes/underlying=TSLA/2023-0\d\.parquet: cannot be written: No space",
@@ -360,7 +360,7 @@ def test_a_full_disk_is_said_with_the_path_and_costs_nothing_that_is_there(
     assert 4 <= len(Market.open(folder).option_quotes) < len(many)
     subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
     large.write(folder)
-    world([DAYS[0]]).write(tmp_path / "elsewhere")
+    small_market([DAYS[0]]).write(tmp_path / "elsewhere")
     large.write(tmp_path / "elsewhere")
     assert stored(folder) == stored(tmp_path / "elsewhere")
 

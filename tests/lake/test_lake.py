@@ -30,7 +30,7 @@ DAYS = [DAY(f"2023-06-{day:02d}") for day in (1, 2, 29, 30)] + [
 ]
 
 
-def world(days: list[dt.date] = DAYS, bid: float = 5.0, **more: Any) -> Market:
+def small_market(days: list[dt.date] = DAYS, bid: float = 5.0, **more: Any) -> Market:
     """Two underlyings (BRK.B trades under BRKB) with two contracts each, some quoted twice, over
     `days`.
     """
@@ -70,15 +70,15 @@ def assert_same(one: Market, other: Market) -> None:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake of `world`, not to be changed."""
+    """A lake of `small_market`, not to be changed."""
     path = tmp_path_factory.mktemp("written") / "lake"
-    world().write(path)
+    small_market().write(path)
     return path
 
 
 @pytest.fixture
 def folder(written: Path, tmp_path: Path) -> Path:
-    """A lake of `world`, to do with as one likes."""
+    """A lake of `small_market`, to do with as one likes."""
     return shutil.copytree(written, tmp_path / "lake")
 
 
@@ -96,13 +96,13 @@ def touch(path: Path) -> None:
 
 
 def test_what_is_written_is_read_back(folder: Path) -> None:
-    assert_same(Market.open(folder), world())
-    assert_same(Market.open(str(folder)), world())
+    assert_same(Market.open(folder), small_market())
+    assert_same(Market.open(str(folder)), small_market())
 
 
 def test_a_lake_can_be_copied_through_a_market(folder: Path, tmp_path: Path) -> None:
     Market.open(folder).write(tmp_path / "copy")
-    assert_same(Market.open(tmp_path / "copy"), world())
+    assert_same(Market.open(tmp_path / "copy"), small_market())
 
 
 def test_rows_set_aside_stay_counted_with_the_sessions_they_belong_to(tmp_path: Path) -> None:
@@ -120,7 +120,9 @@ def test_rows_set_aside_stay_counted_with_the_sessions_they_belong_to(tmp_path: 
         {"close": 5.0},
         {"close": 5.1},
     )
-    held = world(option_quotes=pl.concat([world().option_quotes, broken]), option_bars=bars)
+    held = small_market(
+        option_quotes=pl.concat([small_market().option_quotes, broken]), option_bars=bars
+    )
     held.write(tmp_path)
     assert counts(held) == {
         ("option_quotes", "adjusted"): 2,
@@ -147,7 +149,7 @@ def test_rows_set_aside_stay_counted_with_the_sessions_they_belong_to(tmp_path: 
 
 
 def test_a_market_without_option_bars_and_dividends(tmp_path: Path) -> None:
-    held = world(option_bars=None, dividends=None)
+    held = small_market(option_bars=None, dividends=None)
     held.write(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         ".manifests",
@@ -161,7 +163,7 @@ def test_a_market_without_option_bars_and_dividends(tmp_path: Path) -> None:
 
 
 def test_an_empty_table_of_bars_is_remembered(tmp_path: Path) -> None:
-    held = world(option_bars=table("option_bars"))
+    held = small_market(option_bars=table("option_bars"))
     held.write(tmp_path)
     opened = Market.open(tmp_path)
     assert opened.has_option_bars
@@ -211,7 +213,9 @@ def test_a_name_too_long_for_a_folder_is_refused_before_anything_is_written(tmp_
 
 @pytest.mark.parametrize("day", ["0023-06-06", "9999-12-31", "0001-01-01"])
 def test_a_row_of_an_impossible_day_stays_counted(tmp_path: Path, day: str) -> None:
-    held = world(option_quotes=pl.concat([world().option_quotes, quotes({"session": DAY(day)})]))
+    held = small_market(
+        option_quotes=pl.concat([small_market().option_quotes, quotes({"session": DAY(day)})])
+    )
     held.write(tmp_path)
     assert_same(Market.open(tmp_path), held)
     assert held.data_range == (DAYS[0], DAYS[-1])
@@ -234,7 +238,7 @@ def test_the_layout_is_one_file_per_table_underlying_and_month(folder: Path) -> 
 
 
 def test_files_are_plain_parquet_to_others(folder: Path) -> None:
-    held = world()
+    held = small_market()
     path = june(folder)
     mine = held.option_quotes.filter(
         (pl.col("underlying") == "TSLA") & (pl.col("session") < DAY("2023-07-01"))
@@ -296,7 +300,7 @@ def test_a_window_reads_only_the_months_it_needs(folder: Path) -> None:
     for name in ("option_quotes", "option_bars"):
         june(folder, name).write_bytes(b"")
         june(folder, name, "BRK.B").write_bytes(b"")
-    opened, held = Market.open(folder), world()
+    opened, held = Market.open(folder), small_market()
     window, expected = (
         each.window("TSLA", DAY("2023-07-01"), DAY("2023-07-31")) for each in (opened, held)
     )
@@ -313,7 +317,8 @@ def test_a_window_reads_only_the_months_it_needs(folder: Path) -> None:
 )
 def test_a_window_cuts_months(folder: Path, first: str, last: str) -> None:
     window, expected = (
-        each.window("BRK.B", DAY(first), DAY(last)) for each in (Market.open(folder), world())
+        each.window("BRK.B", DAY(first), DAY(last))
+        for each in (Market.open(folder), small_market())
     )
     assert_frame_equal(window.quotes, expected.quotes)
     assert_frame_equal(window.bars, expected.bars)  # type: ignore[arg-type]
@@ -331,7 +336,7 @@ def test_start_and_end_limit_every_table(folder: Path, start: Any, end: Any) -> 
     kept = [day for day in DAYS if str(start or "") <= str(day) <= str(end or "9")]
     opened = Market.open(folder, start=start, end=end)
     paid = table("dividends", {"ex_date": DAYS[0]}) if DAYS[0] in kept else table("dividends")
-    assert_same(opened, world(kept, dividends=paid))
+    assert_same(opened, small_market(kept, dividends=paid))
 
 
 def test_limits_without_a_session_leave_nothing(folder: Path) -> None:
@@ -402,7 +407,7 @@ def test_the_fingerprint_comes_from_the_footers(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet, "read", lambda *_: pytest.fail("rows were read"))
-    assert Market.open(folder).fingerprint == world().fingerprint
+    assert Market.open(folder).fingerprint == small_market().fingerprint
     assert Market.open(folder).data_range == (DAYS[0], DAYS[-1])
 
 
@@ -410,7 +415,7 @@ def test_the_fingerprint_comes_from_the_footers(
 
 
 def test_new_sessions_replace_theirs_and_leave_the_others(folder: Path) -> None:
-    world([DAYS[1], DAYS[3], DAY("2023-06-05")], bid=4.0).write(folder)
+    small_market([DAYS[1], DAYS[3], DAY("2023-06-05")], bid=4.0).write(folder)
     opened = Market.open(folder).option_quotes.filter(pl.col("bid").is_not_null())
     first = opened.group_by("session").agg(pl.col("bid").unique()).sort("session")
     by_day = {str(day)[5:]: bids for day, bids in first.iter_rows()}
@@ -554,22 +559,22 @@ def test_writing_the_same_again_touches_no_file(folder: Path) -> None:
         }
 
     before = times()
-    world([DAYS[0], DAYS[1]]).write(folder)
+    small_market([DAYS[0], DAYS[1]]).write(folder)
     Market.open(folder).write(folder)
     assert times() == before
 
 
 def test_a_lake_without_bars_keeps_its_bars_when_quotes_are_added(folder: Path) -> None:
-    world([DAY("2023-06-05")], option_bars=None, dividends=None).write(folder)
+    small_market([DAY("2023-06-05")], option_bars=None, dividends=None).write(folder)
     opened = Market.open(folder)
     assert len(opened.option_quotes) == 2 * 4 * 7
-    assert_frame_equal(opened.option_bars, world().option_bars)  # type: ignore[arg-type]
+    assert_frame_equal(opened.option_bars, small_market().option_bars)  # type: ignore[arg-type]
 
 
 def test_a_damaged_file_is_not_merged_with(folder: Path) -> None:
     june(folder).write_bytes(b"PAR1")
     with pytest.raises(LakeError, match=r"TSLA/2023-06\.parquet is truncated"):
-        world().write(folder)
+        small_market().write(folder)
     assert june(folder).read_bytes() == b"PAR1"
 
 
@@ -594,12 +599,12 @@ def test_a_failure_while_writing_leaves_the_old_file(
     with pytest.raises(
         LakeError, match=r"2023-06\.parquet: cannot be written: No space left on device"
     ):
-        world(bid=4.0).write(folder)
+        small_market(bid=4.0).write(folder)
     monkeypatch.undo()
     assert not list(folder.rglob("*.tmp"))
     if step != "sync_folder":  # by then the new file is in its place, and whole
         assert june(folder).read_bytes() == before
-        assert_same(Market.open(folder), world())
+        assert_same(Market.open(folder), small_market())
 
 
 def test_what_is_read_back_must_be_what_was_written(
@@ -615,7 +620,7 @@ def test_what_is_read_back_must_be_what_was_written(
     with pytest.raises(
         LakeError, match="cannot be written: what was read back differs from what was written"
     ):
-        world(bid=4.0).write(folder)
+        small_market(bid=4.0).write(folder)
     assert june(folder).read_bytes() == before
 
 
@@ -623,18 +628,18 @@ def test_what_a_crash_leaves_behind_is_not_read(folder: Path) -> None:
     shutil.copy(june(folder), june(folder).with_name(".2023-08.123.abcd.tmp"))
     june(folder).with_name("notes.txt").write_text("ours")
     (folder / "README").write_text("ours")
-    assert_same(Market.open(folder), world())
+    assert_same(Market.open(folder), small_market())
 
 
 def test_a_reader_sees_the_new_file_once_it_is_there(folder: Path) -> None:
     opened = Market.open(folder)
     assert opened.window("TSLA", DAYS[0], DAYS[0]).quotes["bid"].to_list() == [5.0, None] * 2
-    world(bid=4.0).write(folder)
+    small_market(bid=4.0).write(folder)
     assert opened.window("TSLA", DAYS[0], DAYS[0]).quotes["bid"].to_list() == [4.0, None] * 2
 
 
 def _write_days(root: str, days: list[dt.date], barrier: Any) -> None:
-    held = [world([day]) for day in days]
+    held = [small_market([day]) for day in days]
     barrier.wait()
     for each in held:
         each.write(root)
@@ -655,7 +660,7 @@ def test_two_writers_of_one_month_keep_each_others_sessions(tmp_path: Path) -> N
     assert [writer.exitcode for writer in writers] == [0, 0]
     opened = Market.open(tmp_path)
     for name in ("option_quotes", "option_bars", "underlying_bars"):
-        assert_frame_equal(getattr(opened, name), getattr(world(days), name))
+        assert_frame_equal(getattr(opened, name), getattr(small_market(days), name))
 
 
 def test_a_writer_holds_the_underlyings_lock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -671,7 +676,7 @@ def test_a_writer_holds_the_underlyings_lock(folder: Path, monkeypatch: pytest.M
         working(file, *more)
 
     monkeypatch.setattr(parquet, "write", watched)
-    world([DAYS[0]], bid=4.0, option_bars=None, dividends=None).write(folder)
+    small_market([DAYS[0]], bid=4.0, option_bars=None, dividends=None).write(folder)
     assert seen == ["BRK.B", "TSLA"]
 
 
@@ -679,7 +684,7 @@ def test_a_writer_holds_the_underlyings_lock(folder: Path, monkeypatch: pytest.M
 
 
 def at_minute(clock: str, **changes: Any) -> pl.DataFrame:
-    return validation.hold_quotes(quotes({"ts": at(f"2023-06-06T{clock}")} | changes)).rows
+    return validation.check_quotes(quotes({"ts": at(f"2023-06-06T{clock}")} | changes)).rows
 
 
 UNIT = [pl.col("session"), pl.col("symbol"), pl.col("ts").dt.truncate("1m")]
@@ -923,7 +928,9 @@ def test_a_reader_reads_again_what_is_replaced_meanwhile(
     def scanned(*arguments: Any, **named: Any) -> Any:
         if not seen:
             seen.append(1)
-            more = world([DAYS[0], DAY("2023-06-05")], bid=4.0, option_bars=None, dividends=None)
+            more = small_market(
+                [DAYS[0], DAY("2023-06-05")], bid=4.0, option_bars=None, dividends=None
+            )
             monkeypatch.setattr(pl, "scan_parquet", scan)
             more.write(folder)
         return scan(*arguments, **named)
@@ -979,7 +986,7 @@ def test_a_folder_that_is_no_lake(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="file cannot be read: Not a directory"):
         Market.open(tmp_path / "file")
     with pytest.raises(LakeError, match="file is no folder: a lake is one; choose another"):
-        world().write(tmp_path / "file")
+        small_market().write(tmp_path / "file")
 
 
 def refuse(
@@ -1019,7 +1026,7 @@ def test_permissions_of_the_file_system_are_reported(folder: Path) -> None:
     with pytest.raises(
         LakeError, match=r"2023-06\.parquet cannot be (read|written): Permission denied"
     ):
-        world().write(folder)
+        small_market().write(folder)
     june(folder).parent.chmod(0o700)
 
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 import wheelvec as wv
-from tests.lake.test_lake import DAYS, assert_same, june, world
+from tests.lake.test_lake import DAYS, assert_same, june, small_market
 from tests.market.build import DAY, market
 from wheelvec.lake import answers, lake, listing, manifest, place, solved
 from wheelvec.market.market import Market
@@ -23,15 +23,15 @@ from wheelvec.vendors.databento.archive import import_dbn
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake of `world`, not to be changed."""
+    """A lake of `small_market`, not to be changed."""
     path = tmp_path_factory.mktemp("written") / "lake"
-    world().write(path)
+    small_market().write(path)
     return path
 
 
 @pytest.fixture
 def folder(written: Path, tmp_path: Path) -> Path:
-    """A lake of `world`, to do with as one likes."""
+    """A lake of `small_market`, to do with as one likes."""
     return shutil.copytree(written, tmp_path / "lake")
 
 
@@ -93,12 +93,12 @@ def test_what_is_missing_is_mended_by_importing_it_again(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     june(folder).unlink()
-    world().write(folder)
+    small_market().write(folder)
     assert (
         "TSLA/2023-06.parquet was missing, and is made of what is written now, 16 rows: it may lack what it held"
         in caplog.text
     )
-    assert_same(Market.open(folder), world())
+    assert_same(Market.open(folder), small_market())
 
 
 def test_what_was_removed_on_purpose_is_forgotten_with_the_manifest(folder: Path) -> None:
@@ -109,7 +109,7 @@ def test_what_was_removed_on_purpose_is_forgotten_with_the_manifest(folder: Path
         not in Market.open(folder).option_quotes.filter(pl.col("underlying") == "TSLA")["session"]
     )
     assert len(wv.check(folder).refused) == 0
-    world([DAYS[-1]], option_bars=None, dividends=None).write(
+    small_market([DAYS[-1]], option_bars=None, dividends=None).write(
         folder
     )  # the next write makes another of what is there
     assert manifest.read(folder, "TSLA")["option_quotes"] == {DAY("2023-07-01")}
@@ -149,13 +149,13 @@ def test_a_crash_before_the_manifest_is_no_damage(
     with monkeypatch.context() as patch:
         patch.setattr(manifest, "add", crash)
         with pytest.raises(KeyboardInterrupt):
-            world([*DAYS, may]).write(folder)
+            small_market([*DAYS, may]).write(folder)
     assert may not in manifest.read(folder, "BRK.B")["option_quotes"]
     assert len(Market.open(folder, symbols="BRK.B").window("BRK.B", may, may).quotes) == 4
     assert len(wv.check(folder).refused) == 0
-    world([*DAYS, may]).write(folder)
+    small_market([*DAYS, may]).write(folder)
     assert may in manifest.read(folder, "BRK.B")["option_quotes"]
-    assert_same(Market.open(folder), world([*DAYS, may]))
+    assert_same(Market.open(folder), small_market([*DAYS, may]))
 
 
 def test_a_lake_of_a_former_version_reads_and_gets_manifests_by_its_next_write(
@@ -165,9 +165,9 @@ def test_a_lake_of_a_former_version_reads_and_gets_manifests_by_its_next_write(
     (june(folder).parent / ".2023-06.99.0123abcd.tmp").write_text(
         "left by a former version's killed writer"
     )
-    assert_same(Market.open(folder), world())
+    assert_same(Market.open(folder), small_market())
     assert_same(Market.open(folder, symbols=["TSLA"]), Market.open(folder, symbols=["TSLA"]))
-    world().write(folder)
+    small_market().write(folder)
     assert manifest.underlyings(folder) == ["BRK.B", "TSLA"]
     assert set(manifest.read(folder, "TSLA")) == {
         "option_quotes",
@@ -222,7 +222,7 @@ def test_a_manifest_that_is_not_what_it_should_be_is_refused(folder: Path, case:
     for attempt in (
         lambda: Market.open(folder),
         lambda: Market.open(folder, symbols=["TSLA"]),
-        lambda: world().write(folder),
+        lambda: small_market().write(folder),
         lambda: lake.stored(folder, lake.TABLES["option_quotes"], "TSLA"),
     ):
         with pytest.raises(LakeError, match=rf"underlying=TSLA/manifest\.json {reason}"):
@@ -319,7 +319,7 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_was(
         LakeError,
         match=rf"folder is no lake, and is left as it is: it holds .*{found}.*; choose a folder that",
     ):
-        world().write(folder)
+        small_market().write(folder)
     with pytest.raises(LakeError, match="is no lake, and is left as it is"):
         wv.fetch(symbols="TSLA", start="2023-06-06", end="2023-06-07", lake=folder)
     with pytest.raises(LakeError, match="is no lake, and is left as it is"):
@@ -335,8 +335,8 @@ def test_a_lake_an_empty_folder_and_none_yet_are_taken(folder: Path, tmp_path: P
     (tmp_path / "empty" / ".incoming").mkdir(parents=True)
     (tmp_path / "empty" / ".DS_Store").write_text("")
     for taken in (folder, tmp_path / "empty", tmp_path / "deep" / "down"):
-        world().write(taken)
-        assert_same(Market.open(taken), world())
+        small_market().write(taken)
+        assert_same(Market.open(taken), small_market())
     assert (folder / "README").read_text() == "bought in 2023"
 
 

@@ -19,17 +19,17 @@ from tests.vendors.test_opra import FIELDS, MALFORMED
 from wheelvec.model.errors import FetchError, InputError
 from wheelvec.vendors.databento import client as patience
 from wheelvec.vendors.databento import gateway, opra
-from wheelvec.vendors.databento.access import Pace, checked_gateway, checked_key
+from wheelvec.vendors.databento.access import RateLimit, checked_gateway, checked_key
 from wheelvec.vendors.databento.client import Client
-from wheelvec.vendors.databento.gateway import PassingError
-from wheelvec.vendors.databento.requests import Ask
+from wheelvec.vendors.databento.gateway import TransientError
+from wheelvec.vendors.databento.requests import Request
 
 with warnings.catch_warnings():  # importing it makes every DeprecationWarning of the process show
     from databento.historical.api.metadata import MetadataHttpAPI
     from databento.historical.api.timeseries import TimeseriesHttpAPI
 
 DAY = DAYS[1]
-ASK = Ask.quotes("TSLA", "cmbp-1", DAY, dt.datetime(2023, 7, 5, 19, 45, tzinfo=dt.UTC), 0)
+ASK = Request.quotes("TSLA", "cmbp-1", DAY, dt.datetime(2023, 7, 5, 19, 45, tzinfo=dt.UTC), 0)
 
 
 @pytest.fixture
@@ -94,9 +94,11 @@ def test_waiting_follows_retry_after_and_else_grows_with_some_chance_in_it() -> 
         state.set_exception((type(error), error, None))
         return patience._wait(state)
 
-    assert waits(PassingError("429", wait=7.0), 1) == 7.0
-    assert waits(PassingError("429", wait=9999.0), 1) == 300.0
-    first, later = ([waits(PassingError("503"), attempt) for _ in range(20)] for attempt in (1, 5))
+    assert waits(TransientError("429", wait=7.0), 1) == 7.0
+    assert waits(TransientError("429", wait=9999.0), 1) == 300.0
+    first, later = (
+        [waits(TransientError("503"), attempt) for _ in range(20)] for attempt in (1, 5)
+    )
     assert 0.5 <= min(first) < max(first) <= 1.0
     assert 8.0 <= min(later) < max(later) <= 8.5
 
@@ -137,7 +139,7 @@ def test_what_databento_remarks_is_logged_and_no_warning(
     with caplog.at_level("DEBUG", logger="wheelvec.vendors.databento.gateway"):
         assert Client(KEY, server.url).cost(ASK) == Client(KEY, server.url).cost(ASK) == 0.5
         Client(KEY, server.url).download(
-            Ask.quotes("TSLA", "cmbp-1", DAY, dt.datetime(2023, 7, 5, 3, tzinfo=dt.UTC), 0),
+            Request.quotes("TSLA", "cmbp-1", DAY, dt.datetime(2023, 7, 5, 3, tzinfo=dt.UTC), 0),
             lambda: None,
         )
     assert [
@@ -152,10 +154,10 @@ def test_what_databento_remarks_is_logged_and_no_warning(
     ]
 
 
-def test_requests_begin_at_their_pace() -> None:
-    pace, began = Pace(50.0), time.monotonic()
+def test_requests_begin_at_their_limit() -> None:
+    limit, began = RateLimit(50.0), time.monotonic()
     for _ in range(6):
-        pace.wait()
+        limit.wait()
     assert time.monotonic() - began >= 0.1
 
 
@@ -210,8 +212,8 @@ def test_what_is_sent_is_what_the_vendors_own_client_sends(
     monkeypatch.setattr(patience, "ATTEMPTS", 1)
     for ask in (
         ASK,
-        Ask.daily("BRK.B", "underlying_bars", (DAY,)),
-        Ask.daily("BRK.B", "option_bars", DAYS[:2]),
+        Request.daily("BRK.B", "underlying_bars", (DAY,)),
+        Request.daily("BRK.B", "option_bars", DAYS[:2]),
     ):
         server.log.clear()
         server.fail(Said(200, 0.5), times=2, method="get_cost")
@@ -320,9 +322,11 @@ def packed(data: bytes) -> bytes:
 
 
 def test_an_answer_to_another_question_is_none(server: Standin) -> None:
-    other = Ask.quotes("TSLA", "cmbp-1", DAYS[2], dt.datetime(2023, 7, 6, 19, 45, tzinfo=dt.UTC), 0)
-    daily = Ask.daily("TSLA", "option_bars", (DAY,))
-    stock = Ask.minutes("TSLA", "XNAS.ITCH", DAY, ASK.start, ASK.end)
+    other = Request.quotes(
+        "TSLA", "cmbp-1", DAYS[2], dt.datetime(2023, 7, 6, 19, 45, tzinfo=dt.UTC), 0
+    )
+    daily = Request.daily("TSLA", "option_bars", (DAY,))
+    stock = Request.minutes("TSLA", "XNAS.ITCH", DAY, ASK.start, ASK.end)
     answers = {
         ask: Client(KEY, server.url).download(ask, lambda: None) for ask in (other, daily, stock)
     }

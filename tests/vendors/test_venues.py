@@ -50,7 +50,7 @@ def quotes(*rows: tuple[str, str, float | None, float | None]) -> pl.DataFrame:
 def stood(
     *rows: tuple[str, str, float | None, float | None], look_back: int = 0
 ) -> list[tuple[Any, ...]]:
-    found = venues.standing(quotes(*rows), MINUTE, look_back)
+    found = venues.entry_quotes(quotes(*rows), MINUTE, look_back)
     return found.select(
         "symbol", pl.col("ts").dt.strftime("%H:%M:%S"), "bid", "ask", "age_seconds"
     ).rows()
@@ -138,7 +138,7 @@ def test_a_row_of_cbbo_bears_the_end_of_its_minute_and_is_stored_a_nanosecond_ea
         {"symbol": ["A"] * 2, "ts_recv": [at("2023-07-05T19:45"), at("2023-07-05T19:46")], "bid_px_00": [1.0, 2.0], "ask_px_00": [3.0, 4.0]},
         schema_overrides={"ts_recv": TIMESTAMP},
     )  # fmt: skip
-    held = venues.standing(venues.quotes_of(rows, "cbbo-1m"), MINUTE, 0)
+    held = venues.entry_quotes(venues.quotes_of(rows, "cbbo-1m"), MINUTE, 0)
     assert held["bid"].to_list() == [2.0]  # the row of 15:45:00 is of the minute before
     assert held["ts"].to_physical().item() % (60 * 10**9) == 60 * 10**9 - 1
 
@@ -148,7 +148,9 @@ def test_a_row_of_cmbp_stands_when_it_came() -> None:
         {"symbol": ["A"], "ts_recv": [MINUTE], "bid_px_00": [1.0], "ask_px_00": [3.0]},
         schema_overrides={"ts_recv": TIMESTAMP},
     )
-    assert venues.standing(venues.quotes_of(rows, "cmbp-1"), MINUTE, 0)["ts"].to_list() == [MINUTE]
+    assert venues.entry_quotes(venues.quotes_of(rows, "cmbp-1"), MINUTE, 0)["ts"].to_list() == [
+        MINUTE
+    ]
 
 
 def test_the_last_row_of_the_minute_stands_and_no_other_minutes() -> None:

@@ -65,7 +65,7 @@ class Source(Protocol):
     def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
         """`Table.schema` rows of an underlying with `first` <= day <= `last`."""
 
-    def pieces(self, name: str) -> Iterator[pl.DataFrame]:
+    def batches(self, name: str) -> Iterator[pl.DataFrame]:
         """The whole table, `Table.keyed`, in pieces."""
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
@@ -188,7 +188,7 @@ class Lake:
             TABLES[name], [self._file(name, underlying, month) for month in months], first, last
         )
 
-    def pieces(self, name: str) -> Iterator[pl.DataFrame]:
+    def batches(self, name: str) -> Iterator[pl.DataFrame]:
         """The table, `Table.keyed`, sorted by underlying and day, in pieces.
 
         Options by month; a piece of the rest is small enough to be a whole underlying.

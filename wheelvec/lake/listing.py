@@ -65,7 +65,7 @@ def _add_remembered(
 
 
 def _with_missing(
-    root: Path, name: str, underlying: str, held: manifest.Held, months: Months
+    root: Path, name: str, underlying: str, held: manifest.MonthsByTable, months: Months
 ) -> Months:
     """The files that are there, and those that should be."""
     folder = root / name / manifest.folder_name(underlying)

@@ -27,7 +27,7 @@ from wheelvec.model.errors import LakeError
 FOLDER = ".manifests"
 _FORMAT = 1
 
-Held = dict[str, set[dt.date]]  # table -> first days of months
+MonthsByTable = dict[str, set[dt.date]]  # table -> first days of months
 
 
 def folder_name(underlying: str) -> str:
@@ -77,7 +77,7 @@ def underlyings(root: Path) -> list[str]:
         raise LakeError(f"{place} cannot be read: {error.strerror}") from error
 
 
-def read(root: Path, underlying: str) -> Held:
+def read(root: Path, underlying: str) -> MonthsByTable:
     """The months of each table that were written of an underlying; nothing, without a manifest.
 
     Raises:

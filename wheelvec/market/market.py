@@ -459,7 +459,7 @@ class Market:
 
         Rows that are broken or unusable, each counted by the first reason.
 
-        The order of reasons is that of `tables.hold_quotes`, `hold_option_bars` and their like, and
+        The order of reasons is that of `tables.check_quotes`, `check_option_bars` and their like, and
         of `tables.tally`. Also `no_option_bars` and `no_underlying_bars` (quotes of an underlying
         without), `underlying_ended` (sessions of the market after an underlying's last bar),
         `suspected_split` (events), `adjusted_closes` and `adjusted_underlying_price` (sessions):
@@ -479,7 +479,7 @@ class Market:
         for names, source in self._separately(None):
             shown = []
             for name in source.tables:
-                for piece in source.pieces(name):
+                for piece in source.batches(name):
                     counts.append(validation.tally(name, piece, self.sessions))
                     shown += self._shown(name, piece)
             self._found[names] = Findings.of(Survey.joined(shown), self.sessions)
@@ -505,7 +505,7 @@ class Market:
         found = []
         for names, source in self._separately(wanted):
             if names not in self._found:
-                pieces = ((name, piece) for name in source.tables for piece in source.pieces(name))
+                pieces = ((name, piece) for name in source.tables for piece in source.batches(name))
                 shown = [part for name, piece in pieces for part in self._shown(name, piece)]
                 self._found[names] = Findings.of(Survey.joined(shown), self.sessions)
             found.append(self._found[names])
@@ -559,7 +559,7 @@ class Market:
     def _whole(self, name: str) -> pl.DataFrame:
         table = TABLES[name]
         empty = pl.DataFrame(schema=table.keyed)
-        return pl.concat([empty, *self._source.pieces(name)]).select(*table.schema)
+        return pl.concat([empty, *self._source.batches(name)]).select(*table.schema)
 
     def __repr__(self) -> str:
         held = ", ".join(f"{name} {self._source.size(name)}" for name in self._source.tables)
@@ -629,17 +629,17 @@ class Memory:
     @classmethod
     def of(cls, given: dict[str, pl.DataFrame], known: Known | None = None) -> Self:
         """Hold what `tables.read` gave; of some days only, with what is `known` of the whole."""
-        quotes = validation.hold_quotes(given["option_quotes"], known.snapshot if known else None)
-        underlyings = validation.hold_underlying_bars(given["underlying_bars"])
+        quotes = validation.check_quotes(given["option_quotes"], known.snapshot if known else None)
+        underlyings = validation.check_underlying_bars(given["underlying_bars"])
         held = {"option_quotes": quotes, "underlying_bars": underlyings}
         if "option_bars" in given:
             whole = known or Known(False, quotes.rows, underlyings.rows["underlying"])
             roots = Roots.of(whole.quotes, whole.underlyings)
-            held["option_bars"] = validation.hold_option_bars(
+            held["option_bars"] = validation.check_option_bars(
                 given["option_bars"], roots, underlyings.rows
             )
         if "dividends" in given:
-            held["dividends"] = validation.hold_dividends(given["dividends"])
+            held["dividends"] = validation.check_dividends(given["dividends"])
         held = validation.without_strays(
             held, known.strays if known else validation.strays_of(validation.days_of(held))
         )
@@ -675,7 +675,7 @@ class Memory:
         low, high = days.search_sorted(first, "left"), days.search_sorted(last, "right")
         return frame.slice(low, max(high - low, 0)).select(*TABLES[name].schema)
 
-    def pieces(self, name: str) -> Iterator[pl.DataFrame]:
+    def batches(self, name: str) -> Iterator[pl.DataFrame]:
         """The whole table, `Table.keyed`, in one piece."""
         yield self.held[name]
 

@@ -174,12 +174,12 @@ def _known(spools: Mapping[str, _Spool], chunks: Sequence[Days]) -> Known:
     snapshot = not spools["option_quotes"].timed
     quotes, names, kept = [], [], []
     for days in chunks:
-        rows = validation.hold_quotes(spools["option_quotes"].rows(days), snapshot).rows
+        rows = validation.check_quotes(spools["option_quotes"].rows(days), snapshot).rows
         root = osi.root(pl.col("symbol"))
         quotes.append(
             rows.select(*Known.QUOTED).unique(["underlying", "session", root], maintain_order=True)
         )
-        bars = validation.hold_underlying_bars(spools["underlying_bars"].rows(days)).rows
+        bars = validation.check_underlying_bars(spools["underlying_bars"].rows(days)).rows
         names.append(bars["underlying"].unique())
         kept += [rows["session"], bars["session"]]
         if "option_bars" in spools:

@@ -198,7 +198,7 @@ def _of_data(
         "adjusted for a later split or for dividends? Delta and moneyness are wrong,"
         " and assignments too where the closes agree with it",
     )
-    yield from _barless(found.barless, market)
+    yield from _missing_bars(found.missing_bars, market)
     yield from _holes(found, first, last)
     yield from _shorter(market, found, first, last)
     for name, day, sessions in found.ended.iter_rows():
@@ -230,10 +230,10 @@ def _adjusted(
         yield RunWarning(code, name, sessions, text)
 
 
-def _barless(barless: pl.DataFrame, market: Market) -> Iterator[RunWarning]:
-    lacking = barless.filter(pl.col("table") == "option_bars")["underlying"]
+def _missing_bars(missing_bars: pl.DataFrame, market: Market) -> Iterator[RunWarning]:
+    lacking = missing_bars.filter(pl.col("table") == "option_bars")["underlying"]
     others = ", where others have some" if lacking.n_unique() < len(market.symbols) else ""
-    for table, name, reason, count, _ in barless.iter_rows():
+    for table, name, reason, count, _ in missing_bars.iter_rows():
         if table == "underlying_bars":
             text = f"{name}: {_counted(count, 'quote')} and no daily bar of the underlying: no leg of it can settle"
             yield RunWarning(reason, name, count, text)
@@ -245,7 +245,7 @@ def _barless(barless: pl.DataFrame, market: Market) -> Iterator[RunWarning]:
                 f"{name}: {_counted(count, 'quote')} and not one option bar{others}: its daily quotes decide stops and targets,"
                 " seen at entry time only",
             )
-    none = barless.filter(pl.col("table") == "option_bars")
+    none = missing_bars.filter(pl.col("table") == "option_bars")
     if len(none) and not market.has_option_bars:
         text = "the market has no option bars: the daily quotes decide stops and targets, seen at entry time only"
         yield RunWarning(

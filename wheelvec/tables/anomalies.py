@@ -109,7 +109,7 @@ class Findings(NamedTuple):
             from the quotes (`ADJUSTED`).
         ended: underlyings whose bars end before the market's last session (`ENDED`).
         holes: runs of sessions that a table lacks (`HOLES`).
-        barless: quotes of underlyings without bars of a kind (`tables.TALLY`).
+        missing_bars: quotes of underlyings without bars of a kind (`tables.TALLY`).
     """
 
     chain: pl.DataFrame
@@ -118,7 +118,7 @@ class Findings(NamedTuple):
     adjusted_prices: pl.DataFrame
     ended: pl.DataFrame
     holes: pl.DataFrame
-    barless: pl.DataFrame
+    missing_bars: pl.DataFrame
 
     @classmethod
     def of(cls, survey: Survey, sessions: Sessions, unknown: pl.DataFrame | None = None) -> Self:
@@ -166,7 +166,7 @@ class Findings(NamedTuple):
             ("option_quotes", "adjusted_underlying_price", _sessions_of(self.adjusted_prices)),
         ]
         return pl.concat(
-            [self.barless, *(_reason(found, table, reason) for table, reason, found in counts)]
+            [self.missing_bars, *(_reason(found, table, reason) for table, reason, found in counts)]
         )
 
 

@@ -52,7 +52,7 @@ class Roots:
             {root: name for name, root in pairs.iter_rows() if root}, _owners(quotes, several)
         )
 
-    def placed(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def with_underlying(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows (root, session) with `underlying`.
 
         Of a shared root it is the one quoted on the nearest session, of two the earlier one's.

@@ -1,7 +1,7 @@
 """What is a row of the market's tables? Read leniently, held strictly (data.md).
 
 `read` turns a user's frame into the exact columns and types of `model.schemas`, or says what it
-lacks. `hold_quotes`, `hold_option_bars`, `hold_underlying_bars` and `hold_dividends` sort the rows,
+lacks. `check_quotes`, `check_option_bars`, `check_underlying_bars` and `check_dividends` sort the rows,
 set the unusable ones aside with a reason, and keep the rest. `tally` counts what is wrong with the
 rows that are kept: the engine applies those rules itself, with its own calendar.
 """
@@ -235,7 +235,7 @@ def _check_values(name: str, given: pl.DataFrame, held: pl.DataFrame) -> None:
 
 
 @dataclass(frozen=True)
-class Held:
+class Checked:
     """The kept rows of a table, sorted by (underlying, key), with `Table.keyed` columns.
 
     And what was set aside.
@@ -245,7 +245,7 @@ class Held:
     aside: pl.DataFrame
 
 
-def hold_quotes(rows: pl.DataFrame, snapshot: bool | None = None) -> Held:
+def check_quotes(rows: pl.DataFrame, snapshot: bool | None = None) -> Checked:
     """Quotes of well-formed, physically settled, unadjusted contracts.
 
     Of equal ts the later row stays the later one.
@@ -275,13 +275,13 @@ def hold_quotes(rows: pl.DataFrame, snapshot: bool | None = None) -> Held:
         "after_expiration": schemas.after_expiration(),
     }
     held = _split("option_quotes", rows, flaws)
-    return Held(
+    return Checked(
         _ordered(held.rows, "underlying", "session", "rank", "ts").select(*schemas.OPTION_QUOTES),
         held.aside,
     )
 
 
-def hold_option_bars(rows: pl.DataFrame, roots: Roots, highs: pl.DataFrame) -> Held:
+def check_option_bars(rows: pl.DataFrame, roots: Roots, highs: pl.DataFrame) -> Checked:
     """Sound bars of contracts in which somebody traded, one per contract and session.
 
     Args:
@@ -289,7 +289,7 @@ def hold_option_bars(rows: pl.DataFrame, roots: Roots, highs: pl.DataFrame) -> H
         roots: the underlyings of the option roots.
         highs: underlying, session, high, as far as they are known: no call was worth more that day.
     """
-    rows = roots.placed(_with_terms(rows))
+    rows = roots.with_underlying(_with_terms(rows))
     flaws = {
         "missing_key": _missing(None, "session", "symbol"),
         **_contract_flaws(),
@@ -325,7 +325,7 @@ def _over_worth(rows: pl.DataFrame, highs: pl.DataFrame) -> pl.Expr:
     return (put & over) | pl.lit(pl.Series(impossible))
 
 
-def hold_underlying_bars(rows: pl.DataFrame) -> Held:
+def check_underlying_bars(rows: pl.DataFrame) -> Checked:
     """Sound bars of underlyings, one per underlying and session."""
     flaws = {
         "missing_key": _missing("underlying", "session"),
@@ -337,7 +337,7 @@ def hold_underlying_bars(rows: pl.DataFrame) -> Held:
     )
 
 
-def hold_dividends(rows: pl.DataFrame) -> Held:
+def check_dividends(rows: pl.DataFrame) -> Checked:
     """Dividends with an amount.
 
     Two amounts on one ex-date are two dividends, a regular and a special one.
@@ -422,7 +422,7 @@ def _contract_flaws() -> Flaws:
     }
 
 
-def _split(name: str, rows: pl.DataFrame, flaws: Flaws) -> Held:
+def _split(name: str, rows: pl.DataFrame, flaws: Flaws) -> Checked:
     """Rows without a flaw, and the others counted by the first that applies."""
     # by number, for a column of names would cost as much again as finding them
     numbered = [
@@ -431,10 +431,10 @@ def _split(name: str, rows: pl.DataFrame, flaws: Flaws) -> Held:
     ]
     number = rows.select(pl.coalesce(numbered).alias("reason")).to_series()
     if number.null_count() == len(rows):
-        return Held(rows, SET_ASIDE.to_frame())
+        return Checked(rows, SET_ASIDE.to_frame())
     broken = rows.with_columns(number).filter(number.is_not_null())
     broken = broken.with_columns(reason=pl.Series(list(flaws)).gather(broken["reason"]))
-    return Held(rows.filter(number.is_null()), _counted(name, broken))
+    return Checked(rows.filter(number.is_null()), _counted(name, broken))
 
 
 def _counted(name: str, broken: pl.DataFrame) -> pl.DataFrame:
@@ -473,7 +473,7 @@ def _ordered(rows: pl.DataFrame, *by: str) -> pl.DataFrame:
     return rows if rows.select(later.all()).item() else rows.sort(by, maintain_order=True)
 
 
-def _deduplicated(name: str, held: Held, by: tuple[str, ...]) -> Held:
+def _deduplicated(name: str, held: Checked, by: tuple[str, ...]) -> Checked:
     """Sort by the key and collapse rows whose prices agree, to the greatest volume.
 
     Of those that disagree none is kept, for nobody knows which is right.
@@ -498,11 +498,11 @@ def _deduplicated(name: str, held: Held, by: tuple[str, ...]) -> Held:
             .then(pl.lit("conflicting_duplicate"))
             .otherwise(pl.lit("equal_duplicate"))
         )
-        held = Held(
+        held = Checked(
             held.rows, pl.concat([held.aside, _counted(name, broken.with_columns(reason=reason))])
         )
         rows = rows.filter(~pl.col("reason") & ~pl.col("_repeated"))
-    return Held(rows.select(*table.keyed), held.aside)
+    return Checked(rows.select(*table.keyed), held.aside)
 
 
 def _ends(days: pl.Series) -> list[dt.date]:
@@ -516,7 +516,7 @@ _FAR = (
 _STRAYS = 5  # sessions
 
 
-def days_of(held: Mapping[str, Held]) -> pl.DataFrame:
+def days_of(held: Mapping[str, Checked]) -> pl.DataFrame:
     """(session, count): how many rows of all tables each session has."""
     named = [name for name in held if TABLES[name].day == "session"]
     days = pl.concat([held[name].rows["session"].value_counts() for name in named])
@@ -542,7 +542,7 @@ def strays_of(days: pl.DataFrame) -> pl.Series:
     return days.filter(pl.col("run").is_in(strays.implode()))["session"]
 
 
-def without_strays(held: Mapping[str, Held], strays: pl.Series) -> dict[str, Held]:
+def without_strays(held: Mapping[str, Checked], strays: pl.Series) -> dict[str, Checked]:
     """The tables without the rows of `strays_of`.
 
     These would stretch every calendar, and the time of every run with it.
@@ -553,7 +553,7 @@ def without_strays(held: Mapping[str, Held], strays: pl.Series) -> dict[str, Hel
     stray = pl.col("session").is_in(strays.implode())
     found = {name: _split(name, held[name].rows, {"stray_session": stray}) for name in named}
     joined = {
-        name: Held(rest.rows, pl.concat([held[name].aside, rest.aside]))
+        name: Checked(rest.rows, pl.concat([held[name].aside, rest.aside]))
         for name, rest in found.items()
     }
     return {**held, **joined}

@@ -11,7 +11,7 @@ from wheelvec.model.errors import InputError
 KEY = re.compile(r"db-[A-Za-z0-9]{29}")
 
 
-class Pace:
+class RateLimit:
     """Lets calls begin at most so often."""
 
     def __init__(self, per_second: float) -> None:

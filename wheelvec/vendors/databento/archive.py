@@ -313,5 +313,5 @@ class _File:
                     daily=False,
                     whole=whole,
                 )
-        intake.mend_bars(self._root, name, [])
+        intake.make_missing_bars(self._root, name, [])
         return len(touched), kept

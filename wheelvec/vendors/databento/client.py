@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 import tenacity
 
 from wheelvec.model.errors import DataError, FetchError
-from wheelvec.vendors.databento.access import Pace
-from wheelvec.vendors.databento.gateway import Form, Gateway, PassingError
-from wheelvec.vendors.databento.inflate import Inflating, most_bytes
+from wheelvec.vendors.databento.access import RateLimit
+from wheelvec.vendors.databento.gateway import Form, Gateway, TransientError
+from wheelvec.vendors.databento.inflate import Inflater, most_bytes
 from wheelvec.vendors.databento.opra import decoded_plain
-from wheelvec.vendors.databento.requests import Ask
+from wheelvec.vendors.databento.requests import Request
 from wheelvec.vendors.databento.secret import Key
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,10 @@ class Client:
     def __init__(self, key: str, gateway: str | None = None) -> None:
         self._key = Key(key)
         self._gateway = Gateway(self._key, gateway)
-        self._data_pace, self._metadata_pace = Pace(DATA_PER_SECOND), Pace(METADATA_PER_SECOND)
+        self._data_limit, self._metadata_limit = (
+            RateLimit(DATA_PER_SECOND),
+            RateLimit(METADATA_PER_SECOND),
+        )
         self._stopped = threading.Event()
         self.kept_from_logs = self._key.kept_from_logs
 
@@ -77,8 +80,8 @@ class Client:
         """
         form = {"dataset": dataset}
         try:
-            return self._patiently(
-                self._metadata_pace,
+            return self._with_retries(
+                self._metadata_limit,
                 lambda: _ranges(self._gateway.json("metadata.get_dataset_range", form, "GET")),
             )
         except FetchError as error:
@@ -86,14 +89,14 @@ class Client:
                 return {}
             raise
 
-    def cost(self, ask: Ask) -> float:
+    def cost(self, request: Request) -> float:
         """Dollars; asking is free."""
-        return self._patiently(
-            self._metadata_pace,
-            lambda: _amount(self._gateway.json("metadata.get_cost", _form(ask))),
+        return self._with_retries(
+            self._metadata_limit,
+            lambda: _amount(self._gateway.json("metadata.get_cost", _form(request))),
         )
 
-    def download(self, ask: Ask, pay: Callable[[], None]) -> bytes:
+    def download(self, request: Request, pay: Callable[[], None]) -> bytes:
         """The compressed answer, checked to be whole and what was asked for.
 
         `pay` is called before each attempt, for each one may cost, and may raise.
@@ -102,62 +105,62 @@ class Client:
         def attempt() -> bytes:
             pay()
             try:
-                return self._downloaded(ask)
+                return self._downloaded(request)
             except DataError as error:
                 reason = self._gateway.shown(error)
-            raise PassingError(f"an answer that {reason}")
+            raise TransientError(f"an answer that {reason}")
 
-        return self._patiently(self._data_pace, attempt)
+        return self._with_retries(self._data_limit, attempt)
 
-    def _downloaded(self, ask: Ask) -> bytes:
-        data, body, inflating, asked = bytearray(), bytearray(), Inflating(ORDINARY), False
+    def _downloaded(self, request: Request) -> bytes:
+        data, body, inflater, asked = bytearray(), bytearray(), Inflater(ORDINARY), False
 
         def take(piece: bytes) -> None:
             nonlocal asked
-            if len(data) + len(piece) > inflating.most:  # frames without content inflate to nothing
-                raise DataError(f"has more than {inflating.most:,} bytes")
+            if len(data) + len(piece) > inflater.most:  # frames without content inflate to nothing
+                raise DataError(f"has more than {inflater.most:,} bytes")
             data.extend(piece)
             for at in range(0, len(piece), _STEP):
-                if not asked and inflating.size > ORDINARY // 2:
-                    inflating.most, asked = self._most(ask), True
-                for part in inflating.add(piece[at : at + _STEP]):
+                if not asked and inflater.size > ORDINARY // 2:
+                    inflater.most, asked = self._most(request), True
+                for part in inflater.add(piece[at : at + _STEP]):
                     body.extend(part)
 
-        form = _form(ask) | {"encoding": "dbn", "compression": "zstd"}
+        form = _form(request) | {"encoding": "dbn", "compression": "zstd"}
         self._gateway.stream("timeseries.get_range", form, take)
-        inflating.end()
-        _check(body, ask)
+        inflater.end()
+        _check(body, request)
         return bytes(data)
 
-    def _most(self, ask: Ask) -> int:
+    def _most(self, request: Request) -> int:
         """Bytes that a long answer may have.
 
         Twice what the vendor says that it has, its header, and no more than the machine can take.
         """
         try:
-            size = _amount(self._gateway.json("metadata.get_billable_size", _form(ask)))
-        except (PassingError, FetchError) as error:
-            log.info("the size of %s is not known: %s", ask, error)
+            size = _amount(self._gateway.json("metadata.get_billable_size", _form(request)))
+        except (TransientError, FetchError) as error:
+            log.info("the size of %s is not known: %s", request, error)
             return most_bytes()
         return min(ORDINARY + _HEADER + 2 * int(size), most_bytes())
 
-    def _patiently(self, pace: Pace, call: Callable[[], T]) -> T:
+    def _with_retries(self, limit: RateLimit, call: Callable[[], T]) -> T:
         def attempt() -> T:
-            pace.wait()
+            limit.wait()
             return call()
 
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS)
             | tenacity.stop_when_event_set(self._stopped),
             wait=_wait,
-            retry=tenacity.retry_if_exception_type(PassingError),
+            retry=tenacity.retry_if_exception_type(TransientError),
             sleep=tenacity.sleep_using_event(self._stopped),
-            before_sleep=_tell,
+            before_sleep=_log_retry,
             reraise=True,
         )
         try:
             return retrying(attempt)
-        except PassingError as error:
+        except TransientError as error:
             failed = error
         raise FetchError(
             f"{self.gateway} failed {ATTEMPTS} times, last with {failed}: try again later",
@@ -165,20 +168,20 @@ class Client:
         )
 
 
-def _form(ask: Ask) -> Form:
-    assert ask.name, "no symbol means all symbols, to Databento"
+def _form(request: Request) -> Form:
+    assert request.name, "no symbol means all symbols, to Databento"
     return {
-        "dataset": ask.dataset,
-        "start": ask.start.isoformat(),
-        "end": ask.end.isoformat(),
-        "symbols": ask.name,
-        "schema": ask.schema,
-        "stype_in": ask.stype,
+        "dataset": request.dataset,
+        "start": request.start.isoformat(),
+        "end": request.end.isoformat(),
+        "symbols": request.name,
+        "schema": request.schema,
+        "stype_in": request.stype,
         "stype_out": "instrument_id",
     }
 
 
-def _check(body: bytes | bytearray, ask: Ask) -> None:
+def _check(body: bytes | bytearray, request: Request) -> None:
     """That an answer is what was asked for.
 
     Raises:
@@ -186,13 +189,13 @@ def _check(body: bytes | bytearray, ask: Ask) -> None:
             is no answer.
     """
     found = decoded_plain(body, ("symbol",))
-    if (found.dataset, found.schema) != (ask.dataset, ask.schema):
+    if (found.dataset, found.schema) != (request.dataset, request.schema):
         raise DataError(
-            f"holds {found.schema} of {found.dataset}, not {ask.schema} of {ask.dataset}"
+            f"holds {found.schema} of {found.dataset}, not {request.schema} of {request.dataset}"
         )
-    if found.span and not ask.start <= found.span[0] <= found.span[1] < ask.end:
+    if found.span and not request.start <= found.span[0] <= found.span[1] < request.end:
         raise DataError(
-            f"has records from {found.span[0]} to {found.span[1]}, not from {ask.start} to before {ask.end}"
+            f"has records from {found.span[0]} to {found.span[1]}, not from {request.start} to before {request.end}"
         )
 
 
@@ -205,7 +208,7 @@ def _amount(found: Any) -> float:
         except OverflowError:
             amount = math.inf
     if not (math.isfinite(amount) and amount >= 0):
-        raise PassingError(
+        raise TransientError(
             f"an answer that is no amount: {type(found).__name__ if math.isnan(amount) else amount}"
         )
     return amount
@@ -217,7 +220,7 @@ def _ranges(found: Any) -> dict[str, tuple[dt.datetime, dt.datetime]]:
         return {schema: _range(span) for schema, span in named.items()}
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = f"{type(error).__name__}"
-    raise PassingError(
+    raise TransientError(
         f"an answer that is no range of a dataset, with a start and an end ({reason})"
     )
 
@@ -237,11 +240,11 @@ def _time(text: str) -> dt.datetime:
 
 def _wait(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked = error.wait if isinstance(error, PassingError) else None
+    asked = error.wait if isinstance(error, TransientError) else None
     return _PATIENCE(state) if asked is None else min(asked, _LONGEST_WAIT)
 
 
-def _tell(state: tenacity.RetryCallState) -> None:
+def _log_retry(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     log.info(
         "attempt %d failed (%s); the next in %.1f s",

@@ -25,7 +25,7 @@ from wheelvec.model.fields import plain, real
 from wheelvec.model.forks import refuse_forked
 from wheelvec.tables.sessions import Sessions
 from wheelvec.vendors.databento import incoming, intake, venues
-from wheelvec.vendors.databento.incoming import Parcel
+from wheelvec.vendors.databento.incoming import Download
 from wheelvec.vendors.databento.plan import (
     AGAIN,
     Plan,
@@ -38,7 +38,7 @@ from wheelvec.vendors.databento.plan import (
     refetched,
     wanted,
 )
-from wheelvec.vendors.databento.requests import MINUTES, OPTIONS, SUMMARY, Ask, entry_of
+from wheelvec.vendors.databento.requests import MINUTES, OPTIONS, SUMMARY, Request, entry_of
 
 if TYPE_CHECKING:
     from wheelvec.vendors.databento.client import Client
@@ -165,14 +165,14 @@ def fetch(
     client = Client(os.environ.get("DATABENTO_API_KEY", ""), gateway)
     with incoming.reserved(root, needed.symbols), client.kept_from_logs():
         run = _Run(client, root, needed, max_cost)
-        run.take_in_leftovers()
+        run.take_leftovers()
         priced = run.price(progress)
-        if dry_run or not run.plan.asks:
+        if dry_run or not run.plan.requests:
             return priced
         if confirm is not None and not confirm(priced):
             return priced
         run.check_budget(priced, asked=confirm is not None)
-        return run.bring(priced, progress)
+        return run.download(priced, progress)
 
 
 def require_databento() -> None:
@@ -228,24 +228,24 @@ class _Run:
             raise _explained(error, self.client.gateway) from None
         if not self.ranges[OPTIONS]:
             raise FetchError(f"{self.client.gateway} has no {OPTIONS}")
-        self.prices: dict[Ask, float] = {}
-        self._unknown: set[Ask] = set()
+        self.prices: dict[Request, float] = {}
+        self._unknown: set[Request] = set()
         self._paying = threading.Lock()
 
     @property
     def sessions(self) -> Sessions:
         return covered(self.wanted, self.ranges)
 
-    def take_in_leftovers(self) -> None:
+    def take_leftovers(self) -> None:
         for symbol in self.wanted.symbols:
-            for parcel in incoming.left(self.root, symbol):
-                log.info("taking in %s, paid for by an earlier run", parcel.path.name)
+            for download in incoming.left(self.root, symbol):
+                log.info("taking in %s, paid for by an earlier run", download.path.name)
                 try:
-                    self._take(parcel)
+                    self._take(download)
                 except DataError as error:
-                    log.warning("%s %s: it will be fetched again", parcel.path, error)
-                    parcel.remove()
-            intake.mend_bars(self.root, symbol, self._official())
+                    log.warning("%s %s: it will be fetched again", download.path, error)
+                    download.remove()
+            intake.make_missing_bars(self.root, symbol, self._official())
 
     def _official(self) -> list[dt.date]:
         return [
@@ -258,16 +258,16 @@ class _Run:
         self.plan: Plan = self._plan(self.wanted)
         self._refuse_idle_refetch()
 
-        def use(ask: Ask, price: float | None) -> None:
-            self.prices[ask] = price or 0.0
-            self._unknown |= {ask} if price is None else set()
+        def use(request: Request, price: float | None) -> None:
+            self.prices[request] = price or 0.0
+            self._unknown |= {request} if price is None else set()
             if progress:
-                progress(len(self.prices), len(self.plan.asks))
+                progress(len(self.prices), len(self.plan.requests))
 
-        self._parallel(self._price, self.plan.asks, use)
+        self._parallel(self._price, self.plan.requests, use)
         self._refuse_unknown_symbols()
         self._note_later()
-        cost = sum(self.prices[ask] for ask in self.plan.asks)
+        cost = sum(self.prices[request] for request in self.plan.requests)
         doubts = _doubts(
             self._plan(replace(self.wanted, refetch=None)) if self.wanted.refetch else self.plan
         )
@@ -286,22 +286,24 @@ class _Run:
                 f"{self.wanted.end} need; leave it out to fetch what is lacking"
             )
 
-    def _price(self, ask: Ask) -> float | None:
+    def _price(self, request: Request) -> float | None:
         """Dollars; None if Databento cannot resolve the symbol in that time."""
         try:
-            return self.client.cost(ask)
+            return self.client.cost(request)
         except FetchError as error:
             if error.case == "symbology_invalid_request":
                 return None
-            raise _explained(error, ask) from None
+            raise _explained(error, request) from None
 
     def _refuse_unknown_symbols(self) -> None:
         for symbol in self.wanted.symbols:
-            for dataset in {ask.dataset for ask in self.plan.asks if ask.underlying == symbol}:
+            for dataset in {
+                request.dataset for request in self.plan.requests if request.underlying == symbol
+            }:
                 mine = [
-                    ask
-                    for ask in self.plan.asks
-                    if (ask.underlying, ask.dataset) == (symbol, dataset)
+                    request
+                    for request in self.plan.requests
+                    if (request.underlying, request.dataset) == (symbol, dataset)
                 ]
                 known = answers.recorded(self.root, symbol).filter(
                     (pl.col("dataset") == dataset) & (pl.col("rows") > 0)
@@ -348,58 +350,62 @@ class _Run:
                 "raise it, or ask for less"
             )
 
-    def _pay(self, ask: Ask) -> Callable[[], None]:
+    def _pay(self, request: Request) -> Callable[[], None]:
         def pay() -> None:
             with self._paying:
                 if (
                     self.max_cost is not None
-                    and self.paid + self.prices[ask] > self.max_cost + 1e-9
+                    and self.paid + self.prices[request] > self.max_cost + 1e-9
                 ):
                     raise FetchError(
                         f"${self.paid:,.2f} were spent, downloads that failed included: max_cost is reached"
                     )
-                self.paid += self.prices[ask]
+                self.paid += self.prices[request]
 
         return pay
 
     # ---- the data
 
-    def bring(self, priced: Fetched, progress: Progress | None) -> Fetched:
+    def download(self, priced: Fetched, progress: Progress | None) -> Fetched:
         """Minutes first, for quotes need the price that they give."""
-        minutes = [ask for ask in self.plan.asks if ask.table == "underlying_minutes"]
-        others = [ask for ask in self.plan.asks if ask.table != "underlying_minutes"]
-        done, missed = 0, set[Ask]()
+        minutes = [
+            request for request in self.plan.requests if request.table == "underlying_minutes"
+        ]
+        others = [
+            request for request in self.plan.requests if request.table != "underlying_minutes"
+        ]
+        done, missed = 0, set[Request]()
 
-        def use(ask: Ask, answer: Parcel | str) -> None:
+        def use(request: Request, answer: Download | str) -> None:
             nonlocal done, missed
-            if isinstance(answer, Parcel):
+            if isinstance(answer, Download):
                 self._take(answer)
             elif answer is NOTHING:
-                self._note_nothing(ask)
+                self._note_nothing(request)
             else:
-                missed |= {ask}
+                missed |= {request}
             done += 1
             if progress:
-                progress(done, len(self.plan.asks))
+                progress(done, len(self.plan.requests))
 
         try:
-            self._parallel(self._bring, minutes, use)
-            unpriced = {(ask.underlying, ask.sessions) for ask in missed}
+            self._parallel(self._download, minutes, use)
+            unpriced = {(request.underlying, request.sessions) for request in missed}
             priced_ones = [
                 a
                 for a in others
                 if a.table != "option_quotes" or (a.underlying, a.sessions) not in unpriced
             ]
-            self._parallel(self._bring, priced_ones, use)
+            self._parallel(self._download, priced_ones, use)
         except FetchError as error:
             raise FetchError(
-                f"{error}; {done:,} of {len(self.plan.asks):,} answers are in the lake and stay there: run the same command "
+                f"{error}; {done:,} of {len(self.plan.requests):,} answers are in the lake and stay there: run the same command "
                 "again to go on",
                 error.status,
                 error.case,
             ) from None
         if missed:
-            days = sorted({ask.sessions[-1] for ask in missed})
+            days = sorted({request.sessions[-1] for request in missed})
             self.notes.append(
                 f"Databento sells the newest data, up to {days[-1]}, to holders of a live licence only (403): {len(missed)} "
                 "requests were left out; run the same command again a day later"
@@ -407,53 +413,60 @@ class _Run:
         doubts = _doubts(self._plan(replace(self.wanted, refetch=None)))
         return Fetched(priced.plan, priced.cost, self.paid, (*self.notes, *doubts))
 
-    def _bring(self, ask: Ask) -> Parcel | str:
+    def _download(self, request: Request) -> Download | str:
         """An answer on disk; NOTHING if there can be none; MISSED if it cannot be had yet."""
         try:
-            return incoming.keep(self.root, ask, self.client.download(ask, self._pay(ask)))
+            return incoming.keep(
+                self.root, request, self.client.download(request, self._pay(request))
+            )
         except FetchError as error:
             if error.case == "symbology_invalid_request":
                 return NOTHING
-            if error.status == 403 and ask.end > dt.datetime.now(dt.UTC) - _RECENT:
+            if error.status == 403 and request.end > dt.datetime.now(dt.UTC) - _RECENT:
                 return MISSED
-            raise _explained(error, ask) from None
+            raise _explained(error, request) from None
 
-    def _note_nothing(self, ask: Ask) -> None:
+    def _note_nothing(self, request: Request) -> None:
         """An answer without a record, in the form of one with none, for a day on which the symbol
         did not exist.
         """
         entry = (
-            entry_of(ask.schema, ask.start, ask.end) if ask.table == "option_quotes" else (None, 0)
+            entry_of(request.schema, request.start, request.end)
+            if request.table == "option_quotes"
+            else (None, 0)
         )
         answers.record(
             self.root,
-            ask.underlying,
-            ask.table,
-            dict.fromkeys(ask.sessions, 0),
-            (ask.dataset, ask.schema),
+            request.underlying,
+            request.table,
+            dict.fromkeys(request.sessions, 0),
+            (request.dataset, request.schema),
             *entry,
         )
 
-    def _take(self, parcel: Parcel) -> None:
+    def _take(self, download: Download) -> None:
         """From disk into the tables.
 
         The one way in, for what has just come and for what an earlier run left.
         """
-        fields = intake.FIELDS.get(parcel.table, venues.BAR_FIELDS)
+        fields = intake.FIELDS.get(download.table, venues.BAR_FIELDS)
         from wheelvec.vendors.databento.opra import decoded
 
-        records = decoded(parcel.path.read_bytes(), fields)
+        records = decoded(download.path.read_bytes(), fields)
         intake.take(
             self.root,
-            parcel,
+            download,
             records,
             self.wanted.calendar,
             lambda day: has_summary(self.ranges, day),
         )
-        parcel.remove()
+        download.remove()
 
     def _parallel(
-        self, call: Callable[[Ask], T], asks: Sequence[Ask], use: Callable[[Ask, T], None]
+        self,
+        call: Callable[[Request], T],
+        requests: Sequence[Request],
+        use: Callable[[Request, T], None],
     ) -> None:
         """Call for every request, a few at a time, and use what comes, in this thread.
 
@@ -463,7 +476,7 @@ class _Run:
         """
         pool = ThreadPoolExecutor(PARALLEL)
         try:
-            futures = {pool.submit(call, ask): ask for ask in asks}
+            futures = {pool.submit(call, request): request for request in requests}
             for future in as_completed(futures):
                 use(futures[future], future.result())
         except BaseException:

@@ -36,7 +36,7 @@ _HEADERS = {"accept": "application/json", "user-agent": f"wheelvec/{VERSION}"}
 Form = dict[str, str]
 
 
-class PassingError(Exception):
+class TransientError(Exception):
     """A failure that may not happen again.
 
     Worth another attempt, after `wait` seconds if the server said so.
@@ -68,21 +68,21 @@ class Gateway:
         """The answer to a request, read as JSON; it is not checked what it is.
 
         Raises:
-            PassingError, FetchError: see `stream`.
+            TransientError, FetchError: see `stream`.
         """
         body = bytearray()
 
         def take(piece: bytes) -> None:
             body.extend(piece)
             if len(body) > _LONGEST_JSON:
-                raise PassingError(f"an answer of more than {_LONGEST_JSON:,} bytes")
+                raise TransientError(f"an answer of more than {_LONGEST_JSON:,} bytes")
 
         self.stream(method, form, take, verb)
         try:
             return json.loads(bytes(body))
         except (ValueError, RecursionError):
             reason = f"an answer that is no JSON: {self.shown(bytes(body[:200]).decode('utf-8', 'replace')) or 'it is empty'}"
-        raise PassingError(reason)
+        raise TransientError(reason)
 
     def stream(
         self, method: str, form: Form, take: Callable[[bytes], None], verb: str = "POST"
@@ -90,13 +90,13 @@ class Gateway:
         """Pass the body of an answer on, piece by piece; what `take` raises ends it.
 
         Raises:
-            PassingError: for a refusal for a time, a broken connection, or an answer that is none.
+            TransientError: for a refusal for a time, a broken connection, or an answer that is none.
             FetchError: for any other refusal, and for a redirect.
         """
         try:
             self._send(method, form, take, verb)
             return
-        except (WheelvecError, PassingError):
+        except (WheelvecError, TransientError):
             raise
         # of requests, of sockets, of headers and text that are none; the error itself holds the
         # request, and so the key, and must not even be the context of another
@@ -109,7 +109,7 @@ class Gateway:
             LookupError,
         ) as error:
             reason = self.shown(f"{type(error).__name__}: {error}")
-        raise PassingError(reason)
+        raise TransientError(reason)
 
     def _send(self, method: str, form: Form, take: Callable[[bytes], None], verb: str) -> None:
         sent: dict[str, Any] = {"params" if verb == "GET" else "data": form}
@@ -163,7 +163,7 @@ class Gateway:
         case, said = self._detail(answer)
         text = f"{status} {said}".strip()
         if status in (408, 429) or not 400 <= status < 500:
-            raise PassingError(text, status, _retry_after(answer.headers.get("Retry-After")))
+            raise TransientError(text, status, _retry_after(answer.headers.get("Retry-After")))
         raise FetchError(text, status, case)
 
     def _detail(self, answer: requests.Response) -> tuple[str, str]:

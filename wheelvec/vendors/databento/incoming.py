@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from wheelvec.lake import files
 from wheelvec.model.errors import LakeError
-from wheelvec.vendors.databento.requests import Ask
+from wheelvec.vendors.databento.requests import Request
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _NAME = re.compile(r"(\w+)\.(\d{8}T\d{6})\.(\d{8}T\d{6})(\.again)?\.dbn\.zst")
 
 
 @dataclass(frozen=True)
-class Parcel:
+class Download:
     """One answer on disk: of which underlying, for which table, from `start` to before `end`.
 
     With `again` its rows take the place of those that the lake has of these sessions.
@@ -58,23 +58,25 @@ class Parcel:
         self.path.unlink(missing_ok=True)
 
 
-def keep(root: Path, ask: Ask, data: bytes) -> Parcel:
+def keep(root: Path, request: Request, data: bytes) -> Download:
     """Put an answer on disk, whole or not at all.
 
     Raises:
         LakeError: if it cannot be written.
     """
-    again = ".again" if ask.again else ""
+    again = ".again" if request.again else ""
     path = (
-        _folder(root, ask.underlying)
-        / f"{ask.table}.{ask.start:{_STAMP}}.{ask.end:{_STAMP}}{again}.dbn.zst"
+        _folder(root, request.underlying)
+        / f"{request.table}.{request.start:{_STAMP}}.{request.end:{_STAMP}}{again}.dbn.zst"
     )
     with files.replacing(path) as temporary:
         temporary.write_bytes(data)
-    return Parcel(path, ask.underlying, ask.table, ask.start, ask.end, ask.again)
+    return Download(
+        path, request.underlying, request.table, request.start, request.end, request.again
+    )
 
 
-def left(root: Path, underlying: str) -> list[Parcel]:
+def left(root: Path, underlying: str) -> list[Download]:
     """What an earlier run paid for and did not take in.
 
     Minutes first, for quotes need the price that they give.
@@ -82,9 +84,11 @@ def left(root: Path, underlying: str) -> list[Parcel]:
     folder = _folder(root, underlying)
     files.remove_stale(folder)
     found = [
-        parcel for path in sorted(folder.iterdir()) if (parcel := Parcel.named(path, underlying))
+        download
+        for path in sorted(folder.iterdir())
+        if (download := Download.named(path, underlying))
     ]
-    return sorted(found, key=lambda parcel: parcel.table != "underlying_minutes")
+    return sorted(found, key=lambda download: download.table != "underlying_minutes")
 
 
 @contextlib.contextmanager

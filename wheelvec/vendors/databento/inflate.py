@@ -26,7 +26,7 @@ def most_bytes() -> int:
     return max(memory // 2, _GIGABYTE)
 
 
-class Inflating:
+class Inflater:
     """DBN bytes, plain or zstd of one or more frames, as they come.
 
     Args:
@@ -92,7 +92,7 @@ def inflated(data: bytes, most: int | None = None) -> bytes:
     Raises:
         DataError: for bytes that are neither DBN nor zstd, not whole, or too many.
     """
-    inflating = Inflating(most_bytes() if most is None else most)
-    parts = inflating.add(data)
-    inflating.end()
+    inflater = Inflater(most_bytes() if most is None else most)
+    parts = inflater.add(data)
+    inflater.end()
     return parts[0] if len(parts) == 1 else b"".join(parts)

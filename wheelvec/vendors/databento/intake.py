@@ -18,7 +18,7 @@ from wheelvec.tables.roots import Roots
 from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.validation import TABLES
 from wheelvec.vendors.databento import venues
-from wheelvec.vendors.databento.incoming import Parcel
+from wheelvec.vendors.databento.incoming import Download
 from wheelvec.vendors.databento.requests import entry_of
 
 Source = tuple[str, str]  # dataset, schema
@@ -40,40 +40,46 @@ class Records(Protocol):
 
 
 def take(
-    root: Path, parcel: Parcel, records: Records, calendar: str, official: Callable[[dt.date], bool]
+    root: Path,
+    download: Download,
+    records: Records,
+    calendar: str,
+    official: Callable[[dt.date], bool],
 ) -> None:
     """Write an answer to one request into its table.
 
     `official` says of which sessions the daily bar of the underlying comes from elsewhere than from
-    its minutes. Of a parcel asked for again the rows take the place of those that the lake has;
+    its minutes. Of a download asked for again the rows take the place of those that the lake has;
     without rows it takes none away.
     """
     source, last = (
         (records.dataset, records.schema),
-        (parcel.end - dt.timedelta(microseconds=1)).date(),
+        (download.end - dt.timedelta(microseconds=1)).date(),
     )
-    sessions = Sessions.known(calendar, parcel.start.date(), last)
-    again = parcel.again and not records.rows.is_empty()
-    local = parcel.start.astimezone(ZoneInfo(sessions.timezone)).date()
-    if parcel.table == "option_quotes":
-        minute, look_back = entry_of(records.schema, parcel.start, parcel.end)
+    sessions = Sessions.known(calendar, download.start.date(), last)
+    again = download.again and not records.rows.is_empty()
+    local = download.start.astimezone(ZoneInfo(sessions.timezone)).date()
+    if download.table == "option_quotes":
+        minute, look_back = entry_of(records.schema, download.start, download.end)
         quotes = venues.quotes_of(records.rows, records.schema)
-        take_quotes(root, parcel.underlying, quotes, local, minute, look_back, source, again=again)
-    elif parcel.table == "underlying_minutes":
+        take_quotes(
+            root, download.underlying, quotes, local, minute, look_back, source, again=again
+        )
+    elif download.table == "underlying_minutes":
         hours = sessions.frame.filter(pl.col("session") == local)
         take_minutes(
             root,
-            parcel.underlying,
+            download.underlying,
             records.rows,
             hours,
             source,
             daily=not official(local),
             again=again,
         )
-    elif parcel.table == "option_bars":
+    elif download.table == "option_bars":
         take_option_bars(
             root,
-            parcel.underlying,
+            download.underlying,
             records.rows,
             sessions.frame["session"].to_list(),
             source,
@@ -81,7 +87,7 @@ def take(
         )
     else:
         take_summary(
-            root, parcel.underlying, records.rows, sessions.frame["session"].to_list(), source
+            root, download.underlying, records.rows, sessions.frame["session"].to_list(), source
         )
 
 
@@ -115,7 +121,7 @@ def take_quotes(
             same contracts.
     """
     price = _price_at(root, underlying, session, minute)
-    stood = venues.standing(quotes, minute, look_back, price)
+    stood = venues.entry_quotes(quotes, minute, look_back, price)
     absent = [
         pl.lit(None, schemas.OPTION_QUOTES[name]).alias(name)
         for name in ("expiration", "strike", "option_type")
@@ -124,7 +130,7 @@ def take_quotes(
     rows = stood.with_columns(
         *absent, **constant, underlying_price=pl.lit(price, pl.Float64)
     ).select(*schemas.OPTION_QUOTES)
-    held = validation.hold_quotes(rows)
+    held = validation.check_quotes(rows)
     ts = pl.col("ts").dt.truncate("1m")
     unit = (
         [pl.col("session"), ts.fill_null(pl.lit(minute, schemas.TIMESTAMP))]
@@ -182,7 +188,7 @@ def take_option_bars(
     roots = Roots(
         dict.fromkeys(rows.select(osi.root(pl.col("symbol")).unique()).to_series(), underlying)
     )
-    held = validation.hold_option_bars(rows, roots, _highs(root, underlying, sessions))
+    held = validation.check_option_bars(rows, roots, _highs(root, underlying, sessions))
     kept = held.rows.select(*TABLES["option_bars"].schema).sort("session", "symbol")
     lake.merge(
         root, TABLES["option_bars"], underlying, kept, _UNITS[:1] if again else _UNITS, held.aside
@@ -243,7 +249,7 @@ def take_summary(
     )
 
 
-def mend_bars(root: Path, underlying: str, without: Sequence[dt.date]) -> None:
+def make_missing_bars(root: Path, underlying: str, without: Sequence[dt.date]) -> None:
     """Make the daily bars of sessions that have only minutes: nothing needs to be asked for."""
     wanted = TABLES["underlying_bars"]
     held = lake.stored(root, wanted, underlying, ("session",))["session"].unique().implode()
@@ -262,7 +268,7 @@ def _take_bars(
     root: Path, underlying: str, bars: pl.DataFrame, sessions: Sequence[dt.date], source: Source
 ) -> int:
     rows = bars.with_columns(underlying=pl.lit(underlying)).select(*schemas.UNDERLYING_BARS)
-    held = validation.hold_underlying_bars(rows)
+    held = validation.check_underlying_bars(rows)
     kept = held.rows.select(*schemas.UNDERLYING_BARS)
     # the source first: a bar without its minutes' note would look like one from elsewhere, and
     # never get it

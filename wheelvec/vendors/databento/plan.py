@@ -28,7 +28,7 @@ from wheelvec.vendors.databento.requests import (
     OPTIONS,
     QUOTE_SCHEMAS,
     SUMMARY,
-    Ask,
+    Request,
     checked_symbols,
     midnight,
 )
@@ -158,7 +158,7 @@ class Plan:
     """What is needed, and the requests for what of it is lacking."""
 
     needs: tuple[Need, ...]
-    asks: tuple[Ask, ...]
+    requests: tuple[Request, ...]
 
 
 def plan(root: Path, wanted: Wanted, ranges: Ranges, recent: dt.date) -> Plan:
@@ -175,11 +175,11 @@ def plan(root: Path, wanted: Wanted, ranges: Ranges, recent: dt.date) -> Plan:
     """
     sessions = covered(wanted, ranges)
     needs: list[Need] = []
-    found: list[Ask] = []
+    found: list[Request] = []
     for symbol in wanted.symbols:
         mine = _OneUnderlying(root, symbol, wanted, ranges, sessions)
         needs += mine.needs
-        found += mine.asks(recent)
+        found += mine.requests(recent)
     return Plan(tuple(needs), tuple(found))
 
 
@@ -266,7 +266,7 @@ class _OneUnderlying:
             raise InputError(
                 f"there are no quotes on {session}: {schema} of {OPTIONS} begins on {first}; start there or later"
             )
-        ask = Ask.quotes(self._symbol, schema, session, minute, self._wanted.look_back)
+        request = Request.quotes(self._symbol, schema, session, minute, self._wanted.look_back)
         said = self._recorded.filter(
             (pl.col("session") == session)
             & (pl.col("table") == "option_quotes")
@@ -281,7 +281,7 @@ class _OneUnderlying:
             (pl.col("rows") == 0) & (pl.col("schema") == schema)
         ).is_empty()
         return Need(
-            self._symbol, ask.table, session, OPTIONS, schema, self._state(ask, held, empty)
+            self._symbol, request.table, session, OPTIONS, schema, self._state(request, held, empty)
         )
 
     def _minutes(self, quoted: set[dt.date]) -> Iterator[Need]:
@@ -295,15 +295,15 @@ class _OneUnderlying:
             if needed:
                 opens, closes, _ = self._hours[session]
                 dataset = self._dataset(session, opens)
-                ask = Ask.minutes(self._symbol, dataset, session, opens, closes)
+                request = Request.minutes(self._symbol, dataset, session, opens, closes)
                 there = session in held or (session in bars and session not in quoted)
                 yield Need(
                     self._symbol,
-                    ask.table,
+                    request.table,
                     session,
                     dataset,
-                    ask.schema,
-                    self._state(ask, there, session in empty),
+                    request.schema,
+                    self._state(request, there, session in empty),
                 )
 
     def _dataset(self, session: dt.date, opens: dt.datetime) -> str:
@@ -327,21 +327,25 @@ class _OneUnderlying:
         held, empty = self._days(TABLES[table]), self._found_empty(table)
         for session in self._sessions:
             if table == "option_bars" or self._has_summary(session):
-                ask = Ask.daily(self._symbol, table, (session,))
-                state = self._state(ask, session in held, session in empty)
-                yield Need(self._symbol, table, session, ask.dataset, ask.schema, state)
+                request = Request.daily(self._symbol, table, (session,))
+                state = self._state(request, session in held, session in empty)
+                yield Need(self._symbol, table, session, request.dataset, request.schema, state)
 
     def _has_summary(self, session: dt.date) -> bool:
         return has_summary(self._ranges, session)
 
-    def _state(self, ask: Ask, held: bool, empty: bool) -> str:
+    def _state(self, request: Request, held: bool, empty: bool) -> str:
         if held or empty:
             first, last = self._wanted.refetch or (dt.date.max, dt.date.min)
-            again = first <= ask.sessions[0] <= last or (
-                not held and self._is_doubtful(ask.table, ask.sessions[0])
+            again = first <= request.sessions[0] <= last or (
+                not held and self._is_doubtful(request.table, request.sessions[0])
             )
             return AGAIN if again else HELD if held else EMPTY
-        return LATER if ask.end > _span(self._ranges, ask.dataset, ask.schema)[1] else LACKING
+        return (
+            LATER
+            if request.end > _span(self._ranges, request.dataset, request.schema)[1]
+            else LACKING
+        )
 
     def _is_doubtful(self, table: str, session: dt.date) -> bool:
         """Whether an answer without rows is belied by other tables' rows of the session.
@@ -390,23 +394,23 @@ class _OneUnderlying:
         )
         return set(said["session"])
 
-    def asks(self, recent: dt.date) -> Iterator[Ask]:
+    def requests(self, recent: dt.date) -> Iterator[Request]:
         """The requests for what is lacking, and for what is asked for again."""
         wanted = [need for need in self.needs if need.state in FETCHED]
         for need in wanted:
             opens, closes, minute = self._hours[need.session]
             if need.table == "option_quotes":
-                ask = Ask.quotes(
+                request = Request.quotes(
                     self._symbol, need.schema, need.session, minute, self._wanted.look_back
                 )
-                yield replace(ask, again=need.state == AGAIN)
+                yield replace(request, again=need.state == AGAIN)
             elif need.table == "underlying_minutes":
-                ask = Ask.minutes(self._symbol, need.dataset, need.session, opens, closes)
-                yield replace(ask, again=need.state == AGAIN)
+                request = Request.minutes(self._symbol, need.dataset, need.session, opens, closes)
+                yield replace(request, again=need.state == AGAIN)
         for table, state in product(("option_bars", "underlying_bars"), FETCHED):
             days = {need.session for need in wanted if (need.table, need.state) == (table, state)}
             for run in requests.runs(self._sessions, days, recent):
-                yield replace(Ask.daily(self._symbol, table, run), again=state == AGAIN)
+                yield replace(Request.daily(self._symbol, table, run), again=state == AGAIN)
 
 
 def _set_aside_on(root: Path, table: Table, underlying: str) -> frozenset[dt.date]:
@@ -435,7 +439,7 @@ def _span(ranges: Ranges, dataset: str, schema: str) -> Span:
     return max(start, _BEGINS.get((dataset, schema), start)), end
 
 
-def overview(plan: Plan, prices: Callable[[Ask], float]) -> pl.DataFrame:
+def overview(plan: Plan, prices: Callable[[Request], float]) -> pl.DataFrame:
     """One row per underlying, table and source: sessions by state, requests, and dollars."""
     needs = pl.DataFrame(
         plan.needs,
@@ -446,7 +450,8 @@ def overview(plan: Plan, prices: Callable[[Ask], float]) -> pl.DataFrame:
     states = [(pl.col("state") == state).sum().cast(pl.Int64).alias(state) for state in STATES]
     counted = needs.group_by(keys, maintain_order=True).agg(states)
     priced = [
-        (ask.underlying, ask.table, ask.dataset, ask.schema, 1, prices(ask)) for ask in plan.asks
+        (request.underlying, request.table, request.dataset, request.schema, 1, prices(request))
+        for request in plan.requests
     ]
     schema = dict.fromkeys(keys, pl.String) | {"requests": pl.Int64, "dollars": pl.Float64}
     costs = (

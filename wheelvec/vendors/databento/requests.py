@@ -28,7 +28,7 @@ _SYMBOL = re.compile(r"[A-Z][A-Z0-9]*([./][A-Z0-9]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
+class Request:
     """One request: the rows of `table` of one underlying, from `start` up to but not including
     `end`, both UTC.
     """

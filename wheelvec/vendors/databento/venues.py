@@ -28,7 +28,7 @@ def quotes_of(rows: pl.DataFrame, schema: str) -> pl.DataFrame:
     return rows.select("symbol", ts=nanos.cast(TIMESTAMP), bid="bid_px_00", ask="ask_px_00")
 
 
-def standing(
+def entry_quotes(
     quotes: pl.DataFrame, minute: dt.datetime, look_back: int, underlying_price: float | None = None
 ) -> pl.DataFrame:
     """Per contract the last quote of the minute, and the last valid one if that is another.
