@@ -1,10 +1,8 @@
-"""What only several tables together show.
+"""Anomalies that show only across rows and tables.
 
-Holes, contracts that vanish, splits, adjusted prices, an end before the others'.
-
-Each finding is a frame of its own, with days and factors, which `wheelvec check` prints and
-`Result.warnings` tells; `market.diagnostics` counts some of them. None of them is a fault of one
-row.
+These are holes, vanished contracts, suspected splits, adjusted prices, and bars that end early.
+Each is a frame with sessions and factors, which `wheelvec check` prints and `Result.warnings`
+reports; `market.diagnostics` counts some of them. No single row is at fault.
 """
 
 import math
@@ -19,7 +17,7 @@ from wheelvec.tables import validation
 from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.survey import CHAIN, Survey
 
-# What `market.diagnostics` says of a whole market; no row is broken by it.
+# The reasons that `market.diagnostics` counts for a whole market; they make no row broken.
 REASONS = (
     "adjusted_closes",
     "adjusted_underlying_price",
@@ -29,12 +27,11 @@ REASONS = (
     "underlying_ended",
 )
 
-# A split is suspected (data.md) where of the contracts with so many calendar days to live so large
-# a share is never quoted again, and of those quoted next in their expirations so large a share
-# never was before.
+# A split is suspected (data.md) if, of the contracts at least so many calendar days before their
+# expiration, so large a share is never quoted again, and, of the contracts quoted next in the same
+# expirations, so large a share was never quoted before.
 LEAST_DAYS, REPLACED = 5, 0.6
-# Ratios that splits have (new shares for old ones), and how far the price may move in the same
-# night.
+# The usual ratios of splits: (new shares, old shares).
 RATIOS = (
     *((n, 1) for n in (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100)),
     *((1, n) for n in (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100)),
@@ -42,16 +39,13 @@ RATIOS = (
     (4, 3),
     (5, 4),
 )
-_OVERNIGHT, _OF_RATIO = (
-    math.log(1.12),
-    0.25,
-)  # the second a share of the ratio itself: 5 for 4 must not be a bad night
+# How far a price may move overnight beside a split: in log price, and as a share of the log ratio,
+# so that an ordinary fall of the price is not taken for a split of 5 for 4.
+_OVERNIGHT, _OF_RATIO = math.log(1.12), 0.25
 
-_OFF = math.log(
-    1.01
-    # the close and the price minutes before it seldom lie further apart, and not on one side for weeks
-)
-_OFF_PARITY = math.log(1.03)  # put-call parity as `survey` has it leaves out interest and dividends
+# The close and the price minutes before it seldom differ by more, and not to one side for weeks.
+_OFF = math.log(1.01)
+_OFF_PARITY = math.log(1.03)  # parity as in `survey`, which leaves out interest and dividends
 _PERSISTENT_SESSIONS, _PERSISTENT_SHARE, _FEWEST_SESSIONS = 21, 0.9, 10
 _LEVEL_SESSIONS, _NEW_FACTOR = 5, math.log(1.2)
 
@@ -98,18 +92,18 @@ ENDED = pl.Schema({"underlying": pl.String, "last": pl.Date, "sessions": pl.Int6
 
 
 class Findings(NamedTuple):
-    """What is found of some underlyings, and the sessions of their quotes.
+    """The anomalies of some underlyings, and the sessions of their quotes.
 
-    One underlying's does not depend on another's.
+    The findings of an underlying do not depend on the other underlyings.
 
     Attributes:
         chain: `survey.CHAIN`, one row per underlying and session with quotes.
-        splits: suspected events (`SUSPECTED`).
-        adjusted, adjusted_prices: runs of closes, and of underlying_prices, that a factor parts
-            from the quotes (`ADJUSTED`).
-        ended: underlyings whose bars end before the market's last session (`ENDED`).
-        holes: runs of sessions that a table lacks (`HOLES`).
-        missing_bars: quotes of underlyings without bars of a kind (`tables.TALLY`).
+        splits: `SUSPECTED`, the suspected splits.
+        adjusted, adjusted_prices: `ADJUSTED`, runs of sessions on which closes, and
+            underlying_prices, differ from the quotes by a factor.
+        ended: `ENDED`, underlyings whose bars end before the market's last session.
+        holes: `HOLES`, runs of sessions that a table lacks.
+        missing_bars: `validation.TALLY`, quotes of underlyings without bars of a table.
     """
 
     chain: pl.DataFrame
@@ -122,7 +116,7 @@ class Findings(NamedTuple):
 
     @classmethod
     def of(cls, survey: Survey, sessions: Sessions, unknown: pl.DataFrame | None = None) -> Self:
-        """The findings of a whole survey; `unknown` are days of damaged files, see `holes`."""
+        """The findings of a survey; `unknown` are the days of damaged files, see `holes`."""
         return cls(
             survey.chain,
             suspected(survey, sessions),
@@ -134,25 +128,25 @@ class Findings(NamedTuple):
         )
 
     @classmethod
-    def joined(cls, parts: Iterable[Self]) -> Self:
-        """Those of several underlyings."""
+    def joined(cls, findings: Iterable[Self]) -> Self:
+        """The findings of several underlyings as one."""
         empty = cls(
             *(
                 schema.to_frame()
                 for schema in (CHAIN, SUSPECTED, ADJUSTED, ADJUSTED, ENDED, HOLES, validation.TALLY)
             )
         )
-        return cls(*(pl.concat(frames) for frames in zip(empty, *parts, strict=True)))
+        return cls(*(pl.concat(frames) for frames in zip(empty, *findings, strict=True)))
 
     def only(self, underlyings: Iterable[str]) -> Self:
-        """What is found of these underlyings."""
+        """The findings of these underlyings."""
         wanted = pl.col("underlying").is_in(pl.Series(list(underlyings), dtype=pl.String).implode())
         return type(self)(*(frame.filter(wanted) for frame in self))
 
     def counted(self) -> pl.DataFrame:
-        """`tables.TALLY`.
+        """Counts of the findings as `validation.TALLY`.
 
-        Sessions of `underlying_ended` and of adjusted prices, suspected events, quotes without
+        Sessions of `underlying_ended` and of adjusted prices, suspected splits, quotes without
         bars.
         """
         counts = [
@@ -174,10 +168,7 @@ class Findings(NamedTuple):
 
 
 def without_bars(survey: Survey) -> pl.DataFrame:
-    """`tables.TALLY`: the quotes of underlyings that have no bars of a kind.
-
-    A missing table lacks the bars of all.
-    """
+    """Counts of quotes of underlyings that have no rows in a table of bars, `validation.TALLY`."""
     quotes = survey.chain.group_by("underlying", maintain_order=True).agg(pl.col("count").sum())
     found = []
     for name, reason in (
@@ -194,7 +185,7 @@ def _sessions_of(runs: pl.DataFrame) -> pl.DataFrame:
 
 
 def ended(survey: Survey, sessions: Sessions) -> pl.DataFrame:
-    """`ENDED`: underlyings whose bars end before the market, with the sessions that come after.
+    """Underlyings whose bars end before the market's, and how many sessions follow: `ENDED`.
 
     They were delisted, renamed, or not supplied.
     """
@@ -214,14 +205,12 @@ def ended(survey: Survey, sessions: Sessions) -> pl.DataFrame:
 
 
 def suspected(survey: Survey, sessions: Sessions) -> pl.DataFrame:
-    """`SUSPECTED`: the events that data.md defines, by the contracts that are listed.
+    """Suspected splits, spin-offs and new roots (data.md), from listed contracts: `SUSPECTED`.
 
-    A split, a spin-off, a new root.
-
-    `last` is the last session with quotes before the event and `session`, its day, the exchange
-    session after it; `gone` of the `contracts` alive then are never quoted again. Where the prices
-    before and after name a ratio it is `numerator` new shares for `denominator` old ones, else
-    these are null.
+    `last` is the last session with quotes before the event, and `session`, the day of the event,
+    the exchange session after it. `gone` of the `contracts` listed then are never quoted again. If
+    the prices before and after match a ratio, it is `numerator` new shares for `denominator` old
+    ones; else these are null.
     """
     pairs = (
         survey.listed.select("underlying", session="session").unique().sort("underlying", "session")
@@ -252,7 +241,7 @@ def suspected(survey: Survey, sessions: Sessions) -> pl.DataFrame:
 
 
 def _with_ratio(events: pl.DataFrame, survey: Survey, sessions: Sessions) -> pl.DataFrame:
-    """The day of each event, and the ratio that the prices beside the quotes name, else the closes."""
+    """Add the day of each event, and the ratio by underlying_price or else by closes."""
     prices = survey.chain.join(survey.closes, on=("underlying", "session"), how="left")
     prices = prices.select("underlying", "session", "spot", "close")
     both = events.join(prices, on=("underlying", "session"), how="left", maintain_order="left")
@@ -280,10 +269,9 @@ def _with_ratio(events: pl.DataFrame, survey: Survey, sessions: Sessions) -> pl.
 
 
 def named_ratio(before: float | None, after: float | None) -> tuple[int, int] | None:
-    """(new shares, old shares) of the split that would explain two prices, None where the night
-    alone may.
+    """(new shares, old shares) of the split that explains two prices in dollars, or None.
 
-    100 and 34 are 3 for 1.
+    100 and 34 are 3 for 1. None if an ordinary overnight move explains the prices too.
     """
     if not before or not after or before <= 0 or after <= 0:
         return None
@@ -298,11 +286,10 @@ def named_ratio(before: float | None, after: float | None) -> tuple[int, int] | 
 
 
 def adjusted_closes(survey: Survey) -> pl.DataFrame:
-    """`ADJUSTED`: runs of sessions on which close / underlying_price stays off 1.
+    """Runs of sessions on which close / underlying_price stays away from 1: `ADJUSTED`.
 
-    `factor` is the median of that ratio.
-
-    Closes adjusted for later splits or dividends, prices of another share class, or a wrong column.
+    `factor` is the median of that ratio. The closes were adjusted for later splits or dividends,
+    are of another share class, or of a wrong column.
     """
     days = survey.chain.join(
         survey.closes, on=("underlying", "session"), how="left", maintain_order="left"
@@ -311,21 +298,20 @@ def adjusted_closes(survey: Survey) -> pl.DataFrame:
 
 
 def adjusted_prices(survey: Survey) -> pl.DataFrame:
-    """`ADJUSTED`: runs of sessions on which underlying_price / the price that puts and calls imply
-    stays off 1.
+    """Runs of sessions on which underlying_price / parity stays away from 1: `ADJUSTED`.
 
-    An underlying_price that was adjusted, with the closes or alone: the quotes of options never
-    are.
+    Parity is the price that puts and calls imply. The underlying_price was adjusted, with the
+    closes or without them: quotes of options never are.
     """
     return _runs_off(survey.chain, pl.col("spot") / pl.col("parity"), _OFF_PARITY)
 
 
 def _runs_off(days: pl.DataFrame, ratio: pl.Expr, tolerance: float) -> pl.DataFrame:
-    """`ADJUSTED` of a ratio by underlying and session, in order.
+    """Runs of sessions on which a ratio stays away from 1, by underlying: `ADJUSTED`.
 
-    A session belongs to a run if it is off by over the tolerance, and nine in ten of the 21
-    sessions that end or begin with it (at the data's ends 10 will do) are off to the same side: a
-    price hours before the close may be off as far by chance, but to both sides.
+    A session belongs to a run if the log of its ratio exceeds the tolerance, and if nine in ten of
+    the 21 sessions that end or begin with it (10 at the ends of the data) exceed it to the same
+    side. A price hours before the close may differ as much by chance, but to both sides.
     """
     days = days.select("underlying", "session", ratio=ratio).filter(
         pl.col("ratio").is_finite(), pl.col("ratio") > 0
@@ -347,13 +333,12 @@ def _runs_off(days: pl.DataFrame, ratio: pl.Expr, tolerance: float) -> pl.DataFr
         sessions=pl.len().cast(pl.Int64),
         factor=pl.col("ratio").median(),
     )
-    return runs.filter(pl.col("sessions") >= _LEVEL_SESSIONS).select(
-        *ADJUSTED
-    )  # fewer lie between two factors
+    # shorter runs are the transition between two factors
+    return runs.filter(pl.col("sessions") >= _LEVEL_SESSIONS).select(*ADJUSTED)
 
 
 def _persists(off: pl.Expr) -> pl.Expr:
-    """True where of the sessions up to this one, or from it on, nearly all are off."""
+    """True where nearly all sessions up to this one, or from it on, are `off`."""
 
     def ending(share: pl.Expr) -> pl.Expr:
         return share.rolling_mean(_PERSISTENT_SESSIONS, min_samples=_FEWEST_SESSIONS)
@@ -364,7 +349,7 @@ def _persists(off: pl.Expr) -> pl.Expr:
 
 
 def _reason(counts: pl.DataFrame, table: str, reason: str) -> pl.DataFrame:
-    """Counts by underlying as `tables.TALLY`, without those of zero."""
+    """Counts by underlying as `validation.TALLY`, without zeros."""
     named = counts.filter(pl.col("count") > 0).with_columns(
         pl.col("count").cast(pl.Int64),
         table=pl.lit(table),
@@ -380,22 +365,22 @@ def _reason(counts: pl.DataFrame, table: str, reason: str) -> pl.DataFrame:
 def holes(
     days: pl.DataFrame, sessions: Sessions, unknown: pl.DataFrame | None = None
 ) -> pl.DataFrame:
-    """`HOLES`: runs of sessions, between the first and the last of which an underlying has
-    anything, that a table lacks.
+    """Runs of sessions that a table lacks of an underlying: `HOLES`.
+
+    They are between the first and the last session on which any table has rows of the underlying.
 
     Args:
-        days: `survey.DAYS`, the days on which each table holds something of an underlying.
-        sessions: the exchange's.
-        unknown: days of which nobody knows, for their file is damaged: a hole neither begins nor
-            goes on there.
+        days: `survey.DAYS`, the days on which each table has rows of an underlying.
+        sessions: the sessions of the exchange.
+        unknown: `survey.DAYS`, the days of damaged files: no hole includes them.
     """
     numbers = sessions.frame.select("session", pl.col("number").cast(pl.Int64))
-    held = days.join(numbers, on="session")
-    spans = held.group_by("underlying").agg(
+    present = days.join(numbers, on="session")
+    spans = present.group_by("underlying").agg(
         begin=pl.col("number").min() - 1, end=pl.col("number").max() + 1
     )
-    edges = held.select("table", "underlying").unique().join(spans, on="underlying")
-    known = [held.select("table", "underlying", "number")]
+    edges = present.select("table", "underlying").unique().join(spans, on="underlying")
+    known = [present.select("table", "underlying", "number")]
     if unknown is not None:
         known.append(
             unknown.join(numbers, on="session")
@@ -426,26 +411,24 @@ def holes(
 def vanished(
     quoted: pl.DataFrame, ranges: pl.DataFrame, underlying: str, sessions: Sessions
 ) -> pl.DataFrame:
-    """`VANISHED`: contracts of one underlying that were quoted once, and from some session on are
-    neither quoted nor traded.
+    """Contracts that are neither quoted nor traded from some session on: `VANISHED`.
 
-    The chain goes on: `missed` sessions with quotes of the underlying follow before the settlement
-        session.
+    Other contracts of the underlying are still quoted: on `missed` sessions before the settlement
+    session. The settlement session does not count, because many feeds leave out contracts that
+    expire on the day. `place` compares the strike with the strikes quoted for its type and
+    expiration on the first missed session:
 
-    The settlement session itself does not count: many feeds leave out what expires on the day.
-    `place` says where the contract stood on the first session missed, among those of its type and
-    expiration quoted then:
-
-        inside      strikes both below and above are quoted: a contract that a wheel may hold has
-        fallen out edge        it stood beyond them: the range of strikes was narrowed, as feeds and
-        exchanges do every day expiration  none is quoted: the whole expiration has gone
+        inside      lower and higher strikes are quoted: a contract that a wheel may hold is missing
+        edge        outside of them: feeds and exchanges narrow the range of strikes every day
+        expiration  no strike is quoted: the whole expiration is missing
 
     Args:
-        quoted: symbol and `session`, the last on which it was quoted or traded, once per contract.
-        ranges: per session, expiration and option_type the lowest and highest strike quoted, `low`
-            and `high`.
-        underlying: whose contracts they are.
-        sessions: those of the market's calendar.
+        quoted: symbol and `session`, the last on which it was quoted or traded; one row per
+            contract that was quoted at least once.
+        ranges: session, expiration, option_type, and the lowest and highest strike quoted, `low`
+            and `high` in dollars.
+        underlying: the underlying of the contracts.
+        sessions: the sessions of the market's calendar.
     """
     chain = np.unique(sessions.number_of(ranges["session"].to_numpy()))
     chain = chain[chain >= 0]
@@ -471,8 +454,8 @@ def vanished(
     dates = sessions.frame["session"]
     gone = gone.with_columns(
         next=dates.gather(chain[gone["next"].to_numpy()]),
-        # of a contract that settles after the data the expiration stands for a session that nobody
-        # needs to know
+        # the session on which a contract settles after the data is not known: its expiration is
+        # stated instead
         settlement=pl.when(pl.col("settled") < len(dates))
         .then(dates.gather(gone["settled"].clip(upper_bound=len(dates) - 1)))
         .otherwise("expiration"),

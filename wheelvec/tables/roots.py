@@ -1,9 +1,8 @@
-"""Which underlying an option belongs to.
+"""The underlying of each option root.
 
-Its symbol names a root, and one root has belonged to several underlyings.
-
-META was a fund's until January 2022, and Meta's, until then FB, from 2022-06-09; so the session
-decides.
+An option's symbol names a root, and some roots have belonged to several underlyings over time: META
+was the root of a fund until January 2022, and of Meta (before: FB) from 2022-06-09. For these the
+session decides.
 """
 
 from collections.abc import Mapping
@@ -22,9 +21,9 @@ class Roots:
     """The underlying of each option root.
 
     Attributes:
-        names: root -> underlying; a root that is not among them is the underlying's own name.
-        shared: root, session, underlying, sorted, of the roots that belonged to several: one row a
-            session with quotes.
+        names: root -> underlying; a root that is not among them is itself the underlying's name.
+        shared: root, session, underlying of the roots that belonged to several underlyings, sorted:
+            one row per root and session with quotes.
     """
 
     names: Mapping[str, str]
@@ -32,11 +31,11 @@ class Roots:
 
     @classmethod
     def of(cls, quotes: pl.DataFrame, underlyings: pl.Series) -> Self:
-        """As the quotes have it (BRKB is BRK.B), else by the name without its stop.
+        """The roots that quotes name (BRKB is BRK.B), and for other underlyings their letters.
 
         Args:
-            quotes: sound ones: underlying, symbol (21 characters), session.
-            underlyings: those of the daily bars, for markets that have no quotes of one.
+            quotes: checked quotes: underlying, symbol (21 characters), session.
+            underlyings: the underlyings of the daily bars, some of which may have no quotes.
         """
         spelt = pl.DataFrame({"underlying": underlyings.unique().sort()})
         spelt = spelt.with_columns(root=pl.col("underlying").str.replace_all(r"[^A-Z0-9]", ""))
@@ -53,9 +52,10 @@ class Roots:
         )
 
     def with_underlying(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows (root, session) with `underlying`.
+        """Add the column `underlying` to rows with the columns root and session.
 
-        Of a shared root it is the one quoted on the nearest session, of two the earlier one's.
+        A shared root belongs to the underlying quoted on the nearest session; of two sessions
+        equally near, to that of the earlier one.
         """
         rows = rows.with_columns(underlying=pl.col("root").replace(dict(self.names)).fill_null(""))
         shared = pl.col("root").is_in(self.shared["root"].unique().implode())
@@ -74,7 +74,7 @@ class Roots:
         )
 
     def _nearest(self, asked: pl.DataFrame) -> pl.DataFrame:
-        """(root, session) with `owner`, of shared roots."""
+        """Add the column `owner`, the underlying, to (root, session) rows of shared roots."""
         owners, asked = (
             self.shared.with_columns(at=pl.col("session")),
             asked.sort("root", "session"),
@@ -94,9 +94,9 @@ class Roots:
 
 
 def _owners(quotes: pl.DataFrame, several: pl.Series) -> pl.DataFrame:
-    """Root, session, underlying of some roots.
+    """(root, session, underlying) of some roots, one row per root and session.
 
-    Where one session has two, the underlying named like the root comes first.
+    Where a session has two underlyings of one root, the one named like the root is taken.
     """
     if several.is_empty():
         return _OWNERS.to_frame()

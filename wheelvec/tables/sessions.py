@@ -1,9 +1,7 @@
-"""The sessions of one exchange calendar.
+"""The sessions of an exchange calendar: days, opening and closing times, and entry minutes.
 
-Which days, when they open and close, and in which minute the entry lies.
-
-The only importer of exchange_calendars, and only at first use: it brings pandas along, and costs
-more than all else that `import wheelvec` loads.
+This is the only importer of exchange_calendars, and it imports it at first use: with pandas it
+takes longer to import than everything else in wheelvec.
 """
 
 import datetime as dt
@@ -25,10 +23,8 @@ Numbers = npt.NDArray[np.int32]
 
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _BEFORE_CLOSE = re.compile(r"close-([1-9]\d{0,3})min")
-_EARLIEST, _LATEST = (
-    dt.date(1678, 1, 1),
-    dt.date(2261, 12, 31),
-)  # whole years that 64 bits of nanoseconds hold
+# The whole years that 64-bit nanoseconds since 1970 can represent.
+_EARLIEST, _LATEST = dt.date(1678, 1, 1), dt.date(2261, 12, 31)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +33,12 @@ class Sessions:
 
     Attributes:
         calendar: the canonical name, such as "XNYS".
-        timezone: the calendar's zone, such as "America/New_York".
-        first, last: the dates asked for, whether or not they are sessions.
-        dates: (n,) datetime64[D], ascending; a session's number is its position here.
+        timezone: the calendar's time zone, such as "America/New_York".
+        first, last: the requested dates, whether or not they are sessions.
+        dates: (n,) datetime64[D], ascending; the number of a session is its index here.
         frame: n rows: session (Date), number (Int32, from 0), open and close (Datetime ns, UTC).
-        regular_close: the minute of the day, in the calendar's zone, at which most sessions close;
-            None where they close on another day than they are named for.
+        regular_close: the minute of the day, in the calendar's time zone, at which most sessions
+            close; None if they close on another date than the session's.
     """
 
     calendar: str
@@ -55,7 +51,7 @@ class Sessions:
 
     @classmethod
     def load(cls, calendar: str, first: dt.date, last: dt.date) -> Self:
-        """The sessions of a calendar by any name that exchange_calendars knows: "NYSE" is XNYS.
+        """The sessions of a calendar, by any name that exchange_calendars knows: "NYSE" is XNYS.
 
         Raises:
             ConfigError: for an unknown calendar, dates that the calendar does not cover, or `first`
@@ -63,13 +59,14 @@ class Sessions:
         """
         if first > last:
             raise ConfigError(
-                f"sessions of {calendar!r} asked for from {first} to {last}: the first is after the last"
+                f"sessions of {calendar!r} asked for from {first} to {last}: "
+                "the first is after the last"
             )
         low, high = _bounds(calendar)
         if first < low or last > high:
             raise ConfigError(
-                f"schedule.trading_calendar {calendar!r} has no sessions for all of {first} to {last}: "
-                f"it is known from {low} to {high}"
+                f"schedule.trading_calendar {calendar!r} has no sessions for all of {first} to "
+                f"{last}: it is known from {low} to {high}"
             )
         years = _years(calendar, first.year, last.year)
         frame = years.frame.filter(pl.col("session").is_between(first, last))
@@ -81,9 +78,9 @@ class Sessions:
 
     @classmethod
     def known(cls, calendar: str, first: dt.date, last: dt.date) -> Self:
-        """Like `load`, over as much of `first` to `last` as the calendar covers.
+        """The sessions of `first` to `last`, cut to the dates that the calendar covers.
 
-        For days that data name, right or not.
+        For dates that come from data and may be wrong.
 
         Raises:
             ConfigError: for an unknown calendar.
@@ -92,10 +89,7 @@ class Sessions:
         return cls.load(calendar, min(max(first, low), high), max(min(last, high), low))
 
     def number_of(self, dates: npt.ArrayLike) -> Numbers:
-        """(k,) dates -> (k,) int32.
-
-        The number of each session, -1 for what is none (holiday, out of range, NaT).
-        """
+        """The numbers of k sessions, (k,) int32; -1 for a holiday, a date out of range and NaT."""
         days = np.asarray(dates, dtype="datetime64[D]")
         at = np.searchsorted(self.dates, days)
         found = at < len(self.dates)
@@ -103,15 +97,14 @@ class Sessions:
         return np.where(found, at, -1).astype(np.int32)
 
     def number_on_or_before(self, dates: npt.ArrayLike) -> Numbers:
-        """(k,) dates -> (k,) int32.
+        """The number of the last session on or before each of k dates, (k,) int32.
 
-        The last session on or before each date, -1 before the first one or for NaT.
-
-        A Saturday's or a holiday's expiration settles on the session that this gives.
+        -1 for a date before the first session and for NaT. A contract that expires on a Saturday or
+        holiday settles on the session that this gives.
 
         Raises:
-            AssertionError: for a date after `last`, whose session is not loaded: the caller's
-                fault, not the data's.
+            AssertionError: for a date after `last`, whose session is not loaded: an error of the
+                caller, not of the data.
         """
         days = np.asarray(dates, dtype="datetime64[D]")
         if (days > np.datetime64(self.last)).any():
@@ -123,15 +116,16 @@ class Sessions:
         return np.where(np.isnat(days), -1, at).astype(np.int32)
 
     def entry_minutes(self, entry_time: str) -> pl.Series:
-        """(n,) Datetime ns UTC, aligned with `dates`: the start of each session's minute of entry.
+        """The start of each session's entry minute: (n,) Datetime ns UTC, aligned with `dates`.
 
-        "15:45" is a time in the calendar's zone; where the session has closed by then (an early
-        close), it is as long before that close as it lies before the regular one; "close-15min" is
-        that long before each session's own close.
+        "15:45" is a time in the calendar's time zone. On a session that has closed by then (an
+        early close), the entry minute is as long before that close as 15:45 is before the regular
+        close. "close-15min" is 15 minutes before each session's close. Null where the session has
+        no such minute.
 
         Raises:
-            ConfigError: if `entry_time` has neither form, lies at or after the calendar's regular
-                close, or before the open.
+            ConfigError: if `entry_time` has neither form, is at or after the calendar's regular
+                close, or is before the open.
         """
         if form := _BEFORE_CLOSE.fullmatch(entry_time):
             self._refuse_before_open(entry_time, int(form[1]))
@@ -141,13 +135,16 @@ class Sessions:
             minute = self._at_clock(int(form[1]), int(form[2]))
         else:
             raise ConfigError(
-                f"schedule.entry_time is {entry_time!r}; allowed: a clock time from '00:00' to '23:59', "
-                "or a time before the close such as 'close-15min'"
+                f"schedule.entry_time is {entry_time!r}; allowed: a clock time from '00:00' to "
+                "'23:59', or a time before the close such as 'close-15min'"
             )
         return self.frame.select(minute.cast(TIMESTAMP).alias("entry_minute")).to_series()
 
     def _refuse_after_close(self, entry_time: str, minute: int) -> None:
-        """`minute` of the day; a calendar whose sessions close on another day has no such bound."""
+        """Refuse a `minute` of the day at or after the regular close.
+
+        A calendar whose sessions close on another date has no such bound.
+        """
         local = pl.col("close").dt.convert_time_zone(self.timezone)
         closes = (
             local.dt.replace_time_zone(None) - pl.col("session").cast(pl.Datetime("ns"))
@@ -155,8 +152,9 @@ class Sessions:
         regular = _most_frequent(self.frame, closes)
         if regular is not None and regular < 24 * 60 and minute >= regular:
             raise ConfigError(
-                f"schedule.entry_time is {entry_time!r}; allowed: a time before {regular // 60:02d}:{regular % 60:02d}, "
-                f"the regular close of {self.calendar} ({self.timezone}), or one such as 'close-15min'"
+                f"schedule.entry_time is {entry_time!r}; allowed: a time before "
+                f"{regular // 60:02d}:{regular % 60:02d}, the regular close of {self.calendar} "
+                f"({self.timezone}), or one such as 'close-15min'"
             )
 
     def _refuse_before_open(self, entry_time: str, minutes: int) -> None:
@@ -169,8 +167,7 @@ class Sessions:
 
     def _at_clock(self, hour: int, minute: int) -> pl.Expr:
         local = pl.col("session").cast(pl.Datetime("ns")) + pl.duration(hours=hour, minutes=minute)
-        # a time that the clock change skips does not exist; of one that it repeats, the first is
-        # meant
+        # a time that a change of clocks skips does not exist; one that it repeats means the first
         local = local.dt.replace_time_zone(self.timezone, ambiguous="earliest", non_existent="null")
         start = local.dt.convert_time_zone("UTC")
         if self.regular_close is None:
@@ -181,17 +178,14 @@ class Sessions:
 
 
 def _most_frequent(sessions: pl.DataFrame, minutes: pl.Expr) -> int | None:
-    """What most of the sessions have, None for no session.
-
-    The regular close is that of no early one.
-    """
+    """The most frequent value of `minutes` over the sessions; None without sessions."""
     counted = sessions.select(minutes.value_counts(sort=True).struct[0]).to_series()
     return int(counted[0]) if counted.len() else None
 
 
 @dataclass(frozen=True, eq=False)
 class _Years:
-    """Whole years of a calendar, as far as it knows them."""
+    """The sessions of whole years of a calendar, cut to the dates that it covers."""
 
     name: str
     timezone: str
@@ -201,7 +195,10 @@ class _Years:
 
 @lru_cache(maxsize=64)
 def _years(calendar: str, first_year: int, last_year: int) -> _Years:
-    """Cached, for building a calendar takes 0.1 s; in whole years, so that many ranges share one."""
+    """The sessions from `first_year` to `last_year`.
+
+    Cached, because building a calendar takes 0.1 s; in whole years, so that many ranges share one.
+    """
     low, high = _bounds(calendar)
     start, end = max(dt.date(first_year, 1, 1), low), min(dt.date(last_year, 12, 31), high)
     built = _calendar(calendar, start=str(start), end=str(end))
@@ -218,7 +215,7 @@ def _years(calendar: str, first_year: int, last_year: int) -> _Years:
 
 
 def _regular_close(frame: pl.DataFrame, timezone: str) -> int | None:
-    """The minute of the day at which most sessions close."""
+    """The minute of the day at which most sessions close; None if that is on another date."""
     local = pl.col("close").dt.convert_time_zone(timezone).dt.replace_time_zone(None)
     minutes = (local - pl.col("session").cast(pl.Datetime("ns"))).dt.total_minutes()
     counted = frame.select(minutes.value_counts(sort=True).struct[0]).to_series()
@@ -227,10 +224,7 @@ def _regular_close(frame: pl.DataFrame, timezone: str) -> int | None:
 
 @lru_cache(maxsize=64)
 def _bounds(calendar: str) -> tuple[dt.date, dt.date]:
-    """The first and last date that a calendar knows.
-
-    It says so once built, over a default span inside of them.
-    """
+    """The first and last date that a calendar covers."""
     built = _calendar(calendar)
     low, high = built.bound_min(), built.bound_max()
     return (low.date() if low is not None else _EARLIEST), (
@@ -243,16 +237,15 @@ def _calendar(name: str, **span: str) -> Any:
     from exchange_calendars.errors import InvalidCalendarName
 
     try:
-        with (
-            warnings.catch_warnings()
-        ):  # what its code and pandas deprecate is no concern of a user's
+        with warnings.catch_warnings():
+            # deprecations between exchange_calendars and pandas are not the user's to mend
             warnings.simplefilter("ignore", DeprecationWarning)
             return exchange_calendars.get_calendar(name, **span)
     except (InvalidCalendarName, TypeError):
         names = sorted(exchange_calendars.get_calendar_names(include_aliases=True))
         hint = f"; names are in capitals: {name.upper()!r}" if str(name).upper() in names else ""
         raise ConfigError(unknown_name("schedule.trading_calendar", name, names) + hint) from None
-    except ValueError as error:  # of a calendar whose own tables contradict one another
+    except ValueError as error:  # a calendar whose tables contradict one another
         reason = " ".join(str(error).split())[:100]
         raise ConfigError(
             f"schedule.trading_calendar {name!r} cannot be built by exchange_calendars: {reason}"

@@ -1,9 +1,7 @@
-"""What a market's tables show of each underlying, session by session.
+"""Summaries of a market's tables, by underlying and session, from which anomalies are found.
 
-From it `tables.anomalies` tells what is odd.
-
-A `Survey` is made month by month and joined, so that memory follows one month's quotes and the
-contracts, not the quotes.
+A `Survey` is made month by month and joined, so that memory grows with one month's quotes and the
+number of contracts, not with all quotes.
 """
 
 from collections.abc import Iterable
@@ -14,10 +12,9 @@ import polars as pl
 from wheelvec.model import schemas
 from wheelvec.tables.sessions import Sessions
 
-PARITY_DTE, PARITY_STRIKES = (
-    5,
-    3,
-)  # of the nearest expiration that has so long to live, and so many strikes nearest the money
+# Put-call parity is read from the nearest expiration at least so many calendar days away, at so
+# many strikes nearest the money.
+PARITY_DTE, PARITY_STRIKES = 5, 3
 
 CHAIN = pl.Schema(
     {
@@ -49,18 +46,18 @@ SCHEMAS = {"chain": CHAIN, "listed": LISTED, "contracts": CONTRACTS, "days": DAY
 
 
 class Survey(NamedTuple):
-    """What is known of some underlyings, sorted by underlying and session.
+    """Summaries of the tables of some underlyings, sorted by underlying and session.
 
     Attributes:
-        chain: per underlying and session of its quotes, `CHAIN`: `spot`, the median
+        chain: `CHAIN`, one row per underlying and session with quotes: `spot`, the median
             underlying_price; `parity`, the price that puts and calls near the money imply (strike +
-            call - put, dollars per share; null without such pairs); quotes and valid quotes; first
-            and last ts (null for snapshots).
-        listed: how many contracts each expiration has on each exchange session (`LISTED`).
-        contracts: the first and last exchange session with a quote of each contract (`CONTRACTS`).
-        days: the days on which a table holds a bar of an underlying or of its options (`DAYS`), or
-            a valid quote.
-        closes: the underlyings' closes (`CLOSES`).
+            call - put, dollars per share; null without such pairs); the number of quotes and of
+            valid quotes; first and last ts (null for snapshots).
+        listed: `LISTED`, the number of contracts of each expiration on each exchange session.
+        contracts: `CONTRACTS`, the first and last exchange session with a quote of each contract.
+        days: `DAYS`, the days on which a table has a bar of an underlying or of its options, or a
+            valid quote.
+        closes: `CLOSES`, the underlyings' closes in dollars.
     """
 
     chain: pl.DataFrame
@@ -71,7 +68,7 @@ class Survey(NamedTuple):
 
     @classmethod
     def of_quotes(cls, quotes: pl.DataFrame, sessions: Sessions) -> Self:
-        """What some rows of `frames.OPTION_QUOTES` show, sorted by (underlying, session, symbol)."""
+        """The survey of `schemas.OPTION_QUOTES` rows sorted by (underlying, session, symbol)."""
         chain = _chain(quotes)
         listed, contracts = _listed(quotes, sessions)
         quoted = chain.filter(pl.col("valid") > 0).select(
@@ -81,9 +78,9 @@ class Survey(NamedTuple):
 
     @classmethod
     def of_bars(cls, name: str, bars: pl.DataFrame) -> Self:
-        """What some bars of a table show.
+        """The survey of bars of table `name`.
 
-        Rows have underlying and session, those of underlyings a close.
+        Rows have the columns underlying and session; bars of underlyings also close.
         """
         days = bars.select(pl.lit(name).alias("table"), "underlying", "session").unique(
             maintain_order=True
@@ -92,11 +89,11 @@ class Survey(NamedTuple):
         return cls(CHAIN.to_frame(), LISTED.to_frame(), CONTRACTS.to_frame(), days, closes)
 
     @classmethod
-    def joined(cls, parts: Iterable[Self]) -> Self:
-        """Several surveys, of other months or underlyings, as one."""
+    def joined(cls, surveys: Iterable[Self]) -> Self:
+        """One survey from several of different months or underlyings."""
         empty = cls(*(schema.to_frame() for schema in SCHEMAS.values()))
         chain, listed, contracts, days, closes = (
-            pl.concat(frames) for frames in zip(empty, *parts, strict=True)
+            pl.concat(frames) for frames in zip(empty, *surveys, strict=True)
         )
         contracts = contracts.group_by("underlying", "symbol", "expiration").agg(
             pl.col("first").min(), pl.col("last").max()
@@ -112,7 +109,7 @@ class Survey(NamedTuple):
 
 
 def _chain(quotes: pl.DataFrame) -> pl.DataFrame:
-    """`CHAIN` of some quotes."""
+    """The `CHAIN` frame of some quotes."""
     valid, by = ~pl.any_horizontal(list(schemas.quote_flaws().values())), ("underlying", "session")
     marked = quotes.select(
         *by,
@@ -136,12 +133,11 @@ def _chain(quotes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _parity(quotes: pl.DataFrame) -> pl.DataFrame:
-    """(underlying, session, parity).
+    """(underlying, session, parity), with parity in dollars per share.
 
-    The median of strike + call - put over the strikes where these two differ least.
-
-    It leaves out interest and dividends to the expiration, some percent at most; a price off by
-    more was adjusted.
+    Parity is the median of strike + call - put over the strikes where call and put differ least. It
+    leaves out interest and dividends until the expiration, a few percent at most; a larger
+    difference means that prices were adjusted.
     """
     by, mid = ("underlying", "session"), (pl.col("bid") + pl.col("ask")) / 2
     alive = quotes.lazy().filter(
@@ -162,9 +158,9 @@ def _parity(quotes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _listed(quotes: pl.DataFrame, sessions: Sessions) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """`LISTED` and `CONTRACTS`.
+    """The `LISTED` and `CONTRACTS` frames of some quotes.
 
-    Days that are no sessions do not count: a holiday's copy keeps no contract alive.
+    Days that are no sessions do not count: a copy of the last session on a holiday is no quote.
     """
     key = ("underlying", "session", "symbol")
     other = pl.any_horizontal(

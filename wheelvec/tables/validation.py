@@ -1,9 +1,10 @@
-"""What is a row of the market's tables? Read leniently, held strictly (data.md).
+"""Conversion and validation of the rows of a market's tables (data.md).
 
-`read` turns a user's frame into the exact columns and types of `model.schemas`, or says what it
-lacks. `check_quotes`, `check_option_bars`, `check_underlying_bars` and `check_dividends` sort the rows,
-set the unusable ones aside with a reason, and keep the rest. `tally` counts what is wrong with the
-rows that are kept: the engine applies those rules itself, with its own calendar.
+`read` converts a user's frame to the exact columns and types of `model.schemas`, or names the
+column that it lacks. `check_quotes`, `check_option_bars`, `check_underlying_bars` and
+`check_dividends` sort the rows, set the unusable ones aside with a reason, and keep the others.
+`tally` counts flaws of the kept rows; the engine applies those rules itself, with the calendar of
+the run.
 """
 
 import datetime as dt
@@ -25,9 +26,15 @@ Flaws = dict[str, pl.Expr]
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """One table of the market.
+    """The definition of one table of the market.
 
-    Its columns, those that may be absent, the column of the day, and a row's identity.
+    Attributes:
+        name: such as option_quotes.
+        schema: column -> type.
+        optional: the columns that a user's frame may lack.
+        day: the column of the day.
+        key: the columns that identify a row of one underlying.
+        implied: columns that follow from key or path; the content digest leaves them out.
     """
 
     name: str
@@ -35,15 +42,11 @@ class Table:
     optional: tuple[str, ...]
     day: str
     key: tuple[str, ...]
-    implied: tuple[
-        str, ...
-    ] = ()  # columns that key or path say already, so that the content digest leaves them out
+    implied: tuple[str, ...] = ()
 
     @property
     def keyed(self) -> dict[str, pl.DataType]:
-        """The schema with the underlying in front, which the rows of option_bars have only by their
-        root.
-        """
+        """The schema with the column underlying first; rows of option_bars have only its root."""
         return {"underlying": pl.String(), **self.schema}
 
 
@@ -71,7 +74,7 @@ TABLES = {
     )
 }
 
-# Rows set aside, per day, so that a lake can keep them with the sessions they belong to.
+# Counts of rows set aside, by day, so that a lake can keep them with their sessions.
 SET_ASIDE = pl.Schema(
     {
         "table": pl.String(),
@@ -86,13 +89,12 @@ TALLY = pl.Schema({name: dtype for name, dtype in SET_ASIDE.items() if name != "
 
 
 def read(name: str, frame: object) -> pl.DataFrame:
-    """The rows of a user's frame with exactly the columns and types of table `name`, in their
-    order.
+    """The rows of a user's frame, in their order, converted to the columns and types of a table.
 
-    Optional columns that are absent are null; others are dropped.
+    Optional columns that are absent are null; columns that the table does not have are dropped.
 
     Raises:
-        InputError: if `frame` is no frame that `frames.as_lazy` takes.
+        InputError: if `frame` is no frame that `schemas.as_lazy` takes.
         DataError: for a missing column, one whose type or values cannot be converted, or a lazy
             frame that fails.
     """
@@ -103,15 +105,15 @@ def read(name: str, frame: object) -> pl.DataFrame:
     _check_columns(name, found)
     given = {column: dtype for column, dtype in schema.items() if column in found}
     with schemas.readable(name):
-        # one piece: a frame joined from ten thousand has every step below done ten thousand times
+        # one chunk: on a frame of ten thousand chunks each step below runs ten thousand times
         taken = rows.select(*given).collect().rechunk()
-    converted = {
+    conversions = {
         column: _conversion(name, column, found[column], dtype) for column, dtype in given.items()
     }
-    held = _with_possible_days(taken.select(**converted))
+    converted = _with_possible_days(taken.select(**conversions))
     changed = [column for column, dtype in given.items() if found[column] != dtype]
-    _check_values(name, taken.select(changed), held.select(changed))
-    return held.select(
+    _check_values(name, taken.select(changed), converted.select(changed))
+    return converted.select(
         [pl.col(c) if c in given else pl.lit(None, dtype).alias(c) for c, dtype in schema.items()]
     )
 
@@ -173,7 +175,7 @@ def _to_int(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
 
 
 def _to_date(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
-    """A stamp's own day, never one converted to another zone."""
+    """The date of a time stamp in its own time zone."""
     if isinstance(found, pl.Datetime):
         return value.dt.date()
     if found != pl.String:
@@ -184,14 +186,13 @@ def _to_date(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
 
 
 def _to_timestamp(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
-    """UTC; a time without a zone is UTC already."""
-    if found == pl.String:  # only ISO: Polars would also take 06/07/2023, one way or the other
+    """The time in UTC; a time without a time zone is taken as UTC."""
+    if found == pl.String:  # only ISO: Polars would also take the ambiguous 06/07/2023
         iso = value.str.extract(r"^(\d{4}-\d{2}-\d{2}[T ].*)$")
         exact, rough = (
             iso.str.to_datetime(time_unit=u, time_zone="UTC", strict=False) for u in ("ns", "us")
         )
-        # beyond what 64 bits of nanoseconds hold the exact one comes out centuries off, without an
-        # error
+        # outside the range of 64-bit nanoseconds `exact` is centuries off, without an error
         return pl.when(rough.dt.year().is_between(1678, 2261)).then(exact)
     if not isinstance(found, pl.Datetime):
         return None
@@ -213,32 +214,35 @@ _CONVERSIONS: dict[type[pl.DataType], Callable[[pl.Expr, pl.DataType], pl.Expr |
 
 
 def _with_possible_days(rows: pl.DataFrame) -> pl.DataFrame:
-    """Dates that Python has none for, which would fail in every message, become its first or last."""
+    """Clip dates to those that Python can represent: any other would fail in every message."""
     dates = [column for column, dtype in rows.schema.items() if dtype == pl.Date]
     return rows.with_columns(pl.col(dates).clip(dt.date.min, dt.date.max)) if dates else rows
 
 
-def _check_values(name: str, given: pl.DataFrame, held: pl.DataFrame) -> None:
-    """Raise for the first column in which a value was lost.
+def _check_values(name: str, given: pl.DataFrame, converted: pl.DataFrame) -> None:
+    """Raise for the first column in which the conversion made a value null.
 
-    A NaN volume (pandas' way of null) is none.
+    NaN, which pandas uses for null, may become null.
     """
     for column in given.columns:
-        lost = given[column].is_not_null() & held[column].is_null()
+        lost = given[column].is_not_null() & converted[column].is_null()
         if given[column].dtype.is_float():
             lost &= given[column].is_not_nan()
         if lost.any():
             raise DataError(
-                f"{name}.{column} is {given[column].dtype} and holds {given[column].filter(lost)[0]!r}, "
-                f"which cannot be converted; it must be {held[column].dtype}"
+                f"{name}.{column} is {given[column].dtype} and holds "
+                f"{given[column].filter(lost)[0]!r}, which cannot be converted; "
+                f"it must be {converted[column].dtype}"
             )
 
 
 @dataclass(frozen=True)
 class Checked:
-    """The kept rows of a table, sorted by (underlying, key), with `Table.keyed` columns.
+    """The rows of a table after its checks.
 
-    And what was set aside.
+    Attributes:
+        rows: the kept rows, `Table.keyed`, sorted by (underlying, key).
+        aside: counts of the rows set aside, `SET_ASIDE`.
     """
 
     rows: pl.DataFrame
@@ -246,15 +250,15 @@ class Checked:
 
 
 def check_quotes(rows: pl.DataFrame, snapshot: bool | None = None) -> Checked:
-    """Quotes of well-formed, physically settled, unadjusted contracts.
+    """Keep the quotes of well-formed, physically settled, unadjusted contracts.
 
-    Of equal ts the later row stays the later one.
+    Rows of equal ts keep their order. A table whose ts are all null is a snapshot; in any other
+    table a row without ts is broken. Contract terms come from the symbol; given ones must agree
+    with it where they are not null.
 
-    A table without ts, or with nothing in it, is a snapshot; else a row without ts is broken.
-    Contract terms are those of the symbol; given ones must agree, where they are not null.
-
-    `snapshot` says whether no quote of the table has a time; None: see whether one of these rows
-    has.
+    Args:
+        rows: as `read` returns them.
+        snapshot: whether all ts of the table are null; None: whether those of `rows` are.
     """
     if snapshot is None:
         snapshot = rows["ts"].null_count() == len(rows)
@@ -271,45 +275,46 @@ def check_quotes(rows: pl.DataFrame, snapshot: bool | None = None) -> Checked:
     flaws = {"missing_key": _missing("underlying", "session", "symbol"), **_contract_flaws()} | {
         "symbol_mismatch": mismatch,
         "missing_ts": pl.lit(False) if snapshot else pl.col("ts").is_null(),
-        "not_a_session": _no_day("session"),
+        "not_a_session": _outside_calendars("session"),
         "after_expiration": schemas.after_expiration(),
     }
-    held = _split("option_quotes", rows, flaws)
+    checked = _split("option_quotes", rows, flaws)
     return Checked(
-        _ordered(held.rows, "underlying", "session", "rank", "ts").select(*schemas.OPTION_QUOTES),
-        held.aside,
+        _ordered(checked.rows, "underlying", "session", "rank", "ts").select(
+            *schemas.OPTION_QUOTES
+        ),
+        checked.aside,
     )
 
 
 def check_option_bars(rows: pl.DataFrame, roots: Roots, highs: pl.DataFrame) -> Checked:
-    """Sound bars of contracts in which somebody traded, one per contract and session.
+    """Keep the valid bars of traded contracts, one per contract and session.
 
     Args:
-        rows: as `read` gives them.
+        rows: as `read` returns them.
         roots: the underlyings of the option roots.
-        highs: underlying, session, high, as far as they are known: no call was worth more that day.
+        highs: underlying, session and high in dollars, where known: the most that a call is worth
+            on that session.
     """
     rows = roots.with_underlying(_with_terms(rows))
     flaws = {
         "missing_key": _missing(None, "session", "symbol"),
         **_contract_flaws(),
-        "not_a_session": _no_day("session"),
+        "not_a_session": _outside_calendars("session"),
     }
     flaws |= {
         "after_expiration": schemas.after_expiration(),
         "untraded": schemas.untraded(),
         **schemas.bar_flaws(),
     }
-    held = _split("option_bars", rows, flaws | {"price_over_worth": _over_worth(rows, highs)})
-    return _deduplicated("option_bars", held, ("underlying", "session", "rank"))
+    checked = _split("option_bars", rows, flaws | {"price_over_worth": _over_worth(rows, highs)})
+    return _deduplicated("option_bars", checked, ("underlying", "session", "rank"))
 
 
 def _over_worth(rows: pl.DataFrame, highs: pl.DataFrame) -> pl.Expr:
-    """True where a put traded over its strike, or a call over the underlying's high of that
-    session.
-    """
+    """True where a put traded over its strike, or a call over the underlying's high."""
     put, over = pl.col("option_type") == "P", pl.col("high") > pl.col("strike")
-    # few calls cost more than the lowest high of all: only these are looked up
+    # only calls over the lowest high of all, which are few, are looked up
     lowest = pl.lit(highs["high"].min(), pl.Float64)
     calls = rows.with_row_index("row").filter(
         (pl.col("option_type") == "C") & (pl.col("high") > lowest)
@@ -326,10 +331,10 @@ def _over_worth(rows: pl.DataFrame, highs: pl.DataFrame) -> pl.Expr:
 
 
 def check_underlying_bars(rows: pl.DataFrame) -> Checked:
-    """Sound bars of underlyings, one per underlying and session."""
+    """Keep the valid bars of underlyings, one per underlying and session."""
     flaws = {
         "missing_key": _missing("underlying", "session"),
-        "not_a_session": _no_day("session"),
+        "not_a_session": _outside_calendars("session"),
         **schemas.bar_flaws(),
     }
     return _deduplicated(
@@ -338,7 +343,7 @@ def check_underlying_bars(rows: pl.DataFrame) -> Checked:
 
 
 def check_dividends(rows: pl.DataFrame) -> Checked:
-    """Dividends with an amount.
+    """Keep the dividends that have an amount, in dollars per share.
 
     Two amounts on one ex-date are two dividends, a regular and a special one.
     """
@@ -356,22 +361,18 @@ def check_dividends(rows: pl.DataFrame) -> Checked:
 
 
 def _missing(underlying: str | None, *others: str) -> pl.Expr:
-    """No row can be placed without its key; an underlying without a name is none."""
+    """True where a part of the key is null, or the name of the underlying is empty."""
     nulls = [pl.col(column).is_null() for column in (underlying, *others) if column]
     return pl.any_horizontal(*nulls, *([pl.col(underlying) == ""] if underlying else []))
 
 
-def _no_day(column: str) -> pl.Expr:
-    """No calendar reaches there, and one row of the year 9999 would make that the market's last
-    session.
-    """
+def _outside_calendars(column: str) -> pl.Expr:
+    """True for years that no calendar covers: one row of 9999 would end the market there."""
     return ~pl.col(column).is_between(dt.date(1900, 1, 1), dt.date(2199, 12, 31))
 
 
 def _with_terms(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows with the terms of their contracts, and their symbols as 21 characters where they can be
-    read.
-    """
+    """Add the terms of the contracts, and rewrite symbols that can be read as 21 characters."""
     contracts = _contracts(rows["symbol"])
     rows = rows.join(contracts, on="symbol", how="left", maintain_order="left")
     if "written" in contracts.columns:
@@ -380,10 +381,10 @@ def _with_terms(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _contracts(symbols: pl.Series) -> pl.DataFrame:
-    """Each distinct symbol, parsed once: there are dozens of rows to a contract.
+    """One row per distinct symbol with its terms, so that each symbol is parsed once.
 
-    Two spellings of one have one `rank`, and where some are spelt otherwise `written` has their 21
-    characters.
+    Two spellings of one contract have the same `rank`. If any symbol is not spelt in 21 characters,
+    the column `written` has that spelling.
     """
     symbol = pl.col("symbol")
     distinct = symbols.drop_nulls().unique().sort().to_frame("symbol")
@@ -409,8 +410,8 @@ def _terms(distinct: pl.DataFrame) -> pl.DataFrame:
         option_type=osi.option_type(symbol),
         contract_flaw=schemas.first_flaw(flaws),
     )
-    # in NumPy: Polars divides by a number as it multiplies by its inverse, and every eighth strike
-    # is one bit off
+    # in NumPy: Polars divides by a scalar by multiplying with its inverse, and every eighth strike
+    # would be one bit off
     strikes = parsed["strike_milli"].cast(pl.Float64).to_numpy() / 1000.0
     return parsed.with_columns(strike=pl.Series(strikes, dtype=pl.Float64))
 
@@ -423,8 +424,8 @@ def _contract_flaws() -> Flaws:
 
 
 def _split(name: str, rows: pl.DataFrame, flaws: Flaws) -> Checked:
-    """Rows without a flaw, and the others counted by the first that applies."""
-    # by number, for a column of names would cost as much again as finding them
+    """Keep the rows without a flaw, and count the others by the first flaw that applies."""
+    # flaws by number: a column of names would take as long again
     numbered = [
         pl.when(found.fill_null(False)).then(pl.lit(i, pl.UInt8))
         for i, found in enumerate(flaws.values())
@@ -438,9 +439,7 @@ def _split(name: str, rows: pl.DataFrame, flaws: Flaws) -> Checked:
 
 
 def _counted(name: str, broken: pl.DataFrame) -> pl.DataFrame:
-    """Broken rows (`Table.schema` columns, underlying, reason) -> SET_ASIDE, one row per day and
-    reason.
-    """
+    """Count broken rows (`Table.schema`, underlying, reason) by day and reason: `SET_ASIDE`."""
     table = TABLES[name]
     shown = [column for column in table.keyed if column in broken.columns]
     by = {
@@ -461,10 +460,7 @@ def _counted(name: str, broken: pl.DataFrame) -> pl.DataFrame:
 
 
 def _ordered(rows: pl.DataFrame, *by: str) -> pl.DataFrame:
-    """Sorted, rows of equal keys left in their order.
-
-    Most tables come sorted, and to see that costs next to nothing.
-    """
+    """Sort rows stably by some columns; rows that are sorted already, as most are, are returned."""
     later = pl.lit(True)
     for column in reversed(by):
         key = pl.col(column) if rows[column].dtype == pl.String else pl.col(column).to_physical()
@@ -473,12 +469,12 @@ def _ordered(rows: pl.DataFrame, *by: str) -> pl.DataFrame:
     return rows if rows.select(later.all()).item() else rows.sort(by, maintain_order=True)
 
 
-def _deduplicated(name: str, held: Checked, by: tuple[str, ...]) -> Checked:
-    """Sort by the key and collapse rows whose prices agree, to the greatest volume.
+def _deduplicated(name: str, checked: Checked, by: tuple[str, ...]) -> Checked:
+    """Sort by the key, and merge rows of equal key and prices into one with the greatest volume.
 
-    Of those that disagree none is kept, for nobody knows which is right.
+    Of rows of equal key with different prices none is kept: it is not known which is right.
     """
-    rows, table = _ordered(held.rows, *by), TABLES[name]
+    rows, table = _ordered(checked.rows, *by), TABLES[name]
     same = pl.all_horizontal([pl.col(column) == pl.col(column).shift() for column in by]).fill_null(
         False
     )
@@ -498,34 +494,33 @@ def _deduplicated(name: str, held: Checked, by: tuple[str, ...]) -> Checked:
             .then(pl.lit("conflicting_duplicate"))
             .otherwise(pl.lit("equal_duplicate"))
         )
-        held = Checked(
-            held.rows, pl.concat([held.aside, _counted(name, broken.with_columns(reason=reason))])
-        )
+        aside = pl.concat([checked.aside, _counted(name, broken.with_columns(reason=reason))])
+        checked = Checked(checked.rows, aside)
         rows = rows.filter(~pl.col("reason") & ~pl.col("_repeated"))
-    return Checked(rows.select(*table.keyed), held.aside)
+    return Checked(rows.select(*table.keyed), checked.aside)
 
 
 def _ends(days: pl.Series) -> list[dt.date]:
-    """The first and last of some days; nothing of none."""
+    """The first and last of some days; empty for no days."""
     return [day for day in (days.min(), days.max()) if isinstance(day, dt.date)]
 
 
-_FAR = (
-    5 * 366
-)  # days without a row of any table: nobody has a hole like that, but a file has a wrong year
+# Days without a row of any table: no data have such a hole, but some files have a wrong year.
+_FAR = 5 * 366
 _STRAYS = 5  # sessions
 
 
-def days_of(held: Mapping[str, Checked]) -> pl.DataFrame:
-    """(session, count): how many rows of all tables each session has."""
-    named = [name for name in held if TABLES[name].day == "session"]
-    days = pl.concat([held[name].rows["session"].value_counts() for name in named])
+def days_of(tables: Mapping[str, Checked]) -> pl.DataFrame:
+    """(session, count): the number of rows of all tables on each session."""
+    named = [name for name in tables if TABLES[name].day == "session"]
+    days = pl.concat([tables[name].rows["session"].value_counts() for name in named])
     return days.group_by("session").agg(pl.col("count").sum())
 
 
 def strays_of(days: pl.DataFrame) -> pl.Series:
-    """Of `days_of`: the sessions of a wrong year (2099, 1970), at most five that lie years from all
-    others.
+    """The sessions of a wrong year (2099, 1970): at most five, over five years from all others.
+
+    `days` is the frame of `days_of`.
     """
     days = days.sort("session")
     ends = _ends(days["session"])
@@ -542,28 +537,28 @@ def strays_of(days: pl.DataFrame) -> pl.Series:
     return days.filter(pl.col("run").is_in(strays.implode()))["session"]
 
 
-def without_strays(held: Mapping[str, Checked], strays: pl.Series) -> dict[str, Checked]:
-    """The tables without the rows of `strays_of`.
+def without_strays(tables: Mapping[str, Checked], strays: pl.Series) -> dict[str, Checked]:
+    """Set the rows of the sessions of `strays_of` aside.
 
-    These would stretch every calendar, and the time of every run with it.
+    They would lengthen every calendar, and so the time of every run.
     """
     if strays.is_empty():
-        return dict(held)
-    named = [name for name in held if TABLES[name].day == "session"]
+        return dict(tables)
+    named = [name for name in tables if TABLES[name].day == "session"]
     stray = pl.col("session").is_in(strays.implode())
-    found = {name: _split(name, held[name].rows, {"stray_session": stray}) for name in named}
+    found = {name: _split(name, tables[name].rows, {"stray_session": stray}) for name in named}
     joined = {
-        name: Checked(rest.rows, pl.concat([held[name].aside, rest.aside]))
+        name: Checked(rest.rows, pl.concat([tables[name].aside, rest.aside]))
         for name, rest in found.items()
     }
-    return {**held, **joined}
+    return {**tables, **joined}
 
 
 def tally(name: str, rows: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
-    """TALLY of what is wrong with kept rows (columns `Table.keyed`, or what of them the reasons
-    name).
+    """Count the flaws of kept rows as `TALLY`, each row by the first that applies.
 
-    These are days that are no sessions, and the flaws of quotes, each row by the first reason.
+    The flaws are days that are no sessions, and those of quotes. `rows` have the `Table.keyed`
+    columns, or those of them that the flaws depend on.
     """
     day = TABLES[name].day
     flaws: Flaws = {}
@@ -578,10 +573,10 @@ def tally(name: str, rows: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
 
 
 def recounted(aside: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
-    """TALLY of SET_ASIDE rows.
+    """Sum `SET_ASIDE` counts to `TALLY`, with the reason `not_a_session` where it applies first.
 
-    A broken bar of a day that is no session counts as that, the first reason that applies; not
-    beyond `sessions`, the days of the rows that were kept.
+    That is for broken bars on days that are no sessions, within the range of `sessions`, the days
+    of the kept rows.
     """
     earlier = pl.col("reason").is_in(["missing_key", "bad_symbol", "cash_settled", "adjusted"])
     bars = pl.col("table").is_in(["option_bars", "underlying_bars"])
@@ -593,9 +588,7 @@ def recounted(aside: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
 
 
 def total(counts: pl.DataFrame) -> pl.DataFrame:
-    """Sum counts per table, underlying and reason, sorted, with the first example that there is ->
-    TALLY.
-    """
+    """Sum counts by table, underlying and reason, sorted, with the first example: `TALLY`."""
     by = ("table", "underlying", "reason")
     example = pl.col("example").drop_nulls().first()
     return (
@@ -607,14 +600,12 @@ def total(counts: pl.DataFrame) -> pl.DataFrame:
 
 
 def content_digest(table: Table, rows: pl.DataFrame) -> str:
-    """BLAKE2b over the rows of one table, underlying and month.
+    """A hexadecimal BLAKE2b digest of the rows of one table, underlying and month.
 
-    The same for any chunking, process and storage.
-
-    It goes column by column. Per column its name, type and length, and then blocks, each after its
-    length: the null mask if there are nulls, and unless all is null the values (0 where null, one
-    NaN) little-endian; of strings their byte lengths (one number where they are all equal) and then
-    their bytes.
+    It does not depend on chunks, process and storage. For each column it covers name, type and
+    length, and then blocks, each after its length: the null mask if there are nulls; and, unless
+    all are null, the values, little-endian, with 0 for null and one NaN. Strings are the byte
+    lengths (one number if all are equal), and then the bytes.
     """
     digest = hashlib.blake2b(digest_size=16)
     for column in table.schema:
