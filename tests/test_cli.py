@@ -1111,7 +1111,7 @@ def test_a_grid_may_be_parquet_or_csv_and_skip_what_is_no_configuration(
         assert cli.main(line) == 1
         refused = one_line(capsys.readouterr().err)
         assert (
-            "1 of 3 rows cannot be run: row 1: put.delta_min = 0.5 lies above put.delta_max = 0.35"
+            "1 of 3 rows cannot be run: row 1: put.delta_min = 0.5 is above put.delta_max = 0.35"
             in refused
         )
         assert cli.main([*line, "--skip-invalid"]) == 0

@@ -196,8 +196,8 @@ def test_refused_rows_are_grouped_by_reason() -> None:
     with pytest.raises(wv.ConfigError) as caught:
         read(grid)
     put, call = (
-        "put.dte_min = 50 lies above put.dte_max = 45: the range is empty; expected dte_min <= dte_max",
-        "call.dte_min = 40 lies above call.dte_max = 30: the range is empty; expected dte_min <= dte_max",
+        "put.dte_min = 50 is above put.dte_max = 45: the range is empty; expected dte_min <= dte_max",
+        "call.dte_min = 40 is above call.dte_max = 30: the range is empty; expected dte_min <= dte_max",
     )
     assert str(caught.value).splitlines() == [
         "grid: 500 of 600 rows cannot be run:",
@@ -214,7 +214,7 @@ BOUNDS = "expected a number from 0.0 to 1.0"
 EMPTY = "the range is empty; expected dte_min <= dte_max"
 LATE = "expected a time before 16:00, the regular close of NYSE, or one such as 'close-15min'"
 UNREAD = (
-    "put.delta_target = 0.1 is read where put.select is 'closest_delta' alone, and it is 'all': set select to "
+    "put.delta_target = 0.1 is used only if put.select is 'closest_delta', but it is 'all': set select to "
     "'closest_delta', or delta_target to None"
 )
 
@@ -224,7 +224,7 @@ UNREAD = (
     [
         (
             {"put.dte_min": range(28, 48), "put.dte_max": range(30, 40)},
-            [f"125 rows (30, 40, 41, ...), for example: put.dte_min = 31 lies above put.dte_max = 30: {EMPTY}"],
+            [f"125 rows (30, 40, 41, ...), for example: put.dte_min = 31 is above put.dte_max = 30: {EMPTY}"],
         ),
         ({"put.exit_pct": np.linspace(2.0, 3.0, 1000)},
          [f"1,000 rows (0, 1, 2, ...), for example: put.exit_pct = 2.0: {BOUNDS} (2% is 0.02)"]),
@@ -240,7 +240,7 @@ UNREAD = (
             {"put.select": ["all", "closest_otm"], "put.delta_target": [0.1, 0.2], "put.dte_min": [20, 50]},
             [
                 f"4 rows (0, 2, 4, ...), for example: {UNREAD}",
-                f"4 rows (1, 3, 5, ...): put.dte_min = 50 lies above put.dte_max = 45: {EMPTY}",
+                f"4 rows (1, 3, 5, ...): put.dte_min = 50 is above put.dte_max = 45: {EMPTY}",
             ],
         ),
         (
@@ -366,7 +366,7 @@ def test_a_sweep_skips_what_its_market_cannot_run(caplog: pytest.LogCaptureFixtu
     assert sweep.row_config(0).schedule.symbols == ("ALFA",)
     reasons = sweep.skipped["reason"].to_list()
     assert sweep.skipped["row"].to_list() == list(range(1, 12))
-    assert sum("dte_min = 90 lies above" in reason for reason in reasons) == 6
+    assert sum("dte_min = 90 is above" in reason for reason in reasons) == 6
     assert sum("unknown symbol 'alfa' (did you mean 'ALFA'?)" in reason for reason in reasons) == 3
     assert sum("pricing.rate starts on" in reason for reason in reasons) == 2
     assert any("11 of 12 rows cannot be run" in record.getMessage() for record in caplog.records)
@@ -424,7 +424,7 @@ def test_paired_fields_in_toml(tmp_path: Path) -> None:
         ('[put]\nexit_pct = {first = "a", last = 0.9, count = 3}', r"put.exit_pct: first = 'a': expected a number"),
         ("[put]\nexit_pct = {first = nan, last = 0.9, count = 3}", r"put.exit_pct: first = nan: expected a number"),
         ("[put]\nexit_pct = {first = 0.1, last = 0.9}", r"put.exit_pct: first = 0.1: expected a whole number, or a count"),
-        ("[put]\ndte_min = {first = 9, last = 3}", r"put.dte_min: first = 9 lies above last = 3"),
+        ("[put]\ndte_min = {first = 9, last = 3}", r"put.dte_min: first = 9 is above last = 3"),
         ("[put]\ndte_min = {first = 2024-01-02, last = 2024-01-09}", r"put.dte_min: first = datetime.date.*: expected a whole number"),
         ("[put]\ndte_min = {start = 1, stop = 3}", r"put.dte_min = \{'start': 1, 'stop': 3\}: expected a list, or a table of first"),
         ("[put]\nexit_pct = 0.5", r"put.exit_pct = 0.5: expected a list of values, or a table"),

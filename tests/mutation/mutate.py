@@ -153,7 +153,7 @@ CHANGES: tuple[Change, ...] = (
     Change("entry_clamp", QUOTE, "max(bid, min(ask, mid - concession(mode) * (ask - bid) * penalty))", "mid - concession(mode) * (ask - bid) * penalty", "4: clamped to the quote"),
     Change("entry_clamp_ask", QUOTE, "min(ask, mid - concession(mode) * (ask - bid) * penalty)",
            "mid - concession(mode) * (ask - bid) * penalty", "4: clamped to the ask",
-           equivalent="no mode concedes less than nothing, so an entry never lies above the mid"),
+           equivalent="no mode concedes less than nothing, so an entry price is never above the mid"),
     Change("entry_penalty", QUOTE, "(ask - bid) * penalty))", "(ask - bid)))", "4: the penalty counts at entry"),
     Change("exit_penalty", EXITS, "* penalty\n    if mode == NATURAL", "\n    if mode == NATURAL", "4: penalty at the market"),
     Change("stop_penalty", EXITS, "((high - low) * penalty)", "(high - low)", "4: the penalty counts at a stop"),

@@ -442,7 +442,7 @@ def test_moments_leave_the_order_statistics_out(small: tuple[wv.Market, wv.Confi
         ),
         (
             {"put.dte_min": [3, 90], "put.dte_max": [5, 95]},
-            "row 2: put.dte_min = 90 lies above put.dte_max = 5",
+            "row 2: put.dte_min = 90 is above put.dte_max = 5",
         ),
         ({"schedule.symbols": [["NONE"]]}, "row 0: unknown symbol 'NONE'"),
         (

@@ -1,8 +1,6 @@
-"""How a grid is given.
+"""Reading of grids: mappings of field names to values, frames, and TOML, Parquet or CSV files.
 
-A mapping of names to values, a frame with a configuration a row, or a file of either.
-
-Whatever is wrong with it is said before memory is taken for its rows.
+A grid with too many rows is refused before memory for its rows is allocated.
 """
 
 import dataclasses
@@ -24,12 +22,11 @@ from wheelvec.model.refusals import Refusals
 from wheelvec.model.schemas import as_lazy, readable
 
 Codes = NDArray[np.int64]
-Axis = tuple[
-    list[str], list[list[Any]]
-]  # the names that take their values together, and the values of each
+# Names of fields that change together, and the values of each.
+Axis = tuple[list[str], list[list[Any]]]
 GridLike = Mapping[Any, Any] | pl.DataFrame | pl.LazyFrame
 
-MOST_ROWS = 10_000_000  # of a grid; the frame of so many takes several gigabytes
+MOST_ROWS = 10_000_000  # the frame of such a grid takes several gigabytes
 GRID_FILES = {".toml": "TOML", ".parquet": "Parquet", ".pq": "Parquet", ".csv": "CSV"}
 
 FIELDS = {
@@ -44,16 +41,19 @@ ALIASES = {
 
 @dataclasses.dataclass(frozen=True)
 class Swept:
-    """One field's values, each once and as the configuration holds them, and which of them each row
-    takes.
+    """The values of one field of a grid.
+
+    Attributes:
+        values: the distinct values, of the type that a configuration stores.
+        codes: (rows,) the position of each row's value in `values`.
     """
 
     values: list[Any]
-    codes: Codes  # (rows,)
+    codes: Codes
 
     @cached_property
     def floats(self) -> NDArray[np.float64] | None:
-        """The values as an array, where all of them are floats."""
+        """(values,) the values as an array if all of them are floats, else None."""
         return (
             np.array(self.values)
             if self.values and set(map(type, self.values)) == {float}
@@ -62,18 +62,19 @@ class Swept:
 
 
 def columns_of(grid: Any) -> tuple[dict[str, Swept], pl.DataFrame]:
-    """The values that each field takes, as given, and the rows as a frame.
+    """The values of each field, not yet validated, and the rows of the grid as a frame.
 
     Raises:
         ConfigError: for an unknown field, a field named twice, or more than MOST_ROWS rows.
-        InputError: for what is no grid.
+        InputError: if `grid` is neither a mapping nor a frame.
     """
     if isinstance(grid, Mapping):
         axes = [_axis(name, values) for name, values in grid.items()]
         return _of_product(axes, _dotted([name for names, _ in axes for name in names]))
     if not hasattr(type(grid), "columns"):
         raise InputError(
-            f"grid is a {type(grid).__name__}: expected a mapping of field names to values, or a frame"
+            f"grid is a {type(grid).__name__}: expected a mapping of field names to values, "
+            "or a frame"
         )
     with readable("grid"):
         frame = as_lazy("grid", grid).head(MOST_ROWS + 1).collect()
@@ -83,7 +84,7 @@ def columns_of(grid: Any) -> tuple[dict[str, Swept], pl.DataFrame]:
 
 
 def _dotted(given: list[str], where: object = "grid") -> dict[str, str]:
-    """Name as given -> dotted name of the field."""
+    """The dotted field names by the names as given."""
     names: dict[str, str] = {}
     for name in given:
         field = ALIASES.get(name, name)
@@ -96,9 +97,9 @@ def _dotted(given: list[str], where: object = "grid") -> dict[str, str]:
 
 
 def _axis(key: Any, given: Any) -> Axis:
-    """The names of a key, and the values of each: "a, b" and ("a", "b") take pairs."""
+    """The names of a key and the values of each; the keys "a, b" and ("a", "b") have pairs."""
     names = (
-        [part.strip() for part in key.split(",")]
+        [name.strip() for name in key.split(",")]
         if isinstance(key, str)
         else list(key)
         if isinstance(key, tuple)
@@ -106,25 +107,26 @@ def _axis(key: Any, given: Any) -> Axis:
     )
     if not names or not all(isinstance(name, str) and name for name in names):
         raise ConfigError(
-            f"grid: {cut(key)} is no field: expected a name such as 'put.exit_pct', or a tuple of names"
+            f"grid: {cut(key)} is no field: expected a name such as 'put.exit_pct', "
+            "or a tuple of names"
         )
     where = f"grid[{key!r}]"
-    values = spread(where, given) if isinstance(given, Mapping) else _listed(where, given)
+    values = number_range(where, given) if isinstance(given, Mapping) else _listed(where, given)
     if not values:
         raise InputError(f"{where} is empty: expected at least one value")
     return names, [values] if len(names) == 1 else _unpaired(where, names, values)
 
 
 def _listed(where: str, given: Any) -> list[Any]:
-    """The values as a list, if they are not too many.
+    """The values as a list.
 
-    A range of 10**12 is not laid out to be counted.
+    The number of values is checked first, so that range(10**12) allocates no memory.
     """
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise InputError(f"{where} = {cut(given)}: expected a list of values")
     try:
         too_many = isinstance(given, Sized) and len(given) > MOST_ROWS
-    except OverflowError:  # a range of more than 2**63
+    except OverflowError:  # a range longer than 2**63
         too_many = True
     if not too_many and isinstance(given, np.ndarray) and given.ndim and given.dtype.kind != "M":
         return given.tolist()  # type: ignore[no-any-return]
@@ -137,7 +139,7 @@ def _listed(where: str, given: Any) -> list[Any]:
 
 
 def _unpaired(where: str, names: list[str], values: list[Any]) -> list[list[Any]]:
-    """One list for each name, of values that hold one for each."""
+    """The values of each name, from values that are tuples with one item for each name."""
     for i, value in enumerate(values):
         if (
             isinstance(value, str | bytes | Mapping)
@@ -145,38 +147,36 @@ def _unpaired(where: str, names: list[str], values: list[Any]) -> list[list[Any]
             or len(value) != len(names)
         ):
             raise ConfigError(
-                f"{where}: value {i} is {cut(value)}: expected {len(names)} values, of {', '.join(names)}"
+                f"{where}: value {i} is {cut(value)}: expected {len(names)} values, "
+                f"of {', '.join(names)}"
             )
-    return [[plain(part) for part in column] for column in zip(*values, strict=True)]
+    return [[plain(item) for item in column] for column in zip(*values, strict=True)]
 
 
-def spread(where: str, table: Mapping[str, Any]) -> list[Any]:
-    """The numbers that a table stands for.
-
-    {first, last, count} evenly spaced, {first, last} the whole numbers between.
+def number_range(where: str, table: Mapping[str, Any]) -> list[Any]:
+    """The numbers of a table: {first, last, count} evenly spaced, {first, last} all whole numbers.
 
     Raises:
-        ConfigError: for another table, for ends or a count that are no such numbers, or for more
-            than MOST_ROWS of them.
+        ConfigError: if the table has other keys, first, last or count is not such a number, or
+            there are more than MOST_ROWS numbers.
     """
     keys = set(table)
     if keys not in ({"first", "last", "count"}, {"first", "last"}):
         raise ConfigError(
-            f"{where} = {cut(dict(table))}: expected a list, or a table of first and last, and count for numbers"
+            f"{where} = {cut(dict(table))}: expected a list, or a table of first and last, "
+            "and count for numbers"
         )
     first, last = (
-        _end(f"{where}: {key}", table[key], whole="count" not in keys) for key in ("first", "last")
+        _bound(f"{where}: {key}", table[key], whole="count" not in keys)
+        for key in ("first", "last")
     )
     if "count" not in keys:
         if last < first:
             raise ConfigError(
-                f"{where}: first = {first} lies above last = {last}: no number lies between"
+                f"{where}: first = {first} is above last = {last}: expected first <= last"
             )
-        return (
-            list(range(int(first), int(last) + 1))
-            if _fits(where, int(last) - int(first) + 1)
-            else []
-        )
+        _check_count(where, int(last) - int(first) + 1)
+        return list(range(int(first), int(last) + 1))
     count = plain(table["count"])
     if (
         isinstance(count, bool)
@@ -185,27 +185,25 @@ def spread(where: str, table: Mapping[str, Any]) -> list[Any]:
         or (count == 1 and first != last)
     ):
         raise ConfigError(f"{where}: count = {cut(count)}: expected a whole number of at least 2")
-    return (
-        [float(value) for value in np.linspace(first, last, count)] if _fits(where, count) else []
-    )
+    _check_count(where, count)
+    return [float(value) for value in np.linspace(first, last, count)]
 
 
-def _end(where: str, value: Any, *, whole: bool) -> float:
+def _bound(where: str, value: Any, *, whole: bool) -> float:
     value = plain(value)
     if whole and isinstance(value, int) and not isinstance(value, bool):
         return value
     if real(value) is None or whole:
-        more = (
+        expected = (
             "a whole number, or a count of numbers beside first and last" if whole else "a number"
         )
-        raise ConfigError(f"{where} = {cut(value)}: expected {more}")
+        raise ConfigError(f"{where} = {cut(value)}: expected {expected}")
     return float(value)
 
 
-def _fits(where: str, count: int) -> bool:
+def _check_count(where: str, count: int) -> None:
     if count > MOST_ROWS:
         raise ConfigError(f"{where} has {count:,} values: expected at most {MOST_ROWS:,} rows")
-    return True
 
 
 def _of_product(axes: list[Axis], dotted: dict[str, str]) -> tuple[dict[str, Swept], pl.DataFrame]:
@@ -234,7 +232,7 @@ def _repeated(name: str, values: list[Any], codes: Codes) -> pl.Series:
 
 
 def _series(name: str, values: list[Any]) -> pl.Series:
-    """Values as a column of the frame; what Polars has no type for stands as text."""
+    """The values as a column of a frame; as text if Polars has no type for them."""
     try:
         plain = [list(v) if isinstance(v, tuple | range) else v for v in values]
         if any(isinstance(v, int) and v > 2**63 - 1 for v in values):
@@ -268,17 +266,17 @@ def _of_frame(names: dict[str, str], grid: pl.DataFrame) -> dict[str, Swept]:
     return columns
 
 
-# ------------------------------------------------------------------------------------------- values as they are held
+# ---- validation of the values
 
 
 def read(name: str, given: Swept, refusals: Refusals) -> Swept:
-    """Values as the configuration holds them, equal ones as one.
+    """The values of a field, converted to the stored type and made distinct.
 
-    Rows with one that it refuses are noted.
+    Rows whose value is not allowed are noted in `refusals`.
     """
     if _all_floats(name, given):
         return given
-    held: list[Any] = []
+    distinct: list[Any] = []
     codes = np.zeros(len(given.values), np.int64)
     reasons: dict[int, str] = {}
     position: dict[Any, int] = {}
@@ -289,18 +287,18 @@ def read(name: str, given: Swept, refusals: Refusals) -> Swept:
             reasons[i] = str(error)
             continue
         if one not in position:
-            position[one] = len(held)
-            held.append(one)
+            position[one] = len(distinct)
+            distinct.append(one)
         codes[i] = position[one]
     refusals.note(reasons, given.codes, len(given.values))
-    return Swept(held, codes[given.codes])
+    return Swept(distinct, codes[given.codes])
 
 
 def read_values(name: str, values: list[Any]) -> list[Any]:
-    """Values of one field as the configuration holds them.
+    """The values of one field, converted to the stored type.
 
     Raises:
-        ConfigError: for a value that the field refuses.
+        ConfigError: for a value that the field does not allow.
     """
     return [_read_one(name, value) for value in values]
 
@@ -310,45 +308,43 @@ def _read_one(name: str, value: Any) -> Any:
         if not isinstance(value, str) or value not in RULE_SETS:
             raise ConfigError(unknown_name("rules", value, RULE_SETS))
         return value
-    if (
-        isinstance(value, list) and value and isinstance(value[0], dict)
-    ):  # a frame's list of structs: a curve's pairs
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        # a list of structs in a frame: pairs of session and value
         value = [tuple(pair.values()) for pair in value]
     return FIELDS[name].metadata["read"](name, value)
 
 
 def _all_floats(name: str, given: Swept) -> bool:
-    """Whether the values are distinct floats that the field takes as they are.
+    """Whether the values are distinct floats that the field allows and stores unchanged.
 
-    Thousands of them are read at once.
+    This validates thousands of them as one array.
     """
-    span = None if name == "rules" else FIELDS[name].metadata["span"]
-    if span is None or len(given.values) < 16 or given.floats is None:
+    bounds = None if name == "rules" else FIELDS[name].metadata["bounds"]
+    if bounds is None or len(given.values) < 16 or given.floats is None:
         return False
-    low, high, closed = span
+    low, high, closed = bounds
     array = given.floats
     inside = ((array >= low) if closed else (array > low)) & (array <= high) & np.isfinite(array)
     return bool(inside.all()) and np.unique(array).size == array.size
 
 
-# ------------------------------------------------------------------------------------------------------------ files
+# ---- files
 
 
 def grid_from_file(path: str | Path) -> GridLike:
     """The grid of a file: TOML (`grid_from_toml`), or Parquet or CSV with one configuration a row.
 
-    Of the latter two the columns bear dotted field names, and an empty cell, or "none" in CSV,
-    means None.
+    The columns of Parquet and CSV files have dotted field names. A null, and "none" in CSV, means
+    None.
 
     Raises:
-        ConfigError: if the file cannot be read as what its name says it is, has more than MOST_ROWS
-            rows, or an unknown field.
+        ConfigError: if the file is not of the format that its suffix states, has more than
+            MOST_ROWS rows, or an unknown field.
     """
     kind = GRID_FILES.get(Path(path).suffix.lower())
     if kind is None:
-        raise ConfigError(
-            f"{path}: expected a grid in a file named {', '.join(f'*{suffix}' for suffix in GRID_FILES)}"
-        )
+        suffixes = ", ".join(f"*{suffix}" for suffix in GRID_FILES)
+        raise ConfigError(f"{path}: expected a grid in a file named {suffixes}")
     if kind == "TOML":
         return grid_from_toml(path)
     if not Path(path).is_file():
@@ -383,19 +379,16 @@ def _scanned_csv(path: str | Path) -> pl.LazyFrame:
 
 
 def grid_from_toml(path: str | Path) -> dict[str, list[Any]]:
-    """The grid of a TOML file.
+    """The grid of a TOML file: sections as in a configuration, with a list of values for a field.
 
-    The sections of a configuration, with a list of values for each field that is swept.
-
-    `rules` stands at the top; "none" stands where a field may be None.
-
-    A table stands for many numbers: {first = 0.2, last = 0.8, count = 13} for evenly spaced ones,
-        {first = 1, last = 32} for
-    the whole numbers between. "delta_min, delta_max" = [[0.15, 0.25], [0.25, 0.35]] changes fields
-    together: in their section, or with dotted names at the top.
+    `rules` has no section; "none" means None where a field may be None. Instead of a list a field
+    may have a table: {first = 0.2, last = 0.8, count = 13} for evenly spaced numbers, {first = 1,
+    last = 32} for all whole numbers. Fields that change together have one key, within their section
+    or with dotted names: "delta_min, delta_max" = [[0.15, 0.25], [0.25, 0.35]].
 
     Raises:
-        ConfigError: if the file cannot be read, is no TOML (with the line), or a field has neither.
+        ConfigError: if the file cannot be read or is not TOML (with the line), or a field has
+            neither a list nor a table.
     """
     flat: dict[str, Any] = {}
     for section, fields in read_toml(path).items():
@@ -417,10 +410,11 @@ def _prefixed(section: str, names: str) -> str:
 
 def _values_of(where: str, names: str, value: Any) -> list[Any]:
     if isinstance(value, dict):
-        return spread(where, value)
+        return number_range(where, value)
     if not isinstance(value, list):
         raise ConfigError(
-            f"{where} = {cut(value)}: expected a list of values, or a table of first and last, and count for numbers"
+            f"{where} = {cut(value)}: expected a list of values, or a table of first and last, "
+            "and count for numbers"
         )
     optional = [
         ALIASES.get(name, name) in FIELDS and FIELDS[ALIASES.get(name, name)].metadata["optional"]

@@ -1,18 +1,16 @@
-"""Option roots that settle in cash, so that no shares change hands (rules.md, scope).
+"""Table of the option roots that settle in cash, without delivery of shares (rules.md, scope).
 
-The one table of them.
-
-Each group names the exchanges' own publication that it was read from, in 2025. Options on funds
-that follow an index (SPY, QQQ, IWM, SMH, XLF) deliver shares and are not here. Where a root is also
-the ticker of a stock or fund, this table decides, for a symbol does not say which is meant; none of
-these is, as far as the publications show.
+Each group cites the publication of the exchange from which it was taken in 2025. Options on funds
+that follow an index (SPY, QQQ, IWM, SMH, XLF) deliver shares and are not listed. A root that is
+also the ticker of a stock or fund would count as cash-settled, because a symbol does not say which
+of the two is meant; the publications show no such root.
 """
 
 from typing import NamedTuple
 
 
 class Group(NamedTuple):
-    """Some roots, and where it is said that they settle in cash."""
+    """Roots that settle in cash, and the publication that says so."""
 
     source: str
     roots: tuple[str, ...]

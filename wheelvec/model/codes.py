@@ -1,8 +1,7 @@
-"""Integer codes shared by the compiled kernels and the Polars frames, and the state machine of a
-wheel.
+"""Integer codes of the kernels, their names in frames, and the state machine of a wheel.
 
-A kernel writes the number; a frame shows the name in lower case (`ExitReason.STOP_LOSS` ->
-"stop_loss"). The numbers are part of no file format: results are saved with the names.
+Kernels write the numbers, frames show the names in lower case: `ExitReason.STOP_LOSS` becomes
+"stop_loss". Files contain the names only, so that the numbers may change.
 """
 
 from collections.abc import Iterable
@@ -48,7 +47,7 @@ class Tier(IntEnum):
 
 
 class FillMode(IntEnum):
-    """How far from the mid an order is filled (rules.md, section 4)."""
+    """How far from the mid an order fills (rules.md, section 4)."""
 
     OPTIMISTIC = 0
     REALISTIC = 1
@@ -57,14 +56,14 @@ class FillMode(IntEnum):
 
 
 class ExitModel(IntEnum):
-    """At what price a stop or target is booked (rules.md, section 4)."""
+    """The price at which a stop or a profit target is booked (rules.md, section 4)."""
 
     TRIGGER = 0
     CLOSE_RANGE = 1
 
 
 class Select(IntEnum):
-    """Which of several qualifying contracts is sold (rules.md, sections 3 and 7)."""
+    """How one of several qualifying contracts is selected (rules.md, sections 3 and 7)."""
 
     ALL = 0
     CLOSEST_DELTA = 1
@@ -75,7 +74,7 @@ class Select(IntEnum):
 
 
 class IvStatus(IntEnum):
-    """What became of one element of `implied_vol`."""
+    """Status of one element of `implied_vol`."""
 
     SOLVED = 0
     UNDER_INTRINSIC = 1
@@ -84,7 +83,7 @@ class IvStatus(IntEnum):
 
 
 class Phase(IntEnum):
-    """What a record speaks of: the put, a covered call, or the whole wheel."""
+    """Phase of a record: the put, a covered call, or the total of the wheel."""
 
     CSP = 0
     CC = 1
@@ -92,10 +91,7 @@ class Phase(IntEnum):
 
 
 class State(IntEnum):
-    """Where a wheel stands.
-
-    WHEEL_OPEN is what a total says of a wheel that the data leave unresolved.
-    """
+    """State of a wheel (rules.md, section 9); WHEEL_OPEN is the total of an unresolved wheel."""
 
     CSP_OPEN = 0
     CSP_CLOSED_PROFIT = 1
@@ -114,7 +110,7 @@ class State(IntEnum):
 
 
 class Event(IntEnum):
-    """What can happen to a wheel."""
+    """An event that changes the state of a wheel (rules.md, section 9)."""
 
     PROFIT_TARGET = 0
     STOP_LOSS = 1
@@ -127,7 +123,7 @@ class Event(IntEnum):
 
 
 def name_of(code: IntEnum) -> str:
-    """The name under which a code stands in frames: lower case, but for states."""
+    """The name of a code in frames: in lower case, for states in upper case."""
     return code.name if isinstance(code, State) else code.name.lower()
 
 
@@ -161,36 +157,37 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 
 def next_state(state: State, event: Event) -> State:
-    """The state that `event` leads to (rules.md, section 9).
+    """The state after an event (rules.md, section 9).
 
     Raises:
-        StateError: naming state, event and the events that the state allows.
+        StateError: if the event is not valid in the state; with the valid events.
     """
     try:
         return TRANSITIONS[state, event]
     except KeyError:
         valid = [name_of(e) for s, e in TRANSITIONS if s is state]
         raise StateError(
-            f"event {name_of(event)!r} is not valid in state {state.name}; valid events: {', '.join(valid) or 'none'}"
+            f"event {name_of(event)!r} is not valid in state {state.name}; "
+            f"valid events: {', '.join(valid) or 'none'}"
         ) from None
 
 
-# Exits that buy the option back: a second transaction, with a price and a fee.
+# Exits that buy the option back: a second order, with a price and a fee.
 BOUGHT_BACK = (ExitReason.STOP_LOSS, ExitReason.PROFIT_TARGET, ExitReason.MAX_HOLD_DTE)
 
-# What an exit does to a wheel; the reasons that are none are those of unresolved legs.
+# The event of each exit reason; OPEN and NO_DATA, of unresolved legs, have none.
 EVENTS: dict[ExitReason, Event] = {
     reason: Event[reason.name] for reason in ExitReason if reason.name in Event.__members__
 }
 
 
 def names(codes: Iterable[IntEnum]) -> dict[int, str]:
-    """Code -> name in frames."""
+    """The names of codes in frames, by number."""
     return {int(code): name_of(code) for code in codes}
 
 
 def states_after(opened: State) -> dict[int, str]:
-    """Exit reason code -> state of a leg that stood in `opened`; an unresolved leg stays there."""
+    """The state of a leg by its exit reason; unresolved legs keep the state `opened`."""
     states = {int(reason): name_of(opened) for reason in (ExitReason.OPEN, ExitReason.NO_DATA)}
     excluded = ExitReason.CALLED_AWAY if opened is State.CSP_OPEN else ExitReason.ASSIGNED
     return states | {
@@ -198,14 +195,14 @@ def states_after(opened: State) -> dict[int, str]:
     }
 
 
-# What an outcome of an entry session means, and which field decides it.
+# The meaning of each outcome of an entry session, with the field that decides it.
 OUTCOMES = {
-    "no_quotes": "not a quote in the minute of entry_time",
+    "no_quotes": "no quote in the minute of entry_time",
     "no_underlying_price": "no quote has a price of the underlying",
     "not_solved": "no put has an implied volatility",
     "no_candidate_in_range": "no put within put.dte_* and put.delta_*",
     "all_rejected_by_liquidity": "every put in range fails [liquidity]",
-    "not_signalled": "the signal left it out",
+    "not_signalled": "the signals do not include it",
     "wheel_already_open": "allow_multiple_wheels_per_symbol is false",
     "traded": "at least one wheel launched",
 }

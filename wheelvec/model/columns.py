@@ -1,16 +1,14 @@
-"""What each column and figure means, and its unit.
+"""The meaning and the unit of each column and figure, for docs/reference.md and for reports.
 
-The source of docs/reference.md, and of what shows a person a table.
-
-The dtypes stand in `model.schemas`. A test holds that every column there, and every figure of a
-summary or a sweep, is here.
+The dtypes are in `model.schemas`. A test checks that every column there, and every figure of a
+summary or a sweep, is described here.
 """
 
 from typing import NamedTuple
 
 
 class Column(NamedTuple):
-    """The unit of a column's values ("" where it has none) and what they are."""
+    """The unit of a column, or "", and its meaning."""
 
     unit: str
     meaning: str
@@ -28,23 +26,23 @@ RECORDS: dict[str, Column] = {
     "underlying": _UNDERLYING,
     "put_symbol": Column(
         "",
-        "OSI symbol of the put that opened the wheel; with underlying and entry date its key in "
-        "every configuration",
+        "OSI symbol of the put that opened the wheel; with underlying and entry date the key of "
+        "the wheel in every configuration",
     ),
     "initial_capital": Column(_CONTRACT, "cash that secures the put: its strike * 100"),
     "entry_date": Column("session", "when the leg was sold; of a total, when the put was"),
     "phase": Column("", "csp (the put), cc (a covered call) or total (the wheel)"),
     "state": Column(
         "",
-        "where the leg or wheel ended (rules.md, section 9); CSP_OPEN, CC_OPEN, WHEEL_OPEN where "
-        "the data do not say",
+        "state at the end of the leg or wheel (rules.md, section 9); CSP_OPEN, CC_OPEN, WHEEL_OPEN "
+        "if unresolved",
     ),
-    "execution_version": Column("", "version of wheelvec and rule set that made the row"),
+    "execution_version": Column("", "version of wheelvec and rule set of the row"),
     "cycle": Column("", "0 for the put, 1 for the first call and so on; null in totals"),
     "symbol": Column("", "OSI symbol of the leg; in totals the underlying"),
     "strike": Column(_SHARE, "strike of the leg; in totals that of the put"),
     "expiration": Column("date", "expiration of the leg; in totals that of the put"),
-    "premium": Column(_CONTRACT, "what the sale brought; in totals the sum over the legs"),
+    "premium": Column(_CONTRACT, "proceeds of the sale; in totals the sum over the legs"),
     "fees": Column(
         _CONTRACT, "commissions and fees of the leg's one or two orders; in totals the sum"
     ),
@@ -53,12 +51,12 @@ RECORDS: dict[str, Column] = {
     ),
     "factor": Column(
         "",
-        "shares at the exit for one share at the sale; 1 while no corporate event changes it, null "
-        "in totals",
+        "shares at the exit for one share at the sale; 1 while no corporate event changes it; "
+        "null in totals",
     ),
     "exit_symbol": Column(
         "",
-        "OSI symbol at the exit: that of the leg while no corporate event renames it; null in "
+        "OSI symbol at the exit; that of the leg while no corporate event renames it; null in "
         "totals",
     ),
     "exit_date": Column("session", "when the leg, or the wheel, ended; null if unresolved"),
@@ -67,38 +65,36 @@ RECORDS: dict[str, Column] = {
         "premium - exit price - fees; in totals csp_pnl + cc_pnl + stock_pnl; null if unresolved",
     ),
     "exit_price": Column(
-        _CONTRACT, "what buying back cost; 0 if the leg expired, was assigned or called away"
+        _CONTRACT, "price of buying back; 0 if the leg expired, was assigned or called away"
     ),
     "exit_reason": Column(
         "",
         "stop_loss, profit_target, max_hold_dte, expired_worthless, assigned, called_away, open or "
         "no_data",
     ),
-    "exit_pct": Column(
-        "fraction", "share of the premium at which the leg was to be bought back: 0.25 keeps 75%"
-    ),
+    "exit_pct": Column("fraction", "profit target as a fraction of the premium: 0.25 keeps 75%"),
     "days_held": Column("calendar days", "exit date - entry date of the leg"),
     "roc": Column("percent", "100 * pnl / initial_capital of the leg"),
     "cost_basis": Column(_CONTRACT, "strike of the leg * 100"),
     "touch_count": Column("", "bars that touched the profit target, up to the exit"),
-    "touch_profit_target": Column("", "whether any bar touched it"),
+    "touch_profit_target": Column("", "whether any bar touched the profit target"),
     "filled_profit_target": Column("", "whether a touch filled"),
     "p_fill_profit_target": Column(
-        "probability", "chance that a touch fills (rules.md, section 5), drawn or not"
+        "probability", "probability that a touch fills (rules.md, section 5), drawn or not"
     ),
     "u_fill_profit_target": Column("", "the last draw in [0, 1); null if nothing was drawn"),
-    "spread_pct_entry": Column("fraction", "(ask - bid)/mid of the quote that was sold at"),
+    "spread_pct_entry": Column("fraction", "(ask - bid)/mid of the quote at the sale"),
     "ivp_entry": Column(
-        "fraction", "rank of iv among the contracts of that moment; no percentile of history"
+        "fraction", "rank of iv among the contracts of the entry minute; no percentile of history"
     ),
     "iv_entry": Column("per year", "implied volatility of the mid"),
     "delta_entry": Column("", "absolute delta"),
     "dte_entry": Column("calendar days", "expiration - entry date"),
     "liquidity_tier": Column("", "tight, moderate or wide"),
-    "liquidity_penalty": Column("", "1.00, 1.15 or 1.35: widens spreads and ranges in prices"),
+    "liquidity_penalty": Column("", "1.00, 1.15 or 1.35: factor of spreads and ranges in prices"),
     "sessions_without_bar": Column(
         "sessions",
-        "from the day after the sale to the end on which neither bar nor quote was seen; null if "
+        "without a bar and without a quote, from the day after the sale to the exit; null if "
         "unresolved",
     ),
     "underlying_at_expiration": Column(
@@ -112,7 +108,7 @@ RECORDS: dict[str, Column] = {
     ),
     "pnl_marked": Column(
         _CONTRACT,
-        "pnl, or for an assigned wheel that the data leave open its value at the last prices known",
+        "pnl; for an unresolved wheel with shares its value at the last known prices",
     ),
     "wheel_roc": Column("percent", "100 * pnl / initial_capital; null if unresolved"),
     "roc_annualized": Column("percent per year", "wheel_roc * 365 / calendar_days; not compounded"),
@@ -120,7 +116,8 @@ RECORDS: dict[str, Column] = {
     "calendar_days": Column("calendar days", "end session - entry date"),
     "shares_held": Column(
         "shares",
-        "sold at the close of the end session because no call took them away; null if unresolved",
+        "sold at the close of the end session because they were not called away; null if "
+        "unresolved",
     ),
     "csp_exit_reason": Column("", "exit_reason of the put"),
     "cc_exit_reason": Column("", "exit_reason of the last call; null without one"),
@@ -131,16 +128,14 @@ RECORDS: dict[str, Column] = {
     ),
     "censored": Column(
         "",
-        "the put's settlement session lies after the underlying's last bar: left out of the "
-        "summary",
+        "whether the put's settlement session is after the underlying's last bar; such wheels are "
+        "not in the summary",
     ),
 }
 
-# Columns that `Result.wheels` has beside those of a total: those of the entry are the put's.
+# Columns of `Result.wheels` that are not columns of a total; those of the entry are the put's.
 WHEELS: dict[str, Column] = {
-    "in_summary": Column(
-        "", "whether the summary's figures are about this wheel (rules.md, section 10)"
-    ),
+    "in_summary": Column("", "whether the summary includes the wheel (rules.md, section 10)"),
     "dte_entry": RECORDS["dte_entry"],
     "delta_entry": RECORDS["delta_entry"],
     "iv_entry": RECORDS["iv_entry"],
@@ -149,7 +144,7 @@ WHEELS: dict[str, Column] = {
 
 LEDGER: dict[str, Column] = {
     "wheel_id": _WHEEL_ID,
-    "date": Column("session", "when the cash moved; a dividend's ex-date"),
+    "date": Column("session", "date of the payment; of a dividend its ex-date"),
     "entry": Column(
         "",
         "premium, buy_back, fees, share_purchase, share_sale or dividend (v5: notebook_adjustment "
@@ -161,9 +156,11 @@ LEDGER: dict[str, Column] = {
 }
 
 _COUNTS: dict[str, Column] = {
-    "n_quotes": Column("contracts", "quotes of the underlying that stood in the entry minute"),
-    "n_valid": Column("contracts", "of these, valid ones (rules.md, section 2)"),
-    "n_solved": Column("contracts", "of the wanted type and dte, those with an implied volatility"),
+    "n_quotes": Column("contracts", "of the underlying with a quote in the entry minute"),
+    "n_valid": Column("contracts", "of these, those with a valid quote (rules.md, section 2)"),
+    "n_solved": Column(
+        "contracts", "of these, those of the type and dte sought that have an implied volatility"
+    ),
     "n_in_range": Column("contracts", "of these, within the ranges of dte and delta"),
 }
 
@@ -179,17 +176,17 @@ DIAGNOSTICS: dict[str, Column] = {
     **_COUNTS,
     "n_liquid": Column("contracts", "of these, not rejected by liquidity"),
     "n_launched": Column("wheels", "opened"),
-    "limit_reached": Column("", "whether max_wheels_per_symbol_per_day left some out"),
+    "limit_reached": Column("", "whether max_wheels_per_symbol_per_day excluded some"),
 }
 
 CALL_DIAGNOSTICS: dict[str, Column] = {
     "wheel_id": _WHEEL_ID,
-    "cycle": Column("", "which call was sought, 1 for the first"),
+    "cycle": Column("", "number of the call that was sought, 1 for the first"),
     "session": Column("session", "on which it was sought"),
     "underlying": _UNDERLYING,
     "outcome": Column(
         "",
-        "sold, or the test that left nothing: no_call_quotes, no_call_in_range, "
+        "sold, or the test that no call passed: no_call_quotes, no_call_in_range, "
         "no_call_above_basis, no_call_liquid",
     ),
     **_COUNTS,
@@ -203,15 +200,15 @@ _PRICES: dict[str, Column] = {
 
 PATHS: dict[str, Column] = {
     "underlying": _UNDERLYING,
-    "symbol": Column("", "OSI symbol of a contract that a leg held"),
+    "symbol": Column("", "OSI symbol of the contract of a leg"),
     "session": Column(
-        "session", "from the leg's sale through its end, where there is a bar or a valid quote"
+        "session", "with a bar or a valid quote, from the leg's sale through its exit"
     ),
     **_PRICES,
     "bid": Column(_SHARE, "of the session's valid quote"),
     "ask": Column(_SHARE, "of the session's valid quote"),
     "source": Column(
-        "", "bar or quote: which decided about stop and target; null where neither did"
+        "", "bar or quote: the price that was tested for stop and target; null if neither was"
     ),
 }
 
@@ -222,47 +219,48 @@ UNDERLYING_CLOSES: dict[str, Column] = {
 }
 
 MARKET_DIAGNOSTICS: dict[str, Column] = {
-    "table": Column("", "the table that the rows came in"),
+    "table": Column("", "the table of the rows"),
     "underlying": _UNDERLYING,
-    "reason": Column("", "why they were set aside, or what stood out (data.md)"),
-    "count": Column("", "rows, sessions or days, as the reason says"),
+    "reason": Column("", "why rows were set aside, or an anomaly of the table (data.md)"),
+    "count": Column("", "number of rows, sessions or days, depending on the reason"),
 }
 
 SUMMARY: dict[str, Column] = {
     "total_wheels": Column("wheels", "in the summary: not censored, and with a pnl_marked"),
     "total_pnl": Column(_CONTRACT, "sum of pnl_marked; realised is total_pnl - marked_pnl"),
     "avg_wheel_roc": Column("percent", "mean of 100 * pnl_marked / initial_capital"),
-    "median_wheel_roc": Column("percent", "its median"),
-    "std_wheel_roc": Column("percent", "its sample standard deviation; null for one wheel"),
-    "max_wheel_roc": Column("percent", "its greatest"),
-    "min_wheel_roc": Column("percent", "its least"),
+    "median_wheel_roc": Column("percent", "median of the same"),
+    "std_wheel_roc": Column("percent", "sample standard deviation; null for one wheel"),
+    "max_wheel_roc": Column("percent", "maximum"),
+    "min_wheel_roc": Column("percent", "minimum"),
     "max_drawdown_proxy": Column(
-        _CONTRACT, "P&L of the worst single wheel; no drawdown of an account"
+        _CONTRACT, "P&L of the worst single wheel; not a drawdown of an account"
     ),
     "win_rate": Column("percent", "of the wheels with pnl_marked > 0"),
     "avg_days_held": Column("calendar days", "mean total_days of the resolved wheels"),
     "total_capital_deployed": Column(
-        _CONTRACT, "sum of initial_capital; not all of it was tied up at the same time"
+        _CONTRACT, "sum of initial_capital; not all of it was used at the same time"
     ),
     "open_wheels": Column(
         "wheels", "launched, and with a put or call that settles after the underlying's last bar"
     ),
     "no_data_wheels": Column("wheels", "launched, and unresolved for any other lack of data"),
     "censored_wheels": Column(
-        "wheels", "launched, and left out because their put settles after the data"
+        "wheels", "launched, and not in the summary because their put settles after the data"
     ),
-    "marked_wheels": Column("wheels", "in the summary by their mark: unresolved, holding shares"),
-    "marked_pnl": Column(_CONTRACT, "what these marks contribute to total_pnl"),
+    "marked_wheels": Column("wheels", "in the summary at their mark: unresolved, holding shares"),
+    "marked_pnl": Column(_CONTRACT, "sum of these marks, included in total_pnl"),
     "held_wheels": Column("wheels", "in the summary that ended holding shares"),
     "targets_above_limit": Column(
-        "legs", "booked above their target price, as no limit order fills"
+        "legs", "booked above their target price, where a limit order would not fill"
     ),
-    "stops_inside_stop": Column("legs", "booked below their stop price, as no stop order fills"),
+    "stops_inside_stop": Column(
+        "legs", "booked below their stop price, where a stop order would not fill"
+    ),
     "sessions_without_bar": Column("sessions", "summed over the resolved legs"),
     "total_pnl_worst": Column(
         _CONTRACT,
-        "known results as they are, and every other wheel as if its shares had lost their whole "
-        "value",
+        "sum of the known P&L, and of every other wheel's as if its shares had become worthless",
     ),
 }
 
@@ -279,18 +277,18 @@ SWEEP: dict[str, Column] = {
 
 
 def of_sweep(name: str) -> Column:
-    """The meaning of a figure of a sweep's frame, counts by reason included.
+    """The meaning of a figure of a sweep's frame, including the counts by reason.
 
     Example:
         >>> of_sweep("csp_assigned").meaning
-        'launched wheels whose put ended so'
+        'launched wheels whose put ended for this reason'
     """
     if name in SUMMARY:
         return SUMMARY[name]
     for prefix, unit, meaning in (
-        ("csp_", "wheels", "launched wheels whose put ended so"),
-        ("cc_", "legs", "covered calls that ended so"),
-        ("end_", "wheels", "launched wheels that ended so"),
+        ("csp_", "wheels", "launched wheels whose put ended for this reason"),
+        ("cc_", "legs", "covered calls that ended for this reason"),
+        ("end_", "wheels", "launched wheels that ended for this reason"),
     ):
         if name.startswith(prefix):
             return Column(unit, meaning)

@@ -1,8 +1,8 @@
-"""The rules and knobs of a backtest: frozen, keyword-only, validated when made, with a hashed id.
+"""The configuration of a backtest: immutable, validated on construction, with a hash as its id.
 
-The parts bear the names of the sections of a TOML file: [schedule], [put], [call], [liquidity],
-[fills], [costs], [pricing], and `rules` at the top. A field set to None is written "none" in TOML,
-which has no null.
+Its sections have the names of the sections of a TOML file: [schedule], [put], [call], [liquidity],
+[fills], [costs] and [pricing]; the field `rules` has no section. TOML has no null: None is written
+"none".
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ __all__ = [
     "field_names",
     "fields",
     "read_toml",
-    "scattered",
+    "splitmix64",
     "unknown_field",
 ]
 
@@ -63,12 +63,13 @@ RULES = Field(
     default="ledger",
     unit="",
     allowed=", ".join(map(repr, RULE_SETS)),
-    doc="The rule set: 'ledger', or 'v5', the arithmetic of the research notebook (rules.md, section 11).",
+    doc="The rule set: 'ledger', or 'v5', the arithmetic of the research notebook (rules.md, "
+    "section 11).",
 )
 
 
 def fields() -> list[Field]:
-    """The table of all configuration fields, `rules` first, then section by section in order.
+    """All fields of the configuration: `rules`, then section by section.
 
     Example:
         >>> from wheelvec.model.config import fields
@@ -80,11 +81,13 @@ def fields() -> list[Field]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything that decides a backtest, apart from the data: seven sections and the rule set.
+    """The configuration of a backtest: seven sections and the rule set.
+
+    With a market it determines the result completely.
 
     Raises:
-        ConfigError: for an unknown field, a value out of range, or an empty range, naming field,
-            value and what is allowed.
+        ConfigError: for an unknown field, a value out of range, or an empty range; the message
+            names the field, the value and the allowed values.
 
     Example:
         >>> from wheelvec import Config, PutRules
@@ -102,7 +105,7 @@ class Config:
     rules: str = "ledger"
 
     def __new__(cls, **values: Any) -> Self:
-        """Refuse a name that is no section, and say in which section it belongs."""
+        """Refuse an unknown section; the message names the section that has such a field."""
         for name in values:
             if name not in (*SECTIONS, "rules"):
                 raise ConfigError(misplaced("section", name, [*SECTIONS, "rules"]))
@@ -118,8 +121,7 @@ class Config:
 
     @property
     def id(self) -> str:
-        """Sixteen hexadecimal digits that two configurations share if and only if all their fields
-        are equal.
+        """The hash of all fields, sixteen hexadecimal digits: equal for equal configurations.
 
         Example:
             >>> import wheelvec as wv
@@ -129,16 +131,17 @@ class Config:
             >>> config.id == wv.Config().id
             False
         """
-        fields = [
-            (f"{part.section}.{f.name}", getattr(part, f.name))
-            for part in self.parts
-            for f in dataclasses.fields(part)
+        values = [
+            (f"{section.section}.{f.name}", getattr(section, f.name))
+            for section in self.parts
+            for f in dataclasses.fields(section)
         ]
-        return f"{sum(digest_of(name, value) for name, value in [*fields, ('rules', self.rules)]) % 2**64:016x}"
+        digests = [digest_of(name, value) for name, value in [*values, ("rules", self.rules)]]
+        return f"{sum(digests) % 2**64:016x}"
 
     @property
     def parts(self) -> list[Any]:
-        """The sections, in order.
+        """The values of the seven sections, in order.
 
         Example:
             >>> import wheelvec as wv
@@ -150,7 +153,7 @@ class Config:
 
     @property
     def exit_model(self) -> str:
-        """The exit model in force: the one set, or the default of the rule set.
+        """The exit model: `fills.exit_model`, or the default of the rule set if that is None.
 
         Example:
             >>> import wheelvec as wv
@@ -161,9 +164,9 @@ class Config:
 
     @property
     def ticks(self) -> float:
-        """How many ticks make a dollar: of the tick set, or of the default of the rule set.
+        """The number of ticks in a dollar, or 0 if prices are not rounded.
 
-        0 leaves prices as computed.
+        The tick is `fills.tick`, or the default of the rule set if that is None.
 
         Example:
             >>> import wheelvec as wv
@@ -174,7 +177,7 @@ class Config:
         return float(round(1.0 / tick)) if tick else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain dictionaries, as `from_dict` takes them.
+        """The configuration as nested dictionaries, which `from_dict` accepts.
 
         Example:
             >>> import wheelvec as wv
@@ -186,14 +189,14 @@ class Config:
 
     @classmethod
     def from_dict(cls, sections: Mapping[str, Any], source: str = "configuration") -> Self:
-        """Build from nested dictionaries; what is left out keeps its default.
+        """The configuration of nested dictionaries; missing fields have their defaults.
 
         Args:
             sections: the sections by name, each a mapping of fields to values; and "rules".
-            source: what messages call it.
+            source: the name of the dictionaries in error messages.
 
         Raises:
-            ConfigError: as the class, naming `source` too.
+            ConfigError: as for the class; the message begins with `source`.
 
         Example:
             >>> import wheelvec as wv
@@ -220,14 +223,14 @@ class Config:
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
-        """Read a TOML file; "none" stands for None.
+        """The configuration of a TOML file, in which "none" means None.
 
         Args:
-            path: the file; `wheelvec init` prints one to begin with.
+            path: the file; `wheelvec init` prints a template.
 
         Raises:
-            ConfigError: if the file cannot be read, is no TOML (with the line), or holds what the
-                class refuses.
+            ConfigError: if the file cannot be read or is not TOML (with the line), and as for the
+                class.
 
         Example:
             >>> import wheelvec as wv
@@ -243,12 +246,10 @@ class Config:
             return cls.from_dict(_with_nulls(read_toml(path)), source=str(path))
 
     def to_toml(self, path: str | Path | None = None) -> str:
-        """The configuration as TOML text, every field spelt out.
-
-        Written to `path` too if one is given.
+        """The configuration as TOML text with every field, also written to `path` if given.
 
         Args:
-            path: a file to write; None for the text alone.
+            path: a file to write; None writes no file.
 
         Example:
             >>> import wheelvec as wv
@@ -258,7 +259,7 @@ class Config:
             >>> "exit_pct = 0.3" in config.to_toml()
             True
         """
-        import tomli_w  # 10 ms that only this call pays
+        import tomli_w  # takes 10 ms, which no other call needs
 
         document = _without_nulls(
             {"rules": self.rules}
@@ -278,27 +279,26 @@ class Config:
         *,
         rules: str = "ledger",
     ) -> Self:
-        """Load the dictionaries of the research notebook that this library replaces, as they are
-        (docs/migrating.md).
+        """The configuration of the research notebook's dictionaries (docs/migrating.md).
 
-        `use_realistic_fills: True` becomes fill_mode "natural"; fill_mode "mid", which the notebook
-            ran as realistic
-        without saying so, becomes "realistic" with a warning; keys that mean nothing here are named
-        in a warning. Pass rules="v5" for the notebook's arithmetic.
+        `use_realistic_fills: True` becomes fill_mode "natural". The fill_mode "mid", which the
+        notebook silently ran as realistic, becomes "realistic" with a warning. Keys without a
+        counterpart are named in a warning. Pass rules="v5" for the notebook's arithmetic.
 
         Args:
             config: the notebook's CONFIG.
-            cc_config: its CC_CONFIG, of the covered calls.
-            scheduler_config: its SCHEDULER_CONFIG; without one, one symbol on one day, as the
-                notebook ran it.
+            cc_config: its CC_CONFIG, with the fields of the covered calls.
+            scheduler_config: its SCHEDULER_CONFIG; without one, the symbol and the entry date of
+                `config`, as in the notebook.
             rules: the rule set.
 
         Raises:
-            ConfigError: for a value that its field refuses.
+            ConfigError: for a value that its field does not allow.
 
         Example:
             >>> import wheelvec as wv
-            >>> config = wv.Config.from_notebook({"symbol": "TSLA", "entry_date": "2023-06-06"}, {"cc_dte_max": 30}, rules="v5")
+            >>> put = {"symbol": "TSLA", "entry_date": "2023-06-06"}
+            >>> config = wv.Config.from_notebook(put, {"cc_dte_max": 30}, rules="v5")
             >>> config.schedule.symbols, config.call.dte_max
             (('TSLA',), 30)
         """
@@ -312,15 +312,14 @@ class Config:
         return cls.from_dict({**sections, "rules": rules}, source="notebook configuration")
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed, by dotted name.
-
-        `config.replace(**{"put.exit_pct": 0.3, "rules": "v5"})`.
+        """A copy with other values of some fields.
 
         Args:
-            changes: values by dotted name; a whole section, or `rules`, by its own name.
+            changes: values by dotted field name, such as "put.exit_pct"; `rules` and whole
+                sections by their names.
 
         Raises:
-            ConfigError: for an unknown name, or a value that the field refuses.
+            ConfigError: for an unknown name, or a value that its field does not allow.
 
         Example:
             >>> import wheelvec as wv
@@ -329,32 +328,31 @@ class Config:
             >>> changed.put.exit_pct, changed.put.stop_loss_multiplier, changed.rules
             (0.3, None, 'v5')
         """
-        parts: dict[str, dict[str, Any]] = {}
-        whole: dict[str, Any] = {}
+        fields_by_section: dict[str, dict[str, Any]] = {}
+        sections: dict[str, Any] = {}
         for name, value in changes.items():
             section, dot, field = name.partition(".")
             if section not in SECTIONS and not (section == "rules" and not dot):
                 raise ConfigError(unknown_field(name))
             if dot:
-                parts.setdefault(section, {})[field] = value
+                fields_by_section.setdefault(section, {})[field] = value
             else:
-                whole[section] = value
-        for section, fields in parts.items():
-            whole[section] = _changed(whole.get(section, getattr(self, section)), fields)
-        return dataclasses.replace(self, **whole)
+                sections[section] = value
+        for section, fields in fields_by_section.items():
+            sections[section] = _changed(sections.get(section, getattr(self, section)), fields)
+        return dataclasses.replace(self, **sections)
 
 
 def digest_of(name: str, value: Any) -> int:
-    """Sixty-four bits that stand for one field's value.
+    """A 64-bit hash of a field's name and value.
 
-    A configuration's id is their sum over its fields, so that a sweep of a million configurations
-    adds up theirs from the few digests of the values that it tries; hashing each configuration's
-    whole text took longer than running it.
+    The id of a configuration is the sum of these hashes over all fields. A sweep of a million
+    configurations therefore hashes only the distinct values of each field and adds; hashing the
+    whole text of every configuration took longer than evaluating it.
     """
     if isinstance(value, float):
-        return int(
-            scattered(struct.unpack("<Q", struct.pack("<d", value + 0.0))[0] ^ field_digest(name))
-        )
+        bits = struct.unpack("<Q", struct.pack("<d", value + 0.0))[0]
+        return int(splitmix64(bits ^ field_digest(name)))
     return _digest_of(name, value)
 
 
@@ -365,15 +363,14 @@ def _digest_of(name: str, value: Any) -> int:
 
 @cache
 def field_digest(name: str) -> int:
-    """Sixty-four bits that stand for a field's name."""
+    """A 64-bit hash of a field's name."""
     return _digest([name])
 
 
-def scattered(bits: Any) -> Any:
-    """Sixty-four bits from as many, one to one and without a pattern, of an integer or of a uint64
-    array.
+def splitmix64(bits: Any) -> Any:
+    """SplitMix64's finalizer of an int or a uint64 array (Steele, Lea and Flood 2014).
 
-    This is SplitMix64's finalizer (Steele, Lea and Flood 2014).
+    It maps 64-bit numbers one to one onto 64-bit numbers.
     """
     bits = (bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9 & _WORD
     bits = (bits ^ (bits >> 27)) * 0x94D049BB133111EB & _WORD
@@ -389,7 +386,7 @@ def _digest(value: list[Any]) -> int:
 
 
 def field_names() -> list[str]:
-    """The dotted name of every field of every part, in order."""
+    """The dotted names of the fields of all sections, in order."""
     return [
         f"{section}.{f.name}"
         for section, kind in SECTIONS.items()
@@ -398,9 +395,7 @@ def field_names() -> list[str]:
 
 
 def unknown_field(name: str) -> str:
-    """Say that no field has this dotted name, and which was probably meant, or which its section
-    has.
-    """
+    """The error message for an unknown dotted name: a suggestion, or the fields of its section."""
     names = [*field_names(), "rules"]
     section = f"{name.partition('.')[0]}."
     return misplaced(
@@ -416,7 +411,7 @@ def _changed(value: Any, fields: dict[str, Any]) -> Any:
 
 
 def _with_nulls(document: dict[str, Any]) -> dict[str, Any]:
-    """Read "none" as None wherever a field may be None."""
+    """The document with None for every "none" of a field that may be None."""
     for section, fields in document.items():
         if section in SECTIONS and isinstance(fields, dict):
             optional = {
@@ -436,11 +431,8 @@ def _without_nulls(value: Any) -> Any:
     return "none" if value is None else value
 
 
-class _Made(str):
-    """Shown in a signature as it is written, as `PutRules()`.
-
-    The whole section would take a screen.
-    """
+class _Code(str):
+    """A default in a signature, shown as code such as `PutRules()` instead of as all its fields."""
 
     __slots__ = ()
 
@@ -457,17 +449,17 @@ def _section_field(name: str, kind: Any) -> Field:
         .removesuffix(".")
     )
     allowed = f"a wheelvec.{kind.__name__}; help(wheelvec.{kind.__name__}) lists its fields"
-    return Field("", name, kind.__name__, _Made(f"{kind.__name__}()"), "", allowed, f"{doc}.")
+    return Field("", name, kind.__name__, _Code(f"{kind.__name__}()"), "", allowed, f"{doc}.")
 
 
 def _signature() -> inspect.Signature:
-    shown = [(name, kind, _Made(f"{kind.__name__}()")) for name, kind in SECTIONS.items()] + [
+    defaults = [(name, kind, _Code(f"{kind.__name__}()")) for name, kind in SECTIONS.items()] + [
         ("rules", str, RULES.default)
     ]
     return inspect.Signature(
         [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=made, annotation=kind)
-            for name, kind, made in shown
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
+            for name, kind, value in defaults
         ]
     )
 

@@ -1,17 +1,15 @@
-"""One family of errors: whatever wheelvec refuses, it refuses with a `WheelvecError`.
+"""The exceptions that wheelvec raises on purpose, all derived from `WheelvecError`.
 
-Every message names what was given, where it stood and what was expected, so that it can be acted on
-without a traceback.
+Every message names the argument, field or file, the value that was found and the values that are
+allowed, so that no traceback is needed.
 """
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-LONGEST_NAME = 200  # characters of a name for which a likely one is sought
-MOST_NAMES = (
-    40  # that are listed as allowed; beside a likely one, a list that would be cut is left out
-)
+LONGEST_NAME = 200  # characters of an unknown name that are compared with the known names
+MOST_NAMES = 40  # allowed names in a message; a suggestion replaces a longer list
 
 
 class WheelvecError(Exception):
@@ -28,13 +26,14 @@ class WheelvecError(Exception):
 
 
 class InputError(WheelvecError, ValueError):
-    """An argument of a function is not what it must be; a ValueError too.
+    """An argument of a function has the wrong type or an invalid value.
 
     Example:
         >>> import wheelvec as wv
         >>> wv.fill_draw(-1, "TSLA  230721P00250000", "2023-06-06", phase=0, touch=0)
         Traceback (most recent call last):
-        wheelvec.model.errors.InputError: seed = -1: expected a whole number from 0 to 18446744073709551615
+        wheelvec.model.errors.InputError: seed = -1: expected a whole number from 0 to
+            18446744073709551615
     """
 
 
@@ -45,18 +44,20 @@ class ConfigError(InputError):
         >>> import wheelvec as wv
         >>> wv.PutRules(delta_min=30)
         Traceback (most recent call last):
-        wheelvec.model.errors.ConfigError: put.delta_min = 30: expected a number from 0.0 to 1.0 (30% is 0.3)
+        wheelvec.model.errors.ConfigError: put.delta_min = 30: expected a number from 0.0 to 1.0
+            (30% is 0.3)
     """
 
 
 class DataError(WheelvecError, ValueError):
-    """A table lacks a column, has a type that cannot be converted, or (strict) holds broken rows.
+    """A table lacks a column, has a type that cannot be converted, or (strict) has invalid rows.
 
     Example:
         >>> import polars as pl
         >>> import wheelvec as wv
+        >>> quotes = pl.DataFrame({"symbol": ["TSLA"]})
         >>> try:
-        ...     wv.Market(option_quotes=pl.DataFrame({"symbol": ["TSLA"]}), underlying_bars=pl.DataFrame())
+        ...     wv.Market(option_quotes=quotes, underlying_bars=pl.DataFrame())
         ... except wv.DataError as error:
         ...     print(str(error).partition(" (")[0])
         option_quotes has no column 'underlying', which must be String
@@ -64,8 +65,7 @@ class DataError(WheelvecError, ValueError):
 
 
 class LakeError(WheelvecError, OSError):
-    """A file or folder of the lake, or of a saved result, cannot be read or written as what it
-    should be.
+    """A file or folder of a lake, a saved result or a saved sweep cannot be read or written.
 
     Example:
         >>> import wheelvec as wv
@@ -78,11 +78,11 @@ class LakeError(WheelvecError, OSError):
 
 
 class FetchError(WheelvecError):
-    """A vendor refused a request, could not be reached, or asks more than may be spent.
+    """A vendor refused a request, could not be reached, or charges more than may be spent.
 
     Attributes:
-        status: the HTTP status of a refusal, if there was one.
-        case: the vendor's own name for it, or "".
+        status: the HTTP status of the refusal, or None.
+        case: the vendor's name of the error, or "".
 
     Args:
         text: the message.
@@ -101,18 +101,19 @@ class FetchError(WheelvecError):
 
 
 class StateError(WheelvecError):
-    """An event met a wheel in a state that does not allow it.
+    """An event is not valid in the state of the wheel.
 
     Example:
         >>> from wheelvec.model.codes import Event, State, next_state
         >>> next_state(State.CC_ASSIGNED, Event.SELL_CALL)
         Traceback (most recent call last):
-        wheelvec.model.errors.StateError: event 'sell_call' is not valid in state CC_ASSIGNED; valid events: complete
+        wheelvec.model.errors.StateError: event 'sell_call' is not valid in state CC_ASSIGNED;
+            valid events: complete
     """
 
 
 class RecordError(WheelvecError, AssertionError):
-    """A result breaks one of its own invariants; raised by `Result.validate`.
+    """A result violates an invariant, such as a ledger that does not sum to the P&L.
 
     Example:
         >>> import wheelvec as wv
@@ -123,18 +124,19 @@ class RecordError(WheelvecError, AssertionError):
         >>> without_fees = wv.Result(result.config, result.fingerprint, result.versions, frames)
         >>> without_fees.validate()
         Traceback (most recent call last):
-        wheelvec.model.errors.RecordError: the ledger of a resolved wheel does not sum to its pnl: ALFA_2024-01-02_0
+        wheelvec.model.errors.RecordError: the ledger of a resolved wheel does not sum to its pnl:
+            ALFA_2024-01-02_0
     """
 
 
 def listed(names: Iterable[Any], most: int = 12) -> str:
-    """Join names for a message, in their order, cut after `most`."""
+    """The names joined by commas, in the given order, cut after `most` of them."""
     shown = [str(name) for name in names]
     return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
 
 def cut(value: object, most: int = 100) -> str:
-    """A value as Python writes it, on one line and cut to `most` characters."""
+    """The `repr` of a value on one line, cut to `most` characters; the type alone for a frame."""
     text = (
         f"a {type(value).__name__}"
         if hasattr(type(value), "columns")
@@ -144,9 +146,7 @@ def cut(value: object, most: int = 100) -> str:
 
 
 def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:
-    """Say that `name` is no `kind`, what is allowed, and which of these it probably meant, be it in
-    other case.
-    """
+    """The error message for an unknown name: the allowed names and the most similar of them."""
     names = list(allowed)
     folded = {known.casefold(): known for known in reversed(names)}
     close = get_close_matches(str(name)[:LONGEST_NAME].casefold(), folded, n=1)

@@ -1,9 +1,9 @@
-"""How one field of the configuration is declared, described, read and refused.
+"""Declaration, validation and description of the fields of a configuration.
 
-A field reads what a user may write (an int for a float, a NumPy scalar, an ISO string for a date)
-into the one form that the library holds, or raises a ConfigError that names the field, the value
-and what is allowed. Its unit and its description stand in the declaration, and every text about
-fields is made from there.
+A field converts the values that a user may give (an int for a float, a NumPy scalar, an ISO string
+for a date) to one stored type, or raises a ConfigError that names the field, the value and the
+allowed values. Its declaration states its unit and its description, from which help(),
+docs/reference.md and `wheelvec init` are generated.
 """
 
 import contextlib
@@ -29,29 +29,29 @@ T = TypeVar("T")
 Read = Callable[[str, Any], Any]
 Curve = float | tuple[tuple[dt.date, float], ...]
 
-# Exchange-traded options began in 1973; a year outside of these is a slip of the pen, as 0202 is.
+# Exchange-traded options began in 1973; a year outside of these is a typing error, such as 0202.
 FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2199, 12, 31)
-MOST = 1_000_000  # days, sessions, wheels or cycles: more could not be counted
-EXACT = 2**53  # the largest whole number up to which a float holds every one
+MOST = 1_000_000  # greatest number of days, sessions, wheels or cycles that is accepted
+EXACT = 2**53  # up to here a float represents every whole number
 
-_HOMES: dict[
-    str, list[str]
-] = {}  # name of a field (or its alias) -> its dotted names, filled by `part`
+# Dotted names by name of the field or its alias, filled by `config_section`.
+_DOTTED_NAMES: dict[str, list[str]] = {}
+# How messages write None: "None", or "none" for values from TOML.
 _NONE: ContextVar[str] = ContextVar("none", default="None")
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """One field of the configuration, as documents, `wheelvec init` and help() show it.
+    """The description of one field of the configuration.
 
     Attributes:
-        section: the section of a TOML file, or "" at its top.
-        name: of the field; `dotted` is the name that sweeps and `Config.replace` use.
-        type: as annotated, such as "float | None".
-        default: the value that is held if none is given.
-        unit: what a number counts, or "" where the type says all.
-        allowed: which values are taken, in words.
-        doc: what it decides, in one or more sentences.
+        section: the section of the field, or "" for `rules`.
+        name: the name within the section; sweeps and `Config.replace` use `dotted`.
+        type: the annotation, such as "float | None".
+        default: the default value.
+        unit: the unit of a number, or "".
+        allowed: the allowed values, in words.
+        doc: the effect of the field, in one or more sentences.
         optional: whether None ("none" in TOML) is allowed.
         alias: another name for the same field, or None.
     """
@@ -68,11 +68,11 @@ class Field:
 
     @property
     def dotted(self) -> str:
-        """The name with its section: "put.exit_pct"."""
+        """The name with its section, such as "put.exit_pct"."""
         return f"{self.section}.{self.name}" if self.section else self.name
 
     def described(self, width: int = 100) -> str:
-        """Name, type and default in a line; under it unit, what is allowed, and the description."""
+        """The text of help(): name, type and default; description, unit and allowed values."""
         alias = f" Also spelt `{self.alias}`." if self.alias else ""
         unit = f"Unit: {self.unit}. " if self.unit else ""
         text = f"{self.doc}{alias} {unit}Allowed: {self.allowed}."
@@ -83,7 +83,7 @@ class Field:
 
 @contextlib.contextmanager
 def none_is(word: str) -> Iterator[None]:
-    """Messages say `word` for None meanwhile: TOML has no null, and "none" in its place."""
+    """Let messages write `word` for None, such as "none" for values of a TOML file."""
     token = _NONE.set(word)
     try:
         yield
@@ -92,22 +92,20 @@ def none_is(word: str) -> Iterator[None]:
 
 
 def plain(value: Any) -> Any:
-    """A scalar of NumPy, or a Decimal, as Python's own."""
+    """A NumPy scalar or Decimal as an int, float, bool or date; any other value unchanged."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         if value.dtype.kind != "M":
             return value.item()
-        return (
-            value if np.isnat(value) else value.astype("datetime64[D]").item()
-        )  # no date is no None
+        # NaT stays as it is, because item() would return None
+        return value if np.isnat(value) else value.astype("datetime64[D]").item()
     if isinstance(value, Decimal):
-        return (
-            int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
-        )
+        whole = value.is_finite() and value == value.to_integral_value()
+        return int(value) if whole else float(value)
     return value
 
 
 def refusal_of(where: str, value: object, allowed: str, hint: str = "") -> ConfigError:
-    """The error that names the field, the value, what is allowed, and what was probably meant."""
+    """The error that names the field, the value and the allowed values, with a hint."""
     return ConfigError(f"{where} = {cut(value)}: expected {allowed}{f' ({hint})' if hint else ''}")
 
 
@@ -124,12 +122,12 @@ def _declare(
     unit: str = "",
     optional: bool = False,
     alias: str | None = None,
-    span: tuple[float, float, bool] | None = None,
+    bounds: tuple[float, float, bool] | None = None,
 ) -> Any:
-    """A dataclass field with what is written about it, read by `read`.
+    """A dataclass field with its description; `read` validates and converts a value.
 
-    `span` is the least and greatest number allowed, and whether the least itself is: read one by
-    one or, in a sweep, a million at once.
+    `bounds` are the least and the greatest allowed number, and whether the least is allowed itself.
+    Sweeps use them to validate an array of numbers at once.
     """
 
     def read_one(where: str, value: Any) -> Any:
@@ -140,7 +138,7 @@ def _declare(
         "read": read_one,
         "optional": optional,
         "alias": alias,
-        "span": span,
+        "bounds": bounds,
         "doc": doc,
         "unit": unit,
         "allowed": allowed + (" or None" if optional and "None" not in allowed else ""),
@@ -157,12 +155,12 @@ def _bounds(low: float | None, high: float | None, above: float | None = None) -
 
 
 def real(value: Any) -> float | None:
-    """A finite number as a float, or None for anything else."""
+    """A finite number as a float; None for any other value."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         return float(value) if math.isfinite(value) else None
-    except OverflowError:  # an int that no float holds
+    except OverflowError:  # an int beyond the range of a float
         return None
 
 
@@ -176,9 +174,9 @@ def number(
     above: float | None = None,
     optional: bool = False,
 ) -> Any:
-    """A finite float within [low, high], or above `above`.
+    """A field for a finite float in [low, high], or above `above`.
 
-    What is out of range by being written in percent is named.
+    The error for a number out of range has a hint if the value seems to be in percent.
     """
     allowed = "a number" + _bounds(low, high, above)
     least = above if above is not None else -math.inf if low is None else low
@@ -190,17 +188,16 @@ def number(
     def read(where: str, value: Any) -> float:
         found = real(plain(value))
         if found is None or not inside(found):
-            hint = "" if found is None else _meant(found, inside, high)
+            hint = "" if found is None else _hint(found, inside, high)
             raise refusal_of(where, value, allowed + _or_none(optional), hint)
         return found
 
-    return _declare(
-        read, default, doc, allowed, unit=unit, optional=optional, span=(least, most, above is None)
-    )
+    bounds = (least, most, above is None)
+    return _declare(read, default, doc, allowed, unit=unit, optional=optional, bounds=bounds)
 
 
-def _meant(value: float, inside: Callable[[float], bool], high: float | None) -> str:
-    """A number out of range that would be in it without its sign, or if it is meant in percent."""
+def _hint(value: float, inside: Callable[[float], bool], high: float | None) -> str:
+    """The hint for a number that would be in range without its sign or divided by 100, or ""."""
     if value < 0 and high is not None and inside(-value):
         return f"without the sign: {-value:g}"
     if high is not None and value > high and inside(value / 100):
@@ -211,7 +208,7 @@ def _meant(value: float, inside: Callable[[float], bool], high: float | None) ->
 def integer(
     *, default: int | None, doc: str, unit: str, low: int, high: int = MOST, optional: bool = False
 ) -> Any:
-    """A whole number within [low, high]; 30.0 is one."""
+    """A field for a whole number in [low, high]; a float such as 30.0 is accepted."""
     allowed = "a whole number" + _bounds(low, high)
 
     def read(where: str, value: Any) -> int:
@@ -226,7 +223,7 @@ def integer(
 
 
 def flag(*, default: bool, doc: str) -> Any:
-    """True or False."""
+    """A field for True or False."""
 
     def read(where: str, value: Any) -> bool:
         if not isinstance(value, bool):
@@ -246,7 +243,7 @@ def choice(
     optional: bool = False,
     alias: str | None = None,
 ) -> Any:
-    """One of a few names."""
+    """A field for one of several names."""
     allowed = tuple(names)
 
     def read(where: str, value: Any) -> str:
@@ -260,7 +257,7 @@ def choice(
 
 
 def text(*, default: str, doc: str, pattern: str, allowed: str) -> Any:
-    """A string of a given form."""
+    """A field for a string that matches a pattern."""
 
     def read(where: str, value: Any) -> str:
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
@@ -271,9 +268,9 @@ def text(*, default: str, doc: str, pattern: str, allowed: str) -> Any:
 
 
 def minute(*, default: str, doc: str) -> Any:
-    """A minute of the session: a clock time, or a time before the close.
+    """A field for a minute of the session: a clock time, or a time before the close.
 
-    A datetime.time is taken for the first.
+    A datetime.time is accepted as a clock time.
     """
     allowed = "a clock time such as '15:45', or 'close-15min'"
     # less than a day before the close
@@ -283,7 +280,7 @@ def minute(*, default: str, doc: str) -> Any:
         if isinstance(value, dt.time) and value == value.replace(
             second=0, microsecond=0, tzinfo=None
         ):
-            value = f"{value:%H:%M}"  # TOML's own times
+            value = f"{value:%H:%M}"  # an unquoted time in TOML
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
             raise refusal_of(where, value, allowed)
         return str(value)
@@ -292,12 +289,12 @@ def minute(*, default: str, doc: str) -> Any:
 
 
 def day(*, default: None, doc: str) -> Any:
-    """A date: datetime.date, datetime, or an ISO string; None leaves it to the market."""
+    """A field for a date (datetime.date, datetime or ISO string) or None."""
     return _declare(read_day, default, doc, "a date such as 2023-06-06, or None", optional=True)
 
 
 def read_day(where: str, value: Any) -> dt.date:
-    """Read a date from a date, a datetime (its date), NumPy's datetime64 or an ISO string."""
+    """The date of a date, datetime, datetime64 or ISO string; a ConfigError for other values."""
     given, value = value, plain(value)
     try:
         if isinstance(value, dt.datetime):
@@ -306,13 +303,13 @@ def read_day(where: str, value: Any) -> dt.date:
         if FIRST_DAY <= found <= LAST_DAY:
             return found
         hint = f"the years {FIRST_DAY.year} to {LAST_DAY.year} are known"
-    except (TypeError, ValueError):  # no date of pandas' is a datetime too, and raises ValueError
-        hint = _written_as_number(value)
+    except (TypeError, ValueError):  # pandas.NaT is a datetime too, and raises ValueError
+        hint = _hint_for_number(value)
     raise refusal_of(where, given, f"a date such as 2023-06-06, or {_NONE.get()}", hint) from None
 
 
-def _written_as_number(value: Any) -> str:
-    """20240116 looks like a date, and is a number."""
+def _hint_for_number(value: Any) -> str:
+    """The hint for a date written as a number, such as 20240116, or ""."""
     if (
         isinstance(value, int)
         and not isinstance(value, bool)
@@ -324,7 +321,7 @@ def _written_as_number(value: Any) -> str:
 
 
 def names(*, default: None, doc: str) -> Any:
-    """Distinct non-empty strings, in order; one string is one name; None for all."""
+    """A field for a list of distinct names, whose order matters, or None; a string is one name."""
     allowed = "a list of names such as ['SPY', 'TSLA'], or None for all"
 
     def refuse(where: str, value: Any, hint: str = "") -> ConfigError:
@@ -334,11 +331,9 @@ def names(*, default: None, doc: str) -> Any:
 
     def read(where: str, value: Any) -> tuple[str, ...]:
         if isinstance(value, str):
-            if (
-                len(parts := [part for part in re.split(r"[\s,;]+", value) if part]) != 1
-                or parts[0] != value
-            ):
-                raise refuse(where, value, f"did you mean {parts}?" if parts else "")
+            listed = [name for name in re.split(r"[\s,;]+", value) if name]
+            if listed != [value]:
+                raise refuse(where, value, f"did you mean {listed}?" if listed else "")
             return (str(value),)
         if isinstance(value, set | frozenset | Mapping | bytes) or not isinstance(value, Iterable):
             raise refuse(
@@ -359,7 +354,7 @@ def names(*, default: None, doc: str) -> Any:
 
 
 def weekday_set(*, default: None, doc: str) -> Any:
-    """ISO weekdays 1 (Monday) to 7, kept sorted; None for all."""
+    """A field for ISO weekdays 1 (Monday) to 7, stored in order, or None."""
     allowed = "ISO weekdays from 1 (Monday) to 7, such as [1, 3]"
 
     def read(where: str, value: Any) -> tuple[int, ...]:
@@ -388,9 +383,10 @@ def weekday_set(*, default: None, doc: str) -> Any:
 
 
 def curve(*, default: float, doc: str, unit: str, low: float, high: float) -> Any:
-    """A number, or one by session.
+    """A field for a number, or for a number by session.
 
-    A frame of (session, value), pairs or a mapping, held as pairs sorted by session.
+    Numbers by session are given as a frame of session and value, pairs or a mapping, and stored as
+    pairs sorted by session.
     """
     within = f"from {low} to {high}"
     allowed = f"a number {within}, or a frame (or pairs) of session and value, each session once"
@@ -398,7 +394,7 @@ def curve(*, default: float, doc: str, unit: str, low: float, high: float) -> An
     def amount(where: str, value: Any) -> float:
         found = real(plain(value))
         if found is None or not low <= found <= high:
-            hint = "" if found is None else _meant(found, lambda v: low <= v <= high, high)
+            hint = "" if found is None else _hint(found, lambda v: low <= v <= high, high)
             raise refusal_of(where, value, f"a number {within}", hint)
         return found
 
@@ -406,7 +402,7 @@ def curve(*, default: float, doc: str, unit: str, low: float, high: float) -> An
         if isinstance(value, int | float | str) or value is None:
             found = real(value)
             if found is None or not low <= found <= high:
-                hint = "" if found is None else _meant(found, lambda v: low <= v <= high, high)
+                hint = "" if found is None else _hint(found, lambda v: low <= v <= high, high)
                 raise refusal_of(where, value, allowed, hint)
             return found
         try:
@@ -425,7 +421,7 @@ def curve(*, default: float, doc: str, unit: str, low: float, high: float) -> An
 
 
 def _rows(value: Any) -> Iterable[Any]:
-    """The rows of a frame, or the pairs of what holds them already."""
+    """The rows of a frame, the items of a mapping, or the pairs themselves."""
     if hasattr(type(value), "columns"):
         return as_polars("a curve", value).rows()
     return value.items() if isinstance(value, Mapping) else value
@@ -436,10 +432,10 @@ def _rows(value: Any) -> Iterable[Any]:
     frozen_default=True,
     field_specifiers=(number, integer, flag, choice, text, minute, day, names, weekday_set, curve),
 )
-def part(section: str) -> Callable[[type[T]], type[T]]:
-    """Make a class a frozen, keyword-only part of the configuration, stored under `section`.
+def config_section(section: str) -> Callable[[type[T]], type[T]]:
+    """A decorator that makes a class a section of the configuration: frozen and keyword-only.
 
-    Its signature and its docstring are made from the fields, so that they cannot say anything else.
+    The signature and the docstring of the class are generated from its fields.
     """
 
     def decorate(cls: type[T]) -> type[T]:
@@ -447,10 +443,10 @@ def part(section: str) -> Callable[[type[T]], type[T]]:
         fields = {f.name: f for f in dataclasses.fields(made)}  # type: ignore[arg-type]
         aliases = {f.metadata["alias"]: f.name for f in fields.values() if f.metadata.get("alias")}
         for name in (*fields, *aliases):
-            _HOMES.setdefault(name, []).append(f"{section}.{name}")
+            _DOTTED_NAMES.setdefault(name, []).append(f"{section}.{name}")
         initialise = made.__init__
 
-        @functools.wraps(initialise)  # help() shows the fields of the constructor too
+        @functools.wraps(initialise)  # so that help() shows the fields of the constructor
         def checked_init(self: Any, /, **values: Any) -> None:
             values = _without_aliases(section, values, aliases)
             for name, value in values.items():
@@ -469,56 +465,51 @@ def part(section: str) -> Callable[[type[T]], type[T]]:
 
 
 def misplaced(kind: str, name: str, allowed: Iterable[str]) -> str:
-    """Say that `name` is no `kind`, and in which section it belongs if it is a field of another."""
+    """The error message for an unknown name, with the sections that have a field of that name."""
     names = list(allowed)
-    homes = _HOMES.get(name) or _likely(name, names)
-    if not homes:
+    dotted = _DOTTED_NAMES.get(name) or _similar(name, names)
+    if not dotted:
         return unknown_name(kind, name, names)
-    return f"unknown {kind} {cut(name)} (did you mean {' or '.join(map(repr, homes))}?)"
+    return f"unknown {kind} {cut(name)} (did you mean {' or '.join(map(repr, dotted))}?)"
 
 
-def _likely(name: str, allowed: list[str]) -> list[str]:
-    """The dotted names of the field that is spelt most like `name` or its last part, unless an
-    allowed name is more so.
-    """
+def _similar(name: str, allowed: list[str]) -> list[str]:
+    """The dotted names of the most similar field; none if an allowed name is more similar."""
     name = name[:LONGEST_NAME].casefold()
-    if close := get_close_matches(name, [*allowed, *_HOMES], n=1):
-        return [] if close[0] in allowed else _HOMES[close[0]]
-    close = get_close_matches(name.rpartition(".")[2], _HOMES, n=1)
-    return _HOMES[close[0]] if close else []
+    if close := get_close_matches(name, [*allowed, *_DOTTED_NAMES], n=1):
+        return [] if close[0] in allowed else _DOTTED_NAMES[close[0]]
+    close = get_close_matches(name.rpartition(".")[2], _DOTTED_NAMES, n=1)
+    return _DOTTED_NAMES[close[0]] if close else []
 
 
-def fields_of(made: Any) -> list[Field]:
-    """The fields of a part, in order."""
+def fields_of(kind: Any) -> list[Field]:
+    """The fields of a section's class, in order."""
     return [
         Field(
-            section=made.section,
+            section=kind.section,
             name=f.name,
             type=inspect.formatannotation(f.type).replace("datetime.", ""),
             default=f.default,
             **{key: f.metadata[key] for key in ("unit", "allowed", "doc", "optional", "alias")},
         )
-        for f in dataclasses.fields(made)
+        for f in dataclasses.fields(kind)
     ]
 
 
-def signature_of(made: Any) -> inspect.Signature:
-    """Every field by keyword, with its type and default."""
+def signature_of(kind: Any) -> inspect.Signature:
+    """The signature of a section's class: every field by keyword, with its type and default."""
     return inspect.Signature(
         [
             inspect.Parameter(
                 f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type
             )
-            for f in dataclasses.fields(made)
+            for f in dataclasses.fields(kind)
         ]
     )
 
 
 def documented(doc: str | None, fields: Iterable[Field]) -> str:
-    """A docstring followed by all fields.
-
-    Name, type, default, unit, what is allowed, and what each decides.
-    """
+    """A docstring with a description of every field (`Field.described`) at its end."""
     listed = "\n".join(field.described() for field in fields)
     return f"{inspect.cleandoc(doc or '')}\n\nFields:\n{textwrap.indent(listed, '    ')}\n"
 
@@ -532,46 +523,51 @@ def _without_aliases(
             value = renamed.pop(alias)
             if renamed.setdefault(name, value) != value:
                 raise ConfigError(
-                    f"{section}.{alias} = {value!r} contradicts {section}.{name} = {renamed[name]!r}"
+                    f"{section}.{alias} = {value!r} contradicts "
+                    f"{section}.{name} = {renamed[name]!r}"
                 )
     return renamed
 
 
-def check_part(part: Any) -> None:
-    """Refuse a part with a range that is empty, or with a target that its method of choice does not
-    read.
+def check_section(section: Any) -> None:
+    """Raise a ConfigError for an empty range, an unused target or a missing target.
 
-    `part.ranges` names the lower and upper fields; `part.targets` names target, method and the one
-    value that reads it.
+    `section.ranges` lists the names of lower and upper bound; `section.targets` and
+    `section.needed` list the names of target and method, and the only value of the method that uses
+    the target.
     """
-    for low, high in part.ranges:
-        first, last = getattr(part, low), getattr(part, high)
+    name = section.section
+    for low, high in section.ranges:
+        first, last = getattr(section, low), getattr(section, high)
         if first is not None and last is not None and first > last:
-            raise ConfigError(empty_range(part.section, low, high, first, last))
-    for target, method, reader in part.targets:
-        value, chosen = getattr(part, target), getattr(part, method)
-        if value is not None and chosen != reader:
-            raise ConfigError(unread_target(part.section, target, method, reader, value, chosen))
-    for target, method, reader in getattr(part, "needed", ()):
-        if getattr(part, method) == reader and getattr(part, target) is None:
-            raise ConfigError(missing_target(part.section, target, method, reader))
+            raise ConfigError(empty_range(name, low, high, first, last))
+    for target, method, user in section.targets:
+        value, chosen = getattr(section, target), getattr(section, method)
+        if value is not None and chosen != user:
+            raise ConfigError(unused_target(name, target, method, user, value, chosen))
+    for target, method, user in getattr(section, "needed", ()):
+        if getattr(section, method) == user and getattr(section, target) is None:
+            raise ConfigError(missing_target(name, target, method, user))
 
 
 def empty_range(section: str, low: str, high: str, first: object, last: object) -> str:
-    """Say that a range is empty."""
-    return f"{section}.{low} = {first!s} lies above {section}.{high} = {last!s}: the range is empty; expected {low} <= {high}"
-
-
-def unread_target(
-    section: str, target: str, method: str, reader: str, value: object, chosen: object
-) -> str:
-    """Say that a target is set which nothing reads."""
+    """The error message for a range whose lower bound is above its upper bound."""
     return (
-        f"{section}.{target} = {value!s} is read where {section}.{method} is {reader!r} alone, and it is {chosen!r}: "
-        f"set {method} to {reader!r}, or {target} to {_NONE.get()}"
+        f"{section}.{low} = {first!s} is above {section}.{high} = {last!s}: the range is empty; "
+        f"expected {low} <= {high}"
     )
 
 
-def missing_target(section: str, target: str, method: str, reader: str) -> str:
-    """Say that a choice by a target lacks it."""
-    return f"{section}.{method} = {reader!r} needs {section}.{target}, and it is not set"
+def unused_target(
+    section: str, target: str, method: str, user: str, value: object, chosen: object
+) -> str:
+    """The error message for a target that the chosen method does not use."""
+    return (
+        f"{section}.{target} = {value!s} is used only if {section}.{method} is {user!r}, but it is "
+        f"{chosen!r}: set {method} to {user!r}, or {target} to {_NONE.get()}"
+    )
+
+
+def missing_target(section: str, target: str, method: str, user: str) -> str:
+    """The error message for a method without the target that it needs."""
+    return f"{section}.{method} = {user!r} needs {section}.{target}, and it is not set"

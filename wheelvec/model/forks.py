@@ -1,10 +1,9 @@
-"""Polars does not survive a fork.
+"""Detection of processes that were forked after Polars had started its threads.
 
-The child has its locks and queues but none of its threads, and waits for ever.
-
-Python before 3.14 forks by default on Linux where `multiprocessing` is used. A process that was
-forked after Polars had started its threads is refused where wheelvec is entered; one that was
-forked before, or that runs another program, is not.
+Polars deadlocks in such a process: the child inherits its locks and queues, but no threads. Before
+version 3.14 Python's `multiprocessing` forks by default on Linux. Every public function and method
+of wheelvec that uses Polars raises an error in such a process instead. Processes that were forked
+earlier, or that run another program, are not affected.
 """
 
 import functools
@@ -20,34 +19,35 @@ from wheelvec.model.errors import WheelvecError
 Class = TypeVar("Class", bound=type)
 
 _TASKS = Path("/proc/self/task")  # Linux: a folder for each thread
-_POOL = re.compile(r"polars-\d+\s*")
+_POOL = re.compile(r"polars-\d+\s*")  # names of the threads of Polars' pool
 
-_entered = False  # whether wheelvec was entered, and so Polars used, in this process
+_used = False  # whether this process has called wheelvec, and so used Polars
 _running = False  # whether Polars' threads ran when this process began to fork
 _forked = False  # whether this process was forked while they ran
 
 
 def refuse_forked() -> None:
-    """Called by whatever is about to use Polars for the user.
+    """Raise an error if Polars would deadlock in this process.
 
     Raises:
         WheelvecError: in a process that was forked after Polars was used.
     """
-    global _entered
+    global _used
     if _forked:
         raise WheelvecError(
-            "this process was forked after Polars was used, and Polars would wait for ever in it: "
-            "start processes by "
-            '"spawn", as multiprocessing.get_context("spawn").Pool() or ProcessPoolExecutor(mp_context=get_context("spawn"))'
+            "this process was forked after Polars was used, and Polars would deadlock in it: "
+            'start processes by "spawn", as multiprocessing.get_context("spawn").Pool() or '
+            'ProcessPoolExecutor(mp_context=get_context("spawn"))'
         )
-    _entered = True
+    _used = True
 
 
 def refusing_forked(cls: Class) -> Class:
-    """Let every public method and property of a class that holds frames call `refuse_forked` first.
+    """The class, with a call of `refuse_forked` before every public method and property.
 
     Args:
-        cls: the class; its representations on a terminal and in a notebook count as public.
+        cls: a class with frames; its representations on a terminal and in a notebook count as
+            public.
     """
     for name, member in list(vars(cls).items()):
         if not name.startswith("_") or name in ("__repr__", "_repr_html_"):
@@ -56,10 +56,7 @@ def refusing_forked(cls: Class) -> Class:
 
 
 def _guarded(member: Any, cls: type, name: str) -> Any:
-    """The same member, refused in a forked process.
-
-    What is neither method nor property stays as it is.
-    """
+    """The member with a call of `refuse_forked` before it; unchanged if it is not callable."""
     if isinstance(member, property):
         return (
             property(_refusing(member.fget), member.fset, member.fdel, member.__doc__)
@@ -85,14 +82,14 @@ def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _polars_runs() -> bool:
-    """Whether Polars' thread pool was started, by the names of the threads.
+    """Whether Polars' thread pool was started.
 
-    Elsewhere than on Linux, whether we used it.
+    On Linux this is seen by the names of the threads, elsewhere by our own use of Polars.
     """
     try:
         return any(_POOL.fullmatch((task / "comm").read_text()) for task in _TASKS.iterdir())
     except OSError:
-        return _entered
+        return _used
 
 
 def _before() -> None:

@@ -1,9 +1,8 @@
-"""The grid of a sweep.
+"""The grid of a sweep: one configuration a row, all rows validated before the sweep runs.
 
-Which configurations are tried, one a row, checked as a whole before anything runs.
-
-A row changes some fields of a base configuration. Values are held once each, and a row by their
-positions: what a sweep does per row, it does with arrays of small integers.
+A row changes some fields of a base configuration. Each distinct value of a field is stored once,
+and a row stores codes, the positions of its values. Operations over all rows therefore work on
+arrays of integers.
 """
 
 import dataclasses
@@ -26,9 +25,9 @@ from wheelvec.model.axes import (
     read,
     read_values,
 )
-from wheelvec.model.config import SECTIONS, Config, digest_of, field_digest, scattered
+from wheelvec.model.config import SECTIONS, Config, digest_of, field_digest, splitmix64
 from wheelvec.model.errors import ConfigError, InputError
-from wheelvec.model.fields import empty_range, missing_target, unread_target
+from wheelvec.model.fields import empty_range, missing_target, unused_target
 from wheelvec.model.refusals import Refusals, RefusedRowsError, described
 from wheelvec.model.sections import after_close
 
@@ -48,7 +47,7 @@ __all__ = [
     "read_values",
 ]
 
-TABLE = 16  # times as many places as keys, at most, in a table that numbers them
+MAX_TABLE = 16  # largest size of a look-up table of keys, relative to their number
 NO_ROWS = pl.DataFrame(schema={"row": pl.Int64, "reason": pl.String})
 
 
@@ -57,10 +56,10 @@ class Grid:
     """The configurations of a sweep.
 
     Attributes:
-        base: what a row keeps where it changes nothing.
-        frame: one row a configuration, as it was given: the grid's columns of `Sweep.frame`.
-        columns: dotted field name -> `Swept`; fields that are not swept are absent.
-        skipped: row (its number in the grid as given) and reason, of every row that was left out.
+        base: the configuration whose fields the rows change.
+        frame: (size,) the values as given, one configuration a row; columns of `Sweep.frame`.
+        columns: the values by dotted field name, for the fields that are swept.
+        skipped: row (its number in the grid as given) and reason of every row that was left out.
     """
 
     base: Config
@@ -70,32 +69,36 @@ class Grid:
 
     @property
     def size(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return self.frame.height
 
     @classmethod
     def read(cls, base: Config, grid: GridLike, *, skip_invalid: bool = False) -> "Grid":
-        """Read a mapping of names to values (their product, last key fastest), or a frame with one
-        configuration a row.
+        """The grid of a mapping or a frame.
+
+        Args:
+            base: the configuration whose fields the rows change.
+            grid: field names to values, of which the rows are the product (last key fastest); or
+                a frame with one configuration a row.
+            skip_invalid: leave out invalid rows instead of raising an error.
 
         Raises:
-            ConfigError: for an unknown field or too many rows, or naming the rows that no
-                configuration can be.
-            InputError: for what is neither, or holds no row.
+            ConfigError: for an unknown field, too many rows, or invalid rows, which are named.
+            InputError: if `grid` is neither a mapping nor a frame, or has no row.
         """
         columns, frame = columns_of(grid)
         if not frame.height:
             raise InputError("the grid has no row: expected at least one configuration")
         refusals = Refusals(frame.height)
-        held = {name: read(name, column, refusals) for name, column in columns.items()}
-        whole = cls(base, frame, held).without(refusals, skip_invalid=skip_invalid)
-        return whole.without(whole._contradictions(), skip_invalid=skip_invalid)
+        values = {name: read(name, column, refusals) for name, column in columns.items()}
+        checked = cls(base, frame, values).without(refusals, skip_invalid=skip_invalid)
+        return checked.without(checked._contradictions(), skip_invalid=skip_invalid)
 
     def without(self, refusals: Refusals, *, skip_invalid: bool = True) -> "Grid":
-        """The rows that are not refused; those that are go into `skipped`.
+        """The grid without the refused rows, which are added to `skipped`.
 
         Raises:
-            ConfigError: if rows are refused and none may be skipped, or none is left.
+            ConfigError: if rows are refused and `skip_invalid` is false, or no row is left.
         """
         if not refusals:
             return self
@@ -117,26 +120,26 @@ class Grid:
         )
 
     def value(self, name: str, row: int) -> Any:
-        """The value of any field in a row."""
+        """The value of a field in a row, swept or not."""
         column = self.columns.get(name)
         return field_of(self.base, name) if column is None else column.values[column.codes[row]]
 
     def config(self, row: int) -> Config:
-        """The whole configuration of a row."""
+        """The configuration of a row."""
         return self.base.replace(**{name: self.value(name, row) for name in self.columns})
 
     def codes(self, name: str) -> Codes | None:
-        """Which value each row takes, or None if all take the base's."""
+        """(size,) the position of each row's value in `values`; None if the field is not swept."""
         return self.columns[name].codes if name in self.columns else None
 
     def values(self, name: str) -> list[Any]:
-        """The values of a field, in the order of `codes`."""
+        """The distinct values of a field, which `codes` index."""
         return self.columns[name].values if name in self.columns else [field_of(self.base, name)]
 
     def table(self, name: str, encode: Any = None, dtype: Any = np.float64) -> NDArray[Any]:
-        """The values of a field as numbers, in the order of `codes`.
+        """(values,) the distinct values of a field as numbers, which `codes` index.
 
-        None becomes NaN unless `encode`, applied to each value, says otherwise.
+        `encode` is applied to each value; without it None becomes NaN.
         """
         column = self.columns.get(name)
         if (
@@ -157,7 +160,7 @@ class Grid:
     def column(
         self, name: str, encode: Any = None, dtype: Any = np.float64, rows: Codes | None = None
     ) -> NDArray[Any]:
-        """(rows,) values of a field as numbers, of some rows or of all."""
+        """(rows,) the values of a field as numbers, for the given rows or for all."""
         table, codes = self.table(name, encode, dtype), self.codes(name)
         if codes is None:
             return np.full(self.size if rows is None else rows.size, table[0])
@@ -168,12 +171,12 @@ class Grid:
         return float(self.table(name).min())
 
     def most(self, name: str) -> float:
-        """The greatest value of a field in any row; None, which limits nothing, is beyond all."""
+        """The greatest value of a field in any row; infinity if it is None (no limit) in one."""
         table = self.table(name)
         return math.inf if np.isnan(table).any() else float(table.max())
 
     def ids(self) -> NDArray[np.uint64]:
-        """(rows,) the ids of the configurations, as `Config.id` gives them in hexadecimal."""
+        """(size,) the ids of the configurations as numbers; `Config.id` has them in hexadecimal."""
         total = np.full(self.size, int(self.base.id, 16), np.uint64)
         for name, column in self.columns.items():
             digests = _digests(name, column) - np.uint64(digest_of(name, field_of(self.base, name)))
@@ -182,9 +185,7 @@ class Grid:
 
     @cached_property
     def distinct(self) -> tuple[Codes, Codes]:
-        """Of rows that are equal in every field the first one, and for each row the position of its
-        like among these.
-        """
+        """(distinct,) the first row of each distinct configuration, and (size,) positions in it."""
         rows = np.arange(self.size)
         if any(len(column.values) == self.size for column in self.columns.values()):
             return rows, rows
@@ -201,9 +202,7 @@ class Grid:
         return first[order], position[codes]
 
     def _contradictions(self) -> Refusals:
-        """The rows with an empty range, with a target that nothing reads, or without one that is
-        read.
-        """
+        """The rows with an empty range, an unused target, or a missing target."""
         refusals = Refusals(self.size)
         for section, kind in SECTIONS.items():
             for low, high in kind.ranges:
@@ -216,31 +215,34 @@ class Grid:
                         first > last,
                         lambda *v, at=(section, low, high): empty_range(*at, *v),
                     )
-            for target, method, reader in kind.targets:
+            for target, method, user in kind.targets:
                 names = (f"{section}.{target}", f"{section}.{method}")
                 if self._swept(*names):
-                    there = self.column(names[0], lambda value: value is not None, np.bool_)
-                    reads = self.column(names[1], lambda chosen, by=reader: chosen == by, np.bool_)
-                    at = (section, target, method, reader)
+                    present = self.column(names[0], lambda value: value is not None, np.bool_)
+                    used = self.column(names[1], lambda chosen, by=user: chosen == by, np.bool_)
+                    at = (section, target, method, user)
                     self._note(
-                        refusals, names, there & ~reads, lambda *v, at=at: unread_target(*at, *v)
+                        refusals, names, present & ~used, lambda *v, at=at: unused_target(*at, *v)
                     )
-            for target, method, reader in getattr(kind, "needed", ()):
+            for target, method, user in getattr(kind, "needed", ()):
                 names = (f"{section}.{target}", f"{section}.{method}")
                 if self._swept(*names):
                     absent = self.column(names[0], lambda value: value is None, np.bool_)
-                    reads = self.column(names[1], lambda chosen, by=reader: chosen == by, np.bool_)
+                    used = self.column(names[1], lambda chosen, by=user: chosen == by, np.bool_)
                     self._note(
                         refusals,
                         names,
-                        absent & reads,
-                        lambda *_, at=(section, target, method, reader): missing_target(*at),
+                        absent & used,
+                        lambda *_, at=(section, target, method, user): missing_target(*at),
                     )
-        self._note_late_entries(refusals)
+        self._note_late_entry_times(refusals)
         return refusals
 
-    def _note_late_entries(self, refusals: Refusals) -> None:
-        """Few calendars and times make many rows: each pair is looked at once."""
+    def _note_late_entry_times(self, refusals: Refusals) -> None:
+        """Refuse rows whose entry time is at or after the close.
+
+        Every pair of calendar and time is tested once, whatever the number of its rows.
+        """
         names = ("schedule.trading_calendar", "schedule.entry_time")
         if not self._swept(*names):
             return
@@ -248,8 +250,8 @@ class Grid:
         late = np.array(
             [[bool(after_close(calendar, time)) for time in times] for calendar in calendars]
         )
-        none = np.zeros(self.size, np.int64)
-        calendar, time = (none if (codes := self.codes(name)) is None else codes for name in names)
+        zeros = np.zeros(self.size, np.int64)
+        calendar, time = (zeros if (codes := self.codes(name)) is None else codes for name in names)
         self._note(refusals, names, late[calendar, time], after_close)
 
     def _swept(self, *names: str) -> bool:
@@ -259,8 +261,8 @@ class Grid:
         self,
         refusals: Refusals,
         names: tuple[str, str],
-        wrong: NDArray[np.bool_],
-        say: Callable[..., str],
+        invalid: NDArray[np.bool_],
+        reason: Callable[..., str],
     ) -> None:
         keys = [
             (self.columns[name].codes, len(self.values(name)))
@@ -268,91 +270,91 @@ class Grid:
             if name in self.columns
         ]
         note_rows(
-            refusals, wrong, keys, lambda row: say(*(self.value(name, row) for name in names))
+            refusals, invalid, keys, lambda row: reason(*(self.value(name, row) for name in names))
         )
 
 
 def note_rows(
     refusals: Refusals,
-    wrong: NDArray[np.bool_],
+    invalid: NDArray[np.bool_],
     keys: list[tuple[Codes, int]],
-    say: Callable[[int], str],
+    reason: Callable[[int], str],
 ) -> None:
-    """Note the rows that are wrong.
+    """Refuse rows of a grid.
 
-    `say` gives the reason of a row, once for those that are equal in `keys`.
+    Args:
+        refusals: receives the rows and reasons.
+        invalid: (rows,) whether a row is refused.
+        keys: codes (rows,) and their number, of the fields that the reason depends on.
+        reason: the reason for a row; called once for rows with equal keys.
     """
-    rows = np.flatnonzero(wrong)
+    rows = np.flatnonzero(invalid)
     if not rows.size:
         return
     key = combined([(codes[rows], count) for codes, count in keys], rows.size)
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    codes = np.full(wrong.size, first.size)
+    codes = np.full(invalid.size, first.size)
     codes[rows] = inverse
     refusals.note(
-        {i: say(row) for i, row in enumerate(rows[first].tolist())}, codes, first.size + 1
+        {i: reason(row) for i, row in enumerate(rows[first].tolist())}, codes, first.size + 1
     )
 
 
 def _used(column: Swept, kept: NDArray[np.bool_]) -> Swept:
-    """A column of some rows, without the values that none of them takes."""
+    """The column of the kept rows, without the values that none of them has."""
     codes = column.codes[kept]
-    there = np.bincount(codes, minlength=len(column.values)) > 0
-    return Swept([column.values[i] for i in np.flatnonzero(there)], (np.cumsum(there) - 1)[codes])
+    used = np.bincount(codes, minlength=len(column.values)) > 0
+    return Swept([column.values[i] for i in np.flatnonzero(used)], (np.cumsum(used) - 1)[codes])
 
 
 def _digests(name: str, column: Swept) -> NDArray[np.uint64]:
-    """`digest_of` each value, floats all at once."""
+    """(values,) `digest_of` the values; floats are hashed as one array."""
     if column.floats is not None:
-        digests: NDArray[np.uint64] = scattered(
+        digests: NDArray[np.uint64] = splitmix64(
             (column.floats + 0.0).view(np.uint64) ^ np.uint64(field_digest(name))
         )
         return digests
     return np.array([digest_of(name, value) for value in column.values], np.uint64)
 
 
-def dense(key: Codes, room: int | None = None) -> tuple[Codes, int]:
-    """(size,) codes from 0 in the order of the keys, equal where these are, and how many there are.
+def dense(key: Codes, bound: int | None = None) -> tuple[Codes, int]:
+    """(size,) the rank of each key among the distinct keys, and the number of distinct keys.
 
-    Keys lie from 0 to room-1.
-
-    Keys that lie close together are numbered by a table, in a tenth of the time that sorting them
-    takes.
+    Keys are at least 0 and below `bound`. If `bound` is small, a look-up table takes a tenth of the
+    time of sorting.
     """
-    room = int(key.max()) + 1 if room is None else room
-    if room > TABLE * key.size:
+    bound = int(key.max()) + 1 if bound is None else bound
+    if bound > MAX_TABLE * key.size:
         distinct, codes = np.unique(key, return_inverse=True)
         return codes, distinct.size
-    there = np.zeros(room, np.bool_)
-    there[key] = True
-    numbers = np.cumsum(there)
-    return (numbers - 1)[key], int(numbers[-1])
+    present = np.zeros(bound, np.bool_)
+    present[key] = True
+    ranks = np.cumsum(present)
+    return (ranks - 1)[key], int(ranks[-1])
 
 
 def first_of(codes: Codes, count: int) -> Codes:
     """(count,) the first row of each code."""
     first = np.empty(count, np.int64)
-    first[codes[::-1]] = np.arange(
-        codes.size - 1, -1, -1
-    )  # of the rows with one code the last assignment stays
+    # of several assignments to one element NumPy keeps the last
+    first[codes[::-1]] = np.arange(codes.size - 1, -1, -1)
     return first
 
 
 def combined(keys: list[tuple[Codes, int]], size: int) -> Codes:
-    """(size,) one integer per row, equal where all codes are equal.
+    """(size,) one integer a row, equal for rows with equal codes in all keys.
 
-    `keys` are codes and how many there can be.
-
-    Integers are in the order of the keys, the first the slowest; they are not dense.
+    `keys` are pairs of codes (size,) and their number. The integers sort rows by the first key,
+    then by the second and so on; they are not dense.
     """
-    total, room = np.zeros(size, np.int64), 1
+    total, bound = np.zeros(size, np.int64), 1
     for codes, count in keys:
         if count == 1:
             continue
-        if room * count >= 2**62:
-            total, room = dense(total, room)
+        if bound * count >= 2**62:
+            total, bound = dense(total, bound)
         total = total * count + codes
-        room *= count
+        bound *= count
     return total
 
 

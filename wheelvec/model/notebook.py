@@ -1,18 +1,16 @@
-"""The dictionaries of the research notebook (CONFIG, CC_CONFIG, SCHEDULER_CONFIG) read as sections
-of a Config.
+"""Conversion of the research notebook's dictionaries into sections of a configuration.
+
+The dictionaries are CONFIG, CC_CONFIG and SCHEDULER_CONFIG (docs/migrating.md).
 """
 
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# What the notebook's dictionaries hold beside the rules: paths, logging, look-backs of indicators
-# that decide nothing.
-WITHOUT_MEANING = frozenset(
-    {"cache_dir", "lookback_days", "scheduler_seed", "log_level", "timezone"}
-)
+# Keys of the notebook that change no result: paths, logging, look-backs of indicators.
+IGNORED_KEYS = frozenset({"cache_dir", "lookback_days", "scheduler_seed", "log_level", "timezone"})
 
-# The notebook priced every fill_mode that it did not know as realistic.
+# The notebook treated every unknown fill_mode as "realistic".
 RUN_AS_REALISTIC = ("mid", "bid")
 
 Sections = dict[str, dict[str, Any]]
@@ -24,7 +22,10 @@ def sections_of_notebook(
     cc_config: dict[str, Any],
     scheduler: dict[str, Any],
 ) -> Sections:
-    """Sort the notebook's keys into sections; `fields` names the fields of each section."""
+    """Values by section and field; `fields` names the fields of each section.
+
+    Keys that have no counterpart are named in a warning.
+    """
     sections: Sections = {name: {} for name in fields}
     unknown = _take_config(fields, config, sections)
     unknown += _take_calls(fields, cc_config, sections)
@@ -33,7 +34,7 @@ def sections_of_notebook(
     _default_schedule(config, sections["schedule"])
     if unknown:
         warnings.warn(
-            f"ignored, for they mean nothing to wheelvec: {', '.join(sorted(unknown))}",
+            f"ignored, because wheelvec has no such fields: {', '.join(sorted(unknown))}",
             stacklevel=4,
         )
     return sections
@@ -45,18 +46,18 @@ def _take_config(
     unknown = []
     for key, value in config.items():
         if key in ("fill_mode", "use_realistic_fills", "symbol", "entry_date"):
-            continue  # read below
+            continue  # converted by _set_fill_mode and _default_schedule
         if key in ("rate", "risk_free_rate"):
             sections["pricing"]["rate"] = value
             continue
-        homes = [
-            s
-            for s in ("put", "liquidity", "fills", "costs", "schedule", "pricing")
-            if key in fields[s]
+        matching = [
+            section
+            for section in ("put", "liquidity", "fills", "costs", "schedule", "pricing")
+            if key in fields[section]
         ]
-        if homes:
-            sections[homes[0]][key] = value
-        elif key not in WITHOUT_MEANING:
+        if matching:
+            sections[matching[0]][key] = value
+        elif key not in IGNORED_KEYS:
             unknown.append(f"CONFIG[{key!r}]")
     return unknown
 
@@ -69,7 +70,7 @@ def _take_calls(
         name = key.removeprefix("cc_")
         if name in fields["call"] or name == "select":
             sections["call"][name] = value
-        elif name != "option_type" and key not in WITHOUT_MEANING:
+        elif name != "option_type" and key not in IGNORED_KEYS:
             unknown.append(f"CC_CONFIG[{key!r}]")
     return unknown
 
@@ -82,7 +83,7 @@ def _take_schedule(
     return [
         f"SCHEDULER_CONFIG[{key!r}]"
         for key in scheduler
-        if key not in known and key not in WITHOUT_MEANING
+        if key not in known and key not in IGNORED_KEYS
     ]
 
 
@@ -92,7 +93,8 @@ def _set_fill_mode(config: dict[str, Any], fills: dict[str, Any]) -> None:
         fills["fill_mode"] = "natural"
     elif mode in RUN_AS_REALISTIC:
         warnings.warn(
-            f"fill_mode {mode!r} was run as 'realistic' by the notebook; it is taken as 'realistic'",
+            f"fill_mode {mode!r} was run as 'realistic' by the notebook; "
+            "it is taken as 'realistic'",
             stacklevel=5,
         )
         fills["fill_mode"] = "realistic"
@@ -101,7 +103,7 @@ def _set_fill_mode(config: dict[str, Any], fills: dict[str, Any]) -> None:
 
 
 def _default_schedule(config: dict[str, Any], schedule: dict[str, Any]) -> None:
-    """Without a SCHEDULER_CONFIG the notebook ran one symbol on one day."""
+    """Set symbol and entry date from CONFIG where SCHEDULER_CONFIG has none."""
     if "symbol" in config:
         schedule.setdefault("symbols", [config["symbol"]])
     if "entry_date" in config and "start_date" not in schedule and "end_date" not in schedule:

@@ -1,6 +1,7 @@
-"""OSI option symbols.
+"""OSI option symbols: conversion to the standard form, and expressions for their fields.
 
-21 characters, root padded to six, yymmdd, C or P, strike in thousandths on eight digits.
+A symbol has 21 characters: the root padded to six, yymmdd, C or P, and the strike in thousandths of
+a dollar on eight digits.
 """
 
 import datetime as dt
@@ -11,34 +12,34 @@ import polars as pl
 from wheelvec.model.errors import InputError
 
 PATTERN = r"^[A-Z][A-Z0-9]{0,5} {0,5}\d{6}[CP]\d{8}$"
-FORM = "root, yymmdd, C or P, and the strike in thousandths on eight digits, such as TSLA230707P00205000"
+FORM = (
+    "root, yymmdd, C or P, and the strike in thousandths on eight digits, "
+    "such as TSLA230707P00205000"
+)
 
-# As people write them, in capitals: O: before it, a class of shares after a sign (BRK.B), signs
-# between the parts. Its root is letters and at most the digit of an adjusted contract, so that a
-# year of four digits is not taken for part of it.
+# Common spellings, in capitals: a prefix O:, a share class after a separator (BRK.B), separators
+# between the fields. The root has letters and at most one digit, that of an adjusted contract, so
+# that a year of four digits is not read as part of the root.
 _WRITTEN = (
     r"^(?:O:)?\s*([A-Z]+)(?:[ ./_-]([A-Z]{1,2}))?(\d?)[\s./_-]*(\d{6})[\s_-]*([CP])[\s_-]*(\d{8})$"
 )
-_YEAR_IN_ROOT = (
-    r"^[A-Z]{4}20\d{6}[CP]"  # TSLA20230707P00205000: 21 characters, and no adjusted root TSLA20
-)
+# TSLA20230707P00205000 has 21 characters too, but TSLA20 is not its root.
+_YEAR_IN_ROOT = r"^[A-Z]{4}20\d{6}[CP]"
 
 
 def normalised(symbol: pl.Expr) -> pl.Expr:
-    """The 21 characters of a symbol as people write it.
+    """The OSI form of a symbol in a common spelling; the symbol unchanged if it cannot be read.
 
-    The symbol as it is where it cannot be read.
-
-    It may be padded or not, in lower case, with `O:` before it, blanks around it, a dot in its root
-    (BRK.B is BRKB).
+    It may be unpadded or in lower case, with a prefix `O:`, with blanks around it, or with a dot in
+    its root (BRK.B is BRKB).
     """
-    parts = symbol.str.strip_chars().str.to_uppercase().str.extract_groups(_WRITTEN).struct
-    root = parts["1"] + parts["2"].fill_null("") + parts["3"]
-    written = root.str.pad_end(6, " ") + parts["4"] + parts["5"] + parts["6"]
+    groups = symbol.str.strip_chars().str.to_uppercase().str.extract_groups(_WRITTEN).struct
+    root = groups["1"] + groups["2"].fill_null("") + groups["3"]
+    padded = root.str.pad_end(6, " ") + groups["4"] + groups["5"] + groups["6"]
     return (
         pl.when(is_osi(symbol))
         .then(symbol)
-        .otherwise(pl.coalesce(pl.when(is_osi(written)).then(written), symbol))
+        .otherwise(pl.coalesce(pl.when(is_osi(padded)).then(padded), symbol))
     )
 
 
@@ -48,15 +49,12 @@ def root(symbol: pl.Expr) -> pl.Expr:
 
 
 def leading_letters(symbol: pl.Expr) -> pl.Expr:
-    """Up to six letters that a symbol which cannot be read begins with, in capitals.
-
-    What its root may be meant to be.
-    """
+    """The first letters, at most six, in capitals: the likely root of an unreadable symbol."""
     return symbol.str.strip_chars().str.to_uppercase().str.extract(r"^(?:O:)?\s*([A-Z]{1,6})")
 
 
 def expiration(symbol: pl.Expr) -> pl.Expr:
-    """The expiration as a Date; null where the six digits are no date."""
+    """The expiration as a Date; null where the six digits are not a date."""
     return (pl.lit("20") + symbol.str.slice(6, 6)).str.to_date("%Y%m%d", strict=False)
 
 
@@ -66,15 +64,12 @@ def option_type(symbol: pl.Expr) -> pl.Expr:
 
 
 def strike_milli(symbol: pl.Expr) -> pl.Expr:
-    """The strike in thousandths of a dollar, Int64; null where the eight digits are none."""
+    """The strike in thousandths of a dollar, Int64; null where it is not a number."""
     return symbol.str.slice(13, 8).cast(pl.Int64, strict=False)
 
 
 def is_osi(symbol: pl.Expr) -> pl.Expr:
-    """True where the whole symbol is well formed.
-
-    Pattern, length, a date that exists, a strike above 0.
-    """
+    """True where the symbol has the OSI form, an existing date and a strike above 0."""
     return (
         (symbol.str.len_bytes() == 21)
         & symbol.str.contains(PATTERN)
@@ -84,8 +79,8 @@ def is_osi(symbol: pl.Expr) -> pl.Expr:
     ).fill_null(False)
 
 
-class Parts(NamedTuple):
-    """What one symbol says."""
+class OptionSymbol(NamedTuple):
+    """The fields of one OSI symbol; the strike is in thousandths of a dollar."""
 
     root: str
     expiration: dt.date
@@ -93,8 +88,8 @@ class Parts(NamedTuple):
     strike_milli: int
 
 
-def parse(symbol: str) -> Parts:
-    """The parts of one symbol.
+def parse(symbol: str) -> OptionSymbol:
+    """The fields of one symbol.
 
     Raises:
         InputError: if `symbol` is not a 21-character OSI symbol.
@@ -103,13 +98,14 @@ def parse(symbol: str) -> Parts:
     frame = pl.DataFrame({"symbol": [symbol]}, schema={"symbol": pl.String}, strict=False)
     if not isinstance(symbol, str) or not frame.select(is_osi(column)).item():
         raise InputError(
-            f"symbol {symbol!r} is no OSI symbol: expected 21 characters such as 'TSLA  230707P00205000' "
-            "(root padded to six, yymmdd, C or P, strike in thousandths on eight digits)"
+            f"symbol {symbol!r} is no OSI symbol: expected 21 characters such as "
+            "'TSLA  230707P00205000' (root padded to six, yymmdd, C or P, strike in thousandths "
+            "on eight digits)"
         )
-    parts = frame.select(
+    found = frame.select(
         root(column).alias("root"),
         expiration(column).alias("expiration"),
         option_type(column).alias("option_type"),
         strike_milli(column).alias("strike_milli"),
     )
-    return Parts(*parts.row(0))
+    return OptionSymbol(*found.row(0))

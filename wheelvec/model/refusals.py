@@ -1,4 +1,4 @@
-"""Which rows of a grid are refused, and why: noted per value, counted per reason."""
+"""The invalid rows of a grid and the reasons, with an error message that groups them."""
 
 from collections.abc import Mapping
 
@@ -8,16 +8,18 @@ from numpy.typing import NDArray
 
 from wheelvec.model.errors import ConfigError, listed
 
-SHOWN = 5  # reasons that an error spells out
-FIRST = 3  # rows that it names of each
+SHOWN = 5  # kinds of reasons in an error message
+FIRST = 3  # rows in an error message for each kind
 
-# What a reason says of its own row alone, and what stands for it: reasons of one kind differ in
-# nothing else
-OF_ONE_ROW = {
+# Substitutions that remove the values of a row from its reason. Reasons that are equal after them
+# are of one kind.
+VALUES_OF_A_ROW = {
     r"'[^']*'|\"[^\"]*\"": "_",
     r"(?s)^(unknown \S+) .*": "${1}",
-    r"(?s) = .*?(: expected |: the range is empty| lies above | is read where | needs |$)": " = _${1}",
-    r" \([^()]*\)$": "",  # what was probably meant
+    r"(?s) = .*?(: expected |: the range is empty| is above | is used only if | needs |$)": (
+        " = _${1}"
+    ),
+    r" \([^()]*\)$": "",  # the hint
     r"\d[\d.,:-]*": "_",
 }
 
@@ -25,22 +27,24 @@ Codes = NDArray[np.int64]
 
 
 class Refusals:
-    """Reasons by row; of several reasons for a row the first counts."""
+    """The reasons for which rows of a grid are refused: for each row the first that was noted."""
 
     def __init__(self, size: int) -> None:
         self.reasons: list[str] = []
         self._size = size
-        self._number: NDArray[np.int32] | None = (
-            None  # (rows,) position of the row's reason, -1 for none
-        )
+        # (size,) position of each row's reason, -1 for none
+        self._number: NDArray[np.int32] | None = None
 
     def __bool__(self) -> bool:
         return self._number is not None
 
     def note(self, reasons: Mapping[int, str], codes: Codes, count: int) -> None:
-        """Note reasons by code, and so for the rows that have it.
+        """Note a reason for all rows with a code.
 
-        `codes` (rows,) lie under `count`.
+        Args:
+            reasons: reason by code.
+            codes: (size,) the code of each row, below `count`.
+            count: the number of codes.
         """
         if not reasons:
             return
@@ -58,14 +62,14 @@ class Refusals:
 
     @property
     def rows(self) -> NDArray[np.bool_]:
-        """(rows,) whether a row is refused."""
+        """(size,) whether a row is refused."""
         none: NDArray[np.bool_] = np.zeros(self._size, np.bool_)
         return none if self._number is None else self._number >= 0
 
     def frame(self, given: Codes | None = None) -> pl.DataFrame:
-        """Every row that is refused, row and reason.
+        """The refused rows: columns row and reason.
 
-        `given` (rows,) has the numbers to call them by.
+        `given` (size,) has the numbers of the rows in the grid as given, if they differ.
         """
         at = np.flatnonzero(self.rows)
         number = np.zeros(0, np.int32) if self._number is None else self._number[at]
@@ -79,10 +83,10 @@ class Refusals:
 
 
 class RefusedRowsError(ConfigError):
-    """Rows of a grid that cannot be run.
+    """A grid has invalid rows.
 
     Attributes:
-        refusals: which, and why.
+        refusals: the rows and the reasons.
     """
 
     def __init__(self, refusals: Refusals) -> None:
@@ -91,11 +95,10 @@ class RefusedRowsError(ConfigError):
 
 
 def described(refused: pl.DataFrame, size: int) -> str:
-    """How many of `size` rows are refused.
+    """The error message for the refused rows of a grid of `size` rows.
 
-    A numbered line for each kind of reason, those of most rows first.
-
-    It reads as well when its lines are joined to one.
+    It has a numbered line for each kind of reason, in the order of their numbers of rows. The lines
+    may be joined to one.
     """
     kinds = _kinds(refused)
     lines = [_line(*kind) for kind in kinds.head(SHOWN).iter_rows()]
@@ -104,26 +107,26 @@ def described(refused: pl.DataFrame, size: int) -> str:
         lines.append(
             f"{rows:,} row{'s'[: rows != 1]} for {reasons:,} other reason{'s'[: reasons != 1]}"
         )
-    said = (
+    text = (
         f" {lines[0]}"
         if len(lines) == 1
         else "".join(f"\n  ({i}) {line}" for i, line in enumerate(lines, 1))
     )
-    return f"grid: {refused.height:,} of {size:,} rows cannot be run:{said}"
+    return f"grid: {refused.height:,} of {size:,} rows cannot be run:{text}"
 
 
 def _kinds(refused: pl.DataFrame) -> pl.DataFrame:
-    """Reasons that differ in their values alone.
+    """The kinds of reasons, those of most rows first.
 
-    The first, how many there are, how many rows have one, the first of these.
+    The columns are the first reason, the number of reasons, the number of rows and the first rows.
     """
     first_rows = pl.col("row").head(FIRST + 1)
     by_text = refused.group_by("reason", maintain_order=True).agg(
         first_rows, pl.len().alias("count")
     )
     kind = pl.col("reason")
-    for found, instead in OF_ONE_ROW.items():
-        kind = kind.str.replace_all(found, instead)
+    for pattern, replacement in VALUES_OF_A_ROW.items():
+        kind = kind.str.replace_all(pattern, replacement)
     return (
         by_text.group_by(kind.alias("kind"), maintain_order=True)
         .agg(
@@ -141,4 +144,5 @@ def _line(reason: str, texts: int, count: int, rows: list[int]) -> str:
     if count == 1:
         return f"row {rows[0]}: {reason}"
     more = ", ..." if count > FIRST else ""
-    return f"{count:,} rows ({listed(rows[:FIRST])}{more}){', for example' if texts > 1 else ''}: {reason}"
+    example = ", for example" if texts > 1 else ""
+    return f"{count:,} rows ({listed(rows[:FIRST])}{more}){example}: {reason}"

@@ -1,9 +1,8 @@
-"""The schema of every table that crosses a room.
+"""Schemas of the tables that packages exchange, tests of rows, and conversion of users' frames.
 
-Columns, dtypes, units, and the rules that a row must keep.
-
-Prices are dollars per share; amounts, fees and P&L are dollars per contract of 100 shares; `*_pct`
-is a fraction, `roc` is percent; a `session` is a date of the exchange calendar; times are UTC.
+Prices are in dollars per share; amounts, fees and P&L in dollars per contract of 100 shares;
+`*_pct` is a fraction, `roc` is in percent; a `session` is a date of the exchange calendar; times
+are UTC.
 """
 
 import contextlib
@@ -19,7 +18,7 @@ TIMESTAMP = pl.Datetime("ns", "UTC")
 OPTION_QUOTES: dict[str, pl.DataType] = {
     "underlying": pl.String(),
     "session": pl.Date(),
-    # null: the row is its session's only snapshot, and the entry time does not apply
+    # null: the row belongs to the only snapshot of its session, and the entry time does not apply
     "ts": TIMESTAMP,
     "symbol": pl.String(),
     "expiration": pl.Date(),
@@ -56,8 +55,8 @@ DIVIDENDS: dict[str, pl.DataType] = {
     "amount": pl.Float64(),
 }
 
-# One month's chain at entry time: the standing quote of each contract and session; iv and delta
-# null where they were not asked for, NaN where there is none.
+# One month's chain at entry time: the last quote of each contract in the entry minute of each
+# session; iv and delta are null where they were not computed, NaN where none exists.
 SOLVED_CHAIN: dict[str, pl.DataType] = {
     name: kind for name, kind in OPTION_QUOTES.items() if name not in ("underlying", "ts")
 } | {"iv": pl.Float64(), "delta": pl.Float64()}
@@ -78,7 +77,7 @@ MARKET_DIAGNOSTICS: dict[str, pl.DataType] = {
     "count": pl.Int64(),
 }
 
-# What is odd about a result (`run.warnings.RunWarning`).
+# The warnings of a result (`run.warnings.RunWarning`).
 WARNINGS: dict[str, pl.DataType] = {
     "code": pl.String(),
     "underlying": pl.String(),
@@ -239,7 +238,7 @@ RESULT_TABLES: dict[str, dict[str, pl.DataType]] = {
 }
 
 
-# Dollars. Above it a double no longer holds whole cents, and sums of such prices become infinite.
+# Dollars. Above it a float64 does not represent every cent, and sums of prices become infinite.
 LARGEST_PRICE = 2.0**53 / 100.0
 
 
@@ -248,9 +247,9 @@ def _too_large(price: pl.Expr) -> pl.Expr:
 
 
 def quote_flaws() -> dict[str, pl.Expr]:
-    """Why a quote is no valid one (rules.md, section 2), in the order in which a row is tested.
+    """Tests for invalid quotes (rules.md, section 2) by reason, in the order of testing.
 
-    Each expression is true where the reason applies and never null.
+    Each expression is true where the reason applies, and never null.
     """
     bid, ask, spot = pl.col("bid"), pl.col("ask"), pl.col("underlying_price")
     flaws = {
@@ -268,11 +267,11 @@ def quote_flaws() -> dict[str, pl.Expr]:
 
 
 def after_expiration() -> pl.Expr:
-    """True for rows of a contract that had expired."""
+    """True for rows of a contract after its expiration."""
     return pl.col("session") > pl.col("expiration")
 
 
-# Everyday facts of a chain rather than faults of a file: counted, never an error under strict=True.
+# Reasons that occur in every chain: counted, but never an error under strict=True.
 ORDINARY_REASONS = (
     "missing_side",
     "no_price",
@@ -285,18 +284,16 @@ ORDINARY_REASONS = (
 
 
 def untraded() -> pl.Expr:
-    """True for the bar of an option in which nobody traded: a volume of 0, or four prices of 0.
+    """True for the bar of an option without a trade: a volume of 0, or four prices of 0.
 
-    Never null.
-
-    Some vendors write such bars for every contract and day.
+    Some vendors write such bars for every contract and session. The expression is never null.
     """
     prices = [(pl.col(name) == 0).fill_null(False) for name in _PRICES]
     return (pl.col("volume") == 0).fill_null(False) | pl.all_horizontal(prices)
 
 
 def bar_flaws() -> dict[str, pl.Expr]:
-    """Why a bar is broken (data.md), in the order in which a row is tested; never null."""
+    """Tests for invalid bars (data.md) by reason, in the order of testing; never null."""
     prices = [pl.col(name) for name in _PRICES]
     inside = [pl.col(name).is_between(pl.col("low"), pl.col("high")) for name in ("open", "close")]
     flaws = {
@@ -313,18 +310,18 @@ _PRICES = ("open", "high", "low", "close")
 
 
 def first_flaw(flaws: dict[str, pl.Expr]) -> pl.Expr:
-    """The first reason that applies to a row, or null."""
+    """The first reason that applies to a row; null if none does."""
     return pl.coalesce([pl.when(flaw).then(pl.lit(reason)) for reason, flaw in flaws.items()])
 
 
-# ---- frames as people have them
+# ---- conversion of users' frames
 
 
 class ArrowStream(Protocol):
-    """A table that hands out an Arrow stream: of pandas, pyarrow, DuckDB and others."""
+    """A table with an Arrow stream, such as those of pandas, pyarrow and DuckDB."""
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        """The stream, as Arrow's PyCapsule interface has it."""
+        """The stream as a capsule of Arrow's PyCapsule interface."""
 
 
 Frame = pl.DataFrame | pl.LazyFrame | ArrowStream
@@ -333,19 +330,17 @@ Frame = pl.DataFrame | pl.LazyFrame | ArrowStream
 def as_lazy(name: str, frame: Any) -> pl.LazyFrame:
     """A user's table as a LazyFrame.
 
-    Taken are a Polars frame, lazy or not, a pandas DataFrame, or whatever hands out an Arrow stream
-    (a pyarrow Table, a DuckDB relation). Nothing lazy is read yet; `readable` says in its name what
-    fails later.
-
-    Of pandas NaN is null, and the named levels of the index are columns.
+    Accepted are Polars frames, lazy or not, pandas DataFrames, and objects with an Arrow stream (a
+    pyarrow Table, a DuckDB relation). A lazy frame is not read yet; see `readable` for its errors.
+    NaN of pandas becomes null, and the named levels of its index become columns.
 
     Args:
-        name: of the argument, for messages.
-        frame: what was given for it.
+        name: the name of the argument in error messages.
+        frame: the table.
 
     Raises:
         InputError: if `frame` is none of these.
-        DataError: if it is a pandas or Arrow table that cannot be converted.
+        DataError: if a pandas or Arrow table cannot be converted.
     """
     if isinstance(frame, pl.LazyFrame):
         return frame
@@ -368,10 +363,11 @@ def as_lazy(name: str, frame: Any) -> pl.LazyFrame:
 
 
 def as_polars(name: str, frame: Any) -> pl.DataFrame:
-    """A user's table as a DataFrame; what is taken and what is raised is that of `as_lazy`.
+    """A user's table as a DataFrame, as by `as_lazy`.
 
     Raises:
-        DataError: if a lazy frame fails, too.
+        InputError: as `as_lazy`.
+        DataError: as `as_lazy`, or if a lazy frame cannot be collected.
 
     >>> as_polars("when", pl.LazyFrame({"underlying": ["TSLA"]})).columns
     ['underlying']
@@ -384,9 +380,9 @@ def as_polars(name: str, frame: Any) -> pl.DataFrame:
 
 @contextlib.contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Turn what fails in a user's frame, query or file into a DataError that names the table.
+    """Convert errors of a user's frame, query or file to a DataError that names the table.
 
-    Polars panics on some files that others wrote or damaged, and Arrow has errors of its own.
+    Polars panics on some damaged files, and Arrow has its own exceptions.
     """
     try:
         yield
@@ -410,7 +406,7 @@ def readable(name: str) -> Iterator[None]:
 
 
 def _is_pandas(frame: object) -> bool:
-    """Whether it is a pandas DataFrame, without importing pandas, which may not be installed."""
+    """Whether it is a pandas DataFrame; pandas, which may not be installed, is not imported."""
     return any(
         base.__name__ == "DataFrame" and base.__module__.partition(".")[0] == "pandas"
         for base in type(frame).__mro__
@@ -418,7 +414,7 @@ def _is_pandas(frame: object) -> bool:
 
 
 def _is_arrow(frame: object) -> bool:
-    """Whether it hands out a stream of columns; a Series hands out one as well, but names none."""
+    """Whether it has an Arrow stream of named columns; a Series has a stream without names."""
     return hasattr(frame, "__arrow_c_stream__") and (
         hasattr(frame, "schema") or hasattr(frame, "columns")
     )

@@ -1,10 +1,8 @@
-"""The sections of a configuration and their fields.
+"""The sections of a configuration and their fields: default, unit, allowed values and meaning.
 
-Each with its default, its unit and what it decides.
-
-They bear the names of the sections of a TOML file: [schedule], [put], [call], [liquidity], [fills],
-[costs], [pricing]. Everything that is written about fields (help(), docs/reference.md, `wheelvec
-init`) is made from these declarations.
+They have the names of the sections of a TOML file: [schedule], [put], [call], [liquidity], [fills],
+[costs], [pricing]. The texts of help(), docs/reference.md and `wheelvec init` are generated from
+these declarations.
 """
 
 import datetime as dt
@@ -13,8 +11,9 @@ from typing import ClassVar, TypeAlias
 from wheelvec.model.errors import ConfigError
 from wheelvec.model.fields import (
     Curve,
-    check_part,
+    check_section,
     choice,
+    config_section,
     curve,
     day,
     flag,
@@ -22,7 +21,6 @@ from wheelvec.model.fields import (
     minute,
     names,
     number,
-    part,
     text,
     weekday_set,
 )
@@ -39,12 +37,12 @@ PUT_SELECT = (
 )
 CALL_SELECT = PUT_SELECT[1:]
 
-# A spread is at most twice the mid, so that a limit over 2 is none; a fill is at most certain; a
-# stop of more than fifty premiums is no stop, which None is.
-WIDEST, CERTAIN, LOOSEST_STOP = 3.0, 1.0, 50.0
+# Greatest allowed values. A spread is at most twice the mid, so that a limit above 2 has no effect.
+# A stop of more than fifty premiums is better written as None.
+MAX_SPREAD, MAX_PROBABILITY, MAX_STOP = 3.0, 1.0, 50.0
 
-# The regular close in New York, by the names of its calendar; that of any other calendar is known
-# once it is loaded.
+# The regular close in New York, by the names of its calendar. The close of other calendars is known
+# only after loading them.
 CLOSES = dict.fromkeys(("NYSE", "XNYS", "NASDAQ", "XNAS", "BATS", "ARCX", "OOTC", "XASE"), "16:00")
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -52,16 +50,16 @@ Targets: TypeAlias = tuple[tuple[str, str, str], ...]
 
 
 def _needed(method: str) -> Targets:
-    """The targets without which their choice of `method` says nothing."""
+    """The targets that are required by their value of `method`."""
     return (("otm_target", method, "closest_otm"), ("premium_target", method, "closest_premium"))
 
 
-@part("schedule")
+@config_section("schedule")
 class Schedule:
-    """When and on what wheels may be opened (rules.md, section 1).
+    """On which sessions and underlyings wheels may open (rules.md, section 1).
 
-    A session with number i (0 at start_date) is an entry session if i >= offset, (i - offset) is a
-    multiple of `every`, and its ISO weekday is in `weekdays`.
+    The session number i, counted from 0 at start_date, is an entry session if i >= offset, (i -
+    offset) is a multiple of `every`, and its ISO weekday is in `weekdays`.
 
     Example:
         >>> from wheelvec import Schedule
@@ -74,88 +72,92 @@ class Schedule:
     targets: ClassVar[Targets] = ()
     start_date: dt.date | str | None = day(
         default=None,
-        doc="First date on which a wheel may open, inclusive; None is the first session of the market.",
+        doc="First date on which a wheel may open, inclusive; None is the first session of the "
+        "market.",
     )
     end_date: dt.date | str | None = day(
         default=None,
-        doc="Last date on which a wheel may open, inclusive; None is the last session of the market.",
+        doc="Last date on which a wheel may open, inclusive; None is the last session of the "
+        "market.",
     )
     symbols: tuple[str, ...] | list[str] | None = names(
         default=None,
-        doc="Underlyings, in the order in which they are tried each session; None is all that the market holds, sorted. "
-        "Naming symbols is hindsight: those you thought of are those that survived.",
+        doc="Underlyings, in the order in which they are tried each session; None is all of the "
+        "market, sorted. Naming symbols causes survivorship bias: names known today are names "
+        "that survived.",
     )
     trading_calendar: str = text(
         default="NYSE",
         pattern=r"\S+",
         allowed="the name of an exchange calendar such as 'NYSE'",
-        doc="Which days are sessions, and when they close.",
+        doc="The exchange calendar, which defines the sessions and their closes.",
     )
     entry_time: str = minute(
         default="15:45",
-        doc="The minute of the quotes at which wheels open: a clock time in the calendar's zone, before its regular close, or "
-        "'close-15min', that long before each session's own close.",
+        doc="The minute of the quotes at which wheels open: a clock time in the calendar's time "
+        "zone, before its regular close, or a time before the close of each session such as "
+        "'close-15min'.",
     )
     every: int = integer(
-        default=1, low=1, unit="sessions", doc="Wheels open on every so many-th session only."
+        default=1, low=1, unit="sessions", doc="Wheels open on every n-th session only."
     )
     offset: int = integer(
         default=0,
         low=0,
         unit="sessions",
-        doc="How many sessions of the range pass before the first entry.",
+        doc="Number of sessions before the first entry session.",
     )
     weekdays: tuple[int, ...] | list[int] | None = weekday_set(
         default=None, doc="Weekdays on which wheels may open, 1 is Monday; None is all."
     )
     allow_multiple_wheels_per_symbol: bool = flag(
         default=True,
-        doc="Whether a wheel may open while an earlier one on its underlying is open. If not, only after the exit date of the "
-        "underlying's last wheel.",
+        doc="Whether a wheel may open while an earlier one on its underlying is open. If not, "
+        "wheels open only after the exit date of the underlying's last wheel.",
     )
     max_wheels_per_symbol_per_day: int | None = integer(
         default=None,
         low=1,
         optional=True,
         unit="wheels",
-        doc="How many wheels may open on one underlying and session, the first in order of expiration, strike and symbol; "
-        "None is no limit.",
+        doc="Greatest number of wheels that open on one underlying and session, the first in the "
+        "order of expiration, strike and symbol; None is no limit.",
     )
 
     def __post_init__(self) -> None:
-        check_part(self)
+        check_section(self)
         if reason := after_close(self.trading_calendar, self.entry_time):
             raise ConfigError(reason)
 
 
 def after_close(calendar: str, entry_time: str) -> str:
-    """Say that a clock time is at or after the calendar's regular close, where that is known.
+    """The error message for a clock time at or after the calendar's regular close, or "".
 
-    Else nothing.
+    It is "" for calendars whose close is not in CLOSES.
     """
     close = CLOSES.get(calendar, "24:00")
     if entry_time.startswith("close") or entry_time < close:
         return ""
     return (
-        f"schedule.entry_time = {entry_time!r}: expected a time before {close}, the regular close of {calendar}, "
-        "or one such as 'close-15min'"
+        f"schedule.entry_time = {entry_time!r}: expected a time before {close}, the regular close "
+        f"of {calendar}, or one such as 'close-15min'"
     )
 
 
-@part("put")
+@config_section("put")
 class PutRules:
     """Which put is sold and when it is bought back (rules.md, sections 3 to 6).
 
-    Beware of two names: `exit_pct` 0.25 buys back at 25% of the premium, so it keeps 75% of it; a
-        `stop_loss_multiplier`
-    of 2.0 buys back at twice the premium, so it loses one premium.
+    Two names are misleading: an `exit_pct` of 0.25 buys back at 25% of the premium, so it keeps 75%
+    of it; a `stop_loss_multiplier` of 2.0 buys back at twice the premium, so it loses one premium.
 
     Example:
+        A put sold at 1.80 dollars per share is bought back at 0.45 with a gain, at 3.60 with a
+        loss:
+
         >>> from wheelvec import PutRules
         >>> rules = PutRules(dte_min=30, dte_max=45, exit_pct=0.25, stop_loss_multiplier=2.0)
-        # dollars per share; the put is bought back at 0.45 with a gain, at 3.60 with a loss
-        >>> premium = 1.80
-        >>> premium * rules.exit_pct, premium * rules.stop_loss_multiplier
+        >>> 1.80 * rules.exit_pct, 1.80 * rules.stop_loss_multiplier
         (0.45, 3.6)
     """
 
@@ -168,7 +170,7 @@ class PutRules:
     targets: ClassVar[Targets] = (("delta_target", "select", "closest_delta"), *_needed("select"))
     needed: ClassVar[Targets] = _needed("select")
     option_type: str = choice(
-        default="P", names=("P",), doc="The option that is sold to open: puts, no other yet."
+        default="P", names=("P",), doc="The type of the option that opens a wheel: only puts."
     )
     dte_min: int = integer(
         default=30,
@@ -198,7 +200,8 @@ class PutRules:
         high=1.0,
         optional=True,
         unit="fraction of the underlying's price",
-        doc="Least distance out of the money: (price - strike) / price of a put; negative is in the money. None is any.",
+        doc="Least distance out of the money: (price - strike) / price of a put; negative is in "
+        "the money. None is no limit.",
     )
     otm_max: float | None = number(
         default=None,
@@ -206,42 +209,46 @@ class PutRules:
         high=10.0,
         optional=True,
         unit="fraction of the underlying's price",
-        doc="Greatest distance out of the money; None is any. It acts beside the delta range: 0 to 1 goes by moneyness alone.",
+        doc="Greatest distance out of the money; None is no limit. The delta range applies too; "
+        "with a delta range of 0 to 1 only the moneyness decides.",
     )
     exit_pct: float = number(
         default=0.50,
         low=0.0,
         high=1.0,
         unit="fraction of the premium",
-        doc="Profit target. Beware of the name: 0.25 buys back at 25% of the premium, so it keeps 75% of it.",
+        doc="Profit target. The name is misleading: 0.25 buys back at 25% of the premium, so it "
+        "keeps 75% of it.",
     )
     stop_loss_multiplier: float | None = number(
         default=2.0,
         above=1.0,
-        high=LOOSEST_STOP,
+        high=MAX_STOP,
         optional=True,
         unit="multiple of the premium",
-        doc="Stop. Beware of the name: 2.0 buys back at twice the premium, so it loses one premium. None is no stop.",
+        doc="Stop. The name is misleading: 2.0 buys back at twice the premium, so it loses one "
+        "premium. None is no stop.",
     )
     max_hold_dte: int | None = integer(
         default=None,
         low=0,
         optional=True,
         unit="calendar days",
-        doc="Buys back once so few days to the expiration are left; None holds on. With re-entry it is no roll: the two orders "
-        "fill apart.",
+        doc="The put is bought back when at most this many days to the expiration are left; None "
+        "is no limit. With re-entry this is not a roll: the two orders fill separately.",
     )
     select: str = choice(
         default="all",
         names=PUT_SELECT,
-        doc="Which of a session's candidates open: all, or the one that is best by the method named.",
+        doc="The candidates of a session that are sold: all, or the best one by the named method.",
     )
     dte_target: int | None = integer(
         default=None,
         low=0,
         optional=True,
         unit="calendar days",
-        doc="Only the expiration closest to it is sold (of two, the nearer); None is every expiration in range.",
+        doc="Only puts of the expiration closest to it are sold, of two the earlier; None is every "
+        "expiration in range.",
     )
     delta_target: float | None = number(
         default=None,
@@ -249,7 +256,8 @@ class PutRules:
         high=1.0,
         optional=True,
         unit="absolute delta",
-        doc="What select = 'closest_delta' is closest to, which alone reads it; None is the middle of the range.",
+        doc="Target of select = 'closest_delta', the only method that uses it; None is the middle "
+        "of the range.",
     )
     otm_target: float | None = number(
         default=None,
@@ -257,21 +265,21 @@ class PutRules:
         high=10.0,
         optional=True,
         unit="fraction of the underlying's price",
-        doc="What select = 'closest_otm' is closest to, which alone reads it and needs it.",
+        doc="Target of select = 'closest_otm', which requires it; no other method uses it.",
     )
     premium_target: float | None = number(
         default=None,
         low=0.0,
         optional=True,
         unit="dollars per share",
-        doc="The mid that select = 'closest_premium' is closest to, which alone reads it and needs it.",
+        doc="Target mid of select = 'closest_premium', which requires it; no other method uses it.",
     )
 
     def __post_init__(self) -> None:
-        check_part(self)
+        check_section(self)
 
 
-@part("call")
+@config_section("call")
 class CallRules:
     """Which call is sold against assigned shares, and when it is bought back (rules.md, section 7).
 
@@ -313,7 +321,8 @@ class CallRules:
         high=1.0,
         optional=True,
         unit="fraction of the underlying's price",
-        doc="Least distance out of the money: (strike - price) / price of a call; negative is in the money. None is any.",
+        doc="Least distance out of the money: (strike - price) / price of a call; negative is in "
+        "the money. None is no limit.",
     )
     otm_max: float | None = number(
         default=None,
@@ -321,26 +330,27 @@ class CallRules:
         high=10.0,
         optional=True,
         unit="fraction of the underlying's price",
-        doc="Greatest distance out of the money; None is any. It acts beside the delta range: 0 to 1 goes by moneyness alone.",
+        doc="Greatest distance out of the money; None is no limit. The delta range applies too; "
+        "with a delta range of 0 to 1 only the moneyness decides.",
     )
     strike_min_pct_above_basis: float = number(
         default=0.0,
         above=-1.0,
         high=1.0,
         unit="fraction of the basis",
-        doc="How far over the basis per share the strike must lie, where sell_call_only_if_price_above_basis is on; negative "
-        "allows strikes below it.",
+        doc="Least distance of the strike above the basis per share if "
+        "sell_call_only_if_price_above_basis is on; negative allows strikes below the basis.",
     )
     sell_call_only_if_price_above_basis: bool = flag(
         default=True,
-        doc="Whether the strike must lie at or over the basis (the put's strike less its premium). Beware of the name: it is "
-        "the strike that is compared, not the price of the underlying.",
+        doc="Whether the strike must be at or above the basis (the put's strike less its premium). "
+        "The name is misleading: the strike is compared, not the price of the underlying.",
     )
     tie_break_method: str = choice(
         default="highest_premium",
         names=CALL_SELECT,
         alias="select",
-        doc="The choice among qualifying calls.",
+        doc="The method that selects one of the qualifying calls.",
     )
     otm_target: float | None = number(
         default=None,
@@ -348,14 +358,16 @@ class CallRules:
         high=10.0,
         optional=True,
         unit="fraction of the underlying's price",
-        doc="What tie_break_method = 'closest_otm' is closest to, which alone reads it and needs it.",
+        doc="Target of tie_break_method = 'closest_otm', which requires it; no other method uses "
+        "it.",
     )
     premium_target: float | None = number(
         default=None,
         low=0.0,
         optional=True,
         unit="dollars per share",
-        doc="The mid that tie_break_method = 'closest_premium' is closest to, which alone reads it and needs it.",
+        doc="Target mid of tie_break_method = 'closest_premium', which requires it; no other "
+        "method uses it.",
     )
     exit_pct: float | None = number(
         default=None,
@@ -363,39 +375,43 @@ class CallRules:
         high=1.0,
         optional=True,
         unit="fraction of the premium",
-        doc="Profit target: 0.25 buys back at 25% of the call's premium (keeps 75% of it); None is the put's exit_pct.",
+        doc="Profit target: 0.25 buys back at 25% of the call's premium (keeps 75% of it); None is "
+        "the put's exit_pct.",
     )
     stop_loss_multiplier: float | None = number(
         default=None,
         above=1.0,
-        high=LOOSEST_STOP,
+        high=MAX_STOP,
         optional=True,
         unit="multiple of the premium",
-        doc="Stop: 2.0 buys back at twice the call's premium, so it loses one premium; None is no stop.",
+        doc="Stop: 2.0 buys back at twice the call's premium, so it loses one premium; None is no "
+        "stop.",
     )
     max_hold_dte: int | None = integer(
         default=None,
         low=0,
         optional=True,
         unit="calendar days",
-        doc="Buys back once so few days to the expiration are left; None holds on.",
+        doc="The call is bought back when at most this many days to the expiration are left; None "
+        "is no limit.",
     )
     max_cycles: int | None = integer(
         default=1,
         low=1,
         optional=True,
         unit="calls",
-        doc="How many calls are sold; None is until the shares are called away.",
+        doc="Greatest number of calls of a wheel; None sells calls until the shares are called "
+        "away.",
     )
     call_wait_sessions: int = integer(
         default=0,
         low=0,
         unit="sessions",
-        doc="On how many further sessions a call is sought while none qualifies.",
+        doc="Number of further sessions on which a call is sought if none qualifies.",
     )
 
     def __post_init__(self) -> None:
-        check_part(self)
+        check_section(self)
 
     @property
     def select(self) -> str:
@@ -409,14 +425,13 @@ class CallRules:
         return self.tie_break_method
 
 
-@part("liquidity")
+@config_section("liquidity")
 class Liquidity:
-    """Which spreads are traded, and at what penalty (rules.md, section 3).
+    """Which spreads are traded, and with which penalty (rules.md, section 3).
 
-    Spreads are fractions of the mid: 0.08 is 8%, and none exceeds 2, so that a limit of 2 to 3 is
-        none. Beware of a name:
-    `ivp` is a cross-sectional rank of one chain's implied volatilities, not a percentile of
-    history.
+    Spreads are fractions of the mid: 0.08 is 8%. No spread exceeds 2, so that a limit of 2 or more
+    has no effect. The name `ivp` is misleading: it is a cross-sectional rank of one chain's implied
+    volatilities, not a percentile of history.
 
     Example:
         >>> from wheelvec import Liquidity
@@ -431,7 +446,7 @@ class Liquidity:
         default=0.10,
         low=0.0,
         unit="dollars per share",
-        doc="Options with a lower bid, or none, are not sold.",
+        doc="Options with a lower bid, or without a bid, are not sold.",
     )
     hard_max_spread_pct: float = number(
         default=0.20,
@@ -443,67 +458,69 @@ class Liquidity:
     base_max_spread_pct: float = number(
         default=0.08,
         low=0.0,
-        high=WIDEST,
+        high=MAX_SPREAD,
         unit="fraction of the mid",
-        doc="The allowed spread: up to 0.6 of it is tight, up to all of it moderate, beyond it wide.",
+        doc="The allowed spread. Spreads up to 0.6 of it are tight, up to all of it moderate, "
+        "above it wide.",
     )
     ivp_high_threshold: float = number(
         default=0.70,
         low=0.0,
         high=10.0,
         unit="rank in (0, 1]",
-        doc="The ivp from which a volatility is high; over 1 is never.",
+        doc="The least ivp that is high; above 1 none is.",
     )
     ivp_high_max_spread_pct: float = number(
         default=0.12,
         low=0.0,
-        high=WIDEST,
+        high=MAX_SPREAD,
         unit="fraction of the mid",
-        doc="The allowed spread where ivp is high.",
+        doc="The allowed spread if ivp is high.",
     )
     ivp_extreme_threshold: float = number(
         default=0.90,
         low=0.0,
         high=10.0,
         unit="rank in (0, 1]",
-        doc="The ivp from which it is extreme; over 1 is never.",
+        doc="The least ivp that is extreme; above 1 none is.",
     )
     ivp_extreme_max_spread_pct: float = number(
         default=0.15,
         low=0.0,
-        high=WIDEST,
+        high=MAX_SPREAD,
         unit="fraction of the mid",
-        doc="The allowed spread where ivp is extreme.",
+        doc="The allowed spread if ivp is extreme.",
     )
     short_dte_threshold: int = integer(
         default=7,
         low=0,
         unit="calendar days",
-        doc="Up to so many days to the expiration the extra spread is allowed.",
+        doc="Greatest time to the expiration at which the extra spread is allowed.",
     )
     short_dte_extra_spread_pct: float = number(
         default=0.02,
         low=0.0,
-        high=WIDEST,
+        high=MAX_SPREAD,
         unit="fraction of the mid",
-        doc="What is added to the allowed spread close to the expiration.",
+        doc="Addition to the allowed spread close to the expiration.",
     )
     ivp_min_candidates: int = integer(
         default=1,
         low=0,
         unit="contracts",
-        doc="With fewer contracts to rank, ivp is 0.5 for all of them.",
+        doc="If fewer contracts than this are ranked, ivp is 0.5 for all of them.",
     )
     ivp_over: str = choice(
         default="candidates",
         names=("candidates", "chain"),
-        doc="Among what ivp ranks: the candidates of the session alone, or all contracts of their type in its chain.",
+        doc="The contracts that ivp ranks: the candidates of the session, or all contracts of "
+        "their type in its chain.",
     )
 
 
-@part("fills")
+@config_section("fills")
 class Fills:
-    """At what prices, and with what luck, orders fill (rules.md, sections 4 and 5).
+    """At which prices and with which probability orders fill (rules.md, sections 4 and 5).
 
     Example:
         >>> from wheelvec import Fills
@@ -523,8 +540,9 @@ class Fills:
         default=None,
         names=EXIT_MODELS,
         optional=True,
-        doc="At what price target and stop fill: 'trigger' at their levels, 'close_range' at the bar's close and range; None "
-        "is 'trigger' under the ledger rules and 'close_range' under v5.",
+        doc="The prices at which target and stop fill: 'trigger' at their levels, 'close_range' by "
+        "the bar's close and range; None is 'trigger' under the ledger rules and 'close_range' "
+        "under v5.",
     )
     tick: float | None = number(
         default=None,
@@ -532,98 +550,109 @@ class Fills:
         high=1.0,
         optional=True,
         unit="dollars per share",
-        doc="The tick on which orders fill: what is sold is rounded down to it, what is bought up. 0 leaves prices as "
-        "computed; None is 0.01 under the ledger rules and 0 under v5.",
+        doc="The tick of fill prices: sales are rounded down to it, purchases up. 0 does not "
+        "round; None is 0.01 under the ledger rules and 0 under v5.",
     )
     gap_path: str = choice(
         default="skip",
         names=("skip", "quote"),
-        doc="What a session without a bar of the option does: 'skip' tests nothing on it, 'quote' lets its quote stand in.",
+        doc="The test for exits on a session without a bar of the option: 'skip' tests nothing, "
+        "'quote' tests its quote instead.",
     )
     use_probabilistic_exit_fills: bool = flag(
         default=True,
-        doc="Whether a touch of the target fills by chance; if not, the first touch fills.",
+        doc="Whether a touch of the target fills with a probability; if not, the first touch "
+        "fills.",
     )
     execution_seed: int = integer(
         default=42,
         low=0,
         high=2**64 - 1,
         unit="number",
-        doc="The only source of chance: the same seed gives the same draws in any order, process and machine.",
+        doc="The seed of all random draws: the same seed gives the same draws in any order, "
+        "process and machine.",
     )
     pfill_tight: float = number(
         default=0.90,
         low=0.0,
-        high=CERTAIN,
+        high=MAX_PROBABILITY,
         unit="probability",
-        doc="Chance that a touch fills where the spread at entry is tight (tight_spread_pct).",
+        doc="Probability that a touch fills if the spread at entry is tight (tight_spread_pct).",
     )
     pfill_normal: float = number(
         default=0.70,
         low=0.0,
-        high=CERTAIN,
+        high=MAX_PROBABILITY,
         unit="probability",
-        doc="The same where the spread is normal (normal_spread_pct).",
+        doc="The same if the spread is normal (normal_spread_pct).",
     )
     pfill_wide: float = number(
         default=0.40,
         low=0.0,
-        high=CERTAIN,
+        high=MAX_PROBABILITY,
         unit="probability",
-        doc="The same where the spread is wider.",
+        doc="The same if the spread is wider.",
     )
     pfill_scale: float = number(
         default=0.6,
         low=0.0,
         high=10.0,
         unit="factor",
-        doc="What each of these chances is multiplied with.",
+        doc="Factor of each of these probabilities.",
     )
     pfill_ivp_high_mult: float = number(
         default=0.85,
         low=0.0,
         high=10.0,
         unit="factor",
-        doc="What the chance is multiplied with where ivp is high.",
+        doc="Factor of the probability if ivp is high.",
     )
     pfill_ivp_extreme_mult: float = number(
         default=0.70,
         low=0.0,
         high=10.0,
         unit="factor",
-        doc="What the chance is multiplied with where ivp is extreme.",
+        doc="Factor of the probability if ivp is extreme.",
     )
     pfill_min: float = number(
-        default=0.05, low=0.0, high=CERTAIN, unit="probability", doc="The chance is never less."
+        default=0.05,
+        low=0.0,
+        high=MAX_PROBABILITY,
+        unit="probability",
+        doc="The least probability.",
     )
     pfill_max: float = number(
-        default=0.98, low=0.0, high=CERTAIN, unit="probability", doc="The chance is never more."
+        default=0.98,
+        low=0.0,
+        high=MAX_PROBABILITY,
+        unit="probability",
+        doc="The greatest probability.",
     )
     tight_spread_pct: float = number(
         default=0.05,
         low=0.0,
-        high=WIDEST,
+        high=MAX_SPREAD,
         unit="fraction of the mid",
-        doc="Up to this spread at entry pfill_tight holds.",
+        doc="Greatest spread at entry for which pfill_tight is used.",
     )
     normal_spread_pct: float = number(
         default=0.10,
         low=0.0,
-        high=WIDEST,
+        high=MAX_SPREAD,
         unit="fraction of the mid",
-        doc="Up to this spread at entry pfill_normal holds.",
+        doc="Greatest spread at entry for which pfill_normal is used.",
     )
 
     def __post_init__(self) -> None:
-        check_part(self)
+        check_section(self)
 
 
-@part("costs")
+@config_section("costs")
 class Costs:
-    """Fees in dollars.
+    """Commissions and fees in dollars (rules.md, section 4).
 
     An order of one contract costs the commission (base and per contract, at least the minimum) and
-    the regulatory fees; a leg that is bought back pays two orders (rules.md, section 4).
+    the regulatory fees; a leg that is bought back has two orders.
 
     Example:
         >>> from wheelvec import Costs
@@ -638,13 +667,13 @@ class Costs:
         default=0.65,
         low=0.0,
         unit="dollars per contract",
-        doc="The broker's commission on each transaction.",
+        doc="The broker's commission on each contract of an order.",
     )
     commission_base: float = number(
         default=0.0,
         low=0.0,
         unit="dollars per order",
-        doc="What the broker adds to each order, whatever its contracts.",
+        doc="The broker's commission on each order, for any number of contracts.",
     )
     commission_minimum: float = number(
         default=0.0, low=0.0, unit="dollars per order", doc="The least commission of an order."
@@ -653,22 +682,22 @@ class Costs:
         default=0.01,
         low=0.0,
         unit="dollars per contract",
-        doc="Regulatory fees on each transaction.",
+        doc="Regulatory fees on each contract of an order.",
     )
     assignment_fee: float = number(
         default=0.0,
         low=0.0,
         unit="dollars per leg",
-        doc="What being assigned or called away costs, once.",
+        doc="The broker's fee for an assignment of the put or the call.",
     )
 
 
-@part("pricing")
+@config_section("pricing")
 class Pricing:
-    """What the implied volatility assumes (rules.md, section 2).
+    """Interest rate and dividend yield of the implied volatility (rules.md, section 2).
 
-    Each is a number, or a frame of session and value, of which the last on or before a session
-    counts.
+    Each is a number, or a frame of session and value; a session uses the last value on or before
+    it.
 
     Example:
         >>> from wheelvec import Pricing

@@ -1,4 +1,4 @@
-"""Reading TOML, and saying in one line what a file is that is no TOML."""
+"""Reading of TOML files, with one-line errors for files that are not TOML."""
 
 import codecs
 import json
@@ -10,7 +10,7 @@ from typing import Any
 from wheelvec.model.errors import ConfigError
 
 # tomllib takes quadratic time over a dotted key: minutes for 100 kB of a.a.a
-_ENDLESS_KEY = re.compile(r"""(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')\s*\.\s*){32}""")
+_LONG_DOTTED_KEY = re.compile(r"""(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')\s*\.\s*){32}""")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -18,12 +18,12 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     """A TOML file as nested dictionaries.
 
     Raises:
-        ConfigError: if the file cannot be read, or is no TOML: with the line, and what it is
-            instead where that can be told.
+        ConfigError: if the file cannot be read or is not TOML; with the line of the error, or the
+            format that the file has instead.
     """
     try:
         written = _decoded(Path(path).read_bytes())
-        if _ENDLESS_KEY.search(written):
+        if _LONG_DOTTED_KEY.search(written):
             raise ConfigError(f"{path}: no valid TOML: a key of more than 32 parts")
         return tomllib.loads(written)
     except RecursionError:
@@ -39,9 +39,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def _decoded(written: bytes) -> str:
-    """Text of UTF-8, as TOML must be, or of UTF-16, as a shell of Windows writes what is sent to a
-    file.
-    """
+    """The text of a file in UTF-8, or in UTF-16 as Windows PowerShell writes redirected output."""
     text = written.decode("utf-16" if written.startswith(_UTF_16) else "utf-8-sig")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

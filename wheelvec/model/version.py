@@ -1,3 +1,3 @@
-"""The version of the package; records carry it."""
+"""The version of the package, which every record states."""
 
 VERSION = "0.1.0"
