@@ -64,9 +64,16 @@ def add_run(commands: Any) -> None:
     run.add_argument(
         "--rules", choices=("ledger", "v5"), help="the rule set; the same as --set rules="
     )
+    _add_threads(run)
     run.add_argument("--quiet", action="store_true", help="no summary and no progress")
     add_forms(run, "the figures", "the figures")
     run.set_defaults(command=_run)
+
+
+def _add_threads(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--threads", type=int, metavar="N", help="default: as many as there are processors"
+    )
 
 
 def add_sweep(commands: Any) -> None:
@@ -104,9 +111,7 @@ def add_sweep(commands: Any) -> None:
     add_overwrite(sweep)
     add_set(sweep, "the base configuration")
     _add_by(sweep)
-    sweep.add_argument(
-        "--threads", type=int, metavar="N", help="default: as many as there are processors"
-    )
+    _add_threads(sweep)
     sweep.add_argument(
         "--stats",
         choices=("full", "moments"),
@@ -190,7 +195,12 @@ def backtest_and_show(
         log.info("%r", market)
         log.info("configuration %s, rules %s", config.id, config.rules)
         result = backtest(
-            market, config, out=options.out, overwrite=options.overwrite, progress=progress
+            market,
+            config,
+            out=options.out,
+            overwrite=options.overwrite,
+            threads=getattr(options, "threads", None),
+            progress=progress,
         )
         log.info("%s wheels launched", number(result.wheels.height))
     _show_result(result, options.out, options)

@@ -15,6 +15,7 @@ from wheelvec.model.config import Config
 from wheelvec.model.errors import InputError
 from wheelvec.model.forks import refuse_forked
 from wheelvec.model.schemas import SIGNALS, as_polars
+from wheelvec.run.executor import Executor, InOrder, default_threads, whole_number
 from wheelvec.run.folder import keep_apart
 from wheelvec.run.index import digest_of
 from wheelvec.run.recorder import Recorder, Walked
@@ -24,11 +25,12 @@ from wheelvec.run.warnings import as_frame, of_backtest
 from wheelvec.stages.arrays import Array, days
 from wheelvec.stages.diagnostics import call_diagnostics, diagnostics
 from wheelvec.stages.ledger import ledger
-from wheelvec.stages.outcomes import Recorded, chosen
+from wheelvec.stages.outcomes import Recorded, SliceOutcomes, chosen
 from wheelvec.stages.records import records
 
 Progress = Callable[[int, int], None]
 BATCH = 10_000  # wheels whose records are built together: 30 MB
+FEW = 1_000  # wheels: to share the records of fewer among threads takes longer than it saves
 
 
 def backtest(
@@ -38,6 +40,7 @@ def backtest(
     when: Any = None,
     out: str | Path | None = None,
     overwrite: bool = False,
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Every wheel of the configuration's date range, right to the cent (docs/fills.md says under
@@ -57,6 +60,8 @@ def backtest(
             memory. An earlier result of the same configuration, data and signal is replaced, and
             nothing else that is there.
         overwrite: whether another result in `out` may be replaced too.
+        threads: how many underlyings are worked on side by side; as many as there are processors
+            if None. No figure depends on it.
         progress: called with (months done, months in all), each counted for every underlying.
 
     Returns:
@@ -75,6 +80,8 @@ def backtest(
         >>> result = wv.backtest(market, wv.Config(schedule=wv.Schedule(end_date="2024-01-05")))
         >>> result.wheels.height, result.summary()["total_pnl"]
         (5, 951.7)
+        >>> wv.backtest(market, result.config, threads=1).records.equals(result.records)
+        True
     """
     refuse_forked()
     config = Config() if config is None else config
@@ -83,6 +90,7 @@ def backtest(
             raise InputError(
                 f"{argument} is a {type(value).__name__}: expected a wheelvec.{expected.__name__}"
             )
+    threads = whole_number("threads", threads, default_threads())
     if out is not None:
         keep_apart(out, market.folder)
     given = None if when is None else as_polars("when", when)
@@ -96,42 +104,33 @@ def backtest(
     )
     # the digest of the data is hashed meanwhile: hashing needs none of Python's lock, and is a
     # quarter of a short run
-    with writer, ThreadPoolExecutor(1) as aside:
+    with writer, ThreadPoolExecutor(1) as aside, Executor(threads) as executor:
         fingerprint = aside.submit(lambda: market.fingerprint)
-        found = list(_kept(recorder.run(_reporter(progress, recorder.months)), writer))
-        recorded = Recorded.of(
-            [one for walked in found for one in walked.slices], symbols, recorder.day, config
-        )
-        _write(recorded, _dividends(market, symbols), writer)
+        found: list[SliceOutcomes] = []
+
+        def take(_: int, walked: Walked) -> None:
+            _write_paths(walked, writer)
+            found.extend(walked.slices)
+
+        recorder.run(executor, take, progress or (lambda done, total: None))
+        recorded = Recorded.of(found, symbols, recorder.day, config)
+        size = BATCH if out is not None else _batch(recorded.wheels.size, threads)
+        _write(recorded, _dividends(market, symbols), writer, executor, size)
         fingerprint.result()
         return writer.close(
             warnings=lambda made: as_frame(of_backtest(market, config, given, made.diagnostics))
         )
 
 
-def _reporter(progress: Progress | None, total: int) -> Callable[[int], None]:
-    done = 0
-
-    def on_progress(more: int) -> None:
-        nonlocal done
-        done += more
-        if progress:
-            progress(done, total)
-
-    return on_progress
-
-
-def _kept(found: Iterator[Walked], writer: ResultWriter) -> Iterator[Walked]:
-    """Write paths and closes underlying by underlying; pass on the rest."""
-    for walked in found:
-        if len(walked.paths) == 1:
-            writer.write("paths", walked.paths[0])
-        elif walked.paths:  # the years overlap
-            key = ["symbol", "session"]
-            writer.write("paths", pl.concat(walked.paths).unique(key, keep="first").sort(key))
-        if walked.closes is not None:
-            writer.write("underlying", walked.closes)
-        yield walked._replace(paths=[], closes=None)
+def _write_paths(walked: Walked, writer: ResultWriter) -> None:
+    """Write what the legs of one underlying lived through, and its closes."""
+    if len(walked.paths) == 1:
+        writer.write("paths", walked.paths[0])
+    elif walked.paths:  # the years overlap
+        key = ["symbol", "session"]
+        writer.write("paths", pl.concat(walked.paths).unique(key, keep="first").sort(key))
+    if walked.closes is not None:
+        writer.write("underlying", walked.closes)
 
 
 def _dividends(market: Market, symbols: list[str]) -> dict[int, tuple[Array, Array]]:
@@ -148,14 +147,38 @@ def _dividends(market: Market, symbols: list[str]) -> dict[int, tuple[Array, Arr
     }
 
 
+def _batch(wheels: int, threads: int) -> int:
+    """How many wheels to make records of at a time: of many, each thread's share."""
+    return min(BATCH, max(FEW, -(-wheels // threads)))
+
+
 def _write(
-    recorded: Recorded, dividends: dict[int, tuple[Array, Array]], writer: ResultWriter
+    recorded: Recorded,
+    dividends: dict[int, tuple[Array, Array]],
+    writer: ResultWriter,
+    executor: Executor,
+    size: int,
 ) -> None:
-    for first in range(0, recorded.wheels.size, BATCH):
-        some = chosen(recorded, first, min(first + BATCH, recorded.wheels.size))
-        writer.write("records", records(some, recorded))
-        writer.write("ledger", ledger(some, recorded, dividends))
-        writer.write("call_diagnostics", call_diagnostics(some, recorded))
+    """Make the frames of `size` wheels at a time, side by side, and write them in their order."""
+    count = recorded.order.size  # found once, before others ask for it
+
+    def write(_: int, frames: dict[str, pl.DataFrame]) -> None:
+        for kind, frame in frames.items():
+            writer.write(kind, frame)
+
+    in_order = InOrder(write)
+
+    def make(place: int) -> Iterator[None]:
+        some = chosen(recorded, place * size, min((place + 1) * size, count))
+        frames = {
+            "records": records(some, recorded),
+            "ledger": ledger(some, recorded, dividends),
+            "call_diagnostics": call_diagnostics(some, recorded),
+        }
+        in_order.add(place, frames)
+        yield
+
+    executor.each(make, list(range(-(-count // size))))
     if recorded.days.size:
         writer.write("diagnostics", diagnostics(recorded))
 

@@ -5,12 +5,36 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
+from wheelvec.jit.threads import available
+from wheelvec.model.errors import InputError
+from wheelvec.model.fields import plain
+
+T = TypeVar("T")
 PROGRESS_SECONDS = 0.1  # seconds: so often progress is told
 
 Do = Callable[[Any], Iterator[None]]
 OnProgress = Callable[[int], None]
+
+
+def default_threads() -> int:
+    """As many as there are processors, or NUMBA_NUM_THREADS."""
+    return available()
+
+
+def whole_number(name: str, value: int | None, default: int) -> int:
+    """An argument that is a whole number of at least 1; `default` for None.
+
+    Raises:
+        InputError: naming the argument and its value.
+    """
+    value = plain(value)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name} = {value!r}: expected a whole number of at least 1, or None")
+    return value
 
 
 class Executor:
@@ -78,3 +102,23 @@ class Executor:
         self._left = True
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+
+
+class InOrder(Generic[T]):
+    """Takes what tasks made one by one in the order of the tasks, whichever is done first.
+
+    Args:
+        take: called with the place of a task and what it made, by one thread at a time.
+    """
+
+    def __init__(self, take: Callable[[int, T], None]) -> None:
+        self._take, self._lock = take, Lock()
+        self._next, self._waiting = 0, dict[int, T]()
+
+    def add(self, place: int, made: T) -> None:
+        """Take what the task at `place` (0, 1, ...) made, once it is its turn."""
+        with self._lock:
+            self._waiting[place] = made
+            while self._next in self._waiting:
+                self._take(self._next, self._waiting.pop(self._next))
+                self._next += 1

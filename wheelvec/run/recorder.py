@@ -4,6 +4,7 @@ became of every wheel.
 
 import itertools
 from collections.abc import Callable, Iterator
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +17,14 @@ from wheelvec.market.market import Market
 from wheelvec.model.config import Config
 from wheelvec.model.grid import Grid
 from wheelvec.run.context import Array, Context
+from wheelvec.run.executor import Executor, InOrder
 from wheelvec.run.slices import HeldSlice
 from wheelvec.stages.outcomes import ENTRY_DAY, SliceOutcomes
 from wheelvec.stages.parameters import parameters_of
 from wheelvec.stages.paths import closes_between, leg_rows
 
 MEMORY = 2**29  # bytes: half of it for the slices that a backtest leaves with its market
-OnProgress = Callable[[int], None]
+OnProgress = Callable[[int, int], None]  # months done, months in all
 
 
 class Walked(NamedTuple):
@@ -33,6 +35,9 @@ class Walked(NamedTuple):
     slices: list[SliceOutcomes]
     paths: list[pl.DataFrame]
     closes: pl.DataFrame | None
+
+
+Take = Callable[[int, Walked], None]
 
 
 class Recorder:
@@ -51,7 +56,8 @@ class Recorder:
     def __init__(
         self, market: Market, config: Config, symbols: list[str], signals: dict[str, Array] | None
     ) -> None:
-        self._config, self._symbols, self._signals = config, symbols, signals
+        self._market, self._config = market, config
+        self._symbols, self._signals = symbols, signals
         self._context = Context(market, Grid.read(config, {}), 1, MEMORY)
         (self._chain_key,) = self._context.chain_keys
         row = np.zeros(1, np.int64)
@@ -73,12 +79,29 @@ class Recorder:
         """Months of entries, over all underlyings."""
         return len(self._symbols) * sum(len(months) for _, months in self._years)
 
-    def run(self, on_progress: OnProgress) -> Iterator[Walked]:
-        """Underlying after underlying; `on_progress` hears of the months that were gone through."""
-        for place in range(len(self._symbols)):
-            yield self._run_one(place, on_progress)
+    def run(self, executor: Executor, take: Take, on_progress: OnProgress) -> None:
+        """Go through the underlyings, a task each; `take` gets each one's place and what was
+        recorded, in their order, and `on_progress` hears of the months that were gone through.
+        """
+        self._begin_reading()
+        in_order, months, lock = InOrder(take), 0, Lock()
 
-    def _run_one(self, place: int, on_progress: OnProgress) -> Walked:
+        def record(place: int) -> Iterator[None]:
+            nonlocal months
+            for done in self._run_one(place, in_order):
+                with lock:
+                    months += done
+                yield
+
+        executor.each(
+            record, list(range(len(self._symbols))), lambda _: on_progress(months, self.months)
+        )
+
+    def _begin_reading(self) -> None:
+        """Read once what all underlyings read."""
+        _ = self._market.underlying_bars, self._market.dividends, self._market.data_range
+
+    def _run_one(self, place: int, in_order: InOrder[Walked]) -> Iterator[int]:
         symbol, busy, found = self._symbols[place], np.full(1, -1, np.int64), Walked([], [], None)
         signalled, begin, end = self._signalled(symbol), -1, -1
         for year, months in self._years:
@@ -94,12 +117,10 @@ class Recorder:
                 begin = int(out.wheels["number"].min()) if begin < 0 else begin
                 end, underlying = max(end, int(out.wheels["until"].max())), held.slice_.underlying
             found.slices.append(self._slice(place, held, out, signalled, span))
-            on_progress(len(months))
-        return (
-            found
-            if begin < 0
-            else found._replace(closes=closes_between(underlying, begin, end, symbol))
-        )
+            yield len(months)
+        if begin >= 0:
+            found = found._replace(closes=closes_between(underlying, begin, end, symbol))
+        in_order.add(place, found)
 
     def _signalled(self, symbol: str) -> Array:
         """(sessions,) whether the user's own signal lets wheels of this underlying open."""

@@ -4,8 +4,10 @@ sweep of the same market.
 
 import dataclasses
 import datetime as dt
+import itertools
 from collections import OrderedDict
 from functools import cached_property, lru_cache
+from threading import Lock
 from typing import Any, ClassVar, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -69,6 +71,7 @@ def _sessions(calendar: str, entry_time: str, first: dt.date, last: dt.date) -> 
 
 
 _KINDS: dict[Any, int] = {}
+_COUNTED = itertools.count()  # two threads never get one number
 Ranges = tuple[float, float, float, float]  # least and greatest dte, least and greatest delta
 
 
@@ -123,7 +126,7 @@ class HeldSlice:
     @cached_property
     def kind(self) -> int:
         """Equal for slices that one compiled kernel takes."""
-        return _KINDS.setdefault(kind_of(self.slice_), len(_KINDS))
+        return _KINDS.setdefault(kind_of(self.slice_), next(_COUNTED))
 
     @cached_property
     def size(self) -> int:
@@ -134,7 +137,8 @@ class HeldSlice:
         """(sessions,) how many puts lie within these ranges; kept, for the next grid mostly has the
         same ones, and a market of years has millions of puts.
         """
-        if ranges not in self._counted:
+        counted = self._counted.get(ranges)
+        if counted is None:
             dte, delta = self.slice_.put_dte, self.slice_.put_delta
             inside = (
                 (dte >= ranges[0])
@@ -142,39 +146,46 @@ class HeldSlice:
                 & (delta >= ranges[2])
                 & (delta <= ranges[3])
             )
+            counted = np.diff(np.concatenate([[0], np.cumsum(inside)])[self.slice_.put_starts])
             self._counted.clear()
-            self._counted[ranges] = np.diff(
-                np.concatenate([[0], np.cumsum(inside)])[self.slice_.put_starts]
-            )
-        return self._counted[ranges]
+            self._counted[ranges] = counted
+        return counted
 
 
 class SliceCache:
     """The slices of one market, made when first asked for; the oldest go when they take more than
     `limit` bytes.
 
-    They are kept by market for as long as it lives, under everything that they depend on.
+    They are kept by market for as long as it lives, under everything that they depend on. Threads
+    may ask side by side; a slice is made without the lock.
     """
 
     _kept: ClassVar["WeakKeyDictionary[Market, OrderedDict[Any, HeldSlice]]"] = WeakKeyDictionary()
+    _lock: ClassVar[Lock] = Lock()
 
     def __init__(self, market: Market, limit: int) -> None:
         self._market, self._limit = market, limit
-        self._held = self._kept.setdefault(market, OrderedDict())
+        with self._lock:
+            self._held = self._kept.setdefault(market, OrderedDict())
 
     def slice_(
         self, chain_key: ChainKey, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date
     ) -> HeldSlice:
         """The slice of one underlying with its data from `start` to `end`, both included."""
         key = (chain_key, symbol, start, end)
-        if key not in self._held:
-            self._held[key] = _made_slice(self._market, chain_key, sessions, symbol, start, end)
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+        made = _made_slice(self._market, chain_key, sessions, symbol, start, end)
+        with self._lock:
+            self._held[key] = made
+            self._held.move_to_end(key)
             while (
                 len(self._held) > 1 and sum(held.size for held in self._held.values()) > self._limit
             ):
                 self._held.popitem(last=False)
-        self._held.move_to_end(key)
-        return self._held[key]
+        return made
 
 
 def _bytes(value: Any) -> int:

@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from wheelvec.jit.threads import available
 from wheelvec.market.market import Market
 from wheelvec.model.config import Config
 from wheelvec.model.errors import InputError, unknown_name
-from wheelvec.model.fields import plain
 from wheelvec.model.forks import refuse_forked
 from wheelvec.model.grid import Codes, Grid, GridLike
 from wheelvec.model.refusals import RefusedRowsError, described
 from wheelvec.run.engine import Engine
+from wheelvec.run.executor import default_threads, whole_number
 from wheelvec.run.folder import keep_apart
 from wheelvec.run.store import SweepStore
 from wheelvec.run.sweep_result import Sweep
@@ -104,8 +103,8 @@ def sweep(
     if stats not in STATS:
         raise InputError(unknown_name("stats", stats, STATS))
     threads, memory = (
-        _whole("threads", threads, default_threads()),
-        _whole("memory", memory, default_memory()),
+        whole_number("threads", threads, default_threads()),
+        whole_number("memory", memory, default_memory()),
     )
     read = Grid.read(config, grid, skip_invalid=skip_invalid)
     if out is not None:
@@ -146,23 +145,9 @@ def _engine_of(
     return grid, engine
 
 
-def default_threads() -> int:
-    """As many as there are processors, or NUMBA_NUM_THREADS."""
-    return available()
-
-
 def default_memory() -> int:
     """A quarter of the machine's, in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
-
-
-def _whole(name: str, value: int | None, default: int) -> int:
-    value = plain(value)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{name} = {value!r}: expected a whole number of at least 1, or None")
-    return value
 
 
 def _frame(engine: Engine, store: SweepStore | None, progress: Progress | None) -> pl.DataFrame:

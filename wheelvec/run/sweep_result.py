@@ -509,7 +509,8 @@ class Sweep:
             >>> wv.Sweep.load(folder, market).result(0).summary()["total_wheels"]
             14
         """
-        from wheelvec.run.sweep import default_memory, default_threads
+        from wheelvec.run.executor import default_threads
+        from wheelvec.run.sweep import default_memory
 
         store, frame = SweepStore.read(folder)
         if market is not None and market.fingerprint != store.fingerprint:
