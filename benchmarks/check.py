@@ -1,9 +1,10 @@
-"""The short form that every change must pass: results agree, and no ratio to a reference loop has
-fallen under half of the one that docs/performance.md states.
+"""The short form that every change must pass.
 
-    python -m benchmarks.check             compare with `figures.json`; exit code 1 and a line for
-    each that fell python -m benchmarks.check --record    measure, and put the ratios into
-    `figures.json`
+Results agree, and no ratio to a reference loop has fallen under half of the one that
+docs/performance.md states.
+
+    python -m benchmarks.check             compare with `figures.json`; exit code 1 if one fell
+    python -m benchmarks.check --record    measure, and put the ratios into `figures.json`
 
 A ratio is taken within one run on one core, the two sides by turns, the least time of each:
 whatever else the machine does slows both. What falls short is measured once more before it counts.

@@ -1,7 +1,7 @@
 """docs/performance.md and its pictures, made of `figures.json` alone: nothing in them is typed.
 
-python -m benchmarks.report                   writes the page anew python -m benchmarks.report
-results.json      takes the results of pytest-benchmark into figures.json first
+python -m benchmarks.report                 writes the page anew
+python -m benchmarks.report results.json    takes pytest-benchmark's results in first
 """
 
 import json

@@ -1,9 +1,8 @@
-"""Ten years of a hundred underlyings on one machine: time per wheel and memory, from one
-underlying-month to all.
+"""Ten years of a hundred underlyings: time per wheel and memory, from one month to all.
 
-    python -m benchmarks.scale                       makes the lake (2 GB) in a temporary folder,
-    measures, writes the figures python -m benchmarks.scale --lake FOLDER         keeps the lake,
-    and takes what is already in it python -m benchmarks.scale --underlyings 10      a tenth
+    python -m benchmarks.scale                     makes the lake (2 GB) in a temporary folder
+    python -m benchmarks.scale --lake FOLDER       keeps the lake, and takes what is already in it
+    python -m benchmarks.scale --underlyings 10    a tenth
 
 The lake is in the demo market's style, made month by month. Each size runs in a process of its own,
 from the lake, with the result written as it is made; a small run before the clock starts leaves out

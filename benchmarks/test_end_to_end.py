@@ -1,10 +1,9 @@
-"""Tables in Parquet -> records: `wheelvec.backtest` from a lake, and the loop that a researcher
-writes, on the same files.
+"""Tables in Parquet -> records: `wheelvec.backtest` from a lake, and a researcher's loop.
 
-Warm: the process has imported everything and has run once. A lake keeps the chains that were
-    solved; `wheelvec` solves them
-from the quotes in every round, as the loop must, and `wheelvec, chains kept` finds them. The real
-quarter is read from a folder beside the project, and skipped where there is none.
+Both read the same files. Warm: the process has imported everything and has run once. A lake keeps
+the chains that were solved; `wheelvec` solves them from the quotes in every round, as the loop
+must, and `wheelvec, chains kept` finds them. The real quarter is read from a folder beside the
+project, and skipped where there is none.
 """
 
 import datetime as dt

@@ -2,8 +2,7 @@
 with stops.
 
 The rules are what all three can say: sold at a price, bought back at a stop or a target that a
-    day's bar reaches, a gap paid
-in full; no probabilistic fills.
+day's bar reaches, a gap paid in full; no probabilistic fills.
 """
 
 from functools import cache

@@ -4,15 +4,14 @@ notices.
     python -m tests.mutation.mutate [--only NAME] [--jobs 1] [--compiled]
 
 CHANGES is the table: each row replaces one text, which must occur exactly once in its file, and so
-    breaks one rule of the
-wheel. For each row the package and its tests are copied to a temporary folder, the change is made
-there, and tests/mutation/compare.py is run in a process of its own. A difference kills the change;
-one that nothing notices survives, which is a gap in compare.py's cases unless `equivalent` says why
-no data can tell. The unchanged package must pass first; its run also keeps the reference's answers
-for the others. It runs compiled; what changes then runs with the kernels of the rules as plain
-Python, which is the same source and saves compiling it anew, half a minute each time. `--compiled`
-compiles them all the same. Compiled functions that a change cannot reach are copied with the
-folder.
+breaks one rule of the wheel. For each row the package and its tests are copied to a temporary
+folder, the change is made there, and tests/mutation/compare.py is run in a process of its own. A
+difference kills the change; one that nothing notices survives, which is a gap in compare.py's cases
+unless `equivalent` says why no data can tell. The unchanged package must pass first; its run also
+keeps the reference's answers for the others. It runs compiled; what changes then runs with the
+kernels of the rules as plain Python, which is the same source and saves compiling it anew, half a
+minute each time. `--compiled` compiles them all the same. Compiled functions that a change cannot
+reach are copied with the folder.
 
 `--only` runs the changes whose name contains the text. The exit status is 1 if any change survives
 that is not expected to, or dies though it is. Expect 3 to 10 seconds a change on a quiet machine.

@@ -2,10 +2,9 @@
 line that it reads.
 
 A line is JSON: {"do": name of a function below, "args": [...], "die": at which step, or null}. The
-    answer is the child's exit
-code, or minus the signal that killed it, and how many steps it took. A step is a call that changes
-a folder, or asks that a change outlast a loss of power. The parent uses no Polars, whose threads
-would not be in its children.
+answer is the child's exit code, or minus the signal that killed it, and how many steps it took. A
+step is a call that changes a folder, or asks that a change outlast a loss of power. The parent uses
+no Polars, whose threads would not be in its children.
 """
 
 import functools

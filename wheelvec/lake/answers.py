@@ -2,10 +2,12 @@
 
 Kept beside the tables, so that nothing is paid for twice.
 
-    lake/answers/underlying=TSLA/2023-06.parquet              one row per session, table and
-    request: the source, empty or not lake/underlying_minutes/underlying=TSLA/2023-06.parquet   the
-    underlying's minutes of regular sessions lake/quote_ages/underlying=TSLA/2023-06.parquet
-    how long before the entry minute a quote last changed
+    lake/answers/underlying=TSLA/2023-06.parquet
+        one row per session, table and request: the source, empty or not
+    lake/underlying_minutes/underlying=TSLA/2023-06.parquet
+        the underlying's minutes of regular sessions
+    lake/quote_ages/underlying=TSLA/2023-06.parquet
+        how long before the entry minute a quote last changed
 
 The same plain Parquet, written the same way as the tables. A market does not read them.
 """

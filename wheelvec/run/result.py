@@ -108,9 +108,9 @@ class Result:
 
         They have the columns of `records` but for those that only legs have, and
 
-            in_summary   whether the figures of `summary` are over it: not censored, with a
-            pnl_marked dte_entry, delta_entry, iv_entry   of the put n_calls      how many calls it
-            sold
+            in_summary   whether `summary` is over it: not censored, with a pnl_marked
+            dte_entry, delta_entry, iv_entry   of the put
+            n_calls      how many calls it sold
 
         `pnl` is null where a wheel is unresolved, so its sum is over the resolved ones, censored or
         not; the ledger holds what unresolved ones paid and received so far; total_pnl is the sum of

@@ -16,7 +16,7 @@ def column(frame: pl.DataFrame, name: str, dtype: Any) -> Array:
     """One column as a contiguous array of its own; nulls of a float become NaN.
 
     Always a copy: Polars lends some columns read-only and not others, and Numba compiles a kernel
-        anew for each mixture.
+    anew for each mixture.
     """
     return np.array(frame[name].to_numpy(), dtype=dtype, order="C")
 
@@ -26,9 +26,8 @@ def quotient(frame: pl.DataFrame, above: str, below: str, factor: float = 1.0) -
     zero.
 
     In NumPy: a column that is one number throughout, as after a join with one row, is a number to
-        Polars too, and by a number
-    it divides as it multiplies by the inverse. The last bit would depend on what other rows there
-    are.
+    Polars too, and by a number it divides as it multiplies by the inverse. The last bit would
+    depend on what other rows there are.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         divided = factor * column(frame, above, np.float64) / column(frame, below, np.float64)
