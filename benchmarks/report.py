@@ -67,6 +67,11 @@ def per(unit: str, element: str, divisor: Callable[[Row], int] = lambda row: 1) 
     return f"{unit} per {element}", lambda row: number(each(row) * IN_A_SECOND[unit] / divisor(row))
 
 
+def is_ours(row: Row) -> bool:
+    """Whether a row is one of the library's."""
+    return str(row["what"]).startswith("wheelvec")
+
+
 def emphasised(name: str) -> str:
     """The library's own rows in bold."""
     return f"**{name}**" if name.startswith("wheelvec") else name
@@ -319,6 +324,40 @@ solved: the row **wheelvec** solves them from the quotes each time, as the loop 
 
 {body}"""
 
+    def one(self) -> str:
+        found = {name: self.group(name) for name in ("one_backtest", "backtest_threads", "cycles")}
+        if not all(found.values()):
+            return "## One backtest\n\nNot measured yet: `make bench`."
+        loop = next(each(row) for row in found["one_backtest"] if not is_ours(row))
+        runs = (
+            [emphasised(row["what"]), number(row["median"] * 1e3), number(loop / each(row))]
+            for row in found["one_backtest"]
+        )
+        threads = sorted(found["backtest_threads"], key=lambda row: int(row["threads"]))
+        pool = (
+            [str(row["threads"]), number(row["median"]), number(each(threads[0]) / each(row))]
+            for row in threads
+        )
+        cycles = (
+            [emphasised(row["what"]), f"{row['n']:,}", number(each(row) * 1e3)]
+            for row in found["cycles"]
+        )
+        return f"""## One backtest
+
+The demo market in memory, default rules without probabilistic fills, one thread: a market that was never seen, so that its
+chains are solved; one seen before, under another configuration; and a row of a sweep that is asked for its records. The
+loop reads the same tables from Parquet.
+
+{table(["what", "ms", "times as fast as the loop"], runs)}
+
+Eight underlyings over a year, never seen:
+
+{table(["threads", "seconds", "times as fast as one"], pool)}
+
+One underlying over ten years, puts near the money and no stop, so that most wheels are assigned:
+
+{table(["what", "wheels", "ms per wheel"], cycles)}"""
+
     def start(self) -> str:
         rows = (
             [row["what"], number(row["median"]), str(row["rounds"])] for row in self.group("start")
@@ -404,6 +443,7 @@ half of the one stated here.
             self.minute,
             self.dbn,
             self.whole,
+            self.one,
             self.sweeps,
             self.start,
             self.scaled,
