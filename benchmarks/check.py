@@ -76,14 +76,14 @@ def solver_duel() -> Duel:
 
 
 def chain_duel() -> Duel:
-    """A chain against pandas with py_vollib."""
+    """A chain against pandas with vollib."""
     q = quotes(test_implied_vol.CHAIN, seed=6)
     frame = as_frame(q)
     test_implied_vol.checked("wheelvec", test_implied_vol.chain, q)
     test_implied_vol.checked("pandas", lambda _: pandas_apply_iv(frame), q)
     return Duel(
         f"a chain of {len(q):,} contracts",
-        "pandas apply with py_vollib",
+        "pandas apply with vollib",
         lambda: test_implied_vol.chain(q),
         lambda: pandas_apply_iv(frame),
         5,

@@ -24,8 +24,9 @@ PACKAGES = (
     "lbriv",
     "py_vollib_vectorized",
     "QuantLib",
-    "py_vollib",
+    "vollib",
     "vectorbt",
+    "vectorbt-rust",
 )
 
 

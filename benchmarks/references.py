@@ -123,8 +123,8 @@ def numba_loop_iv(quotes: Quotes) -> tuple[Array, Array]:
     return iv, delta
 
 
-def py_vollib_loop(quotes: Quotes) -> tuple[Array, None]:
-    """py_vollib (now named vollib), one option after the other."""
+def vollib_loop(quotes: Quotes) -> tuple[Array, None]:
+    """vollib, formerly py_vollib, one option after the other."""
     columns = (
         quotes.price,
         quotes.spot,
@@ -149,7 +149,7 @@ def as_frame(quotes: Quotes) -> pd.DataFrame:
 
 
 def pandas_apply_iv(frame: pd.DataFrame) -> tuple[Array, Array]:
-    """Volatility and delta by `DataFrame.apply` with py_vollib, the way notebooks do it."""
+    """Volatility and delta by `DataFrame.apply` with vollib, the way notebooks do it."""
     iv = frame.apply(
         lambda r: vollib_iv(r["price"], r["spot"], r["strike"], r["years"], r["rate"], r["flag"]),
         axis=1,

@@ -317,7 +317,7 @@ checks that the answer is whole. `to_ndarray` gives no symbols; `to_df` is the c
         return f"""## Tables to records
 
 From Parquet tables to the records of every wheel, in a process that has run before: `wheelvec.backtest` from a lake, and
-[the loop that a researcher writes](../benchmarks/researcher.py) with pandas and py_vollib on the same files. The rules are the
+[the loop that a researcher writes](../benchmarks/researcher.py) with pandas and vollib on the same files. The rules are the
 default ones without probabilistic fills. Both find the same wheels, with the same profit and loss to the cent. The loop gives
 nothing but profit and loss; wheelvec also gives records, ledger, diagnostics and paths. A lake keeps the chains that were
 solved: the row **wheelvec** solves them from the quotes each time, as the loop does.

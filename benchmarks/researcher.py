@@ -1,4 +1,4 @@
-"""The wheel as a researcher writes it: pandas and py_vollib, one contract and one day at a time.
+"""The wheel as a researcher writes it: pandas and vollib, one contract and one day at a time.
 
 It follows the rules of docs/fills.md under the default configuration without probabilistic fills
 (`CONFIG`), well enough that every wheel's P&L is the library's to the cent, on the tables of a

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.inputs import Array, Quotes
-from benchmarks.references import numba_loop_iv, py_vollib_loop
+from benchmarks.references import numba_loop_iv, vollib_loop
 
 Solver = Callable[[Quotes], tuple[Array, Array | None]]
 
@@ -132,9 +132,7 @@ RIVALS = (
     Rival("lbriv", "Cython, IV and greeks", "lbriv", _lbriv),
     Rival("py_vollib_vectorized", "Numba, IV alone", "py_vollib_vectorized", _vectorized),
     Rival("QuantLib", "`blackFormulaImpliedStdDev`, IV alone", "QuantLib", _quantlib, most=100_000),
-    Rival(
-        "py_vollib", "IV alone, in a Python loop", "vollib", lambda _: py_vollib_loop, most=1_000
-    ),
+    Rival("vollib", "IV alone, in a Python loop", "vollib", lambda _: vollib_loop, most=1_000),
     Rival(
         "scalar Numba loop",
         "the C library's exp, log and erfc; IV and delta",

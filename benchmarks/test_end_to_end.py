@@ -23,7 +23,7 @@ from benchmarks.conftest import Measure
 from benchmarks.inputs import REAL_QUARTER
 from wheelvec.demo.synthetic import DEMO_END, DEMO_START
 
-WHEELVEC, KEPT, LOOP = "wheelvec", "wheelvec, chains kept", "pandas and py_vollib"
+WHEELVEC, KEPT, LOOP = "wheelvec", "wheelvec, chains kept", "pandas and vollib"
 SHORT_END = dt.date(2024, 1, 31)
 
 

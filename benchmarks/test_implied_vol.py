@@ -111,7 +111,7 @@ def test_two_threads(rival: Rival, short: bool, measure: Measure) -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("what", ["wheelvec", "pandas apply with py_vollib"])
+@pytest.mark.parametrize("what", ["wheelvec", "pandas apply with vollib"])
 def test_chain_of_4000(what: str, measure: Measure) -> None:
     q = quotes(CHAIN, seed=6)
     checked("wheelvec", chain, q)

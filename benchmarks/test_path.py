@@ -24,12 +24,13 @@ from wheelvec.kernels.parameters import DRAW, ENTRY
 from wheelvec.model.codes import FillMode
 
 WHEELS, BARS = 50_000, 24
-OURS, LOOP, LOOP_DAYS, VECTORBT = "wheelvec", "Numba loop", "Numba loop, days in rows", "vectorbt"
+OURS, LOOP, LOOP_DAYS = "wheelvec", "Numba loop", "Numba loop, days in rows"
+ENGINES = {"vectorbt, Numba": "numba", "vectorbt, Rust": "rust"}
 NOTES = {
     OURS: "draws, holds and fill models as well",
     LOOP: "contract by contract, as wheelvec's rows lie",
     LOOP_DAYS: "day by day, as vectorbt's rows lie",
-    VECTORBT: "`Portfolio.from_signals` with `sl_stop` and `tp_stop`",
+    **dict.fromkeys(ENGINES, "`Portfolio.from_signals` with `sl_stop` and `tp_stop`"),
 }
 ENTRY_RULES, DRAW_RULES = np.zeros(1, ENTRY), np.zeros(1, DRAW)
 ENTRY_RULES["mode"], ENTRY_RULES["trigger"] = int(FillMode.OPTIMISTIC), True
@@ -77,10 +78,26 @@ def exits_of_kernel(wheels: int) -> Exits:
     return (reason == STOP_LOSS) + 2 * (reason == PROFIT_TARGET), day, price
 
 
+def vectorbt_with(what: str) -> Any:
+    """The package, its engine chosen; a skip that the page names where it is absent."""
+    try:
+        import vectorbt
+
+        if ENGINES[what] == "rust":
+            import vectorbt_rust  # noqa: F401
+    except Exception as error:  # whatever a foreign package raises when it starts
+        absent(what, f"{type(error).__name__}: {error}")
+    vectorbt.settings["engine"] = ENGINES[what]
+    return vectorbt
+
+
 def vectorbt_portfolio(
     vbt: Any, p: Paths, multiplier: Any = STOP_MULTIPLIER, exit_pct: Any = EXIT_PCT
 ) -> Any:
-    """Sell one of each on the first day, with a stop and a target: of all, or (bars + 1, wheels)."""
+    """Sell one of each on the first day, with a stop and a target: of all, or (bars + 1, wheels).
+
+    The engine is that of the package's settings.
+    """
     entries = np.zeros(p.open.shape, np.bool_)
     entries[0] = True
     price = np.where(entries, p.price, p.close)
@@ -125,11 +142,8 @@ def contestant(what: str, wheels: int) -> Any:
     if what == OURS:
         same_exits(what, exits_of_kernel(wheels), expected)
         return lambda: kernel(wheels)
-    if what == VECTORBT:
-        try:
-            import vectorbt
-        except Exception as error:  # whatever a foreign package raises when it starts
-            absent("vectorbt", f"{type(error).__name__}: {error}")
+    if what in ENGINES:
+        vectorbt = vectorbt_with(what)
         same_exits(what, exits_of_vectorbt(vectorbt_portfolio(vectorbt, p), p), expected)
         return lambda: vectorbt_portfolio(vectorbt, p)
     kept = bars_of(slice_) if what == LOOP else None
@@ -138,7 +152,8 @@ def contestant(what: str, wheels: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("what", "threads"), [(OURS, 1), (OURS, 2), (LOOP, 1), (LOOP_DAYS, 1), (VECTORBT, 1)]
+    ("what", "threads"),
+    [(OURS, 1), (OURS, 2), (LOOP, 1), (LOOP_DAYS, 1), *((engine, 1) for engine in ENGINES)],
 )
 def test_path(what: str, threads: int, short: bool, measure: Measure) -> None:
     if threads > machine.most_threads():

@@ -17,23 +17,20 @@ import pytest
 import wheelvec as wv
 from benchmarks import machine
 from benchmarks.agreement import same_arrays
-from benchmarks.conftest import Measure, absent
+from benchmarks.conftest import Measure
 from benchmarks.inputs import Array, Paths
 from benchmarks.references import RAN_TO_THE_END, STOPPED, TARGET, numba_loop_sweep
-from benchmarks.test_path import exits_of_vectorbt, vectorbt_portfolio
+from benchmarks.test_path import ENGINES, exits_of_vectorbt, vectorbt_portfolio, vectorbt_with
 from benchmarks.test_sweep import FRESH, cells, exits, market, schedule
 
-OURS, LOOP, VECTORBT = "wheelvec", "Numba loop", "vectorbt"
-ROWS = {
-    OURS: 10_000,
-    LOOP: 10_000,
-    VECTORBT: 100,
-}  # vectorbt holds every bar of every cell in memory
+OURS, LOOP = "wheelvec", "Numba loop"
+# vectorbt holds every bar of every cell in memory
+ROWS = {OURS: 10_000, LOOP: 10_000, **dict.fromkeys(ENGINES, 100)}
 CHECKED = 100  # configurations
 NOTES = {
     OURS: "chains, entries, calls and figures as well",
     LOOP: "ready-made rows, contract by contract",
-    VECTORBT: "`Portfolio.from_signals` with `sl_stop` and `tp_stop`",
+    **dict.fromkeys(ENGINES, "`Portfolio.from_signals` with `sl_stop` and `tp_stop`"),
 }
 KEY = ["underlying", "entry_date", "put_symbol"]
 OHLC = ("open", "high", "low", "close")
@@ -177,24 +174,14 @@ def found_by_vectorbt(vbt: Any, multipliers: Array, exit_pcts: Array) -> Found:
     return reason.reshape(shape), price.reshape(shape)
 
 
-def imported_vectorbt() -> Any:
-    """The package, or a skip that the page tells of."""
-    try:
-        import vectorbt
-    except Exception as error:  # whatever a foreign package raises when it starts
-        absent("vectorbt", f"{type(error).__name__}: {error}")
-    return vectorbt
-
-
-@pytest.mark.parametrize(("what", "threads"), [(OURS, 1), (OURS, 2), (LOOP, 1), (VECTORBT, 1)])
+@pytest.mark.parametrize(
+    ("what", "threads"), [(OURS, 1), (OURS, 2), (LOOP, 1), *((engine, 1) for engine in ENGINES)]
+)
 def test_exits_beside(what: str, threads: int, short: bool, measure: Measure) -> None:
     if threads > machine.most_threads():
         pytest.skip("one core")
-    vbt, given, rows = (
-        imported_vectorbt() if what == VECTORBT else None,
-        puts(),
-        CHECKED if short else ROWS[what],
-    )
+    vbt = vectorbt_with(what) if what in ENGINES else None
+    given, rows = puts(), CHECKED if short else ROWS[what]
     with machine.threads(threads):
         checked = wv.sweep(market(False), base(), grid(CHECKED), threads=threads)
         limits = rules(checked.frame)
@@ -208,7 +195,7 @@ def test_exits_beside(what: str, threads: int, short: bool, measure: Measure) ->
                 market(False), base(), grid(rows), stats="moments", threads=threads
             ),
             LOOP: lambda: numba_loop_sweep(given.price, given.starts, given.bars, *many),
-            VECTORBT: lambda: vectorbt_sweep(vbt, given, *many),
+            **dict.fromkeys(ENGINES, lambda: vectorbt_sweep(vbt, given, *many)),
         }
         measure(
             timed[what],
