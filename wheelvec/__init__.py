@@ -1,20 +1,20 @@
-"""wheelvec: research the options wheel, right to the cent and fast.
+"""Backtests of the options wheel: cash-secured puts, then covered calls on assigned shares.
 
-option_quotes, option_bars, underlying_bars        three tables, Polars in
-      |  Market            validated; broken rows set aside and counted
+option_quotes, option_bars, underlying_bars               Polars frames
+      |  Market: validates; sets invalid rows aside and counts them
       v
-chain -> entries -> puts -> calls -> wheels -> launch     one slice at a time
+quotes -> chain -> puts -> exits -> calls -> wheels       one underlying at a time
       |  backtest(market, config)
       v
-Result: records, wheels, ledger, summary(), diagnostics   Polars out
+Result: records, wheels, ledger, summary(), diagnostics   Polars frames
 
-sweep(market, config, grid) -> Sweep: the summaries of thousands of configurations at once
+sweep(market, config, grid) -> Sweep: the summaries of many configurations
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from wheelvec.model import forks as _forks  # noqa: F401  (notices forks from now on)
+from wheelvec.model import forks as _forks  # noqa: F401  (detects forks from now on)
 from wheelvec.model.version import VERSION as __version__
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from wheelvec.run.sweep_result import Sweep
     from wheelvec.vendors.databento.fetch import fetch
 
-# Where each public name lives. Numba and the exchange calendars are loaded by the first use of a
-# name that needs them.
-_HOMES = {
+# The module of each public name. It is imported when the name is first used, so that `import
+# wheelvec` loads neither Numba nor the exchange calendars.
+_MODULES = {
     "CallRules": "wheelvec.model.config",
     "Config": "wheelvec.model.config",
     "ConfigError": "wheelvec.model.errors",
@@ -126,9 +126,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'wheelvec' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""Arrays that begin where a cache line does."""
+"""Arrays that are aligned to cache lines."""
 
 import numpy as np
 import pytest
@@ -9,9 +9,7 @@ from wheelvec.jit.aligned import LINE, aligned
 
 @pytest.mark.parametrize("shape", [0, 1, 7, (3, 5), (0, 4)])
 @pytest.mark.parametrize("kind", [np.float64, np.uint64, np.int8])
-def test_an_array_begins_where_a_line_does_and_is_filled(
-    shape: int | tuple[int, ...], kind: DTypeLike
-) -> None:
+def test_an_array_is_aligned_and_filled(shape: int | tuple[int, ...], kind: DTypeLike) -> None:
     for _ in range(5):
         array = aligned(shape, kind, 3)
         assert array.dtype == kind

@@ -1,4 +1,4 @@
-"""Compiled kernels on disk: whole and the user's own, or compiled anew."""
+"""Cache files of compiled kernels: used if private and undamaged, otherwise compiled again."""
 
 import importlib.util
 import logging
@@ -21,11 +21,9 @@ Compile = Callable[[], Any]
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Iterator[Compile]:
-    """A way to compile a small kernel as a new process would: with a dispatcher that has only the
-    disk to go by.
-    """
+    """A function that compiles a small kernel as a new process would: from the files alone."""
     cache_files.usable.cache_clear()
-    cache_files._said.clear()
+    cache_files._reasons.clear()
     path = tmp_path / "small.py"
     path.write_text(SOURCE)
     (tmp_path / "__pycache__").mkdir(mode=0o755)
@@ -45,7 +43,7 @@ def kernel(tmp_path: Path) -> Iterator[Compile]:
     yield compile_it
     del sys.modules["small"]
     cache_files.usable.cache_clear()
-    cache_files._said.clear()
+    cache_files._reasons.clear()
 
 
 def files(folder: Path) -> list[Path]:
@@ -81,7 +79,7 @@ def test_a_kernel_is_compiled_once(kernel: Compile, tmp_path: Path) -> None:
         lambda content: content + b"\0",
     ],
 )
-def test_a_damaged_file_is_compiled_anew_and_mended(
+def test_a_damaged_file_is_compiled_again_and_replaced(
     kernel: Compile, tmp_path: Path, suffix: str, damage: Callable[[bytes], bytes]
 ) -> None:
     kernel()
@@ -120,15 +118,15 @@ def test_numbas_own_files_are_not_unpickled(
         (lambda file: file.parent.chmod(0o707), "others may write it"),
         (
             lambda file: file.parent.parent.chmod(0o777),
-            "everybody may write the folder that it lies in",
+            "everybody may write a folder that contains it",
         ),
         (
             lambda file: file.parent.parent.parent.chmod(0o777),
-            "everybody may write the folder that it lies in",
+            "everybody may write a folder that contains it",
         ),
     ],
 )
-def test_what_others_may_write_is_not_read(
+def test_files_that_others_may_write_are_not_read(
     kernel: Compile,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -148,14 +146,14 @@ def test_what_others_may_write_is_not_read(
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs a system with users")
 @pytest.mark.parametrize("whose", ["folder", "files"])
-def test_what_another_user_owns_is_not_read(
+def test_files_of_another_user_are_not_read(
     kernel: Compile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     kernel()
     if os.geteuid() == 0:
         for file in files(tmp_path):
             os.chown(file.parent if whose == "folder" else file, 12345, -1)
-    else:  # who cannot give files away becomes somebody else
+    else:  # without the right to change owners, change our own id
         monkeypatch.setattr("os.geteuid", lambda: 12345)
     assert hits(kernel()) == 0
 
@@ -175,7 +173,7 @@ def test_a_link_in_the_place_of_a_file_or_folder_is_not_followed(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs a system with users")
-def test_a_full_disk_is_said_and_stops_nothing(
+def test_a_full_disk_is_logged_and_stops_nothing(
     kernel: Compile, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(*_: Any) -> None:
@@ -185,5 +183,5 @@ def test_a_full_disk_is_said_and_stops_nothing(
     with caplog.at_level(logging.WARNING, "wheelvec"):
         assert hits(kernel()) == hits(kernel()) == 0
     (said,) = (record.getMessage() for record in caplog.records)
-    assert said.startswith("compiled kernels are not kept, and every start compiles them anew: ")
+    assert said.startswith("compiled kernels are not cached, so every start compiles them: ")
     assert said.endswith(f"wheelvec-{os.geteuid()} cannot be written: No space left on device")

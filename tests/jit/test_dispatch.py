@@ -1,4 +1,4 @@
-"""Compiled code that is called directly is that of the arguments' own types."""
+"""Direct calls of compiled code: the code for the types of the arguments is called."""
 
 from typing import NamedTuple
 
@@ -41,11 +41,11 @@ def test_values_of_one_kind_are_of_one_numba_type(one: int) -> None:
 
 
 @pytest.mark.parametrize("pair", [Pair(REAL, WHOLE), Pair(WHOLE, REAL), Pair(REAL[::2], READ_ONLY)])
-def test_the_entry_gives_what_the_function_gives(pair: Pair) -> None:
+def test_a_direct_call_returns_the_same_as_the_function(pair: Pair) -> None:
     for factor in (2, 0.5):
-        entry = compiled_for(total, pair, factor)
-        assert entry is not total
-        assert entry(pair, factor) == total(pair, factor)
+        direct = compiled_for(total, pair, factor)
+        assert direct is not total
+        assert direct(pair, factor) == total(pair, factor)
         assert (
             compiled_for(
                 total,
@@ -54,7 +54,7 @@ def test_the_entry_gives_what_the_function_gives(pair: Pair) -> None:
                 ),
                 factor,
             )
-            is entry
+            is direct
         )
 
 

@@ -1,6 +1,4 @@
-"""Work cut into blocks over several threads: every element once, and the same bits for any number
-of threads.
-"""
+"""Blocks on several threads: every element is visited once, for any number of threads."""
 
 import numpy as np
 import pytest
@@ -23,7 +21,7 @@ def test_every_element_is_visited_once(
     assert (visits == 1).all()
 
 
-def test_what_a_block_raises_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_of_a_block_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", 2)
 
     def fail(block: slice) -> None:

@@ -1,11 +1,9 @@
-"""The files in which Numba keeps what it compiled.
+"""Numba's cache files, made safe: private to the user, written atomically, with a checksum.
 
-Read only if nobody else can have written them, and if they are whole.
-
-Numba reads its files with pickle, so whoever may write one runs code as the user; and a file that
-was cut off raised an EOFError at every start. Ours lie in a folder of their own that only the user
-may enter, beside Numba's, and begin with a digest of the rest. What is not as it should be is as if
-it were not there: the kernel is compiled anew.
+Numba reads its files with pickle, so that anyone who may write one can run code as the user; and a
+truncated file raised an EOFError at every start. These files are in a separate folder beside
+Numba's, to which only the user has access, and begin with a digest of the content. A file that
+others may write or whose digest differs is ignored, and the kernel is compiled again.
 """
 
 import contextlib
@@ -31,60 +29,59 @@ OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class CacheFile(IndexDataCacheFile):
-    """One kernel's index and data files, under Numba's names.
+    """The index file and the data files of one kernel, with Numba's names.
 
     Args:
-        numbas: what Numba made for the kernel; it says where, under what name, and of what source.
-        version: what else the compiled code depends on. It is compared before the rest is read: an
-            index may name types that a later version no longer has.
+        original: Numba's cache file of the kernel, which has folder, name and source stamp.
+        version: a key of all else that the compiled code depends on. It is compared before the
+            index is read, which may name types that a later version no longer has.
     """
 
-    def __init__(self, numbas: IndexDataCacheFile, version: str) -> None:
-        folder = Path(numbas._cache_path) / (
+    def __init__(self, original: IndexDataCacheFile, version: str) -> None:
+        folder = Path(original._cache_path) / (
             f"wheelvec-{os.geteuid()}" if hasattr(os, "geteuid") else "wheelvec"
         )
-        super().__init__(str(folder), numbas._index_name.removesuffix(".nbi"), numbas._source_stamp)
-        self._version = (numbas._version, version)
+        name = original._index_name.removesuffix(".nbi")
+        super().__init__(str(folder), name, original._source_stamp)
+        self._version = (original._version, version)
         self._folder = folder
 
     def load(self, key: Any) -> Any:
-        """The compiled code of one signature, or None."""
+        """The compiled code of one signature; None if it is not cached."""
         return super().load(key) if usable(self._folder) else None
 
     def save(self, key: Any, data: Any) -> None:
-        """Keep the compiled code of one signature, if there is a place for it."""
+        """Write the compiled code of one signature, if the folder is usable."""
         if not usable(self._folder):
             return
         try:
             super().save(key, data)
-        except (
-            OSError
-        ) as error:  # a full disk, above all: what was compiled serves this process all the same
-            _say(f"{self._folder} cannot be written: {error.strerror or error}")
+        except OSError as error:  # such as a full disk; this process uses the code from memory
+            _warn_once(f"{self._folder} cannot be written: {error.strerror or error}")
 
     def _load_index(self) -> dict[Any, str]:
         try:
-            rest = io.BytesIO(_read(Path(self._index_path)))
-            if pickle.load(rest) != self._version:
+            content = io.BytesIO(_read(Path(self._index_path)))
+            if pickle.load(content) != self._version:
                 return {}
-            stamp, overloads = pickle.load(rest)
-        except Exception as error:  # not there, damaged, or of types that are no more
+            stamp, overloads = pickle.load(content)
+        except Exception as error:  # missing, damaged, or with types that no longer exist
             log.debug("%s is not used: %s", self._index_path, error)
             return {}
         return overloads if stamp == self._source_stamp else {}
 
     def _save_index(self, overloads: dict[Any, str]) -> None:
-        rest = pickle.dumps(self._version, protocol=-1) + self._dump(
+        content = pickle.dumps(self._version, protocol=-1) + self._dump(
             (self._source_stamp, overloads)
         )
-        _write(Path(self._index_path), rest)
+        _write(Path(self._index_path), content)
 
     def _load_data(self, name: str) -> Any:
         try:
             return pickle.loads(_read(self._folder / name))
         except Exception as error:
             log.debug("%s is not used: %s", self._folder / name, error)
-            raise OSError(str(error)) from None  # to Numba a file that is not there
+            raise OSError(str(error)) from None  # as for a missing file
 
     def _save_data(self, name: str, data: Any) -> None:
         _write(self._folder / name, self._dump(data))
@@ -92,9 +89,9 @@ class CacheFile(IndexDataCacheFile):
 
 @cache
 def usable(folder: Path) -> bool:
-    """Whether compiled code is kept in this folder.
+    """Whether the folder exists or can be created, belongs to the user, and is private.
 
-    Made if need be, the user's own, and nobody else may write there.
+    A folder is private if no other user may write or replace it.
     """
     try:
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
@@ -102,13 +99,13 @@ def usable(folder: Path) -> bool:
     except OSError as error:
         reason = error.strerror or str(error)
     if reason:
-        _say(f"{folder}: {reason}")
+        _warn_once(f"{folder}: {reason}")
     return not reason
 
 
-def _not_private(found: os.stat_result, right_kind: Any) -> str:
-    """Why a file or folder may hold what somebody else wrote, or nothing."""
-    if not right_kind(found.st_mode):
+def _not_private(found: os.stat_result, is_expected_kind: Any) -> str:
+    """The reason why another user may have written a file or folder, or ""."""
+    if not is_expected_kind(found.st_mode):
         return "is of another kind"
     if not hasattr(os, "geteuid"):
         return ""
@@ -118,42 +115,40 @@ def _not_private(found: os.stat_result, right_kind: Any) -> str:
 
 
 def _replaceable(folder: Path) -> str:
-    """Why anybody may put another folder in the place of this one, or of the folder that Numba made
-    for it, or nothing.
-    """
+    """The reason why another user may replace the folder or its parent, or ""."""
     if not hasattr(os, "geteuid"):
         return ""
     modes = [above.stat().st_mode for above in (folder.parent, folder.parent.parent)]
     anybody = any(mode & stat.S_IWOTH and not mode & stat.S_ISVTX for mode in modes)
-    return "everybody may write the folder that it lies in" if anybody else ""
+    return "everybody may write a folder that contains it" if anybody else ""
 
 
 def _read(path: Path) -> bytes:
-    """The bytes after the digest.
+    """The content of a file without its digest.
 
     Raises:
-        OSError: if the file is not there, not the user's alone, or not whole.
+        OSError: if the file is missing, not private to the user, or damaged.
     """
     with os.fdopen(
         os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)), "rb"
     ) as file:
         if reason := _not_private(os.fstat(file.fileno()), stat.S_ISREG):
-            _say(f"{path}: {reason}")
+            _warn_once(f"{path}: {reason}")
             raise PermissionError(reason)
-        content = file.read()
-    digest, rest = content[:SIZE], content[SIZE:]
-    if hashlib.blake2b(rest, digest_size=SIZE).digest() != digest:
-        raise OSError("it is cut off or altered")
-    return rest
+        whole = file.read()
+    digest, content = whole[:SIZE], whole[SIZE:]
+    if hashlib.blake2b(content, digest_size=SIZE).digest() != digest:
+        raise OSError("it is truncated or altered")
+    return content
 
 
-def _write(path: Path, rest: bytes) -> None:
-    """Write a file whole or not at all, readable by the user alone."""
+def _write(path: Path, content: bytes) -> None:
+    """Write a file atomically, readable by the user alone."""
     new = path.with_name(f"{path.name}.tmp.{uuid.uuid4().hex[:16]}")
     with _removed_on_failure(new):
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(new, flags, PRIVATE_FILE), "wb") as file:
-            file.write(hashlib.blake2b(rest, digest_size=SIZE).digest() + rest)
+            file.write(hashlib.blake2b(content, digest_size=SIZE).digest() + content)
         new.replace(path)
 
 
@@ -166,11 +161,11 @@ def _removed_on_failure(path: Path) -> Iterator[None]:
         raise
 
 
-_said: list[str] = []
+_reasons: list[str] = []
 
 
-def _say(reason: str) -> None:
-    """Say once a process that kernels are compiled anew, and why."""
-    if not _said:
-        log.warning("compiled kernels are not kept, and every start compiles them anew: %s", reason)
-    _said.append(reason)
+def _warn_once(reason: str) -> None:
+    """Log the first reason of this process for which compiled kernels are not cached."""
+    if not _reasons:
+        log.warning("compiled kernels are not cached, so every start compiles them: %s", reason)
+    _reasons.append(reason)

@@ -1,10 +1,8 @@
-"""How a kernel is compiled.
+"""Decorators that compile kernels with Numba and cache the compiled code on disk.
 
-Cached on disk, and compiled anew whenever any file that it may have been built from changed.
-
-Numba's own cache watches only the file that a function stands in. What it calls in another file is
-compiled into it all the same, so an update of that file alone would leave the old arithmetic in use
-without a word.
+A kernel is compiled again if any file with compiled functions has changed. Numba's cache checks
+only the file of the function itself, although the functions that it calls in other files are
+compiled into it: a change of such a file alone would have no effect.
 """
 
 import hashlib
@@ -20,17 +18,15 @@ import numba
 from wheelvec.jit.cache_files import CacheFile
 from wheelvec.model import codes
 
-COMPILED = ("jit", "pricing", "kernels")  # the rooms in which Numba is imported
+COMPILED = ("jit", "pricing", "kernels")  # the packages with compiled functions
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
 @cache
 def sources() -> str:
-    """A digest of every file with compiled functions, and of the codes that their constants come
-    from.
-    """
-    package = Path(__file__).parent.parent
-    files = [path for room in COMPILED for path in sorted((package / room).glob("*.py"))]
+    """A digest of all files with compiled functions, and of the codes that they use."""
+    root = Path(__file__).parent.parent
+    files = [path for package in COMPILED for path in sorted((root / package).glob("*.py"))]
     files.append(Path(codes.__file__))
     return hashlib.blake2b(
         b"".join(file.read_bytes() for file in files), digest_size=16
@@ -39,51 +35,45 @@ def sources() -> str:
 
 @cache
 def arithmetic() -> str:
-    """What the last bit of a kernel's result may depend on.
-
-    Its source, the compiler, and the processor compiled for.
-    """
+    """A key of all that the last bit of a result may depend on: source, compiler and processor."""
     config: Any = numba.config
     processor = (config.CPU_NAME or llvmlite.binding.get_host_cpu_name(), config.CPU_FEATURES)
     return f"{sources()} {numba.__version__} {llvmlite.__version__} {processor}"
 
 
 def njit(function: Function) -> Function:
-    """Compile for scalars or arrays.
-
-    Divisions by zero give inf or NaN as in NumPy, and other threads may run meanwhile.
-    """
+    """The compiled function; it divides by zero as NumPy does and releases the interpreter lock."""
     return _compile(function)
 
 
 def njit_lean(function: Function) -> Function:
-    """Compile what makes no array of its own: without counting references.
+    """The compiled function without reference counting, for functions that create no array.
 
-    Numba counts the references to every array of every tuple at every call, with atomic
-    instructions: of the 390 ns that walking a leg took, 340 went there. What is lean may make views
-    and hand them down, but neither make arrays nor hand views back to what is not lean.
+    At every call Numba counts the references to every array of every tuple with atomic
+    instructions: 340 of the 390 ns that the walk of a leg took. The function may create views and
+    pass them to functions of its kind, but it may neither create arrays nor return views to other
+    functions.
     """
     return _compile(function, _nrt=False)
 
 
 def njit_straight(function: Function) -> Function:
-    """Compile a block of a loop that LLVM is to vectorize.
+    """The compiled straight-line body of a loop that LLVM vectorizes.
 
-    Always inlined, for a call would keep the loop scalar.
-
-    The body has no branches but selects (`a if c else b` of values at hand), no loops but short
-    ones of constant length, and calls only its like. Products and sums may be contracted into one
-    rounding, and the sign of a zero is not kept; no other liberty is taken, above all NaN and inf
-    stay what they are.
+    It is always inlined, because a call would keep the loop scalar. The body has no branches except
+    selects (`a if c else b` of computed values), only short loops of constant length, and calls
+    only functions of its kind. Products and sums may be fused (FMA), and the sign of a zero is not
+    kept; there is no other fastmath, so that NaN and inf are kept.
     """
     return _compile(function, forceinline=True, fastmath={"contract", "nsz"})
 
 
 def njit_inlined(function: Function) -> Function:
-    """Lean, and copied into its callers: for what is handed a whole slice or a plan.
+    """The compiled function, as by `njit_lean`, inlined into its callers.
 
-    A call that is none of LLVM's choice to copy hands over each array as seven values, a slice as a
-    hundred, through the stack. Between the functions of a sweep that took half of its time.
+    It is for functions with many arrays as arguments: a call that LLVM does not inline passes each
+    array as seven values on the stack, a slice as a hundred. Between the functions of a sweep that
+    took half of its time.
     """
     return _compile(function, _nrt=False, forceinline=True)
 
@@ -96,9 +86,7 @@ def _compile(function: Function, **options: Any) -> Function:
         dispatcher._cache._cache_file = CacheFile(
             dispatcher._cache._cache_file, f"{llvmlite.__version__} {sources()}"
         )
-    except (
-        RuntimeError,
-        AttributeError,
-    ):  # nowhere to write a cache, or a Numba that keeps it otherwise
+    except (RuntimeError, AttributeError):
+        # no folder can be written, or this version of Numba has another cache
         dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(function)
     return cast(Function, dispatcher)

@@ -1,8 +1,8 @@
-"""Calling a compiled function many times with arguments of the same types.
+"""Direct calls of compiled functions, without Numba's dispatch on the types of the arguments.
 
-Numba asks at every call for the types of all arguments, of each array in each tuple: for the 120
-arrays of a sweep's kernel 14 to 36 us, as long as a short month takes. What they are compiled to
-can be found once and called directly, in 2 us.
+At every call Numba determines the types of all arguments, including each array of each tuple: 14 to
+36 us for the 120 arrays of a sweep's kernel, as long as the kernel needs for a short month. Calling
+the compiled code directly takes 2 us.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,13 @@ from typing import Any
 import numba
 import numpy as np
 
-_FOUND: dict[Any, Callable[..., Any]] = {}
+_COMPILED: dict[Any, Callable[..., Any]] = {}  # by function and `kind_of` its arguments
 
 
 def kind_of(value: Any) -> Any:
-    """What the compiled code depends on. It takes arguments of equal kinds alone: others it would
-    misread.
+    """A hashable key of a value's Numba type: equal exactly for values of one type.
+
+    Compiled code misinterprets arguments of other types than it was compiled for.
     """
     if isinstance(value, tuple):
         return type(value), *map(kind_of, value)
@@ -28,14 +29,15 @@ def kind_of(value: Any) -> Any:
 
 
 def compiled_for(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-    """The compiled code of a function of this room for arguments of these kinds; the function
-    itself where nothing is compiled (NUMBA_DISABLE_JIT).
+    """The compiled code of a function for arguments of the types of these.
+
+    It is the function itself if it is not compiled (NUMBA_DISABLE_JIT).
     """
     if not hasattr(function, "overloads"):
         return function
     kind = function, kind_of(arguments)
-    if kind not in _FOUND:
+    if kind not in _COMPILED:
         signature = tuple(numba.typeof(argument) for argument in arguments)
         function.compile(signature)  # type: ignore[attr-defined]
-        _FOUND[kind] = function.overloads[signature].entry_point
-    return _FOUND[kind]
+        _COMPILED[kind] = function.overloads[signature].entry_point
+    return _COMPILED[kind]
