@@ -1,4 +1,4 @@
-"""Price and delta against textbooks, 50-digit arithmetic and their own laws."""
+"""Price and delta against textbooks, 50-digit arithmetic and identities."""
 
 import math
 from typing import Any
@@ -27,8 +27,8 @@ def exact_price(
     s = vol * mpmath.sqrt(years)
     d1 = (mpmath.log(spot / strike) + (rate - dividend) * years) / s + s / 2
     sign = 1 if is_call else -1
-    spot_now, strike_now = spot * mpmath.exp(-dividend * years), strike * mpmath.exp(-rate * years)
-    return sign * (spot_now * mpmath.ncdf(sign * d1) - strike_now * mpmath.ncdf(sign * (d1 - s)))
+    spot_pv, strike_pv = spot * mpmath.exp(-dividend * years), strike * mpmath.exp(-rate * years)
+    return sign * (spot_pv * mpmath.ncdf(sign * d1) - strike_pv * mpmath.ncdf(sign * (d1 - s)))
 
 
 def random_option(
@@ -49,7 +49,7 @@ def random_option(
 
 
 def elasticity(option: tuple[Any, ...], price: float) -> float:
-    """d ln(price)/d ln(vol): what an error of one unit in the volatility costs."""
+    """d ln(price)/d ln(vol), the relative error of the price by that of the volatility."""
     spot, strike, years, rate, vol, _, dividend = option
     s = vol * math.sqrt(years)
     d1 = log_moneyness(spot, strike, years, rate, dividend) / s + s / 2
@@ -152,19 +152,19 @@ options = st.tuples(
 def test_put_call_parity(option: tuple[float, ...]) -> None:
     spot, ratio, years, rate, vol, dividend = option
     common = (spot, ratio * spot, years, rate, vol)
-    spot_now, strike_now = (
+    spot_pv, strike_pv = (
         spot * math.exp(-dividend * years),
         ratio * spot * math.exp(-rate * years),
     )
     gap = black_scholes(*common, True, dividend) - black_scholes(*common, False, dividend)
-    assert gap == pytest.approx(spot_now - strike_now, abs=8 * EPS * (spot_now + strike_now))
+    assert gap == pytest.approx(spot_pv - strike_pv, abs=8 * EPS * (spot_pv + strike_pv))
     deltas = delta(*common, True, dividend) - delta(*common, False, dividend)
     assert deltas == pytest.approx(math.exp(-dividend * years), rel=4 * EPS)
 
 
 @settings(deadline=None, max_examples=100)
 @given(options, st.booleans())
-def test_price_lies_between_its_bounds(option: tuple[float, ...], is_call: bool) -> None:
+def test_price_is_between_its_bounds(option: tuple[float, ...], is_call: bool) -> None:
     spot, ratio, years, rate, vol, dividend = option
     price = black_scholes(spot, ratio * spot, years, rate, vol, is_call, dividend)
     floor = black_scholes(spot, ratio * spot, years, rate, 0.0, is_call, dividend)
@@ -204,7 +204,7 @@ def test_moneyness_keeps_its_digits_where_carry_cancels_the_logarithm(seed: int)
 
 
 @pytest.mark.parametrize(("years", "vol"), [(0.0, 0.3), (0.5, 0.0), (0.0, 0.0)])
-def test_without_time_or_volatility_the_discounted_gain_is_left(years: float, vol: float) -> None:
+def test_without_time_or_volatility_it_is_the_discounted_intrinsic_value(years: float, vol: float) -> None:
     gain = 110 * math.exp(-0.02 * years) - 100 * math.exp(-0.04 * years)
     prices = black_scholes([110, 110, 90], 100, years, 0.04, vol, [True, False, True], 0.02)
     assert prices == pytest.approx([gain, 0.0, 0.0], rel=16 * EPS, abs=0)
@@ -215,7 +215,7 @@ def test_without_time_or_volatility_the_discounted_gain_is_left(years: float, vo
 
 
 @pytest.mark.parametrize("vol", [20.0, 90.0, 1e4, 1e300])
-def test_a_volatility_without_bounds_makes_the_price_its_upper_bound(vol: float) -> None:
+def test_an_infinite_volatility_gives_the_upper_bound(vol: float) -> None:
     assert list(black_scholes([90, 110], 100.0, 1.0, 0.0, vol, [[True], [False]]).flat) == [
         90,
         110,
@@ -228,7 +228,7 @@ def test_at_the_strike_the_limit_of_delta_is_a_half() -> None:
     assert list(delta(100, 100, 0.0, 0.04, 0.3, [True, False])) == [0.5, -0.5]
 
 
-def test_without_rates_the_gain_is_exact() -> None:
+def test_without_rates_the_intrinsic_value_is_exact() -> None:
     assert list(
         black_scholes([105, 95, 100.1], [100, 100, 60.3], 1, 0, 0, [True, False, True])
     ) == [5.0, 5.0, 100.1 - 60.3]
@@ -248,7 +248,7 @@ GOOD = {
 @pytest.mark.parametrize("function", [black_scholes, delta])
 @pytest.mark.parametrize("name", [name for name in GOOD if name != "is_call"])
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_gives_nan(function: Any, name: str, bad: float) -> None:
+def test_an_input_that_is_not_finite_gives_nan(function: Any, name: str, bad: float) -> None:
     assert math.isnan(function(**GOOD | {name: bad}))
     assert math.isfinite(function(**GOOD))
 
@@ -265,7 +265,7 @@ def test_what_is_not_finite_gives_nan(function: Any, name: str, bad: float) -> N
         ("volatility", -0.1),
     ],
 )
-def test_what_is_out_of_range_gives_nan_and_leaves_the_others_alone(
+def test_an_input_out_of_range_gives_nan_for_its_element_only(
     function: Any, name: str, bad: float
 ) -> None:
     values = function(**GOOD | {name: [GOOD[name], bad, GOOD[name]]})
@@ -295,7 +295,7 @@ def test_scalars_give_a_scalar() -> None:
     assert isinstance(value, np.float64)
 
 
-def test_lists_series_integers_and_other_floats_are_taken() -> None:
+def test_lists_series_integers_and_other_floats_are_accepted() -> None:
     expected = black_scholes(np.array([42.0, 43.0]), 40.0, 0.5, 0.1, 0.25, np.array([True, False]))
     for spot in (
         [42, 43],

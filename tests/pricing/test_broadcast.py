@@ -1,6 +1,4 @@
-"""Arrays as people have them: what is masked, null or None is NaN in every public function of
-arrays.
-"""
+"""Masked elements, null and None are NaN in every public function of arrays."""
 
 from typing import Any
 
@@ -23,7 +21,7 @@ FUNCTIONS = ["black_scholes", "delta", "gamma", "vega", "theta", "rho", "implied
 
 
 def value(function: str, **changes: Any) -> Any:
-    """The function over plain terms, some of them changed."""
+    """The function of ordinary arguments, some of them changed."""
     terms = TERMS | ({"price": 8.0} if function == "implied_vol" else {"volatility": 0.3}) | changes
     return getattr(wv, function)(**terms)
 
@@ -31,7 +29,7 @@ def value(function: str, **changes: Any) -> Any:
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("argument", ["spot", "strike", "years", "rate"])
 @pytest.mark.parametrize("under", [1.5, -7.0, np.nan, np.inf])
-def test_what_is_masked_is_nan_whatever_lies_under_the_mask(
+def test_masked_elements_are_nan_whatever_their_data(
     function: str, argument: str, under: float
 ) -> None:
     plain = np.array([TERMS[argument], under, TERMS[argument] * 1.01])
@@ -51,7 +49,7 @@ def test_where_the_type_is_masked_the_result_is_nan(function: str) -> None:
     assert found[[0, 2]].tolist() == value(function, is_call=[True, False])[[0, 1]].tolist()
 
 
-def test_the_status_of_what_is_masked_is_bad_input() -> None:
+def test_the_status_of_masked_elements_is_bad_input() -> None:
     for changes in (
         {"price": np.ma.masked_array([8.0, 9.0, 10.0], MASK)},
         {"is_call": np.ma.masked_array([True, True, True], MASK)},

@@ -61,7 +61,7 @@ def test_log_quotient_keeps_its_digits_where_the_two_are_close() -> None:
     assert log_quotient(220.0, 220.0) == 0.0
 
 
-def test_the_split_of_the_logarithm_has_no_seam() -> None:
+def test_the_logarithm_is_precise_where_its_exponent_changes() -> None:
     # The exponent changes where the quotient is about sqrt(2) times a power of two, as the
     # mantissas decide.
     for below in (1.0, 1.2, 1.5, 1.99):

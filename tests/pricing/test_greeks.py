@@ -1,6 +1,4 @@
-"""Gamma, vega, theta and rho: against differences of the 300-digit price, textbooks, another
-library, and their own laws.
-"""
+"""Gamma, vega, theta and rho against 300-digit differences, textbooks, QuantLib and identities."""
 
 import importlib
 import math
@@ -43,7 +41,7 @@ def test_a_greek_is_the_derivative_of_the_exact_price(greek: Any, seed: int) -> 
     s = vol * math.sqrt(years)
     depth = max(abs(log_moneyness(spot, strike, years, rate, dividend)) / s, s)
     exact = differences(greek, option)
-    # theta is a sum that may cancel: what it cannot be better than
+    # theta is a sum that may cancel: the error that is unavoidable
     terms = abs(rate) * strike + abs(dividend) * spot if greek is theta else 0.0
     allowed = 16 * EPS * (1 + depth * depth)
     assert greek(*option) == pytest.approx(exact, rel=allowed, abs=allowed * terms + 1e-300)
@@ -167,7 +165,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize("greek", GREEKS)
-def test_bad_input_gives_nan_and_leaves_its_neighbours_alone(greek: Any) -> None:
+def test_a_bad_input_gives_nan_for_its_element_only(greek: Any) -> None:
     bad = [
         (name, value)
         for name in GOOD

@@ -49,7 +49,7 @@ def conditioning(
 
 
 def ulps(value: float, steps: int) -> float:
-    """The float that stands `steps` places above `value` (below, if negative)."""
+    """The float that is `steps` floats above `value` (below, if negative)."""
     for _ in range(abs(steps)):
         value = math.nextafter(value, math.copysign(math.inf, steps))
     return value
@@ -78,8 +78,7 @@ def test_round_trip_over_the_whole_domain() -> None:
     assert determined.sum() > 30_000
     error = np.abs(found / vol - 1)
     assert (error <= allowed)[determined].all()
-    # In money with two digits of time value left, or out of it: in both cases there is nothing to
-    # be found but vol.
+    # With two digits of time value left the only solution is vol, in and out of the money.
     assert not np.isnan(found[determined]).any()
 
 
@@ -113,7 +112,7 @@ def test_round_trip_anywhere(
     allowed = 16 * (EPS + conditioning(price, spot, strike, years, rate, vol, dividend))
     if allowed < 1e-3:
         assert found == pytest.approx(vol, rel=allowed)
-    # the price is its bound but for a few units of rounding; whatever is said must price back
+    # The price is within a few units of rounding of its bound: the volatility must reproduce it.
     else:
         assert (status != IvStatus.SOLVED) == math.isnan(found)
         if status == IvStatus.SOLVED:
@@ -134,9 +133,9 @@ def exact_root(
     equations know only rate - yield.
     """
     with mpmath.workdps(100):
-        spot_now, strike_now = mpf(spot), mpf(strike) * mpmath.exp(-mpf(rate) * mpf(years))
-        x, unit = mpmath.log(spot_now / strike_now), min(spot_now, strike_now)
-        share = (mpf(price) - max(0, (spot_now - strike_now) * (1 if is_call else -1))) / unit
+        spot_pv, strike_pv = mpf(spot), mpf(strike) * mpmath.exp(-mpf(rate) * mpf(years))
+        x, unit = mpmath.log(spot_pv / strike_pv), min(spot_pv, strike_pv)
+        share = (mpf(price) - max(0, (spot_pv - strike_pv) * (1 if is_call else -1))) / unit
         x, s = -abs(x), mpf(near) * mpmath.sqrt(mpf(years))
         for _ in range(40):
             d1 = x / s + s / 2
@@ -183,20 +182,20 @@ def test_out_of_the_money_agrees_with_a_50_digit_root(region: str) -> None:
         root = exact_root(price, spot, strike, years, rate, is_call, vol)
         allowed = 16 * (EPS + conditioning(price, spot, strike, years, rate, vol, 0.0))
         assert abs(float(mpf(float(found)) / root - 1)) < allowed
-        if region not in ("large", "huge"):  # there the price lies near its bound
+        if region not in ("large", "huge"):  # there the price is near its bound
             assert allowed < 1e-13
 
 
 @pytest.mark.parametrize("region", ["minute", "tiny", "ordinary", "large"])
-def test_in_the_money_agrees_with_a_50_digit_root_as_far_as_the_price_tells(region: str) -> None:
+def test_in_the_money_agrees_with_a_50_digit_root_within_the_rounding_of_the_price(region: str) -> None:
     rng = np.random.default_rng(99 + sum(map(ord, region)))
-    told = 0
+    determined = 0
     for _ in range(45):
         spot, strike, years, rate, is_call, vol = hard_case(region, rng)
         price = float(black_scholes(spot, strike, years, rate, vol, not is_call))
         allowed = 16 * (EPS + conditioning(price, spot, strike, years, rate, vol, 0.0))
         if allowed < 1e-3:
-            told += 1
+            determined += 1
             root = exact_root(price, spot, strike, years, rate, not is_call, vol)
             assert (
                 abs(
@@ -208,7 +207,7 @@ def test_in_the_money_agrees_with_a_50_digit_root_as_far_as_the_price_tells(regi
                 )
                 < allowed
             )
-    assert told > 15
+    assert determined > 15
 
 
 @pytest.mark.parametrize(
@@ -242,7 +241,7 @@ def test_prices_next_to_the_upper_bound(steps: int) -> None:
         assert abs(float(mpf(found) / root - 1)) < 4 * EPS
 
 
-def test_a_volatility_that_carry_almost_hides() -> None:
+def test_a_carry_that_nearly_cancels_the_logarithm() -> None:
     # x = ln(F/K) is 1e-4, the sum of -0.08 and +0.08: added up in plain float64 it costs three
     # digits of the volatility.
     spot, strike, vol = 220.0, 220.0 * math.exp(0.08 - 1e-4), 1e-4 / math.sqrt(2)
@@ -342,7 +341,7 @@ def test_real_quotes_of_tesla() -> None:
 # --- status -------------------------------------------------------------------------------------------------
 
 
-def test_codes_are_those_of_the_vocabulary() -> None:
+def test_codes_are_those_of_iv_status() -> None:
     assert {name: getattr(bracketed, name) for name in IvStatus.__members__} == {
         code.name: code.value for code in IvStatus
     }
@@ -450,7 +449,7 @@ BAD += [
 
 
 @pytest.mark.parametrize(("name", "bad"), BAD)
-def test_bad_input_is_called_so_and_leaves_its_neighbours_alone(name: str, bad: float) -> None:
+def test_bad_input_has_its_status_and_changes_no_other_element(name: str, bad: float) -> None:
     volatility, status = implied_vol(
         **GOOD | {name: [GOOD[name], bad, GOOD[name]]}, return_status=True
     )
@@ -459,7 +458,7 @@ def test_bad_input_is_called_so_and_leaves_its_neighbours_alone(name: str, bad: 
     assert volatility[0] == volatility[2] == implied_vol(**GOOD)
 
 
-def test_extremes_end_and_price_back() -> None:
+def test_extremes_converge_and_reproduce_the_price() -> None:
     prices = [5e-324, 1e-310, 6e307, 50.0, 50.0, ulps(100.0, -1), 1e-320, 5.0]
     spots = [100, 1e-308, 1.5e308, 100, 100, 100, 1e-319, 100]
     strikes = [1e5, 1e308, 1e308, 100, 100, 1e-6, 1e-319, 100]
@@ -471,7 +470,7 @@ def test_extremes_end_and_price_back() -> None:
     )
 
 
-def test_there_is_no_cap() -> None:
+def test_there_is_no_upper_limit() -> None:
     assert implied_vol(99.0, 100, 100, 1e-6, 0.0, True) == pytest.approx(
         2 * 2.5758293035489 / 1e-3, rel=1e-13
     )
@@ -483,7 +482,7 @@ def test_volatility_rises_with_the_price() -> None:
         assert (np.diff(implied_vol(prices, 100.0, strike, 0.3, 0.0, True)) > 0).all()
 
 
-def test_no_seam_where_the_two_objectives_meet() -> None:
+def test_the_two_objectives_agree_where_they_change() -> None:
     # The value is half of the smaller discounted side there.
     prices = 50.0 + np.arange(-50, 51) * 1e-12
     for strike in (100.0, 130.0, 1e6):
@@ -525,8 +524,8 @@ def exact_target(x: float, s: float) -> tuple[bool, float, float]:
         return high, float(mpmath.log(rest if high else share)), float(share)
 
 
-def test_the_guess_and_what_two_steps_leave_of_it() -> None:
-    # The docstrings' figures: 1% for ordinary options, 15% up to s = 4, and a step makes less than
+def test_the_guess_and_the_error_after_two_steps() -> None:
+    # The figures of the docstrings: 1% for ordinary options, 15% up to s = 4, and a step makes less than
     # 25*e^4 of an error e.
     for s in np.geomspace(1e-4, 4, 40):
         for a in [0.0, *np.geomspace(0.01, 30, 30)]:
@@ -554,7 +553,7 @@ def test_the_guess_and_what_two_steps_leave_of_it() -> None:
     ("x", "s"),
     [(0.0, 0.1), (0.01, 0.1), (0.5, 0.3), (8.0, 0.5), (2.0, 2.5), (0.1, 6.0), (300.0, 30.0)],
 )
-def test_the_bracket_saves_a_hopeless_guess(
+def test_the_bracket_corrects_a_poor_guess(
     x: float, s: float, factor: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, t = x / s, s / 2
@@ -598,8 +597,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 def test_an_element_depends_on_neither_neighbours_nor_position() -> None:
-    # some of random_chain's prices are within rounding of a bound: settled by the second pass, and
-    # as independent
+    # some of random_chain's prices are within rounding of a bound and solved by the second pass
     n = 2 * BLOCK + 17
     columns = random_chain(n)
     whole, status = implied_vol(*columns, return_status=True)
@@ -618,7 +616,7 @@ def test_an_element_depends_on_neither_neighbours_nor_position() -> None:
         assert same(implied_vol(*(column[i] for column in columns)), whole[i])
 
 
-def test_the_second_pass_is_for_few_and_agrees_with_the_first() -> None:
+def test_the_second_pass_solves_few_and_agrees_with_the_first() -> None:
     rng = np.random.default_rng(8)
     n = 20_000
     spot, strike, years = np.full(n, 220.0), rng.uniform(60, 410, n), rng.integers(1, 91, n) / 365
@@ -627,24 +625,24 @@ def test_the_second_pass_is_for_few_and_agrees_with_the_first() -> None:
     lanes = np.ones((implied.ROWS, LANES))
     checked = 0
     for start in range(0, n - LANES, LANES):
-        part = slice(start, start + LANES)
+        block = slice(start, start + LANES)
         for row, values in (
             (implied.PRICE, price),
             (implied.SPOT, spot),
             (implied.STRIKE, strike),
             (implied.YEARS, years),
         ):
-            lanes[row] = values[part]
+            lanes[row] = values[block]
         lanes[implied.RATE], lanes[implied.YIELD], lanes[implied.SIGN] = (
             0.04,
             0.0,
-            np.where(is_call[part], 1.0, -1.0),
+            np.where(is_call[block], 1.0, -1.0),
         )
         implied._solve_lanes(lanes)
-        intrinsic = black_scholes(220.0, strike[part], years[part], 0.04, 0.0, is_call[part])
-        told = price[part] - intrinsic > 0.005
-        assert (lanes[implied.STATUS][told] == IvStatus.SOLVED).all()
-        for i in np.flatnonzero(told)[::16]:
+        intrinsic = black_scholes(220.0, strike[block], years[block], 0.04, 0.0, is_call[block])
+        determined = price[block] - intrinsic > 0.005
+        assert (lanes[implied.STATUS][determined] == IvStatus.SOLVED).all()
+        for i in np.flatnonzero(determined)[::16]:
             at = start + i
             one = (price[at], spot[at], strike[at], years[at], 0.04, bool(is_call[at]), 0.0)
             volatility, absolute_delta, code = bracketed.solve(*one)
@@ -653,7 +651,7 @@ def test_the_second_pass_is_for_few_and_agrees_with_the_first() -> None:
             )
             assert code == IvStatus.SOLVED
             assert lanes[implied.S, i] == pytest.approx(volatility, rel=allowed)
-            # both deltas are tails at d1, and d1 moves with the volatility
+            # both deltas are Phi at d1, which changes with the volatility
             assert lanes[implied.DELTA, i] == pytest.approx(absolute_delta, rel=40 * allowed)
             checked += 1
     assert checked > 800

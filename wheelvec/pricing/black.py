@@ -1,5 +1,4 @@
-"""Black-Scholes-Merton price and delta, and the blocks of the formula that the implied volatility
-shares.
+"""Black-Scholes-Merton price and delta, and the functions that the implied volatility shares.
 
 With F the forward, x = ln(F/K) and s = volatility*sqrt(years), an option depends on a = |x|/s and t
 = s/2 alone. Let U be the smaller of spot*exp(-q*T) and strike*exp(-r*T), and R(z) = (1 -
@@ -9,11 +8,11 @@ Phi(z))/phi(z) the Mills ratio. The out-of-the-money option is then
     1 - value/U = phi(a - t) * (R(t - a) + R(t + a))
 
 (Black 1976, written with Mills ratios as Jaeckel, "Let's Be Rational", 2015, writes it with erfcx),
-and put-call parity gives the other side. Only the difference in the first line can cancel;
-`wheelvec.pricing.mills` sees to it.
+and put-call parity gives the in-the-money option. Only the difference in the first line can cancel;
+`wheelvec.pricing.mills` computes it without loss of digits.
 
-The loops here call libm and branch, so they stay scalar: every element is computed alone, in the
-same order of operations, wherever it stands.
+The loops here call libm and branch, so they stay scalar: every element is computed by itself, with
+the same operations at every position.
 """
 
 import math
@@ -32,9 +31,7 @@ HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 @njit
 def normal_cdf(z: float) -> float:
-    """Phi(z), the standard normal distribution function, without loss of digits in either assigned
-    end.
-    """
+    """Phi(z), the standard normal distribution function, without loss of digits in either tail."""
     return 0.5 * math.erfc(-SQRT_HALF * z)
 
 
@@ -42,17 +39,16 @@ def normal_cdf(z: float) -> float:
 def log_moneyness(
     spot: float, strike: float, years: float, rate: float, dividend_yield: float
 ) -> float:
-    """Log-moneyness ln(F/K) = ln(spot/strike) + (rate - dividend_yield)*years, precise also where
-    it is small.
+    """Log-moneyness ln(F/K) = ln(spot/strike) + (rate - dividend_yield)*years, precise near 0.
 
-    The error is a few units of rounding of x = ln(F/K); where the carry cancels all but a quarter
-    of itself, of x or of carry^3/12.
+    The error is a few units of rounding of x = ln(F/K). Where |x| is less than a quarter of the
+    carry, it is a few units of rounding of x or of carry^3/12.
     """
     ratio = spot / strike
     carry = (rate - dividend_yield) * years
     if 0.5 <= ratio <= 2.0:
-        # The subtraction is exact here (Sterbenz), while the quotient would round away the digits
-        # of ratio - 1.
+        # The subtraction is exact here (Sterbenz), whereas the quotient loses the last digits of
+        # ratio - 1.
         x = math.log1p((spot - strike) / strike) + carry
         if abs(x) < 0.25 * abs(carry) and 1e-250 < spot < 1e250:
             return _cancelled_moneyness(spot, strike, years, rate, dividend_yield)
@@ -66,12 +62,12 @@ def log_moneyness(
 def _cancelled_moneyness(
     spot: float, strike: float, years: float, rate: float, dividend_yield: float
 ) -> float:
-    """ln(F/K) where logarithm and carry nearly cancel, which a small volatility over a long time
-    would show.
+    """ln(F/K) where logarithm and carry nearly cancel.
 
-    ln(spot/strike) = 2*atanh(w) with w = (spot - strike)/(spot + strike). Only the leading term 2*w
-    and the carry need digits beyond a float64, and they get them from error-free sums and products
-    (Dekker 1971); the rest is of third order in w.
+    The error of a plain sum would be visible for a small volatility over a long time. ln(spot/
+    strike) = 2*atanh(w) with w = (spot - strike)/(spot + strike). Only the leading term 2*w and the
+    carry need more digits than a float64 has; error-free sums and products give them (Dekker 1971).
+    The remainder is of third order in w.
     """
     total = spot + strike
     w = (spot - strike) / total
@@ -91,18 +87,15 @@ def _cancelled_moneyness(
 
 @njit
 def _sum_error(a: float, b: float) -> float:
-    """What a + b loses to rounding, exactly (Knuth's two-sum)."""
+    """The rounding error of a + b, exactly (Knuth's two-sum)."""
     total = a + b
-    b_seen = total - a
-    return (a - (total - b_seen)) + (b - b_seen)
+    b_rounded = total - a
+    return (a - (total - b_rounded)) + (b - b_rounded)
 
 
 @njit
 def _product_error(a: float, b: float) -> float:
-    """What a * b loses to rounding, exactly (Dekker's product with Veltkamp's halves).
-
-    Not for numbers beyond 1e290.
-    """
+    """The rounding error of a * b, exactly, for numbers up to 1e290 (Dekker, Veltkamp)."""
     split_a = 134217729.0 * a
     high_a = split_a - (split_a - a)
     low_a = a - high_a
@@ -113,22 +106,22 @@ def _product_error(a: float, b: float) -> float:
 
 
 @njit
-def forward_gain(spot_now: float, strike_now: float, x: float, carried: bool) -> float:
-    """spot_now - strike_now, to full precision also where the two nearly agree.
+def forward_value(spot_pv: float, strike_pv: float, x: float, carried: bool) -> float:
+    """spot_pv - strike_pv in dollars per share, to full precision also for nearly equal numbers.
 
-    spot_now = spot*exp(-q*T), strike_now = strike*exp(-r*T), x = ln(F/K). Without carry (`carried`
-    False: rate and yield are 0) the difference itself is the best that there is.
+    spot_pv = spot*exp(-q*T), strike_pv = strike*exp(-r*T), x = ln(F/K). Without carry (`carried`
+    False: rate and yield are 0) the difference itself is most precise.
     """
     if not carried:
-        return spot_now - strike_now
-    return -spot_now * math.expm1(-x) if x > 0.0 else strike_now * math.expm1(x)
+        return spot_pv - strike_pv
+    return -spot_pv * math.expm1(-x) if x > 0.0 else strike_pv * math.expm1(x)
 
 
 @njit
 def in_domain(
     spot: float, strike: float, years: float, rate: float, volatility: float, dividend_yield: float
 ) -> bool:
-    """Whether spot and strike are above 0, years and volatility at least 0, and all six finite."""
+    """Whether spot and strike are above 0, years and volatility at least 0, and all are finite."""
     positive = 0.0 < spot < np.inf and 0.0 < strike < np.inf
     not_negative = 0.0 <= years < np.inf and 0.0 <= volatility < np.inf
     return positive and not_negative and math.isfinite(rate) and math.isfinite(dividend_yield)
@@ -136,7 +129,7 @@ def in_domain(
 
 @njit
 def time_value_share(a: float, t: float) -> float:
-    """value/U of the out-of-the-money option, in [0, 1]; 0 where it underflows."""
+    """value/U of the out-of-the-money option, in [0, 1]; 0 if it underflows."""
     d = a - t
     if d > 39.0:
         return 0.0
@@ -155,23 +148,23 @@ def price(
     is_call: bool,
     dividend_yield: float,
 ) -> float:
-    """Price per share.
+    """The price of one option in dollars per share.
 
-    NaN outside the domain of `black_scholes` or where a discount factor overflows.
+    It is NaN outside the domain of `black_scholes`, or if a discount factor overflows.
     """
     if not in_domain(spot, strike, years, rate, volatility, dividend_yield):
         return np.nan
-    spot_now = spot * math.exp(-dividend_yield * years)
-    strike_now = strike * math.exp(-rate * years)
-    if not (spot_now < np.inf and strike_now < np.inf):
+    spot_pv = spot * math.exp(-dividend_yield * years)
+    strike_pv = strike * math.exp(-rate * years)
+    if not (spot_pv < np.inf and strike_pv < np.inf):
         return np.nan
     x = log_moneyness(spot, strike, years, rate, dividend_yield)
-    gain = forward_gain(spot_now, strike_now, x, rate != 0.0 or dividend_yield != 0.0)
-    intrinsic = max(0.0, gain if is_call else -gain)
+    forward = forward_value(spot_pv, strike_pv, x, rate != 0.0 or dividend_yield != 0.0)
+    intrinsic = max(0.0, forward if is_call else -forward)
     s = volatility * math.sqrt(years)
     if not s > 0.0:
         return intrinsic
-    return intrinsic + min(spot_now, strike_now) * time_value_share(abs(x) / s, 0.5 * s)
+    return intrinsic + min(spot_pv, strike_pv) * time_value_share(abs(x) / s, 0.5 * s)
 
 
 @njit
@@ -184,7 +177,7 @@ def signed_delta(
     is_call: bool,
     dividend_yield: float,
 ) -> float:
-    """Delta, negative for puts; NaN outside the domain of `delta` or where it overflows."""
+    """The delta of one option, negative for puts; NaN outside the domain, or if it overflows."""
     if not in_domain(spot, strike, years, rate, volatility, dividend_yield):
         return np.nan
     x = log_moneyness(spot, strike, years, rate, dividend_yield)
@@ -215,6 +208,7 @@ def _price_block(
     dividend_yield: Array,
     out: Array,
 ) -> None:
+    """Write prices in dollars per share into `out`; all arrays are (n,)."""
     for i in range(out.size):
         out[i] = price(
             spot[i], strike[i], years[i], rate[i], volatility[i], is_call[i], dividend_yield[i]
@@ -232,6 +226,7 @@ def _delta_block(
     dividend_yield: Array,
     out: Array,
 ) -> None:
+    """Write deltas into `out`; all arrays are (n,)."""
     for i in range(out.size):
         out[i] = signed_delta(
             spot[i], strike[i], years[i], rate[i], volatility[i], is_call[i], dividend_yield[i]
@@ -251,8 +246,8 @@ def black_scholes(
 
     call = S*exp(-q*T)*Phi(d1) - K*exp(-r*T)*Phi(d2) and put = K*exp(-r*T)*Phi(-d2) -
     S*exp(-q*T)*Phi(-d1), where d1 = (ln(S/K) + (r - q + v^2/2)*T)/(v*sqrt(T)) and d2 = d1 -
-    v*sqrt(T). At years = 0 or volatility = 0 the limit: the discounted gain of exercise, max(0,
-    S*exp(-q*T) - K*exp(-r*T)) for a call.
+    v*sqrt(T). At years = 0 or volatility = 0 it is the limit, the discounted intrinsic value: for a
+    call max(0, S*exp(-q*T) - K*exp(-r*T)).
 
     The arguments are numbers or array-likes of any shapes that broadcast.
 
@@ -266,9 +261,8 @@ def black_scholes(
         dividend_yield: continuously compounded, per year.
 
     Returns:
-        Dollars per share: a float64 array of the broadcast shape, a NumPy float64 scalar where all
-            inputs are scalars. NaN
-        where an input is not finite or out of its range.
+        Dollars per share: a float64 array of the broadcast shape, a NumPy float64 scalar if all
+        inputs are scalars. NaN where an input is not finite or out of its range.
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
@@ -278,7 +272,8 @@ def black_scholes(
         >>> call = black_scholes(100, 100, years=1, rate=0.05, volatility=0.2, is_call=True)
         >>> f"{call:.4f}"
         '10.4506'
-        >>> black_scholes(100, [90, 100, 110], years=0.25, rate=0.04, volatility=0.3, is_call=False).round(2)
+        >>> option = {"years": 0.25, "rate": 0.04, "volatility": 0.3, "is_call": False}
+        >>> black_scholes(100, [90, 100, 110], **option).round(2)
         array([ 1.79,  5.46, 11.68])
     """
     inputs = {
@@ -304,8 +299,8 @@ def delta(
 ) -> Any:
     """Signed delta of European options, the derivative of `black_scholes` by spot (Merton 1973).
 
-    exp(-q*T)*Phi(d1) for calls, -exp(-q*T)*Phi(-d1) for puts. At years = 0 or volatility = 0 the
-    limit: a step at the strike (forward = strike), where it is half of exp(-q*T).
+    exp(-q*T)*Phi(d1) for calls, -exp(-q*T)*Phi(-d1) for puts. At years = 0 or volatility = 0 it is
+    the limit: a step at forward = strike, where it is half of exp(-q*T).
 
     The arguments are numbers or array-likes of any shapes that broadcast.
 
@@ -319,16 +314,17 @@ def delta(
         dividend_yield: continuously compounded, per year.
 
     Returns:
-        Shares per share: a float64 array of the broadcast shape, a NumPy float64 scalar where all
-            inputs are scalars. NaN
-        where an input is not finite or out of its range.
+        Dollars per dollar of the underlying: a float64 array of the broadcast shape, a NumPy
+        float64 scalar if all inputs are scalars. NaN where an input is not finite or out of its
+        range.
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
 
     Example:
         >>> from wheelvec import delta
-        >>> delta(100, 95, years=30 / 365, rate=0.04, volatility=0.4, is_call=[True, False]).round(3)
+        >>> option = {"years": 30 / 365, "rate": 0.04, "volatility": 0.4}
+        >>> delta(100, 95, **option, is_call=[True, False]).round(3)
         array([ 0.703, -0.297])
     """
     inputs = {

@@ -1,10 +1,9 @@
-"""Implied volatility of one option, whatever it takes.
+"""Implied volatility of one option by Householder's steps within a bracket, with libm's functions.
 
-A bracket around Householder's steps, and libm's functions.
-
-For the few that `wheelvec.pricing.implied` leaves unsettled: prices within rounding of a bound, a
-guess too far off (of some s above 2), numbers that only libm's functions reach (under 1e-280, over
-1e140), carry that all but hides x. The objectives are the same.
+It solves the few options for which `wheelvec.pricing.implied` does not converge: prices within
+rounding of a bound, poor first guesses (some with s above 2), numbers outside the domain of
+`wheelvec.pricing.elementary` (below 1e-280, above 1e140), and a carry that nearly cancels the
+logarithm. The objectives are the same.
 """
 
 import math
@@ -12,17 +11,17 @@ import math
 import numpy as np
 
 from wheelvec.jit.compiled import njit
-from wheelvec.pricing.black import HALF_LOG_TWO_PI, delta_at, forward_gain, log_moneyness
+from wheelvec.pricing.black import HALF_LOG_TWO_PI, delta_at, forward_value, log_moneyness
 from wheelvec.pricing.mills import SQRT_TWO_PI, mills, mills_difference
 
-# The values of wheelvec.model.codes.IvStatus; compiled code sees plain integers.
+# The values of wheelvec.model.codes.IvStatus as integers, for compiled code.
 SOLVED = 0
 UNDER_INTRINSIC = 1
 OVER_BOUND = 2
 BAD_INPUT = 3
 
-# Where Newton's step is shorter than this (relative to s), Householder's leaves an error under the
-# rounding: it is of fourth order, and its constant stays below 1e5.
+# If Newton's step is shorter than this (relative to s), the error after Householder's step is below
+# the rounding error: it is of fourth order, and its constant is below 1e5.
 LAST_STEP = 1e-6
 FREE_STEPS = 8
 MOST_STEPS = 200
@@ -30,8 +29,9 @@ MOST_STEPS = 200
 
 @njit
 def _guess(x: float, share: float, high: bool, target: float) -> float:
-    """First s: d = a - t from ln(phi(d)) = target about, negative for the high objective, then s
-    from d = x/s - s/2.
+    """The first s, from d = a - t with ln(phi(d)) ~ target and d = x/s - s/2.
+
+    d is negative for the high objective.
     """
     w = math.sqrt(-2.0 * target)
     root = math.sqrt(w * w + 2.0 * x)
@@ -55,9 +55,7 @@ def _excess_and_slope(x: float, s: float, high: bool, target: float) -> tuple[fl
 
 @njit
 def _householder(x: float, s: float, newton: float, slope: float) -> float:
-    """Householder's step of third order from Newton's, -f/f'.
-
-    Both divided by s, so that nothing overflows.
+    """Householder's step of third order, from Newton's step -f/f', both divided by s.
 
     With f the objective, f'*s = slope. Vega is proportional to exp(-(a*a + t*t)/2), whose
     logarithmic derivative times s is bend = a*a - t*t; hence f''/f'*s = bend - slope and
@@ -73,11 +71,11 @@ def _householder(x: float, s: float, newton: float, slope: float) -> float:
 
 @njit
 def _total_volatility(x: float, share: float, rest: float, log_share: float) -> float:
-    """Total volatility s = volatility*sqrt(years) for x = |ln(F/K)|, share = value/U in (0, 1) and
-    rest = 1 - share.
+    """Total volatility s = volatility*sqrt(years) for x = |ln(F/K)| and share = value/U.
 
-    The sign of the objective, which is monotone in s, narrows a bracket: a step that leaves it
-    gives way to a bisection, and so does every other step in the long run.
+    `rest` is 1 - share. The objective is monotone in s, so that its sign narrows a bracket. A
+    step that leaves the bracket is replaced by a bisection; after FREE_STEPS steps every second
+    step is.
     """
     high = rest < share
     target = math.log(rest) if high else log_share
@@ -86,23 +84,23 @@ def _total_volatility(x: float, share: float, rest: float, log_share: float) -> 
     upper = np.inf
     for i in range(MOST_STEPS):
         excess, slope = _excess_and_slope(x, s, high, target)
-        # Far under the root the low objective may be NaN, which must not count as above it.
+        # Far below the root the low objective may be NaN, which must not count as above it.
         if excess < 0.0 if high else excess > 0.0:
             upper = s
         else:
             lower = s
         newton = -excess / slope
-        following = s + s * _householder(x, s, newton, slope)
+        next_s = s + s * _householder(x, s, newton, slope)
         if abs(newton) < LAST_STEP:
-            return following
-        trusted = lower < following < upper and (i < FREE_STEPS or i % 2 == 0)
-        s = following if trusted else _between(lower, upper)
+            return next_s
+        accepted = lower < next_s < upper and (i < FREE_STEPS or i % 2 == 0)
+        s = next_s if accepted else _bisected(lower, upper)
     return s
 
 
 @njit
-def _between(lower: float, upper: float) -> float:
-    """A number inside the bracket, which may still lack an end; between two, the geometric mean."""
+def _bisected(lower: float, upper: float) -> float:
+    """The geometric mean of the bracket's bounds; one bound times 2 or 1/2 if the other is open."""
     if upper == np.inf:
         return 2.0 * lower
     if lower == 0.0:
@@ -120,37 +118,36 @@ def _solve_total(
     is_call: bool,
     dividend_yield: float,
 ) -> tuple[float, float, int]:
-    """(s, x, status) with s = volatility*sqrt(years), NaN unless SOLVED, and the signed x =
-    ln(F/K).
+    """(s, x, status) with s = volatility*sqrt(years), NaN unless SOLVED, and x = ln(F/K).
 
-    The lower bound of an in-the-money option is taken to full precision, which matters next to the
-    forward. A price that equals it as plain arithmetic rounds it is on the bound too: somebody
-    computed it that way.
+    The lower bound of an in-the-money option is computed to full precision, which matters near the
+    forward. A price that equals the bound as rounded by plain arithmetic counts as on the bound,
+    because users compute it in this way.
     """
     positive = 0.0 < spot < np.inf and 0.0 < strike < np.inf and 0.0 < years < np.inf
     if not (
         positive and math.isfinite(price) and math.isfinite(rate) and math.isfinite(dividend_yield)
     ):
         return np.nan, np.nan, BAD_INPUT
-    spot_now = spot * math.exp(-dividend_yield * years)
-    strike_now = strike * math.exp(-rate * years)
-    if not (spot_now < np.inf and strike_now < np.inf):
+    spot_pv = spot * math.exp(-dividend_yield * years)
+    strike_pv = strike * math.exp(-rate * years)
+    if not (spot_pv < np.inf and strike_pv < np.inf):
         return np.nan, np.nan, BAD_INPUT
     sign = 1.0 if is_call else -1.0
     x = log_moneyness(spot, strike, years, rate, dividend_yield)
     value = price
     if sign * x > 0.0:
-        value = price - sign * forward_gain(
-            spot_now, strike_now, x, rate != 0.0 or dividend_yield != 0.0
+        value = price - sign * forward_value(
+            spot_pv, strike_pv, x, rate != 0.0 or dividend_yield != 0.0
         )
-        if price == sign * (spot_now - strike_now):
+        if price == sign * (spot_pv - strike_pv):
             value = 0.0
     if value <= 0.0:
         return np.nan, x, UNDER_INTRINSIC
-    ceiling = spot_now if is_call else strike_now
+    ceiling = spot_pv if is_call else strike_pv
     if price >= ceiling:
         return np.nan, x, OVER_BOUND
-    unit = min(spot_now, strike_now)
+    unit = min(spot_pv, strike_pv)
     share = value / unit
     log_share = math.log(share) if share > 1e-300 else math.log(value) - math.log(unit)
     return _total_volatility(abs(x), share, (ceiling - price) / unit, log_share), x, SOLVED
@@ -166,10 +163,7 @@ def solve(
     is_call: bool,
     dividend_yield: float,
 ) -> tuple[float, float, int]:
-    """(volatility, absolute delta, status) of one option.
-
-    See `wheelvec.pricing.implied.implied_vol`.
-    """
+    """(volatility, absolute delta, status) of one option, as by `pricing.implied.implied_vol`."""
     s, x, status = _solve_total(price, spot, strike, years, rate, is_call, dividend_yield)
     return (
         s / math.sqrt(years),

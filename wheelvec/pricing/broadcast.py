@@ -1,4 +1,4 @@
-"""From arguments of any shapes to contiguous blocks of them, which a kernel takes."""
+"""Broadcasting of arguments of any shapes, and evaluation of a kernel over contiguous blocks."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -12,22 +12,27 @@ from wheelvec.model.errors import InputError
 
 Array = NDArray[Any]
 
-# Elements per compiled call: under 5 ms, so that Ctrl-C is heard, and small enough for the
-# second-level cache.
+# Elements per compiled call: less than 5 ms, for Ctrl-C, and small enough for the L2 cache.
 BLOCK = 8192
-# Elements per thread at a time: 1 ms at least, so that starting one does not show.
-PART = 8 * BLOCK
+# Elements per task of a thread: at least 1 ms, so that starting the thread does not matter.
+TASK = 8 * BLOCK
 
 
 def run_blocks(
     kernel: Callable[..., None], inputs: Mapping[str, Any], outputs: tuple[str, ...]
 ) -> tuple[Any, ...]:
-    """Broadcast `inputs`, run `kernel(*inputs, *outputs)` over contiguous 1-D blocks of them, and
-    return the outputs.
+    """The outputs of a kernel over the broadcast inputs, evaluated in contiguous 1-D blocks.
 
-    Every input becomes float64, the one named `is_call` bool; `outputs` are dtypes. The outputs
-    have the broadcast shape, or are NumPy scalars where that is (). What is masked (numpy.ma), null
-    in a Series or None in a list is NaN, and so is the result where `is_call` is masked.
+    Masked elements (numpy.ma), null in a Series and None in a list become NaN; where `is_call` is
+    masked the result is NaN.
+
+    Args:
+        kernel: called with blocks of the inputs and of the outputs, each (n,), to be filled.
+        inputs: array-likes by name. They become float64, `is_call` bool.
+        outputs: the dtypes of the outputs.
+
+    Returns:
+        Arrays of the broadcast shape; NumPy scalars if that is ().
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
@@ -39,7 +44,7 @@ def run_blocks(
         if np.ma.isMaskedArray(inputs.get("is_call"))
         else np.False_
     )
-    if unknown.any():  # NaN in any other input says so to every kernel
+    if unknown.any():  # NaN in another input gives NaN in every kernel
         name = next(name for name in arrays if name != "is_call")
         arrays[name] = np.where(unknown, np.nan, arrays[name])
         shape = _broadcast_shape(arrays)
@@ -52,26 +57,29 @@ def run_blocks(
         + list(outputs),
     }
 
-    def run(part: slice) -> None:
+    def run(task: slice) -> None:
         operands = (*arrays.values(), *results)
         with np.nditer(
             operands, order="C", casting="same_kind", buffersize=BLOCK, **settings
         ) as blocks:
-            # the stubs call it read-only
-            blocks.iterrange = part.start, part.stop  # type: ignore[misc]
+            # read-only according to NumPy's type stubs
+            blocks.iterrange = task.start, task.stop  # type: ignore[misc]
             for block in blocks:
                 kernel(*block)
 
     if math.prod(shape):
-        over_blocks(math.prod(shape), run, PART)
+        over_blocks(math.prod(shape), run, TASK)
     return tuple(result[()] for result in results)
 
 
 def _as_array(name: str, value: Any) -> Array:
-    """`value` as an array of numbers, or of bool where `name` is is_call."""
+    """The value as an array of numbers; of bool for the argument `is_call`."""
     flags = name == "is_call"
-    flags_expected = "True for calls and False for puts (or 1 and 0), or an array of these"
-    expected = flags_expected if flags else "a number or an array of numbers"
+    expected = (
+        "True for calls and False for puts (or 1 and 0), or an array of these"
+        if flags
+        else "a number or an array of numbers"
+    )
     try:
         array = _unmasked(name, value) if np.ma.isMaskedArray(value) else np.asarray(value)
     except (TypeError, ValueError) as error:
@@ -91,9 +99,9 @@ def _as_array(name: str, value: Any) -> Array:
 
 
 def _unmasked(name: str, value: Any) -> Array:
-    """A masked array's numbers, NaN where they are masked (of is_call.
+    """The data of a masked array with NaN (for is_call False) in place of masked elements.
 
-    Puts): what lies under a mask is any number at all.
+    Masked elements have arbitrary data.
     """
     masked, data = np.ma.getmaskarray(value), np.asarray(value.data)
     if name == "is_call":
@@ -102,7 +110,7 @@ def _unmasked(name: str, value: Any) -> Array:
 
 
 def _without_none(array: Array) -> Array:
-    """Numbers and None as float64, None as NaN; an array of anything else as it is."""
+    """An array of numbers and None as float64 with NaN for None; other arrays unchanged."""
     kinds = {type(item) for item in array.flat}
     if not kinds <= {float, int, type(None), np.float64} or kinds == {type(None)}:
         return array
@@ -119,7 +127,7 @@ def _broadcast_shape(arrays: Mapping[str, Array]) -> tuple[int, ...]:
         except ValueError:
             shapes = ", ".join(f"{other} {found.shape}" for other, found in arrays.items())
             raise InputError(
-                f"{name} has shape {array.shape}, which does not broadcast with {shape}, the shape of the arguments before it; "
-                f"expected shapes that broadcast, found {shapes}"
+                f"{name} has shape {array.shape}, which does not broadcast with {shape}, the shape "
+                f"of the arguments before it; expected shapes that broadcast, found {shapes}"
             ) from None
     return shape

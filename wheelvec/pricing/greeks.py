@@ -1,6 +1,4 @@
-"""First-order greeks of European options beside delta, and gamma.
-
-All from one table of definitions.
+"""Gamma, vega, theta and rho of European options.
 
 With S' = S*exp(-q*T), K' = K*exp(-r*T), v the volatility, d1 and d2 as in
 `wheelvec.pricing.black.black_scholes` (Merton 1973; Haug, The Complete Guide to Option Pricing
@@ -43,15 +41,15 @@ def _greek(
     """One greek of one option; NaN outside the domain or where a discount factor overflows."""
     if not in_domain(spot, strike, years, rate, volatility, dividend_yield):
         return np.nan
-    spot_now = spot * math.exp(-dividend_yield * years)
-    strike_now = strike * math.exp(-rate * years)
-    if not (spot_now < np.inf and strike_now < np.inf):
+    spot_pv = spot * math.exp(-dividend_yield * years)
+    strike_pv = strike * math.exp(-rate * years)
+    if not (spot_pv < np.inf and strike_pv < np.inf):
         return np.nan
     x = log_moneyness(spot, strike, years, rate, dividend_yield)
     root = math.sqrt(years)
     s = volatility * root
     at_forward = x == 0.0
-    # Without time or volatility: the limit, which at the forward is that of d1 = d2 = 0.
+    # Without time or volatility: the limit, which at forward = strike is that of d1 = d2 = 0.
     moneyness = x / s if s > 0.0 else (0.0 if at_forward else math.copysign(np.inf, x))
     d1, d2 = moneyness + 0.5 * s, moneyness - 0.5 * s
     density = math.exp(-0.5 * d1 * d1) / SQRT_TWO_PI
@@ -59,14 +57,14 @@ def _greek(
     if which == GAMMA:
         if not s > 0.0:
             return np.inf if at_forward else 0.0
-        return spot_now * density / (spot * spot * s)
+        return spot_pv * density / (spot * spot * s)
     if which == VEGA:
-        return spot_now * density * root
+        return spot_pv * density * root
     if which == RHO:
-        return sign * years * strike_now * normal_cdf(sign * d2)
-    # density and volatility first: where either is 0 there is no decay, also at the very end
-    decay = 0.5 * spot_now * density * volatility
-    carry = dividend_yield * spot_now * normal_cdf(sign * d1) - rate * strike_now * normal_cdf(
+        return sign * years * strike_pv * normal_cdf(sign * d2)
+    # density times volatility first: if either is 0 there is no decay, also at years = 0
+    decay = 0.5 * spot_pv * density * volatility
+    carry = dividend_yield * spot_pv * normal_cdf(sign * d1) - rate * strike_pv * normal_cdf(
         sign * d2
     )
     return sign * carry - (decay / root if decay > 0.0 else 0.0)
@@ -84,6 +82,7 @@ def _greek_block(
     dividend_yield: Array,
     out: Array,
 ) -> None:
+    """Write one greek into `out`; all arrays are (n,)."""
     for i in range(out.size):
         out[i] = _greek(
             which,
@@ -118,12 +117,10 @@ def gamma(
     is_call: ArrayLike,
     dividend_yield: ArrayLike = 0.0,
 ) -> Any:
-    """Gamma of European options, the derivative of `delta` by spot.
+    """Gamma of European options, the derivative of `delta` by spot (Merton 1973).
 
-    The same for calls and puts (Merton 1973).
-
-    exp(-q*T)*phi(d1)/(S*v*sqrt(T)). At years = 0 or volatility = 0 the limit: 0, and inf at the
-    strike (forward = strike).
+    exp(-q*T)*phi(d1)/(S*v*sqrt(T)), the same for calls and puts. At years = 0 or volatility = 0 it
+    is the limit: 0, and inf at forward = strike.
 
     The arguments are numbers or array-likes of any shapes that broadcast.
 
@@ -138,19 +135,20 @@ def gamma(
 
     Returns:
         Change of delta per dollar of the underlying: a float64 array of the broadcast shape, a
-        NumPy float64 scalar where all inputs are scalars. NaN where an input is not finite or out
-        of its range.
+        NumPy float64 scalar if all inputs are scalars. NaN where an input is not finite or out of
+        its range.
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
 
     Example:
+        Gamma, and the change of delta over two cents divided by two cents:
+
         >>> from wheelvec import delta, gamma
-        >>> option = {"strike": 95, "years": 30 / 365, "rate": 0.04, "volatility": 0.4, "is_call": False}
-        >>> f"{gamma(100, **option):.4f}"
+        >>> option = {"years": 30 / 365, "rate": 0.04, "volatility": 0.4, "is_call": False}
+        >>> f"{gamma(100, 95, **option):.4f}"
         '0.0302'
-        # the change of delta over two cents
-        >>> f"{(delta(100.01, **option) - delta(99.99, **option)) / 0.02:.4f}"
+        >>> f"{(delta(100.01, 95, **option) - delta(99.99, 95, **option)) / 0.02:.4f}"
         '0.0302'
     """
     return _evaluate(
@@ -174,13 +172,11 @@ def vega(
     is_call: ArrayLike,
     dividend_yield: ArrayLike = 0.0,
 ) -> Any:
-    """Vega of European options, the derivative of `black_scholes` by volatility.
+    """Vega of European options, the derivative of `black_scholes` by volatility (Merton 1973).
 
-    The same for calls and puts (Merton 1973).
-
-    S*exp(-q*T)*phi(d1)*sqrt(T), per 1.00 of volatility: divide by 100 for a point. At years = 0 it
-    is 0; at volatility = 0 too, but for the limit S*exp(-q*T)*sqrt(T/(2*pi)) at the strike (forward
-    = strike).
+    S*exp(-q*T)*phi(d1)*sqrt(T), the same for calls and puts, per 1.00 of volatility: divide by 100
+    for a percentage point. It is 0 at years = 0 and at volatility = 0, except for the limit
+    S*exp(-q*T)*sqrt(T/(2*pi)) at forward = strike.
 
     The arguments are numbers or array-likes of any shapes that broadcast.
 
@@ -195,8 +191,8 @@ def vega(
 
     Returns:
         Dollars per share and 1.00 of volatility: a float64 array of the broadcast shape, a NumPy
-            float64 scalar where all
-        inputs are scalars. NaN where an input is not finite or out of its range.
+        float64 scalar if all inputs are scalars. NaN where an input is not finite or out of its
+        range.
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
@@ -228,15 +224,13 @@ def theta(
     is_call: ArrayLike,
     dividend_yield: ArrayLike = 0.0,
 ) -> Any:
-    """Theta of European options.
-
-    The change of `black_scholes` as time passes, minus its derivative by years (Merton 1973).
+    """Theta of European options, minus the derivative of `black_scholes` by years (Merton 1973).
 
     -S'*phi(d1)*v/(2*sqrt(T)) + q*S'*Phi(d1) - r*K'*Phi(d2) for calls and -S'*phi(d1)*v/(2*sqrt(T))
-    - q*S'*Phi(-d1) + r*K'*Phi(-d2) for puts, with S' = S*exp(-q*T) and K' = K*exp(-r*T). Per year:
-    divide by 365 for a calendar day. At years = 0 or volatility = 0 the limit: the carry of what
-    will be exercised (half of it at the strike, forward = strike), and -inf at the strike at years
-    = 0 with volatility above 0.
+    - q*S'*Phi(-d1) + r*K'*Phi(-d2) for puts, with S' = S*exp(-q*T) and K' = K*exp(-r*T), per year:
+    divide by 365 for a calendar day. At years = 0 or volatility = 0 it is the limit: q*S' - r*K'
+    for a call in the money, r*K' - q*S' for a put in the money, half of that at forward = strike,
+    and -inf at forward = strike, years = 0 and volatility above 0.
 
     The arguments are numbers or array-likes of any shapes that broadcast.
 
@@ -251,8 +245,7 @@ def theta(
 
     Returns:
         Dollars per share and year: a float64 array of the broadcast shape, a NumPy float64 scalar
-            where all inputs are scalars.
-        NaN where an input is not finite or out of its range.
+        if all inputs are scalars. NaN where an input is not finite or out of its range.
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
@@ -287,8 +280,8 @@ def rho(
     """Rho of European options, the derivative of `black_scholes` by rate (Merton 1973).
 
     T*K*exp(-r*T)*Phi(d2) for calls, -T*K*exp(-r*T)*Phi(-d2) for puts, per 1.00 of rate: divide by
-    100 for a percent. At years = 0 it is 0; at volatility = 0 the limit, a step at the strike
-    (forward = strike), where it is half.
+    100 for a percentage point. At years = 0 it is 0; at volatility = 0 it is the limit, a step at
+    forward = strike, where it is half of the step.
 
     The arguments are numbers or array-likes of any shapes that broadcast.
 
@@ -303,8 +296,7 @@ def rho(
 
     Returns:
         Dollars per share and 1.00 of rate: a float64 array of the broadcast shape, a NumPy float64
-            scalar where all inputs are
-        scalars. NaN where an input is not finite or out of its range.
+        scalar if all inputs are scalars. NaN where an input is not finite or out of its range.
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.

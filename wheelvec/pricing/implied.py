@@ -1,34 +1,31 @@
-"""Implied volatility and delta of European options.
-
-One straight line of arithmetic, many options abreast.
+"""Implied volatility and delta of European options, in vectorized loops without branches.
 
 The method is that of Jaeckel, "Let's Be Rational" (Wilmott, January 2015), in the notation of
 `wheelvec.pricing.black`: with x = |ln(F/K)|, s = volatility*sqrt(years), a = x/s, t = s/2, U the
-smaller discounted side and R the Mills ratio, solve
+smaller of spot*exp(-q*T) and strike*exp(-r*T), and R the Mills ratio, solve
 
-    low:   ln(phi(a - t) * (R(a - t) - R(a + t))) = ln(value/U)          up to half of U
-    high:  ln(phi(a - t) * (R(t - a) + R(t + a))) = ln(1 - value/U)      over it
+    low:   ln(phi(a - t) * (R(a - t) - R(a + t))) = ln(value/U)          value <= U/2
+    high:  ln(phi(a - t) * (R(t - a) + R(t + a))) = ln(1 - value/U)      value > U/2
 
-for s, where value is that of the out-of-the-money side. On the logarithm Householder's step of
-third order is at home, and neither side loses digits to subtraction. The steps, each a function of
-one option:
+for s, where value is that of the out-of-the-money option. On the logarithm Householder's method of
+third order converges fast, and neither objective loses digits to subtraction. The steps, each a
+function of one option:
 
-    _reduce   price to value, by put-call parity; x, the target, and what the bounds say
+    _reduce   price to value, by put-call parity; x, the target, and the status at the bounds
     _guess    s within 1% for ordinary options, within 15% up to s = 4
-    _step     Householder's, twice: an error e becomes less than 25*e^4
-    _finish   s to volatility and delta; is it settled?
+    _step     Householder's step, twice: an error e becomes less than 25*e^4
+    _finish   s to volatility and delta; test of convergence
 
-Options go through them in blocks of LANES, one step at a time. A step is branch-free and calls
-nothing, so LLVM computes it for 8 options at once (AVX-512; 4 with AVX2). All four in one loop is
-one chain of operations longer than the processor looks ahead, and takes 1.7 times as long. The last
-block is filled up: so every option goes through the same instructions, and its result depends on
-nothing else, to the bit. What two steps leave unsettled goes to `wheelvec.pricing.bracketed`: none
-of a million ordinary quotes.
+Options are processed in blocks of LANES, one step after the other. A step has no branches and no
+calls, so that LLVM computes it for 8 options at once (AVX-512; 4 with AVX2). One loop over all four
+steps takes 1.7 times as long, because its chain of dependent operations exceeds the processor's
+reorder buffer. The last block is padded: every option passes the same instructions, and its result
+depends on nothing else, to the bit. Options that have not converged after two steps, none of a
+million ordinary quotes, are solved by `wheelvec.pricing.bracketed`.
 
-What no solver can restore: the time value of an in-the-money option is its price less the forward's
-    gain, and so loses
-the digits that the two share. A relative error e of the price is one of e*price/(vega*volatility)
-in the volatility.
+The time value of an in-the-money option is its price less its intrinsic value; the digits that the
+two share are lost, whatever the solver. A relative error e of the price is a relative error of
+e*price/(vega*volatility) of the volatility.
 """
 
 import math
@@ -47,24 +44,22 @@ from wheelvec.pricing.mills import SQRT_TWO_PI, mills_from_least, mills_pair
 
 LN_TWO = math.log(2.0)
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
-# Not settled, or at a bound to within rounding: a status of this module alone.
+# Status within this module: not converged, or within rounding of a bound.
 HARD = 4
-# The last step's length relative to s; the error left is then under 25*LAST_STEP^4.
+# Greatest last step relative to s; the remaining error is then below 25*LAST_STEP^4.
 LAST_STEP = 1e-4
-# In units of s. Where ln(spot/strike) and the carry cancel, x is good to eps*carry, and s to that
-# over s.
+# Greatest carry in units of s. If ln(spot/strike) and the carry cancel, the error of x is
+# eps*carry, and that of s is eps*carry/s.
 MOST_CARRY = 8.0
-# Distance to a bound, relative to what it is the difference of, under which libm's rounding may
-# decide.
-TOUCH = 1e-14
-# What the elementary functions take: discount exponents and x up to 300, dollars and years of
-# ordinary size.
+# Relative distance to a bound below which the rounding of the functions may decide the status.
+NEAR_BOUND = 1e-14
+# Domain of the elementary functions: discount exponents and x; dollars and years.
 LARGEST_EXPONENT = 300.0
 SMALLEST, LARGEST = 1e-140, 1e140
 SMALLEST_VALUE, SMALLEST_S = 1e-280, 1e-70
 
-# Options abreast: the rows below then fill half of the first-level cache, and the compiler needs no
-# remainder loop.
+# Options in a block: the rows below then fill half of the L1 cache, and the loops have no
+# remainder.
 LANES = 128
 (
     PRICE,
@@ -86,8 +81,8 @@ LANES = 128
     STATUS,
 ) = range(17)
 ROWS = 17
-# Elements per compiled call of `solve_chain`: 1 to 2 ms, so that Ctrl-C is heard, and starting a
-# thread does not show.
+# Elements per compiled call of `solve_chain`: 1 to 2 ms, short enough for Ctrl-C, and long enough
+# that starting a thread does not matter.
 CHAIN_BLOCK = 1 << 16
 
 
@@ -103,24 +98,34 @@ def _reduce(
 ) -> tuple[float, float, float, float, float, float, float]:
     """(ln(F/K), value, mean, target, high, spot_factor, status) of one option.
 
-    Sign is 1 for a call, -1 for a put.
+    Near the forward the intrinsic value is computed from x, because the difference of the
+    discounted spot and strike has an error of eps*spot.
 
-    value: of the out-of-the-money side, dollars; mean: geometric, of the two discounted sides;
-        target: of the objective; high:
-    1 or 0, which objective. Next to the forward the gain of an in-the-money option is taken from x,
-    for the difference of the discounted sides is good to eps*spot only. Status: SOLVED (not yet),
-    what the bounds say, or HARD.
+    Args:
+        price: dollars per share, as spot and strike.
+        spot: as for `implied_vol`, like all but the last.
+        strike: as for `implied_vol`.
+        years: as for `implied_vol`.
+        rate: as for `implied_vol`.
+        dividend_yield: as for `implied_vol`.
+        sign: 1 for a call, -1 for a put.
+
+    Returns:
+        value: of the out-of-the-money option, dollars per share; mean: the geometric mean of
+        discounted spot and strike; target: of the objective; high: 1 for the high objective, else
+        0; spot_factor: exp(-q*T); status: SOLVED for prices within the bounds, UNDER_INTRINSIC,
+        OVER_BOUND, BAD_INPUT or HARD.
     """
     discounted, yielded = rate * years, dividend_yield * years
     spot_factor = exp(-yielded)
-    spot_now, strike_now = spot * spot_factor, strike * exp(-discounted)
+    spot_pv, strike_pv = spot * spot_factor, strike * exp(-discounted)
     x = log_quotient(spot, strike) + (rate - dividend_yield) * years
-    unit, larger = min(spot_now, strike_now), max(spot_now, strike_now)
+    unit, larger = min(spot_pv, strike_pv), max(spot_pv, strike_pv)
     carried = (rate != 0.0) | (dividend_yield != 0.0)
     gain = -larger * expm1(-abs(x)) if carried else abs(spot - strike)
     in_money = sign * x > 0.0
     value = price - gain if in_money else price
-    ceiling = spot_now if sign > 0.0 else strike_now
+    ceiling = spot_pv if sign > 0.0 else strike_pv
     rest = ceiling - price
     high = rest < value
     target = log_quotient(rest if high else value, unit)
@@ -136,27 +141,29 @@ def _reduce(
     least, most = min(min(spot, strike), years), max(max(spot, strike), years)
     exponent = max(max(abs(discounted), abs(yielded)), abs(x))
     in_range = (least > SMALLEST) & (most < LARGEST) & (exponent < LARGEST_EXPONENT)
-    touches = carried & ((in_money & (abs(value) < TOUCH * larger)) | (abs(rest) < TOUCH * ceiling))
+    near_lower = in_money & (abs(value) < NEAR_BOUND * larger)
+    near_upper = abs(rest) < NEAR_BOUND * ceiling
+    near_bound = carried & (near_lower | near_upper)
     status = SOLVED if (value > SMALLEST_VALUE) & (rest > SMALLEST_VALUE) else HARD
     status = OVER_BOUND if rest <= 0.0 else status
     status = UNDER_INTRINSIC if value <= 0.0 else status
-    status = status if in_range & ~touches else HARD
+    status = status if in_range & ~near_bound else HARD
     status = status if finite & positive else BAD_INPUT
     return x, value, sqrt(unit * larger), target, 1.0 if high else 0.0, spot_factor, float(status)
 
 
 @njit_straight
 def _guess_low(x: float, value: float, mean: float) -> float:
-    """First s up to half of U.
+    """The first s for the low objective.
 
     For small s the model is Bachelier's: with m = x*mean dollars out of the money, a = m/deviation
     solves a*exp(a*a/2)/(1 - a*R(a)) = m/(sqrt(2*pi)*value), and the inverse is a rational function
     of y = ln(1 + that ratio), which tends to a for small a and to a*a/2 for large a. The next term
     of the expansion by t is (M1/2 - M3/6)*t*t with Mn the n-th positive moment of exp(-a*u -
-    u*u/2); 1/(6 + 2*a*a) agrees with it at both ends.
+    u*u/2); 1/(6 + 2*a*a) agrees with it for small and for large a.
     """
     scale = SQRT_TWO_PI * value
-    out_of_money = x * mean + 1e-9 * value  # so that the quotients have a limit at the forward
+    out_of_money = x * mean + 1e-9 * value  # above 0, so that no quotient is 0/0 at x = 0
     y = log_quotient(scale + out_of_money, scale)
     top = 1.0 + y * (BACHELIER_TOP[0] + y * (BACHELIER_TOP[1] + y * BACHELIER_TOP[2]))
     bottom = 1.0 + y * (BACHELIER_BOTTOM[0] + y * (BACHELIER_BOTTOM[1] + y * BACHELIER_BOTTOM[2]))
@@ -167,11 +174,11 @@ def _guess_low(x: float, value: float, mean: float) -> float:
 
 @njit_straight
 def _guess_high(x: float, target: float) -> float:
-    """First s over half of U.
+    """The first s for the high objective.
 
-    1 - value/U lies between Phi(-d) and 2*Phi(-d), d = t - a: the former for large x, the latter
-    for small. Invert Phi by Hastings' rational function (Abramowitz and Stegun 26.2.23), then s
-    from d = s/2 - x/s.
+    1 - value/U is between Phi(-d) for large x and 2*Phi(-d) for small x, with d = t - a. Phi is
+    inverted by Hastings' rational function (Abramowitz and Stegun 26.2.23); s follows from d = s/2
+    - x/s.
     """
     w: float = sqrt(2.0 * (LN_TWO / (1.0 + x + x * x) - target))
     top = 2.515517 + w * (0.802853 + w * 0.010328)
@@ -186,10 +193,10 @@ def _step(x: float, s: float, high: bool, target: float) -> tuple[float, float]:
     """(s after Householder's step of third order, Newton's step relative to s).
 
     With f the objective less its target, f'*s is 1/D for the low one, D = (R(a - t) - R(a + t))/s,
-    and -s/(R(t - a) + R(t + a)) for the high one; so Newton's -f/f'/s divides by nothing small.
-    Vega is proportional to exp(-(a*a + t*t)/2), whose logarithmic derivative times s is a*a - t*t;
-    hence, h being Newton's step, f''/f'*s*h = (a*a - t*t)*h + f, and f'''/f'*s*s*h*h = ((a*a -
-    t*t)*h + f)*((a*a - t*t)*h + 2*f) - (3*a*a + t*t)*h*h.
+    and -s/(R(t - a) + R(t + a)) for the high one, so that Newton's step -f/f'/s has no small
+    divisor. Vega is proportional to exp(-(a*a + t*t)/2), whose logarithmic derivative times s is
+    a*a - t*t; hence, with h Newton's step, f''/f'*s*h = (a*a - t*t)*h + f, and f'''/f'*s*s*h*h =
+    ((a*a - t*t)*h + f)*((a*a - t*t)*h + 2*f) - (3*a*a + t*t)*h*h.
     """
     inverse = 1.0 / s
     a, t = x * inverse, 0.5 * s
@@ -214,26 +221,26 @@ def _finish(
     spot_factor: float,
     status: float,
 ) -> tuple[float, float, float]:
-    """(volatility, absolute delta, status), NaN unless SOLVED.
+    """(volatility, absolute delta, status); volatility and delta are NaN unless SOLVED.
 
-    Delta is exp(-q*T)*Phi(d1) for a call, with -d1 for a put.
+    The delta is exp(-q*T)*Phi(d1) for a call, exp(-q*T)*Phi(-d1) for a put.
     """
     d1 = x / s + 0.5 * s
     depth = abs(d1)
     tail = exp(-0.5 * min(depth * depth, 1400.0)) * mills_from_least(depth) * (1.0 / SQRT_TWO_PI)
     delta = spot_factor * (1.0 - tail if sign * d1 > 0.0 else tail)
-    settled = (abs(newton) < LAST_STEP) & (abs(carry) < MOST_CARRY * s) & (s > SMALLEST_S)
-    status = HARD if (status == SOLVED) & ~settled else status
+    converged = (abs(newton) < LAST_STEP) & (abs(carry) < MOST_CARRY * s) & (s > SMALLEST_S)
+    status = HARD if (status == SOLVED) & ~converged else status
     solved = status == SOLVED
     return s / sqrt(years) if solved else np.nan, delta if solved else np.nan, status
 
 
 @njit_straight
 def _solve_lanes(lanes: Array) -> None:
-    """From the input rows of `lanes` (ROWS, LANES) to S (the volatility), DELTA and STATUS.
+    """Compute the rows S (the volatility), DELTA and STATUS of `lanes` (ROWS, LANES).
 
-    One array for all rows, so that LLVM knows which do not overlap; the position in each is the
-    option's.
+    A column is an option; its inputs are the rows from PRICE to SIGN. All rows are in one array, so
+    that LLVM knows that they do not overlap.
     """
     price, spot, strike, years = lanes[PRICE], lanes[SPOT], lanes[STRIKE], lanes[YEARS]
     rate, dividend_yield, sign, spot_factor = (
@@ -283,10 +290,7 @@ def _solve_block(
     out_delta: Array,
     out_status: Array,
 ) -> None:
-    """Volatility, absolute delta and status of each element.
-
-    All arrays 1-D and of one length, status int8.
-    """
+    """Write volatility, absolute delta and status (int8) of each option; all arrays are (n,)."""
     lanes = np.empty((ROWS, LANES))
     for start in range(0, out_iv.size, LANES):
         count = min(LANES, out_iv.size - start)
@@ -323,12 +327,13 @@ def solve_chain(
     out_iv: Array,
     out_delta: Array,
 ) -> None:
-    """Implied volatility and absolute delta of a chain, written into `out_iv` and `out_delta`, NaN
-    where there is none.
+    """Write implied volatility and absolute delta of a chain into `out_iv` and `out_delta`.
+
+    They are NaN where no implied volatility exists.
 
     Args:
-        mid: dollars per share. This and the next six are contiguous 1-D arrays of one length n,
-            float64 (is_call: bool), and are not checked.
+        mid: dollars per share. This and the next six are contiguous arrays (n,) of float64
+            (is_call: bool), and are not validated.
         spot: as for `implied_vol`.
         strike: as for `implied_vol`.
         years: as for `implied_vol`.
@@ -341,19 +346,19 @@ def solve_chain(
     inputs = (mid, spot, strike, years, rate, is_call, dividend_yield)
     outputs = (out_iv, out_delta, np.empty(out_iv.size, np.int8))
 
-    def run(part: slice) -> None:
+    def run(block: slice) -> None:
         _solve_block(
-            *(_read_only(array[part]) for array in inputs), *(array[part] for array in outputs)
+            *(_read_only(array[block]) for array in inputs), *(array[block] for array in outputs)
         )
 
     over_blocks(out_iv.size, run, CHAIN_BLOCK)
 
 
 def _read_only(view: Array) -> Array:
-    """The view, closed.
+    """The view, made read-only.
 
-    Read-only is a type of its own to Numba, and `implied_vol` has none but these. One compilation
-    less.
+    To Numba read-only arrays have another type. `implied_vol` passes such arrays, so that one
+    compilation serves both.
     """
     view.flags.writeable = False
     return view
@@ -369,14 +374,14 @@ def implied_vol(
     dividend_yield: ArrayLike = 0.0,
     return_status: bool = False,
 ) -> Any:
-    """Black-Scholes-Merton volatility at which `black_scholes` gives `price`, without a cap.
+    """Black-Scholes-Merton volatility at which `black_scholes` gives `price`, unbounded.
 
-    There is one if and only if all inputs are finite, spot, strike and years are above 0, and the
-    price lies strictly between the no-arbitrage bounds: max(0, S*exp(-q*T) - K*exp(-r*T)) and
+    It exists if and only if all inputs are finite, spot, strike and years are above 0, and the
+    price is strictly between the no-arbitrage bounds: max(0, S*exp(-q*T) - K*exp(-r*T)) and
     S*exp(-q*T) for a call, max(0, K*exp(-r*T) - S*exp(-q*T)) and K*exp(-r*T) for a put. The method
     is Jaeckel's ("Let's Be Rational", 2015). The relative error is a few units of rounding, times
-    price/(vega*volatility) where that exceeds 1: deep in the money the digits go that price and
-    intrinsic value share.
+    price/(vega*volatility) if that exceeds 1: deep in the money the digits that price and intrinsic
+    value share are lost.
 
     All arguments but the last are numbers or array-likes of any shapes that broadcast.
 
@@ -391,22 +396,25 @@ def implied_vol(
         return_status: also return why an element is NaN.
 
     Returns:
-        Per square root of a year (0.5 is 50%): a float64 array of the broadcast shape, a NumPy
-        float64 scalar where all inputs are scalars; NaN where none exists. With `return_status` a
-        pair of it and int8 codes of the same shape, the values of `IvStatus`: 0 SOLVED, 1
-        UNDER_INTRINSIC (on or under the lower bound), 2 OVER_BOUND (on or over the upper), 3
+        Volatility per square root of a year (0.5 is 50%): a float64 array of the broadcast shape, a
+        NumPy float64 scalar if all inputs are scalars; NaN where none exists. With `return_status`
+        a pair of it and int8 codes of the same shape, the values of `IvStatus`: 0 SOLVED, 1
+        UNDER_INTRINSIC (at or below the lower bound), 2 OVER_BOUND (at or above the upper bound), 3
         BAD_INPUT.
 
     Raises:
         InputError: naming the argument that is not numeric or does not broadcast.
 
     Example:
+        The volatility of a price, and of a price of 0, for which none exists:
+
         >>> from wheelvec import black_scholes, implied_vol
-        >>> put = black_scholes(100, 95, years=30 / 365, rate=0.04, volatility=0.4, is_call=False)
-        >>> f"{implied_vol(put, 100, 95, years=30 / 365, rate=0.04, is_call=False):.12f}"
+        >>> option = {"years": 30 / 365, "rate": 0.04, "is_call": False}
+        >>> put = black_scholes(100, 95, volatility=0.4, **option)
+        >>> f"{implied_vol(put, 100, 95, **option):.12f}"
         '0.400000000000'
-        >>> volatility, status = implied_vol([put, 0.0], 100, 95, 30 / 365, 0.04, False, return_status=True)
-        >>> volatility.round(3), status  # no volatility makes an option worth nothing
+        >>> iv, status = implied_vol([put, 0.0], 100, 95, **option, return_status=True)
+        >>> iv.round(3), status
         (array([0.4, nan]), array([0, 1], dtype=int8))
     """
     inputs = {"price": price, "spot": spot, "strike": strike, "years": years, "rate": rate}
