@@ -78,7 +78,7 @@ def test_from_the_vendor_to_a_result(
     assert fetch(server) == 0
     text = capsys.readouterr().out
     assert re.search(r"TSLA +quotes +cmbp-1 +4 +0 +0 +0 +0\.00", text)
-    assert text.endswith("lake lacks nothing that can be had.\n")
+    assert text.endswith("lake lacks nothing that is available.\n")
 
 
 def test_the_table_is_shown_and_over_the_budget_nothing_is_spent(

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import wheelvec as wv
 from wheelvec.model.config import fields
-from wheelvec.report.template import commented
+from wheelvec.report.template import config_template
 
 
 def test_it_is_the_default_configuration(tmp_path: Path) -> None:
-    (tmp_path / "wheel.toml").write_text(commented(), encoding="utf-8")
+    (tmp_path / "wheel.toml").write_text(config_template(), encoding="utf-8")
     assert wv.Config.from_toml(tmp_path / "wheel.toml") == wv.Config()
 
 
 def test_every_field_stands_in_it_once_under_what_it_decides() -> None:
-    text, section = commented(), ""
+    text, section = config_template(), ""
     found = []
     for comment, head, name in re.findall(
         r"((?:^# .*\n)+?)(?:\[(\w+)\]|(?:# )?(\w+) = .*)$", text, re.MULTILINE
@@ -33,7 +33,7 @@ def test_every_field_stands_in_it_once_under_what_it_decides() -> None:
 
 
 def test_examples_behind_a_comment_sign_are_values_of_their_fields(tmp_path: Path) -> None:
-    text = re.sub(r"^# (\w+ = )", r"\1", commented(), flags=re.MULTILINE)
+    text = re.sub(r"^# (\w+ = )", r"\1", config_template(), flags=re.MULTILINE)
     (tmp_path / "wheel.toml").write_text(text, encoding="utf-8")
     config = wv.Config.from_toml(tmp_path / "wheel.toml")
     assert config.schedule.symbols == ("ALFA", "BRVO")
@@ -43,8 +43,8 @@ def test_examples_behind_a_comment_sign_are_values_of_their_fields(tmp_path: Pat
 
 
 def test_it_reads_on_a_terminal() -> None:
-    assert max(map(len, commented().splitlines())) <= 100
-    assert commented().isascii()
+    assert max(map(len, config_template().splitlines())) <= 100
+    assert config_template().isascii()
     assert not re.search(
-        r"\bNone\b|\bTrue\b|\bFalse\b", commented()
+        r"\bNone\b|\bTrue\b|\bFalse\b", config_template()
     )  # Python's words, which TOML has not

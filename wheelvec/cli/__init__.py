@@ -1,4 +1,4 @@
-"""The command line: `main` is what the `wheelvec` command and `python -m wheelvec.cli` call."""
+"""The command line: the `wheelvec` command and `python -m wheelvec.cli` call `main`."""
 
 from wheelvec.cli.program import FAILED, INTERRUPTED, READER_GONE, USAGE, main, parser
 

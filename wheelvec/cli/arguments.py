@@ -1,7 +1,4 @@
-"""The grammar that the commands share.
-
-A parser that raises, how a command is added, and options of more than one.
-"""
+"""The parser of the command line, and the options that several commands share."""
 
 import argparse
 import re
@@ -12,47 +9,48 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 JSON, CSV = "json", "csv"
-WIDTH = 78  # of a help text, as argparse wraps it on a terminal of 80 columns
+WIDTH = 78  # of help texts, as argparse wraps them on a terminal of 80 columns
 
 
 class UsageError(Exception):
-    """The command line itself cannot be understood."""
+    """The command line has an unknown or missing argument."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises instead of printing a usage text and leaving, and suggests what was meant."""
+    """A parser that raises errors instead of exiting, with suggestions for unknown names."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise `UsageError` with where help is."""
+        """Raise `UsageError` with the message and the command that prints help."""
         raise UsageError(f"{message}; see {self.prog} --help")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse unknown options here, where it is known which command they were given to."""
+        """Parse, and refuse unknown options, for which this parser knows the command."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             options = [option for action in self._actions for option in action.option_strings]
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(unknown[0], options)}")
+            hint = _suggestion(unknown[0], options)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return found, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """As argparse does, with a suggestion; newer versions of it have one too."""
+        """Refuse an unknown choice with a suggestion, which older versions of argparse lack."""
         if action.choices is not None and value not in action.choices:
             names = [str(choice) for choice in action.choices]
-            meant = _meant(str(value), names)
+            hint = _suggestion(str(value), names)
             raise argparse.ArgumentError(
-                action, f"invalid choice: {value!r}{meant}; choose from {', '.join(names)}"
+                action, f"invalid choice: {value!r}{hint}; choose from {', '.join(names)}"
             )
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Leaves texts as they are wrapped, and lists commands without a line that says "command"."""
+    """A formatter that keeps wrapped texts, and lists commands without a heading of the metavar."""
 
     def _format_action(self, action: argparse.Action) -> str:
         text = super()._format_action(action)
         return text.partition("\n")[2] if isinstance(action, argparse._SubParsersAction) else text
 
 
-def _meant(given: str, names: Sequence[str]) -> str:
+def _suggestion(given: str, names: Sequence[str]) -> str:
     close = get_close_matches(given.partition("=")[0], names, n=1, cutoff=0.7)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
@@ -62,7 +60,7 @@ def shared_options() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     options = shared.add_argument_group("on failures")
     options.add_argument(
-        "-v", "--verbose", action="store_true", help="log to standard error what is being done"
+        "-v", "--verbose", action="store_true", help="log the steps to standard error"
     )
     options.add_argument("--debug", action="store_true", help="show the traceback of a failure")
     return shared
@@ -76,20 +74,20 @@ def add_command(
     described: str = "",
     examples: Sequence[str] = (),
 ) -> argparse.ArgumentParser:
-    """Add a command.
+    """The parser of a new command, added to the others.
 
     Args:
-        commands: what `add_subparsers` returned.
-        name: of the command.
+        commands: the value of `add_subparsers`.
+        name: the name of the command.
         text: its line in the list of commands.
-        described: its own help begins with `text`, or with this.
-        more: a second paragraph.
-        examples: what follows the command's name in each of the examples that end its help.
+        more: the second paragraph of its help.
+        described: the first paragraph of its help; `text` if empty.
+        examples: the arguments of each example at the end of its help.
     """
     paragraphs = [
-        textwrap.fill(part, WIDTH)
-        for part in (described or f"{text[0].upper()}{text[1:]}.", more)
-        if part
+        textwrap.fill(paragraph, WIDTH)
+        for paragraph in (described or f"{text[0].upper()}{text[1:]}.", more)
+        if paragraph
     ]
     command: argparse.ArgumentParser = commands.add_parser(
         name,
@@ -111,15 +109,12 @@ def add_overwrite(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace what another configuration or other data gave",
+        help="replace the result of another configuration or of other data",
     )
 
 
 def _continued(line: str) -> str:
-    """A command line, over several lines if it is long, as a shell takes it.
-
-    No option parted from its value.
-    """
+    """A command line, continued on further lines between options if it is long."""
     bound = re.sub(r"(--\S+) (?=[^-\s])", "\\1\0", line)
     lines = textwrap.wrap(
         bound, WIDTH - 2, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
@@ -128,14 +123,14 @@ def _continued(line: str) -> str:
 
 
 def add_lake(command: argparse.ArgumentParser) -> None:
-    """--lake, of a command that reads one."""
+    """Add --lake to a command that reads a lake."""
     command.add_argument(
         "--lake", required=True, type=Path, metavar="FOLDER", help="the lake to read"
     )
 
 
 def add_forms(command: argparse.ArgumentParser, json: str, csv: str = "") -> None:
-    """--json and --csv, which take the place of the text; `json` and `csv` say what they print."""
+    """Add --json, and --csv if `csv` is given; the arguments describe the printed data."""
     forms = command.add_mutually_exclusive_group()
     forms.add_argument(
         "--json",
@@ -154,13 +149,13 @@ def add_forms(command: argparse.ArgumentParser, json: str, csv: str = "") -> Non
         )
 
 
-def add_set(command: argparse.ArgumentParser, what: str) -> None:
-    """--set, which changes fields of a configuration."""
+def add_set(command: argparse.ArgumentParser, target: str) -> None:
+    """Add --set, which changes fields of a configuration."""
     command.add_argument(
         "--set",
         dest="settings",
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help=f"change a field of {what}; may be repeated",
+        help=f"change a field of {target}; may be repeated",
     )

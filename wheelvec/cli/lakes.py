@@ -1,4 +1,4 @@
-"""The commands about lakes: import, check, fetch."""
+"""The commands import and fetch, which write to a lake, and check, which inspects one."""
 
 import argparse
 import contextlib
@@ -25,7 +25,8 @@ def add_import(commands: Any) -> None:
         commands,
         "import",
         "write Parquet tables, or DBN files, into a lake",
-        described="Check Parquet tables, or DBN files, and write them into a lake. What is set aside, and why, is printed.",
+        described="Validate Parquet tables, or DBN files, and write them into a lake. The rows "
+        "that are set aside are counted by reason.",
         examples=(
             "--option-quotes quotes.parquet --underlying-bars bars.parquet --lake lake/",
             "dbn downloads/*.dbn.zst --lake lake/",
@@ -34,7 +35,7 @@ def add_import(commands: Any) -> None:
     files: dict[str, Any] = {"nargs": "+", "type": Path, "metavar": "FILE"}
     command.add_argument("--option-quotes", **files, help="the chains at entry time; must be given")
     command.add_argument(
-        "--option-bars", **files, help="the contracts' daily bars; without them their quotes decide"
+        "--option-bars", **files, help="the contracts' daily bars; without them quotes are used"
     )
     command.add_argument(
         "--underlying-bars", **files, help="the regular sessions' bars; must be given"
@@ -44,27 +45,27 @@ def add_import(commands: Any) -> None:
         "--lake", type=Path, metavar="FOLDER", help="the lake to write; must be given"
     )
     command.add_argument(
-        "--strict", action="store_true", help="broken rows are an error, not set aside"
+        "--strict", action="store_true", help="invalid rows are an error, not set aside"
     )
     command.add_argument(
         "--replace",
         action="store_true",
-        help="take whole sessions, instead of adding to the lake's",
+        help="replace whole sessions, instead of adding to the lake's",
     )
-    add_forms(command, "what was taken and set aside")
+    add_forms(command, "the counts")
     command.set_defaults(command=_import)
     forms = command.add_subparsers(title="other forms", metavar="FORM", required=False)
     dbn = add_command(
         forms,
         "dbn",
         "Databento's DBN files",
-        described="Write what Databento's DBN files hold, compressed or not, into a lake.",
+        described="Write the data of Databento's DBN files, compressed or not, into a lake.",
         examples=("downloads/*.dbn.zst --lake lake/",),
     )
-    dbn.add_argument("files", **files, help="of any schema; what is of no use is left out")
+    dbn.add_argument("files", **files, help="of any schema; files that are not used are left out")
     dbn.add_argument("--lake", required=True, metavar="FOLDER", help="the lake to write")
     add_entry(dbn)
-    add_forms(dbn, "what became of each file")
+    add_forms(dbn, "the files and their rows")
     dbn.set_defaults(command=_import_dbn)
     command.usage = (
         "%(prog)s --option-quotes FILE ...\n"
@@ -78,8 +79,9 @@ def add_check(commands: Any) -> None:
     command = add_command(
         commands,
         "check",
-        "say what a lake holds and what it lacks",
-        described="Say what a lake holds, what it lacks, and which of its files are damaged; the exit code is 1 if any is.",
+        "inspect the data and the files of a lake",
+        described="Print the contents of a lake, the data that it lacks, and its damaged files; "
+        "the exit code is 1 if there is a damaged file.",
         examples=("lake/",),
     )
     command.add_argument("lake", type=Path, metavar="FOLDER", help="the lake to read")
@@ -87,9 +89,9 @@ def add_check(commands: Any) -> None:
         "--calendar",
         default="NYSE",
         metavar="NAME",
-        help="what counts as a session; default: %(default)s",
+        help="the exchange calendar; default: %(default)s",
     )
-    add_forms(command, "all that was found")
+    add_forms(command, "all findings")
     command.set_defaults(command=_check)
 
 
@@ -98,9 +100,9 @@ def add_fetch(commands: Any) -> None:
     fetch = add_command(
         commands,
         "fetch",
-        "buy from Databento what a lake lacks",
-        described="Buy from Databento what a lake lacks. What it costs is shown, and asked about, before anything is spent; "
-        "the key is read from DATABENTO_API_KEY.",
+        "buy from Databento the data that a lake lacks",
+        described="Buy from Databento the data that a lake lacks. The cost is shown and must be "
+        "confirmed before anything is spent; the key is read from DATABENTO_API_KEY.",
         examples=(
             "--symbols TSLA,BRK.B --start 2023-06-06 --end 2023-09-13 --lake lake/ --dry-run",
         ),
@@ -109,7 +111,7 @@ def add_fetch(commands: Any) -> None:
         "--config",
         type=Path,
         metavar="wheel.toml",
-        help="how far wheels reach, and what is not given here",
+        help="the configuration, for the reach of its wheels and for options not given",
     )
     fetch.add_argument("--symbols", metavar="NAMES", help="underlyings, such as TSLA,BRK.B")
     fetch.add_argument("--start", metavar="DATE", help="first session of entry")
@@ -119,7 +121,7 @@ def add_fetch(commands: Any) -> None:
         help="last session of entry; data are fetched as far as its wheels can reach",
     )
     fetch.add_argument(
-        "--lake", required=True, metavar="FOLDER", help="the lake to complete, made if need be"
+        "--lake", required=True, metavar="FOLDER", help="the lake to complete or to create"
     )
     add_entry(fetch)
     fetch.add_argument(
@@ -132,7 +134,7 @@ def add_fetch(commands: Any) -> None:
     fetch.add_argument(
         "--refetch",
         metavar="FROM:TO",
-        help="ask again for these sessions and replace what the lake has of them",
+        help="request these sessions again and replace their rows in the lake",
     )
     fetch.add_argument("--gateway", metavar="URL", help="another address of the interface")
     fetch.add_argument("--yes", action="store_true", help="do not ask before money is spent")
@@ -144,7 +146,7 @@ def add_fetch(commands: Any) -> None:
 
 
 def add_entry(command: argparse.ArgumentParser) -> None:
-    """Add --entry-time and --look-back, which say what quotes are wanted."""
+    """Add --entry-time and --look-back, which select the quotes."""
     command.add_argument(
         "--entry-time",
         metavar="TIME",
@@ -155,7 +157,7 @@ def add_entry(command: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="MINUTES",
-        help="take quotes that last changed so long before; default: 0",
+        help="also use quotes that last changed up to so long before; default: 0",
     )
 
 
@@ -167,11 +169,12 @@ def _import(options: argparse.Namespace) -> None:
     }
     if missing := [name for name, value in needed.items() if value is None]:
         raise UsageError(
-            f"the following arguments are required: {', '.join(missing)}; see {options.prog} import --help"
+            f"the following arguments are required: {', '.join(missing)}; "
+            f"see {options.prog} import --help"
         )
     from wheelvec.lake.place import check_writable
     from wheelvec.market.staged import imported
-    from wheelvec.report.text import set_aside
+    from wheelvec.report.text import diagnostics_text
 
     check_writable(options.lake)
     names = ("option_quotes", "option_bars", "underlying_bars", "dividends")
@@ -181,7 +184,7 @@ def _import(options: argparse.Namespace) -> None:
             market = stack.enter_context(imported(options.lake, files, options.strict))
         log.info("%r", market)
         if options.form != JSON:
-            write(set_aside(market.diagnostics))
+            write(diagnostics_text(market.diagnostics))
         if not market.symbols or market.data_range is None:
             raise InputError("no row of option_quotes can be used; nothing was written")
         if options.form != JSON:
@@ -190,38 +193,37 @@ def _import(options: argparse.Namespace) -> None:
 
 
 def write_lake(market: "Market", options: argparse.Namespace, replace: bool = False) -> None:
-    """Write a market to `options.lake`, and say what was written."""
+    """Write a market to `options.lake`, and print the numbers of rows."""
     from wheelvec.report.figures import as_json
-    from wheelvec.report.text import counted, wrapped, written
+    from wheelvec.report.text import counted, wrapped, written_text
 
     counts = market.write(options.lake, replace=replace)
     first, last = market.data_range or (None, None)
     if options.form == JSON:
-        taken = {
+        contents = {
             "lake": str(options.lake),
             "underlyings": market.symbols,
             "first": first,
             "last": last,
         }
-        write(as_json(taken | {"written": counts, "set_aside": market.diagnostics}))
+        write(as_json(contents | {"written": counts, "set_aside": market.diagnostics}))
         return
-    write(
-        f"Written to {options.lake}{os.sep}: {counted(len(market.symbols), 'underlying')}, {first} to {last}"
-    )
+    underlyings = counted(len(market.symbols), "underlying")
+    write(f"Written to {options.lake}{os.sep}: {underlyings}, {first} to {last}")
     write(wrapped(", ".join(market.symbols)))
-    write(written(counts))
+    write(written_text(counts))
 
 
 def _check(options: argparse.Namespace) -> None:
     with progress_bar("files", quiet=False) as progress:
         from wheelvec.lake.inspection import check
         from wheelvec.report.figures import as_json
-        from wheelvec.report.inspected import inspected
+        from wheelvec.report.inspected import inspection_text
         from wheelvec.report.text import counted
 
         found = check(options.lake, options.calendar, progress)
     tables = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-    write(as_json(tables) if options.form == JSON else inspected(found))
+    write(as_json(tables) if options.form == JSON else inspection_text(found))
     if count := len(found.refused):
         raise LakeError(
             f"{options.lake} has {counted(count, 'file')} that every reader refuses, listed above"
@@ -229,7 +231,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _import_dbn(options: argparse.Namespace) -> None:
-    from wheelvec.report.costs import imported
+    from wheelvec.report.costs import files_text
     from wheelvec.report.figures import as_json
     from wheelvec.report.text import counted
     from wheelvec.vendors.databento.archive import import_dbn
@@ -246,22 +248,23 @@ def _import_dbn(options: argparse.Namespace) -> None:
     if options.form == JSON:
         write(as_json({"lake": options.lake, "files": files}))
     else:
-        write(imported(files))
+        write(files_text(files))
         if (files["table"] != "").any():
             write(f"\nWritten to {options.lake}")
-    sys.stdout.flush()  # before what standard error gets
+    sys.stdout.flush()  # before the error is printed
     if count := files["problem"].count():
         raise DataError(
-            f"{counted(count, 'file')} of {len(files)} could not be used and were left out, listed above"
+            f"{counted(count, 'file')} of {len(files)} could not be used and were left out, "
+            "listed above"
         )
 
 
 def _fetch(options: argparse.Namespace) -> None:
     from wheelvec.model.config import Config
-    from wheelvec.report.costs import priced, remarks, taken
+    from wheelvec.report.costs import notes_text, paid_text, plan_text
     from wheelvec.vendors.databento.fetch import fetch
 
-    shown = _Shown(options)
+    confirmation = _Confirmation(options)
     with without_panics(), progress_bar("requests", options.quiet) as progress:
         fetched = fetch(
             symbols=None if options.symbols is None else options.symbols.split(","),
@@ -276,28 +279,23 @@ def _fetch(options: argparse.Namespace) -> None:
             dry_run=options.dry_run,
             refetch=None if options.refetch is None else _span(options.refetch),
             config=None if options.config is None else Config.from_toml(options.config),
-            confirm=shown.confirm,
+            confirm=confirmation.confirm,
             progress=progress,
         )
-    if not shown.table:
-        write(priced(fetched))
+    if not confirmation.shown:
+        write(plan_text(fetched))
     if fetched.notes:
-        write("\n" + remarks(fetched))
-    if options.dry_run or shown.refused:
+        write("\n" + notes_text(fetched))
+    if options.dry_run or confirmation.refused:
         write("\nNothing was spent.")
+    elif confirmation.shown:
+        write("\n" + paid_text(fetched, options.lake))
     else:
-        write(
-            "\n"
-            + (
-                taken(fetched, options.lake)
-                if shown.table
-                else f"{options.lake} lacks nothing that can be had."
-            )
-        )
+        write(f"\n{options.lake} lacks nothing that is available.")
 
 
-def _asked() -> bool:
-    """Whether somebody sits there to answer."""
+def _is_interactive() -> bool:
+    """Whether a user can answer a question on the terminal."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
@@ -305,28 +303,28 @@ def _span(text: str) -> tuple[str, str]:
     first, colon, last = text.partition(":")
     if not (first and colon and last):
         raise UsageError(
-            f"--refetch {text}: expected the first and the last session, as in 2024-01-02:2024-01-31"
+            f"--refetch {text}: expected the first and the last session, "
+            "as in 2024-01-02:2024-01-31"
         )
     return first, last
 
 
-class _Shown:
-    """Shows the priced plan, and asks whether to spend: on a terminal a person, else the options."""
+class _Confirmation:
+    """Shows the cost of a fetch, and asks on the terminal or the options whether to spend it."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self._options, self.table, self.refused = options, False, False
+        self._options, self.shown, self.refused = options, False, False
 
     def confirm(self, plan: Any) -> bool:
-        from wheelvec.report.costs import dollars, priced
+        from wheelvec.report.costs import dollars, plan_text
 
-        options, self.table = self._options, True
-        write(priced(plan))
-        over = (
-            options.max_cost is not None and plan.cost > options.max_cost
-        )  # refused by fetch itself, with the figures
+        options, self.shown = self._options, True
+        write(plan_text(plan))
+        # a cost above the limit is refused by fetch, with the amounts
+        over = options.max_cost is not None and plan.cost > options.max_cost
         if options.yes or over or plan.cost == 0:
             return True
-        if _asked():
+        if _is_interactive():
             print(
                 f"Spend {dollars(plan.cost)} dollars? [y/N] ", end="", file=sys.stderr, flush=True
             )
@@ -334,6 +332,7 @@ class _Shown:
             return not self.refused
         if options.max_cost is None:
             raise InputError(
-                f"this would cost {dollars(plan.cost)} dollars and there is no terminal to ask on: add --yes or --max-cost"
+                f"this would cost {dollars(plan.cost)} dollars and there is no terminal to ask on: "
+                "add --yes or --max-cost"
             )
         return True

@@ -1,16 +1,19 @@
 """The command line: parses, calls run and report, prints.
 
-    wheelvec demo wheelvec demo --lake lake/ wheelvec init > wheel.toml wheelvec run wheel.toml
-    --lake lake/ --out out/ --set put.exit_pct=0.3 wheelvec sweep wheel.toml grid.toml --lake lake/
-    --out sweep/ wheelvec show out/ wheelvec check lake/ wheelvec import --option-quotes
-    quotes.parquet --underlying-bars bars.parquet --lake lake/ wheelvec import dbn FILES... --lake
-    lake/ wheelvec fetch --symbols TSLA,BRK.B --start 2023-06-06 --end 2023-09-13 --lake lake/
-    --max-cost 25
+    wheelvec demo
+    wheelvec demo --lake lake/
+    wheelvec init > wheel.toml
+    wheelvec run wheel.toml --lake lake/ --out out/ --set put.exit_pct=0.3
+    wheelvec sweep wheel.toml grid.toml --lake lake/ --out sweep/
+    wheelvec show out/
+    wheelvec check lake/
+    wheelvec import --option-quotes quotes.parquet --underlying-bars bars.parquet --lake lake/
+    wheelvec import dbn FILES... --lake lake/
+    wheelvec fetch --symbols TSLA --start 2023-06-06 --end 2023-09-13 --lake lake/ --max-cost 25
 
-Standard output gets the results and nothing else, as plain text, JSON or CSV. What fails says so in
-one line on standard error. The exit code is 0 for success, 2 for a command that cannot be
-understood, 130 after Ctrl-C, 141 when the reader of the output has gone away, and 1 for everything
-else.
+Standard output has the results only, as plain text, JSON or CSV. An error is one line on standard
+error. The exit code is 0 for success, 2 for an invalid command line, 130 after Ctrl-C, 141 if the
+reader of the output has closed it, and 1 for every other error.
 """
 
 import argparse
@@ -38,7 +41,7 @@ first steps:
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "wheelvec") -> int:
-    """Run the command line; the exit code. `prog` is how the user called it, for what is printed."""
+    """The exit code of the command line, after running it; `prog` is its name in texts."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
@@ -50,7 +53,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "wheelvec") -> int:
         return fail(INTERRUPTED, str(interrupt) or "interrupted")
     except ReaderGoneError:
         return READER_GONE
-    except BaseException as error:  # a panic of Polars is no Exception
+    except BaseException as error:  # a panic of Polars is not an Exception
         if debug:
             traceback.print_exc()
         return fail(FAILED, message(error))
@@ -60,19 +63,19 @@ def _execute(arguments: Sequence[str], prog: str) -> int:
     if not arguments:
         remark(parser(prog).format_help().rstrip())
         return USAGE
-    asked = io.StringIO()
+    printed = io.StringIO()
     try:
-        with redirect_stdout(asked):  # argparse prints help and version itself
+        with redirect_stdout(printed):  # argparse prints help and version itself
             options = parser(prog).parse_args(arguments)
     except SystemExit:
-        write(asked.getvalue().rstrip())
+        write(printed.getvalue().rstrip())
         return 0
     options.command(options)
     return 0
 
 
 def parser(prog: str = "wheelvec") -> argparse.ArgumentParser:
-    """The grammar of the command line."""
+    """The parser of the command line."""
     root = Parser(
         prog=prog,
         description="Backtests of the options wheel.",
@@ -108,9 +111,9 @@ def _add_help(commands: Any) -> None:
 
 
 def _help(options: argparse.Namespace) -> None:
-    asked = io.StringIO()
+    printed = io.StringIO()
     try:
-        with redirect_stdout(asked):
+        with redirect_stdout(printed):
             parser(options.prog).parse_args([*options.names, "--help"])
     except SystemExit:
-        write(asked.getvalue().rstrip())
+        write(printed.getvalue().rstrip())

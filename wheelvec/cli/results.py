@@ -1,4 +1,4 @@
-"""The commands that backtest, and that show what came of it: run, sweep, show."""
+"""The commands run and sweep, which run backtests, and show, which prints saved results."""
 
 import argparse
 import datetime as dt
@@ -41,8 +41,9 @@ def add_run(commands: Any) -> None:
         commands,
         "run",
         "backtest a configuration over a lake",
-        described="Backtest a configuration over a lake: print the summary, and save the result. `init` prints a configuration "
-        "to begin with; `wv.Result.load` reads the result in Python.",
+        described="Backtest a configuration over a lake: print the summary, and save the result. "
+        "`init` prints a template of the configuration; `wv.Result.load` reads the result in "
+        "Python.",
         more=settings.EXPLAINED,
         examples=(
             "wheel.toml --lake lake/ --out out/",
@@ -57,7 +58,7 @@ def add_run(commands: Any) -> None:
         required=True,
         type=Path,
         metavar="FOLDER",
-        help="where the result goes, whole or not at all",
+        help="the folder for the result, written completely or not at all",
     )
     add_overwrite(run)
     add_set(run, "the configuration")
@@ -82,9 +83,9 @@ def add_sweep(commands: Any) -> None:
         commands,
         "sweep",
         "backtest every configuration of a grid over a lake",
-        described="Backtest every configuration of a grid over a lake: print the first of them, and save the figures of all. "
-        "What an interrupted run of the same sweep left is continued. `wv.Sweep.load` reads the "
-        "sweep in Python.",
+        described="Backtest every configuration of a grid over a lake: print the best of them, and "
+        "save the figures of all. An interrupted run of the same sweep is continued. "
+        "`wv.Sweep.load` reads the sweep in Python.",
         more=settings.EXPLAINED,
         examples=("wheel.toml grid.toml --lake lake/ --out sweep/",),
     )
@@ -93,12 +94,13 @@ def add_sweep(commands: Any) -> None:
         "grid",
         type=Path,
         metavar="grid.toml",
-        help="fields and the values to try, sections as in wheel.toml; or a Parquet or CSV file, a row each",
+        help="fields and the values to try, sections as in wheel.toml; or a Parquet or CSV file "
+        "with a configuration a row",
     )
     sweep.add_argument(
         "--skip-invalid",
         action="store_true",
-        help="leave out rows that are no configuration, and say why",
+        help="leave out invalid rows, and print the reasons",
     )
     add_lake(sweep)
     sweep.add_argument(
@@ -106,7 +108,7 @@ def add_sweep(commands: Any) -> None:
         required=True,
         type=Path,
         metavar="FOLDER",
-        help="where finished chunks and the figures go",
+        help="the folder for finished chunks and the figures",
     )
     add_overwrite(sweep)
     add_set(sweep, "the base configuration")
@@ -129,8 +131,9 @@ def add_show(commands: Any) -> None:
         commands,
         "show",
         "print the summary of a finished run or sweep again",
-        described="Print the summary of a finished run or sweep again, from its folder alone. --json and --csv print the "
-        "figures of a run, every row of a sweep, or the table that --table names.",
+        described="Print the summary of a finished run or sweep again, from its folder alone. "
+        "--json and --csv print the figures of a run, every row of a sweep, or the table that "
+        "--table names.",
         examples=(
             "out/",
             "out/ --json",
@@ -138,7 +141,7 @@ def add_show(commands: Any) -> None:
             "sweep/ --csv > sweep.csv",
         ),
     )
-    show.add_argument("folder", type=Path, metavar="FOLDER", help="what --out was")
+    show.add_argument("folder", type=Path, metavar="FOLDER", help="the folder given as --out")
     show.add_argument(
         "--table",
         choices=TABLES,
@@ -155,7 +158,7 @@ def _add_by(command: argparse.ArgumentParser) -> None:
         "--by",
         default="avg_wheel_roc",
         metavar="FIGURE",
-        help="in what the rows shown of a sweep come first",
+        help="the figure that ranks the rows of a sweep",
     )
 
 
@@ -172,7 +175,7 @@ def _run(options: argparse.Namespace) -> None:
 
     def opened() -> Market:
         symbols = None if schedule.symbols is None else list(schedule.symbols)
-        # whole months, whose solved chains the lake keeps
+        # from the first of the month, because the lake stores solved chains by whole months
         start = (
             schedule.start_date.replace(day=1) if isinstance(schedule.start_date, dt.date) else None
         )
@@ -184,7 +187,7 @@ def _run(options: argparse.Namespace) -> None:
 def backtest_and_show(
     source: Callable[[], "Market"], config: "Config", options: argparse.Namespace
 ) -> None:
-    """Backtest, save to `options.out`, and print what `options` ask for."""
+    """Run a backtest, save the result to `options.out`, and print it in the requested form."""
     with progress_bar("months x underlyings", options.quiet) as progress:
         from wheelvec.report.text import number
         from wheelvec.run.backtest import backtest
@@ -227,7 +230,7 @@ def _sweep(options: argparse.Namespace) -> None:
         from wheelvec.run.sweep import sweep
         from wheelvec.run.sweep_result import figure_names
 
-        if options.by not in (figures := figure_names(options.stats)):  # said before the work
+        if options.by not in (figures := figure_names(options.stats)):  # before the work
             raise InputError(unknown_name("figure of --by", options.by, figures))
 
         keep_apart(options.out, options.lake)
@@ -237,7 +240,7 @@ def _sweep(options: argparse.Namespace) -> None:
         def report(done: int, total: int, cells: int) -> None:
             nonlocal first
             if progress:
-                first = done if first is None else first  # what was kept from before took no time
+                first = done if first is None else first  # chunks of an earlier run took no time
                 taken = time.monotonic() - started
                 left = (total - done) * taken / max(done - first, 1)
                 progress(
@@ -245,7 +248,7 @@ def _sweep(options: argparse.Namespace) -> None:
                 )
 
         market = Market.open(options.lake)
-        with none_is(TOML_NONE):  # what a message says of a value of the files
+        with none_is(TOML_NONE):  # messages write values as in the files
             result = sweep(
                 market,
                 config,
@@ -268,16 +271,14 @@ def _show(options: argparse.Namespace) -> None:
     folder = options.folder
 
     def holds(index: str) -> bool:
-        """Whether the index is there, or about to be.
-
-        A save that was killed at its end is finished by whoever loads it.
-        """
-        return any((folder / place / index).is_file() for place in ("", COMMIT))
+        """Whether the folder has this index, or a commit of it, which loading completes."""
+        return any((folder / subfolder / index).is_file() for subfolder in ("", COMMIT))
 
     if holds(SWEEP_INDEX):
         if options.table:
             raise InputError(
-                f"--table {options.table}: {folder} holds a sweep; only a run has tables, a sweep has --csv"
+                f"--table {options.table}: {folder} holds a sweep; only a run has tables, "
+                "a sweep has --csv"
             )
         sweep = Sweep.load(folder)
         if options.by not in sweep.figures:
@@ -286,9 +287,8 @@ def _show(options: argparse.Namespace) -> None:
     elif holds(RESULT_INDEX):
         _show_result(Result.load(folder), folder, options)
     elif not folder.is_dir():
-        raise LakeError(
-            f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; expected what --out was"
-        )
+        problem = "is a file" if folder.exists() else "no such folder"
+        raise LakeError(f"{folder}: {problem}; expected the folder given as --out")
     else:
         raise LakeError(
             f"{folder}: no saved run or sweep; it has neither {RESULT_INDEX} nor {SWEEP_INDEX}"
@@ -303,11 +303,11 @@ def _show_result(result: "Result", out: Path, options: argparse.Namespace) -> No
         result_figures,
         rows_as_json,
     )
-    from wheelvec.report.text import described
+    from wheelvec.report.text import result_text
 
     if table := getattr(options, "table", None):
-        for piece in (rows_as_json if options.form == JSON else as_csv)(getattr(result, table)):
-            write(piece)
+        for chunk in (rows_as_json if options.form == JSON else as_csv)(getattr(result, table)):
+            write(chunk)
     elif options.form == JSON:
         write(as_json({"out": str(out)} | result_figures(result)))
     elif options.form == CSV:
@@ -317,34 +317,34 @@ def _show_result(result: "Result", out: Path, options: argparse.Namespace) -> No
         if options.quiet:
             _warn(result.warnings)
         else:
-            write(described(result))
+            write(result_text(result))
         write(_where(out))
 
 
 def _show_sweep(sweep: "Sweep", out: Path, options: argparse.Namespace) -> None:
     from wheelvec.report.figures import as_csv, rows_as_json
-    from wheelvec.report.text import swept
+    from wheelvec.report.text import sweep_text
 
     if options.form:
-        for piece in (rows_as_json if options.form == JSON else as_csv)(sweep.frame):
-            write(piece)
+        for chunk in (rows_as_json if options.form == JSON else as_csv)(sweep.frame):
+            write(chunk)
         _warn(sweep.warnings)
         return
     if options.quiet:
         _warn(sweep.warnings)
     else:
-        write(swept(sweep, options.by))
+        write(sweep_text(sweep, options.by))
     write(_where(out))
 
 
 def _warn(warnings: Sequence["RunWarning"]) -> None:
-    """Say on standard error what the output has no place for."""
+    """Print warnings to standard error, where standard output does not include them."""
     for warning in warnings:
         log.warning("%s", warning)
 
 
 def _where(out: Path) -> str:
-    """Where the result lies and what is in it; hidden files are of no use to its reader."""
+    """The text with the folder of the result and its files, except hidden ones."""
     from wheelvec.report.text import wrapped
 
     files = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))

@@ -1,4 +1,4 @@
-"""--set FIELD=VALUE: one field of a configuration, its value as in a TOML file or in bare words.
+"""The option --set FIELD=VALUE: a field of the configuration, its value in TOML or without quotes.
 
 put.exit_pct=0.3                        a number
 put.stop_loss_multiplier=none           no limit
@@ -20,27 +20,24 @@ if TYPE_CHECKING:
     from wheelvec.model.config import Config
 
 EXPLAINED = (
-    "--set takes a field and its value as they would stand in the file, but words need no quotes "
-    "and lists no brackets; none "
-    "switches a limit off."
+    "--set takes a field and its value as in the file, but words need no quotes and lists no "
+    "brackets; none switches a limit off."
 )
 
 LONGEST = 100  # characters of a setting in a message
 
-_SPELT_OTHERWISE = {"True": "true", "False": "false", "None": "'none'"}  # as Python writes them
+_PYTHON_CONSTANTS = {"True": "true", "False": "false", "None": "'none'"}
 _QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'[^']*'"
 _TOKEN = re.compile(rf"{_QUOTED}|[^\s,\[\]{{}}=\"']+(?:[ \t]+[^\s,\[\]{{}}=\"']+)*")
-_BARE_NUMBER = re.compile(r"[+-]?(?:\d+\.|\.\d+)")  # numbers to everybody but TOML
+_BARE_NUMBER = re.compile(r"[+-]?(?:\d+\.|\.\d+)")  # such as .5, which TOML does not allow
 
 
 def changed(config: "Config", settings: Sequence[str]) -> "Config":
-    """The configuration with every FIELD=VALUE of `settings` applied at once.
-
-    Of two for one field the later counts.
+    """The configuration with all settings FIELD=VALUE; the last one of a field counts.
 
     Raises:
         InputError: for a text without "=", or a value that cannot be read.
-        ConfigError: for an unknown field, or a value that it refuses.
+        ConfigError: for an unknown field, or a value that its field does not allow.
     """
     if not settings:
         return config
@@ -51,14 +48,12 @@ def changed(config: "Config", settings: Sequence[str]) -> "Config":
         try:
             return config.replace(**values)
         except ConfigError as error:
-            named = [text for text in settings if _refused(config, text) == str(error)][
-                :1
-            ] or settings
-            raise ConfigError(f"{' '.join(map(_shown, named))}: {error}") from None
+            causes = [text for text in settings if _refused(config, text) == str(error)]
+            raise ConfigError(f"{' '.join(map(_shown, causes[:1] or settings))}: {error}") from None
 
 
 def _refused(config: "Config", text: str) -> str:
-    """Why a setting is refused alone; "" if it is not."""
+    """The reason why a setting by itself is refused; "" if it is not."""
     try:
         config.replace(**dict([_read(text)]))
     except ConfigError as error:
@@ -67,10 +62,7 @@ def _refused(config: "Config", text: str) -> str:
 
 
 def also_swept(settings: Sequence[str], grid: Any) -> list[str]:
-    """The fields that are set and stand in a grid too.
-
-    A mapping, whose keys may be tuples of names, or a frame.
-    """
+    """The fields that are set and also swept by the grid, a mapping or a frame."""
     from wheelvec.model.config import fields
 
     known = {f"{field.section}.{field.alias}": field.dotted for field in fields() if field.alias}
@@ -87,7 +79,7 @@ def also_swept(settings: Sequence[str], grid: Any) -> list[str]:
 def _read(text: str) -> tuple[str, Any]:
     from wheelvec.model.config import SECTIONS, fields
 
-    name, equals, written = (part.strip() for part in text.partition("="))
+    name, equals, written = (token.strip() for token in text.partition("="))
     if not equals or not name or not written:
         raise InputError(f"{_shown(text)}: expected FIELD=VALUE, such as put.exit_pct=0.3")
     if name in SECTIONS:
@@ -105,10 +97,10 @@ def _shown(text: str) -> str:
 
 
 def value_of(written: str, where: str) -> Any:
-    """A value of TOML in which words need no quotes, and a list no brackets.
+    """The value of a text in TOML in which words need no quotes and lists no brackets.
 
     Raises:
-        InputError: naming `where`, if it is neither.
+        InputError: if the text is no such value; the message begins with `where`.
 
     Example:
         >>> value_of("[15:45, 2024-01-02, none, .5]", "--set x")
@@ -123,20 +115,19 @@ def value_of(written: str, where: str) -> Any:
         if document.keys() == {"value"}:
             return document["value"]
     raise InputError(
-        f"{where}: cannot be read; expected a number, a date, true or false, none, a word, or a list of these"
+        f"{where}: cannot be read; expected a number, a date, true or false, none, a word, "
+        "or a list of these"
     )
 
 
 def _as_toml(token: str) -> str:
-    """A token as it stands, if it is TOML, else as a string."""
-    if token in _SPELT_OTHERWISE:
-        return _SPELT_OTHERWISE[token]
+    """The token unchanged if it is a value of TOML, else as a string of TOML."""
+    if token in _PYTHON_CONSTANTS:
+        return _PYTHON_CONSTANTS[token]
     if _BARE_NUMBER.fullmatch(token):
         return repr(float(token))
-    try:
-        is_word = isinstance(
-            tomllib.loads(f"value = {token}")["value"], dt.time
-        )  # 15:45:00 stays as it is written
+    try:  # a time such as 15:45:00 is a word
+        is_word = isinstance(tomllib.loads(f"value = {token}")["value"], dt.time)
     except tomllib.TOMLDecodeError:
         is_word = True
     return json.dumps(token) if is_word else token

@@ -1,4 +1,4 @@
-"""The commands to begin with: demo and init."""
+"""The commands demo, which runs a backtest of invented data, and init, which prints a template."""
 
 import argparse
 import os
@@ -19,20 +19,20 @@ def add_demo(commands: Any) -> None:
         commands,
         "demo",
         "backtest an invented market, or write it as a lake",
-        described="Backtest an invented market, or write it as a lake for the other commands to be tried on. The market is "
-        "made from a seed: no key, no network and no data are needed.",
+        described="Backtest an invented market, or write it as a lake, to try the other commands. "
+        "The market is generated from a seed: no key, no network and no data are needed.",
         examples=("", "--lake lake/"),
     )
-    places = demo.add_mutually_exclusive_group()
-    places.add_argument(
+    outputs = demo.add_mutually_exclusive_group()
+    outputs.add_argument(
         "--out",
         default=DEMO_OUT,
         type=Path,
         metavar="FOLDER",
-        help="where the result goes; default: %(default)s",
+        help="the folder for the result; default: %(default)s",
     )
-    places.add_argument(
-        "--lake", type=Path, metavar="FOLDER", help="write the market there, and run nothing"
+    outputs.add_argument(
+        "--lake", type=Path, metavar="FOLDER", help="write the market to this lake, and run nothing"
     )
     add_overwrite(demo)
     demo.add_argument("--quiet", action="store_true", help="no summary and no progress")
@@ -45,9 +45,9 @@ def add_init(commands: Any) -> None:
     init = add_command(
         commands,
         "init",
-        "print a configuration to begin with",
-        described="Print a configuration to begin with: every field at its default, with what it does. `run` accepts it as it "
-        "stands; a field that is left out keeps its default.",
+        "print a template of the configuration",
+        described="Print a template of the configuration: every field at its default, with a "
+        "description. `run` accepts it unchanged; a field that is left out has its default.",
         examples=("> wheel.toml",),
     )
     init.set_defaults(command=_init)
@@ -82,6 +82,6 @@ def _write_demo(options: argparse.Namespace) -> None:
 
 
 def _init(options: argparse.Namespace) -> None:
-    from wheelvec.report.template import commented
+    from wheelvec.report.template import config_template
 
-    write(commented())
+    write(config_template())

@@ -1,7 +1,4 @@
-"""Standard output and standard error.
-
-Warnings and log messages as lines, progress, and the one line of a failure.
-"""
+"""Output on the terminal: results, warnings, log messages, progress and errors."""
 
 import contextlib
 import io
@@ -15,13 +12,13 @@ from typing import Any
 
 from wheelvec.model.errors import WheelvecError
 
-LONGEST = 400  # characters of a message that was not written for the terminal
+LONGEST = 400  # characters of the message of an exception that is not a WheelvecError
 
 Progress = Callable[..., None]
 
 
 class ReaderGoneError(Exception):
-    """Who read standard output has closed it."""
+    """The reader of standard output has closed it."""
 
 
 class OutputError(WheelvecError):
@@ -29,13 +26,13 @@ class OutputError(WheelvecError):
 
 
 def write(text: str = "") -> None:
-    """Print a result to standard output, at once: what standard error gets later stands below it.
+    """Print text to standard output and flush it, so that later errors are printed after it.
 
     Raises:
-        ReaderGoneError: if nobody reads any more.
-        OutputError: if it cannot be written for another reason: a full disk.
+        ReaderGoneError: if the reader has closed the pipe.
+        OutputError: if it cannot be written for another reason, such as a full disk.
     """
-    if sys.stdout is None:  # closed by who called
+    if sys.stdout is None:  # closed by the calling process
         return
     try:
         print(text, flush=True)
@@ -50,17 +47,14 @@ def write(text: str = "") -> None:
 
 
 def remark(text: str) -> None:
-    """Print a line to standard error, as it is at the time.
-
-    A progress bar puts itself in its place.
-    """
+    """Print a line to the current standard error, which a progress bar may have replaced."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             print(text, file=sys.stderr)
 
 
 def _forget_output() -> None:
-    """Nothing that is still buffered may raise when the interpreter ends."""
+    """Discard buffered output, so that flushing it at exit raises nothing."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -72,7 +66,7 @@ class _ToStandardError(logging.Handler):
 
 @contextlib.contextmanager
 def console(verbose: bool) -> Iterator[None]:
-    """Warnings and log messages as single lines, while a command runs."""
+    """Print warnings and log messages as single lines within the context."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -92,10 +86,11 @@ def console(verbose: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_panics() -> Iterator[None]:
-    """Keep from the terminal what Polars' compiled code writes of a panic before it raises.
+    """Suppress the lines that Polars writes about a panic before it raises an exception.
 
-    It writes some lines straight to file descriptor 2; a damaged Parquet file of a user's can cause
-    a panic. Python's own standard error goes on, by a copy of it.
+    A damaged Parquet file can cause a panic. Polars writes to file descriptor 2, which is
+    redirected to the null device; Python's standard error keeps working by a copy of the
+    descriptor.
     """
     if "--debug" in sys.argv or sys.stderr is None:
         yield
@@ -107,8 +102,8 @@ def without_panics() -> Iterator[None]:
             sys.stderr = os.fdopen(
                 os.dup(kept), "w", encoding=before.encoding, errors="backslashreplace", buffering=1
             )
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        with Path(os.devnull).open("wb") as null:
+            os.dup2(null.fileno(), 2)
         yield
     finally:
         os.dup2(kept, 2)
@@ -131,7 +126,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 @contextlib.contextmanager
 def progress_bar(label: str, quiet: bool) -> Iterator[Progress | None]:
-    """A progress bar, if standard error is a terminal."""
+    """A function that updates a progress bar; None if standard error is not a terminal."""
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
@@ -149,7 +144,7 @@ def progress_bar(label: str, quiet: bool) -> Iterator[Progress | None]:
         task = bar.add_task("reading", total=None)
 
         def show(done: int, total: int, text: str = label) -> None:
-            """Gone once all is done, so that a question may stand there; back when more begins."""
+            """Update the bar; it is removed when all is done, and shown again by another update."""
             bar.start()
             bar.update(task, completed=done, total=total, description=text)
             if done == total:
@@ -159,8 +154,9 @@ def progress_bar(label: str, quiet: bool) -> Iterator[Progress | None]:
 
 
 def message(error: BaseException) -> str:
-    """One line: what wheelvec says itself as it stands, a refusal of the system with its file,
-    anything else with its type.
+    """The message of an exception on one line.
+
+    Errors of wheelvec are unchanged, errors of the system have the file, others the type.
     """
     if isinstance(error, WheelvecError):
         return str(error) or type(error).__name__
@@ -172,11 +168,11 @@ def message(error: BaseException) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text with every run of blanks and line ends as one blank."""
+    """The text with every run of white space replaced by one blank."""
     return " ".join(text.split())
 
 
 def fail(code: int, message: str) -> int:
-    """Say why on standard error; the exit code."""
+    """Print an error message; the exit code is returned."""
     remark(f"wheelvec: error: {one_line(message)}")
     return code

@@ -1,38 +1,27 @@
-"""What a fetch needs, and what it costs, as plain text of at most 80 columns."""
+"""Texts about a fetch and its cost, and about imported files, of at most 80 columns."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from wheelvec.report.text import counted, number, wrapped
 
+if TYPE_CHECKING:
+    from wheelvec.vendors.databento.fetch import Fetched
+
 _NAMES = {
     "option_quotes": "quotes",
     "option_bars": "option bars",
     "underlying_minutes": "stock minutes",
+    "underlying_bars": "stock daily bars",
 }
-_NAMES |= {"underlying_bars": "stock daily bars"}
 
 
-class Priced(Protocol):
-    """What of a `vendors.databento.fetch.Fetched` is read here."""
+def plan_text(fetched: "Fetched") -> str:
+    """The plan of a fetch as a table, with its cost in dollars.
 
-    @property
-    def plan(self) -> pl.DataFrame: ...
-    @property
-    def cost(self) -> float: ...
-    @property
-    def paid(self) -> float: ...
-    @property
-    def notes(self) -> Sequence[str]: ...
-
-
-def priced(fetched: Priced) -> str:
-    """The plan as a table.
-
-    It counts sessions that the lake has (or that have nothing), lacks (or that are asked for
-    again), or that are not published yet.
+    It has the numbers of sessions that the lake has (or that have no data), that it lacks (or that
+    are requested again), and that are not published yet.
     """
     rows = [("symbol", "what", "schema", "have", "lack", "later", "requests", "dollars")]
     for row in fetched.plan.iter_rows(named=True):
@@ -59,22 +48,22 @@ def priced(fetched: Priced) -> str:
     lines = [
         f"  {a:<8}{b:<18}{c:<10}{d:>7}{e:>7}{f:>7}{g:>10}{h:>11}" for a, b, c, d, e, f, g, h in rows
     ]
-    return "\n".join(["Sessions needed, and what those that lack cost at Databento", *lines])
+    return "\n".join(["Sessions needed, and the cost of those that lack at Databento", *lines])
 
 
-def taken(fetched: Priced, lake: object) -> str:
-    """What was done."""
+def paid_text(fetched: "Fetched", lake: object) -> str:
+    """The number of answers that were written, and their cost in dollars."""
     requests = counted(int(fetched.plan["requests"].sum()), "answer")
     return f"Written to {lake}: {requests}, {dollars(fetched.paid)} dollars asked for"
 
 
-def remarks(fetched: Priced) -> str:
-    """What could not be had, one paragraph each."""
+def notes_text(fetched: "Fetched") -> str:
+    """The notes about data that are not available, one paragraph each."""
     return "\n".join(wrapped(f"- {note}", "") for note in fetched.notes)
 
 
-def imported(files: pl.DataFrame) -> str:
-    """What became of each DBN file, and why one cannot be used."""
+def files_text(files: pl.DataFrame) -> str:
+    """The imported DBN files as a table, and the reasons why files were left out."""
     rows, problems = [("file", "schema", "what", "sessions", "rows")], []
     for path, _, schema, table, sessions, count, problem in files.iter_rows():
         name = path if len(path) <= 32 else "..." + path[-29:]
@@ -91,5 +80,5 @@ def imported(files: pl.DataFrame) -> str:
 
 
 def dollars(amount: float) -> str:
-    """Dollars and cents; below a cent all digits that matter, for an entry minute may cost less."""
+    """An amount with cents; below one cent, as of a single minute's quotes, with six decimals."""
     return f"{amount:,.2f}" if amount == 0 or amount >= 0.01 else f"{amount:.6f}"

@@ -1,9 +1,6 @@
-"""Figures for other programs.
+"""Figures and tables as JSON and CSV, for other programs.
 
-What the terminal shows of a result, and whole tables, as JSON and as CSV.
-
-In JSON a figure that does not exist (None, NaN) or is infinite is null, and a date is text; in CSV
-it is empty.
+None, NaN and infinite numbers are null in JSON and empty in CSV; dates are ISO strings.
 """
 
 import csv
@@ -12,34 +9,18 @@ import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from wheelvec.model.config import Config
+if TYPE_CHECKING:
+    from wheelvec.run.result import Result
 
-ROWS = 20_000  # that are turned into text at once
-
-
-class Ran(Protocol):
-    """What of a `run.result.Result` is read here; the rooms do not import one another."""
-
-    config: Config
-    fingerprint: str
-
-    @property
-    def records(self) -> pl.DataFrame: ...
-    @property
-    def wheels(self) -> pl.DataFrame: ...
-    @property
-    def diagnostics(self) -> pl.DataFrame: ...
-    @property
-    def warnings(self) -> Iterable[Any]: ...
-    def summary(self) -> Mapping[str, float | int | None]: ...
+ROWS = 20_000  # rows that are converted at once
 
 
-def result_figures(result: Ran) -> dict[str, Any]:
-    """Everything that the summary of a result shows on a terminal, under the names of the library."""
+def result_figures(result: "Result") -> dict[str, Any]:
+    """The figures, counts and warnings that `text.result_text` shows, by name."""
     exits = {
         phase: result.records.filter(pl.col("phase") == phase)["exit_reason"]
         for phase in ("csp", "cc")
@@ -67,12 +48,12 @@ def result_figures(result: Ran) -> dict[str, Any]:
 
 
 def as_json(value: Any) -> str:
-    """Any figures, mappings, lists and frames (lists of rows) as JSON."""
+    """Figures, mappings, lists and frames as JSON; a frame is a list of its rows."""
     return json.dumps(_plain(value), indent=2, allow_nan=False)
 
 
 def rows_as_json(frame: pl.DataFrame) -> Iterator[str]:
-    """A table as a JSON list of rows, one a line, in pieces."""
+    """The chunks of a table as a JSON list of rows, one row a line."""
     yield "["
     for start in range(0, frame.height, ROWS):
         last = start + ROWS >= frame.height
@@ -85,7 +66,7 @@ def rows_as_json(frame: pl.DataFrame) -> Iterator[str]:
 
 
 def as_csv(frame: pl.DataFrame) -> Iterator[str]:
-    """A table as CSV with a header, in pieces; a list or a pair within a cell stands as JSON."""
+    """The chunks of a table as CSV with a header; lists and structs in cells are JSON."""
     yield _csv([frame.columns])
     for start in range(0, frame.height, ROWS):
         yield _csv(
@@ -94,7 +75,7 @@ def as_csv(frame: pl.DataFrame) -> Iterator[str]:
 
 
 def figures_as_csv(figures: Mapping[str, Any]) -> str:
-    """Figures as CSV, one a row: figure, value."""
+    """Figures as CSV with columns figure and value."""
     return _csv([("figure", "value"), *((name, _cell(value)) for name, value in figures.items())])
 
 
@@ -110,7 +91,7 @@ def _cell(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON can say it."""
+    """The value converted to types of JSON."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -1,16 +1,19 @@
-"""What `wheelvec check` prints.
+"""The text that `wheelvec check` prints, of at most 80 columns.
 
-Plain text of at most 80 columns, every section cut to its first lines but the files'.
+Every section except that of the files is cut to its first lines.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from wheelvec.report.text import cell, number, wrapped
 
-LINES = 20  # of one section; `wv.check` returns all
+if TYPE_CHECKING:
+    from wheelvec.lake.inspection import Inspection
+
+LINES = 20  # lines of a section; `wv.check` returns all rows
 
 # Reasons that have a section of their own.
 _ELSEWHERE = ("suspected_split", "adjusted_closes", "adjusted_underlying_price", "underlying_ended")
@@ -23,36 +26,9 @@ _FINDINGS = {
 }
 
 
-class Inspected(Protocol):
-    """What of a `lake.inspection.Inspection` is read here; the rooms do not import one another."""
-
-    @property
-    def files(self) -> pl.DataFrame: ...
-    @property
-    def held(self) -> pl.DataFrame: ...
-    @property
-    def underlyings(self) -> pl.DataFrame: ...
-    @property
-    def entry_times(self) -> pl.DataFrame: ...
-    @property
-    def holes(self) -> pl.DataFrame: ...
-    @property
-    def vanished(self) -> pl.DataFrame: ...
-    @property
-    def broken(self) -> pl.DataFrame: ...
-    @property
-    def splits(self) -> pl.DataFrame: ...
-    @property
-    def adjusted(self) -> pl.DataFrame: ...
-    @property
-    def adjusted_prices(self) -> pl.DataFrame: ...
-    @property
-    def ended(self) -> pl.DataFrame: ...
-
-
-def inspected(found: Inspected) -> str:
-    """Everything that a check of a lake found."""
-    blocks = [
+def inspection_text(found: "Inspection") -> str:
+    """The findings of a check of a lake, one section each."""
+    sections = [
         _held(found.held),
         _underlyings(found.underlyings),
         _entry_times(found.entry_times),
@@ -62,18 +38,18 @@ def inspected(found: Inspected) -> str:
         _splits(found.splits),
         _adjusted(
             found.adjusted,
-            "Closes that a factor parts from the quotes (adjusted?)",
+            "Closes that differ from the quotes by a factor (adjusted?)",
             "close / underlying_price",
         ),
         _adjusted(
             found.adjusted_prices,
-            "Prices beside the quotes, parted from put-call parity",
+            "Underlying prices of quotes that violate put-call parity by a factor",
             "underlying_price / implied",
         ),
         _ended(found.ended),
         _files(found.files),
     ]
-    return "\n\n".join(blocks)
+    return "\n\n".join(sections)
 
 
 def _held(held: pl.DataFrame) -> str:
@@ -89,7 +65,7 @@ def _held(held: pl.DataFrame) -> str:
         for table, names, files, rows, size, first, last in held.iter_rows()
     ]
     heads = ("table", "names", "files", "rows", "size", "first      last")
-    return _table("What it holds", heads, rows, (16, -11, -7, -12, -9))
+    return _table("Tables of the lake", heads, rows, (16, -11, -7, -12, -9))
 
 
 def _underlyings(held: pl.DataFrame) -> str:
@@ -134,10 +110,7 @@ def _holes(holes: pl.DataFrame) -> str:
 
 
 def _vanished(gone: pl.DataFrame) -> str:
-    """Counts per underlying, and the contracts that were missed longest.
-
-    Those at the edge are counted only.
-    """
+    """Counts by underlying, and the contracts that were missing longest (not those at the edge)."""
     places = [
         (pl.col("place") == place).sum().alias(place) for place in ("inside", "expiration", "edge")
     ]
@@ -223,7 +196,7 @@ def _table(
     widths: Sequence[int],
     most: int = LINES,
 ) -> str:
-    """A section; a negative width is one of numbers, and the last columns may go without."""
+    """A section; negative widths align right, and the last columns need no width."""
     return f"{title}: none" if not rows else title + "\n" + _lines(heads, rows, widths, most)
 
 

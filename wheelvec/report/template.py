@@ -1,7 +1,4 @@
-"""A configuration to begin with.
-
-Every field at its default, with what it decides, its unit and what is allowed beside it.
-"""
+"""The template of a configuration that `wheelvec init` prints, with comments for every field."""
 
 import re
 import textwrap
@@ -13,11 +10,13 @@ from wheelvec.model.version import VERSION
 
 WIDTH = 100
 
-HEAD = f"""\
-A configuration of wheelvec {VERSION}: every field at its default. What is left out keeps its default, "none" switches a limit \
-off, and a line that begins with # is not read: take the # away to set its field, here with an example."""
+HEAD = (
+    f"A configuration of wheelvec {VERSION}: every field at its default. A field that is left out "
+    'has its default, "none" switches a limit off, and a line that begins with # is not read: '
+    "remove the # to set its field, here with an example."
+)
 
-# What stands behind the # of a field that is None by default: the rest say "none".
+# Examples behind the # of fields that are None by default; the others are set to "none".
 EXAMPLES = {
     "schedule.start_date": "2024-01-02",
     "schedule.end_date": "2024-07-19",
@@ -26,12 +25,12 @@ EXAMPLES = {
 }
 
 
-def commented() -> str:
-    """`Config()` as TOML text, each field under a comment that describes it.
+def config_template() -> str:
+    """`Config()` as TOML text, with a comment before each field that describes it.
 
     Example:
         >>> import tomllib
-        >>> tomllib.loads(commented())["put"]["exit_pct"]
+        >>> tomllib.loads(config_template())["put"]["exit_pct"]
         0.5
     """
     lines, section = [_comment(HEAD), ""], ""
@@ -58,7 +57,7 @@ def _allowed(field: Field) -> str:
 
 
 def _in_toml(text: str) -> str:
-    """Values in a text as TOML spells them: "ledger", "none", true."""
+    """The text with values in TOML's spelling: "ledger", "none", true."""
     quoted = re.sub(r"(?<!\w)'([\w:-]+)'(?!\w)", r'"\1"', text)
     return re.sub(
         r"\b(?:None|True|False)\b",

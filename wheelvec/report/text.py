@@ -1,80 +1,42 @@
-"""What the command line prints of results and markets: plain text of at most 80 columns."""
+"""Texts about results, sweeps and markets for the terminal, of at most 80 columns."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from wheelvec.model.codes import OUTCOMES, EndReason, ExitReason, name_of
-from wheelvec.model.config import Config
 from wheelvec.model.errors import listed
 from wheelvec.model.version import VERSION
+
+if TYPE_CHECKING:
+    from wheelvec.run.result import Result
+    from wheelvec.run.sweep_result import Sweep
+    from wheelvec.run.warnings import RunWarning
 
 WIDTH = 80
 
 Figures = Mapping[str, float | int | None]
 
 
-class Warned(Protocol):
-    """What of a `run.warnings.RunWarning` is read here; the rooms do not import one another."""
-
-    @property
-    def code(self) -> str: ...
-    @property
-    def underlying(self) -> str | None: ...
-    @property
-    def text(self) -> str: ...
-
-
-class Ranked(Protocol):
-    """What of a `run.ranking.Ranking` is read here."""
-
-    def text(self, width: int = ...) -> str: ...
-
-
-class Swept(Protocol):
-    """What of a `run.sweep_result.Sweep` is read here."""
-
-    frame: pl.DataFrame
-
-    @property
-    def warnings(self) -> Sequence[Warned]: ...
-    def best(self, by: str = ..., n: int = ...) -> Ranked: ...
-
-
-def swept(sweep: Swept, by: str = "avg_wheel_roc", most: int = 10) -> str:
-    """The first configurations of a sweep by one figure, and its warnings, as plain text of at most
-    80 columns.
-    """
-    head = f"{counted(sweep.frame.height, 'configuration')}; figures are over the wheels in each one's summary."
+def sweep_text(sweep: "Sweep", by: str = "avg_wheel_roc", most: int = 10) -> str:
+    """The best configurations of a sweep by one figure, and its warnings."""
+    head = (
+        f"{counted(sweep.frame.height, 'configuration')}; "
+        "figures are over the wheels in each one's summary."
+    )
     return "\n".join([head, "", sweep.best(by, most).text(WIDTH), "", *_warnings(sweep.warnings)])
 
 
-class Described(Protocol):
-    """What of a `run.result.Result` is read here; the rooms do not import one another."""
-
-    config: Config
-
-    @property
-    def records(self) -> pl.DataFrame: ...
-    @property
-    def wheels(self) -> pl.DataFrame: ...
-    @property
-    def diagnostics(self) -> pl.DataFrame: ...
-    @property
-    def warnings(self) -> Sequence[Warned]: ...
-    def summary(self) -> Figures: ...
-
-
-def described(result: Described) -> str:
-    """The summary of a result as plain text of at most 80 columns."""
+def result_text(result: "Result") -> str:
+    """The summary of a result, its counts of exits and outcomes, and its warnings."""
     figures, schedule = result.summary(), result.config.schedule
     launched = result.wheels.height
     symbols = result.diagnostics["underlying"].unique(maintain_order=True).to_list()
     days = result.diagnostics["session"]
     first, last = (schedule.start_date or days.min(), schedule.end_date or days.max())
-    blocks = [
+    lines = [
         f"wheelvec {VERSION}, rules {result.config.rules}, configuration {result.config.id}",
         wrapped(
             f"Entries {_text(first)} to {_text(last)}: {', '.join(symbols) or 'no entry session'}",
@@ -87,10 +49,10 @@ def described(result: Described) -> str:
         "",
         *_warnings(result.warnings),
     ]
-    return "\n".join(blocks)
+    return "\n".join(lines)
 
 
-def _launched(result: Described, figures: Figures, launched: int) -> list[str]:
+def _launched(result: "Result", figures: Figures, launched: int) -> list[str]:
     return [
         _wheels(figures, launched),
         "",
@@ -135,7 +97,7 @@ def _money(figures: Figures, launched: int) -> str:
         (
             "total P&L at worst",
             _dollars(figures["total_pnl_worst"]),
-            "if all that is left out were lost",
+            "if all wheels left out lost everything",
         ),
         ("worst wheel", _dollars(figures["max_drawdown_proxy"]), ""),
         ("capital deployed", _dollars(figures["total_capital_deployed"]), "summed over the wheels"),
@@ -149,12 +111,13 @@ def _money(figures: Figures, launched: int) -> str:
         ("leg-sessions without a bar", number(figures["sessions_without_bar"]), "of all launched"),
         *_doubtful(figures),
     ]
-    population = f"{counted(int(figures['total_wheels'] or 0), 'wheel')} in the summary of {number(launched)} launched"
+    summarised = counted(int(figures["total_wheels"] or 0), "wheel")
+    population = f"{summarised} in the summary of {number(launched)} launched"
     return _section(f"Figures of {population} (dollars a contract)", rows)
 
 
 def _doubtful(figures: Figures) -> list[tuple[str, str, str]]:
-    """Exits booked worse than a limit order, or better than a stop: shown where there are any."""
+    """The rows of exits booked above a limit or below a stop, if there are any."""
     labels = {
         "targets_above_limit": "targets above their limit",
         "stops_inside_stop": "stops inside their stop",
@@ -167,7 +130,7 @@ def _doubtful(figures: Figures) -> list[tuple[str, str, str]]:
 
 
 def _exits(records: pl.DataFrame, launched: int) -> str:
-    """How the puts and the calls ended, side by side."""
+    """The numbers of puts and of calls by exit reason."""
     counts = {phase: _counts(_phase(records, phase)["exit_reason"]) for phase in ("csp", "cc")}
     reasons = [name_of(reason) for reason in ExitReason]
     shown = [
@@ -193,10 +156,10 @@ def _ends(wheels: pl.DataFrame) -> str:
     return _section(title, [(name, number(counts[name]), "") for name in names if name in counts])
 
 
-def _none_launched(result: Described) -> str:
+def _none_launched(result: "Result") -> str:
     if not result.diagnostics.height:
         return "No wheel was launched: [schedule] leaves no entry session."
-    return "No wheel was launched. What the entry sessions lacked is counted below."
+    return "No wheel was launched. The reasons are counted below."
 
 
 def _outcomes(diagnostics: pl.DataFrame) -> str:
@@ -207,18 +170,18 @@ def _outcomes(diagnostics: pl.DataFrame) -> str:
         if name in counts
     ]
     return _section(
-        "Entry sessions, one per underlying, by what came of them", rows or [("none", "0", "")], 8
+        "Entry sessions, one per underlying, by outcome", rows or [("none", "0", "")], 8
     )
 
 
-def _warnings(warnings: Sequence[Warned], most: int = 3) -> list[str]:
-    """A section of what is odd, the first warnings of each kind; nothing where nothing is."""
+def _warnings(warnings: Sequence["RunWarning"], most: int = 3) -> list[str]:
+    """The lines of the first warnings of each kind; empty without warnings."""
     if not warnings:
         return []
-    kinds: dict[str, list[Warned]] = {}
+    kinds: dict[str, list[RunWarning]] = {}
     for warning in warnings:
         kinds.setdefault(warning.code, []).append(warning)
-    lines = ["Warnings: what these figures stand on that may not be meant"]
+    lines = ["Warnings: check whether these are intended"]
     for code, found in kinds.items():
         lines += [_paragraph(cell(warning.text)) for warning in found[:most]]
         if more := [warning.underlying or "" for warning in found[most:]]:
@@ -234,23 +197,24 @@ def _paragraph(text: str) -> str:
     )
 
 
-def set_aside(diagnostics: pl.DataFrame) -> str:
-    """The market's diagnostics as a table."""
+def diagnostics_text(diagnostics: pl.DataFrame) -> str:
+    """A market's diagnostics as a table."""
     if not diagnostics.height:
-        return "Every row was taken."
+        return "No row was set aside."
     rows = [
         ("table", "underlying", "reason", "count"),
         *diagnostics.select("table", "underlying", "reason", "count").rows(),
     ]
     lines = [
-        f"  {table:<18}{cell(name, 13):<14}{reason:<30}{count if count == 'count' else number(count):>12}"
+        f"  {table:<18}{cell(name, 13):<14}{reason:<30}"
+        f"{count if count == 'count' else number(count):>12}"
         for table, name, reason, count in rows
     ]
-    return "\n".join(["Rows set aside, and what else stood out", *lines])
+    return "\n".join(["Rows set aside, and anomalies", *lines])
 
 
-def written(counts: pl.DataFrame) -> str:
-    """What a write has changed in a lake, a line a table."""
+def written_text(counts: pl.DataFrame) -> str:
+    """The numbers of rows that a write changed in a lake, a line a table."""
     lines = [
         f"  {table}: {number(added)} rows added, {number(replaced)} replaced"
         + (f", {number(removed)} removed" if removed else "")
@@ -260,7 +224,7 @@ def written(counts: pl.DataFrame) -> str:
 
 
 def _section(title: str, rows: Sequence[tuple[str, str, str]], digits: int = 14) -> str:
-    # a value wider than its column takes of the label's blanks
+    # a value wider than its column uses blanks after the label
     lines = [
         f"  {label}{value:>{max(27 + digits - len(label), len(value) + 1)}}  {note}".rstrip()
         for label, value, note in rows
@@ -277,7 +241,7 @@ def _text(value: object) -> str:
 
 
 def number(value: float | None) -> str:
-    """A whole number with commas, "-" for None."""
+    """A whole number with commas; "-" for None."""
     return "-" if value is None else f"{int(value):,}"
 
 
@@ -295,7 +259,7 @@ def _percent(value: float | None) -> str:
 
 
 def cell(text: str, most: int | None = None) -> str:
-    """Text that stands on its line: what cannot be printed is escaped, and what is too long is cut."""
+    """The text on one line: characters that cannot be printed are escaped, a long text is cut."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown if most is None or len(shown) <= most else shown[: most - 2] + ".."
 
@@ -306,7 +270,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def wrapped(text: str, indent: str = "  ") -> str:
-    """A paragraph of lines of at most WIDTH columns."""
+    """The text as a paragraph of at most WIDTH columns."""
     return textwrap.fill(
         text, WIDTH, initial_indent=indent, subsequent_indent="  ", break_on_hyphens=False
     )
