@@ -1,4 +1,4 @@
-"""The demo market: the same bytes everywhere, consistent within itself, and lively enough to show
+"""The demo market: the same bytes everywhere, consistent, and varied enough to show
 every outcome.
 """
 
@@ -17,7 +17,7 @@ from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
 from tests.oracle import pricer
 from wheelvec.demo import invented
-from wheelvec.demo.invented import CHARACTERS
+from wheelvec.demo.invented import PROFILES
 from wheelvec.demo.synthetic import (
     DEMO_END,
     DEMO_LAST,
@@ -100,16 +100,16 @@ def in_entry_minute(quotes: pl.DataFrame) -> pl.DataFrame:
     return quotes.join(closes, on="session").filter(inside).drop("close")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The same bytes
-# ---------------------------------------------------------------------------------------------------------------------
+# ---- reproducibility
+
+
 def test_the_default_tables_are_pinned(tables: dict[str, pl.DataFrame]) -> None:
     assert digest(tables) == DIGEST
 
 
 @pytest.mark.parametrize("vector_units", [True, False])
 def test_threads_and_vector_units_change_nothing(vector_units: bool) -> None:
-    """Another process, one thread, and (numpy permitting) none of the vector units beyond numpy's
+    """Another process, one thread, and (if NumPy allows it) none of the vector units beyond NumPy's
     baseline.
     """
     settings = dict.fromkeys(
@@ -131,8 +131,8 @@ def test_threads_and_vector_units_change_nothing(vector_units: bool) -> None:
     assert run.stdout.strip() == DIGEST
 
 
-@pytest.mark.parametrize("name", list(CHARACTERS))
-def test_an_underlying_alone_has_the_rows_it_has_among_others(
+@pytest.mark.parametrize("name", list(PROFILES))
+def test_rows_do_not_depend_on_other_underlyings(
     tables: dict[str, pl.DataFrame], name: str
 ) -> None:
     alone = demo_tables(symbols=[name])
@@ -149,7 +149,7 @@ def test_a_later_end_only_appends(tables: dict[str, pl.DataFrame]) -> None:
 
 
 @pytest.mark.parametrize("name", ["CHRL", "ANY"])
-def test_months_are_the_whole_in_pieces(name: str) -> None:
+def test_months_add_up_to_the_tables(name: str) -> None:
     span = {
         "start": "2023-11-10",
         "end": "2024-02-20",
@@ -168,7 +168,7 @@ def test_another_seed_is_another_market(tables: dict[str, pl.DataFrame]) -> None
     assert not other.equals(tables["underlying_bars"].filter(pl.col("underlying") == "ALFA"))
 
 
-def test_any_name_makes_an_underlying() -> None:
+def test_any_name_is_accepted() -> None:
     made = demo_tables(symbols=["QQA", "QQB"], end="2024-02-01")
     closes = made["underlying_bars"].group_by("underlying").agg("close")
     assert closes["underlying"].n_unique() == 2
@@ -176,17 +176,17 @@ def test_any_name_makes_an_underlying() -> None:
 
 
 def test_a_price_stays_within_bounds_for_years() -> None:
-    for name in CHARACTERS:
-        root = invented.source(7, name, "path")
-        spot, volatility = CHARACTERS[name].walk.prices(root, np.full(5000, 26), 27)
+    for name in PROFILES:
+        key = invented.hash_of(7, name, "path")
+        spot, volatility = PROFILES[name].process.prices(key, np.full(5000, 26), 27)
         assert spot.min() > 10.0, name
         assert spot.max() < 400.0, name
         assert (volatility > 0.0).all(), name
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The arithmetic, against the C library's
-# ---------------------------------------------------------------------------------------------------------------------
+# ---- functions, compared with the C library
+
+
 def test_exp_log_and_normal_cdf() -> None:
     x = np.linspace(-40.0, 40.0, 4001)
     np.testing.assert_allclose(invented.exp(x), np.exp(x), rtol=1e-13)
@@ -195,8 +195,8 @@ def test_exp_log_and_normal_cdf() -> None:
 
 
 def test_normal_inverts_the_distribution() -> None:
-    words = invented.scatter(invented.source(1), np.arange(20_000))
-    z, u = invented.normal(words), invented.uniform(words)
+    hashes = invented.splitmix(invented.hash_of(1), np.arange(20_000))
+    z, u = invented.normal(hashes), invented.uniform(hashes)
     np.testing.assert_allclose([pricer.normal_cdf(v) for v in z], u, atol=1e-8)
     assert abs(z.mean()) < 0.02
     assert abs(z.std() - 1.0) < 0.02
@@ -218,9 +218,9 @@ def test_call_price_agrees_with_black_and_scholes() -> None:
         )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What the tables hold
-# ---------------------------------------------------------------------------------------------------------------------
+# ---- contents of the tables
+
+
 def test_tables_keep_their_schemas_and_size(tables: dict[str, pl.DataFrame]) -> None:
     expected = {
         "option_quotes": schemas.OPTION_QUOTES,
@@ -233,7 +233,7 @@ def test_tables_keep_their_schemas_and_size(tables: dict[str, pl.DataFrame]) -> 
 
 
 def test_no_row_is_broken(tables: dict[str, pl.DataFrame]) -> None:
-    """A strict market takes them; only the everyday flaws of a chain occur."""
+    """A strict market accepts them; only ordinary reasons occur."""
     Market(**tables, strict=True)
     flaws = (
         tables["option_quotes"]
@@ -265,7 +265,7 @@ def test_keys_are_unique_and_rows_sorted(tables: dict[str, pl.DataFrame]) -> Non
     quotes, bars = tables["option_quotes"], tables["option_bars"]
     assert quotes.select("session", "symbol", "ts").is_unique().all()
     assert bars.select("session", "symbol").is_unique().all()
-    for name in CHARACTERS:
+    for name in PROFILES:
         one = quotes.filter(pl.col("underlying") == name)
         assert one.equals(one.sort("session", "symbol", "ts")), name
 
@@ -304,7 +304,7 @@ def test_every_contract_day_is_quoted_in_the_entry_minute(tables: dict[str, pl.D
     key = ["session", "symbol"]
     inside = in_entry_minute(quotes)
     assert inside.select(key).unique().height == quotes.select(key).unique().height
-    assert 0.7 < inside.height / quotes.height < 0.99  # some stand in the minute before or after
+    assert 0.7 < inside.height / quotes.height < 0.99  # some are in the minute before or after
     assert inside.height > inside.select(key).unique().height * 1.1  # some have two
 
 
@@ -316,7 +316,7 @@ def test_a_listed_strike_stays_listed(tables: dict[str, pl.DataFrame]) -> None:
     spans = quotes.group_by("underlying", "symbol").agg(
         pl.col("session").min().alias("first"), pl.col("expiration").first(), pl.len()
     )
-    for name in CHARACTERS:
+    for name in PROFILES:
         shown = quotes.filter(pl.col("underlying") == name)["session"].unique().sort()
         span = spans.filter(pl.col("underlying") == name)
         wanted = shown.search_sorted(span["expiration"], side="right") - shown.search_sorted(
@@ -348,9 +348,9 @@ def test_strikes_reach_from_delta_5_to_95(tables: dict[str, pl.DataFrame]) -> No
         assert farthest["delta"].max() < 0.2, key
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Prices: one path, ticks, spreads, smile
-# ---------------------------------------------------------------------------------------------------------------------
+# ---- prices: one path, ticks, spreads, smile
+
+
 def test_a_bar_contains_the_mids_of_its_entry_minute(tables: dict[str, pl.DataFrame]) -> None:
     """Of all its valid quotes there, to the last bit: bars and quotes come from one path. Nobody
     deals under a tick, which is where the mid of a bid of 0 may lie.
@@ -366,7 +366,7 @@ def test_a_bar_contains_the_mids_of_its_entry_minute(tables: dict[str, pl.DataFr
     assert both.filter(mid < tick).height < both.height / 20
 
 
-def test_the_underlying_at_entry_lies_in_its_bar(tables: dict[str, pl.DataFrame]) -> None:
+def test_the_underlying_price_at_entry_is_within_its_bar(tables: dict[str, pl.DataFrame]) -> None:
     both = tables["option_quotes"].join(tables["underlying_bars"], on=["underlying", "session"])
     inside = pl.col("underlying_price").is_between(pl.col("low"), pl.col("high"))
     assert both.select(inside.all()).item()
@@ -378,7 +378,7 @@ def test_the_underlying_at_entry_lies_in_its_bar(tables: dict[str, pl.DataFrame]
     )
 
 
-def test_prices_stand_on_their_ticks(tables: dict[str, pl.DataFrame]) -> None:
+def test_prices_are_multiples_of_their_ticks(tables: dict[str, pl.DataFrame]) -> None:
     """Pennies below $3 and nickels above; CHRL in nickels and dimes. A price is the double nearest
     to its cents.
     """
@@ -393,8 +393,8 @@ def test_prices_stand_on_their_ticks(tables: dict[str, pl.DataFrame]) -> None:
             cents = np.rint(price * 100)
             tick = np.where(cents < 300, np.where(coarse, 5, 1), np.where(coarse, 10, 5))
             assert (cents % tick == 0).all(), column
-            # In numpy, because Polars divides by a scalar as it multiplies by its inverse, a bit
-            # beside the quotient.
+            # In NumPy, because Polars multiplies by the inverse of a scalar instead of dividing,
+            # which changes the last bit.
             assert (cents / 100 == price).all(), column
 
 
@@ -431,8 +431,8 @@ def test_the_smile_is_skewed_and_volatility_moves(snapshot: pl.DataFrame) -> Non
     assert max(at_the_money) > 1.3 * min(at_the_money)
 
 
-def test_no_free_money_between_strikes(snapshot: pl.DataFrame) -> None:
-    """No bid of an option exceeds the ask of one that is worth at least as much."""
+def test_no_arbitrage_between_strikes(snapshot: pl.DataFrame) -> None:
+    """No bid of an option exceeds the ask of one with at least the same payoff."""
     chains = ["underlying", "session", "expiration", "option_type"]
     ordered = snapshot.sort(*chains, "strike").with_columns(
         pl.col("bid").shift(1).over(chains).alias("bid_below"),
@@ -445,7 +445,7 @@ def test_no_free_money_between_strikes(snapshot: pl.DataFrame) -> None:
     assert ordered.filter(free).height == 0
 
 
-def test_contracts_skip_days_and_feeds_fail(
+def test_contracts_skip_days_and_quotes_are_missing(
     tables: dict[str, pl.DataFrame], snapshot: pl.DataFrame
 ) -> None:
     near = snapshot.filter(
@@ -473,9 +473,9 @@ def test_contracts_skip_days_and_feeds_fail(
     assert min(zero_bids.row(0)) > 1000
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What is refused
-# ---------------------------------------------------------------------------------------------------------------------
+# ---- invalid arguments
+
+
 @pytest.mark.parametrize("name", ["TSLA1", "spy", "TOOLONG", "", "SPX", "Ä"])
 def test_names_that_a_market_would_set_aside_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="cannot be a demo underlying"):
@@ -483,7 +483,7 @@ def test_names_that_a_market_would_set_aside_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("symbols", ["ALFA", [], ["ALFA", "ALFA"]])
-def test_lists_that_are_none_are_refused(symbols: list[str]) -> None:
+def test_invalid_lists_are_refused(symbols: list[str]) -> None:
     with pytest.raises(InputError, match="at least one name, each once"):
         demo_tables(symbols=symbols)
 
@@ -497,9 +497,9 @@ def test_dates_are_checked() -> None:
         demo_tables(start="2024-03-29", end="2024-03-01")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Every outcome, at least twenty times
-# ---------------------------------------------------------------------------------------------------------------------
+# ---- every outcome, at least twenty times
+
+
 def test_every_outcome_of_the_default_rules_occurs() -> None:
     result = backtest(demo_market(), Config())
     legs = result.records.filter(pl.col("phase") != "total")
