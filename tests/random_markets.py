@@ -1,6 +1,4 @@
-"""Small random markets and configurations, and how the library is compared with the scalar oracle
-on them.
-"""
+"""Small random markets and configurations, and comparisons of the library with the oracle."""
 
 import math
 from typing import Any
@@ -14,7 +12,7 @@ Tables = dict[str, pl.DataFrame]
 
 
 def market_of(tables: Tables) -> wv.Market:
-    """The tables of the oracle as a Market."""
+    """A Market of the oracle's tables."""
     return wv.Market(
         option_quotes=tables["option_quotes"],
         underlying_bars=tables["underlying_bars"],
@@ -24,8 +22,9 @@ def market_of(tables: Tables) -> wv.Market:
 
 
 def config_of(sections: dict[str, Any], market: wv.Market) -> wv.Config:
-    """The oracle's configuration, without the symbols that the market does not hold: the library
-    refuses those.
+    """The oracle's configuration as a Config.
+
+    Symbols that the market does not have are left out, because the library refuses them.
     """
     schedule = dict(sections["schedule"])
     if schedule.get("symbols"):
@@ -34,8 +33,9 @@ def config_of(sections: dict[str, Any], market: wv.Market) -> wv.Config:
 
 
 def random_case(seed: int, **changes: Any) -> tuple[Tables, dict[str, Any]]:
-    """A random market and configuration; `changes` are dotted names with two underscores for the
-    dot.
+    """A random market and configuration.
+
+    `changes` are fields by dotted name, with two underscores for the dot.
     """
     sections = markets.random_config(seed)
     for section, fields in markets.drawn_apart(seed).items():
@@ -56,14 +56,14 @@ def run(tables: Tables, sections: dict[str, Any]) -> wv.Result:
 
 
 def same(found: Any, expected: Any) -> bool:
-    """Figures to 1e-9 relative, everything else exactly."""
+    """Whether two values are equal, floats to 1e-9 relative."""
     if isinstance(expected, float) and isinstance(found, int | float):
         return math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-9)
     return bool(found == expected)
 
 
 def differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
-    """Where records and summary of the library differ from the oracle's."""
+    """The differences between records and summary of the library and of the oracle."""
     market = market_of(tables)
     config = config_of(sections, market)
     symbols = None if config.schedule.symbols is None else list(config.schedule.symbols)
@@ -90,7 +90,7 @@ def differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
 
 
 def sweep_differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
-    """Where the figures of a sweep of one row differ from the oracle's."""
+    """The differences between the figures of a sweep of one row and of the oracle."""
     market = market_of(tables)
     config = config_of(sections, market)
     symbols = None if config.schedule.symbols is None else list(config.schedule.symbols)

@@ -1,4 +1,4 @@
-"""The configuration refuses what it does not know, and survives every round trip."""
+"""The configuration: validation and its messages, defaults, ids, and round trips."""
 
 import copy
 import dataclasses
@@ -83,14 +83,13 @@ SAMPLE: dict[str, Any] = {
         (lambda: wv.Config.from_dict({"put": 3}), r"\[put\] = 3: expected a table of fields"),
     ],
 )  # fmt: skip
-def test_refusals_name_field_value_and_what_is_allowed(make: Any, message: str) -> None:
+def test_errors_name_field_value_and_allowed_values(make: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make()
 
 
-# What cannot be meant: field, value, and what the message says. The same from TOML, from_dict,
-# replace and a grid.
-SENSELESS: list[tuple[str, Any, str]] = [
+# Field, invalid value, and message: the same from TOML, from_dict, replace and a grid.
+INVALID: list[tuple[str, Any, str]] = [
     ("pricing.rate", 4, r"pricing.rate = 4: expected a number from -1.0 to 1.0.*4% is 0.04"),
     ("pricing.rate", -1.5, r"pricing.rate = -1.5: expected a number from -1.0"),
     ("pricing.dividend_yield", 1.3, r"pricing.dividend_yield = 1.3: .*1.3% is 0.013"),
@@ -162,11 +161,11 @@ def in_section(name: str, value: Any) -> dict[str, Any]:
     return {section: {field: value}} if dot else {section: value}
 
 
-@pytest.mark.parametrize(("name", "value", "message"), SENSELESS)
-def test_a_value_that_cannot_be_meant_is_refused_by_every_way_in(
+@pytest.mark.parametrize(("name", "value", "message"), INVALID)
+def test_an_invalid_value_is_refused_by_every_constructor(
     name: str, value: Any, message: str, tmp_path: Path
 ) -> None:
-    ways = {
+    constructors = {
         "from_dict": lambda: wv.Config.from_dict(in_section(name, value)),
         "replace": lambda: wv.Config().replace(**{name: value}),
         "grid": lambda: Grid.read(wv.Config(), {name: [value]}),
@@ -174,12 +173,12 @@ def test_a_value_that_cannot_be_meant_is_refused_by_every_way_in(
     if not isinstance(value, int) or value < 2**63:
         path = tmp_path / "wheel.toml"
         path.write_text(tomli_w.dumps(in_section(name, value)))
-        ways["from_toml"] = lambda: wv.Config.from_toml(path)
-    for way, make in ways.items():
+        constructors["from_toml"] = lambda: wv.Config.from_toml(path)
+    for constructor, make in constructors.items():
         with pytest.raises(ConfigError, match=message) as caught:
             make()
-        assert "\n" not in str(caught.value), way
-        assert way != "from_toml" or not re.search(r"\bNone\b", str(caught.value))
+        assert "\n" not in str(caught.value), constructor
+        assert constructor != "from_toml" or not re.search(r"\bNone\b", str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -196,7 +195,7 @@ def test_a_whole_number_of_any_kind_is_one(given: Any) -> None:
     assert wv.Config(put=wv.PutRules(dte_min=given)).id == wv.Config().id
 
 
-def test_numpys_scalars_are_what_they_are() -> None:
+def test_numpy_scalars_become_python_types() -> None:
     assert type(wv.PutRules(exit_pct=np.float64(0.5)).exit_pct) is float
     assert type(wv.PutRules(exit_pct=Decimal("0.5")).exit_pct) is float
     assert (
@@ -220,7 +219,7 @@ def test_numpys_scalars_are_what_they_are() -> None:
         wv.Schedule(start_date=np.datetime64("NaT"))
 
 
-def test_a_rate_by_session_is_taken_from_any_frame() -> None:
+def test_a_rate_by_session_may_be_any_frame() -> None:
     day, held = dt.date(2024, 1, 2), ((dt.date(2024, 1, 2), 0.04),)
     frame = pl.DataFrame({"session": [day], "rate": [0.04]})
     for given in (
@@ -249,13 +248,15 @@ def test_a_rate_by_session_is_taken_from_any_frame() -> None:
         (lambda: wv.CallRules(selct="highest_strike"), r"unknown field of call 'selct' \(did you mean 'select'\?\)"),
     ],
 )  # fmt: skip
-def test_a_field_in_the_wrong_place_is_answered_with_the_right_one(make: Any, message: str) -> None:
+def test_the_error_for_a_field_in_a_wrong_section_names_the_right_one(
+    make: Any, message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         make()
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "hint"),
     [
         ("exit_pct", " (did you mean 'put.exit_pct' or 'call.exit_pct'?)"),
         ("putt.exit_pct", " (did you mean 'put.exit_pct'?)"),
@@ -266,18 +267,18 @@ def test_a_field_in_the_wrong_place_is_answered_with_the_right_one(make: Any, me
         ),
     ],
 )
-def test_an_unknown_field_is_answered_without_the_names_of_all(name: str, said: str) -> None:
-    assert unknown_field(name) == f"unknown field {name!r}{said}"
+def test_the_error_for_an_unknown_field_lists_those_of_its_section(name: str, hint: str) -> None:
+    assert unknown_field(name) == f"unknown field {name!r}{hint}"
     assert unknown_field("zzz").startswith("unknown field 'zzz'; allowed: schedule.start_date, ")
     section = {known for known in field_names() if known.startswith("put.")}
-    hint, _, allowed = unknown_field("put.exit").partition("; allowed: ")
-    assert (hint, set(allowed.split(", "))) == (
+    message, _, allowed = unknown_field("put.exit").partition("; allowed: ")
+    assert (message, set(allowed.split(", "))) == (
         "unknown field 'put.exit' (did you mean 'put.exit_pct'?)",
         section,
     )
 
 
-def test_a_target_may_be_set_where_it_is_read() -> None:
+def test_a_target_may_be_set_if_the_method_uses_it() -> None:
     put = wv.PutRules(select="closest_delta", delta_target=0.3)
     assert put.delta_target == 0.3
     with pytest.raises(ConfigError, match="set select to 'closest_delta', or delta_target to None"):
@@ -328,7 +329,7 @@ def test_configurations_pickle_and_copy() -> None:
     assert pickle.loads(pickle.dumps(config)) == copy.deepcopy(config) == config
 
 
-def test_parts_are_frozen() -> None:
+def test_sections_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError, match="exit_pct"):
         wv.Config().put.exit_pct = 0.1  # type: ignore[misc]
 
@@ -346,7 +347,7 @@ def test_dict_round_trip_keeps_every_field() -> None:
 
 
 def _changed(field: str, value: Any) -> Any:
-    """Another value that the field takes."""
+    """Another allowed value of the field."""
     if value is None or isinstance(value, str):
         return 2 if field == "stop_loss_multiplier" else 1
     if field in ("dte_min", "delta_min", "pfill_min"):
@@ -365,13 +366,13 @@ def test_the_id_changes_with_every_field_but_not_with_its_spelling(name: str) ->
         "fills.gap_path": "quote", "fills.use_probabilistic_exit_fills": False, "call.stop_loss_multiplier": 3,
     }  # fmt: skip
     if name == "put.option_type":
-        return  # has but one value
+        return  # has only one value
     section, field = name.split(".")
     base, value = wv.Config(), getattr(getattr(wv.Config(), section), field)
     changed = other.get(name, _changed(field, value))
     if (
         field.endswith("_target") and field != "dte_target"
-    ):  # read, and in the end needed, by one choice alone
+    ):  # used, and partly required, by one method only
         method = "select" if section == "put" else "tie_break_method"
         value = None if field == "delta_target" else 0.25
         base = base.replace(
@@ -514,9 +515,9 @@ def test_every_number_has_a_unit_and_every_field_a_text() -> None:
         assert field.unit or not re.search(r"\b(int|float)\b", field.type), field
         assert field.optional == ("None" in field.type), field
     assert [field.dotted for field in fields()] == ["rules", *field_names()]
-    said = {field.dotted: field.doc for field in fields()}
-    assert "25% of the premium, so it keeps 75%" in said["put.exit_pct"]
-    assert "twice the premium, so it loses one premium" in said["put.stop_loss_multiplier"]
+    docs = {field.dotted: field.doc for field in fields()}
+    assert "25% of the premium, so it keeps 75%" in docs["put.exit_pct"]
+    assert "twice the premium, so it loses one premium" in docs["put.stop_loss_multiplier"]
     assert "cross-sectional rank" in " ".join(str(wv.Liquidity.__doc__).split())
 
 

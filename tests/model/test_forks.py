@@ -1,4 +1,4 @@
-"""A process that was forked after Polars was used is told so, where it used to wait for ever."""
+"""A process that was forked after Polars was used gets an error instead of a deadlock."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ import polars as pl
 import wheelvec as wv
 
 def work(how):
-    signal.alarm(60)  # instead of waiting for ever
+    signal.alarm(60)  # instead of a deadlock
     try:
         if how == "demo":
             wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-01-05")
@@ -51,7 +51,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 def run(folder: Path, *arguments: str) -> list[str]:
-    """What each call says in a child of a process that used Polars before, or did not."""
+    """The output of each call in a child of a process that did or did not use Polars before."""
     program = folder / "program.py"  # a file, for a spawned process imports it
     program.write_text(PROGRAM)
     command = [sys.executable, "-W", "ignore", str(program), *arguments]
@@ -60,24 +60,24 @@ def run(folder: Path, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_every_entry_says_spawn_after_a_fork(tmp_path: Path) -> None:
+def test_every_function_suggests_spawn_after_a_fork(tmp_path: Path) -> None:
     calls = ["demo", "market", "open", "backtest", "sweep", "check", "result", "loaded"]
-    said = run(tmp_path, "fork", "used", *calls)
-    assert len(said) == len(calls)
-    for call, line in zip(calls, said, strict=True):
+    lines = run(tmp_path, "fork", "used", *calls)
+    assert len(lines) == len(calls)
+    for call, line in zip(calls, lines, strict=True):
         assert line.startswith("WheelvecError: this process was forked after Polars was used"), call
         assert "spawn" in line
 
 
 @pytest.mark.parametrize(("method", "used"), [("fork", "unused"), ("spawn", "used")])
-def test_a_process_in_which_polars_works_is_not_refused(
+def test_a_process_in_which_polars_works_is_accepted(
     tmp_path: Path, method: str, used: str
 ) -> None:
     assert run(tmp_path, method, used, "demo") == ["done"]
 
 
-def test_another_program_is_not_refused(tmp_path: Path) -> None:
-    """A subprocess is a fork too, with a function to run before the other program even in Python."""
+def test_another_program_is_accepted(tmp_path: Path) -> None:
+    """A subprocess is a fork too; preexec_fn even runs Python before the other program."""
     code = "import wheelvec as wv; print(len(wv.demo_market(symbols=['ALFA'], start='2024-01-02', end='2024-01-05').symbols))"
     pl.DataFrame({"a": [1, 2]}).lazy().group_by("a").len().collect()
     done = subprocess.run(
@@ -92,7 +92,7 @@ def test_another_program_is_not_refused(tmp_path: Path) -> None:
     assert not forks._forked
 
 
-HELD = """
+INHERITED = """
 import os, signal, sys
 import wheelvec as wv
 
@@ -103,29 +103,29 @@ sweep = wv.sweep(market, config, {"put.exit_pct": [0.25, 0.5]}, threads=1)
 child = os.fork()
 if child:
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-for held in (market, result, sweep):
-    # what was found before the fork is at hand, and nothing is asked of Polars for it
-    public = [name for name in vars(type(held)) if not name.startswith("_") and name not in vars(held)]
+for inherited in (market, result, sweep):
+    # cached values from before the fork do not need Polars
+    public = [name for name in vars(type(inherited)) if not name.startswith("_") and name not in vars(inherited)]
     for name in [*public, "__repr__", "_repr_html_"]:
-        if not callable(member := vars(type(held)).get(name)) and not hasattr(member, "__get__"):
+        if not callable(member := vars(type(inherited)).get(name)) and not hasattr(member, "__get__"):
             continue
-        signal.alarm(20)  # instead of waiting for ever
+        signal.alarm(20)  # instead of a deadlock
         try:
-            found = getattr(held, name)
+            found = getattr(inherited, name)
             if callable(found):
                 found()
-            print(type(held).__name__, name, "was not refused")
+            print(type(inherited).__name__, name, "was not refused")
         except wv.WheelvecError as error:
             assert "forked after Polars" in str(error), error
-            print(type(held).__name__, name)
+            print(type(inherited).__name__, name)
 sys.stdout.flush()
 os._exit(0)
 """
 
 
-def test_nothing_of_what_a_forked_process_inherits_waits_for_ever(tmp_path: Path) -> None:
+def test_no_inherited_object_deadlocks_in_a_forked_process(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", HELD],
+        [sys.executable, "-W", "ignore", "-c", INHERITED],
         capture_output=True,
         text=True,
         timeout=280,

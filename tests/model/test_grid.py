@@ -1,6 +1,4 @@
-"""Grids as people give them: paired fields, files, frames; too many rows, and rows that are no
-configuration.
-"""
+"""Grids of paired fields, frames and files; too many rows, and invalid rows."""
 
 import datetime as dt
 import itertools
@@ -32,7 +30,7 @@ def configs(grid: Grid) -> list[wv.Config]:
     return [grid.config(row) for row in range(grid.size)]
 
 
-# ------------------------------------------------------------------------------------------------------ paired fields
+# ---- paired fields
 
 
 @pytest.mark.parametrize(
@@ -46,7 +44,7 @@ def configs(grid: Grid) -> list[wv.Config]:
 @pytest.mark.parametrize(
     "make", [list, np.array, iter, lambda pairs: [list(pair) for pair in pairs]]
 )
-def test_paired_fields_take_their_values_together(key: Any, make: Any) -> None:
+def test_paired_fields_change_together(key: Any, make: Any) -> None:
     pairs = make(PAIRS)
     grid = read({"put.exit_pct": [0.25, 0.5], key: pairs, "fills.execution_seed": range(2)})
     assert grid.frame.columns == [
@@ -106,12 +104,12 @@ def test_paired_fields_of_any_kind_and_number() -> None:
         ({3: [0.1]}, r"grid: 3 is no field"),
     ],
 )
-def test_what_is_no_pair_is_named(grid: Any, message: str) -> None:
+def test_invalid_pairs_are_named(grid: Any, message: str) -> None:
     with pytest.raises(wv.ConfigError, match=message):
         read(grid)
 
 
-# ----------------------------------------------------------------------------------------------------- too many rows
+# ---- too many rows
 
 
 @pytest.fixture
@@ -162,12 +160,10 @@ def bounded() -> Iterator[None]:
         ),
     ],
 )
-def test_too_many_rows_are_refused_before_they_take_memory(
+def test_too_many_rows_are_refused_before_memory_is_allocated(
     grid: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if isinstance(
-        grid, pl.LazyFrame
-    ):  # a query that lays out what it makes before its head is taken: a smaller one
+    if isinstance(grid, pl.LazyFrame):  # a query that is computed before its head is taken
         monkeypatch.setattr(axes, "MOST_ROWS", 1000)
         grid = pl.LazyFrame({"fills.execution_seed": np.arange(2000)})
         message = "more than 1,000 rows"
@@ -184,7 +180,7 @@ def test_an_endless_iterator_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     assert read({"fills.execution_seed": iter(range(1000))}).size == 1000
 
 
-# -------------------------------------------------------------------------------------------- rows that are refused
+# ---- rows that are refused
 
 
 def test_refused_rows_are_grouped_by_reason() -> None:
@@ -213,7 +209,7 @@ def test_refused_rows_are_grouped_by_reason() -> None:
 BOUNDS = "expected a number from 0.0 to 1.0"
 EMPTY = "the range is empty; expected dte_min <= dte_max"
 LATE = "expected a time before 16:00, the regular close of NYSE, or one such as 'close-15min'"
-UNREAD = (
+UNUSED = (
     "put.delta_target = 0.1 is used only if put.select is 'closest_delta', but it is 'all': set select to "
     "'closest_delta', or delta_target to None"
 )
@@ -239,7 +235,7 @@ UNREAD = (
         (
             {"put.select": ["all", "closest_otm"], "put.delta_target": [0.1, 0.2], "put.dte_min": [20, 50]},
             [
-                f"4 rows (0, 2, 4, ...), for example: {UNREAD}",
+                f"4 rows (0, 2, 4, ...), for example: {UNUSED}",
                 f"4 rows (1, 3, 5, ...): put.dte_min = 50 is above put.dte_max = 45: {EMPTY}",
             ],
         ),
@@ -259,7 +255,7 @@ def test_reasons_of_a_kind_are_one_line_with_an_example(grid: Any, refused: list
     assert lines == [f"  ({i}) {line}" for i, line in enumerate(refused, 1)]
 
 
-def test_names_that_are_unknown_are_of_a_kind_whatever_was_given() -> None:
+def test_unknown_names_are_one_kind_for_any_values() -> None:
     with pytest.raises(
         wv.ConfigError,
         match=r"4 rows \(0, 1, 2, ...\), for example: unknown put.select 'ALL' \(did",
@@ -293,7 +289,7 @@ def test_many_kinds_of_reasons_are_counted() -> None:
         read(pl.DataFrame(rows[:12:2]).fill_null(0.2))
 
 
-def test_rows_without_the_target_they_choose_by_are_refused_with_the_others() -> None:
+def test_rows_without_a_required_target_are_refused() -> None:
     grid = {
         "put.select": ["closest_otm", "all", "closest_premium"],
         "put.premium_target": [None, 2.0],
@@ -333,11 +329,11 @@ def test_skip_invalid_leaves_the_valid_rows_in_grid_order(as_frame: bool) -> Non
         with pytest.raises(wv.ConfigError) as caught:
             BASE.replace(**rows[row])
         assert reason == str(caught.value)
-    assert 50 not in grid.values("put.dte_min")  # nothing is computed for what no row takes
+    assert 50 not in grid.values("put.dte_min")  # nothing is computed for values that no row has
     assert 7.0 not in grid.values("put.exit_pct")
 
 
-def test_a_grid_without_a_valid_row_is_refused_all_the_same() -> None:
+def test_a_grid_without_a_valid_row_is_refused_also_with_skip_invalid() -> None:
     for grid in ({"put.exit_pct": [5.0, 7.0]}, {"put.exit_pct": [0.5, 7.0], "put.dte_min": [50]}):
         with pytest.raises(wv.ConfigError, match="grid: 2 of 2 rows cannot be run"):
             read(grid, skip_invalid=True)
@@ -352,7 +348,7 @@ def test_a_million_refused_rows_are_named_in_seconds() -> None:
     assert time.monotonic() - begun < 20.0
 
 
-def test_a_sweep_skips_what_its_market_cannot_run(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sweep_skips_rows_that_its_market_cannot_run(caplog: pytest.LogCaptureFixture) -> None:
     market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-15")
     grid = {
         "schedule.symbols": [["ALFA"], ["alfa"]], "put.dte_min": [30, 90],
@@ -374,17 +370,17 @@ def test_a_sweep_skips_what_its_market_cannot_run(caplog: pytest.LogCaptureFixtu
         wv.sweep(market, BASE, grid, skip_invalid=1)  # type: ignore[arg-type]
 
 
-# ------------------------------------------------------------------------------------------------------------- frames
+# ---- frames
 
 
-def test_frames_of_any_make_are_grids() -> None:
+def test_frames_of_any_library_are_grids() -> None:
     frame = pl.DataFrame({"put.exit_pct": [0.25, 0.5], "put.stop_loss_multiplier": [2.0, None]})
     for given in (frame, frame.lazy(), frame.to_pandas(), frame.to_arrow()):
         assert configs(read(given)) == configs(read(frame))
         assert read(given).config(1).put.stop_loss_multiplier is None
 
 
-# -------------------------------------------------------------------------------------------------------------- files
+# ---- files
 
 TOML = """
 rules = ["ledger", "v5"]
@@ -493,7 +489,7 @@ def test_parquet_and_csv_are_grids(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_files_that_are_no_grid_are_named(
+def test_files_that_are_not_grids_are_named(
     tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     (tmp_path / name).write_bytes(content)

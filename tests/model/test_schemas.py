@@ -1,4 +1,4 @@
-"""Frames as people have them: Polars, pandas and Arrow in, Polars out."""
+"""Conversion of Polars, pandas and Arrow tables to Polars frames."""
 
 import datetime as dt
 import subprocess
@@ -64,7 +64,7 @@ def test_nan_of_pandas_is_null() -> None:
     "given",
     [None, 3, [1], "a", {"a": [1]}, pl.Series([1]), pd.Series([1]), pa.chunked_array([[1]])],
 )
-def test_what_is_no_frame_is_named(given: Any) -> None:
+def test_the_error_for_other_types_names_the_argument(given: Any) -> None:
     with pytest.raises(
         InputError,
         match=r"^when must be a Polars frame, a pandas DataFrame or an Arrow table, got \w+",
@@ -82,7 +82,7 @@ def test_what_is_no_frame_is_named(given: Any) -> None:
     ],
     ids=["query", "file", "mixed column", "column twice"],
 )
-def test_what_fails_in_a_frame_is_said_in_its_name(given: Any) -> None:
+def test_errors_of_a_frame_name_the_argument(given: Any) -> None:
     with pytest.raises(DataError, match=r"^grid cannot be read: "):
         schemas.as_polars("grid", given)
 

@@ -1,4 +1,4 @@
-"""Files that are TOML, however they are saved, and what is said of those that are not."""
+"""TOML files in several encodings, and the errors for files that are not TOML."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ TEXT = '[schedule]\nsymbols = ["ALFA"]  # né\n'
         TEXT.replace("\n", "\r").encode(),
     ],
 )
-def test_a_file_is_read_however_it_is_saved(written: bytes, tmp_path: Path) -> None:
+def test_a_file_is_read_in_any_encoding(written: bytes, tmp_path: Path) -> None:
     (tmp_path / "wheel.toml").write_bytes(written)
     assert read_toml(tmp_path / "wheel.toml") == {"schedule": {"symbols": ["ALFA"]}}
 
@@ -45,7 +45,7 @@ def test_a_file_is_read_however_it_is_saved(written: bytes, tmp_path: Path) -> N
         (b"\x89PNG\r\n\x1a\n", r"no valid TOML: line 1 is not text in UTF-8 \(byte 0x89\)"),
     ],
 )
-def test_what_is_no_toml_is_told_with_its_place(
+def test_the_error_for_invalid_toml_names_the_line(
     written: bytes, message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "wheel.toml").write_bytes(written)
@@ -53,13 +53,13 @@ def test_what_is_no_toml_is_told_with_its_place(
         read_toml(tmp_path / "wheel.toml")
 
 
-def test_a_parquet_file_is_told(tmp_path: Path) -> None:
+def test_a_parquet_file_is_recognized(tmp_path: Path) -> None:
     pl.DataFrame({"number": [1.5] * 100}).write_parquet(tmp_path / "grid.parquet")
     with pytest.raises(ConfigError, match=r"grid\.parquet: no valid TOML: it is a Parquet file$"):
         read_toml(tmp_path / "grid.parquet")
 
 
-def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
     for path, reason in ((tmp_path, "Is a directory"), (tmp_path / "gone.toml", "No such file")):
         with pytest.raises(ConfigError, match=f"{path.name}: cannot be read: {reason}"):
             read_toml(path)

@@ -270,11 +270,11 @@ def _show(options: argparse.Namespace) -> None:
 
     folder = options.folder
 
-    def holds(index: str) -> bool:
+    def contains(index: str) -> bool:
         """Whether the folder has this index, or a commit of it, which loading completes."""
         return any((folder / subfolder / index).is_file() for subfolder in ("", COMMIT))
 
-    if holds(SWEEP_INDEX):
+    if contains(SWEEP_INDEX):
         if options.table:
             raise InputError(
                 f"--table {options.table}: {folder} holds a sweep; only a run has tables, "
@@ -284,7 +284,7 @@ def _show(options: argparse.Namespace) -> None:
         if options.by not in sweep.figures:
             raise InputError(unknown_name("figure of --by", options.by, sweep.figures))
         _show_sweep(sweep, folder, options)
-    elif holds(RESULT_INDEX):
+    elif contains(RESULT_INDEX):
         _show_result(Result.load(folder), folder, options)
     elif not folder.is_dir():
         problem = "is a file" if folder.exists() else "no such folder"

@@ -260,7 +260,7 @@ SUMMARY: dict[str, Column] = {
     "sessions_without_bar": Column("sessions", "summed over the resolved legs"),
     "total_pnl_worst": Column(
         _CONTRACT,
-        "sum of the known P&L, and of every other wheel's as if its shares had become worthless",
+        "sum of pnl over all launched wheels; unresolved ones as if their shares were worthless",
     ),
 }
 

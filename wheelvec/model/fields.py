@@ -344,8 +344,8 @@ def names(*, default: None, doc: str) -> Any:
         items = list(value)
         if not items or any(not isinstance(item, str) or not item.strip() for item in items):
             raise refuse(where, value)
-        if odd := [item for item in items if item != item.strip() or "," in item]:
-            raise refuse(where, value, f"{odd[0]!r} is no name")
+        if invalid := [item for item in items if item != item.strip() or "," in item]:
+            raise refuse(where, value, f"{invalid[0]!r} is no name")
         if len(set(items)) != len(items):
             raise refusal_of(where, value, "each name once")
         return tuple(map(str, items))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LINES = 20  # lines of a section; `wv.check` returns all rows
 
-# Reasons that have a section of their own.
+# Reasons that are reported in other sections.
 _ELSEWHERE = ("suspected_split", "adjusted_closes", "adjusted_underlying_price", "underlying_ended")
 
 _FINDINGS = {
