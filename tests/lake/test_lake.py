@@ -374,7 +374,7 @@ def test_an_unknown_symbol_is_named_with_what_the_lake_holds(folder: Path) -> No
         ({"start": dt.datetime(2023, 6, 6)}, r"start is datetime\.datetime"),
         (
             {"start": "2023-07-01", "end": "2023-06-01"},
-            "start 2023-07-01 lies after end 2023-06-01",
+            "start 2023-07-01 is after end 2023-06-01",
         ),
     ],
 )

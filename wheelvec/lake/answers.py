@@ -1,15 +1,13 @@
-"""What was asked of a vendor, and what came back.
-
-Kept beside the tables, so that nothing is paid for twice.
+"""Records of a vendor's answers, kept in a lake so that nothing is paid for twice.
 
     lake/answers/underlying=TSLA/2023-06.parquet
-        one row per session, table and request: the source, empty or not
+        one row per session, table and request: its source and number of rows, which may be 0
     lake/underlying_minutes/underlying=TSLA/2023-06.parquet
-        the underlying's minutes of regular sessions
+        the underlying's minute bars of regular sessions
     lake/quote_ages/underlying=TSLA/2023-06.parquet
         how long before the entry minute a quote last changed
 
-The same plain Parquet, written the same way as the tables. A market does not read them.
+They are Parquet files written like those of the tables. A market does not read them.
 """
 
 import datetime as dt
@@ -30,8 +28,8 @@ ANSWERS = Table(
         "dataset": pl.String(),
         "schema": pl.String(),
         "look_back": pl.Int64(),  # minutes
-        "whole": pl.Boolean(),  # all of the underlying's contracts were asked for, not some by name
-        "rows": pl.Int64(),  # kept of this session; 0: asked for and found empty
+        "whole": pl.Boolean(),  # all of the underlying's contracts were requested, not some by name
+        "rows": pl.Int64(),  # kept rows of this session; 0: requested and found empty
     },
     (),
     "session",
@@ -72,10 +70,19 @@ def record(
     look_back: int = 0,
     whole: bool = True,
 ) -> None:
-    """Note that `source`, (dataset, schema), was asked for some sessions of a table, and how many
-    rows each had.
+    """Record that sessions of a table were requested, and how many rows each had.
 
-    What was asked for in part is not noted over what was asked for whole.
+    A request for some contracts does not replace the record of one for all of them.
+
+    Args:
+        root: the lake.
+        underlying: the underlying that was requested.
+        table: such as option_quotes.
+        rows: session -> number of kept rows.
+        source: (dataset, schema).
+        minute: the entry minute of quotes, UTC; None for other tables.
+        look_back: minutes before the entry minute in which a quote may have changed.
+        whole: whether all contracts of the underlying were requested.
     """
     if not whole:
         before = recorded(root, underlying).filter((pl.col("table") == table) & pl.col("whole"))
@@ -99,5 +106,5 @@ def record(
 
 
 def recorded(root: Path, underlying: str) -> pl.DataFrame:
-    """All that was noted of one underlying, `ANSWERS.schema`."""
+    """All records of one underlying, `ANSWERS.schema`."""
     return lake.stored(root, ANSWERS, underlying)

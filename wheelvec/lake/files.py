@@ -1,10 +1,8 @@
-"""Files and folders written whole or not at all, one writer at a time.
+"""Files and folders of lakes, results and sweeps: atomic writes, one writer at a time.
 
-For lakes, results and sweeps alike.
-
-A file is written under a temporary name in its own folder, synchronized, then renamed: a reader, a
-crash or a loss of power sees the old file or the new one. What a killed writer left is removed by
-the next one, and is never taken for data.
+A file is written under a temporary name in the same folder, synchronized, then renamed. After a
+crash or a loss of power, and for a reader at any time, there is the old file or the new one. The
+temporary file of a killed writer is removed by the next writer, and is never read as data.
 """
 
 import contextlib
@@ -21,20 +19,23 @@ import polars as pl
 from wheelvec.model.errors import LakeError
 
 LOCK = ".lock"
-# of a month's file an earlier version wrote .2023-06.<process>.<number>.tmp
+# an earlier version named the temporary file of a month .2023-06.<process>.<number>.tmp
 _TEMPORARY = re.compile(r"\.(wheelvec|\d{4}-\d{2})\.\d+\.[0-9a-f]{8}\.tmp")
 
 
 class BusyError(LakeError):
-    """Another writer has the folder."""
+    """Another writer has locked the folder."""
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path to write a file to, which takes the place of `path` once the block ends
-    without an error.
+    """Replace the file `path` by a temporary one once the block ends without an error.
 
-    The folder of `path` exists. A failure leaves what stood at `path`, and no temporary file.
+    The folder of `path` must exist. After a failure `path` is unchanged, and there is no temporary
+    file.
+
+    Yields:
+        The temporary path to write to.
 
     Raises:
         LakeError: naming `path`, if the file cannot be written: a full disk, no permission.
@@ -61,27 +62,25 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an operating system's refusal to write into a LakeError that names `path` and the
-    reason.
-    """
+    """Turn an OSError of writing into a LakeError that names `path` and the reason."""
     try:
         yield
     except LakeError:
         raise
     except OSError as error:
-        reason = (
-            os.strerror(error.errno) if error.errno else str(error)
-        )  # some libraries put more into `strerror`
+        # not `error.strerror`, to which some libraries add more
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise LakeError(f"{path}: cannot be written: {reason}") from error
 
 
 def write_frame(path: Path, frame: pl.DataFrame) -> None:
     """Write a frame as a Parquet file, not synchronized.
 
+    The bytes are made in memory first: on a full disk Polars' own write to a path may fail with
+    "Invalid thrift: transport error".
+
     Raises:
-        LakeError: naming `path`, if it cannot be written. Its bytes are made in memory first: where
-            a disk is full, what Polars writes to a path itself may end as "Invalid thrift:
-            transport error".
+        LakeError: naming `path`, if it cannot be written.
     """
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
@@ -90,15 +89,15 @@ def write_frame(path: Path, frame: pl.DataFrame) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Make a file's bytes outlast a loss of power."""
+    """Flush a file's bytes to disk, so that they survive a loss of power."""
     with path.open("r+b") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what was renamed in a folder outlast a loss of power.
+    """Flush a folder's entries to disk, so that renames in it survive a loss of power.
 
-    Windows has no such call, and needs none.
+    Windows has no such call and needs none.
     """
     if sys.platform == "win32":
         return
@@ -111,16 +110,15 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path, wait: bool | float = True) -> Iterator[None]:
-    """Let one writer at a time work in a folder, which exists; the lock ends with its process.
+    """Lock a folder, which must exist, for one writer; the lock ends with the process.
 
     Args:
         folder: gets a file named .lock, which stays.
-        wait: whether to wait for another writer or to refuse at once; or for how many seconds to
-            wait.
+        wait: whether to wait for another writer or to fail at once; or how many seconds to wait.
 
     Raises:
-        BusyError: if another writer has the folder, and still has it after `wait`.
-        LakeError: if no lock can be had there.
+        BusyError: if another writer still has the lock after `wait`.
+        LakeError: if the folder cannot be locked.
     """
     import filelock
 
@@ -139,12 +137,12 @@ def locked(folder: Path, wait: bool | float = True) -> Iterator[None]:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file's name is that of a file which a writer has not finished."""
+    """Whether a file name is that of a temporary file."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove what killed writers left unfinished; the caller holds the folder's lock."""
+    """Remove the temporary files of killed writers; the caller has locked the folder."""
     with os.scandir(folder) as entries:
         stale = [entry.name for entry in entries if is_temporary(entry.name)]
     for name in stale:

@@ -1,8 +1,8 @@
-"""check: what a lake holds, what it lacks, and which of its files are not what they should be.
+"""`check`: the contents of a lake, what it lacks, and its damaged files.
 
-Every byte is read once, to verify the digests; of the tables only those columns are decoded that a
-finding needs, month by month on all cores, and of each month a summary is kept. So memory follows
-one underlying's months, not the lake.
+Every byte is read once to verify the digests. Of the tables only the columns that a finding needs
+are decoded, some months at a time on all cores, and only a summary of each month is kept. So memory
+grows with the months of one underlying, not with the lake.
 """
 
 import datetime as dt
@@ -31,7 +31,7 @@ from wheelvec.tables.validation import TABLES
 Progress = Callable[[int, int], None]
 Tick = Callable[[int], None]
 Month = tuple[str, str, dt.date]  # table, underlying, first day
-Parts = dict[str, list[pl.DataFrame]]
+Frames = dict[str, list[pl.DataFrame]]
 Refused = tuple[Path, LakeError]
 
 _UNFINISHED = re.compile(r"\..+\.tmp")
@@ -79,38 +79,40 @@ _MINUTES = pl.Schema({"session": pl.Date, "minute": pl.Int64, "quotes": pl.Int64
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `check` found of a lake.
+    """The findings of `check` on a lake.
 
-    Every attribute is a frame, empty where there is nothing of its kind.
+    Every attribute is a frame, without rows if nothing was found.
 
     Attributes:
-        files: path within the lake, finding, reason: `damaged` (truncated, foreign, altered, moved,
-            missing, not readable) and `misplaced` files are refused by every reader, `unfinished`
-            ones were left by a write that did not end (or one that is under way), `passed_over` are
-            no part of a lake, or are solved chains that will be made anew.
-        held: per table the underlyings, files, rows, bytes, and first and last day of what is
-            whole.
-        underlyings: per underlying the calendar sessions from first to last day, and of these how
-            many have a valid quote (`quoted`) and a `close`; and how many quotes, contracts (quoted
-            or traded) and option `bars` there are.
-        entry_times: clock time of the exchange ("15:45"; null for snapshots without a time), on how
-            many sessions of an underlying there are quotes in that minute, and how many.
-        holes: runs of sessions that a table lacks (`findings.HOLES`). A session whose quotes are
+        files: path within the lake, finding, reason. `damaged` files (truncated, foreign, altered,
+            moved, missing, not readable) and `misplaced` ones are refused by every reader;
+            `unfinished` ones were left by an interrupted write, or belong to one under way;
+            `passed_over` ones are no part of a lake, or solved chains that will be solved again.
+        held: per table the underlyings, files, rows, bytes, and first and last day of the files
+            that are neither damaged nor misplaced.
+        underlyings: per underlying the calendar sessions from first to last day, how many of these
+            have a valid quote (`quoted`) and a close (`closes`), and the numbers of quotes,
+            contracts (quoted or traded) and option `bars`.
+        entry_times: clock time of the exchange ("15:45"; null for snapshots without a time), the
+            number of sessions with quotes in that minute, over all underlyings, and the number of
+            quotes.
+        holes: runs of sessions that a table lacks (`anomalies.HOLES`). A session whose quotes are
             all invalid lacks quotes.
-        vanished: contracts that end before their time (`findings.vanished` says when).
-        broken: rows broken or unusable by reason, as `Market.diagnostics` counts them.
-        splits: suspected ones, with day and ratio (`findings.suspected`).
-        adjusted: closes that a factor parts from the quotes' underlying_price
-            (`findings.adjusted_closes`).
-        adjusted_prices: underlying_prices that a factor parts from what puts and calls imply
-            (`findings.adjusted_prices`).
-        ended: underlyings whose bars end before the last session of the lake (`findings.ended`).
+        vanished: contracts quoted no more before they settle (`anomalies.vanished`).
+        broken: broken and unusable rows by reason, as `Market.diagnostics` counts them.
+        splits: suspected splits, with day and ratio (`anomalies.suspected`).
+        adjusted: closes that differ from the quotes' underlying_price by a factor
+            (`anomalies.adjusted_closes`).
+        adjusted_prices: underlying_prices that differ by a factor from the price that puts and
+            calls imply (`anomalies.adjusted_prices`).
+        ended: underlyings whose bars end before the last session of the lake (`anomalies.ended`).
 
     Example:
         >>> import tempfile
         >>> import wheelvec as wv
         >>> folder = tempfile.mkdtemp()
-        >>> written = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29").write(folder)
+        >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+        >>> written = market.write(folder)
         >>> found = wv.check(folder)
         >>> found.underlyings.select("underlying", "sessions", "quoted", "contracts").rows()
         [('ALFA', 41, 39, 280)]
@@ -137,7 +139,8 @@ class Inspection:
             >>> import tempfile
             >>> import wheelvec as wv
             >>> folder = tempfile.mkdtemp()
-            >>> written = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29").write(folder)
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> written = market.write(folder)
             >>> file = sorted(pathlib.Path(folder).rglob("2024-01.parquet"))[0]
             >>> cut_off = file.write_bytes(file.read_bytes()[:100])
             >>> wv.check(folder).refused["finding"].to_list()
@@ -149,14 +152,14 @@ class Inspection:
 def check(
     path: str | Path, trading_calendar: str = "NYSE", progress: Progress | None = None
 ) -> Inspection:
-    """Read a whole lake and say what it holds and what is wrong with it.
+    """Read a whole lake, and report its contents and its faults.
 
-    A file that is refused is reported and left out; nothing is said of its month.
+    A damaged or misplaced file is reported and left out; there are no findings on its month.
 
     Args:
         path: the lake's folder.
-        trading_calendar: what counts as a session.
-        progress: called with (files done, files in all); each file counts twice, once for its bytes
+        trading_calendar: the calendar whose sessions count.
+        progress: called with (files done, all files); each file counts twice, once for its bytes
             and once for its rows.
 
     Raises:
@@ -167,7 +170,8 @@ def check(
         >>> import tempfile
         >>> import wheelvec as wv
         >>> folder = tempfile.mkdtemp()
-        >>> written = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29").write(folder)
+        >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+        >>> written = market.write(folder)
         >>> wv.check(folder).holes.select("table", "sessions").rows()  # two sessions, not in a row
         [('option_quotes', 1), ('option_quotes', 1)]
     """
@@ -197,10 +201,10 @@ def check(
             _refused(listed.root, refused, broken + _damaged_beside(listed.root, refused, pool)),
             _others(listed, refused),
         ]
-        survey = _Survey(
+        whole = _WholeFiles(
             _without(listed, damaged), footers, list(damaged), _sessions(footers, trading_calendar)
         )
-        return survey.inspection(pl.concat(files), pool, tick)
+        return whole.inspection(pl.concat(files), pool, tick)
 
 
 def _state(lake: Lake, month: Month) -> Footer | LakeError:
@@ -211,7 +215,7 @@ def _state(lake: Lake, month: Month) -> Footer | LakeError:
 
 
 def _ticking(progress: Progress | None, total: int) -> Tick:
-    """Calls `progress` with so many pieces of work more."""
+    """A function that adds to the files done and calls `progress`."""
     done = 0
 
     def tick(more: int) -> None:
@@ -233,7 +237,7 @@ def _without(lake: Lake, damaged: Iterable[Month]) -> Lake:
 
 
 def _sessions(footers: dict[Month, Footer], trading_calendar: str) -> Sessions:
-    """Those from the first to the last day of quotes and bars, as `Market.diagnostics` takes them."""
+    """The sessions from the first to the last day of quotes and bars."""
     days = [
         day
         for month, footer in footers.items()
@@ -256,7 +260,7 @@ def _named(root: Path, finding: str, refused: Iterable[Refused]) -> pl.DataFrame
 
 
 def _refused(root: Path, refused: list[Refused], damaged: list[Refused]) -> pl.DataFrame:
-    """What could not be listed, and then what could not be read."""
+    """`FILES` rows of the misplaced files, and then of the damaged ones."""
     manifests = [
         (path, error) for path, error in refused if path.is_relative_to(root / manifest.FOLDER)
     ]
@@ -267,10 +271,7 @@ def _refused(root: Path, refused: list[Refused], damaged: list[Refused]) -> pl.D
 
 
 def _damaged_beside(root: Path, refused: list[Refused], pool: ThreadPoolExecutor) -> list[Refused]:
-    """The files of what a lake keeps beside its tables that are not what they should be.
-
-    Those out of place are `refused`.
-    """
+    """The damaged files that a lake keeps beside its tables; misplaced ones go to `refused`."""
     names = [table.name for table in KEPT_BESIDE]
     known = [path for path, _ in refused]  # a manifest that cannot be read has been reported
     remembered = [u for u in manifest.underlyings(root) if manifest.path_of(root, u) not in known]
@@ -299,9 +300,9 @@ def _error(file: MonthFile) -> LakeError | None:
 
 
 def _others(lake: Lake, refused: Iterable[Refused]) -> pl.DataFrame:
-    """Everything else in the folder: unfinished files, and what is no part of a lake.
+    """`FILES` rows of unfinished files, and of files that are no part of a lake.
 
-    Hidden files are nobody's concern.
+    Other hidden files are ignored.
     """
     known = {
         path
@@ -354,9 +355,14 @@ class _Batch:
 
 
 @dataclass(frozen=True)
-class _Survey:
-    """The files that are whole, what they say of themselves, and the months of which nothing is
-    known.
+class _WholeFiles:
+    """The files of a lake that are neither damaged nor misplaced.
+
+    Attributes:
+        lake: the lake without the other files.
+        footers: their verified footers.
+        unknown: the months whose file is damaged.
+        sessions: the sessions of the calendar over the data.
     """
 
     lake: Lake
@@ -365,25 +371,25 @@ class _Survey:
     sessions: Sessions
 
     def inspection(self, files: pl.DataFrame, pool: ThreadPoolExecutor, tick: Tick) -> Inspection:
-        parts: Parts = {}
-        each = []
+        frames: Frames = {}
+        findings = []
         for underlying in sorted({underlying for _, underlying, _ in self.footers}):
-            kept, odd = self._underlying(underlying, pool, tick)
-            each.append(odd)
+            kept, found = self._underlying(underlying, pool, tick)
+            findings.append(found)
             for name, frame in kept.items():
-                parts.setdefault(name, []).append(frame)
-        found = Findings.joined(each)
+                frames.setdefault(name, []).append(frame)
+        found = Findings.joined(findings)
         tallies = [
-            _joined(parts, "tally", validation.TALLY),
+            _joined(frames, "tally", validation.TALLY),
             validation.recounted(self.lake.aside(), self.sessions),
         ]
         return Inspection(
             files=files,
             held=self._held(),
-            underlyings=_joined(parts, "underlyings", UNDERLYINGS),
-            entry_times=_entry_times(_joined(parts, "minutes", _MINUTES), self.sessions.timezone),
+            underlyings=_joined(frames, "underlyings", UNDERLYINGS),
+            entry_times=_entry_times(_joined(frames, "minutes", _MINUTES), self.sessions.timezone),
             holes=found.holes,
-            vanished=_joined(parts, "vanished", anomalies.VANISHED),
+            vanished=_joined(frames, "vanished", anomalies.VANISHED),
             broken=validation.total(pl.concat([*tallies, found.counted()])).select(
                 *schemas.MARKET_DIAGNOSTICS
             ),
@@ -394,7 +400,7 @@ class _Survey:
         )
 
     def _held(self) -> pl.DataFrame:
-        """`HELD`, from the footers alone."""
+        """The `HELD` frame, from the footers alone."""
         rows = []
         for name in self.lake.tables:
             mine = {month: footer for month, footer in self.footers.items() if month[0] == name}
@@ -418,27 +424,25 @@ class _Survey:
     def _underlying(
         self, underlying: str, pool: ThreadPoolExecutor, tick: Tick
     ) -> tuple[dict[str, pl.DataFrame], Findings]:
-        """What is kept of one underlying and found of it, after all its months have been summarised
-        side by side.
-        """
-        parts: Parts = {}
+        """The summary frames of one underlying, and its anomalies, from all its months."""
+        frames: Frames = {}
         batches = list(self._batches(underlying))
         for batch, summary in zip(batches, pool.map(self._summary, batches), strict=True):
             tick(len(batch.months))
             for name, frame in summary.items():
-                parts.setdefault(name, []).append(frame)
+                frames.setdefault(name, []).append(frame)
         survey = Survey.joined(
-            [Survey(*(_joined(parts, name, schema) for name, schema in SCHEMAS.items()))]
+            [Survey(*(_joined(frames, name, schema) for name, schema in SCHEMAS.items()))]
         )
-        traded, ranges = _joined(parts, "traded", _TRADED), _joined(parts, "ranges", _RANGES)
+        traded, ranges = _joined(frames, "traded", _TRADED), _joined(frames, "ranges", _RANGES)
         seen = (
-            _joined(parts, "seen", _SEEN)
+            _joined(frames, "seen", _SEEN)
             .group_by("symbol")
             .agg(pl.col("session").max(), pl.col("quoted").any())
         )
         kept = {
-            "tally": _joined(parts, "tally", validation.TALLY),
-            "minutes": _joined(parts, "minutes", _MINUTES),
+            "tally": _joined(frames, "tally", validation.TALLY),
+            "minutes": _joined(frames, "minutes", _MINUTES),
             "vanished": anomalies.vanished(
                 seen.filter("quoted"), ranges, underlying, self.sessions
             ),
@@ -447,7 +451,7 @@ class _Survey:
         return kept, Findings.of(survey, self.sessions, self._unknown(underlying))
 
     def _counts(self, underlying: str, survey: Survey, contracts: int, bars: int) -> pl.DataFrame:
-        """`UNDERLYINGS` of one; nothing where only empty files are left."""
+        """The `UNDERLYINGS` row of an underlying; no row if all its files are empty."""
         days = survey.days["session"]
         if not len(days):
             return UNDERLYINGS.to_frame()
@@ -470,7 +474,7 @@ class _Survey:
         return pl.DataFrame([row], schema=UNDERLYINGS, orient="row")
 
     def _unknown(self, underlying: str) -> pl.DataFrame:
-        """`survey.DAYS`: the sessions of an underlying's damaged months."""
+        """The sessions of an underlying's damaged months, `survey.DAYS`."""
         days, found = self.sessions.frame.select("session"), [DAYS.to_frame()]
         for name, _, month in (each for each in self.unknown if each[1] == underlying):
             inside = days.filter(pl.col("session").is_between(month, month_end(month)))
@@ -480,9 +484,7 @@ class _Survey:
         return pl.concat(found)
 
     def _batches(self, underlying: str) -> Iterator[_Batch]:
-        """The months of an underlying, so many at a time that reading many small files costs no
-        more than one large one.
-        """
+        """The months of an underlying in batches, because reading many small files is slow."""
         for name in self.lake.tables:
             months, rows = [], 0
             for month in self.lake.months(name, underlying):
@@ -495,7 +497,7 @@ class _Survey:
                 yield _Batch(name, underlying, months)
 
     def _summary(self, batch: _Batch) -> dict[str, pl.DataFrame]:
-        """What is kept of some months of a table."""
+        """The summary frames of some months of a table, by name."""
         name, underlying = batch.table, batch.underlying
         rows = self.lake.columns(name, underlying, batch.months, _DECODED[name]).with_columns(
             underlying=pl.lit(underlying)
@@ -516,8 +518,8 @@ class _Survey:
 
 _TRADED = pl.Schema({"session": pl.Date, "count": pl.Int64})
 
-# What of a file is decoded; bars were validated when they were written, and only their day can
-# still be wrong.
+# The columns that are decoded. Bars were validated when they were written; only their day may be
+# no session of this calendar.
 _DECODED = {
     "option_quotes": tuple(TABLES["option_quotes"].schema),
     "option_bars": ("symbol", "session"),
@@ -538,14 +540,14 @@ def _quotes(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
     }
 
 
-def _joined(parts: Parts, name: str, schema: pl.Schema) -> pl.DataFrame:
-    return pl.concat([schema.to_frame(), *parts.get(name, [])])
+def _joined(frames: Frames, name: str, schema: pl.Schema) -> pl.DataFrame:
+    return pl.concat([schema.to_frame(), *frames.get(name, [])])
 
 
 def _entry_times(minutes: pl.DataFrame, timezone: str) -> pl.DataFrame:
-    """`ENTRY_TIMES`, the most frequent first.
+    """The `ENTRY_TIMES` frame, the most frequent time first.
 
-    `minutes` has one row per underlying, session and minute.
+    `minutes` has one row per underlying, session and minute since 1970, UTC.
     """
     start = (
         pl.from_epoch(pl.col("minute") * 60, time_unit="s")

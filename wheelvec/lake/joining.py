@@ -1,4 +1,4 @@
-"""How new rows of a month join those that a lake holds already, and what is told of it (data.md)."""
+"""Merging new rows of a month with those that a lake has, and counting what changed (data.md)."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -10,13 +10,13 @@ from wheelvec.tables.validation import Table
 
 
 class Counts(NamedTuple):
-    """How many rows were added, replaced and removed.
+    """Numbers of rows added, replaced and removed.
 
     Attributes:
-        added: rows of keys that were not there.
-        replaced: rows that took the place of others of their key.
-        removed: rows that went without one of their key in their place (only where whole sessions
-            are replaced).
+        added: rows of new keys.
+        replaced: rows that replaced one of the same key.
+        removed: rows that were removed without a new row of their key; only where whole sessions
+            are replaced.
     """
 
     added: int = 0
@@ -24,13 +24,17 @@ class Counts(NamedTuple):
     removed: int = 0
 
     def plus(self, other: "Counts") -> "Counts":
-        """The sums."""
+        """The sums of two counts."""
         return Counts(*(one + two for one, two in zip(self, other, strict=True)))
 
 
 class Joined(NamedTuple):
-    """A month's rows sorted by the table's key, how many were set aside by day and reason, and what
-    has changed.
+    """A merged month.
+
+    Attributes:
+        rows: sorted by the table's key.
+        aside: number of rows set aside by day and reason.
+        counts: number of rows added, replaced and removed.
     """
 
     rows: pl.DataFrame
@@ -39,10 +43,10 @@ class Joined(NamedTuple):
 
 
 def key_of(table: Table, *frames: pl.DataFrame) -> list[pl.Expr]:
-    """What two rows of one identity have in common.
+    """The key columns by which rows of some frames of a table are compared.
 
-    A snapshot's quote has no time: it stands for all of its contract's session, and so does a quote
-    with a time for the snapshot's.
+    They leave out `ts` if any quote has none: the quote of a snapshot and one with a time are then
+    the same quote of a contract and session.
     """
     timeless = "ts" in table.key and any(frame["ts"].null_count() for frame in frames)
     return [pl.col(name) for name in table.key if not (timeless and name == "ts")]
@@ -56,18 +60,16 @@ def join(
     unit: Sequence[pl.Expr] = (),
     whole_sessions: bool = False,
 ) -> Joined:
-    """Put new rows in the place of the old ones that agree with one of them in `unit`.
-
-    All others stay.
+    """Replace the old rows that equal a new one in `unit`, and keep the other old rows.
 
     Args:
-        table: whose rows they are.
-        before: the old ones, `Table.schema`, sorted by `Table.key`.
-        rows: the new ones, likewise.
-        aside: how many were set aside with the old ones and with the new ones.
-        unit: none: the table's key (`key_of`).
-        whole_sessions: new rows replace all of their sessions, and the counts of what was set aside
-            with them.
+        table: the table of the rows.
+        before: the old rows, `Table.schema`, sorted by `Table.key`.
+        rows: the new rows, likewise.
+        aside: the counts of rows set aside with the old rows, and with the new ones.
+        unit: expressions of a row to compare; () for the table's key (`key_of`).
+        whole_sessions: new rows replace all old rows of their sessions, and the counts of rows set
+            aside on them.
     """
     key = key_of(table, before, rows)
     by = [pl.col(table.day)] if whole_sessions else list(unit) or key
@@ -92,7 +94,7 @@ def join(
 
 
 def _agrees(left: pl.DataFrame, right: pl.DataFrame, by: Sequence[pl.Expr]) -> pl.Series:
-    """Of each row on the left whether one on the right has the same values.
+    """Whether each row on the left has the same values as some row on the right.
 
     Nulls are equal to each other.
     """
@@ -108,11 +110,11 @@ def _agrees(left: pl.DataFrame, right: pl.DataFrame, by: Sequence[pl.Expr]) -> p
 
 
 def counted(before: Aside, more: Aside, added_to: Collection[str] = ()) -> Aside:
-    """Counts by day and reason.
+    """Merge the counts of rows set aside, by day and reason.
 
-    Those of a day to which only new contracts have come add up; else it is the same import once
-    more, or one that overlaps, and the greater count stands: so an import that is repeated changes
-    nothing.
+    On the days of `added_to`, which have only got new contracts, counts add up. Any other day was
+    imported before, at least in part, and the greater count is kept, so that a repeated import
+    changes nothing.
     """
     counts = {day: dict(reasons) for day, reasons in before.items()}
     for day, reasons in more.items():

@@ -1,14 +1,11 @@
-"""The Parquet lake (data.md).
+"""The Parquet lake (data.md): reading its tables, and writing rows into it.
 
-Which files there are, what each of them holds, and how new rows are written.
+    lake/option_quotes/underlying=TSLA/2023-06.parquet
 
-    lake/option_quotes/underlying=TSLA/2023-06.parquet        (option_bars, underlying_bars,
-    dividends alike)
-
-One file per table, underlying and month, sorted by day, symbol and time: plain files that any tool
-reads. How one of them is written and checked, so that half a file is never taken for a whole one,
-is in `lake.parquet`; which were written, so that one which is gone is missed, in `lake.manifest`;
-how rows join those of a file that is there, in `lake.joining`.
+There is one file per table (option_quotes, option_bars, underlying_bars, dividends), underlying and
+month, sorted by day, symbol and time. Any tool can read it. `lake.parquet` writes and verifies one
+file, `lake.manifest` records which files were written, and `lake.joining` merges new rows with
+those of a file.
 """
 
 import calendar
@@ -33,40 +30,39 @@ from wheelvec.tables.validation import TABLES, Table
 log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 255  # bytes, of the common file systems
-# of a month of an underlying, which is read into memory in one piece: 1.2 GB of quotes
+# rows of a month of an underlying, which is read into memory as a whole: 1.2 GB of quotes
 _MOST_ROWS = 10_000_000
 
-# Rows of a table that a write added, that took the place of others of the same key, and that it
-# removed.
+# The numbers of rows of a table that a write added, replaced by rows of the same key, and removed.
 WRITTEN = pl.Schema(
     {"table": pl.String(), "added": pl.Int64(), "replaced": pl.Int64(), "removed": pl.Int64()}
 )
 
 
 class Source(Protocol):
-    """Where a market's kept rows are: `market.Memory`, or a `Lake`.
+    """The kept rows of a market: `market.Memory`, or a `Lake`.
 
-    A month is named by its first day.
+    A month is given by its first day.
     """
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The names of the tables that are there."""
+        """The names of the tables."""
 
     def symbols(self) -> tuple[str, ...]:
         """The underlyings that have quotes."""
 
     def underlyings(self, name: str) -> tuple[str, ...]:
-        """The underlyings in a table, sorted."""
+        """The underlyings of a table, sorted."""
 
     def months(self, name: str, underlying: str) -> list[dt.date]:
-        """The first days of the months in which a table holds something."""
+        """The first days of the months of a table, in order."""
 
     def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
         """`Table.schema` rows of an underlying with `first` <= day <= `last`."""
 
     def batches(self, name: str) -> Iterator[pl.DataFrame]:
-        """The whole table, `Table.keyed`, in pieces."""
+        """The whole table, `Table.keyed`, in batches of rows."""
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
         """The content digest of one month; None without rows."""
@@ -75,10 +71,10 @@ class Source(Protocol):
         """The first and last day in a table; None without rows."""
 
     def aside(self) -> pl.DataFrame:
-        """What was set aside, `tables.SET_ASIDE`."""
+        """The counts of rows set aside, `validation.SET_ASIDE`."""
 
     def size(self, name: str) -> str:
-        """How much there is of a table, in words."""
+        """The size of a table in words."""
 
 
 def month_end(month: dt.date) -> dt.date:
@@ -91,9 +87,7 @@ def month_end(month: dt.date) -> dt.date:
 
 @dataclass(frozen=True)
 class Lake:
-    """The files of a lake as they were when it was opened, limited to `first` to `last` and to the
-    chosen underlyings.
-    """
+    """The files of a lake when it was opened, of some underlyings, on `first` <= day <= `last`."""
 
     root: Path
     first: dt.date
@@ -109,20 +103,20 @@ class Lake:
         refuse: listing.Refuse | None = None,
         symbols: Iterable[str] | None = None,
     ) -> Self:
-        """List a lake's files, and those that its manifests miss; no other is read.
+        """List the files of a lake, and those missing by its manifests; only manifests are read.
 
         Args:
             path: the folder.
             first: the first day, inclusive.
             last: the last day, inclusive.
-            refuse: called with path and error of each file out of place and each folder or manifest
-                that cannot be read, instead of raising the error.
-            symbols: the only underlyings to look at, however many the lake has; None: all.
+            refuse: called with path and error for each misplaced file and each folder or manifest
+                that cannot be read; None: the error is raised.
+            symbols: the underlyings to list; None: all.
 
         Raises:
             InputError: for a symbol of which the lake has no quotes.
-            LakeError: if `path` is no folder, may not be read, or is no lake; and what is not
-                passed to `refuse`.
+            LakeError: if `path` is no folder, may not be read, or is no lake; without `refuse`, the
+                errors that it would be called with.
         """
         refuse = listing.raise_it if refuse is None else refuse
         root = Path(path)
@@ -131,7 +125,8 @@ class Lake:
         if not names & set(TABLES) and not remembered:
             found = f"holds {listed(sorted(names), most=5)}" if names else "is empty"
             raise LakeError(
-                f"{root} is no lake: it {found}; expected folders such as option_quotes/underlying=TSLA"
+                f"{root} is no lake: it {found}; expected folders such as "
+                "option_quotes/underlying=TSLA"
             )
         wanted = None if symbols is None else set(symbols)
         held = listing.files_of(root, TABLES, refuse, remembered, wanted)
@@ -153,13 +148,13 @@ class Lake:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The tables of the lake; quotes and bars of underlyings always, if only empty."""
+        """The tables of the lake; option_quotes and underlying_bars always, even if empty."""
         return tuple(
             t for t in TABLES if t in self.files or t in ("option_quotes", "underlying_bars")
         )
 
     def symbols(self) -> tuple[str, ...]:
-        """The underlyings that have quotes within the limits."""
+        """The underlyings that have quotes on `first` <= day <= `last`."""
         name = "option_quotes"
         return tuple(
             u
@@ -172,15 +167,16 @@ class Lake:
         return tuple(sorted(self.files.get(name, {})))
 
     def months(self, name: str, underlying: str) -> list[dt.date]:
-        """The months within the limits that have a file."""
+        """The first days of the months from `first` to `last` that have a file, in order."""
         held = self.files.get(name, {}).get(underlying, {})
         return sorted(
             month for month in held if month <= self.last and month_end(month) >= self.first
         )
 
     def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
-        """`Table.schema` rows of an underlying with `first` <= day <= `last`, reading only the
-        months that have them.
+        """`Table.schema` rows of an underlying with `first` <= day <= `last`.
+
+        Only the files of these months are read.
         """
         first, last = max(first, self.first), min(last, self.last)
         months = [m for m in self.months(name, underlying) if m <= last and month_end(m) >= first]
@@ -189,9 +185,9 @@ class Lake:
         )
 
     def batches(self, name: str) -> Iterator[pl.DataFrame]:
-        """The table, `Table.keyed`, sorted by underlying and day, in pieces.
+        """The table, `Table.keyed`, sorted by underlying and day, in batches of rows.
 
-        Options by month; a piece of the rest is small enough to be a whole underlying.
+        A batch is a month of an underlying's options, or all days of the other tables.
         """
         for underlying in self.underlyings(name):
             months = self.months(name, underlying) if name.startswith("option_") else [None]
@@ -203,9 +199,9 @@ class Lake:
                 yield rows.select(*TABLES[name].keyed)
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
-        """The content digest of a month.
+        """The content digest of a month; None without rows.
 
-        The one that its footer states, unless the limits cut the month.
+        It is read from the footer, unless `first` or `last` cuts the month.
         """
         file = self._file(name, underlying, month)
         footer = file.footer()
@@ -215,16 +211,14 @@ class Lake:
         return validation.content_digest(file.table, rows) if len(rows) else None
 
     def solved_folder(self, underlying: str, month: dt.date) -> Path | None:
-        """Where `lake.solved` keeps what was solved of an underlying.
-
-        None where the limits cut the month.
-        """
+        """The folder of an underlying's solved chains; None if `first` or `last` cuts the month."""
         whole = self.first <= month and month_end(month) <= self.last
         return self.root / solved.FOLDER / manifest.folder_name(underlying) if whole else None
 
     def span(self, name: str) -> Span | None:
-        """The first and last day in a table, found from the files of the first and of the last
-        month that have any.
+        """The first and last day in a table; None without rows.
+
+        Only the files of the first and of the last month with rows are read.
         """
         months = sorted({month for u in self.underlyings(name) for month in self.months(name, u)})
         first = next((days for month in months if (days := self._days_of_all(name, month))), None)
@@ -234,9 +228,9 @@ class Lake:
         return (first[0], last[1]) if first and last else None
 
     def aside(self) -> pl.DataFrame:
-        """What was set aside when the files were written, `tables.SET_ASIDE`.
+        """The counts of rows set aside when the files were written, `validation.SET_ASIDE`.
 
-        Examples are not kept.
+        Examples are null: a lake does not keep them.
         """
         found = [
             (name, underlying, session, reason, count, None)
@@ -250,23 +244,22 @@ class Lake:
         return pl.DataFrame(found, schema=validation.SET_ASIDE, orient="row")
 
     def verified(self, name: str, underlying: str, month: dt.date) -> Footer:
-        """What a month's file says of itself, once all its bytes are known to be those that were
-        written.
+        """The footer of a month's file, once the digest of all its bytes is verified.
 
         Raises:
-            LakeError: if the file is not what it should be.
+            LakeError: if the file is missing, damaged or misplaced.
         """
         return self._file(name, underlying, month).footer()
 
     def columns(
         self, name: str, underlying: str, months: Iterable[dt.date], columns: Iterable[str]
     ) -> pl.DataFrame:
-        """Some columns of all rows of some months, none of the others decoded."""
+        """Some columns of all rows of some months; only these are decoded."""
         files = [self._file(name, underlying, month) for month in months]
         return parquet.read(TABLES[name], files, dt.date.min, dt.date.max, tuple(columns))
 
     def size(self, name: str) -> str:
-        """How much there is of a table, in words."""
+        """The size of a table in words."""
         return f"{sum(len(self.months(name, u)) for u in self.underlyings(name)):,} files"
 
     def _file(self, name: str, underlying: str, month: dt.date) -> parquet.MonthFile:
@@ -298,16 +291,20 @@ def stored(
     columns: Sequence[str] = (),
     days: Span = (dt.date.min, dt.date.max),
 ) -> pl.DataFrame:
-    """The rows of one table of one underlying on `days`, both included, or some columns of them.
+    """The rows of one table of one underlying on some days, or some columns of them.
 
-    There are none where there is no folder. Only its own files are looked at, so that it costs
-    nothing in a large lake.
+    Only the files of the underlying are listed, so that this is fast in a large lake. A missing
+    file is logged and counts as empty, so that a fetch completes it.
 
-    For those who complete a lake: a file that is missing holds nothing, so that it is fetched
-        again; it is logged.
+    Args:
+        root: the lake.
+        table: one of `TABLES`, or another that is kept beside them.
+        underlying: the underlying.
+        columns: names of columns; () for all.
+        days: the first and the last day, both included.
 
     Raises:
-        LakeError: if one of the files is not what it should be.
+        LakeError: if one of the files is damaged or misplaced.
     """
     first, last = days
     for path in listing.missing(root, table.name, underlying):
@@ -320,7 +317,7 @@ def stored(
 
 @cache
 def _warn_of(path: Path) -> None:
-    """Once is enough."""
+    """Log a missing file once."""
     log.warning("%s is missing: what it held is taken for lacking", path)
 
 
@@ -328,19 +325,17 @@ def _warn_of(path: Path) -> None:
 
 
 def write(root: Path, source: Source, replace: bool = False) -> pl.DataFrame:
-    """Write what a source holds into the lake at `root`.
+    """Write the rows of a source into the lake at `root`, one atomic write per month.
 
-    Per underlying, month by month, each whole or not at all.
-
-    Rows of the same key take the place of those that are there, and all others stay; with
-    `replace`, all rows of the sessions that the source has of a table and underlying do.
+    Rows replace those of the same key, and all others stay. With `replace`, they replace all rows
+    of the sessions that the source has of a table and underlying.
 
     Returns:
         `WRITTEN`, one row per table.
 
     Raises:
-        LakeError: if the folder is no lake and holds something else, if a folder or file cannot be
-            written, or if a file to be merged with is not what it should be.
+        LakeError: if the folder holds anything else than a lake, if a folder or file cannot be
+            written, or if a file to be merged with is damaged or misplaced.
     """
     place.check_writable(root)
     place.remove_staged(root)
@@ -364,14 +359,12 @@ def write(root: Path, source: Source, replace: bool = False) -> pl.DataFrame:
 
 
 def _check_underlyings(root: Path, underlyings: Iterable[str], names: Iterable[str]) -> None:
-    """Refuse what could only fail half-way.
-
-    Names that no folder can have, and folders with files out of place.
-    """
+    """Refuse what would fail half-way: names that no folder can have, and misplaced files."""
     for underlying in underlyings:
         if len(manifest.folder_name(underlying)) > _LONGEST_NAME:
             raise LakeError(
-                f"{root} cannot hold underlying {underlying[:40]!r}...: the name is too long for a folder"
+                f"{root} cannot hold underlying {underlying[:40]!r}...: "
+                "the name is too long for a folder"
             )
         for name in names:
             listing.present(root, name, underlying)
@@ -380,7 +373,7 @@ def _check_underlyings(root: Path, underlyings: Iterable[str], names: Iterable[s
 def _write_underlying(
     root: Path, source: Source, underlying: str, aside: pl.DataFrame, replace: bool
 ) -> dict[str, Counts]:
-    """All of one underlying, its manifest last."""
+    """Write the rows of one underlying, and its manifest last."""
     counts: dict[str, Counts] = {}
     with manifest.locked(root, underlying):
         held = manifest.read(root, underlying)
@@ -405,20 +398,22 @@ def merge(
     unit: Sequence[pl.Expr],
     aside: pl.DataFrame | None = None,
 ) -> Counts:
-    """Write some rows of one table of one underlying, month by month, each of them whole or not at
-    all.
+    """Merge rows of one table of one underlying into a lake, one atomic write per month.
 
     Args:
         root: the lake, made if need be.
         table: one of `TABLES`, or another that is kept beside them.
-        underlying: whose rows they are.
+        underlying: the underlying of the rows.
         rows: `Table.schema` columns, sorted by `Table.key`.
-        unit: what of a row must be equal for a new row to replace an old one; the others stay.
-        aside: `tables.SET_ASIDE` rows to count with them.
+        unit: expressions of a row; a new row replaces the old ones with equal values of them.
+        aside: counts of rows set aside, `validation.SET_ASIDE`, to add to the lake's.
+
+    Returns:
+        The numbers of rows added, replaced and removed.
 
     Raises:
-        LakeError: if a folder or file cannot be written, or one to be merged with is not what it
-            should be.
+        LakeError: if a folder or file cannot be written, or one to be merged with is damaged or
+            misplaced.
     """
     aside = (
         validation.SET_ASIDE.to_frame()
@@ -450,9 +445,9 @@ def _by_day(aside: pl.DataFrame) -> Aside:
 
 
 def _remember(root: Path, underlying: str) -> None:
-    """Take every month that is there into the manifest.
+    """Add every month that has a file to the manifest.
 
-    That is the one just written, and what a crash or an earlier version left out.
+    These are the months just written, and any that a crash or an earlier version left out.
     """
     names = [*TABLES, *(name for name in place.BESIDE if name != solved.FOLDER)]
     manifest.add(
@@ -462,15 +457,13 @@ def _remember(root: Path, underlying: str) -> None:
 
 @dataclass(frozen=True)
 class _Month:
-    """One month of one table of one underlying, to be written by whoever holds the underlying's
-    lock.
-    """
+    """One month of one table of one underlying to write; the caller has locked the underlying."""
 
     root: Path
     table: Table
     underlying: str
     month: dt.date
-    remembered: bool  # by the manifest
+    remembered: bool  # whether the manifest lists it
 
     def write(
         self,
@@ -479,10 +472,13 @@ class _Month:
         unit: Sequence[pl.Expr] = (),
         whole_sessions: bool = False,
     ) -> Counts:
-        """Write kept rows, `Table.schema`, sorted by `Table.key`, and how many were set aside by
-        day and reason.
+        """Write kept rows, merged with those of an existing file (`joining.join`).
 
-        What stands there already stays unless they replace it (`joining.join`).
+        Args:
+            rows: `Table.schema`, sorted by `Table.key`.
+            aside: numbers of rows set aside, by day and reason.
+            unit: see `joining.join`.
+            whole_sessions: see `joining.join`.
         """
         folder = self.root / self.table.name / manifest.folder_name(self.underlying)
         file = parquet.MonthFile(
@@ -520,6 +516,6 @@ class _Month:
     def _check_size(self, file: parquet.MonthFile, rows: int) -> None:
         if rows > _MOST_ROWS:
             raise file.refuse(
-                f"would hold {rows:,} rows, and a month of one underlying is read into memory in one piece: at most "
-                f"{_MOST_ROWS:,} are taken"
+                f"would hold {rows:,} rows, and a month of one underlying is read into memory as a "
+                f"whole: at most {_MOST_ROWS:,} are taken"
             )

@@ -1,7 +1,4 @@
-"""Which files a lake has, and which it should have.
-
-Nothing that its manifests name is passed over, and nothing misplaced.
-"""
+"""The files that a lake has, those missing by its manifests, and misplaced ones."""
 
 import datetime as dt
 import os
@@ -21,7 +18,7 @@ Refuse = Callable[[Path, LakeError], None]
 
 
 def raise_it(path: Path, error: LakeError) -> None:
-    """Refuse by the error itself."""
+    """Raise the error of a refused path."""
     raise error
 
 
@@ -32,12 +29,19 @@ def files_of(
     remembered: Iterable[str] = (),
     wanted: set[str] | None = None,
 ) -> Files:
-    """The months' files of those of some tables that a lake has, and of the underlyings that are
-    wanted, None: all.
+    """The month files of some tables, by table, underlying and first day of the month.
 
-    What a manifest names and no folder has is among them, for it is missing: whoever reads it is
-    told so. A lake of ten thousand underlyings of which one is wanted costs little more than the
-    names of its folders.
+    They include the files that a manifest lists and that are missing: reading one raises an error.
+    With `wanted`, the folders of other underlyings are not opened, so that this is fast in a lake
+    of ten thousand underlyings.
+
+    Args:
+        root: the lake.
+        names: the tables.
+        refuse: called with path and error for each misplaced file and each folder or manifest that
+            cannot be read.
+        remembered: the underlyings that have a manifest.
+        wanted: the underlyings to list; None: all.
     """
     found: Files = {}
     for name in names:
@@ -67,7 +71,7 @@ def _add_remembered(
 def _with_missing(
     root: Path, name: str, underlying: str, held: manifest.MonthsByTable, months: Months
 ) -> Months:
-    """The files that are there, and those that should be."""
+    """Add the files that the manifest lists to `months`."""
     folder = root / name / manifest.folder_name(underlying)
     return {
         month: folder / f"{month.isoformat()[:7]}.parquet" for month in held.get(name, ())
@@ -75,23 +79,23 @@ def _with_missing(
 
 
 def missing(root: Path, name: str, underlying: str) -> list[Path]:
-    """The months' files of one table of one underlying that should be there, and are not."""
+    """The month files of one table of one underlying that its manifest lists and are missing."""
     months = _with_missing(root, name, underlying, manifest.read(root, underlying), {})
     return [path for path in months.values() if not path.exists()]
 
 
 def present(root: Path, name: str, underlying: str) -> Months:
-    """The months' files of one table of one underlying that are there.
+    """The month files that one table of one underlying has, by first day of the month.
 
     Raises:
-        LakeError: for a file out of place.
+        LakeError: for a misplaced file.
     """
     folder = root / name / manifest.folder_name(underlying)
     return _months(folder, raise_it) if folder.is_dir() else {}
 
 
 def entries_of(folder: Path, refuse: Refuse = raise_it) -> list[os.DirEntry[str]]:
-    """What a folder holds, hidden names (locks, unfinished files) left out."""
+    """The entries of a folder by name, without hidden ones (locks, unfinished files)."""
     try:
         with parquet.reported(folder, "cannot be read"), os.scandir(folder) as entries:
             return sorted(
@@ -111,7 +115,7 @@ def _underlyings(folder: Path, refuse: Refuse) -> list[str]:
             underlying = unquote(name)
             if manifest.folder_name(underlying) == entry.name:
                 found.append(underlying)
-            else:  # another folder may be of the same underlying
+            else:  # else two folders may be of one underlying
                 _misplaced(
                     folder / entry.name,
                     f"its name to be {manifest.folder_name(underlying)}",

@@ -1,14 +1,11 @@
-"""Which months were written of an underlying.
-
-So that a file which is gone is damage, and not less data (data.md).
+"""The manifest of an underlying: the months that were written, so that a lost file is noticed.
 
     lake/.manifests/underlying=TSLA/manifest.json
 
-One manifest per underlying, over all tables, hidden so that no tool takes it for data. It is
-written after the file that it names: a crash between the two leaves a file which verifies itself
-and is simply held, and which the next write takes in. A lake of an earlier version has none; then
-nothing is known to be missing, and its next write makes one of the files there. The folder's lock
-is the underlying's: whoever writes anything of it holds it.
+There is one manifest per underlying, over all tables, hidden so that no tool reads it as data. It
+is written after the files that it lists: after a crash between the two, the file is read as usual,
+and the next write lists it. A lake of an earlier version has no manifest; the next write makes one
+that lists the files of then. A writer of an underlying locks the folder of its manifest (data.md).
 """
 
 import contextlib
@@ -31,21 +28,18 @@ MonthsByTable = dict[str, set[dt.date]]  # table -> first days of months
 
 
 def folder_name(underlying: str) -> str:
-    """The name of an underlying's folder.
-
-    ASCII only, so that its characters are bytes, and a name in any file system.
-    """
+    """The name of an underlying's folder, in ASCII, which every file system accepts."""
     return f"underlying={quote(underlying, safe=' ^~')}"
 
 
 def path_of(root: Path, underlying: str) -> Path:
-    """Where the manifest of an underlying lies."""
+    """The path of an underlying's manifest."""
     return root / FOLDER / folder_name(underlying) / "manifest.json"
 
 
 @contextlib.contextmanager
 def locked(root: Path, underlying: str) -> Iterator[None]:
-    """Let one writer at a time change what a lake holds of an underlying; others wait.
+    """Lock an underlying of a lake for one writer; others wait.
 
     Raises:
         LakeError: if the lake cannot be written to.
@@ -78,7 +72,7 @@ def underlyings(root: Path) -> list[str]:
 
 
 def read(root: Path, underlying: str) -> MonthsByTable:
-    """The months of each table that were written of an underlying; nothing, without a manifest.
+    """The first days of the months written of an underlying, by table; empty without a manifest.
 
     Raises:
         LakeError: if the manifest was cut or altered, or is not this underlying's.
@@ -93,11 +87,13 @@ def read(root: Path, underlying: str) -> MonthsByTable:
     found = _parsed(path, data)
     if found["format"] != _FORMAT:
         raise LakeError(
-            f"{path} has format {found['format']!r}, expected {_FORMAT}: another version of wheelvec wrote it"
+            f"{path} has format {found['format']!r}, expected {_FORMAT}: "
+            "another version of wheelvec wrote it"
         )
     if found["underlying"] != underlying:
         raise LakeError(
-            f"{path} is the manifest of {found['underlying']!r}, expected {underlying!r}: it was moved or renamed"
+            f"{path} is the manifest of {found['underlying']!r}, expected {underlying!r}: "
+            "it was moved or renamed"
         )
     return {
         table: {dt.date.fromisoformat(f"{month}-01") for month in months}
@@ -106,7 +102,7 @@ def read(root: Path, underlying: str) -> MonthsByTable:
 
 
 def _parsed(path: Path, data: bytes) -> dict[str, Any]:
-    """What a manifest says, once its bytes are known to be exactly those that were written."""
+    """The content of a manifest, once its digest and its bytes are verified."""
     try:
         found = json.loads(data)
         stated = found.pop("digest")
@@ -120,19 +116,18 @@ def _parsed(path: Path, data: bytes) -> dict[str, Any]:
         whole = False
     if not whole:
         raise LakeError(
-            f"{path} was cut or altered since it was written: its bytes do not match its digest; delete it once the lake's "
-            "files are known to be there, and the next write makes it anew of them"
+            f"{path} was cut or altered since it was written: its bytes do not match its digest; "
+            "delete it once the lake's files are known to be there, and the next write makes it "
+            "anew of them"
         )
     return found  # type: ignore[no-any-return]
 
 
 def add(root: Path, underlying: str, held: Mapping[str, Iterable[dt.date]]) -> None:
-    """Remember months that a lake holds now beside those that it held.
-
-    The caller holds the underlying's lock.
+    """Add months to the manifest of an underlying; the caller has locked it.
 
     Raises:
-        LakeError: if the manifest cannot be written, or the one there is not what it should be.
+        LakeError: if the manifest cannot be written, or the existing one was cut or altered.
     """
     path, before = path_of(root, underlying), read(root, underlying)
     after = {
@@ -148,7 +143,7 @@ def add(root: Path, underlying: str, held: Mapping[str, Iterable[dt.date]]) -> N
 
 
 def _bytes(said: Mapping[str, Any]) -> bytes:
-    """The one way in which a manifest is written, so that its bytes can be compared."""
+    """The bytes of a manifest, the same for the same content, so that they can be compared."""
     return (json.dumps({**said, "digest": _digest(said)}, indent=1) + "\n").encode()
 
 

@@ -1,10 +1,9 @@
-"""The lake's Parquet files, each written whole or not at all, and checked before a row of it is
-taken.
+"""The lake's Parquet files: atomic writes, and verification before a row is read.
 
 A file is written in small row groups with statistics under a temporary name, read back, then
-renamed. Its footer says what it holds and has a digest over every byte of the file, the footer's
-included (a wrong statistic there would let a scan pass over rows that it should read); both are
-checked at a file's first use, and again once the file has changed.
+renamed. Its footer states its content, and a digest of all bytes of the file, those of the footer
+included: with a wrong statistic there, a scan would skip rows that it should read. Both are
+verified when a file is first used, and again when it has changed.
 """
 
 import contextlib
@@ -27,19 +26,19 @@ from wheelvec.model.errors import LakeError
 from wheelvec.tables import validation
 from wheelvec.tables.validation import Table
 
-# Entries of a footer: the version of this layout, what the file holds (JSON), and the digest of all
-# bytes of the file, in which zeros stand for the digest itself.
+# Keys of a footer's metadata: the version of this layout, the content (JSON), and the digest of all
+# bytes of the file, computed with zeros in place of the digest.
 _FORMAT, _STATED, _DIGEST = "wheelvec.format", "wheelvec.holds", "wheelvec.digest"
 _VERSION = "2"
 _NO_DIGEST = "0" * 32
-# How an entry lies in the bytes of a footer (Thrift's compact protocol): key, field header, length,
+# The bytes of a key-value pair in a footer (Thrift's compact protocol): key, field header, length,
 # value.
 _FORMAT_ENTRY = re.compile(_FORMAT.encode() + rb"\x18[\x01-\x09](\d+)")
 _DIGEST_ENTRY = re.compile(_DIGEST.encode() + rb"\x18\x20([0-9a-f]{32})")
 _ROW_GROUP = 32_768  # a few sessions of a chain: small enough to skip, large enough to compress
 _MAGIC = b"PAR1"
 _BLOCK_BYTES = 1 << 20
-_TRIES = 3  # to read files that are being replaced
+_TRIES = 3  # attempts to read files that are being replaced
 
 Span = tuple[dt.date, dt.date]
 Aside = dict[str, dict[str, int]]
@@ -47,10 +46,13 @@ Aside = dict[str, dict[str, int]]
 
 @dataclass(frozen=True)
 class Footer:
-    """What a file says of itself.
+    """The content of a file as its footer states it.
 
-    That is first and last day (None without rows), content digest, and rows set aside by day and
-    reason.
+    Attributes:
+        rows: number of rows.
+        days: first and last day; None without rows.
+        digest: `validation.content_digest` of the rows.
+        aside: numbers of rows set aside, by day and reason.
     """
 
     rows: int
@@ -70,9 +72,9 @@ class MonthFile:
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
-        """The columns of the file.
+        """The columns of the file: those of the table, with underlying as a category.
 
-        Those of the table, the underlying as a category as hive readers expect it.
+        Readers of Hive folders infer that type from the path.
         """
         categorical = {"underlying": pl.Categorical()} if "underlying" in self.table.schema else {}
         return {**self.table.schema, **categorical}
@@ -99,13 +101,13 @@ class MonthFile:
         )
 
     def refuse(self, reason: str) -> LakeError:
-        """The error that this file is not what it should be."""
+        """The LakeError of this file, for a reason that completes "<path> ..."."""
         return LakeError(f"{self.path} {reason}")
 
 
 @contextlib.contextmanager
 def reported(path: Path, what: str) -> Iterator[None]:
-    """Turn what goes wrong with a file into a LakeError that names it."""
+    """Turn errors of the system and of Polars into a LakeError "<path> <what>: <reason>"."""
     try:
         yield
     except LakeError:
@@ -118,7 +120,7 @@ def reported(path: Path, what: str) -> Iterator[None]:
 
 
 def span_of(days: pl.Series) -> Span | None:
-    """The first and last of some days; None of none."""
+    """The first and last of some days; None for no days."""
     first, last = days.min(), days.max()
     return (first, last) if isinstance(first, dt.date) and isinstance(last, dt.date) else None
 
@@ -135,10 +137,15 @@ def read(
 ) -> pl.DataFrame:
     """Rows with `first` <= day <= `last` of files of one underlying, in their order, all verified.
 
-    They have the `wanted` columns of `Table.schema`, or all.
+    Args:
+        table: the table of the files.
+        places: the files.
+        first: the first day, inclusive.
+        last: the last day, inclusive.
+        wanted: columns of `Table.schema`; None: all.
 
     Raises:
-        LakeError: if one of the files is not what it should be.
+        LakeError: if one of the files is missing, damaged or misplaced.
     """
     for _ in range(_TRIES):
         footers = [file.footer() for file in places]
@@ -153,7 +160,7 @@ def read(
 def _read(
     table: Table, places: list[tuple[MonthFile, Footer]], days: Span, wanted: tuple[str, ...] | None
 ) -> pl.DataFrame | LakeError:
-    """The rows on some days, or the error that there are fewer of them than there should be."""
+    """The rows on some days, or an error if whole files have other numbers of rows than stated."""
     first, last = days
     schema = {c: dtype for c, dtype in table.schema.items() if wanted is None or c in wanted}
     held = [(file, footer.rows, footer.days) for file, footer in places if footer.days is not None]
@@ -163,8 +170,7 @@ def _read(
     path = held[0][0].path if len(held) == 1 else held[0][0].path.parent
     cut = any(days[0] < first or days[1] > last for _, _, days in held)
     rows = pl.scan_parquet([file.path for file, _, _ in held], hive_partitioning=False, glob=False)
-    # the path has named the underlying, and was verified: reading the column would only give it as
-    # a category
+    # the verified path names the underlying: the column would only give it as a category
     columns = [
         pl.lit(held[0][0].underlying).alias(c) if c == "underlying" else pl.col(c) for c in schema
     ]
@@ -181,7 +187,7 @@ def _read(
 
 @lru_cache(maxsize=1 << 16)
 def _verified(file: MonthFile, state: tuple[int, int, int]) -> Footer:
-    """Check a file once for as long as it stays the same file (inode, size, time of change)."""
+    """Verify a file, once as long as its inode, size and time of modification stay the same."""
     with reported(file.path, "cannot be read"), file.path.open("rb") as opened:
         footer = _footer_bytes(file, opened, state[1])
         _check_bytes(file, opened, state[1] - len(footer), footer)
@@ -194,7 +200,7 @@ def _verified(file: MonthFile, state: tuple[int, int, int]) -> Footer:
 
 
 def _parsed(file: MonthFile, stated: str) -> tuple[dict[str, Any], Footer]:
-    """What a footer says: whose bytes these are, and what they hold."""
+    """The place (table, underlying, month) and the content that a footer states."""
     try:
         said = json.loads(stated)
         place = {name: str(said[name]) for name in ("table", "underlying", "month")}
@@ -233,7 +239,7 @@ def _check_place(file: MonthFile, stated: dict[str, Any], schema: dict[str, pl.D
 
 
 def _footer_bytes(file: MonthFile, opened: IO[bytes], size: int) -> bytes:
-    """The footer with its length and the closing magic."""
+    """The footer with its length and the closing magic number."""
     start = opened.read(4)
     opened.seek(max(size - 8, 0))
     end = opened.read(8)
@@ -248,10 +254,10 @@ def _footer_bytes(file: MonthFile, opened: IO[bytes], size: int) -> bytes:
 
 
 def _check_bytes(file: MonthFile, opened: IO[bytes], before: int, footer: bytes) -> None:
-    """Refuse a file whose bytes, `before` the footer and of it, are not those that were written.
+    """Refuse a file whose bytes do not match the digest in its footer.
 
-    Nothing is parsed: what reads Parquet may fail in any way, or succeed, on a footer that was
-        altered.
+    `before` is the number of bytes before the footer. Nothing is parsed: on an altered footer a
+    Parquet reader may fail in any way, or succeed.
     """
     version = _FORMAT_ENTRY.search(footer)
     if version is None:
@@ -268,7 +274,7 @@ def _check_bytes(file: MonthFile, opened: IO[bytes], before: int, footer: bytes)
 
 
 def _digest(opened: IO[bytes], before: int, footer: bytes) -> str:
-    """The digest of a file of which so many bytes lie `before` the footer, read in blocks."""
+    """The digest of a file with so many bytes `before` the footer, read in blocks."""
     digest = hashlib.blake2b(digest_size=16)
     opened.seek(0)
     while before > 0 and (block := opened.read(min(before, _BLOCK_BYTES))):
@@ -282,16 +288,16 @@ def _digest(opened: IO[bytes], before: int, footer: bytes) -> str:
 
 
 def write(file: MonthFile, rows: pl.DataFrame, digest: str, aside: Aside) -> None:
-    """Write beside the file, check what was written, then rename.
+    """Write a temporary file, read it back and compare, then rename it.
 
     A reader sees the old file or the new one.
 
     Args:
-        file: where, and what it is said to hold; its folder exists, and the underlying is
-            `manifest.locked`.
+        file: the path, and the table, underlying and month to state; its folder exists, and the
+            underlying is `manifest.locked`.
         rows: `Table.schema` columns, sorted by `Table.key`.
-        digest: `tables.content_digest` of the rows.
-        aside: how many rows were set aside, by day and reason.
+        digest: `validation.content_digest` of the rows.
+        aside: numbers of rows set aside, by day and reason.
 
     Raises:
         LakeError: if the file cannot be written, or other rows are read back than were written.
@@ -317,14 +323,12 @@ def write(file: MonthFile, rows: pl.DataFrame, digest: str, aside: Aside) -> Non
 
 
 def _write_parquet(path: Path, file: MonthFile, rows: pl.DataFrame, stated: str) -> None:
-    """Rows, then a footer with `stated` and the digest of all bytes."""
+    """Write rows, and a footer with `stated` and the digest of all bytes."""
     import pyarrow
     import pyarrow.parquet
 
     table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
-    if (
-        "underlying" in file.schema
-    ):  # the type that readers of hive folders infer from the path, so that the two agree
+    if "underlying" in file.schema:  # of the type that readers of Hive folders infer from the path
         names = table["underlying"].cast(pyarrow.string()).dictionary_encode()
         table = table.set_column(table.column_names.index("underlying"), "underlying", names)
     with path.open("x+b") as opened:
@@ -336,7 +340,7 @@ def _write_parquet(path: Path, file: MonthFile, rows: pl.DataFrame, stated: str)
 
 
 def _sign(file: MonthFile, opened: IO[bytes]) -> None:
-    """Put the digest in its place in the footer."""
+    """Write the digest into the footer."""
     size = opened.seek(0, os.SEEK_END)
     opened.seek(0)
     footer = _footer_bytes(file, opened, size)

@@ -1,7 +1,7 @@
-"""May a lake be written into a folder, and what in it is a lake's?
+"""Checks that a lake may be written into a folder, and temporary folders inside a lake.
 
-Nothing that wheelvec did not write is touched; and a lake is not mixed with other files either, for
-then nobody, and no later command, could tell the two apart.
+Files that wheelvec did not write are never changed. A lake is not mixed with other files either,
+because no later command could tell the two apart.
 """
 
 import contextlib
@@ -16,33 +16,26 @@ from wheelvec.lake import files, manifest, parquet
 from wheelvec.model.errors import LakeError, listed
 from wheelvec.tables.validation import TABLES
 
-BESIDE = (
-    "answers",
-    "quote_ages",
-    "underlying_minutes",
-    "solved_chains",
-)  # folders that a lake has beside its tables
+# the folders that a lake has beside its tables
+BESIDE = ("answers", "quote_ages", "underlying_minutes", "solved_chains")
 STAGING = ".staging"
 _OURS = {*TABLES, *BESIDE, "splits", "splits.csv", "dividends.csv"}
-# what the project hides in a lake, and what operating systems, version control and file systems put
-# into any folder
+# hidden entries of a lake; and entries that operating systems, version control and file systems
+# make in any folder
 _HIDDEN = {manifest.FOLDER, STAGING, ".incoming", files.LOCK}
 _ANYWHERE = {".DS_Store", "Thumbs.db", "desktop.ini", ".gitignore", ".gitkeep", "lost+found"}
-_RESULTS = {
-    "result.json": "records.parquet",
-    "sweep.json": "frame.parquet",
-}  # the index, and a file that is always beside it
+# the index of a saved result or sweep, and a file that is always beside it
+_RESULTS = {"result.json": "records.parquet", "sweep.json": "frame.parquet"}
 _MONTH = re.compile(r"\d{4}-\d{2}\.parquet")
 _TRIES = 5
 _STAGED = re.compile(r"\d+\.[0-9a-f]{8}")
 
 
 def check_writable(root: Path) -> None:
-    """Do nothing for a lake, an empty folder, and one that does not exist yet.
+    """Refuse a folder that is neither a lake, nor empty, nor yet to be made.
 
     Raises:
-        LakeError: naming what was found, for a folder that holds anything else: a result, a
-            project, somebody's files.
+        LakeError: naming what was found: a saved result, a project, other files.
     """
     _refuse_within_a_result(root)
     try:
@@ -57,7 +50,7 @@ def check_writable(root: Path) -> None:
     strange = [name for name in found if not _is_ours(name)]
     for name in set(found) & {*TABLES, *BESIDE}:
         strange += [f"{name}/{other}" for other in _strange_in(root / name)]
-    strange.sort(key=lambda name: name not in _RESULTS)  # what tells most stands first
+    strange.sort(key=lambda name: name not in _RESULTS)  # the most telling first
     if strange and not _is_lake(root, set(found)):
         raise LakeError(
             f"{root} is no lake, and is left as it is: it holds {listed(strange, most=5)}; "
@@ -71,7 +64,7 @@ def _refuse_within_a_result(root: Path) -> None:
             (above / index).is_file() and (above / beside).is_file()
             for index, beside in _RESULTS.items()
         ):
-            raise LakeError(f"{root} lies in {above}, a saved result; choose a folder beside it")
+            raise LakeError(f"{root} is in {above}, a saved result; choose a folder beside it")
 
 
 def _is_ours(name: str) -> bool:
@@ -79,9 +72,9 @@ def _is_ours(name: str) -> bool:
 
 
 def _strange_in(folder: Path) -> list[str]:
-    """What in the folder of a table is not the folder of an underlying.
+    """The entries of a table's folder that are no folders of underlyings.
 
-    The folder itself, if it is none.
+    "(a file)" if it is no folder.
     """
     if not folder.is_dir():
         return ["(a file)"]
@@ -94,10 +87,7 @@ def _strange_in(folder: Path) -> list[str]:
 
 
 def _is_lake(root: Path, found: set[str]) -> bool:
-    """Whether a folder is a lake already, whatever else somebody keeps there.
-
-    It has manifests, or a month's file.
-    """
+    """Whether a folder has manifests or a month's file, and so is a lake."""
     if (root / manifest.FOLDER).is_dir():
         return True
     places = (
@@ -108,15 +98,15 @@ def _is_lake(root: Path, found: set[str]) -> bool:
     return any(_MONTH.fullmatch(path.name) for place in places for path in place.glob("*.parquet"))
 
 
-# ---- a folder to work in
+# ---- temporary folders
 
 
 @contextlib.contextmanager
 def staging(root: Path) -> Iterator[Path]:
-    """A hidden folder within a lake, gone at the end.
+    """Make a hidden temporary folder in a lake, and remove it when the block ends.
 
-    The lake's folder is made if need be, and removed again if it stays empty. Those of killed
-    processes are removed too: each is locked for as long as its process lives.
+    The lake's folder is made if need be, and removed again if it stays empty. The temporary folders
+    of killed processes are removed too: a folder is locked as long as its process runs.
 
     Raises:
         LakeError: if it cannot be written.
@@ -136,9 +126,9 @@ def staging(root: Path) -> Iterator[Path]:
 
 
 def _reserved(place: Path, locks: contextlib.ExitStack) -> Path:
-    """A new folder whose lock is ours.
+    """Make and lock a folder.
 
-    Another process may take it for a stale one before it is locked: then there is another.
+    Another process may remove it as stale before it is locked; then another one is made.
     """
     for _ in range(_TRIES):
         folder = place / f"{os.getpid()}.{secrets.token_hex(4)}"
@@ -152,7 +142,7 @@ def _reserved(place: Path, locks: contextlib.ExitStack) -> Path:
 
 
 def remove_staged(root: Path) -> None:
-    """Remove what killed processes were staging in a lake."""
+    """Remove the temporary folders of killed processes from a lake."""
     with contextlib.suppress(OSError):
         for folder in sorted((root / STAGING).iterdir()):
             if _STAGED.fullmatch(folder.name) and folder.is_dir():

@@ -1,12 +1,11 @@
-"""Chains that were solved before, kept beside the quotes that they came from (data.md).
+"""A cache of solved chains in the lake of their quotes (data.md).
 
     lake/solved_chains/underlying=TSLA/2023-06.<key>.<digest>.parquet
 
-The key is a digest of everything that a chain depends on, so that one made of other quotes, rates
-or code is not found rather than compared; the digest is that of the file's own bytes, so that a
-file which was cut or altered is not taken, and these say underlying, month and key once more, so
-that one which was renamed is not either. Whatever lies here can be deleted at any time: it is made
-anew from the quotes.
+The key is a digest of everything that a chain depends on: a chain of other quotes, rates or code
+has another name. The digest is of the file's bytes, so that a cut or altered file is not used. The
+file also states underlying, month and key, so that a renamed file is not used either. All files can
+be deleted at any time: the chains are solved again from the quotes.
 """
 
 import contextlib
@@ -25,17 +24,13 @@ from wheelvec.model.schemas import SOLVED_CHAIN, SOLVED_COUNTS
 log = logging.getLogger(__name__)
 
 FOLDER = "solved_chains"
-_MOST = (
-    8  # chains of one month, of as many ranges of dte, rates or entry times; the oldest give way
-)
+# chains kept of one month, of different ranges of dte, rates or entry times; the oldest is removed
+_MOST = 8
 _COUNTS, _PLACE = "wheelvec.counts", "wheelvec.place"
 
 
 def read(folder: Path, month: dt.date, key: str) -> tuple[pl.DataFrame, pl.DataFrame] | None:
-    """The chain kept under `key` (SOLVED_CHAIN) and its counts per session (SOLVED_COUNTS).
-
-    None if there is none.
-    """
+    """The chain of a key (SOLVED_CHAIN) and its counts per session (SOLVED_COUNTS), or None."""
     for path in folder.glob(f"{month:%Y-%m}.{key}.*.parquet"):
         try:
             return _read(path, folder, month, key)
@@ -63,7 +58,7 @@ def _read(path: Path, folder: Path, month: dt.date, key: str) -> tuple[pl.DataFr
 
 
 def damaged(path: Path) -> bool:
-    """Whether a kept chain will not be used, for its bytes are not those that were written."""
+    """Whether a kept chain will not be used because its bytes do not match the digest."""
     try:
         return path.name.split(".")[2] != _digest(path.read_bytes())
     except (OSError, IndexError):
@@ -73,9 +68,7 @@ def damaged(path: Path) -> bool:
 def write(
     folder: Path, month: dt.date, key: str, chain: pl.DataFrame, counts: pl.DataFrame
 ) -> None:
-    """Keep a chain; where that is not possible, as in a read-only lake, nothing is kept and nothing
-    fails.
-    """
+    """Keep a chain; no error is raised if that fails, as in a read-only lake."""
     buffer = io.BytesIO()
     stated = json.dumps(counts.select(*SOLVED_COUNTS).to_dict(as_series=False), default=str)
     said = {_COUNTS: stated, _PLACE: _place(folder, month, key)}
@@ -109,7 +102,7 @@ def _forget_oldest(folder: Path, month: dt.date) -> None:
 
 
 def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # another process was faster, or this one may not
+    with contextlib.suppress(OSError):  # removed by another process, or not permitted
         path.unlink()
 
 
