@@ -1,10 +1,9 @@
-"""Parquet files of anybody, read a batch of rows at a time.
+"""A user's Parquet files, read in batches of rows so that memory stays small.
 
-However much a small file inflates to, little of it is in memory.
-
-Arrow reads them, for it decodes page by page where Polars decodes whole row groups, and refuses
-with an error what it cannot read. Columns of text stay dictionaries until they are checked, so that
-a long text that is repeated is held once.
+A small file may decompress to far more than the machine's memory. Arrow reads the files, because it
+decodes page by page where Polars decodes whole row groups, and raises an error for damaged files.
+Columns of text stay dictionaries until they are checked, so that a repeated long text is stored
+once.
 """
 
 import contextlib
@@ -20,13 +19,12 @@ from wheelvec.tables.validation import TABLES
 
 ROWS = 131_072  # 15 MB of quotes
 _BUFFER = 1 << 20  # bytes of a column that are read from disk at a time
-# characters: no symbol, name, date or number is longer, and what is cut stays as unusable as it was
+# characters: no symbol, name, date or number is longer, and a text cut there stays unusable
 _LONGEST = 300
 
 
 def read(name: str, path: Path) -> Iterator[pl.DataFrame]:
-    """The rows of a file, `Table.schema` of table `name` as `tables.read` converts them, in
-    batches.
+    """The rows of a file in batches, converted to table `name` as by `validation.read`.
 
     Raises:
         InputError: if there is no such file, or it is not readable as Parquet.
@@ -40,7 +38,7 @@ def read(name: str, path: Path) -> Iterator[pl.DataFrame]:
 
 @contextlib.contextmanager
 def _refused(name: str, path: Path) -> Iterator[None]:
-    """Whatever fails while a file is read is the file's fault, and is said so with its path."""
+    """Turn any error of reading a file into an InputError or DataError with its path."""
     try:
         yield
     except InputError:
@@ -49,7 +47,8 @@ def _refused(name: str, path: Path) -> Iterator[None]:
         raise DataError(f"{path}: {error}") from error
     except MemoryError as error:
         raise InputError(
-            f"{name} {path}: not readable as Parquet: one page of it needs more memory than there is"
+            f"{name} {path}: not readable as Parquet: "
+            "one page of it needs more memory than there is"
         ) from error
     except (Exception, pl.exceptions.PanicException) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -63,9 +62,8 @@ def _batches(name: str, path: Path) -> Iterator[pl.DataFrame]:
     options: dict[str, Any] = {"buffer_size": _BUFFER, "page_checksum_verification": True}
     with pyarrow.parquet.ParquetFile(path, **options) as file:
         schema = file.schema_arrow
-        validation.read(
-            name, _frame(schema.empty_table())
-        )  # missing columns and types are said before anything is read
+        # raises for missing columns and types before rows are read
+        validation.read(name, _frame(schema.empty_table()))
         wanted = [column for column in TABLES[name].schema if column in schema.names]
     texts = [column for column in wanted if _is_text(schema.field(column).type)]
     seen = 0
@@ -76,7 +74,8 @@ def _batches(name: str, path: Path) -> Iterator[pl.DataFrame]:
             yield validation.read(name, _frame(_shortened(batch)))
         if seen != file.metadata.num_rows:
             raise InputError(
-                f"{name} {path}: not readable as Parquet: {seen} rows, expected {file.metadata.num_rows}"
+                f"{name} {path}: not readable as Parquet: {seen} rows, "
+                f"expected {file.metadata.num_rows}"
             )
 
 
@@ -87,7 +86,7 @@ def _is_text(dtype: Any) -> bool:
 
 
 def _shortened(batch: Any) -> Any:
-    """The batch with no text longer than any that can be meant."""
+    """The batch with texts cut to `_LONGEST` characters."""
     import pyarrow
     import pyarrow.compute as compute
 

@@ -1,4 +1,4 @@
-r"""Market: the validated tables of one research question, and what was wrong with them.
+r"""Market: validated tables of quotes, bars and dividends, in memory or in a lake.
 
 frames --Market(...)--> Memory \
                                 Market: window(), diagnostics, fingerprint
@@ -34,8 +34,8 @@ class Window:
     """The kept rows of one underlying over some days, sorted by (session, symbol, ts).
 
     Attributes:
-        quotes: `frames.OPTION_QUOTES`.
-        bars: `frames.OPTION_BARS`; None for a market without option bars.
+        quotes: `schemas.OPTION_QUOTES`.
+        bars: `schemas.OPTION_BARS`; None for a market without option bars.
 
     Example:
         >>> import wheelvec as wv
@@ -51,27 +51,25 @@ class Window:
 
 @refusing_forked
 class Market:
-    """Option quotes, daily bars of contracts and underlyings, and dividends, all validated
-    (data.md).
+    """Validated option quotes, daily bars of contracts and underlyings, and dividends (data.md).
 
-    Rows whose key is unusable, and bars that are broken or in which nobody traded, are set aside.
-    Quotes without a valid price and rows on days that are no sessions stay, for the engine counts
-    and drops them by its own calendar. `diagnostics` counts all of them.
+    Rows with an unusable key, and broken or untraded bars, are set aside. Quotes without a valid
+    price and rows on days that are no sessions are kept: the engine counts and drops them by the
+    calendar of the run. `diagnostics` counts all of them.
 
     Args:
         option_quotes: quotes of options. This and the other tables are Polars frames, lazy or not,
             pandas frames, or Arrow tables, with the columns of data.md. Other widths of numbers,
             other time units and zones, text instead of numbers and dates, further columns, and OSI
-            symbols in any spelling are taken.
-        underlying_bars: daily bars of the underlyings; shares are assigned and called away by their
-            closes.
-        option_bars: daily bars of contracts; without them stops and targets are seen in the quotes
-            alone.
+            symbols in any spelling are accepted.
+        underlying_bars: daily bars of the underlyings; their closes decide assignment and exercise.
+        option_bars: daily bars of contracts; without them only the quotes trigger stops and
+            targets.
         splits: not supported yet; a run must not cross a split.
         dividends: cash dividends of the underlyings, in dollars per share.
         strict: raise for broken rows instead of setting them aside.
-        trading_calendar: what counts as a session in `diagnostics`; `Schedule.trading_calendar`
-            decides in a backtest.
+        trading_calendar: the calendar whose sessions count in `diagnostics`; a backtest uses
+            `Schedule.trading_calendar`.
 
     Raises:
         InputError: for an argument of the wrong kind.
@@ -82,14 +80,15 @@ class Market:
         >>> import datetime as dt
         >>> import polars as pl
         >>> import wheelvec as wv
+        >>> day = dt.date(2024, 1, 2)
         >>> quotes = pl.DataFrame({
-        ...     "symbol": ["ALFA  240216P00150000"], "underlying": ["ALFA"], "session": [dt.date(2024, 1, 2)],
+        ...     "symbol": ["ALFA  240216P00150000"], "underlying": ["ALFA"], "session": [day],
         ...     "ts": [dt.datetime(2024, 1, 2, 20, 45, tzinfo=dt.UTC)],
         ...     "bid": [1.20], "ask": [1.30], "underlying_price": [157.78],
         ... })
         >>> bars = pl.DataFrame({
-        ...     "underlying": ["ALFA"], "session": [dt.date(2024, 1, 2)],
-        ...     "open": [157.0], "high": [158.5], "low": [156.5], "close": [157.8], "volume": [1_000],
+        ...     "underlying": ["ALFA"], "session": [day],
+        ...     "open": [157.0], "high": [158.5], "low": [156.5], "close": [157.8], "volume": [900],
         ... })
         >>> wv.Market(option_quotes=quotes, underlying_bars=bars)
         Market(ALFA; 2024-01-02 to 2024-01-02; option_quotes 1 rows, underlying_bars 1 rows)
@@ -110,8 +109,7 @@ class Market:
         if splits is not None:
             raise InputError(
                 "splits are not supported yet: pass splits=None, and end a run before an "
-                "underlying's split or start it "
-                "after (market.diagnostics reports suspected_split)"
+                "underlying's split or start it after (market.diagnostics reports suspected_split)"
             )
         given = {
             "option_quotes": option_quotes,
@@ -125,11 +123,11 @@ class Market:
             for name in TABLES
             if name in needed or given[name] is not None
         }
-        self._begin(Memory.of(read), strict, trading_calendar)
+        self._set_up(Memory.of(read), strict, trading_calendar)
 
-    def _begin(self, source: lake.Source, strict: bool, trading_calendar: str) -> None:
+    def _set_up(self, source: lake.Source, strict: bool, trading_calendar: str) -> None:
         self._source, self.trading_calendar = source, trading_calendar
-        self._found: dict[str | None, Findings] = {}  # by underlying; those of all under None
+        self._found: dict[str | None, Findings] = {}  # by underlying; of all of them under None
         if strict:
             self._refuse_broken_rows()
 
@@ -143,71 +141,67 @@ class Market:
         strict: bool = False,
         trading_calendar: str = "NYSE",
     ) -> Self:
-        """The market of a lake, some of its underlyings (None.
+        """The market of a lake, of some or all of its underlyings, from `start` to `end`.
 
-        All) from `start` to `end`, both included.
-
-        Nothing but folders and manifests is read now. Windows read the months they need;
-        `option_quotes`, `option_bars` and `diagnostics` read everything.
+        Only folders and manifests are read now. Windows read the months that they need;
+        `option_quotes`, `option_bars` and `diagnostics` read all files.
 
         Args:
             path: the folder of the lake.
-            symbols: the underlyings to take, or one of them; None takes all.
-            start: first session, a date or text such as "2023-06-06"; None is the first that there
-                is.
-            end: last session, inclusive; None is the last that there is.
-            strict: raise for broken rows; this reads everything at once.
-            trading_calendar: what counts as a session in `diagnostics`.
+            symbols: the underlyings, or one of them; None for all.
+            start: first session, a date or text such as "2023-06-06"; None for the first of the
+                lake.
+            end: last session, inclusive; None for the last of the lake.
+            strict: raise for broken rows; all files are read at once.
+            trading_calendar: the calendar whose sessions count in `diagnostics`.
 
         Raises:
-            InputError: for a symbol that the lake does not hold, or for what is no date.
+            InputError: for a symbol that the lake does not have, or a date that is none.
             LakeError: if the folder is no lake or may not be read; later, if one of its files is
-                not what it should be, or is missing.
+                missing, damaged or misplaced.
 
         Example:
             >>> import tempfile
             >>> import wheelvec as wv
             >>> folder = tempfile.mkdtemp()
-            >>> written = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29").write(folder)
-            >>> wv.Market.open(folder, symbols=["ALFA"], start="2024-02-01").data_range[0].isoformat()
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> written = market.write(folder)
+            >>> february = wv.Market.open(folder, symbols=["ALFA"], start="2024-02-01")
+            >>> february.data_range[0].isoformat()
             '2024-02-01'
         """
         first, last = _day("start", start, dt.date.min), _day("end", end, dt.date.max)
         if first > last:
-            raise InputError(f"start {first} lies after end {last}")
+            raise InputError(f"start {first} is after end {last}")
         wanted = [symbols] if isinstance(symbols, str) else symbols
-        return cls._over(
-            lake.Lake.open(path, first, last, symbols=wanted), strict, trading_calendar
-        )
+        source = lake.Lake.open(path, first, last, symbols=wanted)
+        return cls._of_source(source, strict, trading_calendar)
 
     @classmethod
-    def _over(cls, source: lake.Source, strict: bool, trading_calendar: str = "NYSE") -> Self:
+    def _of_source(cls, source: lake.Source, strict: bool, trading_calendar: str = "NYSE") -> Self:
         market = cls.__new__(cls)
-        market._begin(source, strict, trading_calendar)
+        market._set_up(source, strict, trading_calendar)
         return market
 
     def write(self, path: str | Path, replace: bool = False) -> pl.DataFrame:
-        """Write into a lake, made if need be, and return what was added and replaced.
+        """Write the kept rows into a lake, made if need be, and return numbers of rows.
 
-        Rows are added contract by contract: those of the same key (session and symbol, and ts of
-            quotes that have one;
-        session of an underlying's bar; ex_date of dividends) take the place of the lake's, and all
-        others stay. With `replace` whole sessions do: of the sessions that this market holds of a
-        table and underlying, nothing else stays. How many rows were set aside is added to the
-        lake's counts with them.
+        Rows replace the lake's rows of the same key (session and symbol, and ts of quotes that have
+        one; session of an underlying's bar; ex_date of dividends), and all others stay. With
+        `replace`, they replace all rows of their sessions, by table and underlying. The counts of
+        rows set aside are added to the lake's.
 
         Args:
             path: the folder of the lake.
-            replace: whether the market's sessions take the place of the lake's whole.
+            replace: whether whole sessions are replaced.
 
         Returns:
-            One row per table: table, rows `added`, rows `replaced` (in the place of others of the
-                same key, equal or not), and
-            rows `removed` (only with `replace`: those of the sessions that have no successor).
+            One row per table: table, rows `added`, rows `replaced` (by rows of the same key, equal
+            or not), and rows `removed` (with `replace`: those without a new row of their key).
 
         Raises:
-            LakeError: if the folder is no lake and holds anything else, if a file cannot be
-                written, or if one to be merged with is not what it should be.
+            LakeError: if the folder holds anything else than a lake, if a file cannot be written,
+                or if one to be merged with is damaged or misplaced.
 
         Example:
             >>> import tempfile
@@ -221,7 +215,7 @@ class Market:
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the lake that this market reads; None of tables in memory.
+        """The folder of the lake that this market reads; None for tables in memory.
 
         Example:
             >>> import wheelvec as wv
@@ -233,7 +227,7 @@ class Market:
 
     @property
     def option_quotes(self) -> pl.DataFrame:
-        """All kept quotes, `frames.OPTION_QUOTES`, by (underlying, session, symbol, ts).
+        """All kept quotes, `schemas.OPTION_QUOTES`, by (underlying, session, symbol, ts).
 
         Example:
             >>> import wheelvec as wv
@@ -245,9 +239,9 @@ class Market:
 
     @property
     def option_bars(self) -> pl.DataFrame | None:
-        """All kept bars of contracts, `frames.OPTION_BARS`, by (underlying, session, symbol).
+        """All kept bars of contracts, `schemas.OPTION_BARS`, by (underlying, session, symbol).
 
-        None if not given.
+        None for a market without option bars.
 
         Example:
             >>> import wheelvec as wv
@@ -259,7 +253,7 @@ class Market:
 
     @cached_property
     def underlying_bars(self) -> pl.DataFrame:
-        """All kept bars of underlyings, `frames.UNDERLYING_BARS`, by (underlying, session).
+        """All kept bars of underlyings, `schemas.UNDERLYING_BARS`, by (underlying, session).
 
         Example:
             >>> import wheelvec as wv
@@ -271,7 +265,7 @@ class Market:
 
     @cached_property
     def dividends(self) -> pl.DataFrame | None:
-        """All kept dividends, `frames.DIVIDENDS`, by (underlying, ex_date); None if not given.
+        """All kept dividends, `schemas.DIVIDENDS`, by (underlying, ex_date); None if not given.
 
         Example:
             >>> import wheelvec as wv
@@ -283,9 +277,9 @@ class Market:
 
     @property
     def has_option_bars(self) -> bool:
-        """Whether there is a table of option bars, be it empty.
+        """Whether there is a table of option bars, even an empty one.
 
-        Without one, paths come from the quotes.
+        Without one, the paths of contracts are made of quotes.
 
         Example:
             >>> import wheelvec as wv
@@ -296,10 +290,10 @@ class Market:
         return "option_bars" in self._source.tables
 
     def has_bars_of(self, underlying: str) -> bool:
-        """Whether there is any sound bar of its options; if not, quotes stand for them.
+        """Whether any bar of an underlying's options is kept; if not, paths are made of quotes.
 
         Args:
-            underlying: such as TSLA.
+            underlying: its symbol, such as TSLA.
 
         Example:
             >>> import wheelvec as wv
@@ -309,10 +303,8 @@ class Market:
         """
         if not self.has_option_bars or underlying not in self._source.underlyings("option_bars"):
             return False
-        months = self._source.months(
-            "option_bars", underlying
-        )  # a month of which all was set aside has no digest
-        return any(
+        months = self._source.months("option_bars", underlying)
+        return any(  # a month whose rows were all set aside has no digest
             self._source.digest("option_bars", underlying, month) is not None for month in months
         )
 
@@ -330,7 +322,7 @@ class Market:
 
     @cached_property
     def data_range(self) -> tuple[dt.date, dt.date] | None:
-        """First and last session of quotes and bars together; None if there are none.
+        """First and last session of quotes and bars together; None without any.
 
         Example:
             >>> import wheelvec as wv
@@ -343,9 +335,9 @@ class Market:
         return (min(first for first, _ in known), max(last for _, last in known)) if known else None
 
     def window(self, underlying: str, first: dt.date, last: dt.date) -> Window:
-        """What the market holds of `underlying` on `first` <= session <= `last`.
+        """The quotes and option bars of `underlying` on `first` <= session <= `last`.
 
-        Nothing, for one it does not know.
+        They have no rows for an underlying that the market does not have.
 
         Args:
             underlying: its symbol.
@@ -362,7 +354,7 @@ class Market:
         return Window(self.quotes(underlying, first, last), self.bars(underlying, first, last))
 
     def quotes(self, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
-        """The option quotes of a `window` alone, `frames.OPTION_QUOTES`.
+        """The option quotes of a `window`, `schemas.OPTION_QUOTES`.
 
         Args:
             underlying: its symbol.
@@ -379,7 +371,7 @@ class Market:
         return self._source.rows("option_quotes", underlying, first, last)
 
     def bars(self, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame | None:
-        """The option bars of a `window` alone, `frames.OPTION_BARS`; None for a market without.
+        """The option bars of a `window`, `schemas.OPTION_BARS`; None for a market without them.
 
         Args:
             underlying: its symbol.
@@ -400,9 +392,10 @@ class Market:
         )
 
     def solved_chains(self, underlying: str, month: dt.date) -> tuple[Path, str] | None:
-        """Where a lake keeps the solved chains of a month, and the digest of that month's quotes.
+        """The folder of a lake's solved chains, and the digest of a month's quotes.
 
-        None in memory, without quotes, and where `start` or `end` cuts the month.
+        None for tables in memory, for a month without quotes, and if `start` or `end` cuts the
+        month.
 
         Args:
             underlying: its symbol.
@@ -429,8 +422,8 @@ class Market:
     def fingerprint(self) -> str:
         """A hexadecimal digest of the kept rows, the same for the same rows from memory or lake.
 
-        BLAKE2b over the sorted (table, underlying, month, `tables.content_digest`), and whether
-        there are option bars.
+        It is BLAKE2b over the sorted (table, underlying, month, `validation.content_digest`), and
+        whether there are option bars.
 
         Example:
             >>> import wheelvec as wv
@@ -455,15 +448,14 @@ class Market:
 
     @property
     def diagnostics(self) -> pl.DataFrame:
-        """`frames.MARKET_DIAGNOSTICS`, sorted.
+        """Counts of broken and unusable rows by table, underlying and reason, sorted.
 
-        Rows that are broken or unusable, each counted by the first reason.
-
-        The order of reasons is that of `tables.check_quotes`, `check_option_bars` and their like, and
-        of `tables.tally`. Also `no_option_bars` and `no_underlying_bars` (quotes of an underlying
-        without), `underlying_ended` (sessions of the market after an underlying's last bar),
-        `suspected_split` (events), `adjusted_closes` and `adjusted_underlying_price` (sessions):
-        see `tables.anomalies`.
+        The frame is `schemas.MARKET_DIAGNOSTICS`. A row counts under the first reason that applies,
+        in the order of `validation.check_quotes` and the other checks, and then of
+        `validation.tally`. Further reasons are `no_option_bars` and `no_underlying_bars` (quotes of
+        an underlying without bars), `underlying_ended` (sessions of the market after an
+        underlying's last bar), `suspected_split` (events), `adjusted_closes` and
+        `adjusted_underlying_price` (sessions): see `tables.anomalies`.
 
         Example:
             >>> import wheelvec as wv
@@ -476,20 +468,20 @@ class Market:
     @cached_property
     def _tally(self) -> pl.DataFrame:
         counts = [validation.recounted(self._source.aside(), self.sessions)]
-        for names, source in self._separately(None):
-            shown = []
+        for underlying, source in self._sources(None):
+            surveys = []
             for name in source.tables:
-                for piece in source.batches(name):
-                    counts.append(validation.tally(name, piece, self.sessions))
-                    shown += self._shown(name, piece)
-            self._found[names] = Findings.of(Survey.joined(shown), self.sessions)
-            counts.append(self._found[names].counted())
+                for rows in source.batches(name):
+                    counts.append(validation.tally(name, rows, self.sessions))
+                    surveys += self._surveys(name, rows)
+            self._found[underlying] = Findings.of(Survey.joined(surveys), self.sessions)
+            counts.append(self._found[underlying].counted())
         return validation.total(pl.concat(counts))
 
     def findings(self, underlyings: Iterable[str]) -> Findings:
-        """What is odd about the data of some underlyings, found once.
+        """The anomalies in the data of some underlyings, cached.
 
-        Of a lake only their files are read.
+        From a lake only the files of these underlyings are read.
 
         Args:
             underlyings: their symbols.
@@ -497,24 +489,23 @@ class Market:
         Example:
             >>> import wheelvec as wv
             >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
-            # sessions without quotes
-            >>> market.findings(["ALFA"]).holes["first"].cast(str).to_list()
+            >>> market.findings(["ALFA"]).holes["first"].cast(str).to_list()  # without quotes
             ['2024-01-22', '2024-02-20']
         """
         wanted = set(underlyings)
-        found = []
-        for names, source in self._separately(wanted):
-            if names not in self._found:
-                pieces = ((name, piece) for name in source.tables for piece in source.batches(name))
-                shown = [part for name, piece in pieces for part in self._shown(name, piece)]
-                self._found[names] = Findings.of(Survey.joined(shown), self.sessions)
-            found.append(self._found[names])
-        return Findings.joined(found).only(wanted)
+        findings = []
+        for underlying, source in self._sources(wanted):
+            if underlying not in self._found:
+                batches = ((name, rows) for name in source.tables for rows in source.batches(name))
+                surveys = [survey for name, rows in batches for survey in self._surveys(name, rows)]
+                self._found[underlying] = Findings.of(Survey.joined(surveys), self.sessions)
+            findings.append(self._found[underlying])
+        return Findings.joined(findings).only(wanted)
 
-    def _separately(self, wanted: set[str] | None) -> list[tuple[str | None, lake.Source]]:
-        """A lake underlying by underlying (all, or those wanted), so that memory follows one.
+    def _sources(self, wanted: set[str] | None) -> list[tuple[str | None, lake.Source]]:
+        """The source of each underlying of a lake, so that memory grows with one underlying.
 
-        Tables in memory whole.
+        Tables in memory are one source, under None. `wanted` limits the underlyings; None: all.
         """
         if not isinstance(self._source, lake.Lake):
             return [(None, self._source)]
@@ -524,15 +515,15 @@ class Market:
             for name in sorted(held if wanted is None else held & wanted)
         ]
 
-    def _shown(self, name: str, piece: pl.DataFrame) -> list[Survey]:
-        """What a piece of a table shows; of dividends nothing."""
+    def _surveys(self, name: str, rows: pl.DataFrame) -> list[Survey]:
+        """The survey of some rows of a table; none of dividends."""
         if name == "option_quotes":
-            return [Survey.of_quotes(piece, self.sessions)]
-        return [] if name == "dividends" else [Survey.of_bars(name, piece)]
+            return [Survey.of_quotes(rows, self.sessions)]
+        return [] if name == "dividends" else [Survey.of_bars(name, rows)]
 
     @cached_property
     def sessions(self) -> Sessions:
-        """The sessions of the market's own calendar over its data.
+        """The sessions of `trading_calendar` over `data_range`.
 
         Example:
             >>> import wheelvec as wv
@@ -570,9 +561,7 @@ class Market:
         return f"Market({names or 'no symbols'}; {first_to_last}; {held})"
 
     def _repr_html_(self) -> str:
-        """The line of `repr` over the diagnostics, unless a whole lake would have to be read for
-        them.
-        """
+        """The text of `repr`, and the diagnostics unless a whole lake must be read for them."""
         known = "_tally" in self.__dict__ or isinstance(self._source, Memory)
         return f"<p>{html.escape(repr(self))}</p>" + (
             self.diagnostics._repr_html_() if known else ""
@@ -595,16 +584,14 @@ def _day(name: str, value: str | dt.date | None, default: dt.date) -> dt.date:
 
 @dataclass(frozen=True)
 class Known:
-    """What a part of the rows cannot tell of the whole.
-
-    For tables that are checked a few days at a time.
+    """Facts of whole tables that are checked a few days at a time.
 
     Attributes:
         snapshot: whether no quote has a time.
-        quotes: underlying, session, symbol of sound quotes, one at least of each root, underlying
+        quotes: underlying, session, symbol of checked quotes, at least one of each root, underlying
             and session.
-        underlyings: those that have daily bars.
-        strays: sessions that lie years from all others.
+        underlyings: the underlyings of the daily bars.
+        strays: sessions of a wrong year, see `validation.strays_of`.
     """
 
     QUOTED: ClassVar = ("underlying", "session", "symbol")
@@ -619,7 +606,10 @@ class Known:
 class Memory:
     """Tables in memory, sorted by (underlying, day, ...).
 
-    `starts` has first row and number of rows of each underlying.
+    Attributes:
+        held: the kept rows of each table, `Table.keyed`.
+        starts: first row and number of rows of each underlying, by table.
+        set_aside: counts of the rows set aside, `validation.SET_ASIDE`.
     """
 
     held: dict[str, pl.DataFrame]
@@ -628,7 +618,7 @@ class Memory:
 
     @classmethod
     def of(cls, given: dict[str, pl.DataFrame], known: Known | None = None) -> Self:
-        """Hold what `tables.read` gave; of some days only, with what is `known` of the whole."""
+        """Check frames of `validation.read`; `known` if they are some days of larger tables."""
         quotes = validation.check_quotes(given["option_quotes"], known.snapshot if known else None)
         underlyings = validation.check_underlying_bars(given["underlying_bars"])
         held = {"option_quotes": quotes, "underlying_bars": underlyings}
@@ -649,7 +639,7 @@ class Memory:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The names of the tables that are there."""
+        """The names of the tables."""
         return tuple(self.held)
 
     def symbols(self) -> tuple[str, ...]:
@@ -657,26 +647,23 @@ class Memory:
         return self.underlyings("option_quotes")
 
     def underlyings(self, name: str) -> tuple[str, ...]:
-        """The underlyings in a table, sorted."""
+        """The underlyings of a table, sorted."""
         return tuple(self.starts[name])
 
     def months(self, name: str, underlying: str) -> list[dt.date]:
-        """The first days of the months in which a table holds something."""
+        """The first days of the months of a table, in order."""
         days = self._of(name, underlying)[TABLES[name].day]
         return days.dt.truncate("1mo").unique().sort().to_list()
 
     def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
-        """`Table.schema` rows of an underlying with `first` <= day <= `last`.
-
-        A slice, nothing is copied.
-        """
+        """`Table.schema` rows of an underlying with `first` <= day <= `last`, not copied."""
         frame = self._of(name, underlying)
         days = frame[TABLES[name].day]
         low, high = days.search_sorted(first, "left"), days.search_sorted(last, "right")
         return frame.slice(low, max(high - low, 0)).select(*TABLES[name].schema)
 
     def batches(self, name: str) -> Iterator[pl.DataFrame]:
-        """The whole table, `Table.keyed`, in one piece."""
+        """The whole table, `Table.keyed`, in one batch."""
         yield self.held[name]
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
@@ -692,11 +679,11 @@ class Memory:
         return (first, last) if isinstance(first, dt.date) and isinstance(last, dt.date) else None
 
     def aside(self) -> pl.DataFrame:
-        """What was set aside, `tables.SET_ASIDE`."""
+        """The counts of rows set aside, `validation.SET_ASIDE`."""
         return self.set_aside
 
     def size(self, name: str) -> str:
-        """How much there is of a table, in words."""
+        """The size of a table in words."""
         return f"{len(self.held[name]):,} rows"
 
     def _of(self, name: str, underlying: str) -> pl.DataFrame:

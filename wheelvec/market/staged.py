@@ -1,13 +1,11 @@
-"""A market of files, however large they are.
+"""A market of Parquet files of any size, sorted by day on disk if they do not fit into memory.
 
-What does not fit into memory is sorted by day within the lake's own folder.
+    files --batches--> rows in memory                                              --> Market
+                       too many: files sorted by day --a few days--> a staged lake --> Market
 
-    files --batches--> rows in memory                                                          --> Market
-                       too many: files sorted by day --a few days of all tables--> a lake aside --> Market
-
-Either way the same rows are kept, and the same are set aside: what a table must be asked as a whole
-(whether quotes have times, which underlying a root belongs to) is found before the first day is
-checked, and all else is decided within a day.
+In both cases the same rows are kept and set aside. Facts of a whole table (whether quotes have
+times, which underlying a root belongs to) are found before the first day is checked; everything
+else is decided within a day.
 """
 
 import contextlib
@@ -26,9 +24,9 @@ from wheelvec.model.errors import InputError
 from wheelvec.tables import validation
 from wheelvec.tables.validation import TABLES
 
-SPILL_BYTES = 200_000_000  # of all tables in memory; checking them takes some times as much
+SPILL_BYTES = 200_000_000  # of all tables in memory; checking them takes a few times as much
 CHUNK_ROWS = 1_000_000  # of all tables, checked together
-MOST_ROWS = 10_000_000  # of one day, which is checked in one piece
+MOST_ROWS = 10_000_000  # of one day, all of which are checked together
 
 Days = tuple[dt.date, dt.date] | None  # None: rows without a day
 
@@ -37,16 +35,16 @@ Days = tuple[dt.date, dt.date] | None  # None: rows without a day
 def imported(
     root: Path, files: Mapping[str, Sequence[Path]], strict: bool = False
 ) -> Iterator[Market]:
-    """The market of Parquet files, for as long as the block lasts.
+    """The market of Parquet files, valid until the block ends.
 
     Args:
-        root: the lake that it will be written to; what does not fit into memory lies in a hidden
-            folder there meanwhile.
-        files: by table, as in `Market`; the rows of several follow one another.
+        root: the lake that it will be written to; rows that do not fit into memory are kept in a
+            hidden folder there until the block ends.
+        files: the files of each table, named as in `Market`; their rows follow one another.
         strict: raise for broken rows instead of setting them aside.
 
     Raises:
-        InputError: for what is no Parquet file, or holds more than ten million rows of one day.
+        InputError: for a file that is no Parquet, or more than ten million rows of one day.
         DataError: for a missing column, a type that cannot be converted, or broken rows under
             `strict`.
         LakeError: if the disk is full.
@@ -67,29 +65,26 @@ def imported(
             return
         for spool in spools.values():
             spool.spill(folder)
-        yield Market._over(_staged(folder / "lake", spools), strict)
+        yield Market._of_source(_staged(folder / "lake", spools), strict)
 
 
 @dataclass
 class _Spool:
-    """The rows of one table in their order.
-
-    In memory, and what was too much in files, each sorted by day.
-    """
+    """The rows of one table in their order, in memory and in files sorted by day."""
 
     name: str
     pending: list[pl.DataFrame] = field(default_factory=list)
     bytes: int = 0
     files: list[Path] = field(default_factory=list)
     days: dict[dt.date | None, int] = field(default_factory=dict)
-    timed: bool = False  # whether some quote has a time
+    timed: bool = False  # whether any quote has a time
 
     @property
     def day(self) -> str:
         return TABLES[self.name].day
 
     def add(self, rows: pl.DataFrame, path: Path) -> None:
-        """Take rows of a file."""
+        """Append rows of a file."""
         self.pending.append(rows)
         self.bytes += int(rows.estimated_size())
         if "ts" in rows.columns:
@@ -99,15 +94,16 @@ class _Spool:
             if self.days[day] > MOST_ROWS:
                 of = "without a day" if day is None else f"of {day}"
                 raise InputError(
-                    f"{self.name} {path}: over {MOST_ROWS:,} rows {of}: more than can be checked together"
+                    f"{self.name} {path}: over {MOST_ROWS:,} rows {of}: "
+                    "more than can be checked together"
                 )
 
     def whole(self) -> pl.DataFrame:
-        """All rows, none of which were put aside."""
+        """All rows; none may be in files."""
         return pl.concat([pl.DataFrame(schema=TABLES[self.name].schema), *self.pending])
 
     def spill(self, folder: Path) -> None:
-        """Put what is in memory into a file."""
+        """Write the rows in memory to a file sorted by day."""
         if not self.pending:
             return
         path = folder / f"{self.name}.{len(self.files):06d}.parquet"
@@ -118,7 +114,7 @@ class _Spool:
         self.pending, self.bytes = [], 0
 
     def rows(self, days: Days) -> pl.DataFrame:
-        """The rows of some days in the order in which they came."""
+        """The rows of some days from the files, in the order in which they were added."""
         day = pl.col(self.day)
         wanted = day.is_null() if days is None else day.is_between(*days)
         found = [pl.scan_parquet(path, glob=False).filter(wanted).collect() for path in self.files]
@@ -127,8 +123,9 @@ class _Spool:
 
 @dataclass(frozen=True)
 class _Staged(lake.Lake):
-    """A lake aside, with all that was set aside, the rows without a day or name among them and an
-    example of each kind.
+    """A temporary lake, with all counts of rows set aside.
+
+    They include rows without a day or underlying, and examples, which a lake does not keep.
     """
 
     set_aside: pl.DataFrame
@@ -138,20 +135,20 @@ class _Staged(lake.Lake):
 
 
 def _staged(root: Path, spools: Mapping[str, _Spool]) -> _Staged:
-    """Check the rows, a few days at a time, and write them into a lake aside."""
+    """Check the rows, a few days at a time, and write them into a temporary lake."""
     chunks = list(_chunks(spools))
     known = _known(spools, chunks)
     aside = [validation.SET_ASIDE.to_frame()]
     for days in chunks or [None]:
-        held = Memory.of({name: spool.rows(days) for name, spool in spools.items()}, known)
-        lake.write(root, held)
-        aside.append(held.aside())
+        checked = Memory.of({name: spool.rows(days) for name, spool in spools.items()}, known)
+        lake.write(root, checked)
+        aside.append(checked.aside())
     opened = lake.Lake.open(root, dt.date.min, dt.date.max)
     return _Staged(opened.root, opened.first, opened.last, opened.files, pl.concat(aside))
 
 
 def _chunks(spools: Mapping[str, _Spool]) -> Iterator[Days]:
-    """Runs of days with about as many rows as are checked together."""
+    """The first and last day of runs of days with about `CHUNK_ROWS` rows of all tables."""
     counts: dict[dt.date, int] = {}
     for spool in spools.values():
         for day, count in spool.days.items():
@@ -170,7 +167,7 @@ def _chunks(spools: Mapping[str, _Spool]) -> Iterator[Days]:
 
 
 def _known(spools: Mapping[str, _Spool], chunks: Sequence[Days]) -> Known:
-    """What no day of a table can tell by itself."""
+    """The facts of whole tables that checks of single days need."""
     snapshot = not spools["option_quotes"].timed
     quotes, names, kept = [], [], []
     for days in chunks:
