@@ -266,7 +266,9 @@ def test_files_that_cannot_be_used_are_left_out_and_named_and_the_others_are_tak
         str(good): None,
         str(unused): None,
         str(cut): "was cut off: its last zstd frame has no end",
-        str(endless): "names no end in its header, so that nobody knows which sessions it covers",
+        str(
+            endless
+        ): "names no end in its header, so that it is not known which sessions it covers",
         str(
             tmp_path / "text"
         ): "is neither DBN nor zstd: zstd decompress error: Unknown frame descriptor",

@@ -531,7 +531,7 @@ def test_a_crash_between_payment_and_replacement_still_replaces(
         (("2024-01-02", None), "refetch is"),
         (7, "refetch is 7"),
         (("soon", "2024-01-02"), "refetch = 'soon'"),
-        (("2024-01-03", "2024-01-02"), "refetch: 2024-01-03 lies after 2024-01-02"),
+        (("2024-01-03", "2024-01-02"), "refetch: 2024-01-03 is after 2024-01-02"),
         (
             ("2022-01-03", "2022-01-04"),
             "refetch: of 2022-01-03 to 2022-01-04 the lake has nothing that entries from 2023-07-03",
@@ -760,7 +760,7 @@ def test_an_unknown_symbol_is_said_before_anything_is_spent(
         ({"symbols": "SPX"}, "'SPX' is an index, whose options settle in cash"),
         ({"symbols": "TSLA1"}, "'TSLA1' ends in a digit"),
         ({"symbols": "TS LA"}, "'TS LA' is none of a stock"),
-        ({"start": "2023-07-10"}, "start 2023-07-10 lies after end 2023-07-05"),
+        ({"start": "2023-07-10"}, "start 2023-07-10 is after end 2023-07-05"),
         ({"start": "soon"}, "start = 'soon'"),
         ({"symbols": None}, "fetch needs symbols, start and end"),
         ({"schema": "trades"}, "unknown schema of quotes 'trades'.*allowed: cmbp-1, cbbo-1m"),

@@ -1,4 +1,4 @@
-"""Who may ask a vendor, where, and how often?"""
+"""Checks of a vendor's key and address, and a limit of calls per second."""
 
 import ipaddress
 import re
@@ -12,13 +12,13 @@ KEY = re.compile(r"db-[A-Za-z0-9]{29}")
 
 
 class RateLimit:
-    """Lets calls begin at most so often."""
+    """Delays calls so that at most `per_second` begin in a second."""
 
     def __init__(self, per_second: float) -> None:
         self._step, self._next, self._lock = 1.0 / per_second, 0.0, threading.Lock()
 
     def wait(self) -> None:
-        """Until it is this call's turn."""
+        """Sleep until this call may begin."""
         with self._lock:
             begin = max(self._next, time.monotonic())
             self._next = begin + self._step
@@ -26,7 +26,7 @@ class RateLimit:
 
 
 def checked_key(key: str) -> str:
-    """The key, if it has the form of one.
+    """The key, if it has the form of a Databento key.
 
     Raises:
         InputError: for any other text, which is not shown.
@@ -36,16 +36,17 @@ def checked_key(key: str) -> str:
             "DATABENTO_API_KEY is not a Databento key: expected 32 characters, db- and then "
             "letters and digits"
             if key
-            else "DATABENTO_API_KEY is not set: put your Databento key in this environment variable (databento.com/portal/keys)"
+            else "DATABENTO_API_KEY is not set: put your Databento key in this environment "
+            "variable (databento.com/portal/keys)"
         )
     return key
 
 
 def checked_gateway(gateway: str) -> str:
-    """The address without a path.
+    """The scheme and host of an address.
 
     Raises:
-        InputError: for what is no address, or sends the key over a network in plain text.
+        InputError: if it is no address, or would send the key over a network in plain text.
     """
     parts = urlsplit(gateway)
     if (
@@ -61,7 +62,8 @@ def checked_gateway(gateway: str) -> str:
         )
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         raise InputError(
-            f"the gateway {parts.scheme}://{parts.netloc} would get your key in plain text: use https"
+            f"the gateway {parts.scheme}://{parts.netloc} would get your key in plain text: "
+            "use https"
         )
     return f"{parts.scheme}://{parts.netloc}"
 

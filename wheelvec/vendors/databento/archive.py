@@ -1,10 +1,7 @@
-"""DBN files that a user has already, into the lake.
+"""Import of a user's DBN files into a lake: batch downloads and saved answers, of any schemas.
 
-Batch downloads and saved answers, in any mix of schemas.
-
-Only whole things are taken: of quotes the entry minutes that a file covers, of daily bars whole
-    dates, and a daily bar of the
-underlying is made of minutes only if they reach from open to close.
+Only what a file covers completely is imported: entry minutes of quotes, and dates of daily bars. A
+daily bar of the underlying is made of minutes only if they reach from open to close.
 """
 
 import datetime as dt
@@ -44,9 +41,14 @@ TAKEN = pl.Schema(
 
 
 class _Kind(NamedTuple):
-    """What becomes of a file.
+    """The use of a file.
 
-    Kinds sort in the order in which they must be taken: quotes need the underlying's minutes.
+    Kinds sort in the order of import, because quotes need the underlying's minutes.
+
+    Attributes:
+        order: position in the order of import.
+        table: the table that the records fill; "" for none.
+        fields: the fields of the records to decode.
     """
 
     order: int
@@ -66,30 +68,29 @@ def import_dbn(
     trading_calendar: str = "NYSE",
     progress: Progress | None = None,
 ) -> pl.DataFrame:
-    """Take DBN files, compressed or not, into a lake, session by session.
+    """Import DBN files, compressed or not, into a lake, session by session.
 
-    Taken are quotes of OPRA.PILLAR (cmbp-1, cbbo-1m, cbbo-1s), its ohlcv-1d, ohlcv-1m of any other
-    dataset as the underlyings' minutes, and ohlcv-1d of EQUS.SUMMARY. Other files are left out, and
-    so are those that cannot be used: cut off, damaged, no DBN, or without an end in their header,
-    so that nobody knows what they cover.
+    Imported are quotes of OPRA.PILLAR (cmbp-1, cbbo-1m, cbbo-1s), its ohlcv-1d, ohlcv-1m of any
+    other dataset as the underlyings' minutes, and ohlcv-1d of EQUS.SUMMARY. Files of other schemas
+    are skipped, and so are unusable ones: cut off, damaged, no DBN, or without an end in the
+    header, so that it is not known which sessions they cover.
 
     Args:
         files: paths.
         lake: a local folder, made if need be.
-        entry_time: of the quotes that are wanted, as in `fetch`.
+        entry_time: the entry time of the quotes to keep, as in `fetch`.
         look_back: minutes before it in which a contract's quote may have changed last, as in
             `fetch`.
-        trading_calendar: the exchange's.
-        progress: called with (files done, files).
+        trading_calendar: the calendar of the exchange.
+        progress: called with (files done, all files).
 
     Returns:
-        One row per file: file, dataset, schema, table ("" for a file that was left out), sessions,
-            rows kept, and `problem`:
-        why a file cannot be used, null for one that was taken or is of no use here.
+        One row per file: file, dataset, schema, table ("" for a skipped file), sessions, rows kept,
+        and `problem`, the reason why a file is unusable, null for any other.
 
     Raises:
-        InputError: for no files, or when the packages that Databento needs are not installed.
-        DataError: if none of the files can be used; nothing is written then.
+        InputError: for no files, or if the packages that Databento needs are not installed.
+        DataError: if none of the files is usable; nothing is written then.
         LakeError: if the lake cannot be written.
     """
     refuse_forked()
@@ -125,7 +126,7 @@ def _refuse_all(known: "Sequence[_Known]") -> None:
 
 
 class _Known:
-    """What a file's header says; `problem` if it cannot be used."""
+    """A file with its header; `problem` is the reason why it is unusable, or ""."""
 
     def __init__(self, path: Path) -> None:
         from wheelvec.vendors.databento import opra
@@ -140,13 +141,13 @@ class _Known:
         self.kind = _kind(self.header.dataset, self.header.schema)
         if self.kind.table and (self.header.start is None or self.header.end is None):
             self.problem = (
-                "names no end in its header, so that nobody knows which sessions it covers"
+                "names no end in its header, so that it is not known which sessions it covers"
             )
 
     def taken(
         self, root: Path, names: dict[str, str], entry_time: str, look_back: int, calendar: str
     ) -> tuple[object, ...]:
-        """The file's row of `TAKEN`, once its records are in the lake."""
+        """Import the records, and return the file's row of `TAKEN`."""
         table, sessions, rows = self.kind.table, 0, 0
         if table and not self.problem:
             try:
@@ -175,10 +176,7 @@ def _kind(dataset: str, schema: str) -> _Kind:
 
 
 def _names(root: Path, stocks: Iterable[str]) -> dict[str, str]:
-    """Option root -> underlying, where they differ.
-
-    BRKB is BRK.B, if the files or the lake name that.
-    """
+    """Option root -> underlying, of the underlyings in the files and the lake (BRKB is BRK.B)."""
     folders = (
         path.name.partition("=")[2]
         for table in TABLES
@@ -188,7 +186,7 @@ def _names(root: Path, stocks: Iterable[str]) -> dict[str, str]:
 
 
 def _read(path: Path, kind: _Kind) -> "tuple[Records, dt.datetime, dt.datetime]":
-    """The records, and the span of time that they cover."""
+    """The records, and the start and end of the time that they cover."""
     from wheelvec.vendors.databento import opra
 
     try:
@@ -204,10 +202,10 @@ def _read(path: Path, kind: _Kind) -> "tuple[Records, dt.datetime, dt.datetime]"
 
 
 class _File:
-    """One file's records, on their way into the lake.
+    """The records of one file to import.
 
     Raises:
-        DataError: for a file that is not whole, or not what its header says.
+        DataError: for a file that is cut off, or does not match its header.
     """
 
     def __init__(
@@ -219,7 +217,7 @@ class _File:
         self._source = (self._records.dataset, self._records.schema)
 
     def take(self, table: str, entry_time: str, look_back: int) -> tuple[int, int]:
-        """The number of sessions taken, over all underlyings, and of rows."""
+        """Import the records; return the number of sessions, over all underlyings, and of rows."""
         if table == "option_quotes":
             done = list(self._quotes(entry_time, look_back))
         elif table == "option_bars":
@@ -229,7 +227,7 @@ class _File:
         return sum(sessions for sessions, _ in done), sum(rows for _, rows in done)
 
     def _chains(self) -> Iterator[tuple[str, bool, pl.DataFrame]]:
-        """Underlying, whether all of its contracts were asked for, and its records."""
+        """Underlying, whether all of its contracts were requested, and its records."""
         rows, asked = (
             self._records.rows,
             {name.removesuffix(".OPT") for name in self._records.header.parents},
@@ -256,9 +254,9 @@ class _File:
                 yield 1, kept
 
     def _covers(self, minute: dt.datetime, look_back: int) -> bool:
-        """Whether the file was asked for all of an entry minute.
+        """Whether the request of the file covers an entry minute and its look-back.
 
-        Rows of cbbo bear the end of their interval.
+        Rows of cbbo are stamped with the end of their interval.
         """
         first = {"cbbo-1m": MINUTE, "cbbo-1s": SECOND}.get(self._records.schema, dt.timedelta(0))
         last = minute + MINUTE
@@ -274,7 +272,7 @@ class _File:
             )
 
     def _dates(self) -> list[dt.date]:
-        """Sessions whose UTC date the file covers."""
+        """The sessions whose UTC date the file covers."""
         start, end = self._start, self._end
         days: list[dt.date] = self._calendar.frame["session"].to_list()
         return [

@@ -1,10 +1,8 @@
-"""Databento's historical interface with patience.
+"""A client of Databento's historical API with retries: prices, ranges of datasets, downloads.
 
-Prices, ranges and downloads, each tried again while that may help.
-
-Who asks twice pays twice, and a body that was cut off between two records looks whole. So what
-passes transiently is tried again, and an answer counts only once its compression says that it is
-whole and its records are those that were asked for.
+A repeated download is charged again, and an answer that was cut off between two records looks
+complete. So only transient failures are retried, and an answer counts only if its compressed
+frames are complete and its records are those of the request.
 """
 
 import datetime as dt
@@ -30,22 +28,22 @@ T = TypeVar("T")
 
 DATA_PER_SECOND, METADATA_PER_SECOND = 50.0, 18.0  # Databento allows 100 and 20
 ATTEMPTS = 7
-ORDINARY = 1 << 28  # bytes that an answer may inflate to before it is asked how long it should be
+ORDINARY = 1 << 28  # bytes that an answer may inflate to before its expected size is requested
 _STEP = 512  # compressed bytes, which inflate to 16 MB at most
-_HEADER = 1 << 28  # bytes of a header: 154 a contract and day, and nobody says how many there are
+_HEADER = 1 << 28  # bytes of a header: 154 a contract and day, of which the number is not known
 _PATIENCE = tenacity.wait_exponential(multiplier=0.5, max=30.0) + tenacity.wait_random(0.0, 0.5)
 _LONGEST_WAIT = 300.0  # seconds that a Retry-After may ask for
 _YEARS = range(1970, 2100)
 
 
 class Client:
-    """Databento's historical interface.
+    """A client of Databento's historical API, safe to use from several threads.
 
-    Safe to use from several threads. `stop()` ends all waiting.
+    `stop()` ends all waiting.
 
     Args:
-        key: 32 characters starting with "db-"; kept to itself.
-        gateway: another address than Databento's own; http only on this machine.
+        key: 32 characters starting with "db-"; shown nowhere.
+        gateway: another address than Databento's; http only on this machine.
 
     Raises:
         InputError: for a key or an address of another form.
@@ -63,20 +61,20 @@ class Client:
 
     @property
     def gateway(self) -> str:
-        """The address."""
+        """The address of the API."""
         return self._gateway.address
 
     def __repr__(self) -> str:
         return f"Client({self.gateway!r})"
 
     def stop(self) -> None:
-        """Let nobody wait any longer."""
+        """End all waiting between retries, in all threads."""
         self._stopped.set()
 
     def ranges(self, dataset: str) -> dict[str, tuple[dt.datetime, dt.datetime]]:
-        """Schema -> (start, end) of what there is.
+        """The (start, end) of a dataset by schema, UTC; {} for an unknown dataset. Free of charge.
 
-        Free. "" stands for schemas that are not named; {} for no such dataset.
+        "" is for the schemas that are not named.
         """
         form = {"dataset": dataset}
         try:
@@ -90,16 +88,16 @@ class Client:
             raise
 
     def cost(self, request: Request) -> float:
-        """Dollars; asking is free."""
+        """The price of a request in dollars. Free of charge."""
         return self._with_retries(
             self._metadata_limit,
             lambda: _amount(self._gateway.json("metadata.get_cost", _form(request))),
         )
 
     def download(self, request: Request, pay: Callable[[], None]) -> bytes:
-        """The compressed answer, checked to be whole and what was asked for.
+        """The compressed answer to a request, checked to be complete and of the request.
 
-        `pay` is called before each attempt, for each one may cost, and may raise.
+        `pay` is called before each attempt, because each may be charged; it may raise.
         """
 
         def attempt() -> bytes:
@@ -115,16 +113,16 @@ class Client:
     def _downloaded(self, request: Request) -> bytes:
         data, body, inflater, asked = bytearray(), bytearray(), Inflater(ORDINARY), False
 
-        def take(piece: bytes) -> None:
+        def take(chunk: bytes) -> None:
             nonlocal asked
-            if len(data) + len(piece) > inflater.most:  # frames without content inflate to nothing
+            if len(data) + len(chunk) > inflater.most:  # frames without content inflate to nothing
                 raise DataError(f"has more than {inflater.most:,} bytes")
-            data.extend(piece)
-            for at in range(0, len(piece), _STEP):
+            data.extend(chunk)
+            for at in range(0, len(chunk), _STEP):
                 if not asked and inflater.size > ORDINARY // 2:
                     inflater.most, asked = self._most(request), True
-                for part in inflater.add(piece[at : at + _STEP]):
-                    body.extend(part)
+                for inflated in inflater.add(chunk[at : at + _STEP]):
+                    body.extend(inflated)
 
         form = _form(request) | {"encoding": "dbn", "compression": "zstd"}
         self._gateway.stream("timeseries.get_range", form, take)
@@ -133,9 +131,9 @@ class Client:
         return bytes(data)
 
     def _most(self, request: Request) -> int:
-        """Bytes that a long answer may have.
+        """The most bytes that a long answer may inflate to.
 
-        Twice what the vendor says that it has, its header, and no more than the machine can take.
+        Twice the size that the vendor states, and a header; never more than `most_bytes()`.
         """
         try:
             size = _amount(self._gateway.json("metadata.get_billable_size", _form(request)))
@@ -182,11 +180,11 @@ def _form(request: Request) -> Form:
 
 
 def _check(body: bytes | bytearray, request: Request) -> None:
-    """That an answer is what was asked for.
+    """Check that an answer is that of a request.
 
     Raises:
-        DataError: for another dataset or schema, for records from outside of the time, and for what
-            is no answer.
+        DataError: for another dataset or schema, for records outside of the requested time, and for
+            bytes that are no DBN.
     """
     found = decoded_plain(body, ("symbol",))
     if (found.dataset, found.schema) != (request.dataset, request.schema):
@@ -195,12 +193,13 @@ def _check(body: bytes | bytearray, request: Request) -> None:
         )
     if found.span and not request.start <= found.span[0] <= found.span[1] < request.end:
         raise DataError(
-            f"has records from {found.span[0]} to {found.span[1]}, not from {request.start} to before {request.end}"
+            f"has records from {found.span[0]} to {found.span[1]}, "
+            f"not from {request.start} to before {request.end}"
         )
 
 
 def _amount(found: Any) -> float:
-    """Dollars or bytes."""
+    """A number of dollars or bytes from an answer in JSON."""
     amount = math.nan
     if isinstance(found, (int, float)) and not isinstance(found, bool):
         try:
@@ -233,7 +232,7 @@ def _range(span: Any) -> tuple[dt.datetime, dt.datetime]:
 
 
 def _time(text: str) -> dt.datetime:
-    """UTC, cut to microseconds."""
+    """A time in UTC, truncated to microseconds."""
     found = dt.datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
     return found.replace(tzinfo=found.tzinfo or dt.UTC).astimezone(dt.UTC)
 

@@ -1,8 +1,8 @@
-"""Databento into the lake: the cost known first, paid once, never half.
+"""`fetch`: completing a lake with data from Databento, priced before they are paid for.
 
-    plan -> price -> stop over max_cost, or ask -> download, a few at a time -> check -> lake, session by session
+    plan -> price -> stop over max_cost, or confirm -> download, a few at a time -> check -> lake
 
-Whatever stops it, the lake stays whole, and the next run goes on where this one ended.
+After any interruption the lake is complete up to some sessions, and the next run goes on there.
 """
 
 import datetime as dt
@@ -46,9 +46,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PARALLEL = 4  # requests at a time
-_RECENT = dt.timedelta(
-    hours=48
-)  # Databento sells the newest day or so to holders of a live licence only
+# Databento sells the newest day or so to holders of a live licence only
+_RECENT = dt.timedelta(hours=48)
 
 NOTHING, MISSED = "nothing", "missed"
 
@@ -58,17 +57,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a fetch needed, what it cost, and what is left to say.
+    """The plan, the cost and the notes of a fetch.
 
     Attributes:
-        plan: one row per underlying, table and source. Sessions by state before the fetch: `held`
-            by the lake, known to be `empty`, `closed` (no such minute: an early close), `later`
-            (not published yet), `lacking`, `again` (there, or found empty, and asked for again:
-            named by `refetch`, or empty though other tables have rows of the session); then
-            `requests` and `dollars` for the last two.
-        cost: dollars that the requests were priced at.
-        paid: dollars that were asked for, repeated downloads included; 0 for a dry run.
-        notes: what could not be had or is doubtful, and what to do about it.
+        plan: one row per underlying, table and source, with the number of sessions by their state
+            before the fetch: `held` by the lake, known to be `empty`, `closed` (the exchange had
+            closed by the entry minute), `later` (not published yet), `lacking`, `again` (held or
+            empty, and requested again: named by `refetch`, or empty though other tables have rows
+            of the session); then `requests` and `dollars` for the last two.
+        cost: the price of the requests, in dollars.
+        paid: the dollars charged, repeated downloads included; 0 for a dry run.
+        notes: data that are not available or doubtful, and what to do about it.
 
     Example:
         >>> import polars as pl
@@ -100,52 +99,51 @@ def fetch(
     confirm: Callable[[Fetched], bool] | None = None,
     progress: Progress | None = None,
 ) -> Fetched:
-    """Fetch from Databento what a lake lacks for backtests of a range of entries.
+    """Fetch from Databento the data that a lake lacks for backtests of a range of entry sessions.
 
-    The key is read from DATABENTO_API_KEY.
-
-    Needed are the quotes of the entry minute from the first entry to the last session on which a
-    call may be sold, and daily bars to the last settlement, by the `dte_max`, `call_wait_sessions`
-    and `max_cycles` of `config`. What the lake holds, or what was found empty before, is neither
-    priced nor fetched again; but an empty answer is not taken for final where another table of the
-    underlying has rows of that session: it is named in the notes, and asked for again by the next
-    fetch.
+    The key is read from DATABENTO_API_KEY. Needed are the quotes of the entry minute from the first
+    entry session to the last session on which a call may be sold, and daily bars to the last
+    settlement, by the `dte_max`, `call_wait_sessions` and `max_cycles` of `config`. Sessions that
+    the lake has, or that were found empty before, are neither priced nor fetched again. But an
+    empty answer is doubted if another table of the underlying has rows of that session: it is named
+    in the notes, and requested again by the next fetch.
 
     Args:
-        symbols: underlyings, such as "TSLA" or "BRK.B"; None takes those of `config`.
-        start: first session of entry; None takes that of `config`.
-        end: last session of entry, inclusive; None takes that of `config`.
-        lake: a local folder, made if need be; one that holds other things than a lake is refused.
-        max_cost: dollars. Nothing is spent if the plan costs more, and downloads that must be
-            repeated stop there too. None spends nothing without a `confirm`.
-        entry_time: "15:45", or "close-15min"; None takes `config`'s. A lake may hold several.
-        schema: of the quotes, "cmbp-1" (every change, from 2023-03-28; before that cbbo-1m is
-            taken) or "cbbo-1m".
+        symbols: underlyings, such as "TSLA" or "BRK.B"; None for those of `config`.
+        start: first entry session; None for that of `config`.
+        end: last entry session, inclusive; None for that of `config`.
+        lake: a local folder, made if need be; one that holds anything else than a lake is refused.
+        max_cost: dollars. Nothing is spent if the plan costs more, and repeated downloads stop
+            there too. With None nothing is spent without a `confirm`.
+        entry_time: "15:45", or "close-15min"; None for that of `config`. A lake may hold several.
+        schema: the schema of the quotes: "cmbp-1" (every change, from 2023-03-28; before that
+            cbbo-1m is used) or "cbbo-1m".
         look_back: minutes before the entry minute in which a contract's quote may have changed last
-            and still count. Such quotes bear the minute's beginning; their ages are in the lake's
-            quote_ages.
-        config: `Config()` if None.
-        refetch: first and last session, such as ("2024-01-02", "2024-01-31"): what the lake has of
-            them is priced and asked for again, as far as this fetch needs it, and replaced by what
-            comes. Where nothing comes it stays.
-        gateway: another address of the interface.
+            and still count. Such quotes are stamped with the start of the entry minute; their ages
+            are in the lake's quote_ages.
+        config: None for `Config()`.
+        refetch: first and last session, such as ("2024-01-02", "2024-01-31"). Data of these
+            sessions that the lake has and this fetch needs are priced and requested again. Rows
+            that arrive replace the lake's; an empty answer leaves them.
+        gateway: another address of the API.
         dry_run: only plan and price.
-        confirm: asked with the priced plan before money is spent; False ends the fetch without
-            spending.
+        confirm: called with the priced plan before money is spent; if it returns False, nothing is
+            spent.
         progress: called with (answers in the lake, requests).
 
     Raises:
         InputError: for a bad argument, a symbol that Databento does not know, a range before the
-            data's beginning, or when databento is not installed.
-        FetchError: for a plan over `max_cost`, or a refusal; what was fetched before stays.
-        LakeError: if the lake cannot be written or is none, or one of its files is not what it
-            should be.
+            data begin, or if the packages of Databento are not installed.
+        FetchError: for a plan over `max_cost`, or a refusal; data fetched before stay.
+        LakeError: if the lake cannot be written or is none, or one of its files is damaged or
+            misplaced.
 
     Example:
         A dry run needs the key and the network, and spends nothing:
 
         >>> import wheelvec as wv
-        >>> wanted = {"symbols": ["TSLA"], "start": "2024-01-02", "end": "2024-01-31", "lake": "lake/"}
+        >>> january = {"start": "2024-01-02", "end": "2024-01-31"}
+        >>> wanted = {"symbols": ["TSLA"], **january, "lake": "lake/"}
         >>> priced = wv.fetch(**wanted, dry_run=True)  # doctest: +SKIP
         >>> print(priced.cost)  # doctest: +SKIP
         >>> fetched = wv.fetch(**wanted, max_cost=5.0)  # doctest: +SKIP
@@ -176,7 +174,7 @@ def fetch(
 
 
 def require_databento() -> None:
-    """Do nothing where the packages that Databento needs are installed.
+    """Check that the packages that Databento needs are installed.
 
     Raises:
         InputError: if one is not.
@@ -194,15 +192,16 @@ def require_databento() -> None:
 
 
 def local_folder(lake: str | Path) -> Path:
-    """The folder of a lake to be written.
+    """The path of a lake to write to.
 
     Raises:
-        LakeError: for an address of an object store, and for a folder that holds something else
-            than a lake.
+        LakeError: for an address of an object store, and for a folder that holds anything else than
+            a lake.
     """
     if "://" in str(lake):
         raise LakeError(
-            f"{lake}: the lake must be a local folder; object stores cannot rename a checked file into its place"
+            f"{lake}: the lake must be a local folder; object stores cannot rename a checked file "
+            "into its place"
         )
     check_writable(Path(lake))
     return Path(lake)
@@ -210,7 +209,7 @@ def local_folder(lake: str | Path) -> Path:
 
 @dataclass
 class _Run:
-    """One fetch. Threads download; the lake is written by the caller's thread alone."""
+    """One fetch. Threads download; only the caller's thread writes to the lake."""
 
     client: "Client"
     root: Path
@@ -282,12 +281,13 @@ class _Run:
         if self.wanted.refetch and not any(need.state == AGAIN for need in self.plan.needs):
             first, last = self.wanted.refetch
             raise InputError(
-                f"refetch: of {first} to {last} the lake has nothing that entries from {self.wanted.start} to "
-                f"{self.wanted.end} need; leave it out to fetch what is lacking"
+                f"refetch: of {first} to {last} the lake has nothing that entries from "
+                f"{self.wanted.start} to {self.wanted.end} need; leave it out to fetch what is "
+                "lacking"
             )
 
     def _price(self, request: Request) -> float | None:
-        """Dollars; None if Databento cannot resolve the symbol in that time."""
+        """The price in dollars; None if Databento does not know the symbol at that time."""
         try:
             return self.client.cost(request)
         except FetchError as error:
@@ -310,23 +310,24 @@ class _Run:
                 )
                 if self._unknown.issuperset(mine) and known.is_empty():
                     raise InputError(
-                        f"unknown symbol {symbol!r}: {dataset} knows nothing by the name {mine[0].name} from "
-                        f"{self.wanted.start} on; check spelling (as in BRK.B) and name of that time; nothing was spent"
+                        f"unknown symbol {symbol!r}: {dataset} knows nothing by the name "
+                        f"{mine[0].name} from {self.wanted.start} on; check spelling (as in BRK.B) "
+                        "and name of that time; nothing was spent"
                     )
 
     def _note_later(self) -> None:
         later = sorted({need.session for need in self.plan.needs if need.state == "later"})
         if later:
             self.notes.append(
-                f"{len(later)} sessions, {later[0]} to {later[-1]}, are not published yet: wheels that reach them stay open; "
-                "run the same command again later"
+                f"{len(later)} sessions, {later[0]} to {later[-1]}, are not published yet: wheels "
+                "that reach them stay open; run the same command again later"
             )
         closed = sorted({need.session for need in self.plan.needs if need.state == "closed"})
         if closed:
             days = ", ".join(map(str, closed[:5])) + (" and more" if len(closed) > 5 else "")
             self.notes.append(
-                f"the exchange had closed by {self.wanted.entry_time} on {days}: no quotes; an entry time such as "
-                "'close-15min' follows early closes"
+                f"the exchange had closed by {self.wanted.entry_time} on {days}: no quotes; an "
+                "entry time such as 'close-15min' follows early closes"
             )
         older = {
             need.session
@@ -335,19 +336,20 @@ class _Run:
         }
         if older:
             self.notes.append(
-                f"{len(older)} sessions lie before {self.wanted.schema} begins: cbbo-1m is taken for them"
+                f"{len(older)} sessions are before {self.wanted.schema} begins: "
+                "cbbo-1m is taken for them"
             )
 
     def check_budget(self, priced: Fetched, asked: bool) -> None:
         if self.max_cost is None and not asked and priced.cost > 0:
             raise FetchError(
-                f"this would cost ${priced.cost:,.2f}, and nothing says that it may: pass max_cost, "
-                "or dry_run=True to see the plan"
+                f"this would cost ${priced.cost:,.2f}, and nothing says that it may: "
+                "pass max_cost, or dry_run=True to see the plan"
             )
         if self.max_cost is not None and priced.cost > self.max_cost:
             raise FetchError(
-                f"this would cost ${priced.cost:,.2f}, more than the ${self.max_cost:,.2f} of max_cost: nothing was spent; "
-                "raise it, or ask for less"
+                f"this would cost ${priced.cost:,.2f}, more than the ${self.max_cost:,.2f} of "
+                "max_cost: nothing was spent; raise it, or ask for less"
             )
 
     def _pay(self, request: Request) -> Callable[[], None]:
@@ -358,7 +360,8 @@ class _Run:
                     and self.paid + self.prices[request] > self.max_cost + 1e-9
                 ):
                     raise FetchError(
-                        f"${self.paid:,.2f} were spent, downloads that failed included: max_cost is reached"
+                        f"${self.paid:,.2f} were spent, downloads that failed included: "
+                        "max_cost is reached"
                     )
                 self.paid += self.prices[request]
 
@@ -367,7 +370,7 @@ class _Run:
     # ---- the data
 
     def download(self, priced: Fetched, progress: Progress | None) -> Fetched:
-        """Minutes first, for quotes need the price that they give."""
+        """Download and import the answers: minutes first, because quotes need their price."""
         minutes = [
             request for request in self.plan.requests if request.table == "underlying_minutes"
         ]
@@ -399,22 +402,23 @@ class _Run:
             self._parallel(self._download, priced_ones, use)
         except FetchError as error:
             raise FetchError(
-                f"{error}; {done:,} of {len(self.plan.requests):,} answers are in the lake and stay there: run the same command "
-                "again to go on",
+                f"{error}; {done:,} of {len(self.plan.requests):,} answers are in the lake and "
+                "stay there: run the same command again to go on",
                 error.status,
                 error.case,
             ) from None
         if missed:
             days = sorted({request.sessions[-1] for request in missed})
             self.notes.append(
-                f"Databento sells the newest data, up to {days[-1]}, to holders of a live licence only (403): {len(missed)} "
-                "requests were left out; run the same command again a day later"
+                f"Databento sells the newest data, up to {days[-1]}, to holders of a live licence "
+                f"only (403): {len(missed)} requests were left out; run the same command again a "
+                "day later"
             )
         doubts = _doubts(self._plan(replace(self.wanted, refetch=None)))
         return Fetched(priced.plan, priced.cost, self.paid, (*self.notes, *doubts))
 
     def _download(self, request: Request) -> Download | str:
-        """An answer on disk; NOTHING if there can be none; MISSED if it cannot be had yet."""
+        """The download; NOTHING for a symbol unknown at that time; MISSED if not available yet."""
         try:
             return incoming.keep(
                 self.root, request, self.client.download(request, self._pay(request))
@@ -427,9 +431,7 @@ class _Run:
             raise _explained(error, request) from None
 
     def _note_nothing(self, request: Request) -> None:
-        """An answer without a record, in the form of one with none, for a day on which the symbol
-        did not exist.
-        """
+        """Record an empty answer, for sessions on which the symbol did not exist."""
         entry = (
             entry_of(request.schema, request.start, request.end)
             if request.table == "option_quotes"
@@ -445,10 +447,7 @@ class _Run:
         )
 
     def _take(self, download: Download) -> None:
-        """From disk into the tables.
-
-        The one way in, for what has just come and for what an earlier run left.
-        """
+        """Import a download, of this run or of an earlier one, and remove its file."""
         fields = intake.FIELDS.get(download.table, venues.BAR_FIELDS)
         from wheelvec.vendors.databento.opra import decoded
 
@@ -468,11 +467,10 @@ class _Run:
         requests: Sequence[Request],
         use: Callable[[Request, T], None],
     ) -> None:
-        """Call for every request, a few at a time, and use what comes, in this thread.
+        """Call `call` for every request in a few threads, and `use` with each result in this one.
 
-        What fails ends it all: nothing that has not begun begins, and what has is waited for, for
-            it is paid for and will be
-        on disk.
+        After an error no further call begins. Calls under way are waited for, because they are paid
+        for and will be on disk.
         """
         pool = ThreadPoolExecutor(PARALLEL)
         try:
@@ -487,7 +485,7 @@ class _Run:
 
 
 def _doubts(plan: Plan) -> list[str]:
-    """Of which sessions a table was found empty though others have rows.
+    """Notes on sessions of which a table was found empty though other tables have rows.
 
     One note per underlying and table.
     """
@@ -496,18 +494,20 @@ def _doubts(plan: Plan) -> list[str]:
         if need.state == AGAIN:
             found.setdefault((need.symbol, need.table), []).append(need.session)
     return [
-        f"{symbol}: Databento gave no {table} of {len(days)} session{'s' * (len(days) > 1)} of which the lake has other rows "
-        f"({listed(days, most=5)}); the next fetch asks for it again"
+        f"{symbol}: Databento gave no {table} of {len(days)} session{'s' * (len(days) > 1)} of "
+        f"which the lake has other rows ({listed(days, most=5)}); the next fetch asks for it again"
         for (symbol, table), days in found.items()
     ]
 
 
 def _explained(error: FetchError, what: object) -> FetchError:
-    """A refusal, and what to do about it."""
+    """The FetchError of a refusal, with advice on what to do."""
     hints = {
         401: "Databento refuses the key: check DATABENTO_API_KEY",
-        402: "the account has no credit left: add some at databento.com/portal/billing, or ask for less",
-        403: "the account has no licence for this: see databento.com/portal/subscription, or ask for older data",
+        402: "the account has no credit left: add some at databento.com/portal/billing, or ask for "
+        "less",
+        403: "the account has no licence for this: see databento.com/portal/subscription, or ask "
+        "for older data",
         404: "the gateway does not know this",
     }
     hint = hints.get(error.status or 0)

@@ -1,8 +1,8 @@
-"""One request to a vendor's interface.
+"""HTTP requests to a vendor's API that never reveal the key.
 
-The key goes to no other host, no answer is longer than it may be, and what fails says so without
-the key. The vendor's own client would follow redirects with the key, read answers of any length
-into memory, and raise errors that hold the request. What is sent here is what it sends.
+The key is sent to no other host, answers are limited in length, and errors do not show the key. The
+vendor's client would follow redirects with the key, read answers of any length into memory, and
+raise errors that contain the request. The requests sent here are the same.
 """
 
 import json
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 GATEWAY = "https://hist.databento.com"
 TIMEOUT = 100.0  # seconds that a server may keep silent
-_PIECE = 1 << 16
+_CHUNK = 1 << 16
 _LONGEST_JSON = 1 << 20  # bytes
 _HEADERS = {"accept": "application/json", "user-agent": f"wheelvec/{VERSION}"}
 
@@ -37,10 +37,7 @@ Form = dict[str, str]
 
 
 class TransientError(Exception):
-    """A failure that may not happen again.
-
-    Worth another attempt, after `wait` seconds if the server said so.
-    """
+    """A failure that may not happen again: to be retried, after `wait` seconds if not None."""
 
     def __init__(self, text: str, status: int | None = None, wait: float | None = None) -> None:
         super().__init__(text)
@@ -48,11 +45,11 @@ class TransientError(Exception):
 
 
 class Gateway:
-    """The address of the interface, and the key to it.
+    """The address of the API, and the key to it.
 
     Args:
         key: sent as HTTP's basic authentication, shown nowhere.
-        address: another than Databento's own; http only on this machine.
+        address: another address than Databento's; http only on this machine.
 
     Raises:
         InputError: for an address of another form.
@@ -65,15 +62,15 @@ class Gateway:
         return f"Gateway({self.address!r})"
 
     def json(self, method: str, form: Form, verb: str = "POST") -> Any:
-        """The answer to a request, read as JSON; it is not checked what it is.
+        """The answer to a request, parsed as JSON; its content is not checked.
 
         Raises:
             TransientError, FetchError: see `stream`.
         """
         body = bytearray()
 
-        def take(piece: bytes) -> None:
-            body.extend(piece)
+        def take(chunk: bytes) -> None:
+            body.extend(chunk)
             if len(body) > _LONGEST_JSON:
                 raise TransientError(f"an answer of more than {_LONGEST_JSON:,} bytes")
 
@@ -81,16 +78,16 @@ class Gateway:
         try:
             return json.loads(bytes(body))
         except (ValueError, RecursionError):
-            reason = f"an answer that is no JSON: {self.shown(bytes(body[:200]).decode('utf-8', 'replace')) or 'it is empty'}"
-        raise TransientError(reason)
+            start = self.shown(bytes(body[:200]).decode("utf-8", "replace"))
+        raise TransientError(f"an answer that is no JSON: {start or 'it is empty'}")
 
     def stream(
         self, method: str, form: Form, take: Callable[[bytes], None], verb: str = "POST"
     ) -> None:
-        """Pass the body of an answer on, piece by piece; what `take` raises ends it.
+        """Pass the body of an answer to `take` in chunks of bytes; an error that it raises ends it.
 
         Raises:
-            TransientError: for a refusal for a time, a broken connection, or an answer that is none.
+            TransientError: for a temporary refusal, a broken connection, or a malformed answer.
             FetchError: for any other refusal, and for a redirect.
         """
         try:
@@ -98,8 +95,8 @@ class Gateway:
             return
         except (WheelvecError, TransientError):
             raise
-        # of requests, of sockets, of headers and text that are none; the error itself holds the
-        # request, and so the key, and must not even be the context of another
+        # errors of requests, of sockets, of malformed headers and texts. They contain the request,
+        # and so the key: another error must not be raised while one is handled, as its context
         except (
             requests.RequestException,
             HTTPError,
@@ -129,8 +126,8 @@ class Gateway:
                 self._remark(answer)
                 if answer.status_code not in (200, 206):
                     self._refused(answer)
-                for piece in answer.iter_content(_PIECE):
-                    take(piece)
+                for chunk in answer.iter_content(_CHUNK):
+                    take(chunk)
 
     def shown(self, text: object) -> str:
         """A vendor's text as one line of bounded length, without the key."""
@@ -138,7 +135,7 @@ class Gateway:
         return line if len(line) <= 300 else line[:297] + "..."
 
     def _remark(self, answer: requests.Response) -> None:
-        """Log what the vendor remarks on an answer."""
+        """Log the vendor's warnings on an answer."""
         remarks = answer.headers.get("X-Warning")
         if remarks is None:
             return
@@ -147,8 +144,7 @@ class Gateway:
         except (ValueError, RecursionError):
             found = remarks
         for remark in found if isinstance(found, list) else [found]:
-            # nothing found is no event: half of what is asked for may be empty, and it is
-            # remembered
+            # no data is not worth a warning: many requests are empty, and that is recorded
             level = logging.DEBUG if "No data found" in str(remark) else logging.WARNING
             log.log(level, "Databento: %s", self.shown(str(remark).removeprefix("Warning: ")))
 
@@ -157,7 +153,8 @@ class Gateway:
         if 300 <= status < 400:
             host = self.shown(_host(answer.headers.get("Location", "")))
             raise FetchError(
-                f"{self.address} answers {status}, a redirect to {host}: it is not followed, for the key would go there",
+                f"{self.address} answers {status}, a redirect to {host}: "
+                "it is not followed, because the key would go there",
                 status,
             )
         case, said = self._detail(answer)
@@ -167,14 +164,14 @@ class Gateway:
         raise FetchError(text, status, case)
 
     def _detail(self, answer: requests.Response) -> tuple[str, str]:
-        """Case and message of a refusal.
+        """The case and message of a refusal.
 
-        `detail` may be an object, a list or text, and 5xx may be plain text.
+        `detail` of its JSON may be an object, a list or text, and 5xx may be plain text.
         """
         body = b""
-        for piece in answer.iter_content(_PIECE):
-            body += piece
-            if len(body) >= _PIECE:
+        for chunk in answer.iter_content(_CHUNK):
+            body += chunk
+            if len(body) >= _CHUNK:
                 break
         try:
             found = json.loads(body)
@@ -192,7 +189,7 @@ class Gateway:
 
 
 class _Http(HTTPConnection):
-    debuglevel = 0  # whatever http.client's own is set to: it prints the headers of requests
+    debuglevel = 0  # http.client's level may be set, and it then prints the headers of requests
 
 
 class _Https(HTTPSConnection):
@@ -232,7 +229,7 @@ def _host(location: str) -> str:
 
 
 def _retry_after(text: str | None) -> float | None:
-    """Seconds; a date, which the header may hold as well, is left to our own patience."""
+    """The seconds of a Retry-After header; None for a date, which the header may be too."""
     try:
         seconds = float(text or "")
     except ValueError:

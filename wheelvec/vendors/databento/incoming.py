@@ -1,10 +1,10 @@
-"""What has been paid for and is not in the tables yet.
+"""Downloads that were paid for and are not yet in the tables of a lake.
 
     lake/.incoming/underlying=TSLA/option_quotes.20230705T194500.20230705T194600.dbn.zst
 
-An answer is put here whole as soon as it has come, and taken away once the tables hold it. What a
-crash leaves is taken in by the next run before anything is asked for, so that it is not paid for
-again.
+An answer is written here as soon as it has arrived, and removed once the tables have its rows.
+After a crash, the next run first writes the remaining downloads into the tables, so that they are
+not paid for again.
 """
 
 import contextlib
@@ -30,9 +30,14 @@ _NAME = re.compile(r"(\w+)\.(\d{8}T\d{6})\.(\d{8}T\d{6})(\.again)?\.dbn\.zst")
 
 @dataclass(frozen=True)
 class Download:
-    """One answer on disk: of which underlying, for which table, from `start` to before `end`.
+    """The answer to one request, in a file.
 
-    With `again` its rows take the place of those that the lake has of these sessions.
+    Attributes:
+        path: the file.
+        underlying: the underlying of its rows.
+        table: the table that it fills.
+        start, end: the requested time, UTC; the end is excluded.
+        again: whether its rows replace those that the lake has of these sessions.
     """
 
     path: Path
@@ -44,7 +49,7 @@ class Download:
 
     @classmethod
     def named(cls, path: Path, underlying: str) -> Self | None:
-        """By its name; None for a file of another."""
+        """The download that a file's name states; None for any other name."""
         form = _NAME.fullmatch(path.name)
         if form is None:
             return None
@@ -54,12 +59,12 @@ class Download:
         return cls(path, underlying, form[1], start, end, form[4] is not None)
 
     def remove(self) -> None:
-        """The tables hold it now."""
+        """Remove the file, once the tables have its rows."""
         self.path.unlink(missing_ok=True)
 
 
 def keep(root: Path, request: Request, data: bytes) -> Download:
-    """Put an answer on disk, whole or not at all.
+    """Write an answer to disk, whole or not at all.
 
     Raises:
         LakeError: if it cannot be written.
@@ -77,10 +82,7 @@ def keep(root: Path, request: Request, data: bytes) -> Download:
 
 
 def left(root: Path, underlying: str) -> list[Download]:
-    """What an earlier run paid for and did not take in.
-
-    Minutes first, for quotes need the price that they give.
-    """
+    """The downloads that an earlier run left, minutes first, because quotes need their price."""
     folder = _folder(root, underlying)
     files.remove_stale(folder)
     found = [
@@ -93,14 +95,13 @@ def left(root: Path, underlying: str) -> list[Download]:
 
 @contextlib.contextmanager
 def reserved(root: Path, symbols: Sequence[str]) -> Iterator[None]:
-    """Let one process at a time fetch an underlying into a lake, for two would pay for the same.
+    """Lock underlyings of a lake, so that two processes do not pay for the same data.
 
-    Another waits.
-
-    The locks end with their process. A lake that was made for it and got nothing is removed.
+    Another process waits. The locks end with the process. A lake that was made here and stays empty
+    is removed.
 
     Raises:
-        LakeError: if the lake cannot be written to: before anything is paid for.
+        LakeError: if the lake cannot be written to, before anything is paid for.
     """
     made: set[Path] = set()
     try:
@@ -112,17 +113,15 @@ def reserved(root: Path, symbols: Sequence[str]) -> Iterator[None]:
             finally:
                 _remove_unused(root, symbols)
     finally:
-        for folder in sorted(
-            made, reverse=True
-        ):  # the innermost first, and only while they are empty
+        for folder in sorted(made, reverse=True):  # the innermost first; only empty ones
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
 
 def _reserve(folder: Path, symbol: str, locks: contextlib.ExitStack) -> set[Path]:
-    """The folders that had to be made."""
+    """Lock the folder of an underlying, and return the folders that had to be made."""
     made: set[Path] = set()
-    while True:  # its last owner may remove it with an unused lake
+    while True:  # another process may remove it with an unused lake
         made |= {above for above in folder.absolute().parents if not above.exists()}
         with files.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +134,7 @@ def _reserve(folder: Path, symbol: str, locks: contextlib.ExitStack) -> set[Path
         if (folder / files.LOCK).exists():
             break
         lock.close()
-    probe = folder / ".probe"  # a lock opens on a full disk too
+    probe = folder / ".probe"  # a full disk is found only by writing
     with files.replacing(probe) as temporary:
         temporary.write_bytes(bytes(4096))
     probe.unlink()
@@ -156,10 +155,7 @@ def _lock(folder: Path, symbol: str) -> Iterator[contextlib.ExitStack]:
 
 
 def _remove_unused(root: Path, symbols: Sequence[str]) -> None:
-    """Of a folder in which nothing is but locks of ours.
-
-    So that a fetch that failed at once leaves no empty lake.
-    """
+    """Remove the locks of a lake without files, so that a failed fetch leaves no empty lake."""
     with contextlib.suppress(OSError):
         if {entry.name for entry in root.iterdir()} != {FOLDER}:
             return

@@ -1,7 +1,4 @@
-"""Compressed bytes, inflated in pieces and within a limit.
-
-Nobody's file or answer may take all of the machine's memory.
-"""
+"""Decompression in small steps up to a limit, so that no file or answer fills the memory."""
 
 import os
 
@@ -9,15 +6,15 @@ import zstandard
 
 from wheelvec.model.errors import DataError
 
-# compressed bytes a step: a block of four bytes may inflate to 128 KB, so a step to 16 MB at most
+# compressed bytes per step: four bytes may inflate to 128 KB, so a step inflates to 16 MB at most
 _SLICE = 512
 _GIGABYTE = 1 << 30
 
 
 def most_bytes() -> int:
-    """What one file or answer may inflate to, at the most.
+    """The most bytes that one file or answer may inflate to: half of the machine's memory.
 
-    Half of the machine's memory, where it says how much it has.
+    4 GB where the size of the memory is not known.
     """
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -27,7 +24,7 @@ def most_bytes() -> int:
 
 
 class Inflater:
-    """DBN bytes, plain or zstd of one or more frames, as they come.
+    """Decompresses DBN bytes, plain or zstd of one or more frames, as they arrive.
 
     Args:
         most: bytes that they may inflate to.
@@ -39,46 +36,46 @@ class Inflater:
         self._start, self._is_plain = b"", False
         self._frame: zstandard.ZstdDecompressionObj | None = None
 
-    def add(self, piece: bytes) -> list[bytes]:
-        """What the next bytes inflate to, in parts.
+    def add(self, chunk: bytes) -> list[bytes]:
+        """The decompressed next bytes, as a list of chunks.
 
         Raises:
-            DataError: for bytes that are neither DBN nor zstd, and for more than `most`.
+            DataError: for bytes that are neither DBN nor zstd, and for more than `most` bytes.
         """
         if len(self._start) < 3:  # the format shows in the first three bytes
-            self._start += piece
+            self._start += chunk
             if len(self._start) < 3:
                 return []
-            piece, self._is_plain = self._start, self._start[:3] == b"DBN"
-        return self._counted([piece]) if self._is_plain else self._inflated(piece)
+            chunk, self._is_plain = self._start, self._start[:3] == b"DBN"
+        return self._counted([chunk]) if self._is_plain else self._inflated(chunk)
 
-    def _inflated(self, piece: bytes) -> list[bytes]:
-        parts: list[bytes] = []
-        for at in range(0, len(piece), _SLICE):
-            left = piece[at : at + _SLICE]
+    def _inflated(self, chunk: bytes) -> list[bytes]:
+        chunks: list[bytes] = []
+        for at in range(0, len(chunk), _SLICE):
+            left = chunk[at : at + _SLICE]
             while left:
                 self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
                 try:
-                    parts += self._counted([self._frame.decompress(left)])
+                    chunks += self._counted([self._frame.decompress(left)])
                 except zstandard.ZstdError as error:
                     raise DataError(f"is neither DBN nor whole zstd: {error}") from None
                 left = b""
                 if self._frame.eof:
                     left, self._frame = self._frame.unused_data, None
-        return parts
+        return chunks
 
-    def _counted(self, parts: list[bytes]) -> list[bytes]:
-        self.size += sum(map(len, parts))
+    def _counted(self, chunks: list[bytes]) -> list[bytes]:
+        self.size += sum(map(len, chunks))
         if self.size > self.most:
             raise DataError(f"inflates to more than {self.most:,} bytes")
-        return [part for part in parts if part]
+        return [chunk for chunk in chunks if chunk]
 
     def end(self) -> None:
-        """There are no more bytes.
+        """Check that the bytes are complete.
 
         Raises:
-            DataError: if the last frame has no end. What was cut off between two blocks reads as
-                less data.
+            DataError: if the last frame has no end. Without this check, bytes that were cut off
+                between two blocks would be read as less data.
         """
         if self._frame is not None:
             raise DataError("was cut off: its last zstd frame has no end")
@@ -87,12 +84,16 @@ class Inflater:
 
 
 def inflated(data: bytes, most: int | None = None) -> bytes:
-    """The whole of it, within `most` bytes, `most_bytes()` if None.
+    """Decompressed DBN bytes.
+
+    Args:
+        data: all bytes, plain or zstd.
+        most: bytes that they may inflate to; None: `most_bytes()`.
 
     Raises:
-        DataError: for bytes that are neither DBN nor zstd, not whole, or too many.
+        DataError: for bytes that are neither DBN nor zstd, cut off, or too many.
     """
     inflater = Inflater(most_bytes() if most is None else most)
-    parts = inflater.add(data)
+    chunks = inflater.add(data)
     inflater.end()
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -1,7 +1,4 @@
-"""From records to rows of the lake.
-
-Checked as any market's are, written session by session, and noted with their source.
-"""
+"""Import of Databento's records into a lake: checked rows by session, and records of the source."""
 
 import datetime as dt
 from collections.abc import Callable, Sequence
@@ -22,14 +19,13 @@ from wheelvec.vendors.databento.incoming import Download
 from wheelvec.vendors.databento.requests import entry_of
 
 Source = tuple[str, str]  # dataset, schema
-FIELDS = {
-    "option_quotes": venues.QUOTE_FIELDS
-}  # of the records that fill a table; of the others `venues.BAR_FIELDS`
+# the fields of the records that fill a table; `venues.BAR_FIELDS` for the others
+FIELDS = {"option_quotes": venues.QUOTE_FIELDS}
 _UNITS = [pl.col("session"), pl.col("symbol")]
 
 
 class Records(Protocol):
-    """What of an answer is read here, see `opra.Records`."""
+    """The attributes of `opra.Records` that are used here."""
 
     @property
     def dataset(self) -> str: ...
@@ -46,11 +42,17 @@ def take(
     calendar: str,
     official: Callable[[dt.date], bool],
 ) -> None:
-    """Write an answer to one request into its table.
+    """Write the answer to one request into its table.
 
-    `official` says of which sessions the daily bar of the underlying comes from elsewhere than from
-    its minutes. Of a download asked for again the rows take the place of those that the lake has;
-    without rows it takes none away.
+    Rows of a session that was requested again replace the lake's; an empty answer leaves them.
+
+    Args:
+        root: the lake.
+        download: the answer on disk.
+        records: its records.
+        calendar: the trading calendar.
+        official: whether the underlying's daily bar of a session is an official one, and so is not
+            made of minutes.
     """
     source, last = (
         (records.dataset, records.schema),
@@ -102,32 +104,32 @@ def take_quotes(
     whole: bool = True,
     again: bool = False,
 ) -> int:
-    """Write one entry minute's chain, priced by the underlying's minute that begins with it, and
-    return how many rows are kept.
+    """Write the chain of one entry minute, and return the number of kept rows.
 
-    Other minutes of the session stay.
+    Its underlying_price is the close of the underlying's bar of the same minute. Quotes of other
+    minutes stay.
 
     Args:
         root: the lake.
-        underlying: whose chain it is.
+        underlying: the underlying of the chain.
         quotes: symbol, ts, bid, ask in order of arrival, from `look_back` minutes before the minute
-            on.
-        session: of the minute.
-        minute: its beginning, UTC.
-        look_back: minutes.
+            on; prices in dollars per share.
+        session: the session of the minute.
+        minute: its start, UTC.
+        look_back: minutes before it in which a quote may have changed last.
         source: dataset and schema.
-        whole: whether all contracts of the underlying were asked for.
-        again: whether they take the place of all that the lake has of that minute, not only of the
-            same contracts.
+        whole: whether all contracts of the underlying were requested.
+        again: whether they replace all quotes that the lake has of that minute, not only those of
+            the same contracts.
     """
     price = _price_at(root, underlying, session, minute)
-    stood = venues.entry_quotes(quotes, minute, look_back, price)
+    chosen = venues.entry_quotes(quotes, minute, look_back, price)
     absent = [
         pl.lit(None, schemas.OPTION_QUOTES[name]).alias(name)
         for name in ("expiration", "strike", "option_type")
     ]
     constant = {"underlying": pl.lit(underlying), "session": pl.lit(session, pl.Date)}
-    rows = stood.with_columns(
+    rows = chosen.with_columns(
         *absent, **constant, underlying_price=pl.lit(price, pl.Float64)
     ).select(*schemas.OPTION_QUOTES)
     held = validation.check_quotes(rows)
@@ -138,7 +140,7 @@ def take_quotes(
         else [*_UNITS, ts]
     )
     lake.merge(root, TABLES["option_quotes"], underlying, held.rows, unit, held.aside)
-    ages = stood.with_columns(session=pl.lit(session, pl.Date)).filter(
+    ages = chosen.with_columns(session=pl.lit(session, pl.Date)).filter(
         pl.col("age_seconds").is_not_null()
     )
     if not ages.is_empty():
@@ -157,10 +159,7 @@ def take_quotes(
 
 
 def _price_at(root: Path, underlying: str, session: dt.date, minute: dt.datetime) -> float | None:
-    """The close of the underlying's minute that begins with the entry.
-
-    Null if it did not trade in it.
-    """
+    """The close of the underlying's entry minute, in dollars; None if it did not trade then."""
     minutes = lake.stored(
         root, answers.MINUTES, underlying, ("session", "ts", "close"), (session, session)
     )
@@ -177,12 +176,17 @@ def take_option_bars(
     whole: bool = True,
     again: bool = False,
 ) -> int:
-    """Write the contracts' daily bars, `venues.BAR_FIELDS` of ohlcv-1d, of some sessions.
+    """Write the contracts' daily bars of some sessions, and return the number of kept rows.
 
-    The number of rows kept.
-
-    With `again` the bars of a session take the place of all that the lake has of it, not only of
-    the same contracts.
+    Args:
+        root: the lake.
+        underlying: the underlying of the contracts.
+        bars: `venues.BAR_FIELDS` of ohlcv-1d.
+        sessions: the sessions that were requested.
+        source: dataset and schema.
+        whole: whether all contracts of the underlying were requested.
+        again: whether the bars of a session replace all that the lake has of it, not only those of
+            the same contracts.
     """
     rows = venues.daily(bars).filter(pl.col("session").is_in(list(sessions)))
     roots = Roots(
@@ -198,7 +202,7 @@ def take_option_bars(
 
 
 def _highs(root: Path, underlying: str, sessions: Sequence[dt.date]) -> pl.DataFrame:
-    """underlying, session, high of the daily bars that the lake has by now."""
+    """(underlying, session, high in dollars) of the daily bars that the lake has."""
     days = (min(sessions), max(sessions)) if sessions else (dt.date.max, dt.date.min)
     bars = lake.stored(root, TABLES["underlying_bars"], underlying, ("session", "high"), days)
     return bars.select(pl.lit(underlying).alias("underlying"), "session", "high")
@@ -214,14 +218,17 @@ def take_minutes(
     whole: bool = True,
     again: bool = False,
 ) -> int:
-    """Write the underlying's minutes of regular sessions, and (`daily`) the bars that they make.
+    """Write the underlying's minutes of regular sessions, and return the number of minutes.
 
-    Return the number of minutes.
-
-    Bars are made only if the minutes are `whole`, from open to close.
-
-    `bars` are `venues.BAR_FIELDS` of ohlcv-1m; `sessions` has session, open and close of each. With
-    `again` the minutes of a session take the place of all that the lake has of it.
+    Args:
+        root: the lake.
+        underlying: its symbol.
+        bars: `venues.BAR_FIELDS` of ohlcv-1m.
+        sessions: session, open and close (Datetime ns, UTC) of the requested sessions.
+        source: dataset and schema.
+        daily: whether the daily bars of the underlying are made of the minutes.
+        whole: whether the minutes reach from open to close.
+        again: whether the minutes of a session replace all that the lake has of it.
     """
     named = bars.filter(pl.col("symbol").cast(pl.String) == underlying)
     minutes = venues.minutes_of(named, sessions).select(*answers.MINUTES.schema)
@@ -238,7 +245,7 @@ def take_minutes(
 def take_summary(
     root: Path, underlying: str, bars: pl.DataFrame, sessions: Sequence[dt.date], source: Source
 ) -> int:
-    """Write the underlying's official daily bars of some sessions. The number of them."""
+    """Write the underlying's official daily bars of some sessions, and return their number."""
     named = bars.filter(pl.col("symbol").cast(pl.String) == underlying)
     return _take_bars(
         root,
@@ -250,7 +257,7 @@ def take_summary(
 
 
 def make_missing_bars(root: Path, underlying: str, without: Sequence[dt.date]) -> None:
-    """Make the daily bars of sessions that have only minutes: nothing needs to be asked for."""
+    """Make the daily bars of sessions that have only minutes, but for those in `without`."""
     wanted = TABLES["underlying_bars"]
     held = lake.stored(root, wanted, underlying, ("session",))["session"].unique().implode()
     minutes = lake.stored(root, answers.MINUTES, underlying)
@@ -270,14 +277,14 @@ def _take_bars(
     rows = bars.with_columns(underlying=pl.lit(underlying)).select(*schemas.UNDERLYING_BARS)
     held = validation.check_underlying_bars(rows)
     kept = held.rows.select(*schemas.UNDERLYING_BARS)
-    # the source first: a bar without its minutes' note would look like one from elsewhere, and
-    # never get it
+    # the source first: after a crash between the two, a bar without a recorded source would look
+    # like one of another vendor for ever
     answers.record(root, underlying, "underlying_bars", _counts(kept, sessions), source)
     lake.merge(root, TABLES["underlying_bars"], underlying, kept, [pl.col("session")], held.aside)
     return len(kept)
 
 
 def _counts(rows: pl.DataFrame, sessions: Sequence[dt.date]) -> dict[dt.date, int]:
-    """Rows of each session, 0 where there are none."""
+    """The number of rows of each session, 0 for sessions without rows."""
     found = dict(rows["session"].value_counts().iter_rows())
     return {session: found.get(session, 0) for session in sessions}

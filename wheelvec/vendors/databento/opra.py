@@ -1,9 +1,7 @@
-"""Databento's bytes as columns: DBN, compressed or not, from an answer or a file.
+"""Decoding of DBN, Databento's binary format, into columns: compressed or not.
 
-The only importer of databento_dbn.
-
-Nothing here trusts the bytes: what is cut off, malformed or of another kind is a DataError that
-    says what is wrong.
+This is the only importer of databento_dbn. The bytes are not trusted: for any that are cut off,
+malformed or of another format there is a DataError that states the fault.
 """
 
 import datetime as dt
@@ -26,11 +24,10 @@ from wheelvec.model.schemas import TIMESTAMP
 from wheelvec.vendors.databento.inflate import inflated
 
 _DAY, _EPOCH = 86_400 * 10**9, dt.date(1970, 1, 1).toordinal()
-_TABLE = 1 << 20  # ids that a table may span: 4 MB
-_HEADER = range(
-    104, 1 << 29
-)  # bytes of a header after its first eight; the vendor's decoder panics on some that are shorter
-_PIECE = 1 << 20
+_TABLE = 1 << 20  # ids that a lookup table may span: 4 MB
+# bytes of a header after its first eight; the vendor's decoder panics on some that are shorter
+_HEADER = range(104, 1 << 29)
+_CHUNK = 1 << 20
 _PRICES = re.compile(r"(bid|ask)_px_\d\d|price|open|high|low|close")
 _STRUCTURES: dict[str, Any] = {
     "cmbp-1": databento_dbn.CMBP1Msg,
@@ -43,14 +40,13 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Header:
-    """What a file or an answer says of itself.
+    """The header of a file or an answer.
 
     Attributes:
         dataset, schema: of the records; the schema is "mixed" for a live capture.
-        start, end: the time that was asked for, the end exclusive; None where the header names
-            none.
-        parents: the parent symbols asked for; () if contracts or stocks were asked for by name.
-        symbols: raw symbols that the records speak of.
+        start, end: the requested time, UTC, the end excluded; None if the header states none.
+        parents: the requested parent symbols; () if contracts or stocks were requested by name.
+        symbols: the raw symbols of the records.
     """
 
     dataset: str
@@ -65,7 +61,10 @@ class Header:
 class Records:
     """The records of one answer or file.
 
-    What was asked for, when the first and the last of them stands, and the columns.
+    Attributes:
+        header: the header.
+        span: the times of the first and the last record, UTC; None without records.
+        rows: the decoded fields as columns.
     """
 
     header: Header
@@ -74,35 +73,33 @@ class Records:
 
     @property
     def dataset(self) -> str:
-        """Of the records."""
+        """The dataset of the records."""
         return self.header.dataset
 
     @property
     def schema(self) -> str:
-        """Of the records."""
+        """The schema of the records."""
         return self.header.schema
 
 
 def decoded(
     data: bytes, names: Callable[[str], Sequence[str]] | Sequence[str], most: int | None = None
 ) -> Records:
-    """DBN (zstd or not) -> the fields `names` as columns, in order of time.
-
-    `names` may depend on the schema.
+    """Decode DBN, plain or zstd, to columns in order of time.
 
     A field keeps its DBN name. Prices are Float64 dollars, null where undefined; times Datetime ns
     UTC, null where undefined; fields of one character UInt8, longer ones String. `symbol` is an
-    Enum of the raw symbols, by instrument id and UTC date of the record, for ids are given out anew
-    each day; null where the file does not name the id.
+    Enum of the raw symbols, by instrument id and UTC date of the record, because ids are assigned
+    anew each day; null where the header does not map the id.
 
     Args:
-        data: the whole of it.
-        names: fields.
-        most: bytes that the data may inflate to; half of the machine's memory if None.
+        data: all bytes.
+        names: the fields to decode, or a function of the schema that returns them.
+        most: bytes that the data may inflate to; None: half of the machine's memory.
 
     Raises:
-        DataError: for bytes that are no DBN, not whole, malformed, of several schemas, or of one
-            that has no use here.
+        DataError: for bytes that are no DBN, cut off, malformed, of several schemas, or of a schema
+            that is not used here.
     """
     return decoded_plain(inflated(data, most), names)
 
@@ -110,7 +107,7 @@ def decoded(
 def decoded_plain(
     body: bytes | bytearray, names: Callable[[str], Sequence[str]] | Sequence[str]
 ) -> Records:
-    """The same, of bytes that are inflated."""
+    """Decode DBN that is not compressed, see `decoded`."""
     size = _header_size(bytes(body[:8]), len(body))
     meta = _metadata(bytes(body[:size]))
     said = _said(meta)
@@ -127,7 +124,7 @@ def decoded_plain(
 
 
 def header(path: Path) -> Header:
-    """What a DBN file says of itself; its records are not read.
+    """The header of a DBN file; its records are not read.
 
     Raises:
         DataError: for a file that is no DBN, or cannot be read.
@@ -150,21 +147,18 @@ def header(path: Path) -> Header:
 
 
 def _read(stream: IO[bytes], size: int, problem: str) -> bytes:
-    """So many bytes, in pieces.
-
-    What a header says of its own length is not believed before it is there.
-    """
+    """Read `size` bytes in chunks, so that a false length allocates no memory."""
     found = BytesIO()
     while left := size - found.tell():
-        piece = stream.read(min(left, _PIECE))
-        if not piece:
+        chunk = stream.read(min(left, _CHUNK))
+        if not chunk:
             raise DataError(problem)
-        found.write(piece)
+        found.write(chunk)
     return found.getvalue()
 
 
 def _header_size(start: bytes, size: int | None = None) -> int:
-    """Bytes of the header, by the first eight of `size` bytes."""
+    """The number of bytes of a header, from its first eight; `size` is that of all bytes."""
     if start[:3] != b"DBN" or len(start) < 8:
         raise DataError("is no DBN: it does not begin with DBN, a version and a length")
     if start[3] not in range(1, databento_dbn.DBN_VERSION + 1):
@@ -201,7 +195,7 @@ def _said(meta: databento_dbn.Metadata) -> Header:
 
 
 def _array(body: bytes | bytearray, header: int, schema: str) -> Array:
-    """The records after the header, (n,) of the schema's structure: nothing is copied."""
+    """The records after the header, (n,) of the schema's structure, not copied."""
     dtype = np.dtype(_STRUCTURES[schema]._dtypes)
     if (len(body) - header) % dtype.itemsize:
         raise DataError("was cut off within a record, or holds records of another schema")
@@ -213,7 +207,7 @@ def _array(body: bytes | bytearray, header: int, schema: str) -> Array:
 
 
 def _in_order(found: Array) -> tuple[Array, Array]:
-    """The records by time, of equals the first first, and their times, by which the vendor filters."""
+    """The records sorted stably by time, and their times (n,), by which the vendor filters."""
     index = np.ascontiguousarray(
         found["ts_recv"] if "ts_recv" in (found.dtype.names or ()) else found["ts_event"]
     )
@@ -244,7 +238,7 @@ def _column(found: Array, name: str) -> pl.Series:
         known = values != databento_dbn.UNDEF_TIMESTAMP
         return (times if known.all() else times.set(pl.Series(~known), None)).cast(TIMESTAMP)
     if _PRICES.fullmatch(name):
-        # in NumPy: Polars divides by a number as it multiplies by its inverse, and 11.69 becomes
+        # in NumPy: Polars divides by a scalar by multiplying with its inverse, and 11.69 would be
         # 11.690000000000001
         dollars = pl.Series(name, values / 1e9)
         unknown = values == databento_dbn.UNDEF_PRICE
@@ -257,7 +251,7 @@ def _column(found: Array, name: str) -> pl.Series:
 
 
 def _symbols(found: Array, index: Array, mappings: Mapping[str, Sequence[Any]]) -> pl.Series:
-    """Raw symbols as codes into the sorted names: an Enum costs 4 bytes a record, and no join."""
+    """The raw symbol of each record, (n,) Enum of the sorted names: 4 bytes a record, no join."""
     names = sorted(mappings)
     ids, first, last, codes = _intervals(names, mappings)
     days = index // np.uint64(_DAY)
@@ -278,7 +272,7 @@ def _symbols(found: Array, index: Array, mappings: Mapping[str, Sequence[Any]]) 
 
 
 def _intervals(names: Sequence[str], mappings: Mapping[str, Sequence[Any]]) -> Array:
-    """(4, n): instrument id, first day, day after the last, and the index of the name."""
+    """(4, n) int64: instrument id, first day, day after the last, and index of the name."""
     try:
         spans = [
             (
@@ -300,10 +294,10 @@ def _intervals(names: Sequence[str], mappings: Mapping[str, Sequence[Any]]) -> A
 
 
 def _looked_up(asked: Array, ids: Array, codes: Array, missing: int) -> Array:
-    """The code of each id, `missing` where there is none.
+    """The code of each id in `asked`, (n,) uint32; `missing` for an unknown id.
 
-    A table over all ids takes a tenth of the time of a binary search, where they lie close
-    together, as those of one underlying and day do.
+    Where the ids are close together, as those of one underlying and day are, a lookup table takes a
+    tenth of the time of a binary search.
     """
     if not len(ids):
         return np.full(len(asked), missing, dtype=np.uint32)
@@ -320,7 +314,7 @@ def _looked_up(asked: Array, ids: Array, codes: Array, missing: int) -> Array:
 
 
 def _moment(nanos: int | None) -> dt.datetime | None:
-    """Cut to microseconds; None for what is undefined."""
+    """A time in UTC, truncated to microseconds; None if undefined."""
     if nanos is None or nanos == databento_dbn.UNDEF_TIMESTAMP:
         return None
     return dt.datetime.fromtimestamp(nanos // 10**9, dt.UTC) + dt.timedelta(

@@ -1,8 +1,8 @@
-"""What does the lake lack, of all that the wheels of a range of entries can need?
+"""The plan of a fetch: the data that wheels can need, and the requests for those a lake lacks.
 
-quotes   the entry minute of each session from the first entry to the last on which a call may be
-sold bars     of contracts and underlying, to the last settlement that a wheel opened in the range
-can reach
+Quotes are needed of the entry minute of each session from the first entry session to the last one
+on which a call may be sold; bars of contracts and underlying to the last settlement that a wheel
+opened in the range can reach.
 """
 
 import datetime as dt
@@ -34,20 +34,31 @@ from wheelvec.vendors.databento.requests import (
 )
 
 Span = tuple[dt.datetime, dt.datetime]
-Ranges = dict[str, dict[str, Span]]  # dataset -> schema ("" for those not named) -> what there is
+Ranges = dict[str, dict[str, Span]]  # dataset -> schema ("" for those not named) -> start and end
 
-# Where a range does not name the schema: cmbp-1 begins ten years after its dataset.
+# For ranges that do not name the schema: cmbp-1 begins ten years after its dataset.
 _BEGINS = {(OPTIONS, "cmbp-1"): dt.datetime(2023, 3, 28, tzinfo=dt.UTC)}
 
 HELD, EMPTY, CLOSED, LATER, LACKING, AGAIN = "held", "empty", "closed", "later", "lacking", "again"
 MOST_LOOK_BACK = 390  # minutes: a whole session
 STATES = (HELD, EMPTY, CLOSED, LATER, LACKING, AGAIN)
-FETCHED = (LACKING, AGAIN)  # the states of what is asked for
+FETCHED = (LACKING, AGAIN)  # the states that are requested
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What wheels are to be backtested."""
+    """The wheels to be backtested, and the source of their quotes.
+
+    Attributes:
+        symbols: the underlyings.
+        start, end: first and last entry session.
+        entry_time: such as "15:45".
+        schema: the schema of the quotes.
+        look_back: minutes before the entry minute in which a quote may have changed last.
+        calendar: the trading calendar.
+        put, call: the rules of puts and calls.
+        refetch: first and last session to request even if the lake has them.
+    """
 
     symbols: tuple[str, ...]
     start: dt.date
@@ -58,9 +69,7 @@ class Wanted:
     calendar: str = "NYSE"
     put: PutRules = field(default_factory=PutRules)
     call: CallRules = field(default_factory=CallRules)
-    refetch: tuple[dt.date, dt.date] | None = (
-        None  # first and last session that is asked for though the lake has it
-    )
+    refetch: tuple[dt.date, dt.date] | None = None
 
 
 def wanted(
@@ -72,10 +81,10 @@ def wanted(
     schema: str,
     look_back: int,
 ) -> Wanted:
-    """What is not given is the configuration's.
+    """The wheels of the arguments, and of a configuration for arguments that are None.
 
     Raises:
-        InputError: for what is missing, or cannot be meant.
+        InputError: for a missing or invalid value.
     """
     schedule = config.schedule
     named = schedule.symbols if symbols is None else symbols
@@ -91,7 +100,7 @@ def wanted(
             "fetch needs symbols, start and end: give them, or a configuration that does"
         )
     if days[0] > days[1]:
-        raise InputError(f"start {days[0]} lies after end {days[1]}")
+        raise InputError(f"start {days[0]} is after end {days[1]}")
     if schema not in QUOTE_SCHEMAS:
         raise InputError(unknown_name("schema of quotes", schema, QUOTE_SCHEMAS))
     if (
@@ -118,10 +127,10 @@ def wanted(
 def refetched(
     refetch: tuple[str | dt.date, str | dt.date] | None,
 ) -> tuple[dt.date, dt.date] | None:
-    """First and last session, in order.
+    """The first and last session of `refetch`; None for None.
 
     Raises:
-        InputError: for anything else.
+        InputError: for anything else than two dates in order.
     """
     if refetch is None:
         return None
@@ -132,18 +141,17 @@ def refetched(
         or None in refetch
     ):
         raise InputError(
-            f"refetch is {refetch!r}: expected the first and the last session, as in ('2024-01-02', '2024-01-31')"
+            f"refetch is {refetch!r}: expected the first and the last session, as in "
+            "('2024-01-02', '2024-01-31')"
         )
     first, last = (read_day("refetch", day) for day in refetch)
     if first > last:
-        raise InputError(f"refetch: {first} lies after {last}")
+        raise InputError(f"refetch: {first} is after {last}")
     return first, last
 
 
 class Need(NamedTuple):
-    """One session of one table of one underlying, where it would come from, and whether it must be
-    fetched.
-    """
+    """One session of one table of one underlying, with its source and its state (`STATES`)."""
 
     symbol: str
     table: str
@@ -155,23 +163,26 @@ class Need(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is needed, and the requests for what of it is lacking."""
+    """The needed sessions, and the requests for those that are lacking."""
 
     needs: tuple[Need, ...]
     requests: tuple[Request, ...]
 
 
 def plan(root: Path, wanted: Wanted, ranges: Ranges, recent: dt.date) -> Plan:
-    """Compare what wheels can need with what the lake holds and with what was found empty before.
+    """Compare the sessions that wheels can need with those that a lake has or that were empty.
 
-    Sessions from `recent` on may be refused, and are asked for one by one.
+    A session that was found empty is requested again only if other tables have rows of it.
 
-    What was found empty is not asked for again, unless other tables have rows of that session: then
-    the answer is doubted.
+    Args:
+        root: the lake.
+        wanted: the wheels.
+        ranges: start and end of each dataset and schema.
+        recent: the first session that may be refused: those from it on are requested one by one.
 
     Raises:
         InputError: for sessions before the history of every source.
-        LakeError: if a file of the lake is not what it should be.
+        LakeError: if a file of the lake is damaged or misplaced.
     """
     sessions = covered(wanted, ranges)
     needs: list[Need] = []
@@ -184,7 +195,7 @@ def plan(root: Path, wanted: Wanted, ranges: Ranges, recent: dt.date) -> Plan:
 
 
 def covered(wanted: Wanted, ranges: Ranges) -> Sessions:
-    """The sessions that wheels of the range can reach, and some more."""
+    """The sessions from `wanted.start` on that wheels can reach, and some more."""
     slack = 14 + 3 * (wanted.call.call_wait_sessions + 1)
     last_data = max(end for _, end in ranges[OPTIONS].values()).date()
     cycles, a_call = wanted.call.max_cycles, wanted.call.dte_max + slack
@@ -200,7 +211,7 @@ def covered(wanted: Wanted, ranges: Ranges) -> Sessions:
 def reach(sessions: Sessions, wanted: Wanted, last_data: dt.date) -> tuple[dt.date, dt.date]:
     """The last session on which a call may be sold, and the last settlement of any leg.
 
-    Without a limit of cycles, wheels go on as long as there are data.
+    Without a limit of cycles, calls are sold until the end of the data.
     """
 
     def settlement(sold: dt.date, days: int) -> dt.date:
@@ -264,7 +275,8 @@ class _OneUnderlying:
         if minute < begins(self._ranges, OPTIONS, schema):
             first = begins(self._ranges, OPTIONS, schema).date()
             raise InputError(
-                f"there are no quotes on {session}: {schema} of {OPTIONS} begins on {first}; start there or later"
+                f"there are no quotes on {session}: {schema} of {OPTIONS} begins on {first}; "
+                "start there or later"
             )
         request = Request.quotes(self._symbol, schema, session, minute, self._wanted.look_back)
         said = self._recorded.filter(
@@ -285,9 +297,7 @@ class _OneUnderlying:
         )
 
     def _minutes(self, quoted: set[dt.date]) -> Iterator[Need]:
-        """The minutes give the underlying's price beside the quotes, and its daily bar where
-        nothing official does.
-        """
+        """The needs of minutes: for the price beside quotes, and for bars without official ones."""
         held, bars = self._days(answers.MINUTES), self._days(TABLES["underlying_bars"])
         empty = self._found_empty("underlying_minutes")
         for session in self._sessions:
@@ -320,7 +330,8 @@ class _OneUnderlying:
             or "the gateway has none"
         )
         raise InputError(
-            f"there are no minutes of {self._symbol} itself on {session}: {histories}; start there or later"
+            f"there are no minutes of {self._symbol} itself on {session}: {histories}; "
+            "start there or later"
         )
 
     def _daily(self, table: str) -> Iterator[Need]:
@@ -348,9 +359,9 @@ class _OneUnderlying:
         )
 
     def _is_doubtful(self, table: str, session: dt.date) -> bool:
-        """Whether an answer without rows is belied by other tables' rows of the session.
+        """Whether other tables have rows of a session of which this one was found empty.
 
-        Not if its rows were set aside.
+        False if rows of this table were set aside on that session.
         """
         others = {name: days for name, days in self._sessions_held.items() if name != table}
         aside = self._set_aside.get(table, frozenset())
@@ -381,7 +392,7 @@ class _OneUnderlying:
         )
 
     def _days(self, table: Table) -> set[dt.date]:
-        """The sessions that the lake holds, but those that it holds only some contracts of."""
+        """The sessions that the lake has, without those of which only some contracts are known."""
         days = self._sessions_held[table.name]
         said = self._recorded.filter(pl.col("table") == table.name)
         return days - (
@@ -395,7 +406,7 @@ class _OneUnderlying:
         return set(said["session"])
 
     def requests(self, recent: dt.date) -> Iterator[Request]:
-        """The requests for what is lacking, and for what is asked for again."""
+        """The requests for the sessions in a state of `FETCHED`."""
         wanted = [need for need in self.needs if need.state in FETCHED]
         for need in wanted:
             opens, closes, minute = self._hours[need.session]
@@ -429,7 +440,7 @@ def has_summary(ranges: Ranges, session: dt.date) -> bool:
 
 
 def begins(ranges: Ranges, dataset: str, schema: str) -> dt.datetime:
-    """Where the history of a schema begins."""
+    """The time at which the history of a schema begins."""
     return _span(ranges, dataset, schema)[0]
 
 

@@ -1,12 +1,12 @@
-"""What is one request to Databento, and which one fills which table?
+"""Requests to Databento, by the table that they fill.
 
-    option_quotes        OPRA.PILLAR   cmbp-1 or cbbo-1m, by parent     the entry minute of a session
-    option_bars          OPRA.PILLAR   ohlcv-1d, by parent              a run of sessions, one row per venue and UTC date
-    underlying_minutes   EQUS.MINI     ohlcv-1m                         a session from open to close
-                         XNAS.ITCH     ohlcv-1m                         the same, where EQUS.MINI does not reach back
-    underlying_bars      EQUS.SUMMARY  ohlcv-1d                         a run of sessions, where that exists
+    option_quotes       OPRA.PILLAR   cmbp-1 or cbbo-1m, by parent   entry minute of a session
+    option_bars         OPRA.PILLAR   ohlcv-1d, by parent            sessions, by venue and UTC date
+    underlying_minutes  EQUS.MINI     ohlcv-1m                       session from open to close
+                        XNAS.ITCH     ohlcv-1m                       the same, before EQUS.MINI
+    underlying_bars     EQUS.SUMMARY  ohlcv-1d                       sessions, from 2024-07-01 on
 
-Each request is for one underlying, so that what is asked does not depend on what else is wanted.
+Each request is for one underlying, so that it does not depend on the other underlyings of a fetch.
 """
 
 import datetime as dt
@@ -29,8 +29,17 @@ _SYMBOL = re.compile(r"[A-Z][A-Z0-9]*([./][A-Z0-9]+)?")
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One request: the rows of `table` of one underlying, from `start` up to but not including
-    `end`, both UTC.
+    """One request for rows of a table of one underlying.
+
+    Attributes:
+        underlying: the underlying of the rows.
+        table: the table that they fill.
+        dataset, schema: Databento's names.
+        stype: the type of `name`: "parent" or "raw_symbol".
+        name: the symbol that is requested.
+        start, end: the requested time, UTC; the end is excluded.
+        sessions: the sessions in that time.
+        again: whether the rows replace those that the lake has of the sessions.
     """
 
     underlying: str
@@ -42,16 +51,16 @@ class Request:
     start: dt.datetime
     end: dt.datetime
     sessions: tuple[dt.date, ...]
-    again: bool = False  # its rows are to take the place of those that the lake has of the sessions
+    again: bool = False
 
     @classmethod
     def quotes(
         cls, underlying: str, schema: str, session: dt.date, minute: dt.datetime, look_back: int
     ) -> Self:
-        """The chain in the minute that begins at `minute`, and `look_back` minutes before it.
+        """The request for the chain of an entry minute, and of `look_back` minutes before it.
 
-        cbbo-1m rows bear the END of their minute, so theirs are asked for one minute later; the
-        second makes the end exclusive.
+        Rows of cbbo-1m are stamped with the END of their minute, so they are requested one minute
+        later; one second is added because the end is excluded.
         """
         later = MINUTE if schema == "cbbo-1m" else dt.timedelta(0)
         end = minute + later + (SECOND if later else MINUTE)
@@ -77,7 +86,7 @@ class Request:
         opens: dt.datetime,
         closes: dt.datetime,
     ) -> Self:
-        """The underlying's minutes of a regular session."""
+        """The request for the underlying's minutes of a regular session."""
         return cls(
             underlying=underlying,
             table="underlying_minutes",
@@ -92,7 +101,7 @@ class Request:
 
     @classmethod
     def daily(cls, underlying: str, table: str, sessions: tuple[dt.date, ...]) -> Self:
-        """Daily bars of the contracts, or of the underlying itself, by UTC date."""
+        """The request for daily bars of the contracts, or of the underlying, by UTC date."""
         options = table == "option_bars"
         return cls(
             underlying=underlying,
@@ -121,26 +130,26 @@ def entry_of(schema: str, start: dt.datetime, end: dt.datetime) -> tuple[dt.date
 
 
 def midnight(day: dt.date) -> dt.datetime:
-    """The beginning of a UTC date."""
+    """The start of a UTC date."""
     return dt.datetime.combine(day, dt.time(), dt.UTC)
 
 
 def root(underlying: str) -> str:
-    """The option root of a stock: dots vanish, so that BRK.B trades under BRKB."""
+    """The option root of a stock: its letters and digits, so that BRK.B trades under BRKB."""
     return re.sub(r"[^A-Z0-9]", "", underlying)
 
 
 def parent(underlying: str) -> str:
-    """The symbol of all contracts of a stock."""
+    """Databento's parent symbol of all contracts of a stock."""
     return f"{root(underlying)}.OPT"
 
 
 def checked_symbols(symbols: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    """Stock symbols, in capitals, each once.
+    """Symbols of stocks, in capitals, each once.
 
     Raises:
-        InputError: for none, for what is no symbol of a stock, and for indices, whose options
-            settle in cash.
+        InputError: for no symbols, for one that is not of a stock or fund, and for indices, whose
+            options settle in cash.
     """
     named = [symbols] if isinstance(symbols, str) else list(symbols)
     found = tuple(dict.fromkeys(str(symbol).strip().upper() for symbol in named))
@@ -153,11 +162,13 @@ def checked_symbols(symbols: str | list[str] | tuple[str, ...]) -> tuple[str, ..
             )
         if root(symbol) in cash_settled.ROOTS:
             raise InputError(
-                f"symbol {symbol!r} is an index, whose options settle in cash: the wheel needs shares"
+                f"symbol {symbol!r} is an index, whose options settle in cash: "
+                "the wheel needs shares"
             )
         if symbol[-1].isdigit():
             raise InputError(
-                f"symbol {symbol!r} ends in a digit, as roots of adjusted contracts do: they are not modelled"
+                f"symbol {symbol!r} ends in a digit, as roots of adjusted contracts do: "
+                "they are not modelled"
             )
     return found
 
@@ -165,12 +176,9 @@ def checked_symbols(symbols: str | list[str] | tuple[str, ...]) -> tuple[str, ..
 def runs(
     sessions: list[dt.date], lacking: set[dt.date], recent: dt.date
 ) -> list[tuple[dt.date, ...]]:
-    """Unbroken runs of lacking sessions, each within one month.
+    """Runs of consecutive lacking sessions within one month, one request each.
 
-    What one request can ask for without a day too many.
-
-    Those from `recent` on stand alone: a licence may leave out the newest, and must not leave out
-        others with it.
+    Each session from `recent` on is a run, because a licence may exclude the newest ones.
     """
     numbered = [
         (day in lacking, day.year, day.month, day if day >= recent else None) for day in sessions

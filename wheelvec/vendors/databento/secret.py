@@ -1,7 +1,4 @@
-"""A vendor's key that shows itself nowhere.
-
-Not in a message, a log, a repr or a traceback, in no form of writing.
-"""
+"""A vendor's key that is never shown: not in a message, log, repr or traceback, in any encoding."""
 
 import base64
 import contextlib
@@ -12,21 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from wheelvec.vendors.databento.access import checked_key
 
 HIDDEN = "db-..."
-_LONGEST = 8192  # characters of a vendor's text that are looked at; what is shown is far shorter
-# a character of a text, if it is escaped as in URLs, JSON, Python or HTML; and a line's end in
-# words
+_LONGEST = 8192  # characters of a vendor's text that are searched; far fewer are shown
+# a character of a text, plain or escaped as in URLs, JSON, Python or HTML; and an escaped end of a
+# line
 _CHARACTER = re.compile(
-    r"%(?:25){0,4}([0-9a-f]{2})|\\{1,8}u00([0-9a-f]{2})|\\{1,8}x([0-9a-f]{2})|&#x0{0,8}([0-9a-f]{1,4});|&#0{0,8}(\d{1,4});"
-    r"|\\{1,8}[nrt]|.",
+    r"%(?:25){0,4}([0-9a-f]{2})|\\{1,8}u00([0-9a-f]{2})|\\{1,8}x([0-9a-f]{2})"
+    r"|&#x0{0,8}([0-9a-f]{1,4});|&#0{0,8}(\d{1,4});|\\{1,8}[nrt]|.",
     re.IGNORECASE | re.DOTALL,
 )
-_BREAK = re.compile(r"[\s\x00\u200b\\]|\\+[nrt]")  # what may break a key off: it goes on behind
-_BESIDE = re.compile(r"[\w+/=-]")  # what stands beside a part of a key is a part of it
+_BREAK = re.compile(r"[\s\x00\u200b\\]|\\+[nrt]")  # characters that may interrupt a key
+_BESIDE = re.compile(r"[\w+/=-]")  # characters next to a key that may belong to it
 _LOGGERS = ("urllib3", "requests", "charset_normalizer", "chardet", "tenacity")
 
 
 class Key:
-    """Databento's key: `reveal()` gives it, `masked` takes it out of a text.
+    """Databento's key: `reveal()` returns it, `masked` removes it from a text.
 
     Args:
         text: 32 characters starting with "db-".
@@ -46,16 +43,16 @@ class Key:
         return HIDDEN
 
     def masked(self, text: object) -> str:
-        """A text without the key, in any of the forms in which it may stand there.
+        """A text without the key, in any encoding in which it may be there.
 
-        It may be plain, base64 (the form of HTTP's basic authentication) or hexadecimal digits, its
-        characters escaped as in URLs, JSON, Python or HTML, and broken over lines.
+        These are plain text, base64 (as in HTTP's basic authentication) and hexadecimal digits,
+        with characters escaped as in URLs, JSON, Python or HTML, and broken over lines.
         """
         return self._hide(str(text)[:_LONGEST])
 
     @contextlib.contextmanager
     def kept_from_logs(self) -> Iterator[None]:
-        """Mask what the libraries that carry the key log meanwhile.
+        """Mask the key in log messages of the HTTP libraries until the block ends.
 
         They quote answers that they cannot read.
         """
@@ -81,18 +78,16 @@ class _Masking(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = self._key.masked(record.getMessage()), ()
-        record.exc_info = record.exc_text = record.stack_info = (
-            None  # an exception quotes the answer, and holds the request
-        )
+        # an exception quotes the answer, and contains the request
+        record.exc_info = record.exc_text = record.stack_info = None
         return True
 
 
 def _forms(secret: str) -> tuple[str, ...]:
-    """Ways to write what stands behind "db-", in small letters."""
+    """The encodings of the key after "db-", in lower case."""
     found = [secret, secret.encode().hex()]
-    for before in range(
-        3
-    ):  # base64 writes three bytes as four characters: where the key begins among them decides
+    # base64 encodes three bytes as four characters: the result depends on the offset of the key
+    for before in range(3):
         first, last = 8 * before, 8 * (before + len(secret))
         whole = base64.b64encode(bytes(before) + secret.encode()).decode()[
             -(-first // 6) : last // 6
@@ -102,10 +97,8 @@ def _forms(secret: str) -> tuple[str, ...]:
 
 
 def _without(text: str, forms: Sequence[str]) -> str:
-    """A text with `HIDDEN` where one of the forms stands, however its characters are escaped or
-    broken off.
-    """
-    places, chars = [], []  # in the text, and the small letters that stand there
+    """A text with `HIDDEN` in place of each of the forms, escaped or broken over lines or not."""
+    places, chars = [], []  # begin and end in the text, and the character in lower case
     for found in _CHARACTER.finditer(text):
         code = found.lastindex
         char = found[0] if code is None else chr(int(found[code], 10 if code == 5 else 16))
@@ -128,9 +121,7 @@ def _without(text: str, forms: Sequence[str]) -> str:
 
 
 def _widened(plain: str, places: Sequence[tuple[int, int]], at: int, step: int, limit: int) -> int:
-    """The last place from `at` on that is joined to it, with nothing in between, and may be a part
-    of a key.
-    """
+    """The last index from `at` on whose characters all follow without a gap and may be a key's."""
     while at * step < limit * step and _BESIDE.fullmatch(plain[at + step]):
         one, other = sorted((at, at + step))
         if places[one][1] != places[other][0]:

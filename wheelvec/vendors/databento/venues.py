@@ -1,6 +1,6 @@
-"""What do Databento's rows mean? Quotes that stood, bars of a session, and never a mixture of two.
+"""Databento's rows as quotes of an entry minute, consolidated daily bars and regular minutes.
 
-Frames in, frames out: nothing here reads a file or asks a server.
+Frames in, frames out: nothing here reads a file or sends a request.
 """
 
 import datetime as dt
@@ -17,12 +17,11 @@ _MINUTE = dt.timedelta(minutes=1)
 
 
 def quotes_of(rows: pl.DataFrame, schema: str) -> pl.DataFrame:
-    """QUOTE_FIELDS -> symbol, ts, bid, ask, in the order of the records.
+    """QUOTE_FIELDS -> symbol, ts, bid, ask (dollars per share), in the order of the records.
 
-    Trades carry the quote that stood, too.
-
-    A row of cbbo-1m bears the end of its interval, 15:46:00 for what stood when 15:45 ended; a
-    nanosecond earlier it lies in the minute that it speaks of.
+    Records of trades carry the current quote too. A row of cbbo-1m is stamped with the end of its
+    interval, 15:46:00 for the last quote of 15:45; its ts is a nanosecond earlier, and so in its
+    minute.
     """
     nanos = pl.col("ts_recv").to_physical() - (1 if schema.startswith("cbbo-") else 0)
     return rows.select("symbol", ts=nanos.cast(TIMESTAMP), bid="bid_px_00", ask="ask_px_00")
@@ -31,19 +30,17 @@ def quotes_of(rows: pl.DataFrame, schema: str) -> pl.DataFrame:
 def entry_quotes(
     quotes: pl.DataFrame, minute: dt.datetime, look_back: int, underlying_price: float | None = None
 ) -> pl.DataFrame:
-    """Per contract the last quote of the minute, and the last valid one if that is another.
+    """The last quote of each contract in the entry minute, and its last valid one if different.
 
-    The rows that decide.
-
-    With a look-back of some minutes, a contract without a row in the minute has the one that stood
-    when it began, if it changed within the look-back; `ts` is then the minute's beginning and
-    `age_seconds` says how long it had stood.
+    With a look-back, a contract without a row in the minute has its last quote before it, if that
+    changed within the look-back; `ts` is then the start of the minute, and `age_seconds` is the age
+    of the quote at that time.
 
     Args:
         quotes: symbol, ts, bid, ask, in order of arrival.
-        minute: its beginning, UTC.
+        minute: the start of the minute, UTC.
         look_back: minutes.
-        underlying_price: of the minute: no offer of a call lies over it. None where it is not
+        underlying_price: dollars, of the minute: a higher ask of a call is not valid. None if not
             known.
 
     Returns:
@@ -57,10 +54,10 @@ def entry_quotes(
         "symbol", keep="last"
     )
     nanos = before.select(begin.to_physical() - ts.to_physical()).to_series()
-    # in NumPy: Polars divides by a number as it multiplies by its inverse, and a minute becomes
+    # in NumPy: Polars divides by a scalar by multiplying with its inverse, and a minute would be
     # 60.00000000000001 seconds
-    stood = before.with_columns(age_seconds=pl.Series(nanos.to_numpy() / 1e9), ts=begin)
-    found = pl.concat([stood, within]).with_row_index("order")
+    earlier = before.with_columns(age_seconds=pl.Series(nanos.to_numpy() / 1e9), ts=begin)
+    found = pl.concat([earlier, within]).with_row_index("order")
     last = found.select("symbol", "order").unique("symbol", keep="last", maintain_order=True)
     valid = (
         found.filter(~_flawed(underlying_price))
@@ -75,9 +72,7 @@ def entry_quotes(
 
 
 def _flawed(underlying_price: float | None) -> pl.Expr:
-    """What makes a quote no valid one, of the things that differ between two quotes of one contract
-    in one minute.
-    """
+    """True for an invalid quote, by the flaws that may differ between quotes of one minute."""
     symbol, spot = pl.col("symbol").cast(pl.String), pl.lit(underlying_price, pl.Float64)
     worth = (
         pl.when(osi.option_type(symbol) == "P")
@@ -86,19 +81,17 @@ def _flawed(underlying_price: float | None) -> pl.Expr:
     )
     flaws = quote_flaws()
     same = ("infinite_price", "no_underlying_price", "after_expiration", "ask_over_worth")
-    over = (pl.col("ask") > worth * (1 + 1e-12)).fill_null(
-        False
-    )  # Polars' thousandths are a bit off
+    # Polars' quotient of thousandths is a bit off
+    over = (pl.col("ask") > worth * (1 + 1e-12)).fill_null(False)
     return pl.any_horizontal(over, *(flaw for reason, flaw in flaws.items() if reason not in same))
 
 
 def consolidated(bars: pl.DataFrame) -> pl.DataFrame:
-    """BAR_FIELDS, one row per venue -> one per symbol and `ts_event`.
+    """BAR_FIELDS with one row per venue -> one row per symbol and `ts_event`.
 
-    High the highest, low the lowest, volume the sum.
-
-    A venue's bar does not say when it traded first and last, so open and close are those of the
-    venue with the most volume, of equals the one with the lowest publisher id.
+    High is the highest, low the lowest, volume the sum. A venue's bar does not state when it traded
+    first and last, so open and close are those of the venue with the most volume; of equals, of the
+    one with the lowest publisher id.
     """
     order = bars.sort(
         "symbol",
@@ -119,7 +112,7 @@ def consolidated(bars: pl.DataFrame) -> pl.DataFrame:
 def daily(bars: pl.DataFrame) -> pl.DataFrame:
     """BAR_FIELDS of ohlcv-1d -> symbol, session, open, high, low, close, volume, consolidated.
 
-    The stamp is UTC midnight of the session's date. Seen from New York that is the evening before:
+    The time stamp is UTC midnight of the session's date. In New York that is the evening before, so
     it is never converted.
     """
     whole = consolidated(bars).with_columns(
@@ -131,8 +124,7 @@ def daily(bars: pl.DataFrame) -> pl.DataFrame:
 
 
 def minutes_of(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
-    """BAR_FIELDS of ohlcv-1m -> symbol, session, ts, open, ... of the minutes between each
-    session's open and close.
+    """BAR_FIELDS of ohlcv-1m -> symbol, session, ts, open, ... of minutes in regular sessions.
 
     Args:
         bars: stamped with the start of the minute.
@@ -154,9 +146,9 @@ def minutes_of(bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
 def regular_bars(minutes: pl.DataFrame) -> pl.DataFrame:
     """session, ts, open, high, low, close, volume of regular minutes -> one bar per session.
 
-    Its close is the last minute's that begins before the exchange closes. A daily bar of the feed
-    would end at UTC midnight and hold what traded after hours: an assignment must not be decided by
-    a print at 19:00.
+    Its close is that of the last minute that begins before the exchange closes. A daily bar of the
+    feed ends at UTC midnight and includes trades after hours: a trade at 19:00 must not decide an
+    assignment.
     """
     return (
         minutes.sort("ts")
