@@ -561,8 +561,8 @@ def test_warnings_are_said_in_every_form(here: Path, lake: Path, capsys: Capture
     ):
         assert cli.main(command) == 0
         out, err = capsys.readouterr()
-        assert "no quote stands in the minute of" in err, command
-        assert "no quote stands" not in out
+        assert "no quote is in the minute of" in err, command
+        assert "no quote is in" not in out
 
 
 def test_check_and_import_speak_json(here: Path, tables: Path, lake: Path, capsys: Capture) -> None:

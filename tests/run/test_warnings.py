@@ -258,8 +258,8 @@ def test_dates_outside_the_data(clean: wv.Market, start: str) -> None:
     config = CONFIG.replace(**{"schedule.start_date": start, "schedule.end_date": "2023-12-29"})
     first, outside = wv.backtest(clean, config).warnings
     assert (first.code, outside.code) == ("no_wheels", "outside_data")
-    assert "no_quotes (no quote in the minute of entry_time)" in first.text
-    assert "lie outside the quotes, which are of 2024-01-02 to 2024-05-31" in outside.text
+    assert "no_quotes (not a quote in the minute of entry_time)" in first.text
+    assert "are outside the quotes, which are of 2024-01-02 to 2024-05-31" in outside.text
     codes = [warning.code for warning in wv.sweep(clean, config, CHEAP).warnings]
     assert codes == ["no_wheels", "outside_data"]
 
@@ -275,13 +275,13 @@ def test_dates_partly_outside_the_data(clean: wv.Market) -> None:
 @pytest.mark.parametrize(
     ("hours", "entry_time", "text"),
     [
-        (-5, "15:45", "they stand in 10:45, 10:4"),
+        (-5, "15:45", "they are in 10:45, 10:4"),
         (-5, "15:45", ": 5 hours earlier, as if ts were in another time zone than UTC"),
         (1, "15:45", ": 1 hour later, as if ts were in another time zone than UTC"),
         (
             0,
             "10:20",
-            "no quote stands in the minute of schedule.entry_time (10:20); they stand in 15:45, 15:4",
+            "no quote is in the minute of schedule.entry_time (10:20); they are in 15:45, 15:4",
         ),
     ],
 )

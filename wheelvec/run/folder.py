@@ -1,11 +1,9 @@
-"""The folder of a saved result or sweep.
+"""The folder of a saved result or sweep: atomic replacement, one writer at a time.
 
-Never another's, one writer at a time, and whole at every moment.
-
-A writer holds the folder's lock and writes all files and the index to a hidden folder inside. One
-rename of that folder commits them: from then on they are the result, and whoever opens the folder
-next finishes moving them to their names. Before it, what stood there is untouched. Only files that
-the index lists, with the digests it states, are ever replaced.
+A writer locks the folder and writes all files and the index to a hidden folder inside. One rename
+of that folder commits them: from then on they are the result, and the next process that opens the
+folder moves them to their names if the writer did not. Before the rename, the saved files are
+unchanged. Only files that the index lists, with the digests that it states, are ever replaced.
 """
 
 import contextlib
@@ -26,32 +24,32 @@ from wheelvec.run.index import FORMAT, Index, Kind, digest_of_file, read_index
 T = TypeVar("T")
 STAGED, COMMIT = ".wheelvec.staged", ".wheelvec.commit"
 CHUNK = re.compile(r"(\d{9,})-(\d{9,})\.([0-9a-f]{32})\.parquet")
-MOMENT = 60.0  # seconds that a writer who has all it writes at hand waits for another one
-SOON = 1.0  # seconds in which a writer who lives moves what it has committed
+WRITER_WAIT = 60.0  # seconds to wait for another writer, by one that has all its frames already
+MOVE_WAIT = 1.0  # seconds in which a running writer moves its committed files
 
 
 def keep_apart(out: str | Path, lake: str | Path | None) -> None:
-    """Refuse to write into a lake, or around one.
+    """Refuse a folder that is the lake, is in it, or contains it.
 
     Raises:
-        LakeError: if one of the two folders is the other, or lies in it; symbolic links are
-            followed.
+        LakeError: if one of the two folders is the other, or is in it; symbolic links are followed.
     """
     if lake is None:
         return
     for inner, outer in ((out, lake), (lake, out)):
-        if _lies_in(Path(inner).resolve(), Path(outer).resolve()):
+        if _is_in(Path(inner).resolve(), Path(outer).resolve()):
             what = (
                 "are the same folder"
-                if _lies_in(Path(outer).resolve(), Path(inner).resolve())
+                if _is_in(Path(outer).resolve(), Path(inner).resolve())
                 else "lie in one another"
             )
             raise LakeError(
-                f"out {out} and lake {lake} {what}; nothing was written, choose a folder beside the lake"
+                f"out {out} and lake {lake} {what}; nothing was written, "
+                "choose a folder beside the lake"
             )
 
 
-def _lies_in(inner: Path, outer: Path) -> bool:
+def _is_in(inner: Path, outer: Path) -> bool:
     return any(folder == outer or _same(folder, outer) for folder in (inner, *inner.parents))
 
 
@@ -63,11 +61,11 @@ def _same(one: Path, other: Path) -> bool:
 
 
 class Folder:
-    """The folder of one saved result or sweep, or one that may become it.
+    """The folder of one saved result or sweep, or a folder that may become one.
 
     Args:
-        out: the folder; it need not exist. A symbolic link to a folder stands for that folder.
-        kind: what it holds.
+        out: the folder; it need not exist. A symbolic link to a folder means that folder.
+        kind: whether of a result or a sweep, and its files.
 
     Raises:
         LakeError: if `out` is a file, or a link to nothing.
@@ -77,7 +75,7 @@ class Folder:
         self.path, self.kind = Path(out), kind
         with self._reading():
             with contextlib.suppress(FileNotFoundError):
-                self.path.lstat()  # a name that none can have
+                self.path.lstat()  # raises for a name that no file can have
             if self.path.is_symlink() and not self.path.exists():
                 raise LakeError(
                     f"{out}: a symbolic link to nothing; expected a folder for a {kind.name}"
@@ -89,22 +87,21 @@ class Folder:
 
     @property
     def index_path(self) -> Path:
-        """Where the index is."""
+        """The path of the index."""
         return self.path / self.kind.index
 
-    # ------------------------------------------------------------------------------------------------------- reading
+    # ---- reading
 
-    def steadily(self, read: Callable[[], T]) -> T:
-        """What `read` gives, called again if it failed because a writer was putting something else
-        in the place meanwhile.
+    def read_consistently(self, read: Callable[[], T]) -> T:
+        """The value of `read()`, called again if it failed while a writer replaced the files.
 
         Raises:
-            LakeError: as `read`, of a folder that stayed as it was; if a writer was interrupted
-                after it had committed, and this process may not finish moving its files.
+            LakeError: as `read`, if no writer replaced the files meanwhile; if a writer was
+                interrupted after its commit, and this process may not move the files.
         """
         while True:
             with self._reading():
-                self._settle()
+                self._finish_moving()
             before = self._state()
             try:
                 return read()
@@ -113,33 +110,34 @@ class Folder:
                     raise
 
     def _state(self) -> tuple[int, ...]:
-        """What changes when a writer commits."""
+        """Inode, size and time of modification of the index, which a commit changes."""
         with contextlib.suppress(OSError):
             state = self.index_path.stat()
             return (state.st_ino, state.st_size, state.st_mtime_ns)
         return ()
 
-    def _settle(self) -> None:
-        """Finish what a writer committed and did not live to move; one who lives is waited for."""
+    def _finish_moving(self) -> None:
+        """Move the committed files of an interrupted writer; wait for a writer that is running."""
         started = time.monotonic()
         while self._is_moving():
             try:
                 if os.access(self.path, os.W_OK):
                     with files.locked(self.path, wait=0.05):
                         self._roll_forward()
-                elif time.monotonic() < started + SOON:
+                elif time.monotonic() < started + MOVE_WAIT:
                     time.sleep(0.05)
                 else:
                     raise LakeError(
-                        f"{self.path}: its writer was interrupted while it moved the files of a finished {self.kind.name} to "
-                        "their names; whoever may write to the folder finishes that by loading it"
+                        f"{self.path}: its writer was interrupted while it moved the files of a "
+                        f"finished {self.kind.name} to their names; loading it with permission to "
+                        "write to the folder finishes that"
                     )
             except files.BusyError:
-                if time.monotonic() > started + MOMENT:
+                if time.monotonic() > started + WRITER_WAIT:
                     raise
 
     def _is_moving(self) -> bool:
-        """Whether committed files are still to be moved to their names."""
+        """Whether committed files have not been moved to their names yet."""
         commit = self.path / COMMIT
         return not commit.is_symlink() and bool(self._entries(commit))
 
@@ -153,20 +151,18 @@ class Folder:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise LakeError(f"{self.path}: cannot be read: {reason}") from None
 
-    # ------------------------------------------------------------------------------------------------ what is there
+    # ---- checking before writing
 
     def examine(self) -> Index | None:
-        """The index of what is saved in the folder, which may be of the former format.
-
-        None if nothing is.
+        """The index of the saved result or sweep, perhaps of the former format; None without one.
 
         Raises:
-            LakeError: naming what is there and is not wheelvec's, or was altered, so that it must
-                not be replaced.
+            LakeError: naming files that wheelvec did not write, or that were altered, so that they
+                must not be replaced; or if the folder cannot be written.
         """
         try:
             self._refuse_within_a_lake()
-            index = self.steadily(self._examine)
+            index = self.read_consistently(self._examine)
             with self._reading():
                 above = next(
                     folder
@@ -193,7 +189,8 @@ class Folder:
             ]
         if lakes:
             raise LakeError(
-                f"{self.path}: lies in the lake {lakes[0]}; nothing was written, choose a folder beside the lake"
+                f"{self.path}: is in the lake {lakes[0]}; nothing was written, "
+                "choose a folder beside the lake"
             )
 
     def _examine(self) -> Index | None:
@@ -211,8 +208,8 @@ class Folder:
             ]
         if foreign:
             raise LakeError(
-                f"{self.path}: holds {listed(sorted(foreign))}, which is not of a saved {self.kind.name}; nothing was written, "
-                "choose another folder"
+                f"{self.path}: holds {listed(sorted(foreign))}, which is not of a saved "
+                f"{self.kind.name}; nothing was written, choose another folder"
             )
         for name, digest in (index.files if index else {}).items():
             self._refuse_unless(self.path / name, {digest})
@@ -227,7 +224,7 @@ class Folder:
                 return []
 
     def _is_own(self, entry: os.DirEntry[str], known: set[str]) -> bool:
-        """Whether an entry of the folder is what its name says; never a link."""
+        """Whether an entry of the folder is one of wheelvec's, of the right type and no link."""
         if entry.name in (STAGED, COMMIT) or (self.kind.chunks and entry.name == self.kind.chunks):
             return entry.is_dir(follow_symlinks=False)
         if not entry.is_file(follow_symlinks=False):
@@ -250,17 +247,17 @@ class Folder:
             if path.is_symlink() or (path.exists() and digest_of_file(path) not in digests):
                 raise LakeError(f"{path}: altered since it was written, so that it is not replaced")
 
-    # ------------------------------------------------------------------------------------------------------- writing
+    # ---- writing
 
     @contextlib.contextmanager
     def held(self, wait: float = 0.0) -> Iterator[None]:
-        """Have the folder to oneself, made if need be; if nothing was saved in it, nothing is left.
+        """Lock the folder, made if need be; if nothing is saved in it, it is removed again.
 
         Args:
             wait: seconds to wait for another writer.
 
         Raises:
-            LakeError: if another process writes there, or the folder cannot be made.
+            LakeError: if another process has locked it, or the folder cannot be made.
         """
         with files.writing(self.path):
             made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
@@ -273,13 +270,14 @@ class Folder:
                     yield
                 finally:
                     shutil.rmtree(self.path / STAGED, ignore_errors=True)
-                    self._leave()
+                    self._remove_unused()
         finally:
             with contextlib.suppress(OSError):
                 for folder in made:
                     folder.rmdir()
 
-    def _leave(self) -> None:
+    def _remove_unused(self) -> None:
+        """Remove the folder of chunks if it has none, and the lock of an empty folder."""
         with contextlib.suppress(OSError):
             if self.kind.chunks and not self.chunk_files():
                 self.clear_chunks()
@@ -287,7 +285,7 @@ class Folder:
                 (self.path / files.LOCK).unlink()
 
     def stage(self) -> Path:
-        """An empty folder to write the files of the kind to."""
+        """Make an empty hidden folder to write all files of the kind to."""
         staged = self.path / STAGED
         with files.writing(self.path):
             shutil.rmtree(staged, ignore_errors=True)
@@ -295,12 +293,14 @@ class Folder:
         return staged
 
     def commit(self, content: Mapping[str, Any]) -> Index:
-        """Put what was staged, all files of the kind and no other, in the place of what was saved
-        in the folder.
+        """Replace the saved files by the staged ones, which are all files of the kind and no other.
+
+        Args:
+            content: the index without its files.
 
         Raises:
-            LakeError: if something cannot be written, or a file was changed since; what stood there
-                then still does.
+            LakeError: if a file cannot be written, or a saved one was altered; the saved files then
+                stay as they are.
         """
         staged = self.path / STAGED
         with files.writing(self.path):
@@ -320,9 +320,7 @@ class Folder:
         return index
 
     def _check_targets(self, new: Index, moved: bool) -> None:
-        """Refuse to go on if what would be replaced is not of the old index nor, once some files
-        are `moved`, of the new.
-        """
+        """Refuse to replace files that are not of the old index or, if `moved`, of the new one."""
         old = (
             read_index(self.index_path, self.kind, former=True)
             if self.index_path.exists()
@@ -333,7 +331,7 @@ class Folder:
             self._refuse_unless(self.path / name, digests | ({digest} if moved else set()))
 
     def _roll_forward(self) -> None:
-        """Finish moving what was committed; the lock is held."""
+        """Move committed files to their names; the caller has locked the folder."""
         commit = self.path / COMMIT
         names = {entry.name for entry in self._entries(commit)}
         with files.writing(self.path):
@@ -346,7 +344,8 @@ class Folder:
             )
             if foreign := names - new.files.keys() - {self.kind.index}:
                 raise LakeError(
-                    f"{commit}: holds {listed(sorted(foreign))}, which is not of a saved {self.kind.name}"
+                    f"{commit}: holds {listed(sorted(foreign))}, "
+                    f"which is not of a saved {self.kind.name}"
                 )
             for name in new.files.keys() & names:
                 self._refuse_unless(commit / name, {new.files[name]})
@@ -354,10 +353,7 @@ class Folder:
             self._move(new)
 
     def _move(self, new: Index) -> None:
-        """Move the committed files to their names, the index last.
-
-        As long as it is not, a later call goes on.
-        """
+        """Move the committed files to their names, the index last; a later call may go on."""
         commit = self.path / COMMIT
         for name in new.files:
             if (commit / name).exists():
@@ -371,7 +367,7 @@ class Folder:
         commit.rmdir()
         files.sync_folder(self.path)
 
-    # ---------------------------------------------------------------------------------------- what is not finished
+    # ---- the chunks of an unfinished sweep
 
     @property
     def _chunks(self) -> Path:
@@ -379,14 +375,14 @@ class Folder:
 
     @property
     def unfinished_path(self) -> Path:
-        """Where the index of an unfinished sweep is."""
+        """The path of the index of an unfinished sweep."""
         return self._chunks / self.kind.index
 
     def unfinished(self) -> Index | None:
         """The index of an unfinished sweep; None if there is none.
 
         Raises:
-            LakeError: if it is not what was written.
+            LakeError: if it was altered or cannot be read.
         """
         try:
             return read_index(self.unfinished_path, self.kind, finished=False)
@@ -396,7 +392,7 @@ class Folder:
             raise LakeError(f"{error}; remove {self._chunks} to begin anew") from None
 
     def begin_chunks(self, index: Index) -> None:
-        """Make room for chunks of what `index` describes."""
+        """Make the folder of chunks, and write the index of the unfinished sweep."""
         with files.writing(self._chunks):
             self._chunks.mkdir(exist_ok=True)
             files.remove_stale(self._chunks)
@@ -404,15 +400,13 @@ class Folder:
             path.write_text(index.text(), encoding="utf-8")
 
     def chunk_files(self) -> list[tuple[int, int, str, Path]]:
-        """First and one past the last configuration, digest and path of each chunk, by their names,
-        in order.
-        """
+        """(first, last + 1, digest, path) of each chunk of configurations, by name, in order."""
         matches = (CHUNK.fullmatch(entry.name) for entry in self._entries(self._chunks))
         found = [(int(m[1]), int(m[2]), m[3], self._chunks / m[0]) for m in matches if m]
         return sorted(found)
 
     def clear_chunks(self) -> None:
-        """Remove all chunks, and then their index."""
+        """Remove all chunks, and then their index and folder."""
         if not self._chunks.is_dir():
             return
         for *_, path in self.chunk_files():
@@ -423,8 +417,12 @@ class Folder:
 
 
 def refuse_other(out: Path, index: Index, difference: Callable[[dict[str, Any]], str]) -> None:
-    """Refuse to replace what is saved in a folder, unless what its index states makes no
-    difference.
+    """Refuse to replace a saved result or sweep that differs from the new one.
+
+    Args:
+        out: the folder.
+        index: its index.
+        difference: the difference by the content of an index, in words; "" for none.
 
     Raises:
         LakeError: naming the difference.
@@ -435,13 +433,13 @@ def refuse_other(out: Path, index: Index, difference: Callable[[dict[str, Any]],
         differs = f"it is of format {index.format}, this version of wheelvec writes format {FORMAT}"
     if differs:
         raise LakeError(
-            f"{out}: holds another {index.kind.name}: {differs}; nothing was written, choose another folder, or replace it "
-            "with overwrite=True (--overwrite)"
+            f"{out}: holds another {index.kind.name}: {differs}; nothing was written, "
+            "choose another folder, or replace it with overwrite=True (--overwrite)"
         )
 
 
 def changed_fields(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """The dotted names of the fields in which two configurations, as indices state them, differ."""
+    """The dotted names of the fields in which two configurations of indices differ."""
 
     def field(config: dict[str, Any], name: str) -> Any:
         section, _, rest = name.partition(".")

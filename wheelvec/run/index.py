@@ -1,11 +1,9 @@
-"""The index of a saved result or sweep.
-
-What its folder holds, with a digest of each file and one of the index itself.
+"""The index of a saved result or sweep: its content, and digests of its files and of itself.
 
     {"format": 2, "kind": "wheelvec result", ..., "files": {"records.parquet": "<digest>", ...},
-    "digest": "<digest>"}
+     "digest": "<digest>"}
 
-Nothing is read back whose digest does not match, and nothing else is taken for wheelvec's own.
+Files whose digest does not match are not read. Files that are not listed are not wheelvec's.
 """
 
 import hashlib
@@ -26,16 +24,15 @@ _OWN = ("format", "kind", "files", "digest")
 
 @dataclass(frozen=True)
 class Kind:
-    """What a folder can be the folder of.
+    """The files and the index of a result, or of a sweep.
 
     Attributes:
         name: "result" or "sweep".
-        index: the name of the index's file.
-        files: the names of all other files of a finished one.
-        fields: what the index states beside these, and of which types.
-        former: the least that an index of the former format states.
-        chunks: the name of the folder of what is finished of an unfinished one; "" if there is
-            none.
+        index: the file name of the index.
+        files: the names of all other files of a finished result or sweep.
+        fields: the further fields of the index, with their types.
+        former: the fields that every index of the former format has.
+        chunks: the folder of the finished chunks of an unfinished sweep; "" for results.
     """
 
     name: str
@@ -48,7 +45,14 @@ class Kind:
 
 @dataclass(frozen=True)
 class Index:
-    """An index as it is written, or was read and found whole: what it states, and file -> digest."""
+    """An index to be written, or one that was read and verified.
+
+    Attributes:
+        kind: of a result or a sweep.
+        content: the further fields.
+        files: file name -> digest.
+        format: the number of the format.
+    """
 
     kind: Kind
     content: dict[str, Any]
@@ -57,12 +61,12 @@ class Index:
 
     @classmethod
     def of(cls, kind: Kind, content: Mapping[str, Any], files: Mapping[str, str]) -> Self:
-        """The index of some content, which becomes plain JSON: dates as text, tuples as lists."""
+        """An index of some content, converted to plain JSON: dates as text, tuples as lists."""
         return cls(kind, json.loads(json.dumps(content, default=str)), dict(files))
 
     @cached_property
     def digest(self) -> str:
-        """The digest of all that the index states, in whatever layout it is written."""
+        """The digest of all fields of the index, independent of the layout of its file."""
         return _digest_of_json(self._stated())
 
     def text(self) -> str:
@@ -79,12 +83,12 @@ class Index:
 
 
 def digest_of(data: bytes) -> str:
-    """The digest of some bytes, as an index states it."""
+    """The hexadecimal BLAKE2b digest of some bytes, as in an index."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def digest_of_file(path: Path) -> str:
-    """The digest of a file's bytes, as an index states it."""
+    """The hexadecimal BLAKE2b digest of a file's bytes, as in an index."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
@@ -97,14 +101,14 @@ def _digest_of_json(value: Any) -> str:
 
 
 def read_index(path: Path, kind: Kind, *, finished: bool = True, former: bool = False) -> Index:
-    """Read an index and check it, its own digest above all.
+    """Read an index and verify it by its digest and its fields.
 
     Args:
         path: the file.
-        kind: of what it must be.
+        kind: the kind that it must be of.
         finished: whether it must list all files of its kind, or none.
-        former: whether one of the former format, which has no digest of its own, will do: to be
-            replaced, not to be read.
+        former: whether an index of the former format, which has no digest, is accepted: such a
+            result may be replaced, not read.
 
     Raises:
         LakeError: naming path and reason.
@@ -118,7 +122,8 @@ def read_index(path: Path, kind: Kind, *, finished: bool = True, former: bool = 
         if former:
             return Index(kind, stated, _former_files(path, kind, stated["files"]), FORMER)
         raise LakeError(
-            f"{path}: {_other_format(number)}; run it again, to replace it with overwrite=True or --overwrite"
+            f"{path}: {_other_format(number)}; run it again, to replace it with overwrite=True or "
+            "--overwrite"
         )
     if stated.get("kind") != f"wheelvec {kind.name}":
         raise foreign
@@ -135,7 +140,7 @@ def _other_format(number: int) -> str:
 def _parsed(path: Path, kind: Kind) -> dict[str, Any]:
     expected = f"expected the index of a saved {kind.name}"
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
+        if path.exists() and not path.is_file():  # reading a pipe would wait
             raise LakeError(f"{path}: no file; {expected}")
         stated = json.loads(path.read_bytes())
     except LakeError:
@@ -152,7 +157,7 @@ def _parsed(path: Path, kind: Kind) -> dict[str, Any]:
 
 
 def _check(path: Path, kind: Kind, stated: dict[str, Any], finished: bool) -> None:
-    """Refuse an index of the present format that is not exactly what was written."""
+    """Refuse an altered index of the present format."""
     try:
         digest = _digest_of_json(
             {name: value for name, value in stated.items() if name != "digest"}
@@ -179,10 +184,10 @@ def _check(path: Path, kind: Kind, stated: dict[str, Any], finished: bool) -> No
 
 
 def _former_files(path: Path, kind: Kind, listed_files: dict[str, Any]) -> dict[str, str]:
-    """The files of a folder of the former format with their digests.
+    """The files of a result or sweep of the former format, with their digests.
 
-    It named results' frames without .parquet, and did not list their figures, which are known by
-    what they say.
+    Its index named the frames of results without .parquet, and did not list the file of figures,
+    which is recognised by its content.
     """
     files = {
         name if name in kind.files else f"{name}.parquet": str(digest)
@@ -203,16 +208,21 @@ def _former_files(path: Path, kind: Kind, listed_files: dict[str, Any]) -> dict[
 
 @dataclass(frozen=True)
 class Stored:
-    """A frame in a file, and the digest that the index states of it."""
+    """A frame in a file.
+
+    Attributes:
+        path: the file.
+        digest: its digest in the index.
+    """
 
     path: Path
     digest: str
 
     def check(self) -> None:
-        """Read the file once.
+        """Read the file and compare its digest.
 
         Raises:
-            LakeError: if it is missing, cannot be read or is not what was written.
+            LakeError: if it is missing, cannot be read or was altered.
         """
         try:
             digest = digest_of_file(self.path)
@@ -221,12 +231,10 @@ class Stored:
         self._compare(digest)
 
     def read(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """The frame, from bytes that match the digest.
-
-        The file may have been changed since it was checked.
+        """The frame, or some of its columns, from bytes that match the digest.
 
         Raises:
-            LakeError: if it is missing, cannot be read or is not what was written.
+            LakeError: if it is missing, cannot be read or was altered.
         """
         try:
             data = self.path.read_bytes()
@@ -248,10 +256,10 @@ class Stored:
 
 
 def parsed_frame(path: Path, data: bytes, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """The frame in a Parquet file's bytes.
+    """The frame in the bytes of a Parquet file.
 
     Raises:
-        LakeError: naming `path`, if they are none.
+        LakeError: naming `path`, if they are not readable as Parquet.
     """
     try:
         return pl.read_parquet(data, columns=None if columns is None else list(columns))

@@ -1,15 +1,20 @@
-"""What must hold of every result, whatever the data."""
+"""The invariants of every result: of its records, and of records and ledger."""
 
 import polars as pl
 
 from wheelvec.model.codes import EVENTS, EndReason, ExitReason, State, name_of, names, states_after
 from wheelvec.model.schemas import RECORDS
 
-CENT = 1e-9  # relative to the sums, so in truth far below a cent
+CENT = 1e-9  # relative to the sums, which is far less than a cent
 
 
 def broken_invariants(records: pl.DataFrame, ledger: pl.DataFrame) -> dict[str, list[str]]:
-    """Each invariant that fails, with the wheels that break it; empty if all hold."""
+    """The invariants that fail, with the wheel_ids that break them; empty if all hold.
+
+    Args:
+        records: `schemas.RECORDS`.
+        ledger: `schemas.LEDGER`.
+    """
     if dict(records.schema) != RECORDS:
         return {"records do not have their schema": [str(name) for name in records.columns]}
     legs, totals = (
@@ -81,7 +86,7 @@ def _any_null(*columns: str) -> pl.Expr:
 
 
 def _state_follows() -> pl.Expr:
-    """The state machine's own table, by phase and exit reason."""
+    """True where phase, exit reason and state are a row of the state machine's table."""
     reasons = names(ExitReason)
     assert len(EVENTS) + 2 == len(reasons)
     follows = pl.lit(False)

@@ -1,7 +1,4 @@
-"""The first rows of a sweep by one figure, as a frame that prints readable.
-
-What is swept and six figures.
-"""
+"""The first rows of a sweep by one figure, as a frame that prints the swept fields and figures."""
 
 import html
 import shutil
@@ -11,7 +8,7 @@ from typing import Any, Self
 
 import polars as pl
 
-# Shown of every row, after what it is ranked by.
+# Printed of every row, after the figure of the ranking.
 FIGURES = (
     "total_wheels",
     "total_pnl",
@@ -24,21 +21,21 @@ _HEAD = 13  # characters of a heading's line
 
 
 class Ranking(pl.DataFrame):
-    """A DataFrame of which the `shown` columns are printed under a `note`, as wide as the terminal.
+    """A DataFrame that prints its `shown` columns under a `note`, as wide as the terminal.
 
-    The others are there too.
-
-    What is made of it by a method of Polars prints as Polars does. `Sweep.best` returns one.
+    It has all other columns too. A frame that a method of Polars makes of it prints as Polars does.
+    `Sweep.best` returns a Ranking.
 
     Attributes:
-        note: what is ranked, and how, in words.
+        note: the figure and order of the ranking, in words.
         shown: the names of the columns that are printed.
 
     Example:
         >>> import wheelvec as wv
         >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
         >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
-        >>> best = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]}).best("total_pnl")
+        >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
+        >>> best = swept.best("total_pnl")
         >>> best.shown[:4]
         ('row', 'put.stop_loss_multiplier', 'total_pnl', 'total_wheels')
     """
@@ -53,12 +50,13 @@ class Ranking(pl.DataFrame):
         Args:
             frame: one row per configuration.
             shown: the names of the columns to print.
-            note: what to print above them.
+            note: the text to print above them.
 
         Example:
             >>> import polars as pl
             >>> from wheelvec.run.ranking import Ranking
-            >>> Ranking.of(pl.DataFrame({"wins": [3], "row": [0]}), shown=["row"], note="The first row").columns
+            >>> frame = pl.DataFrame({"wins": [3], "row": [0]})
+            >>> Ranking.of(frame, shown=["row"], note="The first row").columns
             ['row', 'wins']
         """
         ranking = cls(frame.select(*shown, pl.exclude(shown)))
@@ -91,7 +89,8 @@ class Ranking(pl.DataFrame):
             >>> import polars as pl
             >>> from wheelvec.run.ranking import Ranking
             >>> frame = pl.DataFrame({"row": [0, 1], "total_pnl": [953.5, -120.0]})
-            >>> print(Ranking.of(frame, shown=["row", "total_pnl"], note="The greatest total_pnl").text())
+            >>> best = Ranking.of(frame, shown=["row", "total_pnl"], note="The greatest total_pnl")
+            >>> print(best.text())
             The greatest total_pnl
             <BLANKLINE>
               row  total pnl
@@ -119,7 +118,7 @@ class Ranking(pl.DataFrame):
 
 
 def _column(name: str, values: list[Any]) -> list[str]:
-    """Heading lines and cells, all of one width."""
+    """The lines of the heading and the cells of a column, all of the same width."""
     words = name.partition(".")[2] or name
     heading = textwrap.wrap(words.replace("_", " "), _HEAD) or [""]
     cells = [_cell(name, value) for value in values]

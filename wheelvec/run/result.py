@@ -1,7 +1,4 @@
-"""What a backtest gives back: its frames, the configuration and the fingerprint of the data.
-
-Saved and loaded whole.
-"""
+"""The result of a backtest: its frames, its configuration and the fingerprint of its data."""
 
 import contextlib
 import html
@@ -23,7 +20,7 @@ from wheelvec.model.forks import refusing_forked
 from wheelvec.model.schemas import RESULT_TABLES as KINDS
 from wheelvec.model.schemas import WHEELS
 from wheelvec.model.version import VERSION
-from wheelvec.run.folder import MOMENT, Folder, changed_fields, refuse_other
+from wheelvec.run.folder import WRITER_WAIT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, read_index
 from wheelvec.run.invariants import broken_invariants
 from wheelvec.run.warnings import Warnings, of_frame
@@ -43,7 +40,7 @@ RESULT = Kind(
     },
     former=frozenset({"config", "config_id", "fingerprint", "versions", "files"}),
 )
-# A frame, the file that holds it, or what makes it from the others once somebody asks for it.
+# A frame, the file of a frame, or a function that computes it from the others when first needed.
 Held = pl.DataFrame | Stored | Callable[["Result"], pl.DataFrame]
 Frames = Mapping[str, Held]
 
@@ -55,8 +52,8 @@ class Result:
     Attributes:
         config: the configuration that was run.
         fingerprint: hexadecimal digest of the market's tables.
-        signals: hexadecimal digest of the `when=` that it was run with, if any.
-        versions: of wheelvec, Python, Polars, NumPy and Numba when it was run.
+        signals: hexadecimal digest of the `when=` of the run; None without one.
+        versions: the versions of wheelvec, Python, Polars, NumPy and Numba that ran it.
 
     Example:
         >>> import wheelvec as wv
@@ -97,24 +94,28 @@ class Result:
             >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
             >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
             >>> result = wv.backtest(market, config)
-            >>> result.records.select("wheel_id", "phase", "exit_reason", "pnl").head(2).rows()
-            [('ALFA_2024-01-02_0', 'csp', 'expired_worthless', 176.34), ('ALFA_2024-01-02_0', 'total', None, 176.34)]
+            >>> shown = result.records.select("wheel_id", "phase", "exit_reason", "pnl").head(2)
+            >>> for row in shown.rows():
+            ...     print(row)
+            ('ALFA_2024-01-02_0', 'csp', 'expired_worthless', 176.34)
+            ('ALFA_2024-01-02_0', 'total', None, 176.34)
         """
         return self._frame("records")
 
     @property
     def wheels(self) -> pl.DataFrame:
-        """The totals, one row per wheel launched.
+        """The totals of `records`, one row per launched wheel.
 
-        They have the columns of `records` but for those that only legs have, and
+        The columns are those of `records` without the ones that only legs have, and
 
-            in_summary   whether `summary` is over it: not censored, with a pnl_marked
-            dte_entry, delta_entry, iv_entry   of the put
-            n_calls      how many calls it sold
+            in_summary                       whether it counts in `summary`: it is not censored and
+                                             has a pnl_marked
+            dte_entry, delta_entry, iv_entry of the put
+            n_calls                          the number of calls sold
 
-        `pnl` is null where a wheel is unresolved, so its sum is over the resolved ones, censored or
-        not; the ledger holds what unresolved ones paid and received so far; total_pnl is the sum of
-        pnl_marked over those in the summary.
+        `pnl`, in dollars per contract, is null for an unresolved wheel, so its sum is over the
+        resolved wheels, censored or not; the ledger has the cash of unresolved wheels so far. The
+        figure total_pnl is the sum of pnl_marked over the wheels in the summary.
 
         Example:
             >>> import wheelvec as wv
@@ -144,9 +145,9 @@ class Result:
 
     @property
     def ledger(self) -> pl.DataFrame:
-        """The cash of every wheel: wheel_id, date, entry, amount (dollars per contract).
+        """The dated cash of every wheel: wheel_id, date, entry, amount (dollars per contract).
 
-        Sums to a resolved one's pnl.
+        The amounts of a resolved wheel sum to its pnl.
 
         Example:
             >>> import polars as pl
@@ -164,9 +165,7 @@ class Result:
 
     @property
     def diagnostics(self) -> pl.DataFrame:
-        """One row per entry session and underlying.
-
-        Outcome, and how many contracts passed each test.
+        """One row per entry session and underlying: outcome, and contracts that passed each test.
 
         Example:
             >>> import wheelvec as wv
@@ -194,9 +193,10 @@ class Result:
 
     @property
     def paths(self) -> pl.DataFrame:
-        """Per contract and session from a leg's sale through its end.
+        """The price path of every leg: one row per contract and session, from sale to end.
 
-        OHLC, bid, ask, and whether a bar or a quote decided.
+        Rows have open, high, low, close, bid and ask in dollars per share, and the source, a bar or
+        a quote.
 
         Example:
             >>> import wheelvec as wv
@@ -210,8 +210,7 @@ class Result:
 
     @property
     def underlying(self) -> pl.DataFrame:
-        """The underlyings' daily closes from the first entry of a wheel to the last session that
-        one reached.
+        """The underlyings' daily closes from the first entry session to the last of any wheel.
 
         Example:
             >>> import wheelvec as wv
@@ -225,7 +224,7 @@ class Result:
 
     @property
     def warnings(self) -> Warnings:
-        """What is odd about the data or the run, in words, with counts; empty where nothing is.
+        """Warnings about the data and the run, with counts; empty if there are none.
 
         Example:
             >>> import datetime as dt
@@ -241,7 +240,7 @@ class Result:
         return of_frame(self._frame("warnings"))
 
     def summary(self) -> dict[str, Figure]:
-        """The figures of rules.md section 10; None where there is nothing to sum.
+        """The figures of rules.md section 10; None for a figure of no wheels.
 
         Example:
             >>> import wheelvec as wv
@@ -277,18 +276,16 @@ class Result:
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the result to a folder, whole or not at all.
 
-        An earlier result of the same configuration on the same data is replaced. It may be the
-        folder that this one was loaded from. Another process that writes there is waited for, for a
-        minute at most.
+        An earlier result of the same configuration on the same data is replaced. The folder may be
+        the one that this result was loaded from. If another process is writing there, this waits up
+        to a minute.
 
         Args:
-            folder: made if need be. Nothing in it is replaced or removed but a result that wheelvec
-                wrote.
-            overwrite: whether a result of another configuration or of other data may be replaced
-                too.
+            folder: made if need be. Only a result that wheelvec wrote is ever replaced in it.
+            overwrite: whether a result of another configuration or of other data may be replaced.
 
         Raises:
-            LakeError: naming it, if the folder holds anything else or cannot be written.
+            LakeError: naming the reason, if the folder holds anything else or cannot be written.
 
         Example:
             >>> import tempfile
@@ -306,7 +303,7 @@ class Result:
             lambda: self.fingerprint,
             signals=self.signals,
             overwrite=overwrite,
-            wait=MOMENT,
+            wait=WRITER_WAIT,
         )
         with writer:
             for kind in KINDS:
@@ -317,10 +314,10 @@ class Result:
     def load(cls, folder: str | Path) -> Self:
         """Read a saved result.
 
-        Its frames are read, and checked again, when they are first asked for.
+        Its frames are read, and verified again, when they are first needed.
 
         Args:
-            folder: where `save`, or `backtest` with `out`, wrote it.
+            folder: the folder that `save`, or `backtest` with `out`, wrote.
 
         Raises:
             LakeError: naming path and reason, if the folder is no saved result, or a file of it is
@@ -338,7 +335,7 @@ class Result:
             True
         """
         place = Folder(folder, RESULT)
-        return place.steadily(lambda: cls._read(place))
+        return place.read_consistently(lambda: cls._read(place))
 
     @classmethod
     def _read(cls, place: Folder) -> Self:
@@ -356,7 +353,8 @@ class Result:
             raise LakeError(f"{path}: its configuration cannot be read: {error}") from None
         if config.id != index.content["config_id"]:
             raise LakeError(
-                f"{path}: states configuration {index.content['config_id']}, but its fields are of {config.id}"
+                f"{path}: states configuration {index.content['config_id']}, "
+                f"but its fields are of {config.id}"
             )
         return cls._of(index, config, frames)
 
@@ -400,21 +398,20 @@ def _versions() -> dict[str, str]:
 
 
 class ResultWriter:
-    """Collects the frames of a result in memory, or in the folder `out`, whose result they become
-    when it is closed.
+    """Collects the frames of a result, in memory or in a folder, until `close` returns it.
 
     Args:
-        out: the folder, which the writer has to itself from `with` on; None for memory.
+        out: the folder, which is locked within the `with` block; None for memory.
         config: the configuration that is run.
-        fingerprint: gives the digest of the data; called at once only if `out` holds a result to
+        fingerprint: returns the digest of the data; called at once only if `out` holds a result to
             compare with.
-        signals: the digest of the user's own signal.
+        signals: the digest of the user's signal (`when=`).
         overwrite: whether a result of another configuration, other data or another signal may be
             replaced.
         wait: seconds to wait for another writer.
 
     Raises:
-        LakeError: before anything is written, if `out` holds anything else, which is named.
+        LakeError: before anything is written, naming what else `out` holds.
     """
 
     def __init__(
@@ -438,13 +435,13 @@ class ResultWriter:
             self._refuse(self._place)
 
     def _refuse(self, place: Folder) -> None:
-        """Refuse a folder with anything that must not be replaced."""
+        """Refuse a folder with files that must not be replaced."""
         index = place.examine()
         if index and not self._overwrite:
             refuse_other(place.path, index, self._difference)
 
     def _difference(self, there: dict[str, Any]) -> str:
-        """In what a saved result, by its index, differs from this one."""
+        """The first difference between the index content of a result and this one, in words."""
         if differs := _other_config(there, self._config):
             return differs
         if there["signals"] != self._signals:
@@ -457,13 +454,13 @@ class ResultWriter:
         if self._place:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(self._place.held(self._wait))
-                self._refuse(self._place)  # again, now that nobody else writes
+                self._refuse(self._place)  # again, now that it is locked
                 self._folder = self._place.stage()
                 self._held = stack.pop_all()
         return self
 
     def write(self, kind: str, frame: pl.DataFrame) -> None:
-        """Append rows of one kind."""
+        """Append rows to the frame of one kind, such as records."""
         if self._folder is None:
             self._frames[kind].append(frame)
             return
@@ -477,7 +474,7 @@ class ResultWriter:
             self._writers[kind].write_table(table)
 
     def _path(self, name: str) -> Path:
-        """Where a file will be, for messages."""
+        """The final path of a file, for messages."""
         assert self._place
         return self._place.path / name
 
@@ -486,10 +483,12 @@ class ResultWriter:
         versions: Mapping[str, str] | None = None,
         warnings: Callable[[Result], pl.DataFrame] | None = None,
     ) -> Result:
-        """Finish: the result, in memory or to be read back from its folder.
+        """Finish, and return the result, whose frames are in memory or in its folder.
 
-        `warnings` makes that frame from the others: at once where it is written, in memory once
-        somebody asks for it.
+        Args:
+            versions: the versions of the packages; None: those of this process.
+            warnings: computes the frame of warnings from the others: at once if it is written to a
+                folder, else when it is first needed.
         """
         for kind, columns in KINDS.items():
             made_later = kind == "warnings" and warnings is not None
@@ -557,9 +556,8 @@ class ResultWriter:
         trace: TracebackType | None,
     ) -> None:
         for writer in self._writers.values():
-            with contextlib.suppress(
-                OSError, AttributeError
-            ):  # after a full disk: it has no file any more
+            # AttributeError: after a full disk the writer has no file
+            with contextlib.suppress(OSError, AttributeError):
                 writer.close()
         self._held.close()
 
@@ -572,11 +570,11 @@ def _other_config(there: dict[str, Any], config: Config) -> str:
 
 
 def check_out(out: str | Path, config: Config, *, overwrite: bool = False) -> None:
-    """Refuse a folder that the result of a configuration must not take, before any data are read.
+    """Refuse a folder that the result of a configuration must not replace, before data are read.
 
     Raises:
-        LakeError: naming what is there; or saying that it is the result of another configuration,
-            without `overwrite`.
+        LakeError: naming the files that are no result; or, without `overwrite`, the difference from
+            the saved result.
     """
     place = Folder(out, RESULT)
     index = place.examine()

@@ -1,12 +1,12 @@
-"""A sweep's folder.
+"""A sweep saved in a folder: its index, finished chunks while it runs, and then its frame.
 
-An index that names everything it depends on, finished chunks while it runs, then the frame.
+    sweep.json  frame.parquet  codes.parquet  warnings.parquet      a finished sweep
+    chunks/sweep.json  chunks/000000000-000016384.<digest>.parquet  an unfinished sweep
 
-    sweep.json  frame.parquet  codes.parquet                        a finished sweep
-    chunks/sweep.json  chunks/000000000-000016384.<digest>.parquet  an unfinished one, perhaps beside what it will replace
-
-A chunk's digest covers its bytes, its span of configurations and the digest of the unfinished
-sweep's index: a chunk that was altered, renamed or is of another sweep is computed again.
+An unfinished sweep may be beside the finished one that it will replace. The index states everything
+that the figures depend on. A chunk's digest covers its bytes, its range of configurations and the
+digest of the unfinished sweep's index: a chunk that was altered, renamed or is of another sweep is
+computed again.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from wheelvec.model.config import Config
 from wheelvec.model.errors import ConfigError, LakeError, listed
 from wheelvec.model.grid import Grid, Swept, read_values
 from wheelvec.model.version import VERSION
-from wheelvec.run.folder import MOMENT, Folder, changed_fields, refuse_other
+from wheelvec.run.folder import WRITER_WAIT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, digest_of, parsed_frame, read_index
 from wheelvec.run.warnings import Warnings, as_frame, of_frame
 
@@ -58,7 +58,13 @@ SWEEP = Kind(
 class SweepStore:
     """One sweep in one folder.
 
-    Which grid, with which statistics, over which data, made by which version of wheelvec.
+    Args:
+        place: the folder.
+        grid: the grid.
+        stats: the statistics.
+        fingerprint: the digest of the market.
+        version: the version of wheelvec that made it.
+        warnings: the warnings of a finished sweep.
     """
 
     def __init__(
@@ -72,14 +78,14 @@ class SweepStore:
     ) -> None:
         self.place, self.grid, self.stats = place, grid, stats
         self.fingerprint, self.version = fingerprint, version
-        self.warnings = warnings  # of a finished sweep
+        self.warnings = warnings
 
     @classmethod
     def of(cls, folder: str | Path, grid: Grid, stats: str, fingerprint: str) -> Self:
         """The store of a sweep that runs with this version of wheelvec.
 
         Raises:
-            LakeError: if `folder` can be none.
+            LakeError: if `folder` is a file, or a link to nothing.
         """
         return cls(Folder(folder, SWEEP), grid, stats, fingerprint, VERSION)
 
@@ -90,12 +96,14 @@ class SweepStore:
         )
 
     def check(self, overwrite: bool) -> Index | None:
-        """The index of the finished sweep in the folder, None if there is none, once it is known
-        that this one may take it.
+        """Check that this sweep may be written to the folder.
+
+        Returns:
+            The index of the finished sweep in the folder; None if there is none.
 
         Raises:
-            LakeError: if the folder holds another sweep and not `overwrite`, naming the difference;
-                or something else.
+            LakeError: naming the difference, if the folder holds another sweep and `overwrite` is
+                False; or if it holds anything else.
         """
         index = self.place.examine()
         if not overwrite:
@@ -111,28 +119,27 @@ class SweepStore:
             LakeError: as `check`; or if the folder cannot be written.
         """
         self.check(overwrite)
-        with self.place.held(MOMENT):
+        with self.place.held(WRITER_WAIT):
             self.check(overwrite)
             self.finish(frame, warnings)
 
-    # ------------------------------------------------------------------------------------------------ while it runs
+    # ---- while it runs
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Have the folder to oneself.
-
-        Another process that sweeps into it is not waited for: it may take hours.
+        """Lock the folder, without waiting for another process, which may take hours.
 
         Raises:
-            LakeError: if another process writes there.
+            LakeError: if another process has locked it.
         """
         with self.place.held():
             yield
 
     def begin(self, overwrite: bool = False) -> pl.DataFrame | None:
-        """Take the folder, which is `held`.
+        """Prepare the folder, which the caller has locked (`held`), for chunks.
 
-        The finished frame, if an earlier run of the same sweep left one there.
+        Returns:
+            The frame of the same sweep, if it is finished in the folder; else None.
 
         Raises:
             LakeError: as `check`.
@@ -148,7 +155,7 @@ class SweepStore:
         return None
 
     def keep(self, start: int, frame: pl.DataFrame) -> None:
-        """Keep the figures of a finished chunk: distinct configurations from `start` on."""
+        """Write the figures of a finished chunk: distinct configurations from `start` on."""
         buffer = io.BytesIO()
         frame.write_parquet(buffer)
         data, stop = buffer.getvalue(), start + frame.height
@@ -157,11 +164,9 @@ class SweepStore:
             path.write_bytes(data)
 
     def kept(self) -> list[tuple[int, int, pl.DataFrame]]:
-        """The finished chunks in order.
+        """(first, last + 1, figures) of each finished chunk of distinct configurations, in order.
 
-        First and one past the last distinct configuration, and their figures.
-
-        What is doubtful is removed, to be computed again, and said in a warning.
+        Damaged chunks are removed with a log message, to be computed again.
         """
         found: list[tuple[int, int, pl.DataFrame]] = []
         size, reached = self.grid.distinct[0].size, 0
@@ -169,7 +174,8 @@ class SweepStore:
             try:
                 if not reached <= first < last <= size:
                     raise LakeError(
-                        f"{path}: overlaps another chunk, or ends after the last of {size:,} configurations"
+                        f"{path}: overlaps another chunk, or ends after the last of {size:,} "
+                        "configurations"
                     )
                 found.append((first, last, self._read_chunk(first, last, digest, path)))
                 reached = last
@@ -194,17 +200,11 @@ class SweepStore:
         return frame
 
     def count(self) -> int:
-        """How many distinct configurations are kept, by the names of the chunks.
-
-        None stands there unfinished.
-        """
+        """The number of distinct configurations in finished chunks, by the names of the files."""
         return sum(last - first for first, last, *_ in self.place.chunk_files())
 
     def finish(self, frame: pl.DataFrame, warnings: Warnings) -> None:
-        """Write the frame and what it stands on; the index, last, makes it a finished sweep.
-
-        Chunks go.
-        """
+        """Write the frame, the grid's codes, the warnings and the index, and remove the chunks."""
         codes = {
             name: pl.Series(column.codes, dtype=pl.Int64)
             for name, column in self.grid.columns.items()
@@ -223,10 +223,7 @@ class SweepStore:
 
     @cached_property
     def _index(self) -> Index:
-        """The index of this sweep while it is not finished.
-
-        Its digest is that of all that decides its figures.
-        """
+        """The index of this sweep before it is finished, of all that the figures depend on."""
         content = {
             "version": self.version,
             "fingerprint": self.fingerprint,
@@ -241,7 +238,7 @@ class SweepStore:
         return Index.of(SWEEP, content, {})
 
     def _difference(self, there: dict[str, Any]) -> str:
-        """What the index of a sweep says that is not so of this one."""
+        """The first difference between the index content of a sweep and this one, in words."""
         mine = self._index.content
         for name, words in (
             ("version", "made by wheelvec {there}, this is {here}"),
@@ -263,7 +260,7 @@ class SweepStore:
             )
         return ""
 
-    # --------------------------------------------------------------------------------------------------- reading
+    # ---- reading
 
     @classmethod
     def read(cls, folder: str | Path) -> tuple[Self, pl.DataFrame]:
@@ -273,14 +270,15 @@ class SweepStore:
             LakeError: naming path and reason.
         """
         place = Folder(folder, SWEEP)
-        return place.steadily(lambda: cls._read(place))
+        return place.read_consistently(lambda: cls._read(place))
 
     @classmethod
     def _read(cls, place: Folder) -> tuple[Self, pl.DataFrame]:
         path, unfinished = place.index_path, place.unfinished_path.exists()
         if unfinished and not path.exists():
             raise LakeError(
-                f"{place.path}: the sweep is not finished; run it again with the same out= to continue"
+                f"{place.path}: the sweep is not finished; run it again with the same out= to "
+                "continue"
             )
         index = read_index(path, SWEEP)
         stored = (Stored(place.path / name, index.files[name]) for name in (FRAME, CODES, WARNINGS))
@@ -311,7 +309,7 @@ class SweepStore:
 
 
 def _grid_of(content: dict[str, Any], frame: pl.DataFrame, codes: pl.DataFrame) -> Grid:
-    """The grid that an index states; ValueError where it, the frame and the codes do not agree."""
+    """The grid of an index, a frame and codes; ValueError if they do not agree."""
     base = Config.from_dict(content["config"])
     if base.id != content["config_id"]:
         raise ValueError(f"the base configuration is {base.id}, stated as {content['config_id']}")

@@ -1,10 +1,8 @@
-"""What is odd about the data or the run, in words and with counts, where results are read
-(data.md): `Result.warnings`.
+"""Warnings about the data and the run, in words and with counts (data.md): `Result.warnings`.
 
-    market.findings, schedule, signals, diagnostics -> RunWarnings, in the order in which they are
-    best read
+    market.findings, schedule, signals, diagnostics -> RunWarnings, in the order to be read
 
-A warning changes no figure. It says what the figures stand on that nobody may have meant.
+A warning changes no figure. It names a doubtful fact of the data or the run that figures rest on.
 """
 
 import dataclasses
@@ -24,29 +22,28 @@ from wheelvec.model.schemas import WARNINGS
 from wheelvec.tables.anomalies import Findings
 from wheelvec.tables.sessions import Sessions
 
-# A table lacks sessions if so many in a row are missing, or so large a share of all: single ones
-# are in `wheelvec check`.
+# A hole is warned of if it has so many sessions in a row, or so large a share of all sessions;
+# `wheelvec check` lists all holes.
 LONG_HOLE, LARGE_SHARE = 3, 0.2
-READ_SESSIONS = (
-    20  # in which minutes quotes stand is looked up in so many sessions of an underlying
-)
-WHOLE_HOURS = 0.9  # of the quotes that stand elsewhere, to speak of a time zone
+READ_SESSIONS = 20  # sessions of an underlying in which the minutes of quotes are looked up
+WHOLE_HOURS = 0.9  # share of sessions off by whole hours that suggests a wrong time zone
 MINUTE = 60 * 10**9  # nanoseconds
 
 
 @dataclasses.dataclass(frozen=True)
 class RunWarning:
-    """One thing that is odd about the data or the run.
+    """One warning about the data or the run.
 
     Attributes:
-        code: what it is, for programs, such as "suspected_split".
-        underlying: of which underlying; None where it concerns several or none.
-        count: how many (sessions, rows, events or configurations, as the text says).
+        code: the kind of warning, for programs, such as "suspected_split".
+        underlying: the underlying; None if it concerns several or none.
+        count: a number of sessions, rows, events or configurations, as the text says.
         text: the warning in words.
 
     Example:
         >>> from wheelvec.run.warnings import RunWarning
-        >>> print(RunWarning("unmatched_signals", None, 3, "when: 3 of 60 rows match no entry session"))
+        >>> text = "when: 3 of 60 rows match no entry session"
+        >>> print(RunWarning("unmatched_signals", None, 3, text))
         when: 3 of 60 rows match no entry session
     """
 
@@ -63,27 +60,27 @@ Warnings = tuple[RunWarning, ...]
 
 
 def as_frame(warnings: Iterable[RunWarning]) -> pl.DataFrame:
-    """Warnings as `frames.WARNINGS`, to be stored."""
+    """Warnings as a frame to be stored, `schemas.WARNINGS`."""
     return pl.DataFrame(
         [dataclasses.astuple(warning) for warning in warnings], schema=WARNINGS, orient="row"
     )
 
 
 def of_frame(frame: pl.DataFrame) -> Warnings:
-    """The warnings that `as_frame` stored."""
+    """The warnings of a frame of `as_frame`."""
     return tuple(RunWarning(*row) for row in frame.select(*WARNINGS).iter_rows())
 
 
 def of_backtest(
     market: Market, config: Config, when: pl.DataFrame | None, diagnostics: pl.DataFrame
 ) -> Warnings:
-    """What is odd about one backtest.
+    """The warnings of one backtest.
 
     Args:
-        market: what was run over.
-        config: what was run.
-        when: the user's signal, as given.
-        diagnostics: `frames.DIAGNOSTICS` of the run, one row per entry session and underlying.
+        market: the market.
+        config: the configuration.
+        when: the user's signal, as given; None without one.
+        diagnostics: `schemas.DIAGNOSTICS` of the run, one row per entry session and underlying.
     """
     schedule, days = config.schedule, diagnostics["session"]
     symbols = diagnostics["underlying"].unique(maintain_order=True).to_list()
@@ -94,12 +91,12 @@ def of_backtest(
             found.chain, days.unique(), _explicit(schedule.start_date, schedule.end_date)
         )
         minutes = Sessions.load(schedule.trading_calendar, days.min(), days.max())  # type: ignore[arg-type]
-        lit = diagnostics.filter(pl.col("outcome") == "no_quotes").join(
+        quoted = diagnostics.filter(pl.col("outcome") == "no_quotes").join(
             found.chain, on=("underlying", "session"), how="semi"
         )
-        warnings += _dark(
+        warnings += _no_entry_quotes(
             market,
-            lit,
+            quoted,
             _entry_minutes(minutes, schedule.entry_time),
             schedule.entry_time,
             days.n_unique(),
@@ -116,13 +113,13 @@ def of_backtest(
 def of_sweep(
     market: Market, grid: Grid, frame: pl.DataFrame, explain: Callable[[int], Warnings]
 ) -> Warnings:
-    """What is odd about a sweep: about its data, and which of its configurations launched no wheel.
+    """The warnings of a sweep: about its data, and configurations that launched no wheel.
 
     Args:
-        market: what was swept over.
-        grid: what was swept.
+        market: the market.
+        grid: the grid.
         frame: one row per configuration, with the counts `csp_*` of puts by exit reason.
-        explain: the warnings of the backtest of a row.
+        explain: returns the warnings of a backtest of one row.
     """
     first, last = _dates(market, grid)
     named = [symbols for symbols in grid.values("schedule.symbols") if symbols is not None]
@@ -136,7 +133,7 @@ def of_sweep(
         warnings += _outside(found.chain, sessions.frame["session"], _explicit(*explicit))
         for entry_time in grid.values("schedule.entry_time"):
             minutes = _entry_minutes(sessions, entry_time)
-            warnings += _dark(
+            warnings += _no_entry_quotes(
                 market, _away_from(found.chain, minutes), minutes, entry_time, sessions.frame.height
             )
     reach = _reach(
@@ -145,7 +142,8 @@ def of_sweep(
     warnings += _of_data(market, found, first, reach)
     idle = frame.select(pl.sum_horizontal(pl.col("^csp_.*$")) == 0).to_series().arg_true()
     if len(idle):
-        text = f"{len(idle):,} of {_counted(frame.height, 'configuration')} launched no wheel, the first in row {idle[0]}: "
+        text = f"{len(idle):,} of {_counted(frame.height, 'configuration')} launched no wheel, "
+        text += f"the first in row {idle[0]}: "
         why = next(
             (str(warning) for warning in explain(idle[0]) if warning.code == "no_wheels"), ""
         )
@@ -154,16 +152,14 @@ def of_sweep(
 
 
 def _dates(market: Market, grid: Grid) -> tuple[dt.date, dt.date]:
-    """The first and last date of entries of any configuration."""
+    """The first and last possible entry date over all configurations."""
     data = market.data_range or (dt.date.max, dt.date.min)
     starts, ends = grid.values("schedule.start_date"), grid.values("schedule.end_date")
     return min(start or data[0] for start in starts), max(end or data[1] for end in ends)
 
 
 def _away_from(chain: pl.DataFrame, minutes: pl.DataFrame) -> pl.DataFrame:
-    """The days (underlying, session) whose first and last quote show that none stands in the entry
-    minute.
-    """
+    """(underlying, session) whose first and last quote are before or after the entry minute."""
     end = pl.col("minute") + pl.duration(minutes=1)
     days = chain.join(minutes, on="session").filter(
         (pl.col("last_ts") < pl.col("minute")) | (pl.col("first_ts") >= end)
@@ -177,9 +173,7 @@ def _away_from(chain: pl.DataFrame, minutes: pl.DataFrame) -> pl.DataFrame:
 def _of_data(
     market: Market, found: Findings, first: dt.date, last: dt.date
 ) -> Iterator[RunWarning]:
-    """What is odd about the data of a run whose wheels open from `first` on and reach `last` at
-    most.
-    """
+    """The warnings about the data of a run whose wheels are open from `first` to `last` at most."""
     yield from _splits(found.splits.filter(pl.col("session").is_between(first, last)))
     overlaps = (pl.col("first") <= last) & (pl.col("last") >= first)
     yield from _adjusted(
@@ -200,13 +194,12 @@ def _of_data(
     )
     yield from _missing_bars(found.missing_bars, market)
     yield from _holes(found, first, last)
-    yield from _shorter(market, found, first, last)
+    yield from _shorter_quotes(market, found, first, last)
     for name, day, sessions in found.ended.iter_rows():
         if day < last:
-            text = f"{name}: its bars end on {day}, {_counted(sessions, 'session')} before the market's"
-            yield RunWarning(
-                "underlying_ended", name, sessions, text + " (delisted, renamed, or not supplied?)"
-            )
+            text = f"{name}: its bars end on {day}, {_counted(sessions, 'session')} before the "
+            text += "market's (delisted, renamed, or not supplied?)"
+            yield RunWarning("underlying_ended", name, sessions, text)
     yield from _dividends(market, first, last)
 
 
@@ -217,16 +210,18 @@ def _splits(splits: pl.DataFrame) -> Iterator[RunWarning]:
             "suspected_split",
             name,
             1,
-            f"{name}: a split that no table explains{ratio} is suspected on {day}: {gone:,} of {contracts:,} contracts "
-            f"quoted on {before} never are again. Wheels that are open across it are wrong: let none be, or leave them out",
+            f"{name}: a split that no table explains{ratio} is suspected on {day}: {gone:,} of "
+            f"{contracts:,} contracts quoted on {before} never are again. Wheels that are open "
+            "across it are wrong: let none be, or leave them out",
         )
 
 
 def _adjusted(
-    runs: pl.DataFrame, code: str, what: str, other: str, so: str
+    runs: pl.DataFrame, code: str, subject: str, other: str, consequence: str
 ) -> Iterator[RunWarning]:
     for name, first, last, sessions, factor in runs.iter_rows():
-        text = f"{name}: on {_counted(sessions, 'session')}, {first} to {last}, {what} {factor:.4g} of {other}: {so}"
+        text = f"{name}: on {_counted(sessions, 'session')}, {first} to {last}, "
+        text += f"{subject} {factor:.4g} of {other}: {consequence}"
         yield RunWarning(code, name, sessions, text)
 
 
@@ -235,24 +230,24 @@ def _missing_bars(missing_bars: pl.DataFrame, market: Market) -> Iterator[RunWar
     others = ", where others have some" if lacking.n_unique() < len(market.symbols) else ""
     for table, name, reason, count, _ in missing_bars.iter_rows():
         if table == "underlying_bars":
-            text = f"{name}: {_counted(count, 'quote')} and no daily bar of the underlying: no leg of it can settle"
-            yield RunWarning(reason, name, count, text)
+            text = f"{name}: {_counted(count, 'quote')} and no daily bar of the underlying: "
+            yield RunWarning(reason, name, count, text + "no leg of it can settle")
         elif market.has_option_bars:
             yield RunWarning(
                 reason,
                 name,
                 count,
-                f"{name}: {_counted(count, 'quote')} and not one option bar{others}: its daily quotes decide stops and targets,"
-                " seen at entry time only",
+                f"{name}: {_counted(count, 'quote')} and not one option bar{others}: its daily "
+                "quotes decide stops and targets, seen at entry time only",
             )
     none = missing_bars.filter(pl.col("table") == "option_bars")
     if len(none) and not market.has_option_bars:
-        text = "the market has no option bars: the daily quotes decide stops and targets, seen at entry time only"
         yield RunWarning(
             "no_option_bars",
             none["underlying"][0] if len(none) == 1 else None,
             int(none["count"].sum()),
-            text,
+            "the market has no option bars: the daily quotes decide stops and targets, seen at "
+            "entry time only",
         )
 
 
@@ -264,9 +259,7 @@ _LACKING = {
 
 
 def _holes(found: Findings, first: dt.date, last: dt.date) -> Iterator[RunWarning]:
-    """Sessions that a table lacks between an underlying's first and last quote, where they are
-    many.
-    """
+    """Warnings of tables that lack many sessions between an underlying's first and last quote."""
     quoted = (
         found.chain.filter(pl.col("valid") > 0)
         .group_by("underlying")
@@ -296,16 +289,15 @@ def _holes(found: Findings, first: dt.date, last: dt.date) -> Iterator[RunWarnin
     many = (pl.col("longest") >= LONG_HOLE) | (pl.col("sessions") > LARGE_SHARE * pl.col("quoted"))
     for name, table, sessions, _, most, begin, end in runs.filter(many).iter_rows():
         span = f"{begin} to {end} ({most:,})" if most > 1 else f"{begin}"
-        text = f"{name}: {table} lacks {_counted(sessions, 'session')} within its quotes, the longest run {span}"
-        yield RunWarning(f"lacking_{table}", name, sessions, f"{text}: {_LACKING[table]}")
+        text = f"{name}: {table} lacks {_counted(sessions, 'session')} within its quotes, "
+        text += f"the longest run {span}: {_LACKING[table]}"
+        yield RunWarning(f"lacking_{table}", name, sessions, text)
 
 
-def _shorter(
+def _shorter_quotes(
     market: Market, found: Findings, first: dt.date, last: dt.date
 ) -> Iterator[RunWarning]:
-    """Underlyings whose quotes begin after the data of the others, or end before them, within the
-    run.
-    """
+    """Warnings of underlyings whose quotes begin after those of others, or end before them."""
     held = found.chain.filter((pl.col("valid") > 0) & pl.col("session").is_between(first, last))
     spans = (
         held.group_by("underlying")
@@ -321,87 +313,79 @@ def _shorter(
         *spans, begins - begins.min(), ends.max() - ends, strict=True
     ):
         if late >= LONG_HOLE:
-            text = f"{name}: its quotes begin on {begin}, {_counted(int(late), 'session')} after those of others"
-            yield RunWarning(
-                "lacking_option_quotes", name, int(late), f"{text}: no wheel opens before"
-            )
+            text = f"{name}: its quotes begin on {begin}, {_counted(int(late), 'session')} after "
+            text += "those of others: no wheel opens before"
+            yield RunWarning("lacking_option_quotes", name, int(late), text)
         if early >= LONG_HOLE and name not in bars_ended:
-            text = f"{name}: its quotes end on {end}, {_counted(int(early), 'session')} before those of others"
-            yield RunWarning(
-                "lacking_option_quotes", name, int(early), f"{text}: nothing is sold after"
-            )
+            text = f"{name}: its quotes end on {end}, {_counted(int(early), 'session')} before "
+            text += "those of others: nothing is sold after"
+            yield RunWarning("lacking_option_quotes", name, int(early), text)
 
 
 def _dividends(market: Market, first: dt.date, last: dt.date) -> Iterator[RunWarning]:
-    """Dividends that match nothing.
-
-    Of no underlying that has quotes, on no session, or all of them out of the data.
-    """
+    """Warnings of dividends of unknown underlyings, on no session, or all outside of the data."""
     paid = market.dividends
     if paid is None or not paid.height or market.data_range is None:
         return
     unknown = paid.filter(~pl.col("underlying").is_in(list(market.symbols)))
     if unknown.height:
-        names = [_meant(name, market.symbols) for name in unknown["underlying"].unique().sort()]
-        text = f"dividends: {unknown.height:,} of {paid.height:,} match nothing, of underlyings without quotes: "
-        yield RunWarning("unmatched_dividends", None, unknown.height, text + listed(names, most=6))
+        names = unknown["underlying"].unique().sort()
+        meant = [_with_suggestion(name, market.symbols) for name in names]
+        text = f"dividends: {unknown.height:,} of {paid.height:,} match nothing, "
+        text += f"of underlyings without quotes: {listed(meant, most=6)}"
+        yield RunWarning("unmatched_dividends", None, unknown.height, text)
     begin, end = market.data_range
     known = paid.filter(pl.col("underlying").is_in(list(market.symbols)))
     within = known.filter(pl.col("ex_date").is_between(begin, end))
     if known.height and not within.height:
-        text = f"dividends: none of {known.height:,} has its ex_date in the data, {begin} to {end}; the first is of "
-        yield RunWarning(
-            "unmatched_dividends", None, known.height, text + str(known["ex_date"].min())
-        )
-    stray = within.filter(~pl.col("ex_date").is_in(market.sessions.frame["session"].implode()))
-    if stray.height:
-        text = f"dividends: {stray.height:,} of {paid.height:,} have an ex_date that is no session, such as "
-        yield RunWarning(
-            "unmatched_dividends",
-            None,
-            stray.height,
-            text + f"{stray['ex_date'][0]:%Y-%m-%d, a %A}",
-        )
+        text = f"dividends: none of {known.height:,} has its ex_date in the data, {begin} to {end};"
+        text += f" the first is of {known['ex_date'].min()!s}"
+        yield RunWarning("unmatched_dividends", None, known.height, text)
+    closed = within.filter(~pl.col("ex_date").is_in(market.sessions.frame["session"].implode()))
+    if closed.height:
+        text = f"dividends: {closed.height:,} of {paid.height:,} have an ex_date that is no session"
+        text += f", such as {closed['ex_date'][0]:%Y-%m-%d, a %A}"
+        yield RunWarning("unmatched_dividends", None, closed.height, text)
 
 
 # ---- dates and minutes
 
 
 def _explicit(*dates: object) -> bool:
-    """Whether the schedule sets a date: those that it leaves to the market lie within the data."""
+    """Whether the schedule sets a date; dates that it takes from the market are in the data."""
     return any(date is not None for date in dates)
 
 
 def _outside(chain: pl.DataFrame, entries: pl.Series, explicit: bool) -> Iterator[RunWarning]:
-    """Entry sessions before the first or after the last quote of all underlyings of the run."""
+    """A warning of entry sessions before the first or after the last quote of all underlyings."""
     first, last = chain["session"].min(), chain["session"].max()
     outside = entries.filter(~entries.is_between(first, last)) if len(chain) else entries
     if explicit and len(outside) and len(chain):
         span, quoted = f"{outside.min()!s} to {outside.max()!s}", f"{first!s} to {last!s}"
-        text = f"{len(outside):,} of {_counted(len(entries), 'entry session')} ({span}) lie outside the quotes, "
-        yield RunWarning("outside_data", None, len(outside), text + f"which are of {quoted}")
+        text = f"{len(outside):,} of {_counted(len(entries), 'entry session')} ({span}) "
+        text += f"are outside the quotes, which are of {quoted}"
+        yield RunWarning("outside_data", None, len(outside), text)
 
 
 def _entry_minutes(sessions: Sessions, entry_time: str) -> pl.DataFrame:
-    """session, minute (its start) and zone; sessions without that minute left out."""
+    """(session, minute, zone): the start of each entry minute, without sessions that have none."""
     minutes = sessions.frame.select(
         "session", minute=sessions.entry_minutes(entry_time), zone=pl.lit(sessions.timezone)
     )
     return minutes.filter(pl.col("minute").is_not_null())
 
 
-def _dark(
+def _no_entry_quotes(
     market: Market, found: pl.DataFrame, minutes: pl.DataFrame, entry_time: str, entries: int
 ) -> Iterator[RunWarning]:
-    """Sessions with quotes of which none stands in the entry minute, and in which minutes they
-    stand.
+    """Warnings of sessions with quotes but none in the entry minute, with the minutes they have.
 
     Args:
-        market: to read these quotes.
-        found: underlying and session.
-        minutes: session, minute, zone: when entries are.
-        entry_time: as the schedule has it.
-        entries: how many entry sessions there are.
+        market: the market to read the quotes from.
+        found: underlying and session of these sessions.
+        minutes: session, minute and zone of `_entry_minutes`.
+        entry_time: the schedule's entry time.
+        entries: the number of entry sessions.
     """
     found = found.join(minutes, on="session", maintain_order="left")
     for (name,), days in found.group_by(["underlying"], maintain_order=True):
@@ -409,15 +393,14 @@ def _dark(
         quotes = market.quotes(str(name), read["session"].min(), read["session"].max())  # type: ignore[arg-type]
         quotes = quotes.select("session", "ts").drop_nulls().join(read, on="session")
         if quotes.height:
-            text = f"{name}: on {days.height:,} of {_counted(entries, 'entry session')} no quote stands in the minute of "
-            text += f"schedule.entry_time ({entry_time}); {_where_they_stand(quotes)}"
+            text = f"{name}: on {days.height:,} of {_counted(entries, 'entry session')} no quote "
+            text += f"is in the minute of schedule.entry_time ({entry_time}); "
+            text += _minutes_of_quotes(quotes)
             yield RunWarning("no_quotes_in_entry_minute", str(name), days.height, text)
 
 
-def _where_they_stand(quotes: pl.DataFrame) -> str:
-    """The minutes of quotes on the exchange's clock, and whether they are whole hours away from
-    their entry minute.
-    """
+def _minutes_of_quotes(quotes: pl.DataFrame) -> str:
+    """The minutes of quotes in the exchange's time, and whether they are off by whole hours."""
     clock = pl.col("ts").dt.convert_time_zone(quotes["zone"][0])
     stamped = quotes.select(
         "session",
@@ -430,7 +413,7 @@ def _where_they_stand(quotes: pl.DataFrame) -> str:
         .agg(pl.col("session").n_unique(), pl.len())
         .sort("session", "len", "clock", descending=True)
     )
-    text = "they stand in " + listed([clock for clock, *_ in most.head(4).iter_rows()])
+    text = "they are in " + listed([clock for clock, *_ in most.head(4).iter_rows()])
     text += f" and {most.height - 4} other minutes" if most.height > 4 else ""
     if stamped["other"].all():
         return text + " of another day than their session"
@@ -448,7 +431,7 @@ def _where_they_stand(quotes: pl.DataFrame) -> str:
 
 
 def _reach(last: dt.date, put_dte: float, call_dte: float, cycles: float | None) -> dt.date:
-    """A date that no wheel entered by `last` can pass."""
+    """A date by which every wheel entered by `last` has ended."""
     days = put_dte + (math.inf if cycles is None else cycles) * (call_dte + 14) + 14
     return dt.date.fromordinal(int(min(last.toordinal() + days, dt.date.max.toordinal())))
 
@@ -459,7 +442,7 @@ def _reach(last: dt.date, put_dte: float, call_dte: float, cycles: float | None)
 def _signals(
     when: pl.DataFrame, entries: pl.DataFrame, held: Iterable[str]
 ) -> Iterator[RunWarning]:
-    """Signals that match no entry session: of which underlyings, or on which days."""
+    """A warning of signals that match no entry session, with their underlyings or days."""
     counting = when.schema["session"].is_integer()
     given = when.select(
         pl.col("session").cast(pl.Date), pl.col("underlying").cast(pl.String)
@@ -475,7 +458,7 @@ def _signals(
     why = []
     if unknown.height:
         names = [
-            _meant(name, symbols or held)
+            _with_suggestion(name, symbols or held)
             for name in unknown["underlying"].drop_nulls().unique().sort()
         ]
         why.append(f"{unknown.height:,} of underlyings that the run lacks: {listed(names, most=6)}")
@@ -489,19 +472,19 @@ def _signals(
         shown = listed([f"{day:%Y-%m-%d (%a)}" for day in days.unique().sort().to_list()], most=3)
         span = f" (entries are from {entries['session'].min()!s} to {entries['session'].max()!s})"
         why.append(f"{rest.height:,} on days that are no entry session: {shown}{span}")
-    text = f"when: {lost.height:,} of {given.height:,} signals match no entry session: {'; '.join(why)}"
-    yield RunWarning("unmatched_signals", None, lost.height, text)
+    text = f"when: {lost.height:,} of {given.height:,} signals match no entry session: "
+    yield RunWarning("unmatched_signals", None, lost.height, text + "; ".join(why))
 
 
-def _meant(name: str, names: Iterable[str]) -> str:
-    """A name that is unknown, and which one it probably means."""
+def _with_suggestion(name: str, names: Iterable[str]) -> str:
+    """An unknown name, with the most similar known one if there is any."""
     known = {each.casefold(): each for each in names}
     close = get_close_matches(name.casefold(), known, n=1)
     return f"{name} (did you mean {known[close[0]]}?)" if close else name
 
 
 def _no_wheels(market: Market, diagnostics: pl.DataFrame) -> RunWarning:
-    """Why nothing was launched."""
+    """A warning of a run without wheels, with the reasons."""
     if not market.symbols or (diagnostics["n_quotes"].sum() and not diagnostics["n_valid"].sum()):
         aside = (
             market.diagnostics.filter(pl.col("table") == "option_quotes")
@@ -526,7 +509,8 @@ def _no_wheels(market: Market, diagnostics: pl.DataFrame) -> RunWarning:
         most=3,
     )
     sessions, names = (diagnostics[column].n_unique() for column in ("session", "underlying"))
-    text = f"no wheel was launched: {_counted(sessions, 'entry session')} x {_counted(names, 'underlying')}, {why}"
+    text = f"no wheel was launched: {_counted(sessions, 'entry session')} x "
+    text += f"{_counted(names, 'underlying')}, {why}"
     return RunWarning("no_wheels", None, diagnostics.height, text)
 
 
