@@ -18,4 +18,4 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(client, "METADATA_PER_SECOND", 1e5)
     monkeypatch.setattr(client, "DATA_PER_SECOND", 1e5)
-    monkeypatch.setattr(client, "_PATIENCE", tenacity.wait_fixed(0.001))
+    monkeypatch.setattr(client, "_BACKOFF", tenacity.wait_fixed(0.001))

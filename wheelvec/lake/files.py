@@ -95,7 +95,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk, so that renames in it survive a loss of power.
+    """Flush a folder's items to disk, so that renames in it survive a loss of power.
 
     Windows has no such call and needs none.
     """
@@ -143,8 +143,8 @@ def is_temporary(name: str) -> bool:
 
 def remove_stale(folder: Path) -> None:
     """Remove the temporary files of killed writers; the caller has locked the folder."""
-    with os.scandir(folder) as entries:
-        stale = [entry.name for entry in entries if is_temporary(entry.name)]
+    with os.scandir(folder) as items:
+        stale = [item.name for item in items if is_temporary(item.name)]
     for name in stale:
         with contextlib.suppress(OSError):
             (folder / name).unlink()

@@ -120,7 +120,7 @@ class Lake:
         """
         refuse = listing.raise_it if refuse is None else refuse
         root = Path(path)
-        names = {entry.name for entry in listing.entries_of(root)}
+        names = {item.name for item in listing.items_of(root)}
         remembered = manifest.underlyings(root)
         if not names & set(TABLES) and not remembered:
             found = f"holds {listed(sorted(names), most=5)}" if names else "is empty"

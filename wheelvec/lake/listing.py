@@ -94,13 +94,13 @@ def present(root: Path, name: str, underlying: str) -> Months:
     return _months(folder, raise_it) if folder.is_dir() else {}
 
 
-def entries_of(folder: Path, refuse: Refuse = raise_it) -> list[os.DirEntry[str]]:
-    """The entries of a folder by name, without hidden ones (locks, unfinished files)."""
+def items_of(folder: Path, refuse: Refuse = raise_it) -> list[os.DirEntry[str]]:
+    """The items of a folder by name, without hidden ones (locks, unfinished files)."""
     try:
-        with parquet.reported(folder, "cannot be read"), os.scandir(folder) as entries:
+        with parquet.reported(folder, "cannot be read"), os.scandir(folder) as items:
             return sorted(
-                (entry for entry in entries if not entry.name.startswith(".")),
-                key=lambda entry: entry.name,
+                (item for item in items if not item.name.startswith(".")),
+                key=lambda item: item.name,
             )
     except LakeError as error:
         refuse(folder, error)
@@ -109,33 +109,33 @@ def entries_of(folder: Path, refuse: Refuse = raise_it) -> list[os.DirEntry[str]
 
 def _underlyings(folder: Path, refuse: Refuse) -> list[str]:
     found = []
-    for entry in entries_of(folder, refuse):
-        key, _, name = entry.name.partition("=")
-        if key == "underlying" and name and entry.is_dir():
+    for item in items_of(folder, refuse):
+        key, _, name = item.name.partition("=")
+        if key == "underlying" and name and item.is_dir():
             underlying = unquote(name)
-            if manifest.folder_name(underlying) == entry.name:
+            if manifest.folder_name(underlying) == item.name:
                 found.append(underlying)
             else:  # else two folders may be of one underlying
                 _misplaced(
-                    folder / entry.name,
+                    folder / item.name,
                     f"its name to be {manifest.folder_name(underlying)}",
                     refuse,
                 )
-        elif entry.name.endswith(".parquet"):
-            _misplaced(folder / entry.name, "underlying=<name>/<yyyy-mm>.parquet", refuse)
-        elif entry.is_dir():
-            for path in sorted((folder / entry.name).rglob("*.parquet")):
+        elif item.name.endswith(".parquet"):
+            _misplaced(folder / item.name, "underlying=<name>/<yyyy-mm>.parquet", refuse)
+        elif item.is_dir():
+            for path in sorted((folder / item.name).rglob("*.parquet")):
                 _misplaced(path, "its folder to be named underlying=<name>", refuse)
     return found
 
 
 def _months(folder: Path, refuse: Refuse) -> Months:
     found = {}
-    for entry in entries_of(folder, refuse):
-        if name := _MONTH.fullmatch(entry.name):
-            found[dt.date(int(name[1]), int(name[2]), 1)] = folder / entry.name
-        elif entry.name.endswith(".parquet"):
-            _misplaced(folder / entry.name, "a name such as 2023-06.parquet", refuse)
+    for item in items_of(folder, refuse):
+        if name := _MONTH.fullmatch(item.name):
+            found[dt.date(int(name[1]), int(name[2]), 1)] = folder / item.name
+        elif item.name.endswith(".parquet"):
+            _misplaced(folder / item.name, "a name such as 2023-06.parquet", refuse)
     return found
 
 

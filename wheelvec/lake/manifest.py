@@ -59,11 +59,11 @@ def underlyings(root: Path) -> list[str]:
     """
     place = root / FOLDER
     try:
-        with os.scandir(place) as entries:
+        with os.scandir(place) as items:
             return sorted(
-                unquote(entry.name.partition("=")[2])
-                for entry in entries
-                if entry.name.startswith("underlying=")
+                unquote(item.name.partition("=")[2])
+                for item in items
+                if item.name.startswith("underlying=")
             )
     except FileNotFoundError:
         return []

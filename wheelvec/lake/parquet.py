@@ -33,8 +33,8 @@ _VERSION = "2"
 _NO_DIGEST = "0" * 32
 # The bytes of a key-value pair in a footer (Thrift's compact protocol): key, field header, length,
 # value.
-_FORMAT_ENTRY = re.compile(_FORMAT.encode() + rb"\x18[\x01-\x09](\d+)")
-_DIGEST_ENTRY = re.compile(_DIGEST.encode() + rb"\x18\x20([0-9a-f]{32})")
+_FORMAT_PAIR = re.compile(_FORMAT.encode() + rb"\x18[\x01-\x09](\d+)")
+_DIGEST_PAIR = re.compile(_DIGEST.encode() + rb"\x18\x20([0-9a-f]{32})")
 _ROW_GROUP = 32_768  # a few sessions of a chain: small enough to skip, large enough to compress
 _MAGIC = b"PAR1"
 _BLOCK_BYTES = 1 << 20
@@ -259,14 +259,14 @@ def _check_bytes(file: MonthFile, opened: IO[bytes], before: int, footer: bytes)
     `before` is the number of bytes before the footer. Nothing is parsed: on an altered footer a
     Parquet reader may fail in any way, or succeed.
     """
-    version = _FORMAT_ENTRY.search(footer)
+    version = _FORMAT_PAIR.search(footer)
     if version is None:
         raise file.refuse("was not written by wheelvec, or another program has written it anew")
     if (found := version[1].decode()) != _VERSION:
         raise file.refuse(
             f"has format {found!r}, expected {_VERSION!r}: another version of wheelvec wrote it"
         )
-    stated = _DIGEST_ENTRY.findall(footer)
+    stated = _DIGEST_PAIR.findall(footer)
     if stated != [_digest(opened, before, footer).encode()]:
         raise file.refuse(
             "was altered since it was written: its bytes do not match the digest in its footer"
@@ -280,7 +280,7 @@ def _digest(opened: IO[bytes], before: int, footer: bytes) -> str:
     while before > 0 and (block := opened.read(min(before, _BLOCK_BYTES))):
         digest.update(block)
         before -= len(block)
-    digest.update(_DIGEST_ENTRY.sub(lambda entry: entry[0][:-32] + _NO_DIGEST.encode(), footer))
+    digest.update(_DIGEST_PAIR.sub(lambda pair: pair[0][:-32] + _NO_DIGEST.encode(), footer))
     return digest.hexdigest()
 
 
@@ -344,8 +344,8 @@ def _sign(file: MonthFile, opened: IO[bytes]) -> None:
     size = opened.seek(0, os.SEEK_END)
     opened.seek(0)
     footer = _footer_bytes(file, opened, size)
-    entry = _DIGEST_ENTRY.search(footer)
-    assert entry, "the footer has the entry that was just written"
+    pair = _DIGEST_PAIR.search(footer)
+    assert pair, "the footer has the pair that was just written"
     digest = _digest(opened, size - len(footer), footer)
-    opened.seek(size - len(footer) + entry.start(1))
+    opened.seek(size - len(footer) + pair.start(1))
     opened.write(digest.encode())

@@ -20,7 +20,7 @@ from wheelvec.tables.validation import TABLES
 BESIDE = ("answers", "quote_ages", "underlying_minutes", "solved_chains")
 STAGING = ".staging"
 _OURS = {*TABLES, *BESIDE, "splits", "splits.csv", "dividends.csv"}
-# hidden entries of a lake; and entries that operating systems, version control and file systems
+# hidden items of a lake; and items that operating systems, version control and file systems
 # make in any folder
 _HIDDEN = {manifest.FOLDER, STAGING, ".incoming", files.LOCK}
 _ANYWHERE = {".DS_Store", "Thumbs.db", "desktop.ini", ".gitignore", ".gitkeep", "lost+found"}
@@ -39,8 +39,8 @@ def check_writable(root: Path) -> None:
     """
     _refuse_within_a_result(root)
     try:
-        with os.scandir(root) as entries:
-            found = sorted(entry.name for entry in entries)
+        with os.scandir(root) as items:
+            found = sorted(item.name for item in items)
     except FileNotFoundError:
         return
     except NotADirectoryError:
@@ -72,17 +72,17 @@ def _is_ours(name: str) -> bool:
 
 
 def _strange_in(folder: Path) -> list[str]:
-    """The entries of a table's folder that are no folders of underlyings.
+    """The items of a table's folder that are no folders of underlyings.
 
     "(a file)" if it is no folder.
     """
     if not folder.is_dir():
         return ["(a file)"]
-    with parquet.reported(folder, "cannot be read"), os.scandir(folder) as entries:
+    with parquet.reported(folder, "cannot be read"), os.scandir(folder) as items:
         return sorted(
-            e.name
-            for e in entries
-            if not (e.name.startswith(("underlying=", ".")) or e.name in _ANYWHERE)
+            item.name
+            for item in items
+            if not (item.name.startswith(("underlying=", ".")) or item.name in _ANYWHERE)
         )
 
 

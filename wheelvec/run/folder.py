@@ -41,7 +41,7 @@ def keep_apart(out: str | Path, lake: str | Path | None) -> None:
             what = (
                 "are the same folder"
                 if _is_in(Path(outer).resolve(), Path(inner).resolve())
-                else "lie in one another"
+                else "are one inside the other"
             )
             raise LakeError(
                 f"out {out} and lake {lake} {what}; nothing was written, "
@@ -139,7 +139,7 @@ class Folder:
     def _is_moving(self) -> bool:
         """Whether committed files have not been moved to their names yet."""
         commit = self.path / COMMIT
-        return not commit.is_symlink() and bool(self._entries(commit))
+        return not commit.is_symlink() and bool(self._items(commit))
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -194,17 +194,17 @@ class Folder:
             )
 
     def _examine(self) -> Index | None:
-        entries = self._entries(self.path)
+        items = self._items(self.path)
         index, known = None, {files.LOCK, STAGED, COMMIT}
-        if any(entry.name == self.kind.index for entry in entries):
+        if any(item.name == self.kind.index for item in items):
             index = read_index(self.index_path, self.kind, former=True)
             known |= {self.kind.index, *index.files}
-        foreign = [entry.name for entry in entries if not self._is_own(entry, known)]
-        if any(entry.name == self.kind.chunks for entry in entries):
+        foreign = [item.name for item in items if not self._is_own(item, known)]
+        if any(item.name == self.kind.chunks for item in items):
             foreign += [
-                f"{self.kind.chunks}/{entry.name}"
-                for entry in self._entries(self._chunks)
-                if not self._is_chunk(entry)
+                f"{self.kind.chunks}/{item.name}"
+                for item in self._items(self._chunks)
+                if not self._is_chunk(item)
             ]
         if foreign:
             raise LakeError(
@@ -215,31 +215,31 @@ class Folder:
             self._refuse_unless(self.path / name, {digest})
         return index
 
-    def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
+    def _items(self, folder: Path) -> list[os.DirEntry[str]]:
         with self._reading():
             try:
-                with os.scandir(folder) as entries:
-                    return list(entries)
+                with os.scandir(folder) as items:
+                    return list(items)
             except (FileNotFoundError, NotADirectoryError):
                 return []
 
-    def _is_own(self, entry: os.DirEntry[str], known: set[str]) -> bool:
-        """Whether an entry of the folder is one of wheelvec's, of the right type and no link."""
-        if entry.name in (STAGED, COMMIT) or (self.kind.chunks and entry.name == self.kind.chunks):
-            return entry.is_dir(follow_symlinks=False)
-        if not entry.is_file(follow_symlinks=False):
+    def _is_own(self, item: os.DirEntry[str], known: set[str]) -> bool:
+        """Whether an item of the folder is one of wheelvec's, of the right type and no link."""
+        if item.name in (STAGED, COMMIT) or (self.kind.chunks and item.name == self.kind.chunks):
+            return item.is_dir(follow_symlinks=False)
+        if not item.is_file(follow_symlinks=False):
             return False
-        if entry.name == files.LOCK:
-            return entry.stat().st_size == 0
-        return entry.name in known or files.is_temporary(entry.name)
+        if item.name == files.LOCK:
+            return item.stat().st_size == 0
+        return item.name in known or files.is_temporary(item.name)
 
-    def _is_chunk(self, entry: os.DirEntry[str]) -> bool:
+    def _is_chunk(self, item: os.DirEntry[str]) -> bool:
         own = (
-            entry.name == self.kind.index
-            or CHUNK.fullmatch(entry.name)
-            or files.is_temporary(entry.name)
+            item.name == self.kind.index
+            or CHUNK.fullmatch(item.name)
+            or files.is_temporary(item.name)
         )
-        return bool(own) and entry.is_file(follow_symlinks=False)
+        return bool(own) and item.is_file(follow_symlinks=False)
 
     def _refuse_unless(self, path: Path, digests: set[str]) -> None:
         """Refuse to replace a file that has none of the digests."""
@@ -281,7 +281,7 @@ class Folder:
         with contextlib.suppress(OSError):
             if self.kind.chunks and not self.chunk_files():
                 self.clear_chunks()
-            if [entry.name for entry in self._entries(self.path)] == [files.LOCK]:
+            if [item.name for item in self._items(self.path)] == [files.LOCK]:
                 (self.path / files.LOCK).unlink()
 
     def stage(self) -> Path:
@@ -333,7 +333,7 @@ class Folder:
     def _roll_forward(self) -> None:
         """Move committed files to their names; the caller has locked the folder."""
         commit = self.path / COMMIT
-        names = {entry.name for entry in self._entries(commit)}
+        names = {item.name for item in self._items(commit)}
         with files.writing(self.path):
             if not names:
                 if commit.is_dir():
@@ -401,7 +401,7 @@ class Folder:
 
     def chunk_files(self) -> list[tuple[int, int, str, Path]]:
         """(first, last + 1, digest, path) of each chunk of configurations, by name, in order."""
-        matches = (CHUNK.fullmatch(entry.name) for entry in self._entries(self._chunks))
+        matches = (CHUNK.fullmatch(item.name) for item in self._items(self._chunks))
         found = [(int(m[1]), int(m[2]), m[3], self._chunks / m[0]) for m in matches if m]
         return sorted(found)
 

@@ -47,7 +47,7 @@ Frames = Mapping[str, Held]
 
 @refusing_forked
 class Result:
-    """The result of one backtest. Frames of a saved result are read when first asked for.
+    """The result of one backtest. Frames of a saved result are read when first needed.
 
     Attributes:
         config: the configuration that was run.

@@ -31,7 +31,7 @@ ATTEMPTS = 7
 ORDINARY = 1 << 28  # bytes that an answer may inflate to before its expected size is requested
 _STEP = 512  # compressed bytes, which inflate to 16 MB at most
 _HEADER = 1 << 28  # bytes of a header: 154 a contract and day, of which the number is not known
-_PATIENCE = tenacity.wait_exponential(multiplier=0.5, max=30.0) + tenacity.wait_random(0.0, 0.5)
+_BACKOFF = tenacity.wait_exponential(multiplier=0.5, max=30.0) + tenacity.wait_random(0.0, 0.5)
 _LONGEST_WAIT = 300.0  # seconds that a Retry-After may ask for
 _YEARS = range(1970, 2100)
 
@@ -240,7 +240,7 @@ def _time(text: str) -> dt.datetime:
 def _wait(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.wait if isinstance(error, TransientError) else None
-    return _PATIENCE(state) if asked is None else min(asked, _LONGEST_WAIT)
+    return _BACKOFF(state) if asked is None else min(asked, _LONGEST_WAIT)
 
 
 def _log_retry(state: tenacity.RetryCallState) -> None:

@@ -157,10 +157,10 @@ def _lock(folder: Path, symbol: str) -> Iterator[contextlib.ExitStack]:
 def _remove_unused(root: Path, symbols: Sequence[str]) -> None:
     """Remove the locks of a lake without files, so that a failed fetch leaves no empty lake."""
     with contextlib.suppress(OSError):
-        if {entry.name for entry in root.iterdir()} != {FOLDER}:
+        if {path.name for path in root.iterdir()} != {FOLDER}:
             return
         for folder in (_folder(root, symbol) for symbol in symbols):
-            if {entry.name for entry in folder.iterdir()} == {files.LOCK}:
+            if {path.name for path in folder.iterdir()} == {files.LOCK}:
                 (folder / files.LOCK).unlink()
                 folder.rmdir()
         (root / FOLDER).rmdir()
