@@ -1,10 +1,9 @@
-"""Cells into figures: the wheels of a month are added up configuration by configuration, side by
-side.
+"""Streaming sums: the wheels of a month are added configuration by configuration.
 
 Each configuration's wheels are added in wheel order, and its months are folded in calendar, then
 symbol order, exactly as stages.summary does it for one: the figures are the same to the bit. The
-loops run over configurations and are short, one array written in each, because the compiler turns
-those into wide instructions and gives up on longer ones.
+loops run over configurations and are short, one array written in each, because the compiler
+vectorizes those and gives up on longer ones.
 """
 
 from typing import Any, NamedTuple
@@ -82,9 +81,7 @@ NONE, TARGET_ABOVE, STOP_INSIDE = (
 
 
 class Figures(NamedTuple):
-    """What is added up for each of (configurations,), over the months folded so far; dollars, ROC
-    in percent.
-    """
+    """Sums over the months folded so far: (configurations,) each; dollars, ROC in percent."""
 
     total: Reals
     gains: Reals
@@ -102,9 +99,7 @@ class Figures(NamedTuple):
 
 
 class Month(NamedTuple):
-    """Sums over one month of one underlying, (configurations of a block,) each; the cells of the
-    wheel at hand.
-    """
+    """Sums over one month of one underlying, and the wheel at hand: (configurations,) each."""
 
     total: Reals
     gains: Reals
@@ -124,7 +119,7 @@ class Month(NamedTuple):
 
 @njit_lean
 def packed_reason(reason: int, pnl: float) -> np.uint64:
-    """One wheel's put, ended for `reason`; whether its P&L is known, and a gain."""
+    """The put of one wheel, counted by exit reason, whether its P&L is known, and a gain."""
     word = np.uint64(1) << np.uint64(6 * reason)
     if not np.isnan(pnl):
         word += np.uint64(1) << _AT_KNOWN
@@ -135,7 +130,7 @@ def packed_reason(reason: int, pnl: float) -> np.uint64:
 
 @njit_lean
 def packed_days(days: int, missing: int, censored: bool) -> np.uint64:
-    """One wheel's days held, sessions without a bar, and whether it is censored."""
+    """Days held and sessions without a bar of one wheel, and whether it is censored."""
     return (
         np.uint64(days)
         + (np.uint64(missing) << _AT_MISSING)
@@ -156,7 +151,7 @@ def missing_of(sums: np.uint64) -> int:
 
 
 def new_month(n: int) -> Month:
-    """Room for n configurations."""
+    """Buffers for n configurations."""
     kinds: dict[str, Any] = dict.fromkeys(("words", "cell_reasons", "cell_sums"), np.uint64)
     kinds |= dict.fromkeys(("until", "assigned_end"), np.int64)
     shape = {"words": (WORDS, n)}
@@ -167,7 +162,7 @@ def new_month(n: int) -> Month:
 
 @njit_inlined
 def clear(month: Month, n: int) -> None:
-    """Begin a month."""
+    """Begin a month: set the sums of the first n configurations to 0."""
     for sums in (
         month.total,
         month.gains,
@@ -184,14 +179,15 @@ def clear(month: Month, n: int) -> None:
 
 @njit_inlined
 def count_after(words: Words, count: int) -> None:
-    """Count one of what follows an assignment in the (WORDS - AFTER,) words of a assigned end."""
+    """Count one event after an assignment in the (WORDS - AFTER,) words of an assigned end."""
     words[_WORD_OF[count]] += np.uint64(1) << _SHIFT_OF[count]
 
 
 @njit_inlined
 def leave_out(month: Month, n: int, capital: float, premium: float) -> None:
-    """Take a censored wheel out of the figures: what is known of it stays in the worst case, as it
-    is.
+    """Take a censored wheel out of the figures; it stays in the worst case.
+
+    Its known P&L counts there as it is, else the loss of all of its capital.
     """
     pnl = month.pnl
     for c in range(n):
@@ -211,9 +207,20 @@ def add_money(
     figures: Figures,
     at: int,
 ) -> None:
-    """Add the wheel at hand to the sums, and write its ROC by configuration; NaN P&L is left out.
+    """Add the wheel at hand to the sums, and write its ROC by configuration.
 
-    Adding 0.0 instead of skipping changes no bit and keeps the loops straight.
+    NaN P&L is left out. Adding 0.0 instead of skipping changes no bit, and the loops are
+    vectorized.
+
+    Args:
+        month: sums, and P&L of the wheel at hand.
+        n: configurations.
+        capital: dollars.
+        premium: dollars.
+        censored: whether the wheel is left out.
+        roc: (n,) percent, written.
+        figures: least P&L, least and greatest ROC are updated.
+        at: first configuration in `figures`.
     """
     if censored:
         leave_out(month, n, capital, premium)
@@ -263,9 +270,14 @@ def add_counts(month: Month, n: int) -> None:
 
 @njit_inlined
 def add_assigned_ends(month: Month, n: int, after: Words, marked: Reals) -> None:
-    """Add what followed the assignments of the wheel at hand: `after` is (assigned ends, WORDS -
-    AFTER), `marked` (assigned ends, 2) the mark of a wheel that is not resolved and how far it lies
-    over the worst case.
+    """Add what followed the assignments of the wheel at hand.
+
+    Args:
+        month: sums, and the assigned end of each configuration.
+        n: configurations.
+        after: (assigned ends, WORDS - AFTER) packed counts.
+        marked: (assigned ends, 2) dollars: the mark of a wheel that is not resolved, and how far it
+            lies over the worst case.
     """
     for c in range(n):
         assigned_end = month.assigned_end[c]
@@ -278,7 +290,7 @@ def add_assigned_ends(month: Month, n: int, after: Words, marked: Reals) -> None
 
 @njit_inlined
 def unpack(month: Month, n: int, counts: Integers, at: int) -> None:
-    """Empty the packed counts into (COUNTS, configurations)."""
+    """Add the packed counts to (COUNTS, configurations), and set them to 0."""
     for f in range(FIELDS.shape[0]):
         row, word = counts[FIELDS[f, 0], at : at + n], month.words[FIELDS[f, 1]]
         shift, mask = (
@@ -292,8 +304,9 @@ def unpack(month: Month, n: int, counts: Integers, at: int) -> None:
 
 @njit_inlined
 def add_spread(month: Month, roc: Reals, wheels: int, n: int, figures: Figures, at: int) -> None:
-    """Squared deviations of the month's (wheels, n) ROC from its own mean, which takes the place of
-    the sum.
+    """Add the squared deviations of the month's (wheels, n) ROC from its mean.
+
+    The mean takes the place of the sum in `month.rocs`.
     """
     for c in range(n):
         month.rocs[c] /= np.float64(figures.counts[KNOWN, at + c] - figures.counts[FOLDED, at + c])
@@ -316,7 +329,10 @@ def add_known(
     mean: float,
     spread: float,
 ) -> None:
-    """Merge `here` more wheels into the figures of configuration i: stages.summary.Moments.merged."""
+    """Merge `here` more wheels into the figures of configuration i.
+
+    As stages.summary.Moments.merged does it.
+    """
     if here == 0.0:
         return
     figures.total[i] += total
@@ -359,14 +375,15 @@ def fold(month: Month, n: int, figures: Figures, at: int) -> None:
 
 @njit_lean
 def merge(figures: Figures, slices: Figures, order: Integers, first: int, last: int) -> None:
-    """Merge months that were folded each into figures of its own into those of configurations
-    first..last-1.
+    """Merge months that were folded each into separate figures, for configurations first..last-1.
 
     Args:
-        figures: what they are merged into, all but the counts.
+        figures: merged into, all but the counts.
         slices: Figures of (months, configurations). Of a single month they are its own sums to the
-            bit, and so what comes out is what folding month after month gives.
+            bit, so the result is that of folding month after month.
         order: the place of each month in these, in the order of the months.
+        first: configuration.
+        last: configuration, excluded.
     """
     for s in order:
         for i in range(first, last):

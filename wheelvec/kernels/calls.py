@@ -130,7 +130,7 @@ class CallSearch(NamedTuple):
 
 
 class SearchBuffers(NamedTuple):
-    """Room for the calls of one session."""
+    """Buffers for the calls of one session."""
 
     field: Integers  # rows that qualify
     group: Quotes  # copies of them
@@ -138,13 +138,13 @@ class SearchBuffers(NamedTuple):
 
 
 def new_search_buffers(n: int) -> SearchBuffers:
-    """Room for n calls."""
+    """Buffers for n calls."""
     grades = Grades(np.empty(n), np.empty(n, np.int8), np.empty(n, np.bool_))
     return SearchBuffers(np.empty(n, np.int64), empty_quotes(n), grades)
 
 
 class Memory(NamedTuple):
-    """The sales of one wheel, each in the place that its search and session hash to."""
+    """The sales of one wheel, each at the position that its search and session hash to."""
 
     sales: Records  # (REMEMBERED,) of SALE
     bars: Records  # (REMEMBERED, bars) of BAR
@@ -153,7 +153,7 @@ class Memory(NamedTuple):
 
 
 class AssignedEnds(NamedTuple):
-    """What follows the assignment of one put under each of a block's call rules."""
+    """How a wheel ends after its put's assignment, under each of a block's call rules."""
 
     of: Integers  # (call rules,) the assigned end of each, -1: not followed yet
     end: Records  # (assigned ends,) of WAY
@@ -178,8 +178,12 @@ class CallEnd(NamedTuple):
 
 
 def new_assigned_ends(rules: int, calls: int, bars: int) -> AssignedEnds:
-    """Room for the assigned ends of so many call rules, of at most so many calls on offer on a
-    session and bars of a call.
+    """Buffers for so many call rules.
+
+    Args:
+        rules: call rules of a block.
+        calls: most calls offered on a session.
+        bars: most bars of a call, and one.
     """
     memory = Memory(
         np.zeros(REMEMBERED, SALE),
@@ -193,7 +197,7 @@ def new_assigned_ends(rules: int, calls: int, bars: int) -> AssignedEnds:
 
 @njit_inlined
 def clear_assigned_ends(assigned_ends: AssignedEnds, rules: int) -> None:
-    """Begin another put, under so many call rules."""
+    """Forget the ends and sales of the put before; there are so many call rules."""
     assigned_ends.of[:rules] = -1
     for i in range(REMEMBERED):
         assigned_ends.memory.sales[i].number = FORGOTTEN
@@ -203,8 +207,15 @@ def clear_assigned_ends(assigned_ends: AssignedEnds, rules: int) -> None:
 def qualify(
     quotes: Quotes, first: int, last: int, basis: float, search: CallRules, field: Integers
 ) -> tuple[int, int]:
-    """Write the rows in range and above the basis into `field`; how many are in range, and how many
-    of them above.
+    """Write the calls in range and above the basis; how many are in range, and how many both.
+
+    Args:
+        quotes: calls.
+        first: row.
+        last: row, excluded.
+        basis: cost of a share, dollars.
+        search: the ranges.
+        field: rows, written.
     """
     in_range, above, floor = 0, 0, basis * search.strike_factor
     for r in range(first, last):
@@ -233,8 +244,19 @@ def sell_one(
     workspace: SearchBuffers,
     out: Records,
 ) -> None:
-    """Choose among the calls of rows first..last-1 for wheel w, and write the sale or why there is
-    none.
+    """Choose among the calls of rows first..last-1; write the sale, or why there is none.
+
+    Args:
+        w: row of `out`.
+        quotes: calls.
+        first: row.
+        last: row, excluded.
+        basis: cost of a share, dollars.
+        search: which calls qualify, and which of them is sold.
+        limits: of liquidity.
+        odds: of the target's fills.
+        workspace: buffers.
+        out: of SALE.
     """
     field = workspace.field
     out.in_range[w], above = qualify(quotes, first, last, basis, search, field)
@@ -284,7 +306,19 @@ def make_sale(
     rule: DrawRules,
     memory: Memory,
 ) -> None:
-    """Search a session's calls, and lay out what becomes of the one sold."""
+    """Search a session's calls, and write the sale and the bars of the call sold.
+
+    Args:
+        slice_: the underlying.
+        at: position in `memory`.
+        number: session; one without quotes, or that is none, sells nothing.
+        basis: cost of a share, dollars.
+        entry: of liquidity and prices.
+        search: number of the search.
+        call: its rules.
+        rule: odds of the fills.
+        memory: written.
+    """
     sale = memory.sales[at]
     sale.search, sale.number, sale.row, sale.unsold = search, number, -1, -1
     sale.in_range, sale.above_basis, sale.liquid = 0, 0, 0
@@ -334,7 +368,7 @@ def make_sale(
 
 @njit_inlined
 def basis_of(slice_: Slice, put: Put) -> float:
-    """What an assigned share cost, dollars."""
+    """Cost of an assigned share: the put's strike less its premium, dollars."""
     return (slice_.puts[put.row].strike * 100.0 - put.price * 100.0) / 100.0
 
 
@@ -349,9 +383,7 @@ def sale_on(
     rule: DrawRules,
     memory: Memory,
 ) -> int:
-    """Where in the memory the sale stands that this search makes on a session; it is made if it was
-    not yet.
-    """
+    """The position in `memory` of a search's sale on a session; it is made if it is not there."""
     key = np.uint64(search) * _SPREAD + np.uint64(number)
     at: Any = np.int64((key * _SPREAD) >> _UPPER)
     sale = memory.sales[at]
@@ -372,7 +404,19 @@ def call_end(
     rule: DrawRules,
     counts: Words,
 ) -> CallEnd:
-    """How a remembered call ends under these rules, and counts of it."""
+    """How a remembered call ends under these rules; it is counted.
+
+    Args:
+        slice_: the underlying.
+        memory: has the sale.
+        at: its position.
+        cycle: which call of the wheel, from 1.
+        word: names the wheel to the draws.
+        entry: of prices.
+        call: stop, target and hold.
+        rule: of the draws.
+        counts: (WORDS - AFTER,) added to.
+    """
     sale = memory.sales[at]
     spread_pct, ivp = (
         (0.05, 0.5) if call.flat_odds else (slice_.calls[sale.row].spread_pct, sale.ivp)
@@ -400,8 +444,9 @@ def call_end(
 
 @njit_inlined
 def last_mark(slice_: Slice, sale: Sale, session: int) -> float:
-    """What a call was last worth, dollars per share: its last close after its sale and up to a
-    session, or its premium.
+    """The last close of a call after its sale and up to a session, or else its premium.
+
+    Dollars per share; a quote that stands for a bar counts as one.
     """
     rows, quote = slice_.rows, slice_.calls[sale.row]
     r = quote.last - 1
@@ -428,7 +473,19 @@ def sell_calls(
     counts: Words,
     out: Outcomes | None,
 ) -> Course:
-    """Sell calls until the wheel ends; `out` are outcomes to write legs and attempts into, or None."""
+    """Sell calls until the wheel ends.
+
+    Args:
+        slice_: the underlying.
+        put: that was assigned.
+        entry: of liquidity and prices.
+        search: number of the search.
+        call: which calls are sold, how they end, how often one is sought.
+        rule: of the draws.
+        memory: of this wheel's sales.
+        counts: (WORDS - AFTER,) added to.
+        out: outcomes to write legs and attempts to, or None.
+    """
     basis, number = basis_of(slice_, put), first_search(slice_, put, entry)
     cycle, waits, settlement, lacking = 1, call.waits, put.settlement, -1
     last_reason, strike, earned, still_open, sums = -1, 0.0, 0.0, 0.0, np.uint64(0)
@@ -485,8 +542,22 @@ def follow(
     counts: Words,
     marked: Reals,
 ) -> bool:
-    """Write how an assigned put's wheel ends under these call rules, and its counts; tell whether a
-    call was sold.
+    """Write how an assigned put's wheel ends under these call rules, and count it.
+
+    Args:
+        slice_: the underlying.
+        put: that was assigned.
+        entry: of liquidity and prices.
+        search: number of the search.
+        call: call rules.
+        rule: of the draws.
+        memory: of this wheel's sales.
+        out: a row of EXIT, written.
+        counts: (WORDS - AFTER,) written.
+        marked: (2,) written, as in AssignedEnds.
+
+    Returns:
+        Whether a call was sold.
     """
     counts[:] = 0
     calls = sell_calls(slice_, put, entry, search, call, rule, memory, counts, None)
@@ -515,10 +586,18 @@ def follow(
 def assigned_end_of(
     slice_: Slice, put: Put, entry: EntryRules, block: Block, a: int, assigned_ends: AssignedEnds
 ) -> int:
-    """The assigned end to which call rules a lead; it is followed if it was not yet.
+    """The position among the assigned ends of that of call rules a.
 
-    Rules that look for the same calls on the same sessions and find none to sell share a assigned
-    end.
+    It is followed if it was not yet. Rules that look for the same calls on the same sessions and
+    find none to sell share one.
+
+    Args:
+        slice_: the underlying.
+        put: that was assigned.
+        entry: of liquidity and prices.
+        block: its call rules.
+        a: which of these.
+        assigned_ends: of this put.
     """
     if assigned_ends.of[a] >= 0:
         return assigned_ends.of[a]

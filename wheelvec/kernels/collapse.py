@@ -1,4 +1,4 @@
-"""Which quote of each contract stands in its session's entry minute (rules.md, section 2)."""
+"""The standing quote of each contract in its session's entry minute (rules.md, 2)."""
 
 from typing import NamedTuple
 
@@ -18,9 +18,7 @@ class Rows(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Per session number, (sessions,) int64 each, counted up: contracts quoted, contracts with a
-    valid quote, priced rows.
-    """
+    """Counts by session number, (sessions,) each, added to."""
 
     quoted: Integers
     valid: Integers
@@ -29,11 +27,16 @@ class Counts(NamedTuple):
 
 @njit
 def collapse_quotes(rows: Rows, out_rows: Integers, counts: Counts) -> int:
-    """Write the positions of the standing quotes that are wanted into (n,) `out_rows`, in order;
-    how many there are.
+    """Write the positions of the standing quotes that are wanted, in order; their number.
 
-    One pass that decides on flags and copies nothing: filters over whole frames took three times as
+    The quote of a contract and session that stands is the last valid one of the entry minute. One
+    pass that decides on flags and copies nothing: filters over whole frames took three times as
     long.
+
+    Args:
+        rows: quotes of one underlying.
+        out_rows: (n,) positions, written.
+        counts: added to.
     """
     kept, last, quoted, n = 0, -1, False, rows.number.size
     for i in range(n):

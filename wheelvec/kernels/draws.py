@@ -53,7 +53,15 @@ def philox(
 def wheel_word(
     expiration_day: int, strike_milli: int, is_call: int, entry_day: int, root_hash: np.uint64
 ) -> np.uint64:
-    """The 64 bits that name a wheel: its put contract and entry session (days since 1970-01-01)."""
+    """The 64 bits that name a wheel: its put contract and entry session.
+
+    Args:
+        expiration_day: days since 1970-01-01.
+        strike_milli: strike, thousandths of a dollar.
+        is_call: 0 or 1.
+        entry_day: days since 1970-01-01.
+        root_hash: of the option's root.
+    """
     w0, w1, _, _ = philox(
         np.uint64(expiration_day) & _LOW,
         np.uint64(strike_milli) & _LOW,
@@ -67,8 +75,13 @@ def wheel_word(
 
 @njit_lean
 def draw(seed: np.uint64, word: np.uint64, phase: int, touch: int) -> float:
-    """A number u in [0, 1) with 53 random bits, for one touch of the target in one phase of one
-    wheel.
+    """A number u in [0, 1) with 53 random bits for one touch of the target.
+
+    Args:
+        seed: the execution seed.
+        word: names the wheel.
+        phase: 0 the put, n the n-th call.
+        touch: counted from 0 in its phase.
     """
     x0, x1, _, _ = philox(
         np.uint64(touch), np.uint64(phase), word & _LOW, word >> _SHIFT, seed & _LOW, seed >> _SHIFT
@@ -85,22 +98,20 @@ DRAWN = np.dtype(
 
 
 class Drawn(NamedTuple):
-    """The first draws of some options, each under the seed that was asked for last."""
+    """The first draws of some options, each under the seed that it was last asked for."""
 
     of: Records  # (options,) of DRAWN
     u: Reals  # (options, touches)
 
 
 def new_drawn(options: int, touches: int) -> Drawn:
-    """Room for the draws of so many touches of so many options."""
+    """Buffers for the draws of so many touches of so many options."""
     return Drawn(np.zeros(options, DRAWN), np.empty((options, touches)))
 
 
 @njit_inlined
 def drawn(kept: Drawn, i: int, seed: np.uint64, word: np.uint64, phase: int, touch: int) -> float:
-    """`draw`, made once while place i is asked for the same option and seed; its touches must be
-    asked for in order.
-    """
+    """`draw`, made once while place i is asked for one option and seed, touches in order."""
     of = kept.of[i]
     if of.word != word or of.seed != seed or of.phase != phase:
         of.word, of.seed, of.phase, of.known = word, seed, phase, 0
@@ -118,24 +129,21 @@ def wheel_words(
     root_hash: Words,
     out: Words,
 ) -> None:
-    """`wheel_word` of many puts: (n,) arrays of int64 and uint64 in, (n,) uint64 out."""
+    """Write `wheel_word` of many puts: (n,) each."""
     for i in range(out.size):
         out[i] = wheel_word(expiration_day[i], strike_milli[i], 0, entry_day[i], root_hash[i])
 
 
 def root_hash(root: str) -> int:
-    """The key under which a root's contracts are drawn: BLAKE2b with eight bytes, read
-    little-endian.
-    """
+    """The key under which a root's contracts are drawn: BLAKE2b of 8 bytes, little-endian."""
     return int.from_bytes(hashlib.blake2b(root.encode("ascii"), digest_size=8).digest(), "little")
 
 
 def fill_draw(seed: int, symbol: str, entry_date: dt.date | str, phase: int, touch: int) -> float:
-    """The draw u in [0, 1) that decides whether one touch of a profit target fills: it fills if u
-    <= p_fill.
+    """The draw u in [0, 1) that decides whether one touch of a profit target fills.
 
-    The same arguments give the same u in every run, configuration and process (Philox4x32-10:
-    Salmon et al., SC'11).
+    It fills if u <= p_fill. The same arguments give the same u in every run, configuration and
+    process (Philox4x32-10: Salmon et al., SC'11).
 
     Args:
         seed: the execution seed, 0 <= seed < 2**64.

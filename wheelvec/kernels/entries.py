@@ -1,6 +1,4 @@
-"""The puts that a block of a sweep sells in one month: range, rank, liquidity, selection, price
-(rules.md, sections 3, 4).
-"""
+"""The puts sold in one month: range, rank, liquidity, selection, price (rules.md, 3 and 4)."""
 
 from typing import NamedTuple
 
@@ -24,8 +22,9 @@ from wheelvec.kernels.slices import Slice
 
 
 class Selection(NamedTuple):
-    """Room for the puts of a month; `n` of a call to `selection` says how many rows of the last
-    five are filled.
+    """A buffer for the puts of a month.
+
+    `select_puts` returns how many rows of the last five are filled.
     """
 
     starts: Integers  # (sessions of the month + 1,) in what follows, until `chosen` is applied
@@ -40,7 +39,7 @@ class Selection(NamedTuple):
 
 
 def new_selection(sessions: int, size: int) -> Selection:
-    """Room for `size` puts in range over `sessions` sessions."""
+    """A buffer for `size` puts in range over `sessions` sessions."""
     return Selection(
         starts=np.empty(sessions + 1, np.int64),
         rows=np.empty(size, np.int64),
@@ -56,8 +55,9 @@ def new_selection(sessions: int, size: int) -> Selection:
 
 @njit_lean
 def first_from(dtes: Integers, first: int, last: int, dte: int) -> int:
-    """The first of the rows first..last-1, sorted by dte, with at least so many days; `last` if
-    there is none.
+    """The first of the rows first..last-1, sorted by dte, with at least so many days.
+
+    `last` if there is none.
     """
     while first < last:
         middle = (first + last) // 2
@@ -70,15 +70,13 @@ def first_from(dtes: Integers, first: int, last: int, dte: int) -> int:
 
 @njit_inlined
 def is_otm_within(otm: float, rules: EntryRules | CallRules) -> bool:
-    """Whether an option is out of the money by as much as the rules ask for, both ends included."""
+    """Whether an option is out of the money by a share within the rules' range."""
     return rules.otm_min <= otm <= rules.otm_max
 
 
 @njit_lean
 def within_otm(slice_: Slice, entry: EntryRules, first: int, last: int, out: Selection) -> int:
-    """Keep those of `out.rows` first..last-1 that are far enough out of the money, and not too far;
-    one past the last.
-    """
+    """Keep those of `out.rows` first..last-1 whose moneyness is in range; one past the last."""
     n = first
     for i in range(first, last):
         out.rows[n] = out.rows[i]
@@ -90,8 +88,15 @@ def within_otm(slice_: Slice, entry: EntryRules, first: int, last: int, out: Sel
 def in_range(
     slice_: Slice, entry: EntryRules, opens: Flags, first: int, last: int, out: Selection
 ) -> int:
-    """Write the puts within dte and delta of sessions first..last on which `opens` holds; how many
-    there are.
+    """Write the puts within dte, delta and moneyness of sessions first..last; their number.
+
+    Args:
+        slice_: the underlying.
+        entry: the ranges.
+        opens: (sessions,) whether wheels open.
+        first: session number.
+        last: session number, included.
+        out: `rows` and `starts` are written.
     """
     n, dte, delta = 0, slice_.put_dte, slice_.put_delta
     for s in range(first, last + 1):
@@ -114,11 +119,18 @@ def in_range(
 def select_puts(
     slice_: Slice, entry: EntryRules, opens: Flags, first: int, last: int, out: Selection
 ) -> int:
-    """Write the puts sold on sessions first..last; how many. `opens` (sessions,) tells on which
-    sessions wheels open.
+    """Write the puts sold on sessions first..last in wheel order; their number.
 
-    Of a session only the first `per_day` are written; where one wheel is open at a time only the
-    first can ever be.
+    Of a session only the first `per_day` are written; where one wheel is open at a time, only the
+    first: another could never open.
+
+    Args:
+        slice_: the underlying.
+        entry: which puts are sold.
+        opens: (sessions,) whether wheels open.
+        first: session number.
+        last: session number, included.
+        out: written.
     """
     n = in_range(slice_, entry, opens, first, last, out)
     pick(slice_.puts, out.rows, n, out.quotes)

@@ -1,4 +1,4 @@
-"""Every wheel of a month under every configuration of a plan's blocks."""
+"""Every wheel of a month under every configuration of a plan's blocks: a sweep."""
 
 from typing import NamedTuple
 
@@ -50,7 +50,7 @@ from wheelvec.kernels.slices import Slice
 
 
 class CellPnl(NamedTuple):
-    """Where the P&L of single cells goes; empty where nobody asks."""
+    """Where each wheel's P&L is written by configuration; `row` is empty if it is not wanted."""
 
     row: Integers  # (puts of the slice,) row of `pnl`
     column: Integers  # (configurations,)
@@ -65,9 +65,7 @@ KEPT_END = np.dtype(
 
 
 class Workspace(NamedTuple):
-    """Everything that `run_pieces` writes to on the way, large enough for the largest of its
-    blocks.
-    """
+    """Buffers of `evaluate_blocks`, large enough for the largest of its blocks."""
 
     month: Month
     scratch: Scratch
@@ -81,9 +79,7 @@ class Workspace(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """The greatest number of each that a room must hold; `quotes` and `calls_on_offer` in a month
-    and on a session.
-    """
+    """The greatest number of each that buffers must hold."""
 
     wheels: int
     bars: int
@@ -94,7 +90,7 @@ class Sizes(NamedTuple):
 
 @njit_inlined
 def put_of(slice_: Slice, entry: EntryRules, chosen: Selection, i: int, rules: SettleRules) -> Put:
-    """The i-th put of a selection."""
+    """The i-th put of a selection, and how it settles."""
     row, number = chosen.row[i], chosen.number[i]
     quote = slice_.puts[row]
     where = slice_.contracts[quote.contract]
@@ -128,8 +124,18 @@ def pair_ends(
     assigned_ends: AssignedEnds,
     out: Ends,
 ) -> None:
-    """Write how each pair of rest and call rules ends the wheel if no stop does: what follows an
-    assignment stands in for the rest's own end.
+    """Write how each pair of rest and call rules ends the wheel if no stop does.
+
+    What follows an assignment takes the place of the rest's settlement.
+
+    Args:
+        slice_: the underlying.
+        put: that was sold.
+        entry: of liquidity and prices.
+        block: the pairs.
+        rest: (rests,) of EXIT.
+        assigned_ends: of this put.
+        out: (pairs,) written.
     """
     assigned = put.settled == ASSIGNED
     for i in range(block.pair_rest.size):
@@ -171,9 +177,18 @@ def lay_ends(
 def combine_single(
     slice_: Slice, put: Put, entry: EntryRules, block: Block, at: int, workspace: Workspace
 ) -> None:
-    """The one configuration of a block. Pieces that only sell other puts end one sold on the same
-    terms alike: its end is kept, and so is not worked out again for each of thousands of entry
-    rules.
+    """Write the end of the put under the one configuration of a block.
+
+    Blocks that differ only in which puts they sell end one sold on the same terms alike: its end is
+    kept, and not computed again for each of thousands of entry rules.
+
+    Args:
+        slice_: the underlying.
+        put: that was sold.
+        entry: of liquidity and prices.
+        block: of one configuration.
+        at: row of `workspace.single`.
+        workspace: the wheel at hand of `month` is written.
     """
     chance, assigned_end = fill_probability(put.spread_pct, put.ivp, entry, block.draw[0]), -1
     known = workspace.single[
@@ -209,8 +224,19 @@ def combine_single(
 def combine_product(
     stop: Records, stops: int, pair: Ends, pairs: int, assigned: bool, single: bool, month: Month
 ) -> None:
-    """Every stop with every pair: whichever comes first ends the put. The assigned end is read
-    where the put may be assigned, and until when a wheel lasts where one is open at a time.
+    """Write the end under every stop with every pair: whichever comes first.
+
+    The assigned end is read where the put may be assigned, and the last session of a wheel where
+    one is open at a time.
+
+    Args:
+        stop: (stops,) of EXIT.
+        stops: how many.
+        pair: (pairs,).
+        pairs: how many.
+        assigned: whether the put may be assigned.
+        single: whether one wheel is open at a time.
+        month: the wheel at hand is written, configuration s * pairs + b.
     """
     for s in range(stops):
         cells = slice(s * pairs, (s + 1) * pairs)
@@ -243,8 +269,9 @@ def combine_product(
 
 @njit_inlined
 def combine(slice_: Slice, put: Put, entry: EntryRules, block: Block, workspace: Workspace) -> None:
-    """Each configuration's stop with its pair; an assignment is followed only where a configuration
-    comes to it.
+    """Write the end under each configuration's stop and pair.
+
+    An assignment is followed only where a configuration comes to it.
     """
     assigned, month = put.settled == ASSIGNED, workspace.month
     for c in range(block.config_stop.size):
@@ -263,8 +290,13 @@ def combine(slice_: Slice, put: Put, entry: EntryRules, block: Block, workspace:
 
 @njit_inlined
 def skip_busy(month: Month, n: int, number: int, busy: Integers) -> None:
-    """Where one wheel is open at a time: leave out the configurations whose last one has not ended
-    before this session.
+    """Leave out the configurations whose last wheel is still open on this session.
+
+    Args:
+        month: the wheel at hand is updated.
+        n: configurations.
+        number: entry session.
+        busy: (n,) the last session on which the last wheel occupies the underlying, updated.
     """
     for c in range(n):
         if number > busy[c]:
@@ -279,7 +311,7 @@ def skip_busy(month: Month, n: int, number: int, busy: Integers) -> None:
 
 
 def new_workspace(plan: Plan, sizes: Sizes) -> Workspace:
-    """Room for any blocks of a plan."""
+    """Buffers for any blocks of a plan."""
     stops, draws, holds, rests, calls, pairs, configs = (
         int(np.diff(starts).max())
         for starts in (
@@ -328,8 +360,19 @@ def add_wheel(
     busy: Integers,
     cells: CellPnl,
 ) -> None:
-    """Add the w-th put of the selection under every configuration of the block; the month's puts
-    begin at `month_first`.
+    """Add the w-th put of the selection under every configuration of the block.
+
+    Args:
+        slice_: the underlying.
+        entry: the block's.
+        block: its configurations.
+        w: position in the selection.
+        month_first: first row of the month's puts.
+        workspace: buffers.
+        figures: added to.
+        at: first configuration of the block in `figures`.
+        busy: as in `evaluate_blocks`.
+        cells: as in `evaluate_blocks`.
     """
     month, n = workspace.month, block.config_stop.size
     put = put_of(slice_, entry, workspace.chosen, w, SettleRules(False, entry.v5, entry.v5))
@@ -392,15 +435,19 @@ def evaluate_blocks(
     """Add the wheels entered on sessions first..last to the figures of blocks p0..p1-1.
 
     Args:
-        slice: the underlying.
+        slice_: the underlying.
         opens: (schedules, sessions) whether wheels may open.
+        first: session number.
+        last: session number, included.
         plan: all blocks.
-        workspace: as `new_room` makes it.
+        p0: block.
+        p1: block, excluded.
+        workspace: buffers.
         busy: (configurations,) until when the last wheel of each occupies the underlying; read
             where one is open at a time.
         figures: (configurations,), added to.
-        values: (configurations of these blocks, room) every wheel's ROC, NaN where the summary has
-            none; (0, 0) if nobody asks.
+        values: (configurations of these blocks, wheels) every wheel's ROC in percent, NaN where the
+            summary has none; (0, 0) if they are not wanted.
         filled: (blocks,) how many of `values` a block's configurations hold.
         cells: where each wheel's P&L is written by configuration.
     """
@@ -440,8 +487,16 @@ def evaluate_blocks(
 def mark_chosen(
     slice_: Slice, opens: Flags, first: int, last: int, plan: Plan, chosen: Selection, rows: Flags
 ) -> None:
-    """Set `rows` (puts of the slice,) where any block sells the put on sessions first..last;
-    `chosen` is room.
+    """Mark the puts that any block sells on sessions first..last.
+
+    Args:
+        slice_: the underlying.
+        opens: (schedules, sessions) whether wheels may open.
+        first: session number.
+        last: session number, included.
+        plan: all blocks.
+        chosen: a buffer.
+        rows: (puts of the slice,) set to True.
     """
     for p in range(plan.entry.size):
         wheels = select_puts(

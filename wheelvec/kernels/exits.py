@@ -1,11 +1,11 @@
-"""How a leg ends (rules.md, sections 4 to 6): what an exit costs, and two ways to find it.
+"""How a leg ends (rules.md, 4 to 6): the price of an exit, and two algorithms to find it.
 
-`walk` goes bar by bar for one rule. The tables are for every exit rule of a block at once: for a
+`walk` goes bar by bar for one rule. The tables are for every exit rule of a block at once: of a
 put that was sold three things are step functions with few steps: the first bar that stops, of the
 stop; the bars that touch, of the target; which touch fills, of the chance of a fill. The draws are
 the same in every configuration, so a put's end follows from two of its tables: of the stops, and of
 the rest (target, draw and hold). Whichever comes first ends it, and on one bar the stop goes before
-the target and that before the hold. tests/kernels/test_exits.py holds both ways equal.
+the target and that before the hold. tests/kernels/test_exits.py holds both equal.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -43,9 +43,7 @@ ROUNDING = 1e-9  # as in stages.summary: an exit at its limit is a product taken
 
 
 class Put(NamedTuple):
-    """A put that was sold, and where it stands on the slice. Prices are dollars per share, the rest
-    per contract.
-    """
+    """A put that was sold; prices in dollars per share, the others in dollars per contract."""
 
     row: int
     number: int  # entry session
@@ -78,7 +76,7 @@ Exit: TypeAlias = Any  # a row of EXIT
 
 
 class Ends(NamedTuple):
-    """Ways in which a put, and with it its wheel, may end: (n,) each."""
+    """How a put, and with it its wheel, may end: (n,) each."""
 
     time: Integers
     pnl: Reals  # dollars per contract, marked; NaN where there is none
@@ -89,7 +87,7 @@ class Ends(NamedTuple):
 
 
 def new_ends(n: int) -> Ends:
-    """Room for n ways to end."""
+    """A buffer for n ends."""
     kinds = {"pnl": np.float64, "reasons": np.uint64, "sums": np.uint64}
     return Ends(**{name: aligned(n, kinds.get(name, np.int64)) for name in Ends._fields})
 
@@ -113,7 +111,7 @@ Bar: TypeAlias = Any  # a row of BAR
 
 
 class Scratch(NamedTuple):
-    """Room for one put's tables."""
+    """Buffers for the tables of one put."""
 
     bars: Records  # (bars,) of BAR
     order: Integers  # (bars,)
@@ -125,8 +123,9 @@ class Scratch(NamedTuple):
 
 
 class SettleRules(NamedTuple):
-    """How a leg that nothing ended settles; the last two are v5's: missing data were booked as full
-    profit, and a call at its strike is called away.
+    """How a leg that was not bought back settles; the last two are true under v5.
+
+    Missing data were booked there as full profit, and a call at its strike is called away.
     """
 
     is_call: bool
@@ -136,7 +135,15 @@ class SettleRules(NamedTuple):
 
 @njit_lean
 def market_price(rows: Records, r: int, penalty: float, spread_pct: float, mode: int) -> float:
-    """What buying back at the market costs on row r."""
+    """Dollars per share for buying back at the market on row r, before its tick.
+
+    Args:
+        rows: of ROW.
+        r: a bar, or a quote that stands for one.
+        penalty: of the entry's tier.
+        spread_pct: at entry, a fraction of the mid.
+        mode: FillMode.
+    """
     f = concession(mode)
     if rows.is_quote[r]:
         bid, ask = rows.bid[r], rows.ask[r]
@@ -159,14 +166,29 @@ def market_price(rows: Records, r: int, penalty: float, spread_pct: float, mode:
 def stop_fill(
     first: float, high: float, low: float, stop: float, penalty: float, mode: int
 ) -> float:
-    """What a stop costs on a bar that opened at `first`."""
+    """Dollars per share for a stop that triggers on a bar, before its tick.
+
+    Args:
+        first: the bar's open.
+        high: of the bar.
+        low: of the bar.
+        stop: level.
+        penalty: of the entry's tier.
+        mode: FillMode.
+    """
     return min(high, max(first, stop) + concession(mode) * ((high - low) * penalty))
 
 
 @njit_lean
 def target_fill(first: float, target: float, touches: int) -> float:
-    """What a filled target costs on a bar that opened at `first`, both on their ticks: better than
-    its limit only on its first touch, for a missed order is not rewarded.
+    """Dollars per share for a target that fills on a bar.
+
+    Better than its limit only on the first touch: an order that was missed is not rewarded.
+
+    Args:
+        first: the bar's open, on its tick.
+        target: limit, on its tick.
+        touches: so far, this one included.
     """
     return min(first, target) if touches == 1 else target
 
@@ -175,7 +197,15 @@ def target_fill(first: float, target: float, touches: int) -> float:
 def settle(
     close: float, strike_cents: int, settlement_number: int, last_bar: int, rules: SettleRules
 ) -> int:
-    """How a leg that was not bought back ends at its settlement session's close."""
+    """The exit reason of a leg that was not bought back, by its settlement session's close.
+
+    Args:
+        close: of the underlying, dollars; NaN: none.
+        strike_cents: strike.
+        settlement_number: session.
+        last_bar: the underlying's last session with a bar.
+        rules: of puts or calls.
+    """
     if np.isnan(close):
         if rules.missing_close_is_worthless:
             return EXPIRED_WORTHLESS
@@ -197,8 +227,16 @@ def lay_bars(
     censored: bool,
     out: Records,
 ) -> None:
-    """Write what every exit of an option sold at `quote` on session `number` has in common, bar by
-    bar to its settlement.
+    """Write the bars of an option that was sold, from the next session to its settlement.
+
+    Args:
+        slice_: the underlying.
+        quote: at which it was sold.
+        number: session of the sale.
+        penalty: of its tier.
+        entry: at what prices it is bought back.
+        censored: whether the wheel is left out of the summary.
+        out: (bars,) of BAR, written.
     """
     rows, day = slice_.rows, slice_.underlying.day
     expiration = slice_.contracts[quote.contract].expiration_day
@@ -219,31 +257,31 @@ def lay_bars(
 
 @njit_inlined
 def stop_cost(bar: Bar, stop: float, penalty: float, entry: EntryRules) -> float:
-    """What a stop costs that is triggered on a bar, dollars per share."""
+    """Dollars per share for a stop that triggers on a bar, on its tick."""
     cost = tick_up(stop_fill(bar.open, bar.high, bar.low, stop, penalty, entry.mode), entry.ticks)
     return bar.market if bar.at_market else cost
 
 
 @njit_inlined
 def target_cost(bar: Bar, target: float, touches: int) -> float:
-    """What a target costs that is filled on a bar, dollars per share."""
+    """Dollars per share for a target that fills on a bar, on its tick."""
     return bar.market if bar.at_market else target_fill(bar.first, target, touches)
 
 
 @njit_inlined
 def stop_level(price: float, multiplier: float, entry: EntryRules) -> float:
-    """At which price of an option sold at `price` its stop lies; NaN: nowhere."""
+    """The level of the stop of an option sold at `price`, rounded up; NaN: no stop."""
     return tick_up(price * multiplier, entry.ticks)
 
 
 @njit_inlined
 def target_level(price: float, exit_pct: float, entry: EntryRules) -> float:
-    """At which price the limit of its target lies."""
+    """The limit of the target of an option sold at `price`, rounded down."""
     return tick_down(price * exit_pct, entry.ticks)
 
 
 class Walked(NamedTuple):
-    """Where the bars of a leg ended it; reason -1 and bar `count` where none did."""
+    """The bar that ended a leg; reason -1 and bar `count` if none did."""
 
     reason: int
     bar: int
@@ -253,7 +291,7 @@ class Walked(NamedTuple):
 
 
 class Levels(NamedTuple):
-    """What ends a leg; prices in dollars per share. A NaN stop and a hold of -1 are none."""
+    """Stop, target and hold of a leg; dollars per share. A NaN stop and a hold of -1 are none."""
 
     stop: float
     target: float
@@ -274,17 +312,19 @@ def walk(
     word: np.uint64,
     phase: int,
 ) -> Walked:
-    """Go bar by bar to the exit of one leg: the stop goes before the target and that before the
-    hold.
+    """Find the exit of one leg bar by bar: on a bar the stop goes first, then target, then hold.
 
     Args:
-        bars: of BAR; the first `count` are the leg's.
-        levels: what ends it.
-        entry: at what prices it is traded.
+        bars: of BAR.
+        count: how many of `bars` are the leg's.
+        levels: of its stop, target and hold.
+        entry: at what prices it is bought back.
         rule: `probabilistic` and `seed` of the draws.
-        chance: of a touch of the target to be filled.
-        kept, at: where its draws are remembered (kernels.draws.Drawn).
-        word, phase: what names the leg to the draws.
+        chance: that a touch of the target fills.
+        kept: draws made before.
+        at: the leg's place in `kept`.
+        word: names the wheel to the draws.
+        phase: 0 the put, n the n-th call.
     """
     touches, u = 0, np.nan
     stop, target = levels.stop * (1.0 - entry.slack), levels.target * (1.0 + entry.slack)
@@ -318,7 +358,18 @@ def write_end(
     until: int,
     censored: bool,
 ) -> None:
-    """Write way i to end."""
+    """Write end i of a table.
+
+    Args:
+        out: of EXIT.
+        i: which.
+        time: 2 * bar for a stop, 2 * bar + 1 for a target or hold, else SETTLED.
+        pnl: dollars per contract.
+        reason: ExitReason.
+        sums: packed days and sessions without a bar.
+        until: the last session on which the wheel occupies its underlying.
+        censored: left out of the summary.
+    """
     end = out[i]
     end.time, end.pnl, end.sums, end.until = time, pnl, sums, until
     end.reasons = packed_reason(reason, np.nan if censored else pnl)
@@ -326,8 +377,16 @@ def write_end(
 
 @njit_inlined
 def stop_ends(put: Put, entry: EntryRules, stops: Reals, bars: Records, out: Records) -> None:
-    """Write how each stop ends the put. Stops ascend, so that the first bar to reach one is not
-    before the last one's.
+    """Write how each stop ends the put; `time` NEVER if none of its bars stops.
+
+    Stops ascend, so that the first bar to reach one is not before the last one's.
+
+    Args:
+        put: that was sold.
+        entry: at what prices it is bought back.
+        stops: (stops,) multipliers of the premium, ascending, NaN last.
+        bars: of BAR.
+        out: (stops,) of EXIT, written.
     """
     count, bar = put.last - put.first, 0
     for i in range(stops.size):
@@ -356,7 +415,7 @@ def stop_ends(put: Put, entry: EntryRules, stops: Reals, bars: Records, out: Rec
 
 @njit_inlined
 def touches_at(bars: Records, count: int, level: float, out: Integers) -> int:
-    """Write the bars that touch a target, in order; how many."""
+    """Write the bars whose low is at or below a level, in order; their number."""
     touches = 0
     for bar in range(count):
         out[touches] = bar
@@ -366,7 +425,7 @@ def touches_at(bars: Records, count: int, level: float, out: Integers) -> int:
 
 @njit_lean
 def by_low(bars: Records, count: int, out: Integers) -> None:
-    """Write the bars, lowest low first."""
+    """Write the bars' positions, lowest low first."""
     for bar in range(count):
         low, k = bars[bar].low, bar
         while k > 0 and bars[out[k - 1]].low > low:
@@ -377,7 +436,7 @@ def by_low(bars: Records, count: int, out: Integers) -> None:
 
 @njit_lean
 def add_touch(bar: int, touches: int, out: Integers) -> None:
-    """Put a bar in its place among the first `touches` of `out`."""
+    """Insert a bar in order among the first `touches` of `out`."""
     k = touches
     while k > 0 and out[k - 1] > bar:
         out[k] = out[k - 1]
@@ -389,11 +448,19 @@ def add_touch(bar: int, touches: int, out: Integers) -> None:
 def filling_touches(
     word: np.uint64, put: Put, entry: EntryRules, draws: Records, most: int, workspace: Scratch
 ) -> None:
-    """For each draw rule write which touch of the put's target fills, counted from 0; `most` if
-    none of that many does.
+    """Write which touch of the put's target fills under each draw rule.
 
-    The first draw not above a chance is always one that is lower than all before it, and of those
-    there are few: counting the ones above the chance takes no branch that depends on it.
+    Counted from 0; `most` if none of that many does. The first draw not above a chance is always
+    lower than all before it, and such record lows are few: counting those above the chance takes no
+    branch that depends on it.
+
+    Args:
+        word: names the wheel to the draws.
+        put: that was sold.
+        entry: has the thresholds of rank.
+        draws: (draws,) of DRAW, equal seeds side by side.
+        most: touches of the highest target.
+        workspace: `filling` is written.
     """
     records, seen, lowest, seed = 0, 0, np.inf, np.uint64(0)
     for q in range(draws.size):
@@ -418,7 +485,7 @@ def filling_touches(
 
 @njit_inlined
 def first_bar_held(bars: Records, count: int, max_hold_dte: int) -> int:
-    """The first bar with at most so many days left to the expiration; NEVER if there is none."""
+    """The first bar with at most so many days to the expiration; NEVER if there is none."""
     for bar in range(count):
         if bars[bar].left <= max_hold_dte:
             return bar
@@ -427,8 +494,15 @@ def first_bar_held(bars: Records, count: int, max_hold_dte: int) -> int:
 
 @njit_inlined
 def lay_settlement(slice_: Slice, put: Put, entry: EntryRules, out: Records) -> None:
-    """Write the settlement of the put as one more bar, on which it ends at no cost if nothing ended
-    it before. What follows an assignment comes later.
+    """Write the settlement as one more bar, on which the put ends at no cost.
+
+    It ends there if nothing ended it before; what follows an assignment is added later.
+
+    Args:
+        slice_: the underlying.
+        put: that was sold.
+        entry: has the fee.
+        out: (bars + 1,) of BAR.
     """
     known = put.settled != OPEN and put.settled != NO_DATA
     at = out[put.last - put.first]
@@ -441,7 +515,7 @@ def lay_settlement(slice_: Slice, put: Put, entry: EntryRules, out: Records) -> 
 
 @njit_inlined
 def touch_level(put: Put, exit_pct: float, entry: EntryRules) -> float:
-    """The highest low that touches the target of a put."""
+    """The highest low that touches the target of a put, dollars per share."""
     return target_level(put.price, exit_pct, entry) * (1.0 + entry.slack)
 
 
@@ -449,7 +523,16 @@ def touch_level(put: Put, exit_pct: float, entry: EntryRules) -> float:
 def rest_ends(
     slice_: Slice, put: Put, entry: EntryRules, block: Block, workspace: Scratch, out: Records
 ) -> None:
-    """Write how each rest (target, draw, hold) ends the put if no stop does before."""
+    """Write how each rest (target, draw and hold) ends the put if no stop does before.
+
+    Args:
+        slice_: the underlying.
+        put: that was sold; its bars are in `workspace`.
+        entry: at what prices it is bought back.
+        block: the rests.
+        workspace: buffers.
+        out: (rests,) of EXIT, written.
+    """
     bars, count = workspace.bars, put.last - put.first
     for h in range(block.hold.size):
         workspace.held[h] = (

@@ -1,6 +1,4 @@
-"""Sums and central moments of runs of an array, each run added up in its own order so that figures
-are the same to the bit.
-"""
+"""Sums and central moments of runs of an array, each added in order: equal to the bit."""
 
 import numpy as np
 
@@ -10,13 +8,12 @@ from wheelvec.jit.compiled import njit
 
 @njit
 def run_moments(values: Reals, starts: Integers, out: Reals) -> None:
-    """Count, sum, mean, sum of squared deviations, least and greatest of each run.
+    """Write count, sum, mean, sum of squared deviations, least and greatest of each run.
 
     Args:
-        values: (n,) float64 without NaN.
-        starts: (runs + 1,) int64; run r is values[starts[r]:starts[r + 1]].
-        out: (runs, 6) float64, written; an empty run has count 0 and NaN for mean, least and
-            greatest.
+        values: (n,) without NaN.
+        starts: (runs + 1,); run r is values[starts[r]:starts[r + 1]].
+        out: (runs, 6), written; an empty run has count 0 and NaN for mean, least and greatest.
     """
     for r in range(starts.size - 1):
         first, last = starts[r], starts[r + 1]

@@ -1,4 +1,5 @@
-"""What a recorder writes: one row a leg, an attempt to sell a call, a wheel and an entry session.
+"""Outcomes of a backtest: a row a leg, attempt to sell a call, wheel and entry session.
+
 Prices are dollars per share, P&L dollars per contract, sessions numbers; NaN and -1 stand where
 there is nothing.
 """
@@ -67,8 +68,9 @@ DAY = np.dtype([(name, _WHOLE) for name in ("in_range", "liquid", "candidates", 
 
 
 class Outcomes(NamedTuple):
-    """Room for outcomes; `size` counts the legs, attempts and wheels written, and goes on where
-    there is no more room.
+    """Buffers for outcomes.
+
+    `size` counts the legs, attempts and wheels written, and counts on where a buffer is full.
     """
 
     legs: Records  # of LEG
@@ -79,7 +81,7 @@ class Outcomes(NamedTuple):
 
 
 def new_outcomes(wheels: int, sessions: int) -> Outcomes:
-    """Room for so many wheels, each of three legs and as many attempts, and for all sessions."""
+    """Buffers for so many wheels, each of three legs and three attempts, and all sessions."""
     legs, attempts, each = (
         np.zeros(3 * wheels, LEG),
         np.zeros(3 * wheels, ATTEMPT),
@@ -89,7 +91,7 @@ def new_outcomes(wheels: int, sessions: int) -> Outcomes:
 
 
 def doubled(outcomes: Outcomes) -> Outcomes:
-    """The same with twice the room."""
+    """The same outcomes in buffers of twice the size."""
     legs, attempts, wheels = (
         np.concatenate([table, np.zeros_like(table)]) for table in outcomes[:3]
     )
@@ -97,7 +99,7 @@ def doubled(outcomes: Outcomes) -> Outcomes:
 
 
 def written(outcomes: Outcomes) -> Outcomes:
-    """Without the room that is left."""
+    """The outcomes without the unused part of their buffers."""
     legs, attempts, wheels = (
         table[:size].copy()
         for table, size in zip(outcomes[:3], outcomes.size.tolist(), strict=True)
@@ -106,7 +108,7 @@ def written(outcomes: Outcomes) -> Outcomes:
 
 
 class Sold(NamedTuple):
-    """How a put was sold; the names are those of kernels.calls.SALE."""
+    """The terms on which a put was sold; the names are those of kernels.calls.SALE."""
 
     price: float  # dollars per share
     ivp: float
@@ -133,7 +135,7 @@ class LegEnd(Protocol):
 
 @njit_inlined
 def full(out: Outcomes) -> bool:
-    """Whether more was to be written than there is room for."""
+    """Whether more was counted than the buffers hold."""
     return (
         out.size[0] > out.legs.size
         or out.size[1] > out.attempts.size
@@ -155,11 +157,14 @@ def write_leg(
     """Write one leg.
 
     Args:
-        out, slice: where to, and of which underlying.
-        quote, cycle, number: what was sold, which call it is (0: the put), on which session.
-        sold: has price, ivp, tier and penalty.
-        chance: of a touch of the target to be filled.
-        ended: has reason, number, price, touches, u and missing.
+        out: written.
+        slice_: the underlying.
+        quote: at which it was sold.
+        cycle: 0 the put, n the n-th call.
+        number: session of the sale.
+        sold: has price, ivp, tier and penalty: Sold, or a row of kernels.calls.SALE.
+        chance: that a touch of the target fills.
+        ended: how it ended.
     """
     i = out.size[0]
     out.size[0] = i + 1
@@ -188,7 +193,14 @@ def write_leg(
 
 @njit_inlined
 def write_attempt(out: Outcomes, cycle: int, number: int, sale: Records) -> None:
-    """Write what one search for a call found."""
+    """Write one search for a call.
+
+    Args:
+        out: written.
+        cycle: which call of the wheel, from 1.
+        number: session.
+        sale: a row of kernels.calls.SALE.
+    """
     i = out.size[1]
     out.size[1] = i + 1
     if i >= out.attempts.size:

@@ -69,7 +69,7 @@ CallRules: TypeAlias = Any  # a row of CALL
 
 
 class Plan(NamedTuple):
-    """The blocks of a sweep. Of every list the part of block p is starts[p] .. starts[p + 1] - 1."""
+    """The blocks of a run; a list's part of block p is starts[p] .. starts[p + 1] - 1."""
 
     entry: Records  # (blocks,) of ENTRY
     stop_starts: Integers
@@ -101,7 +101,7 @@ class Plan(NamedTuple):
 
 
 class Block(NamedTuple):
-    """The part of a plan that is one block's."""
+    """Views of one block's part of a plan; the fields are those of `Plan`."""
 
     stop: Reals
     target: Reals
@@ -123,7 +123,7 @@ class Block(NamedTuple):
 
 @njit_lean
 def block_of(plan: Plan, p: int) -> Block:
-    """Views of block p."""
+    """Views of block p of a plan."""
     rest = slice(plan.rest_starts[p], plan.rest_starts[p + 1])
     call = slice(plan.call_starts[p], plan.call_starts[p + 1])
     pair = slice(plan.pair_starts[p], plan.pair_starts[p + 1])

@@ -1,5 +1,4 @@
-"""What one quote is worth to a seller: rank, tier, penalty, entry price, fill probability
-(rules.md, sections 3 to 5).
+"""Rank, tier, penalty, entry price and fill probability of a quote (rules.md, 3 to 5).
 
 Puts and calls go through the same compiled functions.
 """
@@ -50,8 +49,9 @@ class LiquidityLimits(NamedTuple):
 
 
 class FillOdds(NamedTuple):
-    """The numbers of `Fills` that decide the chance of a target fill; spreads as in
-    `LiquidityLimits`.
+    """The numbers of `Fills` that decide the chance that a touch of the target fills.
+
+    Spreads are fractions of the mid, wider by the slack within which a limit counts as met.
     """
 
     tight: float
@@ -67,7 +67,7 @@ class FillOdds(NamedTuple):
 
 
 class Quotes(NamedTuple):
-    """Rows of a chain, (n,) float64 each (dte int64), in candidate order within a session."""
+    """Rows of a chain, (n,) each, in candidate order within a session; dollars per share."""
 
     strike: Reals
     bid: Reals
@@ -82,7 +82,7 @@ class Quotes(NamedTuple):
 
 
 class Grades(NamedTuple):
-    """What grading writes, (n,) each: ivp, tier code, and whether the row is chosen."""
+    """Rank, tier code and choice of each row: (n,) each."""
 
     ivp: Reals
     tier: Codes
@@ -91,11 +91,10 @@ class Grades(NamedTuple):
 
 @njit_lean
 def rank_percentiles(values: Reals, out: Reals) -> None:
-    """Average-rank percentile in (0, 1] of each of (n,) values; equal doubles share their mean
-    rank.
+    """Write the average-rank percentile in (0, 1] of each of (n,) values.
 
-    Counting all pairs needs no room and runs in wide instructions: up to a thousand values it beats
-    sorting.
+    Equal doubles share their mean rank. Counting all pairs needs no memory and is vectorized: up to
+    a thousand values it is faster than sorting.
     """
     n = values.size
     for i in range(n):
@@ -107,14 +106,14 @@ def rank_percentiles(values: Reals, out: Reals) -> None:
 
 
 def empty_quotes(n: int) -> Quotes:
-    """Room for n rows."""
+    """A buffer for n rows, not initialised."""
     kinds: dict[str, Any] = {"dte": np.int64}
     return Quotes(**{name: np.empty(n, kinds.get(name, np.float64)) for name in Quotes._fields})
 
 
 @njit_lean
 def allowed_spread(ivp: float, dte: int, limits: EntryRules) -> float:
-    """The spread that counts as normal for a quote of that rank and time to expiration."""
+    """The spread, as a fraction of the mid, that counts as normal at this rank and dte."""
     allowed = limits.base_spread
     if ivp >= limits.extreme_threshold:
         allowed = limits.extreme_spread
@@ -127,7 +126,7 @@ def allowed_spread(ivp: float, dte: int, limits: EntryRules) -> float:
 
 @njit_lean
 def tier_of(spread_pct: float, bid: float, ivp: float, dte: int, limits: EntryRules) -> int:
-    """Liquidity tier; REJECTED for a hopeless spread or a bid of pennies."""
+    """Liquidity tier; REJECTED if the spread is over the hard maximum or the bid too low."""
     if spread_pct > limits.hard_max_spread or bid < limits.min_bid or bid <= 0.0:
         return REJECTED
     allowed = allowed_spread(ivp, dte, limits)
@@ -138,7 +137,7 @@ def tier_of(spread_pct: float, bid: float, ivp: float, dte: int, limits: EntryRu
 
 @njit_lean
 def penalty_of(tier: int) -> float:
-    """How much wider than quoted the spread of a tier is taken to be."""
+    """The factor by which a tier's spread is taken to be wider than it was quoted."""
     if tier == TIGHT:
         return 1.0
     return 1.15 if tier == MODERATE else 1.35
@@ -146,7 +145,7 @@ def penalty_of(tier: int) -> float:
 
 @njit_lean
 def concession(mode: int) -> float:
-    """The part f of a spread or range that a fill gives away."""
+    """The share f of a spread or range by which a fill is worse than the mid or close."""
     if mode == OPTIMISTIC:
         return 0.0
     return 0.75 if mode == PESSIMISTIC else 0.30
@@ -154,15 +153,23 @@ def concession(mode: int) -> float:
 
 @njit_lean
 def tick_down(price: float, ticks: float) -> float:
-    """The price on its tick or the next below: what is sold, and the limit of a target. `ticks` a
-    dollar; 0 is none.
+    """The price rounded down to its tick: of what is sold, and of a target's limit.
+
+    Args:
+        price: dollars per share.
+        ticks: a dollar; 0: the price stays as computed.
     """
     return np.floor(price * ticks + TICK_SLACK) / ticks if ticks > 0.0 else price
 
 
 @njit_lean
 def tick_up(price: float, ticks: float) -> float:
-    """The price on its tick or the next above: what is bought, and the level of a stop."""
+    """The price rounded up to its tick: of what is bought, and of a stop's level.
+
+    Args:
+        price: dollars per share.
+        ticks: a dollar; 0: the price stays as computed.
+    """
     return np.ceil(price * ticks - TICK_SLACK) / ticks if ticks > 0.0 else price
 
 
@@ -170,7 +177,7 @@ def tick_up(price: float, ticks: float) -> float:
 def entry_price(
     bid: float, ask: float, mid: float, penalty: float, mode: int, ticks: float
 ) -> float:
-    """Dollars per share received for selling at this quote."""
+    """Dollars per share received for selling at this quote, on its tick."""
     if mode == NATURAL:
         return tick_down(bid, ticks)
     return tick_down(max(bid, min(ask, mid - concession(mode) * (ask - bid) * penalty)), ticks)
@@ -178,7 +185,14 @@ def entry_price(
 
 @njit_lean
 def fill_probability(spread_pct: float, ivp: float, limits: EntryRules, odds: FillOdds) -> float:
-    """The chance that a touch of the profit target fills."""
+    """The chance that a touch of the profit target fills.
+
+    Args:
+        spread_pct: at entry, a fraction of the mid.
+        ivp: rank at entry, in (0, 1].
+        limits: has the thresholds of rank.
+        odds: DrawRules or FillOdds.
+    """
     p = odds.wide
     if spread_pct <= odds.tight_spread:
         p = odds.tight
@@ -194,7 +208,14 @@ def fill_probability(spread_pct: float, ivp: float, limits: EntryRules, odds: Fi
 
 @njit_lean
 def grade(quotes: Quotes, rank_over_chain: bool, limits: EntryRules, out: Grades) -> None:
-    """Rank and grade the rows of one population: (n,) in, `out.ivp` and `out.tier` written."""
+    """Rank one population of quotes, and write its ranks and tiers.
+
+    Args:
+        quotes: (n,) the population; rows that are rejected were ranked with the others.
+        rank_over_chain: take the ranks over the whole chain instead.
+        limits: of liquidity, and how an order is filled.
+        out: (n,) `ivp` and `tier` are written.
+    """
     n = quotes.iv.size
     if rank_over_chain:
         for i in range(n):
@@ -213,7 +234,7 @@ def grade(quotes: Quotes, rank_over_chain: bool, limits: EntryRules, out: Grades
 
 @njit_lean
 def sells_for_nothing(quotes: Quotes, i: int, tier: int, limits: EntryRules) -> bool:
-    """Whether nothing is left of the price on its tick."""
+    """Whether the price of row i, rounded down to its tick, is 0."""
     return (
         entry_price(
             quotes.bid[i], quotes.ask[i], quotes.mid[i], penalty_of(tier), limits.mode, limits.ticks
@@ -224,7 +245,7 @@ def sells_for_nothing(quotes: Quotes, i: int, tier: int, limits: EntryRules) -> 
 
 @njit_lean
 def merit(quotes: Quotes, i: int, select: int, target: float) -> float:
-    """What `select` maximises."""
+    """The number that `select` maximises, of row i."""
     if select == CLOSEST_DELTA:
         return -abs(quotes.delta[i] - target)
     if select == CLOSEST_OTM:
@@ -236,7 +257,7 @@ def merit(quotes: Quotes, i: int, select: int, target: float) -> float:
 
 @njit_lean
 def best_of(quotes: Quotes, eligible: Flags, select: int, target: float) -> int:
-    """The eligible row that `select` prefers, the first of equals; -1 if none is eligible."""
+    """The eligible row that `select` prefers, of equals the first; -1 if none is eligible."""
     best = -1
     for i in range(eligible.size):
         if eligible[i] and (
@@ -248,8 +269,14 @@ def best_of(quotes: Quotes, eligible: Flags, select: int, target: float) -> int:
 
 @njit_lean
 def keep_nearest_expiration(dte: Integers, dte_target: int, chosen: Flags) -> None:
-    """Of the chosen rows keep those of the expiration closest to `dte_target`; of two, the nearer
-    one.
+    """Unmark the chosen rows of other expirations than the one closest to `dte_target`.
+
+    Of two at the same distance the nearer expiration stays.
+
+    Args:
+        dte: (n,) days to expiration.
+        dte_target: days.
+        chosen: (n,), updated.
     """
     nearest = -1
     for i in range(dte.size):
@@ -282,7 +309,7 @@ def rows_of(quotes: Quotes, first: int, last: int) -> Quotes:
 
 @njit_lean
 def pick(quotes: Quotes, rows: Integers, n: int, out: Quotes) -> None:
-    """Copy the first n of the rows given by index."""
+    """Copy the first n of the rows given by index, all but their moneyness."""
     for i in range(n):
         r = rows[i]
         out.strike[i], out.bid[i], out.ask[i], out.mid[i] = (
@@ -297,7 +324,7 @@ def pick(quotes: Quotes, rows: Integers, n: int, out: Quotes) -> None:
 
 @njit_lean
 def pick_otm(quotes: Quotes, rows: Integers, n: int, out: Quotes) -> None:
-    """Copy how far the first n of the rows are out of the money: only `closest_otm` asks for it."""
+    """Copy the moneyness of the first n of the rows; only `closest_otm` reads it."""
     for i in range(n):
         out.otm[i] = quotes.otm[rows[i]]
 
@@ -313,10 +340,17 @@ def choose_puts(
     target: float,
     out: Grades,
 ) -> None:
-    """Grade the puts in range session by session, and mark those that `dte_target` and `select`
-    leave.
+    """Grade the puts in range session by session, and mark those that may be sold.
 
-    Session s holds the rows starts[s] .. starts[s + 1] - 1. dte_target -1 is none; select 0 is all.
+    Args:
+        quotes: puts in range; session s holds the rows starts[s] .. starts[s + 1] - 1.
+        starts: (sessions + 1,).
+        rank_over_chain: whether `ivp` ranks the whole chain.
+        limits: of liquidity.
+        dte_target: days; -1: none.
+        select: how one is chosen of a session; 0: all are.
+        target: of `select`, in its unit.
+        out: written, row by row.
     """
     for s in range(starts.size - 1):
         first, last = starts[s], starts[s + 1]

@@ -1,4 +1,4 @@
-"""Every wheel of one configuration, with all that became of it: a backtest.
+"""Every wheel of one configuration with its legs, attempts and P&L: a backtest.
 
 The kernels are those of a sweep (kernels.evaluate), leg by leg: what a sweep adds up is written
 down here.
@@ -46,7 +46,7 @@ PUT_CLOSED, PUT_EXPIRED = int(EndReason.PUT_CLOSED), int(EndReason.PUT_EXPIRED)
 
 
 class Workspace(NamedTuple):
-    """What a recorder writes to on the way."""
+    """Buffers of a recorder."""
 
     chosen: Selection
     bars: Records  # (bars,) of BAR: of the put at hand
@@ -56,8 +56,13 @@ class Workspace(NamedTuple):
 
 
 def new_workspace(sessions: int, quotes: int, bars: int, calls: int) -> Workspace:
-    """Room for `quotes` puts in range over so many sessions, for the bars of a contract and the
-    calls of a session.
+    """Buffers for `quotes` puts in range over so many sessions.
+
+    Args:
+        sessions: at most.
+        quotes: puts in range, at most.
+        bars: of a contract, at most.
+        calls: offered on a session, at most.
     """
     counts = np.zeros(WORDS - AFTER, np.uint64)
     chosen, assigned_ends = new_selection(sessions, quotes), new_assigned_ends(1, calls, bars + 1)
@@ -79,7 +84,16 @@ class PutEnd(NamedTuple):
 def put_end(
     slice_: Slice, put: Put, entry: EntryRules, block: Block, chance: float, workspace: Workspace
 ) -> PutEnd:
-    """How a put that was sold ends."""
+    """How a put that was sold ends.
+
+    Args:
+        slice_: the underlying.
+        put: that was sold.
+        entry: at what prices it is bought back.
+        block: of one configuration.
+        chance: that a touch of the target fills.
+        workspace: its bars and draws are written.
+    """
     quote, count = slice_.puts[put.row], put.last - put.first
     lay_bars(slice_, quote, put.number, put.penalty, entry, put.censored, workspace.bars)
     stop, target = (
@@ -109,7 +123,7 @@ def put_end(
 
 @njit_inlined
 def ended_put(put: Put, ended: PutEnd, pnl: float) -> Value:
-    """The value of a wheel whose put was not assigned."""
+    """The P&L of a wheel whose put was not assigned; `pnl` is the put's, dollars."""
     resolved = ended.reason != OPEN and ended.reason != NO_DATA
     end_reason = PUT_CLOSED if ended.reason < EXPIRED_WORTHLESS else PUT_EXPIRED
     return Value(
@@ -135,7 +149,17 @@ def record_wheel(
     workspace: Workspace,
     out: Outcomes,
 ) -> int:
-    """Write one wheel; the last session on which it occupies its underlying."""
+    """Write one wheel; the last session on which it occupies its underlying.
+
+    Args:
+        slice_: the underlying.
+        put: that was sold.
+        tier: of its quote.
+        entry: of liquidity and prices.
+        block: of one configuration.
+        workspace: buffers.
+        out: legs, attempts and one wheel are written.
+    """
     legs, attempts = out.size[0], out.size[1]
     chance = fill_probability(put.spread_pct, put.ivp, entry, block.draw[0])
     ended = put_end(slice_, put, entry, block, chance, workspace)
@@ -182,7 +206,7 @@ def record_wheel(
 
 @njit_lean
 def record_days(chosen: Selection, first: int, last: int, out: Outcomes) -> None:
-    """Write what each of the sessions first..last offered."""
+    """Write how many puts each of the sessions first..last offered."""
     for s in range(last + 1 - first):
         day, begin, end = out.days[first + s], chosen.starts[s], chosen.starts[s + 1]
         day.in_range, day.liquid, day.candidates = end - begin, 0, 0
@@ -204,22 +228,24 @@ def record_wheels(
     workspace: Workspace,
     out: Outcomes,
 ) -> tuple[int, int]:
-    """Write the wheels entered on sessions first..last under the one configuration of a plan.
+    """Write the wheels entered on sessions first..last under a plan's one configuration.
 
     Args:
-        slice: the underlying.
+        slice_: the underlying.
         plan: of one block of one configuration.
         opens: (sessions,) whether wheels may open.
         signalled: (sessions,) whether the user's own signal allows it.
+        first: session number.
+        last: session number, included.
         start: how many of the puts sold were gone through before.
         busy: (1,) until when the last wheel occupies the underlying; read where one is open at a
             time.
-        workspace: a workspace.
-        out: outcomes.
+        workspace: buffers.
+        out: written.
 
     Returns:
-        Of how many puts the wheels are written, and how many there are: less where `out` had no
-        more room. To go on, give it more and start there.
+        Of how many puts the wheels are written, and how many there are: fewer where the buffers of
+        `out` are full. To go on, double them and start there.
     """
     entry, block = plan.entry[0], block_of(plan, 0)
     puts = select_puts(slice_, entry, opens, first, last, workspace.chosen)

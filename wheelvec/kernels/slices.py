@@ -9,7 +9,7 @@ from wheelvec.kernels.quotes import Quotes
 
 
 class Rows(NamedTuple):
-    """What contracts traded at: (n,) each, sorted by contract and session.
+    """The paths of the contracts: (n,) each, sorted by contract and session; dollars per share.
 
     Where a quote stands for a bar (`is_quote`), its four prices are the mid; bid and ask are read
     only there.
@@ -26,9 +26,7 @@ class Rows(NamedTuple):
 
 
 class Underlying(NamedTuple):
-    """Closes by session number (NaN where there is none), the day of each session, the number of
-    the last bar.
-    """
+    """The underlying by session number: closes, days, and where its bars end."""
 
     close: Reals
     day: Integers
@@ -67,10 +65,10 @@ Quote: TypeAlias = Any  # a row of QUOTE
 
 
 class Slice(NamedTuple):
-    """One underlying over some months and as long after them as their wheels can last. Sessions are
-    numbers.
+    """One underlying over some months and as long after them as their wheels can last.
 
-    `word` of a put names its wheel to the draws; `contract` is a position in `contracts`.
+    Sessions are numbers, days are counted from 1970-01-01. `word` of a put names its wheel to the
+    draws; `contract` is a position in `contracts`.
     """
 
     puts: Records  # of QUOTE, by session, in candidate order

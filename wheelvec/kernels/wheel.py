@@ -1,4 +1,4 @@
-"""What a wheel earned once its shares were bought (rules.md, section 8)."""
+"""The P&L of a wheel whose put was assigned (rules.md, 8)."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ CALLED_AWAY, MAX_CYCLES, UNRESOLVED = (
 
 
 class Course(NamedTuple):
-    """Where a wheel stands after its calls; sums are dollars per contract."""
+    """An assigned put's wheel after its last call; sums are dollars per contract."""
 
     end_reason: int
     end_number: int  # session
@@ -33,7 +33,7 @@ class Course(NamedTuple):
 
 
 class Value(NamedTuple):
-    """The end of an assigned wheel. P&L is dollars per contract, NaN where it is not known."""
+    """The P&L of an assigned put's wheel, dollars per contract; NaN where it is not known."""
 
     end_reason: int
     end: int  # session
@@ -68,8 +68,9 @@ def last_close(underlying: Underlying, session: int) -> int:
 
 @njit_inlined
 def sale_session(underlying: Underlying, session: int) -> int:
-    """The session on which an order to sell the shares fills: the one meant, or the first of the
-    next SALE_WAITS with a close; -1: none.
+    """The session on which an order to sell the shares fills; -1: none.
+
+    The one meant, or the first of the next SALE_WAITS with a close.
     """
     for s in range(session, min(session + SALE_WAITS + 1, underlying.close.size)):
         if not np.isnan(underlying.close[s]):
@@ -79,7 +80,14 @@ def sale_session(underlying: Underlying, session: int) -> int:
 
 @njit_inlined
 def wheel_value(slice_: Slice, put: Put, entry: EntryRules, calls: Course) -> Value:
-    """What an assigned put's wheel came to; `calls` is what kernels.calls.sell_calls left it at."""
+    """The P&L of an assigned put's wheel.
+
+    Args:
+        slice_: the underlying.
+        put: that was assigned.
+        entry: has the fees, and whether the rules are v5's.
+        calls: as kernels.calls.sell_calls returns it.
+    """
     days, underlying = slice_.underlying.day, slice_.underlying
     strike, csp = (
         slice_.puts[put.row].strike,
