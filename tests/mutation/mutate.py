@@ -321,7 +321,7 @@ CHANGES: tuple[Change, ...] = (
     Change("ledger_flat_odds", CALLS, "(0.05, 0.5) if call.flat_odds else", "(0.05, 0.5) if True else", "5: p_fill of the call's own quote"),
     Change("v5_floor", PARAMETERS, "v5, 1.0, 1.0 + ", "False, 1.0, 1.0 + ", "11: no percentage above basis"),
     Change("v5_stock", WHEEL, "(strike * 100.0 - put.premium)", "(strike * 100.0)", "11: stock P&L"),
-    Change("v5_held", WHEEL, "        if away:\n            sale,", "        stock = (underlying.close[end] - strike) * 100.0\n        if away:\n            sale,", "11: held shares are worth 0"),
+    Change("v5_held", WHEEL, "        if away:\n            sale =", "        stock = (underlying.close[end] - strike) * 100.0\n        if away:\n            sale =", "11: held shares are worth 0"),
     Change("v5_shares_held", RECORDS, 'nulled(wheels["held"] * 100, known)', 'nulled((wheels["held"] & ~np.isnan(wheels["sale"])) * 100, known)', "11: shares_held still 100"),
     Change("v5_ends", WHEEL, "if held and calls.end_reason != MAX_CYCLES:", "if False:", "11: the wheel ends with its last leg"),
     Change("v5_censored", CELLS, "not entry.v5 and settlement", "settlement", "11: censored is false"),

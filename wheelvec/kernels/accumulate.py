@@ -17,9 +17,11 @@ from wheelvec.jit.compiled import njit_inlined, njit_lean
 # Counts of one configuration: of the put's exit reasons and of its calls' by code, of the reasons
 # for which wheels ended after an assignment by code, and what else the summary counts.
 CSP, CC, END = 0, 8, 16
-ABOVE, INSIDE, MARKED, HELD, OPEN_AFTER = 25, 26, 27, 28, 29
-KNOWN, WINS, DAYS, MISSING, CENSORED = 30, 31, 32, 33, 34
-FOLDED = 35  # KNOWN as it was when the month before was folded: the difference is the month's own
+ABOVE, INSIDE = 25, 26
+MARKED, HELD, OPEN_AFTER = 27, 28, 29
+KNOWN, WINS = 30, 31
+DAYS, MISSING, CENSORED = 32, 33, 34
+FOLDED = 35  # KNOWN as it was when the last month was folded: the difference is this month's
 COUNTS = 36
 
 # They are counted wheel by wheel in fields of 64-bit words. Each wheel adds at most one to a field
@@ -27,57 +29,34 @@ COUNTS = 36
 # a bar 20, enough for 63 wheels of 45 years each. Of calls a wheel sells at most one a session: how
 # they ended takes 16 bits, and that bounds the wheels too.
 WHEELS_PACKED, CALLS_PACKED = 63, 2**16 - 1
-REASONS, SUMS, AFTER = (
-    0,
-    1,
-    2,
-)  # the first word is of the put, the second adds up, the others count what followed it
+# The first word counts how the put ended, the second adds up days, the others count calls and ends.
+REASONS, SUMS, AFTER = 0, 1, 2
 WORDS = 6
 _AT_KNOWN, _AT_WINS = np.uint64(48), np.uint64(54)
-_AT_MISSING, _AT_ABOVE, _AT_INSIDE, _AT_CENSORED = (
-    np.uint64(24),
-    np.uint64(44),
-    np.uint64(50),
-    np.uint64(56),
-)
+_AT_MISSING, _AT_ABOVE = np.uint64(24), np.uint64(44)
+_AT_INSIDE, _AT_CENSORED = np.uint64(50), np.uint64(56)
 _TWENTY, _TWENTY_FOUR = np.uint64(2**20 - 1), np.uint64(2**24 - 1)
-_OFTEN = [
-    CC,
-    CC + 1,
-    CC + 2,
-    CC + 3,
-    ABOVE,
-    INSIDE,
-]  # a call's stop, target, hold and worthless end
+# a call's stop, target, hold and worthless end
+_OFTEN = [CC, CC + 1, CC + 2, CC + 3, ABOVE, INSIDE]
 _ONCE = [CC + 4, CC + 5, CC + 6, CC + 7, *range(END, END + 9), MARKED, HELD, OPEN_AFTER]
 # count, word, shift, bits
 FIELDS = np.array(
     [(CSP + reason, REASONS, 6 * reason, 6) for reason in range(8)]
     + [(KNOWN, REASONS, int(_AT_KNOWN), 6), (WINS, REASONS, int(_AT_WINS), 6)]
-    + [
-        (DAYS, SUMS, 0, 24),
-        (MISSING, SUMS, int(_AT_MISSING), 20),
-        (CENSORED, SUMS, int(_AT_CENSORED), 6),
-    ]
+    + [(DAYS, SUMS, 0, 24), (MISSING, SUMS, int(_AT_MISSING), 20)]
+    + [(CENSORED, SUMS, int(_AT_CENSORED), 6)]
     + [(ABOVE, SUMS, int(_AT_ABOVE), 6), (INSIDE, SUMS, int(_AT_INSIDE), 6)]
     + [(count, AFTER + i // 4, 16 * (i % 4), 16) for i, count in enumerate(_OFTEN)]
     + [(count, AFTER + 2 + i // 10, 6 * (i % 10), 6) for i, count in enumerate(_ONCE)]
 )
 _OF_PUTS = 15  # the first of FIELDS
-_WORD_OF, _SHIFT_OF = (
-    np.zeros(COUNTS, np.int64),
-    np.zeros(COUNTS, np.uint64),
-)  # of what is counted after an assignment
-_WORD_OF[FIELDS[_OF_PUTS:, 0]], _SHIFT_OF[FIELDS[_OF_PUTS:, 0]] = (
-    FIELDS[_OF_PUTS:, 1] - AFTER,
-    FIELDS[_OF_PUTS:, 2],
-)
+# word and shift of the counts after an assignment
+_WORD_OF, _SHIFT_OF = np.zeros(COUNTS, np.int64), np.zeros(COUNTS, np.uint64)
+_WORD_OF[FIELDS[_OF_PUTS:, 0]] = FIELDS[_OF_PUTS:, 1] - AFTER
+_SHIFT_OF[FIELDS[_OF_PUTS:, 0]] = FIELDS[_OF_PUTS:, 2]
 
-NONE, TARGET_ABOVE, STOP_INSIDE = (
-    np.uint64(0),
-    np.uint64(1) << _AT_ABOVE,
-    np.uint64(1) << _AT_INSIDE,
-)
+NONE, TARGET_ABOVE = np.uint64(0), np.uint64(1) << _AT_ABOVE
+STOP_INSIDE = np.uint64(1) << _AT_INSIDE
 
 
 class Figures(NamedTuple):
@@ -89,8 +68,8 @@ class Figures(NamedTuple):
     least: Reals
     capital: Reals
     marked: Reals  # the part of `total` that is marked and not realised
-    lost: Reals  # what the worst case adds to `total`
-    known: Reals  # float64: how many wheels the figures hold
+    lost: Reals  # added to `total` in the worst case
+    known: Reals  # wheels in the figures
     mean: Reals  # of ROC
     spread: Reals  # sum of squared deviations of ROC
     low: Reals

@@ -73,10 +73,8 @@ from wheelvec.kernels.wheel import Course, last_close, wheel_value
 from wheelvec.model.codes import EndReason
 
 NO_CALL_QUOTES, NO_CALL_IN_RANGE = int(EndReason.NO_CALL_QUOTES), int(EndReason.NO_CALL_IN_RANGE)
-NO_CALL_ABOVE_BASIS, NO_CALL_LIQUID = (
-    int(EndReason.NO_CALL_ABOVE_BASIS),
-    int(EndReason.NO_CALL_LIQUID),
-)
+NO_CALL_ABOVE_BASIS = int(EndReason.NO_CALL_ABOVE_BASIS)
+NO_CALL_LIQUID = int(EndReason.NO_CALL_LIQUID)
 END_CALLED_AWAY, MAX_CYCLES = int(EndReason.CALLED_AWAY), int(EndReason.MAX_CYCLES)
 UNRESOLVED = int(EndReason.UNRESOLVED)
 SOLD = -1
@@ -86,18 +84,19 @@ FORGOTTEN = -2  # no session number: -1 is a day that is no session
 # session, and after it on the few sessions on which it may have ended.
 REMEMBERED_BITS = 5
 REMEMBERED = 2**REMEMBERED_BITS
-_SPREAD = np.uint64(
-    0x9E3779B97F4A7C15
-)  # Fibonacci hashing: the upper bits of a product with it are well mixed
+# Fibonacci hashing: the upper bits of a product with it are well mixed.
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _UPPER = np.uint64(64 - REMEMBERED_BITS)
 
-# What one search on one session comes to, and the call that it sells as far as no exit rule
-# matters.
+# The result of one search on one session, and of the call that it sells as much as no exit rule
+# changes.
 SALE = np.dtype(
     [
         ("search", np.int64), ("number", np.int64),  # what was sought, and on which session
-        ("row", np.int64), ("status", np.int64), ("in_range", np.int64), ("above_basis", np.int64), ("liquid", np.int64),
-        ("ivp", np.float64), ("tier", np.int64), ("penalty", np.float64), ("price", np.float64), ("p_fill", np.float64),
+        ("row", np.int64), ("status", np.int64),
+        ("in_range", np.int64), ("above_basis", np.int64), ("liquid", np.int64),
+        ("ivp", np.float64), ("tier", np.int64), ("penalty", np.float64),
+        ("price", np.float64), ("p_fill", np.float64),
         ("bars", np.int64),
         ("settlement", np.int64),
         ("settled", np.int64),  # how it ends if nothing ends it before
@@ -109,24 +108,6 @@ SALE = np.dtype(
 )  # fmt: skip
 
 Sale: TypeAlias = Any  # a row of SALE
-
-
-class CallSearch(NamedTuple):
-    """Which calls qualify."""
-
-    dte_min: int
-    dte_max: int
-    delta_min: float
-    delta_max: float
-    above_basis: bool
-    strike_factor: float  # 1 + strike_min_pct_above_basis
-    rank_over_chain: bool
-    select: int
-    target: float  # of `select`
-    flat_odds: bool  # v5: p_fill as if spread_pct were 0.05 and ivp 0.5
-    otm_min: float
-    otm_max: float
-    by_otm: bool
 
 
 class SearchBuffers(NamedTuple):
@@ -156,7 +137,7 @@ class AssignedEnds(NamedTuple):
     """How a wheel ends after its put's assignment, under each of a block's call rules."""
 
     of: Integers  # (call rules,) the assigned end of each, -1: not followed yet
-    end: Records  # (assigned ends,) of WAY
+    end: Records  # (assigned ends,) of EXIT
     after: Words  # (assigned ends, WORDS - AFTER) packed counts
     # (assigned ends, 2) the mark that the summary counts, and how far it lies over the worst case;
     # else 0
@@ -320,7 +301,8 @@ def make_sale(
         memory: written.
     """
     sale = memory.sales[at]
-    sale.search, sale.number, sale.row, sale.unsold = search, number, -1, -1
+    sale.search, sale.number = search, number
+    sale.row, sale.unsold = -1, -1
     sale.in_range, sale.above_basis, sale.liquid = 0, 0, 0
     if number < 0 or number >= slice_.valid.size or slice_.valid[number] == 0:
         sale.status = NO_CALL_QUOTES
@@ -422,15 +404,14 @@ def call_end(
         (0.05, 0.5) if call.flat_odds else (slice_.calls[sale.row].spread_pct, sale.ivp)
     )
     chance = fill_probability(spread_pct, ivp, entry, rule)
-    stop, target = (
-        stop_level(sale.price, call.stop_multiplier, entry),
-        target_level(sale.price, call.exit_pct, entry),
-    )
+    stop = stop_level(sale.price, call.stop_multiplier, entry)
+    target = target_level(sale.price, call.exit_pct, entry)
     levels = Levels(stop, target, call.max_hold_dte, sale.penalty)
     walked = walk(
         memory.bars[at], sale.bars, levels, entry, rule, chance, memory.drawn, at, word, cycle
     )
-    reason, price, sums, number = sale.settled, 0.0, sale.sums, sale.settlement
+    reason, price = sale.settled, 0.0
+    sums, number = sale.sums, sale.settlement
     if walked.reason >= 0:
         reason, price = walked.reason, walked.price
         sums, number = memory.bars[at, walked.bar].sums, memory.bars[at, walked.bar].number
@@ -487,8 +468,10 @@ def sell_calls(
         out: outcomes to write legs and attempts to, or None.
     """
     basis, number = basis_of(slice_, put), first_search(slice_, put, entry)
-    cycle, waits, settlement, lacking = 1, call.waits, put.settlement, -1
-    last_reason, strike, earned, still_open, sums = -1, 0.0, 0.0, 0.0, np.uint64(0)
+    cycle, waits = 1, call.waits
+    settlement, lacking = put.settlement, -1
+    last_reason, strike = -1, 0.0
+    earned, still_open, sums = 0.0, 0.0, np.uint64(0)
     while True:
         at = sale_on(slice_, number, basis, entry, search, call, rule, memory)
         sale = memory.sales[at]
@@ -601,12 +584,8 @@ def assigned_end_of(
     """
     if assigned_ends.of[a] >= 0:
         return assigned_ends.of[a]
-    search, call, rule, memory = (
-        block.call_search[a],
-        block.call[a],
-        block.draw[block.call_draw[a]],
-        assigned_ends.memory,
-    )
+    search, call = block.call_search[a], block.call[a]
+    rule, memory = block.draw[block.call_draw[a]], assigned_ends.memory
     number = first_search(slice_, put, entry)
     sale = memory.sales[
         sale_on(slice_, number, basis_of(slice_, put), entry, search, call, rule, memory)

@@ -38,7 +38,8 @@ def collapse_quotes(rows: Rows, out_rows: Integers, counts: Counts) -> int:
         out_rows: (n,) positions, written.
         counts: added to.
     """
-    kept, last, quoted, n = 0, -1, False, rows.number.size
+    kept, n = 0, rows.number.size
+    last, quoted = -1, False
     for i in range(n):
         if rows.found[i]:
             quoted = True

@@ -38,12 +38,10 @@ def philox(
     for _ in range(_ROUNDS):
         product_0 = _MULTIPLIER_0 * c0
         product_1 = _MULTIPLIER_1 * c2
-        c0, c1, c2, c3 = (
-            (product_1 >> _SHIFT) ^ c1 ^ k0,
-            product_1 & _LOW,
-            (product_0 >> _SHIFT) ^ c3 ^ k1,
-            product_0 & _LOW,
-        )
+        c0 = (product_1 >> _SHIFT) ^ c1 ^ k0
+        c2 = (product_0 >> _SHIFT) ^ c3 ^ k1
+        c1 = product_1 & _LOW
+        c3 = product_0 & _LOW
         k0 = (k0 + _WEYL_0) & _LOW
         k1 = (k1 + _WEYL_1) & _LOW
     return c0, c1, c2, c3
@@ -114,7 +112,8 @@ def drawn(kept: Drawn, i: int, seed: np.uint64, word: np.uint64, phase: int, tou
     """`draw`, made once while place i is asked for one option and seed, touches in order."""
     of = kept.of[i]
     if of.word != word or of.seed != seed or of.phase != phase:
-        of.word, of.seed, of.phase, of.known = word, seed, phase, 0
+        of.word, of.seed = word, seed
+        of.phase, of.known = phase, 0
     if touch == of.known:
         kept.u[i, touch] = draw(seed, word, phase, touch)
         of.known += 1

@@ -54,7 +54,7 @@ class CellPnl(NamedTuple):
 
     row: Integers  # (puts of the slice,) row of `pnl`
     column: Integers  # (configurations,)
-    pnl: NDArray[np.float32]  # (wheels, configurations) float32
+    pnl: NDArray[np.float32]  # (wheels, configurations) dollars per contract
 
 
 # How a put ended that was sold on certain terms; no wheel's word is 0.
@@ -71,8 +71,8 @@ class Workspace(NamedTuple):
     scratch: Scratch
     assigned_ends: AssignedEnds
     single: Records  # (puts of a month and tiers, levels of rank) of KEPT_END
-    stop: Records  # of WAY
-    rest: Records  # of WAY
+    stop: Records  # (stops,) of EXIT
+    rest: Records  # (rests,) of EXIT
     pair: Ends
     chosen: Selection
     roc: Reals  # (wheels, configurations)
@@ -81,11 +81,11 @@ class Workspace(NamedTuple):
 class Sizes(NamedTuple):
     """The greatest number of each that buffers must hold."""
 
-    wheels: int
-    bars: int
-    quotes: int
-    calls_on_offer: int
-    sessions: int
+    wheels: int  # of a month
+    bars: int  # of a contract
+    quotes: int  # puts in range in a month
+    calls_on_offer: int  # on a session
+    sessions: int  # of a month
 
 
 @njit_inlined
@@ -146,13 +146,8 @@ def pair_ends(
                 slice_, put, entry, block, block.pair_call[i], assigned_ends
             )
             end = assigned_ends.end[assigned_end]
-        out.pnl[i], out.reasons[i], out.sums[i], out.until[i], out.assigned_end[i] = (
-            end.pnl,
-            end.reasons,
-            end.sums,
-            end.until,
-            assigned_end,
-        )
+        out.pnl[i], out.reasons[i], out.sums[i] = end.pnl, end.reasons, end.sums
+        out.until[i], out.assigned_end[i] = end.until, assigned_end
 
 
 @njit_lean
@@ -203,13 +198,8 @@ def combine_single(
             else workspace.rest[0]
         )
         known.word, known.exits, known.chance = word, block.exits, chance
-        known.time, known.pnl, known.reasons, known.sums, known.until = (
-            end.time,
-            end.pnl,
-            end.reasons,
-            end.sums,
-            end.until,
-        )
+        known.time, known.pnl, known.until = end.time, end.pnl, end.until
+        known.reasons, known.sums = end.reasons, end.sums
     month = workspace.month
     month.pnl[0], month.cell_reasons[0], month.cell_sums[0] = known.pnl, known.reasons, known.sums
     month.until[0], month.assigned_end[0] = known.until, assigned_end
@@ -240,19 +230,11 @@ def combine_product(
     """
     for s in range(stops):
         cells = slice(s * pairs, (s + 1) * pairs)
-        time, pnl, reasons, sums, until = (
-            stop.time[s],
-            stop.pnl[s],
-            stop.reasons[s],
-            stop.sums[s],
-            stop.until[s],
-        )
-        out, out_reasons, out_sums = (
-            month.pnl[cells],
-            month.cell_reasons[cells],
-            month.cell_sums[cells],
-        )
-        out_until, out_assigned_end = month.until[cells], month.assigned_end[cells]
+        time, pnl, until = stop.time[s], stop.pnl[s], stop.until[s]
+        reasons, sums = stop.reasons[s], stop.sums[s]
+        out, out_until = month.pnl[cells], month.until[cells]
+        out_reasons, out_sums = month.cell_reasons[cells], month.cell_sums[cells]
+        out_assigned_end = month.assigned_end[cells]
         for b in range(pairs):
             out[b] = pnl if time < pair.time[b] else pair.pnl[b]
         for b in range(pairs):
@@ -302,29 +284,19 @@ def skip_busy(month: Month, n: int, number: int, busy: Integers) -> None:
         if number > busy[c]:
             busy[c] = month.until[c]
         else:
-            month.pnl[c], month.cell_reasons[c], month.cell_sums[c], month.assigned_end[c] = (
-                np.nan,
-                0,
-                0,
-                -1,
-            )
+            month.pnl[c], month.assigned_end[c] = np.nan, -1
+            month.cell_reasons[c], month.cell_sums[c] = 0, 0
+
+
+def _most(starts: Integers) -> int:
+    """The length of the longest part of a list."""
+    return int(np.diff(starts).max())
 
 
 def new_workspace(plan: Plan, sizes: Sizes) -> Workspace:
     """Buffers for any blocks of a plan."""
-    stops, draws, holds, rests, calls, pairs, configs = (
-        int(np.diff(starts).max())
-        for starts in (
-            plan.stop_starts,
-            plan.draw_starts,
-            plan.hold_starts,
-            plan.rest_starts,
-            plan.call_starts,
-            plan.pair_starts,
-            plan.config_starts,
-        )
-    )
-    bars = sizes.bars + 1
+    draws, holds = _most(plan.draw_starts), _most(plan.hold_starts)
+    configs, bars = _most(plan.config_starts), sizes.bars + 1
     scratch = Scratch(
         np.zeros(bars, BAR),
         np.empty(bars, np.int64),
@@ -337,11 +309,11 @@ def new_workspace(plan: Plan, sizes: Sizes) -> Workspace:
     return Workspace(
         new_month(configs),
         scratch,
-        new_assigned_ends(calls, sizes.calls_on_offer, bars),
+        new_assigned_ends(_most(plan.call_starts), sizes.calls_on_offer, bars),
         np.zeros((3 * sizes.quotes, 3), KEPT_END),
-        np.zeros(stops, EXIT),
-        np.zeros(rests, EXIT),
-        new_ends(pairs),
+        np.zeros(_most(plan.stop_starts), EXIT),
+        np.zeros(_most(plan.rest_starts), EXIT),
+        new_ends(_most(plan.pair_starts)),
         new_selection(sizes.sessions, sizes.quotes),
         aligned((sizes.wheels, configs)),
     )

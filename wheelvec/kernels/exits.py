@@ -34,8 +34,8 @@ MAX_HOLD_DTE, EXPIRED_WORTHLESS = int(ExitReason.MAX_HOLD_DTE), int(ExitReason.E
 ASSIGNED, CALLED_AWAY = int(ExitReason.ASSIGNED), int(ExitReason.CALLED_AWAY)
 OPEN, NO_DATA = int(ExitReason.OPEN), int(ExitReason.NO_DATA)
 
-# An exit's time is 2 * bar for a stop, 2 * bar + 1 for what a stop goes before; these are later
-# than any.
+# An exit's time is 2 * bar for a stop, 2 * bar + 1 for a target or hold, which a stop precedes;
+# these are later than any.
 SETTLED = 2**40
 NEVER = SETTLED + 1
 FEW_TARGETS = 8  # from here on it pays to sort a put's lows
@@ -69,7 +69,7 @@ EXIT = np.dtype(
         ("sums", np.uint64),
         ("until", np.int64),
     ]
-)  # the columns of Ends, in which `assigned end` stands for what only pairs have
+)  # the columns of Ends, but for `assigned_end`, which only pairs have
 
 
 Exit: TypeAlias = Any  # a row of EXIT
@@ -97,9 +97,9 @@ BAR = np.dtype(
         ("open", np.float64), ("high", np.float64), ("low", np.float64),
         ("first", np.float64),  # the open, on its tick or the next above
         ("market", np.float64),  # what buying back at the market costs
-        ("at_market", np.bool_),  # whether stops and targets pay that too
+        ("at_market", np.bool_),  # whether stops and targets fill at that price too
         ("sums", np.uint64),  # packed days held and sessions without a bar of an exit here
-        # of buying and selling, dollars per contract; NaN where there is no exit
+        # of both orders, dollars per contract; NaN where there is no exit
         ("fees", np.float64),
         ("number", np.int64),
         ("left", np.int64),  # days to the expiration
@@ -243,7 +243,8 @@ def lay_bars(
     for bar in range(quote.last - quote.first):
         r, at = quote.first + bar, out[bar]
         here = rows[r].number
-        at.open, at.high, at.low, at.number = rows[r].open, rows[r].high, rows[r].low, here
+        at.open, at.high, at.low = rows[r].open, rows[r].high, rows[r].low
+        at.number = here
         at.first = tick_up(rows[r].open, entry.ticks)
         at.market = tick_up(
             market_price(rows, r, penalty, quote.spread_pct, entry.mode), entry.ticks
@@ -371,7 +372,8 @@ def write_end(
         censored: left out of the summary.
     """
     end = out[i]
-    end.time, end.pnl, end.sums, end.until = time, pnl, sums, until
+    end.time, end.pnl = time, pnl
+    end.sums, end.until = sums, until
     end.reasons = packed_reason(reason, np.nan if censored else pnl)
 
 
@@ -462,14 +464,16 @@ def filling_touches(
         most: touches of the highest target.
         workspace: `filling` is written.
     """
-    records, seen, lowest, seed = 0, 0, np.inf, np.uint64(0)
+    records, seen = 0, 0
+    lowest, seed = np.inf, np.uint64(0)
     for q in range(draws.size):
         rule = draws[q]
         if not rule.probabilistic:
             workspace.filling[q] = 0
             continue
         if q == 0 or rule.seed != seed:
-            records, seen, lowest, seed = 0, 0, np.inf, rule.seed
+            records, seen = 0, 0
+            lowest, seed = np.inf, rule.seed
         chance = fill_probability(put.spread_pct, put.ivp, entry, rule)
         while lowest > chance and seen < most:
             u = draw(seed, word, 0, seen)
@@ -544,14 +548,13 @@ def rest_ends(
     most = touches_at(bars, count, touch_level(put, block.target[-1], entry), workspace.touches)
     filling_touches(slice_.puts[put.row].word, put, entry, block.draw, most, workspace)
     lay_settlement(slice_, put, entry, bars)
-    target, touches, added, level, reached = -1, 0, 0, np.nan, np.nan
+    target, touches, added = -1, 0, 0
+    level, reached = np.nan, np.nan
     for i in range(block.rest_target.size):
         if block.rest_target[i] != target:
             target = block.rest_target[i]
-            level, reached = (
-                target_level(put.price, block.target[target], entry),
-                touch_level(put, block.target[target], entry),
-            )
+            level = target_level(put.price, block.target[target], entry)
+            reached = touch_level(put, block.target[target], entry)
             if few:
                 touches = touches_at(bars, count, reached, workspace.touches)
             while not few and added < count and bars[workspace.order[added]].low <= reached:

@@ -26,11 +26,5 @@ def run_moments(values: Reals, starts: Integers, out: Reals) -> None:
         spread = 0.0
         for i in range(first, last):
             spread += (values[i] - mean) ** 2
-        out[r, 0], out[r, 1], out[r, 2], out[r, 3], out[r, 4], out[r, 5] = (
-            count,
-            total,
-            mean,
-            spread,
-            low,
-            high,
-        )
+        out[r, 0], out[r, 1], out[r, 2] = count, total, mean
+        out[r, 3], out[r, 4], out[r, 5] = spread, low, high

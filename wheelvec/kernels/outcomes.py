@@ -120,17 +120,28 @@ class LegEnd(Protocol):
     """How a leg ended: kernels.record.PutEnd or kernels.calls.CallEnd."""
 
     @property
-    def reason(self) -> int: ...
+    def reason(self) -> int:
+        """ExitReason."""
+
     @property
-    def number(self) -> int: ...
+    def number(self) -> int:
+        """Session of the exit."""
+
     @property
-    def price(self) -> float: ...
+    def price(self) -> float:
+        """Dollars per share paid to buy it back."""
+
     @property
-    def touches(self) -> int: ...
+    def touches(self) -> int:
+        """Touches of its target."""
+
     @property
-    def u(self) -> float: ...
+    def u(self) -> float:
+        """The last draw; NaN: none."""
+
     @property
-    def missing(self) -> int: ...
+    def missing(self) -> int:
+        """Sessions without a bar."""
 
 
 @njit_inlined
@@ -171,20 +182,13 @@ def write_leg(
     if i >= out.legs.size:
         return
     leg, where = out.legs[i], slice_.contracts[quote.contract]
-    leg.wheel, leg.cycle, leg.contract, leg.number = out.size[2], cycle, quote.contract, number
-    leg.settlement, leg.expiration_day, leg.strike = (
-        where.settlement,
-        where.expiration_day,
-        quote.strike,
-    )
-    leg.spread_pct, leg.dte, leg.iv, leg.delta = quote.spread_pct, quote.dte, quote.iv, quote.delta
-    leg.price, leg.ivp, leg.tier, leg.penalty, leg.p_fill = (
-        sold.price,
-        sold.ivp,
-        sold.tier,
-        sold.penalty,
-        chance,
-    )
+    leg.wheel, leg.cycle = out.size[2], cycle
+    leg.contract, leg.number = quote.contract, number
+    leg.settlement, leg.expiration_day = where.settlement, where.expiration_day
+    leg.strike, leg.spread_pct = quote.strike, quote.spread_pct
+    leg.dte, leg.iv, leg.delta = quote.dte, quote.iv, quote.delta
+    leg.price, leg.ivp = sold.price, sold.ivp
+    leg.tier, leg.penalty, leg.p_fill = sold.tier, sold.penalty, chance
     leg.reason, leg.exit_number, leg.exit_price = ended.reason, ended.number, ended.price
     leg.touches, leg.u, leg.missing = ended.touches, ended.u, ended.missing
     ran = ended.reason >= EXPIRED_WORTHLESS
@@ -206,14 +210,6 @@ def write_attempt(out: Outcomes, cycle: int, number: int, sale: Records) -> None
     if i >= out.attempts.size:
         return
     attempt = out.attempts[i]
-    attempt.wheel, attempt.cycle, attempt.number, attempt.status = (
-        out.size[2],
-        cycle,
-        number,
-        sale.status,
-    )
-    attempt.in_range, attempt.above_basis, attempt.liquid = (
-        sale.in_range,
-        sale.above_basis,
-        sale.liquid,
-    )
+    attempt.wheel, attempt.cycle, attempt.number = out.size[2], cycle, number
+    attempt.status, attempt.in_range = sale.status, sale.in_range
+    attempt.above_basis, attempt.liquid = sale.above_basis, sale.liquid

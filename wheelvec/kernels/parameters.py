@@ -21,44 +21,54 @@ from wheelvec.jit.compiled import njit_lean
 
 _REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
 
-# Which puts a configuration sells, and at what prices it trades. Liquidity limits bear the names of
-# LiquidityLimits, mode and trigger those of kernels.exits, so that a record is taken wherever one
-# of these is.
+# Which puts a configuration sells, how liquid they must be, and at what prices it trades. Spreads
+# are fractions of the mid, wider by the slack within which a limit counts as met.
 ENTRY = np.dtype(
     [
-        ("schedule", _WHOLE), ("dte_min", _WHOLE), ("dte_max", _WHOLE), ("delta_min", _REAL), ("delta_max", _REAL),
+        ("schedule", _WHOLE), ("dte_min", _WHOLE), ("dte_max", _WHOLE),
+        ("delta_min", _REAL), ("delta_max", _REAL),
         ("otm_min", _REAL), ("otm_max", _REAL), ("by_otm", _FLAG),
-        ("dte_target", _WHOLE), ("select", _WHOLE), ("target", _REAL), ("per_day", _WHOLE),
+        ("dte_target", _WHOLE),  # -1: none
+        ("select", _WHOLE), ("target", _REAL),  # of `select`, in its unit
+        ("per_day", _WHOLE),
         ("one_at_a_time", _FLAG), ("rank_over_chain", _FLAG),
-        ("min_bid", _REAL), ("hard_max_spread", _REAL), ("base_spread", _REAL), ("high_threshold", _REAL),
-        ("high_spread", _REAL), ("extreme_threshold", _REAL), ("extreme_spread", _REAL), ("short_dte", _WHOLE),
-        ("short_dte_extra", _REAL), ("min_ranked", _WHOLE),
-        ("mode", _WHOLE), ("ticks", _REAL), ("slack", _REAL), ("trigger", _FLAG), ("v5", _FLAG),
+        ("min_bid", _REAL), ("hard_max_spread", _REAL), ("base_spread", _REAL),
+        ("high_threshold", _REAL), ("high_spread", _REAL),
+        ("extreme_threshold", _REAL), ("extreme_spread", _REAL),
+        ("short_dte", _WHOLE), ("short_dte_extra", _REAL), ("min_ranked", _WHOLE),
+        ("mode", _WHOLE),  # FillMode: how far from the mid an order is filled
+        ("ticks", _REAL),  # a dollar; 0: prices stay as computed
+        ("slack", _REAL),  # relative: within it a limit counts as met
+        ("trigger", _FLAG), ("v5", _FLAG),
         ("fee", _REAL),  # of one order, dollars per contract
         ("assignment_fee", _REAL),
     ],
     align=True,
 )  # fmt: skip
 
-# Chance: the seed, and the numbers of FillOdds.
+# The draws and their odds: the seed, and the numbers of FillOdds.
 DRAW = np.dtype(
     [
-        ("seed", np.uint64), ("probabilistic", _FLAG), ("tight", _REAL), ("normal", _REAL), ("wide", _REAL),
-        ("scale", _REAL), ("high_mult", _REAL), ("extreme_mult", _REAL), ("lowest", _REAL), ("highest", _REAL),
+        ("seed", np.uint64), ("probabilistic", _FLAG),
+        ("tight", _REAL), ("normal", _REAL), ("wide", _REAL), ("scale", _REAL),
+        ("high_mult", _REAL), ("extreme_mult", _REAL), ("lowest", _REAL), ("highest", _REAL),
         ("tight_spread", _REAL), ("normal_spread", _REAL),
     ],
     align=True,
 )  # fmt: skip
 
-# What is sold against assigned shares: the names of CallSearch, how a call ends, how often one is
-# sold and sought.
+# Which calls are sold against assigned shares, how a call ends, how often one is sold and sought.
 CALL = np.dtype(
     [
         ("dte_min", _WHOLE), ("dte_max", _WHOLE), ("delta_min", _REAL), ("delta_max", _REAL),
-        ("above_basis", _FLAG), ("strike_factor", _REAL), ("rank_over_chain", _FLAG), ("select", _WHOLE),
-        ("target", _REAL), ("flat_odds", _FLAG), ("otm_min", _REAL), ("otm_max", _REAL), ("by_otm", _FLAG),
-        ("exit_pct", _REAL), ("stop_multiplier", _REAL), ("max_hold_dte", _WHOLE), ("max_cycles", _REAL),
-        ("waits", _WHOLE),
+        ("above_basis", _FLAG),
+        ("strike_factor", _REAL),  # 1 + strike_min_pct_above_basis
+        ("rank_over_chain", _FLAG),
+        ("select", _WHOLE), ("target", _REAL),  # of `select`, in its unit
+        ("flat_odds", _FLAG),  # v5: p_fill as if spread_pct were 0.05 and ivp 0.5
+        ("otm_min", _REAL), ("otm_max", _REAL), ("by_otm", _FLAG),
+        ("exit_pct", _REAL), ("stop_multiplier", _REAL), ("max_hold_dte", _WHOLE),
+        ("max_cycles", _REAL), ("waits", _WHOLE),
     ],
     align=True,
 )  # fmt: skip
@@ -82,7 +92,9 @@ class Plan(NamedTuple):
     draw: Records  # of DRAW, equal seeds side by side
     call_starts: Integers
     call: Records  # of CALL
-    call_search: Integers  # what of `call` every assignment reads, side by side
+    # which calls are sought, side by side, since every assignment reads it: equal where the rules
+    # look for the same calls
+    call_search: Integers
     call_draw: Positions
     rest_starts: Integers
     rest_target: Positions  # ascending
@@ -96,7 +108,8 @@ class Plan(NamedTuple):
     config_pair: Positions
     # (blocks,) of those with one configuration: equal where the same put, sold alike, ends alike
     exits: Integers
-    # (blocks,) whether all stops meet all pairs: configuration c is stop c // pairs, pair c % pairs
+    # (blocks,) whether every stop goes with every pair: configuration c is stop c // pairs and
+    # pair c % pairs
     product: Flags
 
 

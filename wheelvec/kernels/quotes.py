@@ -12,40 +12,13 @@ from wheelvec.jit.compiled import njit_lean
 from wheelvec.kernels.parameters import EntryRules
 from wheelvec.model.codes import FillMode, Select, Tier
 
-TIGHT, MODERATE, WIDE, REJECTED = (
-    int(Tier.TIGHT),
-    int(Tier.MODERATE),
-    int(Tier.WIDE),
-    int(Tier.REJECTED),
-)
-OPTIMISTIC, PESSIMISTIC, NATURAL = (
-    int(FillMode.OPTIMISTIC),
-    int(FillMode.PESSIMISTIC),
-    int(FillMode.NATURAL),
-)
+TIGHT, MODERATE = int(Tier.TIGHT), int(Tier.MODERATE)
+WIDE, REJECTED = int(Tier.WIDE), int(Tier.REJECTED)
+OPTIMISTIC, PESSIMISTIC = int(FillMode.OPTIMISTIC), int(FillMode.PESSIMISTIC)
+NATURAL = int(FillMode.NATURAL)
 CLOSEST_DELTA, HIGHEST_PREMIUM = int(Select.CLOSEST_DELTA), int(Select.HIGHEST_PREMIUM)
 CLOSEST_OTM, CLOSEST_PREMIUM = int(Select.CLOSEST_OTM), int(Select.CLOSEST_PREMIUM)
 TICK_SLACK = 1e-6  # of a tick: a price that is computed lies on its tick but for rounding
-
-
-class LiquidityLimits(NamedTuple):
-    """The numbers of `Liquidity`; spreads are fractions of the mid, wider by the slack within which
-    a limit counts as met.
-    """
-
-    min_bid: float
-    hard_max_spread: float
-    base_spread: float
-    high_threshold: float
-    high_spread: float
-    extreme_threshold: float
-    extreme_spread: float
-    short_dte: int
-    short_dte_extra: float
-    min_ranked: int
-    mode: int  # how far from the mid an order is filled
-    ticks: float  # a dollar, 0: prices stay as computed
-    slack: float  # relative: within it a limit counts as met
 
 
 class FillOdds(NamedTuple):
@@ -312,14 +285,15 @@ def pick(quotes: Quotes, rows: Integers, n: int, out: Quotes) -> None:
     """Copy the first n of the rows given by index, all but their moneyness."""
     for i in range(n):
         r = rows[i]
-        out.strike[i], out.bid[i], out.ask[i], out.mid[i] = (
-            quotes.strike[r],
-            quotes.bid[r],
-            quotes.ask[r],
-            quotes.mid[r],
-        )
-        out.spread_pct[i], out.dte[i], out.iv[i] = quotes.spread_pct[r], quotes.dte[r], quotes.iv[r]
-        out.delta[i], out.chain_rank[i] = quotes.delta[r], quotes.chain_rank[r]
+        out.strike[i] = quotes.strike[r]
+        out.bid[i] = quotes.bid[r]
+        out.ask[i] = quotes.ask[r]
+        out.mid[i] = quotes.mid[r]
+        out.spread_pct[i] = quotes.spread_pct[r]
+        out.dte[i] = quotes.dte[r]
+        out.iv[i] = quotes.iv[r]
+        out.delta[i] = quotes.delta[r]
+        out.chain_rank[i] = quotes.chain_rank[r]
 
 
 @njit_lean

@@ -52,7 +52,7 @@ class Workspace(NamedTuple):
     bars: Records  # (bars,) of BAR: of the put at hand
     drawn: Drawn  # its draws
     assigned_ends: AssignedEnds  # its calls
-    counts: Words  # (WORDS - AFTER,) what a sweep counts; not read
+    counts: Words  # (WORDS - AFTER,) as a sweep counts; not read
 
 
 def new_workspace(sessions: int, quotes: int, bars: int, calls: int) -> Workspace:
@@ -96,10 +96,8 @@ def put_end(
     """
     quote, count = slice_.puts[put.row], put.last - put.first
     lay_bars(slice_, quote, put.number, put.penalty, entry, put.censored, workspace.bars)
-    stop, target = (
-        stop_level(put.price, block.stop[0], entry),
-        target_level(put.price, block.target[0], entry),
-    )
+    stop = stop_level(put.price, block.stop[0], entry)
+    target = target_level(put.price, block.target[0], entry)
     levels = Levels(stop, target, block.hold[0], put.penalty)
     walked = walk(
         workspace.bars,
@@ -182,11 +180,8 @@ def record_wheel(
     cc_pnl = 0.0
     if ended.reason == ASSIGNED:
         clear_assigned_ends(workspace.assigned_ends, 1)
-        call, rule, memory = (
-            block.call[0],
-            block.draw[block.call_draw[0]],
-            workspace.assigned_ends.memory,
-        )
+        call, rule = block.call[0], block.draw[block.call_draw[0]]
+        memory = workspace.assigned_ends.memory
         calls = sell_calls(slice_, put, entry, 0, call, rule, memory, workspace.counts, out)
         value, cc_pnl = wheel_value(slice_, put, entry, calls), calls.closed
     else:

@@ -41,10 +41,8 @@ _REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
 QUOTE = np.dtype(
     [(name, _WHOLE if name == "dte" else _REAL) for name in Quotes._fields]
     + [("contract", _WHOLE), ("word", np.uint64)]
-    + [
-        ("first", _WHOLE),
-        ("last", _WHOLE),
-    ],  # of `rows`: its bars after the session, through its settlement; one past
+    # of `rows`: its bars after the session, through its settlement; one past the last
+    + [("first", _WHOLE), ("last", _WHOLE)],
     align=True,
 )
 ROW = np.dtype(
@@ -74,8 +72,8 @@ class Slice(NamedTuple):
     puts: Records  # of QUOTE, by session, in candidate order
     # (sessions + 1,) the puts of session s are put_starts[s] .. put_starts[s + 1] - 1
     put_starts: Integers
-    # what of `puts` every search reads, side by side: some 5% of random entry rules over a market
-    # of years
+    # two columns of `puts` side by side, since every search reads them: 5% of the time of random
+    # entry rules over a market of years
     put_dte: Integers
     put_delta: Reals
     calls: Records  # of QUOTE

@@ -11,11 +11,8 @@ from wheelvec.kernels.slices import Slice, Underlying
 from wheelvec.model.codes import EndReason
 
 SALE_WAITS = 5  # sessions on which an order to sell the shares waits for a close
-CALLED_AWAY, MAX_CYCLES, UNRESOLVED = (
-    int(EndReason.CALLED_AWAY),
-    int(EndReason.MAX_CYCLES),
-    int(EndReason.UNRESOLVED),
-)
+CALLED_AWAY, MAX_CYCLES = int(EndReason.CALLED_AWAY), int(EndReason.MAX_CYCLES)
+UNRESOLVED = int(EndReason.UNRESOLVED)
 
 
 class Course(NamedTuple):
@@ -89,10 +86,8 @@ def wheel_value(slice_: Slice, put: Put, entry: EntryRules, calls: Course) -> Va
         calls: as kernels.calls.sell_calls returns it.
     """
     days, underlying = slice_.underlying.day, slice_.underlying
-    strike, csp = (
-        slice_.puts[put.row].strike,
-        put.premium - 0.0 - (entry.fee + entry.assignment_fee),
-    )
+    strike = slice_.puts[put.row].strike
+    csp = put.premium - 0.0 - (entry.fee + entry.assignment_fee)
     end, away = calls.end_number, calls.end_reason == CALLED_AWAY
     resolved = calls.end_reason != UNRESOLVED
     held, lacking = resolved and not away, end if resolved else calls.lacking
@@ -101,10 +96,8 @@ def wheel_value(slice_: Slice, put: Put, entry: EntryRules, calls: Course) -> Va
         if held and calls.end_reason != MAX_CYCLES:
             end = put.settlement  # the notebook's wheel ends with its last leg
         if away:
-            sale, stock = (
-                calls.last_strike,
-                calls.last_strike * 100.0 - (strike * 100.0 - put.premium),
-            )
+            sale = calls.last_strike
+            stock = calls.last_strike * 100.0 - (strike * 100.0 - put.premium)
     else:
         sold = sale_session(underlying, end) if held else end
         resolved = resolved and sold >= 0
