@@ -40,7 +40,7 @@ test-lowest: $(LOWEST)/.installed ## the tests with the oldest versions that pyp
 coverage: $(VENV)/.installed-dev ## which lines the tests reach: a table, and build/coverage/index.html
 	@$(BIN)/python -m coverage erase
 	@$(BIN)/python -m pytest -m "not slow" -q --cov --cov-report=
-	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/kernels/test_exits.py tests/kernels/test_draws.py --cov --cov-append --cov-report=
+	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/kernels --cov --cov-append --cov-report=
 	@$(BIN)/python -m coverage html -q -d build/coverage
 	@$(BIN)/python -m coverage report --skip-covered
 

@@ -12,6 +12,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
+
+from tests.kernels.build import entry_fields, row, rows, slice_of, the_put
+from wheelvec.kernels.accumulate import days_of, missing_of
+from wheelvec.kernels.exits import (
+    BAR,
+    SettleRules,
+    lay_bars,
+    market_price,
+    settle,
+    stop_fill,
+    target_fill,
+)
+from wheelvec.kernels.parameters import ENTRY
+from wheelvec.kernels.slices import ROW
+from wheelvec.model.codes import ExitReason, FillMode
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,6 +40,74 @@ def test_exits_as_plain_python() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [check.__name__ for check in CHECKS]
+
+
+PUTS, CALLS, V5_CALLS = (
+    SettleRules(False, False, False),
+    SettleRules(True, False, False),
+    SettleRules(True, True, True),
+)
+
+
+@pytest.mark.parametrize(
+    ("mode", "of_bar", "of_quote"),
+    [
+        # range = (1.60 - 0.95) * 1.15 = 0.7475; spread = (1.20 - 1.00) * 1.15 = 0.23
+        (FillMode.OPTIMISTIC, 1.20 - 0.25 * 0.7475, 1.10),
+        (FillMode.REALISTIC, 1.20 + 0.30 * 0.7475, 1.10 + 0.30 * 0.23),
+        (FillMode.PESSIMISTIC, 1.60, 1.20),  # 1.20 + 0.75 * 0.7475 is over the high, 1.27 the ask
+        (FillMode.NATURAL, 1.20 * (1 + 0.05 / 2), 1.20),
+    ],
+)
+def test_buying_back_at_the_market(mode: FillMode, of_bar: float, of_quote: float) -> None:
+    bar = {"open": 1.50, "high": 1.60, "low": 0.95, "close": 1.20}
+    mid = dict.fromkeys(("open", "high", "low", "close"), 1.10)
+    path = rows(ROW, bar, mid | {"bid": 1.00, "ask": 1.20, "is_quote": True})
+    assert market_price(path, 0, 1.15, 0.05, int(mode)) == pytest.approx(of_bar, abs=1e-12)
+    assert market_price(path, 1, 1.15, 0.05, int(mode)) == pytest.approx(of_quote, abs=1e-12)
+
+
+def test_stops_and_targets_fill_at_their_levels_or_at_a_gap() -> None:
+    realistic = int(FillMode.REALISTIC)
+    # touched within the bar: 4.00 + 0.30 * (5.00 - 3.00); opened above it: 4.50 + 0.60
+    assert stop_fill(3.00, 5.00, 3.00, 4.00, 1.0, realistic) == pytest.approx(4.60)
+    assert stop_fill(4.50, 5.00, 3.00, 4.00, 1.0, realistic) == 5.00  # at most the high
+    assert target_fill(1.50, 1.00, 1) == 1.00
+    assert target_fill(0.80, 1.00, 1) == 0.80  # opened below the limit
+    assert target_fill(0.80, 1.00, 2) == 1.00  # but the order was missed before
+
+
+@pytest.mark.parametrize(
+    ("close", "rules", "reason"),
+    [
+        (49.99, PUTS, ExitReason.ASSIGNED),
+        (50.00, PUTS, ExitReason.EXPIRED_WORTHLESS),
+        (50.01, CALLS, ExitReason.CALLED_AWAY),
+        (50.00, CALLS, ExitReason.EXPIRED_WORTHLESS),
+        (50.00, V5_CALLS, ExitReason.CALLED_AWAY),
+        (float("nan"), PUTS, ExitReason.NO_DATA),  # a hole: there are later bars
+        (float("nan"), V5_CALLS, ExitReason.EXPIRED_WORTHLESS),
+    ],
+)
+def test_settle(close: float, rules: SettleRules, reason: ExitReason) -> None:
+    assert settle(close, 5000, 4, 9, rules) == reason
+
+
+def test_a_leg_that_settles_after_the_last_bar_is_open() -> None:
+    assert settle(float("nan"), 5000, 4, 3, PUTS) == ExitReason.OPEN
+
+
+def test_bars_have_days_and_prices_that_every_exit_shares() -> None:
+    slice_ = slice_of([51.0] * 5, (the_put((FOUR[0], FOUR[1])),))
+    bars = rows(BAR, {}, {})
+    lay_bars(slice_, slice_.puts[0], 0, 1.0, row(ENTRY, **entry_fields()), False, bars)
+    assert bars["number"].tolist() == [1, 2]
+    assert bars["left"].tolist() == [3, 2]  # days to session 4
+    assert bars["fees"].tolist() == [1.32, 1.32]  # two orders
+    # 2.00 + 0.30 * 0.30 = 2.09; 1.20 + 0.30 * 0.65 = 1.395, up to the cent
+    assert bars["market"].tolist() == [2.09, 1.40]
+    assert [days_of(sums) for sums in bars["sums"]] == [1, 2]
+    assert [missing_of(sums) for sums in bars["sums"]] == [0, 0]
 
 
 def bars_of(*rows: tuple[float, float, float, float], left: int = 30, ticks: float = 100.0) -> Any:
