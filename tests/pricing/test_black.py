@@ -204,7 +204,9 @@ def test_moneyness_keeps_its_digits_where_carry_cancels_the_logarithm(seed: int)
 
 
 @pytest.mark.parametrize(("years", "vol"), [(0.0, 0.3), (0.5, 0.0), (0.0, 0.0)])
-def test_without_time_or_volatility_it_is_the_discounted_intrinsic_value(years: float, vol: float) -> None:
+def test_without_time_or_volatility_it_is_the_discounted_intrinsic_value(
+    years: float, vol: float
+) -> None:
     gain = 110 * math.exp(-0.02 * years) - 100 * math.exp(-0.04 * years)
     prices = black_scholes([110, 110, 90], 100, years, 0.04, vol, [True, False, True], 0.02)
     assert prices == pytest.approx([gain, 0.0, 0.0], rel=16 * EPS, abs=0)

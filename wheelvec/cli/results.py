@@ -47,7 +47,10 @@ def add_run(commands: Any) -> None:
         more=settings.EXPLAINED,
         examples=(
             "wheel.toml --lake lake/ --out out/",
-            "wheel.toml --lake lake/ --set put.exit_pct=0.3 --set put.stop_loss_multiplier=none",
+            (
+                "wheel.toml --lake lake/ --out out/ --set put.exit_pct=0.3 "
+                "--set put.stop_loss_multiplier=none"
+            ),
             "wheel.toml --lake lake/ --out out/ --set schedule.symbols=ALFA,BRVO --json",
         ),
     )

@@ -97,7 +97,7 @@ def _money(figures: Figures, launched: int) -> str:
         (
             "total P&L at worst",
             _dollars(figures["total_pnl_worst"]),
-            "if all wheels left out lost everything",
+            "if all wheels left out were lost",
         ),
         ("worst wheel", _dollars(figures["max_drawdown_proxy"]), ""),
         ("capital deployed", _dollars(figures["total_capital_deployed"]), "summed over the wheels"),
