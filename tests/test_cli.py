@@ -815,8 +815,16 @@ FAILURES = {
         1,
         r"--set put.exit_pct: grid.toml sweeps it",
     ),
-    "nothing to show": ("show nowhere", 1, r"nowhere: no such folder; expected the folder given as --out"),
-    "a file to show": ("show plain.txt", 1, r"plain.txt: is a file; expected the folder given as --out"),
+    "nothing to show": (
+        "show nowhere",
+        1,
+        r"nowhere: no such folder; expected the folder given as --out",
+    ),
+    "a file to show": (
+        "show plain.txt",
+        1,
+        r"plain.txt: is a file; expected the folder given as --out",
+    ),
     "no result to show": (
         "show full",
         1,

@@ -187,7 +187,9 @@ def test_out_of_the_money_agrees_with_a_50_digit_root(region: str) -> None:
 
 
 @pytest.mark.parametrize("region", ["minute", "tiny", "ordinary", "large"])
-def test_in_the_money_agrees_with_a_50_digit_root_within_the_rounding_of_the_price(region: str) -> None:
+def test_in_the_money_agrees_with_a_50_digit_root_within_the_rounding_of_the_price(
+    region: str,
+) -> None:
     rng = np.random.default_rng(99 + sum(map(ord, region)))
     determined = 0
     for _ in range(45):
