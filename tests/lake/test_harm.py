@@ -1,5 +1,5 @@
-"""Kills, damage, a full disk and four writers at once: a lake holds what was finished, all of it,
-or says what is wrong.
+"""Kills, damage, a full disk and four writers at once: a lake has all finished rows, or an error says
+what is wrong.
 """
 
 import itertools

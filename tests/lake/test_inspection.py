@@ -45,7 +45,7 @@ def clean(whole: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(clean: Path, tmp_path: Path) -> Path:
-    """The same, to do with as one likes."""
+    """A copy that a test may change."""
     return shutil.copytree(clean, tmp_path / "lake")
 
 

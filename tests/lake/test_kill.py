@@ -1,5 +1,5 @@
-"""kill -9 at any moment of a fetch or an import: the lake is readable, holds what was finished, and
-nothing is paid twice.
+"""kill -9 at any time of a fetch or an import: the lake is readable, has all finished rows, and nothing
+is paid for twice.
 """
 
 import datetime as dt
@@ -63,11 +63,9 @@ def assert_part_of(lake: Path, whole: dict[str, pl.DataFrame]) -> None:
 
 
 def paid_for(lake: Path) -> set[str]:
-    """The beginnings of requests whose answers are on disk, as the stand-in hears them, with their
-    tables.
-    """
-    parcels = (lake / ".incoming").rglob("*.zst")
-    return {f"{name[0]} {name[1]}" for path in parcels if (name := path.name.split("."))}
+    """The start and table of each request whose answer is on disk, as in the stand-in's log."""
+    downloads = (lake / ".incoming").rglob("*.zst")
+    return {f"{name[0]} {name[1]}" for path in downloads if (name := path.name.split("."))}
 
 
 def asked_for(server: Standin) -> list[str]:

@@ -1,6 +1,4 @@
-"""The lake: what is written is what is read, only what is needed is read, and nothing less than
-whole files.
-"""
+"""The lake: rows are read back as written, only the needed files are read, all of them verified."""
 
 import datetime as dt
 import logging
@@ -40,10 +38,8 @@ def small_market(days: list[dt.date] = DAYS, bid: float = 5.0, **more: Any) -> M
             underlying.append({"underlying": name, "session": day})
             for strike in (200, 210):
                 key = {"session": day, "symbol": symbol(strike, root=root)}
-                stood = dt.datetime.combine(day, dt.time(19, 45), dt.UTC)
-                rows += [
-                    key | {"underlying": name, "ts": stood, "bid": side} for side in (bid, None)
-                ]
+                ts = dt.datetime.combine(day, dt.time(19, 45), dt.UTC)
+                rows += [key | {"underlying": name, "ts": ts, "bid": side} for side in (bid, None)]
                 bars.append(key)
     tables = {
         "option_quotes": quotes(*rows),
@@ -78,7 +74,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(written: Path, tmp_path: Path) -> Path:
-    """A lake of `small_market`, to do with as one likes."""
+    """A lake of `small_market` that a test may change."""
     return shutil.copytree(written, tmp_path / "lake")
 
 

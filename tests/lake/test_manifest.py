@@ -1,6 +1,4 @@
-"""A lake remembers what it holds, takes no other folder for itself, and leaves other people's files
-as they were.
-"""
+"""Manifests list the files of a lake; other folders are refused, and other files in a lake are kept."""
 
 import datetime as dt
 import json
@@ -31,7 +29,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(written: Path, tmp_path: Path) -> Path:
-    """A lake of `small_market`, to do with as one likes."""
+    """A lake of `small_market` that a test may change."""
     return shutil.copytree(written, tmp_path / "lake")
 
 

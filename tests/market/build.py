@@ -1,6 +1,4 @@
-"""Small tables for the tests of the market: one plain row each, and what is to be different about
-it.
-"""
+"""Small tables for the tests of the market: a valid row each, and changes to it."""
 
 import datetime as dt
 from pathlib import Path
@@ -14,7 +12,7 @@ from wheelvec.model import schemas
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 DAY = dt.date.fromisoformat
 
-# A Tuesday, the day of the worked quotes. Its quotes stand at 15:45:10 in New York.
+# A Tuesday, the day of the worked quotes. Its quotes are of 15:45:10 in New York.
 SESSION = DAY("2023-06-06")
 SYMBOL = "TSLA  230707P00205000"
 

@@ -1,6 +1,4 @@
-"""Market: read leniently, held strictly, and every row that is left out counted once with its
-reason.
-"""
+"""Market: conversion of tables, and every row that is set aside counted once with its reason."""
 
 import datetime as dt
 import hashlib

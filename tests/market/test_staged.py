@@ -1,6 +1,4 @@
-"""Parquet files of users: however large, a batch at a time, and the lake is the same as of one
-piece.
-"""
+"""Parquet files of users, in batches: the lake is the same as that of tables in memory."""
 
 import json
 import os

@@ -258,7 +258,7 @@ def test_dates_outside_the_data(clean: wv.Market, start: str) -> None:
     config = CONFIG.replace(**{"schedule.start_date": start, "schedule.end_date": "2023-12-29"})
     first, outside = wv.backtest(clean, config).warnings
     assert (first.code, outside.code) == ("no_wheels", "outside_data")
-    assert "no_quotes (not a quote in the minute of entry_time)" in first.text
+    assert "no_quotes (no quote in the minute of entry_time)" in first.text
     assert "are outside the quotes, which are of 2024-01-02 to 2024-05-31" in outside.text
     codes = [warning.code for warning in wv.sweep(clean, config, CHEAP).warnings]
     assert codes == ["no_wheels", "outside_data"]

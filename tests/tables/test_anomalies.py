@@ -1,4 +1,4 @@
-"""Suspected splits, by tables of a few contracts whose answer is plain (data.md)."""
+"""Suspected splits, by tables of a few contracts whose answer is known (data.md)."""
 
 import datetime as dt
 import random
@@ -19,8 +19,8 @@ Days = list[tuple[dt.date, float, list[float]]]  # session, price, strikes
 def suspected(
     days: Days, roots: tuple[str, ...] = (), **changes: object
 ) -> list[tuple[object, ...]]:
-    """Event's day, contracts, those gone, ratio, of a market with one put to a strike; `roots` of
-    the days, if not TSLA.
+    """(session, contracts, gone, ratio) of each suspected split of a market with one put per strike;
+    `roots` of the days, if not TSLA.
     """
     rows = []
     for number, (day, spot, strikes) in enumerate(days):
@@ -101,8 +101,8 @@ def test_two_weeks_are_a_night_where_nothing_lies_between() -> None:
 
 
 def test_a_narrow_band_of_strikes_after_a_gap_looks_like_one_and_has_no_ratio() -> None:
-    """Contracts near the money alone are kept, and the price went on in the gap: nobody can tell
-    (data.md).
+    """Contracts near the money alone are kept, and the price moved in the gap: the two cases
+    look alike (data.md).
     """
     days: Days = [
         (MONDAY, 200.0, [190.0, 200.0, 210.0]),

@@ -1,5 +1,5 @@
-"""Rows as people have them: symbols in any spelling, roots that changed hands, bars that cannot be,
-years that are wrong.
+"""Rows as users have them: symbols in any spelling, roots of several underlyings, impossible bars,
+wrong years.
 """
 
 import datetime as dt

@@ -1,5 +1,5 @@
-"""A small market behind the stand-in: two stocks, a few contracts, a half day, and all that is
-easily got wrong.
+"""A small market behind the stand-in: two stocks, a few contracts, a half day, and easily mistaken
+cases.
 """
 
 import datetime as dt

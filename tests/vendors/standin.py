@@ -6,7 +6,7 @@ every request counted.
         fetch(..., gateway=server.url)
         server.asked("timeseries.get_range"), server.spent
 
-A `Feed` holds what the vendor would have. Instrument ids change hands each day, as OPRA's do.
+A `Feed` holds what the vendor would have. Instrument ids are assigned anew each day, as OPRA's are.
 """
 
 import base64

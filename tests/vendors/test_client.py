@@ -1,5 +1,5 @@
-"""Databento's interface with patience, against a stand-in: what may pass is tried again, what is
-malformed is an error.
+"""Databento's API with retries, against a stand-in: transient failures are retried, malformed answers
+are errors.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Databento into the lake: the cost known first, paid once, never half."""
+"""`fetch`: priced before it is paid for, nothing paid for twice, a lake always whole."""
 
 import contextlib
 import datetime as dt
@@ -60,7 +60,7 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def whole(fetched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same, to do with as one likes."""
+    """A copy that a test may change."""
     return shutil.copytree(fetched, tmp_path_factory.mktemp("whole") / "lake")
 
 
@@ -233,7 +233,7 @@ def test_before_cmbp_begins_the_quotes_are_cbbo_with_its_own_stamps(tmp_path: Pa
     assert asked == [("cbbo-1m", "19:46")] + [("cmbp-1", "19:45")] * 3
     assert ("XNAS.ITCH", "2023-03-27") in stocks
     assert ("EQUS.MINI", "2023-03-28") in stocks
-    assert "1 sessions lie before cmbp-1 begins: cbbo-1m is taken for them" in done.notes
+    assert "1 sessions are before cmbp-1 begins: cbbo-1m is taken for them" in done.notes
     quotes = Market.open(tmp_path).option_quotes
     old = quotes.filter(pl.col("session") == days[0])
     assert set(old["ts"].to_physical() % MINUTE) == {MINUTE - 1}

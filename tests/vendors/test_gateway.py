@@ -1,6 +1,4 @@
-"""Against the other stand-in, which others wrote, where it is: what this project's own may have got
-wrong alike.
-"""
+"""Against another stand-in, if it is there, that this project's authors did not write."""
 
 import runpy
 import sys

@@ -1,6 +1,4 @@
-"""Databento's bytes as columns: of a stand-in, of the vendor's own files, and of anybody who means
-harm.
-"""
+"""Decoding of DBN: of a stand-in, of the vendor's own files, and of malicious bytes."""
 
 import datetime as dt
 import random

@@ -1,4 +1,4 @@
-"""The key shows itself nowhere: in any form that a server can echo, in messages, logs, reprs and
+"""The key is never shown: in any encoding that a server may echo, in messages, logs, reprs and
 tracebacks.
 """
 
