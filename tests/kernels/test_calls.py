@@ -24,7 +24,15 @@ from tests.kernels.build import (
     the_put,
 )
 from wheelvec.kernels.accumulate import AFTER, WORDS, days_of
-from wheelvec.kernels.calls import AssignedEnds, clear_assigned_ends, new_assigned_ends, sell_calls
+from wheelvec.kernels.calls import (
+    FAR,
+    AssignedEnds,
+    assigned_put,
+    clear_assigned_ends,
+    first_state,
+    new_assigned_ends,
+    sell_calls,
+)
 from wheelvec.kernels.exits import ASSIGNED, Put
 from wheelvec.kernels.outcomes import Outcomes, new_outcomes, written
 from wheelvec.kernels.parameters import CALL, DRAW, ENTRY
@@ -50,11 +58,12 @@ def sell(
     slice_ = slice_of(closes, (the_put(),), calls)
     ends: AssignedEnds = named(new_assigned_ends(1, 8, 8))
     clear_assigned_ends(ends, 1)
-    out, counts = named(new_outcomes(4, len(closes))), np.zeros(WORDS - AFTER, np.uint64)
-    course = sell_calls(
-        slice_, PUT, row(ENTRY, **entry or entry_fields()), 0,
-        row(CALL, **call_fields(**rules)), row(DRAW, **draw or draw_fields()),
-        ends.memory, counts, out,
+    out, counts = named(new_outcomes(4, len(closes), 0)), np.zeros(WORDS - AFTER, np.uint64)
+    terms, call = row(ENTRY, **entry or entry_fields()), row(CALL, **call_fields(**rules))
+    state = first_state(slice_, PUT, terms, call)
+    course, _ = sell_calls(
+        slice_, assigned_put(slice_, PUT, 0), state, FAR, terms, 0, call,
+        row(DRAW, **draw or draw_fields()), ends.memory, counts, out,
     )  # fmt: skip
     return course, written(out)
 

@@ -26,15 +26,15 @@ ASSIGNED = PutEnd(int(ExitReason.ASSIGNED), 4, 0.0, 0, np.nan, 0)
 
 def of_one_wheel() -> Outcomes:
     """Buffers of three legs and three attempts."""
-    return named(new_outcomes(1, len(CLOSES)))
+    return named(new_outcomes(1, len(CLOSES), 0))
 
 
 def test_a_leg_is_written_with_its_contract_its_sale_and_its_end() -> None:
     out = of_one_wheel()
-    write_leg(out, SLICE, SLICE.puts[0], 0, 0, SOLD, 0.5, STOPPED)
-    write_leg(out, SLICE, SLICE.puts[0], 0, 0, SOLD, 0.5, ASSIGNED)
+    write_leg(out, SLICE, 0, SLICE.puts[0], 0, 0, SOLD, 0.5, STOPPED)
+    write_leg(out, SLICE, 0, SLICE.puts[0], 0, 0, SOLD, 0.5, ASSIGNED)
     legs = written(out).legs
-    assert out.size.tolist() == [2, 0, 0]
+    assert out.size.tolist() == [2, 0, 0, 0]
     assert legs["settlement"].tolist() == [4, 4]
     assert legs["expiration_day"].tolist() == [1004, 1004]
     assert legs["strike"].tolist() == [50.0, 50.0]
@@ -51,7 +51,7 @@ def test_a_leg_is_written_with_its_contract_its_sale_and_its_end() -> None:
 def test_an_attempt_is_written_with_its_counts() -> None:
     out = of_one_wheel()
     status = int(EndReason.NO_CALL_LIQUID)
-    write_attempt(out, 1, 5, row(SALE, status=status, in_range=3, above_basis=2, liquid=0))
+    write_attempt(out, 0, 1, 5, row(SALE, status=status, in_range=3, above_basis=2, liquid=0))
     attempt = written(out).attempts
     assert [int(attempt[name][0]) for name in ("cycle", "number", "status")] == [1, 5, status]
     assert [int(attempt[name][0]) for name in ("in_range", "above_basis", "liquid")] == [3, 2, 0]
@@ -60,9 +60,9 @@ def test_an_attempt_is_written_with_its_counts() -> None:
 def test_a_full_buffer_counts_on_and_is_doubled() -> None:
     out = of_one_wheel()
     for _ in range(3):
-        write_leg(out, SLICE, SLICE.puts[0], 0, 0, SOLD, 0.5, STOPPED)
+        write_leg(out, SLICE, 0, SLICE.puts[0], 0, 0, SOLD, 0.5, STOPPED)
     assert not full(out)
-    write_leg(out, SLICE, SLICE.puts[0], 0, 0, SOLD, 0.5, STOPPED)
+    write_leg(out, SLICE, 0, SLICE.puts[0], 0, 0, SOLD, 0.5, STOPPED)
     assert full(out)
     assert out.size[0] == 4
     larger = named(doubled(out))

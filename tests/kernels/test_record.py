@@ -40,11 +40,21 @@ def record(slice_: Slice, first: int = 0, last: int = 0, wheels: int = 8, **rule
     """The outcomes of the wheels that sessions first..last enter under `plan_of(**rules)`."""
     sessions = slice_.valid.size
     opens, busy = np.ones(sessions, np.bool_), np.full(1, -1)
-    out, start, puts = named(new_outcomes(wheels, sessions)), 0, 1
+    out, start, puts = named(new_outcomes(wheels, sessions, 0)), 0, 1
     workspace = named(new_workspace(sessions, 8, 8, 8))
     while start < puts:
         start, puts = record_wheels(
-            slice_, plan_of(**rules), opens, opens, first, last, start, busy, workspace, out
+            slice_,
+            plan_of(**rules),
+            opens,
+            opens,
+            first,
+            last,
+            sessions,
+            start,
+            busy,
+            workspace,
+            out,
         )
         out = named(doubled(out)) if start < puts else out
     return written(out)

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from tests.kernels.build import entry_fields, row, slice_of, the_put
-from wheelvec.kernels.exits import ASSIGNED, NO_DATA, Put
+from wheelvec.kernels.exits import NO_DATA
 from wheelvec.kernels.parameters import ENTRY
 from wheelvec.kernels.wheel import (
+    AssignedPut,
     Course,
     Value,
     dividends_between,
@@ -26,10 +27,7 @@ NAN = float("nan")
 CLOSES = [51.0, 51.0, 51.0, 51.0, 48.0, 47.0, NAN, 46.0, 52.0]
 DIVIDENDS = {4: 0.20, 6: 0.30}  # the first before the shares are held overnight
 SLICE = slice_of(CLOSES, (the_put(),), dividends=DIVIDENDS)
-PUT = Put(
-    row=0, number=0, settlement=4, contract=0, first=0, last=4, price=2.00, spread_pct=0.049,
-    penalty=1.0, ivp=1.0, premium=200.0, capital=5000.0, settled=ASSIGNED, censored=False,
-)  # fmt: skip
+PUT = AssignedPut(wheel=0, strike=50.0, price=2.00, premium=200.0, settlement=4, word=np.uint64(1))
 
 
 def course(**more: Any) -> Course:

@@ -365,7 +365,8 @@ def load_engine(interpreted: bool) -> None:
         numba.config.DISABLE_JIT = False
     recorder = importlib.import_module("wheelvec.run.recorder")
     if interpreted:
-        vars(recorder)["record_wheels"] = with_named_columns(vars(recorder)["record_wheels"])
+        for name in ("record_wheels", "resume_wheels"):
+            vars(recorder)[name] = with_named_columns(vars(recorder)[name])
     importlib.import_module("wheelvec.run.backtest")
 
 

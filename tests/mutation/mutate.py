@@ -299,7 +299,7 @@ CHANGES: tuple[Change, ...] = (
     Change("premium_target", QUOTE, "-abs(quotes.mid[i] - target)", "-abs(quotes.mid[i])", "3: closest_premium"),
     Change("minimum_ignored", PARAMETERS, 'np.maximum(rules.column("costs.commission_minimum"), order)', "order",
            "4: commission_minimum"),
-    Change("assignment_fee", RECORD, "fees = entry.fee + entry.assignment_fee", "fees = entry.fee", "4: assignment_fee"),
+    Change("assignment_fee", WHEEL, "(entry.fee + entry.assignment_fee)", "entry.fee", "4: assignment_fee"),
     Change("sold_without_waiting", WHEEL, "SALE_WAITS = 5", "SALE_WAITS = 0", "8: the order waits for a close"),
     Change("sold_too_late", WHEEL, "SALE_WAITS = 5", "SALE_WAITS = 6", "8: the next five sessions"),
     Change("mark_of_end", CALLS, "lacking = sale.settlement", "lacking = slice_.underlying.last_bar", "8: never a later close"),

@@ -69,7 +69,7 @@ from wheelvec.kernels.quotes import (
     rows_of,
 )
 from wheelvec.kernels.slices import Slice
-from wheelvec.kernels.wheel import Course, last_close, wheel_value
+from wheelvec.kernels.wheel import AssignedPut, Course, last_close, wheel_value
 from wheelvec.model.codes import EndReason
 
 NO_CALL_QUOTES, NO_CALL_IN_RANGE = int(EndReason.NO_CALL_QUOTES), int(EndReason.NO_CALL_IN_RANGE)
@@ -79,6 +79,9 @@ END_CALLED_AWAY, MAX_CYCLES = int(EndReason.CALLED_AWAY), int(EndReason.MAX_CYCL
 UNRESOLVED = int(EndReason.UNRESOLVED)
 SOLD = -1
 FORGOTTEN = -2  # no session number: -1 is a day that is no session
+# No end reason: the next call would be sought after the last session of the window.
+CARRIED = -2
+FAR = 2**40  # after any session
 
 # Sales of one wheel that are remembered: nearly all call rules of a block look for one call on one
 # session, and after it on the few sessions on which it may have ended.
@@ -143,6 +146,16 @@ class AssignedEnds(NamedTuple):
     # else 0
     marked: Reals
     memory: Memory
+
+
+class WheelState(NamedTuple):
+    """State of a wheel that holds shares, before it seeks a call."""
+
+    sought: int  # session
+    cycle: int  # of that call
+    waits: int  # further sessions on which it may be sought
+    latest: int  # settlement among the put's and its calls'
+    closed: float  # P&L of the calls that ended, dollars per contract
 
 
 class CallEnd(NamedTuple):
@@ -349,9 +362,16 @@ def make_sale(
 
 
 @njit_inlined
-def basis_of(slice_: Slice, put: Put) -> float:
+def assigned_put(slice_: Slice, put: Put, wheel: int) -> AssignedPut:
+    """A put of the slice that was assigned; `wheel` is its number, -1 in a sweep."""
+    quote = slice_.puts[put.row]
+    return AssignedPut(wheel, quote.strike, put.price, put.premium, put.settlement, quote.word)
+
+
+@njit_inlined
+def basis_of(put: AssignedPut) -> float:
     """Cost of an assigned share: the put's strike less its premium, dollars."""
-    return (slice_.puts[put.row].strike * 100.0 - put.price * 100.0) / 100.0
+    return (put.strike * 100.0 - put.price * 100.0) / 100.0
 
 
 @njit_inlined
@@ -443,9 +463,17 @@ def first_search(slice_: Slice, put: Put, entry: EntryRules) -> int:
 
 
 @njit_inlined
+def first_state(slice_: Slice, put: Put, entry: EntryRules, call: CallRules) -> WheelState:
+    """State of the wheel of a put on its assignment."""
+    return WheelState(first_search(slice_, put, entry), 1, call.waits, put.settlement, 0.0)
+
+
+@njit_inlined
 def sell_calls(
     slice_: Slice,
-    put: Put,
+    put: AssignedPut,
+    state: WheelState,
+    until: int,
     entry: EntryRules,
     search: int,
     call: CallRules,
@@ -453,12 +481,14 @@ def sell_calls(
     memory: Memory,
     counts: Words,
     out: Outcomes | None,
-) -> Course:
-    """Sell calls until the wheel ends.
+) -> tuple[Course, WheelState]:
+    """Sell calls until the wheel ends, or its next call would be sought after session `until`.
 
     Args:
-        slice_: the underlying.
+        slice_: with the calls of all sessions up to `until`, and their paths.
         put: that was assigned.
+        state: state of the wheel.
+        until: the last session on which a call is sought.
         entry: of liquidity and prices.
         search: number of the search.
         call: which calls are sold, how they end, how often one is sought.
@@ -466,28 +496,33 @@ def sell_calls(
         memory: of this wheel's sales.
         counts: (WORDS - AFTER,) added to.
         out: outcomes to write legs and attempts to, or None.
+
+    Returns:
+        The course of the wheel, and its state afterwards.
     """
-    basis, number = basis_of(slice_, put), first_search(slice_, put, entry)
-    cycle, waits = 1, call.waits
-    settlement, lacking = put.settlement, -1
+    basis, number = basis_of(put), state.sought
+    cycle, waits = state.cycle, state.waits
+    settlement, earned, lacking = state.latest, state.closed, -1
     last_reason, strike = -1, 0.0
-    earned, still_open, sums = 0.0, 0.0, np.uint64(0)
+    still_open, sums = 0.0, np.uint64(0)
     while True:
+        if number > until:
+            end_reason, end = CARRIED, number
+            break
         at = sale_on(slice_, number, basis, entry, search, call, rule, memory)
         sale = memory.sales[at]
         if out is not None:
-            write_attempt(out, cycle, number, sale)
+            write_attempt(out, put.wheel, cycle, number, sale)
         if sale.status != SOLD:
             end_reason, end = sale.status, number
             if waits == 0 or number >= slice_.valid.size:
                 break
             waits, number = waits - 1, number + 1
             continue
-        ended = call_end(
-            slice_, memory, at, cycle, slice_.puts[put.row].word, entry, call, rule, counts
-        )
+        ended = call_end(slice_, memory, at, cycle, put.word, entry, call, rule, counts)
         if out is not None:
-            write_leg(out, slice_, slice_.calls[sale.row], cycle, number, sale, ended.chance, ended)
+            quote = slice_.calls[sale.row]
+            write_leg(out, slice_, put.wheel, quote, cycle, number, sale, ended.chance, ended)
         last_reason, end, strike = ended.reason, ended.number, slice_.calls[sale.row].strike
         settlement = max(settlement, sale.settlement)
         premium = sale.price * 100.0
@@ -507,9 +542,10 @@ def sell_calls(
         if last_reason == CALLED_AWAY or cycle >= call.max_cycles:
             break
         cycle, number, waits = cycle + 1, end + 1, call.waits
-    return Course(
+    course = Course(
         end_reason, end, last_reason, strike, settlement, lacking, earned, still_open, sums
     )
+    return course, WheelState(number, cycle, waits, settlement, earned)
 
 
 @njit_lean
@@ -543,8 +579,11 @@ def follow(
         Whether a call was sold.
     """
     counts[:] = 0
-    calls = sell_calls(slice_, put, entry, search, call, rule, memory, counts, None)
-    value, days = wheel_value(slice_, put, entry, calls), slice_.underlying.day
+    assigned, state = assigned_put(slice_, put, -1), first_state(slice_, put, entry, call)
+    calls, _ = sell_calls(
+        slice_, assigned, state, FAR, entry, search, call, rule, memory, counts, None
+    )
+    value, days = wheel_value(slice_, assigned, entry, calls), slice_.underlying.day
     counted = not put.censored and not np.isnan(value.marked)
     total_days = days[put.settlement] - days[put.number] + days_of(calls.sums)
     out.pnl = value.marked if counted else np.nan
@@ -586,10 +625,8 @@ def assigned_end_of(
         return assigned_ends.of[a]
     search, call = block.call_search[a], block.call[a]
     rule, memory = block.draw[block.call_draw[a]], assigned_ends.memory
-    number = first_search(slice_, put, entry)
-    sale = memory.sales[
-        sale_on(slice_, number, basis_of(slice_, put), entry, search, call, rule, memory)
-    ]
+    number, basis = first_search(slice_, put, entry), basis_of(assigned_put(slice_, put, -1))
+    sale = memory.sales[sale_on(slice_, number, basis, entry, search, call, rule, memory)]
     if sale.unsold < 0:
         assigned_ends.of[a] = a
         sold = follow(

@@ -12,9 +12,14 @@ from wheelvec.jit.arrays import Flags, Integers, Records, Words
 from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.accumulate import AFTER, WORDS
 from wheelvec.kernels.calls import (
+    CARRIED,
+    FAR,
     UNRESOLVED,
     AssignedEnds,
+    WheelState,
+    assigned_put,
     clear_assigned_ends,
+    first_state,
     new_assigned_ends,
     sell_calls,
 )
@@ -35,11 +40,20 @@ from wheelvec.kernels.exits import (
     target_level,
     walk,
 )
-from wheelvec.kernels.outcomes import Outcomes, Sold, full, write_leg
+from wheelvec.kernels.outcomes import (
+    Outcomes,
+    Sold,
+    full,
+    sizes_of,
+    take_back,
+    write_carried,
+    write_leg,
+    write_wheel,
+)
 from wheelvec.kernels.parameters import Block, EntryRules, Plan, block_of
 from wheelvec.kernels.quotes import REJECTED, fill_probability
 from wheelvec.kernels.slices import Slice
-from wheelvec.kernels.wheel import Value, wheel_value
+from wheelvec.kernels.wheel import AssignedPut, Value, assigned_pnl, wheel_value
 from wheelvec.model.codes import EndReason
 
 PUT_CLOSED, PUT_EXPIRED = int(EndReason.PUT_CLOSED), int(EndReason.PUT_EXPIRED)
@@ -137,11 +151,52 @@ def ended_put(put: Put, ended: PutEnd, pnl: float) -> Value:
     )
 
 
+@njit_inlined
+def sell_on(
+    slice_: Slice,
+    put: AssignedPut,
+    state: WheelState,
+    number: int,
+    censored: bool,
+    until: int,
+    entry: EntryRules,
+    block: Block,
+    workspace: Workspace,
+    out: Outcomes,
+) -> int:
+    """Sell the calls of a wheel that holds shares; the last session on which it is open.
+
+    Args:
+        slice_: the underlying.
+        put: that was assigned.
+        state: state of the wheel.
+        number: entry session.
+        censored: whether the data end before its put can have ended.
+        until: the last session on which a call is sought in this window.
+        entry: of liquidity and prices.
+        block: of one configuration.
+        workspace: buffers.
+        out: legs, attempts, and the wheel or its state after `until` are written.
+    """
+    clear_assigned_ends(workspace.assigned_ends, 1)
+    call, rule = block.call[0], block.draw[block.call_draw[0]]
+    memory, counts = workspace.assigned_ends.memory, workspace.counts
+    csp_pnl = assigned_pnl(put, entry)
+    calls, left = sell_calls(slice_, put, state, until, entry, 0, call, rule, memory, counts, out)
+    if calls.end_reason == CARRIED:
+        write_carried(out, number, censored, csp_pnl, put, left)
+        return FAR
+    value = wheel_value(slice_, put, entry, calls)
+    write_wheel(out, put.wheel, number, censored, csp_pnl, calls.closed, value)
+    return value.until
+
+
 @njit_lean
 def record_wheel(
     slice_: Slice,
     put: Put,
     tier: int,
+    until: int,
     entry: EntryRules,
     block: Block,
     workspace: Workspace,
@@ -153,49 +208,30 @@ def record_wheel(
         slice_: the underlying.
         put: that was sold.
         tier: of its quote.
+        until: the last session on which a call is sought in this window.
         entry: of liquidity and prices.
         block: of one configuration.
         workspace: buffers.
         out: legs, attempts and one wheel are written.
     """
-    legs, attempts = out.size[0], out.size[1]
+    quote, wheel = slice_.puts[put.row], out.launched[0]
+    out.launched[0] = wheel + 1
     chance = fill_probability(put.spread_pct, put.ivp, entry, block.draw[0])
     ended = put_end(slice_, put, entry, block, chance, workspace)
-    write_leg(
-        out,
-        slice_,
-        slice_.puts[put.row],
-        0,
-        put.number,
-        Sold(put.price, put.ivp, tier, put.penalty),
-        chance,
-        ended,
-    )
-    fees = entry.fee if ended.reason >= EXPIRED_WORTHLESS else 2.0 * entry.fee
+    sold = Sold(put.price, put.ivp, tier, put.penalty)
+    write_leg(out, slice_, wheel, quote, 0, put.number, sold, chance, ended)
     if ended.reason == ASSIGNED:
-        fees = entry.fee + entry.assignment_fee
+        assigned = assigned_put(slice_, put, wheel)
+        state = first_state(slice_, put, entry, block.call[0])
+        return sell_on(
+            slice_, assigned, state, put.number, put.censored, until, entry, block, workspace, out
+        )
+    fees = entry.fee if ended.reason >= EXPIRED_WORTHLESS else 2.0 * entry.fee
     pnl = put.premium - ended.price * 100.0 - fees
     if ended.reason == OPEN or ended.reason == NO_DATA:
         pnl = np.nan
-    cc_pnl = 0.0
-    if ended.reason == ASSIGNED:
-        clear_assigned_ends(workspace.assigned_ends, 1)
-        call, rule = block.call[0], block.draw[block.call_draw[0]]
-        memory = workspace.assigned_ends.memory
-        calls = sell_calls(slice_, put, entry, 0, call, rule, memory, workspace.counts, out)
-        value, cc_pnl = wheel_value(slice_, put, entry, calls), calls.closed
-    else:
-        value = ended_put(put, ended, pnl)
-    if out.size[2] < out.wheels.size:
-        wheel = out.wheels[out.size[2]]
-        wheel.first_leg, wheel.legs = legs, out.size[0] - legs
-        wheel.first_attempt, wheel.attempts = attempts, out.size[1] - attempts
-        wheel.number, wheel.censored = put.number, put.censored
-        wheel.end_reason, wheel.end, wheel.until = value.end_reason, value.end, value.until
-        wheel.resolved, wheel.held, wheel.sale = value.resolved, value.held, value.sale
-        wheel.csp_pnl, wheel.cc_pnl, wheel.stock_pnl = pnl, cc_pnl, value.stock
-        wheel.pnl, wheel.marked = value.pnl, value.marked
-    out.size[2] += 1
+    value = ended_put(put, ended, pnl)
+    write_wheel(out, wheel, put.number, put.censored, pnl, 0.0, value)
     return value.until
 
 
@@ -218,6 +254,7 @@ def record_wheels(
     signalled: Flags,
     first: int,
     last: int,
+    until: int,
     start: int,
     busy: Integers,
     workspace: Workspace,
@@ -232,6 +269,8 @@ def record_wheels(
         signalled: (sessions,) whether the user's own signal allows it.
         first: session number.
         last: session number, included.
+        until: the last session on which a call is sought; a wheel that would seek one later is
+            written as carried on.
         start: how many of the puts sold were gone through before.
         busy: (1,) until when the last wheel occupies the underlying; read where one is open at a
             time.
@@ -250,11 +289,52 @@ def record_wheels(
         put = put_of(slice_, entry, workspace.chosen, w, SettleRules(False, entry.v5, entry.v5))
         if not signalled[put.number] or (entry.one_at_a_time and put.number <= busy[0]):
             continue
-        legs, attempts, wheels = out.size[0], out.size[1], out.size[2]
-        until = record_wheel(slice_, put, workspace.chosen.tier[w], entry, block, workspace, out)
+        before, tier = sizes_of(out), workspace.chosen.tier[w]
+        ends = record_wheel(slice_, put, tier, until, entry, block, workspace, out)
         if full(out):
-            out.size[0], out.size[1], out.size[2] = legs, attempts, wheels
+            take_back(out, before)
             return w, puts
         out.days[put.number].launched += 1
-        busy[0] = until
+        busy[0] = ends
     return puts, puts
+
+
+@njit_lean
+def resume_wheels(
+    slice_: Slice,
+    plan: Plan,
+    carried: Records,
+    until: int,
+    start: int,
+    busy: Integers,
+    workspace: Workspace,
+    out: Outcomes,
+) -> int:
+    """Continue wheels that hold shares, as `record_wheels` does.
+
+    Args:
+        slice_: the underlying.
+        plan: of one block of one configuration.
+        until: the last session on which a call is sought in this window.
+        busy: (1,) written as by `record_wheels`.
+        workspace: buffers.
+        out: written.
+        carried: (n,) of CARRIED_WHEEL, in the order in which they were launched.
+        start: how many of them were gone through before.
+
+    Returns:
+        How many of them were gone through: less than n where `out` had no more room.
+    """
+    entry, block = plan.entry[0], block_of(plan, 0)
+    for i in range(start, carried.size):
+        at, before = carried[i], sizes_of(out)
+        put = AssignedPut(at.wheel, at.strike, at.price, at.premium, at.settlement, at.word)
+        state = WheelState(at.sought, at.cycle, at.waits, at.latest, at.closed)
+        ends = sell_on(
+            slice_, put, state, at.number, at.censored, until, entry, block, workspace, out
+        )
+        if full(out):
+            take_back(out, before)
+            return i
+        busy[0] = ends
+    return carried.size

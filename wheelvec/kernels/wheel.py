@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 
 from wheelvec.jit.compiled import njit_inlined
-from wheelvec.kernels.exits import Put
 from wheelvec.kernels.parameters import EntryRules
 from wheelvec.kernels.slices import Slice, Underlying
 from wheelvec.model.codes import EndReason
@@ -27,6 +26,17 @@ class Course(NamedTuple):
     closed: float  # P&L of the calls that ended
     still_open: float  # value of the call that the data leave open
     sums: np.uint64  # packed days and sessions without a bar of the calls that ended
+
+
+class AssignedPut(NamedTuple):
+    """The terms of an assigned put on which its calls and the wheel's P&L depend."""
+
+    wheel: int  # the number of the wheel among those recorded, -1 in a sweep
+    strike: float
+    price: float  # dollars per share
+    premium: float  # dollars per contract
+    settlement: int  # session
+    word: np.uint64  # identifies the wheel's draws
 
 
 class Value(NamedTuple):
@@ -76,7 +86,13 @@ def sale_session(underlying: Underlying, session: int) -> int:
 
 
 @njit_inlined
-def wheel_value(slice_: Slice, put: Put, entry: EntryRules, calls: Course) -> Value:
+def assigned_pnl(put: AssignedPut, entry: EntryRules) -> float:
+    """P&L of a put that was assigned, dollars per contract."""
+    return put.premium - 0.0 - (entry.fee + entry.assignment_fee)
+
+
+@njit_inlined
+def wheel_value(slice_: Slice, put: AssignedPut, entry: EntryRules, calls: Course) -> Value:
     """The P&L of an assigned put's wheel.
 
     Args:
@@ -86,8 +102,7 @@ def wheel_value(slice_: Slice, put: Put, entry: EntryRules, calls: Course) -> Va
         calls: as kernels.calls.sell_calls returns it.
     """
     days, underlying = slice_.underlying.day, slice_.underlying
-    strike = slice_.puts[put.row].strike
-    csp = put.premium - 0.0 - (entry.fee + entry.assignment_fee)
+    strike, csp = put.strike, assigned_pnl(put, entry)
     end, away = calls.end_number, calls.end_reason == CALLED_AWAY
     resolved = calls.end_reason != UNRESOLVED
     held, lacking = resolved and not away, end if resolved else calls.lacking

@@ -25,7 +25,7 @@ from wheelvec.run.warnings import as_frame, of_backtest
 from wheelvec.stages.arrays import Array, days
 from wheelvec.stages.diagnostics import call_diagnostics, diagnostics
 from wheelvec.stages.ledger import ledger
-from wheelvec.stages.outcomes import Recorded, SliceOutcomes, chosen
+from wheelvec.stages.outcomes import OneUnderlying, Recorded, chosen
 from wheelvec.stages.records import records
 
 Progress = Callable[[int, int], None]
@@ -46,9 +46,9 @@ def backtest(
     """Every wheel of the configuration's date range, right to the cent (docs/fills.md says under
     which assumptions).
 
-    Work goes slice by slice, one underlying and one year of entries at a time, with the quotes and
-    bars that its wheels can reach, so memory follows the slice and not the market. The slices are
-    those of `sweep`: a backtest is its grid of one row.
+    Work goes window by window, one underlying and one year of entries at a time, and wheels that
+    hold shares at its end go on in the next: memory follows the window and not the market, and time
+    grows with the years, however many calls a wheel may sell.
 
     Args:
         market: the tables; see `Market`.
@@ -106,11 +106,13 @@ def backtest(
     # quarter of a short run
     with writer, ThreadPoolExecutor(1) as aside, Executor(threads) as executor:
         fingerprint = aside.submit(lambda: market.fingerprint)
-        found: list[SliceOutcomes] = []
+        found: list[OneUnderlying] = []
 
         def take(_: int, walked: Walked) -> None:
-            _write_paths(walked, writer)
-            found.extend(walked.slices)
+            if walked.paths is not None and walked.closes is not None:
+                writer.write("paths", walked.paths)
+                writer.write("underlying", walked.closes)
+            found.append(walked.outcomes)
 
         recorder.run(executor, take, progress or (lambda done, total: None))
         recorded = Recorded.of(found, symbols, recorder.day, config)
@@ -120,17 +122,6 @@ def backtest(
         return writer.close(
             warnings=lambda made: as_frame(of_backtest(market, config, given, made.diagnostics))
         )
-
-
-def _write_paths(walked: Walked, writer: ResultWriter) -> None:
-    """Write what the legs of one underlying lived through, and its closes."""
-    if len(walked.paths) == 1:
-        writer.write("paths", walked.paths[0])
-    elif walked.paths:  # the years overlap
-        key = ["symbol", "session"]
-        writer.write("paths", pl.concat(walked.paths).unique(key, keep="first").sort(key))
-    if walked.closes is not None:
-        writer.write("underlying", walked.closes)
 
 
 def _dividends(market: Market, symbols: list[str]) -> dict[int, tuple[Array, Array]]:

@@ -22,6 +22,7 @@ from wheelvec.run.slices import ChainKey, HeldSlice, SliceCache, last_known
 Array = NDArray[Any]
 SliceKey = tuple[dt.date, str]  # month of entry, underlying
 Span = tuple[SliceKey, int, int]  # a slice, its first and its last session
+SpanKey = tuple[tuple[dt.date, dt.date], str]  # the data of a slice
 HeldSpan = tuple[SliceKey, HeldSlice, int, int]  # with its slice
 
 DTE_STEP = 15
@@ -42,7 +43,7 @@ class Bounds(NamedTuple):
         str, int
     ]  # more than are launched on each underlying: the puts in the widest ranges
     sizes: Sizes  # of what a slice holds at most
-    bytes: dict[tuple[int, str], int]  # of the slices of each year and underlying
+    bytes: dict[SpanKey, int]  # of the slices of each span and underlying
 
 
 class Context:
@@ -100,14 +101,14 @@ class Context:
             )
             end = last_known(calendar, begin, self._furthest)
             ranks = int(ranked[row]) if over_chain[row] else -1
-            dte_max = None if over_chain[row] else self._dte_max
+            dte_max = None if over_chain[row] else self.dte_max
             chain_keys.append(
                 ChainKey(calendar, minute, rate, dividends, gaps, dte_max, ranks, begin, end)
             )
         return chain_keys, code
 
     @cached_property
-    def _dte_max(self) -> int:
+    def dte_max(self) -> int:
         """The greatest that any row asks for, in steps, so that the next grid has the same slices."""
         most = int(max(self.grid.most("put.dte_max"), self.grid.most("call.dte_max")))
         return -(-most // DTE_STEP) * DTE_STEP
@@ -124,26 +125,40 @@ class Context:
         return dt.date(dt.date.fromordinal(furthest).year, 12, 31)
 
     @property
+    def last(self) -> dt.date | None:
+        """The last session of the data; None if there are none."""
+        return self._market.data_range[1] if self._market.data_range else None
+
+    @property
     def _slack(self) -> int:
         return 14 + 3 * (int(self.grid.most("call.call_wait_sessions")) + 1)
 
     def _span(self, year: int) -> tuple[dt.date, dt.date]:
         """The data of the slice that a year's entries are run on.
 
-        The year, and what its wheels can reach.
+        The year, and what its wheels can reach; as many years together as wheels can last, so that
+        no quote is in more than two slices.
         """
-        last = self._market.data_range[1] if self._market.data_range else dt.date(year, 12, 31)
+        if year not in self._spans:
+            self._spans[year] = self._find_span(year)
+        return self._spans[year]
+
+    def _find_span(self, year: int) -> tuple[dt.date, dt.date]:
+        first, final = self.entry_rules.start.year, self.entry_rules.end.year
+        last = self.last or dt.date(year, 12, 31)
         cycles = self.grid.most("call.max_cycles")
-        if not math.isfinite(cycles):
-            return dt.date(year, 1, 1), month_end(last)
         reach = (
             self.grid.most("put.dte_max")
             + self._slack
             + cycles * (self.grid.most("call.dte_max") + self._slack)
         )
+        years = math.ceil(min(reach, 366 * (final - first + 1)) / 366)
+        start = year - (year - first) % years
+        if not math.isfinite(cycles):
+            return dt.date(start, 1, 1), month_end(last)
         quarters = math.ceil(reach / 92)  # in quarters, so that the next grid has the same slices
-        end = min(last.toordinal(), dt.date(year, 12, 31).toordinal() + 92 * quarters)
-        return dt.date(year, 1, 1), month_end(dt.date.fromordinal(end))
+        end = dt.date(min(start + years - 1, final), 12, 31).toordinal() + 92 * quarters
+        return dt.date(start, 1, 1), month_end(dt.date.fromordinal(min(last.toordinal(), end)))
 
     # ------------------------------------------------------------------------------------------ months and underlyings
 
@@ -161,19 +176,28 @@ class Context:
 
     def slice_(self, chain_key: ChainKey, year: int, symbol: str) -> HeldSlice:
         """The slice of a year of entries."""
-        if year not in self._spans:
-            self._spans[year] = self._span(year)
-        start, end = self._spans[year]
+        start, end = self._span(year)
         return self._cache.slice_(
             chain_key, self.sessions[chain_key], symbol, max(start, chain_key.first), end
         )
 
+    def slice_between(
+        self, chain_key: ChainKey, symbol: str, start: dt.date, end: dt.date
+    ) -> HeldSlice:
+        """The slice of the data from `start` to `end`, both included; or a longer one, that of a
+        year of entries, if it is held.
+        """
+        start, year = max(start, chain_key.first), self._span(start.year)
+        if year[0] <= start and year[1] > end and self._cache.holds(chain_key, symbol, *year):
+            start, end = year
+        return self._cache.slice_(chain_key, self.sessions[chain_key], symbol, start, end)
+
     def windows(self, chain_key: ChainKey, spans: list[Span]) -> list[list[Span]]:
         """Slices in their order, in parts: the slices of a part may be held together."""
         found: list[list[Span]] = [[]]
-        held: dict[tuple[int, str], int] = {}
+        held: dict[SpanKey, int] = {}
         for span in spans:
-            key = span[0][0].year, span[0][1]
+            key = self._span_key(span)
             size = self.bounds(chain_key).bytes[key]
             if held and key not in held and sum(held.values()) + size > self.memory // 2:
                 found.append([])
@@ -184,9 +208,16 @@ class Context:
 
     def with_slices(self, chain_key: ChainKey, window: list[Span]) -> list[HeldSpan]:
         """The slices of a part, each with its slice."""
-        keys = dict.fromkeys((month.year, symbol) for (month, symbol), *_ in window)
-        slices = {key: self.slice_(chain_key, *key) for key in keys}
-        return [(at, slices[at[0].year, at[1]], first, last) for at, first, last in window]
+        slices: dict[SpanKey, HeldSlice] = {}
+        for span in window:
+            key = self._span_key(span)
+            if key not in slices:
+                slices[key] = self.slice_(chain_key, span[0][0].year, span[0][1])
+        return [(*span[:1], slices[self._span_key(span)], *span[1:]) for span in window]
+
+    def _span_key(self, span: Span) -> SpanKey:
+        (month, symbol), *_ = span
+        return self._span(month.year), symbol
 
     def bounds(self, chain_key: ChainKey) -> Bounds:
         """What any row's work must have room for."""
@@ -205,15 +236,17 @@ class Context:
             0.0,
         )
         total, sizes, held = dict.fromkeys(self.symbols, 0), np.ones(5, np.int64), {}
-        for year, months in itertools.groupby(self.months(chain_key), lambda month: month[0].year):
+        for span, months in itertools.groupby(
+            self.months(chain_key), lambda month: self._span(month[0].year)
+        ):
             first, end = np.array([(first, last + 1) for _, first, last in months]).T
             within, puts = [], []
             for symbol in self.symbols:
-                slice_ = self.slice_(chain_key, year, symbol)
+                slice_ = self.slice_(chain_key, span[0].year, symbol)
                 within.append(slice_.puts_within((*dte, *delta))[: end[-1]])
                 puts.append(slice_.slice_.put_starts[end] - slice_.slice_.put_starts[first])
                 sizes = np.maximum(sizes, (1, slice_.bars, 1, slice_.calls, 1))
-                held[year, symbol] = slice_.size
+                held[span, symbol] = slice_.size
             wheels = np.add.reduceat(np.minimum(within, a_day[: end[-1]]), first, axis=1).astype(
                 np.int64
             )

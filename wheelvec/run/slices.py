@@ -168,6 +168,10 @@ class SliceCache:
         with self._lock:
             self._held = self._kept.setdefault(market, OrderedDict())
 
+    def holds(self, chain_key: ChainKey, symbol: str, start: dt.date, end: dt.date) -> bool:
+        """Whether this slice is made already."""
+        return (chain_key, symbol, start, end) in self._held
+
     def slice_(
         self, chain_key: ChainKey, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date
     ) -> HeldSlice:

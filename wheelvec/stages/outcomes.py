@@ -1,4 +1,4 @@
-"""Outcomes of many slices put together, and the order of their wheels: what every frame of a result
+"""Outcomes of many underlyings put together, and the order of their wheels: what every frame of a result
 is made of.
 """
 
@@ -22,7 +22,7 @@ ENTRY_DAY = np.dtype(
 )
 
 
-class SliceOutcomes(NamedTuple):
+class OneUnderlying(NamedTuple):
     """What was recorded of one underlying over some sessions (kernels.outcomes, ENTRY_DAY)."""
 
     legs: Array
@@ -32,7 +32,7 @@ class SliceOutcomes(NamedTuple):
     symbols: pl.Series  # of the contracts that legs name
 
 
-_NOTHING = SliceOutcomes(
+_NOTHING = OneUnderlying(
     np.zeros(0, LEG),
     np.zeros(0, ATTEMPT),
     np.zeros(0, WHEEL),
@@ -41,12 +41,36 @@ _NOTHING = SliceOutcomes(
 )
 
 
+def joined(windows: list[OneUnderlying]) -> OneUnderlying:
+    """Windows of one underlying put together: wheels by their number, each with the legs and the
+    attempts that several windows may have written; there may be no window.
+    """
+    windows, contracts = windows or [_NOTHING], 0
+    for window in windows:
+        window.legs["contract"] += contracts
+        contracts += len(window.symbols)
+    tables = (
+        np.concatenate(same_table) for same_table in zip(*[w[:4] for w in windows], strict=True)
+    )
+    legs, attempts, wheels, days = tables
+    wheels, legs, attempts = (
+        table[np.argsort(table["wheel"], kind="stable")] for table in (wheels, legs, attempts)
+    )
+    for table, name, first in (
+        (legs, "legs", "first_leg"),
+        (attempts, "attempts", "first_attempt"),
+    ):
+        count = np.bincount(table["wheel"], minlength=wheels.size)
+        wheels[name], wheels[first] = count, np.cumsum(count) - count
+    return OneUnderlying(legs, attempts, wheels, days, pl.concat([w.symbols for w in windows]))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recorded:
-    """Outcomes of all slices.
+    """Outcomes of all underlyings.
 
     Attributes:
-        legs, attempts, wheels, days: as of a slice, with wheels, contracts and places that hold
+        legs, attempts, wheels, days: as of an underlying, with wheels, contracts and places that hold
             over all of them.
         symbols: of contracts.
         underlyings: of places.
@@ -65,34 +89,26 @@ class Recorded:
 
     @classmethod
     def of(
-        cls, slices: list[SliceOutcomes], underlyings: list[str], day: Array, config: Config
+        cls, parts: list[OneUnderlying], underlyings: list[str], day: Array, config: Config
     ) -> Self:
-        """Put slices together; there may be none."""
-        slices = slices or [_NOTHING]
-        starts = np.zeros((4, len(slices)), np.int64)
-        for i, one in enumerate(slices[:-1]):
+        """Put underlyings together; there may be none."""
+        parts = parts or [_NOTHING]
+        starts = np.zeros((4, len(parts)), np.int64)
+        for i, one in enumerate(parts[:-1]):
             sizes = one.legs.size, one.attempts.size, one.wheels.size, len(one.symbols)
             starts[:, i + 1] = starts[:, i] + sizes
         legs, attempts, wheels, days = (
-            np.concatenate(tables) for tables in zip(*[one[:4] for one in slices], strict=True)
+            np.concatenate(tables) for tables in zip(*[one[:4] for one in parts], strict=True)
         )
-        of_legs, of_attempts, of_wheels = (np.repeat(np.arange(len(slices)), [t.size for t in tables])
-                                           for tables in list(zip(*[one[:3] for one in slices], strict=True)))  # fmt: skip
+        of_legs, of_attempts, of_wheels = (np.repeat(np.arange(len(parts)), [t.size for t in tables])
+                                           for tables in list(zip(*[one[:3] for one in parts], strict=True)))  # fmt: skip
         legs["wheel"] += starts[2][of_legs]
         legs["contract"] += starts[3][of_legs]
         attempts["wheel"] += starts[2][of_attempts]
         wheels["first_leg"] += starts[0][of_wheels]
         wheels["first_attempt"] += starts[1][of_wheels]
-        return cls(
-            legs,
-            attempts,
-            wheels,
-            days,
-            pl.concat([one.symbols for one in slices]),
-            underlyings,
-            day,
-            config,
-        )
+        symbols = pl.concat([one.symbols for one in parts])
+        return cls(legs, attempts, wheels, days, symbols, underlyings, day, config)
 
     @cached_property
     def order(self) -> Array:
