@@ -35,7 +35,7 @@ from wheelvec.market.market import Market
 from wheelvec.model import schemas
 from wheelvec.model.errors import ConfigError, DataError, InputError
 from wheelvec.tables import validation
-from wheelvec.tables.validation import TABLES, content_digest
+from wheelvec.tables.validation import TABLES, content_digest, content_digests
 
 HOLIDAY = DAY("2023-06-19")  # Juneteenth
 ALL = {name: table(name, {}) for name in SCHEMAS}
@@ -916,6 +916,25 @@ def test_the_digest_of_a_month_is_what_it_says() -> None:
     ][1:]
     expected = hashlib.blake2b(text + b"".join(nothing), digest_size=16)
     assert content_digest(TABLES["option_bars"], bars) == expected.hexdigest()
+
+
+def test_digests_of_runs_of_rows_are_those_of_their_frames() -> None:
+    rows = pl.DataFrame(
+        {
+            "symbol": ["ab", "cd", None, "é", "", "f", "gh"],
+            "session": [DAY("2024-01-02")] * 7,
+            "open": [1.0, NAN, None, -0.0, 2.0, None, 3.0],
+            "high": [None] * 7,
+            "low": [1.0] * 7,
+            "close": [1.0] * 7,
+            "volume": [2**60 + 1, None, 3, 4, None, None, 7],
+        },
+        schema=schemas.OPTION_BARS,
+    )
+    table, spans = TABLES["option_bars"], [(0, 2), (2, 2), (2, 5), (5, 7)]
+    expected = [content_digest(table, rows[first:end]) for first, end in spans]
+    assert content_digests(table, rows, spans) == expected
+    assert len(set(expected)) == 4
 
 
 def test_the_fingerprint_sees_through_types_chunks_and_duplicates() -> None:

@@ -58,6 +58,9 @@ class Source(Protocol):
     def months(self, name: str, underlying: str) -> list[dt.date]:
         """The first days of the months of a table, in order."""
 
+    def holds(self, name: str, underlying: str) -> bool:
+        """Whether a table holds any row of an underlying."""
+
     def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
         """`Table.schema` rows of an underlying with `first` <= day <= `last`."""
 
@@ -172,6 +175,13 @@ class Lake:
         return sorted(
             month for month in held if month <= self.last and month_end(month) >= self.first
         )
+
+    def holds(self, name: str, underlying: str) -> bool:
+        """Whether a table holds any row of an underlying; a month of which all was set aside has
+        no digest.
+        """
+        months = self.months(name, underlying)
+        return any(self.digest(name, underlying, month) is not None for month in months)
 
     def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
         """`Table.schema` rows of an underlying with `first` <= day <= `last`.

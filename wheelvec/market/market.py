@@ -8,6 +8,7 @@ folder --Market.open--> Lake   /
 import datetime as dt
 import hashlib
 import html
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from wheelvec.lake import lake
 from wheelvec.model import schemas
@@ -303,10 +306,7 @@ class Market:
         """
         if not self.has_option_bars or underlying not in self._source.underlyings("option_bars"):
             return False
-        months = self._source.months("option_bars", underlying)
-        return any(  # a month whose rows were all set aside has no digest
-            self._source.digest("option_bars", underlying, month) is not None for month in months
-        )
+        return self._source.holds("option_bars", underlying)
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:
@@ -615,6 +615,8 @@ class Memory:
     held: dict[str, pl.DataFrame]
     starts: dict[str, dict[str, tuple[int, int]]]
     set_aside: pl.DataFrame
+    # by table and underlying, of its months, once they are asked for
+    digests: dict[tuple[str, str], dict[dt.date, str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, given: dict[str, pl.DataFrame], known: Known | None = None) -> Self:
@@ -651,16 +653,23 @@ class Memory:
         return tuple(self.starts[name])
 
     def months(self, name: str, underlying: str) -> list[dt.date]:
-        """The first days of the months of a table, in order."""
-        days = self._of(name, underlying)[TABLES[name].day]
-        return days.dt.truncate("1mo").unique().sort().to_list()
+        """The first days of the months in which a table holds something."""
+        return list(self._months(name, underlying))
+
+    def holds(self, name: str, underlying: str) -> bool:
+        """Whether a table holds any row of an underlying."""
+        return underlying in self.starts.get(name, {})
 
     def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
-        """`Table.schema` rows of an underlying with `first` <= day <= `last`, not copied."""
-        frame = self._of(name, underlying)
-        days = frame[TABLES[name].day]
-        low, high = days.search_sorted(first, "left"), days.search_sorted(last, "right")
-        return frame.slice(low, max(high - low, 0)).select(*TABLES[name].schema)
+        """`Table.schema` rows of an underlying with `first` <= day <= `last`.
+
+        A slice, nothing is copied.
+        """
+        days = self._days(name, underlying)
+        low = int(np.searchsorted(days, np.datetime64(first), "left"))
+        high = int(np.searchsorted(days, np.datetime64(last), "right"))
+        rows = self._of(name, underlying).slice(low, max(high - low, 0))
+        return pl.DataFrame([rows[column] for column in TABLES[name].schema])
 
     def batches(self, name: str) -> Iterator[pl.DataFrame]:
         """The whole table, `Table.keyed`, in one batch."""
@@ -668,9 +677,12 @@ class Memory:
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
         """The content digest of one month."""
-        return validation.content_digest(
-            TABLES[name], self.rows(name, underlying, month, lake.month_end(month))
-        )
+        if (name, underlying) not in self.digests:
+            rows, begin = self._of(name, underlying), self._months(name, underlying)
+            spans = list(itertools.pairwise([*begin.values(), len(rows)]))
+            found = validation.content_digests(TABLES[name], rows, spans)
+            self.digests[name, underlying] = dict(zip(begin, found, strict=True))
+        return self.digests[name, underlying].get(month)
 
     def span(self, name: str) -> tuple[dt.date, dt.date] | None:
         """The first and last day in a table."""
@@ -685,6 +697,19 @@ class Memory:
     def size(self, name: str) -> str:
         """The size of a table in words."""
         return f"{len(self.held[name]):,} rows"
+
+    def _days(self, name: str, underlying: str) -> NDArray[np.datetime64]:
+        """The day of each row, in order; in NumPy, for it is looked up month by month."""
+        return self._of(name, underlying)[TABLES[name].day].to_numpy()
+
+    def _months(self, name: str, underlying: str) -> dict[dt.date, int]:
+        """The first row of each month."""
+        days = self._days(name, underlying)
+        begin = np.flatnonzero(np.append(True, days[1:] != days[:-1])[: days.size])
+        months = days[begin].astype("datetime64[M]")
+        of_month = np.append(True, months[1:] != months[:-1])[: months.size]
+        found: list[dt.date] = months[of_month].astype("datetime64[D]").tolist()
+        return dict(zip(found, begin[of_month].tolist(), strict=True))
 
     def _of(self, name: str, underlying: str) -> pl.DataFrame:
         return self.held[name].slice(*self.starts[name].get(underlying, (0, 0)))

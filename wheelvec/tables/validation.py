@@ -9,11 +9,13 @@ the run.
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from wheelvec.model import cash_settled, osi, schemas
@@ -607,29 +609,77 @@ def content_digest(table: Table, rows: pl.DataFrame) -> str:
     all are null, the values, little-endian, with 0 for null and one NaN. Strings are the byte
     lengths (one number if all are equal), and then the bytes.
     """
+    return content_digests(table, rows, [(0, len(rows))])[0]
+
+
+def content_digests(
+    table: Table, rows: pl.DataFrame, spans: Sequence[tuple[int, int]]
+) -> list[str]:
+    """`content_digest` of several runs of rows, given as first row and one past the last.
+
+    Each column is turned into bytes once: an expression of Polars takes as long as a month's hash.
+    """
+    named = [column for column in table.schema if column not in table.implied]
+    columns = [_Bytes.of(rows[column]) for column in named]
+    return [_digest(zip(named, columns, strict=True), first, end) for first, end in spans]
+
+
+def _digest(columns: Iterable[tuple[str, "_Bytes"]], first: int, end: int) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for column in table.schema:
-        if column not in table.implied:
-            values = rows[column]
-            digest.update(f"{column} {values.dtype} {len(values)}\n".encode())
-            for block in _blocks(values):
-                digest.update(len(block).to_bytes(8, "little"))
-                digest.update(block)
+    for name, values in columns:
+        digest.update(f"{name} {values.kind} {end - first}\n".encode())
+        for block in values.blocks(first, end):
+            digest.update(len(block).to_bytes(8, "little"))
+            digest.update(block)
     return digest.hexdigest()
 
 
-def _blocks(values: pl.Series) -> Iterator[bytes]:
-    nulls = values.null_count()
-    if nulls:
-        yield np.packbits(values.is_null().to_numpy()).tobytes()
-    if nulls == len(values):
-        return
-    if values.dtype == pl.String:
-        words = values.fill_null("")
-        lengths = words.str.len_bytes().to_numpy()
-        yield (lengths[:1] if (lengths == lengths[0]).all() else lengths).astype("<u4").tobytes()
-        yield words.str.join("").item().encode()
-        return
-    numbers = values.to_physical().fill_null(0)
-    array = (numbers.fill_nan(float("nan")) if numbers.dtype.is_float() else numbers).to_numpy()
-    yield array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+class _Bytes(NamedTuple):
+    """A column as it is hashed."""
+
+    kind: pl.DataType
+    absent: npt.NDArray[np.bool_] | None  # where it is null, if anywhere
+    sizes: npt.NDArray[np.uint32] | None  # of texts, in bytes; None of numbers
+    starts: npt.NDArray[np.int64]  # (n + 1,) where each value starts in `held`
+    held: memoryview
+
+    @classmethod
+    def of(cls, values: pl.Series) -> "_Bytes":
+        """The bytes of a column."""
+        absent = values.is_null().to_numpy() if values.null_count() else None
+        if values.dtype != pl.String:
+            array = _numbers(values, absent)
+            starts = np.arange(len(values) + 1) * array.itemsize
+            return cls(values.dtype, absent, None, starts, memoryview(array.tobytes()))
+        words = values if absent is None else values.fill_null("")
+        sizes = words.str.len_bytes().to_numpy().astype("<u4")
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
+        held = memoryview(words.str.join("").item().encode())
+        return cls(values.dtype, absent, sizes, starts, held)
+
+    def blocks(self, first: int, end: int) -> Iterator[bytes | memoryview]:
+        """What is hashed of the values from `first` to before `end`; nothing of none."""
+        if first == end:
+            return
+        absent = None if self.absent is None else self.absent[first:end]
+        if absent is not None and absent.any():
+            yield np.packbits(absent).tobytes()
+            if absent.all():
+                return
+        if self.sizes is not None:
+            sizes = self.sizes[first:end]
+            yield (sizes[:1] if (sizes == sizes[0]).all() else sizes).tobytes()
+        yield self.held[self.starts[first] : self.starts[end]]
+
+
+def _numbers(values: pl.Series, absent: npt.NDArray[np.bool_] | None) -> npt.NDArray[Any]:
+    """The values little-endian, 0 where `absent`, every NaN the same."""
+    whole = values.dtype.is_integer() and absent is not None
+    array = (values.fill_null(0) if whole else values).to_numpy()
+    if array.dtype.kind == "M":
+        array = array.astype(np.int32 if values.dtype == pl.Date else np.int64)
+    elif array.dtype.kind == "f" and (missing := np.isnan(array)).any():
+        array = np.where(missing, np.nan, array)
+    if absent is not None:
+        array = np.where(absent, array.dtype.type(0), array)
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
