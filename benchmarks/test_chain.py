@@ -2,7 +2,7 @@
 collapse, pandas, Polars.
 
 All read the same file, which is sorted by contract and time; pandas and Polars read only the five
-columns that they need, the library the whole row, and adds mid, spread and days to expiration.
+columns that they need, the library the whole row, and numbers the contracts.
 """
 
 from pathlib import Path
@@ -19,6 +19,7 @@ from benchmarks.inputs import MINUTE_DAY, minute_lake
 from benchmarks.references import MINUTE_COLUMNS, pandas_last_quotes, pandas_last_quotes_grouped
 from wheelvec.market.market import Market
 from wheelvec.stages.chain import collapse
+from wheelvec.stages.contracts import symbols_of
 from wheelvec.tables.sessions import Sessions
 
 ROWS, CONTRACTS = 400_000, 4_000
@@ -27,7 +28,9 @@ ROWS, CONTRACTS = 400_000, 4_000
 def library(lake: Path, sessions: pl.DataFrame) -> pl.DataFrame:
     """Open, read, collapse."""
     window = Market.open(lake).window("MINU", MINUTE_DAY, MINUTE_DAY)
-    return collapse(window.quotes, sessions, None)[0]
+    standing, roots, _ = collapse(window.quotes, sessions, None)
+    symbols = symbols_of(standing.key, roots)
+    return pl.DataFrame({"symbol": symbols, "bid": standing.bid, "ask": standing.ask})
 
 
 def plain_polars(file: Path) -> pl.DataFrame:

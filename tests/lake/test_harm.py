@@ -148,11 +148,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for day in DAYS:
         answers.record(folder, "TSLA", "option_quotes", {day: 4}, ("OPRA.PILLAR", "cmbp-1"))
     for key in ("a" * 32, "b" * 32):
-        chain = pl.DataFrame({"symbol": [symbol()] * 50}, schema_overrides=SOLVED_CHAIN)
+        chain = pl.DataFrame({"root": ["TSLA  "] * 50}, schema_overrides=SOLVED_CHAIN)
         missing = [
-            pl.lit(None, kind).alias(name)
-            for name, kind in SOLVED_CHAIN.items()
-            if name != "symbol"
+            pl.lit(None, kind).alias(name) for name, kind in SOLVED_CHAIN.items() if name != "root"
         ]
         counted = pl.DataFrame([(DAYS[0], 1, 2, True)], schema=SOLVED_COUNTS, orient="row")
         solved.write(kept_in(folder), DAY("2023-06-01"), key, chain.with_columns(missing), counted)

@@ -8,7 +8,6 @@ TABLES, FOLLOW, CELLS, ENTRIES = (
     f"kernels/{name}.py" for name in ("exits", "calls", "evaluate", "entries")
 )
 WHEEL = "kernels/wheel.py"
-SLICES = "run/slices.py"
 
 CHANGES: tuple[Change, ...] = (
     Change(
@@ -59,20 +58,6 @@ CHANGES: tuple[Change, ...] = (
         "at.fees = entry.fee if known",
         "at.fees = 2.0 * entry.fee if known",
         "8: no fee at settlement",
-    ),
-    Change(
-        "day_of_settlement_is_free",
-        SLICES,
-        'contracts["settlement"][contract], side="right")',
-        'contracts["settlement"][contract], side="left")',
-        "6: bars through the settlement",
-    ),
-    Change(
-        "day_of_sale_counts",
-        SLICES,
-        'column(rows, "number", np.int64), side="right")',
-        'column(rows, "number", np.int64), side="left")',
-        "6: bars after the entry",
     ),
     Change(
         "busy_until_before",

@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("wheelvec", "tests")
 TIMEOUT = 300.0  # seconds; a change that never ends is noticed too
 QUOTE, DRAWS, STANDING = (f"kernels/{name}.py" for name in ("quotes", "draws", "collapse"))
+LAYOUT, LAID = "kernels/layout.py", "stages/slices.py"
 EXITS, CALLS, WHEEL, RECORD = (
     f"kernels/{name}.py" for name in ("exits", "calls", "wheel", "record")
 )
@@ -55,6 +56,7 @@ REACHES = {
     CELLS: ("evaluate", "record"),
     DRAWS: ("draws", "exits", "calls", "record"),
     STANDING: ("collapse",),
+    LAYOUT: ("layout",),
 }
 
 
@@ -84,11 +86,11 @@ CHANGES: tuple[Change, ...] = (
     Change("busy_until_put", CALLS, "settlement = max(settlement, sale.settlement)", "settlement = put.settlement", "1: an unresolved wheel is busy to the last settlement among its legs"),
     # -- the chain at entry (section 2)
     # --------------------------------------------------------------------------------
-    Change("minute_end", CHAIN, "(at < start + ", "(at <= start + ", "2: the minute excludes its end"),
-    Change("minute_start", CHAIN, "(at >= start)", "(at > start)", "2: the minute includes its start"),
-    Change("first_quote", STANDING, "if rows.valid[i]:", "if rows.valid[i] and last < 0:", "2: the last valid quote"),
+    Change("minute_end", STANDING, "at < start + ", "at <= start + ", "2: the minute excludes its end"),
+    Change("minute_start", STANDING, "at >= start", "at > start", "2: the minute includes its start"),
+    Change("first_quote", STANDING, "if is_valid(quoted, i):", "if is_valid(quoted, i) and last < 0:", "2: the last valid quote"),
     Change(
-        "last_then_valid", STANDING, "if rows.valid[i]:\n                last = i", "last = i if rows.valid[i] else -1",
+        "last_then_valid", STANDING, "if is_valid(quoted, i):\n                last = i", "last = i if is_valid(quoted, i) else -1",
         "2: the last valid quote, not the last quote if valid",
     ),
     Change("rate_ignored", CHAIN, "        rate[number],", "        0.0 * rate[number],", "2: rate"),
@@ -105,13 +107,13 @@ CHANGES: tuple[Change, ...] = (
     Change("rank_from_zero", QUOTE, "(below + below + equal - 1) / 2.0 + 1.0", "(below + below + equal - 1) / 2.0", "3: percentile in (0, 1]"),
     Change("min_ranked", QUOTE, "n < limits.min_ranked", "n <= limits.min_ranked", "3: 0.5 with fewer, not as many"),
     Change(
-        "chain_min_ranked", CHAIN, "pl.len().over(population) < min_ranked", "pl.len().over(population) <= min_ranked",
+        "chain_min_ranked", LAID, "few = ranked < min_ranked", "few = ranked <= min_ranked",
         "3: 0.5 with fewer, not as many",
     ),
-    Change("chain_rank_lowest", CHAIN, '.rank("average")', '.rank("min")', "3: average rank over the chain"),
+    Change("chain_rank_lowest", LAID, '.rank("average")', '.rank("min")', "3: average rank over the chain"),
     Change(
-        "chain_rank_types", CHAIN, 'population = ("number", "option_type")', 'population = ("number",)',
-        "3: ranked among its own type",
+        "chain_rank_sessions", LAID, '.rank("average").over("number")', '.rank("average")',
+        "3: ranked among its own session",
     ),
     Change("rank_over_candidates", QUOTE, "if rank_over_chain:", "if False:", "3: ivp_over chain"),
     Change("extreme_allowed", QUOTE, "extreme_threshold:\n        allowed", "extreme_threshold + 1e-9:\n        allowed",
@@ -207,22 +209,22 @@ CHANGES: tuple[Change, ...] = (
     Change("stop_counts_touch", EXITS, "            return Walked(\n                STOP_LOSS,", "            touches += bar.low <= target\n            return Walked(\n                STOP_LOSS,", "6: a stopping bar counts no touch"),
     Change("hold_bound", EXITS, "bar.left <= levels.hold", "bar.left < levels.hold", "6: <= max_hold_dte"),
     Change("hold_first", EXITS, "        if bar.high >= stop:", "        if bar.left <= levels.hold:\n            return Walked(MAX_HOLD_DTE, b, bar.market, touches, u)\n        if bar.high >= stop:", "6: max_hold_dte comes last"),
-    Change("entry_bar", SLICES, 'column(rows, "number", np.int64), side="right")', 'column(rows, "number", np.int64), side="left")', "6: strictly after the entry session"),
-    Change("settlement_bar", SLICES, 'contracts["settlement"][contract], side="right")', 'contracts["settlement"][contract], side="left")', "6: through the settlement session"),
+    Change("entry_bar", LAYOUT, "rows[first].number <= number", "rows[first].number < number", "6: strictly after the entry session"),
+    Change("settlement_bar", LAYOUT, "rows[end - 1].number > contracts[c].settlement", "rows[end - 1].number >= contracts[c].settlement", "6: through the settlement session"),
     Change("without_bar", RECORD, "number - put.number - bars\n", "number - put.number - bars + 1\n", "6: counted from the day after entry"),
     Change("without_bar_open", RECORDS, 'nulled(legs["missing"], known)', 'legs["missing"]', "6: null on an unresolved leg"),
-    Change("gap_skip", ARRAYS, 'bars is None or gap_path == "quote"', "bars is None", "6: gap_path quote"),
-    Change("gap_quote", ARRAYS, 'bars is None or gap_path == "quote"', "True", "6: gap_path skip"),
+    Change("gap_skip", LAID, 'bars is None or gap_path == "quote"', "bars is None", "6: gap_path quote"),
+    Change("gap_quote", LAID, 'bars is None or gap_path == "quote"', "True", "6: gap_path skip"),
     Change("assigned_bound", EXITS, "cents < strike_cents", "cents <= strike_cents", "6: close < strike"),
     Change("called_bound", EXITS, "away = cents > strike_cents", "away = cents >= strike_cents", "7: close > strike"),
     Change("close_floor", EXITS, "np.rint(close * 100.0)", "np.floor(close * 100.0)", "units: whole cents"),
     Change("close_raw", EXITS, "cents = np.int64(np.rint(close * 100.0))", "cents = close * 100.0", "units: whole cents"),
-    Change("strike_floor", SLICES, 'np.rint(column(contracts, "strike", np.float64) * 100.0)', '(column(contracts, "strike", np.float64) * 100.0)', "units: whole cents"),
+    Change("strike_floor", LAID, "np.rint(strikes(contracts.key) * 100.0)", "(strikes(contracts.key) * 100.0)", "units: whole cents"),
     Change("open_no_data", EXITS, "return OPEN if settlement_number > last_bar", "return OPEN if settlement_number <= last_bar", "6: open after the last bar, else no_data"),
     Change("open_bound", EXITS, "OPEN if settlement_number > last_bar", "OPEN if settlement_number >= last_bar", "6: open after the last bar", equivalent="the session of the last bar has a close, so it never comes to that test"),
-    Change("saturday_next", ARRAYS, 'side="right") - 1\n    return contracts', 'side="left")\n    return contracts',
+    Change("saturday_next", LAID, 'side="right") - 1', 'side="left")',
            "6: the last session on or before the expiration"),
-    Change("settle_before", ARRAYS, 'side="right") - 1\n    return contracts', 'side="left") - 1\n    return contracts',
+    Change("settle_before", LAID, 'side="right") - 1', 'side="left") - 1',
            "6: on the expiration itself"),
     # -- covered calls (section 7)
     # -------------------------------------------------------------------------------------

@@ -50,7 +50,6 @@ INTERPRETED = (
     "kernels.entries",
     "kernels.calls",
     "kernels.evaluate",
-    "run.slices",
 )
 MOST = 8  # rows of a grid that are compared
 EXITS = {

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 Reals: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
+ShortIntegers: TypeAlias = NDArray[np.int32]
 Words: TypeAlias = NDArray[np.uint64]
 Positions: TypeAlias = NDArray[np.uint32]
 Codes: TypeAlias = NDArray[np.int8]

@@ -9,6 +9,9 @@ from enum import IntEnum
 
 from wheelvec.model.errors import StateError
 
+# Dollars. Above it a double no longer holds whole cents, and sums of such prices become infinite.
+LARGEST_PRICE = 2.0**53 / 100.0
+
 
 class ExitReason(IntEnum):
     """Why a leg ended (rules.md, sections 6 and 7)."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from wheelvec.model.codes import LARGEST_PRICE as LARGEST_PRICE
 from wheelvec.model.errors import DataError, InputError
 
 TIMESTAMP = pl.Datetime("ns", "UTC")
@@ -58,8 +59,17 @@ DIVIDENDS: dict[str, pl.DataType] = {
 # One month's chain at entry time: the last quote of each contract in the entry minute of each
 # session; iv and delta are null where they were not computed, NaN where none exists.
 SOLVED_CHAIN: dict[str, pl.DataType] = {
-    name: kind for name, kind in OPTION_QUOTES.items() if name not in ("underlying", "ts")
-} | {"iv": pl.Float64(), "delta": pl.Float64()}
+    "session": pl.Date(),
+    "root": pl.String(),  # of the contract's symbol, padded to six
+    "expiration": pl.Date(),
+    "strike": pl.Float64(),
+    "is_put": pl.Boolean(),
+    "bid": pl.Float64(),
+    "ask": pl.Float64(),
+    "underlying_price": pl.Float64(),
+    "iv": pl.Float64(),
+    "delta": pl.Float64(),
+}
 
 SOLVED_COUNTS: dict[str, pl.DataType] = {
     "session": pl.Date(),
@@ -236,10 +246,6 @@ RESULT_TABLES: dict[str, dict[str, pl.DataType]] = {
     "underlying": UNDERLYING_CLOSES,
     "warnings": WARNINGS,
 }
-
-
-# Dollars. Above it a float64 does not represent every cent, and sums of prices become infinite.
-LARGEST_PRICE = 2.0**53 / 100.0
 
 
 def _too_large(price: pl.Expr) -> pl.Expr:

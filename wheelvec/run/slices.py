@@ -15,23 +15,22 @@ import numpy as np
 import polars as pl
 
 from wheelvec.jit.dispatch import kind_of
-from wheelvec.kernels.slices import CONTRACT, DIVIDEND, QUOTE, ROW, Slice, Underlying
+from wheelvec.kernels.slices import DIVIDEND, Slice
 from wheelvec.market.market import Market
 from wheelvec.model.config import Curve
-from wheelvec.run.chains import Asked, chain_between
+from wheelvec.run.chains import Asked, ChainCache, HeldChains, chain_between
 from wheelvec.stages import chain as chains
-from wheelvec.stages.arrays import (
-    Array,
-    Paths,
-    build_paths,
-    column,
-    days,
-    group_starts,
-    quote_arrays,
-    underlying_arrays,
-    with_settlement,
+from wheelvec.stages.arrays import Array, days, underlying_arrays
+from wheelvec.stages.contracts import Chain, Roots, expiration_days, is_put, symbols_of
+from wheelvec.stages.slices import (
+    Numbered,
+    assembled,
+    dividend_table,
+    numbered,
+    paths,
+    starts_of,
+    traded,
 )
-from wheelvec.stages.wheel_words import wheel_words_of
 from wheelvec.tables.sessions import Sessions
 
 
@@ -50,6 +49,12 @@ class ChainKey:
     min_ranked: int  # of a rank over the whole chain; -1: the candidates are ranked
     first: dt.date
     last: dt.date
+
+    @property
+    def of_chains(self) -> tuple[Any, ...]:
+        """What of this decides the chains."""
+        rules = self.trading_calendar, self.entry_time, self.rate, self.dividend_yield
+        return *rules, self.dte_max, self.first
 
     def sessions(self) -> pl.DataFrame:
         """session, number, minute: as run.backtest numbers them."""
@@ -70,6 +75,7 @@ def _sessions(calendar: str, entry_time: str, first: dt.date, last: dt.date) -> 
     )
 
 
+CHAINS = 8  # the share of the room for slices that solved chains may take is one in so many
 _KINDS: dict[Any, int] = {}
 _COUNTED = itertools.count()  # two threads never get one number
 Ranges = tuple[float, float, float, float]  # least and greatest dte, least and greatest delta
@@ -97,13 +103,18 @@ class Quoted(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HeldSlice:
-    """A slice, the symbol of each of its contracts, and what of its quotes the kernels do not read."""
+    """A slice, and what of its quotes the kernels do not read."""
 
     slice_: Slice
-    symbols: pl.Series
     offered: Offered
+    _keys: tuple[Array, Roots]  # of the contracts
     _valid: Quoted  # as the quotes lie
     _counted: dict[Ranges, Array] = dataclasses.field(default_factory=dict)
+
+    @cached_property
+    def symbols(self) -> pl.Series:
+        """(contracts,) OSI symbols."""
+        return symbols_of(*self._keys)
 
     @cached_property
     def quotes(self) -> Quoted:
@@ -131,7 +142,7 @@ class HeldSlice:
     @cached_property
     def size(self) -> int:
         """Bytes."""
-        return _bytes((self.slice_, self._valid, self.offered))
+        return _bytes((self.slice_, self._valid, self.offered, self._keys))
 
     def puts_within(self, ranges: Ranges) -> Array:
         """(sessions,) how many puts lie within these ranges; kept, for the next grid mostly has the
@@ -161,12 +172,14 @@ class SliceCache:
     """
 
     _kept: ClassVar["WeakKeyDictionary[Market, OrderedDict[Any, HeldSlice]]"] = WeakKeyDictionary()
+    _chains: ClassVar["WeakKeyDictionary[Market, ChainCache]"] = WeakKeyDictionary()
     _lock: ClassVar[Lock] = Lock()
 
     def __init__(self, market: Market, limit: int) -> None:
         self._market, self._limit = market, limit
         with self._lock:
             self._held = self._kept.setdefault(market, OrderedDict())
+            self._months = self._chains.setdefault(market, ChainCache())
 
     def holds(self, chain_key: ChainKey, symbol: str, start: dt.date, end: dt.date) -> bool:
         """Whether this slice is made already."""
@@ -181,7 +194,8 @@ class SliceCache:
             if key in self._held:
                 self._held.move_to_end(key)
                 return self._held[key]
-        made = _made_slice(self._market, chain_key, sessions, symbol, start, end)
+        held = self._months, chain_key.of_chains, self._limit // CHAINS
+        made = _made_slice(self._market, chain_key, sessions, symbol, (start, end), held)
         with self._lock:
             self._held[key] = made
             self._held.move_to_end(key)
@@ -203,61 +217,47 @@ def _made_slice(
     chain_key: ChainKey,
     sessions: pl.DataFrame,
     symbol: str,
-    start: dt.date,
-    end: dt.date,
+    span: tuple[dt.date, dt.date],
+    held: HeldChains,
 ) -> HeldSlice:
     rate, dividend_yield = (
         _curve(curve, sessions) for curve in (chain_key.rate, chain_key.dividend_yield)
     )
-    valid, counts = chain_between(
-        market, symbol, start, end, Asked(sessions, rate, dividend_yield, chain_key.dte_max)
-    )
-    contracts = with_settlement(chains.contracts(valid), sessions)
-    # one look-up of symbols for all that follows: numbers are joined and sorted in a fraction of
-    # the time
-    valid = valid.join(
-        contracts.select("symbol", "contract", "order"),
-        on="symbol",
-        how="left",
-        maintain_order="left",
-    )
-    solved = chains.ranked(chains.solved(valid), chain_key.min_ranked >= 0, chain_key.min_ranked)
+    asked = Asked(sessions, rate, dividend_yield, chain_key.dte_max)
+    chain = chain_between(market, symbol, span, asked, held)
+    contracts = numbered(chain)
     bars = (
-        market.bars(symbol, start, end) if market.has_bars_of(symbol) else None
+        market.bars(symbol, *span) if market.has_bars_of(symbol) else None
     )  # quotes stand for them then
-    paths = build_paths(
-        contracts.select("symbol", "contract"), bars, valid, sessions, chain_key.gap_path
+    bars_of_contracts = None if bars is None else traded(bars, contracts, sessions)
+    slice_ = assembled(
+        chain,
+        contracts,
+        paths(contracts, bars_of_contracts, chain, chain_key.gap_path),
+        sessions,
+        chain_key.min_ranked,
+        valid=chain.counts.valid,
+        underlying=underlying_arrays(
+            market.underlying_bars.filter(pl.col("underlying") == symbol), sessions
+        ),
+        dividends=_dividends(market, symbol),
     )
-    underlying = underlying_arrays(
-        market.underlying_bars.filter(pl.col("underlying") == symbol), sessions
-    )
-    slice_ = _assembled(
-        solved, counts, contracts, paths, underlying, sessions, _dividends(market, symbol)
-    )
-    return HeldSlice(
-        slice_, contracts["symbol"], _offered(valid, solved, counts, sessions), _quoted(valid)
-    )
+    keys = contracts.key, contracts.roots
+    return HeldSlice(slice_, _offered(chain, sessions), keys, _quoted(chain, contracts))
 
 
-def _offered(
-    valid: pl.DataFrame, solved: pl.DataFrame, counts: pl.DataFrame, sessions: pl.DataFrame
-) -> Offered:
-    quoted, priced = np.zeros(sessions.height, np.int64), np.zeros(sessions.height, np.bool_)
-    number = column(counts, "number", np.int64)
-    quoted[number], priced[number] = (
-        column(counts, "n_quotes", np.int64),
-        column(counts, "priced", np.bool_),
-    )
-    unsolved = valid.filter((pl.col("option_type") == "P") & pl.col("iv").is_nan())
-    return Offered(quoted, priced, _starts(unsolved, sessions), column(unsolved, "dte", np.int64))
+def _offered(chain: Chain, sessions: pl.DataFrame) -> Offered:
+    row = np.flatnonzero(is_put(chain.key) & np.isnan(chain.iv))
+    number = chain.number[row]
+    dte = expiration_days(chain.key[row]) - days(sessions, "session")[number]
+    begin = starts_of(number, sessions.height)
+    return Offered(chain.counts.quoted, chain.counts.priced > 0, begin, dte)
 
 
-def _quoted(valid: pl.DataFrame) -> Quoted:
-    known = valid.filter(pl.col("contract").is_not_null())
-    contract, number = (column(known, name, np.int32) for name in ("contract", "number"))
-    return Quoted(
-        contract, number, column(known, "bid", np.float64), column(known, "ask", np.float64)
-    )
+def _quoted(chain: Chain, contracts: Numbered) -> Quoted:
+    known = np.flatnonzero(contracts.of_row >= 0)
+    columns = contracts.of_row, chain.number, chain.bid, chain.ask
+    return Quoted(*(values[known] for values in columns))
 
 
 def _curve(curve: Curve, sessions: pl.DataFrame) -> Array:
@@ -269,83 +269,8 @@ def _curve(curve: Curve, sessions: pl.DataFrame) -> Array:
     return chains.rates(curve, sessions, max(curve[0][0], sessions["session"][0]), "rate")
 
 
-def _dividends(market: Market, symbol: str) -> pl.DataFrame:
+def _dividends(market: Market, symbol: str) -> Array:
     if market.dividends is None:
-        return pl.DataFrame(schema={"ex_date": pl.Date, "amount": pl.Float64})
-    return market.dividends.filter(pl.col("underlying") == symbol).sort(
-        "ex_date", maintain_order=True
-    )
-
-
-def _assembled(
-    solved: pl.DataFrame,
-    counts: pl.DataFrame,
-    contracts: pl.DataFrame,
-    paths: Paths,
-    underlying: Underlying,
-    sessions: pl.DataFrame,
-    dividends: pl.DataFrame,
-) -> Slice:
-    puts, calls = (solved.filter(pl.col("option_type") == kind) for kind in ("P", "C"))
-    valid = np.zeros(sessions.height, np.int64)
-    valid[column(counts, "number", np.int64)] = column(counts, "n_valid", np.int64)
-    after = contracts.select(session=pl.col("expiration") + pl.duration(days=1)).join(
-        sessions.select("session", "number"), on="session", how="left", maintain_order="left"
-    )
-    where = np.zeros(contracts.height, CONTRACT)
-    where["first_row"], where["last_row"] = paths.starts[:-1], paths.starts[1:]
-    where["settlement"] = column(contracts, "settlement_number", np.int64)
-    where["expiration_day"] = days(contracts, "expiration")
-    where["day_after"] = column(after.select(pl.col("number").fill_null(-1)), "number", np.int64)
-    where["strike_cents"] = np.rint(column(contracts, "strike", np.float64) * 100.0)
-    paid = np.zeros(dividends.height, DIVIDEND)
-    paid["ex_day"], paid["paid"] = (
-        days(dividends, "ex_date"),
-        column(dividends, "amount", np.float64) * 100.0,
-    )
-    return Slice(
-        puts=_quotes(puts, paths, where, wheel_words_of(puts, contracts)),
-        put_starts=_starts(puts, sessions),
-        put_dte=column(puts, "dte", np.int64),
-        put_delta=column(puts, "delta", np.float64),
-        calls=_quotes(calls, paths, where, None),
-        call_starts=_starts(calls, sessions),
-        call_dte=column(calls, "dte", np.int64),
-        call_delta=column(calls, "delta", np.float64),
-        valid=valid,
-        contracts=where,
-        rows=_records(paths.rows, ROW),
-        underlying=underlying,
-        dividends=paid,
-    )
-
-
-def _quotes(rows: pl.DataFrame, paths: Paths, contracts: Array, words: Array | None) -> Array:
-    out = _records(quote_arrays(rows), QUOTE)
-    contract = out["contract"] = column(rows, "contract", np.int64)
-    if words is not None:
-        out["word"] = words
-    # rows are sorted by contract and session: so is one number for both
-    sessions = 1 + max(
-        int(numbers.max(initial=0)) for numbers in (paths.rows.number, contracts["settlement"])
-    )
-    place = (
-        np.repeat(np.arange(contracts.size), np.diff(paths.starts)) * sessions + paths.rows.number
-    )
-    begin = contract * sessions
-    out["first"] = np.searchsorted(place, begin + column(rows, "number", np.int64), side="right")
-    last = np.searchsorted(place, begin + contracts["settlement"][contract], side="right")
-    out["last"] = np.maximum(out["first"], last)
-    return out
-
-
-def _records(columns: Any, kind: np.dtype[Any]) -> Array:
-    """A tuple of arrays as one array of records."""
-    out = np.zeros(columns[0].size, kind)
-    for name, values in columns._asdict().items():
-        out[name] = values
-    return out
-
-
-def _starts(rows: pl.DataFrame, sessions: pl.DataFrame) -> Array:
-    return group_starts(column(rows, "number", np.int64), 0, sessions.height - 1)
+        return np.zeros(0, DIVIDEND)
+    paid = market.dividends.filter(pl.col("underlying") == symbol)
+    return dividend_table(paid.sort("ex_date", maintain_order=True))

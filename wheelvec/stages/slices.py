@@ -1,0 +1,225 @@
+"""A chain and bars -> the arrays of one underlying that the kernels read (kernels.slices.Slice)."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from wheelvec.kernels.draws import root_hash, wheel_words
+from wheelvec.kernels.layout import (
+    Offers,
+    Solved,
+    Terms,
+    Traded,
+    lay_paths,
+    number_contracts,
+    settled_rows,
+    write_quotes,
+)
+from wheelvec.kernels.slices import CONTRACT, DIVIDEND, QUOTE, ROW, Slice
+from wheelvec.stages.arrays import Array, closed, column, days, lent, numbers_of
+from wheelvec.stages.contracts import (
+    Chain,
+    Roots,
+    expiration_days,
+    is_put,
+    keys_of_symbols,
+    root_places,
+    strike_milli,
+    strikes,
+    with_roots,
+)
+
+
+class Numbered(NamedTuple):
+    """The contracts that have a volatility in any row, by symbol."""
+
+    key: Array  # (contracts,)
+    roots: Roots
+    of_row: Array  # (n,) int32, of each valid quote; -1 for one without
+
+    def among(self, key: Array, roots: Roots) -> Array:
+        """(n,) int32 the number of each key of these roots; -1 for one that is not there."""
+        if not self.key.size:
+            return np.full(key.size, -1, np.int32)
+        key = with_roots(key, roots, self.roots)
+        at = np.searchsorted(self.key, key).clip(max=self.key.size - 1)
+        return np.where(self.key[at] == key, at, -1).astype(np.int32)
+
+
+def numbered(chain: Chain) -> Numbered:
+    """Number the contracts of a chain."""
+    n = chain.key.size
+    table = np.full(2 << int(n).bit_length(), -1, np.int32)
+    place, key, known = np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.bool_)
+    found = number_contracts(chain.key, chain.iv, table, place, key, known)
+    key, known = key[:found], known[:found]
+    kept = np.flatnonzero(known)
+    kept = kept[np.argsort(key[kept])]
+    number = np.full(found, -1, np.int32)
+    number[kept] = np.arange(kept.size, dtype=np.int32)
+    return Numbered(key[kept], chain.roots, number[place])
+
+
+def traded(bars: pl.DataFrame, contracts: Numbered, sessions: pl.DataFrame) -> Traded:
+    """Bars of contracts (symbol, session, OHLC; by session) as the kernel reads them."""
+    roots, key = keys_of_symbols(bars["symbol"])
+    prices = (lent(bars[name], np.float64) for name in ("open", "high", "low", "close"))
+    return Traded(
+        numbers_of(days(bars, "session"), sessions).astype(np.int32),
+        contracts.among(key, roots),
+        *prices,
+    )
+
+
+def paths(
+    contracts: Numbered, bars: Traded | None, chain: Chain, gap_path: str
+) -> tuple[Array, Array]:
+    """Where the rows of each contract begin, (contracts + 1,), and the rows (kernels.slices.ROW):
+    its bars, and quotes where there are none (rules.md, section 6).
+
+    Args:
+        contracts: whose rows.
+        bars: None for an underlying without any.
+        chain: the valid quotes, which stand for bars then, and where `gap_path` is "quote".
+    """
+    stands = bars is None or gap_path == "quote"
+    some = slice(None) if stands else slice(0)
+    offers = Offers(chain.number[some], contracts.of_row[some], chain.bid[some], chain.ask[some])
+    bars = _no_bars() if bars is None else bars
+    size, rows = contracts.key.size, np.empty(0, ROW)
+    starts = np.zeros(size + 1, np.int64)
+    for _ in range(2):  # to count them, and to write them
+        cursor = starts[:-1].copy()
+        lay_paths(bars, offers, np.full(size, -1, np.int64), cursor, rows)
+        if not rows.size:
+            starts[1:] = cursor.cumsum()
+            rows = np.empty(starts[-1], ROW)
+    return starts, rows
+
+
+def _no_bars() -> Traded:
+    whole, prices = np.zeros(0, np.int32), closed(np.zeros(0))
+    return Traded(whole, whole, prices, prices, prices, prices)
+
+
+def contract_table(contracts: Numbered, starts: Array, sessions: pl.DataFrame) -> Array:
+    """(contracts,) of kernels.slices.CONTRACT. An option that expires on a day without a session,
+    such as a Saturday, is settled on the last one before it.
+    """
+    known, expiration = days(sessions, "session"), expiration_days(contracts.key)
+    out = np.zeros(contracts.key.size, CONTRACT)
+    out["first_row"], out["last_row"] = starts[:-1], starts[1:]
+    out["settlement"] = np.searchsorted(known, expiration, side="right") - 1
+    out["expiration_day"] = expiration
+    out["day_after"] = numbers_of(expiration + 1, sessions)
+    out["strike_cents"] = np.rint(strikes(contracts.key) * 100.0)
+    return out
+
+
+def assembled(
+    chain: Chain,
+    contracts: Numbered,
+    laid: tuple[Array, Array],
+    sessions: pl.DataFrame,
+    min_ranked: int,
+    **rest: Any,
+) -> Slice:
+    """The slice of a chain.
+
+    Args:
+        chain: the quotes.
+        contracts: of the chain.
+        laid: as `paths` returns them.
+        sessions: session and number.
+        min_ranked: fewer contracts than these have the rank 0.5 over the chain; -1: none is asked
+            for, and it is NaN.
+        rest: `valid` (quotes by session), `underlying` and `dividends` of the slice.
+    """
+    starts, rows = laid
+    table, day = contract_table(contracts, starts, sessions), days(sessions, "session")
+    settled, cursor = np.empty(table.size, np.int64), starts[:-1].copy()
+    settled_rows(table, rows, settled)
+    terms = Terms(table["expiration_day"].copy(), strikes(contracts.key), is_put(contracts.key))
+    found: dict[str, Any] = {}
+    for name, some in (("put", terms.is_put), ("call", ~terms.is_put)):
+        solved = _solved(chain, contracts, some, min_ranked)
+        n = solved.number.size
+        quotes, dte, delta = np.zeros(n, QUOTE), np.empty(n, np.int64), np.empty(n)
+        write_quotes(solved, terms, table, day, rows, cursor, settled, quotes, dte, delta)
+        begin = starts_of(solved.number, sessions.height)
+        found |= {f"{name}s": quotes, f"{name}_starts": begin}
+        found |= {f"{name}_dte": dte, f"{name}_delta": delta}
+    puts = found["puts"]
+    puts["word"] = _words(
+        contracts,
+        puts["contract"],
+        day[np.repeat(np.arange(day.size), np.diff(found["put_starts"]))],
+    )
+    return Slice(**found, contracts=table, rows=rows, **rest)
+
+
+def _solved(chain: Chain, contracts: Numbered, some: Array, min_ranked: int) -> Solved:
+    """The rows with a volatility of some contracts, (contracts,) bool, in candidate order within
+    each session: by expiration, strike and symbol.
+    """
+    known = np.append(some, False)[contracts.of_row] & ~np.isnan(chain.iv)
+    row = np.flatnonzero(known)
+    if len(contracts.roots) > 1:  # of one root the symbols have that order
+        key = contracts.key
+        order = np.empty(key.size, np.int64)
+        order[np.lexsort((np.arange(key.size), strike_milli(key), expiration_days(key)))] = (
+            np.arange(key.size)
+        )
+        row = row[np.lexsort((order[contracts.of_row[row]], chain.number[row]))]
+    number, iv = chain.number[row], chain.iv[row]
+    rank = np.full(row.size, np.nan) if min_ranked < 0 else chain_ranks(number, iv, min_ranked)
+    return Solved(
+        number,
+        contracts.of_row[row],
+        chain.spot[row],
+        chain.bid[row],
+        chain.ask[row],
+        iv,
+        chain.delta[row],
+        rank,
+    )
+
+
+def chain_ranks(number: Array, iv: Array, min_ranked: int) -> Array:
+    """(n,) the ivp of each contract of one type over all of its session (rules.md, section 3): the
+    average rank in (0, 1], 0.5 where fewer than `min_ranked` are.
+    """
+    solved = pl.DataFrame({"number": number, "iv": iv})
+    ranked = pl.len().over("number")
+    rank = pl.col("iv").rank("average").over("number") / ranked
+    few = ranked < min_ranked
+    return column(solved.select(rank=pl.when(few).then(0.5).otherwise(rank)), "rank", np.float64)
+
+
+def _words(contracts: Numbered, contract: Array, day: Array) -> Array:
+    """(puts,) uint64 what names each put's wheel to the draws (rules.md, section 5): its contract
+    and the day of its session.
+    """
+    key = contracts.key
+    hashes = np.array([root_hash(root) for root in contracts.roots], np.uint64)
+    expiration, milli = expiration_days(key)[contract], strike_milli(key)[contract]
+    out = np.empty(contract.size, np.uint64)
+    wheel_words(expiration, milli, day, hashes[root_places(key)][contract], out)
+    return out
+
+
+def starts_of(number: Array, sessions: int) -> Array:
+    """Where each session's rows begin among rows sorted by session number, and where the last ones
+    end: (sessions + 1,).
+    """
+    counts = np.bincount(number, minlength=sessions)
+    return np.concatenate([np.zeros(1, np.int64), counts.cumsum()])
+
+
+def dividend_table(dividends: pl.DataFrame) -> Array:
+    """Dividends (ex_date, amount) as kernels.slices.DIVIDEND."""
+    out = np.zeros(dividends.height, DIVIDEND)
+    out["ex_day"] = days(dividends, "ex_date")
+    out["paid"] = column(dividends, "amount", np.float64) * 100.0
+    return out
