@@ -87,7 +87,7 @@ def session_of(clock: EntryClock, day: int) -> np.int64:
 
 
 @njit_lean
-def in_entry_minute(clock: EntryClock, number: int, at: int) -> bool:
+def in_entry_minute(clock: EntryClock, number: np.int64, at: int) -> bool:
     """Whether a quote of this session and time lies in the entry minute; a snapshot always does."""
     start = clock.minute[number]
     return at == SNAPSHOT or (at >= start and at < start + MINUTE)

@@ -28,7 +28,7 @@ class BusyError(LakeError):
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
     """Replace the file `path` by a temporary one once the block ends without an error.
 
     The folder of `path` must exist. After a failure `path` is unchanged, and there is no temporary
@@ -36,6 +36,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Yields:
         The temporary path to write to.
+
+    Args:
+        path: of the file.
+        lasting: whether it must outlast a loss of power, for which the disk is waited for; not for
+            what is checked when it is read, and made anew.
 
     Raises:
         LakeError: naming `path`, if the file cannot be written: a full disk, no permission.
@@ -52,9 +57,11 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with writing(path):
             yield temporary
-            sync_file(temporary)
+            if lasting:
+                sync_file(temporary)
             temporary.replace(path)
-            sync_folder(path.parent)
+            if lasting:
+                sync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -73,16 +73,15 @@ def write(
     stated = json.dumps(counts.select(*SOLVED_COUNTS).to_dict(as_series=False), default=str)
     said = {_COUNTS: stated, _PLACE: _place(folder, month, key)}
     chain.select(*SOLVED_CHAIN).write_parquet(
-        buffer, compression="zstd", compression_level=1, metadata=said
+        buffer, compression="lz4", statistics=False, metadata=said
     )
     held = buffer.getvalue()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with files.locked(folder):
             files.remove_stale(folder)
-            with files.replacing(
-                folder / f"{month:%Y-%m}.{key}.{_digest(held)}.parquet"
-            ) as temporary:
+            path = folder / f"{month:%Y-%m}.{key}.{_digest(held)}.parquet"
+            with files.replacing(path, lasting=False) as temporary:
                 temporary.write_bytes(held)
             _forget_oldest(folder, month)
     except OSError as error:

@@ -136,8 +136,18 @@ def solved(
         iv,
         delta,
     )
-    columns = [closed(column) for column in (*standing, iv, delta)]
-    return Chain(*columns, roots, counts, 0)
+    return Chain(
+        closed(number),
+        closed(key),
+        closed(standing.bid),
+        closed(standing.ask),
+        closed(standing.spot),
+        closed(iv),
+        closed(delta),
+        roots,
+        counts,
+        0,
+    )
 
 
 def to_keep(chain: Chain, sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
