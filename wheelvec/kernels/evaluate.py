@@ -16,6 +16,7 @@ from wheelvec.kernels.accumulate import (
     add_assigned_ends,
     add_counts,
     add_money,
+    add_one_assigned_end,
     add_spread,
     clear,
     fold,
@@ -382,7 +383,11 @@ def add_wheel(
     add_money(month, n, put.capital, put.premium, put.censored, workspace.roc[w], figures, at)
     add_counts(month, n)
     if put.settled == ASSIGNED:
-        add_assigned_ends(month, n, workspace.assigned_ends.after, workspace.assigned_ends.marked)
+        ends = workspace.assigned_ends
+        if block.call.size == 1:
+            add_one_assigned_end(month, n, ends.after[0], ends.marked[0])
+        else:
+            add_assigned_ends(month, n, ends.after, ends.marked)
     if cells.row.size:
         for c in range(n):
             cells.pnl[cells.row[put.row], cells.column[at + c]] = month.pnl[c]
