@@ -20,6 +20,7 @@ from wheelvec.kernels.exits import (
     BAR,
     SettleRules,
     lay_bars,
+    lay_markets,
     market_price,
     settle,
     stop_fill,
@@ -104,23 +105,22 @@ def test_bars_have_days_and_prices_that_every_exit_shares() -> None:
     assert bars["number"].tolist() == [1, 2]
     assert bars["left"].tolist() == [3, 2]  # days to session 4
     assert bars["fees"].tolist() == [1.32, 1.32]  # two orders
+    lay_markets(slice_.rows, slice_.puts[0], 1.0, row(ENTRY, **entry_fields()), bars)
     # 2.00 + 0.30 * 0.30 = 2.09; 1.20 + 0.30 * 0.65 = 1.395, up to the cent
     assert bars["market"].tolist() == [2.09, 1.40]
     assert [days_of(sums) for sums in bars["sums"]] == [1, 2]
     assert [missing_of(sums) for sums in bars["sums"]] == [0, 0]
 
 
-def bars_of(*rows: tuple[float, float, float, float], left: int = 30, ticks: float = 100.0) -> Any:
+def bars_of(*rows: tuple[float, float, float, float], left: int = 30) -> Any:
     """Bars of (open, high, low, close), the first a day after the sale, with `left` days to the
     expiration on the first.
     """
     from wheelvec.kernels.exits import BAR
-    from wheelvec.kernels.quotes import tick_up
 
     bars = np.zeros(len(rows) + 1, BAR).view(np.recarray)
     for i, (first, high, low, close) in enumerate(rows):
         bars[i].open, bars[i].high, bars[i].low, bars[i].market = first, high, low, close
-        bars[i].first = tick_up(first, ticks)
         bars[i].number, bars[i].left, bars[i].fees = i + 1, left - i, 1.32
     return bars
 
@@ -189,12 +189,12 @@ def limits_and_ticks() -> None:
     assert walked(bars, entry_of(ticks=0.0), 3.0, 0.1, price=1.10)[0] == STOP_LOSS
     assert walked(bars, entry_of(slack=0.0, ticks=0.0), 3.0, 0.1, price=1.10)[0] == -1
     # half of 1.10 less a billionth of a cent is touched by 0.55
-    bars = bars_of((0.60, 0.65, 0.55, 0.60), ticks=0.0)
+    bars = bars_of((0.60, 0.65, 0.55, 0.60))
     assert walked(bars, entry_of(ticks=0.0), np.nan, 0.5, price=1.10 - 1e-11)[0] == PROFIT_TARGET
     assert walked(bars, entry_of(ticks=0.0, slack=0.0), np.nan, 0.5, price=1.10 - 1e-11)[0] == -1
     # on nickels the target of 1.13 * 0.5 lies at 0.55, and what is bought at an open of 0.53 costs
     # 0.55
-    bars = bars_of((0.53, 0.60, 0.53, 0.55), ticks=20.0)
+    bars = bars_of((0.53, 0.60, 0.53, 0.55))
     assert walked(bars, entry_of(ticks=20.0), np.nan, 0.5, price=1.13)[:3] == (
         PROFIT_TARGET,
         0,
@@ -230,7 +230,7 @@ def walk_and_tables_agree() -> None:
             [(row[1], row[3], row[0], row[2]) for row in prices],
             int(chance.integers(12, 25)),
         )
-        bars = bars_of(*rows, left=left, ticks=entry.ticks)
+        bars = bars_of(*rows, left=left)
         for name, value in (("high_threshold", 0.7), ("extreme_threshold", 0.9)):
             setattr(entry, name, value)
         price = float(np.rint(100 * chance.uniform(0.5, 3.0)) / 100)
@@ -250,11 +250,13 @@ def walk_and_tables_agree() -> None:
             EXPIRED_WORTHLESS,
             False,
         )
-        stops, targets = np.array([1.2, 2.0, np.nan]), np.array([0.1, 0.5, 0.9])
+        stops, few = np.array([1.2, 2.0, np.nan]), np.array([0.1, 0.5, 0.9])
+        targets = few if chance.random() < 0.5 else np.linspace(0.05, 0.95, 10)
+        n = targets.size
         block = SimpleNamespace(
             stop=stops, target=targets, hold=np.array([-1, 14]),
             draw=np.array([_draw_rule(seed) for seed in (1, 2)]).view(np.recarray),
-            rest_target=np.repeat(np.arange(3), 4), rest_draw=np.tile([0, 0, 1, 1], 3), rest_hold=np.tile([0, 1], 6),
+            rest_target=np.repeat(np.arange(n), 4), rest_draw=np.tile([0, 0, 1, 1], n), rest_hold=np.tile([0, 1], 2 * n),
         )  # fmt: skip
         slice_ = SimpleNamespace(
             puts=[SimpleNamespace(word=np.uint64(chance.integers(2**62)))],
@@ -269,13 +271,15 @@ def walk_and_tables_agree() -> None:
             whole.copy(),
             np.empty(2, np.int64),
             np.empty(2, np.int64),
+            np.empty(n),
+            np.empty(count + 1),
         )
-        stop, rest = np.zeros(3, EXIT).view(np.recarray), np.zeros(12, EXIT).view(np.recarray)
+        stop, rest = np.zeros(3, EXIT).view(np.recarray), np.zeros(4 * n, EXIT).view(np.recarray)
         stop_ends(put, entry, stops, bars, stop)
         rest_ends(slice_, put, entry, block, scratch, rest)
         assert bars.dtype == BAR
         for s in range(3):
-            for r in range(12):
+            for r in range(4 * n):
                 rule = block.draw[block.rest_draw[r]]
                 target = target_level(price, targets[block.rest_target[r]], entry)
                 levels = Levels(

@@ -45,6 +45,7 @@ from wheelvec.kernels.exits import (
     Put,
     SettleRules,
     lay_bars,
+    lay_markets,
     settle,
     stop_level,
     target_level,
@@ -104,6 +105,7 @@ SALE = np.dtype(
         ("settlement", np.int64),
         ("settled", np.int64),  # how it ends if nothing ends it before
         ("sums", np.uint64),  # packed days and sessions without a bar, to the settlement
+        ("priced", np.bool_),  # whether what a hold pays is known of every bar
         # where nothing is sold: the assigned end of that, -1: not followed yet
         ("unsold", np.int64),
     ],
@@ -315,7 +317,7 @@ def make_sale(
     """
     sale = memory.sales[at]
     sale.search, sale.number = search, number
-    sale.row, sale.unsold = -1, -1
+    sale.row, sale.unsold, sale.priced = -1, -1, False
     sale.in_range, sale.above_basis, sale.liquid = 0, 0, 0
     if number < 0 or number >= slice_.valid.size or slice_.valid[number] == 0:
         sale.status = NO_CALL_QUOTES
@@ -427,6 +429,9 @@ def call_end(
     stop = stop_level(sale.price, call.stop_multiplier, entry)
     target = target_level(sale.price, call.exit_pct, entry)
     levels = Levels(stop, target, call.max_hold_dte, sale.penalty)
+    if call.max_hold_dte >= 0 and not sale.priced:
+        lay_markets(slice_.rows, slice_.calls[sale.row], sale.penalty, entry, memory.bars[at])
+        sale.priced = True
     walked = walk(
         memory.bars[at], sale.bars, levels, entry, rule, chance, memory.drawn, at, word, cycle
     )

@@ -40,6 +40,7 @@ from wheelvec.kernels.exits import (
     Scratch,
     SettleRules,
     lay_bars,
+    lay_markets,
     new_ends,
     rest_ends,
     settle,
@@ -151,21 +152,25 @@ def pair_ends(
         out.until[i], out.assigned_end[i] = end.until, assigned_end
 
 
+@njit_inlined
+def any_hold(holds: Integers) -> bool:
+    """Whether any of these rules has a hold."""
+    found = False
+    for hold in holds:
+        found |= hold >= 0
+    return found
+
+
 @njit_lean
 def lay_ends(
     slice_: Slice, put: Put, entry: EntryRules, block: Block, workspace: Workspace
 ) -> None:
     """Write how each stop and each rest of the block ends the put."""
-    lay_bars(
-        slice_,
-        slice_.puts[put.row],
-        put.number,
-        put.penalty,
-        entry,
-        put.censored,
-        workspace.scratch.bars,
-    )
-    stop_ends(put, entry, block.stop, workspace.scratch.bars, workspace.stop)
+    quote, bars = slice_.puts[put.row], workspace.scratch.bars
+    lay_bars(slice_, quote, put.number, put.penalty, entry, put.censored, bars)
+    if any_hold(block.hold):
+        lay_markets(slice_.rows, quote, put.penalty, entry, bars)
+    stop_ends(put, entry, block.stop, bars, workspace.stop)
     rest_ends(slice_, put, entry, block, workspace.scratch, workspace.rest)
 
 
@@ -296,7 +301,9 @@ def _most(starts: Integers) -> int:
 
 def new_workspace(plan: Plan, sizes: Sizes) -> Workspace:
     """Buffers for any blocks of a plan."""
-    draws, holds = _most(plan.draw_starts), _most(plan.hold_starts)
+    targets, draws, holds = (
+        _most(starts) for starts in (plan.target_starts, plan.draw_starts, plan.hold_starts)
+    )
     configs, bars = _most(plan.config_starts), sizes.bars + 1
     scratch = Scratch(
         np.zeros(bars, BAR),
@@ -306,6 +313,8 @@ def new_workspace(plan: Plan, sizes: Sizes) -> Workspace:
         np.empty(bars, np.int64),
         np.empty(draws, np.int64),
         np.empty(holds, np.int64),
+        np.empty(targets),
+        np.empty(bars),
     )
     return Workspace(
         new_month(configs),

@@ -95,9 +95,9 @@ def new_ends(n: int) -> Ends:
 BAR = np.dtype(
     [
         ("open", np.float64), ("high", np.float64), ("low", np.float64),
-        ("first", np.float64),  # the open, on its tick or the next above
-        ("market", np.float64),  # what buying back at the market costs
-        ("at_market", np.bool_),  # whether stops and targets fill at that price too
+        # what buying back at the market costs; where only a hold pays it, `lay_markets` writes it
+        ("market", np.float64),
+        ("at_market", np.bool_),  # whether stops and targets pay that too
         ("sums", np.uint64),  # packed days held and sessions without a bar of an exit here
         # of both orders, dollars per contract; NaN where there is no exit
         ("fees", np.float64),
@@ -120,6 +120,8 @@ class Scratch(NamedTuple):
     record_touch: Integers  # (bars,)
     filling: Integers  # (draws,)
     held: Integers  # (holds,)
+    level: Reals  # (targets,) at which price the limit of each lies
+    first: Reals  # (bars,) the opens of bars that touch, on their ticks or the next above
 
 
 class SettleRules(NamedTuple):
@@ -245,15 +247,24 @@ def lay_bars(
         here = rows[r].number
         at.open, at.high, at.low = rows[r].open, rows[r].high, rows[r].low
         at.number = here
-        at.first = tick_up(rows[r].open, entry.ticks)
-        at.market = tick_up(
-            market_price(rows, r, penalty, quote.spread_pct, entry.mode), entry.ticks
-        )
         at.at_market = rows[r].is_quote or not entry.trigger
+        if at.at_market:
+            price = market_price(rows, r, penalty, quote.spread_pct, entry.mode)
+            at.market = tick_up(price, entry.ticks)
         at.fees = 2.0 * entry.fee
         at.left = expiration - day[here]
         days = 0 if censored else day[here] - day[number]
         at.sums = packed_days(days, here - number - (bar + 1), censored)
+
+
+@njit_lean
+def lay_markets(
+    rows: Records, quote: Quote, penalty: float, entry: EntryRules, out: Records
+) -> None:
+    """Write what buying back at the market costs on every bar: only a hold asks for all of them."""
+    for bar in range(quote.last - quote.first):
+        price = market_price(rows, quote.first + bar, penalty, quote.spread_pct, entry.mode)
+        out[bar].market = tick_up(price, entry.ticks)
 
 
 @njit_inlined
@@ -264,9 +275,10 @@ def stop_cost(bar: Bar, stop: float, penalty: float, entry: EntryRules) -> float
 
 
 @njit_inlined
-def target_cost(bar: Bar, target: float, touches: int) -> float:
+def target_cost(bar: Bar, target: float, touches: int, entry: EntryRules) -> float:
     """Dollars per share for a target that fills on a bar, on its tick."""
-    return bar.market if bar.at_market else target_fill(bar.first, target, touches)
+    cost = target_fill(tick_up(bar.open, entry.ticks), target, touches)
+    return bar.market if bar.at_market else cost
 
 
 @njit_inlined
@@ -340,9 +352,8 @@ def walk(
             if rule.probabilistic:
                 u = drawn(kept, at, rule.seed, word, phase, touches - 1)
             if not rule.probabilistic or u <= chance:
-                return Walked(
-                    PROFIT_TARGET, b, target_cost(bar, levels.target, touches), touches, u
-                )
+                price = target_cost(bar, levels.target, touches, entry)
+                return Walked(PROFIT_TARGET, b, price, touches, u)
         if bar.left <= levels.hold:
             return Walked(MAX_HOLD_DTE, b, bar.market, touches, u)
     return Walked(-1, count, 0.0, touches, u)
@@ -392,6 +403,9 @@ def stop_ends(put: Put, entry: EntryRules, stops: Reals, bars: Records, out: Rec
     """
     count, bar = put.last - put.first, 0
     for i in range(stops.size):
+        if bar == count:  # none reached the last one
+            out[i].time = NEVER
+            continue
         level = stop_level(put.price, stops[i], entry)
         reached = level * (1.0 - entry.slack)
         while bar < count and not bars[bar].high >= reached:  # never reached by a NaN
@@ -426,10 +440,14 @@ def touches_at(bars: Records, count: int, level: float, out: Integers) -> int:
 
 
 @njit_lean
-def by_low(bars: Records, count: int, out: Integers) -> None:
-    """Write the bars' positions, lowest low first."""
-    for bar in range(count):
-        low, k = bars[bar].low, bar
+def by_low(bars: Records, touching: Integers, count: int, out: Integers) -> None:
+    """Write the first `count` of `touching`, lowest low first.
+
+    From the last bar on: an option that was sold loses value, so that they are nearly in order.
+    """
+    for i in range(count):
+        bar, k = touching[count - 1 - i], i
+        low = bars[bar].low
         while k > 0 and bars[out[k - 1]].low > low:
             out[k] = out[k - 1]
             k -= 1
@@ -438,9 +456,9 @@ def by_low(bars: Records, count: int, out: Integers) -> None:
 
 @njit_lean
 def add_touch(bar: int, touches: int, out: Integers) -> None:
-    """Insert a bar in order among the first `touches` of `out`."""
+    """Insert a bar in order among the first `touches` of `out`, the latest first."""
     k = touches
-    while k > 0 and out[k - 1] > bar:
+    while k > 0 and out[k - 1] < bar:
         out[k] = out[k - 1]
         k -= 1
     out[k] = bar
@@ -518,9 +536,27 @@ def lay_settlement(slice_: Slice, put: Put, entry: EntryRules, out: Records) -> 
 
 
 @njit_inlined
-def touch_level(put: Put, exit_pct: float, entry: EntryRules) -> float:
-    """The highest low that touches the target of a put, dollars per share."""
-    return target_level(put.price, exit_pct, entry) * (1.0 + entry.slack)
+def lay_levels(price: float, targets: Reals, ticks: float, out: Reals) -> None:
+    """Write the price at which the limit of each target lies, as `target_level` has it.
+
+    A loop that does only this, because LLVM then vectorizes its divisions.
+    """
+    for i in range(targets.size):
+        out[i] = tick_down(price * targets[i], ticks)
+
+
+@njit_inlined
+def lay_firsts(
+    bars: Records, touching: Integers, count: int, level: float, ticks: float, out: Reals
+) -> None:
+    """Write the opens of the bars that touch targets up to `level`, on their ticks.
+
+    A target lies on a tick, and an open at `level` or above costs no less than the target, on its
+    tick or not: it needs no division.
+    """
+    for i in range(count):
+        first = bars[touching[i]].open
+        out[touching[i]] = tick_up(first, ticks) if first < level else first
 
 
 @njit_inlined
@@ -542,10 +578,13 @@ def rest_ends(
         workspace.held[h] = (
             first_bar_held(bars, count, block.hold[h]) if block.hold[h] >= 0 else NEVER
         )
-    few = block.target.size <= FEW_TARGETS
+    few, wider = block.target.size <= FEW_TARGETS, 1.0 + entry.slack
+    lay_levels(put.price, block.target, entry.ticks, workspace.level)
+    highest = workspace.level[block.target.size - 1]
+    most = touches_at(bars, count, highest * wider, workspace.touches)
+    lay_firsts(bars, workspace.touches, most, highest, entry.ticks, workspace.first)
     if not few:
-        by_low(bars, count, workspace.order)
-    most = touches_at(bars, count, touch_level(put, block.target[-1], entry), workspace.touches)
+        by_low(bars, workspace.touches, most, workspace.order)
     filling_touches(slice_.puts[put.row].word, put, entry, block.draw, most, workspace)
     lay_settlement(slice_, put, entry, bars)
     target, touches, added = -1, 0, 0
@@ -553,20 +592,21 @@ def rest_ends(
     for i in range(block.rest_target.size):
         if block.rest_target[i] != target:
             target = block.rest_target[i]
-            level = target_level(put.price, block.target[target], entry)
-            reached = touch_level(put, block.target[target], entry)
+            level = workspace.level[target]
+            reached = level * wider
             if few:
                 touches = touches_at(bars, count, reached, workspace.touches)
-            while not few and added < count and bars[workspace.order[added]].low <= reached:
+            while not few and added < most and bars[workspace.order[added]].low <= reached:
                 add_touch(workspace.order[added], added, workspace.touches)
                 added += 1
                 touches = added
         filling, held = workspace.filling[block.rest_draw[i]], workspace.held[block.rest_hold[i]]
-        filled = workspace.touches[filling] if filling < touches else NEVER
+        place = filling if few else touches - 1 - filling
+        filled = workspace.touches[place] if filling < touches else NEVER
         end = min(filled, held, count)
         at = bars[end]
         at_target = filled == end
-        market, fill = at.market, target_fill(at.first, level, filling + 1)
+        market, fill = at.market, target_fill(workspace.first[end], level, filling + 1)
         price = fill if at_target and not at.at_market else market
         above = at_target and price > level * (1.0 + ROUNDING)
         reason = put.settled if end == count else PROFIT_TARGET if at_target else MAX_HOLD_DTE

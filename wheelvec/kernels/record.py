@@ -36,6 +36,7 @@ from wheelvec.kernels.exits import (
     Put,
     SettleRules,
     lay_bars,
+    lay_markets,
     stop_level,
     target_level,
     walk,
@@ -110,6 +111,8 @@ def put_end(
     """
     quote, count = slice_.puts[put.row], put.last - put.first
     lay_bars(slice_, quote, put.number, put.penalty, entry, put.censored, workspace.bars)
+    if block.hold[0] >= 0:
+        lay_markets(slice_.rows, quote, put.penalty, entry, workspace.bars)
     stop = stop_level(put.price, block.stop[0], entry)
     target = target_level(put.price, block.target[0], entry)
     levels = Levels(stop, target, block.hold[0], put.penalty)
