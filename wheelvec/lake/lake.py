@@ -177,8 +177,9 @@ class Lake:
         )
 
     def holds(self, name: str, underlying: str) -> bool:
-        """Whether a table holds any row of an underlying; a month of which all was set aside has
-        no digest.
+        """Whether a table has any kept row of an underlying.
+
+        A month whose rows were all set aside has no digest.
         """
         months = self.months(name, underlying)
         return any(self.digest(name, underlying, month) is not None for month in months)
