@@ -6,7 +6,7 @@ A grid with too many rows is refused before memory for its rows is allocated.
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Collection, Iterable, Mapping, Sized
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ Axis = tuple[list[str], list[list[Any]]]
 GridLike = Mapping[Any, Any] | pl.DataFrame | pl.LazyFrame
 
 MOST_ROWS = 10_000_000  # the frame of such a grid takes several gigabytes
+SIGNAL = "signal"  # the one column that is no field: it names a signal that `sweep` was given
 GRID_FILES = {".toml": "TOML", ".parquet": "Parquet", ".pq": "Parquet", ".csv": "CSV"}
 
 FIELDS = {
@@ -88,8 +89,10 @@ def _dotted(given: list[str], where: object = "grid") -> dict[str, str]:
     names: dict[str, str] = {}
     for name in given:
         field = ALIASES.get(name, name)
-        if field not in FIELDS and field != "rules":
-            raise ConfigError(f"{where}: {unknown_field(name)}")
+        if field not in FIELDS and field not in ("rules", SIGNAL):
+            meant = name.casefold() in (SIGNAL, f"{SIGNAL}s")
+            unknown = unknown_name("field", name, [SIGNAL]) if meant else unknown_field(name)
+            raise ConfigError(f"{where}: {unknown}")
         if field in names.values():
             raise ConfigError(f"{where}: {name!r} names the field {field!r} a second time")
         names[name] = field
@@ -269,10 +272,12 @@ def _of_frame(names: dict[str, str], grid: pl.DataFrame) -> dict[str, Swept]:
 # ---- validation of the values
 
 
-def read(name: str, given: Swept, refusals: Refusals) -> Swept:
+def read(
+    name: str, given: Swept, refusals: Refusals, signals: Collection[str] | None = None
+) -> Swept:
     """The values of a field, converted to the stored type and made distinct.
 
-    Rows whose value is not allowed are noted in `refusals`.
+    Rows whose value is not allowed, or names none of the `signals`, are noted in `refusals`.
     """
     if _all_floats(name, given):
         return given
@@ -282,7 +287,7 @@ def read(name: str, given: Swept, refusals: Refusals) -> Swept:
     position: dict[Any, int] = {}
     for i, value in enumerate(given.values):
         try:
-            one = _read_one(name, value)
+            one = _read_one(name, value, signals)
         except ConfigError as error:
             reasons[i] = str(error)
             continue
@@ -303,7 +308,9 @@ def read_values(name: str, values: list[Any]) -> list[Any]:
     return [_read_one(name, value) for value in values]
 
 
-def _read_one(name: str, value: Any) -> Any:
+def _read_one(name: str, value: Any, signals: Collection[str] | None = None) -> Any:
+    if name == SIGNAL:
+        return _read_signal(value, signals)
     if name == "rules":
         if not isinstance(value, str) or value not in RULE_SETS:
             raise ConfigError(unknown_name("rules", value, RULE_SETS))
@@ -314,12 +321,21 @@ def _read_one(name: str, value: Any) -> Any:
     return FIELDS[name].metadata["read"](name, value)
 
 
+def _read_signal(value: Any, signals: Collection[str] | None) -> str | None:
+    """The name of a signal; any name is allowed if `signals` is None."""
+    if value is None or (isinstance(value, str) and (signals is None or value in signals)):
+        return value
+    if not signals:
+        raise ConfigError(f"unknown {SIGNAL} {cut(value)}: signals= holds none; expected None")
+    raise ConfigError(unknown_name(SIGNAL, value, signals))
+
+
 def _all_floats(name: str, given: Swept) -> bool:
     """Whether the values are distinct floats that the field allows and stores unchanged.
 
     This validates thousands of them as one array.
     """
-    bounds = None if name == "rules" else FIELDS[name].metadata["bounds"]
+    bounds = None if name in ("rules", SIGNAL) else FIELDS[name].metadata["bounds"]
     if bounds is None or len(given.values) < 16 or given.floats is None:
         return False
     low, high, closed = bounds
@@ -381,10 +397,10 @@ def _scanned_csv(path: str | Path) -> pl.LazyFrame:
 def grid_from_toml(path: str | Path) -> dict[str, list[Any]]:
     """The grid of a TOML file: sections as in a configuration, with a list of values for a field.
 
-    `rules` has no section; "none" means None where a field may be None. Instead of a list a field
-    may have a table: {first = 0.2, last = 0.8, count = 13} for evenly spaced numbers, {first = 1,
-    last = 32} for all whole numbers. Fields that change together have one key, within their section
-    or with dotted names: "delta_min, delta_max" = [[0.15, 0.25], [0.25, 0.35]].
+    `rules` and `signal` have no section; "none" means None where a field may be None. Instead of a
+    list a field may have a table: {first = 0.2, last = 0.8, count = 13} for evenly spaced numbers,
+    {first = 1, last = 32} for all whole numbers. Fields that change together have one key, within
+    their section or with dotted names: "delta_min, delta_max" = [[0.15, 0.25], [0.25, 0.35]].
 
     Raises:
         ConfigError: if the file cannot be read or is not TOML (with the line), or a field has
@@ -416,10 +432,7 @@ def _values_of(where: str, names: str, value: Any) -> list[Any]:
             f"{where} = {cut(value)}: expected a list of values, or a table of first and last, "
             "and count for numbers"
         )
-    optional = [
-        ALIASES.get(name, name) in FIELDS and FIELDS[ALIASES.get(name, name)].metadata["optional"]
-        for name in names.split(", ")
-    ]
+    optional = [_is_optional(ALIASES.get(name, name)) for name in names.split(", ")]
     if len(optional) == 1:
         return [_null(item, optional[0]) for item in value]
     return [
@@ -428,6 +441,10 @@ def _values_of(where: str, names: str, value: Any) -> list[Any]:
         else item
         for item in value
     ]
+
+
+def _is_optional(name: str) -> bool:
+    return name == SIGNAL or (name in FIELDS and FIELDS[name].metadata["optional"])
 
 
 def _null(item: Any, optional: bool) -> Any:

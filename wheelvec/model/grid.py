@@ -7,7 +7,7 @@ arrays of integers.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wheelvec.model.axes import (
+    SIGNAL,
     Codes,
     GridLike,
     Swept,
@@ -32,6 +33,7 @@ from wheelvec.model.refusals import Refusals, RefusedRowsError, described
 from wheelvec.model.sections import after_close
 
 __all__ = [
+    "SIGNAL",
     "Codes",
     "Grid",
     "GridLike",
@@ -58,7 +60,8 @@ class Grid:
     Attributes:
         base: the configuration whose fields the rows change.
         frame: (size,) the values as given, one configuration a row; columns of `Sweep.frame`.
-        columns: the values by dotted field name, for the fields that are swept.
+        columns: the values by dotted field name, for the fields that are swept. `signal` is no
+            field: it names the signal, of those given to a sweep, on whose sessions a row enters.
         skipped: row (its number in the grid as given) and reason of every row that was left out.
     """
 
@@ -73,7 +76,14 @@ class Grid:
         return self.frame.height
 
     @classmethod
-    def read(cls, base: Config, grid: GridLike, *, skip_invalid: bool = False) -> "Grid":
+    def read(
+        cls,
+        base: Config,
+        grid: GridLike,
+        *,
+        skip_invalid: bool = False,
+        signals: Collection[str] = (),
+    ) -> "Grid":
         """The grid of a mapping or a frame.
 
         Args:
@@ -81,6 +91,7 @@ class Grid:
             grid: field names to values, of which the rows are the product (last key fastest); or
                 a frame with one configuration a row.
             skip_invalid: leave out invalid rows instead of raising an error.
+            signals: the names that a column `signal` may have.
 
         Raises:
             ConfigError: for an unknown field, too many rows, or invalid rows, which are named.
@@ -90,7 +101,7 @@ class Grid:
         if not frame.height:
             raise InputError("the grid has no row: expected at least one configuration")
         refusals = Refusals(frame.height)
-        values = {name: read(name, column, refusals) for name, column in columns.items()}
+        values = {name: read(name, column, refusals, signals) for name, column in columns.items()}
         checked = cls(base, frame, values).without(refusals, skip_invalid=skip_invalid)
         return checked.without(checked._contradictions(), skip_invalid=skip_invalid)
 
@@ -122,19 +133,26 @@ class Grid:
     def value(self, name: str, row: int) -> Any:
         """The value of a field in a row, swept or not."""
         column = self.columns.get(name)
-        return field_of(self.base, name) if column is None else column.values[column.codes[row]]
+        return self.values(name)[0] if column is None else column.values[column.codes[row]]
 
     def config(self, row: int) -> Config:
         """The configuration of a row."""
-        return self.base.replace(**{name: self.value(name, row) for name in self.columns})
+        return self.base.replace(**{name: self.value(name, row) for name in self._fields})
+
+    @property
+    def _fields(self) -> list[str]:
+        """The columns that are fields of the configuration."""
+        return [name for name in self.columns if name != SIGNAL]
 
     def codes(self, name: str) -> Codes | None:
         """(size,) the position of each row's value in `values`; None if the field is not swept."""
         return self.columns[name].codes if name in self.columns else None
 
     def values(self, name: str) -> list[Any]:
-        """The distinct values of a field, which `codes` index."""
-        return self.columns[name].values if name in self.columns else [field_of(self.base, name)]
+        """The distinct values of a field, which `codes` index; None for a signal not swept."""
+        if name in self.columns:
+            return self.columns[name].values
+        return [None if name == SIGNAL else field_of(self.base, name)]
 
     def table(self, name: str, encode: Any = None, dtype: Any = np.float64) -> NDArray[Any]:
         """(values,) the distinct values of a field as numbers, which `codes` index.
@@ -178,10 +196,19 @@ class Grid:
     def ids(self) -> NDArray[np.uint64]:
         """(size,) the ids of the configurations as numbers; `Config.id` has them in hexadecimal."""
         total = np.full(self.size, int(self.base.id, 16), np.uint64)
-        for name, column in self.columns.items():
+        for name in self._fields:
+            column = self.columns[name]
             digests = _digests(name, column) - np.uint64(digest_of(name, field_of(self.base, name)))
             total += digests[column.codes]
         return total
+
+    def identities(self) -> list[NDArray[np.uint64]]:
+        """(size,) each: the ids, and where signals are swept the digests of their names.
+
+        Rows that are equal in all of these arrays are equal.
+        """
+        signal = self.columns.get(SIGNAL)
+        return [self.ids(), *([] if signal is None else [_digests(SIGNAL, signal)[signal.codes]])]
 
     @cached_property
     def distinct(self) -> tuple[Codes, Codes]:

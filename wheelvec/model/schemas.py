@@ -80,6 +80,9 @@ SOLVED_COUNTS: dict[str, pl.DataType] = {
 
 SIGNALS: dict[str, pl.DataType] = {"session": pl.Date(), "underlying": pl.String()}
 
+# Of a saved sweep: the pairs of each of its signals; signal is null for those of `when`.
+NAMED_SIGNALS: dict[str, pl.DataType] = {"signal": pl.String()} | SIGNALS
+
 MARKET_DIAGNOSTICS: dict[str, pl.DataType] = {
     "table": pl.String(),
     "underlying": pl.String(),
