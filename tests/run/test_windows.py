@@ -10,7 +10,9 @@ import pytest
 
 import wheelvec as wv
 from tests.random_markets import config_of, market_of, random_case
+from wheelvec.model.grid import Grid
 from wheelvec.run import windows
+from wheelvec.run.context import Context
 from wheelvec.run.recorder import Recorder
 
 FRAMES = ("records", "ledger", "diagnostics", "call_diagnostics", "paths", "underlying")
@@ -128,7 +130,8 @@ def test_windows_tile_the_sessions_and_reach_to_the_end(
     monkeypatch.setattr(windows, "MONTHS", 3)
     market = wv.demo_market(symbols=["BRVO"], end="2024-12-31")
     config = wv.Config(schedule=wv.Schedule(end_date="2024-08-30")).replace(**SHORT)
-    found = Recorder(market, config, ["BRVO"], None)._windows
+    context = Context(market, Grid.read(config, {}), 1, 2**28)
+    found = Recorder(market, context, 0, config, ["BRVO"], None)._windows
     assert [(window.start, window.end) for window in found] == [
         (dt.date(2024, 1, 1), dt.date(2024, 4, 30)),
         (dt.date(2024, 4, 1), dt.date(2024, 7, 31)),

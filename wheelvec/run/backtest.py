@@ -14,13 +14,14 @@ from wheelvec.market.market import Market
 from wheelvec.model.config import Config
 from wheelvec.model.errors import InputError
 from wheelvec.model.forks import refuse_forked
-from wheelvec.model.schemas import SIGNALS, as_polars
+from wheelvec.model.grid import Grid
+from wheelvec.run.context import Context
 from wheelvec.run.executor import Executor, InOrder, default_threads, whole_number
 from wheelvec.run.folder import keep_apart
-from wheelvec.run.index import digest_of
 from wheelvec.run.recorder import Recorder, Walked
 from wheelvec.run.result import Result, ResultWriter
 from wheelvec.run.schedule import check_curve, entry_rule_of
+from wheelvec.run.signals import Signal
 from wheelvec.run.warnings import as_frame, of_backtest
 from wheelvec.stages.arrays import Array, days
 from wheelvec.stages.diagnostics import call_diagnostics, diagnostics
@@ -29,6 +30,7 @@ from wheelvec.stages.outcomes import OneUnderlying, Recorded, chosen
 from wheelvec.stages.records import records
 
 Progress = Callable[[int, int], None]
+MEMORY = 2**29  # bytes: half of it for the slices that a backtest leaves with its market
 BATCH = 10_000  # wheels whose records are built together: 30 MB
 FEW = 1_000  # wheels: to share the records of fewer among threads takes longer than it saves
 
@@ -93,14 +95,50 @@ def backtest(
     threads = whole_number("threads", threads, default_threads())
     if out is not None:
         keep_apart(out, market.folder)
-    given = None if when is None else as_polars("when", when)
-    pairs = None if given is None else _pairs(given)
+    signal = None if when is None else Signal.read("when", when)
     check_curve(config, entry_rule_of(market, config).start)
+    context = Context(market, Grid.read(config, {}), 1, MEMORY)
+    return of_row(
+        market,
+        context,
+        0,
+        config,
+        signal,
+        threads=threads,
+        out=out,
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def of_row(
+    market: Market,
+    context: Context,
+    row: int,
+    config: Config,
+    signal: Signal | None,
+    *,
+    threads: int,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """The result of one row of a grid, from the slices that its `context` holds or makes.
+
+    Args:
+        market, context, row, config: the market, a grid over it, which of its rows, and the
+            configuration of that row.
+        signal: on which pairs wheels may open; None: on all.
+        threads, out, overwrite, progress: as `backtest`.
+    """
     symbols = list(market.symbols if config.schedule.symbols is None else config.schedule.symbols)
-    recorder = Recorder(market, config, symbols, None if pairs is None else _days_of(pairs))
-    signals = None if pairs is None else _digest(pairs)
+    recorder = Recorder(market, context, row, config, symbols, signal)
     writer = ResultWriter(
-        out, config, lambda: market.fingerprint, signals=signals, overwrite=overwrite
+        out,
+        config,
+        lambda: market.fingerprint,
+        signals=None if signal is None else signal.digest,
+        overwrite=overwrite,
     )
     # the digest of the data is hashed meanwhile: hashing needs none of Python's lock, and is a
     # quarter of a short run
@@ -119,6 +157,7 @@ def backtest(
         size = BATCH if out is not None else _batch(recorded.wheels.size, threads)
         _write(recorded, _dividends(market, symbols), writer, executor, size)
         fingerprint.result()
+        given = None if signal is None else signal.given
         return writer.close(
             warnings=lambda made: as_frame(of_backtest(market, config, given, made.diagnostics))
         )
@@ -172,37 +211,3 @@ def _write(
     executor.each(make, list(range(-(-count // size))))
     if recorded.days.size:
         writer.write("diagnostics", diagnostics(recorded))
-
-
-def _pairs(when: pl.DataFrame) -> pl.DataFrame:
-    """The user's own signal as (session, underlying) pairs, each once.
-
-    Raises:
-        InputError: naming the column that is missing or cannot be read.
-    """
-    for name in SIGNALS:
-        if name not in when.columns:
-            raise InputError(
-                f"when lacks the column {name!r}: found {when.columns}, expected {list(SIGNALS)}"
-            )
-    try:
-        return (
-            when.select([pl.col(name).cast(kind) for name, kind in SIGNALS.items()])
-            .drop_nulls()
-            .unique()
-        )
-    except pl.exceptions.PolarsError:
-        found = {name: str(when.schema[name]) for name in SIGNALS}
-        raise InputError(
-            f"when has columns {found}: expected session as Date and underlying as String"
-        ) from None
-
-
-def _days_of(pairs: pl.DataFrame) -> dict[str, Array]:
-    """The days of each underlying in the signal."""
-    by_name = pairs.partition_by("underlying", as_dict=True)
-    return {str(name): days(frame, "session") for (name,), frame in by_name.items()}
-
-
-def _digest(pairs: pl.DataFrame) -> str:
-    return digest_of(pairs.sort(list(SIGNALS)).write_csv().encode())

@@ -17,6 +17,7 @@ from wheelvec.lake.lake import month_end
 from wheelvec.market.market import Market
 from wheelvec.model.grid import Codes, Grid, combined, dense, first_of
 from wheelvec.run.schedule import EntryRules
+from wheelvec.run.signals import Signals
 from wheelvec.run.slices import ChainKey, HeldSlice, SliceCache, last_known
 
 Array = NDArray[Any]
@@ -53,17 +54,25 @@ class Context:
         market, grid: over what, and which configurations.
         threads: how many configurations are worked on side by side.
         memory: bytes that slices and chunks may take.
+        signals: what the grid's column `signal` names, and what bounds all rows.
 
     Raises:
         ConfigError: naming the rows that cannot be run on this market.
     """
 
-    def __init__(self, market: Market, grid: Grid, threads: int, memory: int) -> None:
+    def __init__(
+        self,
+        market: Market,
+        grid: Grid,
+        threads: int,
+        memory: int,
+        signals: Signals | None = None,
+    ) -> None:
         self.grid, self._market, self.threads, self.memory = grid, market, threads, memory
         self._cache = SliceCache(market, memory // 2)
         self._bounds: dict[ChainKey, Bounds] = {}
         self._spans: dict[int, tuple[dt.date, dt.date]] = {}
-        self.entry_rules = EntryRules.of(market, grid)
+        self.entry_rules = EntryRules.of(market, grid, signals or Signals())
         self.symbols = (
             self.entry_rules.symbols
         )  # in the order in which a month's figures are folded
@@ -162,10 +171,16 @@ class Context:
 
     # ------------------------------------------------------------------------------------------ months and underlyings
 
-    def months(self, chain_key: ChainKey) -> list[tuple[dt.date, int, int]]:
-        """The months in which any wheel may open, in order: first and last session."""
+    def months(
+        self, chain_key: ChainKey, opens: Array | None = None
+    ) -> list[tuple[dt.date, int, int]]:
+        """The months in which any wheel may open, in order: first and last session.
+
+        With `opens` (sessions,) those in which a wheel may open that opens on these.
+        """
+        any_row = self.opens[chain_key].any(axis=0)
         month = self.sessions[chain_key]["session"].to_numpy().astype("datetime64[M]")
-        found = np.unique(month[self.opens[chain_key].any(axis=0)])
+        found = np.unique(month[any_row if opens is None else opens])
         first, last = (
             np.searchsorted(month, found, "left"),
             np.searchsorted(month, found, "right") - 1,

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from wheelvec.kernels.accumulate import KNOWN
 from wheelvec.market.market import Market
 from wheelvec.model.grid import Codes, Grid
+from wheelvec.model.schemas import SIGNALS
 from wheelvec.run.context import Array, Context, SliceKey
+from wheelvec.run.signals import Signals
 from wheelvec.run.slices import ChainKey
 from wheelvec.run.work import Work
 
@@ -38,16 +41,24 @@ class Engine:
         ordered: whether the order statistics (median, percentiles) are wanted.
         threads: how many configurations are worked on side by side.
         memory: bytes that slices and chunks may take.
+        signals: what the grid's column `signal` names, and what bounds all rows.
 
     Raises:
         ConfigError: naming the rows that cannot be run on this market.
     """
 
     def __init__(
-        self, market: Market, grid: Grid, *, ordered: bool, threads: int, memory: int
+        self,
+        market: Market,
+        grid: Grid,
+        *,
+        ordered: bool,
+        threads: int,
+        memory: int,
+        signals: Signals | None = None,
     ) -> None:
         self.grid, self._ordered, self._memory = grid, ordered, memory
-        self.context = Context(market, grid, threads, memory)
+        self.context = Context(market, grid, threads, memory, signals)
 
     def chunks(self, rows: Codes) -> Iterator[Codes]:
         """`rows` cut to the memory that is allowed."""
@@ -75,6 +86,18 @@ class Engine:
         return pl.concat([frame for frame, _ in found])[
             np.argsort(np.concatenate([mine for _, mine in found]))
         ]
+
+    def entries(self, rows: NDArray[np.bool_]) -> pl.DataFrame:
+        """The entry sessions of some rows (session, underlying), whatever their signals allow."""
+        found, context = [pl.DataFrame(schema=SIGNALS)], self.context
+        for code, chain_key in enumerate(context.chain_keys):
+            rules = np.unique(context.entry_rules.of_row[rows & (context.chain_key_of == code)])
+            session = context.sessions[chain_key]["session"]
+            opens = context.opens[chain_key][rules]
+            for symbol, trades in zip(context.symbols, context.trades[rules].T, strict=True):
+                days = session.filter(opens[trades].any(axis=0))
+                found.append(pl.DataFrame({"session": days, "underlying": [symbol] * days.len()}))
+        return pl.concat(found, how="vertical_relaxed").unique()
 
     def periods(self, rows: Codes, period_of: Callable[[dt.date], dt.date]) -> pl.DataFrame:
         """Per row and period of entry: position among `rows`, period, wheels, pnl, capital."""

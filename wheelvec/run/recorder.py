@@ -18,13 +18,14 @@ from wheelvec.model.config import Config
 from wheelvec.model.grid import Grid
 from wheelvec.run.context import Array, Context
 from wheelvec.run.executor import Executor, InOrder
+from wheelvec.run.signals import Signal, allowed
 from wheelvec.run.slices import HeldSlice
 from wheelvec.run.windows import Window, windows_of
+from wheelvec.stages.arrays import days
 from wheelvec.stages.outcomes import ENTRY_DAY, OneUnderlying, joined
 from wheelvec.stages.parameters import parameters_of
 from wheelvec.stages.paths import closes_between, leg_rows
 
-MEMORY = 2**29  # bytes: half of it for the slices that a backtest leaves with its market
 OnProgress = Callable[[int, int], None]  # months done, months in all
 
 
@@ -53,35 +54,36 @@ class _Wheels:
 
 
 class Recorder:
-    """One configuration over a market: the grid of one row.
+    """One row of a grid over a market, on the slices that all of its rows share.
 
     Args:
-        market, config: over what, and under which rules.
+        market: the market.
+        context, row: a grid over it, and which of its rows.
+        config: the row's configuration.
         symbols: the underlyings, in the order in which wheels are numbered.
-        signals: underlying -> the days (since 1970-01-01) on which the user's own signal lets
-            wheels open; None: all.
+        signal: on which days of which underlyings the user's own lets wheels open; None: all.
 
     Attributes:
         day: (sessions,) the day of each session, since 1970-01-01.
     """
 
     def __init__(
-        self, market: Market, config: Config, symbols: list[str], signals: dict[str, Array] | None
+        self,
+        market: Market,
+        context: Context,
+        row: int,
+        config: Config,
+        symbols: list[str],
+        signal: Signal | None,
     ) -> None:
-        self._market, self._config = market, config
-        self._symbols, self._signals = symbols, signals
-        self._context = Context(market, Grid.read(config, {}), 1, MEMORY)
-        (self._chain_key,) = self._context.chain_keys
-        row = np.zeros(1, np.int64)
-        self._plan = parameters_of(self._context.grid, row, row, 1).plan
-        (self._opens,) = self._context.opens[self._chain_key]
-        self.day = (
-            self._context.sessions[self._chain_key]["session"]
-            .to_numpy()
-            .astype("datetime64[D]")
-            .astype(np.int64)
-        )
-        self._windows = windows_of(self._context, self._chain_key, config)
+        self._market, self._config, self._symbols, self._signal = market, config, symbols, signal
+        self._context = context
+        self._chain_key = context.chain_keys[context.chain_key_of[row]]
+        first = np.zeros(1, np.int64)
+        self._plan = parameters_of(Grid.read(config, {}), first, first, 1).plan
+        self._opens = context.opens[self._chain_key][context.entry_rules.of_row[row]]
+        self.day = days(context.sessions[self._chain_key], "session")
+        self._windows = windows_of(context, self._chain_key, config, self._opens)
 
     @property
     def months(self) -> int:
@@ -112,7 +114,7 @@ class Recorder:
 
     def _run_one(self, place: int, in_order: InOrder[Walked]) -> Iterator[int]:
         symbol, wheels, underlying = self._symbols[place], _Wheels(), None
-        signalled = self._signalled(symbol)
+        signalled = allowed(self._signal, symbol, self.day)
         for window in self._windows:
             if window.months or wheels.carried.size:
                 underlying = self._run_window(window, place, signalled, wheels)
@@ -131,12 +133,6 @@ class Recorder:
             wheels.paths.append(leg_rows(out.legs, held.slice_, held.quotes, held.symbols, symbol))
         wheels.windows.append(self._outcomes(place, held, out, signalled, window))
         return held.slice_.underlying
-
-    def _signalled(self, symbol: str) -> Array:
-        """(sessions,) whether the user's own signal lets wheels of this underlying open."""
-        if self._signals is None:
-            return np.ones(self.day.size, np.bool_)
-        return np.isin(self.day, self._signals.get(symbol, np.zeros(0, np.int64)))
 
     def _record(
         self, held: HeldSlice, signalled: Array, window: Window, wheels: _Wheels
@@ -194,9 +190,9 @@ class Recorder:
         number = np.arange(window.first, window.last + 1)
         number = number[self._opens[number]]
         put, call, slice_, offered = self._config.put, self._config.call, held.slice_, held.offered
-        days = np.zeros(number.size, ENTRY_DAY)
-        days["number"], days["underlying"] = number, place
-        days["quoted"], days["valid"], days["priced"] = (
+        entries = np.zeros(number.size, ENTRY_DAY)
+        entries["number"], entries["underlying"] = number, place
+        entries["quoted"], entries["valid"], entries["priced"] = (
             offered.quoted[number],
             slice_.valid[number],
             offered.priced[number],
@@ -205,13 +201,13 @@ class Recorder:
         unsolved = _within(offered.unsolved_dte, offered.unsolved_starts, put.dte_min, put.dte_max)[
             number
         ]
-        days["solved"], days["asked"], days["signalled"] = (
+        entries["solved"], entries["asked"], entries["signalled"] = (
             solved,
             solved + unsolved,
             signalled[number],
         )
         for name in ("in_range", "liquid", "candidates", "launched"):
-            days[name] = out.days[name][number]
+            entries[name] = out.days[name][number]
         at = np.where(out.attempts["number"] < 0, 0, out.attempts["number"])
         calls = _within(slice_.call_dte, slice_.call_starts, call.dte_min, call.dte_max)
         for name, counts in (
@@ -223,7 +219,7 @@ class Recorder:
         used, out.legs["contract"] = np.unique(out.legs["contract"], return_inverse=True)
         out.wheels["underlying"] = place
         return OneUnderlying(
-            out.legs, out.attempts, out.wheels, days, held.symbols.gather(pl.Series(used))
+            out.legs, out.attempts, out.wheels, entries, held.symbols.gather(pl.Series(used))
         )
 
 

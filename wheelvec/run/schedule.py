@@ -12,6 +12,7 @@ from wheelvec.market.market import Market
 from wheelvec.model.config import Config
 from wheelvec.model.errors import InputError, unknown_name
 from wheelvec.model.grid import (
+    SIGNAL,
     Codes,
     Grid,
     Refusals,
@@ -21,6 +22,7 @@ from wheelvec.model.grid import (
     first_of,
     note_rows,
 )
+from wheelvec.run.signals import Signal, Signals
 
 _FIELDS = ("start_date", "end_date", "symbols", "every", "offset", "weekdays")
 
@@ -28,7 +30,7 @@ _FIELDS = ("start_date", "end_date", "symbols", "every", "offset", "weekdays")
 @dataclasses.dataclass(frozen=True)
 class EntryRule:
     """Entry sessions and underlyings of some rows, with the dates and symbols that the schedule
-    leaves to the market.
+    leaves to the market, and the signal that lets wheels open there (None: any may).
     """
 
     start: dt.date
@@ -37,6 +39,7 @@ class EntryRule:
     every: int
     offset: int
     weekdays: tuple[int, ...] | None
+    signal: Signal | None = None
 
     def sessions(self, days: NDArray[np.datetime64]) -> NDArray[np.bool_]:
         """(sessions,) whether each of these consecutive sessions is an entry session (rules.md,
@@ -60,8 +63,8 @@ class EntryRules:
     of_row: Codes
 
     @classmethod
-    def of(cls, market: Market, grid: Grid) -> Self:
-        """Resolve every row's schedule.
+    def of(cls, market: Market, grid: Grid, signals: Signals) -> Self:
+        """Resolve every row's schedule and signal.
 
         Raises:
             ConfigError: naming the rows whose dates, symbols or rates this market does not allow.
@@ -69,7 +72,7 @@ class EntryRules:
         names = [f"schedule.{name}" for name in _FIELDS]
         keys = [
             (codes, len(grid.values(name)))
-            for name in names
+            for name in (*names, SIGNAL)
             if (codes := grid.codes(name)) is not None
         ]
         code, count = dense(combined(keys, grid.size))
@@ -77,7 +80,9 @@ class EntryRules:
         each = []
         for i, row in enumerate(first_of(code, count).tolist()):
             try:
-                each.append(_resolved(market, *[grid.value(name, row) for name in names]))
+                schedule = _resolved(market, *[grid.value(name, row) for name in names])
+                signal = signals.of(grid.value(SIGNAL, row))
+                each.append(dataclasses.replace(schedule, signal=signal))
             except InputError as error:
                 refused[i] = str(error)
         refusals = Refusals(grid.size)

@@ -33,12 +33,19 @@ class Window(NamedTuple):
     until: int  # the last session on which a call is sought
 
 
-def windows_of(context: Context, chain_key: ChainKey, config: Config) -> list[Window]:
-    """Windows one after the other, from the first month of entry to the last, and on to the end of
-    the data where wheels may last as long.
+def windows_of(context: Context, chain_key: ChainKey, config: Config, opens: Array) -> list[Window]:
+    """Windows one after the other, from the first month of entry to the last.
+
+    They go on to the end of the data where wheels may last as long.
+
+    Args:
+        context: the grid over the market.
+        chain_key: of the row.
+        config: the row's configuration.
+        opens: (sessions,) whether each is an entry session of the row.
     """
     found: list[Window] = []
-    months = context.months(chain_key)
+    months = context.months(chain_key, opens)
     entries = {
         part: list(some) for part, some in itertools.groupby(months, lambda month: _part(month[0]))
     }

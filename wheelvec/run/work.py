@@ -25,7 +25,9 @@ from wheelvec.model.grid import Codes, dense, first_of
 from wheelvec.run.context import Array, Context, SliceKey, Span
 from wheelvec.run.executor import Executor
 from wheelvec.run.plan import Apart, Task, cut, kept_apart, places
+from wheelvec.run.signals import allowed
 from wheelvec.run.slices import ChainKey
+from wheelvec.stages.arrays import days
 from wheelvec.stages.figures import PERCENTILES, figures_frame, new_figures, order_statistics
 from wheelvec.stages.parameters import parameters_of
 
@@ -77,6 +79,7 @@ class Work:
             symbol: None if every.all() else every
             for symbol, every in zip(context.symbols, trades.T, strict=True)
         }
+        self._signals = self._find_signals(used)
         self._slices = self._find_slices(trades)
         self._apart = kept_apart(
             context.threads,
@@ -97,6 +100,22 @@ class Work:
         self._workspaces: deque[tuple[Workspace, Array]] = deque()  # those that no thread is using
         self._entries: dict[int, Callable[..., None]] = {}  # compiled code by the kind of slice
 
+    def _find_signals(self, used: Codes) -> tuple[dict[str, Array], Array] | None:
+        """Where signals let wheels open, underlying -> (signals, sessions), and each schedule's.
+
+        None where no row has one.
+        """
+        of_schedule = [self._context.entry_rules.each[rule].signal for rule in used.tolist()]
+        signals = list(dict.fromkeys(of_schedule))
+        if signals == [None]:
+            return None
+        day = days(self._context.sessions[self._chain_key], "session")
+        lets = {
+            symbol: np.array([allowed(signal, symbol, day) for signal in signals])
+            for symbol in self._trades
+        }
+        return lets, np.array([signals.index(signal) for signal in of_schedule])
+
     def _find_slices(self, trades: Array) -> list[Span]:
         """Months in order, and in each the underlyings in order: the order in which figures are
         folded.
@@ -105,9 +124,12 @@ class Work:
         starts = np.array([first for _, first, _ in months])
         if not months:
             return []
-        some = (
-            np.logical_or.reduceat(self._opens[:, : months[-1][2] + 1], starts, axis=1).T @ trades
-        )
+        end = months[-1][2] + 1
+        if self._signals is None:
+            some = np.logical_or.reduceat(self._opens[:, :end], starts, axis=1).T @ trades
+        else:
+            opens = np.array([self._opens_on(symbol).any(axis=0) for symbol in self._trades])
+            some = np.logical_or.reduceat(opens[:, :end], starts, axis=1).T
         return [
             ((month, symbol), first, last)
             for (month, first, last), opens in zip(months, some, strict=True)
@@ -202,7 +224,11 @@ class Work:
     def _opens_on(self, symbol: str) -> Array:
         """(schedules, sessions) whether wheels of this underlying may open."""
         trades = self._trades[symbol]
-        return self._opens if trades is None else self._opens & trades[:, None]
+        opens = self._opens if trades is None else self._opens & trades[:, None]
+        if self._signals is None:
+            return opens
+        lets, of_schedule = self._signals
+        return opens & lets[symbol][of_schedule]
 
     def _through(
         self,
