@@ -32,6 +32,7 @@ class Kind:
         files: the names of all other files of a finished result or sweep.
         fields: the further fields of the index, with their types.
         former: the fields that every index of the former format has.
+        added: the files and fields that older indices of this format lack.
         chunks: the folder of the finished chunks of an unfinished sweep; "" for results.
     """
 
@@ -40,6 +41,7 @@ class Kind:
     files: frozenset[str]
     fields: Mapping[str, type | tuple[type, ...]]
     former: frozenset[str]
+    added: frozenset[str] = frozenset()
     chunks: str = ""
 
 
@@ -130,7 +132,8 @@ def read_index(path: Path, kind: Kind, *, finished: bool = True, former: bool = 
     if number != FORMAT:
         raise LakeError(f"{path}: {_other_format(number)}")
     _check(path, kind, stated, finished)
-    return Index(kind, {name: stated[name] for name in kind.fields}, stated["files"])
+    content = {name: stated[name] for name in kind.fields if name in stated}
+    return Index(kind, content, stated["files"])
 
 
 def _other_format(number: int) -> str:
@@ -167,17 +170,20 @@ def _check(path: Path, kind: Kind, stated: dict[str, Any], finished: bool) -> No
     if stated.get("digest") != digest:
         raise LakeError(f"{path}: altered since it was written (its own digest does not match)")
     expected = {*kind.fields, *_OWN}
-    if stated.keys() != expected:
+    if stated.keys() not in (expected, expected - kind.added):
         raise LakeError(
             f"{path}: states {listed(sorted(stated))}; expected {listed(sorted(expected))}"
         )
     for name, types in kind.fields.items():
-        if not isinstance(stated[name], types) or isinstance(stated[name], bool):
+        if name in stated and (
+            not isinstance(stated[name], types) or isinstance(stated[name], bool)
+        ):
             raise LakeError(
                 f"{path}: {name} is a {type(stated[name]).__name__}, which no saved {kind.name} has"
             )
     files = stated["files"]
-    if not isinstance(files, dict) or files.keys() != (kind.files if finished else set()):
+    sets = (kind.files, kind.files - kind.added) if finished else (set(),)
+    if not isinstance(files, dict) or files.keys() not in sets:
         raise LakeError(
             f"{path}: lists other files than a saved {kind.name} has: {listed(sorted(kind.files))}"
         )

@@ -1,6 +1,6 @@
 """A sweep saved in a folder: its index, finished chunks while it runs, and then its frame.
 
-    sweep.json  frame.parquet  codes.parquet  warnings.parquet      a finished sweep
+    sweep.json  {frame,codes,warnings,skipped,signals}.parquet      a finished sweep
     chunks/sweep.json  chunks/000000000-000016384.<digest>.parquet  an unfinished sweep
 
 An unfinished sweep may be beside the finished one that it will replace. The index states everything
@@ -24,19 +24,22 @@ import polars as pl
 from wheelvec.lake import files
 from wheelvec.model.config import Config
 from wheelvec.model.errors import ConfigError, LakeError, listed
-from wheelvec.model.grid import Grid, Swept, read_values
+from wheelvec.model.grid import NO_ROWS, Grid, Swept, read_values
+from wheelvec.model.schemas import NAMED_SIGNALS
 from wheelvec.model.version import VERSION
 from wheelvec.run.folder import WRITER_WAIT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, digest_of, parsed_frame, read_index
+from wheelvec.run.signals import Signals
 from wheelvec.run.warnings import Warnings, as_frame, of_frame
 
 log = logging.getLogger(__name__)
 
 FRAME, CODES, WARNINGS = "frame.parquet", "codes.parquet", "warnings.parquet"
+SKIPPED, SIGNALS = "skipped.parquet", "signals.parquet"
 SWEEP = Kind(
     name="sweep",
     index="sweep.json",
-    files=frozenset({FRAME, CODES, WARNINGS}),
+    files=frozenset({FRAME, CODES, WARNINGS, SKIPPED, SIGNALS}),
     fields={
         "version": str,
         "fingerprint": str,
@@ -47,10 +50,12 @@ SWEEP = Kind(
         "size": int,
         "columns": list,
         "values": dict,
+        "signals": list,
     },
     former=frozenset(
         {"version", "fingerprint", "stats", "config", "grid", "columns", "values", "files"}
     ),
+    added=frozenset({SKIPPED, SIGNALS, "signals"}),
     chunks="chunks",
 )
 
@@ -64,6 +69,7 @@ class SweepStore:
         stats: the statistics.
         fingerprint: the digest of the market.
         version: the version of wheelvec that made it.
+        signals: the signals on whose sessions rows enter.
         warnings: the warnings of a finished sweep.
     """
 
@@ -74,25 +80,35 @@ class SweepStore:
         stats: str,
         fingerprint: str,
         version: str,
+        signals: Signals,
         warnings: Warnings | None = None,
     ) -> None:
-        self.place, self.grid, self.stats = place, grid, stats
+        self.place, self.grid, self.stats, self.signals = place, grid, stats, signals
         self.fingerprint, self.version = fingerprint, version
         self.warnings = warnings
 
     @classmethod
-    def of(cls, folder: str | Path, grid: Grid, stats: str, fingerprint: str) -> Self:
+    def of(
+        cls,
+        folder: str | Path,
+        grid: Grid,
+        stats: str,
+        fingerprint: str,
+        signals: Signals | None = None,
+    ) -> Self:
         """The store of a sweep that runs with this version of wheelvec.
 
         Raises:
             LakeError: if `folder` is a file, or a link to nothing.
         """
-        return cls(Folder(folder, SWEEP), grid, stats, fingerprint, VERSION)
+        place = Folder(folder, SWEEP)
+        return cls(place, grid, stats, fingerprint, VERSION, signals or Signals())
 
     def into(self, folder: str | Path) -> Self:
         """The same sweep in another folder."""
+        place = Folder(folder, SWEEP)
         return type(self)(
-            Folder(folder, SWEEP), self.grid, self.stats, self.fingerprint, self.version
+            place, self.grid, self.stats, self.fingerprint, self.version, self.signals
         )
 
     def check(self, overwrite: bool) -> Index | None:
@@ -214,6 +230,8 @@ class SweepStore:
             (FRAME, frame),
             (CODES, pl.DataFrame(codes)),
             (WARNINGS, as_frame(warnings)),
+            (SKIPPED, self.grid.skipped),
+            (SIGNALS, self.signals.frame(self.grid)),
         ):
             files.write_frame(staged / name, table)
         self.place.commit(self._index.content)
@@ -234,6 +252,7 @@ class SweepStore:
             "size": self.grid.size,
             "columns": self.grid.frame.columns,
             "values": {name: column.values for name, column in self.grid.columns.items()},
+            "signals": self.signals.stated(self.grid),
         }
         return Index.of(SWEEP, content, {})
 
@@ -251,6 +270,8 @@ class SweepStore:
             return "its base configuration has other " + listed(
                 changed_fields(there["config"], mine["config"])
             )
+        if there.get("signals", []) != mine["signals"]:
+            return "it ran with other signals (when=, signals=)"
         if there["grid"] != mine["grid"]:
             names = (list(there["values"]), list(mine["values"]))
             return (
@@ -281,10 +302,13 @@ class SweepStore:
                 "continue"
             )
         index = read_index(path, SWEEP)
-        stored = (Stored(place.path / name, index.files[name]) for name in (FRAME, CODES, WARNINGS))
-        frame, codes, warnings = (each.read() for each in stored)
+        content = index.content
+        frame, codes, warnings, skipped, pairs = (
+            _stored(place, index, name) for name in (FRAME, CODES, WARNINGS, SKIPPED, SIGNALS)
+        )
         try:
-            grid = _grid_of(index.content, frame, codes)
+            grid = _grid_of(content, frame, codes, skipped)
+            signals = Signals.of_frame(pairs, content.get("signals", []))
         except (
             ConfigError,
             LookupError,
@@ -294,21 +318,30 @@ class SweepStore:
             pl.exceptions.PolarsError,
         ) as error:
             raise LakeError(f"{path}: states no grid that can be read: {error}") from None
-        content = index.content
         return cls(
             place,
             grid,
             content["stats"],
             content["fingerprint"],
             content["version"],
+            signals,
             of_frame(warnings),
         ), frame
 
     def _frame_of(self, index: Index) -> pl.DataFrame:
-        return Stored(self.place.path / FRAME, index.files[FRAME]).read()
+        return _stored(self.place, index, FRAME)
 
 
-def _grid_of(content: dict[str, Any], frame: pl.DataFrame, codes: pl.DataFrame) -> Grid:
+def _stored(place: Folder, index: Index, name: str) -> pl.DataFrame:
+    """A frame of a finished sweep; empty if the sweep was saved before there was this file."""
+    if name in SWEEP.added - index.files.keys():
+        return NO_ROWS if name == SKIPPED else pl.DataFrame(schema=NAMED_SIGNALS)
+    return Stored(place.path / name, index.files[name]).read()
+
+
+def _grid_of(
+    content: dict[str, Any], frame: pl.DataFrame, codes: pl.DataFrame, skipped: pl.DataFrame
+) -> Grid:
     """The grid of an index, a frame and codes; ValueError if they do not agree."""
     base = Config.from_dict(content["config"])
     if base.id != content["config_id"]:
@@ -325,11 +358,14 @@ def _grid_of(content: dict[str, Any], frame: pl.DataFrame, codes: pl.DataFrame) 
         for found in (frame.height, *(column.codes.size for column in columns.values()))
     ):
         raise ValueError(f"frame and codes do not have {content['size']} rows")
-    grid = Grid(base, frame.select(content["columns"]), columns)
+    grid = Grid(base, frame.select(content["columns"]), columns, skipped.select(NO_ROWS.columns))
     if _digest_of_grid(grid) != content["grid"]:
         raise ValueError("its rows are other configurations than those that were swept")
     return grid
 
 
 def _digest_of_grid(grid: Grid) -> str:
-    return hashlib.blake2b(grid.ids().tobytes(), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(digest_size=16)
+    for numbers in grid.identities():
+        digest.update(numbers.tobytes())
+    return digest.hexdigest()
