@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import polars as pl
 
+from wheelvec.model.grid import SIGNAL
+
 # Printed of every row, after the figure of the ranking.
 FIGURES = (
     "total_wheels",
@@ -128,7 +130,7 @@ def _column(name: str, values: list[Any]) -> list[str]:
 
 def _cell(name: str, value: Any) -> str:
     if value is None:
-        return "none" if "." in name else "-"
+        return "none" if "." in name or name == SIGNAL else "-"
     if isinstance(value, float):
         return f"{value:.6g}" if "." in name else f"{value:,.2f}"
     shown = (

@@ -2,22 +2,24 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from wheelvec.market.market import Market
 from wheelvec.model.config import Config
-from wheelvec.model.errors import InputError, unknown_name
+from wheelvec.model.errors import InputError, listed, unknown_name
 from wheelvec.model.forks import refuse_forked
-from wheelvec.model.grid import Codes, Grid, GridLike
+from wheelvec.model.grid import SIGNAL, Codes, Grid, GridLike
 from wheelvec.model.refusals import RefusedRowsError, described
 from wheelvec.run.engine import Engine
 from wheelvec.run.executor import default_threads, whole_number
 from wheelvec.run.folder import keep_apart
+from wheelvec.run.signals import Signals
 from wheelvec.run.store import SweepStore
 from wheelvec.run.sweep_result import Sweep
 
@@ -32,6 +34,8 @@ def sweep(
     config: Config | None,
     grid: GridLike,
     *,
+    when: Any = None,
+    signals: Mapping[str, Any] | None = None,
     skip_invalid: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -42,7 +46,8 @@ def sweep(
 ) -> Sweep:
     """The figures of every configuration of a grid.
 
-    Each row equals `backtest(...).summary()` to the last bit.
+    Row i equals `backtest(market, sweep.row_config(i), when=sweep.row_when(i)).summary()` to the
+    last bit.
 
     What depends on entry rules alone, on exits, on fills and on calls is computed once for each
     distinct value. Rows that are equal in every field are computed once. Nothing depends on
@@ -54,8 +59,14 @@ def sweep(
         grid: a mapping of dotted field names to values (their product, last key fastest), or a
             frame of Polars (lazy or not) or pandas with one configuration a row, in which a null
             means None and a column left out keeps the base. A tuple of names takes its values
-            together: {("put.delta_min", "put.delta_max"): [(0.15, 0.25), (0.25, 0.35)]}. At most
-            10,000,000 rows.
+            together: {("put.delta_min", "put.delta_max"): [(0.15, 0.25), (0.25, 0.35)]}. The name
+            `signal`, which is no field, takes names of `signals` as values. At most 10,000,000
+            rows.
+        when: your own signal, as `backtest` takes it: a frame of (session, underlying), of Polars
+            (lazy or not), pandas or Arrow; in every row only these pairs may open.
+        signals: further ones by name, such as {"sma200": frame}. A row whose `signal` is one of
+            these names opens only its pairs, of `when` too if there is one; a row whose `signal` is
+            None what `when` allows. Those that no row names are left aside.
         skip_invalid: leave out the rows that are no configuration, or none that this market can
             run: `Sweep.skipped` has each with its reason, and the log says how many and why.
             Without it they are an error.
@@ -76,20 +87,30 @@ def sweep(
 
     Raises:
         ConfigError: for an unknown field or too many rows; or naming the rows that are no
-            configuration, or none that this market can run.
-        InputError: for an argument that is not what it must be.
+            configuration, name no signal, or cannot be run on this market.
+        InputError: for an argument that is not what it must be: `signals` without a column `signal`
+            in the grid too.
         LakeError: if a file of the lake, or `out`, cannot be used: it holds another sweep (the
             difference is named) or anything else, it lies in the lake, or the lake in it, another
             process is writing there.
         KeyboardInterrupt: after Ctrl-C, within a second, saying what is kept.
 
     Example:
+        >>> import polars as pl
         >>> import wheelvec as wv
         >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
         >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
         >>> swept = wv.sweep(market, config, {"put.stop_loss_multiplier": [1.2, None]})
         >>> swept.frame.select("put.stop_loss_multiplier", "total_wheels", "csp_stop_loss").rows()
         [(1.2, 14, 6), (None, 14, 0)]
+
+        The same configuration on all sessions, and on the first alone:
+
+        >>> import datetime as dt
+        >>> first = pl.DataFrame({"session": [dt.date(2024, 1, 2)], "underlying": ["BRVO"]})
+        >>> swept = wv.sweep(market, config, {"signal": [None, "first"]}, signals={"first": first})
+        >>> swept.frame.select("signal", "total_wheels").rows()
+        [(None, 14), ('first', 3)]
     """
     refuse_forked()
     config = Config() if config is None else config
@@ -106,21 +127,26 @@ def sweep(
         whole_number("threads", threads, default_threads()),
         whole_number("memory", memory, default_memory()),
     )
-    read = Grid.read(config, grid, skip_invalid=skip_invalid)
+    given = Signals.read(when, signals)
+    read = Grid.read(config, grid, skip_invalid=skip_invalid, signals=given.named)
+    if given.named and SIGNAL not in read.frame.columns:
+        names = listed(map(repr, given.named))
+        raise InputError(f"signals has {names}, but the grid has no column {SIGNAL!r} to name them")
     if out is not None:
         keep_apart(out, market.folder)
-    read, engine = _engine_of(market, read, skip_invalid, stats == "full", threads, memory)
-    store = None if out is None else SweepStore.of(out, read, stats, market.fingerprint)
+    read, engine = _engine_of(market, read, given, skip_invalid, stats == "full", threads, memory)
+    store = None if out is None else SweepStore.of(out, read, stats, market.fingerprint, given)
     if store:
         store.check(overwrite)
     with store.held() if store else nullcontext():
         frame = store.begin(overwrite) if store else None
         if frame is not None:
-            return Sweep(read, frame, market, stats=stats, threads=threads, memory=memory)
+            return Sweep(read, frame, market, given, stats=stats, threads=threads, memory=memory)
         swept = Sweep(
             read,
             _frame(engine, store, progress),
             market,
+            given,
             stats=stats,
             threads=threads,
             memory=memory,
@@ -131,12 +157,20 @@ def sweep(
 
 
 def _engine_of(
-    market: Market, grid: Grid, skip_invalid: bool, ordered: bool, threads: int, memory: int
+    market: Market,
+    grid: Grid,
+    signals: Signals,
+    skip_invalid: bool,
+    ordered: bool,
+    threads: int,
+    memory: int,
 ) -> tuple[Grid, Engine]:
     """The engine of the rows that the market can run; the others are skipped or an error."""
     while True:
         try:
-            engine = Engine(market, grid, ordered=ordered, threads=threads, memory=memory)
+            engine = Engine(
+                market, grid, ordered=ordered, threads=threads, memory=memory, signals=signals
+            )
             break
         except RefusedRowsError as error:
             grid = grid.without(error.refusals, skip_invalid=skip_invalid)

@@ -5,7 +5,7 @@ The rest is computed again when it is asked for.
 
 import datetime as dt
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -16,11 +16,12 @@ from wheelvec.market.market import Market
 from wheelvec.model.config import Config
 from wheelvec.model.errors import InputError, unknown_name
 from wheelvec.model.forks import refusing_forked
-from wheelvec.model.grid import Grid, combined
-from wheelvec.run.backtest import backtest
+from wheelvec.model.grid import SIGNAL, Grid, combined
+from wheelvec.run.backtest import of_row
 from wheelvec.run.engine import Engine
 from wheelvec.run.ranking import FIGURES, Ranking
 from wheelvec.run.result import Result
+from wheelvec.run.signals import Signals
 from wheelvec.run.store import SweepStore
 from wheelvec.run.warnings import Warnings, of_sweep
 from wheelvec.stages.figures import PERCENTILES, figures_frame, new_figures
@@ -79,6 +80,7 @@ class Sweep:
         grid: Grid,
         frame: pl.DataFrame,
         market: Market | None,
+        signals: Signals,
         *,
         stats: str,
         threads: int,
@@ -86,7 +88,8 @@ class Sweep:
         loaded: SweepStore | None = None,
     ) -> None:
         self.config, self.frame, self.stats = grid.base, frame, stats
-        self._loaded = loaded
+        self._signals, self._loaded = signals, loaded
+        self._held: Engine | None = None
         self._grid, self._market, self._threads, self._memory = grid, market, threads, memory
         self._rows, self._inverse = grid.distinct
         self._warnings = (
@@ -94,13 +97,17 @@ class Sweep:
         )  # None: found from the market when somebody asks for them
 
     def _engine(self, wanted: str) -> Engine:
-        return Engine(
-            self._known_market(wanted),
-            self._grid,
-            ordered=False,
-            threads=self._threads,
-            memory=self._memory,
-        )
+        """The engine of the whole grid, kept: what it knows of a large one takes time to find."""
+        if self._held is None:
+            self._held = Engine(
+                self._known_market(wanted),
+                self._grid,
+                ordered=False,
+                threads=self._threads,
+                memory=self._memory,
+                signals=self._signals,
+            )
+        return self._held
 
     def _known_market(self, wanted: str) -> Market:
         if self._market is None:
@@ -128,8 +135,6 @@ class Sweep:
         """Each row of the grid that skip_invalid left out.
 
         Row (its number in the grid as given) and reason.
-
-        A sweep that was loaded has none: the rows of a saved grid are those of its frame.
 
         Example:
             >>> import wheelvec as wv
@@ -169,11 +174,20 @@ class Sweep:
             ()
         """
         if self._warnings is None:
-            market = self._known_market("warnings")
+            market, signals = self._known_market("warnings"), self._signals_on_entries()
             self._warnings = of_sweep(
-                market, self._grid, self.frame, lambda row: self.result(row).warnings
+                market, self._grid, self.frame, signals, lambda row: self.result(row).warnings
             )
         return self._warnings
+
+    def _signals_on_entries(self) -> Iterator[tuple[str | None, pl.DataFrame, pl.DataFrame]]:
+        """Each signal's name and pairs, and the entry sessions of the rows that it bounds."""
+        for name, signal in self._signals.used(self._grid):
+            codes, values = self._grid.codes(SIGNAL), self._grid.values(SIGNAL)
+            rows = np.ones(self._grid.size, np.bool_)
+            if name is not None and codes is not None:
+                rows = codes == values.index(name)
+            yield name, signal.given, self._engine("warnings").entries(rows)
 
     def row_config(self, i: int) -> Config:
         """The whole configuration of row i.
@@ -192,16 +206,39 @@ class Sweep:
             >>> swept.row_config(0).put.stop_loss_multiplier
             1.2
         """
-        if (
-            isinstance(i, bool)
-            or not isinstance(i, int | np.integer)
-            or not 0 <= i < self.frame.height
-        ):
-            raise InputError(f"i = {i!r}: expected a row from 0 to {self.frame.height - 1}")
-        return self._grid.config(int(i))
+        return self._grid.config(self._checked(i))
+
+    def row_when(self, i: int) -> pl.DataFrame | None:
+        """The (session, underlying) on which row i may open wheels, None for all.
+
+        They are those of the row's signal that are in the sweep's `when` too. `backtest` with this
+        as `when` gives the figures of the row.
+
+        Args:
+            i: the row of `frame`, from 0.
+
+        Raises:
+            InputError: if there is no such row.
+
+        Example:
+            >>> import datetime as dt
+            >>> import polars as pl
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> first = pl.DataFrame({"session": [dt.date(2024, 1, 2)], "underlying": ["BRVO"]})
+            >>> grid = {"signal": [None, "first"]}
+            >>> swept = wv.sweep(market, config, grid, signals={"first": first})
+            >>> swept.row_when(1).rows()
+            [(datetime.date(2024, 1, 2), 'BRVO')]
+        """
+        signal = self._signals.of(self._grid.value(SIGNAL, self._checked(i)))
+        return None if signal is None else signal.given
 
     def result(self, i: int) -> Result:
-        """The full result of row i: `backtest` of its configuration.
+        """The full result of row i: `backtest` of its configuration on its signal.
+
+        Chains are not solved anew as long as the market holds those of the sweep.
 
         Args:
             i: the row of `frame`, from 0.
@@ -217,7 +254,10 @@ class Sweep:
             >>> swept.result(1).summary()["total_pnl"] == swept.frame["total_pnl"][1]
             True
         """
-        return backtest(self._known_market("result"), self.row_config(i))
+        market, config = self._known_market("result"), self.row_config(i)
+        signal = self._signals.of(self._grid.value(SIGNAL, int(i)))
+        context = self._engine("result").context
+        return of_row(market, context, int(i), config, signal, threads=self._threads)
 
     def best(
         self,
@@ -448,8 +488,13 @@ class Sweep:
         )
 
     def _checked(self, i: int) -> int:
-        self.row_config(i)
-        return i
+        if (
+            isinstance(i, bool)
+            or not isinstance(i, int | np.integer)
+            or not 0 <= i < self.frame.height
+        ):
+            raise InputError(f"i = {i!r}: expected a row from 0 to {self.frame.height - 1}")
+        return int(i)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the sweep to a folder, whole or not at all.
@@ -481,7 +526,11 @@ class Sweep:
             store = self._loaded.into(folder)
         else:
             store = SweepStore.of(
-                folder, self._grid, self.stats, self._known_market("save").fingerprint
+                folder,
+                self._grid,
+                self.stats,
+                self._known_market("save").fingerprint,
+                self._signals,
             )
         store.write(self.frame, self.warnings, overwrite)
 
@@ -521,11 +570,15 @@ class Sweep:
             store.grid,
             frame,
             market,
+            store.signals,
             stats=store.stats,
             threads=default_threads(),
             memory=default_memory(),
             loaded=store,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_held": None}
 
     def __repr__(self) -> str:
         odd = f", {len(self._warnings)} warnings" if self._warnings else ""

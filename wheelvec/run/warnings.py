@@ -104,21 +104,28 @@ def of_backtest(
         reach = _reach(days.max(), config.put.dte_max, config.call.dte_max, config.call.max_cycles)  # type: ignore[arg-type]
         warnings += _of_data(market, found, days.min(), reach)  # type: ignore[arg-type]
     if when is not None:
-        warnings += _signals(when, diagnostics.select("session", "underlying"), market.symbols)
+        entries = diagnostics.select("session", "underlying")
+        warnings += _unmatched("when", when, entries, market.symbols)
     if not diagnostics["n_launched"].sum():
         warnings.insert(0, _no_wheels(market, diagnostics))
     return tuple(warnings)
 
 
 def of_sweep(
-    market: Market, grid: Grid, frame: pl.DataFrame, explain: Callable[[int], Warnings]
+    market: Market,
+    grid: Grid,
+    frame: pl.DataFrame,
+    signals: Iterable[tuple[str | None, pl.DataFrame, pl.DataFrame]],
+    explain: Callable[[int], Warnings],
 ) -> Warnings:
-    """The warnings of a sweep: about its data, and configurations that launched no wheel.
+    """The warnings of a sweep: about its data, its signals, and rows that launched no wheel.
 
     Args:
         market: the market.
         grid: the grid.
         frame: one row per configuration, with the counts `csp_*` of puts by exit reason.
+        signals: the name of each signal (None for `when`), its pairs as given, and the entry
+            sessions of the rows that it bounds.
         explain: returns the warnings of a backtest of one row.
     """
     first, last = _dates(market, grid)
@@ -140,6 +147,9 @@ def of_sweep(
         last, grid.most("put.dte_max"), grid.most("call.dte_max"), grid.most("call.max_cycles")
     )
     warnings += _of_data(market, found, first, reach)
+    for name, given, entries in signals:
+        called = "when" if name is None else f"signals[{name!r}]"
+        warnings += _unmatched(called, given, entries, market.symbols)
     idle = frame.select(pl.sum_horizontal(pl.col("^csp_.*$")) == 0).to_series().arg_true()
     if len(idle):
         text = f"{len(idle):,} of {_counted(frame.height, 'configuration')} launched no wheel, "
@@ -439,8 +449,8 @@ def _reach(last: dt.date, put_dte: float, call_dte: float, cycles: float | None)
 # ---- signals and runs without a wheel
 
 
-def _signals(
-    when: pl.DataFrame, entries: pl.DataFrame, held: Iterable[str]
+def _unmatched(
+    name: str, when: pl.DataFrame, entries: pl.DataFrame, held: Iterable[str]
 ) -> Iterator[RunWarning]:
     """A warning of signals that match no entry session, with their underlyings or days."""
     counting = when.schema["session"].is_integer()
@@ -472,7 +482,7 @@ def _signals(
         shown = listed([f"{day:%Y-%m-%d (%a)}" for day in days.unique().sort().to_list()], most=3)
         span = f" (entries are from {entries['session'].min()!s} to {entries['session'].max()!s})"
         why.append(f"{rest.height:,} on days that are no entry session: {shown}{span}")
-    text = f"when: {lost.height:,} of {given.height:,} signals match no entry session: "
+    text = f"{name}: {lost.height:,} of {given.height:,} signals match no entry session: "
     yield RunWarning("unmatched_signals", None, lost.height, text + "; ".join(why))
 
 
