@@ -22,11 +22,12 @@ from wheelvec.run.recorder import Recorder, Walked
 from wheelvec.run.result import Result, ResultWriter
 from wheelvec.run.schedule import check_curve, entry_rule_of
 from wheelvec.run.signals import Signal
+from wheelvec.run.spool import Spool
 from wheelvec.run.warnings import as_frame, of_backtest
 from wheelvec.stages.arrays import Array, days
 from wheelvec.stages.diagnostics import call_diagnostics, diagnostics
 from wheelvec.stages.ledger import ledger
-from wheelvec.stages.outcomes import OneUnderlying, Recorded, chosen
+from wheelvec.stages.outcomes import OneUnderlying, Recorded, in_order
 from wheelvec.stages.records import records
 
 Progress = Callable[[int, int], None]
@@ -144,18 +145,19 @@ def of_row(
     # quarter of a short run
     with writer, ThreadPoolExecutor(1) as aside, Executor(threads) as executor:
         fingerprint = aside.submit(lambda: market.fingerprint)
-        found: list[OneUnderlying] = []
+        spool = Spool(writer.spool_folder())
 
         def take(_: int, walked: Walked) -> None:
             if walked.paths is not None and walked.closes is not None:
                 writer.write("paths", walked.paths)
                 writer.write("underlying", walked.closes)
-            found.append(walked.outcomes)
+            spool.add(walked.outcomes)
 
         recorder.run(executor, take, progress or (lambda done, total: None))
-        recorded = Recorded.of(found, symbols, recorder.day, config)
-        size = BATCH if out is not None else _batch(recorded.wheels.size, threads)
-        _write(recorded, _dividends(market, symbols), writer, executor, size)
+        if out is not None and market.folder is not None:
+            _survey(market, symbols, executor)
+        size = BATCH if out is not None else _batch(spool.count, threads)
+        _write(spool, recorder.recorded, _dividends(market, symbols), writer, executor, size)
         fingerprint.result()
         given = None if signal is None else signal.given
         return writer.close(
@@ -177,37 +179,53 @@ def _dividends(market: Market, symbols: list[str]) -> dict[int, tuple[Array, Arr
     }
 
 
+def _survey(market: Market, symbols: list[str], executor: Executor) -> None:
+    """Find what is odd about the data of each underlying, side by side: the warnings say it, and
+    it takes a quarter of a run over a lake.
+    """
+    _ = market.sessions  # found once, before others ask for it
+
+    def survey(symbol: str) -> Iterator[None]:
+        market.findings([symbol])
+        yield
+
+    executor.each(survey, symbols)
+
+
 def _batch(wheels: int, threads: int) -> int:
     """How many wheels to make records of at a time: of many, each thread's share."""
     return min(BATCH, max(FEW, -(-wheels // threads)))
 
 
 def _write(
-    recorded: Recorded,
+    spool: Spool,
+    recorded: Callable[[list[OneUnderlying], int], Recorded],
     dividends: dict[int, tuple[Array, Array]],
     writer: ResultWriter,
     executor: Executor,
     size: int,
 ) -> None:
     """Make the frames of `size` wheels at a time, side by side, and write them in their order."""
-    count = recorded.order.size  # found once, before others ask for it
+    batches = spool.batches(size)
 
     def write(_: int, frames: dict[str, pl.DataFrame]) -> None:
         for kind, frame in frames.items():
             writer.write(kind, frame)
 
-    in_order = InOrder(write)
+    frames_in_order = InOrder(write)
 
     def make(place: int) -> Iterator[None]:
-        some = chosen(recorded, place * size, min((place + 1) * size, count))
+        part = recorded(spool.taken(batches[place]), batches[place].number)
+        some = in_order(part)
         frames = {
-            "records": records(some, recorded),
-            "ledger": ledger(some, recorded, dividends),
-            "call_diagnostics": call_diagnostics(some, recorded),
+            "records": records(some, part),
+            "ledger": ledger(some, part, dividends),
+            "call_diagnostics": call_diagnostics(some, part),
         }
-        in_order.add(place, frames)
+        frames_in_order.add(place, frames)
         yield
 
-    executor.each(make, list(range(-(-count // size))))
-    if recorded.days.size:
-        writer.write("diagnostics", diagnostics(recorded))
+    executor.each(make, list(range(len(batches))))
+    every = recorded(spool.sessions, 0)
+    if every.days.size:
+        writer.write("diagnostics", diagnostics(every))

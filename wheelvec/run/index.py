@@ -7,8 +7,9 @@ Files whose digest does not match are not read. Files that are not listed are no
 """
 
 import hashlib
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -242,12 +243,29 @@ class Stored:
         Raises:
             LakeError: if it is missing, cannot be read or was altered.
         """
+        return parsed_frame(self.path, self._bytes(), columns)
+
+    def parts(self, columns: Sequence[str], rows: int) -> Iterator[pl.DataFrame]:
+        """Some columns of the frame, so many rows at a time; there is one part at least.
+
+        Raises:
+            LakeError: as `read`.
+        """
+        data, start = self._bytes(), 0
+        while True:
+            part = parsed_frame(self.path, data, columns, (start, rows))
+            yield part
+            if part.height < rows:
+                return
+            start += rows
+
+    def _bytes(self) -> bytes:
         try:
             data = self.path.read_bytes()
         except OSError as error:
             raise self._unreadable(error) from None
         self._compare(digest_of(data))
-        return parsed_frame(self.path, data, columns)
+        return data
 
     def _compare(self, digest: str) -> None:
         if digest != self.digest:
@@ -261,13 +279,26 @@ class Stored:
         return LakeError(f"{self.path}: cannot be read: {error.strerror or error}")
 
 
-def parsed_frame(path: Path, data: bytes, columns: Sequence[str] | None = None) -> pl.DataFrame:
+def parsed_frame(
+    path: Path,
+    data: bytes,
+    columns: Sequence[str] | None = None,
+    rows: tuple[int, int] | None = None,
+) -> pl.DataFrame:
     """The frame in the bytes of a Parquet file.
+
+    Args:
+        path: of the file, for messages.
+        data: its bytes.
+        columns: to read; None: all.
+        rows: the first row and the number of rows to read of `columns`; None: all.
 
     Raises:
         LakeError: naming `path`, if they are not readable as Parquet.
     """
     try:
+        if rows is not None and columns is not None:
+            return pl.scan_parquet(io.BytesIO(data)).select(columns).slice(*rows).collect()
         return pl.read_parquet(data, columns=None if columns is None else list(columns))
     except (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         reason = str(error).partition("\n")[0]

@@ -22,7 +22,7 @@ from wheelvec.run.signals import Signal, allowed
 from wheelvec.run.slices import HeldSlice
 from wheelvec.run.windows import Window, windows_of
 from wheelvec.stages.arrays import days
-from wheelvec.stages.outcomes import ENTRY_DAY, OneUnderlying, joined
+from wheelvec.stages.outcomes import ENTRY_DAY, OneUnderlying, Recorded, joined
 from wheelvec.stages.parameters import parameters_of
 from wheelvec.stages.paths import closes_between, leg_rows
 
@@ -89,6 +89,10 @@ class Recorder:
     def months(self) -> int:
         """Months of entries, over all underlyings."""
         return len(self._symbols) * sum(window.months for window in self._windows)
+
+    def recorded(self, parts: list[OneUnderlying], number: int) -> Recorded:
+        """Some wheels of all underlyings, the first of this number."""
+        return Recorded.of(parts, self._symbols, self.day, self._config, number)
 
     def run(self, executor: Executor, take: Take, on_progress: OnProgress) -> None:
         """Go through the underlyings, a task each; `take` gets each one's place and what was

@@ -4,6 +4,7 @@ import contextlib
 import html
 import json
 import platform
+import shutil
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import version
@@ -24,9 +25,10 @@ from wheelvec.run.folder import WRITER_WAIT, Folder, changed_fields, refuse_othe
 from wheelvec.run.index import Index, Kind, Stored, read_index
 from wheelvec.run.invariants import broken_invariants
 from wheelvec.run.warnings import Warnings, of_frame
-from wheelvec.stages.summary import READ, Figure, in_summary, summary
+from wheelvec.stages.summary import READ, Figure, Sums, in_summary, summary
 
-SUMMARY = "summary.json"
+SUMMARY, SPOOL = "summary.json", "spool"
+PART = 2**18  # rows of records that a summary takes at a time
 RESULT = Kind(
     name="result",
     index="result.json",
@@ -252,7 +254,12 @@ class Result:
             (5, 951.7, 100.0)
         """
         held = self._frames["records"]
-        return summary(held.read(READ) if isinstance(held, Stored) else self.records, self.config)
+        if not isinstance(held, Stored):
+            return summary(self.records, self.config)
+        sums = Sums(self.config)
+        for part in held.parts(READ, PART):
+            sums.add(part)
+        return sums.figures()
 
     def validate(self) -> None:
         """Check the invariants of records and ledger.
@@ -429,7 +436,9 @@ class ResultWriter:
         self._place = None if out is None else Folder(out, RESULT)
         self._frames: dict[str, list[pl.DataFrame]] = {kind: [] for kind in KINDS}
         self._writers: dict[str, Any] = {}
+        self._sinks = contextlib.ExitStack()  # the files of the writers
         self._folder: Path | None = None
+        self._sums = Sums(config)
         self._held = contextlib.ExitStack()
         if self._place:
             self._refuse(self._place)
@@ -464,14 +473,26 @@ class ResultWriter:
         if self._folder is None:
             self._frames[kind].append(frame)
             return
+        if kind == "records":
+            self._sums.add(frame)
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
         with files.writing(self._path(f"{kind}.parquet")):
             if kind not in self._writers:
                 path = self._folder / f"{kind}.parquet"
-                self._writers[kind] = pq.ParquetWriter(path, table.schema, compression="zstd")
+                sink = self._sinks.enter_context(pa.OSFile(str(path), "wb"))
+                self._writers[kind] = pq.ParquetWriter(sink, table.schema, compression="zstd")
             self._writers[kind].write_table(table)
+
+    def spool_folder(self) -> Path | None:
+        """A folder for what is put aside while the result is written; None in memory."""
+        if self._folder is None:
+            return None
+        with files.writing(self._path(SPOOL)):
+            (self._folder / SPOOL).mkdir(exist_ok=True)
+        return self._folder / SPOOL
 
     def _path(self, name: str) -> Path:
         """The final path of a file, for messages."""
@@ -506,6 +527,7 @@ class ResultWriter:
                 self._config, self._fingerprint(), versions, frames | later, self._signals
             )
         self._close_files()
+        shutil.rmtree(self._folder / SPOOL, ignore_errors=True)
         if warnings is not None:
             diagnostics = pl.read_parquet(self._folder / "diagnostics.parquet")
             made = Result(
@@ -530,6 +552,8 @@ class ResultWriter:
         for kind, writer in self._writers.items():
             with files.writing(self._path(f"{kind}.parquet")):
                 writer.close()
+        with files.writing(self._path(SUMMARY)):
+            self._sinks.close()
 
     def _content(self, versions: Mapping[str, str]) -> dict[str, Any]:
         return {
@@ -543,9 +567,7 @@ class ResultWriter:
     def _write_summary(self) -> None:
         """The figures for other programs; `Result.summary` computes them anew from the records."""
         assert self._folder
-        figures = summary(
-            pl.read_parquet(self._folder / "records.parquet", columns=list(READ)), self._config
-        )
+        figures = self._sums.figures()
         with files.writing(self._path(SUMMARY)):
             (self._folder / SUMMARY).write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
@@ -559,6 +581,8 @@ class ResultWriter:
             # AttributeError: after a full disk the writer has no file
             with contextlib.suppress(OSError, AttributeError):
                 writer.close()
+        with contextlib.suppress(OSError):  # a writer that failed leaves its file open
+            self._sinks.close()
         self._held.close()
 
 

@@ -76,6 +76,7 @@ class Recorded:
         underlyings: of places.
         day: (sessions,) days since 1970-01-01.
         config: the rules.
+        number: of the first wheel.
     """
 
     legs: Array
@@ -86,10 +87,16 @@ class Recorded:
     underlyings: list[str]
     day: Array
     config: Config
+    number: int = 0
 
     @classmethod
     def of(
-        cls, parts: list[OneUnderlying], underlyings: list[str], day: Array, config: Config
+        cls,
+        parts: list[OneUnderlying],
+        underlyings: list[str],
+        day: Array,
+        config: Config,
+        number: int = 0,
     ) -> Self:
         """Put underlyings together; there may be none."""
         parts = parts or [_NOTHING]
@@ -108,7 +115,7 @@ class Recorded:
         wheels["first_leg"] += starts[0][of_wheels]
         wheels["first_attempt"] += starts[1][of_wheels]
         symbols = pl.concat([one.symbols for one in parts])
-        return cls(legs, attempts, wheels, days, symbols, underlyings, day, config)
+        return cls(legs, attempts, wheels, days, symbols, underlyings, day, config, number)
 
     @cached_property
     def order(self) -> Array:
@@ -137,11 +144,11 @@ class Wheels(NamedTuple):
     ids: pl.Series
 
 
-def chosen(recorded: Recorded, first: int, last: int) -> Wheels:
-    """The wheels numbered first..last-1."""
-    wheels = recorded.wheels[recorded.order[first:last]]
+def in_order(recorded: Recorded) -> Wheels:
+    """All wheels, in the order in which they are numbered."""
+    wheels = recorded.wheels[recorded.order]
     rows, of_leg = spans(wheels["first_leg"], wheels["legs"])
-    ids = wheel_ids(wheels, np.arange(first, first + wheels.size), recorded)
+    ids = wheel_ids(wheels, recorded.number + np.arange(wheels.size), recorded)
     return Wheels(wheels, recorded.legs[rows], of_leg, ids)
 
 

@@ -2,7 +2,7 @@
 
 Wheels are summed slice by slice (month of entry and underlying) and the slices folded in calendar,
 then symbol order, with pairwise merged moments (Chan, Golub and LeVeque 1983): the same figures to
-the bit however the work was cut.
+the bit however the work was cut, and the records of a month at a time are enough.
 """
 
 import dataclasses
@@ -73,16 +73,16 @@ class Moments:
         )
 
 
-def folded(rows: pl.DataFrame, name: str) -> Moments:
-    """The moments of one column, slice by slice; nulls are left out. `rows` has month and
-    underlying, in wheel order.
+def folded(rows: pl.DataFrame, name: str, moments: Moments | None = None) -> Moments:
+    """The moments of one column, slice by slice, after those of earlier slices; nulls are left out.
+    `rows` has month and underlying, in wheel order.
     """
     known = rows.filter(pl.col(name).is_not_null()).sort("month", "underlying", maintain_order=True)
     slices = known.group_by("month", "underlying", maintain_order=True).len()
     starts = np.concatenate([[0], slices["len"].to_numpy().cumsum()]).astype(np.int64)
     out = np.empty((slices.height, 6))
     run_moments(column(known, name, np.float64), starts, out)
-    moments = Moments()
+    moments = moments or Moments()
     for row in out.tolist():
         moments = moments.merged(Moments(int(row[0]), *row[1:]))
     return moments
@@ -103,59 +103,126 @@ def summary(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
     censored and have a pnl_marked (v5: over all); the counts from open_wheels on, over all wheels
     launched.
     """
-    wheels = records.filter(pl.col("phase") == "total").with_columns(
-        month=pl.col("entry_date").dt.truncate("1mo"), number=pl.int_range(pl.len())
-    )
-    wheels = wheels.with_columns(
-        roc_marked=quotient(wheels, "pnl_marked", "initial_capital", 100.0)
-    )
-    inside, outside = wheels.filter(in_summary()), wheels.filter(~in_summary())
-    figures = _figures(inside)
-    worst = _worst(wheels, inside, outside, records, figures["total_pnl"])
-    return figures | _counts(wheels, inside) | _leg_counts(records, config) | worst
+    sums = Sums(config)
+    sums._add_months(records)
+    return sums.figures()
 
 
-def _figures(wheels: pl.DataFrame) -> dict[str, Figure]:
-    pnl, roc = folded(wheels, "pnl_marked"), folded(wheels, "roc_marked")
-    days, capital = wheels["total_days"].drop_nulls(), folded(wheels, "initial_capital")
-    some = pnl.count > 0
-    wins = wheels.filter(pl.col("pnl_marked") > 0).height
-    return {
-        "total_wheels": pnl.count,
-        "total_pnl": pnl.total if some else None,
-        "avg_wheel_roc": roc.mean if some else None,
-        "median_wheel_roc": float(np.median(column(wheels, "roc_marked", np.float64)))
-        if some
-        else None,
-        "std_wheel_roc": math.sqrt(roc.spread / (roc.count - 1)) if roc.count > 1 else None,
-        "max_wheel_roc": roc.greatest if some else None,
-        "min_wheel_roc": roc.least if some else None,
-        "max_drawdown_proxy": pnl.least if some else None,
-        "win_rate": 100.0 * wins / pnl.count if some else None,
-        "avg_days_held": int(days.sum()) / days.len() if days.len() else None,
-        "total_capital_deployed": capital.total if some else None,
-    }
+class Sums:
+    """The summary of records that come part by part.
+
+    Args:
+        config: the rules.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._moments = dict.fromkeys(("pnl_marked", "roc_marked", "initial_capital"), Moments())
+        self._marked, self._lost = Moments(), Moments()
+        self._counts: dict[str, int] = {}
+        self._roc: list[Array] = []
+        self._rest: pl.DataFrame | None = None  # records of a month that may go on
+
+    def add(self, records: pl.DataFrame) -> None:
+        """Add records of whole wheels, which follow those that were added before."""
+        records = records.select(READ)
+        if self._rest is not None:
+            records = pl.concat([self._rest, records])
+        totals = np.flatnonzero((records["phase"] == "total").to_numpy())
+        month = records["entry_date"].dt.truncate("1mo").to_numpy()[totals]
+        last = (
+            np.searchsorted(month, month[-1]) if month.size else 0
+        )  # the last month's first wheel
+        cut = int(totals[last - 1]) + 1 if last else 0
+        self._rest = records[cut:]
+        if cut:
+            self._add_months(records[:cut])
+
+    def figures(self) -> dict[str, Figure]:
+        """The figures of all that was added."""
+        if self._rest is not None:
+            self._add_months(self._rest)
+            self._rest = None
+        counts = {name: self._counts.get(name, 0) for name in (*_WHEELS, *_LEGS)}
+        counted = {name: counts[name] for name in _WHEELS}
+        marked = {"marked_pnl": self._marked.total}
+        held = {"held_wheels": counted.pop("held_wheels")}
+        legs = {name: counts[name] for name in _LEGS}
+        return self._money() | counted | marked | held | legs | self._worst()
+
+    def _add_months(self, records: pl.DataFrame) -> None:
+        wheels = records.filter(pl.col("phase") == "total").with_columns(
+            month=pl.col("entry_date").dt.truncate("1mo"), number=pl.int_range(pl.len())
+        )
+        wheels = wheels.with_columns(
+            roc_marked=quotient(wheels, "pnl_marked", "initial_capital", 100.0)
+        )
+        inside, outside = wheels.filter(in_summary()), wheels.filter(~in_summary())
+        marked = inside.filter(pl.col("pnl").is_null())
+        for name, moments in self._moments.items():
+            self._moments[name] = folded(inside, name, moments)
+        self._marked = folded(marked, "pnl_marked", self._marked)
+        self._lost = folded(_lost(pl.concat([outside, marked]), records), "lost", self._lost)
+        self._roc.append(column(inside, "roc_marked", np.float64))
+        for name, count in (
+            _counts(wheels, inside, marked) | _leg_counts(records, self._config)
+        ).items():
+            self._counts[name] = self._counts.get(name, 0) + count
+
+    def _money(self) -> dict[str, Figure]:
+        pnl, roc, capital = self._moments.values()
+        some = pnl.count > 0
+        wins, days = self._counts.get("wins", 0), self._counts.get("days", 0)
+        resolved = self._counts.get("resolved", 0)
+        return {
+            "total_wheels": pnl.count,
+            "total_pnl": pnl.total if some else None,
+            "avg_wheel_roc": roc.mean if some else None,
+            "median_wheel_roc": float(np.median(np.concatenate(self._roc))) if some else None,
+            "std_wheel_roc": math.sqrt(roc.spread / (roc.count - 1)) if roc.count > 1 else None,
+            "max_wheel_roc": roc.greatest if some else None,
+            "min_wheel_roc": roc.least if some else None,
+            "max_drawdown_proxy": pnl.least if some else None,
+            "win_rate": 100.0 * wins / pnl.count if some else None,
+            "avg_days_held": days / resolved if resolved else None,
+            "total_capital_deployed": capital.total if some else None,
+        }
+
+    def _worst(self) -> dict[str, Figure]:
+        """The total if every wheel that is not resolved had lost its shares' whole value; what is
+        known counts, censored or not.
+        """
+        if not self._counts.get("launched", 0):
+            return {"total_pnl_worst": None}
+        pnl = self._moments["pnl_marked"]
+        return {"total_pnl_worst": (pnl.total if pnl.count else 0.0) + self._lost.total}
 
 
-def _counts(wheels: pl.DataFrame, inside: pl.DataFrame) -> dict[str, Figure]:
-    unresolved, marked = (
-        wheels.filter(pl.col("end_reason") == "unresolved"),
-        inside.filter(pl.col("pnl").is_null()),
-    )
+# Of all wheels launched, and of their legs, in the order of the figures.
+_WHEELS = ("open_wheels", "no_data_wheels", "censored_wheels", "marked_wheels", "held_wheels")
+_LEGS = ("targets_above_limit", "stops_inside_stop", "sessions_without_bar")
+
+
+def _counts(wheels: pl.DataFrame, inside: pl.DataFrame, marked: pl.DataFrame) -> dict[str, int]:
+    unresolved = wheels.filter(pl.col("end_reason") == "unresolved")
     is_open = (pl.col("csp_exit_reason") == "open") | (
         pl.col("cc_exit_reason") == "open"
     ).fill_null(False)
+    days = inside["total_days"].drop_nulls()
     return {
+        "launched": wheels.height,
+        "wins": inside.filter(pl.col("pnl_marked") > 0).height,
+        "days": int(days.sum()),
+        "resolved": days.len(),
         "open_wheels": unresolved.filter(is_open).height,
         "no_data_wheels": unresolved.filter(~is_open).height,
         "censored_wheels": wheels.filter("censored").height,
         "marked_wheels": marked.height,
-        "marked_pnl": folded(marked, "pnl_marked").total,
         "held_wheels": inside.filter(pl.col("shares_held") == 100).height,
     }
 
 
-def _leg_counts(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
+def _leg_counts(records: pl.DataFrame, config: Config) -> dict[str, int]:
     legs = records.filter(pl.col("phase") != "total")
     paid, price, pct = (
         column(legs, name, np.float64) for name in ("exit_price", "premium", "exit_pct")
@@ -185,26 +252,14 @@ def on_tick(price: Array, ticks: float, to: Any) -> Array:
     return to(price * ticks + slack) / ticks if ticks else price
 
 
-def _worst(
-    wheels: pl.DataFrame,
-    inside: pl.DataFrame,
-    outside: pl.DataFrame,
-    records: pl.DataFrame,
-    total: float | None,
-) -> dict[str, Figure]:
-    """The total if every wheel that is not resolved had lost its shares' whole value; what is known
-    counts, censored or not.
+def _lost(left: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
+    """Wheels that are not in the summary or only marked, in their order, with what the total loses
+    by them at worst.
     """
-    if not wheels.height:
-        return {"total_pnl_worst": None}
     puts = records.filter(pl.col("phase") == "csp").select("wheel_id", put_premium="premium")
-    left = pl.concat([outside, inside.filter(pl.col("pnl").is_null())]).join(
-        puts, on="wheel_id", maintain_order="left"
-    )
     nothing = pl.col("put_premium") - pl.col("initial_capital")
     marked = -(pl.col("pnl_marked") - nothing)
     counted = pl.col("pnl_marked").is_not_null() & ~pl.col("censored")
-    lost = left.with_columns(
-        lost=pl.when(counted).then(marked).otherwise(pl.coalesce("pnl", nothing))
-    )
-    return {"total_pnl_worst": (total or 0.0) + folded(lost.sort("number"), "lost").total}
+    lost = pl.when(counted).then(marked).otherwise(pl.coalesce("pnl", nothing))
+    joined = left.join(puts, on="wheel_id", maintain_order="left")
+    return joined.with_columns(lost=lost).sort("number")
