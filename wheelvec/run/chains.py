@@ -24,7 +24,7 @@ from wheelvec.stages import contracts
 from wheelvec.stages.arrays import Array
 from wheelvec.stages.contracts import Chain, size_of
 
-AT_ONCE = 4  # months that are read and solved in one piece: of a large chain 50 MB
+AT_ONCE = 4  # months of a lake that are read and solved in one piece: of a large chain 50 MB
 
 
 class Asked(NamedTuple):
@@ -125,7 +125,8 @@ def _runs(months: list[Month], wanted: list[Month]) -> Iterator[list[Month]]:
     """The wanted ones of some months, those side by side together, as many as are made at once."""
     run: list[Month] = []
     for month in months:
-        if run and (month not in wanted or len(run) == AT_ONCE):
+        full = len(run) >= AT_ONCE and month.place is not None
+        if run and (month not in wanted or full):
             yield run
             run = []
         if month in wanted:

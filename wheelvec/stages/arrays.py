@@ -51,7 +51,7 @@ def quotient(frame: pl.DataFrame, above: str, below: str, factor: float = 1.0) -
 
 def days(frame: pl.DataFrame, name: str) -> Array:
     """A Date column as days since 1970-01-01, int64."""
-    return column(frame.select(pl.col(name).to_physical()), name, np.int64)
+    return frame[name].to_numpy().astype("datetime64[D]").astype(np.int64)
 
 
 def numbers_of(day: Array, sessions: pl.DataFrame) -> Array:

@@ -34,10 +34,14 @@ def leg_rows(
     """
     used = np.unique(legs["contract"])
     where = slice_.contracts[used]
+    is_used = np.zeros(slice_.contracts.size, np.bool_)
+    is_used[used] = True
+    some = np.flatnonzero(is_used[quotes[0]])
+    number, bid, ask = (values[some] for values in quotes[1:])
     row, of_row = spans(where["first_row"], where["last_row"] - where["first_row"])
     barred, quoted = (
         used[of_row] * SPAN + slice_.rows["number"][row],
-        quotes[0].astype(np.int64) * SPAN + quotes[1],
+        quotes[0][some].astype(np.int64) * SPAN + number,
     )
     keys = np.union1d(barred[_covered(barred, legs)], quoted[_covered(quoted, legs)])
     at, there = _looked_up(keys, barred)
@@ -48,8 +52,8 @@ def leg_rows(
         "symbol": symbols.gather(pl.Series(keys // SPAN)),
         "session": dates(slice_.underlying.day[keys % SPAN]),
         **{name: _only(rows[name], there) for name in ("open", "high", "low", "close")},
-        "bid": _only(quotes[2][place], known) if quoted.size else _only(np.zeros(keys.size), known),
-        "ask": _only(quotes[3][place], known) if quoted.size else _only(np.zeros(keys.size), known),
+        "bid": _only(bid[place], known) if quoted.size else _only(np.zeros(keys.size), known),
+        "ask": _only(ask[place], known) if quoted.size else _only(np.zeros(keys.size), known),
         "source": SOURCES.gather(pl.Series(np.where(there, rows["is_quote"], 2))),
     }
     return pl.DataFrame(columns, schema=PATHS)
