@@ -175,6 +175,24 @@ def test_no_chain_is_solved_again_for_a_result(
     swept.result(5)
 
 
+@pytest.mark.parametrize("cycles", [1, 3, None])
+def test_results_are_recorded_on_the_slices_of_the_sweep(
+    cycles: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where entries start within a year and wheels reach into others too."""
+    market, same = (
+        wv.demo_market(symbols=["ALFA"], start="2022-01-03", end="2024-03-28") for _ in range(2)
+    )
+    schedule = wv.Schedule(start_date="2022-11-01", end_date="2023-02-28", every=5)
+    config = wv.Config(schedule=schedule).replace(**{"call.max_cycles": cycles})
+    swept = wv.sweep(market, config, {"put.exit_pct": [0.25, 0.5]})
+    with monkeypatch.context() as patch:
+        patch.setattr(slices, "_made_slice", pytest.fail)
+        found = swept.result(1)
+    right = wv.backtest(same, swept.row_config(1))
+    assert [name for name in FRAMES if not getattr(found, name).equals(getattr(right, name))] == []
+
+
 def test_a_saved_sweep_has_its_signals(market: wv.Market, swept: wv.Sweep, tmp_path: Path) -> None:
     swept.save(tmp_path / "s")
     loaded = wv.Sweep.load(tmp_path / "s", market)

@@ -199,12 +199,14 @@ class Context:
     def slice_between(
         self, chain_key: ChainKey, symbol: str, start: dt.date, end: dt.date
     ) -> HeldSlice:
-        """The slice of the data from `start` to `end`, both included; or a longer one, that of a
-        year of entries, if it is held.
+        """The slice of the data from `start` to `end`, both included.
+
+        Or a longer one, that of a year of entries, if it is held.
         """
-        start, year = max(start, chain_key.first), self._span(start.year)
-        if year[0] <= start and year[1] > end and self._cache.holds(chain_key, symbol, *year):
-            start, end = year
+        start, (begin, last) = max(start, chain_key.first), self._span(start.year)
+        begin = max(begin, chain_key.first)
+        if begin <= start and end <= last and self._cache.holds(chain_key, symbol, begin, last):
+            start, end = begin, last
         return self._cache.slice_(chain_key, self.sessions[chain_key], symbol, start, end)
 
     def windows(self, chain_key: ChainKey, spans: list[Span]) -> list[list[Span]]:
