@@ -1,4 +1,4 @@
-"""One configuration over one market:
+"""`backtest`: every wheel of one configuration over one market.
 
 market -> slices -> outcomes of every wheel (run.recorder) -> records, ledger, diagnostics, paths
 """
@@ -31,9 +31,9 @@ from wheelvec.stages.outcomes import OneUnderlying, Recorded, in_order
 from wheelvec.stages.records import records
 
 Progress = Callable[[int, int], None]
-MEMORY = 2**29  # bytes: half of it for the slices that a backtest leaves with its market
-BATCH = 10_000  # wheels whose records are built together: 30 MB
-FEW = 1_000  # wheels: to share the records of fewer among threads takes longer than it saves
+MEMORY = 2**29  # bytes: half of it for the slices that stay cached with the market
+BATCH = 10_000  # wheels whose records are built in one call: 30 MB
+FEW = 1_000  # wheels: splitting the records of fewer among threads takes longer than it saves
 
 
 def backtest(
@@ -46,36 +46,38 @@ def backtest(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Result:
-    """Every wheel of the configuration's date range, right to the cent (docs/fills.md says under
-    which assumptions).
+    """Simulate every wheel of one configuration over a market, right to the cent.
 
-    Work goes window by window, one underlying and one year of entries at a time, and wheels that
-    hold shares at its end go on in the next: memory follows the window and not the market, and time
-    grows with the years, however many calls a wheel may sell.
+    docs/fills.md lists the fill assumptions.
+
+    A run handles one window at a time: one underlying and one year of entry sessions. A wheel that
+    holds shares at the end of a window continues in the next one. Memory depends on the size of a
+    window, not of the market. Time is proportional to the number of years, however many calls a
+    wheel may sell.
 
     Args:
         market: the tables; see `Market`.
         config: the rules; `Config()` if None.
-        when: your own signal: a frame of (session, underlying), of Polars (lazy or not), pandas or
-            Arrow; only these pairs may open. `Result.warnings` names those that match no entry
-            session.
-        out: a folder to write the result to as it is made, whole or not at all; None keeps it in
-            memory. An earlier result of the same configuration, data and signal is replaced, and
-            nothing else that is there.
-        overwrite: whether another result in `out` may be replaced too.
-        threads: how many underlyings are worked on side by side; as many as there are processors
-            if None. No figure depends on it.
-        progress: called with (months done, months in all), each counted for every underlying.
+        when: a signal: a frame of (session, underlying) from Polars (lazy or not), pandas or
+            Arrow. Wheels open on these pairs only; None: on all. `Result.warnings` lists the pairs
+            that match no entry session.
+        out: a folder for the result. It is written during the run, whole or not at all; None keeps
+            the result in memory. An earlier result of the same configuration, data and signal is
+            replaced. Nothing else in the folder is.
+        overwrite: whether a different result in `out` may be replaced too.
+        threads: the number of underlyings simulated in parallel; the number of processors if None.
+            No figure depends on it.
+        progress: called with (months done, months in total), both summed over the underlyings.
 
     Returns:
         A `Result`: records, wheels, ledger, summary, diagnostics.
 
     Raises:
-        InputError, ConfigError: for a symbol the market does not hold, a calendar or range that
-            does not exist, a bad signal.
-        LakeError: if a file of the lake, or `out`, cannot be used: it holds anything else, which is
-            named before any work is done; it lies in the lake, or the lake in it; another process
-            is writing there.
+        InputError, ConfigError: for a symbol that the market does not hold, an unknown calendar, an
+            empty date range or an invalid signal.
+        LakeError: if a file of the lake cannot be read, or `out` cannot be used: it holds anything
+            else (the error names it before the run begins), it is inside the lake or contains it,
+            or another process is writing to it.
 
     Example:
         >>> import wheelvec as wv
@@ -124,13 +126,21 @@ def of_row(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Result:
-    """The result of one row of a grid, from the slices that its `context` holds or makes.
+    """The result of one row of a grid, from slices that its `context` caches or makes.
 
     Args:
-        market, context, row, config: the market, a grid over it, which of its rows, and the
-            configuration of that row.
-        signal: on which pairs wheels may open; None: on all.
-        threads, out, overwrite, progress: as `backtest`.
+        market: the tables.
+        context: the grid over this market.
+        row: the row of the grid, from 0.
+        config: the configuration of that row.
+        signal: the (session, underlying) pairs on which wheels may open; None: all.
+        threads: the number of underlyings simulated in parallel.
+        out: a folder for the result; None keeps it in memory.
+        overwrite: whether a different result in `out` may be replaced.
+        progress: called with (months done, months in total), both summed over the underlyings.
+
+    Raises:
+        LakeError: as `backtest`.
     """
     symbols = list(market.symbols if config.schedule.symbols is None else config.schedule.symbols)
     recorder = Recorder(market, context, row, config, symbols, signal)
@@ -141,10 +151,10 @@ def of_row(
         signals=None if signal is None else signal.digest,
         overwrite=overwrite,
     )
-    # the digest of the data is hashed meanwhile: hashing needs none of Python's lock, and is a
-    # quarter of a short run
-    with writer, ThreadPoolExecutor(1) as aside, Executor(threads) as executor:
-        fingerprint = aside.submit(lambda: market.fingerprint)
+    # The fingerprint is computed in parallel with the run: hashing releases Python's lock, and
+    # takes a quarter of a short run.
+    with writer, ThreadPoolExecutor(1) as hashing, Executor(threads) as executor:
+        fingerprint = hashing.submit(lambda: market.fingerprint)
         spool = Spool(writer.spool_folder())
 
         def take(_: int, walked: Walked) -> None:
@@ -166,24 +176,30 @@ def of_row(
 
 
 def _dividends(market: Market, symbols: list[str]) -> dict[int, tuple[Array, Array]]:
-    """Of each underlying's place the ex-days, in order, and dollars per contract."""
+    """The dividends of each underlying, by its position among `symbols`.
+
+    Returns:
+        position -> (n,) ex-dates as days since 1970-01-01, ascending, and (n,) dollars per
+        contract.
+    """
     if market.dividends is None:
         return {}
     paid = market.dividends.sort("ex_date", maintain_order=True).partition_by(
         "underlying", as_dict=True
     )
-    held = {place: paid[name,] for place, name in enumerate(symbols) if (name,) in paid}
+    held = {position: paid[name,] for position, name in enumerate(symbols) if (name,) in paid}
     return {
-        place: (days(frame, "ex_date"), frame["amount"].to_numpy() * 100.0)
-        for place, frame in held.items()
+        position: (days(frame, "ex_date"), frame["amount"].to_numpy() * 100.0)
+        for position, frame in held.items()
     }
 
 
 def _survey(market: Market, symbols: list[str], executor: Executor) -> None:
-    """Find what is odd about the data of each underlying, side by side: the warnings say it, and
-    it takes a quarter of a run over a lake.
+    """Look for anomalies in the data of the underlyings, in parallel.
+
+    The warnings of a result list them. Over a lake this takes a quarter of a run.
     """
-    _ = market.sessions  # found once, before others ask for it
+    _ = market.sessions  # computed once, before several threads need it
 
     def survey(symbol: str) -> Iterator[None]:
         market.findings([symbol])
@@ -193,7 +209,7 @@ def _survey(market: Market, symbols: list[str], executor: Executor) -> None:
 
 
 def _batch(wheels: int, threads: int) -> int:
-    """How many wheels to make records of at a time: of many, each thread's share."""
+    """The number of wheels whose records are built in one call: a thread's share, if many."""
     return min(BATCH, max(FEW, -(-wheels // threads)))
 
 
@@ -205,7 +221,7 @@ def _write(
     executor: Executor,
     size: int,
 ) -> None:
-    """Make the frames of `size` wheels at a time, side by side, and write them in their order."""
+    """Build the frames of `size` wheels at a time, in parallel, and write them in order."""
     batches = spool.batches(size)
 
     def write(_: int, frames: dict[str, pl.DataFrame]) -> None:
@@ -214,15 +230,15 @@ def _write(
 
     frames_in_order = InOrder(write)
 
-    def make(place: int) -> Iterator[None]:
-        part = recorded(spool.taken(batches[place]), batches[place].number)
-        some = in_order(part)
+    def make(position: int) -> Iterator[None]:
+        batch = recorded(spool.taken(batches[position]), batches[position].number)
+        ordered = in_order(batch)
         frames = {
-            "records": records(some, part),
-            "ledger": ledger(some, part, dividends),
-            "call_diagnostics": call_diagnostics(some, part),
+            "records": records(ordered, batch),
+            "ledger": ledger(ordered, batch, dividends),
+            "call_diagnostics": call_diagnostics(ordered, batch),
         }
-        frames_in_order.add(place, frames)
+        frames_in_order.add(position, frames)
         yield
 
     executor.each(make, list(range(len(batches))))

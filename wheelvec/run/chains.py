@@ -1,6 +1,4 @@
-"""The solved chains of one underlying: as the lake kept them, else made from the quotes, and then
-kept.
-"""
+"""The solved chains of one underlying, read from a lake or solved from the quotes and stored."""
 
 import datetime as dt
 import hashlib
@@ -24,14 +22,18 @@ from wheelvec.stages import contracts
 from wheelvec.stages.arrays import Array
 from wheelvec.stages.contracts import Chain, size_of
 
-AT_ONCE = 4  # months of a lake that are read and solved in one piece: of a large chain 50 MB
+AT_ONCE = 4  # months of a lake that are read and solved in one call: 50 MB for a large chain
 
 
 class Asked(NamedTuple):
-    """What chains depend on beside the quotes.
+    """The inputs of a chain besides its quotes.
 
-    `sessions` has session, number and minute; rates are by session number, per year; contracts with
-    more than `dte_max` days to their expiration are counted and left out (None: none are).
+    Attributes:
+        sessions: session, number and entry minute of each session.
+        rate: (sessions,) the interest rate per year, by session number.
+        dividend_yield: (sessions,) the dividend yield per year, by session number.
+        dte_max: contracts with more calendar days to expiration are counted and left out; None
+            keeps all.
     """
 
     sessions: pl.DataFrame
@@ -41,8 +43,13 @@ class Asked(NamedTuple):
 
 
 class Month(NamedTuple):
-    """The days of one month that are asked for, both included, and where its chain is kept: folder
-    and digest of its quotes, None where it is not.
+    """The days of one calendar month for which a chain is needed.
+
+    Attributes:
+        first: the first day.
+        last: the last day, included.
+        place: the folder of the lake's stored chains and the digest of the month's quotes; None
+            where the chain is not stored.
     """
 
     first: dt.date
@@ -51,8 +58,10 @@ class Month(NamedTuple):
 
 
 class ChainCache:
-    """The solved chains of one market, month by month, so that what two slices share is solved
-    once; the oldest go when they take more than `limit` bytes.
+    """The solved chains of one market in memory, by month.
+
+    Months that two slices share are solved once. The oldest chains are dropped when all take more
+    than `limit` bytes.
     """
 
     def __init__(self) -> None:
@@ -60,12 +69,18 @@ class ChainCache:
         self._size, self._lock = 0, Lock()
 
     def get(self, key: Hashable) -> Chain | None:
-        """The chain held under a key."""
+        """The chain cached under a key, or None."""
         with self._lock:
             return self._held.get(key)
 
     def put(self, key: Hashable, chain: Chain, limit: int) -> None:
-        """Hold a chain, if there is none yet, and let the oldest go."""
+        """Cache a chain unless its key is cached already, and drop the oldest ones.
+
+        Args:
+            key: everything that the chain depends on.
+            chain: the solved chain.
+            limit: bytes that all cached chains may take.
+        """
         with self._lock:
             if key in self._held:
                 return
@@ -75,7 +90,7 @@ class ChainCache:
                 self._size -= size_of(self._held.popitem(last=False)[1])
 
 
-# the chains of a market, what else decides about them, and how many bytes they may take
+# the cache of a market, the chain rules that are part of each key, and the limit in bytes
 HeldChains = tuple[ChainCache, Hashable, int]
 
 
@@ -86,13 +101,14 @@ def chain_between(
     asked: Asked,
     held: HeldChains,
 ) -> Chain:
-    """The chain of an underlying on some days, first and last, from the first day of a month on.
+    """The solved chain of an underlying between two days.
 
     Args:
-        market, symbol: whose quotes.
-        days: both included.
-        asked: what is asked of them.
-        held: where the chains of months are kept.
+        market: the tables.
+        symbol: the underlying.
+        days: the first day, which begins a month, and the last one, included.
+        asked: the sessions, rates and range of contracts.
+        held: the cache of solved months.
     """
     cache, key, limit = held
     months = list(_months(market, symbol, *days))
@@ -106,23 +122,23 @@ def chain_between(
     for month in missing:
         if (chain := found[month]) is not None:
             cache.put((key, symbol, *month[:2]), chain, limit)
-    parts = [chain for chain in found.values() if chain is not None]
-    return chains.combined(parts, asked.sessions.height)
+    each = [chain for chain in found.values() if chain is not None]
+    return chains.combined(each, asked.sessions.height)
 
 
 def _months(market: Market, symbol: str, first: dt.date, last: dt.date) -> Iterator[Month]:
-    """The months of some days; there is always one."""
+    """The months from the first day to the last, at least one."""
     begin = first
     while begin <= max(first, last):
-        whole = lake.month_end(begin)
-        end = min(whole, last)
-        place = market.solved_chains(symbol, begin) if end == whole and begin.day == 1 else None
+        month_end = lake.month_end(begin)
+        end = min(month_end, last)
+        place = market.solved_chains(symbol, begin) if end == month_end and begin.day == 1 else None
         yield Month(begin, end, place)
-        begin = whole + dt.timedelta(days=1)
+        begin = month_end + dt.timedelta(days=1)
 
 
 def _runs(months: list[Month], wanted: list[Month]) -> Iterator[list[Month]]:
-    """The wanted ones of some months, those side by side together, as many as are made at once."""
+    """The wanted months in runs of consecutive ones, at most `AT_ONCE` of a lake in each."""
     run: list[Month] = []
     for month in months:
         full = len(run) >= AT_ONCE and month.place is not None
@@ -136,10 +152,10 @@ def _runs(months: list[Month], wanted: list[Month]) -> Iterator[list[Month]]:
 
 
 def _made(market: Market, symbol: str, run: list[Month], asked: Asked) -> list[Chain]:
-    """The chains of months side by side, made from the quotes, and kept."""
+    """The chains of consecutive months, solved from the quotes and stored in the lake."""
     quotes = market.quotes(symbol, run[0].first, run[-1].last)
-    standing, roots, counts = chains.collapse(quotes, asked.sessions, asked.dte_max)
-    whole = chains.solved(standing, roots, counts, asked.sessions, asked.rate, asked.dividend_yield)
+    at_entry, roots, counts = chains.collapse(quotes, asked.sessions, asked.dte_max)
+    whole = chains.solved(at_entry, roots, counts, asked.sessions, asked.rate, asked.dividend_yield)
     known = asked.sessions["session"].to_numpy()
     begin = [int(np.searchsorted(known, np.datetime64(month.first))) for month in run]
     found = chains.parted(whole, [*begin, known.size])
@@ -152,7 +168,7 @@ def _made(market: Market, symbol: str, run: list[Month], asked: Asked) -> list[C
 
 
 def _kept(month: Month, asked: Asked) -> Chain | None:
-    """The chain of a month as it was kept, if it was."""
+    """The stored chain of a month, or None."""
     assert month.place is not None
     folder, digest = month.place
     kept = solved.read(folder, month.first, _key(digest, month.first, asked))
@@ -160,18 +176,20 @@ def _kept(month: Month, asked: Asked) -> Chain | None:
 
 
 def _key(quotes: str, month: dt.date, asked: Asked) -> str:
-    """A digest of all that a chain depends on: the quotes, the sessions and their entry minutes,
-    the rates, what was asked for, and the code.
+    """A digest of everything that the chain of a month depends on.
+
+    The quotes, the sessions and their entry minutes, the rates, `dte_max`, and the code.
     """
-    here = asked.sessions.filter(pl.col("session").dt.truncate("1mo") == month)
-    at = here["number"].to_numpy()
-    rates = asked.rate[at].tolist(), asked.dividend_yield[at].tolist()
-    parts = [quotes, here.select("session", "minute").rows(), *rates, asked.dte_max, _code()]
-    return hashlib.blake2b(json.dumps(parts, default=str).encode(), digest_size=16).hexdigest()
+    in_month = asked.sessions.filter(pl.col("session").dt.truncate("1mo") == month)
+    number = in_month["number"].to_numpy()
+    rates = asked.rate[number].tolist(), asked.dividend_yield[number].tolist()
+    inputs = [quotes, in_month.select("session", "minute").rows(), *rates, asked.dte_max, _code()]
+    return hashlib.blake2b(json.dumps(inputs, default=str).encode(), digest_size=16).hexdigest()
 
 
 @cache
 def _code() -> str:
+    """A digest of the modules that decide a chain, and the version of the arithmetic."""
     files = b"".join(
         Path(str(module.__file__)).read_bytes() for module in (chains, contracts, schemas, solved)
     )
