@@ -1,6 +1,7 @@
-"""What the rows of a grid meet on a market.
+"""A grid over one market before any wheel is simulated.
 
-Chain keys, entry sessions, months and slices, and how much room they need.
+It finds the chain keys, entry sessions, months and slices of the rows, and the buffer sizes that
+they need.
 """
 
 import datetime as dt
@@ -21,12 +22,12 @@ from wheelvec.run.signals import Signals
 from wheelvec.run.slices import ChainKey, HeldSlice, SliceCache, last_known
 
 Array = NDArray[Any]
-SliceKey = tuple[dt.date, str]  # month of entry, underlying
-Span = tuple[SliceKey, int, int]  # a slice, its first and its last session
-SpanKey = tuple[tuple[dt.date, dt.date], str]  # the data of a slice
-HeldSpan = tuple[SliceKey, HeldSlice, int, int]  # with its slice
+SliceKey = tuple[dt.date, str]  # first day of a month of entries, underlying
+Span = tuple[SliceKey, int, int]  # that month and its first and last session
+SpanKey = tuple[tuple[dt.date, dt.date], str]  # first and last day of a slice's data, underlying
+HeldSpan = tuple[SliceKey, HeldSlice, int, int]  # a span with its slice
 
-DTE_STEP = 15
+DTE_STEP = 15  # calendar days: the greatest days to expiration is rounded up to a multiple
 LAST_SETTLEMENT = dt.date(2099, 12, 31)  # the years of OSI symbols have two digits
 _CHAIN_KEY = (
     "schedule.trading_calendar",
@@ -38,23 +39,37 @@ _CHAIN_KEY = (
 
 
 class Bounds(NamedTuple):
-    """What the work of any row must have room for."""
+    """Upper bounds of the memory that any row needs.
 
-    wheels: dict[
-        str, int
-    ]  # more than are launched on each underlying: the puts in the widest ranges
-    sizes: Sizes  # of what a slice holds at most
-    bytes: dict[SpanKey, int]  # of the slices of each span and underlying
+    Attributes:
+        wheels: underlying -> at least as many wheels as any row opens: the puts in the widest
+            ranges of the grid.
+        sizes: the most of each kind that a slice holds.
+        bytes: the size of each slice.
+    """
+
+    wheels: dict[str, int]
+    sizes: Sizes
+    bytes: dict[SpanKey, int]
 
 
 class Context:
-    """One grid over one market, before anything is sold.
+    """One grid over one market: its chain keys, entry rules and slices.
 
     Args:
-        market, grid: over what, and which configurations.
-        threads: how many configurations are worked on side by side.
+        market: the tables.
+        grid: the configurations, one per row.
+        threads: the number of threads that simulate wheels.
         memory: bytes that slices and chunks may take.
-        signals: what the grid's column `signal` names, and what bounds all rows.
+        signals: the signals that restrict entries: of all rows, and by name of single rows.
+
+    Attributes:
+        symbols: the underlyings of all rows, sorted; a month's figures are combined in this order.
+        trades: (entry rules, symbols) whether wheels may open on each underlying.
+        chain_keys: the distinct chain keys of the rows.
+        chain_key_of: (rows,) the position of each row's chain key in `chain_keys`.
+        sessions: chain key -> session, number, minute of each session.
+        opens: chain key -> (entry rules, sessions) whether each is an entry session.
 
     Raises:
         ConfigError: naming the rows that cannot be run on this market.
@@ -73,9 +88,7 @@ class Context:
         self._bounds: dict[ChainKey, Bounds] = {}
         self._spans: dict[int, tuple[dt.date, dt.date]] = {}
         self.entry_rules = EntryRules.of(market, grid, signals or Signals())
-        self.symbols = (
-            self.entry_rules.symbols
-        )  # in the order in which a month's figures are folded
+        self.symbols = self.entry_rules.symbols
         self.trades = self.entry_rules.trades(self.symbols)
         self.chain_keys, self.chain_key_of = self._find_chain_keys()
         self.sessions = {chain_key: chain_key.sessions() for chain_key in self.chain_keys}
@@ -84,10 +97,10 @@ class Context:
             for chain_key, days in self.sessions.items()
         }
 
-    # ------------------------------------------------------------------------------------------ what rows ask for
+    # --- the chain keys of the rows and the data that they need
 
     def _find_chain_keys(self) -> tuple[list[ChainKey], Codes]:
-        """The distinct chain keys, and each row's."""
+        """The distinct chain keys, and (rows,) the position of each row's."""
         least = int(self.grid.least("liquidity.ivp_min_candidates"))
         most = int(self.grid.most("liquidity.ivp_min_candidates"))
         over_chain = self.grid.column("liquidity.ivp_over", lambda over: over == "chain", np.bool_)
@@ -118,14 +131,18 @@ class Context:
 
     @cached_property
     def dte_max(self) -> int:
-        """The greatest that any row asks for, in steps, so that the next grid has the same slices."""
+        """The greatest dte_max of any row, in calendar days.
+
+        It is rounded up to a multiple of `DTE_STEP`, so that similar grids share their slices.
+        """
         most = int(max(self.grid.most("put.dte_max"), self.grid.most("call.dte_max")))
         return -(-most // DTE_STEP) * DTE_STEP
 
     @cached_property
     def _furthest(self) -> dt.date:
-        """A date that no settlement session can pass, at the end of a year, so that the next grid
-        has the same slices.
+        """A date on or after every possible settlement session.
+
+        It ends a year, so that similar grids share their slices.
         """
         data = self._market.data_range
         last = max(self.entry_rules.end, data[1]) if data else self.entry_rules.end
@@ -140,13 +157,14 @@ class Context:
 
     @property
     def _slack(self) -> int:
+        """Calendar days that a leg may take beyond its days to expiration."""
         return 14 + 3 * (int(self.grid.most("call.call_wait_sessions")) + 1)
 
     def _span(self, year: int) -> tuple[dt.date, dt.date]:
-        """The data of the slice that a year's entries are run on.
+        """The first and last day of the slice that the entries of a year are simulated on.
 
-        The year, and what its wheels can reach; as many years together as wheels can last, so that
-        no quote is in more than two slices.
+        It has as many years of entries as a wheel can last, so that no quote is in more than two
+        slices, and the data that their wheels can need.
         """
         if year not in self._spans:
             self._spans[year] = self._find_span(year)
@@ -165,18 +183,20 @@ class Context:
         start = year - (year - first) % years
         if not math.isfinite(cycles):
             return dt.date(start, 1, 1), month_end(last)
-        quarters = math.ceil(reach / 92)  # in quarters, so that the next grid has the same slices
+        quarters = math.ceil(reach / 92)  # whole ones, so that similar grids share their slices
         end = dt.date(min(start + years - 1, final), 12, 31).toordinal() + 92 * quarters
         return dt.date(start, 1, 1), month_end(dt.date.fromordinal(min(last.toordinal(), end)))
 
-    # ------------------------------------------------------------------------------------------ months and underlyings
+    # --- months and underlyings
 
     def months(
         self, chain_key: ChainKey, opens: Array | None = None
     ) -> list[tuple[dt.date, int, int]]:
-        """The months in which any wheel may open, in order: first and last session.
+        """The months with an entry session, ascending: first day, first and last session.
 
-        With `opens` (sessions,) those in which a wheel may open that opens on these.
+        Args:
+            chain_key: the chain key whose sessions are numbered.
+            opens: (sessions,) whether each is an entry session; None: of any row.
         """
         any_row = self.opens[chain_key].any(axis=0)
         month = self.sessions[chain_key]["session"].to_numpy().astype("datetime64[M]")
@@ -190,7 +210,7 @@ class Context:
         )
 
     def slice_(self, chain_key: ChainKey, year: int, symbol: str) -> HeldSlice:
-        """The slice of a year of entries."""
+        """The slice that holds the entries of a year, and the data that their wheels can need."""
         start, end = self._span(year)
         return self._cache.slice_(
             chain_key, self.sessions[chain_key], symbol, max(start, chain_key.first), end
@@ -199,9 +219,9 @@ class Context:
     def slice_between(
         self, chain_key: ChainKey, symbol: str, start: dt.date, end: dt.date
     ) -> HeldSlice:
-        """The slice of the data from `start` to `end`, both included.
+        """A slice with the data from `start` to `end`, both included.
 
-        Or a longer one, that of a year of entries, if it is held.
+        It is the longer slice of a year of entries if that one is in memory.
         """
         start, (begin, last) = max(start, chain_key.first), self._span(start.year)
         begin = max(begin, chain_key.first)
@@ -210,7 +230,7 @@ class Context:
         return self._cache.slice_(chain_key, self.sessions[chain_key], symbol, start, end)
 
     def windows(self, chain_key: ChainKey, spans: list[Span]) -> list[list[Span]]:
-        """Slices in their order, in parts: the slices of a part may be held together."""
+        """Group consecutive spans so that the slices of each group fit into memory together."""
         found: list[list[Span]] = [[]]
         held: dict[SpanKey, int] = {}
         for span in spans:
@@ -224,7 +244,7 @@ class Context:
         return found
 
     def with_slices(self, chain_key: ChainKey, window: list[Span]) -> list[HeldSpan]:
-        """The slices of a part, each with its slice."""
+        """The spans of a group, each with its slice."""
         slices: dict[SpanKey, HeldSlice] = {}
         for span in window:
             key = self._span_key(span)
@@ -233,11 +253,12 @@ class Context:
         return [(*span[:1], slices[self._span_key(span)], *span[1:]) for span in window]
 
     def _span_key(self, span: Span) -> SpanKey:
+        """The key of the slice that a span is simulated on."""
         (month, symbol), *_ = span
         return self._span(month.year), symbol
 
     def bounds(self, chain_key: ChainKey) -> Bounds:
-        """What any row's work must have room for."""
+        """Upper bounds of the memory that any row of a chain key needs."""
         if chain_key not in self._bounds:
             self._bounds[chain_key] = self._find_bounds(chain_key)
         return self._bounds[chain_key]
@@ -247,7 +268,7 @@ class Context:
             (self.grid.least(f"put.{name}_min"), self.grid.most(f"put.{name}_max"))
             for name in ("dte", "delta")
         )
-        a_day = np.where(
+        daily = np.where(
             self.opens[chain_key].any(axis=0),
             self.grid.most("schedule.max_wheels_per_symbol_per_day"),
             0.0,
@@ -264,7 +285,7 @@ class Context:
                 puts.append(slice_.slice_.put_starts[end] - slice_.slice_.put_starts[first])
                 sizes = np.maximum(sizes, (1, slice_.bars, 1, slice_.calls, 1))
                 held[span, symbol] = slice_.size
-            wheels = np.add.reduceat(np.minimum(within, a_day[: end[-1]]), first, axis=1).astype(
+            wheels = np.add.reduceat(np.minimum(within, daily[: end[-1]]), first, axis=1).astype(
                 np.int64
             )
             sizes = np.maximum(sizes, (wheels.max(), 1, np.max(puts), 1, (end - first).max()))

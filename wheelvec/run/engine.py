@@ -1,8 +1,8 @@
-"""Runs the configurations of a grid over a market, chunk by chunk, and gives the figures of each.
+"""Simulates the configurations of a grid over a market in chunks, and returns each one's figures.
 
     grid -> chain keys and entry rules -> chunks of rows -> plan -> months x underlyings -> figures
 
-Memory follows the chunk and the slices, never the grid.
+Memory depends on the size of a chunk and of the slices, not on that of the grid.
 """
 
 import datetime as dt
@@ -21,8 +21,8 @@ from wheelvec.run.signals import Signals
 from wheelvec.run.slices import ChainKey
 from wheelvec.run.work import Work
 
-CHUNK = 16_384  # rows at most: what an interrupted sweep with out= loses
-BYTES_A_ROW = 2_000  # figures, counts, positions and the finished frame of one configuration
+CHUNK = 16_384  # rows at most: an interrupted sweep with out= loses so many
+BYTES_A_ROW = 2_000  # figures, counts, positions and frame of one configuration
 _PERIODS = {
     "position": pl.Int64,
     "period": pl.Date,
@@ -34,14 +34,15 @@ _WHEELS = {"underlying": pl.String, "entry_date": pl.Date, "put_symbol": pl.Stri
 
 
 class Engine:
-    """One grid over one market. What becomes of a row depends on that row alone.
+    """One grid over one market. The figures of a row do not depend on the other rows.
 
     Args:
-        market, grid: over what, and which configurations.
-        ordered: whether the order statistics (median, percentiles) are wanted.
-        threads: how many configurations are worked on side by side.
+        market: the tables.
+        grid: the configurations, one per row.
+        ordered: whether to compute the order statistics (median, percentiles).
+        threads: the number of threads that simulate wheels.
         memory: bytes that slices and chunks may take.
-        signals: what the grid's column `signal` names, and what bounds all rows.
+        signals: the signals that restrict entries: of all rows, and by name of single rows.
 
     Raises:
         ConfigError: naming the rows that cannot be run on this market.
@@ -61,7 +62,7 @@ class Engine:
         self.context = Context(market, grid, threads, memory, signals)
 
     def chunks(self, rows: Codes) -> Iterator[Codes]:
-        """`rows` cut to the memory that is allowed."""
+        """Split `rows` into chunks that fit into the allowed memory."""
         wheels = (
             max(
                 sum(self.context.bounds(chain_key).wheels.values())
@@ -77,8 +78,12 @@ class Engine:
     def run(
         self, rows: Codes, progress: Callable[[float, int], None] | None = None
     ) -> pl.DataFrame:
-        """The figures of some rows, in their order. `progress` is called with the part that is
-        done, and the cells so far.
+        """The figures of some rows, in their order.
+
+        Args:
+            rows: (n,) rows of the grid.
+            progress: called with the fraction done, and the number of wheels x configurations
+                simulated so far.
         """
         found = [(work.figures(progress), mine) for work, mine in self._works(rows)]
         if len(found) == 1:
@@ -88,7 +93,11 @@ class Engine:
         ]
 
     def entries(self, rows: NDArray[np.bool_]) -> pl.DataFrame:
-        """The entry sessions of some rows (session, underlying), whatever their signals allow."""
+        """The entry sessions of some rows before signals apply: (session, underlying).
+
+        Args:
+            rows: (rows of the grid,) whether to include each.
+        """
         found, context = [pl.DataFrame(schema=SIGNALS)], self.context
         for code, chain_key in enumerate(context.chain_keys):
             rules = np.unique(context.entry_rules.of_row[rows & (context.chain_key_of == code)])
@@ -100,7 +109,16 @@ class Engine:
         return pl.concat(found, how="vertical_relaxed").unique()
 
     def periods(self, rows: Codes, period_of: Callable[[dt.date], dt.date]) -> pl.DataFrame:
-        """Per row and period of entry: position among `rows`, period, wheels, pnl, capital."""
+        """The sums of each row and period of entry.
+
+        Args:
+            rows: (n,) rows of the grid.
+            period_of: the first day of a month -> the first day of its period.
+
+        Returns:
+            position (of the row among `rows`), period, wheels, pnl and capital, both in dollars
+            per contract.
+        """
         frames = [pl.DataFrame(schema=_PERIODS)]  # a calendar may leave no month
         for work, mine in self._works(rows):
             for period, figures in work.periods(period_of):
@@ -116,9 +134,16 @@ class Engine:
         return pl.concat(frames).sort("position", "period")
 
     def pnl(self, rows: Codes, allocate: Callable[[int, int], Array]) -> tuple[pl.DataFrame, Array]:
-        """The wheels that any of the rows may launch (underlying, entry_date, put_symbol), and
-        (wheels, rows) float32: each one's marked P&L, NaN where it was not launched or the summary
-        has none.
+        """The P&L of each wheel under each of the rows.
+
+        Args:
+            rows: (n,) rows of the grid.
+            allocate: (wheels, rows) -> an array of that shape, float32 and NaN throughout.
+
+        Returns:
+            The wheels that any of the rows may open (underlying, entry_date, put_symbol), and
+            (wheels, rows) their marked P&L in dollars per contract; NaN where a row does not open
+            the wheel or its summary leaves it out.
         """
         chunks = list(self.chunks(rows))
         chosen: dict[tuple[ChainKey, SliceKey], Array] = {}
@@ -148,6 +173,7 @@ class Engine:
         return wheels, out
 
     def _keys(self, chain_key: ChainKey, at: SliceKey, puts: Array) -> pl.DataFrame:
+        """underlying, entry_date and put_symbol of some rows of a slice's puts."""
         held = self.context.slice_(chain_key, at[0].year, at[1])
         number = np.searchsorted(held.slice_.put_starts, puts, side="right") - 1
         day = pl.Series(held.slice_.underlying.day[number].astype(np.int32)).cast(pl.Date)
@@ -156,7 +182,7 @@ class Engine:
         return pl.DataFrame({"underlying": underlying, "entry_date": day, "put_symbol": names})
 
     def _works(self, rows: Codes) -> Iterator[tuple["Work", Codes]]:
-        """The work of each chain key, and the places among `rows` of its rows."""
+        """The work of each chain key, and the positions of its rows among `rows`."""
         if len(self.context.chain_keys) == 1:
             yield (
                 Work(self.context, self.context.chain_keys[0], rows, self._ordered),
