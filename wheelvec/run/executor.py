@@ -1,4 +1,4 @@
-"""Long tasks side by side, in which a signal is heard and progress told."""
+"""Runs long tasks on several threads; they can be interrupted, and they report progress."""
 
 import time
 from collections import deque
@@ -12,19 +12,24 @@ from wheelvec.model.errors import InputError
 from wheelvec.model.fields import plain
 
 T = TypeVar("T")
-PROGRESS_SECONDS = 0.1  # seconds: so often progress is told
+PROGRESS_SECONDS = 0.1  # seconds between two reports of progress
 
 Do = Callable[[Any], Iterator[None]]
 OnProgress = Callable[[int], None]
 
 
 def default_threads() -> int:
-    """As many as there are processors, or NUMBA_NUM_THREADS."""
+    """The number of processors, or NUMBA_NUM_THREADS."""
     return available()
 
 
 def whole_number(name: str, value: int | None, default: int) -> int:
-    """An argument that is a whole number of at least 1; `default` for None.
+    """The value of an argument that must be a whole number of at least 1.
+
+    Args:
+        name: of the argument.
+        value: as the user gave it.
+        default: returned for None.
 
     Raises:
         InputError: naming the argument and its value.
@@ -38,11 +43,16 @@ def whole_number(name: str, value: int | None, default: int) -> int:
 
 
 class Executor:
-    """Does tasks on several threads, this one among them. A task yields after each of its steps;
-    whoever leaves early waits for the steps at work alone.
+    """Runs tasks on several threads, of which the calling thread is one.
 
-    This thread works too, for a processor that it leaves idle is where the system would put two of
-    the others at first: of a sweep that lasts twenty milliseconds that is half.
+    A task yields after each of its steps. After an exception or Ctrl-C every thread stops at the
+    end of its current step.
+
+    The calling thread runs tasks too. If it only waited, the operating system would at first put
+    two threads on one processor and leave another idle: of a sweep of 20 ms that is half.
+
+    Args:
+        threads: their number, the calling one included.
     """
 
     def __init__(self, threads: int) -> None:
@@ -51,8 +61,13 @@ class Executor:
         self._lock, self._steps, self._left = Lock(), 0, False
 
     def each(self, do: Do, tasks: list[Any], on_progress: OnProgress | None = None) -> None:
-        """Do all tasks in any order. `on_progress` is called now and then, on this thread, with the
-        steps done so far in all.
+        """Run all tasks, in any order.
+
+        Args:
+            do: runs one task, and yields after each of its steps.
+            tasks: the arguments of `do`.
+            on_progress: called every `PROGRESS_SECONDS` on the calling thread with the number of
+                steps done since the executor was made.
         """
         on_progress, waiting = on_progress or (lambda steps: None), deque(tasks)
         others = (
@@ -86,7 +101,7 @@ class Executor:
         while waiting:
             try:
                 task = waiting.popleft()
-            except IndexError:  # another was faster
+            except IndexError:  # another thread took the last one
                 return
             for _ in do(task):
                 with self._lock:
@@ -105,20 +120,25 @@ class Executor:
 
 
 class InOrder(Generic[T]):
-    """Takes what tasks made one by one in the order of the tasks, whichever is done first.
+    """Passes on the results of tasks in the order of the tasks, whatever order they end in.
 
     Args:
-        take: called with the place of a task and what it made, by one thread at a time.
+        take: called with the position of a task and its result, by one thread at a time.
     """
 
     def __init__(self, take: Callable[[int, T], None]) -> None:
         self._take, self._lock = take, Lock()
         self._next, self._waiting = 0, dict[int, T]()
 
-    def add(self, place: int, made: T) -> None:
-        """Take what the task at `place` (0, 1, ...) made, once it is its turn."""
+    def add(self, position: int, result: T) -> None:
+        """Pass on the result of a task as soon as those of all tasks before it were.
+
+        Args:
+            position: of the task (0, 1, ...).
+            result: of the task.
+        """
         with self._lock:
-            self._waiting[place] = made
+            self._waiting[position] = result
             while self._next in self._waiting:
                 self._take(self._next, self._waiting.pop(self._next))
                 self._next += 1
