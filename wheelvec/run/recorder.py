@@ -1,6 +1,4 @@
-"""Runs one configuration over a market, underlying by underlying and window by window, and keeps
-what became of every wheel.
-"""
+"""Simulates one configuration over a market, by underlying and window, and records every wheel."""
 
 from collections.abc import Callable, Iterator
 from threading import Lock
@@ -30,8 +28,13 @@ OnProgress = Callable[[int, int], None]  # months done, months in all
 
 
 class Walked(NamedTuple):
-    """What was recorded of one underlying, the paths of its legs, and its closes from the first
-    entry of a wheel to the last session that one reached: None where there is no wheel.
+    """The recorded wheels of one underlying.
+
+    Attributes:
+        outcomes: legs, attempts, wheels and entry sessions.
+        paths: the bars and quotes of the contracts of the legs; None without a wheel.
+        closes: the closes of the underlying from the first entry of a wheel to the last session
+            that one reaches; None without a wheel.
     """
 
     outcomes: OneUnderlying
@@ -39,29 +42,38 @@ class Walked(NamedTuple):
     closes: pl.DataFrame | None
 
 
-Take = Callable[[int, Walked], None]
+Take = Callable[[int, Walked], None]  # position of the underlying, its wheels
 
 
 class _Wheels:
-    """The wheels of one underlying while windows are gone through."""
+    """The wheels of one underlying in the windows simulated so far.
+
+    Attributes:
+        launched: the number of wheels opened.
+        busy: (1,) the session until which the last wheel occupies the underlying; -1: none.
+        carried: (n,) of CARRIED_WHEEL, the wheels that continue in the next window.
+        windows: the recorded wheels of each window.
+        paths: the bars and quotes of the contracts of the legs, by window.
+    """
 
     def __init__(self) -> None:
         self.launched = 0
-        self.busy = np.full(1, -1, np.int64)  # until when the last one occupies the underlying
-        self.carried = np.zeros(0, CARRIED_WHEEL)  # those that go on in the next window
+        self.busy = np.full(1, -1, np.int64)
+        self.carried = np.zeros(0, CARRIED_WHEEL)
         self.windows: list[OneUnderlying] = []
         self.paths: list[pl.DataFrame] = []
 
 
 class Recorder:
-    """One row of a grid over a market, on the slices that all of its rows share.
+    """Simulates one row of a grid over a market, on slices that all rows of the grid share.
 
     Args:
-        market: the market.
-        context, row: a grid over it, and which of its rows.
-        config: the row's configuration.
+        market: the tables.
+        context: the grid over this market.
+        row: the row of the grid, from 0.
+        config: the configuration of that row.
         symbols: the underlyings, in the order in which wheels are numbered.
-        signal: on which days of which underlyings the user's own lets wheels open; None: all.
+        signal: the (session, underlying) pairs on which wheels may open; None: all.
 
     Attributes:
         day: (sessions,) the day of each session, since 1970-01-01.
@@ -87,23 +99,32 @@ class Recorder:
 
     @property
     def months(self) -> int:
-        """Months of entries, over all underlyings."""
+        """The number of months with an entry session, summed over the underlyings."""
         return len(self._symbols) * sum(window.months for window in self._windows)
 
-    def recorded(self, parts: list[OneUnderlying], number: int) -> Recorded:
-        """Some wheels of all underlyings, the first of this number."""
-        return Recorded.of(parts, self._symbols, self.day, self._config, number)
+    def recorded(self, outcomes: list[OneUnderlying], number: int) -> Recorded:
+        """The outcomes of all underlyings together.
+
+        Args:
+            outcomes: of each underlying.
+            number: of the first wheel.
+        """
+        return Recorded.of(outcomes, self._symbols, self.day, self._config, number)
 
     def run(self, executor: Executor, take: Take, on_progress: OnProgress) -> None:
-        """Go through the underlyings, a task each; `take` gets each one's place and what was
-        recorded, in their order, and `on_progress` hears of the months that were gone through.
+        """Simulate the underlyings, one task each.
+
+        Args:
+            executor: runs the tasks.
+            take: called with the position of each underlying and its wheels, in order.
+            on_progress: called with (months done, months in total).
         """
         self._begin_reading()
         in_order, months, lock = InOrder(take), 0, Lock()
 
-        def record(place: int) -> Iterator[None]:
+        def record(position: int) -> Iterator[None]:
             nonlocal months
-            for done in self._run_one(place, in_order):
+            for done in self._run_one(position, in_order):
                 with lock:
                     months += done
                 yield
@@ -113,35 +134,43 @@ class Recorder:
         )
 
     def _begin_reading(self) -> None:
-        """Read once what all underlyings read."""
+        """Read the tables that all underlyings need, before several threads do."""
         _ = self._market.underlying_bars, self._market.dividends, self._market.data_range
 
-    def _run_one(self, place: int, in_order: InOrder[Walked]) -> Iterator[int]:
-        symbol, wheels, underlying = self._symbols[place], _Wheels(), None
+    def _run_one(self, position: int, in_order: InOrder[Walked]) -> Iterator[int]:
+        """Simulate an underlying, and yield the number of months of each window."""
+        symbol, wheels, underlying = self._symbols[position], _Wheels(), None
         signalled = allowed(self._signal, symbol, self.day)
         for window in self._windows:
             if window.months or wheels.carried.size:
-                underlying = self._run_window(window, place, signalled, wheels)
+                underlying = self._run_window(window, position, signalled, wheels)
             yield window.months
-        in_order.add(place, _walked(wheels, underlying, symbol))
+        in_order.add(position, _walked(wheels, underlying, symbol))
 
     def _run_window(
-        self, window: Window, place: int, signalled: Array, wheels: _Wheels
+        self, window: Window, position: int, signalled: Array, wheels: _Wheels
     ) -> Underlying:
-        """Record one window of an underlying; the underlying's closes."""
-        symbol = self._symbols[place]
+        """Simulate one window of an underlying, and return the underlying's closes.
+
+        Args:
+            window: the window.
+            position: of the underlying among `symbols`.
+            signalled: (sessions,) whether the signal allows entries on each.
+            wheels: the wheels so far; those of the window are added.
+        """
+        symbol = self._symbols[position]
         held = self._context.slice_between(self._chain_key, symbol, window.start, window.end)
         out = self._record(held, signalled, window, wheels)
         wheels.launched, wheels.carried = int(out.launched[0]), out.carried
         if out.legs.size:
             wheels.paths.append(leg_rows(out.legs, held.slice_, held.quotes, held.symbols, symbol))
-        wheels.windows.append(self._outcomes(place, held, out, signalled, window))
+        wheels.windows.append(self._outcomes(position, held, out, signalled, window))
         return held.slice_.underlying
 
     def _record(
         self, held: HeldSlice, signalled: Array, window: Window, wheels: _Wheels
     ) -> Outcomes:
-        """Go on with the wheels that are carried on, and record those of the window."""
+        """Continue the wheels carried from the window before, and simulate those of this one."""
         put, sessions = self._config.put, slice(window.first, window.last + 1)
         within = held.puts_within((put.dte_min, put.dte_max, put.delta_min, put.delta_max))
         puts = int(within[sessions][self._opens[sessions]].sum())
@@ -159,6 +188,7 @@ class Recorder:
         workspace: Workspace,
         out: Outcomes,
     ) -> Outcomes:
+        """Continue the carried wheels; `out` is doubled whenever it is full."""
         done = 0
         while True:
             rest = (window.until, done, wheels.busy, workspace, out)
@@ -177,6 +207,7 @@ class Recorder:
         workspace: Workspace,
         out: Outcomes,
     ) -> Outcomes:
+        """Open and simulate the wheels of a window; `out` is doubled whenever it is full."""
         done, sold = 0, int(window.months > 0)
         entries = self._opens, signalled, window.first, window.last, window.until
         while done < sold:
@@ -188,28 +219,24 @@ class Recorder:
         return out
 
     def _outcomes(
-        self, place: int, held: HeldSlice, out: Outcomes, signalled: Array, window: Window
+        self, position: int, held: HeldSlice, out: Outcomes, signalled: Array, window: Window
     ) -> OneUnderlying:
-        """What was written, and what each session offered."""
+        """The recorded outcomes, with the number of contracts that each session offered."""
         number = np.arange(window.first, window.last + 1)
         number = number[self._opens[number]]
         put, call, slice_, offered = self._config.put, self._config.call, held.slice_, held.offered
         entries = np.zeros(number.size, ENTRY_DAY)
-        entries["number"], entries["underlying"] = number, place
-        entries["quoted"], entries["valid"], entries["priced"] = (
-            offered.quoted[number],
-            slice_.valid[number],
-            offered.priced[number],
-        )
+        entries["number"], entries["underlying"] = number, position
+        entries["quoted"] = offered.quoted[number]
+        entries["valid"] = slice_.valid[number]
+        entries["priced"] = offered.priced[number]
         solved = _within(slice_.put_dte, slice_.put_starts, put.dte_min, put.dte_max)[number]
         unsolved = _within(offered.unsolved_dte, offered.unsolved_starts, put.dte_min, put.dte_max)[
             number
         ]
-        entries["solved"], entries["asked"], entries["signalled"] = (
-            solved,
-            solved + unsolved,
-            signalled[number],
-        )
+        entries["solved"] = solved
+        entries["asked"] = solved + unsolved
+        entries["signalled"] = signalled[number]
         for name in ("in_range", "liquid", "candidates", "launched"):
             entries[name] = out.days[name][number]
         at = np.where(out.attempts["number"] < 0, 0, out.attempts["number"])
@@ -221,13 +248,14 @@ class Recorder:
         ):
             out.attempts[name] = np.where(out.attempts["number"] < 0, 0, counts[at])
         used, out.legs["contract"] = np.unique(out.legs["contract"], return_inverse=True)
-        out.wheels["underlying"] = place
+        out.wheels["underlying"] = position
         return OneUnderlying(
             out.legs, out.attempts, out.wheels, entries, held.symbols.gather(pl.Series(used))
         )
 
 
 def _walked(wheels: _Wheels, underlying: Underlying | None, symbol: str) -> Walked:
+    """The wheels of all windows together, with their paths and the underlying's closes."""
     outcomes, paths = joined(wheels.windows), wheels.paths
     if underlying is None or not outcomes.wheels.size:
         return Walked(outcomes, None, None)
@@ -240,6 +268,16 @@ def _walked(wheels: _Wheels, underlying: Underlying | None, symbol: str) -> Walk
 
 
 def _within(dte: Array, starts: Array, least: int, most: int) -> Array:
-    """(sessions,) how many of each session's contracts have so many days to their expiration."""
+    """The number of contracts of each session with days to expiration in a range.
+
+    Args:
+        dte: (contracts,) calendar days to expiration, session by session.
+        starts: (sessions + 1,) the first contract of each session.
+        least: days to expiration.
+        most: days to expiration, included.
+
+    Returns:
+        (sessions,) counts.
+    """
     inside = np.concatenate([[0], np.cumsum((dte >= least) & (dte <= most))])
     return np.diff(inside[starts])

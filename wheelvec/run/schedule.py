@@ -1,4 +1,4 @@
-"""When and on what the wheels of a sweep may open."""
+"""The sessions and underlyings on which the wheels of a grid may open."""
 
 import dataclasses
 import datetime as dt
@@ -29,8 +29,16 @@ _FIELDS = ("start_date", "end_date", "symbols", "every", "offset", "weekdays")
 
 @dataclasses.dataclass(frozen=True)
 class EntryRule:
-    """Entry sessions and underlyings of some rows, with the dates and symbols that the schedule
-    leaves to the market, and the signal that lets wheels open there (None: any may).
+    """The entry sessions and underlyings of some rows; the market fills in what a schedule omits.
+
+    Attributes:
+        start: the first date of entries.
+        end: the last date of entries, included.
+        symbols: the underlyings.
+        every: a wheel may open on each n-th session.
+        offset: sessions from `start` to the first entry session.
+        weekdays: ISO weekdays (1 is Monday) of entry sessions; None: all.
+        signal: the (session, underlying) pairs on which wheels may open; None: all.
     """
 
     start: dt.date
@@ -42,29 +50,43 @@ class EntryRule:
     signal: Signal | None = None
 
     def sessions(self, days: NDArray[np.datetime64]) -> NDArray[np.bool_]:
-        """(sessions,) whether each of these consecutive sessions is an entry session (rules.md,
-        section 1).
+        """Whether each session is an entry session (rules.md, section 1).
+
+        Args:
+            days: (sessions,) the days of consecutive sessions.
+
+        Returns:
+            (sessions,) booleans; the signal is not applied.
         """
         inside = (days >= np.datetime64(self.start)) & (days <= np.datetime64(self.end))
         since_first = np.arange(days.size) - inside.argmax() - self.offset
         due: NDArray[np.bool_] = inside & (since_first >= 0) & (since_first % self.every == 0)
         if self.weekdays is not None:
-            due &= np.isin(
-                (days.astype(np.int64) + 3) % 7 + 1, self.weekdays
-            )  # day 0 was a Thursday, the fourth
+            # 1970-01-01, day 0, was a Thursday: ISO weekday 4
+            due &= np.isin((days.astype(np.int64) + 3) % 7 + 1, self.weekdays)
         return due
 
 
 @dataclasses.dataclass(frozen=True)
 class EntryRules:
-    """The distinct entry rules of a grid, and which of them each row has."""
+    """The distinct entry rules of a grid.
+
+    Attributes:
+        each: the distinct entry rules.
+        of_row: (rows,) the position of each row's entry rule in `each`.
+    """
 
     each: list[EntryRule]
     of_row: Codes
 
     @classmethod
     def of(cls, market: Market, grid: Grid, signals: Signals) -> Self:
-        """Resolve every row's schedule and signal.
+        """Resolve the schedule and the signal of every row.
+
+        Args:
+            market: the tables.
+            grid: the configurations, one per row.
+            signals: the signals that restrict entries.
 
         Raises:
             ConfigError: naming the rows whose dates, symbols or rates this market does not allow.
@@ -95,25 +117,33 @@ class EntryRules:
 
     @property
     def start(self) -> dt.date:
-        """The first date of any."""
+        """The first date of entries of any rule."""
         return min(entry_rule.start for entry_rule in self.each)
 
     @property
     def end(self) -> dt.date:
-        """The last date of any."""
+        """The last date of entries of any rule."""
         return max(entry_rule.end for entry_rule in self.each)
 
     @property
     def symbols(self) -> list[str]:
-        """The underlyings of any, sorted."""
+        """The underlyings of all rules, sorted."""
         return sorted(set().union(*(entry_rule.symbols for entry_rule in self.each)))
 
     def sessions(self, days: NDArray[np.datetime64]) -> NDArray[np.bool_]:
-        """(entry rules, sessions) whether each of these consecutive sessions is an entry session."""
+        """(entry rules, sessions) whether each session is an entry session.
+
+        Args:
+            days: (sessions,) the days of consecutive sessions.
+        """
         return np.array([entry_rule.sessions(days) for entry_rule in self.each])
 
     def trades(self, symbols: list[str]) -> NDArray[np.bool_]:
-        """(entry rules, symbols) whether wheels open on each underlying."""
+        """(entry rules, symbols) whether wheels may open on each underlying.
+
+        Args:
+            symbols: the underlyings.
+        """
         return np.array(
             [[symbol in entry_rule.symbols for symbol in symbols] for entry_rule in self.each]
         )
@@ -129,10 +159,14 @@ def entry_rule_of(market: Market, config: Config) -> EntryRule:
 
 
 def check_curve(config: Config, start: dt.date) -> None:
-    """See that rates by session are known from the first entry date on.
+    """Check that rates given by date begin on or before the first date of entries.
+
+    Args:
+        config: its rate and dividend yield are checked.
+        start: the first date of entries.
 
     Raises:
-        InputError: naming the rate that is not.
+        InputError: naming the rate that begins later.
     """
     for name in ("rate", "dividend_yield"):
         curve = getattr(config.pricing, name)
@@ -145,6 +179,7 @@ def _unknown_rate(field: str, begins: dt.date, start: dt.date) -> str:
 
 
 def _resolved(market: Market, start: Any, end: Any, symbols: Any, *rest: Any) -> EntryRule:
+    """The entry rule of a schedule; its fields come in the order of `_FIELDS`."""
     for symbol in symbols or ():
         if symbol not in market.symbols:
             raise InputError(unknown_name("symbol", symbol, market.symbols))
@@ -163,7 +198,7 @@ def _resolved(market: Market, start: Any, end: Any, symbols: Any, *rest: Any) ->
 
 
 def _check_curves(grid: Grid, each: list[EntryRule], code: Codes, refusals: Refusals) -> None:
-    """A rate by session must be known from the first entry date on."""
+    """Note the rows whose rates begin after their first date of entries."""
     starts = np.array([entry_rule.start.toordinal() for entry_rule in each])[code]
     for field in ("pricing.rate", "pricing.dividend_yield"):
         if all(isinstance(curve, float) for curve in grid.values(field)):
