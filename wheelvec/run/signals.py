@@ -1,4 +1,4 @@
-"""A user's own signals: on which days of which underlyings wheels may open."""
+"""Signals of a user: the days and underlyings on which wheels may open."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from wheelvec.stages.arrays import Array, days
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Signal:
-    """One frame of (session, underlying): only these pairs may open.
+    """A signal: wheels open on its (session, underlying) pairs only.
 
     Attributes:
         given: the two columns as the user gave them.
@@ -29,11 +29,15 @@ class Signal:
 
     @classmethod
     def read(cls, name: str, frame: Any) -> Self:
-        """The signal in a user's frame; `name` is what messages call it.
+        """The signal in a user's frame.
+
+        Args:
+            name: of the signal in messages.
+            frame: of session and underlying, from Polars (lazy or not), pandas or Arrow.
 
         Raises:
-            InputError: naming the column that is missing or cannot be read.
-            DataError: for what is no frame, or a query that fails.
+            InputError: naming a column that is missing or cannot be read.
+            DataError: if `frame` is no frame, or a lazy one that cannot be collected.
         """
         found = as_polars(name, frame)
         for column in SIGNALS:
@@ -54,26 +58,38 @@ class Signal:
 
     @cached_property
     def digest(self) -> str:
-        """A digest of the pairs, in whatever order they were given."""
+        """A hexadecimal digest of the pairs; their order does not matter."""
         return digest_of(self.pairs.sort(list(SIGNALS)).write_csv().encode())
 
     @cached_property
     def _days(self) -> dict[str, Array]:
+        """(n,) the days of the pairs of each underlying, since 1970-01-01."""
         by_name = self.pairs.partition_by("underlying", as_dict=True)
         return {str(name): days(frame, "session") for (name,), frame in by_name.items()}
 
     def on(self, symbol: str, day: Array) -> Array:
-        """(sessions,) whether wheels of an underlying may open on each of these days since 1970."""
+        """(sessions,) whether wheels may open on each session.
+
+        Args:
+            symbol: the underlying.
+            day: (sessions,) days since 1970-01-01.
+        """
         return np.isin(day, self._days.get(symbol, np.zeros(0, np.int64)))
 
     def within(self, other: "Signal") -> Self:
-        """The pairs that are in both."""
+        """The signal of the pairs that are in both signals."""
         both = self.pairs.join(other.pairs, on=list(SIGNALS), how="semi")
         return type(self)(both, both)
 
 
 def allowed(signal: Signal | None, symbol: str, day: Array) -> Array:
-    """(sessions,) whether a signal, or none, lets wheels of an underlying open on these days."""
+    """(sessions,) whether wheels may open on each session.
+
+    Args:
+        signal: the pairs on which they may; None: all.
+        symbol: the underlying.
+        day: (sessions,) days since 1970-01-01.
+    """
     return np.ones(day.size, np.bool_) if signal is None else signal.on(symbol, day)
 
 
@@ -81,8 +97,8 @@ class Signals:
     """The signals of a sweep.
 
     Args:
-        when: what bounds every row; None: nothing does.
-        named: what the grid's column `signal` names.
+        when: restricts the entries of every row; None: no restriction.
+        named: further signals by name, for the grid's column `signal`.
     """
 
     def __init__(
@@ -93,12 +109,16 @@ class Signals:
 
     @classmethod
     def read(cls, when: Any, signals: Any) -> Self:
-        """The frames that `sweep` was given.
+        """The signals in the arguments of `sweep`.
+
+        Args:
+            when: a frame of session and underlying, or None.
+            signals: a mapping of names to such frames, or None.
 
         Raises:
-            InputError: if `signals` is no mapping of names to frames, or naming the frame that is
-                no signal.
-            DataError: for what is no frame, or a query that fails.
+            InputError: if `signals` is no mapping of names to frames, or naming a frame that is no
+                signal.
+            DataError: for a value that is no frame, or a lazy frame that cannot be collected.
         """
         named = {} if signals is None else signals
         if not isinstance(named, Mapping) or not all(
@@ -112,9 +132,9 @@ class Signals:
         return cls(None if when is None else Signal.read("when", when), read)
 
     def of(self, name: str | None) -> Signal | None:
-        """The pairs on which the rows of one signal may open wheels; None: all.
+        """The pairs on which the rows with a signal of this name may open wheels; None: all.
 
-        They are in `when` too, if there is one.
+        With `when` only the pairs that are in both signals.
         """
         if name not in self._found:
             signal = self.named[str(name)]
@@ -122,7 +142,7 @@ class Signals:
         return self._found[name]
 
     def used(self, grid: Grid) -> Iterator[tuple[str | None, Signal]]:
-        """Those that bound any row of a grid: `when` under None, and those that a row names."""
+        """Name and signal of each that restricts a row of the grid; the name of `when` is None."""
         if self.when is not None:
             yield None, self.when
         for name in grid.values(SIGNAL):
@@ -130,24 +150,28 @@ class Signals:
                 yield name, self.named[name]
 
     def stated(self, grid: Grid) -> list[list[str | None]]:
-        """Name and digest of each that a grid uses, by name."""
+        """[name, digest] of each signal that a grid uses, sorted by name."""
         found = {name or "": [name, signal.digest] for name, signal in self.used(grid)}
         return [found[name] for name in sorted(found)]
 
     def frame(self, grid: Grid) -> pl.DataFrame:
-        """`schemas.NAMED_SIGNALS`: the pairs of each that a grid uses, to be stored."""
-        parts = [pl.DataFrame(schema=NAMED_SIGNALS)]
+        """`schemas.NAMED_SIGNALS`: the pairs of each signal that a grid uses, for a saved sweep."""
+        frames = [pl.DataFrame(schema=NAMED_SIGNALS)]
         for name, signal in self.used(grid):
             named = signal.pairs.with_columns(pl.lit(name, pl.String).alias(SIGNAL))
-            parts.append(named.select(*NAMED_SIGNALS).sort(list(SIGNALS)))
-        return pl.concat(parts)
+            frames.append(named.select(*NAMED_SIGNALS).sort(list(SIGNALS)))
+        return pl.concat(frames)
 
     @classmethod
     def of_frame(cls, frame: pl.DataFrame, stated: list[list[str | None]]) -> Self:
-        """What `frame` stored of the signals that `stated` lists.
+        """The signals of a saved sweep.
+
+        Args:
+            frame: as `frame` returned it.
+            stated: as `stated` returned it.
 
         Raises:
-            ValueError: if they are not those.
+            ValueError: naming a signal whose digest differs from the stated one.
         """
         found: dict[str | None, Signal] = {}
         for name, digest in stated:

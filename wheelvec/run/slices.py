@@ -1,6 +1,4 @@
-"""The market of a sweep as arrays: chains solved and paths laid out once, and kept for the next
-sweep of the same market.
-"""
+"""The slices of a market, cached for the next run: arrays of solved chains and price paths."""
 
 import dataclasses
 import datetime as dt
@@ -36,8 +34,19 @@ from wheelvec.tables.sessions import Sessions
 
 @dataclasses.dataclass(frozen=True)
 class ChainKey:
-    """What decides the chains and the paths of some configurations; `first` and `last` bound the
-    sessions that are numbered.
+    """The rules that decide the chains and price paths of some configurations.
+
+    Attributes:
+        trading_calendar: the exchange calendar of the sessions.
+        entry_time: of each session.
+        rate: the interest rate per year, constant or by date.
+        dividend_yield: the dividend yield per year, constant or by date.
+        gap_path: the test for exits on a session without a bar of the option.
+        dte_max: contracts with more calendar days to expiration are left out; None keeps all.
+        min_ranked: a contract's rank over the whole chain is 0.5 where fewer are ranked; -1 where
+            it is the rank among the candidates.
+        first: the day of the first numbered session, or before it.
+        last: the day of the last numbered session, or after it.
     """
 
     trading_calendar: str
@@ -45,25 +54,25 @@ class ChainKey:
     rate: Curve
     dividend_yield: Curve
     gap_path: str
-    dte_max: int | None  # of the contracts that are held; None: any
-    min_ranked: int  # of a rank over the whole chain; -1: the candidates are ranked
+    dte_max: int | None
+    min_ranked: int
     first: dt.date
     last: dt.date
 
     @property
     def of_chains(self) -> tuple[Any, ...]:
-        """What of this decides the chains."""
+        """The fields that decide the chains."""
         rules = self.trading_calendar, self.entry_time, self.rate, self.dividend_yield
         return *rules, self.dte_max, self.first
 
     def sessions(self) -> pl.DataFrame:
-        """session, number, minute: as run.backtest numbers them."""
+        """session, number and entry minute of each session."""
         return _sessions(self.trading_calendar, self.entry_time, self.first, self.last)
 
 
 @lru_cache(maxsize=64)
 def last_known(calendar: str, first: dt.date, last: dt.date) -> dt.date:
-    """`last`, or the last date that the calendar covers."""
+    """`last`, or the last date that the calendar covers if that is earlier."""
     return Sessions.known(calendar, first, last).last
 
 
@@ -75,25 +84,38 @@ def _sessions(calendar: str, entry_time: str, first: dt.date, last: dt.date) -> 
     )
 
 
-CHAINS = 8  # the share of the room for slices that solved chains may take is one in so many
+CHAINS = 8  # solved chains may take one eighth of the memory for slices
 _KINDS: dict[Any, int] = {}
-_COUNTED = itertools.count()  # two threads never get one number
+_COUNTED = itertools.count()  # next() is atomic: two threads never get the same number
 Ranges = tuple[float, float, float, float]  # least and greatest dte, least and greatest delta
 
 
 class Offered(NamedTuple):
-    """What a session offered apart from the chain that was solved, by session number: (sessions,)
-    each but for the last.
+    """The quotes of each session outside its solved chain.
+
+    Attributes:
+        quoted: (sessions,) the number of contracts with a quote.
+        priced: (sessions,) whether any quote had a price of the underlying.
+        unsolved_starts: (sessions + 1,) each session's first row of `unsolved_dte`.
+        unsolved_dte: (n,) calendar days to expiration of the valid puts without an implied
+            volatility.
     """
 
-    quoted: Array  # contracts with a quote
-    priced: Array  # whether any quote had a price of the underlying
-    unsolved_starts: Array  # (sessions + 1,) of `unsolved_dte`
-    unsolved_dte: Array  # of the valid puts without a volatility
+    quoted: Array
+    priced: Array
+    unsolved_starts: Array
+    unsolved_dte: Array
 
 
 class Quoted(NamedTuple):
-    """The valid quotes of the contracts of a slice, by contract and session: (n,) each."""
+    """The valid quotes of the contracts of a slice.
+
+    Attributes:
+        contract: (n,) the number of the contract.
+        number: (n,) the number of the session.
+        bid: (n,) dollars per share.
+        ask: (n,) dollars per share.
+    """
 
     contract: Array
     number: Array
@@ -103,12 +125,17 @@ class Quoted(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HeldSlice:
-    """A slice, and what of its quotes the kernels do not read."""
+    """A slice in memory, with the data of its quotes that kernels do not read.
+
+    Attributes:
+        slice_: the arrays that kernels read.
+        offered: the quotes of each session outside its solved chain.
+    """
 
     slice_: Slice
     offered: Offered
-    _keys: tuple[Array, Roots]  # of the contracts
-    _valid: Quoted  # as the quotes lie
+    _keys: tuple[Array, Roots]  # (contracts,) keys, and the roots that they name
+    _valid: Quoted  # in the order of the chain
     _counted: dict[Ranges, Array] = dataclasses.field(default_factory=dict)
 
     @cached_property
@@ -118,35 +145,40 @@ class HeldSlice:
 
     @cached_property
     def quotes(self) -> Quoted:
-        """By contract and session."""
+        """The valid quotes, sorted by contract and session."""
         order = np.lexsort((self._valid.number, self._valid.contract))
         return Quoted(*[column[order] for column in self._valid])
 
     @cached_property
     def bars(self) -> int:
-        """Of the contract that has most."""
+        """The number of bars of the contract with most."""
         return int(
             (self.slice_.contracts["last_row"] - self.slice_.contracts["first_row"]).max(initial=0)
         )
 
     @cached_property
     def calls(self) -> int:
-        """Of the session that offers most."""
+        """The number of calls of the session with most."""
         return int(np.diff(self.slice_.call_starts).max(initial=0))
 
     @cached_property
     def kind(self) -> int:
-        """Equal for slices that one compiled kernel takes."""
+        """A number that is equal for slices of the same Numba types."""
         return _KINDS.setdefault(kind_of(self.slice_), next(_COUNTED))
 
     @cached_property
     def size(self) -> int:
-        """Bytes."""
+        """The size of the arrays in bytes."""
         return _bytes((self.slice_, self._valid, self.offered, self._keys))
 
     def puts_within(self, ranges: Ranges) -> Array:
-        """(sessions,) how many puts lie within these ranges; kept, for the next grid mostly has the
-        same ones, and a market of years has millions of puts.
+        """(sessions,) the number of puts within the ranges.
+
+        It is cached: the next grid mostly has the same ranges, and several years have millions of
+        puts.
+
+        Args:
+            ranges: of calendar days to expiration and of delta, both ends included.
         """
         counted = self._counted.get(ranges)
         if counted is None:
@@ -164,11 +196,15 @@ class HeldSlice:
 
 
 class SliceCache:
-    """The slices of one market, made when first asked for; the oldest go when they take more than
-    `limit` bytes.
+    """The slices of one market, made when first needed.
 
-    They are kept by market for as long as it lives, under everything that they depend on. Threads
-    may ask side by side; a slice is made without the lock.
+    They are cached with the market, under everything that they depend on. The least recently used
+    are dropped when all take more than `limit` bytes. Several threads may use a cache; a slice is
+    made without holding the lock.
+
+    Args:
+        market: the tables.
+        limit: bytes.
     """
 
     _kept: ClassVar["WeakKeyDictionary[Market, OrderedDict[Any, HeldSlice]]"] = WeakKeyDictionary()
@@ -182,13 +218,21 @@ class SliceCache:
             self._months = self._chains.setdefault(market, ChainCache())
 
     def holds(self, chain_key: ChainKey, symbol: str, start: dt.date, end: dt.date) -> bool:
-        """Whether this slice is made already."""
+        """Whether a slice is cached."""
         return (chain_key, symbol, start, end) in self._held
 
     def slice_(
         self, chain_key: ChainKey, sessions: pl.DataFrame, symbol: str, start: dt.date, end: dt.date
     ) -> HeldSlice:
-        """The slice of one underlying with its data from `start` to `end`, both included."""
+        """The slice of one underlying with its data from `start` to `end`, both included.
+
+        Args:
+            chain_key: the rules of its chains and paths.
+            sessions: those of `chain_key`.
+            symbol: the underlying.
+            start: the first day.
+            end: the last day.
+        """
         key = (chain_key, symbol, start, end)
         with self._lock:
             if key in self._held:
@@ -207,6 +251,7 @@ class SliceCache:
 
 
 def _bytes(value: Any) -> int:
+    """The size of arrays in nested tuples, in bytes."""
     if isinstance(value, tuple):
         return sum(_bytes(item) for item in value)
     return value.nbytes if isinstance(value, np.ndarray) else 8
@@ -220,15 +265,15 @@ def _made_slice(
     span: tuple[dt.date, dt.date],
     held: HeldChains,
 ) -> HeldSlice:
+    """A new slice of one underlying with its data of a span of days."""
     rate, dividend_yield = (
         _curve(curve, sessions) for curve in (chain_key.rate, chain_key.dividend_yield)
     )
     asked = Asked(sessions, rate, dividend_yield, chain_key.dte_max)
     chain = chain_between(market, symbol, span, asked, held)
     contracts = numbered(chain)
-    bars = (
-        market.bars(symbol, *span) if market.has_bars_of(symbol) else None
-    )  # quotes stand for them then
+    # without bars of an underlying's options its quotes are used instead
+    bars = market.bars(symbol, *span) if market.has_bars_of(symbol) else None
     bars_of_contracts = None if bars is None else traded(bars, contracts, sessions)
     slice_ = assembled(
         chain,
@@ -247,6 +292,7 @@ def _made_slice(
 
 
 def _offered(chain: Chain, sessions: pl.DataFrame) -> Offered:
+    """The quotes of each session outside its solved chain."""
     row = np.flatnonzero(is_put(chain.key) & np.isnan(chain.iv))
     number = chain.number[row]
     dte = expiration_days(chain.key[row]) - days(sessions, "session")[number]
@@ -255,14 +301,16 @@ def _offered(chain: Chain, sessions: pl.DataFrame) -> Offered:
 
 
 def _quoted(chain: Chain, contracts: Numbered) -> Quoted:
+    """The valid quotes of numbered contracts, in the order of the chain."""
     known = np.flatnonzero(contracts.of_row >= 0)
     columns = contracts.of_row, chain.number, chain.bid, chain.ask
     return Quoted(*(values[known] for values in columns))
 
 
 def _curve(curve: Curve, sessions: pl.DataFrame) -> Array:
-    """The rate of each session; before a curve's first value there is none, and no entry session
-    lies there.
+    """(sessions,) the rate of each session, per year.
+
+    A curve has no rate before its first value; every entry session is on or after it.
     """
     if isinstance(curve, float):
         return np.full(sessions.height, curve)
@@ -270,6 +318,7 @@ def _curve(curve: Curve, sessions: pl.DataFrame) -> Array:
 
 
 def _dividends(market: Market, symbol: str) -> Array:
+    """(n,) of DIVIDEND, by ex-date."""
     if market.dividends is None:
         return np.zeros(0, DIVIDEND)
     paid = market.dividends.filter(pl.col("underlying") == symbol)
