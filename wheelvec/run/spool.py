@@ -1,5 +1,7 @@
-"""Outcomes put aside underlying by underlying and taken out again session by session: wheels are
-numbered over all underlyings, so that no record can be written before all are known.
+"""Stores outcomes by underlying, and returns them by session.
+
+Wheels are numbered over all underlyings, so no record can be written before every underlying is
+simulated.
 """
 
 from pathlib import Path
@@ -16,7 +18,13 @@ KINDS = {"legs": LEG, "attempts": ATTEMPT, "wheels": WHEEL}
 
 
 class Batch(NamedTuple):
-    """Wheels entered on sessions first..last-1, of which the first has this number."""
+    """The wheels entered on some consecutive sessions.
+
+    Attributes:
+        first: the first session.
+        last: the session after the last one.
+        number: of the first wheel.
+    """
 
     first: int
     last: int
@@ -24,13 +32,14 @@ class Batch(NamedTuple):
 
 
 class Spool:
-    """The outcomes of underlyings in their order.
+    """The outcomes of underlyings, in the order in which wheels are numbered.
 
     Args:
-        folder: where to put them; None for memory.
+        folder: where they are stored; None: in memory.
 
     Attributes:
-        parts: what is in memory of each: days and symbols, without a folder everything.
+        parts: the outcomes of each underlying in memory. With a folder their legs, attempts and
+            wheels are empty.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -39,7 +48,10 @@ class Spool:
         self._entered: list[Array] = []  # (wheels,) the entry session of each, ascending
 
     def add(self, outcomes: OneUnderlying) -> None:
-        """Put the next underlying aside.
+        """Store the outcomes of the next underlying.
+
+        Args:
+            outcomes: of the underlying.
 
         Raises:
             LakeError: if it cannot be written.
@@ -56,21 +68,24 @@ class Spool:
 
     @property
     def count(self) -> int:
-        """How many wheels there are."""
+        """The number of wheels."""
         return sum(entered.size for entered in self._entered)
 
     @property
     def sessions(self) -> list[OneUnderlying]:
-        """What the sessions offered, underlying by underlying; without wheels."""
+        """The entry sessions of each underlying; legs, attempts and wheels are empty."""
         return [part._replace(**self._none(part)) for part in self.parts]
 
     @staticmethod
     def _none(part: OneUnderlying) -> dict[str, Any]:
+        """Empty legs, attempts and wheels."""
         return {name: getattr(part, name)[:0] for name in KINDS}
 
     def batches(self, size: int) -> list[Batch]:
-        """All sessions on which wheels were entered, in parts of at most so many wheels, or of one
-        session.
+        """Split the sessions with wheels into batches.
+
+        Args:
+            size: wheels of a batch at most, unless one session has more.
         """
         if not any(entered.size for entered in self._entered):
             return []
@@ -85,34 +100,40 @@ class Spool:
         return found
 
     def taken(self, batch: Batch) -> list[OneUnderlying]:
-        """What became of the wheels of a batch, underlying by underlying; without `days`."""
-        return [self._taken(place, batch) for place in range(len(self.parts))]
+        """The outcomes of the wheels of a batch, by underlying; `days` is empty.
 
-    def _taken(self, place: int, batch: Batch) -> OneUnderlying:
-        first, last = np.searchsorted(self._entered[place], (batch.first, batch.last)).tolist()
-        wheels, part = self._rows(place, "wheels", first, last), self.parts[place]
+        Args:
+            batch: one of `batches`.
+        """
+        return [self._taken(position, batch) for position in range(len(self.parts))]
+
+    def _taken(self, position: int, batch: Batch) -> OneUnderlying:
+        """The outcomes of one underlying's wheels of a batch, their rows numbered from 0."""
+        first, last = np.searchsorted(self._entered[position], (batch.first, batch.last)).tolist()
+        wheels, part = self._rows(position, "wheels", first, last), self.parts[position]
         tables = self._none(part)
         if first == last:
             return part._replace(days=part.days[:0], **tables)
         for name, begin in (("legs", "first_leg"), ("attempts", "first_attempt")):
             start, stop = int(wheels[begin][0]), int(wheels[begin][-1] + wheels[name][-1])
-            tables[name] = self._rows(place, name, start, stop)
+            tables[name] = self._rows(position, name, start, stop)
             tables[name]["wheel"] -= first
             wheels[begin] -= start
         tables["wheels"] = wheels
         return part._replace(days=part.days[:0], **tables)
 
-    def _rows(self, place: int, name: str, first: int, last: int) -> Array:
-        """A copy of some rows of a table."""
+    def _rows(self, position: int, name: str, first: int, last: int) -> Array:
+        """A copy of rows first..last-1 of a table."""
         if self._folder is None:
-            rows: Array = getattr(self.parts[place], name)[first:last].copy()
+            rows: Array = getattr(self.parts[position], name)[first:last].copy()
             return rows
         kind: np.dtype[Any] = KINDS[name]
         with files.writing(self._folder.parent):
             return np.fromfile(
-                self._path(place, name), kind, last - first, offset=first * kind.itemsize
+                self._path(position, name), kind, last - first, offset=first * kind.itemsize
             )
 
-    def _path(self, place: int, name: str) -> Path:
+    def _path(self, position: int, name: str) -> Path:
+        """The file of a table of one underlying."""
         assert self._folder
-        return self._folder / f"{place}.{name}"
+        return self._folder / f"{position}.{name}"

@@ -1,9 +1,9 @@
-"""The windows of a backtest: sessions of entry, and the data that their legs can need.
+"""The windows of a backtest: entry sessions, and the data that their legs can need.
 
-A leg lies within one window: the data reach as far after the last session of entry as a contract
-lasts. A wheel that holds shares when a window ends goes on in the next one, with the calls sold
-there. So every quote is read once, but for those in which two windows overlap, and ten years take
-ten times as long as one, however many calls a wheel may sell.
+Every leg is within one window: after the last entry session its data extend by the longest
+contract. A wheel that holds shares when a window ends continues in the next one, where its next
+calls are sold. So every quote is read once, except where two windows overlap. Ten years take ten
+times as long as one, however many calls a wheel may sell.
 """
 
 import datetime as dt
@@ -19,24 +19,33 @@ from wheelvec.model.config import Config
 from wheelvec.run.context import Array, Context
 from wheelvec.run.slices import ChainKey
 
-MONTHS = 12  # of entries: longer windows overlap less, and take more memory
+MONTHS = 12  # with entries: longer windows overlap less, but take more memory
 
 
 class Window(NamedTuple):
-    """Some sessions of entry, and the data for them."""
+    """Consecutive entry sessions, and the data that their legs can need.
 
-    start: dt.date  # of the data
-    end: dt.date  # included
-    months: int  # of entry
-    first: int  # session of entry
-    last: int  # included; before the first where there are none
-    until: int  # the last session on which a call is sought
+    Attributes:
+        start: the first day of the data.
+        end: the last day of the data, included.
+        months: the number of months with an entry session.
+        first: the first entry session.
+        last: the last entry session, included; before `first` where there is none.
+        until: the last session on which a call may be sold.
+    """
+
+    start: dt.date
+    end: dt.date
+    months: int
+    first: int
+    last: int
+    until: int
 
 
 def windows_of(context: Context, chain_key: ChainKey, config: Config, opens: Array) -> list[Window]:
-    """Windows one after the other, from the first month of entry to the last.
+    """The windows of a row, ascending.
 
-    They go on to the end of the data where wheels may last as long.
+    They cover all entry sessions, and the rest of the data where a wheel may still be open.
 
     Args:
         context: the grid over the market.
@@ -47,31 +56,41 @@ def windows_of(context: Context, chain_key: ChainKey, config: Config, opens: Arr
     found: list[Window] = []
     months = context.months(chain_key, opens)
     entries = {
-        part: list(some) for part, some in itertools.groupby(months, lambda month: _part(month[0]))
+        number: list(group)
+        for number, group in itertools.groupby(months, lambda month: _window_number(month[0]))
     }
     day = context.sessions[chain_key]["session"].to_numpy()
-    for part in itertools.count(min(entries, default=0)):
+    for number in itertools.count(min(entries, default=0)):
         complete = bool(found) and found[-1].until == FAR
-        if not entries or (complete and part > max(entries)):
+        if not entries or (complete and number > max(entries)):
             return found
-        if complete and part not in entries:
+        if complete and number not in entries:
             continue
-        found.append(_window(part, entries.get(part, []), day, context, config))
+        found.append(_window(number, entries.get(number, []), day, context, config))
     return found
 
 
 def _window(
-    part: int,
+    number: int,
     months: list[tuple[dt.date, int, int]],
     day: Array,
     context: Context,
     config: Config,
 ) -> Window:
-    begin, end = _month(part * MONTHS), month_end(_month((part + 1) * MONTHS - 1))
+    """One window.
+
+    Args:
+        number: of the window since the year 0.
+        months: its months with an entry session: first day, first and last session.
+        day: (sessions,) the day of each session.
+        context: the grid over the market.
+        config: the row's configuration.
+    """
+    begin, end = _month(number * MONTHS), month_end(_month((number + 1) * MONTHS - 1))
     until = int(np.searchsorted(day, np.datetime64(end), side="right")) - 1
     if not config.schedule.allow_multiple_wheels_per_symbol:
-        # a wheel that goes on later must be sure to occupy its underlying until the window ends,
-        # so that those whose last leg settles within it are followed to their end
+        # A carried wheel must occupy its underlying until the window ends. Wheels whose last leg
+        # settles in the window are therefore simulated to their end.
         until += config.call.call_wait_sessions + SALE_WAITS + 2
     until = min(until, day.size - 1)
     reached = max(end, day[until].astype("datetime64[D]").item()).toordinal() + context.dte_max
@@ -82,11 +101,12 @@ def _window(
     return Window(begin, month_end(dt.date.fromordinal(reached)), len(months), first, stop, until)
 
 
-def _part(month: dt.date) -> int:
+def _window_number(month: dt.date) -> int:
+    """The number of the window of a month, counted from the year 0."""
     return (12 * month.year + month.month - 1) // MONTHS
 
 
 def _month(number: int) -> dt.date:
-    """The first day of a month, counted from the year 0."""
+    """The first day of a month by its number, counted from the year 0."""
     number = min(max(number, 12), 12 * dt.MAXYEAR + 11)
     return dt.date(number // 12, number % 12 + 1, 1)
