@@ -1,4 +1,4 @@
-"""The only place where frames become contiguous arrays and back."""
+"""Conversion of columns of frames to contiguous arrays, and arithmetic shared by the stages."""
 
 from typing import Any
 
@@ -11,38 +11,51 @@ Array = np.ndarray[Any, Any]
 
 
 def column(frame: pl.DataFrame, name: str, dtype: Any) -> Array:
-    """One column as a contiguous array of its own; nulls of a float become NaN.
+    """A copy of a column as a contiguous array, (n,); nulls of a float become NaN.
 
-    Always a copy: Polars lends some columns read-only and not others, and Numba compiles a kernel
-    anew for each mixture.
+    Always a copy: Polars returns some columns as read-only views and others as copies, and Numba
+    compiles a kernel once more for each combination of the two.
+
+    Args:
+        frame: has the column, of n rows.
+        name: of the column.
+        dtype: of the array.
     """
     return np.array(frame[name].to_numpy(), dtype=dtype, order="C")
 
 
 def lent(values: pl.Series, dtype: Any) -> Array:
-    """A series as a contiguous array that cannot be written to, without a copy where that is
-    possible; nulls of a float become NaN.
+    """A series as a contiguous read-only array, (n,), a view where possible; null floats are NaN.
 
-    Never to be written to, so that Numba compiles a kernel for one kind of array, and not for each
-    mixture of what Polars lends and what it copies.
+    Always read-only, so that Numba compiles a kernel for one type of array, and not once more for
+    each combination of views and copies that Polars returns.
+
+    Args:
+        values: (n,) a column.
+        dtype: of the array.
     """
     return closed(np.ascontiguousarray(values.to_numpy(), dtype=dtype))
 
 
 def closed(array: Array) -> Array:
-    """A view that cannot be written to."""
+    """A read-only view of an array."""
     view = array.view()
     view.flags.writeable = False
     return view
 
 
 def quotient(frame: pl.DataFrame, above: str, below: str, factor: float = 1.0) -> pl.Series:
-    """factor*above/below of two columns, null where one of them is or where nothing is divided by
-    zero.
+    """factor*above/below of two columns, (n,); null where one is null and where 0 is over 0.
 
-    In NumPy: a column that is one number throughout, as after a join with one row, is a number to
-    Polars too, and by a number it divides as it multiplies by the inverse. The last bit would
-    depend on what other rows there are.
+    Divided by NumPy: Polars takes a column that is constant, as after a join with one row, for a
+    scalar, and multiplies by the reciprocal of a scalar. The last bit would depend on the other
+    rows of the frame.
+
+    Args:
+        frame: has both columns, of n rows.
+        above: name of the numerator.
+        below: name of the denominator.
+        factor: of the quotient.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         divided = factor * column(frame, above, np.float64) / column(frame, below, np.float64)
@@ -50,19 +63,33 @@ def quotient(frame: pl.DataFrame, above: str, below: str, factor: float = 1.0) -
 
 
 def days(frame: pl.DataFrame, name: str) -> Array:
-    """A Date column as days since 1970-01-01, int64."""
+    """A Date column as days since 1970-01-01, (n,) int64."""
     return frame[name].to_numpy().astype("datetime64[D]").astype(np.int64)
 
 
 def numbers_of(day: Array, sessions: pl.DataFrame) -> Array:
-    """The session number of each day since 1970-01-01, -1 for one that is no session."""
+    """The session number of each day, (n,) int64; -1 for a day that is not a session.
+
+    Args:
+        day: (n,) days since 1970-01-01.
+        sessions: session and number.
+    """
     known, number = days(sessions, "session"), column(sessions, "number", np.int64)
     at = np.searchsorted(known, day).clip(max=known.size - 1)
     return np.where(known[at] == day, number[at], -1)
 
 
 def underlying_arrays(bars: pl.DataFrame, sessions: pl.DataFrame) -> Underlying:
-    """Closes of one underlying by session number; last_bar is -1 if it has no bar on any session."""
+    """Closes of one underlying by session number.
+
+    Args:
+        bars: session and close (dollars) of the underlying.
+        sessions: session and number.
+
+    Returns:
+        Closes, NaN on sessions without a bar, and the number of the last session with a bar; -1 if
+        there is none.
+    """
     close = np.full(sessions.height, np.nan)
     on_sessions = bars.join(sessions.select("session", "number"), on="session")
     numbers = column(on_sessions, "number", np.int64)

@@ -1,6 +1,4 @@
-"""Quotes -> chain: the valid quote of each contract at entry time, with implied volatility and
-delta (rules.md, section 2).
-"""
+"""Quotes -> chain: the valid quotes of the entry minute, with IV and delta (rules.md, 2)."""
 
 import datetime as dt
 import itertools
@@ -40,20 +38,20 @@ FAR = np.iinfo(np.int64).max  # more days to an expiration than any contract has
 def collapse(
     quotes: pl.DataFrame, sessions: pl.DataFrame, dte_max: int | None
 ) -> tuple[Standing, Roots, Counts]:
-    """The last valid quote of each contract in each session's entry minute, and what was found
-    there.
+    """The last valid quote of each contract in each session's entry minute, and counts of quotes.
 
     Args:
         quotes: rows of one underlying (model.schemas.OPTION_QUOTES), sorted by (session, symbol,
             ts), of equal ts the later row of the input last. A null ts is its session's snapshot.
-        sessions: session, number, and `minute`, the start of the entry minute (null: no quotes are
-            found by the clock).
-        dte_max: contracts further from their expiration are counted and left out; None for none.
+        sessions: session, number, and `minute`, the start of the entry minute (null: only
+            snapshots are taken).
+        dte_max: contracts with more days to their expiration are counted, and left out of the
+            chain; None: no limit.
 
     Returns:
-        What stands, one row per contract and session; the roots in order; and per session number
-            how many contracts were quoted, how many had a valid quote, and how many rows a price of
-            the underlying.
+        The valid quotes, one row per contract and session; the roots in order; and by session
+        number how many contracts were quoted, how many had a valid quote, and how many rows had a
+        price of the underlying.
     """
     roots, quoted = _quoted(quotes)
     counts = Counts(*[np.zeros(sessions.height, np.int64) for _ in Counts._fields])
@@ -67,7 +65,7 @@ def collapse(
 
 
 def _quoted(quotes: pl.DataFrame) -> tuple[Roots, Quoted]:
-    """The roots of some quotes, in order, and their columns as the kernel reads them."""
+    """The roots of quotes, in order, and the columns of the quotes as arrays for the kernel."""
     roots, root = places_of(quotes["symbol"])
     day, expiration = (quotes[name].to_physical() for name in ("session", "expiration"))
     return roots, Quoted(
@@ -81,7 +79,7 @@ def _quoted(quotes: pl.DataFrame) -> tuple[Roots, Quoted]:
 
 
 def entry_clock(sessions: pl.DataFrame) -> EntryClock:
-    """The sessions (session, number, minute) as the kernel looks them up."""
+    """The entry minutes of sessions (session, number, minute) as arrays for the kernel."""
     day = days(sessions, "session")
     first = int(day[0]) if day.size else 0
     number = np.full(int(day[-1]) - first + 1 if day.size else 0, -1, np.int64)
@@ -91,10 +89,16 @@ def entry_clock(sessions: pl.DataFrame) -> EntryClock:
 
 
 def rates(curve: Curve, sessions: pl.DataFrame, start: dt.date, name: str) -> Array:
-    """The rate of each session, (n,) float64: the last value on or before it; NaN before the first.
+    """The rate of each session, (n,) per year: the last value on or before it, else NaN.
+
+    Args:
+        curve: a rate, or values from sessions on.
+        sessions: n of them.
+        start: the first session that needs a rate.
+        name: the field's, for the message.
 
     Raises:
-        InputError: if a session from `start` on has none.
+        InputError: if a session from `start` on has no rate.
     """
     if isinstance(curve, float):
         return np.full(sessions.height, curve)
@@ -116,12 +120,15 @@ def solved(
     rate: Array,
     dividend_yield: Array,
 ) -> Chain:
-    """What `collapse` found, with implied volatility and absolute delta, NaN where there is none.
+    """The chain of valid quotes, with implied volatility and absolute delta, NaN where undefined.
 
     Args:
-        standing, roots, counts: as `collapse` returns them.
+        standing: valid quotes, as `collapse` returns them, as the next two.
+        roots: in order.
+        counts: by session number.
         sessions: session and number.
-        rate, dividend_yield: by session number, per year; the years of a quote are dte/365.
+        rate: (sessions,) per year; a quote's years are dte/365.
+        dividend_yield: (sessions,) per year.
     """
     number, key = standing.number, standing.key
     iv, delta = np.empty(number.size), np.empty(number.size)
@@ -151,7 +158,7 @@ def solved(
 
 
 def to_keep(chain: Chain, sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A chain as frames to be kept: model.schemas.SOLVED_CHAIN and SOLVED_COUNTS."""
+    """A chain and its counts as frames to be stored: schemas.SOLVED_CHAIN and SOLVED_COUNTS."""
     key, counts, session = chain.key, chain.counts, sessions["session"]
     padded = [root.ljust(6) for root in chain.roots]
     root = pl.Series(padded, dtype=pl.String).gather(pl.Series(root_places(key)))
@@ -178,7 +185,13 @@ def to_keep(chain: Chain, sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.Data
 
 
 def recalled(chain: pl.DataFrame, counts: pl.DataFrame, sessions: pl.DataFrame) -> Chain:
-    """What `to_keep` was given."""
+    """The chain that `to_keep` made these frames of.
+
+    Args:
+        chain: model.schemas.SOLVED_CHAIN.
+        counts: model.schemas.SOLVED_COUNTS.
+        sessions: session and number.
+    """
     at = numbers_of(days(counts, "session"), sessions)
     first, end = (int(at[0]), int(at[-1]) + 1) if at.size else (0, 0)
     found = Counts(*[np.zeros(end - first, np.int64) for _ in Counts._fields])
@@ -194,8 +207,11 @@ def recalled(chain: pl.DataFrame, counts: pl.DataFrame, sessions: pl.DataFrame) 
 
 
 def parted(chain: Chain, bounds: list[int]) -> list[Chain]:
-    """The chain of each of some runs of sessions, given as first session of each and one past the
-    last: views of the whole.
+    """Views of a chain, one for each range of sessions.
+
+    Args:
+        chain: of all these sessions.
+        bounds: (ranges + 1,) the first session of each range, and one past the last range.
     """
     rows = np.searchsorted(chain.number, bounds)
     found = []
@@ -208,14 +224,15 @@ def parted(chain: Chain, bounds: list[int]) -> list[Chain]:
     return found
 
 
-def combined(parts: list[Chain], sessions: int) -> Chain:
-    """Chains of later and later sessions as one, counted over so many sessions."""
-    roots = tuple(sorted({root for chain in parts for root in chain.roots}))
-    keys = [with_roots(chain.key, chain.roots, roots) for chain in parts]
-    columns = [[chain.number for chain in parts], keys, *zip(*(c[2:7] for c in parts), strict=True)]
+def combined(chains: list[Chain], sessions: int) -> Chain:
+    """One chain of several, which follow one another, with counts over `sessions` sessions."""
+    roots = tuple(sorted({root for chain in chains for root in chain.roots}))
+    keys = [with_roots(chain.key, chain.roots, roots) for chain in chains]
+    values = zip(*(chain[2:7] for chain in chains), strict=True)
+    columns = [[chain.number for chain in chains], keys, *values]
     number, key, bid, ask, spot, iv, delta = (closed(np.concatenate(each)) for each in columns)
     counts = Counts(*[np.zeros(sessions, np.int64) for _ in Counts._fields])
-    for chain in parts:
-        for into, values in zip(counts, chain.counts, strict=True):
-            into[chain.first : chain.first + values.size] += values
+    for chain in chains:
+        for into, found in zip(counts, chain.counts, strict=True):
+            into[chain.first : chain.first + found.size] += found
     return Chain(number, key, bid, ask, spot, iv, delta, roots, counts, 0)

@@ -1,6 +1,4 @@
-"""Contracts as numbers that sort as their symbols do, what such a number says, and the chain of
-contracts that stages hand on.
-"""
+"""Contracts as integers that sort as their symbols do, and the chain of one underlying."""
 
 from typing import NamedTuple
 
@@ -17,15 +15,14 @@ from wheelvec.kernels.collapse import (
 )
 from wheelvec.stages.arrays import Array, closed, lent
 
-Roots = tuple[str, ...]  # in order; the place of its own is part of a contract's key
+Roots = tuple[str, ...]  # in order; a contract's key holds the index of its root
 
 
 class Chain(NamedTuple):
-    """The chain of one underlying over some sessions: (n,) each but for the last two, by session
-    and symbol.
+    """The chain of one underlying over some sessions, by session and symbol.
 
-    `number`, `key`, `bid`, `ask` and `spot` are those of kernels.collapse.Standing; `iv` (per year)
-    and `delta` (absolute) NaN where there is none.
+    Arrays are (n,) each but for `counts`. `number`, `key`, `bid`, `ask` and `spot` are those of
+    kernels.collapse.Standing; `iv` is per year and `delta` absolute, NaN where undefined.
     """
 
     number: Array
@@ -41,7 +38,7 @@ class Chain(NamedTuple):
 
 
 def size_of(chain: Chain) -> int:
-    """Bytes."""
+    """The size of a chain in bytes."""
     return sum(array.nbytes for array in (*chain[:7], *chain.counts))
 
 
@@ -66,18 +63,25 @@ def expiration_days(key: Array) -> Array:
 
 
 def root_places(key: Array) -> Array:
-    """(n,) the place of each contract's root among the roots."""
+    """(n,) the index of each contract's root among the roots."""
     return np.asarray(key >> ROOT_SHIFT)
 
 
 def keys_of(root: Array, expiration: Array, put: Array, milli: Array) -> Array:
-    """(n,) int64 keys; `root` may be empty where there is but one."""
+    """(n,) int64 keys of contracts.
+
+    Args:
+        root: (n,) int64 index of the root; (0,) if there is only one root.
+        expiration: (n,) days since 1970-01-01.
+        put: (n,) bool.
+        milli: (n,) int64 strikes in thousandths of a dollar.
+    """
     key = expiration.astype(np.int64) << DAY_SHIFT | milli | put * np.int64(PUT_BIT)
     return np.asarray(key | root << ROOT_SHIFT) if root.size else key
 
 
 def keys_of_symbols(symbols: pl.Series) -> tuple[Roots, Array]:
-    """The roots of OSI symbols, in order, and (n,) int64 keys."""
+    """The roots of OSI symbols, in order, and the keys of the contracts, (n,) int64."""
     roots, root = places_of(symbols)
     text = np.frombuffer(symbols.str.join("").item().encode(), np.uint8).reshape(-1, 21)
     number = text.astype(np.int64) - ord("0")
@@ -89,7 +93,7 @@ def keys_of_symbols(symbols: pl.Series) -> tuple[Roots, Array]:
 
 
 def symbols_of(key: Array, roots: Roots) -> pl.Series:
-    """The OSI symbols of contracts."""
+    """(n,) the OSI symbols of contracts."""
     root = pl.Series([root.ljust(6) for root in roots], dtype=pl.String)
     terms = pl.DataFrame(
         {
@@ -106,10 +110,12 @@ def symbols_of(key: Array, roots: Roots) -> pl.Series:
 
 
 def places_of(symbols: pl.Series) -> tuple[Roots, Array]:
-    """The roots of OSI symbols, or of their first six characters, in order, and (n,) int64 the
-    place of each one's.
+    """The roots of OSI symbols, in order, and the index of each symbol's root, (n,) int64.
 
-    (0,) where there is but one, as nearly always, which is seen without cutting up any symbol.
+    The array is (0,) if there is only one root, as nearly always: that test splits no symbol.
+
+    Args:
+        symbols: (n,) OSI symbols, or their first six characters.
     """
     none = closed(np.zeros(0, np.int64))
     if symbols.is_empty():
@@ -124,8 +130,12 @@ def places_of(symbols: pl.Series) -> tuple[Roots, Array]:
 
 
 def with_roots(key: Array, roots: Roots, others: Roots) -> Array:
-    """(n,) the keys of contracts of `roots` with the places that their roots have among `others`;
-    one past all of these for a root that is not there.
+    """(n,) the keys of contracts with the indices of their roots among other roots.
+
+    Args:
+        key: (n,) keys by `roots`.
+        roots: in order.
+        others: in order; a root that is not among them gets the index one past the last.
     """
     if roots == others[: len(roots)]:
         return key

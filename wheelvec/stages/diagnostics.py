@@ -1,4 +1,4 @@
-"""Outcomes -> what each entry session and each search for a call found."""
+"""Outcomes -> diagnostics: the counts of each entry session and of each search for a call."""
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,7 @@ _OUTCOMES = (
 
 
 def diagnostics(recorded: Recorded) -> pl.DataFrame:
-    """One row per entry session and underlying: what was found, and the first outcome that applies."""
+    """One row per entry session and underlying: counts, and the first outcome that applies."""
     days = recorded.days[np.lexsort((recorded.days["underlying"], recorded.days["number"]))]
     limit = recorded.config.schedule.max_wheels_per_symbol_per_day
     unsolved = (days["solved"] == 0) & ((days["asked"] > 0) | (days["valid"] == 0))
@@ -58,7 +58,7 @@ def diagnostics(recorded: Recorded) -> pl.DataFrame:
 
 
 def call_diagnostics(some: Wheels, recorded: Recorded) -> pl.DataFrame:
-    """One row per attempt to sell a call: what was found, and `sold` or what emptied the field."""
+    """One row per attempt to sell a call: counts, and `sold` or the test that left no call."""
     rows, of_row = spans(some.wheels["first_attempt"], some.wheels["attempts"])
     found = recorded.attempts[rows]
     on_session = found["number"] >= 0

@@ -1,6 +1,4 @@
-"""Figures of many configurations as a frame: the summary of rules.md, section 10, and what a sweep
-adds to it.
-"""
+"""Figures of many configurations as a frame: the summary of rules.md (10) and a sweep's own."""
 
 from typing import Any
 
@@ -50,12 +48,14 @@ def new_figures(n: int) -> Figures:
 
 
 def order_statistics(values: Array, count: Array) -> Array:
-    """(1 + PERCENTILES, configurations) median and percentiles of each one's ROC, NaN where there
-    is none.
+    """Median and percentiles of each configuration's ROC, NaN for a configuration without a wheel.
 
     Args:
-        values: (configurations, room) in ascending order, NaN last.
-        count: (configurations,) how many are no NaN.
+        values: (configurations, columns) ROC in percent, ascending, NaN last.
+        count: (configurations,) how many of each row are not NaN.
+
+    Returns:
+        (1 + PERCENTILES, configurations) percent.
     """
     out = np.full((1 + len(PERCENTILES), count.size), np.nan)
     row = np.flatnonzero(count)
@@ -64,23 +64,23 @@ def order_statistics(values: Array, count: Array) -> Array:
     for i, percent in enumerate(PERCENTILES, 1):  # linearly between the values, as numpy.percentile
         at = (count - 1) * (percent / 100.0)
         low = np.floor(at).astype(np.int64)
-        part = at - low
+        weight = at - low
         first, second = values[row, low], values[row, np.minimum(low + 1, count - 1)]
         gap = second - first
-        out[i, row] = np.where(part >= 0.5, second - gap * (1.0 - part), first + gap * part)
+        out[i, row] = np.where(weight >= 0.5, second - gap * (1.0 - weight), first + gap * weight)
     return out
 
 
 def figures_frame(figures: Figures, ordered: Array | None, rows: Array) -> pl.DataFrame:
-    """One row a configuration.
+    """The figures of a sweep as a frame, one row a configuration.
 
     Args:
-        figures: what was added up.
-        ordered: the `order_statistics`; None leaves them out.
-        rows: where the configuration of each row of the frame stands in these.
+        figures: sums and counts, by configuration.
+        ordered: as `order_statistics` returns them; None leaves them out.
+        rows: (rows,) the index in these of the configuration of each row of the frame.
     """
-    # column[..., rows] would lay a configuration's counts side by side, and each count would be
-    # copied once more below
+    # column[..., rows] would make a configuration's counts adjacent in memory, and each count would
+    # be copied once more below
     taken: list[Any] = [column.take(rows, axis=-1) for column in figures]
     figures = Figures(*taken)
     counts = figures.counts

@@ -1,6 +1,4 @@
-"""Outcomes of many underlyings put together, and the order of their wheels: what every frame of a result
-is made of.
-"""
+"""Outcomes of many underlyings combined, and the order of their wheels, for a result's frames."""
 
 import dataclasses
 from functools import cached_property
@@ -14,7 +12,7 @@ from wheelvec.model.codes import BOUGHT_BACK, ExitReason
 from wheelvec.model.config import Config
 from wheelvec.stages.arrays import Array
 
-# What one entry session of one underlying offered, and what was launched.
+# Counts of one entry session of one underlying: quotes, candidates, launched wheels.
 ENTRY_DAY = np.dtype(
     [(name, np.int64) for name in ("number", "underlying", "quoted", "valid", "asked", "solved")]
     + [(name, np.int64) for name in ("in_range", "liquid", "candidates", "launched")]
@@ -23,13 +21,13 @@ ENTRY_DAY = np.dtype(
 
 
 class OneUnderlying(NamedTuple):
-    """What was recorded of one underlying over some sessions (kernels.outcomes, ENTRY_DAY)."""
+    """Outcomes of one underlying over some sessions (kernels.outcomes, ENTRY_DAY)."""
 
     legs: Array
     attempts: Array
     wheels: Array
     days: Array
-    symbols: pl.Series  # of the contracts that legs name
+    symbols: pl.Series  # (contracts,) of the contracts of the legs
 
 
 _NOTHING = OneUnderlying(
@@ -42,8 +40,9 @@ _NOTHING = OneUnderlying(
 
 
 def joined(windows: list[OneUnderlying]) -> OneUnderlying:
-    """Windows of one underlying put together: wheels by their number, each with the legs and the
-    attempts that several windows may have written; there may be no window.
+    """The outcomes of one underlying of those of its windows, of which there may be none.
+
+    Wheels are sorted by their number. A wheel's legs and attempts may come from several windows.
     """
     windows, contracts = windows or [_NOTHING], 0
     for window in windows:
@@ -70,10 +69,13 @@ class Recorded:
     """Outcomes of all underlyings.
 
     Attributes:
-        legs, attempts, wheels, days: as of an underlying, with wheels, contracts and places that hold
-            over all of them.
-        symbols: of contracts.
-        underlyings: of places.
+        legs: as of one underlying, but with indices of wheels, contracts and underlyings over all
+            of them; so are attempts, wheels and days.
+        attempts: to sell calls.
+        wheels: launched.
+        days: entry sessions.
+        symbols: (contracts,) OSI symbols.
+        underlyings: names, by index.
         day: (sessions,) days since 1970-01-01.
         config: the rules.
         number: of the first wheel.
@@ -92,39 +94,41 @@ class Recorded:
     @classmethod
     def of(
         cls,
-        parts: list[OneUnderlying],
+        outcomes: list[OneUnderlying],
         underlyings: list[str],
         day: Array,
         config: Config,
         number: int = 0,
     ) -> Self:
-        """Put underlyings together; there may be none."""
-        parts = parts or [_NOTHING]
-        starts = np.zeros((4, len(parts)), np.int64)
-        for i, one in enumerate(parts[:-1]):
+        """The outcomes of all of those of each underlying, of which there may be none."""
+        outcomes = outcomes or [_NOTHING]
+        starts = np.zeros((4, len(outcomes)), np.int64)
+        for i, one in enumerate(outcomes[:-1]):
             sizes = one.legs.size, one.attempts.size, one.wheels.size, len(one.symbols)
             starts[:, i + 1] = starts[:, i] + sizes
         legs, attempts, wheels, days = (
-            np.concatenate(tables) for tables in zip(*[one[:4] for one in parts], strict=True)
+            np.concatenate(tables) for tables in zip(*[one[:4] for one in outcomes], strict=True)
         )
-        of_legs, of_attempts, of_wheels = (np.repeat(np.arange(len(parts)), [t.size for t in tables])
-                                           for tables in list(zip(*[one[:3] for one in parts], strict=True)))  # fmt: skip
+        of_legs, of_attempts, of_wheels = (
+            np.repeat(np.arange(len(outcomes)), [table.size for table in tables])
+            for tables in zip(*[one[:3] for one in outcomes], strict=True)
+        )
         legs["wheel"] += starts[2][of_legs]
         legs["contract"] += starts[3][of_legs]
         attempts["wheel"] += starts[2][of_attempts]
         wheels["first_leg"] += starts[0][of_wheels]
         wheels["first_attempt"] += starts[1][of_wheels]
-        symbols = pl.concat([one.symbols for one in parts])
+        symbols = pl.concat([one.symbols for one in outcomes])
         return cls(legs, attempts, wheels, days, symbols, underlyings, day, config, number)
 
     @cached_property
     def order(self) -> Array:
-        """(wheels,) the wheels in the order in which they are numbered."""
+        """(wheels,) indices of the wheels in the order in which they are numbered."""
         return np.lexsort((self.wheels["underlying"], self.wheels["number"]))
 
     @property
     def fee(self) -> float:
-        """Of one order, dollars per contract."""
+        """The fee of one order, dollars per contract."""
         costs = self.config.costs
         commission = max(
             costs.commission_minimum, costs.commission_base + costs.commission_per_contract
@@ -133,15 +137,12 @@ class Recorded:
 
 
 class Wheels(NamedTuple):
-    """Some wheels in their order, and their legs wheel by wheel.
+    """Wheels in the order in which they are numbered, and their legs wheel by wheel."""
 
-    `of_leg` is the position among `wheels` of each leg's; `ids` are their wheel_id.
-    """
-
-    wheels: Array
-    legs: Array
-    of_leg: Array
-    ids: pl.Series
+    wheels: Array  # (wheels,) of kernels.outcomes.WHEEL
+    legs: Array  # (legs,) of kernels.outcomes.LEG
+    of_leg: Array  # (legs,) index of each leg's wheel
+    ids: pl.Series  # (wheels,) wheel_id
 
 
 def in_order(recorded: Recorded) -> Wheels:
@@ -153,25 +154,32 @@ def in_order(recorded: Recorded) -> Wheels:
 
 
 def spans(first: Array, count: Array) -> tuple[Array, Array]:
-    """The rows first[i] .. first[i] + count[i] - 1 one span after the other, and the span of each."""
+    """The rows first[i] .. first[i] + count[i] - 1 for each i in turn, and the i of each row."""
     of_row = np.repeat(np.arange(first.size), count)
     begin = np.cumsum(count) - count
     return np.arange(of_row.size) - (begin - first)[of_row], of_row
 
 
 def added_up(values: Array, some: Wheels) -> Array:
-    """(wheels,) the sum of a leg's value over each wheel's calls, added in their order."""
+    """(wheels,) the sum of a value over each wheel's calls, added in their order.
+
+    Args:
+        values: (legs,) of each leg.
+        some: the wheels.
+    """
     out, legs = np.zeros(some.wheels.size, values.dtype), some.wheels["legs"]
     begin = np.cumsum(legs) - legs
     for cycle in range(1, int(legs.max(initial=0))):
-        there = np.flatnonzero(legs > cycle)
-        out[there] += values[begin[there] + cycle]
+        having = np.flatnonzero(legs > cycle)
+        out[having] += values[begin[having] + cycle]
     return out
 
 
 def leg_fees(legs: Array, recorded: Recorded) -> Array:
-    """Dollars per contract: an option that was bought back costs two orders, any other one;
-    delivering shares costs a fee.
+    """(legs,) fees in dollars per contract.
+
+    An option that was bought back pays two orders, any other one; a delivery of shares pays its
+    fee too.
     """
     order, bought = recorded.fee, np.isin(legs["reason"], BOUGHT_BACK)
     return np.where(bought, 2.0 * order, order) + np.where(
@@ -180,53 +188,52 @@ def leg_fees(legs: Array, recorded: Recorded) -> Array:
 
 
 def is_delivered(legs: Array) -> Array:
-    """Whether each leg ended in a delivery of shares."""
+    """(legs,) whether each ended in a delivery of shares."""
     return np.isin(legs["reason"], (ExitReason.ASSIGNED, ExitReason.CALLED_AWAY))
 
 
 def is_resolved(legs: Array) -> Array:
-    """Whether each leg has an exit."""
+    """(legs,) whether each has an exit."""
     return np.isin(legs["reason"], (ExitReason.OPEN, ExitReason.NO_DATA), invert=True)
 
 
 def dates(days: Array, known: Array | None = None) -> pl.Series:
-    """Days since 1970-01-01 as dates, null where not `known`."""
+    """(n,) dates of days since 1970-01-01, null where not `known`."""
     series = pl.Series(days.astype(np.int32))
     return (series if known is None else nulled(series, known)).cast(pl.Date)
 
 
 def nulled(values: Any, known: Array) -> pl.Series:
-    """Whole numbers, null where not `known`."""
+    """(n,) integers, null where not `known`."""
     series = values if isinstance(values, pl.Series) else pl.Series(values)
     return series if known.all() else series.set(pl.Series(~known), None)
 
 
 def named(codes: Array, names: dict[int, str]) -> pl.Series:
-    """The names of codes, null for a code that has none."""
+    """(n,) the names of codes, null for a code without a name."""
     size = max(names) + 1
     table = pl.Series([*(names.get(code) for code in range(size)), None], dtype=pl.String)
     return table.gather(pl.Series(np.where((codes >= 0) & (codes < size), codes, size)))
 
 
 def same(value: str, n: int) -> pl.Series:
-    """A text n times."""
+    """(n,) one text repeated."""
     return pl.Series([value]).new_from_index(0, n)
 
 
 def underlying_of(wheels: Array, recorded: Recorded) -> pl.Series:
-    """The underlyings' names of wheels or days."""
+    """(n,) the name of the underlying of each wheel or day."""
     return pl.Series(recorded.underlyings, dtype=pl.String).gather(pl.Series(wheels["underlying"]))
 
 
 def wheel_ids(wheels: Array, number: Array, recorded: Recorded) -> pl.Series:
-    """`{underlying}_{entry date}_{number}`."""
-    days, at = np.unique(
-        wheels["number"], return_inverse=True
-    )  # a date takes longer to write than to look up
+    """(wheels,) `{underlying}_{entry date}_{number}`."""
+    # formatting a date takes longer than looking it up
+    days, at = np.unique(wheels["number"], return_inverse=True)
     day = dates(recorded.day[days]).cast(pl.String).gather(pl.Series(at))
-    parts = pl.DataFrame(
+    fields = pl.DataFrame(
         [underlying_of(wheels, recorded).alias("u"), day.alias("d"), pl.Series("n", number)]
     )
-    return parts.select(
+    return fields.select(
         pl.concat_str("u", "d", pl.col("n").cast(pl.String), separator="_")
     ).to_series()

@@ -1,8 +1,8 @@
-"""The plan of a sweep: what its configurations share, and the little in which they differ.
+"""The plan of a sweep: the distinct rules of its configurations, and the indices of each one's.
 
-Rows that sell the same puts at the same prices form a group; groups are cut into blocks small
-enough for a core's cache. Everything here is done for all rows at once, for a sweep of ten thousand
-rows lasts a few hundredths of a second.
+Rows that sell the same puts at the same prices form a group; groups are divided into blocks small
+enough for a core's cache. Every step here is done for all rows at once: a sweep of ten thousand
+rows takes a few hundredths of a second in all.
 """
 
 import dataclasses
@@ -17,10 +17,10 @@ from wheelvec.model.codes import FillMode, Select
 from wheelvec.model.config import SECTIONS
 from wheelvec.model.grid import Codes, Grid, combined, dense, first_of
 
-# Configurations of a block: what is added up for them fits a core's second cache.
+# Configurations of a block: their sums fit into a core's L2 cache.
 BLOCK = 2048
-SLACK = 1e-9  # relative: within it a limit counts as met
-LEAST = 32  # less only if there is no more
+SLACK = 1e-9  # relative tolerance of limits
+LEAST = 32  # configurations of a block, unless a grid has fewer
 
 _DRAWS = (
     "fills.execution_seed",
@@ -102,27 +102,32 @@ Array = NDArray[Any]
 
 @dataclasses.dataclass(frozen=True)
 class Parameters:
-    """A plan, and the position among the rows that were factored of each of its configurations."""
+    """A plan, and the row of each of its configurations."""
 
     plan: Plan
-    order: Codes  # (configurations,)
-    weight: Array  # (blocks,) nanoseconds a wheel, roughly
+    order: Codes  # (configurations,) index among the rows of the plan
+    weight: Array  # (blocks,) estimated nanoseconds a wheel
 
 
 class _Key(NamedTuple):
-    """What some rows have in common."""
+    """Rows by the values of some fields: rows of equal values have equal codes."""
 
-    codes: Codes  # from 0, in the order of what they stand for
-    distinct: int  # how many there can be
+    codes: Codes  # (rows,) from 0, in the order of the values
+    distinct: int  # more than the greatest code
 
     def at(self, rows: Codes) -> "_Key":
-        """Of some of the rows."""
+        """The key of some of the rows."""
         return _Key(self.codes[rows], self.distinct)
 
 
 def parameters_of(grid: Grid, rows: Codes, schedules: Codes, threads: int) -> Parameters:
-    """The plan of some rows of a grid; `schedules` numbers each row's entry sessions in what the
-    kernels are given.
+    """The plan of some rows of a grid.
+
+    Args:
+        grid: the grid.
+        rows: (rows,) which of its rows.
+        schedules: (rows,) index of each row's entry sessions, as the kernels have them.
+        threads: that the blocks are for.
     """
     rules = _Rows(grid, rows)
     stop, target, hold = (rules.ranked(name) for name in _EXITS)
@@ -136,7 +141,7 @@ def parameters_of(grid: Grid, rows: Codes, schedules: Codes, threads: int) -> Pa
     call = rules.together(rules.key(*_CALLS), effective, draw)
     pair = rules.together(rest, call)
     group = rules.together(_Key(schedules, int(schedules.max()) + 1), rules.entry())
-    block, order = _cut(group, pair, stop, threads)
+    block, order = _blocks(group, pair, stop, threads)
     keys = {"rest": rest, "call": call, "target": target, "draw": draw, "hold": hold}
     return _plan(rules, schedules, block, order, stop.at(order), pair.at(order), keys)
 
@@ -147,38 +152,38 @@ class _Rows:
     def __init__(self, grid: Grid, rows: Codes) -> None:
         self._grid, self._rows = grid, rows
 
-    def at(self, places: Codes) -> "_Rows":
-        """Some of these rows: what is held once for many of them is read for one."""
-        return _Rows(self._grid, self._rows[places])
+    def at(self, indices: Codes) -> "_Rows":
+        """Some of these rows: a value that many of them share is read for one."""
+        return _Rows(self._grid, self._rows[indices])
 
     def _codes(self, name: str) -> _Key | None:
         codes = self._grid.codes(name)
         return None if codes is None else _Key(codes[self._rows], len(self._grid.values(name)))
 
     def key(self, *names: str) -> _Key:
-        """Equal where all these fields are."""
+        """A key that is equal where all these fields are."""
         return self.together(*[key for name in names if (key := self._codes(name)) is not None])
 
     def together(self, *keys: _Key) -> _Key:
-        """Equal where all keys are; the first counts most in its order."""
+        """A key that is equal where all keys are, in the order of the first, then the second ..."""
         keys = tuple(key for key in keys if key.distinct > 1)
         if len(keys) == 1:
             return keys[0]
         if not keys:
             return _Key(np.zeros(self._rows.size, np.int64), 1)
-        size, room = self._rows.size, math.prod(key.distinct for key in keys)
+        size, product = self._rows.size, math.prod(key.distinct for key in keys)
         codes = combined(list(keys), size)
-        return _Key(codes, room) if room <= size else _Key(*dense(codes))
+        return _Key(codes, product) if product <= size else _Key(*dense(codes))
 
     def entry(self) -> _Key:
-        """Equal where the same puts are sold at the same prices on the same sessions."""
+        """A key that is equal where the same puts are sold at the same prices and sessions."""
         inner = {*_DRAWS, *_CALLS, *_EXITS}
         return self.key(
             *[name for name in self._grid.columns if name not in inner and not _of_schedule(name)]
         )
 
     def ranked(self, name: str) -> _Key:
-        """In the order of the values, None last."""
+        """The key of a field, in the order of its values, None last."""
         codes = self._codes(name)
         if codes is None:
             return self.key()
@@ -190,7 +195,7 @@ class _Rows:
         return None in self._grid.values("call.exit_pct")
 
     def column(self, name: str, encode: Any = None, dtype: Any = np.float64) -> Array:
-        """(rows,) values as numbers."""
+        """(rows,) values of a field as numbers."""
         return self._grid.column(name, encode, dtype, self._rows)
 
 
@@ -199,11 +204,11 @@ def _of_schedule(name: str) -> bool:
     return name.startswith("schedule.") and name not in limits
 
 
-def _cut(group: _Key, pair: _Key, stop: _Key, threads: int) -> tuple[Codes, Codes]:
-    """Cut the groups into blocks that keep a pair together: the block of each row in the order
-    returned, and that order.
+def _blocks(group: _Key, pair: _Key, stop: _Key, threads: int) -> tuple[Codes, Codes]:
+    """The block of each row in the order returned, and that order; no pair is divided.
 
-    Where all stops meet all pairs, rows go stop by stop; else pair by pair.
+    Rows of a block are sorted by stop if it has each of its stops with each of its pairs, else by
+    pair.
     """
     size = group.codes.size
     order = _sorted(group, pair, stop)
@@ -227,28 +232,32 @@ def _cut(group: _Key, pair: _Key, stop: _Key, threads: int) -> tuple[Codes, Code
 
 
 def _most(size: int, threads: int) -> int:
-    """Configurations of a block: of each thread's there are equally many, and none is so small that
-    finding the puts and their ends, which every block does for itself, takes longer than the
-    configurations.
+    """The most configurations of a block.
+
+    Every thread gets equally many blocks. None is so small that selecting the puts and finding
+    their ends, which is done once a block, takes longer than the configurations.
     """
-    parts = threads * -(-size // (threads * BLOCK))
-    return max(-(-size // parts), min(BLOCK, LEAST))
+    blocks = threads * -(-size // (threads * BLOCK))
+    return max(-(-size // blocks), min(BLOCK, LEAST))
 
 
 def _sorted(*keys: _Key) -> Codes:
-    """The order of the first key, then the second and so on."""
+    """(n,) indices that sort rows by the first key, then the second and so on."""
     size = keys[0].codes.size
     return np.argsort(combined([*keys], size))
 
 
 def _changes(codes: Codes) -> NDArray[np.bool_]:
-    """Where a value is not the one before."""
+    """(n,) whether each value differs from the one before; the first does."""
     return np.concatenate([[True], codes[1:] != codes[:-1]])
 
 
 def _local(block: Codes, key: _Key) -> tuple[Array, Array, Array]:
-    """Of each block's distinct keys, in order: where each block's start, the first row of each, and
-    each row's position.
+    """The distinct keys of each block.
+
+    Returns:
+        (blocks + 1,) where those of each block begin; (keys,) the first row of each; and (rows,)
+        the index within its block of each row's key.
     """
     blocks = int(block[-1]) + 1
     if key.distinct == 1:
@@ -272,11 +281,19 @@ def _plan(
     pair: _Key,
     keys: dict[str, _Key],
 ) -> Parameters:
-    """The plan of blocks: `block`, `stop` and `pair` in the order of the configurations, all else
-    in the order of the rows.
+    """The plan of blocks.
 
-    What a pair stands for is looked up pair by pair: a product has many times as many
+    The rules of a pair are read once a pair: a product of fields has many times as many
     configurations.
+
+    Args:
+        rules: the rows.
+        schedules: (rows,) index of each row's entry sessions.
+        block: (configurations,) the block of each.
+        order: (configurations,) the row of each.
+        stop: of each configuration.
+        pair: of each configuration.
+        keys: of each row: rest, call, target, draw and hold.
     """
     stop_starts, first_stop, config_stop = _local(block, stop)
     pair_starts, first_pair, config_pair = _local(block, pair)
@@ -285,7 +302,7 @@ def _plan(
     starts = {"stop_starts": stop_starts, "pair_starts": pair_starts}
     starts |= {f"{name}_starts": found[0] for name, found in local.items()}
     first, at = ({name: found[i] for name, found in local.items()} for i in (1, 2))
-    rows = {name: pair_rows[places] for name, places in first.items()}
+    rows = {name: pair_rows[indices] for name, indices in first.items()}
     config_starts = np.searchsorted(block, np.arange(block[-1] + 2))
     leading = order[config_starts[:-1]]
     stops, pairs, sizes = np.diff(stop_starts), np.diff(pair_starts), np.diff(config_starts)
@@ -297,15 +314,15 @@ def _plan(
         draw=_draws(rules.at(rows["draw"])),
         call=_calls(rules.at(rows["call"])),
         call_search=rules.key(*_SEARCH).codes[rows["call"]],
-        call_draw=_place(at["draw"][first["call"]]),
-        rest_target=_place(at["target"][first["rest"]]),
-        rest_draw=_place(at["draw"][first["rest"]]),
-        rest_hold=_place(at["hold"][first["rest"]]),
-        pair_rest=_place(at["rest"]),
-        pair_call=_place(at["call"]),
+        call_draw=_indices(at["draw"][first["call"]]),
+        rest_target=_indices(at["target"][first["rest"]]),
+        rest_draw=_indices(at["draw"][first["rest"]]),
+        rest_hold=_indices(at["hold"][first["rest"]]),
+        pair_rest=_indices(at["rest"]),
+        pair_call=_indices(at["call"]),
         config_starts=config_starts,
-        config_stop=_place(config_stop),
-        config_pair=_place(config_pair),
+        config_stop=_indices(config_stop),
+        config_pair=_indices(config_pair),
         exits=rules.key(*_EXITS, *_DRAWS, *_PRICES).codes[leading],
         product=stops * pairs == sizes,
         **starts,
@@ -319,8 +336,8 @@ def _plan(
     return Parameters(plan, order, weight)
 
 
-def _place(codes: Codes) -> Array:
-    """Unsigned, because a compiled loop need not ask whether such a place counts from the end."""
+def _indices(codes: Codes) -> Array:
+    """Indices as unsigned integers, which compiled loops need not test for negative ones."""
     return codes.astype(np.uint32)
 
 
@@ -329,7 +346,7 @@ def _or(none: float) -> Any:
 
 
 def _entries(rules: _Rows, schedules: Codes) -> Array:
-    """What decides which puts each row sells, and at what prices."""
+    """(rows,) of ENTRY: which puts each row sells, and at what prices."""
     out = np.zeros(schedules.size, ENTRY)
     out["schedule"] = schedules
     for name in ("dte_min", "dte_max", "delta_min", "delta_max"):
@@ -370,20 +387,23 @@ def _entries(rules: _Rows, schedules: Codes) -> Array:
 
 
 def _slack(rules: _Rows) -> Array:
-    """Within what of a limit it counts as met; under v5 doubles are compared as they are."""
+    """(rows,) relative tolerance of limits; under v5 there is none."""
     return np.where(rules.column("rules", lambda name: name == "v5", np.bool_), 0.0, SLACK)
 
 
 def ticks_of(tick: Array, v5: Array) -> Array:
-    """How many ticks make a dollar, 0 where prices stay as computed; NaN stands for what each rule
-    set takes.
+    """(n,) ticks to the dollar, 0 where prices are not rounded.
+
+    Args:
+        tick: (n,) dollars; NaN: the default of the rule set.
+        v5: (n,) whether that is v5.
     """
     given = np.where(np.isnan(tick), np.where(v5, 0.0, 0.01), tick)
     return np.where(given > 0.0, np.rint(1.0 / np.where(given > 0.0, given, 1.0)), 0.0)
 
 
 def _set_moneyness(rules: _Rows, section: str, out: Array, delta_target: Array) -> None:
-    """What decides by moneyness, and the target of `select`."""
+    """Write the limits of moneyness, and the target of `select`."""
     least, most, slack = (
         rules.column(f"{section}.otm_min"),
         rules.column(f"{section}.otm_max"),
@@ -404,7 +424,7 @@ def _set_moneyness(rules: _Rows, section: str, out: Array, delta_target: Array) 
 
 
 def _draws(rules: _Rows) -> Array:
-    """The chance of fills under each row."""
+    """(rows,) of DRAW: seed and probabilities of fills under each row."""
     seed = rules.column("fills.execution_seed", None, np.uint64)
     out = np.zeros(seed.size, DRAW)
     out["seed"] = seed
@@ -417,7 +437,7 @@ def _draws(rules: _Rows) -> Array:
 
 
 def _calls(rules: _Rows) -> Array:
-    """What each row sells against assigned shares."""
+    """(rows,) of CALL: which calls each row sells against assigned shares, and how they end."""
     v5 = rules.column("rules", lambda name: name == "v5", np.bool_)
     out = np.zeros(v5.size, CALL)
     for name in ("dte_min", "dte_max", "delta_min", "delta_max"):

@@ -1,4 +1,4 @@
-"""What the launched legs lived through: a result carries it, so that later work needs no market."""
+"""Paths: bars and quotes of each leg's contract during the leg, and closes of the underlying."""
 
 import numpy as np
 import polars as pl
@@ -19,18 +19,20 @@ def leg_rows(
     symbols: pl.Series,
     underlying: str,
 ) -> pl.DataFrame:
-    """Per contract and session, from a leg's sale through its end, what the contract traded at and
-    was quoted at.
+    """OHLC, bid and ask per contract and session, from a leg's sale through its end.
 
-    `source` tells whether OHLC are a bar's or the mid of a quote that stands for one; where there
-    is but a quote that no leg looked at they are null, and so is the source.
+    `source` is "bar", or "quote" where the mid of a quote serves as the bar. Where there is only a
+    quote that does not, OHLC and `source` are null.
 
     Args:
-        legs: of kernels.outcomes.LEG; `contract` is the slice's.
-        slice: what they were walked on.
-        quotes: contract, number, bid and ask of the valid quotes, by contract and number.
-        symbols: of the slice's contracts.
+        legs: (legs,) of kernels.outcomes.LEG; `contract` is the slice's.
+        slice_: that the legs were recorded on.
+        quotes: (n,) contract, number, bid and ask of the valid quotes, by contract and number.
+        symbols: (contracts,) of the slice.
         underlying: its name.
+
+    Returns:
+        model.schemas.PATHS, by contract and session.
     """
     used = np.unique(legs["contract"])
     where = slice_.contracts[used]
@@ -60,9 +62,7 @@ def leg_rows(
 
 
 def _covered(keys: Array, legs: Array) -> Array:
-    """Which of these sorted contracts and sessions lie between a leg's sale and its end, both
-    included.
-    """
+    """(n,) whether each sorted key is from a leg's sale through its end, both included."""
     begin, depth = legs["contract"] * SPAN, np.zeros(keys.size + 1, np.int64)
     np.add.at(depth, np.searchsorted(keys, begin + legs["number"], side="left"), 1)
     np.add.at(depth, np.searchsorted(keys, begin + legs["exit_number"], side="right"), -1)
@@ -70,7 +70,7 @@ def _covered(keys: Array, legs: Array) -> Array:
 
 
 def _looked_up(wanted: Array, keys: Array) -> tuple[Array, Array]:
-    """Where each key stands among sorted ones, and whether it is there."""
+    """(n,) the index of each key among sorted ones, and whether it is among them."""
     if not keys.size:
         return np.zeros(wanted.size, np.int64), np.zeros(wanted.size, np.bool_)
     at = np.searchsorted(keys, wanted).clip(max=keys.size - 1)
@@ -82,7 +82,17 @@ def _only(values: Array, known: Array) -> pl.Series:
 
 
 def closes_between(underlying: Underlying, first: int, last: int, name: str) -> pl.DataFrame:
-    """The underlying's closes on sessions first..last, gaps left out."""
+    """The underlying's closes on sessions first..last that have one.
+
+    Args:
+        underlying: closes by session number.
+        first: session number.
+        last: session number, included.
+        name: of the underlying.
+
+    Returns:
+        model.schemas.UNDERLYING_CLOSES.
+    """
     kept = first + np.flatnonzero(~np.isnan(underlying.close[first : last + 1]))
     columns = {
         "underlying": same(name, kept.size),

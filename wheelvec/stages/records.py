@@ -1,4 +1,4 @@
-"""Outcomes -> records: one row a phase, wheel by wheel (rules.md, section 10)."""
+"""Outcomes -> records: one row per phase, wheel by wheel (rules.md, section 10)."""
 
 import numpy as np
 import polars as pl
@@ -26,13 +26,13 @@ _PHASES = {0: "csp", 1: "cc"}
 
 
 def records(some: Wheels, recorded: Recorded) -> pl.DataFrame:
-    """The records of some wheels: put, calls by cycle, total."""
+    """The records of wheels, in their order: put, calls by cycle, total (model.schemas.RECORDS)."""
     if not some.wheels.size:
         return pl.DataFrame(schema=RECORDS)
     legs, totals = _legs(some, recorded), _totals(some, recorded)
     count = some.wheels["legs"]
     rows = np.empty(some.legs.size + some.wheels.size, np.int64)
-    at = np.arange(some.legs.size) + some.of_leg  # each wheel before takes a row for its total
+    at = np.arange(some.legs.size) + some.of_leg  # each wheel before has one row more, its total
     rows[at] = np.arange(some.legs.size)
     rows[np.cumsum(count) + np.arange(count.size)] = some.legs.size + np.arange(count.size)
     version = pl.lit(f"wheelvec {VERSION} {recorded.config.rules}").alias("execution_version")
@@ -46,7 +46,7 @@ def records(some: Wheels, recorded: Recorded) -> pl.DataFrame:
 
 
 def _wheel_columns(some: Wheels, recorded: Recorded) -> dict[str, pl.Series]:
-    """What every record of a wheel says of it."""
+    """(wheels,) the columns that are the same in all records of a wheel."""
     puts = some.legs[np.cumsum(some.wheels["legs"]) - some.wheels["legs"]]
     return {
         "wheel_id": some.ids,
@@ -160,7 +160,7 @@ def _only(values: Array, known: Array) -> Array:
 
 
 def _framed(columns: dict[str, pl.Series | Array]) -> pl.DataFrame:
-    """A frame in which NaN is null."""
+    """A frame of columns; NaN becomes null."""
     series = [
         column.alias(name)
         if isinstance(column, pl.Series)

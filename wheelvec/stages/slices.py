@@ -1,4 +1,4 @@
-"""A chain and bars -> the arrays of one underlying that the kernels read (kernels.slices.Slice)."""
+"""A chain and bars -> the slice of one underlying, which kernels read (kernels.slices.Slice)."""
 
 from typing import Any, NamedTuple
 
@@ -32,14 +32,19 @@ from wheelvec.stages.contracts import (
 
 
 class Numbered(NamedTuple):
-    """The contracts that have a volatility in any row, by symbol."""
+    """The contracts that have a volatility in any quote, by symbol."""
 
     key: Array  # (contracts,)
     roots: Roots
-    of_row: Array  # (n,) int32, of each valid quote; -1 for one without
+    of_row: Array  # (n,) int32 contract of each valid quote; -1: without a volatility
 
     def among(self, key: Array, roots: Roots) -> Array:
-        """(n,) int32 the number of each key of these roots; -1 for one that is not there."""
+        """(n,) int32 the number of each contract; -1 for one that is not among these.
+
+        Args:
+            key: (n,) keys by `roots`.
+            roots: in order.
+        """
         if not self.key.size:
             return np.full(key.size, -1, np.int32)
         key = with_roots(key, roots, self.roots)
@@ -62,7 +67,13 @@ def numbered(chain: Chain) -> Numbered:
 
 
 def traded(bars: pl.DataFrame, contracts: Numbered, sessions: pl.DataFrame) -> Traded:
-    """Bars of contracts (symbol, session, OHLC; by session) as the kernel reads them."""
+    """Bars of contracts as arrays for the kernel.
+
+    Args:
+        bars: symbol, session and OHLC, by session.
+        contracts: of the slice.
+        sessions: session and number.
+    """
     roots, key = keys_of_symbols(bars["symbol"])
     prices = (lent(bars[name], np.float64) for name in ("open", "high", "low", "close"))
     return Traded(
@@ -75,16 +86,20 @@ def traded(bars: pl.DataFrame, contracts: Numbered, sessions: pl.DataFrame) -> T
 def paths(
     contracts: Numbered, bars: Traded | None, chain: Chain, gap_path: str
 ) -> tuple[Array, Array]:
-    """Where the rows of each contract begin, (contracts + 1,), and the rows (kernels.slices.ROW):
-    its bars, and quotes where there are none (rules.md, section 6).
+    """The paths of contracts: their bars, or quotes in place of these (rules.md, section 6).
 
     Args:
-        contracts: whose rows.
-        bars: None for an underlying without any.
-        chain: the valid quotes, which stand for bars then, and where `gap_path` is "quote".
+        contracts: of the chain.
+        bars: of contracts; None for an underlying without any.
+        chain: the valid quotes.
+        gap_path: "quote": a quote serves as the bar of a session without one; so it does, whatever
+            is given, if `bars` is None.
+
+    Returns:
+        (contracts + 1,) where the rows of each contract begin, and (rows,) of kernels.slices.ROW.
     """
-    stands = bars is None or gap_path == "quote"
-    some = slice(None) if stands else slice(0)
+    filled = bars is None or gap_path == "quote"
+    some = slice(None) if filled else slice(0)
     offers = Offers(chain.number[some], contracts.of_row[some], chain.bid[some], chain.ask[some])
     bars = _no_bars() if bars is None else bars
     size, rows = contracts.key.size, np.empty(0, ROW)
@@ -104,8 +119,15 @@ def _no_bars() -> Traded:
 
 
 def contract_table(contracts: Numbered, starts: Array, sessions: pl.DataFrame) -> Array:
-    """(contracts,) of kernels.slices.CONTRACT. An option that expires on a day without a session,
-    such as a Saturday, is settled on the last one before it.
+    """The table of contracts, (contracts,) of kernels.slices.CONTRACT.
+
+    An option that expires on a day without a session, such as a Saturday, settles on the last
+    session before it.
+
+    Args:
+        contracts: of the slice.
+        starts: (contracts + 1,) where the rows of each begin.
+        sessions: session and number.
     """
     known, expiration = days(sessions, "session"), expiration_days(contracts.key)
     out = np.zeros(contracts.key.size, CONTRACT)
@@ -120,7 +142,7 @@ def contract_table(contracts: Numbered, starts: Array, sessions: pl.DataFrame) -
 def assembled(
     chain: Chain,
     contracts: Numbered,
-    laid: tuple[Array, Array],
+    paths_: tuple[Array, Array],
     sessions: pl.DataFrame,
     min_ranked: int,
     **rest: Any,
@@ -130,13 +152,13 @@ def assembled(
     Args:
         chain: the quotes.
         contracts: of the chain.
-        laid: as `paths` returns them.
+        paths_: as `paths` returns them.
         sessions: session and number.
-        min_ranked: fewer contracts than these have the rank 0.5 over the chain; -1: none is asked
-            for, and it is NaN.
+        min_ranked: the rank over the chain is 0.5 if fewer contracts than these are ranked; -1: no
+            row of the grid reads it, and it is NaN.
         rest: `valid` (quotes by session), `underlying` and `dividends` of the slice.
     """
-    starts, rows = laid
+    starts, rows = paths_
     table, day = contract_table(contracts, starts, sessions), days(sessions, "session")
     settled, cursor = np.empty(table.size, np.int64), starts[:-1].copy()
     settled_rows(table, rows, settled)
@@ -160,12 +182,17 @@ def assembled(
 
 
 def _solved(chain: Chain, contracts: Numbered, some: Array, min_ranked: int) -> Solved:
-    """The rows with a volatility of some contracts, (contracts,) bool, in candidate order within
-    each session: by expiration, strike and symbol.
+    """Quotes with a volatility, by session and in candidate order: expiration, strike, symbol.
+
+    Args:
+        chain: the quotes.
+        contracts: of the chain.
+        some: (contracts,) bool, whose quotes.
+        min_ranked: as in `assembled`.
     """
     known = np.append(some, False)[contracts.of_row] & ~np.isnan(chain.iv)
     row = np.flatnonzero(known)
-    if len(contracts.roots) > 1:  # of one root the symbols have that order
+    if len(contracts.roots) > 1:  # the symbols of one root have that order
         key = contracts.key
         order = np.empty(key.size, np.int64)
         order[np.lexsort((np.arange(key.size), strike_milli(key), expiration_days(key)))] = (
@@ -187,8 +214,12 @@ def _solved(chain: Chain, contracts: Numbered, some: Array, min_ranked: int) -> 
 
 
 def chain_ranks(number: Array, iv: Array, min_ranked: int) -> Array:
-    """(n,) the ivp of each contract of one type over all of its session (rules.md, section 3): the
-    average rank in (0, 1], 0.5 where fewer than `min_ranked` are.
+    """(n,) the rank in (0, 1] of each contract of one type over its session (rules.md, section 3).
+
+    Args:
+        number: (n,) session of each.
+        iv: (n,) per year.
+        min_ranked: the rank is 0.5 where a session has fewer contracts.
     """
     solved = pl.DataFrame({"number": number, "iv": iv})
     ranked = pl.len().over("number")
@@ -198,9 +229,7 @@ def chain_ranks(number: Array, iv: Array, min_ranked: int) -> Array:
 
 
 def _words(contracts: Numbered, contract: Array, day: Array) -> Array:
-    """(puts,) uint64 what names each put's wheel to the draws (rules.md, section 5): its contract
-    and the day of its session.
-    """
+    """(puts,) uint64 words of the draws of each put's wheel, by contract and day (rules.md, 5)."""
     key = contracts.key
     hashes = np.array([root_hash(root) for root in contracts.roots], np.uint64)
     expiration, milli = expiration_days(key)[contract], strike_milli(key)[contract]
@@ -210,15 +239,17 @@ def _words(contracts: Numbered, contract: Array, day: Array) -> Array:
 
 
 def starts_of(number: Array, sessions: int) -> Array:
-    """Where each session's rows begin among rows sorted by session number, and where the last ones
-    end: (sessions + 1,).
-    """
+    """(sessions + 1,) where each session's rows begin among rows sorted by session number."""
     counts = np.bincount(number, minlength=sessions)
     return np.concatenate([np.zeros(1, np.int64), counts.cumsum()])
 
 
 def dividend_table(dividends: pl.DataFrame) -> Array:
-    """Dividends (ex_date, amount) as kernels.slices.DIVIDEND."""
+    """(n,) of kernels.slices.DIVIDEND.
+
+    Args:
+        dividends: ex_date and amount, dollars per share.
+    """
     out = np.zeros(dividends.height, DIVIDEND)
     out["ex_day"] = days(dividends, "ex_date")
     out["paid"] = column(dividends, "amount", np.float64) * 100.0

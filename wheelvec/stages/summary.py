@@ -1,8 +1,8 @@
 """The figures of rules.md, section 10.
 
-Wheels are summed slice by slice (month of entry and underlying) and the slices folded in calendar,
-then symbol order, with pairwise merged moments (Chan, Golub and LeVeque 1983): the same figures to
-the bit however the work was cut, and the records of a month at a time are enough.
+Wheels are summed by month of entry and underlying, and these sums merged in calendar, then symbol
+order, with pairwise merged moments (Chan, Golub and LeVeque 1983): the figures are the same to the
+bit however the work was divided, and the records of one month at a time are enough.
 """
 
 import dataclasses
@@ -18,13 +18,12 @@ from wheelvec.model.config import Config
 from wheelvec.stages.arrays import Array, column, quotient
 
 Figure = float | int | None
-# An exit at its limit is a product of two numbers taken in another order: alike to a few units of
-# rounding.
+# The price of an exit at its limit is the same product in another order: equal but for rounding.
 ROUNDING = 1e-9
 
 
-# The columns of RECORDS that `summary` reads: of a long result they fit in memory where the rest
-# need not.
+# The columns of RECORDS that `summary` reads: they fit in memory where all of a long result may
+# not.
 READ = (
     "wheel_id",
     "underlying",
@@ -49,7 +48,7 @@ READ = (
 
 @dataclasses.dataclass(frozen=True)
 class Moments:
-    """Count, sum, mean, sum of squared deviations from the mean, least and greatest of some values."""
+    """Count, sum, mean, sum of squared deviations from the mean, least and greatest of values."""
 
     count: int = 0
     total: float = 0.0
@@ -74,8 +73,12 @@ class Moments:
 
 
 def folded(rows: pl.DataFrame, name: str, moments: Moments | None = None) -> Moments:
-    """The moments of one column, slice by slice, after those of earlier slices; nulls are left out.
-    `rows` has month and underlying, in wheel order.
+    """The moments of one column, month by month and underlying by underlying; nulls are left out.
+
+    Args:
+        rows: wheels in their order, with `month` and `underlying`.
+        name: of the column.
+        moments: of earlier months.
     """
     known = rows.filter(pl.col(name).is_not_null()).sort("month", "underlying", maintain_order=True)
     slices = known.group_by("month", "underlying", maintain_order=True).len()
@@ -89,19 +92,23 @@ def folded(rows: pl.DataFrame, name: str, moments: Moments | None = None) -> Mom
 
 
 def in_summary() -> pl.Expr:
-    """True for the totals that the figures are over: not censored and with a pnl_marked (under v5
-    none is censored).
+    """Whether a wheel is in the summary: it is not censored and has a pnl_marked.
+
+    Under v5 no wheel is censored.
     """
     return pl.col("pnl_marked").is_not_null() & ~pl.col("censored")
 
 
 def summary(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
-    """The summary of a backtest's records (the columns READ): name -> figure, None where there is
-    nothing to sum.
+    """The summary of a backtest's records: figures by name, None where no wheel has a value.
 
     `roc` and `win_rate` are percent, money is dollars. The figures are over the wheels that are not
     censored and have a pnl_marked (v5: over all); the counts from open_wheels on, over all wheels
     launched.
+
+    Args:
+        records: at least the columns READ.
+        config: the rules.
     """
     sums = Sums(config)
     sums._add_months(records)
@@ -109,7 +116,7 @@ def summary(records: pl.DataFrame, config: Config) -> dict[str, Figure]:
 
 
 class Sums:
-    """The summary of records that come part by part.
+    """The summary of records that are added in batches.
 
     Args:
         config: the rules.
@@ -121,25 +128,26 @@ class Sums:
         self._marked, self._lost = Moments(), Moments()
         self._counts: dict[str, int] = {}
         self._roc: list[Array] = []
-        self._rest: pl.DataFrame | None = None  # records of a month that may go on
+        self._rest: pl.DataFrame | None = (
+            None  # records of the last month, of which more may follow
+        )
 
     def add(self, records: pl.DataFrame) -> None:
-        """Add records of whole wheels, which follow those that were added before."""
+        """Add records of whole wheels, in the order of the records after those added before."""
         records = records.select(READ)
         if self._rest is not None:
             records = pl.concat([self._rest, records])
         totals = np.flatnonzero((records["phase"] == "total").to_numpy())
         month = records["entry_date"].dt.truncate("1mo").to_numpy()[totals]
-        last = (
-            np.searchsorted(month, month[-1]) if month.size else 0
-        )  # the last month's first wheel
+        # the first wheel of the last month
+        last = np.searchsorted(month, month[-1]) if month.size else 0
         cut = int(totals[last - 1]) + 1 if last else 0
         self._rest = records[cut:]
         if cut:
             self._add_months(records[:cut])
 
     def figures(self) -> dict[str, Figure]:
-        """The figures of all that was added."""
+        """The figures of all records added."""
         if self._rest is not None:
             self._add_months(self._rest)
             self._rest = None
@@ -189,8 +197,9 @@ class Sums:
         }
 
     def _worst(self) -> dict[str, Figure]:
-        """The total if every wheel that is not resolved had lost its shares' whole value; what is
-        known counts, censored or not.
+        """The total if the shares of every wheel that is not resolved were worth nothing.
+
+        Every resolved wheel counts with its P&L, censored or not.
         """
         if not self._counts.get("launched", 0):
             return {"total_pnl_worst": None}
@@ -198,7 +207,7 @@ class Sums:
         return {"total_pnl_worst": (pnl.total if pnl.count else 0.0) + self._lost.total}
 
 
-# Of all wheels launched, and of their legs, in the order of the figures.
+# Counts of all wheels launched, and of their legs, in the order of the figures.
 _WHEELS = ("open_wheels", "no_data_wheels", "censored_wheels", "marked_wheels", "held_wheels")
 _LEGS = ("targets_above_limit", "stops_inside_stop", "sessions_without_bar")
 
@@ -245,16 +254,21 @@ def _leg_counts(records: pl.DataFrame, config: Config) -> dict[str, int]:
 
 
 def on_tick(price: Array, ticks: float, to: Any) -> Array:
-    """Prices on their tick or the next below (`to` is np.floor) or above (np.ceil); `ticks` a
-    dollar, 0 leaves them.
+    """Prices rounded to ticks.
+
+    Args:
+        price: (n,) dollars.
+        ticks: to the dollar; 0: prices stay as they are.
+        to: np.floor or np.ceil.
     """
     slack = TICK_SLACK if to is np.floor else -TICK_SLACK
     return to(price * ticks + slack) / ticks if ticks else price
 
 
 def _lost(left: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
-    """Wheels that are not in the summary or only marked, in their order, with what the total loses
-    by them at worst.
+    """Wheels that are marked or not in the summary, in order, with `lost`, dollars.
+
+    `total_pnl_worst` is `total_pnl` and the sum of `lost`.
     """
     puts = records.filter(pl.col("phase") == "csp").select("wheel_id", put_premium="premium")
     nothing = pl.col("put_premium") - pl.col("initial_capital")
