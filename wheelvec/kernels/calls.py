@@ -1,8 +1,8 @@
 """Covered calls: which call is sold next, and how a wheel ends (rules.md, section 7).
 
-It depends on the put's contract, its entry premium and the call rules, never on how the put might
-have been bought back. A backtest and a sweep go through the same functions: one gives them outcomes
-to write into, the other None.
+It depends on the put's contract, its entry premium and the call rules, never on the put's exit
+rules. A backtest and a sweep use the same functions: one gives them outcomes to write to, the other
+None.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -84,29 +84,28 @@ FORGOTTEN = -2  # no session number: -1 is a day that is no session
 CARRIED = -2
 FAR = 2**40  # after any session
 
-# Sales of one wheel that are remembered: nearly all call rules of a block look for one call on one
-# session, and after it on the few sessions on which it may have ended.
+# Sales of one wheel that are cached: nearly all call rules of a block search for a call on the same
+# session, and for the next one on the few sessions on which that call may have ended.
 REMEMBERED_BITS = 5
 REMEMBERED = 2**REMEMBERED_BITS
 # Fibonacci hashing: the upper bits of a product with it are well mixed.
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _UPPER = np.uint64(64 - REMEMBERED_BITS)
 
-# The result of one search on one session, and of the call that it sells as much as no exit rule
-# changes.
+# The result of one search on one session, and what of the call sold no exit rule changes.
 SALE = np.dtype(
     [
-        ("search", np.int64), ("number", np.int64),  # what was sought, and on which session
+        ("search", np.int64), ("number", np.int64),  # number of the search, and session
         ("row", np.int64), ("status", np.int64),
         ("in_range", np.int64), ("above_basis", np.int64), ("liquid", np.int64),
         ("ivp", np.float64), ("tier", np.int64), ("penalty", np.float64),
         ("price", np.float64), ("p_fill", np.float64),
         ("bars", np.int64),
         ("settlement", np.int64),
-        ("settled", np.int64),  # how it ends if nothing ends it before
+        ("settled", np.int64),  # exit reason at the settlement
         ("sums", np.uint64),  # packed days and sessions without a bar, to the settlement
-        ("priced", np.bool_),  # whether what a hold pays is known of every bar
-        # where nothing is sold: the assigned end of that, -1: not followed yet
+        ("priced", np.bool_),  # whether the market price of every bar is written, for a hold
+        # where no call is sold: index of the assigned end, -1: not computed yet
         ("unsold", np.int64),
     ],
     align=True,
@@ -130,7 +129,7 @@ def new_search_buffers(n: int) -> SearchBuffers:
 
 
 class Memory(NamedTuple):
-    """The sales of one wheel, each at the position that its search and session hash to."""
+    """A cache of one wheel's sales, each at the hash of its search and session."""
 
     sales: Records  # (REMEMBERED,) of SALE
     bars: Records  # (REMEMBERED, bars) of BAR
@@ -141,11 +140,10 @@ class Memory(NamedTuple):
 class AssignedEnds(NamedTuple):
     """How a wheel ends after its put's assignment, under each of a block's call rules."""
 
-    of: Integers  # (call rules,) the assigned end of each, -1: not followed yet
+    of: Integers  # (call rules,) index of the assigned end of each, -1: not computed yet
     end: Records  # (assigned ends,) of EXIT
     after: Words  # (assigned ends, WORDS - AFTER) packed counts
-    # (assigned ends, 2) the mark that the summary counts, and how far it lies over the worst case;
-    # else 0
+    # (assigned ends, 2) the mark that the summary counts, and its excess over the worst case, or 0
     marked: Reals
     memory: Memory
 
@@ -193,7 +191,7 @@ def new_assigned_ends(rules: int, calls: int, bars: int) -> AssignedEnds:
 
 @njit_inlined
 def clear_assigned_ends(assigned_ends: AssignedEnds, rules: int) -> None:
-    """Forget the ends and sales of the put before; there are so many call rules."""
+    """Clear the ends and sales of the previous put, for so many call rules."""
     assigned_ends.of[:rules] = -1
     for i in range(REMEMBERED):
         assigned_ends.memory.sales[i].number = FORGOTTEN
@@ -306,8 +304,8 @@ def make_sale(
 
     Args:
         slice_: the underlying.
-        at: position in `memory`.
-        number: session; one without quotes, or that is none, sells nothing.
+        at: index in `memory`.
+        number: session; no call is sold on one without quotes, nor on -1.
         basis: cost of a share, dollars.
         entry: of liquidity and prices.
         search: number of the search.
@@ -387,7 +385,7 @@ def sale_on(
     rule: DrawRules,
     memory: Memory,
 ) -> int:
-    """The position in `memory` of a search's sale on a session; it is made if it is not there."""
+    """The index in `memory` of a search's sale on a session, which is made if it is not cached."""
     key = np.uint64(search) * _SPREAD + np.uint64(number)
     at: Any = np.int64((key * _SPREAD) >> _UPPER)
     sale = memory.sales[at]
@@ -408,12 +406,12 @@ def call_end(
     rule: DrawRules,
     counts: Words,
 ) -> CallEnd:
-    """How a remembered call ends under these rules; it is counted.
+    """How a cached call ends under these rules; it is counted.
 
     Args:
         slice_: the underlying.
         memory: has the sale.
-        at: its position.
+        at: its index.
         cycle: which call of the wheel, from 1.
         word: names the wheel to the draws.
         entry: of prices.
@@ -452,7 +450,7 @@ def call_end(
 def last_mark(slice_: Slice, sale: Sale, session: int) -> float:
     """The last close of a call after its sale and up to a session, or else its premium.
 
-    Dollars per share; a quote that stands for a bar counts as one.
+    Dollars per share; a quote that serves as a bar counts as one.
     """
     rows, quote = slice_.rows, slice_.calls[sale.row]
     r = quote.last - 1
@@ -496,7 +494,7 @@ def sell_calls(
         until: the last session on which a call is sought.
         entry: of liquidity and prices.
         search: number of the search.
-        call: which calls are sold, how they end, how often one is sought.
+        call: which calls are sold, how they end, and on how many sessions one is sought.
         rule: of the draws.
         memory: of this wheel's sales.
         counts: (WORDS - AFTER,) added to.
@@ -613,10 +611,9 @@ def follow(
 def assigned_end_of(
     slice_: Slice, put: Put, entry: EntryRules, block: Block, a: int, assigned_ends: AssignedEnds
 ) -> int:
-    """The position among the assigned ends of that of call rules a.
+    """The index of the assigned end of call rules a, which is computed if it is not yet.
 
-    It is followed if it was not yet. Rules that look for the same calls on the same sessions and
-    find none to sell share one.
+    Rules that search for the same calls on the same sessions and sell none share one.
 
     Args:
         slice_: the underlying.

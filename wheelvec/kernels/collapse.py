@@ -12,7 +12,7 @@ MINUTE = 60 * 10**9  # nanoseconds, as all times here
 NEVER = np.iinfo(np.int64).max - MINUTE
 SNAPSHOT = np.iinfo(np.int64).min  # the time of a quote that has none
 
-# A contract as one number that sorts as its symbol does: the place of its root among the roots,
+# A contract as one number that sorts as its symbol does: the index of its root among the roots,
 # the day of its expiration (since 1970-01-01), put after call, thousandths of a dollar.
 STRIKE_BITS = 27
 PUT_BIT, DAY_SHIFT, ROOT_SHIFT = 1 << STRIKE_BITS, STRIKE_BITS + 1, STRIKE_BITS + 1 + 17
@@ -20,14 +20,14 @@ STRIKE_MASK, DAY_MASK = PUT_BIT - 1, (1 << 17) - 1
 
 
 class Quoted(NamedTuple):
-    """Quotes of one underlying by (session, symbol, time), as a table has them: (n,) each."""
+    """The columns of quotes of one underlying, by session, symbol and time: (n,) each."""
 
     day: ShortIntegers  # int32, since 1970-01-01
-    ts: Integers  # int64, nanoseconds since then; SNAPSHOT where there is none
-    root: Integers  # int64, its place among the roots; (0,) where there is but one
+    ts: Integers  # int64, nanoseconds since 1970-01-01; SNAPSHOT: none
+    root: Integers  # int64, its index among the roots; (0,) if there is only one
     expiration: ShortIntegers  # int32, as day
     is_put: Flags
-    strike: Reals  # dollars per share, as the next three; NaN where one is lacking
+    strike: Reals  # dollars per share, as the next three; NaN: missing
     bid: Reals
     ask: Reals
     spot: Reals  # the underlying's price
@@ -38,7 +38,7 @@ class EntryClock(NamedTuple):
 
     first_day: int  # since 1970-01-01
     number: Integers  # (days,) int64, of the session of each day from `first_day` on; -1: none
-    minute: Integers  # (sessions,) int64, when its entry minute begins; NEVER
+    minute: Integers  # (sessions,) int64, start of its entry minute; NEVER: none
 
 
 class Standing(NamedTuple):
@@ -52,11 +52,11 @@ class Standing(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Counts by session number, (sessions,) each, added to."""
+    """Counts by session number: (sessions,) each."""
 
-    quoted: Integers
-    valid: Integers
-    priced: Integers
+    quoted: Integers  # contracts with a quote
+    valid: Integers  # contracts with a valid quote
+    priced: Integers  # quotes with a price of the underlying
 
 
 @njit_lean
@@ -88,7 +88,7 @@ def session_of(clock: EntryClock, day: int) -> np.int64:
 
 @njit_lean
 def in_entry_minute(clock: EntryClock, number: np.int64, at: int) -> bool:
-    """Whether a quote of this session and time lies in the entry minute; a snapshot always does."""
+    """Whether a quote of this session and time is in the entry minute; a snapshot always is."""
     start = clock.minute[number]
     return at == SNAPSHOT or (at >= start and at < start + MINUTE)
 
@@ -105,7 +105,7 @@ def collapse_quotes(
     Args:
         quoted: quotes of one underlying.
         clock: sessions and their entry minutes.
-        dte_max: days to the expiration; quotes of later expirations are counted only.
+        dte_max: days to the expiration; quotes of later expirations are only counted.
         out: written.
         counts: added to.
     """

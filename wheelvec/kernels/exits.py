@@ -57,7 +57,7 @@ class Put(NamedTuple):
     ivp: float
     premium: float
     capital: float
-    settled: int  # how it ends if nothing ends it before
+    settled: int  # exit reason at the settlement
     censored: bool
 
 
@@ -76,14 +76,14 @@ Exit: TypeAlias = Any  # a row of EXIT
 
 
 class Ends(NamedTuple):
-    """How a put, and with it its wheel, may end: (n,) each."""
+    """Ends of a put and of its wheel: (n,) each."""
 
     time: Integers
     pnl: Reals  # dollars per contract, marked; NaN where there is none
     reasons: Words  # kernels.accumulate's packed counts
     sums: Words
     until: Integers  # the last session on which the wheel occupies its underlying
-    assigned_end: Integers  # position among the calls whose counts are added; -1: none
+    assigned_end: Integers  # index of the assigned end whose counts are added; -1: none
 
 
 def new_ends(n: int) -> Ends:
@@ -95,9 +95,9 @@ def new_ends(n: int) -> Ends:
 BAR = np.dtype(
     [
         ("open", np.float64), ("high", np.float64), ("low", np.float64),
-        # what buying back at the market costs; where only a hold pays it, `lay_markets` writes it
+        # price of buying back at the market; `lay_markets` writes it where only a hold pays it
         ("market", np.float64),
-        ("at_market", np.bool_),  # whether stops and targets pay that too
+        ("at_market", np.bool_),  # whether stops and targets pay it too
         ("sums", np.uint64),  # packed days held and sessions without a bar of an exit here
         # of both orders, dollars per contract; NaN where there is no exit
         ("fees", np.float64),
@@ -120,14 +120,14 @@ class Scratch(NamedTuple):
     record_touch: Integers  # (bars,)
     filling: Integers  # (draws,)
     held: Integers  # (holds,)
-    level: Reals  # (targets,) at which price the limit of each lies
+    level: Reals  # (targets,) limit price of each
     first: Reals  # (bars,) the opens of bars that touch, on their ticks or the next above
 
 
 class SettleRules(NamedTuple):
     """How a leg that was not bought back settles; the last two are true under v5.
 
-    Missing data were booked there as full profit, and a call at its strike is called away.
+    v5 books missing data as full profit, and a call at its strike as called away.
     """
 
     is_call: bool
@@ -141,7 +141,7 @@ def market_price(rows: Records, r: int, penalty: float, spread_pct: float, mode:
 
     Args:
         rows: of ROW.
-        r: a bar, or a quote that stands for one.
+        r: a bar, or a quote that serves as one.
         penalty: of the entry's tier.
         spread_pct: at entry, a fraction of the mid.
         mode: FillMode.
@@ -261,7 +261,7 @@ def lay_bars(
 def lay_markets(
     rows: Records, quote: Quote, penalty: float, entry: EntryRules, out: Records
 ) -> None:
-    """Write what buying back at the market costs on every bar: only a hold asks for all of them."""
+    """Write the market price of buying back on every bar, which only a hold needs."""
     for bar in range(quote.last - quote.first):
         price = market_price(rows, quote.first + bar, penalty, quote.spread_pct, entry.mode)
         out[bar].market = tick_up(price, entry.ticks)
@@ -320,7 +320,7 @@ def walk(
     entry: EntryRules,
     rule: DrawRules,
     chance: float,
-    kept: Drawn,
+    cached: Drawn,
     at: int,
     word: np.uint64,
     phase: int,
@@ -334,8 +334,8 @@ def walk(
         entry: at what prices it is bought back.
         rule: `probabilistic` and `seed` of the draws.
         chance: that a touch of the target fills.
-        kept: draws made before.
-        at: the leg's place in `kept`.
+        cached: draws made before.
+        at: the leg's index in `cached`.
         word: names the wheel to the draws.
         phase: 0 the put, n the n-th call.
     """
@@ -350,7 +350,7 @@ def walk(
         if bar.low <= target:
             touches += 1
             if rule.probabilistic:
-                u = drawn(kept, at, rule.seed, word, phase, touches - 1)
+                u = drawn(cached, at, rule.seed, word, phase, touches - 1)
             if not rule.probabilistic or u <= chance:
                 price = target_cost(bar, levels.target, touches, entry)
                 return Walked(PROFIT_TARGET, b, price, touches, u)
@@ -537,7 +537,7 @@ def lay_settlement(slice_: Slice, put: Put, entry: EntryRules, out: Records) -> 
 
 @njit_inlined
 def lay_levels(price: float, targets: Reals, ticks: float, out: Reals) -> None:
-    """Write the price at which the limit of each target lies, as `target_level` has it.
+    """Write the limit price of each target, as `target_level` returns it.
 
     A loop that does only this, because LLVM then vectorizes its divisions.
     """
@@ -551,7 +551,7 @@ def lay_firsts(
 ) -> None:
     """Write the opens of the bars that touch targets up to `level`, on their ticks.
 
-    A target lies on a tick, and an open at `level` or above costs no less than the target, on its
+    A target is on a tick, and an open at `level` or above costs no less than the target, on its
     tick or not: it needs no division.
     """
     for i in range(count):

@@ -12,11 +12,11 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Traded(NamedTuple):
-    """Bars of contracts, by session: (n,) each."""
+    """Bars of contracts, by session: (n,) each; prices in dollars per share."""
 
-    number: ShortIntegers  # int32 session, -1 off the calendar
-    contract: ShortIntegers  # int32, -1 for one that is not asked for
-    open: Reals  # dollars per share, as the rest
+    number: ShortIntegers  # int32 session; -1: not a session
+    contract: ShortIntegers  # int32; -1: not in the slice
+    open: Reals
     high: Reals
     low: Reals
     close: Reals
@@ -26,7 +26,7 @@ class Offers(NamedTuple):
     """Valid quotes of contracts, by session and symbol: (n,) each."""
 
     number: ShortIntegers  # int32 session
-    contract: ShortIntegers  # int32, -1 for one that never has a volatility
+    contract: ShortIntegers  # int32; -1: never has a volatility
     bid: Reals  # dollars per share, as `ask`
     ask: Reals
 
@@ -91,13 +91,13 @@ def lay_paths(
 ) -> None:
     """Write the path of each contract: its bars, and a quote on sessions without one.
 
-    Called twice: with an empty `out` only the cursors move, which counts the rows.
+    Called twice: the first time with an empty `out`, which only counts the rows.
 
     Args:
         traded: bars, at most one a contract and session.
-        offers: quotes that may stand in for bars.
+        offers: quotes that serve as bars on sessions without one.
         latest: (contracts,) session of the last row of each, -1 at first.
-        cursor: (contracts,) row at which the next one of each is written; moved.
+        cursor: (contracts,) next row of each; advanced.
         out: (rows,) of slices.ROW, written.
     """
     at, n = 0, offers.number.size
@@ -136,7 +136,7 @@ def _write_offer(out: Records, row: int, offers: Offers, i: int) -> None:
 
 @njit_lean
 def settled_rows(contracts: Records, rows: Records, out: Integers) -> None:
-    """Write where the rows of each contract through its settlement end.
+    """Write the end of the rows of each contract through its settlement.
 
     Args:
         contracts: (contracts,) of slices.CONTRACT.
@@ -171,7 +171,7 @@ def write_quotes(
         contracts: (contracts,) of slices.CONTRACT.
         day: (sessions,) since 1970-01-01.
         rows: (rows,) of slices.ROW.
-        cursor: (contracts,) first row of each contract; moved past the sessions of its quotes.
+        cursor: (contracts,) first row of each contract; advanced past the sessions of its quotes.
         settled: (contracts,) as `settled_rows` writes it.
         out: (n,) of slices.QUOTE, written but for `word`.
         dte: (n,) days to the expiration, written.

@@ -1,7 +1,7 @@
 """Every wheel of one configuration with its legs, attempts and P&L: a backtest.
 
-The kernels are those of a sweep (kernels.evaluate), leg by leg: what a sweep adds up is written
-down here.
+The same functions of the rules serve a sweep (kernels.evaluate), which adds up figures; here every
+leg, attempt and wheel is written.
 """
 
 from typing import NamedTuple
@@ -64,7 +64,7 @@ class Workspace(NamedTuple):
     """Buffers of a recorder."""
 
     chosen: Selection
-    bars: Records  # (bars,) of BAR: of the put at hand
+    bars: Records  # (bars,) of BAR, of the put being recorded
     drawn: Drawn  # its draws
     assigned_ends: AssignedEnds  # its calls
     counts: Words  # (WORDS - AFTER,) as a sweep counts; not read
@@ -274,15 +274,15 @@ def record_wheels(
         last: session number, included.
         until: the last session on which a call is sought; a wheel that would seek one later is
             written as carried on.
-        start: how many of the puts sold were gone through before.
-        busy: (1,) until when the last wheel occupies the underlying; read where one is open at a
-            time.
+        start: how many of the puts sold are done already.
+        busy: (1,) the last session on which the latest wheel occupies the underlying; read if one
+            wheel is open at a time.
         workspace: buffers.
         out: written.
 
     Returns:
-        Of how many puts the wheels are written, and how many there are: fewer where the buffers of
-        `out` are full. To go on, double them and start there.
+        How many puts are done, and how many there are. Fewer are done if the buffers of `out` are
+        full: double them and call again with that start.
     """
     entry, block = plan.entry[0], block_of(plan, 0)
     puts = select_puts(slice_, entry, opens, first, last, workspace.chosen)
@@ -318,15 +318,15 @@ def resume_wheels(
     Args:
         slice_: the underlying.
         plan: of one block of one configuration.
+        carried: (n,) of CARRIED_WHEEL, in the order in which they were launched.
         until: the last session on which a call is sought in this window.
+        start: how many of them are done already.
         busy: (1,) written as by `record_wheels`.
         workspace: buffers.
         out: written.
-        carried: (n,) of CARRIED_WHEEL, in the order in which they were launched.
-        start: how many of them were gone through before.
 
     Returns:
-        How many of them were gone through: less than n where `out` had no more room.
+        How many of them are done: fewer than n if the buffers of `out` are full.
     """
     entry, block = plan.entry[0], block_of(plan, 0)
     for i in range(start, carried.size):
