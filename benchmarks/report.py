@@ -350,7 +350,7 @@ loop reads the same tables from Parquet.
 
 {table(["what", "ms", "times as fast as the loop"], runs)}
 
-Eight underlyings over a year, never seen:
+The same market, never seen, its four underlyings side by side:
 
 {table(["threads", "seconds", "times as fast as one"], pool)}
 

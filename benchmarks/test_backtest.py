@@ -23,7 +23,6 @@ from wheelvec.demo.synthetic import DEMO_END, DEMO_START
 
 NEW, SEEN, ROW = "wheelvec, new market", "wheelvec, market seen", "wheelvec, row of a sweep"
 TARGETS = itertools.count(1)  # every configuration is another one
-NAMES = ["ALFA", "BRVO", "CHLI", "DLTA", "EKHO", "FXTR", "GOLF", "HTEL"]
 
 
 @cache
@@ -77,10 +76,11 @@ def test_one_backtest(what: str, lake: Path, short: bool, measure: Measure) -> N
     fresh: list[wv.Market] = []
     calls: dict[str, dict[str, Any]] = {
         NEW: {
-            "function": lambda: wv.backtest(fresh[-1], rules, **one_thread()),
+            "function": lambda: wv.backtest(fresh[-1], rules, threads=1),
             "before": lambda: fresh.append(wv.Market(**given)),
+            "rounds": 9,
         },
-        SEEN: {"function": lambda: wv.backtest(market, another(rules), **one_thread())},
+        SEEN: {"function": lambda: wv.backtest(market, another(rules), threads=1)},
         ROW: {"function": lambda: swept.result(1)},
         LOOP: {"function": loop, "rounds": 3},
     }
@@ -89,28 +89,14 @@ def test_one_backtest(what: str, lake: Path, short: bool, measure: Measure) -> N
         measure(**calls[what], group="one_backtest", what=what, n=n, threads=1)
 
 
-def one_thread() -> dict[str, int]:
-    return {"threads": 1}
-
-
-@cache
-def eight(short: bool) -> wv.Market:
-    """Eight underlyings over a year; two months in the short form."""
-    end = dt.date(2024, 2, 29) if short else dt.date(2024, 12, 31)
-    return wv.demo_market(symbols=NAMES, start="2024-01-02", end=end)
-
-
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_of_a_backtest(threads: int, short: bool, measure: Measure) -> None:
     if threads > machine.most_threads():
         pytest.skip("one core")
-    market = eight(short)
-    last = dt.date(2024, 1, 31) if short else dt.date(2024, 10, 31)
-    rules = wv.Config(schedule=wv.Schedule(end_date=last))
+    given, rules = tables(short), config(short)
+    market = wv.Market(**given)
     one, two = (wv.backtest(market, rules, threads=n) for n in (1, 2))
     assert one.records.equals(two.records)
-    given = {"option_quotes": market.option_quotes, "option_bars": market.option_bars}
-    given["underlying_bars"] = market.underlying_bars
     fresh: list[wv.Market] = []
     with machine.threads(threads):
         measure(
@@ -120,6 +106,7 @@ def test_threads_of_a_backtest(threads: int, short: bool, measure: Measure) -> N
             what="wheelvec",
             n=one.wheels.height,
             threads=threads,
+            rounds=9,
         )
 
 
@@ -157,4 +144,4 @@ def test_cycles_over_years(what: str, short: bool, measure: Measure) -> None:
     run: Callable[[], wv.Result] = lambda: years(short).run(CYCLES[what])  # noqa: E731
     wheels = run().wheels.height
     with machine.threads(1):
-        measure(run, group="cycles", what=what, n=wheels, threads=1, seconds=4.0)
+        measure(run, group="cycles", what=what, n=wheels, threads=1, rounds=3)
