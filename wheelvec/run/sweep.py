@@ -1,4 +1,4 @@
-"""Many configurations over one market; a backtest is its one-row case in meaning."""
+"""`sweep`: the figures of many configurations over one market."""
 
 import logging
 import os
@@ -44,56 +44,57 @@ def sweep(
     memory: int | None = None,
     progress: Progress | None = None,
 ) -> Sweep:
-    """The figures of every configuration of a grid.
+    """Compute the figures of every configuration of a grid over a market.
 
     Row i equals `backtest(market, sweep.row_config(i), when=sweep.row_when(i)).summary()` to the
     last bit.
 
-    What depends on entry rules alone, on exits, on fills and on calls is computed once for each
-    distinct value. Rows that are equal in every field are computed once. Nothing depends on
-    threads, on the order of rows or on how the work is cut.
+    Work that depends on entry rules, exits, fills or calls alone is done once per distinct value.
+    Rows that are equal in every field are computed once. The figures do not depend on the number
+    of threads, the order of rows, or the size of chunks.
 
     Args:
         market: the tables.
-        config: what a row keeps where it changes nothing; `Config()` if None.
+        config: the base configuration, of which rows change some fields; `Config()` if None.
         grid: a mapping of dotted field names to values (their product, last key fastest), or a
-            frame of Polars (lazy or not) or pandas with one configuration a row, in which a null
-            means None and a column left out keeps the base. A tuple of names takes its values
-            together: {("put.delta_min", "put.delta_max"): [(0.15, 0.25), (0.25, 0.35)]}. The name
-            `signal`, which is no field, takes names of `signals` as values. At most 10,000,000
-            rows.
-        when: your own signal, as `backtest` takes it: a frame of (session, underlying), of Polars
-            (lazy or not), pandas or Arrow; in every row only these pairs may open.
-        signals: further ones by name, such as {"sma200": frame}. A row whose `signal` is one of
-            these names opens only its pairs, of `when` too if there is one; a row whose `signal` is
-            None what `when` allows. Those that no row names are left aside.
-        skip_invalid: leave out the rows that are no configuration, or none that this market can
-            run: `Sweep.skipped` has each with its reason, and the log says how many and why.
-            Without it they are an error.
-        out: a folder, which the sweep has to itself while it runs. Finished chunks are written
-            there as they come; the same sweep on the same data continues from them. Nothing else
-            that is there is replaced.
-        overwrite: whether another sweep in `out` may be replaced; a finished one is, once this one
-            is finished.
+            frame of Polars (lazy or not) or pandas with one configuration per row. In a frame a
+            null means None, and a field without a column keeps the value of the base. A tuple of
+            names changes several fields together:
+            {("put.delta_min", "put.delta_max"): [(0.15, 0.25), (0.25, 0.35)]}. The name `signal`,
+            which is no field, takes names of `signals` as values. At most 10,000,000 rows.
+        when: a signal, as in `backtest`: a frame of (session, underlying) from Polars (lazy or
+            not), pandas or Arrow. In every row wheels open on these pairs only; None: on all.
+        signals: further signals by name, such as {"sma200": frame}. A row whose `signal` is one of
+            these names opens wheels on its pairs only, and on those of `when` only if there is one.
+            A row whose `signal` is None opens them on the pairs of `when`. Signals that no row
+            names are ignored.
+        skip_invalid: leave out rows that are no valid configuration, or that this market cannot
+            run. `Sweep.skipped` has each of them with its reason, and the log has counts. If false
+            such rows are an error.
+        out: a folder that no other process may write to meanwhile. Finished chunks are written to
+            it during the run; the same sweep on the same data continues from them. Nothing else in
+            the folder is replaced.
+        overwrite: whether a different sweep in `out` may be replaced. A finished one is replaced
+            when this sweep finishes.
         stats: "full", or "moments" to leave out the order statistics (median and percentiles),
-            whose sorting takes longer than all else.
-        threads: how many to use; as many as there are processors if None.
-        memory: bytes that the sweep may take beside its frame; a quarter of the machine's if None.
-        progress: called with (configurations done, configurations in all, wheels x configurations
-            done).
+            whose sorting takes longer than everything else.
+        threads: the number of threads; the number of processors if None.
+        memory: bytes that the sweep may take besides its frame; a quarter of the machine's if None.
+        progress: called with (configurations done, configurations in total, wheels x
+            configurations done).
 
     Returns:
         A `Sweep`.
 
     Raises:
-        ConfigError: for an unknown field or too many rows; or naming the rows that are no
-            configuration, name no signal, or cannot be run on this market.
-        InputError: for an argument that is not what it must be: `signals` without a column `signal`
-            in the grid too.
-        LakeError: if a file of the lake, or `out`, cannot be used: it holds another sweep (the
-            difference is named) or anything else, it lies in the lake, or the lake in it, another
-            process is writing there.
-        KeyboardInterrupt: after Ctrl-C, within a second, saying what is kept.
+        ConfigError: for an unknown field or too many rows; or naming the rows that are no valid
+            configuration, name an unknown signal, or cannot be run on this market.
+        InputError: for an invalid argument, such as `signals` without a column `signal` in the
+            grid.
+        LakeError: if a file of the lake cannot be read, or `out` cannot be used: it holds another
+            sweep (the error names the difference) or anything else, it is inside the lake or
+            contains it, or another process is writing to it.
+        KeyboardInterrupt: within a second after Ctrl-C; its message says how much is kept.
 
     Example:
         >>> import polars as pl
@@ -104,7 +105,7 @@ def sweep(
         >>> swept.frame.select("put.stop_loss_multiplier", "total_wheels", "csp_stop_loss").rows()
         [(1.2, 14, 6), (None, 14, 0)]
 
-        The same configuration on all sessions, and on the first alone:
+        The same configuration on all entry sessions, and on the first one only:
 
         >>> import datetime as dt
         >>> first = pl.DataFrame({"session": [dt.date(2024, 1, 2)], "underlying": ["BRVO"]})
@@ -165,7 +166,10 @@ def _engine_of(
     threads: int,
     memory: int,
 ) -> tuple[Grid, Engine]:
-    """The engine of the rows that the market can run; the others are skipped or an error."""
+    """The grid without its skipped rows, and the engine of it.
+
+    Rows that the market cannot run are skipped or an error.
+    """
     while True:
         try:
             engine = Engine(
@@ -180,28 +184,28 @@ def _engine_of(
 
 
 def default_memory() -> int:
-    """A quarter of the machine's, in bytes."""
+    """A quarter of the machine's memory, in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
 
 
 def _frame(engine: Engine, store: SweepStore | None, progress: Progress | None) -> pl.DataFrame:
-    """Run what is not kept yet, and put everything in the order of the grid."""
+    """The frame of a sweep: chunks that the store has are read, the others are computed."""
     rows, inverse = engine.grid.distinct
-    parts = {first: (last, frame) for first, last, frame in store.kept()} if store else {}
-    done, cells = sum(last - first for first, (last, _) in parts.items()), 0
+    chunks = {first: (last, frame) for first, last, frame in store.kept()} if store else {}
+    done, cells = sum(last - first for first, (last, _) in chunks.items()), 0
     try:
-        for start, chunk in _missing(engine, rows, parts):
-            part = engine.run(
+        for start, chunk in _missing(engine, rows, chunks):
+            frame = engine.run(
                 chunk, progress and _reporter(progress, done, chunk.size, rows.size, cells)
             )
-            parts[start] = start + chunk.size, part
+            chunks[start] = start + chunk.size, frame
             if store:
-                store.keep(start, part)
-            done, cells = done + chunk.size, cells + (_launched(part) if progress else 0)
+                store.keep(start, frame)
+            done, cells = done + chunk.size, cells + (_launched(frame) if progress else 0)
     except KeyboardInterrupt:
-        # what the folder holds, which may be a chunk more than was counted when the signal came
+        # the folder may hold a chunk more than `done` counts
         raise KeyboardInterrupt(_kept(store.count() if store else done, rows.size, store)) from None
-    figures = pl.concat([parts[start][1] for start in sorted(parts)])
+    figures = pl.concat([chunks[start][1] for start in sorted(chunks)])
     if not (rows.size == inverse.size and (inverse == np.arange(inverse.size)).all()):
         figures = figures[inverse]
     return pl.concat(
@@ -211,43 +215,52 @@ def _frame(engine: Engine, store: SweepStore | None, progress: Progress | None) 
 
 
 def _launched(figures: pl.DataFrame) -> int:
+    """The number of wheels x configurations: every wheel has one exit reason of its put."""
     return int(figures.select(pl.sum_horizontal(pl.col("^csp_.*$")).sum()).item())
 
 
 def _missing(
-    engine: Engine, rows: Codes, parts: dict[int, tuple[int, pl.DataFrame]]
+    engine: Engine, rows: Codes, chunks: dict[int, tuple[int, pl.DataFrame]]
 ) -> Iterator[tuple[int, Codes]]:
-    """The chunks that are not there yet.
+    """The chunks still to compute: position of the first row among `rows`, and the rows.
 
-    Position of the first distinct configuration, and the rows.
+    Args:
+        engine: of the grid.
+        rows: (n,) the first of each distinct configuration.
+        chunks: position of the first row -> position after the last, and figures.
     """
-    at = 0
+    position = 0
     for start, stop in [
-        *((first, parts[first][0]) for first in sorted(parts)),
+        *((first, chunks[first][0]) for first in sorted(chunks)),
         (rows.size, rows.size),
     ]:
-        for chunk in engine.chunks(rows[at:start]):
-            yield at, chunk
-            at += chunk.size
-        at = stop
+        for chunk in engine.chunks(rows[position:start]):
+            yield position, chunk
+            position += chunk.size
+        position = stop
 
 
 def _reporter(
     progress: Progress, done: int, chunk: int, total: int, cells: int
 ) -> Callable[[float, int], None]:
-    return lambda part, more: progress(done + int(part * chunk), total, cells + more)
+    """A function that reports the progress of a chunk as that of the sweep."""
+    return lambda fraction, more: progress(done + int(fraction * chunk), total, cells + more)
 
 
 def _kept(done: int, total: int, store: SweepStore | None) -> str:
+    """The message of an interrupted sweep."""
     if store is None:
         return (
             f"interrupted after {done:,} of {total:,} configurations; nothing is kept without out="
         )
     out = store.place.path
-    return f"interrupted: {done:,} of {total:,} configurations are kept in {out}; run the same sweep again to continue"
+    return (
+        f"interrupted: {done:,} of {total:,} configurations are kept in {out}; run the same sweep "
+        "again to continue"
+    )
 
 
 def _hexadecimal(ids: "np.ndarray[tuple[int], np.dtype[np.uint64]]") -> pl.Series:
-    """All at once: each byte's two digits by a table, and sixteen digits a row as text."""
+    """(n,) the ids as sixteen hexadecimal digits, two of each byte from a table of them."""
     digits = _DIGITS[ids.astype(">u8").view(np.uint8)].view(np.uint8).reshape(-1, 16)
     return pl.Series("config_id", digits).cast(pl.List(pl.UInt8)).cast(pl.Binary).cast(pl.String)

@@ -1,6 +1,6 @@
-"""What a sweep gives back: a frame of figures, one row a configuration.
+"""The result of a sweep: a frame of figures with one row per configuration.
 
-The rest is computed again when it is asked for.
+Everything else about a configuration is computed from the market when it is first needed.
 """
 
 import datetime as dt
@@ -92,12 +92,15 @@ class Sweep:
         self._held: Engine | None = None
         self._grid, self._market, self._threads, self._memory = grid, market, threads, memory
         self._rows, self._inverse = grid.distinct
-        self._warnings = (
-            loaded.warnings if loaded else None
-        )  # None: found from the market when somebody asks for them
+        # None: computed from the market when first needed
+        self._warnings = loaded.warnings if loaded else None
 
     def _engine(self, wanted: str) -> Engine:
-        """The engine of the whole grid, kept: what it knows of a large one takes time to find."""
+        """The engine of the whole grid, cached: setting up that of a large grid takes time.
+
+        Args:
+            wanted: the method that needs it, for the error without a market.
+        """
         if self._held is None:
             self._held = Engine(
                 self._known_market(wanted),
@@ -110,9 +113,11 @@ class Sweep:
         return self._held
 
     def _known_market(self, wanted: str) -> Market:
+        """The market, or an error that names the method that needs it."""
         if self._market is None:
             raise InputError(
-                f"{wanted} is computed from the market: load the sweep with Sweep.load(folder, market=...)"
+                f"{wanted} is computed from the market: load the sweep with "
+                "Sweep.load(folder, market=...)"
             )
         return self._market
 
@@ -132,9 +137,9 @@ class Sweep:
 
     @property
     def skipped(self) -> pl.DataFrame:
-        """Each row of the grid that skip_invalid left out.
+        """The rows of the grid that skip_invalid left out: row and reason.
 
-        Row (its number in the grid as given) and reason.
+        `row` is the number in the grid as given, from 0.
 
         Example:
             >>> import wheelvec as wv
@@ -149,7 +154,7 @@ class Sweep:
 
     @property
     def figures(self) -> list[str]:
-        """The columns that are figures.
+        """The columns of `frame` that are figures.
 
         Example:
             >>> import wheelvec as wv
@@ -163,7 +168,7 @@ class Sweep:
 
     @property
     def warnings(self) -> Warnings:
-        """What is odd about the data or the run, in words, with counts; empty where nothing is.
+        """The warnings about the data and the run, with counts; empty if there are none.
 
         Example:
             >>> import wheelvec as wv
@@ -181,7 +186,7 @@ class Sweep:
         return self._warnings
 
     def _signals_on_entries(self) -> Iterator[tuple[str | None, pl.DataFrame, pl.DataFrame]]:
-        """Each signal's name and pairs, and the entry sessions of the rows that it bounds."""
+        """Name and pairs of each signal, and the entry sessions of the rows that it restricts."""
         for name, signal in self._signals.used(self._grid):
             codes, values = self._grid.codes(SIGNAL), self._grid.values(SIGNAL)
             rows = np.ones(self._grid.size, np.bool_)
@@ -209,10 +214,10 @@ class Sweep:
         return self._grid.config(self._checked(i))
 
     def row_when(self, i: int) -> pl.DataFrame | None:
-        """The (session, underlying) on which row i may open wheels, None for all.
+        """The (session, underlying) pairs on which row i may open wheels; None: all.
 
-        They are those of the row's signal that are in the sweep's `when` too. `backtest` with this
-        as `when` gives the figures of the row.
+        They are the pairs of the row's signal that are also in the `when` of the sweep. `backtest`
+        with this frame as `when` gives the figures of the row.
 
         Args:
             i: the row of `frame`, from 0.
@@ -236,9 +241,9 @@ class Sweep:
         return None if signal is None else signal.given
 
     def result(self, i: int) -> Result:
-        """The full result of row i: `backtest` of its configuration on its signal.
+        """The full result of row i: `backtest` of its configuration with its signal.
 
-        Chains are not solved anew as long as the market holds those of the sweep.
+        Chains are not solved again while those of the sweep are cached with the market.
 
         Args:
             i: the row of `frame`, from 0.
@@ -268,31 +273,29 @@ class Sweep:
         least_wheels: int = 1,
         rules: str | None = None,
     ) -> Ranking:
-        """The n configurations with the greatest (or least) figure.
+        """The n configurations with the greatest (or least) value of a figure.
 
-        Those with fewer wheels are left out.
-
-        Where the fill seed is swept, configurations are ranked by their means over the seeds
-        (`over_seeds`): among rows the luckiest seeds would stand first. Rule sets are never ranked
-        against one another, for v5 books what nobody earned. The best of many is partly the
-        luckiest of many still: look at its neighbours.
+        If the fill seed is swept, configurations are ranked by their means over the seeds
+        (`over_seeds`); a ranking of rows would put the luckiest seeds first. Rule sets are not
+        ranked against one another, because v5 counts P&L that no account would have earned. The
+        best of many configurations is partly luck: compare it with its neighbours in the grid.
 
         Args:
             by: a figure of `frame`.
-            n: how many.
-            descending: the greatest first.
-            least_wheels: wheels in the summary (on average over the seeds).
-            rules: which rule set, where these are swept; "ledger" if None, or the only one that
-                there is.
+            n: the number of configurations.
+            descending: whether the greatest come first.
+            least_wheels: configurations with fewer wheels in the summary (on average over the
+                seeds) are left out.
+            rules: the rule set to rank, if several are swept; "ledger" if None.
 
         Returns:
-            A DataFrame: `row`, which `row_config` and `result` take (over seeds the configuration's
-                first), the swept columns,
-            the figure, five more, and all others. It prints the first of these.
+            A DataFrame that prints its first columns: `row`, the argument of `row_config` and
+            `result` (over seeds the configuration's first row), the swept columns, the figure and
+            five more. All other figures follow.
 
         Raises:
             InputError: for a figure that the frame does not have, a rule set that is not swept, or
-                a number that is none.
+                an `n` or `least_wheels` that is no whole number or too small.
 
         Example:
             >>> import wheelvec as wv
@@ -322,22 +325,25 @@ class Sweep:
             : len(FIGURES) - 1
         ]
         many = "" if known.height == 1 else "s"
-        note = f"The {'greatest' if descending else 'least'} {by} of {known.height:,} configuration{many}"
+        end = "greatest" if descending else "least"
+        note = f"The {end} {by} of {known.height:,} configuration{many}"
         note += (", each the mean over its seeds" if seeds else "") + of_rules
         return Ranking.of(
             first, ["row", *shown, *seeds, *figures], note + " (the best of many is partly luck)"
         )
 
     def _ranked_rows(self) -> pl.DataFrame:
-        """The frame with row numbers, or its means over the seeds."""
+        """The frame with row numbers, or its means over the seeds if these are swept."""
         if SEED not in self._grid.columns:
             return self.frame.with_row_index("row")
         return self._over_seeds(None).rename({"_group": "row"})
 
     def _of_rules(self, rows: pl.DataFrame, rules: str | None) -> tuple[pl.DataFrame, str]:
-        """The rows of one rule set, and words that say so.
+        """The rows of one rule set, and a note that says so; all rows if rule sets are not swept.
 
-        All of them where the rule set is not swept.
+        Args:
+            rows: to rank.
+            rules: as in `best`.
         """
         swept = self._grid.columns["rules"].values if "rules" in self._grid.columns else []
         if rules is not None and rules not in (swept or [self.config.rules]):
@@ -355,10 +361,10 @@ class Sweep:
     def pnl(self) -> Pnl:
         """The P&L of every wheel under every configuration.
 
-        In a memory-mapped temporary file if it is large.
+        A large array is a memory-mapped temporary file.
 
         Returns:
-            A `Pnl`: the wheels, and an array (wheels, configurations) of dollars per contract.
+            A `Pnl`: the wheels, and (wheels, configurations) dollars per contract.
 
         Raises:
             InputError: if the sweep was loaded without a market.
@@ -377,11 +383,11 @@ class Sweep:
         )
 
     def _allocate(self, wheels: int, configs: int) -> np.ndarray[Any, Any]:
+        """(wheels, configs) float32, NaN throughout; memory-mapped if it is large."""
         if 4 * wheels * configs <= self._memory // 4:
             return np.full((wheels, configs), np.nan, np.float32)
-        with tempfile.TemporaryFile(
-            prefix="wheelvec-pnl-"
-        ) as file:  # the map keeps it, and with the map it goes
+        # the memory map keeps the closed file until the array is deleted
+        with tempfile.TemporaryFile(prefix="wheelvec-pnl-") as file:
             file.truncate(4 * wheels * configs)
             out = np.memmap(file, np.float32, "r+", shape=(wheels, configs))
         for wheel in range(wheels):
@@ -389,12 +395,14 @@ class Sweep:
         return out
 
     def periods(self, every: str = "1mo") -> pl.DataFrame:
-        """Per configuration and period of entry.
-
-        Row, period (its first day), wheels, pnl and capital in the summary's sense.
+        """The number of wheels, P&L and capital of each configuration by period of entry.
 
         Args:
-            every: "1mo", "1q" or "1y".
+            every: the length of a period: "1mo", "1q" or "1y".
+
+        Returns:
+            row, period (its first day), wheels, and pnl and capital in dollars per contract; all
+            of the wheels in the summary.
 
         Raises:
             InputError: for another period, or if the sweep was loaded without a market.
@@ -419,26 +427,26 @@ class Sweep:
                 )
             )
             start += chunk.size
-        asked = pl.DataFrame({"position": self._inverse}).with_row_index("row")
-        rows = asked.join(pl.concat(found), on="position", maintain_order="left_right")
+        all_rows = pl.DataFrame({"position": self._inverse}).with_row_index("row")
+        rows = all_rows.join(pl.concat(found), on="position", maintain_order="left_right")
         return rows.select("row", "period", "wheels", "pnl", "capital")
 
     def over_seeds(self, against: int | None = None) -> pl.DataFrame:
-        """The figures over the fill seeds: one row for each configuration apart from its seed.
+        """The figures of each configuration over its fill seeds: mean, standard error, percentiles.
 
-        It says how much of a figure is the luck of the fills. It says nothing of the market's luck:
-        every seed trades the same prices, and a narrow band is no evidence that another year would
-        be alike.
+        They show how much of a figure is due to random fills. They do not show how much is due to
+        the market: every seed trades the same prices, and a narrow range of figures is no evidence
+        that another year would be similar.
 
         Args:
-            against: the row of a configuration to compare with. Figures are then differences from
-                the figures of that one under the same seed. The draws of a seed are common to all
-                configurations, so their luck cancels.
+            against: the row of a reference configuration. Figures are then differences from those
+                of the reference under the same seed. All configurations share the draws of a seed,
+                so the luck of the draws cancels.
 
         Returns:
-            The grid's columns but for the seed, seeds (their number), and for each figure its mean,
-            `{figure}_fill_se` (the standard error of that mean, null for one seed) and
-            `{figure}_p05`, `{figure}_p95`.
+            One row per configuration apart from its seed: the grid's columns without the seed,
+            seeds (their number), and for each figure its mean, `{figure}_fill_se` (the standard
+            error of that mean, null for one seed) and `{figure}_p05`, `{figure}_p95`.
 
         Raises:
             InputError: if the seed is not swept, or there is no row `against`.
@@ -455,7 +463,7 @@ class Sweep:
         return self._over_seeds(against).drop("_group")
 
     def _over_seeds(self, against: int | None) -> pl.DataFrame:
-        """`over_seeds`, after each configuration's first row (`_group`)."""
+        """The frame of `over_seeds`, with the first row of each configuration in `_group`."""
         if SEED not in self._grid.columns:
             raise InputError(
                 f"over_seeds: the grid does not sweep {SEED!r}; it sweeps {self.names}"
@@ -488,6 +496,7 @@ class Sweep:
         )
 
     def _checked(self, i: int) -> int:
+        """The argument, or an error if `frame` has no such row."""
         if (
             isinstance(i, bool)
             or not isinstance(i, int | np.integer)
@@ -499,17 +508,17 @@ class Sweep:
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the sweep to a folder, whole or not at all.
 
-        An earlier sweep of the same grid on the same data is replaced. It may be the folder that
-        this one was loaded from. Another process that writes there is waited for, for a minute at
-        most.
+        An earlier sweep of the same grid on the same data is replaced. The folder may be the one
+        that this sweep was loaded from. If another process is writing to it, `save` waits for a
+        minute at most.
 
         Args:
-            folder: made if need be. Nothing in it is replaced or removed but a sweep that wheelvec
-                wrote.
-            overwrite: whether another sweep may be replaced too.
+            folder: created if it does not exist. Only a sweep that wheelvec wrote is replaced or
+                removed in it.
+            overwrite: whether a different sweep may be replaced too.
 
         Raises:
-            LakeError: naming it, if the folder holds anything else or cannot be written.
+            LakeError: naming the folder, if it holds anything else or cannot be written.
 
         Example:
             >>> import wheelvec as wv
@@ -536,16 +545,16 @@ class Sweep:
 
     @classmethod
     def load(cls, folder: str | Path, market: Market | None = None) -> Self:
-        """Read a saved sweep. With its market it also computes results, pnl and periods.
+        """Read a saved sweep. With its market it can compute results, pnl and periods too.
 
         Args:
-            folder: where `save`, or `sweep` with `out`, wrote it.
-            market: the tables that it was swept over; None for the figures alone.
+            folder: the folder that `save`, or `sweep` with `out`, wrote.
+            market: the tables of the sweep; None for the figures only.
 
         Raises:
-            LakeError: naming path and reason, if the folder is no finished sweep, or a file of it
-                is missing or altered.
-            InputError: if the market's data are not those of the sweep.
+            LakeError: naming path and reason, if the folder is no finished sweep, or one of its
+                files is missing or altered.
+            InputError: if the data of the market differ from those of the sweep.
 
         Example:
             >>> import wheelvec as wv
@@ -564,7 +573,8 @@ class Sweep:
         store, frame = SweepStore.read(folder)
         if market is not None and market.fingerprint != store.fingerprint:
             raise InputError(
-                f"{folder}: swept over data {store.fingerprint}, the market given holds {market.fingerprint}"
+                f"{folder}: swept over data {store.fingerprint}, "
+                f"the market given holds {market.fingerprint}"
             )
         return cls(
             store.grid,
@@ -585,19 +595,25 @@ class Sweep:
         distinct = (
             "" if self._rows.size == self.frame.height else f" ({self._rows.size:,} distinct)"
         )
-        return f"<Sweep of {self.frame.height:,} configurations{distinct}: {', '.join(self.names)}{odd}>"
+        names = ", ".join(self.names)
+        return f"<Sweep of {self.frame.height:,} configurations{distinct}: {names}{odd}>"
 
     def _repr_html_(self) -> str:
         return self.frame._repr_html_()
 
 
 def figure_names(stats: str) -> list[str]:
-    """The figures that a sweep's frame has with these `stats`."""
+    """The names of the figures in the frame of a sweep.
+
+    Args:
+        stats: as in `sweep`.
+    """
     ordered = None if stats == "moments" else np.full((1 + len(PERCENTILES), 1), np.nan)
     return figures_frame(new_figures(1), ordered, np.zeros(1, np.int64)).columns
 
 
 def _seeds_of(figures: list[str]) -> list[pl.Expr]:
+    """The number of seeds, and mean, standard error and percentiles of each figure."""
     found = [pl.len().cast(pl.Int64).alias("seeds")]
     for name in figures:
         figure = pl.col(name)
@@ -611,9 +627,12 @@ def _seeds_of(figures: list[str]) -> list[pl.Expr]:
 
 
 def _differences(figures: pl.DataFrame, reference: int, names: list[str]) -> pl.DataFrame:
-    """Each figure less that of the reference group under the same seed.
+    """Each figure less that of the reference configuration under the same seed.
 
-    Seeds that the reference lacks are left out.
+    Args:
+        figures: a row per configuration (`_group`) and seed (`_seed`).
+        reference: the `_group` of the reference; seeds that it lacks give null.
+        names: of the figures.
     """
     other = figures.filter(pl.col("_group") == reference).drop("_group")
     both = figures.join(other, on="_seed", suffix="_of_other", maintain_order="left")
@@ -623,4 +642,5 @@ def _differences(figures: pl.DataFrame, reference: int, names: list[str]) -> pl.
 
 
 def _period_of(months: int) -> Callable[[dt.date], dt.date]:
+    """A function from the first day of a month to the first day of its period."""
     return lambda month: month.replace(month=(month.month - 1) // months * months + 1)
