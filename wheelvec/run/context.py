@@ -243,14 +243,14 @@ class Context:
             found[-1].append(span)
         return found
 
-    def with_slices(self, chain_key: ChainKey, window: list[Span]) -> list[HeldSpan]:
+    def with_slices(self, chain_key: ChainKey, group: list[Span]) -> list[HeldSpan]:
         """The spans of a group, each with its slice."""
         slices: dict[SpanKey, HeldSlice] = {}
-        for span in window:
+        for span in group:
             key = self._span_key(span)
             if key not in slices:
                 slices[key] = self.slice_(chain_key, span[0][0].year, span[0][1])
-        return [(*span[:1], slices[self._span_key(span)], *span[1:]) for span in window]
+        return [(*span[:1], slices[self._span_key(span)], *span[1:]) for span in group]
 
     def _span_key(self, span: Span) -> SpanKey:
         """The key of the slice that a span is simulated on."""

@@ -82,7 +82,7 @@ class Apart:
     """The separate figures of some slices until they are merged; one task per underlying.
 
     Args:
-        window: the slices, in the order in which figures are merged.
+        slices: in the order in which figures are merged.
         symbols: the underlying of each slice.
         blocks: the number of blocks of the plan.
         configurations: the number of configurations.
@@ -93,20 +93,20 @@ class Apart:
     """
 
     def __init__(
-        self, window: list[Any], symbols: list[str], blocks: int, configurations: int
+        self, slices: list[Any], symbols: list[str], blocks: int, configurations: int
     ) -> None:
         positions: dict[str, list[int]] = {}
         for i, symbol in enumerate(symbols):
             positions.setdefault(symbol, []).append(i)
         # sums are ordered by underlying; this is the row of each slice among them
         self._row = np.argsort(np.concatenate(list(positions.values())))
-        self._sums = np.empty((len(SUMS), len(window), configurations))
+        self._sums = np.empty((len(SUMS), len(slices), configurations))
         self.counts = [new_counts(configurations) for _ in positions]
         self.tasks, start = [], 0
         for counts, mine in zip(self.counts, positions.values(), strict=True):
             sums = self._sums[:, start : start + len(mine)]
             self.tasks.append(
-                Task((0, blocks), self._each([window[i] for i in mine], sums, counts))
+                Task((0, blocks), self._each([slices[i] for i in mine], sums, counts))
             )
             start += len(mine)
 

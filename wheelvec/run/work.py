@@ -1,4 +1,8 @@
-"""Rows of one chain key on their way through months and underlyings, to the figures of each."""
+"""Simulates some rows of a grid with one chain key over months and underlyings, for their figures.
+
+The plan's blocks of configurations and the slices are split into tasks (run.plan), and the figures
+of each slice are added up in the order of the slices.
+"""
 
 import datetime as dt
 import itertools
@@ -31,42 +35,52 @@ from wheelvec.stages.arrays import days
 from wheelvec.stages.figures import PERCENTILES, figures_frame, new_figures, order_statistics
 from wheelvec.stages.parameters import parameters_of
 
-Where = tuple[ChainKey, SliceKey]
+Where = tuple[ChainKey, SliceKey]  # one month of entries of one underlying
 
-SORTING = 10  # nanoseconds a wheel and configuration, roughly
-SORTED = 2**23  # bytes of ROC that a task sorts: more would leave the caches before they are sorted
+SORTING = 10  # nanoseconds per wheel and configuration, estimated
+SORTED = 2**23  # bytes of ROC that a task sorts: more would leave the caches before the sort
 _NOTHING = CellPnl(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 0), np.float32))
 _NO_VALUES = np.zeros((0, 0))
 
 
 class _Sums(NamedTuple):
-    """What slice after slice is added to."""
+    """The sums to which each slice is added.
+
+    Attributes:
+        figures: of each configuration.
+        statistics: (1 + PERCENTILES, configurations) the median and the percentiles of ROC; (0, 0)
+            if they are not computed.
+        values: (configurations, wheels) the ROC of each wheel; (0, 0) where each task has a buffer
+            for them.
+        filled: underlying -> (blocks,) the next free column of `values` for the configurations of
+            each block.
+        busy: underlying -> (configurations,) the session until which the last wheel occupies it;
+            -1: none.
+    """
 
     figures: Figures
-    statistics: Array  # (1 + PERCENTILES, configurations), or (0, 0) if nobody asks
-    values: (
-        Array  # (configurations, wheels) ROC; (0, 0) where each task has room of its own for them
-    )
-    filled: dict[
-        str, Array
-    ]  # underlying -> (blocks,) where a block's configurations have room for the next of them
-    busy: dict[str, Array]  # underlying -> (configurations,) until when the last wheel occupies it
+    statistics: Array
+    values: Array
+    filled: dict[str, Array]
+    busy: dict[str, Array]
 
     @property
     def sorted_by_task(self) -> bool:
-        """Whether a task orders its own configurations' ROC when it is through."""
+        """Whether each task sorts the ROC of its configurations after its last slice."""
         return self.statistics.size > 0 and not self.values.size
 
 
 class Work:
-    """Some rows of one chain key.
+    """Some rows of a grid that have the same chain key.
 
     Args:
-        ground, chain key, rows: which rows of the grid, all of that chain key.
-        ordered: whether the order statistics (median, percentiles) are wanted.
+        context: the grid over its market.
+        chain_key: of the rows.
+        rows: (n,) rows of the grid.
+        ordered: whether to compute the order statistics (median, percentiles).
 
     Attributes:
-        order: the position, among the rows given, of each of the plan's configurations.
+        order: (n,) the position among `rows` of each configuration of the plan.
     """
 
     def __init__(self, context: Context, chain_key: ChainKey, rows: Codes, ordered: bool) -> None:
@@ -92,33 +106,41 @@ class Work:
         )
         self._plan, self.order = parameters.plan, parameters.order
         self._wheels, self._sizes, _ = context.bounds(chain_key)
-        self._most_wheels = (
-            sum(self._wheels.values()) if ordered else 0
-        )  # wheels of a configuration
-        parts = -(-8 * self._most_wheels * rows.size // SORTED)
-        self._ranges = cut(parameters.weight * self._sizes.wheels, context.threads, parts)
-        self._workspaces: deque[tuple[Workspace, Array]] = deque()  # those that no thread is using
-        self._entries: dict[int, Callable[..., None]] = {}  # compiled code by the kind of slice
+        # wheels of a configuration, at most
+        self._most_wheels = sum(self._wheels.values()) if ordered else 0
+        sorts = -(-8 * self._most_wheels * rows.size // SORTED)
+        self._ranges = cut(parameters.weight * self._sizes.wheels, context.threads, sorts)
+        self._workspaces: deque[tuple[Workspace, Array]] = deque()  # not in use by any thread
+        self._compiled: dict[int, Callable[..., None]] = {}  # by the kind of slice
 
     def _find_signals(self, used: Codes) -> tuple[dict[str, Array], Array] | None:
-        """Where signals let wheels open, underlying -> (signals, sessions), and each schedule's.
+        """The sessions that signals allow, or None where no row has a signal.
 
-        None where no row has one.
+        Args:
+            used: (schedules,) the entry rule of each schedule.
+
+        Returns:
+            underlying -> (signals, sessions) whether wheels may open, and (schedules,) the position
+            of each schedule's signal.
         """
         of_schedule = [self._context.entry_rules.each[rule].signal for rule in used.tolist()]
         signals = list(dict.fromkeys(of_schedule))
         if signals == [None]:
             return None
         day = days(self._context.sessions[self._chain_key], "session")
-        lets = {
+        allows = {
             symbol: np.array([allowed(signal, symbol, day) for signal in signals])
             for symbol in self._trades
         }
-        return lets, np.array([signals.index(signal) for signal in of_schedule])
+        return allows, np.array([signals.index(signal) for signal in of_schedule])
 
     def _find_slices(self, trades: Array) -> list[Span]:
-        """Months in order, and in each the underlyings in order: the order in which figures are
-        folded.
+        """The spans with an entry session, by month and underlying.
+
+        Figures are added up in this order.
+
+        Args:
+            trades: (schedules, symbols) whether wheels may open on each underlying.
         """
         months = self._context.months(self._chain_key)
         starts = np.array([first for _, first, _ in months])
@@ -126,27 +148,32 @@ class Work:
             return []
         end = months[-1][2] + 1
         if self._signals is None:
-            some = np.logical_or.reduceat(self._opens[:, :end], starts, axis=1).T @ trades
+            by_month = np.logical_or.reduceat(self._opens[:, :end], starts, axis=1).T @ trades
         else:
             opens = np.array([self._opens_on(symbol).any(axis=0) for symbol in self._trades])
-            some = np.logical_or.reduceat(opens[:, :end], starts, axis=1).T
+            by_month = np.logical_or.reduceat(opens[:, :end], starts, axis=1).T
         return [
             ((month, symbol), first, last)
-            for (month, first, last), opens in zip(months, some, strict=True)
+            for (month, first, last), opens in zip(months, by_month, strict=True)
             for symbol, any_opens in zip(self._trades, opens, strict=True)
             if any_opens
         ]
 
     def figures(self, progress: Callable[[float, int], None] | None) -> pl.DataFrame:
-        """The figures over all months, row by row."""
+        """The figures of each row over all months.
+
+        Args:
+            progress: called with the fraction done, and the number of wheels x configurations
+                simulated so far.
+        """
         n, ordered = self.order.size, self._ordered
-        windows = self._context.windows(self._chain_key, self._slices)
+        groups = self._context.windows(self._chain_key, self._slices)
         sums = self._begin(
             np.empty((1 + len(PERCENTILES), n)) if ordered else _NO_VALUES,
-            self._apart > 0 or len(windows) > 1,
+            self._apart > 0 or len(groups) > 1,
         )
         with self._executor() as executor:
-            self._through(windows, executor, sums, progress=progress)
+            self._add_all(groups, executor, sums, progress=progress)
             if sums.values.size:
                 sorting = cut(
                     np.full(n, SORTING * (1 + sums.values.shape[1])), self._context.threads
@@ -159,21 +186,29 @@ class Work:
         return figures_frame(sums.figures, sums.statistics if ordered else None, rows)
 
     def periods(self, period_of: Callable[[dt.date], dt.date]) -> Iterator[tuple[dt.date, Figures]]:
-        """The figures of each period of entry alone."""
+        """The figures of the wheels of each period of entry.
+
+        Args:
+            period_of: the first day of a month -> the first day of its period.
+        """
         sums = self._begin(_NO_VALUES, False)
         with self._executor() as executor:
             for period, spans in itertools.groupby(
                 self._slices, lambda span: period_of(span[0][0])
             ):
                 sums = sums._replace(figures=new_figures(self.order.size))
-                self._through(self._context.windows(self._chain_key, list(spans)), executor, sums)
+                self._add_all(self._context.windows(self._chain_key, list(spans)), executor, sums)
                 yield period, sums.figures
 
     def mark(self, chosen: dict[Where, Array]) -> None:
-        """Add, slice by slice, the rows of the slice that any configuration sells."""
+        """Add the puts that any configuration sells to those of each slice.
+
+        Args:
+            chosen: the rows of each slice's puts; changed in place.
+        """
         workspace = new_selection(self._sizes.sessions, self._sizes.quotes)
-        for window in self._context.windows(self._chain_key, self._slices):
-            for at, held, first, last in self._context.with_slices(self._chain_key, window):
+        for group in self._context.windows(self._chain_key, self._slices):
+            for at, held, first, last in self._context.with_slices(self._chain_key, group):
                 slice_ = held.slice_
                 marks = np.zeros(slice_.puts.size, np.bool_)
                 mark_chosen(
@@ -183,8 +218,12 @@ class Work:
                 chosen[self._chain_key, at] = np.union1d(known, np.flatnonzero(marks))
 
     def record(self, wheels: dict[Where, tuple[Array, Array]], out: Array, columns: Codes) -> None:
-        """Write every wheel's P&L by configuration into `out`; `wheels` are a slice's puts and
-        their rows there.
+        """Write the P&L of every wheel under every configuration into `out`.
+
+        Args:
+            wheels: the rows of each slice's puts, and the row of `out` of each.
+            out: (wheels, configurations) float32 dollars per contract.
+            columns: (n,) the column of `out` of each row.
         """
         columns = columns[self.order]
 
@@ -195,12 +234,16 @@ class Work:
             return CellPnl(row, columns, out)
 
         with self._executor() as executor:
-            windows = self._context.windows(self._chain_key, self._slices)
-            self._through(windows, executor, self._begin(_NO_VALUES, False), cells_of)
+            groups = self._context.windows(self._chain_key, self._slices)
+            self._add_all(groups, executor, self._begin(_NO_VALUES, False), cells_of)
 
     def _begin(self, statistics: Array, together: bool) -> _Sums:
-        """Nothing added yet. `together`: the ROC of all configurations is kept until everything is
-        gone through.
+        """The sums before the first slice.
+
+        Args:
+            statistics: as in `_Sums`.
+            together: whether the ROC of all configurations is sorted after the last slice, rather
+                than by each task.
         """
         filled = places(self._wheels, self._plan.entry.size, self._apart > 0)
         values = (
@@ -211,38 +254,46 @@ class Work:
         return _Sums(new_figures(self.order.size), statistics, values, filled, self._idle())
 
     def _idle(self) -> dict[str, Array]:
-        """No wheel is open anywhere; one array will do where nobody looks at it."""
+        """`_Sums.busy` with no open wheel; one array for all underlyings where it is not read."""
         if self._plan.entry["one_at_a_time"].any():
             return {symbol: np.full(self.order.size, -1, np.int64) for symbol in self._trades}
         return dict.fromkeys(self._trades, np.full(self.order.size, -1, np.int64))
 
     def _executor(self) -> Executor:
+        """An executor with as many threads as there are tasks to run in parallel."""
         return Executor(
             self._context.threads if self._apart else min(self._context.threads, len(self._ranges))
         )
 
     def _opens_on(self, symbol: str) -> Array:
-        """(schedules, sessions) whether wheels of this underlying may open."""
+        """(schedules, sessions) whether wheels may open on an underlying."""
         trades = self._trades[symbol]
         opens = self._opens if trades is None else self._opens & trades[:, None]
         if self._signals is None:
             return opens
-        lets, of_schedule = self._signals
-        return opens & lets[symbol][of_schedule]
+        allows, of_schedule = self._signals
+        return opens & allows[symbol][of_schedule]
 
-    def _through(
+    def _add_all(
         self,
-        windows: list[list[Span]],
+        groups: list[list[Span]],
         executor: Executor,
         sums: _Sums,
         cells_of: Callable[[SliceKey, Slice], CellPnl] | None = None,
         progress: Callable[[float, int], None] | None = None,
     ) -> None:
-        """Add slice after slice to the sums."""
+        """Add all slices to the sums.
+
+        Args:
+            groups: spans whose slices are in memory together.
+            executor: runs the tasks.
+            sums: changed in place.
+            cells_of: where each wheel's P&L of a slice is written; None: nowhere.
+            progress: as in `figures`.
+        """
         figures, tasks_of_slice = sums.figures, 1 if self._apart else len(self._ranges)
-        steps = max(
-            1, (sum(map(len, windows)) + sums.sorted_by_task) * tasks_of_slice
-        )  # a calendar may leave no slice
+        # at least 1, because a calendar may leave no slice
+        steps = max(1, (sum(map(len, groups)) + sums.sorted_by_task) * tasks_of_slice)
 
         def do(tasks: list[Task], *more: Array) -> None:
             def on_progress(done: int) -> None:
@@ -254,21 +305,21 @@ class Work:
 
             executor.each(lambda task: self._add(task, sums, cells_of), tasks, on_progress)
 
-        for spans in windows:
-            window = self._context.with_slices(self._chain_key, spans)
+        for spans in groups:
+            slices = self._context.with_slices(self._chain_key, spans)
             if not self._apart:
                 do(
                     [
-                        Task(blocks, zip(window, itertools.repeat(figures), strict=False))
+                        Task(blocks, zip(slices, itertools.repeat(figures), strict=False))
                         for blocks in self._ranges
                     ]
                 )
                 continue
-            for start in range(0, len(window), self._apart):
-                part = window[start : start + self._apart]
+            for start in range(0, len(slices), self._apart):
+                some = slices[start : start + self._apart]
                 apart = Apart(
-                    part,
-                    [symbol for (_, symbol), *_ in part],
+                    some,
+                    [symbol for (_, symbol), *_ in some],
                     self._plan.entry.size,
                     self.order.size,
                 )
@@ -279,9 +330,10 @@ class Work:
     def _add(
         self, task: Task, sums: _Sums, cells_of: Callable[[SliceKey, Slice], CellPnl] | None
     ) -> Iterator[None]:
+        """Add the slices of a task to the sums, one per step."""
         begin, end = self._plan.config_starts[list(task.blocks)].tolist()
-        workspace, own = self._workspace(sums)
-        values = own[: end - begin] if sums.sorted_by_task else sums.values[begin:end]
+        workspace, buffer = self._workspace(sums)
+        values = buffer[: end - begin] if sums.sorted_by_task else sums.values[begin:end]
         for (at, held, first, last), figures in task.slices:
             record = cells_of(at, held.slice_) if cells_of else _NOTHING
             given = (
@@ -298,17 +350,19 @@ class Work:
                 sums.filled[at[1]],
                 record,
             )
-            if held.kind not in self._entries:  # all else is of one kind throughout
-                self._entries[held.kind] = compiled_for(evaluate_blocks, *given)
-            self._entries[held.kind](*given)
+            if held.kind not in self._compiled:  # the other arguments have the same types always
+                self._compiled[held.kind] = compiled_for(evaluate_blocks, *given)
+            self._compiled[held.kind](*given)
             yield
         if sums.sorted_by_task:
             yield from self._order((begin, end), values, sums)
-        self._workspaces.append((workspace, own))
+        self._workspaces.append((workspace, buffer))
 
     def _workspace(self, sums: _Sums) -> tuple[Workspace, Array]:
-        """Room for the tables of a task, and for the ROC of its wheels unless there is room for
-        that of all.
+        """The workspace of a task, and a buffer for the ROC of its wheels.
+
+        The buffer is empty where `sums.values` holds the ROC of all configurations, or none is
+        needed.
         """
         try:
             return self._workspaces.pop()
@@ -323,7 +377,13 @@ class Work:
             )
 
     def _order(self, some: tuple[int, int], values: Array, sums: _Sums) -> Iterator[None]:
-        """Write the order statistics of a range of configurations, whose ROC `values` holds."""
+        """Write the order statistics of a range of configurations.
+
+        Args:
+            some: the first configuration, and the one after the last.
+            values: (configurations, wheels) their ROC; sorted in place.
+            sums: its statistics are changed in place.
+        """
         first, last = some
         blocks = np.searchsorted(self._plan.config_starts, np.arange(first, last), side="right") - 1
         values, start = (
@@ -331,10 +391,10 @@ class Work:
             0,
         )
         for symbol, most in self._wheels.items():
-            held = sums.filled[symbol][blocks]
-            spare = np.arange(max(start, held.min()), min(start + most, values.shape[1]))
-            if spare.size:
-                values[:, spare[0] : spare[-1] + 1][spare >= held[:, None]] = np.nan
+            filled = sums.filled[symbol][blocks]
+            unused = np.arange(max(start, filled.min()), min(start + most, values.shape[1]))
+            if unused.size:
+                values[:, unused[0] : unused[-1] + 1][unused >= filled[:, None]] = np.nan
             start += most
         values.sort(axis=1)  # NaN last
         sums.statistics[:, first:last] = order_statistics(
