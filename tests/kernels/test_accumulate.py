@@ -120,3 +120,8 @@ def test_what_follows_an_assignment_is_counted_by_configuration() -> None:
     assert figures.counts[a.MARKED].tolist() == [1, 0]
     assert month.marked.tolist()[:2] == [-400.0, 0.0]
     assert month.lost.tolist()[:2] == [-4400.0, 0.0]
+
+
+def test_counts_have_room_for_every_code() -> None:
+    assert a.CC - a.CSP == a.END - a.CC == len(ExitReason)
+    assert a.ABOVE - a.END == len(EndReason)
