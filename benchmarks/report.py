@@ -16,6 +16,8 @@ from benchmarks.plot import Line, chart
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, SOLVERS, SCALE = "performance.md", "performance-implied-vol.svg", "performance-scale.svg"
 KEPT = ("note", "error", "bars", "quotes", "goal", "ratio", "alone", "idle")
+# groups of test_backtest.py: measured by it alone, they are a part with a machine and date of theirs
+BACKTEST = ("one_backtest", "backtest_threads", "cycles")
 IN_A_SECOND = {"ns": 1e9, "µs": 1e6, "ms": 1e3}
 Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str]]
@@ -82,6 +84,7 @@ class Page:
 
     def __init__(self, found: Row) -> None:
         self.bench, self.short, self.scale = found["benchmarks"], found["short"], found.get("scale")
+        self.backtest = found.get("backtest", {"rows": []})
 
     def group(self, name: str) -> list[Row]:
         """The rows of a group; none if it was not measured."""
@@ -325,9 +328,13 @@ solved: the row **wheelvec** solves them from the quotes each time, as the loop 
 {body}"""
 
     def one(self) -> str:
-        found = {name: self.group(name) for name in ("one_backtest", "backtest_threads", "cycles")}
+        measured = self.bench if self.group(BACKTEST[0]) else self.backtest
+        found: dict[str, list[Row]] = {name: [] for name in BACKTEST}
+        for row in measured["rows"]:
+            found.get(row["group"], []).append(row)
         if not all(found.values()):
             return "## One backtest\n\nNot measured yet: `make bench`."
+        machine = measured["machine"]
         loop = next(each(row) for row in found["one_backtest"] if not is_ours(row))
         runs = (
             [emphasised(row["what"]), number(row["median"] * 1e3), number(loop / each(row))]
@@ -356,7 +363,9 @@ The same market, never seen, its four underlyings side by side:
 
 One underlying over ten years, puts near the money and no stop, so that most wheels are assigned:
 
-{table(["what", "wheels", "ms per wheel"], cycles)}"""
+{table(["what", "wheels", "ms per wheel"], cycles)}
+
+Measured on {machine["date"]}: {machine["processor"]}, {machine["cores"]} cores, {machine["vector_unit"]}."""
 
     def start(self) -> str:
         rows = (
@@ -508,7 +517,9 @@ def written(found: Row) -> dict[str, str]:
 def main(arguments: list[str]) -> None:
     """The command line."""
     for results in arguments:
-        figures.update("benchmarks", distilled(json.loads(Path(results).read_text())))
+        found = distilled(json.loads(Path(results).read_text()))
+        alone = {row["group"] for row in found["rows"]} <= set(BACKTEST)
+        figures.update("backtest" if alone else "benchmarks", found)
     for name, text in written(figures.read()).items():
         (DOCS / name).write_text(text, encoding="utf-8")
 
