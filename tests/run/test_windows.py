@@ -140,3 +140,25 @@ def test_windows_tile_the_sessions_and_reach_to_the_end(
     ]
     assert [window.months for window in found] == [3, 3, 2, 0]
     assert found[-1].until == windows.FAR
+
+
+@pytest.mark.parametrize("cycles", [[None], [12, 30]], ids=["unlimited", "many"])
+def test_a_sweep_over_years_is_its_backtests(cycles: list[int | None]) -> None:
+    """Years whose wheels last as long share a slice: no session is in more than two."""
+    market = wv.demo_market(symbols=["BRVO"], start="2022-11-01", end="2025-01-31")
+    config = wv.Config(schedule=wv.Schedule(end_date="2024-12-31", every=5)).replace(**SHORT)
+    grid = {"call.max_cycles": cycles, "put.exit_pct": [0.05, 0.3]}
+    swept = wv.sweep(market, config, grid, threads=1)
+    for i in range(swept.frame.height):
+        expected = wv.backtest(market, swept.row_config(i)).summary()
+        found = swept.frame.row(i, named=True)
+        assert {name: found[name] for name in expected if name in found} == {
+            name: value for name, value in expected.items() if name in found
+        }
+    context = Context(market, Grid.read(config, grid), 1, 2**28)
+    spans = {context._span(year) for year in (2022, 2023, 2024)}
+    for year in (2022, 2023, 2024):
+        day = dt.date(year, 12, 31)
+        assert 1 <= sum(start <= day <= end for start, end in spans) <= 2
+    if cycles == [None]:
+        assert spans == {(dt.date(2022, 1, 1), dt.date(2025, 1, 31))}
