@@ -124,4 +124,4 @@ def test_what_follows_an_assignment_is_counted_by_configuration() -> None:
 
 def test_counts_have_room_for_every_code() -> None:
     assert a.CC - a.CSP == a.END - a.CC == len(ExitReason)
-    assert a.ABOVE - a.END == len(EndReason)
+    assert len(EndReason) == a.ABOVE - a.END
