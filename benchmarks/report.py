@@ -85,6 +85,7 @@ class Page:
     def __init__(self, found: Row) -> None:
         self.bench, self.short, self.scale = found["benchmarks"], found["short"], found.get("scale")
         self.backtest = found.get("backtest", {"rows": []})
+        self.old = found.get("old_engine")  # the last one that followed the rules apart from sweeps
 
     def group(self, name: str) -> list[Row]:
         """The rows of a group; none if it was not measured."""
@@ -327,6 +328,15 @@ solved: the row **wheelvec** solves them from the quotes each time, as the loop 
 
 {body}"""
 
+    def wheels_a_second(self, rows: list[Row]) -> str:
+        """A line on the engine that sweeps did not share, if its figures are there."""
+        now = " and ".join(number(1 / each(row)) for row in rows[:2])
+        if self.old is None:
+            return f"That is {now} wheels a second."
+        seconds = self.old["seconds"], self.old["seen_seconds"]
+        before = " and ".join(number(self.old["wheels"] / time) for time in seconds)
+        return f"That is {now} wheels a second, new and seen; the engine before had {before}."
+
     def one(self) -> str:
         measured = self.bench if self.group(BACKTEST[0]) else self.backtest
         found: dict[str, list[Row]] = {name: [] for name in BACKTEST}
@@ -356,6 +366,8 @@ chains are solved; one seen before, under another configuration; and a row of a 
 loop reads the same tables from Parquet.
 
 {table(["what", "ms", "times as fast as the loop"], runs)}
+
+{self.wheels_a_second(found["one_backtest"])}
 
 The same market, never seen, its four underlyings side by side:
 
