@@ -298,7 +298,7 @@ def test_a_sweep_saved_before_there_were_signals_is_read(market: wv.Market, tmp_
 @pytest.mark.parametrize(
     ("grid", "given", "kind", "message"),
     [
-        ({"signal": ["evn"]}, ["even"], ConfigError, r"unknown signal 'evn' .*mean 'even'"),
+        ({"signal": ["evens"]}, ["even"], ConfigError, r"unknown signal 'evens' .*mean 'even'"),
         ({"signal": [1]}, ["even"], ConfigError, "unknown signal 1; allowed: even"),
         ({"signal": ["even"]}, [], ConfigError, "unknown signal 'even': signals= holds none"),
         ({"signals": ["even"]}, ["even"], ConfigError, "'signals'.*did you mean 'signal'"),
