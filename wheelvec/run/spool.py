@@ -62,8 +62,7 @@ class Spool:
                 for name in KINDS:
                     table: Array = getattr(outcomes, name)
                     self._path(len(self.parts), name).write_bytes(table.tobytes())
-            empty: dict[str, Any] = {name: np.zeros(0, KINDS[name]) for name in KINDS}
-            outcomes = outcomes._replace(**empty)
+            outcomes = outcomes._replace(**_no_wheels())
         self.parts.append(outcomes)
 
     @property
@@ -74,12 +73,7 @@ class Spool:
     @property
     def sessions(self) -> list[OneUnderlying]:
         """The entry sessions of each underlying; legs, attempts and wheels are empty."""
-        return [part._replace(**self._none(part)) for part in self.parts]
-
-    @staticmethod
-    def _none(part: OneUnderlying) -> dict[str, Any]:
-        """Empty legs, attempts and wheels."""
-        return {name: getattr(part, name)[:0] for name in KINDS}
+        return [part._replace(**_no_wheels()) for part in self.parts]
 
     def batches(self, size: int) -> list[Batch]:
         """Split the sessions with wheels into batches.
@@ -111,7 +105,7 @@ class Spool:
         """The outcomes of one underlying's wheels of a batch, their rows numbered from 0."""
         first, last = np.searchsorted(self._entered[position], (batch.first, batch.last)).tolist()
         wheels, part = self._rows(position, "wheels", first, last), self.parts[position]
-        tables = self._none(part)
+        tables = _no_wheels()
         if first == last:
             return part._replace(days=part.days[:0], **tables)
         for name, begin in (("legs", "first_leg"), ("attempts", "first_attempt")):
@@ -137,3 +131,8 @@ class Spool:
         """The file of a table of one underlying."""
         assert self._folder
         return self._folder / f"{position}.{name}"
+
+
+def _no_wheels() -> dict[str, Any]:
+    """Empty legs, attempts and wheels; new arrays, since a view would keep its table in memory."""
+    return {name: np.zeros(0, kind) for name, kind in KINDS.items()}
