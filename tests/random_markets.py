@@ -62,14 +62,20 @@ def same(found: Any, expected: Any) -> bool:
     return bool(found == expected)
 
 
-def differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
-    """The differences between records and summary of the library and of the oracle."""
+def with_expected(
+    tables: Tables, sections: dict[str, Any]
+) -> tuple[wv.Market, wv.Config, dict[str, Any]]:
+    """Market, configuration, and the records and summary of the oracle."""
     market = market_of(tables)
     config = config_of(sections, market)
     symbols = None if config.schedule.symbols is None else list(config.schedule.symbols)
-    expected = wheel.run(
-        tables, {**sections, "schedule": {**sections["schedule"], "symbols": symbols}}
-    )
+    given = {**sections, "schedule": {**sections["schedule"], "symbols": symbols}}
+    return market, config, wheel.run(tables, given)
+
+
+def differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
+    """The differences between records and summary of the library and of the oracle."""
+    market, config, expected = with_expected(tables, sections)
     result = wv.backtest(market, config)
     result.validate()
     found = []
@@ -91,17 +97,12 @@ def differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
 
 def sweep_differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
     """The differences between the figures of a sweep of one row and of the oracle."""
-    market = market_of(tables)
-    config = config_of(sections, market)
-    symbols = None if config.schedule.symbols is None else list(config.schedule.symbols)
-    expected = wheel.run(
-        tables, {**sections, "schedule": {**sections["schedule"], "symbols": symbols}}
-    )["summary"]
+    market, config, expected = with_expected(tables, sections)
     figures = wv.sweep(
         market, config, {"put.exit_pct": [config.put.exit_pct]}, threads=1
     ).frame.row(0, named=True)
     return [
         f"{name}: {figures[name]!r} != {value!r}"
-        for name, value in expected.items()
+        for name, value in expected["summary"].items()
         if not same(figures[name], value)
     ]
