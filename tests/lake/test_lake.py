@@ -64,20 +64,6 @@ def assert_same(one: Market, other: Market) -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake of `small_market`, not to be changed."""
-    path = tmp_path_factory.mktemp("written") / "lake"
-    small_market().write(path)
-    return path
-
-
-@pytest.fixture
-def folder(written: Path, tmp_path: Path) -> Path:
-    """A lake of `small_market` that a test may change."""
-    return shutil.copytree(written, tmp_path / "lake")
-
-
 def june(folder: Path, name: str = "option_quotes", underlying: str = "TSLA") -> Path:
     return folder / name / f"underlying={underlying}" / "2023-06.parquet"
 

@@ -18,21 +18,6 @@ from wheelvec.market.market import Market
 from wheelvec.model.errors import InputError, LakeError
 from wheelvec.vendors.databento.archive import import_dbn
 
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake of `small_market`, not to be changed."""
-    path = tmp_path_factory.mktemp("written") / "lake"
-    small_market().write(path)
-    return path
-
-
-@pytest.fixture
-def folder(written: Path, tmp_path: Path) -> Path:
-    """A lake of `small_market` that a test may change."""
-    return shutil.copytree(written, tmp_path / "lake")
-
-
 # ---- what is missing
 
 
