@@ -58,13 +58,6 @@ class FillMode(IntEnum):
     NATURAL = 3
 
 
-class ExitModel(IntEnum):
-    """The price at which a stop or a profit target is booked (rules.md, section 4)."""
-
-    TRIGGER = 0
-    CLOSE_RANGE = 1
-
-
 class Select(IntEnum):
     """How one of several qualifying contracts is selected (rules.md, sections 3 and 7)."""
 
@@ -83,14 +76,6 @@ class IvStatus(IntEnum):
     UNDER_INTRINSIC = 1
     OVER_BOUND = 2
     BAD_INPUT = 3
-
-
-class Phase(IntEnum):
-    """Phase of a record: the put, a covered call, or the total of the wheel."""
-
-    CSP = 0
-    CC = 1
-    TOTAL = 2
 
 
 class State(IntEnum):
