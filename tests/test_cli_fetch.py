@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 import wheelvec as wv
-from tests.vendors.conftest import quick  # noqa: F401  a fixture
 from tests.vendors.feeds import small_feed
 from tests.vendors.standin import MINUTE, Standin, dbn_file, nanos
 from wheelvec import cli
