@@ -60,7 +60,7 @@ def entry_fields(**more: Any) -> dict[str, Any]:
         "high_threshold": 0.70, "high_spread": 0.12,
         "extreme_threshold": 0.90, "extreme_spread": 0.15,
         "short_dte": 7, "short_dte_extra": 0.02, "min_ranked": 1,
-        "mode": 1, "ticks": 100.0, "slack": 1e-9, "trigger": True, "fee": 0.66,
+        "mode": 1, "ticks": 100.0, "slack": 1e-9, "trigger": True, "commission_per_contract": 0.66,
     } | more  # fmt: skip
 
 

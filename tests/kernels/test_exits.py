@@ -31,6 +31,10 @@ from wheelvec.kernels.slices import ROW
 from wheelvec.model.codes import ExitReason, FillMode
 
 ROOT = Path(__file__).resolve().parents[2]
+ORDER = {
+    "commission_base": 0.0, "commission_minimum": 0.0,
+    "commission_per_contract": 0.65, "sec_fee_per_contract": 0.01,
+}  # fmt: skip
 
 
 def test_exits_as_plain_python() -> None:
@@ -130,7 +134,7 @@ def entry_of(**fields: Any) -> SimpleNamespace:
     within 1e-9.
     """
     return SimpleNamespace(
-        **{"mode": 1, "ticks": 100.0, "slack": 1e-9, "trigger": True, "fee": 0.66} | fields
+        **{"mode": 1, "ticks": 100.0, "slack": 1e-9, "trigger": True} | ORDER | fields
     )
 
 

@@ -55,8 +55,8 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "put_settles_with_two_fees",
         TABLES,
-        "at.fees = entry.fee if known",
-        "at.fees = 2.0 * entry.fee if known",
+        "at.fees = order_fee(entry, 1) if known",
+        "at.fees = 2.0 * order_fee(entry, 1) if known",
         "8: no fee at settlement",
     ),
     Change(
@@ -149,8 +149,8 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "call_settles_with_two_fees",
         FOLLOW,
-        "2.0 * entry.fee if bought_back else entry.fee",
-        "2.0 * entry.fee",
+        "if bought_back:\n            fees",
+        "if True:\n            fees",
         "8: no fee at settlement",
     ),
     Change(

@@ -44,13 +44,14 @@ ARRAYS, CHAIN, OUTCOMES, RECORDS, SUMMARY = (
     f"stages/{name}.py" for name in ("arrays", "chain", "outcomes", "records", "summary")
 )
 SLICES, OPENINGS = (f"run/{name}.py" for name in ("slices", "schedule"))
-PARAMETERS = "stages/parameters.py"
+PARAMETERS, FEES = "stages/parameters.py", "kernels/fees.py"
 # Whose compiled code holds code of another: a change of the key makes those of the value stale.
 REACHES = {
     QUOTE: ("quotes", "entries", "evaluate", "calls", "exits", "record"),
     EXITS: ("exits", "evaluate", "calls", "record"),
     CALLS: ("calls", "record"),
     WHEEL: ("wheel", "calls", "record"),
+    FEES: ("exits", "evaluate", "calls", "wheel", "record"),
     RECORD: ("record",),
     ENTRIES: ("entries", "record"),
     CELLS: ("evaluate", "record"),
@@ -258,7 +259,7 @@ CHANGES: tuple[Change, ...] = (
     Change("mark_no_call", WHEEL, " + calls.still_open", "", "8: the mark holds the open call"),
     Change("mark_premium", CALLS, "else rows[r].close", "else sale.price", "8: the open call at its last close"),
     Change("mark_zero", CALLS, "return sale.price if r < quote.first", "return 0.0 if r < quote.first", "8: without a bar, at its premium"),
-    Change("mark_fees", CALLS, "still_open += premium - entry.fee - mark", "still_open += premium - mark", "8: the open call's fees"),
+    Change("mark_fees", CALLS, "still_open += premium - order_fee(entry, 1) - mark", "still_open += premium - mark", "8: the open call's fees"),
     Change("mark_closed_calls", WHEEL, "marked = csp + calls.closed + shares", "marked = csp + shares", "8: the mark holds closed calls"),
     Change("mark_day", CALLS, "while r >= quote.first and rows[r].number > session:", "while False:", "8: on or before the underlying's last bar"),
     Change("mark_bound", CALLS, "rows[r].number > session", "rows[r].number >= session", "8: on or before"),
@@ -299,9 +300,9 @@ CHANGES: tuple[Change, ...] = (
     Change("call_otm_ignored", CALLS, "if search.by_otm and not", "if False and not", "7: otm_min, otm_max of calls"),
     Change("otm_target", QUOTE, "-abs(quotes.otm[i] - target)", "-abs(quotes.otm[i])", "3: closest_otm"),
     Change("premium_target", QUOTE, "-abs(quotes.mid[i] - target)", "-abs(quotes.mid[i])", "3: closest_premium"),
-    Change("minimum_ignored", PARAMETERS, 'np.maximum(rules.column("costs.commission_minimum"), order)', "order",
+    Change("minimum_ignored", FEES, "np.maximum(costs.commission_minimum, commission)", "commission",
            "4: commission_minimum"),
-    Change("assignment_fee", WHEEL, "(entry.fee + entry.assignment_fee)", "entry.fee", "4: assignment_fee"),
+    Change("assignment_fee", WHEEL, "(order_fee(entry, 1) + entry.assignment_fee)", "order_fee(entry, 1)", "4: assignment_fee"),
     Change("sold_without_waiting", WHEEL, "SALE_WAITS = 5", "SALE_WAITS = 0", "8: the order waits for a close"),
     Change("sold_too_late", WHEEL, "SALE_WAITS = 5", "SALE_WAITS = 6", "8: the next five sessions"),
     Change("mark_of_end", CALLS, "lacking = sale.settlement", "lacking = slice_.underlying.last_bar", "8: never a later close"),

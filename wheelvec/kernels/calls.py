@@ -51,6 +51,7 @@ from wheelvec.kernels.exits import (
     target_level,
     walk,
 )
+from wheelvec.kernels.fees import order_fee
 from wheelvec.kernels.outcomes import Outcomes, write_attempt, write_leg
 from wheelvec.kernels.parameters import Block, CallRules, DrawRules, EntryRules
 from wheelvec.kernels.quotes import (
@@ -532,13 +533,15 @@ def sell_calls(
         if last_reason in (OPEN, NO_DATA):
             lacking = sale.settlement
             mark = last_mark(slice_, sale, last_close(slice_.underlying, lacking))
-            still_open += premium - entry.fee - mark * 100.0
+            still_open += premium - order_fee(entry, 1) - mark * 100.0
             end_reason = UNRESOLVED
             break
         bought_back = last_reason in (STOP_LOSS, PROFIT_TARGET, MAX_HOLD_DTE)
-        fees = 2.0 * entry.fee if bought_back else entry.fee
+        fees = order_fee(entry, 1)
+        if bought_back:
+            fees = 2.0 * fees
         if last_reason == CALLED_AWAY:
-            fees = entry.fee + entry.assignment_fee
+            fees += entry.assignment_fee
         earned += premium - ended.price * 100.0 - fees
         sums += ended.sums
         end_reason = END_CALLED_AWAY if last_reason == CALLED_AWAY else MAX_CYCLES

@@ -17,6 +17,7 @@ from wheelvec.jit.arrays import Integers, Reals, Records, Words
 from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.accumulate import NONE, STOP_INSIDE, TARGET_ABOVE, packed_days, packed_reason
 from wheelvec.kernels.draws import Drawn, draw, drawn
+from wheelvec.kernels.fees import order_fee
 from wheelvec.kernels.parameters import Block, DrawRules, EntryRules
 from wheelvec.kernels.quotes import (
     NATURAL,
@@ -242,6 +243,7 @@ def lay_bars(
     """
     rows, day = slice_.rows, slice_.underlying.day
     expiration = slice_.contracts[quote.contract].expiration_day
+    fees = 2.0 * order_fee(entry, 1)
     for bar in range(quote.last - quote.first):
         r, at = quote.first + bar, out[bar]
         here = rows[r].number
@@ -251,7 +253,7 @@ def lay_bars(
         if at.at_market:
             price = market_price(rows, r, penalty, quote.spread_pct, entry.mode)
             at.market = tick_up(price, entry.ticks)
-        at.fees = 2.0 * entry.fee
+        at.fees = fees
         at.left = expiration - day[here]
         days = 0 if censored else day[here] - day[number]
         at.sums = packed_days(days, here - number - (bar + 1), censored)
@@ -523,13 +525,13 @@ def lay_settlement(slice_: Slice, put: Put, entry: EntryRules, out: Records) -> 
     Args:
         slice_: the underlying.
         put: that was sold.
-        entry: has the fee.
+        entry: has the costs of an order.
         out: (bars + 1,) of BAR.
     """
     known = put.settled != OPEN and put.settled != NO_DATA
     at = out[put.last - put.first]
     at.number, at.market, at.at_market = put.settlement, 0.0, True
-    at.fees = entry.fee if known else np.nan
+    at.fees = order_fee(entry, 1) if known else np.nan
     days = slice_.underlying.day[put.settlement] - slice_.underlying.day[put.number] if known else 0
     missing = put.settlement - put.number - (put.last - put.first) if known else 0
     at.sums = packed_days(days, missing, put.censored)

@@ -40,7 +40,9 @@ ENTRY = np.dtype(
         ("ticks", _REAL),  # a dollar; 0: prices stay as computed
         ("slack", _REAL),  # relative: within it a limit counts as met
         ("trigger", _FLAG), ("v5", _FLAG),
-        ("fee", _REAL),  # of one order, dollars per contract
+        # of an order, dollars: kernels.fees
+        ("commission_base", _REAL), ("commission_minimum", _REAL),
+        ("commission_per_contract", _REAL), ("sec_fee_per_contract", _REAL),
         ("assignment_fee", _REAL),
     ],
     align=True,

@@ -41,6 +41,7 @@ from wheelvec.kernels.exits import (
     target_level,
     walk,
 )
+from wheelvec.kernels.fees import order_fee
 from wheelvec.kernels.outcomes import (
     Outcomes,
     Sold,
@@ -229,7 +230,8 @@ def record_wheel(
         return sell_on(
             slice_, assigned, state, put.number, put.censored, until, entry, block, workspace, out
         )
-    fees = entry.fee if ended.reason >= EXPIRED_WORTHLESS else 2.0 * entry.fee
+    orders = 1.0 if ended.reason >= EXPIRED_WORTHLESS else 2.0
+    fees = orders * order_fee(entry, 1)
     pnl = put.premium - ended.price * 100.0 - fees
     if ended.reason == OPEN or ended.reason == NO_DATA:
         pnl = np.nan

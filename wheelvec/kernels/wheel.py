@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wheelvec.jit.compiled import njit_inlined
+from wheelvec.kernels.fees import order_fee
 from wheelvec.kernels.parameters import EntryRules
 from wheelvec.kernels.slices import Slice, Underlying
 from wheelvec.model.codes import EndReason
@@ -88,7 +89,7 @@ def sale_session(underlying: Underlying, session: int) -> int:
 @njit_inlined
 def assigned_pnl(put: AssignedPut, entry: EntryRules) -> float:
     """P&L of a put that was assigned, dollars per contract."""
-    return put.premium - 0.0 - (entry.fee + entry.assignment_fee)
+    return put.premium - 0.0 - (order_fee(entry, 1) + entry.assignment_fee)
 
 
 @njit_inlined

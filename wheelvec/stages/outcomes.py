@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import polars as pl
 
+from wheelvec.kernels.fees import order_cost
 from wheelvec.kernels.outcomes import ATTEMPT, LEG, WHEEL
 from wheelvec.model.codes import BOUGHT_BACK, ExitReason
 from wheelvec.model.config import Config
@@ -128,12 +129,8 @@ class Recorded:
 
     @property
     def fee(self) -> float:
-        """The fee of one order, dollars per contract."""
-        costs = self.config.costs
-        commission = max(
-            costs.commission_minimum, costs.commission_base + costs.commission_per_contract
-        )
-        return commission + costs.sec_fee_per_contract
+        """The fee of an order of one contract, dollars."""
+        return float(order_cost(self.config.costs, 1))
 
 
 class Wheels(NamedTuple):

@@ -57,12 +57,13 @@ _SEARCH = tuple(
     )
 )
 _EXITS = ("put.stop_loss_multiplier", "put.exit_pct", "put.max_hold_dte")
+_COSTS = tuple(f.name for f in dataclasses.fields(SECTIONS["costs"]))
 _PRICES = (
     "rules",
     "fills.fill_mode",
     "fills.exit_model",
     "fills.tick",
-    *(f"costs.{f.name}" for f in dataclasses.fields(SECTIONS["costs"])),
+    *(f"costs.{name}" for name in _COSTS),
 )
 _LIMITS = {
     "min_bid": "min_bid_hard",
@@ -376,11 +377,8 @@ def _entries(rules: _Rows, schedules: Codes) -> Array:
         rules.column("fills.exit_model", lambda m, t=t: m == t, np.bool_) for t in (None, "trigger")
     )
     out["trigger"] = trigger | (unset & ~out["v5"])
-    order = rules.column("costs.commission_base") + rules.column("costs.commission_per_contract")
-    out["fee"] = np.maximum(rules.column("costs.commission_minimum"), order) + rules.column(
-        "costs.sec_fee_per_contract"
-    )
-    out["assignment_fee"] = rules.column("costs.assignment_fee")
+    for name in _COSTS:
+        out[name] = rules.column(f"costs.{name}")
     out["slack"] = slack
     out["ticks"] = ticks_of(rules.column("fills.tick"), out["v5"])
     return out
