@@ -13,8 +13,8 @@ from tests.random_markets import same
 
 HERE = Path(__file__).parent / "golden"
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "golden"  # more of them, where they are
-LATER = {  # corporate events and early assignment
-    "split_and_special_dividend", "rename_and_reverse_split", "split_that_no_table_explains", "early_assignment",
+LATER = {  # corporate events
+    "split_and_special_dividend", "rename_and_reverse_split", "split_that_no_table_explains",
 }  # fmt: skip
 NOT_YET = {"carried_wheels", "suspected_wheels"}
 FOUND = {

@@ -97,12 +97,16 @@ class Offer(NamedTuple):
 
 
 class Option(NamedTuple):
-    """A contract, its quotes by session, and its bars (open, high, low, close) by session."""
+    """A contract, its quotes by session, and its bars (open, high, low, close) by session.
+
+    It is exercised early on session `exercise` under either setting; 0: it is not.
+    """
 
     strike: float
     settlement: int
     quotes: dict[int, Offer]
     bars: dict[int, tuple[float, float, float, float]] = {}  # noqa: RUF012 - never written
+    exercise: int = 0
 
 
 def slice_of(
@@ -171,7 +175,7 @@ def _quotes(
                 (
                     option.strike, offer.bid, offer.ask, mid, spread_pct,
                     option.settlement - session, offer.iv, offer.delta, otm, 0.5,
-                    contract, WORD, begin, max(begin, end),
+                    contract, WORD, begin, max(begin, end), option.exercise, option.exercise,
                 ),
             ))  # fmt: skip
     quotes = np.array([quote for _, quote in found], QUOTE)

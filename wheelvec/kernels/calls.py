@@ -29,6 +29,7 @@ from wheelvec.kernels.accumulate import (
 )
 from wheelvec.kernels.draws import Drawn, new_drawn
 from wheelvec.kernels.entries import first_from, is_otm_within
+from wheelvec.kernels.exercise import exercise_of, rows_until
 from wheelvec.kernels.exits import (
     ASSIGNED,
     BAR,
@@ -102,8 +103,8 @@ SALE = np.dtype(
         ("ivp", np.float64), ("tier", np.int64), ("penalty", np.float64),
         ("price", np.float64), ("p_fill", np.float64),
         ("bars", np.int64),
-        ("settlement", np.int64),
-        ("settled", np.int64),  # exit reason at the settlement
+        ("settlement", np.int64),  # session on which it settles, or is exercised before that
+        ("settled", np.int64),  # exit reason then
         ("sums", np.uint64),  # packed days and sessions without a bar, to the settlement
         ("priced", np.bool_),  # whether the market price of every bar is written, for a hold
         # where no call is sold: index of the assigned end, -1: not computed yet
@@ -357,8 +358,12 @@ def make_sale(
     close = underlying.close[where.settlement]
     rules = SettleRules(True, entry.v5, entry.v5)
     sale.settled = settle(close, where.strike_cents, where.settlement, underlying.last_bar, rules)
-    days = underlying.day[where.settlement] - underlying.day[number]
-    sale.sums = packed_days(days, where.settlement - number - sale.bars, False)
+    exercise = exercise_of(quote, call.early)
+    if exercise > 0:
+        sale.bars = rows_until(slice_.rows, quote, exercise) - quote.first
+        sale.settlement, sale.settled = exercise, CALLED_AWAY
+    days = underlying.day[sale.settlement] - underlying.day[number]
+    sale.sums = packed_days(days, sale.settlement - number - sale.bars, False)
     lay_bars(slice_, quote, number, sale.penalty, entry, False, memory.bars[at])
 
 
@@ -462,14 +467,20 @@ def last_mark(slice_: Slice, sale: Sale, session: int) -> float:
 
 @njit_inlined
 def first_search(slice_: Slice, put: Put, entry: EntryRules) -> int:
-    """The session on which the first call is sought."""
-    return slice_.contracts[put.contract].day_after if entry.v5 else put.settlement + 1
+    """The session on which the first call is sought; -1: a day that is none."""
+    if not entry.v5:
+        return put.settlement + 1
+    where, day, after = slice_.contracts[put.contract], slice_.underlying.day, put.settlement + 1
+    if put.settlement == where.settlement:
+        return where.day_after
+    return after if day[after] == day[after - 1] + 1 else -1
 
 
 @njit_inlined
 def first_state(slice_: Slice, put: Put, entry: EntryRules, call: CallRules) -> WheelState:
     """State of the wheel of a put on its assignment."""
-    return WheelState(first_search(slice_, put, entry), 1, call.waits, put.settlement, 0.0)
+    settlement = slice_.contracts[put.contract].settlement
+    return WheelState(first_search(slice_, put, entry), 1, call.waits, settlement, 0.0)
 
 
 @njit_inlined

@@ -30,6 +30,7 @@ from wheelvec.kernels.calls import (
     new_assigned_ends,
 )
 from wheelvec.kernels.entries import Selection, new_selection, select_puts
+from wheelvec.kernels.exercise import exercise_of, rows_until
 from wheelvec.kernels.exits import (
     ASSIGNED,
     BAR,
@@ -92,26 +93,31 @@ class Sizes(NamedTuple):
 
 @njit_inlined
 def put_of(slice_: Slice, entry: EntryRules, chosen: Selection, i: int, rules: SettleRules) -> Put:
-    """The i-th put of a selection, and how it settles."""
+    """The i-th put of a selection, and how it settles or is exercised before that."""
     row, number = chosen.row[i], chosen.number[i]
     quote = slice_.puts[row]
     where = slice_.contracts[quote.contract]
     settlement = where.settlement
     close, last_bar = slice_.underlying.close[settlement], slice_.underlying.last_bar
+    end, last = settlement, quote.last
+    settled = settle(close, where.strike_cents, settlement, last_bar, rules)
+    exercise = exercise_of(quote, entry.early)
+    if exercise > 0:
+        end, last, settled = exercise, rows_until(slice_.rows, quote, exercise), ASSIGNED
     return Put(
         row,
         number,
-        settlement,
+        end,
         quote.contract,
         quote.first,
-        quote.last,
+        last,
         chosen.price[i],
         quote.spread_pct,
         penalty_of(chosen.tier[i]),
         chosen.ivp[i],
         chosen.price[i] * 100.0,
         quote.strike * 100.0,
-        settle(close, where.strike_cents, settlement, last_bar, rules),
+        settled,
         not entry.v5 and settlement > last_bar,
     )
 

@@ -48,9 +48,9 @@ class Put(NamedTuple):
 
     row: int
     number: int  # entry session
-    settlement: int
+    settlement: int  # session on which it settles, or is exercised before that
     contract: int
-    first: int  # bars after the entry, through the settlement
+    first: int  # bars after the entry, through that session
     last: int  # one past
     price: float
     spread_pct: float

@@ -17,7 +17,8 @@ from wheelvec.model.codes import ExitReason
 if TYPE_CHECKING:
     from wheelvec.kernels.calls import WheelState
 
-EXPIRED_WORTHLESS = int(ExitReason.EXPIRED_WORTHLESS)  # from here on a leg ran to its settlement
+# from here on a leg ran to its settlement, or was exercised before that
+EXPIRED_WORTHLESS = int(ExitReason.EXPIRED_WORTHLESS)
 _REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
 
 LEG = np.dtype(
@@ -220,7 +221,7 @@ def write_leg(
     leg.tier, leg.penalty, leg.p_fill = sold.tier, sold.penalty, chance
     leg.reason, leg.exit_number, leg.exit_price = ended.reason, ended.number, ended.price
     leg.touches, leg.u, leg.missing = ended.touches, ended.u, ended.missing
-    ran = ended.reason >= EXPIRED_WORTHLESS
+    ran = ended.reason >= EXPIRED_WORTHLESS and ended.number == where.settlement
     leg.settlement_close = slice_.underlying.close[where.settlement] if ran else np.nan
 
 

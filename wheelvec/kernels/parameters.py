@@ -44,6 +44,7 @@ ENTRY = np.dtype(
         ("commission_base", _REAL), ("commission_minimum", _REAL),
         ("commission_per_contract", _REAL), ("sec_fee_per_contract", _REAL),
         ("assignment_fee", _REAL),
+        ("early", _WHOLE),  # EarlyAssignment, of the put
     ],
     align=True,
 )  # fmt: skip
@@ -71,6 +72,7 @@ CALL = np.dtype(
         ("otm_min", _REAL), ("otm_max", _REAL), ("by_otm", _FLAG),
         ("exit_pct", _REAL), ("stop_multiplier", _REAL), ("max_hold_dte", _WHOLE),
         ("max_cycles", _REAL), ("waits", _WHOLE),
+        ("early", _WHOLE),  # EarlyAssignment
     ],
     align=True,
 )  # fmt: skip

@@ -42,7 +42,9 @@ QUOTE = np.dtype(
     [(name, _WHOLE if name == "dte" else _REAL) for name in Quotes._fields]
     + [("contract", _WHOLE), ("word", np.uint64)]
     # of `rows`: its bars after the session, through its settlement; one past the last
-    + [("first", _WHOLE), ("last", _WHOLE)],
+    + [("first", _WHOLE), ("last", _WHOLE)]
+    # session on which it is exercised early under either setting: kernels.exercise; 0: none
+    + [("at_parity", np.int32), ("ex_div", np.int32)],
     align=True,
 )
 ROW = np.dtype(

@@ -36,7 +36,7 @@ class AssignedPut(NamedTuple):
     strike: float
     price: float  # dollars per share
     premium: float  # dollars per contract
-    settlement: int  # session
+    settlement: int  # session of its assignment
     word: np.uint64  # identifies the wheel's draws
 
 

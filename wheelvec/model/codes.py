@@ -69,6 +69,14 @@ class Select(IntEnum):
     CLOSEST_PREMIUM = 5
 
 
+class EarlyAssignment(IntEnum):
+    """When the holder of an option exercises it early (rules.md, section 13)."""
+
+    NONE = 0
+    AT_PARITY = 1
+    EX_DIV = 2
+
+
 class IvStatus(IntEnum):
     """Status of one element of `implied_vol`."""
 

@@ -36,6 +36,8 @@ PUT_SELECT = (
     "closest_premium",
 )
 CALL_SELECT = PUT_SELECT[1:]
+CALL_EARLY = ("none", "ex_div", "at_parity")
+PUT_EARLY = ("none", "at_parity")  # no dividend is gained by exercising a put
 
 # Greatest allowed values. A spread is at most twice the mid, so that a limit above 2 has no effect.
 # A stop of more than fifty premiums is better written as None.
@@ -274,6 +276,13 @@ class PutRules:
         unit="dollars per share",
         doc="Target mid of select = 'closest_premium', which requires it; no other method uses it.",
     )
+    early_assignment: str = choice(
+        default="none",
+        names=PUT_EARLY,
+        doc="When the put's holder exercises it before the expiration: never, or 'at_parity' on "
+        "the first session on which it is in the money without time value. A scenario, since "
+        "nobody knows; `bounds` shows all of them.",
+    )
 
     def __post_init__(self) -> None:
         check_section(self)
@@ -408,6 +417,13 @@ class CallRules:
         low=0,
         unit="sessions",
         doc="Number of further sessions on which a call is sought if none qualifies.",
+    )
+    early_assignment: str = choice(
+        default="none",
+        names=CALL_EARLY,
+        doc="When the call's holder exercises it before the expiration: never; 'ex_div' on the eve "
+        "of an ordinary dividend above its time value, which the shares then miss; or 'at_parity' "
+        "as the put's. A scenario, since nobody knows; `bounds` shows all of them.",
     )
 
     def __post_init__(self) -> None:

@@ -36,6 +36,7 @@ _CHAIN_KEY = (
     "pricing.dividend_yield",
     "fills.gap_path",
 )
+_EARLY = ("put.early_assignment", "call.early_assignment")
 
 
 class Bounds(NamedTuple):
@@ -116,6 +117,7 @@ class Context:
             combined([(ranked - least + 1, most - least + 2), *keys], self.grid.size)
         )
         begin = self.entry_rules.start.replace(day=1)
+        early = any(set(self.grid.values(name)) != {"none"} for name in _EARLY)
         chain_keys = []
         for row in first_of(code, count).tolist():
             calendar, minute, rate, dividends, gaps = (
@@ -125,7 +127,9 @@ class Context:
             ranks = int(ranked[row]) if over_chain[row] else -1
             dte_max = None if over_chain[row] else self.dte_max
             chain_keys.append(
-                ChainKey(calendar, minute, rate, dividends, gaps, dte_max, ranks, begin, end)
+                ChainKey(
+                    *(calendar, minute, rate, dividends, gaps, early, dte_max, ranks, begin, end)
+                )
             )
         return chain_keys, code
 

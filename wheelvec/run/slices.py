@@ -13,13 +13,15 @@ import numpy as np
 import polars as pl
 
 from wheelvec.jit.dispatch import kind_of
-from wheelvec.kernels.slices import DIVIDEND, Slice
+from wheelvec.kernels.slices import Slice
 from wheelvec.market.market import Market
 from wheelvec.model.config import Curve
+from wheelvec.model.schemas import DIVIDENDS
 from wheelvec.run.chains import Asked, ChainCache, HeldChains, chain_between
 from wheelvec.stages import chain as chains
 from wheelvec.stages.arrays import Array, days, underlying_arrays
 from wheelvec.stages.contracts import Chain, Roots, expiration_days, is_put, symbols_of
+from wheelvec.stages.exercise import write_early
 from wheelvec.stages.slices import (
     Numbered,
     assembled,
@@ -42,6 +44,7 @@ class ChainKey:
         rate: the interest rate per year, constant or by date.
         dividend_yield: the dividend yield per year, constant or by date.
         gap_path: the test for exits on a session without a bar of the option.
+        early: whether any configuration has options assigned early.
         dte_max: contracts with more calendar days to expiration are left out; None keeps all.
         min_ranked: a contract's rank over the whole chain is 0.5 where fewer are ranked; -1 where
             it is the rank among the candidates.
@@ -54,6 +57,7 @@ class ChainKey:
     rate: Curve
     dividend_yield: Curve
     gap_path: str
+    early: bool
     dte_max: int | None
     min_ranked: int
     first: dt.date
@@ -285,8 +289,10 @@ def _made_slice(
         underlying=underlying_arrays(
             market.underlying_bars.filter(pl.col("underlying") == symbol), sessions
         ),
-        dividends=_dividends(market, symbol),
+        dividends=dividend_table(dividends_of(market, symbol)),
     )
+    if chain_key.early:
+        write_early(slice_, chain, contracts, bars_of_contracts, dividends_of(market, symbol))
     keys = contracts.key, contracts.roots
     return HeldSlice(slice_, _offered(chain, sessions), keys, _quoted(chain, contracts))
 
@@ -317,9 +323,9 @@ def _curve(curve: Curve, sessions: pl.DataFrame) -> Array:
     return chains.rates(curve, sessions, max(curve[0][0], sessions["session"][0]), "rate")
 
 
-def _dividends(market: Market, symbol: str) -> Array:
-    """(n,) of DIVIDEND, by ex-date."""
+def dividends_of(market: Market, symbol: str) -> pl.DataFrame:
+    """The dividends of an underlying, by ex-date."""
     if market.dividends is None:
-        return np.zeros(0, DIVIDEND)
+        return pl.DataFrame(schema=DIVIDENDS)
     paid = market.dividends.filter(pl.col("underlying") == symbol)
-    return dividend_table(paid.sort("ex_date", maintain_order=True))
+    return paid.sort("ex_date", maintain_order=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wheelvec.kernels.parameters import CALL, DRAW, ENTRY, Plan
-from wheelvec.model.codes import FillMode, Select
+from wheelvec.model.codes import EarlyAssignment, FillMode, Select
 from wheelvec.model.config import SECTIONS
 from wheelvec.model.grid import Codes, Grid, combined, dense, first_of
 
@@ -54,6 +54,7 @@ _SEARCH = tuple(
         "otm_max",
         "otm_target",
         "premium_target",
+        "early_assignment",  # decides how a call that is found ends
     )
 )
 _EXITS = ("put.stop_loss_multiplier", "put.exit_pct", "put.max_hold_dte")
@@ -324,7 +325,7 @@ def _plan(
         config_starts=config_starts,
         config_stop=_indices(config_stop),
         config_pair=_indices(config_pair),
-        exits=rules.key(*_EXITS, *_DRAWS, *_PRICES).codes[leading],
+        exits=rules.key(*_EXITS, *_DRAWS, *_PRICES, "put.early_assignment").codes[leading],
         product=stops * pairs == sizes,
         **starts,
     )
@@ -344,6 +345,10 @@ def _indices(codes: Codes) -> Array:
 
 def _or(none: float) -> Any:
     return lambda value: none if value is None else value
+
+
+def _early(name: str) -> int:
+    return int(EarlyAssignment[name.upper()])
 
 
 def _entries(rules: _Rows, schedules: Codes) -> Array:
@@ -377,6 +382,7 @@ def _entries(rules: _Rows, schedules: Codes) -> Array:
         rules.column("fills.exit_model", lambda m, t=t: m == t, np.bool_) for t in (None, "trigger")
     )
     out["trigger"] = trigger | (unset & ~out["v5"])
+    out["early"] = rules.column("put.early_assignment", _early, np.int64)
     for name in _COSTS:
         out[name] = rules.column(f"costs.{name}")
     out["slack"] = slack
@@ -452,6 +458,7 @@ def _calls(rules: _Rows) -> Array:
     )
     _set_moneyness(rules, "call", out, (out["delta_min"] + out["delta_max"]) / 2)
     out["flat_odds"] = v5
+    out["early"] = rules.column("call.early_assignment", _early, np.int64)
     own = rules.column("call.exit_pct")
     out["exit_pct"] = np.where(np.isnan(own), rules.column("put.exit_pct"), own)
     out["stop_multiplier"] = rules.column("call.stop_loss_multiplier")

@@ -101,7 +101,7 @@ def paths(
     filled = bars is None or gap_path == "quote"
     some = slice(None) if filled else slice(0)
     offers = Offers(chain.number[some], contracts.of_row[some], chain.bid[some], chain.ask[some])
-    bars = _no_bars() if bars is None else bars
+    bars = no_bars() if bars is None else bars
     size, rows = contracts.key.size, np.empty(0, ROW)
     starts = np.zeros(size + 1, np.int64)
     for _ in range(2):  # to count them, and to write them
@@ -113,7 +113,8 @@ def paths(
     return starts, rows
 
 
-def _no_bars() -> Traded:
+def no_bars() -> Traded:
+    """The bars of an underlying without any."""
     whole, prices = np.zeros(0, np.int32), closed(np.zeros(0))
     return Traded(whole, whole, prices, prices, prices, prices)
 
