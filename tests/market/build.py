@@ -51,18 +51,27 @@ BAR = {
 UNDERLYING = {
     "underlying": "TSLA", "session": SESSION, "open": 220.0, "high": 224.0, "low": 219.0, "close": 221.5, "volume": 1000
 }  # fmt: skip
-DIVIDEND = {"underlying": "TSLA", "ex_date": SESSION, "amount": 0.25}
+DIVIDEND = {"underlying": "TSLA", "ex_date": SESSION, "amount": 0.25, "special": False}
+SPLIT = {
+    "underlying": "TSLA",
+    "ex_date": SESSION,
+    "numerator": 3,
+    "denominator": 1,
+    "new_underlying": None,
+}
 PLAIN = {
     "option_quotes": QUOTE,
     "option_bars": BAR,
     "underlying_bars": UNDERLYING,
     "dividends": DIVIDEND,
+    "splits": SPLIT,
 }
 SCHEMAS: dict[str, dict[str, pl.DataType]] = {
     "option_quotes": schemas.OPTION_QUOTES,
     "option_bars": schemas.OPTION_BARS,
     "underlying_bars": schemas.UNDERLYING_BARS,
     "dividends": schemas.DIVIDENDS,
+    "splits": schemas.SPLITS,
 }
 
 

@@ -129,6 +129,25 @@ def add_lake(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_splits(command: argparse.ArgumentParser, added_to: str = "") -> None:
+    """Add --splits, which names a file of splits or the known ones."""
+    command.add_argument(
+        "--splits",
+        metavar="FILE",
+        help="splits and renames, CSV or Parquet: underlying, ex_date, numerator, denominator, "
+        f"new_underlying{added_to}; known: those of the table in the box",
+    )
+
+
+def splits_given(options: argparse.Namespace) -> Any:
+    """The splits that --splits names, as `Market` takes them."""
+    if options.splits is None or options.splits == "known":
+        return options.splits
+    from wheelvec.lake.splits import read_file
+
+    return read_file(Path(options.splits))
+
+
 def add_forms(command: argparse.ArgumentParser, json: str, csv: str = "") -> None:
     """Add --json, and --csv if `csv` is given; the arguments describe the printed data."""
     forms = command.add_mutually_exclusive_group()

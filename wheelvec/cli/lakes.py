@@ -9,7 +9,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wheelvec.cli.arguments import JSON, UsageError, add_command, add_forms
+from wheelvec.cli.arguments import (
+    JSON,
+    UsageError,
+    add_command,
+    add_forms,
+    add_splits,
+    splits_given,
+)
 from wheelvec.cli.terminal import progress_bar, without_panics, write
 from wheelvec.model.errors import DataError, InputError, LakeError
 
@@ -40,7 +47,8 @@ def add_import(commands: Any) -> None:
     command.add_argument(
         "--underlying-bars", **files, help="the regular sessions' bars; must be given"
     )
-    command.add_argument("--dividends", **files, help="underlying, ex_date, amount per share")
+    command.add_argument("--dividends", **files, help="underlying, ex_date, amount, special")
+    add_splits(command)
     command.add_argument(
         "--lake", type=Path, metavar="FOLDER", help="the lake to write; must be given"
     )
@@ -181,7 +189,9 @@ def _import(options: argparse.Namespace) -> None:
     files = {name: paths for name in names if (paths := getattr(options, name)) is not None}
     with contextlib.ExitStack() as stack:
         with without_panics():
-            market = stack.enter_context(imported(options.lake, files, options.strict))
+            market = stack.enter_context(
+                imported(options.lake, files, options.strict, splits_given(options))
+            )
         log.info("%r", market)
         if options.form != JSON:
             write(diagnostics_text(market.diagnostics))

@@ -18,6 +18,8 @@ from wheelvec.cli.arguments import (
     add_lake,
     add_overwrite,
     add_set,
+    add_splits,
+    splits_given,
 )
 from wheelvec.cli.terminal import progress_bar, without_panics, write
 from wheelvec.model.errors import InputError, LakeError, listed, unknown_name
@@ -56,6 +58,7 @@ def add_run(commands: Any) -> None:
     )
     run.add_argument("config", type=Path, metavar="wheel.toml", help="the configuration")
     add_lake(run)
+    add_splits(run, "; beside the lake's")
     run.add_argument(
         "--out",
         required=True,
@@ -106,6 +109,7 @@ def add_sweep(commands: Any) -> None:
         help="leave out invalid rows, and print the reasons",
     )
     add_lake(sweep)
+    add_splits(sweep, "; beside the lake's")
     sweep.add_argument(
         "--out",
         required=True,
@@ -182,7 +186,8 @@ def _run(options: argparse.Namespace) -> None:
         start = (
             schedule.start_date.replace(day=1) if isinstance(schedule.start_date, dt.date) else None
         )
-        return Market.open(options.lake, symbols=symbols, start=start)
+        told = splits_given(options)
+        return Market.open(options.lake, symbols=symbols, start=start, splits=told)
 
     backtest_and_show(opened, config, options)
 
@@ -250,7 +255,7 @@ def _sweep(options: argparse.Namespace) -> None:
                     done, total, f"configurations, {cells / taken:,.0f} cells/s, {left:,.0f} s left"
                 )
 
-        market = Market.open(options.lake)
+        market = Market.open(options.lake, splits=splits_given(options))
         with none_is(TOML_NONE):  # messages write values as in the files
             result = sweep(
                 market,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from wheelvec.lake import listing, manifest, place, solved
+from wheelvec.lake import listing, manifest, place, solved, splits
 from wheelvec.lake.answers import KEPT_BESIDE
 from wheelvec.lake.lake import Lake, month_end
 from wheelvec.lake.parquet import Footer, MonthFile
@@ -261,12 +261,14 @@ def _named(root: Path, finding: str, refused: Iterable[Refused]) -> pl.DataFrame
 
 def _refused(root: Path, refused: list[Refused], damaged: list[Refused]) -> pl.DataFrame:
     """`FILES` rows of the misplaced files, and then of the damaged ones."""
-    manifests = [
-        (path, error) for path, error in refused if path.is_relative_to(root / manifest.FOLDER)
+    unreadable = [
+        (path, error)
+        for path, error in refused
+        if path.is_relative_to(root / manifest.FOLDER) or path == root / splits.NAME
     ]
-    others = [found for found in refused if found not in manifests]
+    others = [found for found in refused if found not in unreadable]
     return pl.concat(
-        [_named(root, "misplaced", others), _named(root, "damaged", damaged + manifests)]
+        [_named(root, "misplaced", others), _named(root, "damaged", damaged + unreadable)]
     )
 
 
@@ -310,7 +312,7 @@ def _others(lake: Lake, refused: Iterable[Refused]) -> pl.DataFrame:
         for months in found.values()
         for path in months.values()
     }
-    known |= {path for path, _ in refused}
+    known |= {path for path, _ in refused} | {lake.root / splits.NAME}
     beside = {table.name for table in KEPT_BESIDE}
     rows = []
     for path in _walk(lake.root):

@@ -5,7 +5,7 @@
 There is one file per table (option_quotes, option_bars, underlying_bars, dividends), underlying and
 month, sorted by day, symbol and time. Any tool can read it. `lake.parquet` writes and verifies one
 file, `lake.manifest` records which files were written, and `lake.joining` merges new rows with
-those of a file.
+those of a file. Splits are one text, `lake.splits`.
 """
 
 import calendar
@@ -20,7 +20,7 @@ from typing import Protocol, Self
 
 import polars as pl
 
-from wheelvec.lake import files, joining, listing, manifest, parquet, place, solved
+from wheelvec.lake import files, joining, listing, manifest, parquet, place, solved, splits
 from wheelvec.lake.joining import Counts
 from wheelvec.lake.parquet import Aside, Footer, Span
 from wheelvec.model.errors import InputError, LakeError, listed, unknown_name
@@ -90,12 +90,23 @@ def month_end(month: dt.date) -> dt.date:
 
 @dataclass(frozen=True)
 class Lake:
-    """The files of a lake when it was opened, of some underlyings, on `first` <= day <= `last`."""
+    """The files of a lake when it was opened, of some underlyings, on `first` <= day <= `last`.
+
+    Attributes:
+        root: the folder.
+        first, last: the first and the last day.
+        files: the month files by table and underlying.
+        splits: the rows of the lake's splits, `schemas.SPLITS`, unchecked; None without any.
+        asked: the underlyings that were asked for; None: all. `files` also has those that they were
+            renamed to.
+    """
 
     root: Path
     first: dt.date
     last: dt.date
     files: listing.Files
+    splits: pl.DataFrame | None = None
+    asked: frozenset[str] | None = None
 
     @classmethod
     def open(
@@ -105,8 +116,11 @@ class Lake:
         last: dt.date,
         refuse: listing.Refuse | None = None,
         symbols: Iterable[str] | None = None,
+        renames: pl.DataFrame | None = None,
     ) -> Self:
-        """List the files of a lake, and those missing by its manifests; only manifests are read.
+        """List the files of a lake, and those missing by its manifests.
+
+        Only manifests and the splits are read.
 
         Args:
             path: the folder.
@@ -114,7 +128,8 @@ class Lake:
             last: the last day, inclusive.
             refuse: called with path and error for each misplaced file and each folder or manifest
                 that cannot be read; None: the error is raised.
-            symbols: the underlyings to list; None: all.
+            symbols: the underlyings to list, with those that they were renamed to; None: all.
+            renames: further rows of splits that may rename them; None: the lake's alone.
 
         Raises:
             InputError: for a symbol of which the lake has no quotes.
@@ -131,14 +146,20 @@ class Lake:
                 f"{root} is no lake: it {found}; expected folders such as "
                 "option_quotes/underlying=TSLA"
             )
+        told = _splits(root, refuse)
         wanted = None if symbols is None else set(symbols)
-        held = listing.files_of(root, TABLES, refuse, remembered, wanted)
+        followed = wanted and wanted | _successors(wanted, told, renames)
+        held = listing.files_of(root, TABLES, refuse, remembered, followed)
         for symbol in sorted((wanted or set()) - set(held.get("option_quotes", {}))):
             allowed = listing.files_of(root, ["option_quotes"], refuse, remembered).get(
                 "option_quotes", {}
             )
             raise InputError(unknown_name(f"symbol of the lake {path}:", symbol, sorted(allowed)))
-        return cls(root, first, last, {name: held[name] for name in TABLES if name in held})
+        if told is not None and followed is not None:
+            told = told.filter(pl.col("underlying").is_in(list(followed)))
+        kept = {name: held[name] for name in TABLES if name in held}
+        asked = None if wanted is None else frozenset(wanted)
+        return cls(root, first, last, kept, told, asked)
 
     def only(self, symbols: Iterable[str]) -> Self:
         """The same lake without the other underlyings."""
@@ -162,7 +183,8 @@ class Lake:
         return tuple(
             u
             for u in self.underlyings(name)
-            if any(self._days(name, u, m) for m in self.months(name, u))
+            if (self.asked is None or u in self.asked)
+            and any(self._days(name, u, m) for m in self.months(name, u))
         )
 
     def underlyings(self, name: str) -> tuple[str, ...]:
@@ -295,6 +317,19 @@ class Lake:
         return (min(first for first, _ in days), max(last for _, last in days)) if days else None
 
 
+def _splits(root: Path, refuse: listing.Refuse) -> pl.DataFrame | None:
+    try:
+        return splits.read(root)
+    except LakeError as error:
+        refuse(root / splits.NAME, error)
+        return None
+
+
+def _successors(names: set[str], *rows: pl.DataFrame | None) -> set[str]:
+    told = [found for found in rows if found is not None]
+    return splits.successors(pl.concat(told), names) if told else set()
+
+
 def stored(
     root: Path,
     table: Table,
@@ -335,11 +370,20 @@ def _warn_of(path: Path) -> None:
 # ---- writing
 
 
-def write(root: Path, source: Source, replace: bool = False) -> pl.DataFrame:
+def write(
+    root: Path, source: Source, replace: bool = False, told: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Write the rows of a source into the lake at `root`, one atomic write per month.
 
     Rows replace those of the same key, and all others stay. With `replace`, they replace all rows
-    of the sessions that the source has of a table and underlying.
+    of the sessions that the source has of a table and underlying. Splits are written first: a
+    reader of a half-written lake then takes none for one that no row explains.
+
+    Args:
+        root: the folder of the lake.
+        source: the rows to write.
+        replace: whether whole sessions are replaced.
+        told: splits to write, `schemas.SPLITS`, valid; None: no table of them.
 
     Returns:
         `WRITTEN`, one row per table.
@@ -360,10 +404,13 @@ def write(root: Path, source: Source, replace: bool = False) -> pl.DataFrame:
         with parquet.reported(root / name, "cannot be made"):
             (root / name).mkdir(parents=True, exist_ok=True)
     counts = dict.fromkeys(source.tables, Counts())
+    split = None if told is None else splits.merge(root, told)
     for underlying in underlyings:
         mine = aside.filter(pl.col("underlying") == underlying)
         for name, more in _write_underlying(root, source, underlying, mine, replace).items():
             counts[name] = counts[name].plus(more)
+    if split is not None:
+        counts[validation.SPLITS.name] = split
     return pl.DataFrame(
         [(name, *count) for name, count in counts.items()], schema=WRITTEN, orient="row"
     )

@@ -169,7 +169,7 @@ def _read(
         return pl.DataFrame(schema=schema)
     path = held[0][0].path if len(held) == 1 else held[0][0].path.parent
     cut = any(days[0] < first or days[1] > last for _, _, days in held)
-    rows = pl.scan_parquet([file.path for file, _, _ in held], hive_partitioning=False, glob=False)
+    rows = _scanned(table, [file.path for file, _, _ in held])
     # the verified path names the underlying: the column would only give it as a category
     columns = [
         pl.lit(held[0][0].underlying).alias(c) if c == "underlying" else pl.col(c) for c in schema
@@ -183,6 +183,23 @@ def _read(
     if not cut and len(found) != (expected := sum(n for _, n, _ in held)):
         return LakeError(f"{path} holds {len(found)} rows, expected {expected}")
     return found
+
+
+def _scanned(table: Table, paths: list[Path]) -> pl.LazyFrame:
+    """The rows of some files, with `Table.later` columns in those that lack them."""
+    if not table.later:
+        return pl.scan_parquet(paths, hive_partitioning=False, glob=False)
+    columns = [column for column in table.schema if column not in table.later]
+    scans = []
+    for path in paths:
+        held = pl.scan_parquet(path, hive_partitioning=False, glob=False)
+        found = held.collect_schema()
+        later = [
+            pl.col(name) if name in found else pl.lit(value).alias(name)
+            for name, value in table.later.items()
+        ]
+        scans.append(held.select(*columns, *later))
+    return pl.concat(scans)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -232,7 +249,8 @@ def _check_place(file: MonthFile, stated: dict[str, Any], schema: dict[str, pl.D
                 f"holds {what} {stated[what]}, expected {value}: it was moved or renamed"
             )
     for column, dtype in file.schema.items():
-        if schema.get(column) != dtype:
+        earlier = column in file.table.later and column not in schema
+        if schema.get(column) != dtype and not earlier:
             raise file.refuse(
                 f"has column {column!r} as {schema.get(column, 'nothing')}, expected {dtype}"
             )

@@ -1,4 +1,4 @@
-r"""Market: validated tables of quotes, bars and dividends, in memory or in a lake.
+r"""Market: validated tables of quotes, bars, splits and dividends, in memory or in a lake.
 
 frames --Market(...)--> Memory \
                                 Market: window(), diagnostics, fingerprint
@@ -21,6 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wheelvec.lake import lake
+from wheelvec.market.splits import Given, Splits
 from wheelvec.model import schemas
 from wheelvec.model.errors import DataError, InputError
 from wheelvec.model.forks import refuse_forked, refusing_forked
@@ -54,7 +55,7 @@ class Window:
 
 @refusing_forked
 class Market:
-    """Validated option quotes, daily bars of contracts and underlyings, and dividends (data.md).
+    """Validated option quotes, daily bars of contracts and underlyings, splits and dividends.
 
     Rows with an unusable key, and broken or untraded bars, are set aside. Quotes without a valid
     price and rows on days that are no sessions are kept: the engine counts and drops them by the
@@ -68,8 +69,12 @@ class Market:
         underlying_bars: daily bars of the underlyings; their closes decide assignment and exercise.
         option_bars: daily bars of contracts; without them only the quotes trigger stops and
             targets.
-        splits: not supported yet; a run must not cross a split.
-        dividends: cash dividends of the underlyings, in dollars per share.
+        splits: splits and renames: underlying, ex_date, and `numerator` new shares for
+            `denominator` old ones, which then bear the name new_underlying (null: the same). 1 for
+            1 without a new name says that nothing happened. A spin-off is given by its ratio of
+            closes in whole numbers, such as 1324 for 1000. "known": the table in the box.
+        dividends: cash dividends of the underlyings, in dollars per share; `special` ones (false
+            where absent) lower the strikes.
         strict: raise for broken rows instead of setting them aside.
         trading_calendar: the calendar whose sessions count in `diagnostics`; a backtest uses
             `Schedule.trading_calendar`.
@@ -103,17 +108,12 @@ class Market:
         option_quotes: schemas.Frame,
         underlying_bars: schemas.Frame,
         option_bars: schemas.Frame | None = None,
-        splits: schemas.Frame | None = None,
+        splits: Given = None,
         dividends: schemas.Frame | None = None,
         strict: bool = False,
         trading_calendar: str = "NYSE",
     ) -> None:
         refuse_forked()
-        if splits is not None:
-            raise InputError(
-                "splits are not supported yet: pass splits=None, and end a run before an "
-                "underlying's split or start it after (market.diagnostics reports suspected_split)"
-            )
         given = {
             "option_quotes": option_quotes,
             "option_bars": option_bars,
@@ -126,10 +126,13 @@ class Market:
             for name in TABLES
             if name in needed or given[name] is not None
         }
-        self._set_up(Memory.of(read), strict, trading_calendar)
+        self._set_up(Memory.of(read), strict, trading_calendar, Splits.of(splits))
 
-    def _set_up(self, source: lake.Source, strict: bool, trading_calendar: str) -> None:
+    def _set_up(
+        self, source: lake.Source, strict: bool, trading_calendar: str, splits: Splits
+    ) -> None:
         self._source, self.trading_calendar = source, trading_calendar
+        self._told = splits
         self._found: dict[str | None, Findings] = {}  # by underlying; of all of them under None
         if strict:
             self._refuse_broken_rows()
@@ -141,12 +144,13 @@ class Market:
         symbols: Iterable[str] | None = None,
         start: str | dt.date | None = None,
         end: str | dt.date | None = None,
+        splits: Given = None,
         strict: bool = False,
         trading_calendar: str = "NYSE",
     ) -> Self:
         """The market of a lake, of some or all of its underlyings, from `start` to `end`.
 
-        Only folders and manifests are read now. Windows read the months that they need;
+        Only folders, manifests and splits are read now. Windows read the months that they need;
         `option_quotes`, `option_bars` and `diagnostics` read all files.
 
         Args:
@@ -155,6 +159,8 @@ class Market:
             start: first session, a date or text such as "2023-06-06"; None for the first of the
                 lake.
             end: last session, inclusive; None for the last of the lake.
+            splits: as in `Market`, and in addition to those of the lake: a row given here counts
+                for its day, a known one only if neither is given here nor by the lake.
             strict: raise for broken rows; all files are read at once.
             trading_calendar: the calendar whose sessions count in `diagnostics`.
 
@@ -177,22 +183,25 @@ class Market:
         if first > last:
             raise InputError(f"start {first} is after end {last}")
         wanted = [symbols] if isinstance(symbols, str) else symbols
-        source = lake.Lake.open(path, first, last, symbols=wanted)
-        return cls._of_source(source, strict, trading_calendar)
+        told = Splits.of(splits)
+        source = lake.Lake.open(path, first, last, symbols=wanted, renames=told.candidates())
+        return cls._of_source(source, strict, told.over(source.splits), trading_calendar)
 
     @classmethod
-    def _of_source(cls, source: lake.Source, strict: bool, trading_calendar: str = "NYSE") -> Self:
+    def _of_source(
+        cls, source: lake.Source, strict: bool, splits: Splits, trading_calendar: str = "NYSE"
+    ) -> Self:
         market = cls.__new__(cls)
-        market._set_up(source, strict, trading_calendar)
+        market._set_up(source, strict, trading_calendar, splits)
         return market
 
     def write(self, path: str | Path, replace: bool = False) -> pl.DataFrame:
         """Write the kept rows into a lake, made if need be, and return numbers of rows.
 
         Rows replace the lake's rows of the same key (session and symbol, and ts of quotes that have
-        one; session of an underlying's bar; ex_date of dividends), and all others stay. With
-        `replace`, they replace all rows of their sessions, by table and underlying. The counts of
-        rows set aside are added to the lake's.
+        one; session of an underlying's bar; ex_date of dividends and splits), and all others stay.
+        With `replace`, they replace all rows of their sessions, by table and underlying. The counts
+        of rows set aside are added to the lake's, except those of splits.
 
         Args:
             path: the folder of the lake.
@@ -214,7 +223,7 @@ class Market:
             >>> market.write(folder)["added"].sum() == market.write(folder)["replaced"].sum()
             True
         """
-        return lake.write(Path(path), self._source, replace)
+        return lake.write(Path(path), self._source, replace, self.splits)
 
     @property
     def folder(self) -> Path | None:
@@ -277,6 +286,35 @@ class Market:
             True
         """
         return self._whole("dividends") if "dividends" in self._source.tables else None
+
+    @property
+    def splits(self) -> pl.DataFrame | None:
+        """All kept splits and renames, `schemas.SPLITS`, by (underlying, ex_date).
+
+        None if no table of them was given.
+
+        Example:
+            >>> import datetime as dt
+            >>> import polars as pl
+            >>> import wheelvec as wv
+            >>> held = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> splits = pl.DataFrame({
+            ...     "underlying": ["ALFA"], "ex_date": [dt.date(2024, 2, 1)],
+            ...     "numerator": [1], "denominator": [1],
+            ... })
+            >>> market = wv.Market(
+            ...     option_quotes=held.option_quotes, underlying_bars=held.underlying_bars,
+            ...     splits=splits,
+            ... )
+            >>> market.splits.rows()
+            [('ALFA', datetime.date(2024, 2, 1), 1, 1, None)]
+        """
+        return None if self._splits is None else self._splits.rows
+
+    @cached_property
+    def _splits(self) -> validation.Checked | None:
+        held = {name for table in self._source.tables for name in self._source.underlyings(table)}
+        return self._told.checked(sorted(held), self.sessions)
 
     @property
     def has_option_bars(self) -> bool:
@@ -422,8 +460,8 @@ class Market:
     def fingerprint(self) -> str:
         """A hexadecimal digest of the kept rows, the same for the same rows from memory or lake.
 
-        It is BLAKE2b over the sorted (table, underlying, month, `validation.content_digest`), and
-        whether there are option bars.
+        It is BLAKE2b over the sorted (table, underlying, month, `validation.content_digest`),
+        whether there are option bars, and the splits if there is any.
 
         Example:
             >>> import wheelvec as wv
@@ -443,6 +481,9 @@ class Market:
             for month in source.months(name, underlying)
             if (digest := source.digest(name, underlying, month)) is not None
         ]
+        if self.splits is not None and self.splits.height:
+            digest = validation.content_digest(validation.SPLITS, self.splits)
+            parts.append([validation.SPLITS.name, "", "", digest])
         text = json.dumps([self.has_option_bars, sorted(parts)])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -468,6 +509,8 @@ class Market:
     @cached_property
     def _tally(self) -> pl.DataFrame:
         counts = [validation.recounted(self._source.aside(), self.sessions)]
+        if self._splits is not None:
+            counts.append(validation.total(self._splits.aside))
         for underlying, source in self._sources(None):
             surveys = []
             for name in source.tables:

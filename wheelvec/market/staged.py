@@ -19,7 +19,8 @@ import polars as pl
 from wheelvec.lake import lake, parquet, place
 from wheelvec.market import batches
 from wheelvec.market.market import Known, Market, Memory
-from wheelvec.model import osi
+from wheelvec.market.splits import Splits
+from wheelvec.model import osi, schemas
 from wheelvec.model.errors import InputError
 from wheelvec.tables import validation
 from wheelvec.tables.validation import TABLES
@@ -33,7 +34,10 @@ Days = tuple[dt.date, dt.date] | None  # None: rows without a day
 
 @contextlib.contextmanager
 def imported(
-    root: Path, files: Mapping[str, Sequence[Path]], strict: bool = False
+    root: Path,
+    files: Mapping[str, Sequence[Path]],
+    strict: bool = False,
+    splits: schemas.Frame | str | None = None,
 ) -> Iterator[Market]:
     """The market of Parquet files, valid until the block ends.
 
@@ -42,6 +46,7 @@ def imported(
             hidden folder there until the block ends.
         files: the files of each table, named as in `Market`; their rows follow one another.
         strict: raise for broken rows instead of setting them aside.
+        splits: as in `Market`.
 
     Raises:
         InputError: for a file that is no Parquet, or more than ten million rows of one day.
@@ -61,11 +66,12 @@ def imported(
                         spool.spill(folder)
         if folder is None:
             whole = {name: spool.whole() for name, spool in spools.items()}
-            yield Market(**whole, strict=strict)  # type: ignore[arg-type]
+            yield Market(**whole, splits=splits, strict=strict)  # type: ignore[arg-type]
             return
         for spool in spools.values():
             spool.spill(folder)
-        yield Market._of_source(_staged(folder / "lake", spools), strict)
+        staged = _staged(folder / "lake", spools)
+        yield Market._of_source(staged, strict, Splits.of(splits))
 
 
 @dataclass
@@ -128,7 +134,7 @@ class _Staged(lake.Lake):
     They include rows without a day or underlying, and examples, which a lake does not keep.
     """
 
-    set_aside: pl.DataFrame
+    set_aside: pl.DataFrame = field(default_factory=validation.SET_ASIDE.to_frame)
 
     def aside(self) -> pl.DataFrame:
         return self.set_aside
@@ -144,7 +150,7 @@ def _staged(root: Path, spools: Mapping[str, _Spool]) -> _Staged:
         lake.write(root, checked)
         aside.append(checked.aside())
     opened = lake.Lake.open(root, dt.date.min, dt.date.max)
-    return _Staged(opened.root, opened.first, opened.last, opened.files, pl.concat(aside))
+    return _Staged(opened.root, opened.first, opened.last, opened.files, set_aside=pl.concat(aside))
 
 
 def _chunks(spools: Mapping[str, _Spool]) -> Iterator[Days]:

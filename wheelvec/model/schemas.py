@@ -54,6 +54,15 @@ DIVIDENDS: dict[str, pl.DataType] = {
     "underlying": pl.String(),
     "ex_date": pl.Date(),
     "amount": pl.Float64(),
+    "special": pl.Boolean(),
+}
+
+SPLITS: dict[str, pl.DataType] = {
+    "underlying": pl.String(),
+    "ex_date": pl.Date(),
+    "numerator": pl.Int64(),  # new shares ...
+    "denominator": pl.Int64(),  # ... for so many old ones
+    "new_underlying": pl.String(),  # null: the underlying keeps its name
 }
 
 # One month's chain at entry time: the last quote of each contract in the entry minute of each

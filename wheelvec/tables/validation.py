@@ -1,8 +1,9 @@
 """Conversion and validation of the rows of a market's tables (data.md).
 
 `read` converts a user's frame to the exact columns and types of `model.schemas`, or names the
-column that it lacks. `check_quotes`, `check_option_bars`, `check_underlying_bars` and
-`check_dividends` sort the rows, set the unusable ones aside with a reason, and keep the others.
+column that it lacks. `check_quotes`, `check_option_bars`, `check_underlying_bars`,
+`check_dividends` and `check_splits` sort the rows, set the unusable ones aside with a reason, and
+keep the others.
 `tally` counts flaws of the kept rows; the engine applies those rules itself, with the calendar of
 the run.
 """
@@ -10,7 +11,7 @@ the run.
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -37,6 +38,8 @@ class Table:
         day: the column of the day.
         key: the columns that identify a row of one underlying.
         implied: columns that follow from key or path; the content digest leaves them out.
+        later: columns that files of earlier versions lack, with the value that stands for them
+            there; the content digest leaves them out where every row has that value.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Table:
     day: str
     key: tuple[str, ...]
     implied: tuple[str, ...] = ()
+    later: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def keyed(self) -> dict[str, pl.DataType]:
@@ -72,9 +76,23 @@ TABLES = {
             ("session",),
             ("underlying",),
         ),
-        Table("dividends", schemas.DIVIDENDS, (), "ex_date", ("ex_date",), ("underlying",)),
+        Table(
+            "dividends",
+            schemas.DIVIDENDS,
+            ("special",),
+            "ex_date",
+            ("ex_date",),
+            ("underlying",),
+            {"special": False},
+        ),
     )
 }
+# Not one of `TABLES`, which a lake keeps in files by underlying and month: it is one file.
+SPLITS = Table("splits", schemas.SPLITS, ("new_underlying",), "ex_date", ("underlying", "ex_date"))
+_NAMED = {**TABLES, SPLITS.name: SPLITS}
+# A ratio of more, one way or the other, is a slip of the pen; a number of shares beyond the second
+# would not be exact in later arithmetic.
+_LARGEST_RATIO, _MOST_SHARES = 10_000, 10**9
 
 # Counts of rows set aside, by day, so that a lake can keep them with their sessions.
 SET_ASIDE = pl.Schema(
@@ -101,7 +119,7 @@ def read(name: str, frame: object) -> pl.DataFrame:
             frame that fails.
     """
     rows = schemas.as_lazy(name, frame)
-    schema = TABLES[name].schema
+    schema = _NAMED[name].schema
     with schemas.readable(name):
         found = rows.collect_schema()
     _check_columns(name, found)
@@ -121,7 +139,7 @@ def read(name: str, frame: object) -> pl.DataFrame:
 
 
 def _check_columns(name: str, found: pl.Schema) -> None:
-    table = TABLES[name]
+    table = _NAMED[name]
     missing = [
         column for column in table.schema if column not in found and column not in table.optional
     ]
@@ -206,12 +224,24 @@ def _to_timestamp(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
     return zoned.cast(schemas.TIMESTAMP, strict=False)
 
 
+def _to_boolean(value: pl.Expr, found: pl.DataType) -> pl.Expr | None:
+    if found.is_numeric():
+        return pl.when(value == 1).then(True).when(value == 0).then(False)
+    if found != pl.String:
+        return None
+    words = value.str.strip_chars().str.to_lowercase()
+    return words.replace_strict(_WORDS, default=None, return_dtype=pl.Boolean)
+
+
+_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
 _CONVERSIONS: dict[type[pl.DataType], Callable[[pl.Expr, pl.DataType], pl.Expr | None]] = {
     pl.String: _to_string,
     pl.Float64: _to_float,
     pl.Int64: _to_int,
     pl.Date: _to_date,
     pl.Datetime: _to_timestamp,
+    pl.Boolean: _to_boolean,
 }
 
 
@@ -347,8 +377,10 @@ def check_underlying_bars(rows: pl.DataFrame) -> Checked:
 def check_dividends(rows: pl.DataFrame) -> Checked:
     """Keep the dividends that have an amount, in dollars per share.
 
-    Two amounts on one ex-date are two dividends, a regular and a special one.
+    Two amounts on one ex-date are two dividends, a regular and a special one. One that is not said
+    to be special is not.
     """
+    rows = rows.with_columns(pl.col("special").fill_null(False))
     amount = pl.col("amount")
     flaws = {
         "missing_key": _missing("underlying", "ex_date"),
@@ -357,9 +389,39 @@ def check_dividends(rows: pl.DataFrame) -> Checked:
         | (amount.abs() > schemas.LARGEST_PRICE),
         "negative_amount": amount < 0,
     }
-    return _deduplicated(
-        "dividends", _split("dividends", rows, flaws), ("underlying", "ex_date", "amount")
-    )
+    by = ("underlying", "ex_date", "amount", "special")
+    return _deduplicated("dividends", _split("dividends", rows, flaws), by)
+
+
+def check_splits(rows: pl.DataFrame, underlyings: Iterable[str], sessions: Sessions) -> Checked:
+    """Keep the splits of known underlyings, one per underlying and ex-date.
+
+    An ex-date within `sessions` must be one of them, any other a weekday. A new name that is empty
+    or the old one is none.
+
+    Args:
+        rows: as `read` returns them.
+        underlyings: the names that the market's other tables hold; a new name is known too.
+        sessions: the sessions of the exchange over the market's data.
+    """
+    new, old, name = pl.col("numerator"), pl.col("denominator"), pl.col("new_underlying")
+    renamed = pl.when((name != "") & (name != pl.col("underlying"))).then(name)
+    rows = rows.with_columns(new_underlying=renamed)
+    known = pl.concat([pl.Series(list(underlyings), dtype=pl.String), rows["new_underlying"]])
+    day = pl.col("ex_date")
+    inside = day.is_between(sessions.first, sessions.last)
+    closed = ~day.is_in(sessions.frame["session"].implode())
+    flaws = {
+        "missing_key": _missing("underlying", "ex_date"),
+        "missing_ratio": new.is_null() | old.is_null(),
+        "non_positive_ratio": (new <= 0) | (old <= 0),
+        "ratio_out_of_range": (pl.max_horizontal(new, old) > _MOST_SHARES)
+        | (new > old * _LARGEST_RATIO)
+        | (old > new * _LARGEST_RATIO),
+        "not_a_session": pl.when(inside).then(closed).otherwise(day.dt.weekday() > 5),
+        "unknown_underlying": ~pl.col("underlying").is_in(known.drop_nulls().implode()),
+    }
+    return _deduplicated("splits", _split("splits", rows, flaws), ("underlying", "ex_date"))
 
 
 def _missing(underlying: str | None, *others: str) -> pl.Expr:
@@ -442,7 +504,7 @@ def _split(name: str, rows: pl.DataFrame, flaws: Flaws) -> Checked:
 
 def _counted(name: str, broken: pl.DataFrame) -> pl.DataFrame:
     """Count broken rows (`Table.schema`, underlying, reason) by day and reason: `SET_ASIDE`."""
-    table = TABLES[name]
+    table = _NAMED[name]
     shown = [column for column in table.keyed if column in broken.columns]
     by = {
         "table": pl.lit(name),
@@ -476,7 +538,7 @@ def _deduplicated(name: str, checked: Checked, by: tuple[str, ...]) -> Checked:
 
     Of rows of equal key with different prices none is kept: it is not known which is right.
     """
-    rows, table = _ordered(checked.rows, *by), TABLES[name]
+    rows, table = _ordered(checked.rows, *by), _NAMED[name]
     same = pl.all_horizontal([pl.col(column) == pl.col(column).shift() for column in by]).fill_null(
         False
     )
@@ -620,8 +682,13 @@ def content_digests(
     Each column is turned into bytes once: an expression of Polars takes as long as a month's hash.
     """
     named = [column for column in table.schema if column not in table.implied]
-    columns = [_Bytes.of(rows[column]) for column in named]
-    return [_digest(zip(named, columns, strict=True), first, end) for first, end in spans]
+    columns = {column: _Bytes.of(rows[column]) for column in named}
+    other = {c: (rows[c] != value).to_numpy() for c, value in table.later.items()}
+    found = []
+    for first, end in spans:
+        named = [c for c in columns if c not in other or other[c][first:end].any()]
+        found.append(_digest([(c, columns[c]) for c in named], first, end))
+    return found
 
 
 def _digest(columns: Iterable[tuple[str, "_Bytes"]], first: int, end: int) -> str:
