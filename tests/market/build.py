@@ -106,6 +106,7 @@ def counts(held: Market) -> dict[tuple[str, str], int]:
         "underlying_ended",
         "suspected_split",
         "adjusted_underlying_price",
+        "contradicted_by_prices",
     )
     rows = (
         held.diagnostics.filter(~pl.col("reason").is_in(whole))

@@ -8,8 +8,7 @@ import pytest
 
 from tests.market.build import DAY, SHARED, chain, quotes, symbol, table
 from wheelvec.market.market import Market
-from wheelvec.tables import anomalies
-from wheelvec.tables.anomalies import named_ratio
+from wheelvec.tables.suspected import SUSPECTED, named_ratio
 
 WIDE = [100.0 + 10 * i for i in range(21)]  # 100 to 300 around 200
 MONDAY, TUESDAY = DAY("2023-06-05"), DAY("2023-06-06")
@@ -221,4 +220,4 @@ def test_the_golden_case_has_one() -> None:
     assert found.splits.select("session", "last", "numerator", "denominator").rows() == [
         (DAY("2023-07-18"), DAY("2023-07-17"), 4, 1)
     ]
-    assert found.splits.schema == anomalies.SUSPECTED
+    assert found.splits.schema == SUSPECTED

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -26,6 +27,7 @@ from wheelvec.tables import anomalies, validation
 from wheelvec.tables.anomalies import Findings
 from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.survey import DAYS, SCHEMAS, Survey
+from wheelvec.tables.suspected import Events
 from wheelvec.tables.validation import TABLES
 
 Progress = Callable[[int, int], None]
@@ -100,7 +102,9 @@ class Inspection:
             all invalid lacks quotes.
         vanished: contracts quoted no more before they settle (`anomalies.vanished`).
         broken: broken and unusable rows by reason, as `Market.diagnostics` counts them.
-        splits: suspected splits, with day and ratio (`anomalies.suspected`).
+        splits: suspected splits, with day and ratio (`suspected.suspected`).
+        contradicted: rows of splits and special dividends that the prices contradict
+            (`suspected.contradicted`).
         adjusted: closes that differ from the quotes' underlying_price by a factor
             (`anomalies.adjusted_closes`).
         adjusted_prices: underlying_prices that differ by a factor from the price that puts and
@@ -126,6 +130,7 @@ class Inspection:
     vanished: pl.DataFrame
     broken: pl.DataFrame
     splits: pl.DataFrame
+    contradicted: pl.DataFrame
     adjusted: pl.DataFrame
     adjusted_prices: pl.DataFrame
     ended: pl.DataFrame
@@ -201,8 +206,16 @@ def check(
             _refused(listed.root, refused, broken + _damaged_beside(listed.root, refused, pool)),
             _others(listed, refused),
         ]
+        sessions = _sessions(footers, trading_calendar)
+        names = {underlying for _, underlying, _ in months}
         whole = _WholeFiles(
-            _without(listed, damaged), footers, list(damaged), _sessions(footers, trading_calendar)
+            _without(listed, damaged),
+            footers,
+            list(damaged),
+            sessions,
+            None
+            if listed.splits is None
+            else validation.check_splits(listed.splits, sorted(names), sessions),
         )
         return whole.inspection(pl.concat(files), pool, tick)
 
@@ -365,12 +378,25 @@ class _WholeFiles:
         footers: their verified footers.
         unknown: the months whose file is damaged.
         sessions: the sessions of the calendar over the data.
+        splits: the lake's splits, and counts of broken rows; None without any.
     """
 
     lake: Lake
     footers: dict[Month, Footer]
     unknown: list[Month]
     sessions: Sessions
+    splits: validation.Checked | None
+
+    @cached_property
+    def told(self) -> Events:
+        """The lake's splits and special dividends."""
+        paid = [
+            rows.with_columns(underlying=pl.lit(underlying)).select(*TABLES["dividends"].schema)
+            for _, underlying, month in (key for key in self.footers if key[0] == "dividends")
+            for rows in [self.lake.columns("dividends", underlying, [month], _PAID)]
+        ]
+        splits = None if self.splits is None else self.splits.rows
+        return Events.of(splits, pl.concat(paid) if paid else None)
 
     def inspection(self, files: pl.DataFrame, pool: ThreadPoolExecutor, tick: Tick) -> Inspection:
         frames: Frames = {}
@@ -385,6 +411,8 @@ class _WholeFiles:
             _joined(frames, "tally", validation.TALLY),
             validation.recounted(self.lake.aside(), self.sessions),
         ]
+        if self.splits is not None:
+            tallies.append(validation.total(self.splits.aside))
         return Inspection(
             files=files,
             held=self._held(),
@@ -396,6 +424,7 @@ class _WholeFiles:
                 *schemas.MARKET_DIAGNOSTICS
             ),
             splits=found.splits,
+            contradicted=found.contradicted,
             adjusted=found.adjusted,
             adjusted_prices=found.adjusted_prices,
             ended=found.ended,
@@ -450,7 +479,7 @@ class _WholeFiles:
             ),
             "underlyings": self._counts(underlying, survey, len(seen), int(traded["count"].sum())),
         }
-        return kept, Findings.of(survey, self.sessions, self._unknown(underlying))
+        return kept, Findings.of(survey, self.sessions, self.told, self._unknown(underlying))
 
     def _counts(self, underlying: str, survey: Survey, contracts: int, bars: int) -> pl.DataFrame:
         """The `UNDERLYINGS` row of an underlying; no row if all its files are empty."""
@@ -528,6 +557,7 @@ _DECODED = {
     "underlying_bars": ("session", "close"),
     "dividends": ("ex_date",),
 }
+_PAID = ("ex_date", "amount", "special")
 
 
 def _quotes(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:

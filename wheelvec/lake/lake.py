@@ -64,8 +64,8 @@ class Source(Protocol):
     def rows(self, name: str, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame:
         """`Table.schema` rows of an underlying with `first` <= day <= `last`."""
 
-    def batches(self, name: str) -> Iterator[pl.DataFrame]:
-        """The whole table, `Table.keyed`, in batches of rows."""
+    def batches(self, name: str, columns: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
+        """The whole table, `Table.keyed` or some columns of it, in batches of rows."""
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
         """The content digest of one month; None without rows."""
@@ -211,25 +211,28 @@ class Lake:
 
         Only the files of these months are read.
         """
-        first, last = max(first, self.first), min(last, self.last)
-        months = [m for m in self.months(name, underlying) if m <= last and month_end(m) >= first]
-        return parquet.read(
-            TABLES[name], [self._file(name, underlying, month) for month in months], first, last
-        )
+        return self._rows(name, underlying, (first, last))
 
-    def batches(self, name: str) -> Iterator[pl.DataFrame]:
-        """The table, `Table.keyed`, sorted by underlying and day, in batches of rows.
+    def _rows(
+        self, name: str, underlying: str, days: Span, columns: Sequence[str] = ()
+    ) -> pl.DataFrame:
+        first, last = max(days[0], self.first), min(days[1], self.last)
+        months = [m for m in self.months(name, underlying) if m <= last and month_end(m) >= first]
+        files = [self._file(name, underlying, month) for month in months]
+        return parquet.read(TABLES[name], files, first, last, tuple(columns) or None)
+
+    def batches(self, name: str, columns: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
+        """The table, `Table.keyed` or some columns, by underlying and day, in batches of rows.
 
         A batch is a month of an underlying's options, or all days of the other tables.
         """
+        wanted = list(columns) or list(TABLES[name].keyed)
         for underlying in self.underlyings(name):
             months = self.months(name, underlying) if name.startswith("option_") else [None]
             for month in months:
                 days = (month, month_end(month)) if month else (self.first, self.last)
-                rows = self.rows(name, underlying, *days).with_columns(
-                    underlying=pl.lit(underlying)
-                )
-                yield rows.select(*TABLES[name].keyed)
+                rows = self._rows(name, underlying, days, columns)
+                yield rows.with_columns(underlying=pl.lit(underlying)).select(wanted)
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
         """The content digest of a month; None without rows.

@@ -10,7 +10,7 @@ import hashlib
 import html
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,8 @@ from wheelvec.tables import validation
 from wheelvec.tables.anomalies import REASONS, Findings
 from wheelvec.tables.roots import Roots
 from wheelvec.tables.sessions import Sessions
-from wheelvec.tables.survey import Survey
+from wheelvec.tables.survey import LISTING, Listing, Survey
+from wheelvec.tables.suspected import PRICES, SUSPECTED, Events, suspected
 from wheelvec.tables.validation import TABLES
 
 
@@ -133,7 +134,9 @@ class Market:
     ) -> None:
         self._source, self.trading_calendar = source, trading_calendar
         self._told = splits
-        self._found: dict[str | None, Findings] = {}  # by underlying; of all of them under None
+        # by underlying; of all of them under None
+        self._found: dict[str | None, Findings] = {}
+        self._suspected: dict[str | None, pl.DataFrame] = {}
         if strict:
             self._refuse_broken_rows()
 
@@ -495,8 +498,8 @@ class Market:
         in the order of `validation.check_quotes` and the other checks, and then of
         `validation.tally`. Further reasons are `no_option_bars` and `no_underlying_bars` (quotes of
         an underlying without bars), `underlying_ended` (sessions of the market after an
-        underlying's last bar), `suspected_split` (events), `adjusted_closes` and
-        `adjusted_underlying_price` (sessions): see `tables.anomalies`.
+        underlying's last bar), `suspected_split` and `contradicted_by_prices` (events),
+        `adjusted_closes` and `adjusted_underlying_price` (sessions): see `tables.anomalies`.
 
         Example:
             >>> import wheelvec as wv
@@ -517,7 +520,7 @@ class Market:
                 for rows in source.batches(name):
                     counts.append(validation.tally(name, rows, self.sessions))
                     surveys += self._surveys(name, rows)
-            self._found[underlying] = Findings.of(Survey.joined(surveys), self.sessions)
+            self._found[underlying] = self._findings(surveys)
             counts.append(self._found[underlying].counted())
         return validation.total(pl.concat(counts))
 
@@ -539,11 +542,70 @@ class Market:
         findings = []
         for underlying, source in self._sources(wanted):
             if underlying not in self._found:
-                batches = ((name, rows) for name in source.tables for rows in source.batches(name))
-                surveys = [survey for name, rows in batches for survey in self._surveys(name, rows)]
-                self._found[underlying] = Findings.of(Survey.joined(surveys), self.sessions)
+                suspected = self._suspected.get(underlying)
+                surveys = [
+                    survey
+                    for name in source.tables
+                    for rows in source.batches(name)
+                    for survey in self._surveys(name, rows, listing=suspected is None)
+                ]
+                self._found[underlying] = self._findings(surveys, suspected)
             findings.append(self._found[underlying])
         return Findings.joined(findings).only(wanted)
+
+    def suspected_splits(self, underlyings: Iterable[str]) -> pl.DataFrame:
+        """The splits of some underlyings that the data show and no row explains, cached.
+
+        Few columns of the quotes are read, and of a lake only those of these underlyings.
+
+        Args:
+            underlyings: their symbols.
+
+        Returns:
+            `tables.suspected.SUSPECTED`: underlying, `session` (the day of the event), `last` (the
+            last session with quotes before it), `contracts` then and those `gone` for good, and
+            the ratio by the prices, null where they name none.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.suspected_splits(["ALFA"]).height
+            0
+        """
+        wanted = set(underlyings)
+        found = [SUSPECTED.to_frame()]
+        for underlying, source in self._sources(wanted):
+            if underlying in self._found:
+                self._suspected[underlying] = self._found[underlying].splits
+            if underlying not in self._suspected:
+                self._suspected[underlying] = self._suspected_of(source)
+            found.append(self._suspected[underlying])
+        return pl.concat(found).filter(pl.col("underlying").is_in(list(wanted)))
+
+    def _suspected_of(self, source: lake.Source) -> pl.DataFrame:
+        batches = source.batches("option_quotes", LISTING)
+        listing = Listing.joined([Listing.of(rows, self.sessions) for rows in batches])
+
+        def prices(days: pl.DataFrame) -> pl.DataFrame:
+            found = []
+            for name, day in days.iter_rows():
+                quotes = source.rows("option_quotes", name, day, day)
+                bars = source.rows("underlying_bars", name, day, day)
+                spot, closes = quotes["underlying_price"].median(), bars["close"]
+                found.append((name, day, spot, closes[0] if len(closes) else None))
+            return pl.DataFrame(found, schema=PRICES, orient="row")
+
+        return suspected(listing, prices, self.sessions, self._events)
+
+    def _findings(
+        self, surveys: Iterable[Survey], suspected: pl.DataFrame | None = None
+    ) -> Findings:
+        survey = Survey.joined(surveys)
+        return Findings.of(survey, self.sessions, self._events, splits=suspected)
+
+    @cached_property
+    def _events(self) -> Events:
+        return Events.of(self.splits, self.dividends)
 
     def _sources(self, wanted: set[str] | None) -> list[tuple[str | None, lake.Source]]:
         """The source of each underlying of a lake, so that memory grows with one underlying.
@@ -558,10 +620,10 @@ class Market:
             for name in sorted(held if wanted is None else held & wanted)
         ]
 
-    def _surveys(self, name: str, rows: pl.DataFrame) -> list[Survey]:
+    def _surveys(self, name: str, rows: pl.DataFrame, listing: bool = True) -> list[Survey]:
         """The survey of some rows of a table; none of dividends."""
         if name == "option_quotes":
-            return [Survey.of_quotes(rows, self.sessions)]
+            return [Survey.of_quotes(rows, self.sessions, listing)]
         return [] if name == "dividends" else [Survey.of_bars(name, rows)]
 
     @cached_property
@@ -714,9 +776,9 @@ class Memory:
         rows = self._of(name, underlying).slice(low, max(high - low, 0))
         return pl.DataFrame([rows[column] for column in TABLES[name].schema])
 
-    def batches(self, name: str) -> Iterator[pl.DataFrame]:
-        """The whole table, `Table.keyed`, in one batch."""
-        yield self.held[name]
+    def batches(self, name: str, columns: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
+        """The whole table, `Table.keyed` or some columns of it, in one batch."""
+        yield self.held[name].select(columns) if columns else self.held[name]
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
         """The content digest of one month."""

@@ -16,32 +16,18 @@ from wheelvec.model import osi
 from wheelvec.tables import validation
 from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.survey import CHAIN, Survey
+from wheelvec.tables.suspected import CONTRADICTED, SUSPECTED, Events, contradicted, suspected
 
 # The reasons that `market.diagnostics` counts for a whole market; they make no row broken.
 REASONS = (
     "adjusted_closes",
     "adjusted_underlying_price",
+    "contradicted_by_prices",
     "no_option_bars",
     "no_underlying_bars",
     "suspected_split",
     "underlying_ended",
 )
-
-# A split is suspected (data.md) if, of the contracts at least so many calendar days before their
-# expiration, so large a share is never quoted again, and, of the contracts quoted next in the same
-# expirations, so large a share was never quoted before.
-LEAST_DAYS, REPLACED = 5, 0.6
-# The usual ratios of splits: (new shares, old shares).
-RATIOS = (
-    *((n, 1) for n in (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100)),
-    *((1, n) for n in (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100)),
-    (3, 2),
-    (4, 3),
-    (5, 4),
-)
-# How far a price may move overnight beside a split: in log price, and as a share of the log ratio,
-# so that an ordinary fall of the price is not taken for a split of 5 for 4.
-_OVERNIGHT, _OF_RATIO = math.log(1.12), 0.25
 
 # The close and the price minutes before it seldom differ by more, and not to one side for weeks.
 _OFF = math.log(1.01)
@@ -68,17 +54,6 @@ VANISHED = pl.Schema(
         "place": pl.String,
     }
 )
-SUSPECTED = pl.Schema(
-    {
-        "underlying": pl.String,
-        "session": pl.Date,
-        "last": pl.Date,
-        "contracts": pl.Int64,
-        "gone": pl.Int64,
-        "numerator": pl.Int64,
-        "denominator": pl.Int64,
-    }
-)
 ADJUSTED = pl.Schema(
     {
         "underlying": pl.String,
@@ -99,6 +74,7 @@ class Findings(NamedTuple):
     Attributes:
         chain: `survey.CHAIN`, one row per underlying and session with quotes.
         splits: `SUSPECTED`, the suspected splits.
+        contradicted: `CONTRADICTED`, told events that prices contradict.
         adjusted, adjusted_prices: `ADJUSTED`, runs of sessions on which closes, and
             underlying_prices, differ from the quotes by a factor.
         ended: `ENDED`, underlyings whose bars end before the market's last session.
@@ -108,6 +84,7 @@ class Findings(NamedTuple):
 
     chain: pl.DataFrame
     splits: pl.DataFrame
+    contradicted: pl.DataFrame
     adjusted: pl.DataFrame
     adjusted_prices: pl.DataFrame
     ended: pl.DataFrame
@@ -115,11 +92,29 @@ class Findings(NamedTuple):
     missing_bars: pl.DataFrame
 
     @classmethod
-    def of(cls, survey: Survey, sessions: Sessions, unknown: pl.DataFrame | None = None) -> Self:
-        """The findings of a survey; `unknown` are the days of damaged files, see `holes`."""
+    def of(
+        cls,
+        survey: Survey,
+        sessions: Sessions,
+        told: Events,
+        unknown: pl.DataFrame | None = None,
+        splits: pl.DataFrame | None = None,
+    ) -> Self:
+        """The findings of a survey.
+
+        Args:
+            survey: the summaries.
+            sessions: the sessions of the exchange.
+            told: the splits and special dividends.
+            unknown: the days of damaged files, see `holes`.
+            splits: the suspected splits, if they are known already.
+        """
+        if splits is None:
+            splits = suspected(survey.listing, survey.prices, sessions, told)
         return cls(
             survey.chain,
-            suspected(survey, sessions),
+            splits,
+            contradicted(survey, sessions, told),
             adjusted_closes(survey),
             adjusted_prices(survey),
             ended(survey, sessions),
@@ -133,7 +128,16 @@ class Findings(NamedTuple):
         empty = cls(
             *(
                 schema.to_frame()
-                for schema in (CHAIN, SUSPECTED, ADJUSTED, ADJUSTED, ENDED, HOLES, validation.TALLY)
+                for schema in (
+                    CHAIN,
+                    SUSPECTED,
+                    CONTRADICTED,
+                    ADJUSTED,
+                    ADJUSTED,
+                    ENDED,
+                    HOLES,
+                    validation.TALLY,
+                )
             )
         )
         return cls(*(pl.concat(frames) for frames in zip(empty, *findings, strict=True)))
@@ -151,11 +155,8 @@ class Findings(NamedTuple):
         """
         counts = [
             ("underlying_bars", "underlying_ended", self.ended.rename({"sessions": "count"})),
-            (
-                "option_quotes",
-                "suspected_split",
-                self.splits.group_by("underlying").agg(count=pl.len()),
-            ),
+            ("option_quotes", "suspected_split", _rows_of(self.splits)),
+            ("splits", "contradicted_by_prices", _rows_of(self.contradicted)),
             ("underlying_bars", "adjusted_closes", _sessions_of(self.adjusted)),
             ("option_quotes", "adjusted_underlying_price", _sessions_of(self.adjusted_prices)),
         ]
@@ -180,6 +181,10 @@ def without_bars(survey: Survey) -> pl.DataFrame:
     return pl.concat(found)
 
 
+def _rows_of(found: pl.DataFrame) -> pl.DataFrame:
+    return found.group_by("underlying").agg(count=pl.len())
+
+
 def _sessions_of(runs: pl.DataFrame) -> pl.DataFrame:
     return runs.group_by("underlying", maintain_order=True).agg(count=pl.col("sessions").sum())
 
@@ -202,87 +207,6 @@ def ended(survey: Survey, sessions: Sessions) -> pl.DataFrame:
         .filter(pl.col("sessions") > 0)
         .select(*ENDED)
     )
-
-
-def suspected(survey: Survey, sessions: Sessions) -> pl.DataFrame:
-    """Suspected splits, spin-offs and new roots (data.md), from listed contracts: `SUSPECTED`.
-
-    `last` is the last session with quotes before the event, and `session`, the day of the event,
-    the exchange session after it. `gone` of the `contracts` listed then are never quoted again. If
-    the prices before and after match a ratio, it is `numerator` new shares for `denominator` old
-    ones; else these are null.
-    """
-    pairs = (
-        survey.listed.select("underlying", session="session").unique().sort("underlying", "session")
-    )
-    pairs = pairs.with_columns(
-        following=pl.col("session").shift(-1).over("underlying")
-    ).drop_nulls()
-    alive = survey.listed.join(pairs, on=("underlying", "session"))
-    alive = alive.filter(pl.col("expiration") - pl.col("session") >= pl.duration(days=LEAST_DAYS))
-    by = ("underlying", "expiration")
-    gone, new = (
-        survey.contracts.group_by(*by, day).agg(pl.len().cast(pl.Int64).alias(count))
-        for day, count in (("last", "gone"), ("first", "new"))
-    )
-    after = survey.listed.select(*by, following="session", quoted="contracts")
-    counts = (
-        alive.join(gone, left_on=(*by, "session"), right_on=(*by, "last"), how="left")
-        .join(after, on=(*by, "following"), how="left")
-        .join(new, left_on=(*by, "following"), right_on=(*by, "first"), how="left")
-        .group_by("underlying", "session", "following")
-        .agg(pl.col("contracts", "gone", "quoted", "new").sum())
-    )
-    replaced = (pl.col("gone") >= REPLACED * pl.col("contracts")) & (
-        pl.col("new") >= REPLACED * pl.col("quoted")
-    )
-    events = counts.filter(replaced & (pl.col("quoted") > 0)).sort("underlying", "session")
-    return _with_ratio(events, survey, sessions).select(*SUSPECTED)
-
-
-def _with_ratio(events: pl.DataFrame, survey: Survey, sessions: Sessions) -> pl.DataFrame:
-    """Add the day of each event, and the ratio by underlying_price or else by closes."""
-    prices = survey.chain.join(survey.closes, on=("underlying", "session"), how="left")
-    prices = prices.select("underlying", "session", "spot", "close")
-    both = events.join(prices, on=("underlying", "session"), how="left", maintain_order="left")
-    both = both.join(
-        prices,
-        left_on=("underlying", "following"),
-        right_on=("underlying", "session"),
-        how="left",
-        suffix="_after",
-        maintain_order="left",
-    )
-    ratios = [
-        named_ratio(before, after) or named_ratio(close, close_after)
-        for before, after, close, close_after in both.select(
-            "spot", "spot_after", "close", "close_after"
-        ).iter_rows()
-    ]
-    day = sessions.number_of(both["session"].to_numpy()) + 1  # there is a later one, with quotes
-    return both.with_columns(
-        last="session",
-        session=sessions.frame["session"].gather(day),
-        numerator=pl.Series([ratio and ratio[0] for ratio in ratios], dtype=pl.Int64),
-        denominator=pl.Series([ratio and ratio[1] for ratio in ratios], dtype=pl.Int64),
-    )
-
-
-def named_ratio(before: float | None, after: float | None) -> tuple[int, int] | None:
-    """(new shares, old shares) of the split that explains two prices in dollars, or None.
-
-    100 and 34 are 3 for 1. None if an ordinary overnight move explains the prices too.
-    """
-    if not before or not after or before <= 0 or after <= 0:
-        return None
-    moved = math.log(before / after)
-
-    def distance(ratio: tuple[int, int]) -> float:
-        return abs(moved - math.log(ratio[0] / ratio[1]))
-
-    nearest = min(RATIOS, key=distance)
-    near = min(_OVERNIGHT, _OF_RATIO * abs(math.log(nearest[0] / nearest[1])))
-    return nearest if distance(nearest) <= near else None
 
 
 def adjusted_closes(survey: Survey) -> pl.DataFrame:

@@ -4,6 +4,7 @@ A `Survey` is made month by month and joined, so that memory grows with one mont
 number of contracts, not with all quotes.
 """
 
+import datetime as dt
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
@@ -34,15 +35,86 @@ LISTED = pl.Schema(
 CONTRACTS = pl.Schema(
     {
         "underlying": pl.String,
-        "symbol": pl.String,
+        "contract": pl.UInt64,
         "expiration": pl.Date,
+        "strike": pl.Float64,
         "first": pl.Date,
         "last": pl.Date,
     }
 )
+LISTING = ("underlying", "session", "symbol", "expiration", "strike")  # columns of quotes
 DAYS = pl.Schema({"table": pl.String, "underlying": pl.String, "session": pl.Date})
 CLOSES = pl.Schema({"underlying": pl.String, "session": pl.Date, "close": pl.Float64})
 SCHEMAS = {"chain": CHAIN, "listed": LISTED, "contracts": CONTRACTS, "days": DAYS, "closes": CLOSES}
+
+
+class Listing(NamedTuple):
+    """The listed contracts of some underlyings.
+
+    Attributes:
+        listed: `LISTED`, the number of contracts of each expiration on each exchange session.
+        contracts: `CONTRACTS`, the first and last exchange session with a quote of each contract.
+    """
+
+    listed: pl.DataFrame
+    contracts: pl.DataFrame
+
+    @classmethod
+    def of(cls, quotes: pl.DataFrame, sessions: Sessions) -> Self:
+        """The listing of quotes with the columns of `LISTING`, by (underlying, session, symbol).
+
+        Days that are no sessions do not count: a copy of the last session on a holiday is no quote.
+        """
+        names = quotes["underlying"].rle().struct.field("value")
+        contract = pl.col("symbol").hash()
+        rows = quotes.select(
+            "session", "expiration", "strike", contract, n=pl.col("underlying").rle_id()
+        ).rename({"symbol": "contract"})
+        # symbols are compared as numbers; one symbol of two underlyings is two contracts
+        other = pl.col("n").cast(pl.UInt64) * 2**40
+        rows = rows.with_columns(pl.col("contract") ^ other)
+        again = pl.all_horizontal(
+            [pl.col(name) == pl.col(name).shift() for name in ("contract", "session")]
+        )
+        closed = ~pl.col("session").is_in(sessions.frame["session"].implode())
+        keep = rows.select(~(again.fill_null(False) | closed)).to_series()
+        rows = rows if keep.all() else rows.filter(keep)
+        named = pl.Series("underlying", names, dtype=pl.String)
+        listed = rows.group_by("n", "session", "expiration").agg(contracts=pl.len().cast(pl.Int64))
+        contracts = rows.group_by("contract").agg(
+            pl.col("n", "expiration", "strike").first(),
+            first=pl.col("session").min(),
+            last=pl.col("session").max(),
+        )
+        contracts = contracts.with_columns(pl.col("contract") ^ other)
+        return cls(
+            *(
+                found.with_columns(underlying=named.gather(found["n"])).select(*schema)
+                for found, schema in ((listed, LISTED), (contracts, CONTRACTS))
+            )
+        )
+
+    @classmethod
+    def joined(cls, listings: Iterable[Self]) -> Self:
+        """One listing from several of different months or underlyings."""
+        empty = cls(LISTED.to_frame(), CONTRACTS.to_frame())
+        listed, contracts = (pl.concat(frames) for frames in zip(empty, *listings, strict=True))
+        contracts = contracts.group_by("underlying", "contract").agg(
+            pl.col("expiration", "strike").first(), pl.col("first").min(), pl.col("last").max()
+        )
+        by = ("underlying", "session", "expiration")
+        return cls(listed.sort(by), contracts.select(*CONTRACTS))
+
+    def strikes_around(
+        self, underlying: str, last: dt.date, following: dt.date
+    ) -> tuple[frozenset[int], frozenset[int]]:
+        """The strikes of contracts last quoted on `last`, and first on `following`, in 0.001 $."""
+        mine = self.contracts.filter(pl.col("underlying") == underlying)
+        gone, new = (
+            mine.filter(pl.col(column) == day)["strike"] * 1000
+            for column, day in (("last", last), ("first", following))
+        )
+        return frozenset(map(round, gone)), frozenset(map(round, new))
 
 
 class Survey(NamedTuple):
@@ -53,8 +125,7 @@ class Survey(NamedTuple):
             underlying_price; `parity`, the price that puts and calls near the money imply (strike +
             call - put, dollars per share; null without such pairs); the number of quotes and of
             valid quotes; first and last ts (null for snapshots).
-        listed: `LISTED`, the number of contracts of each expiration on each exchange session.
-        contracts: `CONTRACTS`, the first and last exchange session with a quote of each contract.
+        listed, contracts: of a `Listing`.
         days: `DAYS`, the days on which a table has a bar of an underlying or of its options, or a
             valid quote.
         closes: `CLOSES`, the underlyings' closes in dollars.
@@ -67,10 +138,13 @@ class Survey(NamedTuple):
     closes: pl.DataFrame
 
     @classmethod
-    def of_quotes(cls, quotes: pl.DataFrame, sessions: Sessions) -> Self:
-        """The survey of `schemas.OPTION_QUOTES` rows sorted by (underlying, session, symbol)."""
+    def of_quotes(cls, quotes: pl.DataFrame, sessions: Sessions, listing: bool = True) -> Self:
+        """The survey of `schemas.OPTION_QUOTES` rows sorted by (underlying, session, symbol).
+
+        Without `listing` the frames of one are empty.
+        """
         chain = _chain(quotes)
-        listed, contracts = _listed(quotes, sessions)
+        listed, contracts = Listing.of(quotes if listing else quotes.clear(), sessions)
         quoted = chain.filter(pl.col("valid") > 0).select(
             pl.lit("option_quotes").alias("table"), "underlying", "session"
         )
@@ -95,17 +169,25 @@ class Survey(NamedTuple):
         chain, listed, contracts, days, closes = (
             pl.concat(frames) for frames in zip(empty, *surveys, strict=True)
         )
-        contracts = contracts.group_by("underlying", "symbol", "expiration").agg(
-            pl.col("first").min(), pl.col("last").max()
-        )
+        listing = Listing.joined([Listing(listed, contracts)])
         by = ("underlying", "session")
         return cls(
             chain.sort(by),
-            listed.sort(*by, "expiration"),
-            contracts,
+            *listing,
             days.sort("table", *by),
             closes.sort(by),
         )
+
+    @property
+    def listing(self) -> Listing:
+        """The listed contracts."""
+        return Listing(self.listed, self.contracts)
+
+    def prices(self, days: pl.DataFrame) -> pl.DataFrame:
+        """The prices (underlying, session, spot, close) of some (underlying, session)."""
+        by = ["underlying", "session"]
+        spots = days.join(self.chain.select(*by, "spot"), on=by, how="left")
+        return spots.join(self.closes, on=by, how="left")
 
 
 def _chain(quotes: pl.DataFrame) -> pl.DataFrame:
@@ -155,24 +237,3 @@ def _parity(quotes: pl.DataFrame) -> pl.DataFrame:
     )
     near = (pl.col("strike") + pl.col("gap")).sort_by(pl.col("gap").abs()).head(PARITY_STRIKES)
     return pairs.group_by(by).agg(parity=near.median()).collect()
-
-
-def _listed(quotes: pl.DataFrame, sessions: Sessions) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The `LISTED` and `CONTRACTS` frames of some quotes.
-
-    Days that are no sessions do not count: a copy of the last session on a holiday is no quote.
-    """
-    key = ("underlying", "session", "symbol")
-    other = pl.any_horizontal(
-        [(pl.col(name) != pl.col(name).shift()).fill_null(True) for name in key[1:]]
-    )
-    rows = quotes.filter(
-        other, pl.col("session").is_in(sessions.frame["session"].implode())
-    ).select(*key, "expiration")
-    listed = rows.group_by("underlying", "session", "expiration").agg(
-        contracts=pl.len().cast(pl.Int64)
-    )
-    contracts = rows.group_by("underlying", "symbol", "expiration").agg(
-        first=pl.col("session").min(), last=pl.col("session").max()
-    )
-    return listed, contracts
