@@ -1,13 +1,17 @@
 """Suspected splits, by tables of a few contracts whose answer is known (data.md)."""
 
 import datetime as dt
+import math
 import random
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from tests.market.build import DAY, SHARED, chain, quotes, symbol, table
 from wheelvec.market.market import Market
+from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.suspected import SUSPECTED, named_ratio
 
 WIDE = [100.0 + 10 * i for i in range(21)]  # 100 to 300 around 200
@@ -221,3 +225,187 @@ def test_the_golden_case_has_one() -> None:
         (DAY("2023-07-18"), DAY("2023-07-17"), 4, 1)
     ]
     assert found.splits.schema == SUSPECTED
+
+
+# ---- real cases: facts of public record, on small chains
+
+
+def night(
+    day: str,
+    before: list[float],
+    after: list[float],
+    prices: tuple[float, float],
+    roots: tuple[str, str] = ("ABC", "ABC"),
+    name: str = "ABC",
+    **tables: Any,
+) -> Market:
+    """A market of the session `day` and the one before it, with puts of some strikes on each."""
+    second = DAY(day)
+    sessions = Sessions.known("NYSE", second - dt.timedelta(days=7), second).frame["session"]
+    expiration = second + dt.timedelta(days=45)
+    quoted, bars = [], []
+    both = zip(sessions[-2:], (before, after), prices, roots, strict=True)
+    for session, strikes, price, root in both:
+        key = {"underlying": name, "session": session}
+        bars.append(key | dict.fromkeys(("open", "high", "low", "close"), price))
+        for strike in strikes:
+            contract = symbol(strike, root=root, expiration=f"{expiration:%y%m%d}")
+            quoted.append(
+                key | {"ts": None, "symbol": contract, "underlying_price": price, "bid": 0.05}
+            )
+    held = quotes(*quoted).with_columns(ask="strike").with_columns(ask=pl.lit(0.1))
+    return Market(option_quotes=held, underlying_bars=table("underlying_bars", *bars), **tables)
+
+
+def divided(strikes: list[float], n: int) -> list[float]:
+    """The strikes of successors: whole cents, half up."""
+    return [math.floor(strike * 100 / n + 0.5) / 100 for strike in strikes]
+
+
+def told(day: str, numerator: int, denominator: int = 1, name: str = "ABC") -> pl.DataFrame:
+    row = {"underlying": name, "ex_date": DAY(day)}
+    return table("splits", row | {"numerator": numerator, "denominator": denominator})
+
+
+@pytest.mark.parametrize(
+    ("day", "n", "prices", "strikes", "one"),
+    [
+        ("2021-10-05", 3, (960.0, 320.0), [195, 200, 220, 230, 260], {200: 66.67, 230: 76.67}),
+        ("2020-08-31", 4, (499.23, 129.04), [380, 390, 400, 410, 500], {400: 100}),
+        ("2020-08-31", 5, (2213.40, 498.32), [1500, 1600, 2000, 2200], {1500: 300}),
+        ("2022-08-25", 3, (891.29, 296.07), [870, 880, 890, 900], {890: 296.67}),
+        ("2022-06-06", 20, (2447.00, 124.79), [2300, 2400, 2450, 2500], {2450: 122.5}),
+        ("2024-06-10", 10, (1208.88, 121.79), [1100, 1150, 1200, 1210], {1210: 121}),
+        ("2024-02-26", 3, (175.56, 59.60), [165, 170, 175, 180], {170: 56.67}),
+    ],
+)
+def test_a_real_split_is_seen_named_and_explained(
+    day: str, n: int, prices: tuple[float, float], strikes: list[float], one: dict[float, float]
+) -> None:
+    later = divided(strikes, n)
+    assert one.items() <= dict(zip(strikes, later, strict=True)).items()
+    (found,) = night(day, strikes, later, prices).suspected_splits(["ABC"]).rows()
+    assert (found[1], found[-2:]) == (DAY(day), (n, 1))
+    for row in (told(day, n), told(day, 1)):
+        explained = night(day, strikes, later, prices, splits=row)
+        assert explained.suspected_splits(["ABC"]).is_empty()
+        assert explained.findings(["ABC"]).splits.is_empty()
+        odd = explained.findings(["ABC"]).contradicted
+        assert odd.height == (row["numerator"][0] != n)
+    eve = DAY(day) - dt.timedelta(days=3 if day == "2020-08-31" else 1)
+    while eve.weekday() > 4:
+        eve -= dt.timedelta(days=1)
+    early = night(day, strikes, later, prices, splits=told(str(eve), n))
+    assert early.suspected_splits(["ABC"]).height == 1
+
+
+@pytest.mark.parametrize(
+    ("day", "ratio", "prices"),
+    [("2021-08-02", (1, 8), (12.95, 104.0)), ("2022-07-06", (1, 50), (0.15, 7.2))],
+)
+def test_a_reverse_split_leaves_adjusted_contracts_under_another_root(
+    day: str, ratio: tuple[int, int], prices: tuple[float, float]
+) -> None:
+    """Strikes unchanged under GE1, which is set aside; new contracts under the old root."""
+    old, new = [0.5, 1, 10, 12, 13, 14], [5, 95, 100, 104, 110]
+    adjusted = night(day, old, old, prices, ("GE", "GE1"), "GE").option_quotes
+    market = night(day, old, [*new], prices, ("GE", "GE"), "GE")
+    assert adjusted["session"].n_unique() == 1
+    (found,) = market.suspected_splits(["GE"]).rows()
+    assert (found[1], found[-2:]) == (DAY(day), ratio)
+
+
+def test_a_spin_off_is_explained_by_its_ratio_of_closes() -> None:
+    """T and WBD: the deliverable changes, and T lists new contracts at half dollars."""
+    prices, old, new = (24.14, 18.23), [22, 23, 24, 25, 26], [16.5, 17.5, 18.5, 19.5]
+    assert night("2022-04-11", old, new, prices).suspected_splits(["ABC"]).height == 1
+    row = told("2022-04-11", 1324, 1000)
+    market = night("2022-04-11", old, new, prices, splits=row)
+    found = market.findings(["ABC"])
+    assert (found.splits.height, found.contradicted.height) == (0, 0)
+
+
+def test_a_rename_is_seen_where_the_new_name_was_given_to_the_past_too() -> None:
+    strikes = [170.0, 180.0, 190.0, 200.0]
+    prices, roots = (196.64, 184.0), ("FB", "META")
+    market = night("2022-06-09", strikes, strikes, prices, roots, "META")
+    assert market.suspected_splits(["META"])["session"].to_list() == [DAY("2022-06-09")]
+    row = told("2022-06-09", 1, name="META")
+    market = night("2022-06-09", strikes, strikes, prices, roots, "META", splits=row)
+    found = market.findings(["META"])
+    assert (found.splits.height, found.contradicted.height) == (0, 0)
+
+
+@pytest.mark.parametrize(("special", "events"), [(True, 0), (False, 1)])
+def test_a_special_dividend_explains_new_strikes_and_an_ordinary_one_does_not(
+    special: bool, events: int
+) -> None:
+    """COST 2023-12-27, 15 dollars a share: every strike falls by as much."""
+    day, old = "2023-12-27", [600.0, 610.0, 620.0, 640.0]
+    paid = table("dividends", {"underlying": "ABC", "ex_date": DAY(day), "amount": 15.0})
+    paid = paid.with_columns(special=pl.lit(special))
+    new = [strike - 15 for strike in old]
+    market = night(day, old, new, (680.0, 664.0), dividends=paid)
+    assert market.suspected_splits(["ABC"]).height == events
+    assert market.findings(["ABC"]).contradicted.is_empty()
+
+
+def test_a_row_anywhere_in_a_gap_explains_it() -> None:
+    days: Days = [(MONDAY, 200.0, WIDE), (DAY("2023-06-20"), 100.0, [s / 2 - 0.5 for s in WIDE])]
+    rows = [row for day, spot, strikes in days for row in chain(day, spot, strikes)]
+    bars = table("underlying_bars", *({"session": day} for day, _, _ in days))
+    for day, events in [
+        ("2023-06-05", 1), ("2023-06-06", 0), ("2023-06-13", 0), ("2023-06-20", 0), ("2023-06-21", 1),
+    ]:  # fmt: skip
+        market = Market(
+            option_quotes=quotes(*rows), underlying_bars=bars, splits=told(day, 1, name="TSLA")
+        )
+        assert market.suspected_splits(["TSLA"]).height == events, day
+
+
+def test_the_strikes_decide_between_ratios_that_prices_allow() -> None:
+    old, prices = [95.0, 100.0, 105.0, 110.0], (100.0, 9.6)
+    (found,) = night("2023-06-06", old, divided(old, 11), prices).suspected_splits(["ABC"]).rows()
+    assert found[-2:] == (11, 1)
+    (found,) = night("2023-06-06", old, [9, 9.5, 10.5], prices).suspected_splits(["ABC"]).rows()
+    assert found[-2:] == (10, 1)
+
+
+def test_what_is_told_and_not_seen_is_counted_with_both_figures() -> None:
+    day, strikes = "2023-06-06", [95.0, 100.0, 105.0]
+    market = night(day, strikes, strikes, (100.0, 98.0), splits=told(day, 4))
+    ((name, on, new, old, amount, before, after, factor, seen),) = market.findings(
+        ["ABC"]
+    ).contradicted.rows()
+    assert (name, on, new, old, amount, before, after) == (
+        "ABC", DAY(day), 4, 1, None, 100.0, 98.0,
+    )  # fmt: skip
+    assert (factor, seen) == (4.0, pytest.approx(100 / 98))
+    counted = market.diagnostics.filter(pl.col("reason") == "contradicted_by_prices")
+    assert counted.rows() == [("splits", "ABC", "contradicted_by_prices", 1)]
+
+
+def test_a_split_and_a_special_dividend_of_one_day_are_told_together() -> None:
+    day, strikes = "2023-06-06", [95.0, 100.0, 105.0]
+    paid = table("dividends", {"underlying": "ABC", "amount": 10.0, "special": True})
+    tables = {"splits": told(day, 2), "dividends": paid}
+    held = night(day, strikes, strikes, (100.0, 40.0), **tables)
+    assert held.findings(["ABC"]).contradicted.is_empty()
+    held = night(day, strikes, strikes, (100.0, 50.0), **tables)
+    assert held.findings(["ABC"]).contradicted.select("amount", "told", "seen").rows() == [
+        (10.0, 2.5, 2.0)
+    ]
+
+
+def test_the_cheap_look_and_the_whole_one_agree(tmp_path: Path) -> None:
+    old = [95.0, 100.0, 105.0, 110.0]
+    market = night("2023-06-01", old, divided(old, 2), (100.0, 50.0))
+    market.write(tmp_path)
+    for held in (market, Market.open(tmp_path)):
+        first = held.suspected_splits(["ABC"])
+        assert first.height == 1
+        assert held.findings(["ABC"]).splits.equals(first)
+    for held in (market, Market.open(tmp_path)):
+        whole = held.findings(["ABC"]).splits
+        assert held.suspected_splits(["ABC"]).equals(whole)
+        assert held.suspected_splits(["NONE"]).is_empty()

@@ -30,8 +30,11 @@ _ROUND = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50))
 # How far a price may move overnight beside a split: in log price, and as a share of the log ratio,
 # so that an ordinary fall of the price is not taken for a split of 5 for 4.
 _OVERNIGHT, _OF_RATIO = math.log(1.12), 0.25
-# The share of new strikes that are old ones divided by a ratio, from which the strikes decide it.
-_STRIKES = 0.5
+# The share of new strikes that are old ones divided by a ratio, from which the strikes decide it;
+# the price may then have moved more (TSLA rose by 12.6% with its split of 5 for 1).
+_STRIKES, _FURTHER = 0.5, math.log(1.4)
+# A told factor is contradicted from 12% to 25%, the latter for large ones and for 1 for 1.
+_OFF_LEAST, _OFF_MOST, _OFF_SHARE = math.log(1.12), math.log(1.25), 0.6
 # The closes around an ex-date are compared if at most so many sessions lie between them.
 _NEAR_SESSIONS = 5
 
@@ -176,9 +179,9 @@ def named_ratio(
 ) -> Ratio | None:
     """(new shares, old shares) of the split that explains two prices in dollars, or None.
 
-    100 and 34 are 3 for 1. None if an ordinary overnight move explains the prices too. Of the
-    ratios near enough it is the one by which most of the new strikes are old ones divided; without
-    any such strikes a usual one, and the nearest.
+    It is the ratio by which most of the new strikes are old ones divided, if the prices allow it;
+    without such strikes a usual one, and the nearest: 100 and 34 are 3 for 1. None if an ordinary
+    overnight move explains the prices too.
 
     Args:
         before: the price before.
@@ -188,22 +191,16 @@ def named_ratio(
     if not before or not after or before <= 0 or after <= 0:
         return None
     moved = math.log(before / after)
-    near = sorted((away, ratio) for ratio in RATIOS if (away := _away(moved, ratio)) is not None)
-    if not near:
-        return None
-    shares = {ratio: _explained(*strikes, ratio) for _, ratio in near}
-    best = max(shares.values())
-    if best >= _STRIKES:
-        return next(ratio for _, ratio in near if shares[ratio] == best)
-    usual = (r for _, r in near if _ROUND.issuperset(r))
-    return next(usual, near[0][1])
-
-
-def _away(moved: float, ratio: Ratio) -> float | None:
-    """How far a log price change is from a ratio; None if it is too far."""
-    log = math.log(ratio[0] / ratio[1])
-    away = abs(moved - log)
-    return away if away <= min(_OVERNIGHT, _OF_RATIO * abs(log)) else None
+    logs = {ratio: math.log(ratio[0] / ratio[1]) for ratio in RATIOS}
+    away = {ratio: abs(moved - log) for ratio, log in logs.items()}
+    nearest = sorted(RATIOS, key=lambda ratio: away[ratio])
+    shares = {r: _explained(*strikes, r) for r in nearest if away[r] <= _FURTHER}
+    if shares and (best := max(shares.values())) >= _STRIKES:
+        return next(ratio for ratio, share in shares.items() if share == best)
+    near = [
+        r for r in nearest if away[r] <= min(_OVERNIGHT, _OF_RATIO * abs(math.log(r[0] / r[1])))
+    ]
+    return next((r for r in near if _ROUND.issuperset(r)), near[0] if near else None)
 
 
 def _explained(old: frozenset[int], new: frozenset[int], ratio: Ratio) -> float:
@@ -214,7 +211,7 @@ def _explained(old: frozenset[int], new: frozenset[int], ratio: Ratio) -> float:
 
 
 def contradicted(survey: Survey, sessions: Sessions, told: Events) -> pl.DataFrame:
-    """Told events that the prices of the day contradict by more than 12%: `CONTRADICTED`.
+    """Told events that the prices of the day contradict: `CONTRADICTED`.
 
     `told` is the factor by which the price should fall, of a split and of special dividends
     (`amount`, their sum), `seen` the one between the closes (or the quotes' prices) `before` and
@@ -240,8 +237,10 @@ def contradicted(survey: Survey, sessions: Sessions, told: Events) -> pl.DataFra
         told=pl.when(ought > 0).then(pl.col("before") / ought).otherwise(math.inf),
         seen=pl.col("before") / pl.col("after"),
     )
-    off = (pl.col("told").log() - pl.col("seen").log()).abs() > _OVERNIGHT
-    return both.filter(off).select(*CONTRADICTED)
+    log = pl.col("told").log()
+    most = (log.abs() * _OFF_SHARE).clip(_OFF_LEAST, _OFF_MOST)
+    most = pl.when(log == 0).then(_OFF_MOST).otherwise(most)
+    return both.filter((log - pl.col("seen").log()).abs() > most).select(*CONTRADICTED)
 
 
 def _around(events: pl.DataFrame, prices: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
