@@ -2,6 +2,8 @@
 
 import dataclasses
 import datetime as dt
+import math
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ from tests.market.build import DAY, SCHEMAS, SESSION, counts, market, quotes, ta
 from wheelvec.lake import lake
 from wheelvec.lake import splits as lake_splits
 from wheelvec.lake.inspection import check
+from wheelvec.market import splits as market_splits
 from wheelvec.market.market import Market
 from wheelvec.market.splits import known
 from wheelvec.model.errors import DataError, InputError, LakeError
-from wheelvec.tables.validation import SPLITS, TABLES, content_digest
+from wheelvec.tables.sessions import Sessions
+from wheelvec.tables.validation import SPLITS, TABLES, check_splits, content_digest
 
 DAYS = [DAY("2023-06-06"), DAY("2023-06-07"), DAY("2023-06-08")]
 HEADER = "underlying,ex_date,numerator,denominator,new_underlying\n"
@@ -353,6 +357,46 @@ def test_the_digest_of_splits_covers_every_column() -> None:
 
 
 def test_the_known_table_has_its_form() -> None:
+    """In order, of sessions alone, one row a day, in lowest terms, and each a split that is valid."""
     found = known()
-    assert found.schema == SPLITS.schema
-    assert isinstance(found["ex_date"][0], dt.date)
+    assert found.height > 60
+    assert found["underlying"].n_unique() > 40
+    assert found["ex_date"].min() >= dt.date(2012, 1, 1)  # type: ignore[operator]
+    key = ["underlying", "ex_date"]
+    assert found.sort(key).equals(found)
+    assert not found.select(key).is_duplicated().any()
+    sessions = Sessions.known("NYSE", dt.date(2012, 1, 1), dt.date(2026, 12, 31))
+    checked = check_splits(found, found["underlying"].unique(), sessions)
+    assert checked.rows.equals(found)
+    for name, _, new, old, later in found.iter_rows():
+        spun_off = old == 1000
+        assert spun_off or math.gcd(new, old) == 1, name
+        assert spun_off or (old == 1) or (new == 1), name
+        assert (later is not None) == ((new, old) == (1, 1)), name
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("ISRG", "2021-10-05", 3, 1, None),
+        ("AAPL", "2020-08-31", 4, 1, None),
+        ("TSLA", "2020-08-31", 5, 1, None),
+        ("TSLA", "2022-08-25", 3, 1, None),
+        ("AMZN", "2022-06-06", 20, 1, None),
+        ("NVDA", "2024-06-10", 10, 1, None),
+        ("WMT", "2024-02-26", 3, 1, None),
+        ("GE", "2021-08-02", 1, 8, None),
+        ("SOS", "2022-07-06", 1, 50, None),
+        ("T", "2022-04-11", 1324, 1000, None),
+        ("FB", "2022-06-09", 1, 1, "META"),
+    ],
+)
+def test_the_known_table_holds(row: tuple[object, ...]) -> None:
+    assert (row[0], DAY(str(row[1])), *row[2:]) in known().rows()
+
+
+def test_the_known_table_says_that_it_is_not_complete_and_ships() -> None:
+    path = Path(market_splits.__file__).with_name("known_splits.csv")
+    assert "NOT COMPLETE" in path.read_text()
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert "market/known_splits.csv" in project["tool"]["setuptools"]["package-data"]["wheelvec"]

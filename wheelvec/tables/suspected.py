@@ -197,9 +197,7 @@ def named_ratio(
     shares = {r: _explained(*strikes, r) for r in nearest if away[r] <= _FURTHER}
     if shares and (best := max(shares.values())) >= _STRIKES:
         return next(ratio for ratio, share in shares.items() if share == best)
-    near = [
-        r for r in nearest if away[r] <= min(_OVERNIGHT, _OF_RATIO * abs(math.log(r[0] / r[1])))
-    ]
+    near = [r for r in nearest if away[r] <= min(_OVERNIGHT, _OF_RATIO * abs(logs[r]))]
     return next((r for r in near if _ROUND.issuperset(r)), near[0] if near else None)
 
 
