@@ -15,7 +15,7 @@ import re
 import statistics
 import warnings
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 import exchange_calendars
 import polars as pl
 
-from . import pricer
+from . import events, pricer
 
 Config = dict[str, Any]
 Record = dict[str, Any]
@@ -79,6 +79,7 @@ DEFAULTS: Config = {
         "delta_target": None,
         "otm_target": None,
         "premium_target": None,
+        "early_assignment": "none",
     },
     "call": {
         "dte_min": 14,
@@ -97,6 +98,7 @@ DEFAULTS: Config = {
         "max_hold_dte": None,
         "max_cycles": 1,
         "call_wait_sessions": 0,
+        "early_assignment": "none",
     },
     "liquidity": {
         "base_max_spread_pct": 0.08,
@@ -194,15 +196,14 @@ COLUMNS = (
     "censored",
 )
 
-# Section 9: the state of a leg after its exit reason; an unresolved leg stays open.
+# Section 9: the state of a leg after its exit reason.
 PUT_STATES = {
     "profit_target": "CSP_CLOSED_PROFIT",
     "stop_loss": "CSP_CLOSED_STOP",
     "max_hold_dte": "CSP_CLOSED_DTE",
     "assigned": "CSP_ASSIGNED",
     "expired_worthless": "CSP_CLOSED_WORTHLESS",
-    "open": "CSP_OPEN",
-    "no_data": "CSP_OPEN",
+    "corporate_action": "CSP_CLOSED_ACTION",
 }
 CALL_STATES = {
     "profit_target": "CC_CLOSED_PROFIT",
@@ -210,11 +211,9 @@ CALL_STATES = {
     "max_hold_dte": "CC_CLOSED_DTE",
     "called_away": "CC_ASSIGNED",
     "expired_worthless": "CC_CLOSED_WORTHLESS",
-    "open": "CC_OPEN",
-    "no_data": "CC_OPEN",
+    "corporate_action": "CC_CLOSED_ACTION",
 }
-UNRESOLVED = ("open", "no_data")
-BOUGHT_BACK = ("profit_target", "stop_loss", "max_hold_dte")
+BOUGHT_BACK = ("profit_target", "stop_loss", "max_hold_dte", "corporate_action")
 DELIVERED = ("assigned", "called_away")
 
 ROUNDING = 1e-9  # section 4: within it an exit lies at its level
@@ -249,6 +248,10 @@ def complete_config(config: Config) -> Config:
         raise ValueError(
             f"fill_mode {full['fills']['fill_mode']!r}: one of {sorted(FILL_FRACTION)}"
         )
+    scenarios = {"put": ("none", "at_parity"), "call": ("none", "ex_div", "at_parity")}
+    for group, known in scenarios.items():  # section 13
+        if full[group]["early_assignment"] not in known:
+            raise ValueError(f"{group}.early_assignment: one of {known}")
     if full["fills"]["exit_model"] is None:  # sections 4 and 11
         full["fills"]["exit_model"] = "close_range" if full["rules"] == "v5" else "trigger"
     if full["fills"]["tick"] is None:
@@ -310,6 +313,10 @@ class Calendar:
         6).
         """
         return self.sessions[bisect.bisect_right(self.sessions, day) - 1]
+
+    def before(self, day: dt.date) -> dt.date:
+        """The last session before the day: the eve of an event (section 12)."""
+        return self.sessions[bisect.bisect_left(self.sessions, day) - 1]
 
     def after(self, day: dt.date) -> dt.date:
         """The first session after the day."""
@@ -501,6 +508,26 @@ def usable_bars(rows: list[Record], key: str, calendar: Calendar) -> dict[str, d
     return bars
 
 
+def rows_of(table: pl.DataFrame | None) -> list[Record]:
+    """The rows of a table that may be absent; equal rows are one (data.md)."""
+    return [] if table is None else table.unique(maintain_order=True).to_dicts()
+
+
+@dataclass(frozen=True)
+class AsCalled:
+    """A contract on a day after its sale (section 12): its underlying, its symbol, and the shares
+    that one share as sold has become.
+    """
+
+    underlying: str
+    symbol: str
+    factor: int
+
+    @property
+    def strike(self) -> float:
+        return parse_symbol(self.symbol)[3] / 1000
+
+
 class Market:
     """The tables (data.md), indexed by underlying, contract and session."""
 
@@ -526,16 +553,36 @@ class Market:
         )
         self.option_bars = usable_bars(traded, "symbol", self.calendar)
         self.dividends: dict[str, list[tuple[dt.date, float]]] = defaultdict(list)
-        if tables.get("dividends") is not None:
-            for row in (
-                tables["dividends"].unique(maintain_order=True).to_dicts()
-            ):  # data.md: equal rows are one
-                self.dividends[row["underlying"]].append((row["ex_date"], row["amount"]))
+        self.ordinary: dict[tuple[str, dt.date], float] = defaultdict(float)  # sums by ex-date
+        self.events = events.Events(self.calendar.is_session)
+        for row in rows_of(tables.get("splits")):
+            if row["underlying"] in self.underlyings | set(self.underlying_bars):
+                self.events.add_split(row)
+        for row in rows_of(tables.get("dividends")):
+            name, day, amount = row["underlying"], row["ex_date"], row["amount"]
+            self.dividends[name].append((day, amount))
+            if row.get("special"):
+                self.events.add_special(name, day, amount)
+            else:
+                self.ordinary[name, day] += amount
+        for name in self.underlyings:
+            self.events.add_suspected(name, self._with_rows(name), self.calendar.after)
         roots = {parse_symbol(symbol)[0] for symbol in self.option_bars}
         # section 4: the underlyings of which the market holds any option bar
         self.barred = {row for row in self.underlyings if roots & self._roots[row]}
+        self._as_called: dict[tuple[str, dt.date, dt.date], AsCalled] = {}
         self._chains: dict[tuple[str, dt.date], Chain] = {}
         self._populations: dict[tuple[str, dt.date, str], list[float]] = {}
+
+    def _with_rows(self, underlying: str) -> dict[dt.date, set[str]]:
+        """The contracts with a sound row, by session: what suspicions rest on (data.md)."""
+        found: dict[dt.date, set[str]] = {}
+        for (name, session), rows in self._rows.items():
+            if name == underlying:
+                symbols = {row["symbol"] for row in rows if fault_of_quote(row) is None}
+                if symbols:
+                    found[session] = symbols
+        return found
 
     # -- quotes
     # ------------------------------------------------------------------------------------------------------
@@ -671,19 +718,53 @@ class Market:
 
     # -- bars
     # --------------------------------------------------------------------------------------------------------
-    def bar(self, quote: Quote, session: dt.date) -> Bar | None:
-        """Section 6: the contract's bar, or the quote that stands for it; None for a session
-        without a bar.
-        """
-        if self.has_bars and quote.underlying in self.barred:
-            bar = self.option_bars.get(quote.symbol, {}).get(session)
-            if bar is not None or self.config["fills"]["gap_path"] != "quote":
-                return bar
-        stand_in = self.chain(quote.underlying, session).by_symbol.get(quote.symbol)
-        if stand_in is None:
+    def as_called(self, quote: Quote, session: dt.date) -> AsCalled:
+        """Section 12: what a contract sold on one day is on a later one."""
+        place = (quote.symbol, quote.session, session)
+        if place not in self._as_called:
+            since = (quote.underlying, quote.session, session)
+            happened = self.events.carried(*since)
+            self._as_called[place] = AsCalled(
+                self.events.name(*since),
+                events.symbol_after(quote.symbol, happened),
+                events.product(happened),
+            )
+        return self._as_called[place]
+
+    def quote_on(self, quote: Quote, session: dt.date) -> Quote | None:
+        """The valid quote of a session, in the terms of that day."""
+        now = self.as_called(quote, session)
+        return self.chain(now.underlying, session).by_symbol.get(now.symbol)
+
+    def bar_on(self, quote: Quote, session: dt.date) -> Bar | None:
+        """The bar of a session, in the terms of that day."""
+        now = self.as_called(quote, session)
+        if not self.has_bars or now.underlying not in self.barred:
             return None
-        mid = stand_in.mid
-        return Bar(mid, mid, mid, mid, stand_in)
+        return self.option_bars.get(now.symbol, {}).get(session)
+
+    def stand_in(self, quote: Quote, session: dt.date) -> Bar | None:
+        """The quote of a session as a bar, in the prices of the share as sold."""
+        found = self.quote_on(quote, session)
+        if found is None:
+            return None
+        factor = self.as_called(quote, session).factor
+        sold = replace(found, bid=found.bid * factor, ask=found.ask * factor)
+        return Bar(sold.mid, sold.mid, sold.mid, sold.mid, sold)
+
+    def bar(self, quote: Quote, session: dt.date) -> Bar | None:
+        """Section 6: the contract's bar, or the quote that stands for it, in the prices of the
+        share as sold (section 12); None for a session without a bar.
+        """
+        now = self.as_called(quote, session)
+        if self.has_bars and now.underlying in self.barred:
+            bar = self.bar_on(quote, session)
+            if bar is not None:
+                prices = (bar.open, bar.high, bar.low, bar.close)
+                return Bar(*(price * now.factor for price in prices))
+            if self.config["fills"]["gap_path"] != "quote":
+                return None
+        return self.stand_in(quote, session)
 
     def last_option_close(self, quote: Quote, through: dt.date) -> float | None:
         """Section 8: the close of the contract's last bar after its sale and on or before a day."""
@@ -692,11 +773,6 @@ class Market:
             if bar is not None:
                 return bar.close
         return None
-
-    def last_close(self, underlying: str, through: dt.date) -> tuple[dt.date, float] | None:
-        """The underlying's last close on or before a day."""
-        days = [day for day in self.underlying_bars.get(underlying, {}) if day <= through]
-        return (max(days), self.underlying_bars[underlying][max(days)].close) if days else None
 
     def close(self, underlying: str, session: dt.date) -> float | None:
         """The underlying's close of a session."""
@@ -708,18 +784,6 @@ class Market:
         everything.
         """
         return max(self.underlying_bars.get(underlying, {}), default=dt.date.min)
-
-    def dividends_held(
-        self, underlying: str, bought: dt.date, through: dt.date
-    ) -> list[tuple[dt.date, float]]:
-        """Section 8: (ex-date, dollars per 100 shares) of shares bought on one day and still held
-        the night before.
-        """
-        return [
-            (day, amount * 100)
-            for day, amount in sorted(self.dividends[underlying])
-            if bought < day <= through
-        ]
 
 
 parse_symbol = cache(pricer.parse_symbol)
@@ -880,12 +944,10 @@ def p_fill(spread_pct: float, ivp: float, config: Config) -> float:
     return min(max(p, fills["pfill_min"]), fills["pfill_max"])
 
 
-def order_fee(costs: Config) -> float:
-    """Section 4: what an order of one contract costs."""
-    commission = max(
-        costs["commission_minimum"], costs["commission_base"] + costs["commission_per_contract"]
-    )
-    return commission + costs["sec_fee_per_contract"]
+def order_fee(costs: Config, contracts: int) -> float:
+    """Section 4: what an order of so many contracts costs."""
+    commission = costs["commission_base"] + contracts * costs["commission_per_contract"]
+    return max(costs["commission_minimum"], commission) + contracts * costs["sec_fee_per_contract"]
 
 
 @dataclass
@@ -904,6 +966,11 @@ class Leg:
     p_fill: float
     settlement: dt.date
     tick: float
+    contracts: int = 1  # sold
+    factor: int = 1  # section 12; at the exit, or where the leg stopped
+    exit_symbol: str = ""
+    strike_at_exit: float | None = None  # in the terms of the exit's day
+    stopped: dt.date | None = None  # of an unresolved leg: its settlement session, or the eve
     touch_count: int = 0
     u_fill: float | None = None
     exit_reason: str | None = None
@@ -914,7 +981,7 @@ class Leg:
 
     @property
     def premium(self) -> float:
-        return self.price * 100
+        return self.price * 100 * self.contracts
 
     @property
     def target_price(self) -> float:
@@ -930,7 +997,7 @@ class Leg:
 
     @property
     def resolved(self) -> bool:
-        return self.exit_reason not in UNRESOLVED
+        return self.exit_date is not None
 
     @property
     def days_held(self) -> int | None:
@@ -940,14 +1007,20 @@ class Leg:
         """Section 4: one order, or two where the leg was bought back; a delivery of shares costs a
         fee of its own.
         """
-        one = order_fee(costs)
-        if self.exit_reason in BOUGHT_BACK:
-            return 2 * one
-        return one + costs["assignment_fee"] if self.exit_reason in DELIVERED else one
+        sold = order_fee(costs, self.contracts)
+        if self.resolved and self.exit_reason in BOUGHT_BACK:
+            return sold + self.buy_back_fee(costs)
+        return sold + costs["assignment_fee"] if self.exit_reason in DELIVERED else sold
+
+    def buy_back_fee(self, costs: Config) -> float:
+        """Section 12: after a split there are factor times as many contracts to buy."""
+        return order_fee(costs, self.contracts * self.factor)
 
     def pnl(self, costs: Config) -> float | None:
         """Section 8."""
-        return self.premium - self.exit_price * 100 - self.fees(costs) if self.resolved else None
+        if not self.resolved:
+            return None
+        return self.premium - self.exit_price * 100 * self.contracts - self.fees(costs)
 
 
 def at_the_market(leg: Leg, bar: Bar, mode: str) -> float:
@@ -992,35 +1065,54 @@ def cents(price: float) -> int:
 
 
 def walk(market: Market, leg: Leg, put: Quote) -> None:
-    """Walk the leg's bars from the session after entry through its settlement session, and settle
-    it.
+    """Walk the leg's bars from the session after entry through its settlement session, or the eve
+    of an event that stops it, and settle it.
     """
-    fills, slack = market.config["fills"], market.config["slack"]
-    for session in market.calendar.between(leg.quote.session, leg.settlement):
-        bar = market.bar(leg.quote, session)
+    quote, calendar = leg.quote, market.calendar
+    stop = market.events.stop(quote.underlying, quote.session, leg.settlement)
+    last = leg.settlement if stop is None else calendar.before(stop.ex_date)
+    for session in calendar.between(quote.session, last):
+        bar = market.bar(quote, session)
         if bar is None:
             leg.sessions_without_bar += 1
-            continue
-        if leg.stop_price is not None and bar.high >= leg.stop_price * (1 - slack):
-            close_leg(leg, "stop_loss", session, stop_fill(leg, bar, fills))
-            return
-        if bar.low <= leg.target_price * (1 + slack):
-            leg.touch_count += 1
-            filled = True
-            if fills["use_probabilistic_exit_fills"]:
-                seed, touch = fills["execution_seed"], leg.touch_count - 1
-                leg.u_fill = pricer.fill_draw(seed, put.symbol, put.session, leg.phase, touch)
-                filled = leg.u_fill <= leg.p_fill
-            if filled:
-                close_leg(leg, "profit_target", session, target_fill(leg, bar, fills))
-                return
-        if (
-            leg.max_hold_dte is not None
-            and (leg.quote.expiration - session).days <= leg.max_hold_dte
-        ):
-            close_leg(leg, "max_hold_dte", session, at_the_market(leg, bar, fills["fill_mode"]))
-            return
-    settle(market, leg)
+        elif close_on_bar(market, leg, put, session, bar):
+            break
+        if session < leg.settlement and exercised_early(market, leg, session):
+            close_leg(leg, "called_away" if leg.phase else "assigned", session, 0.0)
+            break
+    else:
+        if stop is None:
+            settle(market, leg)
+        elif stop.kind == events.NOT_CARRIED:
+            buy_back_on_eve(market, leg, last)
+        else:
+            leave_open(leg, "suspected_split", last)
+    through = leg.stopped if leg.exit_date is None else leg.exit_date
+    now = market.as_called(quote, through)
+    leg.factor, leg.exit_symbol, leg.strike_at_exit = now.factor, now.symbol, now.strike
+
+
+def close_on_bar(market: Market, leg: Leg, put: Quote, session: dt.date, bar: Bar) -> bool:
+    """Section 6: the tests of one bar, in order; whether one of them closed the leg."""
+    fills, slack = market.config["fills"], market.config["slack"]
+    if leg.stop_price is not None and bar.high >= leg.stop_price * (1 - slack):
+        close_leg(leg, "stop_loss", session, stop_fill(leg, bar, fills))
+        return True
+    if bar.low <= leg.target_price * (1 + slack):
+        leg.touch_count += 1
+        filled = True
+        if fills["use_probabilistic_exit_fills"]:
+            seed, touch = fills["execution_seed"], leg.touch_count - 1
+            leg.u_fill = pricer.fill_draw(seed, put.symbol, put.session, leg.phase, touch)
+            filled = leg.u_fill <= leg.p_fill
+        if filled:
+            close_leg(leg, "profit_target", session, target_fill(leg, bar, fills))
+            return True
+    to_live = (leg.quote.expiration - session).days
+    if leg.max_hold_dte is not None and to_live <= leg.max_hold_dte:
+        close_leg(leg, "max_hold_dte", session, at_the_market(leg, bar, fills["fill_mode"]))
+        return True
+    return False
 
 
 def close_leg(leg: Leg, reason: str, session: dt.date, price: float) -> None:
@@ -1028,29 +1120,88 @@ def close_leg(leg: Leg, reason: str, session: dt.date, price: float) -> None:
     leg.exit_reason, leg.exit_date, leg.exit_price = reason, session, tick_up(price, leg.tick)
 
 
+def leave_open(leg: Leg, reason: str, stopped: dt.date) -> None:
+    """A leg of which nothing more is known."""
+    leg.exit_reason, leg.stopped, leg.sessions_without_bar = reason, stopped, None
+
+
+def buy_back_on_eve(market: Market, leg: Leg, eve: dt.date) -> None:
+    """Section 12, not carried: at the market on the eve's bar, else on its quote, else not at all."""
+    bar = market.bar(leg.quote, eve) or market.stand_in(leg.quote, eve)
+    if bar is None:
+        leave_open(leg, "corporate_action", eve)
+    else:
+        price = at_the_market(leg, bar, market.config["fills"]["fill_mode"])
+        close_leg(leg, "corporate_action", eve, price)
+
+
+def mills(price: float) -> int:
+    """Section 13 compares in tenths of a cent."""
+    return round(price * 1000)
+
+
+def exercised_early(market: Market, leg: Leg, session: dt.date) -> bool:
+    """Section 13, after the other tests of a session; everything in the terms of that day."""
+    setting = market.config["call" if leg.phase else "put"]["early_assignment"]
+    now = market.as_called(leg.quote, session)
+    close = market.close(now.underlying, session)
+    if setting == "none" or close is None:
+        return False
+    in_the_money = close - now.strike if leg.phase else now.strike - close
+    far = cents(close) - cents(now.strike)
+    if (far if leg.phase else -far) <= 0:
+        return False
+    price = price_on(market, leg, session)
+    if setting == "at_parity":
+        return price is not None and mills(price) <= mills(in_the_money)
+    amount = dividend_ahead(market, leg, session)
+    time_value = 0 if price is None else mills(price) - mills(in_the_money)
+    return amount > 0 and time_value < mills(amount)
+
+
+def price_on(market: Market, leg: Leg, session: dt.date) -> float | None:
+    """The mid of the session's valid quote, else the bar's close."""
+    quote = market.quote_on(leg.quote, session)
+    if quote is not None:
+        return quote.mid
+    bar = market.bar_on(leg.quote, session)
+    return None if bar is None else bar.close
+
+
+def dividend_ahead(market: Market, leg: Leg, session: dt.date) -> float:
+    """The ordinary dividends of the next session, per share of this one: where a split comes
+    with them, each share of this day has become several.
+    """
+    tomorrow = market.calendar.after(session)
+    name = market.events.name(leg.quote.underlying, leg.quote.session, tomorrow)
+    amount = market.ordinary.get((name, tomorrow), 0.0)
+    overnight = market.events.carried(leg.quote.underlying, leg.quote.session, tomorrow)
+    return amount * events.product([one for one in overnight if one.ex_date == tomorrow])
+
+
 def settle(market: Market, leg: Leg) -> None:
-    """The underlying's close of the settlement session decides (sections 6, 7 and 11)."""
+    """The underlying's close of the settlement session decides (sections 6, 7, 11 and 12)."""
     v5 = market.config["rules"] == "v5"
-    close = market.close(leg.quote.underlying, leg.settlement)
+    now = market.as_called(leg.quote, leg.settlement)
+    close = market.close(now.underlying, leg.settlement)
     if close is None:
         if v5:
             close_leg(leg, "expired_worthless", leg.settlement, 0.0)
             return
-        after_the_data = leg.settlement > market.last_day(leg.quote.underlying)
-        leg.exit_reason = "open" if after_the_data else "no_data"
-        leg.sessions_without_bar = None
+        after_the_data = leg.settlement > market.last_day(now.underlying)
+        leave_open(leg, "open" if after_the_data else "no_data", leg.settlement)
         return
     leg.underlying_at_expiration = close
     if leg.phase == 0:
-        exercised, reason = cents(close) < cents(leg.quote.strike), "assigned"
+        exercised, reason = cents(close) < cents(now.strike), "assigned"
     elif v5:
-        exercised, reason = cents(close) >= cents(leg.quote.strike), "called_away"
+        exercised, reason = cents(close) >= cents(now.strike), "called_away"
     else:
-        exercised, reason = cents(close) > cents(leg.quote.strike), "called_away"
+        exercised, reason = cents(close) > cents(now.strike), "called_away"
     close_leg(leg, reason if exercised else "expired_worthless", leg.settlement, 0.0)
 
 
-def sell(market: Market, candidate: Candidate, phase: int) -> Leg:
+def sell(market: Market, candidate: Candidate, phase: int, contracts: int = 1) -> Leg:
     """Open a leg."""
     config, quote = market.config, candidate.quote
     rules = config["call"] if phase else config["put"]
@@ -1071,6 +1222,7 @@ def sell(market: Market, candidate: Candidate, phase: int) -> Leg:
         p_fill=probability,
         settlement=market.calendar.on_or_before(quote.expiration),
         tick=config["fills"]["tick"],
+        contracts=contracts,
     )
 
 
@@ -1100,24 +1252,40 @@ def find_call(market: Market, underlying: str, session: dt.date, basis: float) -
     return best(candidates, rules, rules["tie_break_method"], middle(rules))
 
 
-def seek_call(
-    market: Market, underlying: str, first: dt.date, basis: float
-) -> tuple[Candidate | str, dt.date]:
+def seek_call(market: Market, wheel: Wheel, first: dt.date) -> tuple[Candidate | str, dt.date]:
     """Section 7: try the first session and, while none qualifies, up to call_wait_sessions further
-    ones.
+    ones, none on or after the eve of an event not carried, and none after a suspected event's eve
+    (section 12). The session of the second answer is the last one tried, or the eve.
     """
+    v5 = market.config["rules"] == "v5"
+    waits = 0 if v5 else market.config["call"]["call_wait_sessions"]
     session = first
-    found = find_call(market, underlying, session, basis)
-    waits = 0 if market.config["rules"] == "v5" else market.config["call"]["call_wait_sessions"]
-    while isinstance(found, str) and waits > 0:
+    while True:
+        if wheel.stop is not None:
+            eve = market.calendar.before(wheel.stop.ex_date)
+            if session > eve:
+                return wheel.stop.kind, eve
+            if session == eve and wheel.stop.kind == events.NOT_CARRIED:
+                return wheel.stop.kind, eve
+        shares = wheel.shares_on(market, session)
+        basis = (wheel.paid - wheel.put.premium) / shares.number
+        found = find_call(market, shares.underlying, session, basis)
+        if not isinstance(found, str) or waits == 0:
+            return found, session
         session, waits = market.calendar.after(session), waits - 1
-        found = find_call(market, underlying, session, basis)
-    return found, session
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The wheel (sections 6 to 9)
+# The wheel (sections 6 to 9, 12)
 # ---------------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Shares:
+    """The shares of an assigned wheel on one day."""
+
+    underlying: str
+    number: int
+
+
 @dataclass
 class Wheel:
     """One wheel: its legs and how it ended."""
@@ -1127,9 +1295,11 @@ class Wheel:
     end_reason: str = "unresolved"
     end_session: dt.date | None = None  # null while unresolved
     unresolved_by: str | None = None  # open or no_data
-    lacking: dt.date | None = None  # the session whose close is lacking
+    suspected: bool = False
+    lacking: dt.date | None = None  # the session whose close is lacking, or the eve
     shares_held: int | None = None
-    sale_price: float | None = None  # of shares still held at the end (ledger rules)
+    proceeds: float | None = None  # of all shares
+    stop: events.Event | None = None  # the first event through which the shares are not carried
     dividends: list[tuple[dt.date, float]] = field(default_factory=list)
     wheel_id: str = ""
     censored: bool = False
@@ -1142,11 +1312,40 @@ class Wheel:
     def resolved(self) -> bool:
         return self.unresolved_by is None
 
+    @property
+    def paid(self) -> float:
+        """What the shares cost at the assignment: 100*factor of them at the successor's strike."""
+        return self.put.strike_at_exit * 100 * self.put.factor
+
+    def carried(self, market: Market, day: dt.date) -> list[events.Event]:
+        """The events that the shares were carried through, from the assignment to a day."""
+        put = self.put
+        happened = market.events.carried(put.quote.underlying, put.quote.session, day)
+        return [event for event in happened if event.ex_date > put.exit_date]
+
+    def shares_on(self, market: Market, day: dt.date) -> Shares:
+        """The shares as they are on a day."""
+        quote = self.put.quote
+        return Shares(
+            market.events.name(quote.underlying, quote.session, day),
+            100 * self.put.factor * events.product(self.carried(market, day)),
+        )
+
     def busy_until(self) -> dt.date:
         """Section 1: the exit date; of a wheel that never resolves the last settlement session
         among its legs.
         """
         return self.end_session if self.resolved else max(leg.settlement for leg in self.legs)
+
+    def leave_unresolved(self, reason: str, lacking: dt.date | None) -> None:
+        """Section 10: what is not open counts with no_data."""
+        self.unresolved_by = "open" if reason == "open" else "no_data"
+        self.suspected = reason in ("suspected_split", events.SUSPECTED)
+        self.lacking = lacking
+
+    def finish(self, reason: str, session: dt.date, shares_held: int) -> None:
+        """The wheel has ended."""
+        self.end_reason, self.end_session, self.shares_held = reason, session, shares_held
 
 
 def evaluate(market: Market, candidate: Candidate) -> Wheel:
@@ -1155,15 +1354,29 @@ def evaluate(market: Market, candidate: Candidate) -> Wheel:
     walk(market, put, put.quote)
     wheel = Wheel(put)
     if market.config["rules"] == "ledger":  # section 11, summary: v5 says false
-        wheel.censored = put.settlement > market.last_day(put.quote.underlying)
+        quote = put.quote
+        name = market.events.name(quote.underlying, quote.session, put.settlement)
+        wheel.censored = put.settlement > market.last_day(name)
     if not put.resolved:
-        wheel.unresolved_by = put.exit_reason
+        wheel.leave_unresolved(put.exit_reason, put.stopped)
     elif put.exit_reason == "assigned":
         hold_shares(market, wheel)
+        if wheel.resolved and market.config["rules"] == "ledger":
+            wheel.dividends = dividends_of(market, wheel)
     else:
-        wheel.end_reason = "put_expired" if put.exit_reason == "expired_worthless" else "put_closed"
-        wheel.end_session, wheel.shares_held = put.exit_date, 0
+        reason = "put_expired" if put.exit_reason == "expired_worthless" else "put_closed"
+        wheel.finish(reason, put.exit_date, 0)
     return wheel
+
+
+def first_call_session(market: Market, put: Leg) -> dt.date:
+    """Section 7: the first session after the assignment; sections 11 and 13: under v5 the calendar
+    day after the expiration, or after an early assignment, session or not.
+    """
+    if market.config["rules"] != "v5":
+        return market.calendar.after(put.exit_date)
+    early = put.exit_date < put.settlement
+    return (put.exit_date if early else put.quote.expiration) + dt.timedelta(days=1)
 
 
 def hold_shares(market: Market, wheel: Wheel) -> None:
@@ -1171,36 +1384,35 @@ def hold_shares(market: Market, wheel: Wheel) -> None:
     ends.
     """
     v5 = market.config["rules"] == "v5"
-    put, underlying = wheel.put, wheel.put.quote.underlying
-    basis = (put.quote.strike * 100 - put.premium) / 100
+    put = wheel.put
+    since = market.events.history(put.quote.underlying, put.quote.session, dt.date.max)
+    after = [event for event in since if event.ex_date > put.exit_date]
+    wheel.stop = next((event for event in after if event.stops), None)
     max_cycles = 1 if v5 else market.config["call"]["max_cycles"]
-    # section 11, covered-call session: the day after the expiration, session or not
-    first = (
-        put.quote.expiration + dt.timedelta(days=1) if v5 else market.calendar.after(put.settlement)
-    )
+    first = first_call_session(market, put)
     while True:
-        found, session = seek_call(market, underlying, first, basis)
+        found, session = seek_call(market, wheel, first)
         if isinstance(found, str):
             end_holding(market, wheel, found, session)
             return
-        call = sell(market, found, len(wheel.calls) + 1)
+        contracts = wheel.shares_on(market, session).number // 100
+        call = sell(market, found, len(wheel.calls) + 1, contracts)
         wheel.calls.append(call)
         walk(market, call, put.quote)
         if not call.resolved:
-            wheel.unresolved_by, wheel.lacking = call.exit_reason, call.settlement
+            wheel.leave_unresolved(call.exit_reason, call.stopped)
             return
         if call.exit_reason == "called_away":
-            wheel.end_reason, wheel.end_session, wheel.shares_held = (
-                "called_away",
-                call.exit_date,
-                0,
-            )
-            break
+            wheel.proceeds = call.strike_at_exit * 100 * call.factor * call.contracts
+            wheel.finish("called_away", call.exit_date, 0)
+            return
+        if call.exit_reason == "corporate_action":
+            end_holding(market, wheel, events.NOT_CARRIED, call.exit_date)
+            return
         if max_cycles is not None and len(wheel.calls) >= max_cycles:
             end_holding(market, wheel, "max_cycles", call.exit_date)
             return
         first = market.calendar.after(call.exit_date)
-    collect_dividends(market, wheel)
 
 
 def end_holding(market: Market, wheel: Wheel, reason: str, session: dt.date) -> None:
@@ -1208,72 +1420,113 @@ def end_holding(market: Market, wheel: Wheel, reason: str, session: dt.date) -> 
     rules).
     """
     if market.config["rules"] == "v5":  # section 11: the wheel ends with its last leg
-        wheel.end_reason, wheel.end_session, wheel.shares_held = (
-            reason,
-            wheel.legs[-1].exit_date,
-            100,
-        )
+        end = wheel.legs[-1].exit_date
+        stopped = reason in (events.NOT_CARRIED, events.SUSPECTED)
+        reason = "corporate_action" if stopped else reason
+        wheel.finish(reason, end, wheel.shares_on(market, end).number)
+        return
+    if reason == events.SUSPECTED:  # held across it
+        wheel.leave_unresolved(reason, session)
         return
     meant = session
-    for _ in range(5):  # the order waits for a close
-        if market.close(wheel.put.quote.underlying, session) is None:
-            session = market.calendar.after(session)
-    wheel.sale_price = market.close(wheel.put.quote.underlying, session)
-    if wheel.sale_price is None:
-        wheel.unresolved_by, wheel.lacking = (
-            "no_data",
-            meant,
-        )  # section 10: shares without a close count as no_data
-        return
-    wheel.end_reason, wheel.end_session, wheel.shares_held = reason, session, 100
-    collect_dividends(market, wheel)
+    for _ in range(6):  # the order waits for a close, five sessions more
+        shares = wheel.shares_on(market, session)
+        close = market.close(shares.underlying, session)
+        if close is not None:
+            reason = "corporate_action" if reason == events.NOT_CARRIED else reason
+            wheel.proceeds = close * shares.number
+            wheel.finish(reason, session, shares.number)
+            return
+        session = market.calendar.after(session)
+        if wheel.stop is not None and session >= wheel.stop.ex_date:
+            if wheel.stop.kind == events.SUSPECTED:  # still held on the day
+                wheel.leave_unresolved(events.SUSPECTED, meant)
+                return
+            break
+    wheel.leave_unresolved("no_data", meant)  # section 10: shares without a close
 
 
-def collect_dividends(market: Market, wheel: Wheel) -> None:
-    """Section 8: dividends on shares held overnight into their ex-date (ledger rules only)."""
-    if market.config["rules"] == "ledger":
-        put = wheel.put
-        wheel.dividends = market.dividends_held(
-            put.quote.underlying, put.settlement, wheel.end_session
-        )
+def dividends_of(market: Market, wheel: Wheel) -> list[tuple[dt.date, float]]:
+    """Sections 8 and 12: (ex-date, dollars) on the shares held overnight into the ex-date, in the
+    terms of that day.
+    """
+    found = []
+    for name, rows in market.dividends.items():
+        for day, amount in sorted(rows):
+            if wheel.put.exit_date < day <= wheel.end_session:
+                shares = wheel.shares_on(market, day)
+                if shares.underlying == name:
+                    found.append((day, amount * shares.number))
+    return sorted(found)
 
 
 def stock_pnl(market: Market, wheel: Wheel) -> float | None:
     """Sections 8 and 11: the result of the shares; None where the wheel is unresolved."""
     if not wheel.resolved:
         return None
-    strike, premium = wheel.put.quote.strike, wheel.put.premium
-    v5 = market.config["rules"] == "v5"
     if wheel.put.exit_reason != "assigned":
         return 0.0
-    if wheel.shares_held == 100:
-        result = 0.0 if v5 else (wheel.sale_price - strike) * 100
-    elif v5:
-        result = wheel.calls[-1].quote.strike * 100 - (strike * 100 - premium)
-    else:
-        result = (wheel.calls[-1].quote.strike - strike) * 100
-    return result + sum(amount for _, amount in wheel.dividends)
+    dividends = sum(amount for _, amount in wheel.dividends)
+    if market.config["rules"] == "v5":
+        if wheel.shares_held:
+            return 0.0
+        return wheel.proceeds - (wheel.paid - wheel.put.premium)
+    return wheel.proceeds - wheel.paid + dividends
 
 
 def marked_pnl(market: Market, wheel: Wheel) -> float | None:
-    """Section 8: the value of an assigned wheel that the data leave unresolved."""
-    if wheel.put.exit_reason != "assigned":
+    """Section 8: the value of an assigned wheel that the data leave unresolved; none where an event
+    is suspected (section 12).
+    """
+    if wheel.put.exit_reason != "assigned" or wheel.suspected:
         return None
-    costs, underlying = market.config["costs"], wheel.put.quote.underlying
-    day, close = market.last_close(underlying, wheel.lacking)
-    value = wheel.put.pnl(costs) + (close - wheel.put.quote.strike) * 100
+    costs = market.config["costs"]
+    day, value = last_worth(market, wheel)
+    value += wheel.put.pnl(costs) - wheel.paid
     for call in wheel.calls:
         if call.resolved:
             value += call.pnl(costs)
         else:
             mark = market.last_option_close(call.quote, day)
-            value += call.premium - call.fees(costs) - (call.price if mark is None else mark) * 100
+            price = call.price if mark is None else mark
+            value += call.premium - call.fees(costs) - price * 100 * call.contracts
     return value
+
+
+def last_worth(market: Market, wheel: Wheel) -> tuple[dt.date, float]:
+    """The last day with a close, on or before the session whose close is lacking, and what the
+    shares of that day were worth on it.  The day of the assignment has one.
+    """
+    before = market.calendar.before(wheel.put.exit_date)
+    for day in reversed(market.calendar.between(before, wheel.lacking)):
+        shares = wheel.shares_on(market, day)
+        close = market.close(shares.underlying, day)
+        if close is not None:
+            return day, close * shares.number
+    raise AssertionError("an assignment without a close")
+
+
+def was_carried(market: Market, wheel: Wheel) -> bool:
+    """Section 10, carried_wheels: whether a leg or the shares were carried through an event."""
+    for leg in wheel.legs:
+        through = leg.exit_date if leg.resolved else leg.stopped
+        if market.events.carried(leg.quote.underlying, leg.quote.session, through):
+            return True
+    if wheel.put.exit_reason != "assigned":
+        return False
+    return bool(wheel.carried(market, wheel.end_session if wheel.resolved else wheel.lacking))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Records and cash (sections 8 and 10)
 # ---------------------------------------------------------------------------------------------------------------------
+def state_of(leg: Leg) -> str:
+    """Section 9: an unresolved leg stays open."""
+    if not leg.resolved:
+        return "CC_OPEN" if leg.phase else "CSP_OPEN"
+    return (CALL_STATES if leg.phase else PUT_STATES)[leg.exit_reason]
+
+
 def leg_record(market: Market, wheel: Wheel, leg: Leg) -> Record:
     """A row of phase csp or cc."""
     quote, put = leg.quote, wheel.put.quote
@@ -1281,29 +1534,29 @@ def leg_record(market: Market, wheel: Wheel, leg: Leg) -> Record:
     pnl = leg.pnl(market.config["costs"])
     values = {
         "wheel_id": wheel.wheel_id,
-        "underlying": quote.underlying,
+        "underlying": put.underlying,
         "put_symbol": put.symbol,
         "initial_capital": capital,
         "entry_date": quote.session,
         "phase": "cc" if leg.phase else "csp",
-        "state": (CALL_STATES if leg.phase else PUT_STATES)[leg.exit_reason],
+        "state": state_of(leg),
         "cycle": leg.phase,
         "symbol": quote.symbol,
         "strike": quote.strike,
         "expiration": quote.expiration,
         "premium": leg.premium,
         "fees": leg.fees(market.config["costs"]),
-        "contracts": 1,
-        "factor": 1,
-        "exit_symbol": quote.symbol,
+        "contracts": leg.contracts,
+        "factor": leg.factor,
+        "exit_symbol": leg.exit_symbol,
         "exit_date": leg.exit_date,
         "pnl": pnl,
-        "exit_price": None if leg.exit_price is None else leg.exit_price * 100,
+        "exit_price": None if leg.exit_price is None else leg.exit_price * 100 * leg.contracts,
         "exit_reason": leg.exit_reason,
         "exit_pct": leg.exit_pct,
         "days_held": leg.days_held,
         "roc": None if pnl is None else 100 * pnl / capital,
-        "cost_basis": quote.strike * 100,
+        "cost_basis": quote.strike * 100 * leg.contracts,
         "touch_count": leg.touch_count,
         "touch_profit_target": leg.touch_count > 0,
         "filled_profit_target": leg.exit_reason == "profit_target",
@@ -1373,27 +1626,24 @@ def cash_entries(market: Market, wheel: Wheel) -> list[Record]:
     pnl.
     """
     costs, entries = market.config["costs"], []
-    one = order_fee(costs)
 
     def book(date: dt.date, entry: str, amount: float) -> None:
         entries.append({"wheel_id": wheel.wheel_id, "date": date, "entry": entry, "amount": amount})
 
     for leg in wheel.legs:
         book(leg.quote.session, "premium", leg.premium)
-        book(leg.quote.session, "fees", -one)
-        if leg.exit_reason in BOUGHT_BACK:
-            book(leg.exit_date, "buy_back", -leg.exit_price * 100)
-            book(leg.exit_date, "fees", -one)
+        book(leg.quote.session, "fees", -order_fee(costs, leg.contracts))
+        if leg.resolved and leg.exit_reason in BOUGHT_BACK:
+            book(leg.exit_date, "buy_back", -leg.exit_price * 100 * leg.contracts)
+            book(leg.exit_date, "fees", -leg.buy_back_fee(costs))
         if leg.exit_reason in DELIVERED:
             book(leg.exit_date, "fees", -costs["assignment_fee"])
     if wheel.put.exit_reason == "assigned":
-        book(wheel.put.settlement, "share_purchase", -wheel.put.quote.strike * 100)
+        book(wheel.put.exit_date, "share_purchase", -wheel.paid)
         for day, amount in wheel.dividends:
             book(day, "dividend", amount)
-        if wheel.end_reason == "called_away":
-            book(wheel.end_session, "share_sale", wheel.calls[-1].quote.strike * 100)
-        elif wheel.resolved and wheel.sale_price is not None:
-            book(wheel.end_session, "share_sale", wheel.sale_price * 100)
+        if wheel.proceeds is not None:
+            book(wheel.end_session, "share_sale", wheel.proceeds)
     return entries
 
 
@@ -1431,7 +1681,9 @@ def summarize(market: Market, wheels: list[Wheel], totals: list[Record]) -> Reco
         "censored_wheels": sum(w.censored for w in wheels),
         "marked_wheels": sum(t["pnl"] is None for _, t in counted),
         "marked_pnl": sum(t["pnl_marked"] for _, t in counted if t["pnl"] is None),
-        "held_wheels": sum(t["shares_held"] == 100 for _, t in counted),
+        "held_wheels": sum(bool(t["shares_held"]) for _, t in counted),
+        "carried_wheels": sum(was_carried(market, w) for w, _ in counted),
+        "suspected_wheels": sum(w.suspected for w in wheels),
         "targets_above_limit": sum(
             leg.exit_reason == "profit_target" and leg.exit_price > leg.target_price * met
             for leg in legs
@@ -1494,6 +1746,12 @@ def put_candidates(
     return choose_puts(liquid, config["put"])
 
 
+def on_eve(market: Market, underlying: str, session: dt.date) -> bool:
+    """Section 12: on the eve of an event that is not carried no wheel opens."""
+    coming = market.events.own(underlying, market.calendar.after(session))
+    return any(event.kind == events.NOT_CARRIED for event in coming)
+
+
 def run(
     tables: dict[str, pl.DataFrame | None],
     config: Config,
@@ -1501,7 +1759,7 @@ def run(
 ) -> dict[str, Any]:
     """Backtest the wheel.
 
-    `tables` holds option_quotes and underlying_bars and may hold option_bars and dividends;
+    `tables` holds option_quotes and underlying_bars and may hold option_bars, splits and dividends;
     `config` is nested by group, missing fields at their defaults; `when` restricts entries to
     (session, underlying) pairs (section 1). The answer holds `records`, `summary`, `ledger` (cash
     entries), `diagnostics` (one row per entry session and underlying), `wheels` (the objects behind
@@ -1527,6 +1785,9 @@ def run(
             chosen = put_candidates(market, underlying, session, diagnosis)
             launched = 0
             limit = schedule["max_wheels_per_symbol_per_day"]
+            if chosen and on_eve(market, underlying, session):
+                diagnosis["outcome"] = "corporate_action"
+                chosen = []
             if chosen and signals is not None and (session, underlying) not in signals:
                 diagnosis["outcome"] = "not_signalled"
                 chosen = []
