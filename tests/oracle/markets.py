@@ -126,10 +126,12 @@ def osi(root: str, expiration: dt.date, kind: str, strike: float) -> str:
     return f"{root:<6}{expiration:%y%m%d}{kind}{round(strike * 1000):08d}"
 
 
-def random_market(seed: int) -> dict[str, pl.DataFrame]:
-    """A small market: option_quotes and underlying_bars, mostly option_bars, at times dividends."""
+def random_market(seed: int, frame: Frame | None = None) -> dict[str, pl.DataFrame]:
+    """A small market: option_quotes and underlying_bars, mostly option_bars, at times dividends; by
+    default in the frame of its seed.
+    """
     rng = random.Random(f"market {seed}")
-    frame = frame_of(seed)
+    frame = frame_of(seed) if frame is None else frame
     quotes: list[Row] = []
     bars: list[Row] = []
     closes: list[Row] = []
@@ -658,12 +660,15 @@ def copy_as_holiday(underlying: str, session: dt.date, holiday: dt.date, quotes:
 # ---------------------------------------------------------------------------------------------------------------------
 # The configuration
 # ---------------------------------------------------------------------------------------------------------------------
-def random_config(seed: int, market_seed: int | None = None) -> dict[str, Any]:
-    """A configuration that fits `random_market(market_seed)`, by default of the same seed; every
-    field is drawn.
+def random_config(
+    seed: int, market_seed: int | None = None, frame: Frame | None = None
+) -> dict[str, Any]:
+    """A configuration that fits `random_market(market_seed)`, by default of the same seed, or a
+    market of that frame; every field is drawn.
     """
     rng = random.Random(f"config {seed}")
-    frame = frame_of(seed if market_seed is None else market_seed)
+    if frame is None:
+        frame = frame_of(seed if market_seed is None else market_seed)
     patient = rng.random() < 0.8  # puts that mostly run to settlement
     return {
         "rules": "v5" if rng.random() < 0.4 else "ledger",
