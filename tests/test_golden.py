@@ -13,16 +13,11 @@ from tests.random_markets import same
 
 HERE = Path(__file__).parent / "golden"
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "golden"  # more of them, where they are
-LATER = {  # corporate events
-    "split_and_special_dividend", "rename_and_reverse_split", "split_that_no_table_explains",
-}  # fmt: skip
-NOT_YET = {"carried_wheels", "suspected_wheels"}
-FOUND = {
+CASES = {
     path.parent.name: path.parent
     for root in (HERE, BESIDE)
     for path in sorted(root.glob("*/config.json"))
 }
-CASES = {name: folder for name, folder in FOUND.items() if name not in LATER}
 RENAMED = {"p_fill": "p_fill_profit_target", "u_fill": "u_fill_profit_target"}
 
 
@@ -30,7 +25,7 @@ RENAMED = {"p_fill": "p_fill_profit_target", "u_fill": "u_fill_profit_target"}
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_worked_case(case: str, rules: str) -> None:
     folder = CASES[case]
-    names = ("option_quotes", "option_bars", "underlying_bars", "dividends")
+    names = ("option_quotes", "option_bars", "underlying_bars", "splits", "dividends")
     tables = {
         name: pl.read_parquet(path)
         for name in names
@@ -54,9 +49,9 @@ def test_worked_case(case: str, rules: str) -> None:
     assert not wrong, "\n".join(wrong[:20])
     figures = result.summary()
     summary = json.loads((folder / f"summary_{rules}.json").read_text())
-    assert {
-        k: figures[k] for k in summary if k not in NOT_YET and not same(figures[k], summary[k])
-    } == {}
+    assert {k: figures[k] for k in summary if not same(figures[k], summary[k])} == {}
+    sweep = wv.sweep(market, config, {"put.exit_pct": [config.put.exit_pct]})
+    assert {k: sweep.frame[k][0] for k in figures if sweep.frame[k][0] != figures[k]} == {}
 
 
 def test_real_quotes_give_the_printed_volatilities_and_entries() -> None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from wheelvec.kernels.draws import root_hash, wheel_word
 from wheelvec.kernels.parameters import CALL, DRAW, ENTRY, Plan
-from wheelvec.kernels.slices import CONTRACT, DIVIDEND, QUOTE, ROW, Slice, Underlying
+from wheelvec.kernels.slices import CONTRACT, DIVIDEND, EVENT, QUOTE, ROW, Slice, Underlying
+from wheelvec.model.codes import EventKind
 
 FIRST_DAY = 1000
 # TSLA  230707P00205000 sold on 2023-06-06: under seed 42 its first touches draw 0.755 and 0.069.
@@ -107,6 +108,8 @@ class Option(NamedTuple):
     quotes: dict[int, Offer]
     bars: dict[int, tuple[float, float, float, float]] = {}  # noqa: RUF012 - never written
     exercise: int = 0
+    becomes: float = 0.0  # strike after the first event, where it is another one
+    eve_row: int = -1
 
 
 def slice_of(
@@ -114,6 +117,7 @@ def slice_of(
     puts: tuple[Option, ...] = (),
     calls: tuple[Option, ...] = (),
     dividends: dict[int, float] | None = None,
+    events: tuple[tuple[int, int, EventKind], ...] = (),
 ) -> Slice:
     """The arrays of one underlying.
 
@@ -122,11 +126,13 @@ def slice_of(
         puts: in candidate order.
         calls: in candidate order.
         dividends: dollars per share by the session of their ex-date.
+        events: session of the ex-date, new shares for one, and kind of each.
     """
     close, day = np.array(closes), FIRST_DAY + np.arange(len(closes))
     contracts, starts = [*puts, *calls], [0]
+    carried = [i for i, option in enumerate(contracts) if option.becomes]
     path = np.zeros(sum(len(option.bars) for option in contracts), ROW)
-    where = np.zeros(len(contracts), CONTRACT)
+    where = np.zeros(len(contracts) + len(carried), CONTRACT)
     for i, option in enumerate(contracts):
         for at, (session, bar) in enumerate(sorted(option.bars.items()), starts[-1]):
             path["number"][at] = session
@@ -135,15 +141,23 @@ def slice_of(
         after = option.settlement + 1 if option.settlement + 1 < len(closes) else -1
         where[i] = (
             starts[-2], starts[-1], option.settlement, FIRST_DAY + option.settlement, after,
-            round(option.strike * 100),
+            option.strike, round((option.becomes or option.strike) * 100), 10_000, -1,
+            option.eve_row,
         )  # fmt: skip
+    for at, i in enumerate(carried, len(contracts)):
+        where[at] = where[i]
+        where["strike"][at] = contracts[i].becomes
+        where["last_session"][i], where["successor"][i] = events[0][0] - 1, at
     sold, put_starts = _quotes(puts, 0, close, path, starts)
     offered, call_starts = _quotes(calls, len(puts), close, path, starts)
     paid = np.zeros(len(dividends or {}), DIVIDEND)
     for i, (session, amount) in enumerate(sorted((dividends or {}).items())):
         paid[i] = (FIRST_DAY + session, amount * 100.0)
     valid = np.diff(put_starts) + np.diff(call_starts)
-    last_bar = int(np.flatnonzero(~np.isnan(close)).max(initial=-1))
+    last_bar = np.full(close.size, np.flatnonzero(~np.isnan(close)).max(initial=-1))
+    happened = np.zeros(len(events), EVENT)
+    for i, (session, shares, kind) in enumerate(events):
+        happened[i] = (session, FIRST_DAY + session, shares, kind)
     return Slice(
         puts=named(sold), put_starts=put_starts,
         put_dte=sold["dte"].copy(), put_delta=sold["delta"].copy(),
@@ -151,6 +165,7 @@ def slice_of(
         call_dte=offered["dte"].copy(), call_delta=offered["delta"].copy(),
         valid=valid, contracts=named(where), rows=named(path),
         underlying=Underlying(close, day, last_bar), dividends=named(paid),
+        events=named(happened),
     )  # fmt: skip
 
 

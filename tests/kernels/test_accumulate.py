@@ -31,7 +31,7 @@ def months_wheels(month: Month, figures: Figures, *pnl: list[float], censored: b
             month.cell_sums[c] = a.packed_days(10, 2, censored)
         a.add_money(month, n, 5000.0, 200.0, censored, roc[w], figures, 0)
         a.add_counts(month, n)
-    a.unpack(month, n, figures.counts, 0)
+    a.unpack(month, n, len(a.FIELDS), figures.counts, 0)
     return roc
 
 
@@ -114,7 +114,7 @@ def test_what_follows_an_assignment_is_counted_by_configuration() -> None:
     month.assigned_end[:2] = [0, -1]  # only the first configuration was assigned
     # a wheel that is not resolved is marked at -400, which is 4,400 over the worst case
     a.add_assigned_ends(month, 2, after, np.array([[-400.0, 4400.0]]))
-    a.unpack(month, 2, figures.counts, 0)
+    a.unpack(month, 2, len(a.FIELDS), figures.counts, 0)
     assert figures.counts[a.CC + TARGET].tolist() == [2, 0]
     assert figures.counts[a.END + int(EndReason.MAX_CYCLES)].tolist() == [1, 0]
     assert figures.counts[a.MARKED].tolist() == [1, 0]

@@ -43,7 +43,8 @@ NAN = float("nan")
 FALLING = [51.0, 51.0, 51.0, 51.0, 48.0, 47.0, 47.0, 47.0, 47.0, 47.0, 47.0, 47.0, 47.0]
 PUT = Put(
     row=0, number=0, settlement=4, contract=0, first=0, last=4, price=2.00, spread_pct=0.049,
-    penalty=1.0, ivp=1.0, premium=200.0, capital=5000.0, settled=ASSIGNED, censored=False,
+    penalty=1.0, ivp=1.0, premium=200.0, capital=5000.0, settled=ASSIGNED, censored=False, end=4,
+    paid=0.0, by_events=False,
 )  # fmt: skip
 
 

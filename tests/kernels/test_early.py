@@ -24,7 +24,6 @@ from wheelvec.kernels.accumulate import CC, CSP, DAYS, END
 from wheelvec.kernels.calls import first_search, first_state
 from wheelvec.kernels.entries import new_selection, select_puts
 from wheelvec.kernels.evaluate import put_of
-from wheelvec.kernels.exits import SettleRules
 from wheelvec.kernels.parameters import CALL, ENTRY
 from wheelvec.kernels.slices import Slice
 from wheelvec.model.codes import EarlyAssignment, EndReason, ExitReason
@@ -125,7 +124,7 @@ def searched(slice_: Slice, **rules: bool) -> tuple[int, int]:
     entry = row(ENTRY, **AT_PARITY | rules)
     chosen = new_selection(1, 1)
     assert select_puts(slice_, entry, np.ones(9, np.bool_), 0, 0, chosen) == 1
-    put = put_of(slice_, entry, chosen, 0, SettleRules(False, entry.v5, entry.v5))
+    put = put_of(slice_, entry, chosen, 0)
     state = first_state(slice_, put, entry, row(CALL, **call_fields()))
     assert state.sought == first_search(slice_, put, entry)
     return state.sought, state.latest

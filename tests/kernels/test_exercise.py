@@ -52,9 +52,10 @@ def exercises(
     contracts = Exercisable(
         np.array([50_000, 49_000]), np.array([5000, 4900]),
         np.array([n - 1, n - 1]), np.array([True, False]),
+        np.zeros(2, np.int64), -np.ones(2, np.int64),
     )  # fmt: skip
     write_exercises(
-        offers, traded, contracts, Market(np.array(closes), none),
+        offers, traded, contracts, np.zeros(0, np.int64), Market(np.array(closes), none),
         named(slice_.puts), slice_.put_starts, named(slice_.calls), slice_.call_starts,
         new_exercises(2),
     )  # fmt: skip

@@ -253,6 +253,9 @@ def walk_and_tables_agree() -> None:
             5000.0,
             EXPIRED_WORTHLESS,
             False,
+            40,
+            0.0,
+            False,
         )
         stops, few = np.array([1.2, 2.0, np.nan]), np.array([0.1, 0.5, 0.9])
         targets = few if chance.random() < 0.5 else np.linspace(0.05, 0.95, 10)

@@ -19,7 +19,7 @@ from wheelvec.model.codes import EndReason, ExitReason, Tier
 
 CLOSES = [51.0, 51.0, 51.0, 51.0, 48.0]
 SLICE = slice_of(CLOSES, (the_put(),))
-SOLD = Sold(price=2.00, ivp=1.0, tier=int(Tier.TIGHT), penalty=1.0)
+SOLD = Sold(price=2.00, ivp=1.0, tier=int(Tier.TIGHT), penalty=1.0, contracts=1)
 STOPPED = PutEnd(int(ExitReason.STOP_LOSS), 3, 4.10, 1, 0.755, 0)
 ASSIGNED = PutEnd(int(ExitReason.ASSIGNED), 4, 0.0, 0, np.nan, 0)
 

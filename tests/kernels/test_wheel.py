@@ -27,7 +27,9 @@ NAN = float("nan")
 CLOSES = [51.0, 51.0, 51.0, 51.0, 48.0, 47.0, NAN, 46.0, 52.0]
 DIVIDENDS = {4: 0.20, 6: 0.30}  # the first before the shares are held overnight
 SLICE = slice_of(CLOSES, (the_put(),), dividends=DIVIDENDS)
-PUT = AssignedPut(wheel=0, strike=50.0, price=2.00, premium=200.0, settlement=4, word=np.uint64(1))
+PUT = AssignedPut(
+    wheel=0, strike=50.0, price=2.00, premium=200.0, settlement=4, word=np.uint64(1), contracts=1
+)
 
 
 def course(**more: Any) -> Course:
@@ -45,18 +47,19 @@ def value(calls: Course, **rules: Any) -> Value:
 
 
 def test_dividends_are_those_after_the_first_day() -> None:
-    assert dividends_between(SLICE, 1004, 1008) == 30.0  # that of day 1004 was paid to others
-    assert dividends_between(SLICE, 1003, 1006) == 50.0
-    assert dividends_between(SLICE, 1006, 1008) == 0.0
+    assert dividends_between(SLICE, PUT, 1008) == 30.0  # that of day 1004 was paid to others
+    assert dividends_between(SLICE, PUT._replace(settlement=3), 1006) == 50.0
+    assert dividends_between(SLICE, PUT._replace(settlement=6), 1008) == 0.0
 
 
 def test_sessions_without_a_close_are_passed_over() -> None:
     assert [last_close(SLICE.underlying, session) for session in (5, 6, 99)] == [5, 5, 8]
-    assert [sale_session(SLICE.underlying, session) for session in (5, 6, 9)] == [5, 7, -1]
+    assert [sale_session(SLICE.underlying, session, 99) for session in (5, 6, 9)] == [5, 7, -1]
+    assert sale_session(SLICE.underlying, 6, 6) == -1  # session 6 is the eve of an event
     late = slice_of([50.0, NAN, NAN, NAN, NAN, NAN, NAN, 50.0])
     # an order waits five sessions: those of 2 to 7 do, that of 1 does not
-    assert sale_session(late.underlying, 2) == 7
-    assert sale_session(late.underlying, 1) == -1
+    assert sale_session(late.underlying, 2, 99) == 7
+    assert sale_session(late.underlying, 1, 99) == -1
     assert last_close(slice_of([NAN, NAN]).underlying, 1) == -1
 
 
@@ -108,6 +111,7 @@ def test_v5_counts_the_premium_twice_and_forgets_shares() -> None:
     # 49 * 100 - (50 * 100 - 200)
     assert away.stock == pytest.approx(100.0)
     left = value(
-        course(end_reason=int(EndReason.NO_CALL_QUOTES), end_number=5, closed=0.0), v5=True
+        course(end_reason=int(EndReason.NO_CALL_QUOTES), end_number=5, last_reason=-1, closed=0.0),
+        v5=True,
     )
     assert (left.stock, left.end, left.held) == (0.0, 4, True)

@@ -37,9 +37,18 @@ def test_two_roots_are_offered_by_expiration_and_strike() -> None:
     ]
     chain = chain_of(*rows)
     contracts = numbered(chain)
-    laid = paths(contracts, None, chain, "skip")
+    laid = paths(contracts, None, chain, True)
     slice_ = assembled(
-        chain, contracts, laid, SESSIONS, -1, valid=None, underlying=None, dividends=None
+        chain,
+        contracts,
+        laid,
+        SESSIONS,
+        -1,
+        3,
+        valid=None,
+        underlying=None,
+        dividends=None,
+        events=None,
     )
     symbols = symbols_of(contracts.key, contracts.roots)
     found = symbols.gather(pl.Series(slice_.puts["contract"])).to_list()
@@ -72,15 +81,17 @@ def test_quotes_stand_for_the_bars_that_lack() -> None:
         }
     )
     laid = {}
-    for gap_path in ("skip", "quote"):
-        starts, rows = paths(contracts, traded(bars, contracts, SESSIONS), chain, gap_path)
-        laid[gap_path] = [
+    some = np.array([True, False, False])
+    for name, quoted in (("none", False), ("all", True), ("first", some)):
+        found = paths(contracts, traded(bars, contracts, SESSIONS), chain, quoted)
+        laid[name] = [
             [(int(row["number"]), float(row["close"]), bool(row["is_quote"])) for row in part]
-            for part in np.split(rows, starts[1:-1])
+            for part in np.split(found.rows, found.first[1:])
         ]
-    assert laid["skip"] == [[(1, 3.0, False), (2, 3.0, False)], []]
+    assert laid["none"] == [[(1, 3.0, False), (2, 3.0, False)], []]
     first = [(0, 1.1, True), (1, 3.0, False), (2, 3.0, False)]
-    assert laid["quote"] == [first, [(1, 1.1, True)]]
+    assert laid["all"] == [first, [(1, 1.1, True)]]
+    assert laid["first"] == [first, []]  # of a name without bars on the first session
 
 
 def test_ranks_over_the_chain_are_those_of_a_session() -> None:

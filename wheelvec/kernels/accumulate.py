@@ -13,16 +13,23 @@ import numpy as np
 from wheelvec.jit.aligned import aligned
 from wheelvec.jit.arrays import Integers, Reals, Words
 from wheelvec.jit.compiled import njit_inlined, njit_lean
+from wheelvec.model.codes import ExitReason
+
+CORPORATE_ACTION = int(ExitReason.CORPORATE_ACTION)
+SUSPECTED_SPLIT = int(ExitReason.SUSPECTED_SPLIT)
 
 # Counts of one configuration: of the put's exit reasons and of its calls' by code, of the reasons
 # for which wheels ended after an assignment by code, and what else the summary counts.
-CSP, CC, END = 0, 8, 16
-ABOVE, INSIDE = 25, 26
-MARKED, HELD, OPEN_AFTER = 27, 28, 29
-KNOWN, WINS = 30, 31
-DAYS, MISSING, CENSORED = 32, 33, 34
-FOLDED = 35  # KNOWN as it was when the last month was folded: the difference is this month's
-COUNTS = 36
+CSP, CC, END = 0, 10, 20
+ABOVE, INSIDE = 30, 31
+MARKED, HELD, OPEN_AFTER = 32, 33, 34
+KNOWN, WINS = 35, 36
+DAYS, MISSING, CENSORED = 37, 38, 39
+FOLDED = 40  # KNOWN as it was when the last month was folded: the difference is this month's
+# of corporate events: wheels of the summary that passed one, puts that could not be bought back on
+# an eve, wheels held across a suspected split after an assignment
+PASSED, STRANDED, SUSPECTED_AFTER = 41, 42, 43
+COUNTS = 44
 
 # They are counted wheel by wheel in fields of 64-bit words. Each wheel adds at most one to a field
 # of six bits, so that these must be emptied before the 64th; days take 24 bits and sessions without
@@ -40,7 +47,8 @@ _TWENTY, _TWENTY_FOUR = np.uint64(2**20 - 1), np.uint64(2**24 - 1)
 # a call's stop, target, hold and worthless end
 _OFTEN = [CC, CC + 1, CC + 2, CC + 3, ABOVE, INSIDE]
 _ONCE = [CC + 4, CC + 5, CC + 6, CC + 7, *range(END, END + 9), MARKED, HELD, OPEN_AFTER]
-# count, word, shift, bits
+_EVENTS_ONCE = [CC + 8, CC + 9, END + 9, PASSED]  # in the fields that `_ONCE` leaves
+# count, word, shift, bits; those of corporate events last
 FIELDS = np.array(
     [(CSP + reason, REASONS, 6 * reason, 6) for reason in range(8)]
     + [(KNOWN, REASONS, int(_AT_KNOWN), 6), (WINS, REASONS, int(_AT_WINS), 6)]
@@ -49,8 +57,11 @@ FIELDS = np.array(
     + [(ABOVE, SUMS, int(_AT_ABOVE), 6), (INSIDE, SUMS, int(_AT_INSIDE), 6)]
     + [(count, AFTER + i // 4, 16 * (i % 4), 16) for i, count in enumerate(_OFTEN)]
     + [(count, AFTER + 2 + i // 10, 6 * (i % 10), 6) for i, count in enumerate(_ONCE)]
+    + [(count, AFTER + 3, 6 * i, 6) for i, count in enumerate(_EVENTS_ONCE, len(_ONCE) - 10)]
+    + [(SUSPECTED_AFTER, AFTER + 1, 48, 16)]
 )
 _OF_PUTS = 15  # the first of FIELDS
+WITHOUT_EVENTS = len(FIELDS) - len(_EVENTS_ONCE) - 1  # the fields of underlyings without events
 # word and shift of the counts after an assignment
 _WORD_OF, _SHIFT_OF = np.zeros(COUNTS, np.int64), np.zeros(COUNTS, np.uint64)
 _WORD_OF[FIELDS[_OF_PUTS:, 0]] = FIELDS[_OF_PUTS:, 1] - AFTER
@@ -58,6 +69,12 @@ _SHIFT_OF[FIELDS[_OF_PUTS:, 0]] = FIELDS[_OF_PUTS:, 2]
 
 NONE, TARGET_ABOVE = np.uint64(0), np.uint64(1) << _AT_ABOVE
 STOP_INSIDE = np.uint64(1) << _AT_INSIDE
+# The bits that the first word leaves mark a put that passed a corporate event, or did not survive
+# one: bought back, not bought back, suspected. They are taken off and counted one by one.
+_AT_MARKS = np.uint64(60)
+PASSED_MARK, BOUGHT_MARK = np.uint64(1) << _AT_MARKS, np.uint64(2) << _AT_MARKS
+STRANDED_MARK, SUSPECTED_MARK = np.uint64(4) << _AT_MARKS, np.uint64(8) << _AT_MARKS
+_COUNTED = PASSED_MARK - np.uint64(1)
 
 
 class Figures(NamedTuple):
@@ -106,6 +123,12 @@ def packed_reason(reason: int, pnl: float) -> np.uint64:
         if pnl > 0:
             word += np.uint64(1) << _AT_WINS
     return word
+
+
+@njit_lean
+def packed_pnl(pnl: float) -> np.uint64:
+    """Whether the P&L of one wheel is known, and a gain."""
+    return packed_reason(0, pnl) - np.uint64(1)
 
 
 @njit_lean
@@ -265,6 +288,25 @@ def add_counts(month: Month, n: int) -> None:
         sums[c] += month.cell_sums[c]
 
 
+@njit_lean
+def count_marks(month: Month, n: int, counts: Integers, at: int) -> None:
+    """Count the marks of corporate events of the wheel at hand, and take them off.
+
+    Args:
+        month: the wheel at hand is updated.
+        n: configurations.
+        counts: (COUNTS, configurations), added to.
+        at: first configuration in `counts`.
+    """
+    for c in range(n):
+        word = month.cell_reasons[c]
+        counts[PASSED, at + c] += (word & PASSED_MARK) != 0
+        counts[CSP + CORPORATE_ACTION, at + c] += (word & BOUGHT_MARK) != 0
+        counts[STRANDED, at + c] += (word & STRANDED_MARK) != 0
+        counts[CSP + SUSPECTED_SPLIT, at + c] += (word & SUSPECTED_MARK) != 0
+        month.cell_reasons[c] = word & _COUNTED
+
+
 @njit_inlined
 def add_assigned_ends(month: Month, n: int, after: Words, marked: Reals) -> None:
     """Add what followed the assignments of the wheel at hand.
@@ -305,9 +347,17 @@ def add_one_assigned_end(month: Month, n: int, after: Words, marked: Reals) -> N
 
 
 @njit_inlined
-def unpack(month: Month, n: int, counts: Integers, at: int) -> None:
-    """Add the packed counts to (COUNTS, configurations), and set them to 0."""
-    for f in range(FIELDS.shape[0]):
+def unpack(month: Month, n: int, fields: int, counts: Integers, at: int) -> None:
+    """Add the packed counts to (COUNTS, configurations), and set them to 0.
+
+    Args:
+        month: sums.
+        n: configurations.
+        fields: how many of FIELDS may be anything but 0.
+        counts: added to.
+        at: first configuration in `counts`.
+    """
+    for f in range(fields):
         row, word = counts[FIELDS[f, 0], at : at + n], month.words[FIELDS[f, 1]]
         shift, mask = (
             np.uint64(FIELDS[f, 2]),

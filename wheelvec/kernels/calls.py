@@ -20,6 +20,8 @@ from wheelvec.kernels.accumulate import (
     INSIDE,
     MARKED,
     OPEN_AFTER,
+    PASSED,
+    SUSPECTED_AFTER,
     WORDS,
     count_after,
     days_of,
@@ -29,29 +31,37 @@ from wheelvec.kernels.accumulate import (
 )
 from wheelvec.kernels.draws import Drawn, new_drawn
 from wheelvec.kernels.entries import first_from, is_otm_within
+from wheelvec.kernels.events import (
+    SUSPECTED,
+    barrier_between,
+    contract_on,
+    passes_any,
+    shares_between,
+)
 from wheelvec.kernels.exercise import exercise_of, rows_until
 from wheelvec.kernels.exits import (
     ASSIGNED,
     BAR,
     CALLED_AWAY,
     EXIT,
-    MAX_HOLD_DTE,
-    NO_DATA,
     OPEN,
     PROFIT_TARGET,
     ROUNDING,
     STOP_LOSS,
+    SUSPECTED_SPLIT,
     Exit,
     Levels,
     Put,
-    SettleRules,
+    is_bought_back,
+    is_resolved,
     lay_bars,
     lay_markets,
-    settle,
+    self_end,
     stop_level,
     target_level,
     walk,
 )
+from wheelvec.kernels.exits import CORPORATE_ACTION as EXIT_CORPORATE_ACTION
 from wheelvec.kernels.fees import order_fee
 from wheelvec.kernels.outcomes import Outcomes, write_attempt, write_leg
 from wheelvec.kernels.parameters import Block, CallRules, DrawRules, EntryRules
@@ -72,7 +82,7 @@ from wheelvec.kernels.quotes import (
     rows_of,
 )
 from wheelvec.kernels.slices import Slice
-from wheelvec.kernels.wheel import AssignedPut, Course, last_close, wheel_value
+from wheelvec.kernels.wheel import AssignedPut, Course, last_close, lots_on, wheel_value
 from wheelvec.model.codes import EndReason
 
 NO_CALL_QUOTES, NO_CALL_IN_RANGE = int(EndReason.NO_CALL_QUOTES), int(EndReason.NO_CALL_IN_RANGE)
@@ -80,6 +90,7 @@ NO_CALL_ABOVE_BASIS = int(EndReason.NO_CALL_ABOVE_BASIS)
 NO_CALL_LIQUID = int(EndReason.NO_CALL_LIQUID)
 END_CALLED_AWAY, MAX_CYCLES = int(EndReason.CALLED_AWAY), int(EndReason.MAX_CYCLES)
 UNRESOLVED = int(EndReason.UNRESOLVED)
+CORPORATE_ACTION = int(EndReason.CORPORATE_ACTION)
 SOLD = -1
 FORGOTTEN = -2  # no session number: -1 is a day that is no session
 # No end reason: the next call would be sought after the last session of the window.
@@ -102,10 +113,12 @@ SALE = np.dtype(
         ("in_range", np.int64), ("above_basis", np.int64), ("liquid", np.int64),
         ("ivp", np.float64), ("tier", np.int64), ("penalty", np.float64),
         ("price", np.float64), ("p_fill", np.float64),
+        ("contracts", np.int64),
         ("bars", np.int64),
-        ("settlement", np.int64),  # session on which it settles, or is exercised before that
-        ("settled", np.int64),  # exit reason then
-        ("sums", np.uint64),  # packed days and sessions without a bar, to the settlement
+        ("settlement", np.int64),
+        # exit reason where no rule ends it, on which session, and dollars per share paid then
+        ("settled", np.int64), ("end", np.int64), ("paid", np.float64),
+        ("sums", np.uint64),  # packed days and sessions without a bar, to that session
         ("priced", np.bool_),  # whether the market price of every bar is written, for a hold
         # where no call is sold: index of the assigned end, -1: not computed yet
         ("unsold", np.int64),
@@ -157,7 +170,7 @@ class WheelState(NamedTuple):
     cycle: int  # of that call
     waits: int  # further sessions on which it may be sought
     latest: int  # settlement among the put's and its calls'
-    closed: float  # P&L of the calls that ended, dollars per contract
+    closed: float  # P&L of the calls that ended, dollars
 
 
 class CallEnd(NamedTuple):
@@ -353,31 +366,55 @@ def make_sale(
     if sale.status != SOLD:
         return
     quote = slice_.calls[sale.row]
-    where, underlying = slice_.contracts[quote.contract], slice_.underlying
+    day, where = slice_.underlying.day, slice_.contracts[quote.contract]
     sale.bars, sale.settlement = quote.last - quote.first, where.settlement
-    close = underlying.close[where.settlement]
-    rules = SettleRules(True, entry.v5, entry.v5)
-    sale.settled = settle(close, where.strike_cents, where.settlement, underlying.last_bar, rules)
     exercise = exercise_of(quote, call.early)
     if exercise > 0:
         sale.bars = rows_until(slice_.rows, quote, exercise) - quote.first
-        sale.settlement, sale.settled = exercise, CALLED_AWAY
-    days = underlying.day[sale.settlement] - underlying.day[number]
-    sale.sums = packed_days(days, sale.settlement - number - sale.bars, False)
+        sale.settled, sale.end, sale.paid = CALLED_AWAY, exercise, 0.0
+    else:
+        ended = self_end(slice_, quote, number, sale.penalty, entry, True)
+        sale.settled, sale.end, sale.paid = ended.settled, ended.end, ended.paid
+    sale.sums = packed_days(day[sale.end] - day[number], sale.end - number - sale.bars, False)
     lay_bars(slice_, quote, number, sale.penalty, entry, False, memory.bars[at])
 
 
 @njit_inlined
 def assigned_put(slice_: Slice, put: Put, wheel: int) -> AssignedPut:
     """A put of the slice that was assigned; `wheel` is its number, -1 in a sweep."""
-    quote = slice_.puts[put.row]
-    return AssignedPut(wheel, quote.strike, put.price, put.premium, put.settlement, quote.word)
+    delivered = contract_on(slice_.contracts, put.contract, put.settlement)
+    strike, word = slice_.contracts.strike[delivered], slice_.puts[put.row].word
+    contracts = shares_between(slice_.events, put.number, put.settlement)
+    return AssignedPut(wheel, strike, put.price, put.premium, put.settlement, word, contracts)
 
 
 @njit_inlined
-def basis_of(put: AssignedPut) -> float:
-    """Cost of an assigned share: the put's strike less its premium, dollars."""
-    return (put.strike * 100.0 - put.price * 100.0) / 100.0
+def basis_of(put: AssignedPut, lots: int) -> float:
+    """Cost of a share, of which so many hundreds are held: strike less premium, dollars."""
+    return (put.strike * 100.0 * put.contracts - put.price * 100.0) / (100.0 * lots)
+
+
+@njit_inlined
+def barrier_before(slice_: Slice, put: AssignedPut, number: int, entry: EntryRules) -> int:
+    """The event before which a wheel that would seek a call must end; -1: none.
+
+    No call is sought on the eve of an event that is not carried through, nor on or after a
+    suspected split.
+
+    Args:
+        slice_: the underlying.
+        put: that was assigned.
+        number: session on which the call would be sought; -1: a day that is no session.
+        entry: says whether the rules are v5's.
+    """
+    # v5 seeks on a calendar day: on a day that is no session an eve before it has passed
+    last = number if number >= 0 else put.settlement
+    held = put.settlement if entry.v5 else number - 1
+    barrier = barrier_between(slice_.events, held, last + 1)
+    if barrier < 0:
+        return -1
+    event = slice_.events[barrier]
+    return -1 if event.kind == SUSPECTED and event.number > last else barrier
 
 
 @njit_inlined
@@ -439,8 +476,8 @@ def call_end(
     walked = walk(
         memory.bars[at], sale.bars, levels, entry, rule, chance, memory.drawn, at, word, cycle
     )
-    reason, price = sale.settled, 0.0
-    sums, number = sale.sums, sale.settlement
+    reason, price = sale.settled, sale.paid
+    sums, number = sale.sums, sale.end
     if walked.reason >= 0:
         reason, price = walked.reason, walked.price
         sums, number = memory.bars[at, walked.bar].sums, memory.bars[at, walked.bar].number
@@ -515,17 +552,27 @@ def sell_calls(
     Returns:
         The course of the wheel, and its state afterwards.
     """
-    basis, number = basis_of(put), state.sought
-    cycle, waits = state.cycle, state.waits
+    number, cycle, waits = state.sought, state.cycle, state.waits
     settlement, earned, lacking = state.latest, state.closed, -1
     last_reason, strike = -1, 0.0
     still_open, sums = 0.0, np.uint64(0)
     while True:
+        barrier = barrier_before(slice_, put, number, entry)
+        if barrier >= 0:
+            end_reason, end = CORPORATE_ACTION, slice_.events[barrier].number - 1
+            if slice_.events[barrier].kind == SUSPECTED and entry.v5:
+                end_reason = NO_CALL_QUOTES
+            elif slice_.events[barrier].kind == SUSPECTED:
+                end_reason, lacking, still_open = UNRESOLVED, end, np.nan
+            break
         if number > until:
             end_reason, end = CARRIED, number
             break
+        lots = lots_on(slice_, put, number)
+        basis = basis_of(put, lots)
         at = sale_on(slice_, number, basis, entry, search, call, rule, memory)
         sale = memory.sales[at]
+        sale.contracts = lots
         if out is not None:
             write_attempt(out, put.wheel, cycle, number, sale)
         if sale.status != SOLD:
@@ -538,25 +585,28 @@ def sell_calls(
         if out is not None:
             quote = slice_.calls[sale.row]
             write_leg(out, slice_, put.wheel, quote, cycle, number, sale, ended.chance, ended)
-        last_reason, end, strike = ended.reason, ended.number, slice_.calls[sale.row].strike
+        last_reason, end = ended.reason, ended.number
+        delivered = contract_on(slice_.contracts, slice_.calls.contract[sale.row], end)
+        strike = slice_.contracts.strike[delivered]
         settlement = max(settlement, sale.settlement)
-        premium = sale.price * 100.0
-        if last_reason in (OPEN, NO_DATA):
-            lacking = sale.settlement
+        premium, fees = sale.price * 100.0 * lots, order_fee(entry, lots)
+        if not is_resolved(last_reason, ended.price):
+            end_reason, lacking = UNRESOLVED, end
             mark = last_mark(slice_, sale, last_close(slice_.underlying, lacking))
-            still_open += premium - order_fee(entry, 1) - mark * 100.0
-            end_reason = UNRESOLVED
+            still_open += premium - fees - mark * 100.0 * lots
+            if last_reason == SUSPECTED_SPLIT:
+                still_open = np.nan
             break
-        bought_back = last_reason in (STOP_LOSS, PROFIT_TARGET, MAX_HOLD_DTE)
-        fees = order_fee(entry, 1)
-        if bought_back:
-            fees = 2.0 * fees
+        if is_bought_back(last_reason):
+            fees += order_fee(entry, lots * shares_between(slice_.events, number, end))
         if last_reason == CALLED_AWAY:
             fees += entry.assignment_fee
-        earned += premium - ended.price * 100.0 - fees
+        earned += premium - ended.price * 100.0 * lots - fees
         sums += ended.sums
         end_reason = END_CALLED_AWAY if last_reason == CALLED_AWAY else MAX_CYCLES
-        if last_reason == CALLED_AWAY or cycle >= call.max_cycles:
+        if last_reason == EXIT_CORPORATE_ACTION:
+            end_reason = CORPORATE_ACTION
+        if end_reason != MAX_CYCLES or cycle >= call.max_cycles:
             break
         cycle, number, waits = cycle + 1, end + 1, call.waits
     course = Course(
@@ -618,6 +668,10 @@ def follow(
         count_after(counts, MARKED)
     if counted and value.held:
         count_after(counts, HELD)
+    if not value.resolved and np.isnan(value.marked):
+        count_after(counts, SUSPECTED_AFTER)
+    if counted and passes_any(slice_.events, put.number, value.end):
+        count_after(counts, PASSED)
     return calls.last_reason >= 0
 
 
@@ -641,7 +695,8 @@ def assigned_end_of(
         return assigned_ends.of[a]
     search, call = block.call_search[a], block.call[a]
     rule, memory = block.draw[block.call_draw[a]], assigned_ends.memory
-    number, basis = first_search(slice_, put, entry), basis_of(assigned_put(slice_, put, -1))
+    number, assigned = first_search(slice_, put, entry), assigned_put(slice_, put, -1)
+    basis = basis_of(assigned, lots_on(slice_, assigned, number))
     sale = memory.sales[sale_on(slice_, number, basis, entry, search, call, rule, memory)]
     if sale.unsold < 0:
         assigned_ends.of[a] = a

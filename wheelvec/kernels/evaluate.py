@@ -10,7 +10,9 @@ from wheelvec.jit.arrays import Flags, Integers, Reals, Records
 from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.accumulate import (
     CALLS_PACKED,
+    FIELDS,
     WHEELS_PACKED,
+    WITHOUT_EVENTS,
     Figures,
     Month,
     add_assigned_ends,
@@ -19,6 +21,7 @@ from wheelvec.kernels.accumulate import (
     add_one_assigned_end,
     add_spread,
     clear,
+    count_marks,
     fold,
     new_month,
     unpack,
@@ -30,6 +33,7 @@ from wheelvec.kernels.calls import (
     new_assigned_ends,
 )
 from wheelvec.kernels.entries import Selection, new_selection, select_puts
+from wheelvec.kernels.events import barrier_between, passes_any
 from wheelvec.kernels.exercise import exercise_of, rows_until
 from wheelvec.kernels.exits import (
     ASSIGNED,
@@ -39,12 +43,14 @@ from wheelvec.kernels.exits import (
     Ends,
     Put,
     Scratch,
-    SettleRules,
+    SelfEnd,
     lay_bars,
+    lay_fees,
     lay_markets,
+    mark_ends,
     new_ends,
     rest_ends,
-    settle,
+    self_end,
     stop_ends,
 )
 from wheelvec.kernels.parameters import Block, EntryRules, Plan, block_of
@@ -92,18 +98,18 @@ class Sizes(NamedTuple):
 
 
 @njit_inlined
-def put_of(slice_: Slice, entry: EntryRules, chosen: Selection, i: int, rules: SettleRules) -> Put:
-    """The i-th put of a selection, and how it settles or is exercised before that."""
+def put_of(slice_: Slice, entry: EntryRules, chosen: Selection, i: int) -> Put:
+    """The i-th put of a selection, and how it ends if no exit rule ends it."""
     row, number = chosen.row[i], chosen.number[i]
     quote = slice_.puts[row]
-    where = slice_.contracts[quote.contract]
-    settlement = where.settlement
-    close, last_bar = slice_.underlying.close[settlement], slice_.underlying.last_bar
-    end, last = settlement, quote.last
-    settled = settle(close, where.strike_cents, settlement, last_bar, rules)
+    settlement = slice_.contracts[quote.contract].settlement
+    end, last, penalty = settlement, quote.last, penalty_of(chosen.tier[i])
     exercise = exercise_of(quote, entry.early)
     if exercise > 0:
-        end, last, settled = exercise, rows_until(slice_.rows, quote, exercise), ASSIGNED
+        end, last = exercise, rows_until(slice_.rows, quote, exercise)
+        ended = SelfEnd(ASSIGNED, exercise, 0.0)
+    else:
+        ended = self_end(slice_, quote, number, penalty, entry, False)
     return Put(
         row,
         number,
@@ -113,12 +119,24 @@ def put_of(slice_: Slice, entry: EntryRules, chosen: Selection, i: int, rules: S
         last,
         chosen.price[i],
         quote.spread_pct,
-        penalty_of(chosen.tier[i]),
+        penalty,
         chosen.ivp[i],
         chosen.price[i] * 100.0,
         quote.strike * 100.0,
-        settled,
-        not entry.v5 and settlement > last_bar,
+        ended.settled,
+        not entry.v5 and settlement > slice_.underlying.last_bar[settlement],
+        ended.end,
+        ended.paid,
+        has_events(slice_, number, end),
+    )
+
+
+@njit_inlined
+def has_events(slice_: Slice, number: int, settlement: int) -> bool:
+    """Whether a corporate event comes after a session and up to a settlement."""
+    events = slice_.events
+    return barrier_between(events, number, settlement) >= 0 or passes_any(
+        events, number, settlement
     )
 
 
@@ -176,8 +194,13 @@ def lay_ends(
     lay_bars(slice_, quote, put.number, put.penalty, entry, put.censored, bars)
     if any_hold(block.hold):
         lay_markets(slice_.rows, quote, put.penalty, entry, bars)
+    if put.by_events:
+        lay_fees(slice_.events, put.number, put.last - put.first, entry, bars)
     stop_ends(put, entry, block.stop, bars, workspace.stop)
     rest_ends(slice_, put, entry, block, workspace.scratch, workspace.rest)
+    if put.by_events:
+        mark_ends(slice_, put, block.stop.size, workspace.stop)
+        mark_ends(slice_, put, block.rest_target.size, workspace.rest)
 
 
 @njit_inlined
@@ -363,7 +386,7 @@ def add_wheel(
         cells: as in `evaluate_blocks`.
     """
     month, n = workspace.month, block.config_stop.size
-    put = put_of(slice_, entry, workspace.chosen, w, SettleRules(False, entry.v5, entry.v5))
+    put = put_of(slice_, entry, workspace.chosen, w)
     if put.settled == ASSIGNED:
         clear_assigned_ends(workspace.assigned_ends, block.call.size)
     if n == 1:
@@ -396,6 +419,8 @@ def add_wheel(
     if entry.one_at_a_time:
         skip_busy(month, n, put.number, busy[at : at + n])
     add_money(month, n, put.capital, put.premium, put.censored, workspace.roc[w], figures, at)
+    if put.by_events:
+        count_marks(month, n, figures.counts, at)
     add_counts(month, n)
     if put.settled == ASSIGNED:
         ends = workspace.assigned_ends
@@ -444,6 +469,7 @@ def evaluate_blocks(
         cells: where each wheel's P&L is written by configuration.
     """
     month, packed = workspace.month, min(WHEELS_PACKED, CALLS_PACKED // max(1, slice_.valid.size))
+    fields = FIELDS.shape[0] if slice_.events.size else WITHOUT_EVENTS
     for p in range(p0, p1):
         entry, block, at = plan.entry[p], block_of(plan, p), plan.config_starts[p]
         n = block.config_stop.size
@@ -463,8 +489,8 @@ def evaluate_blocks(
                 cells,
             )
             if w % packed == packed - 1:
-                unpack(month, n, figures.counts, at)
-        unpack(month, n, figures.counts, at)
+                unpack(month, n, fields, figures.counts, at)
+        unpack(month, n, fields, figures.counts, at)
         add_spread(month, workspace.roc, wheels, n, figures, at)
         fold(month, n, figures, at)
         if values.shape[0]:

@@ -25,6 +25,8 @@ class Exercisable(NamedTuple):
     strike_cents: Integers
     settlement: Integers  # session; an exercise is before it
     is_put: Flags
+    era: Integers  # between corporate events (rules.md, 12) in which it is quoted
+    successor: Integers  # the contract that stands for it in the next one; -1: none
 
 
 class Market(NamedTuple):
@@ -113,6 +115,22 @@ def decide(
 
 
 @njit_lean
+def hand_over(era: int, contracts: Exercisable, found: Exercises) -> None:
+    """Write the next exercise of the contracts of an era: that of those that stand for them later.
+
+    Args:
+        era: number.
+        contracts: of the slice.
+        found: written.
+    """
+    for c in range(contracts.era.size):
+        if contracts.era[c] == era:
+            later = contracts.successor[c]
+            found.at_parity[c] = found.at_parity[later] if later >= 0 else 0
+            found.ex_div[c] = found.ex_div[later] if later >= 0 else 0
+
+
+@njit_lean
 def write_next(quotes: Records, first: int, last: int, found: Exercises) -> None:
     """Write the next exercise beside the quotes of rows first..last-1."""
     for r in range(first, last):
@@ -126,6 +144,7 @@ def write_exercises(
     offers: Offers,
     traded: Traded,
     contracts: Exercisable,
+    begin: Integers,
     market: Market,
     puts: Records,
     put_starts: Integers,
@@ -141,6 +160,7 @@ def write_exercises(
         offers: all valid quotes of the contracts.
         traded: their bars, whose close is the price of a session without a valid quote.
         contracts: of the slice.
+        begin: (events,) session of each corporate event, which begins the next era.
         market: the underlying.
         puts: of slices.QUOTE, written.
         put_starts: (sessions + 1,) first row of each session.
@@ -148,8 +168,11 @@ def write_exercises(
         call_starts: (sessions + 1,) first row of each session.
         found: as `new_exercises` returns it.
     """
-    i, k = offers.number.size - 1, traded.number.size - 1
+    i, k, era = offers.number.size - 1, traded.number.size - 1, begin.size
     for s in range(market.close.size - 1, -1, -1):
+        while era > 0 and s < begin[era - 1]:
+            era -= 1
+            hand_over(era, contracts, found)
         write_next(puts, put_starts[s], put_starts[s + 1], found)
         write_next(calls, call_starts[s], call_starts[s + 1], found)
         while i >= 0 and offers.number[i] == s:
@@ -166,5 +189,5 @@ def write_exercises(
             k -= 1
         if market.due[s] != NOT_DUE:
             for c in range(contracts.strike.size):
-                if found.priced[c] != s:
+                if contracts.era[c] == era and found.priced[c] != s:
                     decide(c, s, np.nan, contracts, market, found)

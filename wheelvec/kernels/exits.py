@@ -15,8 +15,20 @@ import numpy as np
 from wheelvec.jit.aligned import aligned
 from wheelvec.jit.arrays import Integers, Reals, Records, Words
 from wheelvec.jit.compiled import njit_inlined, njit_lean
-from wheelvec.kernels.accumulate import NONE, STOP_INSIDE, TARGET_ABOVE, packed_days, packed_reason
+from wheelvec.kernels.accumulate import (
+    BOUGHT_MARK,
+    NONE,
+    PASSED_MARK,
+    STOP_INSIDE,
+    STRANDED_MARK,
+    SUSPECTED_MARK,
+    TARGET_ABOVE,
+    packed_days,
+    packed_pnl,
+    packed_reason,
+)
 from wheelvec.kernels.draws import Drawn, draw, drawn
+from wheelvec.kernels.events import SUSPECTED, barrier_between, passes_any, shares_between
 from wheelvec.kernels.fees import order_fee
 from wheelvec.kernels.parameters import Block, DrawRules, EntryRules
 from wheelvec.kernels.quotes import (
@@ -34,6 +46,8 @@ STOP_LOSS, PROFIT_TARGET = int(ExitReason.STOP_LOSS), int(ExitReason.PROFIT_TARG
 MAX_HOLD_DTE, EXPIRED_WORTHLESS = int(ExitReason.MAX_HOLD_DTE), int(ExitReason.EXPIRED_WORTHLESS)
 ASSIGNED, CALLED_AWAY = int(ExitReason.ASSIGNED), int(ExitReason.CALLED_AWAY)
 OPEN, NO_DATA = int(ExitReason.OPEN), int(ExitReason.NO_DATA)
+CORPORATE_ACTION = int(ExitReason.CORPORATE_ACTION)
+SUSPECTED_SPLIT = int(ExitReason.SUSPECTED_SPLIT)
 
 # An exit's time is 2 * bar for a stop, 2 * bar + 1 for a target or hold, which a stop precedes;
 # these are later than any.
@@ -50,7 +64,7 @@ class Put(NamedTuple):
     number: int  # entry session
     settlement: int  # session on which it settles, or is exercised before that
     contract: int
-    first: int  # bars after the entry, through that session
+    first: int  # bars after the entry, through the session on which it ends by itself
     last: int  # one past
     price: float
     spread_pct: float
@@ -58,8 +72,11 @@ class Put(NamedTuple):
     ivp: float
     premium: float
     capital: float
-    settled: int  # exit reason at the settlement
+    settled: int  # exit reason where nothing ends it before
     censored: bool
+    end: int  # session on which it then ends: the settlement, or an eve (rules.md, 12)
+    paid: float  # then to buy it back, dollars per share; 0: expired or delivered, NaN: not known
+    by_events: bool  # whether a corporate event comes before its settlement
 
 
 EXIT = np.dtype(
@@ -220,6 +237,57 @@ def settle(
     return CALLED_AWAY if away else EXPIRED_WORTHLESS
 
 
+class SelfEnd(NamedTuple):
+    """How an option ends if no exit rule ends it; the names are those of Put."""
+
+    settled: int
+    end: int
+    paid: float
+
+
+@njit_inlined
+def self_end(
+    slice_: Slice, quote: Quote, number: int, penalty: float, entry: EntryRules, is_call: bool
+) -> SelfEnd:
+    """How an option that was sold ends if no exit rule ends it: settled, or on the eve of an event.
+
+    Args:
+        slice_: the underlying.
+        quote: at which it was sold.
+        number: session of the sale.
+        penalty: of its tier.
+        entry: at what prices it is bought back.
+        is_call: else a put.
+    """
+    where, underlying = slice_.contracts[quote.contract], slice_.underlying
+    settlement = where.settlement
+    barrier = barrier_between(slice_.events, number, settlement)
+    if barrier < 0:
+        close, last_bar = underlying.close[settlement], underlying.last_bar[settlement]
+        rules = SettleRules(is_call, entry.v5, entry.v5)
+        reason = settle(close, where.strike_cents, settlement, last_bar, rules)
+        return SelfEnd(reason, settlement, 0.0)
+    eve = slice_.events[barrier].number - 1
+    if slice_.events[barrier].kind == SUSPECTED:
+        return SelfEnd(SUSPECTED_SPLIT, eve, np.nan)
+    if where.eve_row < 0:
+        return SelfEnd(CORPORATE_ACTION, eve, np.nan)
+    price = market_price(slice_.rows, where.eve_row, penalty, quote.spread_pct, entry.mode)
+    return SelfEnd(CORPORATE_ACTION, eve, tick_up(price, entry.ticks))
+
+
+@njit_inlined
+def is_resolved(reason: int, price: float) -> bool:
+    """Whether a leg that ended so, at this price, has an exit."""
+    return reason != OPEN and reason != NO_DATA and price == price
+
+
+@njit_inlined
+def is_bought_back(reason: int) -> bool:
+    """Whether an exit that has a price buys the option back."""
+    return reason < EXPIRED_WORTHLESS or reason == CORPORATE_ACTION
+
+
 @njit_inlined
 def lay_bars(
     slice_: Slice,
@@ -257,6 +325,22 @@ def lay_bars(
         at.left = expiration - day[here]
         days = 0 if censored else day[here] - day[number]
         at.sums = packed_days(days, here - number - (bar + 1), censored)
+
+
+@njit_lean
+def lay_fees(events: Records, number: int, count: int, entry: EntryRules, out: Records) -> None:
+    """Write the fees of both orders of a put on its bars, where a split multiplies the contracts.
+
+    Args:
+        events: of slices.EVENT.
+        number: session of the sale.
+        count: how many of `out` are its bars.
+        entry: has the costs of an order.
+        out: (bars,) of BAR.
+    """
+    for bar in range(count):
+        contracts = shares_between(events, number, out[bar].number)
+        out[bar].fees = order_fee(entry, 1) + order_fee(entry, contracts)
 
 
 @njit_lean
@@ -390,6 +474,31 @@ def write_end(
     end.reasons = packed_reason(reason, np.nan if censored else pnl)
 
 
+@njit_lean
+def mark_ends(slice_: Slice, put: Put, n: int, out: Records) -> None:
+    """Mark the ends of a put that passed a corporate event, or ended because of one.
+
+    Args:
+        slice_: the underlying.
+        put: that was sold.
+        n: ends.
+        out: (n,) of EXIT, of which `reasons` are updated.
+    """
+    for i in range(n):
+        end = out[i]
+        if end.time == NEVER:
+            continue
+        known = packed_pnl(np.nan if put.censored else end.pnl)
+        stopped = end.time == SETTLED and put.settled >= CORPORATE_ACTION
+        if stopped and put.settled == SUSPECTED_SPLIT:
+            end.reasons = SUSPECTED_MARK
+        elif stopped:
+            end.reasons = known + (BOUGHT_MARK if put.paid == put.paid else STRANDED_MARK)
+        last = put.end if end.time == SETTLED else end.until
+        if known != NONE and passes_any(slice_.events, put.number, last):
+            end.reasons += PASSED_MARK
+
+
 @njit_inlined
 def stop_ends(put: Put, entry: EntryRules, stops: Reals, bars: Records, out: Records) -> None:
     """Write how each stop ends the put; `time` NEVER if none of its bars stops.
@@ -518,9 +627,9 @@ def first_bar_held(bars: Records, count: int, max_hold_dte: int) -> int:
 
 @njit_inlined
 def lay_settlement(slice_: Slice, put: Put, entry: EntryRules, out: Records) -> None:
-    """Write the settlement as one more bar, on which the put ends at no cost.
+    """Write the end of a put that no exit rule ends as one more bar.
 
-    It ends there if nothing ended it before; what follows an assignment is added later.
+    It is settled there at no cost, or bought back; what follows an assignment is added later.
 
     Args:
         slice_: the underlying.
@@ -528,12 +637,14 @@ def lay_settlement(slice_: Slice, put: Put, entry: EntryRules, out: Records) -> 
         entry: has the costs of an order.
         out: (bars + 1,) of BAR.
     """
-    known = put.settled != OPEN and put.settled != NO_DATA
+    known = is_resolved(put.settled, put.paid)
     at = out[put.last - put.first]
-    at.number, at.market, at.at_market = put.settlement, 0.0, True
+    at.number, at.market, at.at_market = put.end if known else put.settlement, put.paid, True
     at.fees = order_fee(entry, 1) if known else np.nan
-    days = slice_.underlying.day[put.settlement] - slice_.underlying.day[put.number] if known else 0
-    missing = put.settlement - put.number - (put.last - put.first) if known else 0
+    if put.settled == CORPORATE_ACTION:
+        at.fees += order_fee(entry, shares_between(slice_.events, put.number, put.end))
+    days = slice_.underlying.day[put.end] - slice_.underlying.day[put.number] if known else 0
+    missing = put.end - put.number - (put.last - put.first) if known else 0
     at.sums = packed_days(days, missing, put.censored)
 
 
@@ -589,6 +700,7 @@ def rest_ends(
         by_low(bars, workspace.touches, most, workspace.order)
     filling_touches(slice_.puts[put.row].word, put, entry, block.draw, most, workspace)
     lay_settlement(slice_, put, entry, bars)
+    settled = min(put.settled, NO_DATA)
     target, touches, added = -1, 0, 0
     level, reached = np.nan, np.nan
     for i in range(block.rest_target.size):
@@ -611,7 +723,8 @@ def rest_ends(
         market, fill = at.market, target_fill(workspace.first[end], level, filling + 1)
         price = fill if at_target and not at.at_market else market
         above = at_target and price > level * (1.0 + ROUNDING)
-        reason = put.settled if end == count else PROFIT_TARGET if at_target else MAX_HOLD_DTE
+        # the codes of events have no field of their own: `mark_ends` writes theirs
+        reason = settled if end == count else PROFIT_TARGET if at_target else MAX_HOLD_DTE
         time = SETTLED if end == count else 2 * end + 1
         pnl = put.premium - price * 100.0 - at.fees
         write_end(

@@ -10,6 +10,7 @@ import numpy as np
 
 from wheelvec.jit.arrays import Integers, Records
 from wheelvec.jit.compiled import njit_inlined
+from wheelvec.kernels.events import contract_on, shares_between
 from wheelvec.kernels.slices import Quote, Slice
 from wheelvec.kernels.wheel import AssignedPut, Value
 from wheelvec.model.codes import ExitReason
@@ -17,8 +18,8 @@ from wheelvec.model.codes import ExitReason
 if TYPE_CHECKING:
     from wheelvec.kernels.calls import WheelState
 
-# from here on a leg ran to its settlement, or was exercised before that
-EXPIRED_WORTHLESS = int(ExitReason.EXPIRED_WORTHLESS)
+# from the one to the other a leg ran to its settlement, or was exercised before that
+EXPIRED_WORTHLESS, NO_DATA = int(ExitReason.EXPIRED_WORTHLESS), int(ExitReason.NO_DATA)
 _REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
 
 LEG = np.dtype(
@@ -36,6 +37,10 @@ LEG = np.dtype(
         ("exit_price", _REAL), ("touches", _WHOLE), ("u", _REAL),
         ("missing", _WHOLE),  # sessions without a bar
         ("settlement_close", _REAL),  # of the underlying, where the leg ran to its settlement
+        ("contracts", _WHOLE),  # sold
+        ("factor", _WHOLE),  # contracts at the exit for one that was sold
+        ("exit_contract", _WHOLE),  # that stands for it at the exit
+        ("delivered", _REAL),  # strike of that one
     ],
     align=True,
 )  # fmt: skip
@@ -67,6 +72,8 @@ WHEEL = np.dtype(
         ("stock_pnl", _REAL),
         ("pnl", _REAL), ("marked", _REAL),
         ("sale", _REAL),  # at which shares left the wheel
+        ("lots", _WHOLE),  # hundreds of shares then
+        ("passed", _FLAG),  # whether a leg or shares were carried through a corporate event
     ],
     align=True,
 )  # fmt: skip
@@ -79,7 +86,7 @@ CARRIED_WHEEL = np.dtype(
         ("strike", _REAL), ("price", _REAL), ("premium", _REAL), ("settlement", _WHOLE),
         ("word", np.uint64),
         ("sought", _WHOLE), ("cycle", _WHOLE), ("waits", _WHOLE), ("latest", _WHOLE),
-        ("closed", _REAL),
+        ("closed", _REAL), ("contracts", _WHOLE),
     ],
     align=True,
 )  # fmt: skip
@@ -141,6 +148,7 @@ class Sold(NamedTuple):
     ivp: float
     tier: int
     penalty: float
+    contracts: int
 
 
 class LegEnd(Protocol):
@@ -203,7 +211,7 @@ def write_leg(
         quote: at which it was sold.
         cycle: 0 the put, n the n-th call.
         number: session of the sale.
-        sold: has price, ivp, tier and penalty: Sold, or a row of kernels.calls.SALE.
+        sold: has price, ivp, tier, penalty and contracts: Sold, or a row of kernels.calls.SALE.
         chance: that a touch of the target fills.
         ended: how it ended.
     """
@@ -221,8 +229,13 @@ def write_leg(
     leg.tier, leg.penalty, leg.p_fill = sold.tier, sold.penalty, chance
     leg.reason, leg.exit_number, leg.exit_price = ended.reason, ended.number, ended.price
     leg.touches, leg.u, leg.missing = ended.touches, ended.u, ended.missing
-    ran = ended.reason >= EXPIRED_WORTHLESS and ended.number == where.settlement
+    settled = EXPIRED_WORTHLESS <= ended.reason <= NO_DATA
+    ran = settled and ended.number == where.settlement
     leg.settlement_close = slice_.underlying.close[where.settlement] if ran else np.nan
+    left = contract_on(slice_.contracts, quote.contract, ended.number)
+    leg.exit_contract, leg.delivered = left, slice_.contracts.strike[left]
+    leg.contracts = sold.contracts
+    leg.factor = shares_between(slice_.events, number, ended.number)
 
 
 @njit_inlined
@@ -254,6 +267,7 @@ def write_wheel(
     censored: bool,
     csp_pnl: float,
     cc_pnl: float,
+    passed: bool,
     value: Value,
 ) -> None:
     """Write how a wheel ended.
@@ -265,6 +279,7 @@ def write_wheel(
         censored: whether the data end before its put can have ended.
         csp_pnl: of its put, dollars per contract.
         cc_pnl: of its calls, dollars per contract.
+        passed: whether a leg or shares were carried through a corporate event.
         value: of the wheel.
     """
     i = out.size[2]
@@ -277,6 +292,7 @@ def write_wheel(
     row.resolved, row.held, row.sale = value.resolved, value.held, value.sale
     row.csp_pnl, row.cc_pnl, row.stock_pnl = csp_pnl, cc_pnl, value.stock
     row.pnl, row.marked = value.pnl, value.marked
+    row.lots, row.passed = value.lots, passed
 
 
 @njit_inlined
@@ -309,6 +325,7 @@ def write_carried(
     row.settlement, row.word = put.settlement, put.word
     row.sought, row.cycle, row.waits = state.sought, state.cycle, state.waits
     row.latest, row.closed = state.latest, state.closed
+    row.contracts = put.contracts
 
 
 @njit_inlined

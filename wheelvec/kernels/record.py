@@ -26,15 +26,16 @@ from wheelvec.kernels.calls import (
 from wheelvec.kernels.draws import Drawn, new_drawn
 from wheelvec.kernels.entries import Selection, new_selection, select_puts
 from wheelvec.kernels.evaluate import put_of
+from wheelvec.kernels.events import passes_any, shares_between
 from wheelvec.kernels.exits import (
     ASSIGNED,
     BAR,
-    EXPIRED_WORTHLESS,
     NO_DATA,
     OPEN,
     Levels,
     Put,
-    SettleRules,
+    is_bought_back,
+    is_resolved,
     lay_bars,
     lay_markets,
     stop_level,
@@ -129,29 +130,29 @@ def put_end(
         quote.word,
         0,
     )
-    reason, number, bars = put.settled, put.settlement, count
+    reason, number, price, bars = put.settled, put.end, put.paid, count
     if walked.reason >= 0:
-        reason, number, bars = walked.reason, workspace.bars[walked.bar].number, walked.bar + 1
-    return PutEnd(
-        reason, number, walked.price, walked.touches, walked.u, number - put.number - bars
-    )
+        reason, price = walked.reason, walked.price
+        number, bars = workspace.bars[walked.bar].number, walked.bar + 1
+    return PutEnd(reason, number, price, walked.touches, walked.u, number - put.number - bars)
 
 
 @njit_inlined
 def ended_put(put: Put, ended: PutEnd, pnl: float) -> Value:
     """The P&L of a wheel whose put was not assigned; `pnl` is the put's, dollars."""
-    resolved = ended.reason != OPEN and ended.reason != NO_DATA
-    end_reason = PUT_CLOSED if ended.reason < EXPIRED_WORTHLESS else PUT_EXPIRED
+    resolved = is_resolved(ended.reason, ended.price)
+    end_reason = PUT_CLOSED if is_bought_back(ended.reason) else PUT_EXPIRED
     return Value(
         end_reason if resolved else UNRESOLVED,
         ended.number,
-        ended.number,
+        ended.number if resolved else put.settlement,
         resolved,
         False,
         np.nan,
         0.0,
         pnl,
         pnl,
+        0,
     )
 
 
@@ -191,7 +192,8 @@ def sell_on(
         write_carried(out, number, censored, csp_pnl, put, left)
         return FAR
     value = wheel_value(slice_, put, entry, calls)
-    write_wheel(out, put.wheel, number, censored, csp_pnl, calls.closed, value)
+    passed = passes_any(slice_.events, number, value.end)
+    write_wheel(out, put.wheel, number, censored, csp_pnl, calls.closed, passed, value)
     return value.until
 
 
@@ -222,7 +224,7 @@ def record_wheel(
     out.launched[0] = wheel + 1
     chance = fill_probability(put.spread_pct, put.ivp, entry, block.draw[0])
     ended = put_end(slice_, put, entry, block, chance, workspace)
-    sold = Sold(put.price, put.ivp, tier, put.penalty)
+    sold = Sold(put.price, put.ivp, tier, put.penalty, 1)
     write_leg(out, slice_, wheel, quote, 0, put.number, sold, chance, ended)
     if ended.reason == ASSIGNED:
         assigned = assigned_put(slice_, put, wheel)
@@ -230,13 +232,14 @@ def record_wheel(
         return sell_on(
             slice_, assigned, state, put.number, put.censored, until, entry, block, workspace, out
         )
-    orders = 1.0 if ended.reason >= EXPIRED_WORTHLESS else 2.0
-    fees = orders * order_fee(entry, 1)
+    fees = order_fee(entry, 1)
+    if is_bought_back(ended.reason):
+        fees += order_fee(entry, shares_between(slice_.events, put.number, ended.number))
     pnl = put.premium - ended.price * 100.0 - fees
     if ended.reason == OPEN or ended.reason == NO_DATA:
         pnl = np.nan
-    value = ended_put(put, ended, pnl)
-    write_wheel(out, wheel, put.number, put.censored, pnl, 0.0, value)
+    value, passed = ended_put(put, ended, pnl), passes_any(slice_.events, put.number, ended.number)
+    write_wheel(out, wheel, put.number, put.censored, pnl, 0.0, passed, value)
     return value.until
 
 
@@ -291,7 +294,7 @@ def record_wheels(
     if start == 0:
         record_days(workspace.chosen, first, last, out)
     for w in range(start, puts):
-        put = put_of(slice_, entry, workspace.chosen, w, SettleRules(False, entry.v5, entry.v5))
+        put = put_of(slice_, entry, workspace.chosen, w)
         if not signalled[put.number] or (entry.one_at_a_time and put.number <= busy[0]):
             continue
         before, tier = sizes_of(out), workspace.chosen.tier[w]
@@ -333,7 +336,9 @@ def resume_wheels(
     entry, block = plan.entry[0], block_of(plan, 0)
     for i in range(start, carried.size):
         at, before = carried[i], sizes_of(out)
-        put = AssignedPut(at.wheel, at.strike, at.price, at.premium, at.settlement, at.word)
+        put = AssignedPut(
+            at.wheel, at.strike, at.price, at.premium, at.settlement, at.word, at.contracts
+        )
         state = WheelState(at.sought, at.cycle, at.waits, at.latest, at.closed)
         ends = sell_on(
             slice_, put, state, at.number, at.censored, until, entry, block, workspace, out

@@ -1,4 +1,4 @@
-"""The arrays of one underlying over some months: puts and calls, paths, closes, dividends."""
+"""The arrays of one underlying over some months: puts, calls, paths, closes, dividends, events."""
 
 from typing import Any, NamedTuple, TypeAlias
 
@@ -12,7 +12,8 @@ class Rows(NamedTuple):
     """The paths of the contracts: (n,) each, sorted by contract and session; dollars per share.
 
     Where a quote stands for a bar (`is_quote`), its four prices are the mid; bid and ask are read
-    only there.
+    only there. Prices are those of the share at the start of the path: after a split, those of the
+    contract that stands for it times the shares that one has become.
     """
 
     number: Integers  # session number
@@ -26,11 +27,11 @@ class Rows(NamedTuple):
 
 
 class Underlying(NamedTuple):
-    """The underlying by session number: closes, days, and where its bars end."""
+    """The underlying by session number, under the name that it bears on each: (sessions,) each."""
 
     close: Reals
     day: Integers
-    last_bar: int
+    last_bar: Integers  # last session with a bar of the name that it bears on each session
 
 
 _REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
@@ -56,10 +57,21 @@ CONTRACT = np.dtype(
         ("settlement", _WHOLE),  # session
         ("expiration_day", _WHOLE),
         ("day_after", _WHOLE),  # session of the calendar day after the expiration, -1: none
+        ("strike", _REAL),
+        # of the contract that stands for it on its settlement session (rules.md, section 12)
         ("strike_cents", _WHOLE),
+        # the last session on which it is quoted at this strike before a corporate event, and the
+        # contract that stands for it from then on; -1: none
+        ("last_session", _WHOLE), ("successor", _WHOLE),
+        # the row at whose market it is bought back on the eve of an event that it does not survive;
+        # -1: none. Its path ends on that eve, and the row may lie after it.
+        ("eve_row", _WHOLE),
     ]
 )  # fmt: skip
-DIVIDEND = np.dtype([("ex_day", _WHOLE), ("paid", _REAL)])  # dollars per contract
+DIVIDEND = np.dtype([("ex_day", _WHOLE), ("paid", _REAL)])  # dollars per hundred shares
+# A corporate event: the session and the day from which it applies, the new shares for an old one,
+# and its EventKind.
+EVENT = np.dtype([("number", _WHOLE), ("ex_day", _WHOLE), ("shares", _WHOLE), ("kind", _WHOLE)])
 
 Quote: TypeAlias = Any  # a row of QUOTE
 
@@ -87,3 +99,4 @@ class Slice(NamedTuple):
     rows: Records  # of ROW: the contracts' paths
     underlying: Underlying
     dividends: Records  # of DIVIDEND, by ex-date
+    events: Records  # of EVENT, by session

@@ -14,7 +14,7 @@ LARGEST_PRICE = 2.0**53 / 100.0
 
 
 class ExitReason(IntEnum):
-    """Why a leg ended (rules.md, sections 6 and 7)."""
+    """Why a leg ended (rules.md, sections 6, 7 and 12)."""
 
     STOP_LOSS = 0
     PROFIT_TARGET = 1
@@ -24,6 +24,8 @@ class ExitReason(IntEnum):
     CALLED_AWAY = 5
     OPEN = 6
     NO_DATA = 7
+    CORPORATE_ACTION = 8
+    SUSPECTED_SPLIT = 9
 
 
 class EndReason(IntEnum):
@@ -38,6 +40,15 @@ class EndReason(IntEnum):
     NO_CALL_ABOVE_BASIS = 6
     NO_CALL_LIQUID = 7
     UNRESOLVED = 8
+    CORPORATE_ACTION = 9
+
+
+class EventKind(IntEnum):
+    """How legs and shares pass a corporate event (rules.md, section 12)."""
+
+    CARRIED = 0
+    NOT_CARRIED = 1
+    SUSPECTED = 2
 
 
 class Tier(IntEnum):
@@ -93,16 +104,18 @@ class State(IntEnum):
     CSP_CLOSED_PROFIT = 1
     CSP_CLOSED_STOP = 2
     CSP_CLOSED_DTE = 3
-    CSP_CLOSED_WORTHLESS = 4
-    CSP_ASSIGNED = 5
-    CC_OPEN = 6
-    CC_CLOSED_PROFIT = 7
-    CC_CLOSED_STOP = 8
-    CC_CLOSED_DTE = 9
-    CC_CLOSED_WORTHLESS = 10
-    CC_ASSIGNED = 11
-    WHEEL_COMPLETE = 12
-    WHEEL_OPEN = 13
+    CSP_CLOSED_ACTION = 4
+    CSP_CLOSED_WORTHLESS = 5
+    CSP_ASSIGNED = 6
+    CC_OPEN = 7
+    CC_CLOSED_PROFIT = 8
+    CC_CLOSED_STOP = 9
+    CC_CLOSED_DTE = 10
+    CC_CLOSED_ACTION = 11
+    CC_CLOSED_WORTHLESS = 12
+    CC_ASSIGNED = 13
+    WHEEL_COMPLETE = 14
+    WHEEL_OPEN = 15
 
 
 class Event(IntEnum):
@@ -111,11 +124,12 @@ class Event(IntEnum):
     PROFIT_TARGET = 0
     STOP_LOSS = 1
     MAX_HOLD_DTE = 2
-    EXPIRED_WORTHLESS = 3
-    ASSIGNED = 4
-    SELL_CALL = 5
-    CALLED_AWAY = 6
-    COMPLETE = 7
+    CORPORATE_ACTION = 3
+    EXPIRED_WORTHLESS = 4
+    ASSIGNED = 5
+    SELL_CALL = 6
+    CALLED_AWAY = 7
+    COMPLETE = 8
 
 
 def name_of(code: IntEnum) -> str:
@@ -127,26 +141,31 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.CSP_OPEN, Event.PROFIT_TARGET): State.CSP_CLOSED_PROFIT,
     (State.CSP_OPEN, Event.STOP_LOSS): State.CSP_CLOSED_STOP,
     (State.CSP_OPEN, Event.MAX_HOLD_DTE): State.CSP_CLOSED_DTE,
+    (State.CSP_OPEN, Event.CORPORATE_ACTION): State.CSP_CLOSED_ACTION,
     (State.CSP_OPEN, Event.ASSIGNED): State.CSP_ASSIGNED,
     (State.CSP_OPEN, Event.EXPIRED_WORTHLESS): State.CSP_CLOSED_WORTHLESS,
     (State.CSP_CLOSED_PROFIT, Event.COMPLETE): State.WHEEL_COMPLETE,
     (State.CSP_CLOSED_STOP, Event.COMPLETE): State.WHEEL_COMPLETE,
     (State.CSP_CLOSED_DTE, Event.COMPLETE): State.WHEEL_COMPLETE,
+    (State.CSP_CLOSED_ACTION, Event.COMPLETE): State.WHEEL_COMPLETE,
     (State.CSP_CLOSED_WORTHLESS, Event.COMPLETE): State.WHEEL_COMPLETE,
     (State.CSP_ASSIGNED, Event.SELL_CALL): State.CC_OPEN,
     (State.CSP_ASSIGNED, Event.COMPLETE): State.WHEEL_COMPLETE,
     (State.CC_OPEN, Event.PROFIT_TARGET): State.CC_CLOSED_PROFIT,
     (State.CC_OPEN, Event.STOP_LOSS): State.CC_CLOSED_STOP,
     (State.CC_OPEN, Event.MAX_HOLD_DTE): State.CC_CLOSED_DTE,
+    (State.CC_OPEN, Event.CORPORATE_ACTION): State.CC_CLOSED_ACTION,
     (State.CC_OPEN, Event.CALLED_AWAY): State.CC_ASSIGNED,
     (State.CC_OPEN, Event.EXPIRED_WORTHLESS): State.CC_CLOSED_WORTHLESS,
     (State.CC_CLOSED_PROFIT, Event.SELL_CALL): State.CC_OPEN,
     (State.CC_CLOSED_STOP, Event.SELL_CALL): State.CC_OPEN,
     (State.CC_CLOSED_DTE, Event.SELL_CALL): State.CC_OPEN,
+    (State.CC_CLOSED_ACTION, Event.SELL_CALL): State.CC_OPEN,
     (State.CC_CLOSED_WORTHLESS, Event.SELL_CALL): State.CC_OPEN,
     (State.CC_CLOSED_PROFIT, Event.COMPLETE): State.WHEEL_COMPLETE,
     (State.CC_CLOSED_STOP, Event.COMPLETE): State.WHEEL_COMPLETE,
     (State.CC_CLOSED_DTE, Event.COMPLETE): State.WHEEL_COMPLETE,
+    (State.CC_CLOSED_ACTION, Event.COMPLETE): State.WHEEL_COMPLETE,
     (State.CC_CLOSED_WORTHLESS, Event.COMPLETE): State.WHEEL_COMPLETE,
     (State.CC_ASSIGNED, Event.COMPLETE): State.WHEEL_COMPLETE,
 }
@@ -168,10 +187,18 @@ def next_state(state: State, event: Event) -> State:
         ) from None
 
 
-# Exits that buy the option back: a second order, with a price and a fee.
-BOUGHT_BACK = (ExitReason.STOP_LOSS, ExitReason.PROFIT_TARGET, ExitReason.MAX_HOLD_DTE)
+# Exits that buy the option back: a second order, with a price and a fee. One for a corporate
+# action has no price where there was neither a bar nor a quote; that leg is unresolved.
+BOUGHT_BACK = (
+    ExitReason.STOP_LOSS,
+    ExitReason.PROFIT_TARGET,
+    ExitReason.MAX_HOLD_DTE,
+    ExitReason.CORPORATE_ACTION,
+)
+# Exit reasons of unresolved legs.
+UNRESOLVED_LEGS = (ExitReason.OPEN, ExitReason.NO_DATA, ExitReason.SUSPECTED_SPLIT)
 
-# The event of each exit reason; OPEN and NO_DATA, of unresolved legs, have none.
+# The event of each exit reason; those of UNRESOLVED_LEGS have none.
 EVENTS: dict[ExitReason, Event] = {
     reason: Event[reason.name] for reason in ExitReason if reason.name in Event.__members__
 }
@@ -184,7 +211,7 @@ def names(codes: Iterable[IntEnum]) -> dict[int, str]:
 
 def states_after(opened: State) -> dict[int, str]:
     """The state of a leg by its exit reason; unresolved legs keep the state `opened`."""
-    states = {int(reason): name_of(opened) for reason in (ExitReason.OPEN, ExitReason.NO_DATA)}
+    states = {int(reason): name_of(opened) for reason in UNRESOLVED_LEGS}
     excluded = ExitReason.CALLED_AWAY if opened is State.CSP_OPEN else ExitReason.ASSIGNED
     return states | {
         int(r): name_of(next_state(opened, e)) for r, e in EVENTS.items() if r is not excluded
@@ -198,6 +225,7 @@ OUTCOMES = {
     "not_solved": "no put has an implied volatility",
     "no_candidate_in_range": "no put within put.dte_* and put.delta_*",
     "all_rejected_by_liquidity": "every put in range fails [liquidity]",
+    "corporate_action": "the eve of an event that contracts do not survive",
     "not_signalled": "the signals do not include it",
     "wheel_already_open": "allow_multiple_wheels_per_symbol is false",
     "traded": "at least one wheel launched",

@@ -47,17 +47,17 @@ RECORDS: dict[str, Column] = {
         _CONTRACT, "commissions and fees of the leg's one or two orders; in totals the sum"
     ),
     "contracts": Column(
-        "contracts", "sold; 1 while no corporate event multiplies them, null in totals"
+        "contracts", "sold: one for each hundred shares that a call covers; null in totals"
     ),
     "factor": Column(
         "",
-        "shares at the exit for one share at the sale; 1 while no corporate event changes it; "
-        "null in totals",
+        "contracts at the exit for one that was sold: the product of the splits between; if "
+        "unresolved at its settlement, or on the eve on which it stopped; null in totals",
     ),
     "exit_symbol": Column(
         "",
-        "OSI symbol at the exit; that of the leg while no corporate event renames it; null in "
-        "totals",
+        "OSI symbol of the contract that stands for the leg's at the exit, by splits, renames and "
+        "special dividends; null in totals",
     ),
     "exit_date": Column("session", "when the leg, or the wheel, ended; null if unresolved"),
     "pnl": Column(
@@ -69,13 +69,13 @@ RECORDS: dict[str, Column] = {
     ),
     "exit_reason": Column(
         "",
-        "stop_loss, profit_target, max_hold_dte, expired_worthless, assigned, called_away, open or "
-        "no_data",
+        "stop_loss, profit_target, max_hold_dte, expired_worthless, assigned, called_away, open, "
+        "no_data, corporate_action or suspected_split",
     ),
     "exit_pct": Column("fraction", "profit target as a fraction of the premium: 0.25 keeps 75%"),
     "days_held": Column("calendar days", "exit date - entry date of the leg"),
     "roc": Column("percent", "100 * pnl / initial_capital of the leg"),
-    "cost_basis": Column(_CONTRACT, "strike of the leg * 100"),
+    "cost_basis": Column(_CONTRACT, "strike of the leg * 100 * contracts"),
     "touch_count": Column("", "bars that touched the profit target, up to the exit"),
     "touch_profit_target": Column("", "whether any bar touched the profit target"),
     "filled_profit_target": Column("", "whether a touch filled"),
@@ -124,12 +124,16 @@ RECORDS: dict[str, Column] = {
     "end_reason": Column(
         "",
         "put_closed, put_expired, called_away, max_cycles, one of no_call_* (see the call "
-        "diagnostics) or unresolved",
+        "diagnostics), corporate_action or unresolved",
     ),
     "censored": Column(
         "",
         "whether the put's settlement session is after the underlying's last bar; such wheels are "
         "not in the summary",
+    ),
+    "carried": Column(
+        "",
+        "whether a leg or the shares were carried through a corporate event (rules.md, section 12)",
     ),
 }
 
@@ -171,7 +175,8 @@ DIAGNOSTICS: dict[str, Column] = {
         "",
         "the first that applies: no_quotes, no_underlying_price, not_solved, "
         "no_candidate_in_range, "
-        "all_rejected_by_liquidity, not_signalled, wheel_already_open, traded",
+        "all_rejected_by_liquidity, corporate_action (the eve of an event that contracts do not "
+        "survive), not_signalled, wheel_already_open, traded",
     ),
     **_COUNTS,
     "n_liquid": Column("contracts", "of these, not rejected by liquidity"),
@@ -200,7 +205,7 @@ _PRICES: dict[str, Column] = {
 
 PATHS: dict[str, Column] = {
     "underlying": _UNDERLYING,
-    "symbol": Column("", "OSI symbol of the contract of a leg"),
+    "symbol": Column("", "OSI symbol that the contract of a leg bears on the session"),
     "session": Column(
         "session", "with a bar or a valid quote, from the leg's sale through its exit"
     ),
@@ -215,7 +220,7 @@ PATHS: dict[str, Column] = {
 UNDERLYING_CLOSES: dict[str, Column] = {
     "underlying": _UNDERLYING,
     "session": Column("session", "from the first entry to the last session reached"),
-    "close": Column(_SHARE, "of the regular session"),
+    "close": Column(_SHARE, "of the regular session, under the name borne on the session"),
 }
 
 MARKET_DIAGNOSTICS: dict[str, Column] = {
@@ -251,6 +256,12 @@ SUMMARY: dict[str, Column] = {
     "marked_wheels": Column("wheels", "in the summary at their mark: unresolved, holding shares"),
     "marked_pnl": Column(_CONTRACT, "sum of these marks, included in total_pnl"),
     "held_wheels": Column("wheels", "in the summary that ended holding shares"),
+    "carried_wheels": Column(
+        "wheels", "in the summary, and a leg or the shares were carried through a corporate event"
+    ),
+    "suspected_wheels": Column(
+        "wheels", "launched, and unresolved because a suspected split came while they were open"
+    ),
     "targets_above_limit": Column(
         "legs", "booked above their target price, where a limit order would not fill"
     ),

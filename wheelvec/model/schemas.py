@@ -161,6 +161,7 @@ RECORDS: dict[str, pl.DataType] = {
     "cc_exit_reason": pl.String(),
     "end_reason": pl.String(),
     "censored": pl.Boolean(),
+    "carried": pl.Boolean(),
 }
 
 # The columns of a total; the others of RECORDS are null there.
@@ -193,6 +194,7 @@ WHEELS: tuple[str, ...] = (
     "cc_exit_reason",
     "end_reason",
     "censored",
+    "carried",
 )
 
 LEDGER: dict[str, pl.DataType] = {

@@ -18,15 +18,17 @@ from wheelvec.model.grid import Grid
 from wheelvec.run.context import Context
 from wheelvec.run.executor import Executor, InOrder, default_threads, whole_number
 from wheelvec.run.folder import keep_apart
+from wheelvec.run.histories import told_history
 from wheelvec.run.recorder import Recorder, Walked
 from wheelvec.run.result import Result, ResultWriter
 from wheelvec.run.schedule import check_curve, entry_rule_of
 from wheelvec.run.signals import Signal
 from wheelvec.run.spool import Spool
 from wheelvec.run.warnings import as_frame, of_backtest
-from wheelvec.stages.arrays import Array, days
+from wheelvec.stages.arrays import days
 from wheelvec.stages.diagnostics import call_diagnostics, diagnostics
-from wheelvec.stages.ledger import ledger
+from wheelvec.stages.events import multiples, paid_under
+from wheelvec.stages.ledger import Payments, ledger
 from wheelvec.stages.outcomes import OneUnderlying, Recorded, in_order
 from wheelvec.stages.records import records
 
@@ -167,7 +169,8 @@ def of_row(
         if out is not None and market.folder is not None:
             _survey(market, symbols, executor)
         size = BATCH if out is not None else _batch(spool.count, threads)
-        _write(spool, recorder.recorded, _dividends(market, symbols), writer, executor, size)
+        payments = _payments(market, symbols, recorder.sessions)
+        _write(spool, recorder.recorded, payments, writer, executor, size)
         fingerprint.result()
         given = None if signal is None else signal.given
         return writer.close(
@@ -175,23 +178,20 @@ def of_row(
         )
 
 
-def _dividends(market: Market, symbols: list[str]) -> dict[int, tuple[Array, Array]]:
-    """The dividends of each underlying, by its position among `symbols`.
-
-    Returns:
-        position -> (n,) ex-dates as days since 1970-01-01, ascending, and (n,) dollars per
-        contract.
-    """
+def _payments(market: Market, symbols: list[str], sessions: pl.DataFrame) -> dict[int, Payments]:
+    """The dividends and splits of each underlying that pays any, by its position in `symbols`."""
+    found: dict[int, Payments] = {}
     if market.dividends is None:
-        return {}
-    paid = market.dividends.sort("ex_date", maintain_order=True).partition_by(
-        "underlying", as_dict=True
-    )
-    held = {position: paid[name,] for position, name in enumerate(symbols) if (name,) in paid}
-    return {
-        position: (days(frame, "ex_date"), frame["amount"].to_numpy() * 100.0)
-        for position, frame in held.items()
-    }
+        return found
+    day = days(sessions, "session")
+    for position, symbol in enumerate(symbols):
+        past = told_history(market, symbol, sessions)
+        paid = paid_under(market.dividends, past.names, sessions["session"])
+        if paid.height:
+            amount = paid["amount"].to_numpy() * 100.0
+            splits = multiples(past.table(day))
+            found[position] = Payments(days(paid, "ex_date"), amount, *splits)
+    return found
 
 
 def _survey(market: Market, symbols: list[str], executor: Executor) -> None:
@@ -216,7 +216,7 @@ def _batch(wheels: int, threads: int) -> int:
 def _write(
     spool: Spool,
     recorded: Callable[[list[OneUnderlying], int], Recorded],
-    dividends: dict[int, tuple[Array, Array]],
+    payments: dict[int, Payments],
     writer: ResultWriter,
     executor: Executor,
     size: int,
@@ -235,7 +235,7 @@ def _write(
         ordered = in_order(batch)
         frames = {
             "records": records(ordered, batch),
-            "ledger": ledger(ordered, batch, dividends),
+            "ledger": ledger(ordered, batch, payments),
             "call_diagnostics": call_diagnostics(ordered, batch),
         }
         frames_in_order.add(position, frames)

@@ -17,6 +17,7 @@ from wheelvec.kernels.evaluate import Sizes
 from wheelvec.lake.lake import month_end
 from wheelvec.market.market import Market
 from wheelvec.model.grid import Codes, Grid, combined, dense, first_of
+from wheelvec.run.histories import told_history
 from wheelvec.run.schedule import EntryRules
 from wheelvec.run.signals import Signals
 from wheelvec.run.slices import ChainKey, HeldSlice, SliceCache, last_known
@@ -88,6 +89,7 @@ class Context:
         self._cache = SliceCache(market, memory // 2)
         self._bounds: dict[ChainKey, Bounds] = {}
         self._spans: dict[int, tuple[dt.date, dt.date]] = {}
+        self._eves: dict[tuple[ChainKey, str], Array | None] = {}
         self.entry_rules = EntryRules.of(market, grid, signals or Signals())
         self.symbols = self.entry_rules.symbols
         self.trades = self.entry_rules.trades(self.symbols)
@@ -192,6 +194,18 @@ class Context:
         return dt.date(start, 1, 1), month_end(dt.date.fromordinal(min(last.toordinal(), end)))
 
     # --- months and underlyings
+
+    def eves(self, chain_key: ChainKey, symbol: str) -> Array | None:
+        """(sessions,) whether each is the eve of an event that is not carried through.
+
+        No wheel opens on one (rules.md, section 12). None if there is none.
+        """
+        key = chain_key, symbol
+        if key not in self._eves:
+            sessions = self.sessions[chain_key]
+            found = told_history(self._market, symbol, sessions).eves(sessions.height)
+            self._eves[key] = found if found.any() else None
+        return self._eves[key]
 
     def months(
         self, chain_key: ChainKey, opens: Array | None = None

@@ -2,7 +2,16 @@
 
 import polars as pl
 
-from wheelvec.model.codes import EVENTS, EndReason, ExitReason, State, name_of, names, states_after
+from wheelvec.model.codes import (
+    EVENTS,
+    UNRESOLVED_LEGS,
+    EndReason,
+    ExitReason,
+    State,
+    name_of,
+    names,
+    states_after,
+)
 from wheelvec.model.schemas import RECORDS
 
 CENT = 1e-9  # relative to the sums, which is far less than a cent
@@ -70,7 +79,10 @@ def _total_pnl() -> pl.Expr:
 
 
 def _open() -> pl.Expr:
-    return pl.col("exit_reason").is_in([name_of(ExitReason.OPEN), name_of(ExitReason.NO_DATA)])
+    # a leg that could not be bought back for a corporate action has no exit either
+    action = pl.col("exit_reason") == name_of(ExitReason.CORPORATE_ACTION)
+    unresolved = pl.col("exit_reason").is_in([name_of(reason) for reason in UNRESOLVED_LEGS])
+    return unresolved | (action & pl.col("exit_date").is_null())
 
 
 def _unresolved() -> pl.Expr:
@@ -88,14 +100,15 @@ def _any_null(*columns: str) -> pl.Expr:
 def _state_follows() -> pl.Expr:
     """True where phase, exit reason and state are a row of the state machine's table."""
     reasons = names(ExitReason)
-    assert len(EVENTS) + 2 == len(reasons)
+    assert len(EVENTS) + len(UNRESOLVED_LEGS) == len(reasons)
     follows = pl.lit(False)
     for phase, opened in (("csp", State.CSP_OPEN), ("cc", State.CC_OPEN)):
         for code, state in states_after(opened).items():
+            left = pl.when(_open()).then(pl.lit(name_of(opened))).otherwise(pl.lit(state))
             row = (
                 (pl.col("phase") == phase)
                 & (pl.col("exit_reason") == reasons[code])
-                & (pl.col("state") == state)
+                & (pl.col("state") == left)
             )
             follows = follows | row
     return follows

@@ -22,7 +22,7 @@ from wheelvec.run.windows import Window, windows_of
 from wheelvec.stages.arrays import days
 from wheelvec.stages.outcomes import ENTRY_DAY, OneUnderlying, Recorded, joined
 from wheelvec.stages.parameters import parameters_of
-from wheelvec.stages.paths import closes_between, leg_rows
+from wheelvec.stages.paths import by_era, closes_between, leg_rows
 
 OnProgress = Callable[[int, int], None]  # months done, months in all
 
@@ -76,6 +76,7 @@ class Recorder:
         signal: the (session, underlying) pairs on which wheels may open; None: all.
 
     Attributes:
+        sessions: session, number, minute of each session.
         day: (sessions,) the day of each session, since 1970-01-01.
     """
 
@@ -94,7 +95,8 @@ class Recorder:
         first = np.zeros(1, np.int64)
         self._plan = parameters_of(Grid.read(config, {}), first, first, 1).plan
         self._opens = context.opens[self._chain_key][context.entry_rules.of_row[row]]
-        self.day = days(context.sessions[self._chain_key], "session")
+        self.sessions = context.sessions[self._chain_key]
+        self.day = days(self.sessions, "session")
         self._windows = windows_of(context, self._chain_key, config, self._opens)
 
     @property
@@ -135,7 +137,8 @@ class Recorder:
 
     def _begin_reading(self) -> None:
         """Read the tables that all underlyings need, before several threads do."""
-        _ = self._market.underlying_bars, self._market.dividends, self._market.data_range
+        market = self._market
+        _ = market.underlying_bars, market.dividends, market.splits, market.data_range
 
     def _run_one(self, position: int, in_order: InOrder[Walked]) -> Iterator[int]:
         """Simulate an underlying, and yield the number of months of each window."""
@@ -160,10 +163,13 @@ class Recorder:
         """
         symbol = self._symbols[position]
         held = self._context.slice_between(self._chain_key, symbol, window.start, window.end)
-        out = self._record(held, signalled, window, wheels)
+        eves = self._context.eves(self._chain_key, symbol)
+        opens = signalled if eves is None else signalled & ~eves
+        out = self._record(held, opens, window, wheels)
         wheels.launched, wheels.carried = int(out.launched[0]), out.carried
         if out.legs.size:
-            wheels.paths.append(leg_rows(out.legs, held.slice_, held.quotes, held.symbols, symbol))
+            walked = by_era(out.legs, held.contracts.eras, held.contracts.succession)
+            wheels.paths.append(leg_rows(walked, held.slice_, held.quotes, held.symbols, symbol))
         wheels.windows.append(self._outcomes(position, held, out, signalled, window))
         return held.slice_.underlying
 
@@ -236,7 +242,11 @@ class Recorder:
         ]
         entries["solved"] = solved
         entries["asked"] = solved + unsolved
+        eves = self._context.eves(self._chain_key, self._symbols[position])
+        entries["eve"] = False if eves is None else eves[number]
         entries["signalled"] = signalled[number]
+        for name in ("quoted", "valid", "priced"):  # of the new name
+            entries[name][number >= held.renamed] = 0
         for name in ("in_range", "liquid", "candidates", "launched"):
             entries[name] = out.days[name][number]
         at = np.where(out.attempts["number"] < 0, 0, out.attempts["number"])
@@ -247,11 +257,20 @@ class Recorder:
             ("solved", calls),
         ):
             out.attempts[name] = np.where(out.attempts["number"] < 0, 0, counts[at])
-        used, out.legs["contract"] = np.unique(out.legs["contract"], return_inverse=True)
+        symbols = _with_symbols(out.legs, held)
         out.wheels["underlying"] = position
-        return OneUnderlying(
-            out.legs, out.attempts, out.wheels, entries, held.symbols.gather(pl.Series(used))
-        )
+        return OneUnderlying(out.legs, out.attempts, out.wheels, entries, symbols)
+
+
+def _with_symbols(legs: Array, held: HeldSlice) -> pl.Series:
+    """The symbols of the contracts of legs at their sales and exits.
+
+    `contract` and `exit_contract` of the legs become positions among them.
+    """
+    sold, left = legs["contract"], legs["exit_contract"]
+    used, place = np.unique(np.concatenate([sold, left]), return_inverse=True)
+    legs["contract"], legs["exit_contract"] = place[: sold.size], place[sold.size :]
+    return held.symbols.gather(pl.Series(used))
 
 
 def _walked(wheels: _Wheels, underlying: Underlying | None, symbol: str) -> Walked:

@@ -14,23 +14,29 @@ import polars as pl
 
 from wheelvec.jit.dispatch import kind_of
 from wheelvec.kernels.slices import Slice
+from wheelvec.lake.lake import month_end
 from wheelvec.market.market import Market
 from wheelvec.model.config import Curve
 from wheelvec.model.schemas import DIVIDENDS
 from wheelvec.run.chains import Asked, ChainCache, HeldChains, chain_between
+from wheelvec.run.histories import history_of
 from wheelvec.stages import chain as chains
 from wheelvec.stages.arrays import Array, days, underlying_arrays
+from wheelvec.stages.chain import combined, parted
 from wheelvec.stages.contracts import Chain, Roots, expiration_days, is_put, symbols_of
+from wheelvec.stages.events import History, Named, paid_under, span_of
 from wheelvec.stages.exercise import write_early
 from wheelvec.stages.slices import (
     Numbered,
     assembled,
     dividend_table,
     numbered,
+    numbered_by_era,
     paths,
     starts_of,
     traded,
 )
+from wheelvec.stages.succession import eras_of
 from wheelvec.tables.sessions import Sessions
 
 
@@ -134,12 +140,16 @@ class HeldSlice:
     Attributes:
         slice_: the arrays that kernels read.
         offered: the quotes of each session outside its solved chain.
+        renamed: the first session on which the underlying has another name.
+        contracts: the numbers of the contracts, and what becomes of each.
     """
 
     slice_: Slice
     offered: Offered
     _keys: tuple[Array, Roots]  # (contracts,) keys, and the roots that they name
     _valid: Quoted  # in the order of the chain
+    renamed: int
+    contracts: Numbered
     _counted: dict[Ranges, Array] = dataclasses.field(default_factory=dict)
 
     @cached_property
@@ -274,27 +284,82 @@ def _made_slice(
         _curve(curve, sessions) for curve in (chain_key.rate, chain_key.dividend_yield)
     )
     asked = Asked(sessions, rate, dividend_yield, chain_key.dte_max)
-    chain = chain_between(market, symbol, span, asked, held)
-    contracts = numbered(chain)
-    # without bars of an underlying's options its quotes are used instead
-    bars = market.bars(symbol, *span) if market.has_bars_of(symbol) else None
-    bars_of_contracts = None if bars is None else traded(bars, contracts, sessions)
+    past = history_of(market, symbol, sessions)
+    known = sessions["session"].to_numpy()
+    first = int(np.searchsorted(known, np.datetime64(span[0])))
+    names = span_of(past.names, first, known.size) or [past.names[-1]]
+    chain, paid = _chain(market, names, span, asked, held), dividends_of(market, past, sessions)
+    eras = eras_of(past.events, first, chain.roots)
+    contracts = numbered(chain) if eras is None else numbered_by_era(chain, eras, sessions)
+    bars, quoted = _bars(market, names, span, sessions, chain_key.gap_path)
+    barred = None if bars is None else traded(bars, contracts, sessions)
     slice_ = assembled(
         chain,
         contracts,
-        paths(contracts, bars_of_contracts, chain, chain_key.gap_path),
+        paths(contracts, barred, chain, quoted),
         sessions,
         chain_key.min_ranked,
+        past.renamed,
         valid=chain.counts.valid,
-        underlying=underlying_arrays(
-            market.underlying_bars.filter(pl.col("underlying") == symbol), sessions
-        ),
-        dividends=dividend_table(dividends_of(market, symbol)),
+        underlying=underlying_arrays(market.underlying_bars, sessions, past.names),
+        dividends=dividend_table(paid),
+        events=past.table(days(sessions, "session")),
     )
     if chain_key.early:
-        write_early(slice_, chain, contracts, bars_of_contracts, dividends_of(market, symbol))
-    keys = contracts.key, contracts.roots
-    return HeldSlice(slice_, _offered(chain, sessions), keys, _quoted(chain, contracts))
+        write_early(slice_, chain, contracts, barred, paid)
+    keys, valid = (contracts.key, contracts.roots), _quoted(chain, contracts)
+    return HeldSlice(slice_, _offered(chain, sessions), keys, valid, past.renamed, contracts)
+
+
+def _chain(
+    market: Market,
+    names: list[Named],
+    span: tuple[dt.date, dt.date],
+    asked: Asked,
+    held: HeldChains,
+) -> Chain:
+    """The chain of an underlying in a span of days, on each session under the name of that day."""
+    if len(names) == 1:
+        return chain_between(market, names[0].name, span, asked, held)
+    session = asked.sessions["session"]
+    found = []
+    for named in names:
+        begin = max(span[0], session[named.first].replace(day=1))
+        end = min(span[1], month_end(session[named.end - 1]))
+        whole = chain_between(market, named.name, (begin, max(begin, end)), asked, held)
+        whole = combined([whole], session.len())
+        bounds = [0, named.first, named.end, session.len()]
+        found.append(parted(whole, bounds)[1])
+    return combined(found, session.len())
+
+
+def _bars(
+    market: Market,
+    names: list[Named],
+    span: tuple[dt.date, dt.date],
+    sessions: pl.DataFrame,
+    gap_path: str,
+) -> tuple[pl.DataFrame | None, Array | bool]:
+    """The bars of the options of an underlying, by session, under the name of each day.
+
+    Returns:
+        The bars, None without any; and whether quotes serve as bars on sessions without one, as
+        those of a name that has no bar at all do: for all sessions, or (sessions,).
+    """
+    quoted = np.full(sessions.height, gap_path == "quote")
+    bars = []
+    for name, first, end in names:
+        begin, last = sessions["session"][first], sessions["session"][end - 1]
+        rows = None
+        if market.has_bars_of(name):
+            rows = market.bars(name, max(span[0], begin), min(span[1], last))
+        if rows is None:
+            quoted[first:end] = True
+        else:
+            bars.append(rows)
+    if quoted.all() == quoted.any():
+        return pl.concat(bars) if bars else None, bool(quoted.all())
+    return pl.concat(bars), quoted
 
 
 def _offered(chain: Chain, sessions: pl.DataFrame) -> Offered:
@@ -323,9 +388,8 @@ def _curve(curve: Curve, sessions: pl.DataFrame) -> Array:
     return chains.rates(curve, sessions, max(curve[0][0], sessions["session"][0]), "rate")
 
 
-def dividends_of(market: Market, symbol: str) -> pl.DataFrame:
-    """The dividends of an underlying, by ex-date."""
+def dividends_of(market: Market, past: History, sessions: pl.DataFrame) -> pl.DataFrame:
+    """The dividends of an underlying, by ex-date: those of each name while it bears it."""
     if market.dividends is None:
         return pl.DataFrame(schema=DIVIDENDS)
-    paid = market.dividends.filter(pl.col("underlying") == symbol)
-    return paid.sort("ex_date", maintain_order=True)
+    return paid_under(market.dividends, past.names, sessions["session"])

@@ -32,7 +32,13 @@ from wheelvec.run.plan import Apart, Task, cut, kept_apart, places
 from wheelvec.run.signals import allowed
 from wheelvec.run.slices import ChainKey
 from wheelvec.stages.arrays import days
-from wheelvec.stages.figures import PERCENTILES, figures_frame, new_figures, order_statistics
+from wheelvec.stages.figures import (
+    PERCENTILES,
+    figures_frame,
+    launches,
+    new_figures,
+    order_statistics,
+)
 from wheelvec.stages.parameters import parameters_of
 
 Where = tuple[ChainKey, SliceKey]  # one month of entries of one underlying
@@ -267,8 +273,10 @@ class Work:
 
     def _opens_on(self, symbol: str) -> Array:
         """(schedules, sessions) whether wheels may open on an underlying."""
-        trades = self._trades[symbol]
+        trades, eves = self._trades[symbol], self._context.eves(self._chain_key, symbol)
         opens = self._opens if trades is None else self._opens & trades[:, None]
+        if eves is not None:
+            opens = opens & ~eves
         if self._signals is None:
             return opens
         allows, of_schedule = self._signals
@@ -300,7 +308,7 @@ class Work:
                 if progress:
                     progress(
                         done / steps,
-                        sum(int(counts[:8].sum()) for counts in (figures.counts, *more)),
+                        sum(int(launches(counts).sum()) for counts in (figures.counts, *more)),
                     )
 
             executor.each(lambda task: self._add(task, sums, cells_of), tasks, on_progress)

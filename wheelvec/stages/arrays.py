@@ -1,5 +1,6 @@
 """Conversion of columns of frames to contiguous arrays, and arithmetic shared by the stages."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -79,19 +80,26 @@ def numbers_of(day: Array, sessions: pl.DataFrame) -> Array:
     return np.where(known[at] == day, number[at], -1)
 
 
-def underlying_arrays(bars: pl.DataFrame, sessions: pl.DataFrame) -> Underlying:
+def underlying_arrays(
+    bars: pl.DataFrame, sessions: pl.DataFrame, names: Iterable[tuple[str, int, int]]
+) -> Underlying:
     """Closes of one underlying by session number.
 
     Args:
-        bars: session and close (dollars) of the underlying.
+        bars: underlying, session and close (dollars).
         sessions: session and number.
+        names: that it bears, each with its first session and one past its last.
 
     Returns:
-        Closes, NaN on sessions without a bar, and the number of the last session with a bar; -1 if
-        there is none.
+        Closes, NaN on sessions without a bar, and by session the number of the last one with a bar
+        of the name that it bears then; -1 if there is none.
     """
-    close = np.full(sessions.height, np.nan)
-    on_sessions = bars.join(sessions.select("session", "number"), on="session")
-    numbers = column(on_sessions, "number", np.int64)
-    close[numbers] = column(on_sessions, "close", np.float64)
-    return Underlying(close, days(sessions, "session"), int(numbers.max()) if numbers.size else -1)
+    close, last_bar = np.full(sessions.height, np.nan), np.full(sessions.height, -1, np.int64)
+    for name, first, end in names:
+        of_name = bars.filter(pl.col("underlying") == name)
+        on_sessions = of_name.join(sessions.select("session", "number"), on="session")
+        numbers = column(on_sessions, "number", np.int64)
+        last_bar[first:end] = numbers.max(initial=-1)
+        inside = (numbers >= first) & (numbers < end)
+        close[numbers[inside]] = column(on_sessions, "close", np.float64)[inside]
+    return Underlying(close, days(sessions, "session"), last_bar)

@@ -14,6 +14,7 @@ _OUTCOMES = (
     "not_solved",
     "no_candidate_in_range",
     "all_rejected_by_liquidity",
+    "corporate_action",
     "not_signalled",
     "wheel_already_open",
 )
@@ -30,6 +31,7 @@ def diagnostics(recorded: Recorded) -> pl.DataFrame:
         unsolved,
         days["in_range"] == 0,
         days["liquid"] == 0,
+        days["eve"],
         ~days["signalled"],
         days["launched"] == 0,
     ]

@@ -34,16 +34,21 @@ def write_early(
         dividends: of the underlying: ex_date, amount in dollars per share, and special if known.
     """
     table, underlying = slice_.contracts, slice_.underlying
+    none, succession = np.zeros(table.size, np.int64), contracts.succession
     exercisable = Exercisable(
         strike_milli(contracts.key),
-        table["strike_cents"].copy(),
+        np.rint(table["strike"] * 100.0).astype(np.int64),
         table["settlement"].copy(),
         is_put(contracts.key),
+        none if succession is None else succession.era,
+        table["successor"].copy(),
     )
+    eras = contracts.eras
     write_exercises(
         Offers(chain.number, contracts.of_row, chain.bid, chain.ask),
         no_bars() if bars is None else bars,
         exercisable,
+        np.zeros(0, np.int64) if eras is None else eras.begin,
         Market(underlying.close, due_next(dividends, underlying.day)),
         slice_.puts,
         slice_.put_starts,

@@ -20,10 +20,13 @@ from wheelvec.kernels.accumulate import (
     MARKED,
     MISSING,
     OPEN_AFTER,
+    PASSED,
+    STRANDED,
+    SUSPECTED_AFTER,
     WINS,
     Figures,
 )
-from wheelvec.model.codes import EndReason, ExitReason, name_of
+from wheelvec.model.codes import UNRESOLVED_LEGS, EndReason, ExitReason, name_of
 from wheelvec.stages.arrays import Array
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -98,7 +101,9 @@ def figures_frame(figures: Figures, ordered: Array | None, rows: Array) -> pl.Da
         columns["profit_factor"] = np.where(
             figures.losses < 0, figures.gains / -figures.losses, np.nan
         )
-    columns |= {f"csp_{name_of(reason)}": counts[CSP + reason] for reason in PUT_REASONS}
+    puts = {reason: counts[CSP + reason] for reason in PUT_REASONS}
+    puts[ExitReason.CORPORATE_ACTION] = puts[ExitReason.CORPORATE_ACTION] + counts[STRANDED]
+    columns |= {f"csp_{name_of(reason)}": column for reason, column in puts.items()}
     columns |= {f"cc_{name_of(reason)}": counts[CC + reason] for reason in CALL_REASONS}
     columns |= {f"end_{name_of(reason)}": column for reason, column in _ends(counts).items()}
     return pl.DataFrame(
@@ -131,22 +136,31 @@ def _money(figures: Figures, counts: Array, median: dict[str, Any]) -> dict[str,
 
 def _counts(counts: Array, marked: Array) -> dict[str, Any]:
     put_open, put_no_data = counts[CSP + ExitReason.OPEN], counts[CSP + ExitReason.NO_DATA]
+    suspected = counts[CSP + ExitReason.SUSPECTED_SPLIT]
+    lacking = put_no_data + suspected + counts[STRANDED]
     after = counts[END + EndReason.UNRESOLVED]
     return {
         "open_wheels": put_open + counts[OPEN_AFTER],
-        "no_data_wheels": put_no_data + after - counts[OPEN_AFTER],
+        "no_data_wheels": lacking + after - counts[OPEN_AFTER],
         "censored_wheels": counts[CENSORED],
         "marked_wheels": counts[MARKED],
         "marked_pnl": marked,
         "held_wheels": counts[HELD],
+        "carried_wheels": counts[PASSED],
+        "suspected_wheels": suspected + counts[SUSPECTED_AFTER],
         "targets_above_limit": counts[ABOVE],
         "stops_inside_stop": counts[INSIDE],
         "sessions_without_bar": counts[MISSING],
     }
 
 
+def launches(counts: Array) -> Array:
+    """(configurations,) the wheels launched: each has a put that ended for one reason."""
+    return np.asarray(counts[CSP : CSP + len(ExitReason)].sum(axis=0) + counts[STRANDED])
+
+
 def _worst(figures: Figures, counts: Array) -> dict[str, Any]:
-    launched = np.any(counts[CSP : CSP + 8], axis=0)
+    launched = launches(counts) > 0
     total = np.where(counts[KNOWN] > 0, figures.total, 0.0)
     return {"total_pnl_worst": np.where(launched, total + figures.lost, np.nan)}
 
@@ -154,8 +168,9 @@ def _worst(figures: Figures, counts: Array) -> dict[str, Any]:
 def _ends(counts: Array) -> dict[EndReason, Array]:
     ends = {reason: counts[END + reason] for reason in EndReason}
     stopped, bought = counts[CSP + ExitReason.STOP_LOSS], counts[CSP + ExitReason.PROFIT_TARGET]
-    ends[EndReason.PUT_CLOSED] = stopped + bought + counts[CSP + ExitReason.MAX_HOLD_DTE]
+    held = counts[CSP + ExitReason.MAX_HOLD_DTE] + counts[CSP + ExitReason.CORPORATE_ACTION]
+    ends[EndReason.PUT_CLOSED] = stopped + bought + held
     ends[EndReason.PUT_EXPIRED] = counts[CSP + ExitReason.EXPIRED_WORTHLESS]
-    unresolved = counts[CSP + ExitReason.OPEN] + counts[CSP + ExitReason.NO_DATA]
-    ends[EndReason.UNRESOLVED] = ends[EndReason.UNRESOLVED] + unresolved
+    lacking = counts[[CSP + reason for reason in UNRESOLVED_LEGS]].sum(axis=0) + counts[STRANDED]
+    ends[EndReason.UNRESOLVED] = ends[EndReason.UNRESOLVED] + lacking
     return ends

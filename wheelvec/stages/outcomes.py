@@ -9,7 +9,7 @@ import polars as pl
 
 from wheelvec.kernels.fees import order_cost
 from wheelvec.kernels.outcomes import ATTEMPT, LEG, WHEEL
-from wheelvec.model.codes import BOUGHT_BACK, ExitReason
+from wheelvec.model.codes import BOUGHT_BACK, UNRESOLVED_LEGS, ExitReason
 from wheelvec.model.config import Config
 from wheelvec.stages.arrays import Array
 
@@ -17,7 +17,7 @@ from wheelvec.stages.arrays import Array
 ENTRY_DAY = np.dtype(
     [(name, np.int64) for name in ("number", "underlying", "quoted", "valid", "asked", "solved")]
     + [(name, np.int64) for name in ("in_range", "liquid", "candidates", "launched")]
-    + [("priced", np.bool_), ("signalled", np.bool_)]
+    + [("priced", np.bool_), ("eve", np.bool_), ("signalled", np.bool_)]
 )
 
 
@@ -48,6 +48,7 @@ def joined(windows: list[OneUnderlying]) -> OneUnderlying:
     windows, contracts = windows or [_NOTHING], 0
     for window in windows:
         window.legs["contract"] += contracts
+        window.legs["exit_contract"] += contracts
         contracts += len(window.symbols)
     tables = (
         np.concatenate(same_table) for same_table in zip(*[w[:4] for w in windows], strict=True)
@@ -116,6 +117,7 @@ class Recorded:
         )
         legs["wheel"] += starts[2][of_legs]
         legs["contract"] += starts[3][of_legs]
+        legs["exit_contract"] += starts[3][of_legs]
         attempts["wheel"] += starts[2][of_attempts]
         wheels["first_leg"] += starts[0][of_wheels]
         wheels["first_attempt"] += starts[1][of_wheels]
@@ -127,10 +129,9 @@ class Recorded:
         """(wheels,) indices of the wheels in the order in which they are numbered."""
         return np.lexsort((self.wheels["underlying"], self.wheels["number"]))
 
-    @property
-    def fee(self) -> float:
-        """The fee of an order of one contract, dollars."""
-        return float(order_cost(self.config.costs, 1))
+    def fee(self, contracts: Array) -> Array:
+        """(n,) the fees of orders of so many contracts, dollars."""
+        return np.asarray(order_cost(self.config.costs, contracts))
 
 
 class Wheels(NamedTuple):
@@ -173,15 +174,32 @@ def added_up(values: Array, some: Wheels) -> Array:
 
 
 def leg_fees(legs: Array, recorded: Recorded) -> Array:
-    """(legs,) fees in dollars per contract.
+    """(legs,) fees in dollars.
 
     An option that was bought back pays two orders, any other one; a delivery of shares pays its
     fee too.
     """
-    order, bought = recorded.fee, np.isin(legs["reason"], BOUGHT_BACK)
-    return np.where(bought, 2.0 * order, order) + np.where(
-        is_delivered(legs), recorded.config.costs.assignment_fee, 0.0
+    sale, purchase = recorded.fee(legs["contracts"]), recorded.fee(bought_contracts(legs))
+    return (
+        sale
+        + np.where(is_bought_back(legs), purchase, 0.0)
+        + np.where(is_delivered(legs), recorded.config.costs.assignment_fee, 0.0)
     )
+
+
+def bought_contracts(legs: Array) -> Array:
+    """(legs,) the contracts of each at its exit: a split multiplies those that were sold."""
+    return np.asarray(legs["contracts"] * legs["factor"])
+
+
+def premiums(legs: Array) -> Array:
+    """(legs,) proceeds of the sale of each, dollars."""
+    return np.asarray(legs["price"] * 100.0 * legs["contracts"])
+
+
+def is_bought_back(legs: Array) -> Array:
+    """(legs,) whether each ended in a second order."""
+    return np.asarray(np.isin(legs["reason"], BOUGHT_BACK) & ~np.isnan(legs["exit_price"]))
 
 
 def is_delivered(legs: Array) -> Array:
@@ -191,7 +209,8 @@ def is_delivered(legs: Array) -> Array:
 
 def is_resolved(legs: Array) -> Array:
     """(legs,) whether each has an exit."""
-    return np.isin(legs["reason"], (ExitReason.OPEN, ExitReason.NO_DATA), invert=True)
+    known = np.isin(legs["reason"], UNRESOLVED_LEGS, invert=True)
+    return np.asarray(known & ~np.isnan(legs["exit_price"]))
 
 
 def dates(days: Array, known: Array | None = None) -> pl.Series:

@@ -7,8 +7,10 @@ from wheelvec.kernels.slices import Slice, Underlying
 from wheelvec.model.schemas import PATHS, UNDERLYING_CLOSES
 from wheelvec.stages.arrays import Array
 from wheelvec.stages.outcomes import dates, same, spans
+from wheelvec.stages.succession import Eras, Succession
 
 SPAN = 2**32  # a contract's number and a session's in one
+WALKED = ("contract", "number", "exit_number")
 SOURCES = pl.Series(["bar", "quote", None], dtype=pl.String)
 
 
@@ -21,11 +23,15 @@ def leg_rows(
 ) -> pl.DataFrame:
     """OHLC, bid and ask per contract and session, from a leg's sale through its end.
 
+    After a split or a rename the rows are those of the contract that stands for the leg's, with the
+    prices at which it traded.
+
     `source` is "bar", or "quote" where the mid of a quote serves as the bar. Where there is only a
     quote that does not, OHLC and `source` are null.
 
     Args:
-        legs: (legs,) of kernels.outcomes.LEG; `contract` is the slice's.
+        legs: (n,) contract of the slice, and the first and last session on which a leg was open in
+            it, as `by_era` returns them.
         slice_: that the legs were recorded on.
         quotes: (n,) contract, number, bid and ask of the valid quotes, by contract and number.
         symbols: (contracts,) of the slice.
@@ -59,6 +65,32 @@ def leg_rows(
         "source": SOURCES.gather(pl.Series(np.where(there, rows["is_quote"], 2))),
     }
     return pl.DataFrame(columns, schema=PATHS)
+
+
+def by_era(legs: Array, eras: Eras | None, succession: Succession | None) -> Array:
+    """(n,) of WALKED: the contracts in which each leg was open, and on which sessions.
+
+    Args:
+        legs: (legs,) of kernels.outcomes.LEG; `contract` is the slice's.
+        eras: of the slice.
+        succession: of its contracts.
+    """
+    walked = legs[list(WALKED)]
+    if eras is None or succession is None:
+        return walked
+    begin = np.array([0, *eras.begin])
+    end = np.array([*(eras.begin - 1), SPAN])
+    found = []
+    for at in range(begin.size):
+        stands = succession.stands[at][legs["contract"]]
+        first = np.maximum(legs["number"], begin[at])
+        last = np.minimum(legs["exit_number"], end[at])
+        some = np.flatnonzero((stands >= 0) & (first <= last))
+        part = np.zeros(some.size, walked.dtype)
+        for name, values in zip(WALKED, (stands, first, last), strict=True):
+            part[name] = values[some]
+        found.append(part)
+    return np.concatenate(found)
 
 
 def _covered(keys: Array, legs: Array) -> Array:

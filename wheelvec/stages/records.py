@@ -16,6 +16,7 @@ from wheelvec.stages.outcomes import (
     leg_fees,
     named,
     nulled,
+    premiums,
     same,
     underlying_of,
 )
@@ -63,8 +64,8 @@ def _legs(some: Wheels, recorded: Recorded) -> pl.DataFrame:
         name: column.gather(of_wheel) for name, column in _wheel_columns(some, recorded).items()
     }
     known, is_call = is_resolved(legs), legs["cycle"] > 0
-    premium, fees = legs["price"] * 100.0, leg_fees(legs, recorded)
-    paid = np.where(known, legs["exit_price"] * 100.0, np.nan)
+    premium, fees = premiums(legs), leg_fees(legs, recorded)
+    paid = np.where(known, legs["exit_price"] * 100.0 * legs["contracts"], np.nan)
     pnl = premium - paid - fees
     entered, ended = day[legs["number"]], day[legs["exit_number"]]
     put_pct, call_pct = config.put.exit_pct, config.call.exit_pct
@@ -73,9 +74,13 @@ def _legs(some: Wheels, recorded: Recorded) -> pl.DataFrame:
         "exit_reason": (legs["reason"], _REASONS),
         "liquidity_tier": (legs["tier"], _TIERS),
     }
-    states = legs["reason"] + is_call * len(ExitReason)
-    capital, one = wheel["initial_capital"].to_numpy(), np.ones(legs.size, np.int64)
-    symbol = recorded.symbols.gather(pl.Series(legs["contract"]))
+    # one that was not bought back for a corporate action is as open as one that awaits its close
+    stranded = ~known & (legs["reason"] == ExitReason.CORPORATE_ACTION)
+    states = np.where(stranded, int(ExitReason.OPEN), legs["reason"]) + is_call * len(ExitReason)
+    capital = wheel["initial_capital"].to_numpy()
+    symbol, exit_symbol = (
+        recorded.symbols.gather(pl.Series(legs[name])) for name in ("contract", "exit_contract")
+    )
     columns = wheel | {
         "entry_date": dates(entered),
         "state": named(
@@ -87,16 +92,16 @@ def _legs(some: Wheels, recorded: Recorded) -> pl.DataFrame:
         "expiration": dates(legs["expiration_day"]),
         "premium": premium,
         "fees": fees,
-        "contracts": one,
-        "factor": one,
-        "exit_symbol": symbol,
+        "contracts": legs["contracts"],
+        "factor": legs["factor"],
+        "exit_symbol": exit_symbol,
         "exit_date": dates(ended, known),
         "pnl": pnl,
         "exit_price": paid,
         "exit_pct": np.where(is_call, put_pct if call_pct is None else call_pct, put_pct),
         "days_held": nulled(ended - entered, known),
         "roc": 100.0 * pnl / capital,
-        "cost_basis": legs["strike"] * 100.0,
+        "cost_basis": legs["strike"] * 100.0 * legs["contracts"],
         "touch_count": legs["touches"],
         "touch_profit_target": legs["touches"] > 0,
         "filled_profit_target": legs["reason"] == ExitReason.PROFIT_TARGET,
@@ -119,7 +124,7 @@ def _totals(some: Wheels, recorded: Recorded) -> pl.DataFrame:
     wheels, legs, day = some.wheels, some.legs, recorded.day
     begin = np.cumsum(wheels["legs"]) - wheels["legs"]
     puts, last = legs[begin], legs[begin + wheels["legs"] - 1]
-    known, premium, fees = wheels["resolved"], legs["price"] * 100.0, leg_fees(legs, recorded)
+    known, premium, fees = wheels["resolved"], premiums(legs), leg_fees(legs, recorded)
     entered, ended = day[wheels["number"]], day[wheels["end"]]
     held = day[legs["exit_number"]] - day[legs["number"]]
     roc = _only(100.0 * wheels["pnl"] / (puts["strike"] * 100.0), known)
@@ -146,11 +151,12 @@ def _totals(some: Wheels, recorded: Recorded) -> pl.DataFrame:
         "roc_annualized": annual,
         "total_days": nulled(held[begin] + added_up(held, some), known),
         "calendar_days": nulled(calendar, known),
-        "shares_held": nulled(wheels["held"] * 100, known),
+        "shares_held": nulled(wheels["held"] * wheels["lots"] * 100, known),
         "csp_exit_reason": named(puts["reason"], _REASONS),
         "cc_exit_reason": named(np.where(wheels["legs"] > 1, last["reason"], -1), _REASONS),
         "end_reason": named(wheels["end_reason"], _ENDS),
         "censored": wheels["censored"],
+        "carried": wheels["passed"],
     }
     return _framed(columns)
 

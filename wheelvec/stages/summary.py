@@ -34,6 +34,7 @@ READ = (
     "exit_price",
     "exit_reason",
     "exit_pct",
+    "contracts",
     "sessions_without_bar",
     "pnl",
     "pnl_marked",
@@ -43,6 +44,7 @@ READ = (
     "cc_exit_reason",
     "end_reason",
     "censored",
+    "carried",
 )
 
 
@@ -154,9 +156,9 @@ class Sums:
         counts = {name: self._counts.get(name, 0) for name in (*_WHEELS, *_LEGS)}
         counted = {name: counts[name] for name in _WHEELS}
         marked = {"marked_pnl": self._marked.total}
-        held = {"held_wheels": counted.pop("held_wheels")}
+        rest = {name: counted.pop(name) for name in _AFTER_MARKED}
         legs = {name: counts[name] for name in _LEGS}
-        return self._money() | counted | marked | held | legs | self._worst()
+        return self._money() | counted | marked | rest | legs | self._worst()
 
     def _add_months(self, records: pl.DataFrame) -> None:
         wheels = records.filter(pl.col("phase") == "total").with_columns(
@@ -208,7 +210,8 @@ class Sums:
 
 
 # Counts of all wheels launched, and of their legs, in the order of the figures.
-_WHEELS = ("open_wheels", "no_data_wheels", "censored_wheels", "marked_wheels", "held_wheels")
+_AFTER_MARKED = ("held_wheels", "carried_wheels", "suspected_wheels")
+_WHEELS = ("open_wheels", "no_data_wheels", "censored_wheels", "marked_wheels", *_AFTER_MARKED)
 _LEGS = ("targets_above_limit", "stops_inside_stop", "sessions_without_bar")
 
 
@@ -217,6 +220,9 @@ def _counts(wheels: pl.DataFrame, inside: pl.DataFrame, marked: pl.DataFrame) ->
     is_open = (pl.col("csp_exit_reason") == "open") | (
         pl.col("cc_exit_reason") == "open"
     ).fill_null(False)
+    # a wheel with shares has a mark unless they are held across a suspected split
+    across = (pl.col("csp_exit_reason") == "assigned") & pl.col("pnl_marked").is_null()
+    suspected = (pl.col("csp_exit_reason") == "suspected_split") | across
     days = inside["total_days"].drop_nulls()
     return {
         "launched": wheels.height,
@@ -227,7 +233,9 @@ def _counts(wheels: pl.DataFrame, inside: pl.DataFrame, marked: pl.DataFrame) ->
         "no_data_wheels": unresolved.filter(~is_open).height,
         "censored_wheels": wheels.filter("censored").height,
         "marked_wheels": marked.height,
-        "held_wheels": inside.filter(pl.col("shares_held") == 100).height,
+        "held_wheels": inside.filter(pl.col("shares_held") > 0).height,
+        "carried_wheels": inside.filter("carried").height,
+        "suspected_wheels": unresolved.filter(suspected).height,
     }
 
 
@@ -236,7 +244,8 @@ def _leg_counts(records: pl.DataFrame, config: Config) -> dict[str, int]:
     paid, price, pct = (
         column(legs, name, np.float64) for name in ("exit_price", "premium", "exit_pct")
     )
-    paid, price, ticks = paid / 100.0, price / 100.0, config.ticks
+    shares = 100.0 * column(legs, "contracts", np.float64)
+    paid, price, ticks = paid / shares, price / shares, config.ticks
     put, call = (rules.stop_loss_multiplier or np.nan for rules in (config.put, config.call))
     stop = np.where((legs["phase"] == "csp").to_numpy(), put, call)
     reason = legs["exit_reason"]
