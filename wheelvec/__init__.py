@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from wheelvec.pricing.greeks import gamma, rho, theta, vega
     from wheelvec.pricing.implied import implied_vol
     from wheelvec.run.backtest import backtest
+    from wheelvec.run.bounds import bounds
     from wheelvec.run.result import Result
     from wheelvec.run.sweep import sweep
     from wheelvec.run.sweep_result import Sweep
@@ -75,6 +76,7 @@ _MODULES = {
     "WheelvecError": "wheelvec.model.errors",
     "backtest": "wheelvec.run.backtest",
     "black_scholes": "wheelvec.pricing.black",
+    "bounds": "wheelvec.run.bounds",
     "check": "wheelvec.lake.inspection",
     "delta": "wheelvec.pricing.black",
     "demo_market": "wheelvec.demo.synthetic",
@@ -111,6 +113,7 @@ __all__ = [
     "__version__",
     "backtest",
     "black_scholes",
+    "bounds",
     "check",
     "delta",
     "demo_market",

@@ -144,3 +144,35 @@ def test_asking_for_exercises_changes_nothing_else(seed: int) -> None:
     )
     assert_frame_equal(none.drop(list(SETTINGS)), alone.frame, check_exact=True)
     assert differences(swept, market) == []
+
+
+def test_bounds_show_every_scenario_and_the_interval(without_time_value: wv.Market) -> None:
+    base = config_for(**{"put.early_assignment": "at_parity"})  # which is not read
+    frame = wv.bounds(without_time_value, base, threads=1)
+    assert frame["scenario"].to_list() == [
+        "none / none", "none / ex_div", "none / at_parity",
+        "at_parity / none", "at_parity / ex_div", "at_parity / at_parity", "lowest", "highest",
+    ]  # fmt: skip
+    scenarios, (low, high) = frame.head(6), frame.tail(2).to_dicts()
+    for row in scenarios.to_dicts():
+        result = wv.backtest(
+            without_time_value, base.replace(**{name: row[name] for name in SETTINGS})
+        )
+        summary = result.summary()
+        del summary["marked_pnl"]  # not among a sweep's figures
+        assert {name: row[name] for name in summary} == summary
+    for name in set(scenarios.columns) - {"scenario", *SETTINGS}:
+        assert (low[name], high[name]) == (scenarios[name].min(), scenarios[name].max())
+    assert low["total_pnl"] < high["total_pnl"]
+    assert [low[name] for name in SETTINGS] == [None, None]
+    assert frame.schema["total_wheels"] == pl.Int64
+    # not ordered: exercise costs under some scenarios and brings something under others
+    pnl = scenarios["total_pnl"].to_list()
+    assert min(pnl) < pnl[0] or max(pnl) > pnl[0]
+
+
+def test_bounds_of_no_wheel_are_null(without_time_value: wv.Market) -> None:
+    none = pl.DataFrame(schema={"session": pl.Date, "underlying": pl.String})
+    frame = wv.bounds(without_time_value, config_for(), when=none)
+    assert frame["total_wheels"].to_list() == [0] * 8
+    assert frame["avg_wheel_roc"].null_count() == 8
