@@ -320,7 +320,7 @@ def test_a_split_is_suspected_with_day_and_ratio(
     whole: Tables, tmp_path: Path, new: int, old: int
 ) -> None:
     found = checked(split(whole, "2024-03-04", new / old), tmp_path)
-    ((name, day, before, contracts, gone, *ratio),) = found.splits.rows()
+    ((name, day, before, _, contracts, gone, *ratio),) = found.splits.rows()
     assert (name, day, before) == ("BRVO", DAY("2024-03-04"), DAY("2024-03-01"))
     assert 0.6 * contracts <= gone <= contracts
     assert ratio == [new, old]

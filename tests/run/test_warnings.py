@@ -16,7 +16,9 @@ from tests.lake.test_inspection import split
 from tests.market.build import SHARED
 from wheelvec.demo.synthetic import demo_tables
 from wheelvec.model.schemas import WARNINGS
+from wheelvec.run import warnings as warnings_module
 from wheelvec.run.warnings import RunWarning, as_frame, of_frame
+from wheelvec.tables.suspected import SUSPECTED
 
 Tables = dict[str, pl.DataFrame]
 DAY = dt.date.fromisoformat
@@ -391,3 +393,34 @@ def test_the_worked_case_of_a_split_is_named() -> None:
     warnings = run(held, wv.Config.from_dict(json.loads((folder / "config.json").read_text())))
     assert named(warnings) == [("suspected_split", "TSLA")]
     assert "4 for 1 by the prices, is suspected on 2023-07-18" in warnings[0].text
+
+
+def test_a_suspected_split_names_the_row_to_add() -> None:
+    """With a ratio, that the table in the box has, and without one."""
+    day = DAY("2020-08-31")
+    rows = [("AAPL", day, day, day, 9, 9, 4, 1), ("ZZZ", day, day, day, 9, 9, None, None)]
+    rows = [(*row[:2], DAY("2020-08-28"), *row[3:]) for row in rows]
+    first, second = warnings_module._splits(pl.DataFrame(rows, schema=SUSPECTED, orient="row"))
+    assert first.text.endswith("AAPL,2020-08-31,4,1, (splits='known' has it)")
+    assert second.text.endswith("with its ratio, or ZZZ,2020-08-31,1,1, if nothing happened")
+
+
+def test_told_splits_that_prices_contradict_are_warned_of_with_both_figures() -> None:
+    day = DAY("2024-03-04")
+    told = pl.DataFrame(
+        [("BRVO", day, 4, 1), ("BRVO", DAY("2024-03-05"), 0, 1), ("BRVA", day, 2, 1)],
+        schema=["underlying", "ex_date", "numerator", "denominator"],
+        orient="row",
+    )
+    made = demo_tables(symbols=["BRVO"], start="2024-01-02", end="2024-05-31")
+    market = wv.Market(**made, splits=told)  # type: ignore[arg-type]
+    found = market.findings(["BRVO"])
+    contradicted = list(warnings_module._contradicted(found.contradicted))
+    (one,) = contradicted
+    assert one.code == "contradicted_by_prices"
+    assert "4 for 1 shares on 2024-03-04 are told, a factor of 4, but the price went" in one.text
+    assert ("a factor of 1." in one.text) or ("a factor of 0." in one.text)
+    aside = list(warnings_module._splits_aside(market))
+    assert [(warning.code, warning.count) for warning in aside] == [("splits_set_aside", 1)] * 2
+    assert "(non_positive_ratio)" in aside[1].text
+    assert "(unknown_underlying)" in aside[0].text

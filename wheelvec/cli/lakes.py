@@ -90,7 +90,7 @@ def add_check(commands: Any) -> None:
         "inspect the data and the files of a lake",
         described="Print the contents of a lake, the data that it lacks, and its damaged files; "
         "the exit code is 1 if there is a damaged file.",
-        examples=("lake/",),
+        examples=("lake/", "lake/ --accept-splits"),
     )
     command.add_argument("lake", type=Path, metavar="FOLDER", help="the lake to read")
     command.add_argument(
@@ -98,6 +98,11 @@ def add_check(commands: Any) -> None:
         default="NYSE",
         metavar="NAME",
         help="the exchange calendar; default: %(default)s",
+    )
+    command.add_argument(
+        "--accept-splits",
+        action="store_true",
+        help="write the rows that explain suspected splits to splits.csv of the lake",
     )
     add_forms(command, "all findings")
     command.set_defaults(command=_check)
@@ -227,13 +232,19 @@ def write_lake(market: "Market", options: argparse.Namespace, replace: bool = Fa
 def _check(options: argparse.Namespace) -> None:
     with progress_bar("files", quiet=False) as progress:
         from wheelvec.lake.inspection import check
+        from wheelvec.market.splits import accept, explaining
         from wheelvec.report.figures import as_json
-        from wheelvec.report.inspected import inspection_text
+        from wheelvec.report.inspected import accepted_text, inspection_text
         from wheelvec.report.text import counted
 
         found = check(options.lake, options.calendar, progress)
     tables = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+    tables["explaining"] = explaining(found.splits)
+    if options.accept_splits:
+        tables["accepted"] = accept(options.lake, found.splits)
     write(as_json(tables) if options.form == JSON else inspection_text(found))
+    if options.accept_splits and options.form != JSON:
+        write("\n" + accepted_text(options.lake, tables["accepted"], len(found.splits)))
     if count := len(found.refused):
         raise LakeError(
             f"{options.lake} has {counted(count, 'file')} that every reader refuses, listed above"

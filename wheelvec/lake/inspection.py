@@ -65,6 +65,30 @@ UNDERLYINGS = pl.Schema(
         "closes": pl.Int64,
     }
 )
+COVERAGE = pl.Schema(
+    {
+        "underlying": pl.String,
+        "session": pl.Date,
+        "quotes": pl.Int64,
+        "valid": pl.Int64,
+        "contracts": pl.Int64,
+        "bars": pl.Int64,
+        "close": pl.Float64,
+        "underlying_price": pl.Float64,
+        "underlying_source": pl.String,
+        "gap": pl.Float64,
+    }
+)
+GAPS = pl.Schema(
+    {
+        "underlying": pl.String,
+        "underlying_source": pl.String,
+        "sessions": pl.Int64,
+        "median": pl.Float64,
+        "worst": pl.Float64,
+        "worst_session": pl.Date,
+    }
+)
 ENTRY_TIMES = pl.Schema({"entry_time": pl.String, "sessions": pl.Int64, "quotes": pl.Int64})
 _SEEN = pl.Schema({"symbol": pl.String, "session": pl.Date, "quoted": pl.Boolean})
 _RANGES = pl.Schema(
@@ -95,6 +119,12 @@ class Inspection:
         underlyings: per underlying the calendar sessions from first to last day, how many of these
             have a valid quote (`quoted`) and a close (`closes`), and the numbers of quotes,
             contracts (quoted or traded) and option `bars`.
+        coverage: per underlying and calendar session of its span the numbers of `quotes`, of
+            `valid` ones, of quoted `contracts` and of option `bars`; the `close`, the median
+            `underlying_price` beside the quotes, where it is from (`underlying_source`, null where
+            the lake does not say), and the `gap` between the two, underlying_price / close - 1.
+        gaps: per underlying and source the sessions with both prices, the median of the absolute
+            gap, and the `worst` gap and its session.
         entry_times: clock time of the exchange ("15:45"; null for snapshots without a time), the
             number of sessions with quotes in that minute, over all underlyings, and the number of
             quotes.
@@ -125,6 +155,8 @@ class Inspection:
     files: pl.DataFrame
     held: pl.DataFrame
     underlyings: pl.DataFrame
+    coverage: pl.DataFrame
+    gaps: pl.DataFrame
     entry_times: pl.DataFrame
     holes: pl.DataFrame
     vanished: pl.DataFrame
@@ -407,6 +439,7 @@ class _WholeFiles:
             for name, frame in kept.items():
                 frames.setdefault(name, []).append(frame)
         found = Findings.joined(findings)
+        coverage = _joined(frames, "coverage", COVERAGE)
         tallies = [
             _joined(frames, "tally", validation.TALLY),
             validation.recounted(self.lake.aside(), self.sessions),
@@ -417,6 +450,8 @@ class _WholeFiles:
             files=files,
             held=self._held(),
             underlyings=_joined(frames, "underlyings", UNDERLYINGS),
+            coverage=coverage,
+            gaps=gaps(coverage),
             entry_times=_entry_times(_joined(frames, "minutes", _MINUTES), self.sessions.timezone),
             holes=found.holes,
             vanished=_joined(frames, "vanished", anomalies.VANISHED),
@@ -478,6 +513,9 @@ class _WholeFiles:
                 seen.filter("quoted"), ranges, underlying, self.sessions
             ),
             "underlyings": self._counts(underlying, survey, len(seen), int(traded["count"].sum())),
+            "coverage": self._coverage(
+                underlying, survey, traded, _joined(frames, "sources", _SOURCES)
+            ),
         }
         return kept, Findings.of(survey, self.sessions, self.told, self._unknown(underlying))
 
@@ -503,6 +541,29 @@ class _WholeFiles:
             closes,
         )
         return pl.DataFrame([row], schema=UNDERLYINGS, orient="row")
+
+    def _coverage(
+        self, underlying: str, survey: Survey, traded: pl.DataFrame, sources: pl.DataFrame
+    ) -> pl.DataFrame:
+        """The `COVERAGE` rows of an underlying."""
+        days = survey.days["session"]
+        inside = pl.col("session").is_between(days.min(), days.max())
+        listed = survey.listed.group_by("session").agg(pl.col("contracts").sum())
+        found = self.sessions.frame.filter(inside).select("session")
+        for other in (
+            survey.chain.select("session", "valid", quotes="count", underlying_price="spot"),
+            listed,
+            traded.rename({"count": "bars"}),
+            survey.closes.select("session", "close"),
+            sources,
+        ):
+            found = found.join(other, on="session", how="left", maintain_order="left")
+        found = found.with_columns(
+            pl.col("quotes", "valid", "contracts", "bars").fill_null(0),
+            underlying=pl.lit(underlying),
+            gap=pl.col("underlying_price") / pl.col("close") - 1,
+        )
+        return found.select(*COVERAGE)
 
     def _unknown(self, underlying: str) -> pl.DataFrame:
         """The sessions of an underlying's damaged months, `survey.DAYS`."""
@@ -548,6 +609,21 @@ class _WholeFiles:
 
 
 _TRADED = pl.Schema({"session": pl.Date, "count": pl.Int64})
+_SOURCES = pl.Schema({"session": pl.Date, "underlying_source": pl.String})
+
+
+def gaps(coverage: pl.DataFrame) -> pl.DataFrame:
+    """The `GAPS` frame of a `COVERAGE` frame, without days that lack one of the two prices."""
+    known = coverage.filter(pl.col("gap").is_finite())
+    size = pl.col("gap").abs()
+    found = known.group_by("underlying", "underlying_source", maintain_order=True).agg(
+        sessions=pl.len().cast(pl.Int64),
+        median=size.median(),
+        worst=pl.col("gap").get(size.arg_max()),
+        worst_session=pl.col("session").get(size.arg_max()),
+    )
+    return found.select(*GAPS)
+
 
 # The columns that are decoded. Bars were validated when they were written; only their day may be
 # no session of this calendar.
@@ -563,7 +639,11 @@ _PAID = ("ex_date", "amount", "special")
 def _quotes(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
     minute = pl.col("ts").to_physical() // _NANOS_PER_MINUTE
     strike = pl.col("strike")
+    source = pl.col("underlying_source") if "underlying_source" in rows.columns else pl.lit(None)
     return {
+        "sources": rows.group_by("session").agg(
+            underlying_source=source.cast(pl.String).drop_nulls().first()
+        ),
         "seen": rows.group_by("symbol").agg(pl.col("session").max(), quoted=pl.lit(True)),
         "ranges": rows.group_by("session", "expiration", "option_type").agg(
             low=strike.min(), high=strike.max()

@@ -10,7 +10,7 @@ not replace as they are, so that a user's notes and spelling survive it.
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -162,20 +162,21 @@ class _Text:
         kept = dict(zip(self.places, self.rows.rows(), strict=True))
         added, replaced = [], 0
         for row in rows.select(_COLUMNS).iter_rows():
-            line = _line(dict(zip(_COLUMNS, row, strict=True)), names) + end
+            made = line(dict(zip(_COLUMNS, row, strict=True)), names) + end
             if (places := held.get(row[:2])) is None:
-                added.append(line)
+                added.append(made)
                 continue
             replaced += 1
             for at in places[1:]:
                 lines[at] = None
             if kept[places[0]] != row:
-                lines[places[0]] = line
-        text = "".join(line for line in lines if line is not None)
+                lines[places[0]] = made
+        text = "".join(kept_line for kept_line in lines if kept_line is not None)
         return (text if text.endswith("\n") or not added else text + end) + "".join(added), replaced
 
 
-def _line(row: dict[str, object], names: Sequence[str]) -> str:
+def line(row: Mapping[str, object], names: Sequence[str] = tuple(SPLITS.schema)) -> str:
+    """A row as a line of the file, without its end."""
     made = io.StringIO()
     values = [row.get(name) for name in names]
     csv.writer(made, lineterminator="").writerow(["" if v is None else v for v in values])

@@ -314,6 +314,19 @@ class Market:
         """
         return None if self._splits is None else self._splits.rows
 
+    @property
+    def splits_set_aside(self) -> pl.DataFrame:
+        """Counts of the broken rows among the given splits, `validation.TALLY`.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.splits_set_aside.height
+            0
+        """
+        aside = validation.SET_ASIDE.to_frame() if self._splits is None else self._splits.aside
+        return validation.total(aside)
+
     @cached_property
     def _splits(self) -> validation.Checked | None:
         held = {name for table in self._source.tables for name in self._source.underlyings(table)}
@@ -512,8 +525,7 @@ class Market:
     @cached_property
     def _tally(self) -> pl.DataFrame:
         counts = [validation.recounted(self._source.aside(), self.sessions)]
-        if self._splits is not None:
-            counts.append(validation.total(self._splits.aside))
+        counts.append(self.splits_set_aside)
         for underlying, source in self._sources(None):
             surveys = []
             for name in source.tables:
@@ -562,9 +574,9 @@ class Market:
             underlyings: their symbols.
 
         Returns:
-            `tables.suspected.SUSPECTED`: underlying, `session` (the day of the event), `last` (the
-            last session with quotes before it), `contracts` then and those `gone` for good, and
-            the ratio by the prices, null where they name none.
+            `tables.suspected.SUSPECTED`: underlying, `session` (the day of the event), `last` and
+            `following` (the sessions with quotes around it), `contracts` at `last` and those `gone`
+            for good, and the ratio by the prices, null where they name none.
 
         Example:
             >>> import wheelvec as wv

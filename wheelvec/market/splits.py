@@ -92,3 +92,65 @@ class Splits:
 def _without(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     """The rows whose underlying and ex-date none of the others has."""
     return rows.join(others, on=_KEY, how="anti", maintain_order="left")
+
+
+def explaining(suspected: pl.DataFrame) -> pl.DataFrame:
+    """The row of splits that would explain each suspected split, in their order.
+
+    Args:
+        suspected: `tables.suspected.SUSPECTED`.
+
+    Returns:
+        `schemas.SPLITS` and `known`, whether the table in the box has the row, which is then that
+        one. numerator and denominator are null where neither it nor the prices name a ratio.
+
+    Example:
+        >>> import datetime as dt
+        >>> from wheelvec.tables.suspected import SUSPECTED
+        >>> day = dt.date
+        >>> found = [("AAPL", day(2020, 8, 31), day(2020, 8, 28), day(2020, 8, 31), 9, 9, 4, 1)]
+        >>> explaining(pl.DataFrame(found, schema=SUSPECTED, orient="row")).row(0)
+        ('AAPL', datetime.date(2020, 8, 31), 4, 1, None, True)
+    """
+    rows = known()
+    columns = ["underlying", "last", "following", "session", "numerator", "denominator"]
+    found = []
+    for name, last, following, *told in suspected.select(columns).iter_rows():
+        mine = rows.filter(
+            pl.col("underlying") == name,
+            pl.col("ex_date") > last,
+            pl.col("ex_date") <= following,
+        )
+        found.append((*mine.row(0), True) if len(mine) else (name, *told, None, False))
+    return pl.DataFrame(found, schema={**schemas.SPLITS, "known": pl.Boolean()}, orient="row")
+
+
+def row_text(row: tuple[object, ...]) -> str:
+    """A row of splits as a line of splits.csv.
+
+    Example:
+        >>> row_text(("FB", "2022-06-09", 1, 1, "META"))
+        'FB,2022-06-09,1,1,META'
+    """
+    return splits.line(dict(zip(schemas.SPLITS, row, strict=True)))
+
+
+def accept(root: Path, suspected: pl.DataFrame) -> pl.DataFrame:
+    """Write the rows that explain suspected splits into a lake, in one atomic write.
+
+    The lake's other rows and comments stay. An event without a ratio is left out.
+
+    Args:
+        root: the folder of the lake.
+        suspected: `tables.suspected.SUSPECTED`, of that lake.
+
+    Returns:
+        The rows written, as by `explaining`.
+
+    Raises:
+        LakeError: if the lake's splits cannot be read or written.
+    """
+    rows = explaining(suspected).drop_nulls("numerator").unique(_KEY, maintain_order=True)
+    if rows.height:
+        splits.merge(root, rows.drop("known"))
+    return rows

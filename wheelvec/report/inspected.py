@@ -4,11 +4,14 @@ Every section except that of the files is cut to its first lines.
 """
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from wheelvec.report.text import cell, number, wrapped
+from wheelvec.lake import splits
+from wheelvec.market.splits import explaining, row_text
+from wheelvec.report.text import cell, counted, number, wrapped
 
 if TYPE_CHECKING:
     from wheelvec.lake.inspection import Inspection
@@ -16,7 +19,13 @@ if TYPE_CHECKING:
 LINES = 20  # lines of a section; `wv.check` returns all rows
 
 # Reasons that are reported in other sections.
-_ELSEWHERE = ("suspected_split", "adjusted_closes", "adjusted_underlying_price", "underlying_ended")
+_ELSEWHERE = (
+    "suspected_split",
+    "contradicted_by_prices",
+    "adjusted_closes",
+    "adjusted_underlying_price",
+    "underlying_ended",
+)
 
 _FINDINGS = {
     "damaged": "refused",
@@ -32,10 +41,12 @@ def inspection_text(found: "Inspection") -> str:
         _held(found.held),
         _underlyings(found.underlyings),
         _entry_times(found.entry_times),
+        _gaps(found.gaps),
         _holes(found.holes),
         _vanished(found.vanished),
         _broken(found.broken),
-        _splits(found.splits),
+        _suspected(found.splits),
+        _contradicted(found.contradicted),
         _adjusted(
             found.adjusted,
             "Closes that differ from the quotes by a factor (adjusted?)",
@@ -76,6 +87,23 @@ def _underlyings(held: pl.DataFrame) -> str:
     ]
     title = "Underlyings: exchange sessions, and of these with a valid quote and with a close"
     return _table(title, columns, rows, (14, 12, 12, -9, -8, -8, -12))
+
+
+def _gaps(gaps: pl.DataFrame) -> str:
+    rows = [
+        (
+            name,
+            source or "-",
+            number(sessions),
+            f"{median:.3%}",
+            f"{worst:+.2%}",
+            _day(day),
+        )
+        for name, source, sessions, median, worst, day in gaps.iter_rows()
+    ]
+    heads = ("underlying", "source", "sessions", "median", "worst", "on")
+    title = "Gap of underlying_price to the close of the day"
+    return _table(title, heads, rows, (14, 10, -9, -10, -11))
 
 
 def _entry_times(times: pl.DataFrame) -> str:
@@ -146,18 +174,62 @@ def _broken(broken: pl.DataFrame) -> str:
     )
 
 
-def _splits(splits: pl.DataFrame) -> str:
+def _suspected(suspected: pl.DataFrame) -> str:
+    told = explaining(suspected)
+    rows = []
+    for event, row in zip(suspected.iter_rows(named=True), told.iter_rows(), strict=True):
+        gone = f"{number(event['gone'])} of {number(event['contracts'])}"
+        ratio = f"{event['numerator']} for {event['denominator']}" if event["numerator"] else "-"
+        named = row_text(row[:-1]) if row[2] else "no ratio is named"
+        rows.append(
+            (
+                event["underlying"],
+                _day(event["session"]),
+                gone,
+                ratio,
+                "yes" if row[-1] else "no",
+                named,
+            )
+        )
+    heads = ("name", "session", "gone", "new for old", "known", "row for splits.csv")
+    title = "Suspected splits: contracts replaced overnight"
+    text = _table(title, heads, rows, (10, 11, -14, -12, -6))
+    return text if not rows else text + "\n" + wrapped(_ADVICE)
+
+
+_ADVICE = (
+    "Runs leave wheels across them unresolved. Add the right row to splits.csv of the lake, or all "
+    "of these with --accept-splits; one of 1,1 says that nothing happened."
+)
+
+
+def accepted_text(lake: Path, rows: pl.DataFrame, events: int) -> str:
+    """The rows of splits that --accept-splits wrote, and how many events it left out."""
+    if not events:
+        return "No split is suspected: nothing was written."
+    lines = [f"Written to {lake / splits.NAME}: {counted(len(rows), 'row')}"]
+    lines += [f"  {row_text(row[:-1])}" for row in rows.iter_rows()]
+    if left := events - len(rows):
+        text = f"{counted(left, 'event')} without a ratio left out: add a row by hand."
+        lines.append(text)
+    return "\n".join(lines)
+
+
+def _contradicted(events: pl.DataFrame) -> str:
     rows = [
         (
-            name,
-            _day(day),
-            f"{number(gone)} of {number(contracts)}",
-            f"{new} for {old}" if new else "-",
+            row["underlying"],
+            _day(row["ex_date"]),
+            f"{row['told']:.4g}",
+            f"{row['seen']:.4g}",
+            f"{row['before']:g}",
+            f"{row['after']:g}",
         )
-        for name, day, _, contracts, gone, new, old in splits.iter_rows()
+        for row in events.iter_rows(named=True)
     ]
-    heads = ("underlying", "session", "contracts gone", "shares, new for old")
-    return _table("Suspected splits: contracts replaced overnight", heads, rows, (14, 12, -18, -22))
+    heads = ("underlying", "ex_date", "factor told", "factor seen", "price before", "after")
+    title = "Splits and special dividends that the prices contradict"
+    return _table(title, heads, rows, (14, 12, -13, -13, -14, -10))
 
 
 def _adjusted(adjusted: pl.DataFrame, title: str, ratio: str) -> str:

@@ -10,10 +10,12 @@ import datetime as dt
 import math
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
+from typing import Any
 
 import polars as pl
 
 from wheelvec.market.market import Market
+from wheelvec.market.splits import explaining, row_text
 from wheelvec.model.codes import OUTCOMES
 from wheelvec.model.config import Config
 from wheelvec.model.errors import listed
@@ -185,6 +187,8 @@ def _of_data(
 ) -> Iterator[RunWarning]:
     """The warnings about the data of a run whose wheels are open from `first` to `last` at most."""
     yield from _splits(found.splits.filter(pl.col("session").is_between(first, last)))
+    yield from _contradicted(found.contradicted.filter(pl.col("ex_date").is_between(first, last)))
+    yield from _splits_aside(market)
     overlaps = (pl.col("first") <= last) & (pl.col("last") >= first)
     yield from _adjusted(
         found.adjusted.filter(overlaps),
@@ -213,17 +217,51 @@ def _of_data(
     yield from _dividends(market, first, last)
 
 
-def _splits(splits: pl.DataFrame) -> Iterator[RunWarning]:
-    for name, day, before, contracts, gone, new, old in splits.iter_rows():
+def _splits(suspected: pl.DataFrame) -> Iterator[RunWarning]:
+    rows = explaining(suspected)
+    for event, row in zip(suspected.iter_rows(named=True), rows.iter_rows(), strict=True):
+        new, old, name = event["numerator"], event["denominator"], event["underlying"]
         ratio = f", {new} for {old} by the prices," if new else ""
-        yield RunWarning(
-            "suspected_split",
-            name,
-            1,
-            f"{name}: a split that no table explains{ratio} is suspected on {day}: {gone:,} of "
-            f"{contracts:,} contracts quoted on {before} never are again. Wheels that are open "
-            "across it are wrong: let none be, or leave them out",
+        text = (
+            f"{name}: a split that no table explains{ratio} is suspected on {event['session']}: "
+            f"{event['gone']:,} of {event['contracts']:,} contracts quoted on {event['last']} "
+            "never are again. Wheels that are open across it are unresolved. "
         )
+        yield RunWarning("suspected_split", name, 1, text + _advice(row))
+
+
+def _advice(row: tuple[Any, ...]) -> str:
+    """The row of splits that would explain a suspected split, in words."""
+    *told, is_known = row
+    if told[2] is None:
+        none = row_text((*told[:2], 1, 1, None))
+        return f"Add a row of splits with its ratio, or {none} if nothing happened"
+    source = " (splits='known' has it)" if is_known else ""
+    return f"Add to splits, if it is right: {row_text(tuple(told))}{source}"
+
+
+def _contradicted(events: pl.DataFrame) -> Iterator[RunWarning]:
+    for event in events.iter_rows(named=True):
+        parts = []
+        if event["numerator"]:
+            parts.append(f"{event['numerator']} for {event['denominator']} shares")
+        if event["amount"]:
+            parts.append(f"a special dividend of {event['amount']:g} a share")
+        name, seen = event["underlying"], event["seen"]
+        text = f"{name}: {' and '.join(parts)} on {event['ex_date']} are told, a factor of "
+        text += f"{event['told']:.4g}, but the price went from {event['before']:g} to "
+        text += f"{event['after']:g}, a factor of {seen:.4g}: the row or the prices are wrong"
+        yield RunWarning("contradicted_by_prices", name, 1, text)
+
+
+def _splits_aside(market: Market) -> Iterator[RunWarning]:
+    """Warnings of broken rows of splits, which a run takes no notice of."""
+    aside = market.splits_set_aside.group_by("reason", maintain_order=True).agg(
+        pl.col("count").sum(), pl.col("example").first()
+    )
+    for reason, count, example in aside.iter_rows():
+        text = f"splits: {_counted(count, 'row')} left out ({reason}), such as {example}"
+        yield RunWarning("splits_set_aside", None, count, text)
 
 
 def _adjusted(

@@ -43,6 +43,7 @@ SUSPECTED = pl.Schema(
         "underlying": pl.String,
         "session": pl.Date,
         "last": pl.Date,
+        "following": pl.Date,
         "contracts": pl.Int64,
         "gone": pl.Int64,
         "numerator": pl.Int64,
@@ -99,10 +100,10 @@ def suspected(
 ) -> pl.DataFrame:
     """The suspected splits, spin-offs and new roots that no told event explains: `SUSPECTED`.
 
-    `last` is the last session with quotes before the event, and `session`, the day of the event,
-    the exchange session after it. `gone` of the `contracts` listed then, with days to live, are
-    never quoted again. If the prices before and after match a ratio, it is `numerator` new shares
-    for `denominator` old ones; else these are null.
+    `last` is the last session with quotes before the event, `following` the next with quotes, and
+    `session`, the day of the event, the exchange session after `last`. `gone` of the `contracts`
+    listed at `last`, with days to live, are never quoted again. If the prices before and after
+    match a ratio, it is `numerator` new shares for `denominator` old ones; else these are null.
 
     Args:
         listing: the listed contracts.
