@@ -38,6 +38,7 @@ QUOTE = {
     "bid": 5.0,
     "ask": 5.25,
     "underlying_price": 221.5,
+    "underlying_source": None,
 }
 BAR = {
     "symbol": SYMBOL,
@@ -49,7 +50,7 @@ BAR = {
     "volume": 10,
 }
 UNDERLYING = {
-    "underlying": "TSLA", "session": SESSION, "open": 220.0, "high": 224.0, "low": 219.0, "close": 221.5, "volume": 1000
+    "underlying": "TSLA", "session": SESSION, "open": 220.0, "high": 224.0, "low": 219.0, "close": 221.5, "volume": 1000, "close_source": None
 }  # fmt: skip
 DIVIDEND = {"underlying": "TSLA", "ex_date": SESSION, "amount": 0.25, "special": False}
 SPLIT = {

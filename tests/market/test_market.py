@@ -196,7 +196,10 @@ REQUIRED = [
     for name, schema in SCHEMAS.items()
     for column in schema
     if column
-    not in ("ts", "expiration", "strike", "option_type", "volume", "special", "new_underlying")
+    not in (
+        *("ts", "expiration", "strike", "option_type", "underlying_source"),
+        *("volume", "close_source", "special", "new_underlying"),
+    )
 ]
 
 

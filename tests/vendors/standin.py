@@ -523,7 +523,7 @@ def feed_of(tables: dict[str, pl.DataFrame], sessions: pl.DataFrame) -> Feed:
         prices[name, day] = (hours[day][1] - 15 * MINUTE, spot)
     for symbol, day, *ohlc, volume in tables["option_bars"].iter_rows():
         feed.option_bars += over_venues(symbol, nanos(day), *ohlc, volume)
-    for name, day, *ohlc, volume in tables["underlying_bars"].iter_rows():
+    for name, day, *ohlc, volume in tables["underlying_bars"].drop("close_source").iter_rows():
         feed.minutes += over_minutes(name, *hours[day], *ohlc, volume, prices.get((name, day)))
     return feed
 

@@ -477,6 +477,7 @@ def _quote_frame(
         "bid": pl.Series(np.where(no_bid, np.nan, bid / 100.0), nan_to_null=True),
         "ask": ask / 100.0,
         "underlying_price": under.spot[session, under.entry[session]],
+        "underlying_source": None,
     }
     return pl.DataFrame(columns, schema=schemas.OPTION_QUOTES, strict=False)
 
@@ -537,4 +538,4 @@ def _underlying_bars(under: _Underlying, first: int, last: int) -> pl.DataFrame:
             (1.0 + under.daily("volume")[kept]) * under.profile.activity * 5e6
         ).astype(np.int64),
     }
-    return pl.DataFrame(columns, schema=schemas.UNDERLYING_BARS)
+    return pl.DataFrame(columns | {"close_source": None}, schema=schemas.UNDERLYING_BARS)

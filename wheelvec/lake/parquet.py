@@ -169,7 +169,7 @@ def _read(
         return pl.DataFrame(schema=schema)
     path = held[0][0].path if len(held) == 1 else held[0][0].path.parent
     cut = any(days[0] < first or days[1] > last for _, _, days in held)
-    rows = _scanned(table, [file.path for file, _, _ in held])
+    rows = _scanned(table, [file.path for file, _, _ in held], held[0][0].schema)
     # the verified path names the underlying: the column would only give it as a category
     columns = [
         pl.lit(held[0][0].underlying).alias(c) if c == "underlying" else pl.col(c) for c in schema
@@ -185,21 +185,20 @@ def _read(
     return found
 
 
-def _scanned(table: Table, paths: list[Path]) -> pl.LazyFrame:
+def _scanned(table: Table, paths: list[Path], schema: dict[str, pl.DataType]) -> pl.LazyFrame:
     """The rows of some files, with `Table.later` columns in those that lack them."""
     if not table.later:
         return pl.scan_parquet(paths, hive_partitioning=False, glob=False)
-    columns = [column for column in table.schema if column not in table.later]
-    scans = []
-    for path in paths:
-        held = pl.scan_parquet(path, hive_partitioning=False, glob=False)
-        found = held.collect_schema()
-        later = [
-            pl.col(name) if name in found else pl.lit(value).alias(name)
-            for name, value in table.later.items()
-        ]
-        scans.append(held.select(*columns, *later))
-    return pl.concat(scans)
+    rows = pl.scan_parquet(
+        paths,
+        schema=schema,
+        hive_partitioning=False,
+        glob=False,
+        missing_columns="insert",
+        extra_columns="ignore",
+    )
+    known = [pl.col(c).fill_null(value) for c, value in table.later.items() if value is not None]
+    return rows.with_columns(known)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -28,6 +28,8 @@ OPTION_QUOTES: dict[str, pl.DataType] = {
     "bid": pl.Float64(),
     "ask": pl.Float64(),
     "underlying_price": pl.Float64(),
+    # of quotes of vendors' files: vendor, parity or close; null where the source is not recorded
+    "underlying_source": pl.String(),
 }
 
 OPTION_BARS: dict[str, pl.DataType] = {
@@ -48,6 +50,8 @@ UNDERLYING_BARS: dict[str, pl.DataType] = {
     "low": pl.Float64(),
     "close": pl.Float64(),
     "volume": pl.Int64(),
+    # vendor or parity: a close made of option quotes, without a bar of its own; else null
+    "close_source": pl.String(),
 }
 
 DIVIDENDS: dict[str, pl.DataType] = {

@@ -37,7 +37,8 @@ class Table:
         optional: the columns that a user's frame may lack.
         day: the column of the day.
         key: the columns that identify a row of one underlying.
-        implied: columns that follow from key or path; the content digest leaves them out.
+        implied: columns that follow from key or path, or say where another one is from; the
+            content digest leaves them out.
         later: columns that files of earlier versions lack, with the value that stands for them
             there; the content digest leaves them out where every row has that value.
     """
@@ -48,7 +49,7 @@ class Table:
     day: str
     key: tuple[str, ...]
     implied: tuple[str, ...] = ()
-    later: Mapping[str, bool] = field(default_factory=dict)
+    later: Mapping[str, bool | None] = field(default_factory=dict)
 
     @property
     def keyed(self) -> dict[str, pl.DataType]:
@@ -62,19 +63,21 @@ TABLES = {
         Table(
             "option_quotes",
             schemas.OPTION_QUOTES,
-            ("ts", "expiration", "strike", "option_type"),
+            ("ts", "expiration", "strike", "option_type", "underlying_source"),
             "session",
             ("session", "symbol", "ts"),
-            ("underlying", "expiration", "strike", "option_type"),
+            ("underlying", "expiration", "strike", "option_type", "underlying_source"),
+            {"underlying_source": None},
         ),
         Table("option_bars", schemas.OPTION_BARS, ("volume",), "session", ("session", "symbol")),
         Table(
             "underlying_bars",
             schemas.UNDERLYING_BARS,
-            ("volume",),
+            ("volume", "close_source"),
             "session",
             ("session",),
-            ("underlying",),
+            ("underlying", "close_source"),
+            {"close_source": None},
         ),
         Table(
             "dividends",
@@ -502,6 +505,17 @@ def _split(name: str, rows: pl.DataFrame, flaws: Flaws) -> Checked:
     return Checked(rows.filter(number.is_null()), _counted(name, broken))
 
 
+def set_aside(name: str, rows: pl.DataFrame, flaws: Flaws) -> Checked:
+    """Set the rows with a flaw aside; `rows` have more columns than table `name`, or fewer.
+
+    Args:
+        name: of the table.
+        rows: with the columns of the table's key, and underlying.
+        flaws: tests of a row by reason; the first that applies counts.
+    """
+    return _split(name, rows, flaws)
+
+
 def _counted(name: str, broken: pl.DataFrame) -> pl.DataFrame:
     """Count broken rows (`Table.schema`, underlying, reason) by day and reason: `SET_ASIDE`."""
     table = _NAMED[name]
@@ -544,7 +558,8 @@ def _deduplicated(name: str, checked: Checked, by: tuple[str, ...]) -> Checked:
     )
     repeated = rows.select(same).to_series()
     if repeated.any():
-        values = [column for column in table.schema if column not in (*by, "symbol", "volume")]
+        known = (*by, *table.implied, "symbol", "volume")
+        values = [column for column in table.schema if column not in known]
         differs = pl.any_horizontal(
             pl.lit(False), *(pl.col(column).ne_missing(pl.col(column).shift()) for column in values)
         )
@@ -683,7 +698,7 @@ def content_digests(
     """
     named = [column for column in table.schema if column not in table.implied]
     columns = {column: _Bytes.of(rows[column]) for column in named}
-    other = {c: (rows[c] != value).to_numpy() for c, value in table.later.items()}
+    other = {c: (rows[c] != value).to_numpy() for c, value in table.later.items() if c in columns}
     found = []
     for first, end in spans:
         named = [c for c in columns if c not in other or other[c][first:end].any()]

@@ -126,7 +126,7 @@ def take_quotes(
     chosen = venues.entry_quotes(quotes, minute, look_back, price)
     absent = [
         pl.lit(None, schemas.OPTION_QUOTES[name]).alias(name)
-        for name in ("expiration", "strike", "option_type")
+        for name in ("expiration", "strike", "option_type", "underlying_source")
     ]
     constant = {"underlying": pl.lit(underlying), "session": pl.lit(session, pl.Date)}
     rows = chosen.with_columns(
@@ -274,7 +274,9 @@ def make_missing_bars(root: Path, underlying: str, without: Sequence[dt.date]) -
 def _take_bars(
     root: Path, underlying: str, bars: pl.DataFrame, sessions: Sequence[dt.date], source: Source
 ) -> int:
-    rows = bars.with_columns(underlying=pl.lit(underlying)).select(*schemas.UNDERLYING_BARS)
+    rows = bars.with_columns(
+        underlying=pl.lit(underlying), close_source=pl.lit(None, pl.String)
+    ).select(*schemas.UNDERLYING_BARS)
     held = validation.check_underlying_bars(rows)
     kept = held.rows.select(*schemas.UNDERLYING_BARS)
     # the source first: after a crash between the two, a bar without a recorded source would look
