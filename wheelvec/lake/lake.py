@@ -9,6 +9,7 @@ those of a file. Splits are one text, `lake.splits`.
 """
 
 import calendar
+import contextlib
 import dataclasses
 import datetime as dt
 import logging
@@ -496,6 +497,54 @@ def merge(
     return counts
 
 
+@contextlib.contextmanager
+def writing(root: Path, underlying: str, replace: bool = False) -> Iterator["Writer"]:
+    """Lock an underlying of a lake, to write months of its tables, on several threads if need be.
+
+    The manifest is written when the block ends without an error.
+
+    Args:
+        root: the lake, made if need be.
+        underlying: the underlying of the rows.
+        replace: whether rows replace all rows of their sessions, not those of the same key only.
+
+    Raises:
+        LakeError: if a folder or file cannot be written, or one to be merged with is damaged or
+            misplaced.
+    """
+    _check_underlyings(root, [underlying], TABLES)
+    with manifest.locked(root, underlying):
+        for name in TABLES:
+            folder = root / name / manifest.folder_name(underlying)
+            if folder.is_dir():
+                files.remove_stale(folder)
+        yield Writer(root, underlying, manifest.read(root, underlying), replace)
+        _remember(root, underlying)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes months of one underlying, which `writing` has locked."""
+
+    root: Path
+    underlying: str
+    remembered: manifest.MonthsByTable
+    replace: bool
+
+    def write(self, name: str, month: dt.date, rows: pl.DataFrame, aside: pl.DataFrame) -> Counts:
+        """Write the rows of a month of a table, merged with those that the lake has.
+
+        Args:
+            name: of the table.
+            month: the first day of the month.
+            rows: `Table.schema`, sorted by `Table.key`.
+            aside: counts of the rows set aside on days of the month, `validation.SET_ASIDE`.
+        """
+        known = month in self.remembered.get(name, ())
+        put = _Month(self.root, TABLES[name], self.underlying, month, known, swept=True)
+        return put.write(rows, _by_day(aside), (), self.replace)
+
+
 def _by_day(aside: pl.DataFrame) -> Aside:
     found: Aside = {}
     for session, reason, count in (
@@ -525,6 +574,7 @@ class _Month:
     underlying: str
     month: dt.date
     remembered: bool  # whether the manifest lists it
+    swept: bool = False  # whether the temporary files of killed writers are removed already
 
     def write(
         self,
@@ -550,7 +600,8 @@ class _Month:
         )
         with parquet.reported(file.path, "cannot be written"):
             folder.mkdir(parents=True, exist_ok=True)
-            files.remove_stale(folder)
+            if not self.swept:
+                files.remove_stale(folder)
             old = file.footer() if file.path.exists() else None
         if old is None and self.remembered:
             log.warning(
