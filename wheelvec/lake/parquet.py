@@ -23,7 +23,6 @@ import polars as pl
 
 from wheelvec.lake import files, manifest
 from wheelvec.model.errors import LakeError
-from wheelvec.tables import validation
 from wheelvec.tables.validation import Table
 
 # Keys of a footer's metadata: the version of this layout, the content (JSON), and the digest of all
@@ -36,6 +35,7 @@ _NO_DIGEST = "0" * 32
 _FORMAT_PAIR = re.compile(_FORMAT.encode() + rb"\x18[\x01-\x09](\d+)")
 _DIGEST_PAIR = re.compile(_DIGEST.encode() + rb"\x18\x20([0-9a-f]{32})")
 _ROW_GROUP = 32_768  # a few sessions of a chain: small enough to skip, large enough to compress
+_PRICES = ("bid", "ask", "open", "high", "low", "close")
 _MAGIC = b"PAR1"
 _BLOCK_BYTES = 1 << 20
 _TRIES = 3  # attempts to read files that are being replaced
@@ -313,7 +313,7 @@ def write(file: MonthFile, rows: pl.DataFrame, digest: str, aside: Aside) -> Non
         file: the path, and the table, underlying and month to state; its folder exists, and the
             underlying is `manifest.locked`.
         rows: `Table.schema` columns, sorted by `Table.key`.
-        digest: `validation.content_digest` of the rows.
+        digest: `validation.content_digest` of the rows, to state.
         aside: numbers of rows set aside, by day and reason.
 
     Raises:
@@ -335,7 +335,7 @@ def write(file: MonthFile, rows: pl.DataFrame, digest: str, aside: Aside) -> Non
     with files.replacing(file.path) as temporary:
         _write_parquet(temporary, file, rows, json.dumps(stated, default=str))
         written = read(file.table, [replace(file, path=temporary)], dt.date.min, dt.date.max)
-        if validation.content_digest(file.table, written) != digest:
+        if not written.equals(rows.select(written.columns)):
             raise file.refuse("cannot be written: what was read back differs from what was written")
 
 
@@ -346,10 +346,16 @@ def _write_parquet(path: Path, file: MonthFile, rows: pl.DataFrame, stated: str)
 
     table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
     if "underlying" in file.schema:  # of the type that readers of Hive folders infer from the path
-        names = table["underlying"].cast(pyarrow.string()).dictionary_encode()
+        names = pyarrow.DictionaryArray.from_arrays(
+            pyarrow.repeat(pyarrow.scalar(0, pyarrow.int32()), len(rows)), [file.underlying]
+        )
         table = table.set_column(table.column_names.index("underlying"), "underlying", names)
+    # prices differ from row to row: a dictionary of them takes longer, and compresses less
+    repeated = [column for column in table.column_names if column not in _PRICES]
     with path.open("x+b") as opened:
-        writer = pyarrow.parquet.ParquetWriter(opened, table.schema, compression="zstd")
+        writer = pyarrow.parquet.ParquetWriter(
+            opened, table.schema, compression="zstd", use_dictionary=repeated
+        )
         writer.write_table(table, row_group_size=_ROW_GROUP)
         writer.add_key_value_metadata({_FORMAT: _VERSION, _STATED: stated, _DIGEST: _NO_DIGEST})
         writer.close()

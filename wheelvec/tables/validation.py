@@ -730,14 +730,11 @@ class _Bytes(NamedTuple):
         """The bytes of a column."""
         absent = values.is_null().to_numpy() if values.null_count() else None
         if values.dtype != pl.String:
-            array = _numbers(values, absent)
+            array = np.ascontiguousarray(_numbers(values, absent))
             starts = np.arange(len(values) + 1) * array.itemsize
-            return cls(values.dtype, absent, None, starts, memoryview(array.tobytes()))
-        words = values if absent is None else values.fill_null("")
-        sizes = words.str.len_bytes().to_numpy().astype("<u4")
-        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
-        held = memoryview(words.str.join("").item().encode())
-        return cls(values.dtype, absent, sizes, starts, held)
+            return cls(values.dtype, absent, None, starts, memoryview(array.view(np.uint8)))
+        starts, held = _joined(values if absent is None else values.fill_null(""))
+        return cls(values.dtype, absent, np.diff(starts).astype("<u4"), starts, held)
 
     def blocks(self, first: int, end: int) -> Iterator[bytes | memoryview]:
         """What is hashed of the values from `first` to before `end`; nothing of none."""
@@ -752,6 +749,16 @@ class _Bytes(NamedTuple):
             sizes = self.sizes[first:end]
             yield (sizes[:1] if (sizes == sizes[0]).all() else sizes).tobytes()
         yield self.held[self.starts[first] : self.starts[end]]
+
+
+def _joined(words: pl.Series) -> tuple[npt.NDArray[np.int64], memoryview]:
+    """Where each text starts in the bytes of all of them, and these bytes."""
+    held = words.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, data = held.buffers()
+    if offsets is None or data is None or not len(words):
+        return np.zeros(len(words) + 1, np.int64), memoryview(b"")
+    starts = np.frombuffer(offsets, np.int64)[held.offset : held.offset + len(words) + 1]
+    return starts, memoryview(data)
 
 
 def _numbers(values: pl.Series, absent: npt.NDArray[np.bool_] | None) -> npt.NDArray[Any]:
