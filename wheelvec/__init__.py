@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from wheelvec.run.sweep import sweep
     from wheelvec.run.sweep_result import Sweep
     from wheelvec.vendors.databento.fetch import fetch
+    from wheelvec.vendors.files.importing import import_files
 
 # The module of each public name. It is imported when the name is first used, so that `import
 # wheelvec` loads neither Numba nor the exchange calendars.
@@ -84,6 +85,7 @@ _MODULES = {
     "fill_draw": "wheelvec.kernels.draws",
     "gamma": "wheelvec.pricing.greeks",
     "implied_vol": "wheelvec.pricing.implied",
+    "import_files": "wheelvec.vendors.files.importing",
     "rho": "wheelvec.pricing.greeks",
     "sweep": "wheelvec.run.sweep",
     "theta": "wheelvec.pricing.greeks",
@@ -121,6 +123,7 @@ __all__ = [
     "fill_draw",
     "gamma",
     "implied_vol",
+    "import_files",
     "rho",
     "sweep",
     "theta",

@@ -1,0 +1,764 @@
+"""Vendors' end-of-day files: every layout read back, and every bad file an error that says why."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import wheelvec as wv
+from tests.vendors import vendor_files
+from wheelvec.vendors.files.importing import Imported
+from wheelvec.vendors.files.layout import Layout, likely, ready
+
+DAY = dt.date.fromisoformat
+SESSIONS = [DAY("2024-02-01"), DAY("2024-02-02"), DAY("2024-03-01")]
+EXPIRATIONS = [DAY("2024-02-09"), DAY("2024-03-15")]
+STRIKES = [90.0, 95.0, 97.5, 100.0, 105.0]
+TERMS = ["session", "symbol", "expiration", "strike", "option_type", "bid", "ask"]
+LAYOUTS = sorted(vendor_files.WRITERS)
+# the layouts whose quotes come with the vendor's price of the same moment
+VENDORS = ("cboe", "historicaloptiondata", "optionsdx", "orats")
+
+
+def chain(price: float = 100.0, root: str = "ACME", underlying: str = "ACME") -> pl.DataFrame:
+    """A chain of European options without volatility: parity holds at a rate of 0."""
+    rows = [
+        {
+            "underlying": underlying,
+            "session": session,
+            "symbol": f"{root:<6}{expiration:%y%m%d}{kind}{round(strike * 1000):08d}",
+            "expiration": expiration,
+            "strike": strike,
+            "option_type": kind,
+            "bid": round(worth + 1.0, 2),
+            "ask": round(worth + 1.1, 2),
+            "underlying_price": price,
+        }
+        for session in SESSIONS
+        for expiration in EXPIRATIONS
+        if expiration >= session
+        for kind in "CP"
+        for strike in STRIKES
+        for worth in [max(0.0, price - strike if kind == "C" else strike - price)]
+    ]
+    return pl.DataFrame(rows)
+
+
+def bars() -> pl.DataFrame:
+    return pl.DataFrame({"date": SESSIONS, "close": [100.5, 101.0, 99.0]})
+
+
+def imported(file: Path, layout: str, lake: Path, **more: Any) -> Imported:
+    given: dict[str, Any] = {}
+    if layout == "yahoo":
+        given["date"] = SESSIONS[0]
+    return wv.import_files(file, layout=layout, lake=lake, **(given | more))
+
+
+def written(folder: Path, layout: str, frame: pl.DataFrame | None = None) -> Path:
+    """A file of a layout; of Yahoo's the first day alone."""
+    frame = chain() if frame is None else frame
+    if layout == "yahoo":
+        frame = frame.filter(pl.col("session") == SESSIONS[0])
+    name = "acme_eod_202402.txt" if layout == "optionsdx" else f"{layout}.csv"
+    return vendor_files.write(frame, layout, folder / name)
+
+
+def quotes(lake: Path) -> pl.DataFrame:
+    return wv.Market.open(lake).option_quotes
+
+
+# ---- every layout
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_is_read_back(layout: str, tmp_path: Path) -> None:
+    frame = chain()
+    if layout == "yahoo":
+        frame = frame.filter(pl.col("session") == SESSIONS[0])
+    done = imported(written(tmp_path, layout), layout, tmp_path / "lake")
+    found = quotes(tmp_path / "lake")
+    assert_frame_equal(found.select(TERMS), frame.sort("session", "symbol").select(TERMS))
+    assert found["underlying"].unique().to_list() == ["ACME"]
+    assert done.set_aside.filter(pl.col("reason") != "untraded").is_empty()
+    assert done.files.select("quotes", "first").row(0) == (len(frame), SESSIONS[0])
+
+
+def test_the_layouts_are_those_that_are_documented() -> None:
+    assert list(ready()) == LAYOUTS
+    for name in ready():
+        assert Layout.named(name).title
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_header_is_like_its_own_layout_alone(layout: str, tmp_path: Path) -> None:
+    header = written(tmp_path, layout).read_text().splitlines()[0].split(",")
+    assert likely(header) == [layout]
+
+
+def test_the_names_of_the_interface_of_orats_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "orats.csv"
+    vendor_files.orats_api(chain()).write_csv(file)
+    imported(file, "orats", tmp_path / "lake")
+    assert_frame_equal(
+        quotes(tmp_path / "lake").select(TERMS), chain().sort("session", "symbol").select(TERMS)
+    )
+
+
+# ---- prices and closes
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_price_is_the_vendors_or_that_of_parity(layout: str, tmp_path: Path) -> None:
+    imported(written(tmp_path, layout), layout, tmp_path / "lake", rate=0.0)
+    found = quotes(tmp_path / "lake")
+    source = "vendor" if layout in VENDORS else "parity"
+    assert found["underlying_source"].unique().to_list() == [source]
+    # a mid is 1.05 over the worth on both sides, so that parity is exact
+    assert found["underlying_price"].round(9).unique().to_list() == [100.0]
+
+
+def test_parity_discounts_the_strike_of_the_nearest_expiration_of_five_days(tmp_path: Path) -> None:
+    frame = chain(103.0)
+    imported(written(tmp_path, "dolt", frame), "dolt", tmp_path / "lake", rate=0.05)
+    found = quotes(tmp_path / "lake").select("session", "underlying_price").unique().sort("session")
+    # of 2024-02-01 the 9th, 8 days away, of the 2nd the 9th, 7 days; of March 1st the 15th, 14 days.
+    # The strikes nearest the money: 105, 100 and 97.5, whose median is 100's.
+    expected = [100.0 * 2.718281828459045 ** (-0.05 * days / 365) + 3.0 for days in (8, 7, 14)]
+    assert found["underlying_price"].to_list() == pytest.approx(expected, abs=1e-12)
+
+
+def test_without_three_strikes_of_bids_on_both_sides_the_close_is_the_price(tmp_path: Path) -> None:
+    frame = chain().filter(pl.col("strike") <= 95)
+    bars().write_csv(tmp_path / "acme_daily.csv")
+    done = imported(
+        written(tmp_path, "dolt", frame),
+        "dolt",
+        tmp_path / "lake",
+        underlying=tmp_path / "acme_daily.csv",
+        symbol="ACME",
+    )
+    assert done.prices["underlying_source"].to_list() == ["close"] * 3
+    assert done.prices["underlying_price"].to_list() == [100.5, 101.0, 99.0]
+    assert quotes(tmp_path / "lake")["underlying_price"].null_count() == 0
+
+
+def test_a_bid_of_0_is_a_quote_and_no_pair_of_parity_and_an_ask_of_0_is_none(
+    tmp_path: Path,
+) -> None:
+    zero = pl.col("strike").is_in([97.5, 100.0, 105.0])
+    frame = chain().with_columns(
+        bid=pl.when(zero & (pl.col("option_type") == "P")).then(0.0).otherwise("bid"),
+        ask=pl.when(zero & (pl.col("option_type") == "C")).then(0.0).otherwise("ask"),
+    )
+    done = imported(written(tmp_path, "dolt", frame), "dolt", tmp_path / "lake")
+    found = quotes(tmp_path / "lake").filter(pl.col("strike") == 100.0)
+    assert found.filter(option_type="P")["bid"].unique().to_list() == [0.0]
+    assert found.filter(option_type="C")["ask"].unique().to_list() == [None]
+    assert done.prices["underlying_source"].to_list() == [None] * 3
+
+
+@pytest.mark.parametrize("source", ["vendor", "parity", "close"])
+def test_one_source_of_the_price_can_be_named(source: str, tmp_path: Path) -> None:
+    bars().write_csv(tmp_path / "daily.csv")
+    done = imported(
+        written(tmp_path, "orats", chain(102.0)),
+        "orats",
+        tmp_path / "lake",
+        underlying=tmp_path / "daily.csv",
+        symbol="ACME",
+        underlying_price=source,
+        rate=0.0,
+    )
+    expected = {"vendor": [102.0] * 3, "parity": [102.0] * 3, "close": [100.5, 101.0, 99.0]}[source]
+    assert done.prices["underlying_price"].to_list() == pytest.approx(expected)
+    assert done.prices["underlying_source"].to_list() == [source] * 3
+    gaps = [price / close - 1 for price, close in zip(expected, [100.5, 101.0, 99.0], strict=True)]
+    assert done.prices["gap"].to_list() == pytest.approx(gaps)
+
+
+@pytest.mark.parametrize(
+    ("layout", "closes"),
+    [
+        ("alphavantage", "parity"),
+        ("thetadata", "parity"),
+        ("optionsdx", "vendor"),
+        ("ivolatility", "vendor"),
+        ("dolt", None),
+        ("orats", None),
+        ("cboe", None),
+    ],
+)
+def test_without_daily_bars_the_close_is_that_of_quotes_at_the_close(
+    layout: str, closes: str | None, tmp_path: Path
+) -> None:
+    done = imported(written(tmp_path, layout), layout, tmp_path / "lake", rate=0.0)
+    held = wv.Market.open(tmp_path / "lake").underlying_bars
+    assert done.prices["close_source"].unique().to_list() == [closes]
+    assert len(held) == (0 if closes is None else 3)
+    if closes is not None:
+        assert held["close_source"].unique().to_list() == [closes]
+        assert held["close"].to_list() == pytest.approx([100.0] * 3)
+
+
+def test_a_given_close_takes_the_place_of_one_that_was_made_and_never_the_reverse(
+    tmp_path: Path,
+) -> None:
+    file = written(tmp_path, "alphavantage")
+    bars().write_csv(tmp_path / "daily.csv")
+    for daily in (None, tmp_path / "daily.csv", None):
+        imported(file, "alphavantage", tmp_path / "lake", underlying=daily, symbol="ACME")
+    held = wv.Market.open(tmp_path / "lake").underlying_bars
+    assert held["close"].to_list() == [100.5, 101.0, 99.0]
+    assert held["close_source"].null_count() == 3
+
+
+def test_daily_bars_and_dividends_of_alphavantage_are_read(tmp_path: Path) -> None:
+    daily = pl.DataFrame(
+        {
+            "date": SESSIONS,
+            "open": 100.0,
+            "high": 103.0,
+            "low": 99.0,
+            "close": [100.5, 101.0, 99.0],
+            "adjusted_close": 50.0,
+            "volume": 1000,
+            "dividend_amount": [0.0, 0.25, 0.0],
+            "split_coefficient": [1.0, 1.0, 2.0],
+        }
+    )
+    daily.write_parquet(tmp_path / "daily.parquet")
+    done = imported(
+        written(tmp_path, "alphavantage"),
+        "alphavantage",
+        tmp_path / "lake",
+        underlying=tmp_path / "daily.parquet",
+        symbol="acme",
+    )
+    market = wv.Market.open(tmp_path / "lake")
+    assert market.underlying_bars["high"].to_list() == [103.0] * 3
+    assert market.dividends is not None
+    assert market.dividends.select("ex_date", "amount").rows() == [(SESSIONS[1], 0.25)]
+    assert "splits on 2024-03-01" in done.notes[0]
+
+
+# ---- time, bars, roots
+
+
+def test_quotes_of_cboe_stand_at_15_45_and_on_half_days_at_12_45(tmp_path: Path) -> None:
+    half = DAY("2024-11-29")
+    frame = chain().with_columns(
+        session=pl.when(pl.col("session") == SESSIONS[2]).then(half).otherwise("session"),
+        expiration=pl.lit(DAY("2024-12-20")),
+    )
+    imported(vendor_files.write(frame, "cboe", tmp_path / "f.csv"), "cboe", tmp_path / "lake")
+    found = quotes(tmp_path / "lake").select("session", "ts").unique().sort("session")
+    clock = found["ts"].dt.convert_time_zone("America/New_York").dt.strftime("%H:%M")
+    assert clock.to_list() == ["15:45", "15:45", "12:45"]
+
+
+def test_cboe_at_the_close_is_a_snapshot(tmp_path: Path) -> None:
+    done = imported(written(tmp_path, "cboe"), "cboe", tmp_path / "lake", time="eod")
+    assert quotes(tmp_path / "lake")["ts"].null_count() == 50
+    assert done.prices["close_source"].unique().to_list() == ["vendor"]
+
+
+@pytest.mark.parametrize("layout", ["cboe", "thetadata"])
+def test_bars_of_traded_contracts_are_bars_and_zeros_are_none(layout: str, tmp_path: Path) -> None:
+    traded = pl.col("strike") == 100.0
+    prices = {"open": 1.0, "high": 1.5, "low": 0.9, "close": 1.2, "volume": 7.0}
+    frame = chain().with_columns(
+        pl.when(traded).then(value).otherwise(0.0).alias(f"bar_{name}")
+        for name, value in prices.items()
+    )
+    done = imported(written(tmp_path, layout, frame), layout, tmp_path / "lake")
+    held = wv.Market.open(tmp_path / "lake").option_bars
+    assert held is not None
+    assert len(held) == 10
+    assert held.select("open", "high", "low", "close", "volume").unique().row(0) == (
+        *(1.0, 1.5, 0.9, 1.2),
+        7,
+    )
+    assert done.set_aside.select("table", "reason", "count").rows() == [
+        ("option_bars", "untraded", 40)
+    ]
+
+
+def test_contracts_that_no_run_can_use_are_counted_by_reason(tmp_path: Path) -> None:
+    parts = [
+        chain(),
+        chain(root="ACME1"),
+        chain(root="SPXW", underlying="^SPX"),
+        chain(root="OTHR", underlying="OTHR"),
+    ]
+    frame = vendor_files.cboe(pl.concat(parts))
+    # a deliverable of its own, and a contract that is quoted after it has expired
+    frame = frame.with_columns(
+        delivery_code=pl.when(underlying_symbol="OTHR", strike=90.0)
+        .then(pl.lit("A"))
+        .otherwise(pl.lit("")),
+        quote_date=pl.when(underlying_symbol="OTHR", strike=95.0)
+        .then(pl.lit("2024-04-01"))
+        .otherwise("quote_date"),
+    )
+    frame.write_csv(tmp_path / "f.csv")
+    done = imported(tmp_path / "f.csv", "cboe", tmp_path / "lake")
+    found = done.set_aside.filter(table="option_quotes").select("underlying", "reason", "count")
+    assert found.rows() == [
+        ("ACME", "adjusted", 50),
+        ("OTHR", "adjusted", 10),
+        ("OTHR", "after_expiration", 10),
+        ("SPX", "cash_settled", 50),
+    ]
+    market = wv.Market.open(tmp_path / "lake")
+    assert market.symbols == ("ACME", "OTHR")
+    kept = market.diagnostics.filter(pl.col("reason").is_in(["adjusted", "after_expiration"]))
+    assert kept["count"].sum() == 70  # the lake keeps the counts of days of underlyings that it has
+
+
+def test_a_holidays_copy_is_kept_and_counted_as_no_session(tmp_path: Path) -> None:
+    holiday = chain().filter(pl.col("session") == SESSIONS[1])
+    holiday = holiday.with_columns(session=pl.lit(DAY("2024-02-19")))
+    holiday = holiday.filter(pl.col("expiration") > DAY("2024-02-19"))
+    frame = pl.concat([chain(), holiday])
+    imported(written(tmp_path, "dolt", frame), "dolt", tmp_path / "lake")
+    found = wv.Market.open(tmp_path / "lake").diagnostics.filter(reason="not_a_session")
+    assert found["count"].to_list() == [10]
+
+
+def test_no_close_is_made_of_a_holidays_copy(tmp_path: Path) -> None:
+    frame = chain().with_columns(
+        session=pl.when(pl.col("session") == SESSIONS[2])
+        .then(DAY("2024-02-19"))
+        .otherwise("session")
+    )
+    frame = frame.filter(pl.col("expiration") > pl.col("session"))
+    imported(written(tmp_path, "alphavantage", frame), "alphavantage", tmp_path / "lake")
+    held = wv.Market.open(tmp_path / "lake").underlying_bars
+    assert held["session"].to_list() == SESSIONS[:2]
+
+
+def test_the_saturday_of_a_symbol_before_2015_stands_for_the_friday_beside_it(
+    tmp_path: Path,
+) -> None:
+    friday, saturday = DAY("2014-02-21"), DAY("2014-02-22")
+    frame = chain().filter(pl.col("expiration") == EXPIRATIONS[0])
+    frame = frame.with_columns(
+        session=pl.lit(DAY("2014-02-03")),
+        expiration=pl.lit(friday),
+        symbol=pl.col("symbol").str.replace("240209", "140222"),
+    ).unique("symbol")
+    done = imported(written(tmp_path, "ivolatility", frame), "ivolatility", tmp_path / "lake")
+    assert done.set_aside.is_empty()
+    assert quotes(tmp_path / "lake")["expiration"].unique().to_list() == [saturday]
+
+
+def test_a_symbol_that_contradicts_its_columns_is_set_aside(tmp_path: Path) -> None:
+    frame = vendor_files.alphavantage(chain()).with_columns(
+        strike=pl.when(pl.col("strike") == 100.0).then(101.0).otherwise("strike")
+    )
+    frame.write_csv(tmp_path / "f.csv")
+    done = imported(tmp_path / "f.csv", "alphavantage", tmp_path / "lake")
+    assert done.set_aside.select("reason", "count").rows() == [("symbol_mismatch", 10)]
+
+
+@pytest.mark.parametrize("root", ["QAAAX", "ACME"])
+def test_old_roots_are_made_into_symbols_of_the_terms(root: str, tmp_path: Path) -> None:
+    frame = vendor_files.historicaloptiondata(chain(), "OptionRoot").with_columns(
+        OptionRoot=pl.lit(root)
+    )
+    frame.write_csv(tmp_path / "f.csv")
+    imported(tmp_path / "f.csv", "historicaloptiondata", tmp_path / "lake")
+    expected = chain().sort("session", "symbol").select(TERMS)
+    assert_frame_equal(quotes(tmp_path / "lake").select(TERMS), expected)
+
+
+def test_names_of_share_classes_are_written_with_a_dot(tmp_path: Path) -> None:
+    frame = chain(root="BRKB", underlying="BRK.B")
+    imported(written(tmp_path, "orats", frame), "orats", tmp_path / "lake")
+    assert quotes(tmp_path / "lake")["underlying"].unique().to_list() == ["BRK.B"]
+    assert quotes(tmp_path / "lake")["symbol"][0].startswith("BRKB  2402")
+
+
+# ---- the same rows in every kind of file
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "zip", "parquet", "folder"])
+def test_compressed_and_columnar_files_hold_the_same(kind: str, tmp_path: Path) -> None:
+    import gzip
+    import zipfile
+
+    import pyarrow
+
+    file = written(tmp_path, "alphavantage")
+    packed = tmp_path / "in" / f"f.{kind}"
+    packed.parent.mkdir()
+    if kind == "gzip":
+        packed.write_bytes(gzip.compress(file.read_bytes()))
+    elif kind == "zstd":
+        with pyarrow.output_stream(str(packed), compression="zstd") as stream:
+            stream.write(file.read_bytes())
+    elif kind == "zip":
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(file, "folder/one.csv")
+            archive.writestr("readme.html", "<p>not data</p>")
+    elif kind == "parquet":
+        frame = vendor_files.alphavantage(chain())
+        frame.with_columns(pl.col("date", "expiration").str.to_date()).write_parquet(packed)
+    else:
+        vendor_files.write(chain().head(20), "alphavantage", packed.with_suffix(".1.csv"))
+        packed = packed.parent
+        vendor_files.write(chain().tail(-20), "alphavantage", packed / "b.csv")
+    imported(packed, "alphavantage", tmp_path / "lake")
+    expected = chain().sort("session", "symbol").select(TERMS)
+    assert_frame_equal(quotes(tmp_path / "lake").select(TERMS), expected)
+
+
+@pytest.mark.parametrize(
+    "mark", ["bom", "latin-1", "no end", "blank lines", "semicolons", "old ends"]
+)
+def test_texts_as_programs_write_them(mark: str, tmp_path: Path) -> None:
+    file = written(tmp_path, "ivolatility")
+    text = file.read_text()
+    if mark == "bom":
+        file.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    elif mark == "latin-1":
+        file.write_bytes(text.replace("Sons", "Söhne").encode("latin-1"))
+    elif mark == "no end":
+        file.write_text(text.rstrip("\n"))
+    elif mark == "blank lines":
+        lines = text.splitlines()
+        file.write_text("\n\n" + "\n".join([*lines[:3], "", *lines[3:], "", ""]))
+    elif mark == "semicolons":
+        file.write_text(text.replace('"Acme ""and"" Sons, Inc."', "Acme").replace(",", ";"))
+    else:
+        file.write_bytes(text.replace("\n", "\r").encode())
+    imported(file, "ivolatility", tmp_path / "lake")
+    expected = chain().sort("session", "symbol").select(TERMS)
+    assert_frame_equal(quotes(tmp_path / "lake").select(TERMS), expected)
+
+
+def test_missing_values_and_thousands_are_read(tmp_path: Path) -> None:
+    frame = vendor_files.dolt(chain(1500.0)).with_columns(
+        strike=pl.lit('"1,500.00"'),
+        bid=pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("N/A")).otherwise(pl.lit(" 2.5 ")),
+        ask=pl.lit("$1,502.50").map_elements(lambda text: f'"{text}"', return_dtype=pl.String),
+    )
+    rows = [",".join(map(str, row)) for row in frame.iter_rows()]
+    (tmp_path / "f.csv").write_text("\n".join([",".join(frame.columns), *rows]) + "\n")
+    imported(tmp_path / "f.csv", "dolt", tmp_path / "lake")
+    found = quotes(tmp_path / "lake")
+    assert found["strike"].unique().to_list() == [1500.0]
+    assert found["ask"].unique().to_list() == [1502.5]
+    assert set(found["bid"]) == {None, 2.5}
+
+
+def test_a_header_repeated_in_the_middle_is_left_out_and_counted(tmp_path: Path) -> None:
+    file = written(tmp_path, "dolt")
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:20], lines[0], *lines[20:]]) + "\n")
+    done = imported(file, "dolt", tmp_path / "lake")
+    assert done.notes == ("1 rows were left out: repeated header",)
+    assert len(quotes(tmp_path / "lake")) == 50
+
+
+def test_rows_given_twice_are_one(tmp_path: Path) -> None:
+    one, other = written(tmp_path, "dolt"), tmp_path / "again.csv"
+    other.write_bytes(one.read_bytes())
+    done = wv.import_files([one, other], layout="dolt", lake=tmp_path / "lake")
+    assert len(quotes(tmp_path / "lake")) == 50
+    assert done.set_aside.select("reason", "count").rows() == [("equal_duplicate", 50)]
+
+
+# ---- files that are refused: nothing is written
+
+
+def refused(file: Path, layout: str, folder: Path, **more: Any) -> str:
+    """The message of the error, after which there is no lake."""
+    with pytest.raises(wv.WheelvecError) as error:
+        imported(file, layout, folder / "lake", **more)
+    assert not (folder / "lake").exists()
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("layout", "other"), [(a, b) for a in LAYOUTS for b in LAYOUTS if a != b][::4]
+)
+def test_a_file_of_another_layout_says_which(layout: str, other: str, tmp_path: Path) -> None:
+    file = written(tmp_path, other)
+    message = refused(file, layout, tmp_path)
+    header = [name.strip() for name in file.read_text().splitlines()[0].split(",")]
+    assert f"{file} is not of the layout {layout}: it lacks the columns" in message
+    assert f"it looks like the layout {other}" in message
+    assert header[0] in message
+    assert Layout.named(layout).needed[0] in message
+
+
+def test_a_column_under_another_name_is_suggested(tmp_path: Path) -> None:
+    frame = vendor_files.dolt(chain()).rename({"expiration": "expirations"})
+    frame.write_csv(tmp_path / "f.csv")
+    message = refused(tmp_path / "f.csv", "dolt", tmp_path)
+    assert "it lacks the columns expiration; found date" in message
+    assert "did you mean expirations?" in message
+
+
+def broken(tmp_path: Path, layout: str, change: Any) -> str:
+    file = written(tmp_path, layout)
+    file.write_text("\n".join(change(file.read_text().splitlines())) + "\n")
+    return refused(file, layout, tmp_path)
+
+
+def test_mixed_layouts_are_refused_with_the_line(tmp_path: Path) -> None:
+    other = written(tmp_path, "orats").read_text().splitlines()
+    message = broken(tmp_path, "dolt", lambda lines: [*lines, *other])
+    assert "line 52 is the header of the layout orats: a file must have one layout" in message
+
+
+def test_mixed_layouts_of_one_width_are_refused(tmp_path: Path) -> None:
+    swapped = "date,act_symbol,expiration,strike,call_put,ask,bid,vol,delta,gamma,vega,theta,rho"
+    message = broken(tmp_path, "dolt", lambda lines: [*lines[:9], swapped, *lines[9:]])
+    assert "line 10 is a header of dolt with its columns in another order" in message
+
+
+CELLS = [
+    ("dolt", 5, "bid", "abc", "line 5: bid is 'abc': expected a number"),
+    ("dolt", 5, "bid", "1.2.3", "line 5: bid is '1.2.3': expected a number"),
+    ("dolt", 7, "expiration", "02/09/2024", "line 7: expiration is '02/09/2024': expected a date"),
+    ("dolt", 7, "date", "2024-02-30", "line 7: date is '2024-02-30': expected a date such as 2023"),
+    ("dolt", 3, "call_put", "Straddle", "line 3: call_put is 'Straddle': expected C or P, call"),
+    ("orats", 4, "trade_date", "13/2/2024", "line 4: trade_date is '13/2/2024': expected a date"),
+    ("dolt", 6, "bid", "1,234.50", "line 6 has 14 columns, expected the header's 13; a comma betw"),
+]
+
+
+@pytest.mark.parametrize(("layout", "line", "column", "value", "expected"), CELLS)
+def test_a_cell_that_cannot_be_read_is_named(
+    layout: str, line: int, column: str, value: str, expected: str, tmp_path: Path
+) -> None:
+    def change(lines: list[str]) -> list[str]:
+        cells = lines[line - 1].split(",")
+        cells[lines[0].split(",").index(column)] = value
+        return [*lines[: line - 1], ",".join(cells), *lines[line:]]
+
+    assert expected in broken(tmp_path, layout, change)
+
+
+def test_a_line_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    message = broken(tmp_path, "dolt", lambda lines: [*lines[:-1], lines[-1][:25]])
+    assert "line 51 has 3 columns, expected the header's 13; it may be cut off there" in message
+
+
+OWN = """
+form = "long"
+dates = ["%d/%m/%Y", "%m/%d/%Y"]
+[columns]
+session = "day"
+underlying = "name"
+expiration = "expiry"
+strike = "strike"
+type = "type"
+bid = "bid"
+ask = "ask"
+"""
+
+
+def own(frame: pl.DataFrame, form: str) -> pl.DataFrame:
+    return frame.select(
+        day=pl.col("session").dt.strftime(form),
+        name="underlying",
+        expiry=pl.col("expiration").dt.strftime("%d/%m/%Y"),
+        strike="strike",
+        type="option_type",
+        bid="bid",
+        ask="ask",
+    )
+
+
+def test_a_date_that_could_be_two_is_refused_and_a_later_one_decides(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(OWN)
+    frame = chain().filter(pl.col("expiration") == EXPIRATIONS[1])
+    own(frame, "%d/%m/%Y").write_csv(tmp_path / "f.csv")
+    message = refused(tmp_path / "f.csv", str(tmp_path / "mine.toml"), tmp_path)
+    assert "day is '01/02/2024', which could be 2024-02-01 or 2024-01-02" in message
+    later = frame.filter(pl.col("session") == SESSIONS[1]).with_columns(
+        session=pl.lit(DAY("2024-02-15"))
+    )
+    own(pl.concat([frame, later]), "%d/%m/%Y").write_csv(tmp_path / "f.csv")
+    imported(tmp_path / "f.csv", str(tmp_path / "mine.toml"), tmp_path / "lake")
+    assert quotes(tmp_path / "lake")["session"].unique().sort().to_list() == sorted(
+        [*SESSIONS, DAY("2024-02-15")]
+    )
+
+
+def test_days_and_months_exchanged_are_seen_by_days_that_are_no_sessions(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(OWN.replace('"%d/%m/%Y", ', ""))
+    days = [DAY("2024-02-05"), DAY("2024-02-06"), DAY("2024-02-07"), DAY("2024-03-04")]
+    frame = chain().filter(pl.col("session") == SESSIONS[0]).drop("session")
+    frame = frame.join(pl.DataFrame({"session": days}), how="cross")
+    frame = own(frame, "%d/%m/%Y").with_columns(expiry=pl.lit("12/12/2024"))
+    frame.write_csv(tmp_path / "f.csv")
+    message = refused(tmp_path / "f.csv", str(tmp_path / "mine.toml"), tmp_path)
+    assert "with day and month exchanged all of them are" in message
+
+
+def cut_gzip(data: bytes) -> bytes:
+    import gzip
+
+    return gzip.compress(data)[:-20]
+
+
+def cut_zip(data: bytes) -> bytes:
+    import io
+    import zipfile
+
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("f.csv", data)
+    return held.getvalue()[:-40]
+
+
+def altered_zip(data: bytes) -> bytes:
+    import io
+    import zipfile
+
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("f.csv", data)
+    return held.getvalue().replace(b"ACME", b"ACNE", 1)
+
+
+def cut_zstd(data: bytes) -> bytes:
+    import pyarrow
+
+    held = pyarrow.BufferOutputStream()
+    with pyarrow.CompressedOutputStream(held, "zstd") as stream:
+        stream.write(data)
+    return held.getvalue().to_pybytes()[:-10]
+
+
+def cut_parquet(data: bytes) -> bytes:
+    import io
+
+    held = io.BytesIO()
+    vendor_files.alphavantage(chain()).write_parquet(held)
+    return held.getvalue()[:-100]
+
+
+DAMAGED = [
+    (cut_gzip, "cut off or damaged"),
+    (cut_zip, "cut off or damaged"),
+    (altered_zip, "cut off or damaged"),
+    (cut_zstd, "cut off or damaged"),
+    (cut_parquet, "not readable as Parquet"),
+    (lambda data: b"", "is empty: expected a header and rows"),
+    (lambda data: b"\n\n", "is empty: expected a header and rows"),
+    (lambda data: data.split(b"\n")[0] + b"\n", "no row of"),
+    (lambda data: data.decode().encode("utf-16"), "is in UTF-16"),
+    (lambda data: b"%PDF-1.4 " + data, "is a PDF, neither CSV nor Parquet"),
+    (lambda data: b"a\0b" + data, "is no text"),
+]
+
+
+@pytest.mark.parametrize(("harm", "expected"), DAMAGED)
+def test_damaged_and_empty_files_are_refused(harm: Any, expected: str, tmp_path: Path) -> None:
+    whole, file = written(tmp_path, "alphavantage"), tmp_path / "harmed"
+    file.write_bytes(harm(whole.read_bytes()))
+    assert expected in refused(file, "alphavantage", tmp_path)
+    if expected != "no row of":  # a whole file before it changes nothing
+        with pytest.raises(wv.WheelvecError, match=r"harmed"):
+            wv.import_files([whole, file], layout="alphavantage", lake=tmp_path / "lake")
+        assert not (tmp_path / "lake").exists()
+
+
+def test_what_the_caller_must_tell_is_asked_for(tmp_path: Path) -> None:
+    assert "--date 2024-01-31" in refused(written(tmp_path, "yahoo"), "yahoo", tmp_path, date=None)
+    file = written(tmp_path, "optionsdx").rename(tmp_path / "chain.txt")
+    assert "does not tell its underlying" in refused(file, "optionsdx", tmp_path)
+    assert "no such file" in refused(tmp_path / "absent.csv", "dolt", tmp_path)
+    assert "unknown layout 'orat' (did you mean 'orats'?)" in refused(file, "orat", tmp_path)
+    assert "unknown time '1600'" in refused(file, "cboe", tmp_path, time="1600")
+    assert "one time only" in refused(file, "dolt", tmp_path, time="eod")
+    for name, value in (("rate", 4.0), ("underlying_price", "last"), ("date", "today")):
+        assert name in refused(written(tmp_path, "dolt"), "dolt", tmp_path, **{name: value})
+
+
+BAD_LAYOUTS = [
+    ("bid = ", "bid = 3\nx = ", "columns.bid = 3: expected the name of a column"),
+    ('form = "long"', 'form = "tall"', "form = 'tall': expected 'long'"),
+    ("[columns]", 'colour = "red"\n[columns]', "unknown key 'colour'"),
+    ("bid = ", "bids = ", "unknown field 'bids' (did you mean 'bid'?)"),
+    ('ask = "ask"', "", "names no column for ask"),
+    ('"%d/%m/%Y", ', '"%H:%M", ', "'%H:%M' is no format of a date"),
+    ("[columns]", 'time = "4pm"\n[columns]', "time = '4pm': expected such as '16:15'"),
+    ("[columns]", 'file_symbol = "("\n[columns]', "file_symbol: "),
+    ("[columns]", "strike_unit = 0\n[columns]", "strike_unit = 0: expected a number above 0"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), BAD_LAYOUTS)
+def test_a_layout_that_is_none_is_refused(
+    old: str, new: str, expected: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(OWN.replace(old, new, 1))
+    with pytest.raises(wv.ConfigError) as error:
+        Layout.named(path)
+    assert expected in str(error.value)
+
+
+# ---- lakes
+
+
+def test_rows_are_added_contract_by_contract_and_sessions_replaced(tmp_path: Path) -> None:
+    puts, calls = (chain().filter(pl.col("option_type") == kind) for kind in "PC")
+    for frame in (puts, calls):
+        imported(written(tmp_path, "dolt", frame), "dolt", tmp_path / "lake")
+    assert len(quotes(tmp_path / "lake")) == 50
+    done = imported(written(tmp_path, "dolt", puts), "dolt", tmp_path / "lake", replace=True)
+    assert done.written.row(0) == ("option_quotes", 0, 25, 25)
+    assert len(quotes(tmp_path / "lake")) == 25
+
+
+def test_only_the_named_underlyings_are_imported(tmp_path: Path) -> None:
+    frame = pl.concat([chain(), chain(root="OTHR", underlying="OTHR")])
+    imported(written(tmp_path, "dolt", frame), "dolt", tmp_path / "lake", symbols=["othr"])
+    assert wv.Market.open(tmp_path / "lake").symbols == ("OTHR",)
+
+
+def test_rows_that_do_not_fit_into_memory_make_the_same_lake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wheelvec.vendors.files import blocks, gathering, importing
+
+    frame = pl.concat([chain(), chain(root="OTHR", underlying="OTHR")]).sample(
+        fraction=1.0, shuffle=True, seed=1
+    )
+    file = written(tmp_path, "cboe", frame)
+    imported(file, "cboe", tmp_path / "one")
+    made: list[int] = []
+    spilled = gathering.Gathering._spill
+
+    def spill(self: gathering.Gathering) -> None:
+        made.append(1)
+        spilled(self)
+
+    monkeypatch.setattr(gathering.Gathering, "_spill", spill)
+    monkeypatch.setattr(importing, "LIMIT", 500)
+    monkeypatch.setattr(blocks, "BLOCK", 700)
+    imported(file, "cboe", tmp_path / "two")
+    assert len(made) > 5
+    one, two = (wv.Market.open(tmp_path / name) for name in ("one", "two"))
+    assert_frame_equal(one.option_quotes, two.option_quotes)
+    assert one.fingerprint == two.fingerprint
+    assert not (tmp_path / "two" / ".staging").exists()
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    told: list[tuple[int, int, str]] = []
+    imported(
+        written(tmp_path, "dolt"), "dolt", tmp_path / "lake", progress=lambda *a: told.append(a)
+    )
+    assert told[-1] == (2, 2, "months")

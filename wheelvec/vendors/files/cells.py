@@ -1,0 +1,235 @@
+"""Conversion of the cells of vendors' files: numbers, dates, and puts or calls.
+
+A cell that cannot be converted is a DataError that names the file, the line, the column, the value
+and the form that was expected; a mark of a missing value is null.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from wheelvec.model.errors import DataError, cut, listed
+from wheelvec.vendors.files.layout import Layout, likely
+
+_CALLS, _PUTS = ("c", "call", "calls"), ("p", "put", "puts")
+_THOUSANDS = r"^[+-]?\$?\d{1,3}(,\d{3})+(\.\d*)?$"
+_WITH_TIME = r"^(\S+?)(?:[T ]+\d{1,2}:.*)?$"
+_FIRST_YEAR, _LAST_YEAR = 1970, 2199
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file that is read.
+
+    Attributes:
+        name: the path, with the member of a zip in brackets.
+        layout: its layout.
+        header: the names of its columns.
+        at: field -> position of its column.
+        comma: whether a comma may separate thousands; not where ";" separates the columns, for
+            there it may be a decimal comma.
+        dates: the formats that its columns of dates have been found to have, by field.
+    """
+
+    name: str
+    layout: Layout
+    header: Sequence[str]
+    at: Mapping[str, int]
+    comma: bool = True
+    dates: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def column(self, field: str) -> str:
+        """The name of a field's column in the file."""
+        return self.header[self.at[field]].strip() if field in self.at else field
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a file.
+
+    Attributes:
+        source: the file.
+        frame: its columns by field: numbers, texts and dates as they were read.
+        first: the number of the first row: its line in a CSV, its row in Parquet.
+        unit: "line" or "row".
+        lines: the numbers of the rows where they do not follow one another.
+    """
+
+    source: Source
+    frame: pl.DataFrame
+    first: int
+    unit: str = "line"
+    lines: pl.Series | None = None
+
+    def refuse(self, row: int, field: str, value: object, expected: str) -> DataError:
+        """The error of one cell."""
+        number = self.first + row if self.lines is None else self.lines[row]
+        where = f"{self.source.name} {self.unit} {number}"
+        return DataError(
+            f"{where}: {self.source.column(field)} is {cut(value)}: expected {expected}"
+        )
+
+
+def numbers(rows: Rows, field: str) -> pl.Series:
+    """A field's column as Float64; NaN and the marks of missing values are null.
+
+    Blanks, a dollar sign and commas between thousands are taken.
+
+    Raises:
+        DataError: for any other text.
+    """
+    values = rows.frame[field]
+    if values.dtype == pl.Float64 or values.dtype.is_numeric():
+        found = values.cast(pl.Float64)
+        return found.fill_nan(None) if found.is_nan().any() else found
+    if values.dtype in (pl.Null, pl.Boolean) or not isinstance(values.dtype, pl.String):
+        if values.null_count() == len(values):
+            return pl.Series(field, [None], dtype=pl.Float64).new_from_index(0, len(values))
+        raise rows.refuse(0, field, values.dtype, "numbers")
+    return _read_numbers(rows, field, values)
+
+
+def _read_numbers(rows: Rows, field: str, values: pl.Series) -> pl.Series:
+    text = present(rows.source.layout, values)
+    plain = pl.col("text")
+    if rows.source.comma:
+        grouped = pl.col("text").str.contains(_THOUSANDS)
+        plain = pl.when(grouped).then(plain.str.replace_all(",", "")).otherwise(plain)
+    found = text.to_frame("text").select(
+        plain.str.strip_prefix("$").cast(pl.Float64, strict=False).fill_nan(None)
+    )
+    converted = found.to_series().rename(field)
+    lost = text.is_not_null() & converted.is_null() & (text.str.to_lowercase() != "nan")
+    if lost.any():
+        row = int(lost.arg_max() or 0)
+        comma = text[row].count(",") == 1 and not rows.source.comma
+        more = "a number with a decimal point" if comma else "a number"
+        raise rows.refuse(row, field, values[row], more)
+    return converted
+
+
+def present(layout: Layout, values: pl.Series) -> pl.Series:
+    """Texts without blanks around them; null where they stand for a missing value."""
+    text = values.str.strip_chars(" \t\"'")
+    missing = text.is_in(["", *layout.missing])
+    return text.set(missing, None) if missing.any() else text
+
+
+def dates(rows: Rows, field: str) -> pl.Series:
+    """A field's column as Date, by the formats of the layout; the time of a time stamp is cut off.
+
+    Raises:
+        DataError: for a text of no such format, and for texts that two formats read differently.
+    """
+    values = rows.frame[field]
+    if values.dtype == pl.Date:
+        return values
+    if isinstance(values.dtype, pl.Datetime):
+        return values.dt.date()
+    if values.dtype.is_integer():
+        values = values.cast(pl.String)
+    if values.dtype != pl.String:
+        if values.null_count() == len(values):
+            return pl.Series(field, [None], dtype=pl.Date).new_from_index(0, len(values))
+        raise rows.refuse(0, field, values.dtype, "dates")
+    # equal cells follow one another in most files: each run of them is read once
+    runs = values.rle().struct.unnest()
+    if len(runs) * 4 > len(values):
+        return _read_dates(rows, field, values, None)
+    found = _read_dates(rows, field, runs["value"], runs["len"])
+    return found.repeat_by(runs["len"]).explode(empty_as_null=False)
+
+
+def _read_dates(rows: Rows, field: str, values: pl.Series, lengths: pl.Series | None) -> pl.Series:
+    text = present(rows.source.layout, values)
+    if text.str.contains(":", literal=True).any():
+        text = text.str.extract(_WITH_TIME)
+    known = rows.source.dates.get(field)
+    for forms in ([known] if known else []) + [rows.source.layout.dates]:
+        read = [_by_format(text, form) for form in forms]
+        whole = [i for i, found in enumerate(read) if found.null_count() == text.null_count()]
+        if len(whole) == 1 and (known or len(forms) == 1):
+            return read[whole[0]]
+        if whole and not _contradicting([read[i] for i in whole]):
+            if text.null_count() < len(text):
+                rows.source.dates[field] = (forms[whole[0]],)
+            return read[whole[0]]
+        if len(whole) > 1:
+            raise _ambiguous(rows, field, text, [read[i] for i in whole], [forms[i] for i in whole])
+    joined = pl.select(pl.coalesce(read)).to_series()
+    lost = text.is_not_null() & joined.is_null()
+    if lost.any() or _contradicting(read):
+        if not lost.any():
+            raise _ambiguous(rows, field, text, read, list(forms))
+        run = int(lost.arg_max() or 0)
+        row = run if lengths is None else int(lengths[:run].sum())
+        raise rows.refuse(row, field, values[run], _expected(rows.source.layout))
+    return joined
+
+
+def _expected(layout: Layout) -> str:
+    shown = [dt.date(2023, 1, 31).strftime(form) for form in layout.dates]
+    return f"a date such as {' or '.join(shown)}; another format is named by a layout of your own"
+
+
+def _by_format(text: pl.Series, form: str) -> pl.Series:
+    found = text.str.to_date(form, strict=False)
+    year = found.dt.year()
+    odd = (year < _FIRST_YEAR) | (year > _LAST_YEAR)
+    return found.set(odd.fill_null(False), None) if odd.any() else found
+
+
+def _contradicting(read: Sequence[pl.Series]) -> bool:
+    """Whether two formats read one text as two dates."""
+    return any(
+        bool((one != other).fill_null(False).any())
+        for i, one in enumerate(read)
+        for other in read[i + 1 :]
+    )
+
+
+def _ambiguous(
+    rows: Rows, field: str, text: pl.Series, read: Sequence[pl.Series], forms: Sequence[str]
+) -> DataError:
+    for i, one in enumerate(read):
+        for other in read[i + 1 :]:
+            differs = (one != other).fill_null(False)
+            if differs.any():
+                row = int(differs.arg_max() or 0)
+                return DataError(
+                    f"{rows.source.name}: {rows.source.column(field)} is {text[row]!r}, which "
+                    f"could be {one[row]} or {other[row]}, and no value decides: name one "
+                    f"format in the layout's dates, not {listed(forms)}"
+                )
+    raise AssertionError("called where two formats contradict each other")
+
+
+def puts(rows: Rows, field: str) -> pl.Series:
+    """Whether each row is a put, from texts such as C, call, Put; null where missing.
+
+    Raises:
+        DataError: for any other text.
+    """
+    values = rows.frame[field]
+    if values.dtype != pl.String:
+        values = values.cast(pl.String)
+    put = values.is_in(["P", "p", "put", "Put", "PUT"])
+    if (put | values.is_in(["C", "c", "call", "Call", "CALL"])).all() and not values.null_count():
+        return put
+    text = present(rows.source.layout, values).str.to_lowercase()
+    put, call = text.is_in(_PUTS), text.is_in(_CALLS)
+    lost = ~(put | call).fill_null(True)
+    if lost.any():
+        row = int(lost.arg_max() or 0)
+        raise rows.refuse(row, field, values[row], "C or P, call or put")
+    return put
+
+
+def header_in(cells: Sequence[str], layout: Layout) -> str:
+    """What the header is that a line is; "" if it is none."""
+    if not layout.missing_from(cells):
+        return f"a header of {layout.name} with its columns in another order"
+    names = likely(cells)
+    return f"the header of the layout {' or '.join(names)}" if names else ""

@@ -1,0 +1,284 @@
+"""Option contracts as numbers: the root, expiration, type and strike of each row of a file.
+
+A symbol is parsed once, however many rows bear it. Contracts that no run can use (index roots,
+adjusted ones, symbols that cannot be read) are found here, each with its reason.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from wheelvec.model import cash_settled, osi
+
+# The reasons for which rows are set aside here, in the order of testing (tables.validation).
+REASONS = (
+    "",
+    "missing_key",
+    "bad_symbol",
+    "cash_settled",
+    "adjusted",
+    "symbol_mismatch",
+    "not_a_session",
+)
+_CODE = {reason: code for code, reason in enumerate(REASONS)}
+LARGEST_STRIKE = 99_999_999  # thousandths of a dollar, of eight digits
+_LONGEST_ROOT = 6
+_TAIL = 15  # characters after the root
+_USUAL = r"^[A-Z]{1,5}[A-Z0-9]?\d{6}[CP]\d{8}$"
+_ADJUSTED = re.compile(r".*\d")
+_SATURDAY = 5  # of NumPy's business days, from Monday
+
+Codes = NDArray[np.uint8]
+
+
+class Terms(NamedTuple):
+    """The contracts of some rows.
+
+    Attributes:
+        root: (n,) int32, the number of the root in `Numbering.roots`.
+        expiration: (n,) int32, days since 1970.
+        milli: (n,) int32, the strike in thousandths of a dollar.
+        put: (n,) bool.
+        flaw: (n,) uint8, the position in `REASONS` of what is wrong with the contract; 0: nothing.
+    """
+
+    root: NDArray[np.int32]
+    expiration: NDArray[np.int32]
+    milli: NDArray[np.int32]
+    put: NDArray[np.bool_]
+    flaw: Codes
+
+
+class Numbering:
+    """The roots and symbols of an import, each with a number.
+
+    Attributes:
+        roots: the roots by number.
+        underlyings: the underlyings by number.
+    """
+
+    def __init__(self) -> None:
+        self.roots: list[str] = []
+        self.underlyings: list[str] = []
+        self._root_numbers: dict[str, int] = {}
+        self._underlying_numbers: dict[str, int] = {}
+        self._symbols = pl.Categorical(pl.Categories.random())
+        self._known = _Known()
+        # Polars forgets the numbers of categories once no column has them
+        self._holds = pl.Series([None], dtype=self._symbols)
+
+    # ---- names
+
+    def underlying(self, name: str) -> int:
+        """The number of an underlying, by its name as it is told."""
+        name = underlying_name(name)
+        if name not in self._underlying_numbers:
+            self._underlying_numbers[name] = len(self.underlyings)
+            self.underlyings.append(name)
+        return self._underlying_numbers[name]
+
+    def root(self, name: str) -> int:
+        """The number of a root."""
+        if name not in self._root_numbers:
+            self._root_numbers[name] = len(self.roots)
+            self.roots.append(name)
+        return self._root_numbers[name]
+
+    def root_flaw(self, name: str) -> int:
+        """What is wrong with every contract of a root, as a position in `REASONS`."""
+        if name in cash_settled.ROOTS:
+            return _CODE["cash_settled"]
+        if not re.fullmatch(r"[A-Z][A-Z0-9]{0,5}", name):
+            return _CODE["bad_symbol"]
+        return _CODE["adjusted"] if name[-1].isdigit() else 0
+
+    # ---- contracts
+
+    def by_symbol(self, symbols: pl.Series) -> tuple[Terms, NDArray[np.bool_]]:
+        """The contracts of symbols in any spelling, and where a symbol could not be read."""
+        codes = symbols.cast(self._symbols).to_physical()
+        absent = codes.null_count() > 0
+        numbers = (codes.fill_null(0) if absent else codes).to_numpy()
+        if len(numbers) and int(numbers.max()) >= len(self._known.flaw):
+            self._learn(symbols, codes)
+        known = self._known
+        if not len(known.flaw):  # no symbol at all
+            known = _Known.of_nothing()
+        flaw, unread = known.flaw[numbers], known.unread[numbers]
+        if absent:
+            nulls = codes.is_null().to_numpy()
+            flaw, unread = np.where(nulls, _CODE["missing_key"], flaw), unread | nulls
+        terms = Terms(
+            known.root[numbers],
+            known.expiration[numbers],
+            known.milli[numbers],
+            known.put[numbers],
+            flaw.astype(np.uint8),
+        )
+        return terms, unread
+
+    def _learn(self, symbols: pl.Series, codes: pl.Series) -> None:
+        """Parse the symbols that are new."""
+        numbers = codes.fill_null(0).to_numpy()
+        first = np.full(int(numbers.max()) + 1, -1, np.int64)
+        first[numbers] = np.arange(len(numbers))  # a row of each, whichever
+        at = first[len(self._known.flaw) :]
+        at = at[at >= 0]
+        new = pl.DataFrame({"symbol": symbols[at], "code": codes[at]}).drop_nulls()
+        parts = [part for part in _written(new) if len(part)]
+        if not parts:
+            return
+        written = pl.col("written")
+        parsed = pl.concat(parts).select(
+            "code",
+            "symbol",
+            readable=osi.is_osi(written),
+            root=osi.root(written),
+            expiration=osi.expiration(written).to_physical().fill_null(0),
+            milli=osi.strike_milli(written).fill_null(0),
+            put=(osi.option_type(written) == "P").fill_null(False),
+        )
+        self._known.add(parsed, self)
+
+    def by_terms(
+        self,
+        root: NDArray[np.int32],
+        expiration: pl.Series,
+        strike: pl.Series,
+        put: pl.Series,
+    ) -> Terms:
+        """The contracts of roots (by number), expirations, strikes in dollars and types."""
+        absent = expiration.is_null() | strike.is_null() | put.is_null()
+        exact = strike.fill_null(0.0).to_numpy() * 1000.0
+        rounded = np.rint(np.clip(exact, 0.0, float(LARGEST_STRIKE) + 1.0))
+        milli = rounded.astype(np.int32)
+        bad = (np.abs(exact - rounded) > _TOLERANCE) | (milli < 1) | (milli > LARGEST_STRIKE)
+        flaw_of_root = np.array([self.root_flaw(name) for name in self.roots] or [0], np.uint8)
+        flaw = flaw_of_root[root]
+        flaw = np.where(bad & (flaw == 0), _CODE["bad_symbol"], flaw)
+        if absent.any():
+            flaw = np.where(absent.to_numpy(), _CODE["missing_key"], flaw)
+        days = expiration.to_physical().fill_null(0).to_numpy()
+        types = put.fill_null(False).to_numpy()
+        return Terms(root, days, milli, types, flaw.astype(np.uint8))
+
+
+def _written(new: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Symbols with their form of 21 characters: the usual spelling, and then all others.
+
+    The usual one, of the root and fifteen characters, is padded without a regular expression that
+    takes it apart, which takes as long as all else of an import.
+    """
+    compact = pl.col("symbol").str.replace_all(" ", "", literal=True)
+    usual = new.select(compact.str.contains(_USUAL)).to_series()
+    root = compact.str.slice(0, compact.str.len_bytes().cast(pl.Int64) - _TAIL)
+    padded = root.str.pad_end(_LONGEST_ROOT, " ") + compact.str.tail(_TAIL)
+    return (
+        new.filter(usual).with_columns(written=padded),
+        new.filter(~usual).with_columns(written=osi.normalised(pl.col("symbol"))),
+    )
+
+
+# of a strike from whole thousandths of a dollar: 66.67 as a 32-bit number is off by less
+_TOLERANCE = 0.25
+
+
+class _Known:
+    """What is known of each symbol, by its number."""
+
+    def __init__(self) -> None:
+        self.root = np.empty(0, np.int32)
+        self.expiration = np.empty(0, np.int32)
+        self.milli = np.empty(0, np.int32)
+        self.put = np.empty(0, np.bool_)
+        self.flaw = np.empty(0, np.uint8)
+        self.unread = np.empty(0, np.bool_)
+
+    @classmethod
+    def of_nothing(cls) -> "_Known":
+        """One contract that is missing."""
+        made = cls()
+        made.root = made.expiration = made.milli = np.zeros(1, np.int32)
+        made.put, made.flaw = np.zeros(1, np.bool_), np.ones(1, np.uint8)
+        made.unread = np.ones(1, np.bool_)
+        return made
+
+    def add(self, parsed: pl.DataFrame, numbering: Numbering) -> None:
+        """Add symbols by their codes, which follow those that are known."""
+        names = parsed.filter("readable")["root"].unique()
+        of_root = {name: numbering.root_flaw(name) for name in names}
+        roots, flaws = [], []
+        for root, symbol, readable in parsed.select("root", "symbol", "readable").iter_rows():
+            roots.append(numbering.root(root if readable else _leading(symbol)))
+            flaws.append(of_root[root] if readable else _unread_flaw(symbol))
+        size = int(parsed["code"].to_numpy().max()) + 1
+        at = parsed["code"].to_numpy()
+        self.root = _put(self.root, size, at, np.array(roots, np.int32))
+        self.expiration = _put(self.expiration, size, at, parsed["expiration"].to_numpy())
+        self.milli = _put(self.milli, size, at, parsed["milli"].to_numpy())
+        self.put = _put(self.put, size, at, parsed["put"].to_numpy())
+        self.flaw = _put(self.flaw, size, at, np.array(flaws, np.uint8))
+        self.unread = _put(self.unread, size, at, ~parsed["readable"].to_numpy())
+
+
+def _put(held: NDArray, size: int, at: NDArray, values: NDArray) -> NDArray:  # type: ignore[type-arg]
+    """The array, grown to `size`, with values at some places."""
+    grown = np.zeros(max(size, len(held)), held.dtype)
+    grown[: len(held)] = held
+    grown[at] = values
+    return grown
+
+
+def _leading(symbol: str) -> str:
+    found = re.match(r"[A-Z]{1,6}", symbol.strip().upper().removeprefix("O:"))
+    return found[0] if found else ""
+
+
+def _unread_flaw(symbol: str) -> int:
+    """An old root that ends in a digit is that of an adjusted contract."""
+    short = symbol.strip()
+    adjusted = len(short) <= _LONGEST_ROOT and _ADJUSTED.fullmatch(short)
+    return _CODE["adjusted" if adjusted else "bad_symbol"]
+
+
+def underlying_name(told: str) -> str:
+    """The name of an underlying as it is written here: BRK.B for BRK_B, BRK/B; SPX for ^SPX.
+
+    >>> [underlying_name(name) for name in (" brk_b", "BRK/B", "^SPX", "TSLA")]
+    ['BRK.B', 'BRK.B', 'SPX', 'TSLA']
+    """
+    name = told.strip(" \t\"'").upper().lstrip("^$")
+    return re.sub(r"[ _/.-]+", ".", name).strip(".")
+
+
+def root_of(underlying: str) -> str:
+    """The usual root of an underlying: BRKB of BRK.B."""
+    return re.sub(r"[^A-Z0-9]", "", underlying.upper())
+
+
+def mismatch(read: Terms, told: Terms) -> NDArray[np.bool_]:
+    """Where symbols contradict the terms in other columns; missing ones contradict nothing.
+
+    Until 2015 monthly contracts expired on a Saturday, which the symbol bears, where some vendors
+    tell the Friday, the last day of trading.
+    """
+    known = (read.flaw != _CODE["missing_key"]) & (told.flaw != _CODE["missing_key"])
+    later = read.expiration - told.expiration
+    saturday = (later == 1) & ((read.expiration + 3) % 7 == _SATURDAY)
+    same = ((later == 0) | saturday) & (read.milli == told.milli) & (read.put == told.put)
+    found: NDArray[np.bool_] = known & ~same
+    return found
+
+
+def code(reason: str) -> int:
+    """The position of a reason in `REASONS`."""
+    return _CODE[reason]
+
+
+def names(codes: Iterable[int]) -> list[str]:
+    """The reasons at some positions."""
+    return [REASONS[each] for each in codes]

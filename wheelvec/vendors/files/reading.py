@@ -1,0 +1,249 @@
+"""Rows of CSV and Parquet files in batches, with the columns of a layout's fields."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from wheelvec.model.errors import DataError
+from wheelvec.vendors.files import blocks
+from wheelvec.vendors.files.cells import Rows, Source, header_in
+from wheelvec.vendors.files.layout import NUMBERS, Layout, normalised
+
+PARQUET_ROWS = 1 << 20  # of a Parquet file, that are read together
+_LARGE_GROUP = 400_000_000  # bytes of a row group, uncompressed
+_SEPARATORS = (",", "\t", ";", "|")
+
+Dropped = Callable[[str, int], None]  # a reason, and a number of rows
+
+
+def read(path: Path, layout: Layout, dropped: Dropped) -> Iterator[Rows]:
+    """The rows of one file, or of the files in a zip, in batches.
+
+    Args:
+        path: of the file.
+        layout: its layout.
+        dropped: called with the reason and number of rows that are left out here: headers that are
+            repeated in the middle of a file.
+
+    Raises:
+        InputError: if there is no such file, or it cannot be read.
+        DataError: for a file that is empty, cut off or damaged, of another layout, or has a line of
+            another number of columns; naming what was found where, and what was expected.
+    """
+    if blocks.is_parquet(path):
+        yield from _parquet(path, layout)
+        return
+    for text in blocks.texts(path):
+        yield from _Csv(text, layout, dropped).rows()
+
+
+# ---- CSV
+
+
+class _Csv:
+    """One CSV text."""
+
+    def __init__(self, text: blocks.Text, layout: Layout, dropped: Dropped) -> None:
+        self._text, self._layout, self._dropped = text, layout, dropped
+        self._separator = ","
+        self._source: Source | None = None
+
+    def rows(self) -> Iterator[Rows]:
+        """The rows of the text."""
+        line = 1
+        for block in blocks.blocks(self._text, blocks.BLOCK):
+            if self._source is None:
+                skipped = len(block) - len(block.lstrip(b"\n"))
+                line += skipped
+                header, _, block = block[skipped:].partition(b"\n")
+                if not header.strip():
+                    continue
+                line += 1
+                self._source = self._begun(header)
+            if block:
+                yield self._parsed(block, line)
+            line += block.count(b"\n")
+        if self._source is None:
+            raise DataError(f"{self._text.name} is empty: expected a header and rows")
+
+    def _begun(self, header: bytes) -> Source:
+        line = header.decode("utf-8", "replace")
+        self._separator = max(_SEPARATORS, key=line.count)
+        names = next(csv.reader([line], delimiter=self._separator, skipinitialspace=True), [])
+        if self._layout.missing_from(names):
+            raise DataError(f"{self._text.name} {self._layout.refusal(names)}")
+        at = self._layout.matched(names)
+        return Source(self._text.name, self._layout, names, at, comma=self._separator != ";")
+
+    def _parsed(self, block: bytes, line: int) -> Rows:
+        """The rows of a block: numbers read as numbers, or as texts if any is not plain."""
+        assert self._source is not None
+        spaced = f"{self._separator} ".encode()
+        if spaced in block[:4096]:  # ", " between the columns
+            block = block.replace(spaced, self._separator.encode())
+        at = self._source.at
+        typed = {f: pl.Float64() if _field(f) in NUMBERS else pl.String() for f in at}
+        try:
+            frame = self._read(block, typed)
+        except pl.exceptions.PolarsError:
+            return self._read_as_texts(block, line)
+        last = max(at, key=lambda each: at[each])
+        if frame[last].null_count():  # a short line has nulls at its end
+            return self._without_odd_lines(block, frame, line)
+        return Rows(self._source, frame, line)
+
+    def _read(self, block: bytes, typed: dict[str, Any]) -> pl.DataFrame:
+        assert self._source is not None
+        at = self._source.at
+        # and one column more than the header has: it is null unless a line is too long
+        width = len(self._source.header)
+        header = self._separator.join(f"c{i}" for i in range(width + 1))
+        positions = [*sorted(set(at.values())), width]
+        schema = {f"c{at[each]}": dtype for each, dtype in typed.items()}
+        frame = pl.read_csv(
+            header.encode() + b"\n" + block,
+            separator=self._separator,
+            columns=[f"c{i}" for i in positions],
+            schema_overrides=schema,
+            infer_schema=False,
+            encoding="utf8-lossy",
+            glob=False,
+        )
+        beyond = frame[f"c{width}"]
+        if beyond.null_count() < len(beyond) and (beyond.str.strip_chars() != "").any():
+            raise pl.exceptions.ComputeError("a line has more columns than the header")
+        return frame.select(**{each: pl.col(f"c{i}") for each, i in at.items()})
+
+    def _read_as_texts(self, block: bytes, line: int) -> Rows:
+        assert self._source is not None
+        try:
+            frame = self._read(block, dict.fromkeys(self._source.at, pl.String()))
+        except pl.exceptions.PolarsError as error:
+            self._refuse_odd_line(block, line)
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"{self._text.name} is no CSV from line {line} on: {reason}") from error
+        return self._without_odd_lines(block, frame, line)
+
+    def _without_odd_lines(self, block: bytes, frame: pl.DataFrame, line: int) -> Rows:
+        """The rows without blank lines and repeated headers; other lines must be whole."""
+        assert self._source is not None
+        self._refuse_odd_line(block, line)
+        blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+        repeated = pl.repeat(False, len(frame), dtype=pl.Boolean, eager=True)
+        texts = [each for each, dtype in frame.schema.items() if dtype == pl.String]
+        if len(texts) == len(frame.columns):  # a header does not parse as numbers
+            same = [
+                pl.col(each).str.strip_chars(" \t\"'[]").str.to_lowercase()
+                == normalised(self._source.column(each))
+                for each in texts
+            ]
+            repeated = frame.select(pl.all_horizontal(same).fill_null(False)).to_series()
+            if count := int(repeated.sum()):
+                self._dropped("repeated_header", count)
+        kept = ~(blank | repeated)
+        numbers = pl.Series("line", range(line, line + len(frame)), dtype=pl.Int64)
+        return Rows(self._source, frame.filter(kept), line, lines=numbers.filter(kept))
+
+    def _refuse_odd_line(self, block: bytes, line: int) -> None:
+        """Raise for the first line of another number of columns, or another layout's header."""
+        assert self._source is not None
+        text = io.StringIO(block.decode("utf-8", "replace"), newline="")
+        reader = csv.reader(text, delimiter=self._separator)
+        width = len(self._source.header)
+        mine = [normalised(name) for name in self._source.header]
+        for cells in reader:
+            at = line + reader.line_num - 1
+            # header names are texts, and lines of figures are many: look at the few others only
+            if len(cells) == width and any(cell[:1].isdigit() for cell in cells):
+                continue
+            if not cells or cells == [""] or [normalised(cell) for cell in cells] == mine:
+                continue
+            if header := header_in(cells, self._layout):
+                raise DataError(
+                    f"{self._text.name} line {at} is {header}: a file must have one layout; "
+                    "split it there"
+                )
+            if len(cells) != width and not (len(cells) == width + 1 and not cells[-1].strip()):
+                raise self._wrong_width(cells, width, at)
+
+    def _wrong_width(self, cells: Sequence[str], width: int, line: int) -> DataError:
+        short = len(cells) < width
+        more = (
+            "; it may be cut off there"
+            if short
+            else '; a comma between thousands must be in quotes, as in "1,234.50"'
+        )
+        return DataError(
+            f"{self._text.name} line {line} has {len(cells)} columns, expected the header's "
+            f"{width}{more}"
+        )
+
+
+def _field(name: str) -> str:
+    """The field without the side of a wide layout: C.bid is bid."""
+    return name.rpartition(".")[2]
+
+
+# ---- Parquet
+
+
+def _parquet(path: Path, layout: Layout) -> Iterator[Rows]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            names = list(file.schema_arrow.names)
+            if layout.missing_from(names):
+                raise DataError(f"{path} {layout.refusal(names)}")
+            source = Source(str(path), layout, names, layout.matched(names))
+            wanted = sorted({names[i] for i in source.at.values()})
+            seen = 0
+            for frame in _frames(path, file, wanted):
+                yield Rows(source, _fields(source, frame), seen + 1, "row")
+                seen += len(frame)
+            if seen != file.metadata.num_rows:
+                expected = file.metadata.num_rows
+                raise DataError(f"{path} is damaged: {seen} rows, expected {expected}")
+    except (
+        pyarrow.ArrowException,
+        OSError,
+        pl.exceptions.PolarsError,
+        pl.exceptions.PanicException,
+    ) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} is not readable as Parquet: {reason}") from error
+
+
+def _frames(path: Path, file: Any, wanted: list[str]) -> Iterator[pl.DataFrame]:
+    """The rows in batches: whole row groups by Polars, which is faster, large ones page by page."""
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    if any(group.total_byte_size > _LARGE_GROUP for group in groups):
+        for batch in file.iter_batches(PARQUET_ROWS, columns=wanted):
+            found = pl.from_arrow(batch)
+            assert isinstance(found, pl.DataFrame)
+            yield found
+        return
+    rows = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(wanted)
+    first = count = size = 0
+    for group in groups:
+        if count and (count + group.num_rows > PARQUET_ROWS or size > _LARGE_GROUP):
+            yield rows.slice(first, count).collect()
+            first, count, size = first + count, 0, 0
+        count, size = count + group.num_rows, size + group.total_byte_size
+    if count:
+        yield rows.slice(first, count).collect()
+
+
+def _fields(source: Source, found: pl.DataFrame) -> pl.DataFrame:
+    texts = [
+        pl.col(c).cast(pl.String)
+        for c, dtype in found.schema.items()
+        if isinstance(dtype, pl.Categorical | pl.Enum)
+    ]
+    found = found.with_columns(texts)
+    return found.select(**{each: pl.col(source.header[i]) for each, i in source.at.items()})

@@ -1,0 +1,141 @@
+"""Daily bars of underlyings from files of their own: any CSV or Parquet with dates and closes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from wheelvec.model import schemas
+from wheelvec.model.errors import DataError, InputError
+from wheelvec.tables import validation
+from wheelvec.vendors.files import cells, reading
+from wheelvec.vendors.files.contracts import underlying_name
+from wheelvec.vendors.files.layout import Layout
+
+# The names of columns, as vendors write them; compared without blanks, brackets and case.
+_NAMES = {
+    "underlying": ("underlying", "symbol", "ticker", "act_symbol", "underlying_symbol", "root"),
+    "session": (
+        "session", "date", "trade_date", "tradeDate", "quote_date", "timestamp", "Datetime",
+        "created", "DataDate",
+    ),
+    "open": ("open", "OpenPrice", "stock_price_open", "clsOpen"),
+    "high": ("high", "HighPrice", "stock_price_high"),
+    "low": ("low", "LowPrice", "stock_price_low"),
+    "close": ("close", "ClosePrice", "stock_price_close", "clsPx", "Close/Last"),
+    "volume": ("volume", "stock_volume", "stockVolume"),
+    "dividend": ("dividend_amount", "dividend", "divCash", "dividends"),
+    "split": ("split_coefficient", "splitFactor", "stock_splits"),
+}  # fmt: skip
+_LAYOUT = Layout(
+    name="of daily bars",
+    title="daily bars of an underlying",
+    wide=False,
+    dates=("%Y-%m-%d", "%m/%d/%Y", "%Y%m%d"),
+    columns=_NAMES,
+    optional=frozenset(_NAMES) - {"session", "close"},
+)
+
+
+@dataclass(frozen=True)
+class Daily:
+    """What files of daily bars tell.
+
+    Attributes:
+        bars: `schemas.UNDERLYING_BARS`, not yet checked; a bar of a close alone has it four times.
+        ranges: underlying, session and high of the bars that have a range of their own.
+        dividends: underlying, ex_date and amount (dollars a share) above 0.
+        splits: underlying, ex_date and ratio (new shares for an old one) other than 1.
+    """
+
+    bars: pl.DataFrame
+    ranges: pl.DataFrame
+    dividends: pl.DataFrame
+    splits: pl.DataFrame
+
+
+def read_daily(files: Sequence[str | Path], underlying: str | None = None) -> Daily:
+    r"""The daily bars in files, unadjusted: CSV plain, gzip, zstd or zip, or Parquet.
+
+    A file has a column of dates and one of closes; open, high, low, volume, the symbol, dividends
+    and splits (as in Alpha Vantage's daily series) are taken where it has them. A column of
+    adjusted closes is not read.
+
+    Args:
+        files: paths.
+        underlying: the underlying, of files without a column of symbols.
+
+    Raises:
+        InputError: if there is no such file, or nothing tells the underlying.
+        DataError: for a file without dates or closes, or with a cell that cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "tsla.csv"
+        >>> _ = path.write_text("Date,Close\n2023-06-06,221.31\n")
+        >>> read_daily([path], "TSLA").bars.select("underlying", "session", "close").rows()
+        [('TSLA', datetime.date(2023, 6, 6), 221.31)]
+    """
+    found = [
+        _table(rows, underlying)
+        for file in files
+        for rows in reading.read(Path(file), _LAYOUT, lambda reason, count: None)
+    ]
+    if not found:
+        raise InputError("no files of daily bars are named")
+    table = pl.concat(found)
+    prices = ("open", "high", "low")
+    ranged = pl.all_horizontal(pl.col(prices).is_not_null())
+    bars = table.with_columns(
+        *(pl.when(ranged).then(each).otherwise("close").alias(each) for each in prices),
+        pl.col("volume").round().cast(pl.Int64, strict=False),
+        close_source=pl.lit(None, pl.String),
+    ).filter(pl.col("close").is_not_null())
+    paid = table.filter(pl.col("dividend") > 0)
+    split = table.filter(pl.col("split") > 0, pl.col("split") != 1)
+    return Daily(
+        bars.select(*schemas.UNDERLYING_BARS),
+        table.filter(ranged).select("underlying", "session", "high"),
+        paid.select("underlying", ex_date="session", amount="dividend"),
+        split.select("underlying", ex_date="session", ratio="split"),
+    )
+
+
+def _table(rows: cells.Rows, underlying: str | None) -> pl.DataFrame:
+    """The rows of a file with all columns of `_NAMES`, null where it has none."""
+    frame = rows.frame
+    columns: dict[str, Any] = {"session": cells.dates(rows, "session")}
+    for each in ("open", "high", "low", "close", "volume", "dividend", "split"):
+        columns[each] = (
+            cells.numbers(rows, each) if each in frame.columns else pl.lit(None, pl.Float64)
+        )
+    if underlying is not None:
+        columns["underlying"] = pl.lit(underlying_name(underlying))
+    elif "underlying" in frame.columns:
+        told = frame["underlying"].cast(pl.String).fill_null("")
+        names = told.unique()
+        written = pl.Series([underlying_name(name) for name in names], dtype=pl.String)
+        columns["underlying"] = told.replace_strict(names, written, return_dtype=pl.String)
+    else:
+        raise InputError(
+            f"{rows.source.name} does not tell its underlying: name it (--symbol TSLA, "
+            "symbol='TSLA')"
+        )
+    order = ("underlying", *(each for each in _NAMES if each != "underlying"))
+    table: pl.DataFrame = pl.select(**columns).select(order)
+    return table
+
+
+def checked(daily: Daily) -> validation.Checked:
+    """The bars that are sound, one a session.
+
+    Raises:
+        DataError: if none is.
+    """
+    found = validation.check_underlying_bars(daily.bars)
+    if found.rows.is_empty():
+        reasons = found.aside["reason"].unique().to_list()
+        raise DataError(f"no daily bar of the underlying can be used: {', '.join(reasons)}")
+    return found
