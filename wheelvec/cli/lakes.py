@@ -17,6 +17,7 @@ from wheelvec.cli.arguments import (
     add_splits,
     splits_given,
 )
+from wheelvec.cli.eod import add_eod
 from wheelvec.cli.terminal import progress_bar, without_panics, write
 from wheelvec.model.errors import DataError, InputError, LakeError
 
@@ -31,11 +32,12 @@ def add_import(commands: Any) -> None:
     command = add_command(
         commands,
         "import",
-        "write Parquet tables, or DBN files, into a lake",
-        described="Validate Parquet tables, or DBN files, and write them into a lake. The rows "
-        "that are set aside are counted by reason.",
+        "write Parquet tables, vendors' end-of-day files or DBN files into a lake",
+        described="Validate Parquet tables, vendors' end-of-day files or DBN files, and write them "
+        "into a lake. The rows that are set aside are counted by reason.",
         examples=(
             "--option-quotes quotes.parquet --underlying-bars bars.parquet --lake lake/",
+            "eod spy_eod_2020*.txt --layout optionsdx --lake lake/",
             "dbn downloads/*.dbn.zst --lake lake/",
         ),
     )
@@ -63,6 +65,7 @@ def add_import(commands: Any) -> None:
     add_forms(command, "the counts")
     command.set_defaults(command=_import)
     forms = command.add_subparsers(title="other forms", metavar="FORM", required=False)
+    add_eod(forms)
     dbn = add_command(
         forms,
         "dbn",
@@ -78,6 +81,7 @@ def add_import(commands: Any) -> None:
     command.usage = (
         "%(prog)s --option-quotes FILE ...\n"
         "           --underlying-bars FILE ... --lake FOLDER [options]\n"
+        "       %(prog)s eod FILE ... --layout NAME --lake FOLDER [options]\n"
         "       %(prog)s dbn FILE ... --lake FOLDER [options]"
     )
 

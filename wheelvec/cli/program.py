@@ -8,6 +8,7 @@
     wheelvec show out/
     wheelvec check lake/
     wheelvec import --option-quotes quotes.parquet --underlying-bars bars.parquet --lake lake/
+    wheelvec import eod FILES... --layout optionsdx --lake lake/
     wheelvec import dbn FILES... --lake lake/
     wheelvec fetch --symbols TSLA --start 2023-06-06 --end 2023-09-13 --lake lake/ --max-cost 25
 
