@@ -27,7 +27,7 @@ PACKAGE = ROOT / "wheelvec"
 PAGE, ARCHITECTURE = ROOT / "docs" / "reference.md", ROOT / "docs" / "architecture.md"
 MARKERS = ("<!-- modules: written by tests/docs_reference.py -->", "<!-- end of modules -->")
 ROOMS = (
-    "model", "jit", "pricing", "kernels", "tables", "lake", "market", "databento", "demo", "stages", "run", "report", "cli",
+    "model", "jit", "pricing", "kernels", "tables", "lake", "market", "vendors", "databento", "demo", "stages", "run", "report", "cli",
 )  # fmt: skip
 HEAD = """# Reference
 
@@ -143,7 +143,7 @@ def page() -> str:
 def modules() -> str:
     """A table of every module, by room: its first sentence."""
     parts = []
-    rooms = {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE, PACKAGE / "vendors"}
+    rooms = {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE}
     for room in sorted(rooms, key=lambda room: ROOMS.index(room.name)):
         rows = [
             (f"`{path.stem}`", first_sentence(path))

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from wheelvec.run.result import Result
     from wheelvec.run.sweep import sweep
     from wheelvec.run.sweep_result import Sweep
+    from wheelvec.vendors import rates
     from wheelvec.vendors.databento.fetch import fetch
     from wheelvec.vendors.files.importing import import_files
 
@@ -91,6 +92,8 @@ _MODULES = {
     "theta": "wheelvec.pricing.greeks",
     "vega": "wheelvec.pricing.greeks",
 }
+# The module that each public namespace is.
+_NAMESPACES = {"rates": "wheelvec.vendors.rates"}
 
 __all__ = [
     "CallRules",
@@ -124,6 +127,7 @@ __all__ = [
     "gamma",
     "implied_vol",
     "import_files",
+    "rates",
     "rho",
     "sweep",
     "theta",
@@ -132,9 +136,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name in _NAMESPACES:
+        value: Any = importlib.import_module(_NAMESPACES[name])
+    elif name in _MODULES:
+        value = getattr(importlib.import_module(_MODULES[name]), name)
+    else:
         raise AttributeError(f"module 'wheelvec' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

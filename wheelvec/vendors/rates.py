@@ -1,0 +1,318 @@
+r"""Riskless rates from files of the US Treasury and of FRED, as `Pricing.rate` takes them.
+
+    daily-treasury-rates.csv, DTB3.csv (percent) --> session, rate (continuously compounded)
+
+The files are downloaded by the user. Their yields are converted, because options are priced with
+continuously compounded rates:
+
+| kind | quoted as | continuously compounded |
+| --- | --- | --- |
+| discount | a bill's price is 1 - d*days/360 | -ln(1 - d*days/360)*365/days |
+| bond_equivalent | half the yield is paid or added each half year | 2*ln(1 + y/2) |
+| money_market | one day earns y/360, and is added each day | 365*ln(1 + y/360) |
+
+Sources: Stigum and Robinson, "Money Market and Bond Calculations" (1996), for discount and money
+market yields; for the second the Treasury's answers to questions on its interest rates, by which
+the effective annual yield is (1 + y/2)^2 - 1, at all maturities of its par yield curve.
+
+Example:
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import wheelvec as wv
+    >>> path = Path(tempfile.mkdtemp()) / "DTB3.csv"
+    >>> _ = path.write_text("observation_date,DTB3\n2024-01-01,.\n2024-01-02,5.25\n")
+    >>> curve = wv.rates.from_fred(path)
+    >>> wv.Config(pricing=wv.Pricing(rate=curve)).pricing.rate[0][0].isoformat()
+    '2024-01-02'
+"""
+
+import csv
+import datetime as dt
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import polars as pl
+
+from wheelvec.model.errors import InputError, cut, listed, unknown_name
+
+__all__ = ["from_fred", "from_treasury"]
+
+RATES: dict[str, pl.DataType] = {"session": pl.Date(), "rate": pl.Float64()}
+
+DISCOUNT, BOND_EQUIVALENT, MONEY_MARKET = "discount", "bond_equivalent", "money_market"
+KINDS = (DISCOUNT, BOND_EQUIVALENT, MONEY_MARKET)
+# days to maturity of the bills whose discount yields are series of FRED
+_BILLS = {
+    "DTB4WK": 28, "DTB3": 91, "DTB6": 182, "DTB1YR": 364,
+    "WTB4WK": 28, "WTB3MS": 91, "WTB6MS": 182, "WTB1YR": 364,
+    "TB4WK": 28, "TB3MS": 91, "TB6MS": 182, "TB1YR": 364,
+}  # fmt: skip
+# constant maturities of FRED: of days, weeks and months
+_CONSTANT = {
+    f"{often}GS{tenor}"
+    for often in ("D", "W", "")
+    for tenor in ("1MO", "3MO", "6MO", "1", "2", "3", "5", "7", "10", "20", "30")
+} | {"GS1M", "GS3M", "GS6M", "WGS1MO", "WGS3MO", "WGS6MO"}
+_OVERNIGHT = {"SOFR", "EFFR", "OBFR", "DFF", "FF", "FEDFUNDS"}
+_FRED_DAYS = ("observation_date", "date")  # headings; the second until 2024
+_MISSING = {"", ".", "N/A", "NA"}
+_LEAST, _MOST = -10.0, 50.0  # percent; a file of fractions or basis points is not one of rates
+
+
+def from_treasury(path: str | Path, tenor: str = "3 Mo") -> pl.DataFrame:
+    r"""The rates of one maturity in the Treasury's daily par yield curve.
+
+    The file is the CSV of "Daily Treasury Par Yield Curve Rates": a first column `Date` (M/D/YYYY)
+    and one column a maturity, in percent, in any order of the days. Its yields are bond-equivalent
+    and become 2*ln(1 + y/2): 5% becomes 4.939%. Days without a value ("N/A", blank) have no row.
+
+    The Treasury publishes the yields of a day (as of 15:30) after the session's close. A session of
+    a backtest uses the last rate on or before it, so move the sessions by a day where that matters.
+
+    Args:
+        path: the file.
+        tenor: the maturity, as the heading of its column: "1 Mo", "3 Mo", "1 Yr", ...
+
+    Returns:
+        One row a day, sorted: session (Date), rate (fraction per year, continuously compounded).
+
+    Raises:
+        InputError: for a file of another form, an unknown maturity, or a value that is no rate; it
+            names file, line and what was expected.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import wheelvec as wv
+        >>> path = Path(tempfile.mkdtemp()) / "daily-treasury-rates.csv"
+        >>> _ = path.write_text('Date,"1 Mo","3 Mo"\n01/03/2024,5.54,\n01/02/2024,5.55,5.00\n')
+        >>> curve = wv.rates.from_treasury(path)
+        >>> str(curve["session"][0]), round(curve["rate"][0], 5)
+        ('2024-01-02', 0.04939)
+    """
+    read = _Table(Path(path), "the Treasury's daily par yield curve", "Date, 1 Mo, 3 Mo, 1 Yr")
+    place = read.place_of(tenor, "tenor", "date")
+    return read.rates(place, _treasury_day, _bond_equivalent)
+
+
+def from_fred(
+    path: str | Path, series: str | None = None, kind: str | None = None, days: int | None = None
+) -> pl.DataFrame:
+    r"""The rates of one series in a CSV of FRED, the St. Louis Fed's database.
+
+    The file has a first column `observation_date` (or `DATE`, YYYY-MM-DD) and one column a series,
+    in percent. Days without a value (".", blank) have no row.
+
+    What a series quotes depends on it: DTB3 is a bill's discount yield (5.25% becomes 5.359%),
+    DGS3MO a bond-equivalent one (5.25% becomes 5.182%), SOFR and DFF are money market yields. The
+    series of Treasury bills (DTB, WTB, TB), of constant maturities (DGS, WGS, GS) and of overnight
+    rates (SOFR, EFFR, OBFR, DFF, FF, FEDFUNDS) are known; any other needs `kind`.
+
+    FRED has the value of a day on the next one or later. A session of a backtest uses the last rate
+    on or before it, so move the sessions where that matters.
+
+    Args:
+        path: the file.
+        series: the heading of its column; None where there is only one.
+        kind: "discount", "bond_equivalent" or "money_market"; None: by the name of the series.
+        days: to the bill's maturity, for discount yields; None: by the name of the series.
+
+    Returns:
+        One row a day, sorted: session (Date), rate (fraction per year, continuously compounded).
+
+    Raises:
+        InputError: for a file of another form, an unknown series or kind, or a value that is no
+            rate; it names file, line and what was expected.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import wheelvec as wv
+        >>> path = Path(tempfile.mkdtemp()) / "fredgraph.csv"
+        >>> _ = path.write_text("observation_date,DTB3,DGS3MO\n2024-01-02,5.25,5.46\n")
+        >>> [round(wv.rates.from_fred(path, name)["rate"][0], 5) for name in ("DTB3", "DGS3MO")]
+        [0.05359, 0.05387]
+    """
+    read = _Table(Path(path), "a series of FRED", "observation_date, DTB3")
+    if series is None and len(read.names) != 2:
+        raise InputError(
+            f"{path} has {listed(read.names[1:]) or 'no series'}: expected series=, the name of "
+            f"one{_hint(read.names)}"
+        )
+    place = read.place_of(read.names[-1] if series is None else series, "series", *_FRED_DAYS)
+    return read.rates(place, dt.date.fromisoformat, _conversion(read.names[place], kind, days))
+
+
+def _conversion(series: str, kind: str | None, days: int | None) -> Callable[[float], float]:
+    """The conversion of a series' yields, fractions per year."""
+    name = series.upper()
+    if kind is not None and kind not in KINDS:
+        raise InputError(unknown_name("kind", kind, KINDS))
+    found = kind or _kind_of(name)
+    if found is None:
+        raise InputError(
+            f"series {cut(series)} is not known: expected kind= one of {listed(KINDS)}, by what it "
+            "quotes"
+        )
+    if found == BOND_EQUIVALENT:
+        return _bond_equivalent
+    if found == MONEY_MARKET:
+        return lambda y: 365.0 * math.log1p(y / 360.0)
+    due = _BILLS.get(name) if days is None else days
+    if due is None or not 1 <= due <= 366:
+        raise InputError(
+            f"days = {cut(days)}: expected the days to maturity of the bill of {cut(series)}, "
+            "from 1 to 366"
+        )
+    return lambda d: -math.log1p(-d * due / 360.0) * 365.0 / due
+
+
+def _kind_of(series: str) -> str | None:
+    """What a series of FRED quotes; None if it is not known."""
+    if series in _BILLS:
+        return DISCOUNT
+    if series in _CONSTANT:
+        return BOND_EQUIVALENT
+    return MONEY_MARKET if series in _OVERNIGHT else None
+
+
+def _bond_equivalent(y: float) -> float:
+    return 2.0 * math.log1p(y / 2.0)
+
+
+def _treasury_day(text: str) -> dt.date:
+    """The day of M/D/YYYY, or of an ISO date."""
+    month, slash, rest = text.partition("/")
+    if not slash:
+        return dt.date.fromisoformat(text)
+    day, _, year = rest.partition("/")
+    if len(year) != 4:  # 01/02/24 could be of any century
+        raise ValueError(text)
+    return dt.date(int(year), int(month), int(day))
+
+
+class _Table:
+    """A CSV file with a column of days and columns of yields in percent.
+
+    Args:
+        path: the file.
+        form: what it should be, for messages.
+        expected: the headings that it should have, for messages.
+    """
+
+    def __init__(self, path: Path, form: str, expected: str) -> None:
+        self.path, self.form, self.expected = path, form, expected
+        _, names = next(self._lines(), (0, []))
+        self.names = [name.strip() for name in names]
+
+    def place_of(self, wanted: str, argument: str, *day: str) -> int:
+        """The place of a column.
+
+        Args:
+            wanted: its heading; case and blanks do not matter.
+            argument: the name of `wanted`, for messages.
+            day: what the first heading may be, in lower case.
+
+        Raises:
+            InputError: if the file has another form, or lacks the column.
+        """
+        if not self.names or self.names[0].lower() not in day or len(self.names) < 2:
+            raise InputError(
+                f"{self.path} is not {self.form}: its columns are {_shown(self.names)}, expected "
+                f"such as {self.expected}{_hint(self.names)}"
+            )
+        known = {_folded(name): place for place, name in enumerate(self.names) if place}
+        if (place := known.get(_folded(str(wanted)))) is not None:
+            return place
+        problem = unknown_name(argument, wanted, self.names[1:])
+        raise InputError(f"{self.path}: {problem}{_hint(self.names)}")
+
+    def rates(
+        self, place: int, day_of: Callable[[str], dt.date], converted: Callable[[float], float]
+    ) -> pl.DataFrame:
+        """`RATES` of one column, sorted.
+
+        Args:
+            place: the place of the column.
+            day_of: reads a day; a ValueError for text that is none.
+            converted: a yield, both fractions per year.
+
+        Raises:
+            InputError: naming the first line that cannot be read, or a file without any value.
+        """
+        found: dict[dt.date, float] = {}
+        lines = self._lines()
+        next(lines)
+        for number, cells in lines:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(self.names):
+                self._refuse(number, f"{len(cells)} cells", f"{len(self.names)}, as the headings")
+            day, value = self._day(number, cells[0], day_of), self._value(number, cells[place])
+            if value is not None and found.setdefault(day, value) != value:
+                self._refuse(number, f"{value} for {day}", f"{found[day]}, as in a line before")
+        if not found:
+            raise InputError(f"{self.path} has no value of {self.names[place]!r}")
+        days = sorted(found)
+        rates = [converted(found[day] / 100.0) for day in days]
+        return pl.DataFrame({"session": days, "rate": rates}, schema=RATES)
+
+    def _day(self, number: int, text: str, day_of: Callable[[str], dt.date]) -> dt.date:
+        try:
+            return day_of(text.strip())
+        except ValueError:
+            self._refuse(number, cut(text), "a date as in the rest of such a file")
+            raise AssertionError from None
+
+    def _value(self, number: int, text: str) -> float | None:
+        """A yield in percent; None where it is missing."""
+        if text.strip().upper() in _MISSING:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not _LEAST <= value <= _MOST:
+            self._refuse(number, cut(text), f"a yield from {_LEAST:g} to {_MOST:g} percent")
+        return value
+
+    def _refuse(self, number: int, found: str, expected: str) -> None:
+        raise InputError(f"{self.path}, line {number}: found {found}, expected {expected}")
+
+    def _lines(self) -> Iterator[tuple[int, list[str]]]:
+        """Number and cells of each line.
+
+        Raises:
+            InputError: if the file cannot be read as CSV.
+        """
+        try:
+            with self.path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+                reader = csv.reader(file)
+                yield from ((reader.line_num, cells) for cells in reader)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from None
+        except csv.Error as error:
+            raise InputError(f"{self.path}: is no CSV: {error}") from None
+
+
+def _shown(names: list[str]) -> str:
+    return cut(listed(names, most=8)) if names else "none (the file is empty)"
+
+
+def _folded(name: str) -> str:
+    return "".join(name.split()).lower().replace("month", "mo")
+
+
+def _hint(names: list[str]) -> str:
+    """What a file of another form looks like, for messages, or nothing."""
+    text = ",".join(names).lower()
+    if text.lstrip().startswith("<"):
+        return "; it is a web page: download the CSV"
+    if "bank discount" in text:
+        return "; it looks like the Treasury's bill rates: expected its par yield curve"
+    if names and names[0].lower() == "observation_date":
+        return "; it looks like FRED's: wv.rates.from_fred reads it"
+    if "3 mo" in text or "10 yr" in text:
+        return "; it looks like the Treasury's par yield curve: wv.rates.from_treasury reads it"
+    return ""
