@@ -45,8 +45,7 @@ def public() -> dict[str, Any]:
     found = named | {kind.__name__: kind for kind in RETURNED}
     for kind in [value for value in found.values() if isinstance(value, type)]:
         found |= dict(members(kind))
-    for space in [value for value in named.values() if inspect.ismodule(value)]:
-        short = space.__name__.rpartition(".")[2]
+    for short, space in [(name, value) for name, value in named.items() if inspect.ismodule(value)]:
         found |= {f"{short}.{name}": getattr(space, name) for name in space.__all__}
     return found
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from wheelvec.pricing.black import black_scholes, delta
     from wheelvec.pricing.greeks import gamma, rho, theta, vega
     from wheelvec.pricing.implied import implied_vol
+    from wheelvec.run import indicators as signals
     from wheelvec.run.backtest import backtest
     from wheelvec.run.bounds import bounds
     from wheelvec.run.result import Result
@@ -93,7 +94,7 @@ _MODULES = {
     "vega": "wheelvec.pricing.greeks",
 }
 # The module that each public namespace is.
-_NAMESPACES = {"rates": "wheelvec.vendors.rates"}
+_NAMESPACES = {"rates": "wheelvec.vendors.rates", "signals": "wheelvec.run.indicators"}
 
 __all__ = [
     "CallRules",
@@ -129,6 +130,7 @@ __all__ = [
     "import_files",
     "rates",
     "rho",
+    "signals",
     "sweep",
     "theta",
     "vega",
