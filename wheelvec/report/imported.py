@@ -33,7 +33,7 @@ def _files(files: pl.DataFrame) -> str:
     lines = [f"  {a:<27}{b:>13}{c:>13}  {d:<11} {e:<10}".rstrip() for a, b, c, d, e in rows]
     if (more := len(files) - _MOST_FILES) > 0:
         rest = files.tail(more)
-        lines.append(f"  and {counted(more, 'file')} more{number(rest['rows'].sum()):>17}")
+        lines.append(f"  and {counted(more, 'file')} more{number(int(rest['rows'].sum())):>17}")
     return "\n".join(["Files", *lines])
 
 

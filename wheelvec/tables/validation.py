@@ -732,7 +732,7 @@ class _Bytes(NamedTuple):
         if values.dtype != pl.String:
             array = np.ascontiguousarray(_numbers(values, absent))
             starts = np.arange(len(values) + 1) * array.itemsize
-            return cls(values.dtype, absent, None, starts, memoryview(array.view(np.uint8)))
+            return cls(values.dtype, absent, None, starts, array.view(np.uint8).data)
         starts, held = _joined(values if absent is None else values.fill_null(""))
         return cls(values.dtype, absent, np.diff(starts).astype("<u4"), starts, held)
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -279,7 +280,10 @@ def _terms(rows: Rows, shared: _Shared, side: str, numbering: Numbering) -> Term
         return read
     adjusted = read.flaw == contracts.code("adjusted")
     made = unread & ~adjusted
-    return Terms(*(np.where(made, b, a) for a, b in zip(read, told, strict=True)))
+    fields: list[Any] = [
+        np.where(made, there, here) for here, there in zip(read, told, strict=True)
+    ]
+    return Terms(*fields)
 
 
 def _all_agree(rows: Rows, read: Terms, side: str) -> bool:
@@ -295,7 +299,7 @@ def _all_agree(rows: Rows, read: Terms, side: str) -> bool:
     return (
         bool((days.to_numpy() == read.expiration).all())
         and bool((np.abs(thousandths - read.milli) < 0.25).all())
-        and bool((types == read.put).all())
+        and bool(np.all(types == read.put))
     )
 
 
