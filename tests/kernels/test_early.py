@@ -20,7 +20,7 @@ from tests.kernels.build import (
 )
 from tests.kernels.test_evaluate import evaluate
 from tests.kernels.test_record import record, the_leg
-from wheelvec.kernels.accumulate import CC, CSP, DAYS, END
+from wheelvec.kernels.accumulate import CC, CSP, DAYS, END, KNOWN
 from wheelvec.kernels.calls import first_search, first_state
 from wheelvec.kernels.entries import new_selection, select_puts
 from wheelvec.kernels.evaluate import put_of
@@ -117,6 +117,19 @@ def test_a_sweep_of_one_row_delivers_the_shares_of_a_call() -> None:
     assert figures.total.tolist() == pytest.approx([199.34 + 99.34 - 100.0])
     assert figures.counts[END + int(EndReason.CALLED_AWAY)].tolist() == [1]
     assert figures.counts[DAYS].tolist() == [2 + 3]
+
+
+def test_a_wheel_left_out_keeps_its_known_result_in_the_worst_case() -> None:
+    # the underlying's bars end on session 3, the put would settle on session 4: no call is offered,
+    # so that the shares are sold on session 3 at 47
+    market = slice_of([51.0, 51.0, 47.0, 47.0, *[np.nan] * 5], (EARLY_PUT,))
+    out = record(market, entry=AT_PARITY)
+    assert out.wheels["censored"].tolist() == [True]
+    assert out.wheels["pnl"].tolist() == pytest.approx([199.34 - 300.0])
+    figures, _, _ = evaluate(market, plan_of(AT_PARITY))
+    assert figures.counts[KNOWN].tolist() == [0]
+    assert figures.total.tolist() == [0.0]
+    assert figures.lost.tolist() == pytest.approx([199.34 - 300.0])
 
 
 def searched(slice_: Slice, **rules: bool) -> tuple[int, int]:

@@ -653,11 +653,12 @@ def follow(
     value, days = wheel_value(slice_, assigned, entry, calls), slice_.underlying.day
     counted = not put.censored and not np.isnan(value.marked)
     total_days = days[put.settlement] - days[put.number] + days_of(calls.sums)
-    out.pnl = value.marked if counted else np.nan
+    # a wheel left out is taken as it is in the worst case: a put exercised early may be censored
+    out.pnl = value.marked if counted else value.pnl
     marked[0], marked[1] = 0.0, 0.0
     if counted and not value.resolved:
         marked[0], marked[1] = value.marked, value.marked - (put.premium - put.capital)
-    out.reasons = packed_reason(ASSIGNED, out.pnl)
+    out.reasons = packed_reason(ASSIGNED, value.marked if counted else np.nan)
     missing = put.settlement - put.number - (put.last - put.first) + missing_of(calls.sums)
     out.sums = packed_days(total_days if counted and value.resolved else 0, missing, put.censored)
     out.until = value.until
