@@ -364,6 +364,7 @@ def test_the_id_changes_with_every_field_but_not_with_its_spelling(name: str) ->
         "call.tie_break_method": "highest_strike", "call.sell_call_only_if_price_above_basis": False,
         "liquidity.ivp_over": "chain", "fills.fill_mode": "natural", "fills.exit_model": "close_range",
         "fills.gap_path": "quote", "fills.use_probabilistic_exit_fills": False, "call.stop_loss_multiplier": 3,
+        "put.early_assignment": "at_parity", "call.early_assignment": "ex_div",
     }  # fmt: skip
     if name == "put.option_type":
         return  # has only one value
