@@ -1,12 +1,14 @@
 """Which sessions are the eve of an ordinary dividend, and what it pays (rules.md, 13)."""
 
 import datetime as dt
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
 from wheelvec.kernels.exercise import NOT_DUE
+from wheelvec.kernels.slices import EVENT
 from wheelvec.model.schemas import DIVIDENDS
 from wheelvec.stages.exercise import due_next
 
@@ -15,11 +17,13 @@ FRIDAY = dt.date(2024, 2, 9)
 DAY = np.array([(FRIDAY - dt.date(1970, 1, 1)).days + d for d in (-1, 0, 3, 4, 5)])
 
 
-def due(*dividends: tuple[dt.date, float], **columns: list[bool]) -> list[int]:
+NO_EVENTS = np.zeros(0, EVENT)
+
+
+def due(*dividends: tuple[dt.date, float], events: Any = NO_EVENTS, **columns: Any) -> list[int]:
     paid = pl.DataFrame(dividends, schema=["ex_date", "amount"], orient="row")
-    return due_next(
-        paid.with_columns(**{k: pl.Series(v) for k, v in columns.items()}), DAY
-    ).tolist()
+    paid = paid.with_columns(**{name: pl.Series(values) for name, values in columns.items()})
+    return due_next(paid, DAY, events).tolist()
 
 
 def test_the_eve_is_the_session_before_also_over_a_weekend() -> None:
@@ -44,4 +48,11 @@ def test_special_dividends_count_for_nothing() -> None:
 
 
 def test_without_dividends_nothing_is_due() -> None:
-    assert due_next(pl.DataFrame(schema=DIVIDENDS), DAY).tolist() == [NOT_DUE] * 5
+    assert due_next(pl.DataFrame(schema=DIVIDENDS), DAY, NO_EVENTS).tolist() == [NOT_DUE] * 5
+
+
+def test_on_the_eve_of_a_split_a_share_awaits_the_dividends_of_all_that_it_becomes() -> None:
+    events = np.zeros(2, EVENT)
+    events["number"], events["shares"] = [1, 3], [4, 2]  # Friday and Tuesday
+    monday = FRIDAY + dt.timedelta(days=3)
+    assert due((FRIDAY, 0.25), (monday, 0.25), events=events)[:3] == [1000, 250, NOT_DUE]

@@ -49,7 +49,7 @@ def write_early(
         no_bars() if bars is None else bars,
         exercisable,
         np.zeros(0, np.int64) if eras is None else eras.begin,
-        Market(underlying.close, due_next(dividends, underlying.day)),
+        Market(underlying.close, due_next(dividends, underlying.day, slice_.events)),
         slice_.puts,
         slice_.put_starts,
         slice_.calls,
@@ -58,14 +58,16 @@ def write_early(
     )
 
 
-def due_next(dividends: pl.DataFrame, day: Array) -> Array:
+def due_next(dividends: pl.DataFrame, day: Array, events: Array) -> Array:
     """(sessions,) the ordinary dividends whose ex-date is the next session, in tenths of a cent.
 
-    NOT_DUE where there are none. A dividend whose ex-date is no session is on the eve of none.
+    NOT_DUE where there are none. A dividend whose ex-date is no session is on the eve of none. On
+    the eve of a split it is what a share of that day will receive: splits come before dividends.
 
     Args:
         dividends: ex_date, amount in dollars per share, and special if known.
         day: (sessions,) since 1970-01-01.
+        events: of kernels.slices.EVENT.
     """
     if "special" in dividends.columns:
         dividends = dividends.filter(~pl.col("special"))
@@ -75,6 +77,8 @@ def due_next(dividends: pl.DataFrame, day: Array) -> Array:
     known[known] = day[at[known]] == ex_day[known]
     eve, total = at[known] - 1, np.zeros(day.size)
     np.add.at(total, eve, amount[known])
+    for number, shares in zip(events["number"].tolist(), events["shares"].tolist(), strict=True):
+        total[number - 1 : number] *= shares
     out = np.full(day.size, NOT_DUE, np.int64)
     out[eve] = np.rint(total[eve] * 1000.0)
     return out
