@@ -25,6 +25,7 @@ from wheelvec.model.errors import LakeError
 from wheelvec.model.forks import refuse_forked
 from wheelvec.tables import anomalies, validation
 from wheelvec.tables.anomalies import Findings
+from wheelvec.tables.runs import MINUTES, Runs
 from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.survey import DAYS, SCHEMAS, Survey
 from wheelvec.tables.suspected import Events
@@ -37,8 +38,7 @@ Frames = dict[str, list[pl.DataFrame]]
 Refused = tuple[Path, LakeError]
 
 _UNFINISHED = re.compile(r"\..+\.tmp")
-_NANOS_PER_MINUTE = 60_000_000_000
-_BATCH_ROWS = 200_000  # 20 MB of quotes
+_BATCH_ROWS = 500_000  # 50 MB of quotes
 
 FILES = pl.Schema({"path": pl.String, "finding": pl.String, "reason": pl.String})
 HELD = pl.Schema(
@@ -100,7 +100,6 @@ _RANGES = pl.Schema(
         "high": pl.Float64,
     }
 )
-_MINUTES = pl.Schema({"session": pl.Date, "minute": pl.Int64, "quotes": pl.Int64})
 
 
 @dataclass(frozen=True)
@@ -225,6 +224,8 @@ def check(
     ]
     tick = _ticking(progress, 2 * len(months))
     with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+        # to import and build a calendar takes a second, in which the first files are read
+        calendar = pool.submit(Sessions.known, trading_calendar, *(dt.date(2020, 1, 2),) * 2)
         states: dict[Month, Footer | LakeError] = {}
         for month, state in zip(
             months, pool.map(lambda month: _state(listed, month), months), strict=True
@@ -238,6 +239,7 @@ def check(
             _refused(listed.root, refused, broken + _damaged_beside(listed.root, refused, pool)),
             _others(listed, refused),
         ]
+        calendar.result()
         sessions = _sessions(footers, trading_calendar)
         names = {underlying for _, underlying, _ in months}
         whole = _WholeFiles(
@@ -452,7 +454,7 @@ class _WholeFiles:
             underlyings=_joined(frames, "underlyings", UNDERLYINGS),
             coverage=coverage,
             gaps=gaps(coverage),
-            entry_times=_entry_times(_joined(frames, "minutes", _MINUTES), self.sessions.timezone),
+            entry_times=_entry_times(_joined(frames, "minutes", MINUTES), self.sessions.timezone),
             holes=found.holes,
             vanished=_joined(frames, "vanished", anomalies.VANISHED),
             broken=validation.total(pl.concat([*tallies, found.counted()])).select(
@@ -501,14 +503,12 @@ class _WholeFiles:
             [Survey(*(_joined(frames, name, schema) for name, schema in SCHEMAS.items()))]
         )
         traded, ranges = _joined(frames, "traded", _TRADED), _joined(frames, "ranges", _RANGES)
-        seen = (
-            _joined(frames, "seen", _SEEN)
-            .group_by("symbol")
-            .agg(pl.col("session").max(), pl.col("quoted").any())
-        )
+        quoted = survey.contracts.select("symbol", session="last", quoted=pl.lit(True))
+        seen = pl.concat([quoted, _joined(frames, "seen", _SEEN)])
+        seen = seen.group_by("symbol").agg(pl.col("session").max(), pl.col("quoted").any())
         kept = {
             "tally": _joined(frames, "tally", validation.TALLY),
-            "minutes": _joined(frames, "minutes", _MINUTES),
+            "minutes": _joined(frames, "minutes", MINUTES),
             "vanished": anomalies.vanished(
                 seen.filter("quoted"), ranges, underlying, self.sessions
             ),
@@ -594,9 +594,11 @@ class _WholeFiles:
         rows = self.lake.columns(name, underlying, batch.months, _DECODED[name]).with_columns(
             underlying=pl.lit(underlying)
         )
-        tally = {"tally": validation.tally(name, rows, self.sessions)}
         if name == "option_quotes":
-            return tally | Survey.of_quotes(rows, self.sessions)._asdict() | _quotes(rows)
+            runs = Runs.of(rows)
+            tally = {"tally": validation.tally_quotes(runs, self.sessions)}
+            return tally | Survey.of_quotes(runs, self.sessions)._asdict() | _quotes(runs)
+        tally = {"tally": validation.tally(name, rows, self.sessions)}
         if name == "dividends":
             return tally
         tally |= Survey.of_bars(name, rows)._asdict()
@@ -636,19 +638,14 @@ _DECODED = {
 _PAID = ("ex_date", "amount", "special")
 
 
-def _quotes(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    minute = pl.col("ts").to_physical() // _NANOS_PER_MINUTE
-    strike = pl.col("strike")
-    source = pl.col("underlying_source") if "underlying_source" in rows.columns else pl.lit(None)
+def _quotes(runs: Runs) -> dict[str, pl.DataFrame]:
+    rows, named = runs.quotes, "underlying_source"
+    told = rows[named].gather(runs.begins) if named in rows.columns else pl.lit(None, pl.String)
+    sources = runs.table.select("session", told.alias(named))
     return {
-        "sources": rows.group_by("session").agg(
-            underlying_source=source.cast(pl.String).drop_nulls().first()
-        ),
-        "seen": rows.group_by("symbol").agg(pl.col("session").max(), quoted=pl.lit(True)),
-        "ranges": rows.group_by("session", "expiration", "option_type").agg(
-            low=strike.min(), high=strike.max()
-        ),
-        "minutes": rows.group_by("session", minute=minute).agg(quotes=pl.len().cast(pl.Int64)),
+        "sources": sources.group_by("session").agg(pl.col(named).drop_nulls().first()),
+        "ranges": runs.ranges(),
+        "minutes": runs.minutes(),
     }
 
 

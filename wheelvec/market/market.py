@@ -28,6 +28,7 @@ from wheelvec.model.forks import refuse_forked, refusing_forked
 from wheelvec.tables import validation
 from wheelvec.tables.anomalies import REASONS, Findings
 from wheelvec.tables.roots import Roots
+from wheelvec.tables.runs import Runs
 from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.survey import LISTING, Listing, Survey
 from wheelvec.tables.suspected import PRICES, SUSPECTED, Events, suspected
@@ -635,7 +636,7 @@ class Market:
     def _surveys(self, name: str, rows: pl.DataFrame, listing: bool = True) -> list[Survey]:
         """The survey of some rows of a table; none of dividends."""
         if name == "option_quotes":
-            return [Survey.of_quotes(rows, self.sessions, listing)]
+            return [Survey.of_quotes(Runs.of(rows), self.sessions, listing)]
         return [] if name == "dividends" else [Survey.of_bars(name, rows)]
 
     @cached_property

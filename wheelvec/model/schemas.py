@@ -290,6 +290,21 @@ def quote_flaws() -> dict[str, pl.Expr]:
     return {reason: flaw.fill_null(False) for reason, flaw in flaws.items()}
 
 
+def valid_quote(is_put: pl.Expr | None = None) -> pl.Expr:
+    """True where no reason of `quote_flaws` applies; null or false where one does.
+
+    It is one comparison of each column instead of a test for each reason. The terms of the contract
+    must not be null. Polars takes NaN as greater than any number. `is_put` is the test of the type
+    where it is also used otherwise.
+    """
+    is_put = pl.col("option_type") == "P" if is_put is None else is_put
+    bid, ask, spot = pl.col("bid"), pl.col("ask"), pl.col("underlying_price")
+    priced = (bid >= 0) & (ask >= bid) & (ask > 0) & (ask <= LARGEST_PRICE)
+    worth = pl.when(is_put).then("strike").otherwise(spot)
+    known = (spot > 0) & (spot <= LARGEST_PRICE) & (ask <= worth)
+    return priced & known & (pl.col("session") <= pl.col("expiration"))
+
+
 def after_expiration() -> pl.Expr:
     """True for rows of a contract after its expiration."""
     return pl.col("session") > pl.col("expiration")

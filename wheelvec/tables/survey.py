@@ -5,12 +5,16 @@ number of contracts, not with all quotes.
 """
 
 import datetime as dt
+import itertools
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from wheelvec.model import schemas
+from wheelvec.tables.runs import Runs, begins_of
 from wheelvec.tables.sessions import Sessions
 
 # Put-call parity is read from the nearest expiration at least so many calendar days away, at so
@@ -36,12 +40,16 @@ CONTRACTS = pl.Schema(
     {
         "underlying": pl.String,
         "contract": pl.UInt64,
+        "symbol": pl.String,
         "expiration": pl.Date,
         "strike": pl.Float64,
         "first": pl.Date,
         "last": pl.Date,
     }
 )
+LISTED_KEY = ("underlying", "session", "expiration")
+Numbers = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.int64]
 LISTING = ("underlying", "session", "symbol", "expiration", "strike")  # columns of quotes
 DAYS = pl.Schema({"table": pl.String, "underlying": pl.String, "session": pl.Date})
 CLOSES = pl.Schema({"underlying": pl.String, "session": pl.Date, "close": pl.Float64})
@@ -65,34 +73,29 @@ class Listing(NamedTuple):
 
         Days that are no sessions do not count: a copy of the last session on a holiday is no quote.
         """
-        names = quotes["underlying"].rle().struct.field("value")
-        contract = pl.col("symbol").hash()
-        rows = quotes.select(
-            "session", "expiration", "strike", contract, n=pl.col("underlying").rle_id()
-        ).rename({"symbol": "contract"})
-        # symbols are compared as numbers; one symbol of two underlyings is two contracts
-        other = pl.col("n").cast(pl.UInt64) * 2**40
-        rows = rows.with_columns(pl.col("contract") ^ other)
-        again = pl.all_horizontal(
-            [pl.col(name) == pl.col(name).shift() for name in ("contract", "session")]
+        begins = begins_of(quotes, ("session", "expiration"))
+        if not begins.size:
+            return cls(LISTED.to_frame(), CONTRACTS.to_frame())
+        table = quotes.select(pl.col(name).gather(begins) for name in LISTED_KEY)
+        sizes = np.diff(begins, append=len(quotes))
+        known = table["session"].is_in(sessions.frame["session"].implode())
+        if not known.all():
+            return cls.of(quotes.filter(np.repeat(known.to_numpy(), sizes)), sessions)
+        contract = quotes["symbol"].hash().to_numpy()  # symbols are compared as numbers
+        other = np.append(True, contract[1:] != contract[:-1])
+        other[begins] = True
+        table = table.with_columns(
+            contracts=np.add.reduceat(other.astype(np.int64), begins),
+            sum=np.add.reduceat(contract, begins),
         )
-        closed = ~pl.col("session").is_in(sessions.frame["session"].implode())
-        keep = rows.select(~(again.fill_null(False) | closed)).to_series()
-        rows = rows if keep.all() else rows.filter(keep)
-        named = pl.Series("underlying", names, dtype=pl.String)
-        listed = rows.group_by("n", "session", "expiration").agg(contracts=pl.len().cast(pl.Int64))
-        contracts = rows.group_by("contract").agg(
-            pl.col("n", "expiration", "strike").first(),
-            first=pl.col("session").min(),
-            last=pl.col("session").max(),
-        )
-        contracts = contracts.with_columns(pl.col("contract") ^ other)
-        return cls(
-            *(
-                found.with_columns(underlying=named.gather(found["n"])).select(*schema)
-                for found, schema in ((listed, LISTED), (contracts, CONTRACTS))
-            )
-        )
+        ends = np.repeat(_ends(table), sizes)
+        at = begins[begins_of(table, ())]
+        parts = [
+            _contracts(quotes, contract, np.flatnonzero(ends[begin:end]) + begin)
+            for begin, end in itertools.pairwise([*at.tolist(), len(quotes)])
+        ]
+        listed = table.group_by(LISTED_KEY).agg(pl.col("contracts").sum())
+        return cls(listed.select(*LISTED), pl.concat(parts))
 
     @classmethod
     def joined(cls, listings: Iterable[Self]) -> Self:
@@ -100,7 +103,9 @@ class Listing(NamedTuple):
         empty = cls(LISTED.to_frame(), CONTRACTS.to_frame())
         listed, contracts = (pl.concat(frames) for frames in zip(empty, *listings, strict=True))
         contracts = contracts.group_by("underlying", "contract").agg(
-            pl.col("expiration", "strike").first(), pl.col("first").min(), pl.col("last").max()
+            pl.col("symbol", "expiration", "strike").first(),
+            pl.col("first").min(),
+            pl.col("last").max(),
         )
         by = ("underlying", "session", "expiration")
         return cls(listed.sort(by), contracts.select(*CONTRACTS))
@@ -138,13 +143,10 @@ class Survey(NamedTuple):
     closes: pl.DataFrame
 
     @classmethod
-    def of_quotes(cls, quotes: pl.DataFrame, sessions: Sessions, listing: bool = True) -> Self:
-        """The survey of `schemas.OPTION_QUOTES` rows sorted by (underlying, session, symbol).
-
-        Without `listing` the frames of one are empty.
-        """
-        chain = _chain(quotes)
-        listed, contracts = Listing.of(quotes if listing else quotes.clear(), sessions)
+    def of_quotes(cls, runs: Runs, sessions: Sessions, listing: bool = True) -> Self:
+        """The survey of quotes; without `listing` the frames of one are empty."""
+        chain = _chain(runs)
+        listed, contracts = Listing.of(runs.quotes if listing else runs.quotes.clear(), sessions)
         quoted = chain.filter(pl.col("valid") > 0).select(
             pl.lit("option_quotes").alias("table"), "underlying", "session"
         )
@@ -190,49 +192,97 @@ class Survey(NamedTuple):
         return spots.join(self.closes, on=by, how="left")
 
 
-def _chain(quotes: pl.DataFrame) -> pl.DataFrame:
+def _ends(table: pl.DataFrame) -> npt.NDArray[np.bool_]:
+    """(rows,) whether any contract of a session's expiration may begin or end on that session.
+
+    None does where the session before has the same contracts of it (by number and sum of hashes),
+    and the next one too.
+
+    Args:
+        table: underlying, session, expiration, contracts, sum; sorted by underlying and session.
+    """
+    by = ("underlying", "expiration")
+    number = pl.col("session").rle_id().over("underlying")
+    same = [pl.col(name) for name in ("contracts", "sum")]
+
+    def as_at(step: int) -> pl.Expr:
+        near = pl.col("number") - pl.col("number").shift(step).over(by) == step
+        equal = [column == column.shift(step).over(by) for column in same]
+        return pl.all_horizontal(near, *equal).fill_null(False)
+
+    numbered = table.with_columns(number=number.cast(pl.Int64))
+    return numbered.select(~(as_at(1) & as_at(-1))).to_series().to_numpy()
+
+
+def _contracts(quotes: pl.DataFrame, contract: Numbers, rows: Rows) -> pl.DataFrame:
+    """The `CONTRACTS` frame of some rows, which are of one underlying and sorted by session."""
+    numbered = pl.DataFrame({"contract": contract[rows], "row": rows})
+    found = numbered.group_by("contract").agg(
+        first=pl.col("row").first(), last=pl.col("row").last()
+    )
+    first, last = found["first"], found["last"]
+    return pl.DataFrame(
+        {
+            "underlying": quotes["underlying"].gather(first),
+            "contract": found["contract"],
+            "symbol": quotes["symbol"].gather(first),
+            "expiration": quotes["expiration"].gather(first),
+            "strike": quotes["strike"].gather(first),
+            "first": quotes["session"].gather(first),
+            "last": quotes["session"].gather(last),
+        },
+        schema=CONTRACTS,
+    )
+
+
+def _chain(runs: Runs) -> pl.DataFrame:
     """The `CHAIN` frame of some quotes."""
-    valid, by = ~pl.any_horizontal(list(schemas.quote_flaws().values())), ("underlying", "session")
-    marked = quotes.select(
-        *by,
-        "expiration",
-        "strike",
-        "option_type",
-        "bid",
-        "ask",
-        "underlying_price",
-        "ts",
-        valid=valid,
+    by = ["underlying", "session"]
+    chain = runs.table.group_by(by).agg(
+        pl.col("count", "valid").sum(),
+        spot=pl.col("spot_low").min(),
+        spot_high=pl.col("spot_high").max(),
+        varies=(pl.col("spot_low") != pl.col("spot_high")).any()
+        | (pl.col("spot_low").n_unique() > 1)
+        | pl.col("spot_low").is_nan().any(),
+        first_ts=pl.col("first_ts").min(),
+        last_ts=pl.col("last_ts").max(),
     )
-    chain = marked.group_by(by).agg(
-        spot=pl.col("underlying_price").median(),
-        count=pl.len().cast(pl.Int64),
-        valid=pl.col("valid").sum().cast(pl.Int64),
-        first_ts=pl.col("ts").min(),
-        last_ts=pl.col("ts").max(),
-    )
-    return chain.join(_parity(marked), on=by, how="left").sort(by).select(*CHAIN)
+    chain = chain.with_columns(pl.col("first_ts", "last_ts").cast(schemas.TIMESTAMP))
+    if chain["varies"].any():
+        varies = chain.filter("varies").select(by)
+        chosen = runs.table.join(varies, on=by, how="left", maintain_order="left", coalesce=False)
+        medians = (
+            runs.rows(chosen["underlying_right"].is_not_null(), *by, "underlying_price")
+            .group_by(by)
+            .agg(median=pl.col("underlying_price").median())
+        )
+        chain = chain.join(medians, on=by, how="left").with_columns(
+            spot=pl.when("varies").then("median").otherwise("spot")
+        )
+    return chain.join(_parity(runs), on=by, how="left").sort(by).select(*CHAIN)
 
 
-def _parity(quotes: pl.DataFrame) -> pl.DataFrame:
+def _parity(runs: Runs) -> pl.DataFrame:
     """(underlying, session, parity), with parity in dollars per share.
 
     Parity is the median of strike + call - put over the strikes where call and put differ least. It
     leaves out interest and dividends until the expiration, a few percent at most; a larger
     difference means that prices were adjusted.
     """
-    by, mid = ("underlying", "session"), (pl.col("bid") + pl.col("ask")) / 2
-    alive = quotes.lazy().filter(
-        "valid", pl.col("expiration") - pl.col("session") >= pl.duration(days=PARITY_DTE)
-    )
-    nearest = alive.group_by(by).agg(pl.col("expiration").min())
+    by, mid = ["underlying", "session"], (pl.col("bid") + pl.col("ask")) / 2
+    far = pl.col("expiration") - pl.col("session") >= pl.duration(days=PARITY_DTE)
+    alive = far & (pl.col("valid") > 0)
+    nearest = pl.when(alive).then("expiration").min().over(by)
+    chosen = runs.table.select((alive & (pl.col("expiration") == nearest)).fill_null(False))
+    is_call = pl.col("option_type") == "C"
     pairs = (
-        alive.join(nearest, on=(*by, "expiration"))
+        runs.rows(chosen.to_series(), *by, "strike", "option_type", "bid", "ask")
+        .lazy()
+        .filter("valid")
+        .select(*by, "strike", call=pl.when(is_call).then(mid), put=pl.when(~is_call).then(mid))
         .group_by(*by, "strike")
-        .agg(
-            gap=mid.filter(pl.col("option_type") == "C").mean()
-            - mid.filter(pl.col("option_type") == "P").mean()
-        )
+        .agg(gap=pl.col("call").mean() - pl.col("put").mean())
         .filter(pl.col("gap").is_not_null())
     )
     near = (pl.col("strike") + pl.col("gap")).sort_by(pl.col("gap").abs()).head(PARITY_STRIKES)

@@ -22,6 +22,7 @@ import polars as pl
 from wheelvec.model import cash_settled, osi, schemas
 from wheelvec.model.errors import DataError, listed
 from wheelvec.tables.roots import Roots
+from wheelvec.tables.runs import Runs
 from wheelvec.tables.sessions import Sessions
 
 Flaws = dict[str, pl.Expr]
@@ -639,16 +640,25 @@ def tally(name: str, rows: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
     The flaws are days that are no sessions, and those of quotes. `rows` have the `Table.keyed`
     columns, or those of them that the flaws depend on.
     """
-    day = TABLES[name].day
-    flaws: Flaws = {}
-    if day == "session":
-        flaws["not_a_session"] = ~pl.col("session").is_in(sessions.frame["session"].implode())
     if name == "option_quotes":
-        if rows["ts"].null_count() < len(rows):
-            local = pl.col("ts").dt.convert_time_zone(sessions.timezone).dt.date()
-            flaws["wrong_session"] = (local != pl.col("session")).fill_null(False)
-        flaws |= schemas.quote_flaws()
-    return total(_split(name, rows, flaws).aside) if flaws else TALLY.to_frame()
+        return tally_quotes(Runs.of(rows), sessions)
+    if TABLES[name].day != "session":
+        return TALLY.to_frame()
+    return total(_split(name, rows, {"not_a_session": _closed(sessions)}).aside)
+
+
+def tally_quotes(runs: Runs, sessions: Sessions) -> pl.DataFrame:
+    """`tally` of quotes; most are valid, and only the others are tested for each reason."""
+    rows, other = runs.suspicious(sessions)
+    local = pl.col("ts").dt.convert_time_zone(sessions.timezone).dt.date()
+    flaws: Flaws = {"not_a_session": _closed(sessions)}
+    if other.height:
+        flaws["wrong_session"] = (local != pl.col("session")).fill_null(False)
+    return total(_split("option_quotes", rows, flaws | schemas.quote_flaws()).aside)
+
+
+def _closed(sessions: Sessions) -> pl.Expr:
+    return ~pl.col("session").is_in(sessions.frame["session"].implode())
 
 
 def recounted(aside: pl.DataFrame, sessions: Sessions) -> pl.DataFrame:
