@@ -565,6 +565,47 @@ def test_warnings_are_said_in_every_form(here: Path, lake: Path, capsys: Capture
         assert "no quote is in" not in out
 
 
+def test_import_eod_writes_a_lake_and_says_what_it_found(here: Path, capsys: Capture) -> None:
+    header = "date,act_symbol,expiration,strike,call_put,bid,ask"
+    rows = [
+        f"2024-01-{day:02d},BRVO,2024-02-16,{strike},{kind},{bid},{ask}"
+        for day in (2, 3)
+        for strike, call, put in ((95, 6.0, 1.0), (100, 3.0, 3.0), (105, 1.0, 6.0))
+        for kind, bid in (("Call", call), ("Put", put))
+        for ask in (bid + 0.1,)
+    ]
+    (here / "chain.csv").write_text("\n".join([header, *rows]) + "\n")
+    (here / "daily.csv").write_text("date,close\n2024-01-02,100.5\n")
+    line = "import eod chain.csv --layout dolt --lake eod/ --underlying daily.csv --symbol BRVO"
+    assert cli.main(line.split()) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"chain\.csv +12 +12  2024-01-02  2024-01-03", out)
+    assert "price from parity: 2 sessions; off the close by" in out
+    assert "close from a bar of its own: 1 session\n" in out
+    assert "Wheels that settle on sessions without a close stay unresolved" in out
+    assert "option_quotes: 12 rows added, 0 replaced" in out
+    assert cli.main([*line.split(), "--json", "--replace"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["written"][0] == {
+        "table": "option_quotes",
+        "added": 0,
+        "replaced": 12,
+        "removed": 0,
+    }
+    assert [row["underlying_source"] for row in told["prices"]] == ["parity", "parity"]
+
+
+def test_import_eod_of_another_layout_is_one_line_and_writes_nothing(
+    here: Path, capsys: Capture
+) -> None:
+    (here / "chain.csv").write_text("date,act_symbol,expiration,strike,call_put,bid,ask\n")
+    assert cli.main(["import", "eod", "chain.csv", "--layout", "orats", "--lake", "eod/"]) == 1
+    error = one_line(capsys.readouterr().err)
+    assert "chain.csv is not of the layout orats: it lacks the columns ticker" in error
+    assert error.rstrip().endswith("it looks like the layout dolt")
+    assert not (here / "eod").exists()
+
+
 def test_check_and_import_speak_json(here: Path, tables: Path, lake: Path, capsys: Capture) -> None:
     assert cli.main(["check", str(lake), "--json"]) == 0
     read, found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail), wv.check(lake)

@@ -114,6 +114,22 @@ def test_sample_grid_is_one(tmp_path: Path) -> None:
     assert grid.config(grid.size - 1).put.stop_loss_multiplier is None
 
 
+def test_sample_layout_is_one_and_reads_a_file(tmp_path: Path) -> None:
+    (sample,) = DOCS["blocks"](read("docs/importing.md"), "toml")
+    (tmp_path / "mine.toml").write_text(sample, encoding="utf-8")
+    (tmp_path / "f.csv").write_text(
+        "Ticker,Day,Expiry,Strike,Spot,Call Bid,Call Ask,Put Bid,Put Ask\n"
+        "ACME,01/02/2024 16:15,16/02/2024,100,101.25,NA,2.55,1.10,1.15\n"
+    )
+    wv.import_files(tmp_path / "f.csv", layout=tmp_path / "mine.toml", lake=tmp_path / "lake")
+    found = wv.Market.open(tmp_path / "lake").option_quotes
+    assert found.select("symbol", "bid", "ask", "underlying_price").rows() == [
+        ("ACME  240216C00100000", None, 2.55, 101.25),
+        ("ACME  240216P00100000", 1.10, 1.15, 101.25),
+    ]
+    assert str(found["session"][0]) == "2024-02-01"
+
+
 def test_commands_are_understood() -> None:
     """Those too that are not run, because they need a network: on every page."""
     found = set()

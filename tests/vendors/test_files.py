@@ -709,6 +709,23 @@ def test_a_layout_that_is_none_is_refused(
     assert expected in str(error.value)
 
 
+def test_prices_in_cents_and_strikes_in_thousandths_are_exact(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        OWN.replace('"%d/%m/%Y", ', "").replace(
+            "[col", "price_unit = 0.01\nstrike_unit = 0.001\n[col"
+        )
+    )
+    frame = own(chain(), "%m/%d/%Y").with_columns(
+        (pl.col("bid", "ask") * 100).round().cast(pl.Int64),
+        (pl.col("strike") * 1000).cast(pl.Int64),
+        expiry=chain()["expiration"].dt.strftime("%m/%d/%Y"),
+    )
+    frame.write_csv(tmp_path / "f.csv")
+    imported(tmp_path / "f.csv", str(tmp_path / "mine.toml"), tmp_path / "lake")
+    expected = chain().sort("session", "symbol").select(TERMS)
+    assert_frame_equal(quotes(tmp_path / "lake").select(TERMS), expected, check_exact=True)
+
+
 # ---- lakes
 
 
@@ -762,3 +779,44 @@ def test_progress_is_told(tmp_path: Path) -> None:
         written(tmp_path, "dolt"), "dolt", tmp_path / "lake", progress=lambda *a: told.append(a)
     )
     assert told[-1] == (2, 2, "months")
+
+
+# ---- real chains, where they are
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "real" / "tsla_2026"
+HOLIDAYS = [DAY("2026-01-19"), DAY("2026-02-16"), DAY("2026-04-03")]
+
+
+@pytest.fixture(scope="module")
+def real() -> pl.DataFrame:
+    """TSLA of 2026 with its faults: three holidays' copies, crossed quotes, zero bids and asks."""
+    if not REAL.is_dir():
+        pytest.skip("the real chains are not here")
+    found = pl.read_parquet(REAL / "option_quotes.parquet").sort("session", "symbol")
+    return found.with_columns(ask=pl.when(pl.col("ask") > 0).then("ask"))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_real_chains_are_read_back(layout: str, real: pl.DataFrame, tmp_path: Path) -> None:
+    frame = real.filter(pl.col("session") == DAY("2026-03-02")) if layout == "yahoo" else real
+    file = "tsla_eod_2026.txt" if layout == "optionsdx" else "f.csv"
+    vendor_files.write(frame, layout, tmp_path / file)
+    done = imported(
+        tmp_path / file,
+        layout,
+        tmp_path / "lake",
+        underlying=REAL / "underlying_bars.parquet",
+        **({"date": "2026-03-02"} if layout == "yahoo" else {}),
+    )
+    if layout == "cboe":  # 15:45 of a day that has none is no time
+        frame = frame.filter(~pl.col("session").is_in(HOLIDAYS))
+    if layout in ("optionsdx", "orats"):
+        frame = frame.filter(pl.col("bid").is_not_null() | pl.col("ask").is_not_null())
+    if layout == "thetadata":  # a side that is absent is 0 there
+        frame = frame.with_columns(pl.col("bid").fill_null(0.0))
+    assert_frame_equal(quotes(tmp_path / "lake").select(TERMS), frame.select(TERMS))
+    gaps = done.prices.filter(underlying_source="parity", close_source="file")["gap"].abs()
+    if layout in ("alphavantage", "dolt", "ivolatility", "thetadata"):
+        assert len(gaps) == 74
+        assert gaps.median() == pytest.approx(0.00018, abs=0.00002)
+        assert gaps.max() < 0.0021

@@ -259,7 +259,15 @@ def _positive(values: pl.Series) -> pl.Series:
 
 def _dollars(rows: Rows, field: str) -> pl.Series:
     values, unit = cells.numbers(rows, field), rows.source.layout.price_unit
-    return values if unit == 1.0 or field.endswith("volume") else values * unit
+    if unit == 1.0 or field.endswith("volume"):
+        return values
+    parts = round(1.0 / unit) if unit < 1.0 else 0
+    if not (parts and 1.0 / parts == unit):
+        return values * unit
+    # 255 cents are 255/100 dollars, 2.55 to the last bit; 255 * 0.01 is not, and Polars divides by
+    # a scalar by multiplying with its inverse
+    divided = pl.Series(field, values.to_numpy() / float(parts))
+    return divided.fill_nan(None)
 
 
 def _terms(rows: Rows, shared: _Shared, side: str, numbering: Numbering) -> Terms:
