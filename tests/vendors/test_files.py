@@ -10,6 +10,7 @@ from polars.testing import assert_frame_equal
 
 import wheelvec as wv
 from tests.vendors import vendor_files
+from wheelvec.vendors.files import contracts
 from wheelvec.vendors.files.importing import Imported
 from wheelvec.vendors.files.layout import Layout, likely, ready
 
@@ -381,6 +382,40 @@ def test_names_of_share_classes_are_written_with_a_dot(tmp_path: Path) -> None:
     imported(written(tmp_path, "orats", frame), "orats", tmp_path / "lake")
     assert quotes(tmp_path / "lake")["underlying"].unique().to_list() == ["BRK.B"]
     assert quotes(tmp_path / "lake")["symbol"][0].startswith("BRKB  2402")
+
+
+SYMBOLS = {
+    "ACME240216C00100000": ("ACME", "2024-02-16", 100_000, False, ""),
+    "ACME  240216P00097500": ("ACME", "2024-02-16", 97_500, True, ""),
+    " o:acme240216c00100000 ": ("ACME", "2024-02-16", 100_000, False, ""),
+    "BRK.B 240216C00100000": ("BRKB", "2024-02-16", 100_000, False, ""),
+    "ACME1240216C00100000": ("ACME1", "2024-02-16", 100_000, False, "adjusted"),
+    "SPXW  240216C04000000": ("SPXW", "2024-02-16", 4_000_000, False, "cash_settled"),
+    "ACME240231C00100000": (None, None, None, None, "bad_symbol"),
+    "ACME240216C00000000": (None, None, None, None, "bad_symbol"),
+    "ACME20240216C00100000": (None, None, None, None, "bad_symbol"),
+    "QAAAX": (None, None, None, None, "bad_symbol"),
+    "ACME1": (None, None, None, None, "adjusted"),
+    "": (None, None, None, None, "bad_symbol"),
+}
+
+
+def test_symbols_are_parsed_once_in_any_spelling() -> None:
+    numbering = contracts.Numbering()
+    written = [*SYMBOLS, None]
+    for symbols in (written[:3], written[::-1], [None, None], written * 2):
+        terms, unread = numbering.by_symbol(pl.Series(symbols, dtype=pl.String))
+        for i, symbol in enumerate(symbols):
+            flaw = contracts.REASONS[terms.flaw[i]]
+            if symbol is None:
+                assert (flaw, bool(unread[i])) == ("missing_key", True)
+                continue
+            root, expiration, milli, put, reason = SYMBOLS[symbol]
+            assert (flaw, bool(unread[i])) == (reason, root is None), symbol
+            if root is not None and expiration is not None:
+                assert numbering.roots[terms.root[i]] == root
+                days = (DAY(expiration) - DAY("1970-01-01")).days
+                assert (terms.expiration[i], terms.milli[i], terms.put[i]) == (days, milli, put)
 
 
 # ---- the same rows in every kind of file

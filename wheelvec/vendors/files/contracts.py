@@ -123,26 +123,25 @@ class Numbering:
 
     def _learn(self, symbols: pl.Series, codes: pl.Series) -> None:
         """Parse the symbols that are new."""
-        numbers = codes.fill_null(0).to_numpy()
-        first = np.full(int(numbers.max()) + 1, -1, np.int64)
-        first[numbers] = np.arange(len(numbers))  # a row of each, whichever
+        given = codes.is_not_null().to_numpy()
+        rows = np.flatnonzero(given)
+        numbers = codes.fill_null(0).to_numpy()[rows].astype(np.int64)
+        first = np.full(int(numbers.max(initial=-1)) + 1, -1, np.int64)
+        first[numbers] = rows  # a row of each, whichever
         at = first[len(self._known.flaw) :]
         at = at[at >= 0]
-        new = pl.DataFrame({"symbol": symbols[at], "code": codes[at]}).drop_nulls()
-        parts = [part for part in _written(new) if len(part)]
-        if not parts:
-            return
-        written = pl.col("written")
-        parsed = pl.concat(parts).select(
-            "code",
-            "symbol",
-            readable=osi.is_osi(written),
-            root=osi.root(written),
-            expiration=osi.expiration(written).to_physical().fill_null(0),
-            milli=osi.strike_milli(written).fill_null(0),
-            put=(osi.option_type(written) == "P").fill_null(False),
+        new = pl.DataFrame({"symbol": symbols[at], "code": codes[at]})
+        parsed = pl.concat(_parsed(new))
+        names = parsed["root"].unique()
+        numbered = pl.Series([self.root(name) for name in names], dtype=pl.Int32)
+        flaws = pl.Series([self.root_flaw(name) for name in names], dtype=pl.UInt8)
+        parsed = parsed.with_columns(
+            number=pl.col("root").replace_strict(names, numbered, return_dtype=pl.Int32),
+            flaw=pl.coalesce(
+                "unread_flaw", pl.col("root").replace_strict(names, flaws, return_dtype=pl.UInt8)
+            ),
         )
-        self._known.add(parsed, self)
+        self._known.add(parsed)
 
     def by_terms(
         self,
@@ -167,19 +166,63 @@ class Numbering:
         return Terms(root, days, milli, types, flaw.astype(np.uint8))
 
 
-def _written(new: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Symbols with their form of 21 characters: the usual spelling, and then all others.
+def _parsed(new: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The fields of symbols: of those in the usual spelling, and then of all others.
 
-    The usual one, of the root and fifteen characters, is padded without a regular expression that
-    takes it apart, which takes as long as all else of an import.
+    The usual one, a root and fifteen characters, is cut into its fields by position: a regular
+    expression that takes it apart takes as long as all else of an import.
     """
     compact = pl.col("symbol").str.replace_all(" ", "", literal=True)
-    usual = new.select(compact.str.contains(_USUAL)).to_series()
-    root = compact.str.slice(0, compact.str.len_bytes().cast(pl.Int64) - _TAIL)
-    padded = root.str.pad_end(_LONGEST_ROOT, " ") + compact.str.tail(_TAIL)
-    return (
-        new.filter(usual).with_columns(written=padded),
-        new.filter(~usual).with_columns(written=osi.normalised(pl.col("symbol"))),
+    new = new.with_columns(compact=compact)
+    letters = (pl.col("compact").str.len_bytes().cast(pl.Int64) - _TAIL).clip(0)
+    new = new.with_columns(
+        root=pl.col("compact").str.slice(0, letters), tail=pl.col("compact").str.tail(_TAIL)
+    )
+    fields = new.select(
+        "code",
+        "symbol",
+        "root",
+        expiration=("20" + pl.col("tail").str.head(6)).str.to_date("%Y%m%d", strict=False),
+        milli=pl.col("tail").str.tail(8).cast(pl.Int64, strict=False),
+        put=pl.col("tail").str.slice(6, 1) == "P",
+        unread_flaw=pl.lit(None, pl.UInt8),
+    )
+    usual = pl.col("compact").str.contains(_USUAL)
+    read = (
+        new.select(usual).to_series()
+        & fields.select(pl.col("expiration").is_not_null() & (pl.col("milli") > 0)).to_series()
+    )
+    return _numeric(fields.filter(read)), _numeric(_fields_of_others(new.filter(~read)))
+
+
+def _fields_of_others(new: pl.DataFrame) -> pl.DataFrame:
+    """The fields of symbols in any spelling; those that cannot be read have `unread_flaw`."""
+    written = osi.normalised(pl.col("symbol"))
+    new = new.select("code", "symbol", written=written)
+    new = new.with_columns(readable=osi.is_osi(pl.col("written")))
+    found = [
+        (_leading(symbol), None if readable else _unread_flaw(symbol))
+        for symbol, readable in new.select("symbol", "readable").iter_rows()
+    ]
+    written = pl.col("written")
+    return new.select(
+        "code",
+        "symbol",
+        root=pl.when("readable")
+        .then(osi.root(written))
+        .otherwise(pl.Series([root for root, _ in found], dtype=pl.String)),
+        expiration=osi.expiration(written),
+        milli=osi.strike_milli(written),
+        put=osi.option_type(written) == "P",
+        unread_flaw=pl.Series([flaw for _, flaw in found], dtype=pl.UInt8),
+    )
+
+
+def _numeric(fields: pl.DataFrame) -> pl.DataFrame:
+    return fields.with_columns(
+        pl.col("expiration").to_physical().fill_null(0),
+        pl.col("milli").fill_null(0),
+        pl.col("put").fill_null(False),
     )
 
 
@@ -207,22 +250,19 @@ class _Known:
         made.unread = np.ones(1, np.bool_)
         return made
 
-    def add(self, parsed: pl.DataFrame, numbering: Numbering) -> None:
+    def add(self, parsed: pl.DataFrame) -> None:
         """Add symbols by their codes, which follow those that are known."""
-        names = parsed.filter("readable")["root"].unique()
-        of_root = {name: numbering.root_flaw(name) for name in names}
-        roots, flaws = [], []
-        for root, symbol, readable in parsed.select("root", "symbol", "readable").iter_rows():
-            roots.append(numbering.root(root if readable else _leading(symbol)))
-            flaws.append(of_root[root] if readable else _unread_flaw(symbol))
-        size = int(parsed["code"].to_numpy().max()) + 1
+        if parsed.is_empty():
+            return
         at = parsed["code"].to_numpy()
-        self.root = _put(self.root, size, at, np.array(roots, np.int32))
+        size = int(at.max()) + 1
+        unread = parsed["unread_flaw"].is_not_null().to_numpy()
+        self.root = _put(self.root, size, at, parsed["number"].to_numpy())
         self.expiration = _put(self.expiration, size, at, parsed["expiration"].to_numpy())
         self.milli = _put(self.milli, size, at, parsed["milli"].to_numpy())
         self.put = _put(self.put, size, at, parsed["put"].to_numpy())
-        self.flaw = _put(self.flaw, size, at, np.array(flaws, np.uint8))
-        self.unread = _put(self.unread, size, at, ~parsed["readable"].to_numpy())
+        self.flaw = _put(self.flaw, size, at, parsed["flaw"].to_numpy())
+        self.unread = _put(self.unread, size, at, unread)
 
 
 def _put(held: NDArray, size: int, at: NDArray, values: NDArray) -> NDArray:  # type: ignore[type-arg]
