@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 import wheelvec as wv
 from tests.vendors import vendor_files
-from wheelvec.vendors.files import contracts
+from wheelvec.vendors.files import contracts, underlying
 from wheelvec.vendors.files.importing import Imported
 from wheelvec.vendors.files.layout import Layout, likely, ready
 
@@ -243,7 +243,29 @@ def test_daily_bars_and_dividends_of_alphavantage_are_read(tmp_path: Path) -> No
     assert market.underlying_bars["high"].to_list() == [103.0] * 3
     assert market.dividends is not None
     assert market.dividends.select("ex_date", "amount").rows() == [(SESSIONS[1], 0.25)]
-    assert "splits on 2024-03-01" in done.notes[0]
+    assert market.splits is not None
+    assert market.splits.rows() == [("ACME", SESSIONS[2], 2, 1, None)]
+    assert done.written.filter(table="splits")["added"].item() == 1
+    assert done.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [
+        (2.0, (2, 1)), (1.5, (3, 2)), (0.125, (1, 8)), (1.3333, (4, 3)), (0.05, (1, 20)), (1.998, None),
+    ],
+)  # fmt: skip
+def test_coefficients_of_splits_are_ratios_of_whole_shares(
+    ratio: float, expected: tuple[int, int] | None
+) -> None:
+    """1.998, as of GOOGL in 2014, is none, and is said."""
+    split = {"underlying": ["ACME"], "ex_date": [SESSIONS[0]], "ratio": [ratio]}
+    none = pl.DataFrame()
+    daily = underlying.Daily(none, none, none, pl.DataFrame(split))
+    told, others = underlying.splits_of(daily, ["ACME"])
+    assert [row[2:4] for row in told.rows()] == ([] if expected is None else [expected])
+    assert others == ([SESSIONS[0]] if expected is None else [])
+    assert underlying.splits_of(daily, ["OTHER"])[0].is_empty()
 
 
 # ---- time, bars, roots

@@ -19,7 +19,8 @@ from pathlib import Path
 import polars as pl
 
 from wheelvec.lake import lake as lakes
-from wheelvec.lake import place
+from wheelvec.lake import place, splits
+from wheelvec.lake.files import writing
 from wheelvec.lake.joining import Counts
 from wheelvec.model.errors import DataError, InputError, cut, listed
 from wheelvec.model.forks import refuse_forked
@@ -334,6 +335,7 @@ class _Import:
             for number in sorted({number for number, _ in keys}, key=lambda n: names[n])
         }
         done = _Done()
+        others = self._write_splits(daily, done)
         for number, mine in jobs.items():
             one = _Underlying(
                 self, names[number], mine, sessions, set(strays), checked, daily, replace_sessions
@@ -341,9 +343,23 @@ class _Import:
             one.write(done)
             if progress:
                 progress(done.months, len(keys), "months")
-        return self._report(done, daily)
+        return self._report(done, others)
 
-    def _report(self, done: "_Done", daily: daily_files.Daily | None) -> Imported:
+    def _write_splits(self, daily: daily_files.Daily | None, done: "_Done") -> list[dt.date]:
+        """Write the splits that daily bars tell, before all else; the days of those that cannot be.
+
+        A reader of a half-written lake then takes none for a split that no row explains.
+        """
+        if daily is None:
+            return []
+        told, others = daily_files.splits_of(daily, self.numbering.underlyings)
+        if not told.is_empty():
+            with writing(self.root):
+                self.root.mkdir(parents=True, exist_ok=True)
+            done.counts[validation.SPLITS.name] = splits.merge(self.root, told)
+        return others
+
+    def _report(self, done: "_Done", others: list[dt.date]) -> Imported:
         aside = pl.concat([validation.SET_ASIDE.to_frame(), *self.intake.aside, *done.aside])
         written = [
             (name, *count) for name, count in done.counts.items() if any(count) or name in _ALWAYS
@@ -353,15 +369,17 @@ class _Import:
             pl.DataFrame(written, schema=lakes.WRITTEN, orient="row"),
             validation.total(aside),
             pl.concat([PRICES.to_frame(), *done.prices]).sort("underlying", "session"),
-            tuple(self._notes(daily)),
+            tuple(self._notes(others)),
         )
 
-    def _notes(self, daily: daily_files.Daily | None) -> Iterator[str]:
+    def _notes(self, others: list[dt.date]) -> Iterator[str]:
         for reason, count in self.intake.dropped.items():
             yield f"{count} rows were left out: {reason.replace('_', ' ')}"
-        if daily is not None and len(daily.splits):
-            days = listed(daily.splits["ex_date"], 5)
-            yield f"the daily bars tell splits on {days}; they were not imported"
+        if others:
+            yield (
+                f"the daily bars tell splits on {listed(others, 5)} by no ratio of whole shares: "
+                f"they were not imported; write them into {self.root / splits.NAME}"
+            )
 
 
 _ALWAYS = ("option_quotes", "underlying_bars")

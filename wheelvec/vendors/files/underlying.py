@@ -1,7 +1,9 @@
 """Daily bars of underlyings from files of their own: any CSV or Parquet with dates and closes."""
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ _NAMES = {
     "dividend": ("dividend_amount", "dividend", "divCash", "dividends"),
     "split": ("split_coefficient", "splitFactor", "stock_splits"),
 }  # fmt: skip
+# the denominator of a split, and half a unit of the fourth decimal of its coefficient
+_MOST_SHARES, _ROUNDING = 100, 5e-5
 _LAYOUT = Layout(
     name="of daily bars",
     title="daily bars of an underlying",
@@ -101,6 +105,29 @@ def read_daily(files: Sequence[str | Path], underlying: str | None = None) -> Da
         paid.select("underlying", ex_date="session", amount="dividend"),
         split.select("underlying", ex_date="session", ratio="split"),
     )
+
+
+def splits_of(daily: Daily, underlyings: Iterable[str]) -> tuple[pl.DataFrame, list[dt.date]]:
+    """The splits of some underlyings as whole shares: 2 is 2 for 1, 0.125 is 1 for 8.
+
+    Args:
+        daily: what files of daily bars tell.
+        underlyings: the names.
+
+    Returns:
+        `schemas.SPLITS`, one row per underlying and day; and the days whose ratio is none of small
+        whole numbers.
+    """
+    told = daily.splits.filter(pl.col("underlying").is_in(list(underlyings)))
+    rows, others = [], []
+    for name, day, ratio in told.unique(["underlying", "ex_date"], keep="last").iter_rows():
+        found = Fraction(ratio).limit_denominator(_MOST_SHARES)
+        if found > 0 and abs(float(found) - ratio) <= _ROUNDING:
+            rows.append((name, day, found.numerator, found.denominator, None))
+        else:
+            others.append(day)
+    frame = pl.DataFrame(rows, schema=schemas.SPLITS, orient="row")
+    return frame.sort("underlying", "ex_date"), sorted(others)
 
 
 def _table(rows: cells.Rows, underlying: str | None) -> pl.DataFrame:
