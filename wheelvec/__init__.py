@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from wheelvec.vendors import rates
     from wheelvec.vendors.databento.fetch import fetch
     from wheelvec.vendors.files.importing import import_files
+    from wheelvec.vendors.free import get
 
 # The module of each public name. It is imported when the name is first used, so that `import
 # wheelvec` loads neither Numba nor the exchange calendars.
@@ -86,6 +87,7 @@ _MODULES = {
     "fetch": "wheelvec.vendors.databento.fetch",
     "fill_draw": "wheelvec.kernels.draws",
     "gamma": "wheelvec.pricing.greeks",
+    "get": "wheelvec.vendors.free",
     "implied_vol": "wheelvec.pricing.implied",
     "import_files": "wheelvec.vendors.files.importing",
     "rho": "wheelvec.pricing.greeks",
@@ -126,6 +128,7 @@ __all__ = [
     "fetch",
     "fill_draw",
     "gamma",
+    "get",
     "implied_vol",
     "import_files",
     "rates",

@@ -10,6 +10,7 @@
     wheelvec import --option-quotes quotes.parquet --underlying-bars bars.parquet --lake lake/
     wheelvec import eod FILES... --layout optionsdx --lake lake/
     wheelvec import dbn FILES... --lake lake/
+    wheelvec get spy --lake lake/
     wheelvec fetch --symbols TSLA --start 2023-06-06 --end 2023-09-13 --lake lake/ --max-cost 25
 
 Standard output has the results only, as plain text, JSON or CSV. An error is one line on standard
@@ -25,7 +26,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
-from wheelvec.cli import lakes, results, starting
+from wheelvec.cli import getting, lakes, results, starting
 from wheelvec.cli.arguments import Formatter, Parser, UsageError, add_command, shared_options
 from wheelvec.cli.terminal import ReaderGoneError, console, fail, message, remark, write
 from wheelvec.model.version import VERSION
@@ -95,6 +96,7 @@ def parser(prog: str = "wheelvec") -> argparse.ArgumentParser:
     lakes.add_check(commands)
     lakes.add_import(commands)
     lakes.add_fetch(commands)
+    getting.add_get(commands)
     _add_help(commands)
     root.set_defaults(prog=prog)
     return root
