@@ -8,10 +8,8 @@ import math
 import statistics
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +20,7 @@ import wheelvec as wv
 from tests.market.build import symbol
 from tests.oracle import markets
 from tests.random_markets import market_of
-from wheelvec.run import closes, iv_index
+from wheelvec.run import iv_index
 
 # few sessions and days each, so that small markets have figures
 FUNCTIONS: dict[str, Callable[[wv.Market], pl.DataFrame]] = {
@@ -388,13 +386,26 @@ def test_equal_closes_have_no_bands_and_no_volatility() -> None:
     assert wv.signals.realized_vol(market, 5)["realized_vol"].drop_nulls().to_list() == [0.0] * 3
 
 
-def test_closes_are_compared_across_splits_and_told_in_the_shares_of_the_session() -> None:
-    dates = np.array(["2024-01-02", "2024-01-03", "2024-01-04"], "datetime64[D]")
-    split = {"underlying": ["ACME"], "ex_date": [dt.date(2024, 1, 3)], "numerator": [4], "denominator": [1]}  # fmt: skip
-    told = SimpleNamespace(splits=pl.DataFrame(split))
-    assert closes._factors(told, dates, ["ACME", "OTHER"]).tolist() == [[1, 1], [4, 1], [4, 1]]  # type: ignore[arg-type]
-    untold = SimpleNamespace(splits=None)
-    assert closes._factors(untold, dates, ["ACME"]).tolist() == [[1], [1], [1]]  # type: ignore[arg-type]
+@pytest.mark.parametrize(("numerator", "denominator"), [(4, 1), (1, 8)])
+def test_closes_are_compared_across_splits(numerator: int, denominator: int) -> None:
+    """A split changes no return and no band, and averages are in the shares of their session."""
+    values: list[float] = [100.0, 101.0, 99.0, 102.0, 103.0, 101.5, 104.0, 103.5]
+    ratio, ex = numerator / denominator, 4
+    plain = one_of([*values])
+    shared = one_of([v if i < ex else v / ratio for i, v in enumerate(values)])
+    days = plain.sessions.frame["session"]
+    row = {"underlying": ["ACME"], "ex_date": [days[ex]], "numerator": [numerator], "denominator": [denominator]}  # fmt: skip
+    split = wv.Market(
+        option_quotes=shared.option_quotes,
+        underlying_bars=shared.underlying_bars,
+        splits=pl.DataFrame(row),
+    )
+    for name in ("realized_vol", "bollinger_percent_b", "rsi"):
+        expected, found = (getattr(wv.signals, name)(m, 3)[name] for m in (plain, split))
+        assert found.to_list() == [None if e is None else pytest.approx(e) for e in expected]
+    expected, found = (wv.signals.sma(m, 3)["sma"].to_list() for m in (plain, split))
+    later = [e if e is None or i < ex else e / ratio for i, e in enumerate(expected)]
+    assert found == [None if e is None else pytest.approx(e) for e in later]
 
 
 # ---- calendars

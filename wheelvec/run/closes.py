@@ -117,10 +117,9 @@ def _places(rows: pl.DataFrame, dates: Array, names: list[str]) -> tuple[_Found,
 def _factors(market: Market, dates: Array, names: list[str]) -> Array:
     """(sessions, underlyings) the product of the ratios of splits on or before each session."""
     factor = np.ones((dates.size, len(names)))
-    splits: pl.DataFrame | None = getattr(market, "splits", None)
-    if splits is None:
+    if market.splits is None:
         return factor
-    for row in splits.iter_rows(named=True):
+    for row in market.splits.iter_rows(named=True):
         if row["underlying"] in names:
             first = int(np.searchsorted(dates, np.datetime64(row["ex_date"])))
             factor[first:, names.index(row["underlying"])] *= row["numerator"] / row["denominator"]
