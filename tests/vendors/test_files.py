@@ -217,6 +217,25 @@ def test_a_given_close_takes_the_place_of_one_that_was_made_and_never_the_revers
     assert held["close_source"].null_count() == 3
 
 
+def test_check_says_that_settlement_rests_on_closes_of_quotes(tmp_path: Path) -> None:
+    from wheelvec.report.inspected import inspection_text
+
+    bars().head(1).write_csv(tmp_path / "daily.csv")
+    imported(
+        written(tmp_path, "alphavantage"),
+        "alphavantage",
+        tmp_path / "lake",
+        underlying=tmp_path / "daily.csv",
+        symbol="ACME",
+    )
+    found = wv.check(tmp_path / "lake")
+    assert found.made_closes.rows() == [("ACME", "parity", 2, SESSIONS[1], SESSIONS[2])]
+    assert found.gaps.select("underlying_source", "sessions").rows() == [("parity", 3)]
+    text = inspection_text(found)
+    assert "Closes made of option quotes, on which settlement rests\n" in text
+    assert "  ACME          parity            2  2024-02-02 to 2024-03-01" in text
+
+
 def test_daily_bars_and_dividends_of_alphavantage_are_read(tmp_path: Path) -> None:
     daily = pl.DataFrame(
         {
@@ -438,6 +457,45 @@ def test_symbols_are_parsed_once_in_any_spelling() -> None:
                 assert numbering.roots[terms.root[i]] == root
                 days = (DAY(expiration) - DAY("1970-01-01")).days
                 assert (terms.expiration[i], terms.milli[i], terms.put[i]) == (days, milli, put)
+
+
+def test_rows_without_a_name_are_set_aside(tmp_path: Path) -> None:
+    frame = vendor_files.dolt(chain()).with_columns(
+        act_symbol=pl.when(pl.col("strike") == 100.0).then(None).otherwise("act_symbol")
+    )
+    frame.write_csv(tmp_path / "f.csv")
+    done = imported(tmp_path / "f.csv", "dolt", tmp_path / "lake")
+    assert done.set_aside.select("underlying", "reason", "count").rows() == [
+        ("", "missing_key", 10)
+    ]
+    assert wv.Market.open(tmp_path / "lake").symbols == ("ACME",)
+
+
+def test_a_name_that_the_file_tells_is_not_replaced(tmp_path: Path) -> None:
+    frame = pl.concat([chain(), chain(root="OTHR", underlying="OTHR")])
+    daily = pl.DataFrame({"ticker": ["OTHR"], "date": [SESSIONS[0]], "close": [101.0]})
+    daily.write_csv(tmp_path / "daily.csv")
+    done = imported(
+        written(tmp_path, "dolt", frame),
+        "dolt",
+        tmp_path / "lake",
+        symbol="ACME",
+        underlying=tmp_path / "daily.csv",
+    )
+    market = wv.Market.open(tmp_path / "lake")
+    assert market.symbols == ("ACME", "OTHR")
+    assert market.underlying_bars.select("underlying", "close").rows() == [("OTHR", 101.0)]
+    assert done.notes == ("the files of daily bars have none of ACME",)
+
+
+def test_narrow_numbers_are_read_by_their_digits(tmp_path: Path) -> None:
+    frame = vendor_files.alphavantage(chain(1234.56)).with_columns(
+        pl.col("bid", "ask", "strike").cast(pl.Float32)
+    )
+    frame.write_parquet(tmp_path / "f.parquet")
+    imported(tmp_path / "f.parquet", "alphavantage", tmp_path / "lake")
+    expected = chain(1234.56).sort("session", "symbol").select(TERMS)
+    assert_frame_equal(quotes(tmp_path / "lake").select(TERMS), expected, check_exact=True)
 
 
 # ---- the same rows in every kind of file

@@ -89,6 +89,15 @@ GAPS = pl.Schema(
         "worst_session": pl.Date,
     }
 )
+MADE_CLOSES = pl.Schema(
+    {
+        "underlying": pl.String,
+        "close_source": pl.String,
+        "sessions": pl.Int64,
+        "first": pl.Date,
+        "last": pl.Date,
+    }
+)
 ENTRY_TIMES = pl.Schema({"entry_time": pl.String, "sessions": pl.Int64, "quotes": pl.Int64})
 _SEEN = pl.Schema({"symbol": pl.String, "session": pl.Date, "quoted": pl.Boolean})
 _RANGES = pl.Schema(
@@ -124,6 +133,8 @@ class Inspection:
             the lake does not say), and the `gap` between the two, underlying_price / close - 1.
         gaps: per underlying and source the sessions with both prices, the median of the absolute
             gap, and the `worst` gap and its session.
+        made_closes: per underlying and source (vendor, parity) the sessions whose close was made
+            of option quotes, with the first and the last of them: settlement rests on them.
         entry_times: clock time of the exchange ("15:45"; null for snapshots without a time), the
             number of sessions with quotes in that minute, over all underlyings, and the number of
             quotes.
@@ -156,6 +167,7 @@ class Inspection:
     underlyings: pl.DataFrame
     coverage: pl.DataFrame
     gaps: pl.DataFrame
+    made_closes: pl.DataFrame
     entry_times: pl.DataFrame
     holes: pl.DataFrame
     vanished: pl.DataFrame
@@ -454,6 +466,7 @@ class _WholeFiles:
             underlyings=_joined(frames, "underlyings", UNDERLYINGS),
             coverage=coverage,
             gaps=gaps(coverage),
+            made_closes=_joined(frames, "made_closes", MADE_CLOSES),
             entry_times=_entry_times(_joined(frames, "minutes", MINUTES), self.sessions.timezone),
             holes=found.holes,
             vanished=_joined(frames, "vanished", anomalies.VANISHED),
@@ -516,6 +529,7 @@ class _WholeFiles:
             "coverage": self._coverage(
                 underlying, survey, traded, _joined(frames, "sources", _SOURCES)
             ),
+            "made_closes": _made_closes(underlying, _joined(frames, "made", _MADE)),
         }
         return kept, Findings.of(survey, self.sessions, self.told, self._unknown(underlying))
 
@@ -607,11 +621,26 @@ class _WholeFiles:
                 pl.col("session").max(), quoted=pl.lit(False)
             )
             tally["traded"] = rows.group_by("session").agg(count=pl.len().cast(pl.Int64))
+        if name == "underlying_bars":
+            tally["made"] = rows.filter(pl.col("close_source").is_not_null()).select(*_MADE)
         return tally
 
 
 _TRADED = pl.Schema({"session": pl.Date, "count": pl.Int64})
 _SOURCES = pl.Schema({"session": pl.Date, "underlying_source": pl.String})
+_MADE = pl.Schema({"session": pl.Date, "close_source": pl.String})
+
+
+def _made_closes(underlying: str, made: pl.DataFrame) -> pl.DataFrame:
+    """The `MADE_CLOSES` rows of an underlying, from sessions and sources of its made closes."""
+    found = made.group_by("close_source").agg(
+        sessions=pl.len().cast(pl.Int64),
+        first=pl.col("session").min(),
+        last=pl.col("session").max(),
+    )
+    return (
+        found.with_columns(underlying=pl.lit(underlying)).select(*MADE_CLOSES).sort("close_source")
+    )
 
 
 def gaps(coverage: pl.DataFrame) -> pl.DataFrame:
@@ -632,7 +661,7 @@ def gaps(coverage: pl.DataFrame) -> pl.DataFrame:
 _DECODED = {
     "option_quotes": tuple(TABLES["option_quotes"].schema),
     "option_bars": ("symbol", "session"),
-    "underlying_bars": ("session", "close"),
+    "underlying_bars": ("session", "close", "close_source"),
     "dividends": ("ex_date",),
 }
 _PAID = ("ex_date", "amount", "special")

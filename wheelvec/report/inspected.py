@@ -42,6 +42,7 @@ def inspection_text(found: "Inspection") -> str:
         _underlyings(found.underlyings),
         _entry_times(found.entry_times),
         _gaps(found.gaps),
+        _made_closes(found.made_closes),
         _holes(found.holes),
         _vanished(found.vanished),
         _broken(found.broken),
@@ -104,6 +105,15 @@ def _gaps(gaps: pl.DataFrame) -> str:
     heads = ("underlying", "source", "sessions", "median", "worst", "on")
     title = "Gap of underlying_price to the close of the day"
     return _table(title, heads, rows, (14, 10, -9, -10, -11))
+
+
+def _made_closes(made: pl.DataFrame) -> str:
+    rows = [
+        (name, source, number(sessions), f"{_day(first)} to {_day(last)}")
+        for name, source, sessions, first, last in made.iter_rows()
+    ]
+    title = "Closes made of option quotes, on which settlement rests"
+    return _table(title, ("underlying", "source", "sessions", "dates"), rows, (14, 10, -9))
 
 
 def _entry_times(times: pl.DataFrame) -> str:

@@ -81,6 +81,8 @@ def numbers(rows: Rows, field: str) -> pl.Series:
         DataError: for any other text.
     """
     values = rows.frame[field]
+    if values.dtype == pl.Float32:  # 2.55 is another number as a double, unless by its digits
+        values = values.cast(pl.String).cast(pl.Float64)
     if values.dtype == pl.Float64 or values.dtype.is_numeric():
         found = values.cast(pl.Float64)
         return found.fill_nan(None) if found.is_nan().any() else found

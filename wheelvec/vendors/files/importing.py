@@ -343,7 +343,9 @@ class _Import:
             one.write(done)
             if progress:
                 progress(done.months, len(keys), "months")
-        return self._report(done, others)
+        named = {names[number] for number in jobs}
+        without = [] if daily is None else sorted(named - set(daily.bars["underlying"]))
+        return self._report(done, others, without)
 
     def _write_splits(self, daily: daily_files.Daily | None, done: "_Done") -> list[dt.date]:
         """Write the splits that daily bars tell, before all else; the days of those that cannot be.
@@ -359,7 +361,8 @@ class _Import:
             done.counts[validation.SPLITS.name] = splits.merge(self.root, told)
         return others
 
-    def _report(self, done: "_Done", others: list[dt.date]) -> Imported:
+    def _report(self, done: "_Done", others: list[dt.date], without: list[str]) -> Imported:
+        """What was done; `without` are the underlyings of which there are no given daily bars."""
         aside = pl.concat([validation.SET_ASIDE.to_frame(), *self.intake.aside, *done.aside])
         written = [
             (name, *count) for name, count in done.counts.items() if any(count) or name in _ALWAYS
@@ -369,12 +372,14 @@ class _Import:
             pl.DataFrame(written, schema=lakes.WRITTEN, orient="row"),
             validation.total(aside),
             pl.concat([PRICES.to_frame(), *done.prices]).sort("underlying", "session"),
-            tuple(self._notes(others)),
+            tuple(self._notes(others, without)),
         )
 
-    def _notes(self, others: list[dt.date]) -> Iterator[str]:
+    def _notes(self, others: list[dt.date], without: list[str]) -> Iterator[str]:
         for reason, count in self.intake.dropped.items():
             yield f"{count} rows were left out: {reason.replace('_', ' ')}"
+        if without:
+            yield f"the files of daily bars have none of {listed(without, 10)}"
         if others:
             yield (
                 f"the daily bars tell splits on {listed(others, 5)} by no ratio of whole shares: "

@@ -183,20 +183,23 @@ class _Shared:
         session: the day of the quotes.
         underlying: (n,) the number of the underlying.
         by_root: whether that is not told, and is the root's name.
+        nameless: the number that stands for a missing name; None if none is missing.
         prices: columns `price` and `close`, where the layout has them.
     """
 
     session: pl.Series
     underlying: NDArray[np.int32]
     by_root: bool
+    nameless: int | None
     prices: dict[str, pl.Series]
 
     @classmethod
     def of(cls, rows: Rows, given: Given, by_file: str | None, numbering: Numbering) -> "_Shared":
         """What call and put of some rows share."""
         session = _session(rows, given)
-        name = given.underlying or (None if "underlying" in rows.frame.columns else by_file)
-        by_root = name is None and "underlying" not in rows.frame.columns
+        told = "underlying" in rows.frame.columns
+        name = None if told else given.underlying or by_file
+        by_root = name is None and not told
         if by_root and not any(each.endswith("symbol") for each in rows.frame.columns):
             raise InputError(
                 f"{rows.source.name} does not tell its underlying: name it "
@@ -212,7 +215,8 @@ class _Shared:
             prices["price"] = price
         if "close" in rows.frame.columns:
             prices["close"] = _positive(_dollars(rows, "close"))
-        return cls(session, underlying, by_root, prices)
+        nameless = numbering.underlying("") if "" in numbering.underlyings else None
+        return cls(session, underlying, by_root, nameless, prices)
 
 
 def _session(rows: Rows, given: Given) -> pl.Series:
@@ -231,9 +235,9 @@ def _underlyings(rows: Rows, numbering: Numbering) -> NDArray[np.int32]:
     """The numbers of the underlyings; that of "" where the name is missing."""
     told = rows.frame["underlying"]
     told = told if told.dtype == pl.String else told.cast(pl.String)
+    told = told.fill_null("") if told.null_count() else told
     if len(told) and (told == told[0]).all():
-        return np.full(len(told), numbering.underlying(told[0] or ""), np.int32)
-    told = told.fill_null("")
+        return np.full(len(told), numbering.underlying(told[0]), np.int32)
     distinct = told.unique()
     numbers = pl.Series([numbering.underlying(name) for name in distinct], dtype=pl.Int32)
     return told.replace_strict(distinct, numbers, return_dtype=pl.Int32).to_numpy()
@@ -354,6 +358,8 @@ def _flaws(rows: Rows, shared: _Shared, terms: Terms) -> NDArray[np.uint8]:
     flaw = terms.flaw
     if "deliverable" in rows.frame.columns:
         flaw = _with_deliverables(rows, flaw)
+    if (nameless := _nameless(rows, shared)) is not None:
+        flaw = np.where(nameless, contracts.code("missing_key"), flaw)
     session = shared.session
     first, last = dt.date(1900, 1, 1), dt.date(2199, 12, 31)
     inside = session.is_between(first, last)
@@ -363,6 +369,14 @@ def _flaws(rows: Rows, shared: _Shared, terms: Terms) -> NDArray[np.uint8]:
     if session.null_count():
         flaw = np.where(session.is_null().to_numpy(), contracts.code("missing_key"), flaw)
     return flaw.astype(np.uint8)
+
+
+def _nameless(rows: Rows, shared: _Shared) -> NDArray[np.bool_] | None:
+    """Where the underlying's name is missing; None if nowhere."""
+    if "underlying" not in rows.frame.columns or shared.nameless is None:
+        return None
+    found: NDArray[np.bool_] = shared.underlying == shared.nameless
+    return found if found.any() else None
 
 
 def _with_deliverables(rows: Rows, flaw: NDArray[np.uint8]) -> NDArray[np.uint8]:

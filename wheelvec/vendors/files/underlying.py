@@ -138,13 +138,13 @@ def _table(rows: cells.Rows, underlying: str | None) -> pl.DataFrame:
         columns[each] = (
             cells.numbers(rows, each) if each in frame.columns else pl.lit(None, pl.Float64)
         )
-    if underlying is not None:
-        columns["underlying"] = pl.lit(underlying_name(underlying))
-    elif "underlying" in frame.columns:
+    if "underlying" in frame.columns:
         told = frame["underlying"].cast(pl.String).fill_null("")
         names = told.unique()
         written = pl.Series([underlying_name(name) for name in names], dtype=pl.String)
         columns["underlying"] = told.replace_strict(names, written, return_dtype=pl.String)
+    elif underlying is not None:
+        columns["underlying"] = pl.lit(underlying_name(underlying))
     else:
         raise InputError(
             f"{rows.source.name} does not tell its underlying: name it (--symbol TSLA, "
