@@ -357,9 +357,9 @@ def _bars(
             quoted[first:end] = True
         else:
             bars.append(rows)
-    if quoted.all() == quoted.any():
-        return pl.concat(bars) if bars else None, bool(quoted.all())
-    return pl.concat(bars), quoted
+    if not bars:
+        return None, True
+    return pl.concat(bars), quoted if quoted.any() and not quoted.all() else bool(quoted.all())
 
 
 def _offered(chain: Chain, sessions: pl.DataFrame) -> Offered:
