@@ -95,6 +95,13 @@ def test_readme_commands_run_in_order_and_print_what_it_shows() -> None:
     assert DOCS["with_shell_output"](read("README.md")) == read("README.md"), AGAIN
 
 
+def test_the_first_real_result_is_run_on_an_invented_set() -> None:
+    page = read("docs/first-real-result.md")
+    assert DOCS["with_shell_output"](page) == page, AGAIN
+    commands = [block for block in DOCS["blocks"](page, "sh") if block.startswith("wheelvec ")]
+    assert [command.split()[1] for command in commands] == ["get", "check", "run", "sweep"]
+
+
 def test_a_shell_block_that_fails_or_complains_is_noticed(tmp_path: Path) -> None:
     for command in ("wheelvec show nowhere", "wheelvec show nowhere; true"):
         with tempfile.TemporaryDirectory() as folder, pytest.raises(subprocess.CalledProcessError):
@@ -140,7 +147,7 @@ def test_commands_are_understood() -> None:
                 if words[:1] == ["wheelvec"] and words[1:] != ["--help"]:
                     assert callable(cli.parser().parse_args(words[1:]).command)
                     found.add(words[1])
-    assert found >= {"demo", "init", "run", "show", "sweep", "import", "check", "fetch"}
+    assert found >= {"demo", "init", "run", "show", "sweep", "import", "check", "fetch", "get"}
     targets = re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE)
     commands = [
         line for block in DOCS["blocks"](read("README.md"), "sh") for line in block.splitlines()
