@@ -52,6 +52,7 @@ FRAMES: dict[str, tuple[str, Schema, Mapping[str, Column]]] = {
     ),
     "Result.paths": ("What the legs walked: one row per contract and session.", schemas.PATHS, columns.PATHS),
     "Result.underlying": ("Closes over the span of the wheels.", schemas.UNDERLYING_CLOSES, columns.UNDERLYING_CLOSES),
+    "Result.events": ("What happened to the underlyings.", schemas.EVENTS, columns.EVENTS),
     "Market.diagnostics": (
         "What was set aside and what stood out.", schemas.MARKET_DIAGNOSTICS, columns.MARKET_DIAGNOSTICS
     ),

@@ -16,6 +16,7 @@ from wheelvec.model.errors import InputError, LakeError, RecordError
 from wheelvec.model.schemas import (
     CALL_DIAGNOSTICS,
     DIAGNOSTICS,
+    EVENTS,
     LEDGER,
     PATHS,
     RECORDS,
@@ -27,7 +28,7 @@ from wheelvec.stages.arrays import quotient
 
 FRAMES = {
     "records": RECORDS, "ledger": LEDGER, "diagnostics": DIAGNOSTICS, "call_diagnostics": CALL_DIAGNOSTICS,
-    "paths": PATHS, "underlying": UNDERLYING_CLOSES,
+    "paths": PATHS, "underlying": UNDERLYING_CLOSES, "events": EVENTS,
 }  # fmt: skip
 
 
@@ -366,7 +367,9 @@ def test_paths_begin_with_the_sale_and_closes_cover_the_whole_span(result: wv.Re
     )
     both = span.join(closes, on="underlying")
     assert both.height == span.height > 0
-    assert (both["begin"] >= both["first"]).all()
+    assert result.start is not None
+    assert (both["begin"] >= result.start).all()
+    assert (both["begin"] <= both["first"]).all()
     assert (both["end"] >= both["last"]).all()
 
 

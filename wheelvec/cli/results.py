@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("wheelvec.cli")
 
-TABLES = ("records", "wheels", "ledger", "diagnostics", "call_diagnostics", "paths", "underlying")
+TABLES = (
+    *("records", "wheels", "ledger", "diagnostics", "call_diagnostics"),
+    *("paths", "underlying", "events"),
+)
 RESULT_INDEX, SWEEP_INDEX = "result.json", "sweep.json"
 
 

@@ -212,6 +212,7 @@ PATHS: dict[str, Column] = {
     **_PRICES,
     "bid": Column(_SHARE, "of the session's valid quote"),
     "ask": Column(_SHARE, "of the session's valid quote"),
+    "underlying_price": Column(_SHARE, "of the underlying, as the session's valid quote has it"),
     "source": Column(
         "", "bar or quote: the price that was tested for stop and target; null if neither was"
     ),
@@ -219,8 +220,23 @@ PATHS: dict[str, Column] = {
 
 UNDERLYING_CLOSES: dict[str, Column] = {
     "underlying": _UNDERLYING,
-    "session": Column("session", "from the first entry to the last session reached"),
+    "session": Column("session", "from the schedule's first one to the last with a bar"),
     "close": Column(_SHARE, "of the regular session, under the name borne on the session"),
+}
+
+EVENTS: dict[str, Column] = {
+    "underlying": _UNDERLYING,
+    "session": Column("session", "the first one on or after the ex-date"),
+    "ex_date": Column("date", "on which a buyer no longer receives it, or a split takes effect"),
+    "kind": Column(
+        "",
+        "carried or not_carried (a split, a rename, special dividends: rules.md, section 12), "
+        "suspected (a split that the data show and no row explains), dividend",
+    ),
+    "ratio": Column("shares", "new ones for one old one; null of a dividend or a suspected split"),
+    "root": Column("", "of the options from then on; null: as before"),
+    "amount": Column(_SHARE, "of a dividend, in shares as of the ex-date"),
+    "special": Column("", "whether a dividend lowers the strikes; null of other rows"),
 }
 
 MARKET_DIAGNOSTICS: dict[str, Column] = {

@@ -245,6 +245,7 @@ PATHS: dict[str, pl.DataType] = {
     "close": pl.Float64(),
     "bid": pl.Float64(),
     "ask": pl.Float64(),
+    "underlying_price": pl.Float64(),
     "source": pl.String(),
 }
 
@@ -252,6 +253,19 @@ UNDERLYING_CLOSES: dict[str, pl.DataType] = {
     "underlying": pl.String(),
     "session": pl.Date(),
     "close": pl.Float64(),
+}
+
+# What happened to an underlying while a result's wheels may hold it: a row a dividend, and a row a
+# corporate event of rules.md, section 12.
+EVENTS: dict[str, pl.DataType] = {
+    "underlying": pl.String(),
+    "session": pl.Date(),  # the first one on or after the ex-date
+    "ex_date": pl.Date(),
+    "kind": pl.String(),  # carried, not_carried, suspected or dividend
+    "ratio": pl.Float64(),  # new shares for one old one; null where none is known or meant
+    "root": pl.String(),  # of its options from then on; null: as before
+    "amount": pl.Float64(),  # of a dividend, dollars per share as of the ex-date
+    "special": pl.Boolean(),  # of a dividend
 }
 
 # The tables of a result, by name.
@@ -262,6 +276,7 @@ RESULT_TABLES: dict[str, dict[str, pl.DataType]] = {
     "diagnostics": DIAGNOSTICS,
     "paths": PATHS,
     "underlying": UNDERLYING_CLOSES,
+    "events": EVENTS,
     "warnings": WARNINGS,
 }
 

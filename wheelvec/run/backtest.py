@@ -160,11 +160,13 @@ def of_row(
         spool = Spool(writer.spool_folder())
 
         def take(_: int, walked: Walked) -> None:
-            if walked.paths is not None and walked.closes is not None:
+            if walked.paths is not None:
                 writer.write("paths", walked.paths)
-                writer.write("underlying", walked.closes)
+            writer.write("underlying", walked.closes)
+            writer.write("events", walked.events)
             spool.add(walked.outcomes)
 
+        writer.start = recorder.start
         recorder.run(executor, take, progress or (lambda done, total: None))
         if out is not None and market.folder is not None:
             _survey(market, symbols, executor)

@@ -1,5 +1,6 @@
 """Simulates one configuration over a market, by underlying and window, and records every wheel."""
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import NamedTuple
@@ -16,10 +17,13 @@ from wheelvec.model.config import Config
 from wheelvec.model.grid import Grid
 from wheelvec.run.context import Array, Context
 from wheelvec.run.executor import Executor, InOrder
+from wheelvec.run.histories import history_of
 from wheelvec.run.signals import Signal, allowed
 from wheelvec.run.slices import HeldSlice
 from wheelvec.run.windows import Window, windows_of
-from wheelvec.stages.arrays import days
+from wheelvec.stages.arrays import days, underlying_arrays
+from wheelvec.stages.events import History
+from wheelvec.stages.happened import event_rows
 from wheelvec.stages.outcomes import ENTRY_DAY, OneUnderlying, Recorded, joined
 from wheelvec.stages.parameters import parameters_of
 from wheelvec.stages.paths import by_era, closes_between, leg_rows
@@ -33,13 +37,14 @@ class Walked(NamedTuple):
     Attributes:
         outcomes: legs, attempts, wheels and entry sessions.
         paths: the bars and quotes of the contracts of the legs; None without a wheel.
-        closes: the closes of the underlying from the first entry of a wheel to the last session
-            that one reaches; None without a wheel.
+        closes: the closes of the underlying from the schedule's first session to its last bar.
+        events: what happened to the underlying over these sessions.
     """
 
     outcomes: OneUnderlying
     paths: pl.DataFrame | None
-    closes: pl.DataFrame | None
+    closes: pl.DataFrame
+    events: pl.DataFrame
 
 
 Take = Callable[[int, Walked], None]  # position of the underlying, its wheels
@@ -97,7 +102,16 @@ class Recorder:
         self._opens = context.opens[self._chain_key][context.entry_rules.of_row[row]]
         self.sessions = context.sessions[self._chain_key]
         self.day = days(self.sessions, "session")
+        start = context.entry_rules.each[context.entry_rules.of_row[row]].start
+        self._first = int(np.searchsorted(self.day, np.datetime64(start, "D").astype(np.int64)))
+        self._last = context.last or start
         self._windows = windows_of(context, self._chain_key, config, self._opens)
+
+    @property
+    def start(self) -> dt.date:
+        """The schedule's first session, entries or not."""
+        first: dt.date = self.sessions["session"][min(self._first, self.day.size - 1)]
+        return first
 
     @property
     def months(self) -> int:
@@ -148,7 +162,26 @@ class Recorder:
             if window.months or wheels.carried.size:
                 underlying = self._run_window(window, position, signalled, wheels)
             yield window.months
-        in_order.add(position, _walked(wheels, underlying, symbol))
+        past = history_of(self._market, symbol, self.sessions)
+        if underlying is None:
+            bars = self._market.underlying_bars
+            underlying = underlying_arrays(bars, self.sessions, past.names)
+        in_order.add(position, self._walked(wheels, underlying, symbol, past))
+
+    def _walked(
+        self, wheels: _Wheels, underlying: Underlying, symbol: str, past: History
+    ) -> Walked:
+        """The wheels of all windows together, with paths, closes and events."""
+        outcomes, paths = joined(wheels.windows), wheels.paths
+        rows = paths[0] if paths else None
+        if len(paths) > 1:  # windows overlap
+            key = ["symbol", "session"]
+            rows = pl.concat(paths).unique(key, keep="first").sort(key)
+        closes = closes_between(underlying, self._first, self.day.size - 1, symbol)
+        market = self._market
+        told = event_rows(symbol, past, market.splits, market.dividends, self.sessions)
+        inside = pl.col("session").is_between(self.start, max(self.start, self._last))
+        return Walked(outcomes, rows, closes, told.filter(inside))
 
     def _run_window(
         self, window: Window, position: int, signalled: Array, wheels: _Wheels
@@ -271,19 +304,6 @@ def _with_symbols(legs: Array, held: HeldSlice) -> pl.Series:
     used, place = np.unique(np.concatenate([sold, left]), return_inverse=True)
     legs["contract"], legs["exit_contract"] = place[: sold.size], place[sold.size :]
     return held.symbols.gather(pl.Series(used))
-
-
-def _walked(wheels: _Wheels, underlying: Underlying | None, symbol: str) -> Walked:
-    """The wheels of all windows together, with their paths and the underlying's closes."""
-    outcomes, paths = joined(wheels.windows), wheels.paths
-    if underlying is None or not outcomes.wheels.size:
-        return Walked(outcomes, None, None)
-    rows = paths[0]
-    if len(paths) > 1:  # windows overlap
-        key = ["symbol", "session"]
-        rows = pl.concat(paths).unique(key, keep="first").sort(key)
-    begin, end = int(outcomes.wheels["number"].min()), int(outcomes.wheels["until"].max())
-    return Walked(outcomes, rows, closes_between(underlying, begin, end, symbol))
 
 
 def _within(dte: Array, starts: Array, least: int, most: int) -> Array:

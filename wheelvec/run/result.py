@@ -1,6 +1,7 @@
 """The result of a backtest: its frames, its configuration and the fingerprint of its data."""
 
 import contextlib
+import datetime as dt
 import html
 import json
 import platform
@@ -38,9 +39,11 @@ RESULT = Kind(
         "config_id": str,
         "fingerprint": str,
         "signals": (str, type(None)),
+        "start": (str, type(None)),
         "versions": dict,
     },
     former=frozenset({"config", "config_id", "fingerprint", "versions", "files"}),
+    added=frozenset({"start", "events.parquet"}),
 )
 # A frame, the file of a frame, or a function that computes it from the others when first needed.
 Held = pl.DataFrame | Stored | Callable[["Result"], pl.DataFrame]
@@ -56,6 +59,7 @@ class Result:
         fingerprint: hexadecimal digest of the market's tables.
         signals: hexadecimal digest of the `when=` of the run; None without one.
         versions: the versions of wheelvec, Python, Polars, NumPy and Numba that ran it.
+        start: the schedule's first session; None if the result was saved before it was kept.
 
     Example:
         >>> import wheelvec as wv
@@ -72,8 +76,10 @@ class Result:
         versions: Mapping[str, str],
         frames: Frames,
         signals: str | None = None,
+        start: dt.date | None = None,
     ) -> None:
         self.config = config
+        self.start = start
         self.fingerprint = fingerprint
         self.signals = signals
         self.versions = dict(versions)
@@ -212,7 +218,9 @@ class Result:
 
     @property
     def underlying(self) -> pl.DataFrame:
-        """The underlyings' daily closes from the first entry session to the last of any wheel.
+        """The underlyings' daily closes from the schedule's first session to their last bars.
+
+        A renamed underlying keeps its name, with the closes of the new one.
 
         Example:
             >>> import wheelvec as wv
@@ -223,6 +231,24 @@ class Result:
             ('ALFA', 157.93)
         """
         return self._frame("underlying")
+
+    @property
+    def events(self) -> pl.DataFrame:
+        """Splits, renames and dividends of the underlyings, and the splits that the data suggest.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> wv.backtest(market, config).events.height  # nothing happens to ALFA
+            0
+        """
+        if "events" not in self._frames:
+            raise LakeError(
+                "the result was saved by an earlier version, which kept neither corporate events "
+                "nor all closes: run it again"
+            )
+        return self._frame("events")
 
     @property
     def warnings(self) -> Warnings:
@@ -312,9 +338,11 @@ class Result:
             overwrite=overwrite,
             wait=WRITER_WAIT,
         )
+        writer.start = self.start
         with writer:
             for kind in KINDS:
-                writer.write(kind, self._frame(kind))
+                if kind != "events" or kind in self._frames:
+                    writer.write(kind, self._frame(kind))
             writer.close(self.versions)
 
     @classmethod
@@ -368,8 +396,18 @@ class Result:
     @classmethod
     def _of(cls, index: Index, config: Config, frames: Mapping[str, Stored]) -> Self:
         content = index.content
-        kept = {kind: frames[f"{kind}.parquet"] for kind in KINDS}
-        return cls(config, content["fingerprint"], content["versions"], kept, content["signals"])
+        kept = {kind: frames[name] for kind in KINDS if (name := f"{kind}.parquet") in frames}
+        start = content.get("start")
+        if start is None:  # nor has it the events that belong to it
+            kept.pop("events", None)
+        return cls(
+            config,
+            content["fingerprint"],
+            content["versions"],
+            kept,
+            content["signals"],
+            None if start is None else dt.date.fromisoformat(start),
+        )
 
     def __repr__(self) -> str:
         figures = self.summary()
@@ -440,6 +478,7 @@ class ResultWriter:
         self._folder: Path | None = None
         self._sums = Sums(config)
         self._held = contextlib.ExitStack()
+        self.start: dt.date | None = None  # of the schedule; None: not known
         if self._place:
             self._refuse(self._place)
 
@@ -524,7 +563,12 @@ class ResultWriter:
             }
             later: dict[str, Held] = {"warnings": warnings} if warnings else {}
             return Result(
-                self._config, self._fingerprint(), versions, frames | later, self._signals
+                self._config,
+                self._fingerprint(),
+                versions,
+                frames | later,
+                self._signals,
+                self.start,
             )
         self._close_files()
         shutil.rmtree(self._folder / SPOOL, ignore_errors=True)
@@ -561,6 +605,7 @@ class ResultWriter:
             "config_id": self._config.id,
             "fingerprint": self._fingerprint(),
             "signals": self._signals,
+            "start": self.start,
             "versions": dict(versions),
         }
 

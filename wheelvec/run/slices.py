@@ -125,12 +125,14 @@ class Quoted(NamedTuple):
         number: (n,) the number of the session.
         bid: (n,) dollars per share.
         ask: (n,) dollars per share.
+        spot: (n,) the underlying's price of the quote, dollars per share.
     """
 
     contract: Array
     number: Array
     bid: Array
     ask: Array
+    spot: Array
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -374,7 +376,7 @@ def _offered(chain: Chain, sessions: pl.DataFrame) -> Offered:
 def _quoted(chain: Chain, contracts: Numbered) -> Quoted:
     """The valid quotes of numbered contracts, in the order of the chain."""
     known = np.flatnonzero(contracts.of_row >= 0)
-    columns = contracts.of_row, chain.number, chain.bid, chain.ask
+    columns = contracts.of_row, chain.number, chain.bid, chain.ask, chain.spot
     return Quoted(*(values[known] for values in columns))
 
 

@@ -17,7 +17,7 @@ SOURCES = pl.Series(["bar", "quote", None], dtype=pl.String)
 def leg_rows(
     legs: Array,
     slice_: Slice,
-    quotes: tuple[Array, Array, Array, Array],
+    quotes: tuple[Array, Array, Array, Array, Array],
     symbols: pl.Series,
     underlying: str,
 ) -> pl.DataFrame:
@@ -33,7 +33,8 @@ def leg_rows(
         legs: (n,) contract of the slice, and the first and last session on which a leg was open in
             it, as `by_era` returns them.
         slice_: that the legs were recorded on.
-        quotes: (n,) contract, number, bid and ask of the valid quotes, by contract and number.
+        quotes: (n,) contract, number, bid, ask and the underlying's price of the valid quotes, by
+            contract and number.
         symbols: (contracts,) of the slice.
         underlying: its name.
 
@@ -45,7 +46,7 @@ def leg_rows(
     is_used = np.zeros(slice_.contracts.size, np.bool_)
     is_used[used] = True
     some = np.flatnonzero(is_used[quotes[0]])
-    number, bid, ask = (values[some] for values in quotes[1:])
+    number, bid, ask, spot = (values[some] for values in quotes[1:])
     row, of_row = spans(where["first_row"], where["last_row"] - where["first_row"])
     barred, quoted = (
         used[of_row] * SPAN + slice_.rows["number"][row],
@@ -60,8 +61,10 @@ def leg_rows(
         "symbol": symbols.gather(pl.Series(keys // SPAN)),
         "session": dates(slice_.underlying.day[keys % SPAN]),
         **{name: _only(rows[name], there) for name in ("open", "high", "low", "close")},
-        "bid": _only(bid[place], known) if quoted.size else _only(np.zeros(keys.size), known),
-        "ask": _only(ask[place], known) if quoted.size else _only(np.zeros(keys.size), known),
+        **{
+            name: _only(values[place] if quoted.size else np.zeros(keys.size), known)
+            for name, values in (("bid", bid), ("ask", ask), ("underlying_price", spot))
+        },
         "source": SOURCES.gather(pl.Series(np.where(there, rows["is_quote"], 2))),
     }
     return pl.DataFrame(columns, schema=PATHS)
