@@ -320,3 +320,65 @@ def of_sweep(name: str) -> Column:
         if name.startswith(prefix):
             return Column(unit, meaning)
     return SWEEP[name]
+
+
+METRICS: dict[str, Column] = {
+    "total_return": Column("fraction", "last equity/first cash - 1"),
+    "cagr": Column("fraction per year", "growth of 252 sessions; null under 126 of them"),
+    "volatility": Column(
+        "fraction per year", "of daily returns over the riskless one; 252 days, sample deviation"
+    ),
+    "sharpe": Column("per year", "mean daily return over the riskless one/its deviation"),
+    "sortino": Column("per year", "the same/the root mean square of the days under it"),
+    "max_drawdown": Column("fraction", "least of equity/peak - 1"),
+    "max_drawdown_days": Column(
+        "calendar days", "the most from a peak to the last session below it"
+    ),
+    "calmar": Column("per year", "cagr/abs(max_drawdown)"),
+    "ulcer_index": Column("fraction", "root mean square of the drawdown"),
+    "skew": Column("", "of daily returns, of a population"),
+    "kurtosis": Column("", "of daily returns, of a population; 3 is normal"),
+    "var_95": Column("fraction", "the loss at the 5th percentile of daily returns"),
+    "cvar_95": Column("fraction", "the mean loss of the days at or under it"),
+    "best_month": Column("fraction", "greatest return of a calendar month"),
+    "worst_month": Column("fraction", "least return of a calendar month"),
+    "months_up": Column("fraction", "of the calendar months, with a gain"),
+    "mean_exposure": Column("fraction", "mean of (collateral + shares)/equity"),
+    "mean_cash_share": Column("fraction", "mean of cash/equity, with what secures puts"),
+    "turnover": Column(
+        "per year", "premiums, buy-backs, purchases and sales of shares/mean equity"
+    ),
+    "taken": Column("wheels", "taken"),
+    "resolved": Column("wheels", "taken and resolved"),
+    "skipped": Column("wheels", "not taken"),
+    "win_rate": Column("percent", "of the taken and resolved wheels with P&L > 0"),
+    "profit_factor": Column("", "sum of the gains/sum of the losses; null without a loss"),
+    "expectancy": Column("dollars", "mean P&L of a wheel, in the account"),
+    "mean_win": Column("dollars", "mean gain of a wheel, in the account"),
+    "mean_loss": Column("dollars", "mean loss of a wheel, in the account"),
+    "longest_losing_run": Column("wheels", "losses one after the other, by exit date"),
+    "mean_days_held": Column("calendar days", "mean of the sum of the legs' days held"),
+    "premium_kept": Column("fraction", "P&L of puts and calls/premium received"),
+    "return_on_collateral": Column(
+        "fraction", "P&L/mean over the sessions of collateral and cost of held shares"
+    ),
+}
+
+
+def of_metric(name: str) -> Column:
+    """The meaning of a figure of an account, those by benchmark and by reason included.
+
+    Example:
+        >>> of_metric("beta_buy_and_hold").meaning
+        'slope of the daily return on that of buy_and_hold, both over the riskless one'
+    """
+    if name in METRICS:
+        return METRICS[name]
+    kind, _, which = name.partition("_")
+    over = f"the daily return on that of {which}, both over the riskless one"
+    found = {
+        "alpha": Column("fraction per year", f"intercept of {over}, times 252"),
+        "beta": Column("", f"slope of {over}"),
+        "skipped": Column("wheels", f"not taken: {which}"),
+    }
+    return found[kind]
