@@ -65,3 +65,15 @@ def test_gaps_of_several_sources() -> None:
         ("A", "parity", 2, pytest.approx(0.015), -0.02, DAYS[1]),
         ("A", "close", 1, 0.0, 0.0, DAYS[2]),
     ]
+
+
+def test_the_source_of_the_underlyings_price_is_read_from_the_lake(tmp_path: Path) -> None:
+    row = {"ts": None, "underlying_price": 220.0, "underlying_source": "parity"}
+    held = quotes(row | {"session": DAYS[0]}, {"session": DAYS[1], "ts": None})
+    bars = [{"session": day} for day in DAYS[:2]]
+    wv.Market(option_quotes=held, underlying_bars=table("underlying_bars", *bars)).write(
+        tmp_path / "lake"
+    )
+    found = wv.check(tmp_path / "lake")
+    assert found.coverage["underlying_source"].to_list() == ["parity", None]
+    assert found.gaps.select("underlying_source", "sessions").rows() == [("parity", 1), (None, 1)]
