@@ -150,9 +150,9 @@ def series_figures(day: Array, equity: Array, start: float, riskless: Array) -> 
     drawdown from the first cash count from the first session.
 
     Sources: Sharpe, "The Sharpe Ratio", Journal of Portfolio Management (1994); Sortino and Price,
-    "Performance Measurement in a Downside Risk Framework", Journal of Investing (1994); Martin, "The
-    Investor's Guide to Fidelity Funds" (1989, with others), for the ulcer index; Rockafellar and
-    Uryasev, "Optimization of Conditional Value-at-Risk", Journal of Risk (2000).
+    "Performance Measurement in a Downside Risk Framework", Journal of Investing (1994); for the
+    ulcer index Martin, "The Investor's Guide to Fidelity Funds" (1989, with others); Rockafellar
+    and Uryasev, "Optimization of Conditional Value-at-Risk", Journal of Risk (2000).
 
     Args:
         day: (n,) days since 1970-01-01, ascending.
