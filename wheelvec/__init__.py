@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from wheelvec.run.result import Result
     from wheelvec.run.sweep import sweep
     from wheelvec.run.sweep_result import Sweep
-    from wheelvec.vendors import rates
+    from wheelvec.vendors import indices, rates
     from wheelvec.vendors.databento.fetch import fetch
     from wheelvec.vendors.files.importing import import_files
     from wheelvec.vendors.free import get
@@ -96,7 +96,11 @@ _MODULES = {
     "vega": "wheelvec.pricing.greeks",
 }
 # The module that each public namespace is.
-_NAMESPACES = {"rates": "wheelvec.vendors.rates", "signals": "wheelvec.run.indicators"}
+_NAMESPACES = {
+    "indices": "wheelvec.vendors.indices",
+    "rates": "wheelvec.vendors.rates",
+    "signals": "wheelvec.run.indicators",
+}
 
 __all__ = [
     "CallRules",
@@ -131,6 +135,7 @@ __all__ = [
     "get",
     "implied_vol",
     "import_files",
+    "indices",
     "rates",
     "rho",
     "signals",

@@ -26,15 +26,15 @@ Example:
     '2024-01-02'
 """
 
-import csv
 import datetime as dt
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 
 from wheelvec.model.errors import InputError, cut, listed, unknown_name
+from wheelvec.vendors.dated import Allowed, DatedTable, day_of_us
 
 __all__ = ["from_fred", "from_treasury"]
 
@@ -56,8 +56,8 @@ _CONSTANT = {
 } | {"GS1M", "GS3M", "GS6M", "WGS1MO", "WGS3MO", "WGS6MO"}
 _OVERNIGHT = {"SOFR", "EFFR", "OBFR", "DFF", "FF", "FEDFUNDS"}
 _FRED_DAYS = ("observation_date", "date")  # headings; the second until 2024
-_MISSING = {"", ".", "N/A", "NA"}
-_LEAST, _MOST = -10.0, 50.0  # percent; a file of fractions or basis points is not one of rates
+# percent; a file of fractions or basis points is not one of rates
+_YIELDS = Allowed(-10.0, 50.0, "a yield from -10 to 50 percent")
 
 
 def from_treasury(path: str | Path, tenor: str = "3 Mo") -> pl.DataFrame:
@@ -91,9 +91,10 @@ def from_treasury(path: str | Path, tenor: str = "3 Mo") -> pl.DataFrame:
         >>> str(curve["session"][0]), round(curve["rate"][0], 5)
         ('2024-01-02', 0.04939)
     """
-    read = _Table(Path(path), "the Treasury's daily par yield curve", "Date, 1 Mo, 3 Mo, 1 Yr")
+    form = "the Treasury's daily par yield curve"
+    read = DatedTable(Path(path), form, "Date, 1 Mo, 3 Mo, 1 Yr", _hint)
     place = read.place_of(tenor, "tenor", "date")
-    return read.rates(place, _treasury_day, _bond_equivalent)
+    return _converted(read.values(place, day_of_us, _YIELDS), _bond_equivalent)
 
 
 def from_fred(
@@ -134,14 +135,23 @@ def from_fred(
         >>> [round(wv.rates.from_fred(path, name)["rate"][0], 5) for name in ("DTB3", "DGS3MO")]
         [0.05359, 0.05387]
     """
-    read = _Table(Path(path), "a series of FRED", "observation_date, DTB3")
+    read = DatedTable(Path(path), "a series of FRED", "observation_date, DTB3", _hint)
     if series is None and len(read.names) != 2:
         raise InputError(
             f"{path} has {listed(read.names[1:]) or 'no series'}: expected series=, the name of "
             f"one{_hint(read.names)}"
         )
     place = read.place_of(read.names[-1] if series is None else series, "series", *_FRED_DAYS)
-    return read.rates(place, dt.date.fromisoformat, _conversion(read.names[place], kind, days))
+    conversion = _conversion(read.names[place], kind, days)
+    return _converted(read.values(place, dt.date.fromisoformat, _YIELDS), conversion)
+
+
+def _converted(
+    percents: dict[dt.date, float], conversion: Callable[[float], float]
+) -> pl.DataFrame:
+    """`RATES` of yields in percent by day; the conversion is of fractions per year."""
+    rates = [conversion(percent / 100.0) for percent in percents.values()]
+    return pl.DataFrame({"session": list(percents), "rate": rates}, schema=RATES)
 
 
 def _conversion(series: str, kind: str | None, days: int | None) -> Callable[[float], float]:
@@ -179,129 +189,6 @@ def _kind_of(series: str) -> str | None:
 
 def _bond_equivalent(y: float) -> float:
     return 2.0 * math.log1p(y / 2.0)
-
-
-def _treasury_day(text: str) -> dt.date:
-    """The day of M/D/YYYY, or of an ISO date."""
-    month, slash, rest = text.partition("/")
-    if not slash:
-        return dt.date.fromisoformat(text)
-    day, _, year = rest.partition("/")
-    if len(year) != 4:  # 01/02/24 could be of any century
-        raise ValueError(text)
-    return dt.date(int(year), int(month), int(day))
-
-
-class _Table:
-    """A CSV file with a column of days and columns of yields in percent.
-
-    Args:
-        path: the file.
-        form: what it should be, for messages.
-        expected: the headings that it should have, for messages.
-    """
-
-    def __init__(self, path: Path, form: str, expected: str) -> None:
-        self.path, self.form, self.expected = path, form, expected
-        _, names = next(self._lines(), (0, []))
-        self.names = [name.strip() for name in names]
-
-    def place_of(self, wanted: str, argument: str, *day: str) -> int:
-        """The place of a column.
-
-        Args:
-            wanted: its heading; case and blanks do not matter.
-            argument: the name of `wanted`, for messages.
-            day: what the first heading may be, in lower case.
-
-        Raises:
-            InputError: if the file has another form, or lacks the column.
-        """
-        if not self.names or self.names[0].lower() not in day or len(self.names) < 2:
-            raise InputError(
-                f"{self.path} is not {self.form}: its columns are {_shown(self.names)}, expected "
-                f"such as {self.expected}{_hint(self.names)}"
-            )
-        known = {_folded(name): place for place, name in enumerate(self.names) if place}
-        if (place := known.get(_folded(str(wanted)))) is not None:
-            return place
-        problem = unknown_name(argument, wanted, self.names[1:])
-        raise InputError(f"{self.path}: {problem}{_hint(self.names)}")
-
-    def rates(
-        self, place: int, day_of: Callable[[str], dt.date], converted: Callable[[float], float]
-    ) -> pl.DataFrame:
-        """`RATES` of one column, sorted.
-
-        Args:
-            place: the place of the column.
-            day_of: reads a day; a ValueError for text that is none.
-            converted: a yield, both fractions per year.
-
-        Raises:
-            InputError: naming the first line that cannot be read, or a file without any value.
-        """
-        found: dict[dt.date, float] = {}
-        lines = self._lines()
-        next(lines)
-        for number, cells in lines:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(self.names):
-                self._refuse(number, f"{len(cells)} cells", f"{len(self.names)}, as the headings")
-            day, value = self._day(number, cells[0], day_of), self._value(number, cells[place])
-            if value is not None and found.setdefault(day, value) != value:
-                self._refuse(number, f"{value} for {day}", f"{found[day]}, as in a line before")
-        if not found:
-            raise InputError(f"{self.path} has no value of {self.names[place]!r}")
-        days = sorted(found)
-        rates = [converted(found[day] / 100.0) for day in days]
-        return pl.DataFrame({"session": days, "rate": rates}, schema=RATES)
-
-    def _day(self, number: int, text: str, day_of: Callable[[str], dt.date]) -> dt.date:
-        try:
-            return day_of(text.strip())
-        except ValueError:
-            self._refuse(number, cut(text), "a date as in the rest of such a file")
-            raise AssertionError from None
-
-    def _value(self, number: int, text: str) -> float | None:
-        """A yield in percent; None where it is missing."""
-        if text.strip().upper() in _MISSING:
-            return None
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not _LEAST <= value <= _MOST:
-            self._refuse(number, cut(text), f"a yield from {_LEAST:g} to {_MOST:g} percent")
-        return value
-
-    def _refuse(self, number: int, found: str, expected: str) -> None:
-        raise InputError(f"{self.path}, line {number}: found {found}, expected {expected}")
-
-    def _lines(self) -> Iterator[tuple[int, list[str]]]:
-        """Number and cells of each line.
-
-        Raises:
-            InputError: if the file cannot be read as CSV.
-        """
-        try:
-            with self.path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-                reader = csv.reader(file)
-                yield from ((reader.line_num, cells) for cells in reader)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from None
-        except csv.Error as error:
-            raise InputError(f"{self.path}: is no CSV: {error}") from None
-
-
-def _shown(names: list[str]) -> str:
-    return cut(listed(names, most=8)) if names else "none (the file is empty)"
-
-
-def _folded(name: str) -> str:
-    return "".join(name.split()).lower().replace("month", "mo")
 
 
 def _hint(names: list[str]) -> str:
