@@ -104,8 +104,8 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "call_on_settlement",
         FOLLOW,
-        "else put.settlement + 1",
-        "else put.settlement",
+        "        return put.settlement + 1\n",
+        "        return put.settlement\n",
         "7: calls from the session after",
     ),
     Change(
@@ -149,15 +149,15 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "call_settles_with_two_fees",
         FOLLOW,
-        "if bought_back:\n            fees",
+        "if is_bought_back(last_reason):\n            fees",
         "if True:\n            fees",
         "8: no fee at settlement",
     ),
     Change(
         "basis_is_strike",
         FOLLOW,
-        " * 100.0 - put.price * 100.0) / 100.0",
-        " * 100.0) / 100.0",
+        " - put.price * 100.0) / (100.0 * lots)",
+        ") / (100.0 * lots)",
         "7: the basis is strike less premium",
     ),
     Change(

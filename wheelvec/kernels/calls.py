@@ -414,7 +414,7 @@ def barrier_before(slice_: Slice, put: AssignedPut, number: int, entry: EntryRul
     if barrier < 0:
         return -1
     event = slice_.events[barrier]
-    return -1 if event.kind == SUSPECTED and event.number > last else barrier
+    return -1 if event.kind == SUSPECTED and event.number - 1 == number else barrier
 
 
 @njit_inlined
@@ -560,9 +560,7 @@ def sell_calls(
         barrier = barrier_before(slice_, put, number, entry)
         if barrier >= 0:
             end_reason, end = CORPORATE_ACTION, slice_.events[barrier].number - 1
-            if slice_.events[barrier].kind == SUSPECTED and entry.v5:
-                end_reason = NO_CALL_QUOTES
-            elif slice_.events[barrier].kind == SUSPECTED:
+            if slice_.events[barrier].kind == SUSPECTED and not entry.v5:
                 end_reason, lacking, still_open = UNRESOLVED, end, np.nan
             break
         if number > until:

@@ -643,7 +643,8 @@ def lay_settlement(slice_: Slice, put: Put, entry: EntryRules, out: Records) -> 
     at.fees = order_fee(entry, 1) if known else np.nan
     if put.settled == CORPORATE_ACTION:
         at.fees += order_fee(entry, shares_between(slice_.events, put.number, put.end))
-    days = slice_.underlying.day[put.end] - slice_.underlying.day[put.number] if known else 0
+    counted, day = known and not put.censored, slice_.underlying.day
+    days = day[put.end] - day[put.number] if counted else 0
     missing = put.end - put.number - (put.last - put.first) if known else 0
     at.sums = packed_days(days, missing, put.censored)
 

@@ -79,8 +79,8 @@ def history(
 ) -> History:
     """The history of an underlying.
 
-    After a carried rename it is what its new name is, and its old name is nobody's: the events,
-    chains and closes of a later bearer of the old name are not its own.
+    After a rename it is what its new name is, and its old name is nobody's: the events, chains and
+    closes of a later bearer of the old name are not its own.
 
     Args:
         symbol: its name at first.
@@ -93,7 +93,7 @@ def history(
     names, name, first, since = [], symbol, 0, dt.date.min
     while True:
         changes = [row for row in _changes(name, splits) if row.ex_date > since]
-        rename = next((row for row in changes if row.is_rename), None)
+        rename = next((row for row in changes if row.new is not None), None)
         until = dt.date.max if rename is None else rename.ex_date
         special = [(day, a) for day, a in _special(name, dividends) if since <= day < until]
         suspected = [day for day in suspicions(name) if since < day <= until]
@@ -122,11 +122,6 @@ class Change(NamedTuple):
     def is_whole(self) -> bool:
         """Whether it gives whole shares for one."""
         return self.numerator % self.denominator == 0
-
-    @property
-    def is_rename(self) -> bool:
-        """Whether legs and shares are carried to a new name."""
-        return self.new is not None and self.is_whole
 
 
 def _both(first: CorporateEvent, second: CorporateEvent) -> CorporateEvent:
