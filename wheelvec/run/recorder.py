@@ -202,7 +202,9 @@ class Recorder:
         wheels.launched, wheels.carried = int(out.launched[0]), out.carried
         if out.legs.size:
             walked = by_era(out.legs, held.contracts.eras, held.contracts.succession)
-            wheels.paths.append(leg_rows(walked, held.slice_, held.quotes, held.symbols, symbol))
+            rows = leg_rows(walked, held.slice_, held.quotes, held.symbols, symbol)
+            several = held.contracts.eras is not None  # their contracts are in order by era
+            wheels.paths.append(rows.sort("symbol", "session") if several else rows)
         wheels.windows.append(self._outcomes(position, held, out, signalled, window))
         return held.slice_.underlying
 
