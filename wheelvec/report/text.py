@@ -80,6 +80,13 @@ def _wheels(figures: Figures, launched: int) -> str:
         ("  open", number(figures["open_wheels"]), ""),
         ("  no data", number(figures["no_data_wheels"]), ""),
     ]
+    if figures["suspected_wheels"]:
+        rows.append(
+            ("    suspected split", number(figures["suspected_wheels"]), "open across it: no value")
+        )
+    if figures["carried_wheels"]:
+        event = "  of these through events", number(figures["carried_wheels"])
+        rows.insert(4, (*event, "splits, renames, special dividends"))
     return _section("Wheels", rows)
 
 

@@ -209,12 +209,24 @@ def _of_data(
     yield from _missing_bars(found.missing_bars, market)
     yield from _holes(found, first, last)
     yield from _shorter_quotes(market, found, first, last)
+    renamed = _followed(market)
     for name, day, sessions in found.ended.iter_rows():
-        if day < last:
+        if day < last and not any(day < ex_date for ex_date in renamed.get(name, ())):
             text = f"{name}: its bars end on {day}, {_counted(sessions, 'session')} before the "
             text += "market's (delisted, renamed, or not supplied?)"
             yield RunWarning("underlying_ended", name, sessions, text)
     yield from _dividends(market, first, last)
+
+
+def _followed(market: Market) -> dict[str, list[dt.date]]:
+    """The days of the renames of each underlying to a name whose bars the market has."""
+    found: dict[str, list[dt.date]] = {}
+    if market.splits is not None:
+        barred = market.underlying_bars["underlying"].unique()
+        rows = market.splits.filter(pl.col("new_underlying").is_in(barred.implode()))
+        for name, ex_date in rows.select("underlying", "ex_date").iter_rows():
+            found.setdefault(name, []).append(ex_date)
+    return found
 
 
 def _splits(suspected: pl.DataFrame) -> Iterator[RunWarning]:
