@@ -18,6 +18,7 @@ def market_of(tables: Tables) -> wv.Market:
         option_quotes=tables["option_quotes"],
         underlying_bars=tables["underlying_bars"],
         option_bars=tables.get("option_bars"),
+        splits=tables.get("splits"),
         dividends=tables.get("dividends"),
     )
 

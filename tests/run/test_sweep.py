@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import wheelvec as wv
-from tests.oracle import markets
+from tests.oracle import event_markets, markets
 from tests.random_markets import config_of, market_of, random_case
 from wheelvec.model.config import field_names
 from wheelvec.model.errors import ConfigError
@@ -91,12 +91,19 @@ def further_figures(result: wv.Result) -> dict[str, Any]:
             f"{phase}_{name}": reasons[name]
             for name in ("stop_loss", "profit_target", "max_hold_dte", "open", "no_data")
         }
-        figures |= {f"{phase}_expired_worthless": reasons["expired_worthless"]}
+        figures |= {
+            f"{phase}_{name}": reasons[name]
+            for name in ("expired_worthless", "corporate_action", "suspected_split")
+        }
     ends = Counter(wheels["end_reason"])
-    return figures | {
-        f"end_{name}": ends[name]
-        for name in ("put_closed", "put_expired", "called_away", "max_cycles", "unresolved")
-    }
+    return (
+        figures
+        | {
+            f"end_{name}": ends[name]
+            for name in ("put_closed", "put_expired", "called_away", "max_cycles", "unresolved")
+        }
+        | {"end_corporate_action": ends["corporate_action"]}
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -189,6 +196,23 @@ def test_exit_products_equal_backtests(rules: str, one_at_a_time: bool) -> None:
         market = market_of(tables)
         sweep = wv.sweep(market, config_of(sections, market), grid)
         assert differences(sweep, market, range(0, sweep.frame.height, 7)) == []
+
+
+@pytest.mark.parametrize("rules", ["ledger", "v5"])
+@pytest.mark.parametrize("seed", range(8))
+def test_exit_products_equal_backtests_where_events_happen(seed: int, rules: str) -> None:
+    """Splits, renames, special dividends, reverse and suspected splits while wheels are open."""
+    market = market_of(event_markets.random_event_market(seed))
+    base = config_of(event_markets.random_event_config(seed, rules), market)
+    changes = {"schedule.allow_multiple_wheels_per_symbol": seed % 3 != 0, "call.max_cycles": 2}
+    grid = {
+        "put.exit_pct": [0.05, 0.3, 0.6] if seed % 2 else np.linspace(0.05, 0.9, 10),
+        "put.stop_loss_multiplier": [1.5, None],
+        "put.max_hold_dte": [None, 3],
+        "call.exit_pct": [None, 0.2],
+    }
+    sweep = wv.sweep(market, base.replace(**changes), grid)
+    assert differences(sweep, market, range(seed % 5, sweep.frame.height, 9)) == []
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import wheelvec as wv
+from tests.oracle import event_markets
 from tests.random_markets import config_of, market_of, random_case
 from wheelvec.model.grid import Grid
 from wheelvec.run import windows
@@ -162,3 +163,15 @@ def test_a_sweep_over_years_is_its_backtests(cycles: list[int | None]) -> None:
         assert 1 <= sum(start <= day <= end for start, end in spans) <= 2
     if cycles == [None]:
         assert spans == {(dt.date(2022, 1, 1), dt.date(2025, 1, 31))}
+
+
+@pytest.mark.parametrize("rules", ["ledger", "v5"])
+@pytest.mark.parametrize("seed", range(12))
+def test_windows_change_nothing_where_events_happen(
+    run_in_windows: Run, seed: int, rules: str
+) -> None:
+    tables = event_markets.random_event_market(seed)
+    market = market_of(tables)
+    config = config_of(event_markets.random_event_config(seed, rules), market)
+    changes = {"call.max_cycles": [None, 2][seed % 2], "call.call_wait_sessions": [3, 30][seed % 2]}
+    compare(run_in_windows, market, config.replace(**changes))
