@@ -68,7 +68,7 @@ def _told_ratio(
     rows = splits.filter(
         pl.col("underlying") == name, pl.col("ex_date") > eve, pl.col("ex_date") <= day
     )
-    return math.prod((rows["numerator"] / rows["denominator"]).to_list())
+    return float(math.prod((rows["numerator"] / rows["denominator"]).to_list()))
 
 
 def _dividends(symbol: str, paid: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
