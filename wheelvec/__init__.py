@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wheelvec.kernels.draws import fill_draw
     from wheelvec.lake.inspection import check
     from wheelvec.market.market import Market
+    from wheelvec.model.account import Account
     from wheelvec.model.config import (
         CallRules,
         Config,
@@ -48,7 +49,9 @@ if TYPE_CHECKING:
     from wheelvec.run import indicators as signals
     from wheelvec.run.backtest import backtest
     from wheelvec.run.bounds import bounds
+    from wheelvec.run.portfolio import Portfolio
     from wheelvec.run.result import Result
+    from wheelvec.run.simulate import simulate
     from wheelvec.run.sweep import sweep
     from wheelvec.run.sweep_result import Sweep
     from wheelvec.vendors import indices, rates
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
 # The module of each public name. It is imported when the name is first used, so that `import
 # wheelvec` loads neither Numba nor the exchange calendars.
 _MODULES = {
+    "Account": "wheelvec.model.account",
     "CallRules": "wheelvec.model.config",
     "Config": "wheelvec.model.config",
     "ConfigError": "wheelvec.model.errors",
@@ -70,6 +74,7 @@ _MODULES = {
     "LakeError": "wheelvec.model.errors",
     "Liquidity": "wheelvec.model.config",
     "Market": "wheelvec.market.market",
+    "Portfolio": "wheelvec.run.portfolio",
     "Pricing": "wheelvec.model.config",
     "PutRules": "wheelvec.model.config",
     "RecordError": "wheelvec.model.errors",
@@ -91,6 +96,7 @@ _MODULES = {
     "implied_vol": "wheelvec.pricing.implied",
     "import_files": "wheelvec.vendors.files.importing",
     "rho": "wheelvec.pricing.greeks",
+    "simulate": "wheelvec.run.simulate",
     "sweep": "wheelvec.run.sweep",
     "theta": "wheelvec.pricing.greeks",
     "vega": "wheelvec.pricing.greeks",
@@ -103,6 +109,7 @@ _NAMESPACES = {
 }
 
 __all__ = [
+    "Account",
     "CallRules",
     "Config",
     "ConfigError",
@@ -114,6 +121,7 @@ __all__ = [
     "LakeError",
     "Liquidity",
     "Market",
+    "Portfolio",
     "Pricing",
     "PutRules",
     "RecordError",
@@ -139,6 +147,7 @@ __all__ = [
     "rates",
     "rho",
     "signals",
+    "simulate",
     "sweep",
     "theta",
     "vega",

@@ -5,6 +5,7 @@
     wheelvec init > wheel.toml
     wheelvec run wheel.toml --lake lake/ --out out/ --set put.exit_pct=0.3
     wheelvec sweep wheel.toml grid.toml --lake lake/ --out sweep/
+    wheelvec simulate out/ --cash 100000
     wheelvec show out/
     wheelvec check lake/
     wheelvec import --option-quotes quotes.parquet --underlying-bars bars.parquet --lake lake/
@@ -26,7 +27,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
-from wheelvec.cli import getting, lakes, results, starting
+from wheelvec.cli import getting, lakes, portfolios, results, starting
 from wheelvec.cli.arguments import Formatter, Parser, UsageError, add_command, shared_options
 from wheelvec.cli.terminal import ReaderGoneError, console, fail, message, remark, write
 from wheelvec.model.version import VERSION
@@ -92,6 +93,7 @@ def parser(prog: str = "wheelvec") -> argparse.ArgumentParser:
     starting.add_init(commands)
     results.add_run(commands)
     results.add_sweep(commands)
+    portfolios.add_simulate(commands)
     results.add_show(commands)
     lakes.add_check(commands)
     lakes.add_import(commands)

@@ -15,6 +15,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+from wheelvec.model.account import Account
 from wheelvec.model.errors import ConfigError, cut, unknown_name
 from wheelvec.model.fields import Curve, Field, documented, fields_of, misplaced, none_is
 from wheelvec.model.notebook import sections_of_notebook
@@ -225,6 +226,8 @@ class Config:
     def from_toml(cls, path: str | Path) -> Self:
         """The configuration of a TOML file, in which "none" means None.
 
+        A section [account] is checked and left out: it is `Account.from_toml`'s.
+
         Args:
             path: the file; `wheelvec init` prints a template.
 
@@ -243,7 +246,9 @@ class Config:
             (0.3, None)
         """
         with none_is(TOML_NONE):
-            return cls.from_dict(_with_nulls(read_toml(path)), source=str(path))
+            document = read_toml(path)
+            Account.from_section(document.pop(Account.section, {}), str(path))
+            return cls.from_dict(_with_nulls(document), source=str(path))
 
     def to_toml(self, path: str | Path | None = None) -> str:
         """The configuration as TOML text with every field, also written to `path` if given.

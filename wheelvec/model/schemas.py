@@ -281,6 +281,48 @@ RESULT_TABLES: dict[str, dict[str, pl.DataType]] = {
 }
 
 
+# An account, day by day.
+ACCOUNT_DAILY: dict[str, pl.DataType] = {
+    "session": pl.Date(),
+    "cash": pl.Float64(),
+    "collateral": pl.Float64(),
+    "shortfall": pl.Float64(),
+    "options": pl.Float64(),
+    "shares": pl.Float64(),
+    "equity": pl.Float64(),
+    "drawdown": pl.Float64(),
+    "exposure": pl.Float64(),
+    "open_wheels": pl.Int64(),
+    "open_puts": pl.Int64(),
+    "open_calls": pl.Int64(),
+    "mark_age": pl.Int64(),
+    "delta_dollars": pl.Float64(),
+    "puts": pl.Float64(),
+    "calls": pl.Float64(),
+    "stock": pl.Float64(),
+    "dividends": pl.Float64(),
+    "fees": pl.Float64(),
+    "interest": pl.Float64(),
+}
+
+# The share equivalents of an account by underlying.
+ACCOUNT_DELTAS: dict[str, pl.DataType] = {
+    "session": pl.Date(),
+    "underlying": pl.String(),
+    "shares": pl.Float64(),
+    "delta_dollars": pl.Float64(),
+}
+
+# The cash of an account, dated by the sessions on which it comes.
+ACCOUNT_LEDGER: dict[str, pl.DataType] = {
+    "row": pl.Int64(),  # of the wheel, among those of the account
+    "wheel_id": pl.String(),
+    "date": pl.Date(),
+    "entry": pl.String(),
+    "amount": pl.Float64(),
+}
+
+
 def _too_large(price: pl.Expr) -> pl.Expr:
     return (price.abs() > LARGEST_PRICE) & price.is_not_nan()
 
