@@ -205,6 +205,8 @@ def test_alpha_and_beta_by_hand() -> None:
     assert found["alpha_stock"] == pytest.approx(0.252)
     assert found["alpha_cash"] is None
     assert found["beta_cash"] is None
+    cash = m.relative_figures(1000.0 * np.ones(4), frame, 1000.0, np.zeros(4))
+    assert (cash["alpha_stock"], cash["beta_stock"]) == (0.0, 0.0)
 
 
 # ---- of wheels

@@ -292,7 +292,8 @@ def relative_figures(
         alpha = beta = None
         if _deviation(base) and not np.isnan(excess).any():
             apart = base - base.mean()
-            beta = float(np.mean(apart * excess) / np.mean(apart**2))
+            moves = _deviation(excess) != 0.0  # that of cash is rounding
+            beta = float(np.mean(apart * excess) / np.mean(apart**2)) if moves else 0.0
             alpha = float((excess.mean() - beta * base.mean()) * YEAR)
         found |= {f"alpha_{name}": alpha, f"beta_{name}": beta}
     return found
