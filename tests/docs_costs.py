@@ -14,6 +14,7 @@ import io
 import os
 import re
 import runpy
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     '`rules = "v5"`': {"rules": "v5"},
 }
 SEEDS = range(4)
+LUCK = range(10)  # seeds of random orders
 CUTS = (dt.date(2024, 2, 29), dt.date(2024, 5, 31), dt.date(2024, 7, 19))
 
 # From the notebook's arithmetic to this library's, one rule at a time.
@@ -171,6 +173,67 @@ def survivorship_table() -> str:
         "average ROC % of the closed",
         "of all, once known",
     ]
+    return table(header, rows)
+
+
+def simulated(**fields: Any) -> wv.Portfolio:
+    """The account of the default configuration on the demo market."""
+    return wv.simulate(ran(), wv.Account(**fields))
+
+
+def shares(values: dict[str, Any], *names: str) -> list[str]:
+    """Figures that are fractions as percent, the others with two decimals."""
+    fractions = ("total_return", "volatility", "max_drawdown")
+    return [
+        "" if values[name] is None else f"{100 * values[name]:.1f}" if name in fractions else f"{values[name]:.2f}"
+        for name in names
+    ]  # fmt: skip
+
+
+def order_table() -> str:
+    """The demo market under orders and limits of an account, and the band over random orders."""
+    names = ("total_return", "volatility", "sharpe", "max_drawdown")
+    accounts: dict[str, dict[str, Any]] = {
+        '`order = "record"` (default)': {},
+        '`order = "premium"`': {"order": "premium"},
+        '`"record"`, `max_share_per_underlying = 0.4`': {"max_share_per_underlying": 0.4},
+        '`"premium"`, `max_share_per_underlying = 0.4`': {"order": "premium", "max_share_per_underlying": 0.4},
+    }  # fmt: skip
+    found = {name: simulated(**fields).metrics() for name, fields in accounts.items()}
+    rows = [[name, f"{f['taken']:,}", *shares(f, *names)] for name, f in found.items()]
+    drawn = [simulated(order="random", seed=seed).metrics() for seed in LUCK]
+    for said, at in (("least", 0), ("median", None), ("greatest", -1)):
+        middle = {}
+        for name in ("taken", *names):
+            ordered = sorted(f[name] for f in drawn)
+            middle[name] = statistics.median(ordered) if at is None else ordered[at]
+        said = f'`order = "random"`, ten seeds: {said} of each figure'
+        rows.append([said, f"{middle['taken']:,.0f}", *shares(middle, *names)])
+    header = ["account", "wheels taken", "total return %", "volatility %", "Sharpe", "max drawdown %"]  # fmt: skip
+    return table(header, rows)
+
+
+def everything_sentence() -> str:
+    """What all wheels of the demo at once would have needed, and earned on it."""
+    rich = simulated(cash=1e8)
+    peak = (rich.daily["collateral"] + rich.daily["shares"]).max()
+    gain = rich.daily["equity"][-1] - 1e8
+    taken = simulated().metrics()["taken"]
+    return (
+        f"The {rich.wheels.height:,} wheels of the demo came to {cash(gain)} together. On the busiest day they "
+        f"held {cash(peak)} in collateral and shares, on which that is {100 * gain / peak:.1f}%. An account "
+        f"of $100,000 takes {taken:,} of them in the default order, and which ones is no detail:"
+    )
+
+
+def matched_table() -> str:
+    """The account of the demo beside its benchmarks."""
+    one = simulated(rate=0.04)
+    names = ("total_return", "volatility", "sharpe", "max_drawdown", "beta_delta_matched")
+    rows = [["account", *shares(one.metrics(), *names)]]
+    for name in one.benchmarks.columns[1:]:
+        rows.append([f"`{name}`", *shares(one.metrics(of=name), *names)])
+    header = ["", "total return %", "volatility %", "Sharpe", "max drawdown %", "beta on delta-matched"]  # fmt: skip
     return table(header, rows)
 
 
@@ -313,16 +376,23 @@ def with_table(text: str, name: str, content: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Every page with generated parts, as it should read."""
-    fills, migrating, first, readme = (
+    fills, portfolio, migrating, first, readme = (
         ROOT / "docs" / "fills.md",
+        ROOT / "docs" / "portfolio.md",
         ROOT / "docs" / "migrating.md",
         ROOT / "docs" / "first-real-result.md",
         ROOT / "README.md",
     )
-    every = (fills, migrating, first, readme)
+    every = (fills, portfolio, migrating, first, readme)
     written = {path: path.read_text(encoding="utf-8") for path in every}
     written[fills] = with_table(written[fills], "costs", cost_table())
     written[fills] = with_table(written[fills], "survivorship", survivorship_table())
+    for name, content in (
+        ("everything", everything_sentence()),
+        ("orders", order_table()),
+        ("matched", matched_table()),
+    ):
+        written[portfolio] = with_table(written[portfolio], name, content)
     written[migrating] = with_table(written[migrating], "bridge", bridge_table())
     for path in (migrating, readme):
         written[path], _ = with_output(written[path])

@@ -58,6 +58,9 @@ def test_migrating_prints_what_it_shows_and_warns_as_it_says() -> None:
     [
         ("docs/fills.md", "costs", "cost_table"),
         ("docs/fills.md", "survivorship", "survivorship_table"),
+        ("docs/portfolio.md", "everything", "everything_sentence"),
+        ("docs/portfolio.md", "orders", "order_table"),
+        ("docs/portfolio.md", "matched", "matched_table"),
         ("docs/migrating.md", "bridge", "bridge_table"),
     ],
 )
@@ -244,3 +247,15 @@ def test_demo_market_answers_what_the_pages_say_of_it() -> None:
     assert now.wheels.filter(pl.col("end_reason") == "called_away").height > 0
     assert then.wheels["stock_pnl"].sum() == 0
     assert then.records.filter(pl.col("phase") == "cc").height == 0
+
+
+def test_the_demo_account_answers_what_the_page_says_of_it() -> None:
+    drawn = [DOCS["simulated"](order="random", seed=s).metrics() for s in DOCS["LUCK"]]
+    first = DOCS["simulated"]().metrics()
+    assert first["total_return"] > max(f["total_return"] for f in drawn)
+    account = DOCS["simulated"](rate=0.04)
+    figures = {name: account.metrics(of=name) for name in account.benchmarks.columns[1:]}
+    own = account.metrics()["total_return"]
+    assert own > figures["cash"]["total_return"]
+    assert own > figures["buy_and_hold"]["total_return"]
+    assert own < figures["delta_matched"]["total_return"]
