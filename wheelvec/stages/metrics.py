@@ -222,10 +222,11 @@ def _moments(r: Array) -> Figures:
     if not _deviation(r):
         return {"skew": None, "kurtosis": None}
     apart = r - r.mean()
-    second = np.mean(apart**2)
+    square = apart * apart  # products: a power of an array takes fifty times as long
+    second = square.mean()
     return {
-        "skew": float(np.mean(apart**3) / second**1.5),
-        "kurtosis": float(np.mean(apart**4) / second**2),
+        "skew": float(np.mean(square * apart) / second**1.5),
+        "kurtosis": float(np.mean(square * square) / second**2),
     }
 
 
