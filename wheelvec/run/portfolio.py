@@ -218,8 +218,29 @@ class Portfolio:
     def metrics(self, of: str | None = None) -> Figures:
         """The figures of the account, or of one of its benchmarks; None where one is not defined.
 
-        `wheelvec.stages.metrics` has each formula: `series_figures`, `relative_figures`,
-        `use_figures`, `wheel_figures`.
+        With r the daily return of the equity (the first against the cash), x = r - what cash earned
+        at the account's rate, over n sessions, sd of a sample, 252 sessions a year:
+
+            total_return, cagr        last equity/cash - 1; (1 + total)^(252/n) - 1, None if n < 126
+            volatility, sharpe        sd(x)*sqrt(252); mean(x)/sd(x)*sqrt(252)
+            sortino                   mean(x)/sqrt(mean(min(x, 0)^2))*sqrt(252)
+            max_drawdown              least equity/peak - 1; max_drawdown_days: from peak to last
+            calmar, ulcer_index       cagr/abs(max_drawdown); sqrt(mean(drawdown^2))
+            skew, kurtosis            of r, of a population
+            var_95, cvar_95           - 5th percentile of r; - mean of r at or under it
+            best_month, worst_month   of calendar months; months_up: share of those with a gain
+            alpha_*, beta_*           least squares of x on that of each benchmark; alpha times 252
+            mean_exposure             mean of (collateral + shares)/equity; mean_cash_share: of cash
+            turnover                  premiums, buy-backs, share trades/mean equity, a year
+            taken, skipped_*          wheels; all below are of those taken and resolved
+            win_rate, profit_factor   percent with P&L > 0; gains/losses
+            expectancy                mean P&L, dollars; mean_win, mean_loss: of gains, of losses
+            longest_losing_run        by exit date; mean_days_held: summed over legs
+            premium_kept              put and call P&L/premium received
+            return_on_collateral      P&L/mean of collateral and cost of held shares
+
+        A benchmark has the figures through beta. `wheelvec.stages.metrics` and docs/portfolio.md
+        have the details.
 
         Args:
             of: a column of `benchmarks`; None: the account itself.
