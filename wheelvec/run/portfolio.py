@@ -254,7 +254,7 @@ class Portfolio:
             >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
             >>> portfolio = wv.simulate(wv.backtest(market, config), wv.Account(cash=40_000))
             >>> round(portfolio.metrics()["total_return"], 6)
-            0.009402
+            0.009417
             >>> portfolio.metrics(of="cash")["total_return"]
             0.0
         """
