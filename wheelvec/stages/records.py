@@ -78,9 +78,9 @@ def _legs(some: Wheels, recorded: Recorded) -> pl.DataFrame:
     stranded = ~known & (legs["reason"] == ExitReason.CORPORATE_ACTION)
     states = np.where(stranded, int(ExitReason.OPEN), legs["reason"]) + is_call * len(ExitReason)
     capital = wheel["initial_capital"].to_numpy()
-    symbol, exit_symbol = (
-        recorded.symbols.gather(pl.Series(legs[name])) for name in ("contract", "exit_contract")
-    )
+    symbol = exit_symbol = recorded.symbols.gather(pl.Series(legs["contract"]))
+    if (legs["contract"] != legs["exit_contract"]).any():
+        exit_symbol = recorded.symbols.gather(pl.Series(legs["exit_contract"]))
     columns = wheel | {
         "entry_date": dates(entered),
         "state": named(
