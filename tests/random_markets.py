@@ -9,7 +9,6 @@ import wheelvec as wv
 from tests.oracle import markets, wheel
 
 Tables = dict[str, pl.DataFrame]
-NOT_YET = {"carried_wheels", "suspected_wheels"}  # what the library's summary does not have yet
 
 
 def market_of(tables: Tables) -> wv.Market:
@@ -78,7 +77,35 @@ def with_expected(
 def differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
     """The differences between records and summary of the library and of the oracle."""
     market, config, expected = with_expected(tables, sections)
+    return result_differences(wv.backtest(market, config), expected)
+
+
+def sweep_differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
+    """The differences between the figures of a sweep of one row and of the oracle."""
+    market, config, expected = with_expected(tables, sections)
+    figures = wv.sweep(
+        market, config, {"put.exit_pct": [config.put.exit_pct]}, threads=1
+    ).frame.row(0, named=True)
+    return summary_differences(figures, expected)
+
+
+def all_differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
+    """The differences between the library and the oracle: records, summary, cash, what became of
+    each entry session, and the figures of a sweep.
+    """
+    market, config, expected = with_expected(tables, sections)
     result = wv.backtest(market, config)
+    found = result_differences(result, expected)
+    found += entry_differences(result, expected)
+    if config.rules == "ledger":
+        found += cash_differences(result, expected)
+    sweep = wv.sweep(market, config, {"put.exit_pct": [config.put.exit_pct]}, threads=1)
+    swept = summary_differences(sweep.frame.row(0, named=True), expected)
+    return found + [f"sweep: {one}" for one in swept]
+
+
+def result_differences(result: wv.Result, expected: dict[str, Any]) -> list[str]:
+    """The differences in records and summary."""
     result.validate()
     found = []
     rows = result.records.to_dicts()
@@ -90,21 +117,43 @@ def differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
                 found.append(
                     f"row {i} {right['wheel_id']} {right['phase']} {name}: {row[name]!r} != {value!r}"
                 )
-    figures = result.summary()
-    for name, value in expected["summary"].items():
-        if name not in NOT_YET and not same(figures[name], value):
-            found.append(f"summary {name}: {figures[name]!r} != {value!r}")
-    return found
+    return found + summary_differences(result.summary(), expected)
 
 
-def sweep_differences(tables: Tables, sections: dict[str, Any]) -> list[str]:
-    """The differences between the figures of a sweep of one row and of the oracle."""
-    market, config, expected = with_expected(tables, sections)
-    figures = wv.sweep(
-        market, config, {"put.exit_pct": [config.put.exit_pct]}, threads=1
-    ).frame.row(0, named=True)
+def summary_differences(figures: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    """The differences in the figures of the summary."""
     return [
-        f"{name}: {figures[name]!r} != {value!r}"
+        f"summary {name}: {figures[name]!r} != {value!r}"
         for name, value in expected["summary"].items()
-        if name not in NOT_YET and not same(figures[name], value)
+        if not same(figures[name], value)
+    ]
+
+
+def entry_differences(result: wv.Result, expected: dict[str, Any]) -> list[str]:
+    """The differences in what became of each entry session of an underlying."""
+    found = []
+    rows = {(row["session"], row["underlying"]): row for row in result.diagnostics.to_dicts()}
+    for right in expected["diagnostics"]:
+        row = rows.pop((right["session"], right["underlying"]), {})
+        for name in ("outcome", "n_launched"):
+            pair = row.get(name), right[name]
+            # The library says of the contracts within the dte range alone whether one is solved.
+            if pair[0] != pair[1] and set(pair) != {"not_solved", "no_candidate_in_range"}:
+                place = f"{right['session']} {right['underlying']}"
+                found.append(f"diagnostics {place} {name}: {pair[0]!r} != {pair[1]!r}")
+    return found + [f"diagnostics {place}: not in the oracle's" for place in rows]
+
+
+def cash_differences(result: wv.Result, expected: dict[str, Any]) -> list[str]:
+    """The differences in each wheel's cash, by kind of entry (ledger rules)."""
+    sums: list[dict[tuple[str, str], float]] = [{}, {}]
+    for side, entries in zip(sums, (result.ledger.to_dicts(), expected["ledger"]), strict=True):
+        for entry in entries:
+            place = (entry["wheel_id"], entry["entry"])
+            side[place] = side.get(place, 0.0) + entry["amount"]
+    got, right = sums
+    return [
+        f"ledger {place}: {got.get(place)!r} != {right.get(place)!r}"
+        for place in sorted(got.keys() | right.keys())
+        if not same(got.get(place, 0.0), right.get(place, 0.0))
     ]

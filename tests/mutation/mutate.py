@@ -45,6 +45,9 @@ ARRAYS, CHAIN, OUTCOMES, RECORDS, SUMMARY = (
 )
 SLICES, OPENINGS = (f"run/{name}.py" for name in ("slices", "schedule"))
 PARAMETERS, FEES = "stages/parameters.py", "kernels/fees.py"
+PASSED, EXERCISE = "kernels/events.py", "kernels/exercise.py"
+EVENTS, DUE = (f"stages/{name}.py" for name in ("events", "exercise"))
+SEEN = "tables/suspected.py"
 # Whose compiled code holds code of another: a change of the key makes those of the value stale.
 REACHES = {
     QUOTE: ("quotes", "entries", "evaluate", "calls", "exits", "record"),
@@ -58,6 +61,8 @@ REACHES = {
     DRAWS: ("draws", "exits", "calls", "record"),
     STANDING: ("collapse",),
     LAYOUT: ("layout",),
+    PASSED: ("exits", "evaluate", "calls", "wheel", "record"),
+    EXERCISE: ("exercise", "evaluate", "calls", "record"),
 }
 
 
@@ -330,6 +335,48 @@ CHANGES: tuple[Change, ...] = (
     Change("v5_censored", CELLS, "not entry.v5 and settlement", "settlement", "11: censored is false"),
     Change("v5_exit_model", "model/config.py", '"close_range" if self.rules == "v5" else "trigger"', '"trigger"',
            "11: close_range unless set"),
+    # -- costs of orders, corporate events (section 12) and early assignment (section 13)
+    # ----------------------------------------
+    Change("commission_base", FEES, "costs.commission_base + contracts", "0.0 + contracts", "4: commission_base"),
+    Change("commission_of_one", FEES, "contracts * costs.commission_per_contract", "costs.commission_per_contract", "4: commission for each contract"),
+    Change("fees_of_factor", OUTCOMES, 'legs["contracts"] * legs["factor"])', 'legs["contracts"])', "12: a buy-back after a split pays for factor times as many"),
+    Change("fee_of_factor", CALLS, "order_fee(entry, lots * shares_between(slice_.events, number, end))", "order_fee(entry, lots)", "12: a buy-back after a split pays for factor times as many"),
+    Change("fee_of_lots", CALLS, "order_fee(entry, lots)\n", "order_fee(entry, 1)\n", "12: a call for each hundred shares pays for each"),
+    Change("premium_of_lots", CALLS, "sale.price * 100.0 * lots, order_fee", "sale.price * 100.0, order_fee", "12: premium of all contracts together"),
+    Change("exit_of_lots", CALLS, "earned += premium - ended.price * 100.0 * lots", "earned += premium - ended.price * 100.0", "12: exit price of all contracts together"),
+    Change("strike_half_down", EVENTS, "(2 * milli + 10 * event.shares)", "(2 * milli + 10 * event.shares - 1)", "12: strike/n in whole cents, half up"),
+    Change("strike_of_special", EVENTS, "(milli - 1000.0 * amount)", "(milli - 0.0 * amount)", "12: of a special dividend strike - amount"),
+    Change("root_of_rename", SUCCESSION, "if event.root is None:\n        return", "if True:\n        return", "12: the root of the new underlying"),
+    Change("prices_as_sold", SUCCESSION, "out[name] *= factor", "out[name] *= np.minimum(factor, 1)", "12: bars and quotes of the successor times factor"),
+    Change("settled_as_sold", LAID, "settled = contracts.succession.milli / 1000.0", 'settled = out["strike"]', "12: settlement compares the strike of the successor"),
+    Change("basis_as_bought", CALLS, "/ (100.0 * lots)", "/ (100.0 * put.contracts)", "12: basis over the shares held now"),
+    Change("basis_of_hundred", CALLS, "put.strike * 100.0 * put.contracts -", "put.strike * 100.0 -", "12: basis of all shares delivered"),
+    Change("shares_after_split", WHEEL, "return put.contracts * shares_between", "return put.contracts + 0 * shares_between", "12: shares held become n for one"),
+    Change("dividend_after_split", WHEEL, "* (put.contracts * shares)", "* put.contracts", "12: dividends on the shares then held"),
+    Change("dividend_before_split", PASSED, "events.ex_day[i] <= last_day", "events.ex_day[i] < last_day", "12: of one day, splits come before dividends"),
+    Change("split_on_sale", PASSED, "if first < events.number[i] <= last:\n            shares", "if first <= events.number[i] <= last:\n            shares", "12: a leg sold on the ex-date knows nothing of it"),
+    Change("split_on_exit", PASSED, "if first < events.number[i] <= last:\n            shares", "if first < events.number[i] < last:\n            shares", "12: from the ex-date on"),
+    Change("eve_no_wheel", EVENTS, "out[[e.number - 1 for", "out[[0 * e.number for", "12: no wheel opens on the eve"),
+    Change("eve_no_call", CALLS, "barrier_between(slice_.events, held, last + 1)", "barrier_between(slice_.events, held, last)", "12: no call is sought on the eve"),
+    Change("eve_no_quote", SUCCESSION, "kept = (quote[stands] >= 0) & ~barred[some]", "kept = (quote[stands] < 0) & (quote[stands] >= 0)", "12: else on its valid quote of the eve"),
+    Change("eve_tick", EXITS, "tick_up(price, entry.ticks))", "price)", "4: what is bought is rounded up, on the eve too"),
+    Change("sale_past_eve", WHEEL, "min(session + SALE_WAITS, last,", "min(session + SALE_WAITS, session + SALE_WAITS,", "8: never past the eve"),
+    Change("eve_end_reason", CALLS, "if last_reason == EXIT_CORPORATE_ACTION:", "if False:", "12: end_reason corporate_action"),
+    Change("suspected_wait", WHEEL, "still_open = np.nan  #", "still_open = 0.0  #", "12: shares held across a suspected event have no mark"),
+    Change("suspected_leg_mark", CALLS, "if last_reason == SUSPECTED_SPLIT:\n                still_open = np.nan", "if False:\n                still_open = np.nan", "12: a call open across a suspected event leaves no mark"),
+    Change("suspected_on_eve", CALLS, "event.kind == SUSPECTED and event.number > last", "False", "12: calls are sold on the eve of a suspected event"),
+    Change("suspected_never", SEEN, "LEAST_DAYS, REPLACED = 5, 0.6", "LEAST_DAYS, REPLACED = 5, 1.01", "data: at least 60%"),
+    Change("suspected_days", SEEN, "LEAST_DAYS, REPLACED = 5, 0.6", "LEAST_DAYS, REPLACED = 500, 0.6", "data: at least 5 calendar days to live"),
+    Change("carried_outside", SUMMARY, 'inside.filter("carried")', 'wheels.filter("carried")', "10: carried wheels in the summary"),
+    Change("early_at_the_money", EXERCISE, "<= 0:\n        return  # not in the money", "< 0:\n        return  # not in the money", "13: an option in the money"),
+    Change("early_on_settlement", EXERCISE, "if s >= contracts.settlement[c]", "if s > contracts.settlement[c]", "13: before the settlement session"),
+    Change("early_with_time_value", EXERCISE, "if known and time_value <= 0:", "if known and time_value <= 20:", "13: no time value"),
+    Change("early_parity_bound", EXERCISE, "if known and time_value <= 0:", "if known and time_value < 0:", "13: price <= the amount in the money"),
+    Change("early_div_bound", EXERCISE, "time_value < market.due[s]", "time_value <= market.due[s]", "13: less than the amount"),
+    Change("early_div_special", DUE, 'dividends.filter(~pl.col("special"))', "dividends", "13: ordinary dividends"),
+    Change("early_div_after_split", DUE, "total[number - 1 : number] *= shares", "total[number - 1 : number] *= 1", "13: the dividend of a share of that day"),
+    Change("early_bar_first", EXERCISE, "if c >= 0 and traded.number[k] == s and found.priced[c] != s:", "if c >= 0 and traded.number[k] == s:", "13: the mid, else the close of the bar"),
+    Change("v5_early_call_session", CALLS, "return after if day[after] == day[after - 1] + 1 else -1", "return after", "13: under v5 on the calendar day after the exit"),
 )  # fmt: skip
 
 

@@ -218,7 +218,7 @@ def draw_happening(
         if happening.amount < 0.01:
             return None
         if rng.random() < 0.1:
-            happening.amount += 0.005  # half a cent
+            happening.amount = round(happening.amount + 0.005, 3)  # half a cent
     return happening
 
 

@@ -1421,7 +1421,7 @@ def end_holding(market: Market, wheel: Wheel, reason: str, session: dt.date) -> 
     """
     if market.config["rules"] == "v5":  # section 11: the wheel ends with its last leg
         end = wheel.legs[-1].exit_date
-        stopped = reason in (events.NOT_CARRIED, events.SUSPECTED)
+        stopped = reason in (events.NOT_CARRIED, events.SUSPECTED)  # no call could be sought
         reason = "corporate_action" if stopped else reason
         wheel.finish(reason, end, wheel.shares_on(market, end).number)
         return
