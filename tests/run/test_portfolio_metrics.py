@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 
 import wheelvec as wv
+from tests.oracle import event_markets
+from tests.random_markets import run
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 CASES = sorted(path.parent for path in GOLDEN.glob("account_*/metrics.json"))
@@ -85,3 +87,15 @@ def test_a_worked_account_has_its_metrics_and_benchmarks(folder: Path) -> None:
         assert portfolio.benchmarks[name].to_list() == pytest.approx(values, rel=1e-10), name
     assert portfolio.metrics(of="cash")["volatility"] == 0.0
     assert portfolio.metrics(of="buy_and_hold")["beta_buy_and_hold"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_benchmarks_in_random_markets_with_events(seed: int) -> None:
+    """Splits of every kind, renames, dividends and holes in the closes."""
+    tables = event_markets.random_event_market(seed)
+    result = run(tables, event_markets.random_event_config(seed, "ledger"))
+    portfolio = wv.simulate(result, wv.Account(order="random", seed=seed, rate=0.05))
+    for name, values in plain(portfolio).items():
+        assert portfolio.benchmarks[name].to_list() == pytest.approx(values, rel=1e-9), name
+    figures = portfolio.metrics()
+    assert all(value is None or math.isfinite(value) for value in figures.values())
