@@ -45,7 +45,7 @@ def drawn(seed: int) -> pl.DataFrame:
                 continue
             spot = draw.choice([200.0, 200.5])
             for _ in range(draw.randint(1, 25)):
-                root = draw.choice([name] * 5 + ["ABD"])
+                root = draw.choice([name] * 5 + ["ABX"])
                 strike, kind = 5.0 * draw.randint(38, 43), draw.choice("CP")
                 expiration = draw.choice(["230609", "230616", "230721"])
                 ts = dt.datetime.combine(day, dt.time(draw.choice([1, 19, 19, 19]), 45), dt.UTC)

@@ -334,15 +334,15 @@ def test_contracts_that_no_run_can_use_are_counted_by_reason(tmp_path: Path) -> 
         chain(),
         chain(root="ACME1"),
         chain(root="SPXW", underlying="^SPX"),
-        chain(root="OTHR", underlying="OTHR"),
+        chain(root="OTHER", underlying="OTHER"),
     ]
     frame = vendor_files.cboe(pl.concat(parts))
     # a deliverable of its own, and a contract that is quoted after it has expired
     frame = frame.with_columns(
-        delivery_code=pl.when(underlying_symbol="OTHR", strike=90.0)
+        delivery_code=pl.when(underlying_symbol="OTHER", strike=90.0)
         .then(pl.lit("A"))
         .otherwise(pl.lit("")),
-        quote_date=pl.when(underlying_symbol="OTHR", strike=95.0)
+        quote_date=pl.when(underlying_symbol="OTHER", strike=95.0)
         .then(pl.lit("2024-04-01"))
         .otherwise("quote_date"),
     )
@@ -351,12 +351,12 @@ def test_contracts_that_no_run_can_use_are_counted_by_reason(tmp_path: Path) -> 
     found = done.set_aside.filter(table="option_quotes").select("underlying", "reason", "count")
     assert found.rows() == [
         ("ACME", "adjusted", 50),
-        ("OTHR", "adjusted", 10),
-        ("OTHR", "after_expiration", 10),
+        ("OTHER", "adjusted", 10),
+        ("OTHER", "after_expiration", 10),
         ("SPX", "cash_settled", 50),
     ]
     market = wv.Market.open(tmp_path / "lake")
-    assert market.symbols == ("ACME", "OTHR")
+    assert market.symbols == ("ACME", "OTHER")
     kept = market.diagnostics.filter(pl.col("reason").is_in(["adjusted", "after_expiration"]))
     assert kept["count"].sum() == 70  # the lake keeps the counts of days of underlyings that it has
 
@@ -472,8 +472,8 @@ def test_rows_without_a_name_are_set_aside(tmp_path: Path) -> None:
 
 
 def test_a_name_that_the_file_tells_is_not_replaced(tmp_path: Path) -> None:
-    frame = pl.concat([chain(), chain(root="OTHR", underlying="OTHR")])
-    daily = pl.DataFrame({"ticker": ["OTHR"], "date": [SESSIONS[0]], "close": [101.0]})
+    frame = pl.concat([chain(), chain(root="OTHER", underlying="OTHER")])
+    daily = pl.DataFrame({"ticker": ["OTHER"], "date": [SESSIONS[0]], "close": [101.0]})
     daily.write_csv(tmp_path / "daily.csv")
     done = imported(
         written(tmp_path, "dolt", frame),
@@ -483,8 +483,8 @@ def test_a_name_that_the_file_tells_is_not_replaced(tmp_path: Path) -> None:
         underlying=tmp_path / "daily.csv",
     )
     market = wv.Market.open(tmp_path / "lake")
-    assert market.symbols == ("ACME", "OTHR")
-    assert market.underlying_bars.select("underlying", "close").rows() == [("OTHR", 101.0)]
+    assert market.symbols == ("ACME", "OTHER")
+    assert market.underlying_bars.select("underlying", "close").rows() == [("OTHER", 101.0)]
     assert done.notes == ("the files of daily bars have none of ACME",)
 
 
@@ -855,9 +855,9 @@ def test_rows_are_added_contract_by_contract_and_sessions_replaced(tmp_path: Pat
 
 
 def test_only_the_named_underlyings_are_imported(tmp_path: Path) -> None:
-    frame = pl.concat([chain(), chain(root="OTHR", underlying="OTHR")])
-    imported(written(tmp_path, "dolt", frame), "dolt", tmp_path / "lake", symbols=["othr"])
-    assert wv.Market.open(tmp_path / "lake").symbols == ("OTHR",)
+    frame = pl.concat([chain(), chain(root="OTHER", underlying="OTHER")])
+    imported(written(tmp_path, "dolt", frame), "dolt", tmp_path / "lake", symbols=["other"])
+    assert wv.Market.open(tmp_path / "lake").symbols == ("OTHER",)
 
 
 def test_rows_that_do_not_fit_into_memory_make_the_same_lake(
@@ -865,7 +865,7 @@ def test_rows_that_do_not_fit_into_memory_make_the_same_lake(
 ) -> None:
     from wheelvec.vendors.files import blocks, gathering, importing
 
-    frame = pl.concat([chain(), chain(root="OTHR", underlying="OTHR")]).sample(
+    frame = pl.concat([chain(), chain(root="OTHER", underlying="OTHER")]).sample(
         fraction=1.0, shuffle=True, seed=1
     )
     file = written(tmp_path, "cboe", frame)
