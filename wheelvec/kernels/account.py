@@ -148,14 +148,20 @@ class Kept(NamedTuple):
 
 def new_kept(sessions: int, wheels: int) -> Kept:
     """Zeros for so many sessions and wheels."""
-    shapes = {"flows": (5, sessions), "owed": (2, sessions), "open_legs": (2, sessions)}
-    shapes |= {"taken": (wheels,), "reason": (wheels,)}
-    whole = ("open_wheels", "open_legs", "mark_age", "taken", "reason")
+    n, whole = sessions, np.int64
     return Kept(
-        **{
-            name: np.zeros(shapes.get(name, (sessions,)), np.int64 if name in whole else np.float64)
-            for name in Kept._fields
-        }
+        cash=np.zeros(n),
+        collateral=np.zeros(n),
+        equity=np.zeros(n),
+        interest=np.zeros(n),
+        flows=np.zeros((5, n)),
+        owed=np.zeros((2, n)),
+        shares=np.zeros(n),
+        open_wheels=np.zeros(n, whole),
+        open_legs=np.zeros((2, n), whole),
+        mark_age=np.zeros(n, whole),
+        taken=np.zeros(wheels, whole),
+        reason=np.zeros(wheels, whole),
     )
 
 

@@ -122,6 +122,9 @@ class Account:
     def replace(self, **changes: Any) -> Self:
         """A copy with other values of some fields; a new size of a wheel replaces the other one.
 
+        Args:
+            changes: values by field.
+
         Example:
             >>> from wheelvec import Account
             >>> Account(contracts=2).replace(fraction=0.1).contracts is None
@@ -148,6 +151,9 @@ class Account:
     def from_toml(cls, path: str | Path) -> Self:
         """The account of the section [account] of a TOML file; `Account()` without that section.
 
+        Args:
+            path: the file.
+
         Raises:
             ConfigError: if the file cannot be read or is not TOML, and as for the class.
 
@@ -165,6 +171,10 @@ class Account:
     @classmethod
     def from_section(cls, fields: Any, source: str) -> Self:
         """The account of a table of a TOML file, in which "none" means None.
+
+        Args:
+            fields: values by field.
+            source: the name of the file in messages.
 
         Raises:
             ConfigError: as for the class; the message begins with `source`.

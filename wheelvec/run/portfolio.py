@@ -44,9 +44,17 @@ Ran = tuple[str, str, str | None]  # configuration id, fingerprint, digest of th
 class Portfolio:
     """What an account was on each session, which wheels it took, and why it took no others.
 
+    `simulate` makes one.
+
+    Args:
+        account: the account.
+        frames: daily, wheels, deltas, ledger, underlying and events, and benchmarks if made.
+        results: configuration id, fingerprint of the data and digest of `when=` of each result.
+        given: series of the user to compare with.
+
     Attributes:
         account: the account.
-        results: configuration id, fingerprint of the data and digest of `when=` of each result.
+        results: as given.
 
     Example:
         >>> import wheelvec as wv
@@ -97,7 +105,7 @@ class Portfolio:
             >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
             >>> portfolio = wv.simulate(wv.backtest(market, config), wv.Account(cash=40_000))
             >>> portfolio.daily.select("session", "cash", "collateral", "options").row(0)
-            (datetime.date(2024, 1, 2), 40353.68, 31500.0, -372.0)
+            (datetime.date(2024, 1, 2), 40376.68, 31000.0, -382.0)
         """
         return self._frame("daily")
 
@@ -118,7 +126,7 @@ class Portfolio:
             >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
             >>> portfolio = wv.simulate(wv.backtest(market, config), wv.Account(cash=40_000))
             >>> portfolio.wheels.select("wheel_id", "taken", "reason").row(4)
-            ('ALFA_2024-01-05_4', 0, 'no_cash')
+            ('ALFA_2024-01-04_4', 0, 'no_cash')
         """
         return self._frame("wheels")
 
@@ -177,12 +185,30 @@ class Portfolio:
 
     @property
     def underlying(self) -> pl.DataFrame:
-        """The closes of the underlyings over the account's sessions, as `Result.underlying`."""
+        """The closes of the underlyings over the account's sessions, as `Result.underlying`.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> portfolio = wv.simulate(wv.backtest(market, config), wv.Account(cash=40_000))
+            >>> portfolio.underlying["close"][0]
+            157.93
+        """
         return self._frame("underlying")
 
     @property
     def events(self) -> pl.DataFrame:
-        """What happened to the underlyings, as `Result.events`."""
+        """What happened to the underlyings, as `Result.events`.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> portfolio = wv.simulate(wv.backtest(market, config), wv.Account(cash=40_000))
+            >>> portfolio.events.height  # nothing happens to ALFA
+            0
+        """
         return self._frame("events")
 
     @property

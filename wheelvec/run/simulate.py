@@ -57,7 +57,7 @@ def simulate(
         >>> portfolio.skipped.rows()
         [('no_cash', 3)]
         >>> round(portfolio.daily["equity"][-1], 2)
-        40376.08
+        40376.68
     """
     account = Account() if account is None else account
     if not isinstance(account, Account):
