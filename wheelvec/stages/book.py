@@ -266,20 +266,20 @@ def _paths(paths: pl.DataFrame, day: Array) -> tuple[Array, pl.DataFrame]:
     codes = [paths[name].cast(pl.Categorical).to_physical() for name in ("underlying", "symbol")]
     key = codes[0].cast(pl.Int64).to_numpy() * 2**32 + codes[1].cast(pl.Int64).to_numpy()
     session = np.searchsorted(day, days(paths, "session"))
+    order = np.arange(key.size)
     if not _in_order(key, session):
         order = np.lexsort((session, key))
-        paths, key, session = paths[order], key[order], session[order]
+        key = key[order]
     begins = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: key.size])
     out = np.zeros(key.size, STEP)
-    out["session"] = session
+    out["session"] = session[order]
     bar = paths.select(pl.when(pl.col("source") == "bar").then("close"))
-    for name, rows in (("bid", paths), ("ask", paths), ("close", bar)):
-        out[name] = column(rows, name, np.float64)
-    out["spot"] = column(paths, "underlying_price", np.float64)
-    runs = paths.select("underlying", "symbol")[begins].with_columns(
-        row=pl.Series(begins), rows=pl.Series(np.diff(np.append(begins, key.size)))
-    )
-    return out, runs
+    for name, frame in (("bid", paths), ("ask", paths), ("close", bar)):
+        out[name] = column(frame, name, np.float64)[order]
+    out["spot"] = column(paths, "underlying_price", np.float64)[order]
+    names = paths.select("underlying", "symbol")[order[begins]]
+    rows = np.diff(np.append(begins, key.size))
+    return out, names.with_columns(row=pl.Series(begins), rows=pl.Series(rows))
 
 
 def _in_order(key: Array, session: Array) -> bool:
