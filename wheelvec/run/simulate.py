@@ -260,7 +260,7 @@ def _deltas(
     taken = np.unique(book.wheels["group"][kept.taken > 0])
     columns = {
         "session": pl.concat([session] * taken.size) if taken.size else session[:0],
-        "underlying": [groups[i] for i in taken for _ in range(day.size)],
+        "underlying": pl.Series(groups, dtype=pl.String).gather(np.repeat(taken, day.size)),
         "shares": shares[taken].ravel(),
         "delta_dollars": dollars[taken].ravel(),
     }
