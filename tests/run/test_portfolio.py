@@ -151,6 +151,14 @@ def test_an_unresolved_wheel_keeps_its_mark_and_its_dividends_to_the_end() -> No
     portfolio.validate()
 
 
+def test_a_wheel_may_end_after_the_last_bar() -> None:
+    result = result_of([expired(99.0)], {"A": [100.0] * 4}, {put(99.0): {0: 2.0, 3: 0.5}})
+    portfolio = wv.simulate(result, wv.Account(cash=1e5))
+    assert portfolio.daily["session"][-1] == D[8]
+    assert column(portfolio, "options") == [-200.0] * 3 + [-50.0] * 5 + [0.0]
+    assert portfolio.daily["equity"][-1] == 100_200.0
+
+
 def test_sizes_scale_everything_but_the_fixed_fees() -> None:
     result = run(*random_case(3))
     one, three = (wv.simulate(result, wv.Account(cash=1e6 * n, contracts=n)) for n in (1, 3))

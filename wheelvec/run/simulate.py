@@ -135,6 +135,8 @@ def _sessions(results: list[Result], offered: list[Offered]) -> pl.DataFrame:
     frames = [(result.diagnostics, "session") for result in results]
     frames += [(each.closes, "session") for each in offered]
     frames += [(each.ledger, "date") for each in offered]
+    # under v5 an option also expires where there is no bar, and no cash is dated then
+    frames += [(each.records, "exit_date") for each in offered]
     ends = [frame[name].max() for frame, name in frames if frame.height]
     last = max([*starts, *(end for end in ends if isinstance(end, dt.date))])
     calendar = results[0].config.schedule.trading_calendar
