@@ -27,7 +27,7 @@ PACKAGE = ROOT / "wheelvec"
 PAGE, ARCHITECTURE = ROOT / "docs" / "reference.md", ROOT / "docs" / "architecture.md"
 MARKERS = ("<!-- modules: written by tests/docs_reference.py -->", "<!-- end of modules -->")
 ROOMS = (
-    "model", "jit", "pricing", "kernels", "tables", "lake", "market", "vendors", "databento", "demo", "stages", "run", "report", "cli",
+    "model", "jit", "pricing", "kernels", "tables", "lake", "market", "vendors", "databento", "files", "demo", "stages", "run", "report", "cli",
 )  # fmt: skip
 HEAD = """# Reference
 
@@ -53,6 +53,8 @@ FRAMES: dict[str, tuple[str, Schema, Mapping[str, Column]]] = {
     "Result.paths": ("What the legs walked: one row per contract and session.", schemas.PATHS, columns.PATHS),
     "Result.underlying": ("Closes over the span of the wheels.", schemas.UNDERLYING_CLOSES, columns.UNDERLYING_CLOSES),
     "Result.events": ("What happened to the underlyings.", schemas.EVENTS, columns.EVENTS),
+    "Portfolio.daily": ("An account at the close of each session.", schemas.ACCOUNT_DAILY, columns.ACCOUNT_DAILY),
+    "Portfolio.deltas": ("Share equivalents of an account.", schemas.ACCOUNT_DELTAS, columns.ACCOUNT_DELTAS),
     "Market.diagnostics": (
         "What was set aside and what stood out.", schemas.MARKET_DIAGNOSTICS, columns.MARKET_DIAGNOSTICS
     ),
@@ -108,10 +110,15 @@ def figures() -> str:
         for name in SWEEP_FIGURES
         if name not in columns.SUMMARY
     ]
+    account = [
+        (f"`{name}`", column.unit, column.meaning) for name, column in columns.METRICS.items()
+    ]
     head = ("figure", "unit", "meaning")
     return (
         f"## Figures\n\n### `Result.summary()`\n\nNone where there is nothing to sum.\n\n{table(head, summary)}\n\n"
-        f"### `Sweep.frame`\n\nThe grid's columns, `config_id`, the figures above, and these.\n\n{table(head, more)}\n"
+        f"### `Sweep.frame`\n\nThe grid's columns, `config_id`, the figures above, and these.\n\n{table(head, more)}\n\n"
+        f"### `Portfolio.metrics()`\n\nAnd `alpha_` and `beta_` of each benchmark, `skipped_` of each reason. "
+        f"None where a figure is not defined.\n\n{table(head, account)}\n"
     )
 
 

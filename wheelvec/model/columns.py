@@ -322,6 +322,37 @@ def of_sweep(name: str) -> Column:
     return SWEEP[name]
 
 
+_DAY = "of the day's change of equity"
+ACCOUNT_DAILY: dict[str, Column] = {
+    "session": Column("", "exchange session; every figure is of its close"),
+    "cash": Column("dollars", "of all kinds, collateral too"),
+    "collateral": Column("dollars", "initial capital of the open puts"),
+    "shortfall": Column("dollars", "collateral that is not in cash: max(0, collateral - cash)"),
+    "options": Column("dollars", "minus what is owed on open legs"),
+    "shares": Column("dollars", "value of the shares held"),
+    "equity": Column("dollars", "cash + options + shares"),
+    "drawdown": Column("fraction", "equity/peak - 1; the peak is never under the first cash"),
+    "exposure": Column("fraction", "(collateral + shares)/equity"),
+    "open_wheels": Column("wheels", "open after the close"),
+    "open_puts": Column("contracts", "legs times how often their wheels were taken"),
+    "open_calls": Column("contracts", "legs times how often their wheels were taken"),
+    "mark_age": Column("sessions", "since the oldest mark of an open leg; 0 without one"),
+    "delta_dollars": Column("dollars", "share equivalents times the close, of all underlyings"),
+    "puts": Column("dollars", f"{_DAY}: premium, buy-backs, change of what is owed"),
+    "calls": Column("dollars", f"{_DAY}: premium, buy-backs, change of what is owed"),
+    "stock": Column("dollars", f"{_DAY}: purchases, sales, change of value"),
+    "dividends": Column("dollars", f"{_DAY}: on shares held overnight"),
+    "fees": Column("dollars", f"{_DAY}: of orders and deliveries"),
+    "interest": Column("dollars", f"{_DAY}: on all cash"),
+}
+
+ACCOUNT_DELTAS: dict[str, Column] = {
+    "session": Column("", "exchange session"),
+    "underlying": Column("", "by its name when the put was sold"),
+    "shares": Column("shares", "share equivalents of shares and open legs at the close"),
+    "delta_dollars": Column("dollars", "these times the close"),
+}
+
 METRICS: dict[str, Column] = {
     "total_return": Column("fraction", "last equity/first cash - 1"),
     "cagr": Column("fraction per year", "growth of 252 sessions; null under 126 of them"),

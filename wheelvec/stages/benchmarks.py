@@ -1,4 +1,4 @@
-"""The equity that other uses of an account's cash would have had (account.md).
+"""The equity that other uses of an account's cash would have had (portfolio.md).
 
 They are stock bought and held, cash, the stock that an account held in delta, and series of the
 user.

@@ -1,4 +1,4 @@
-"""Figures of an account: of its daily equity, of its wheels, and beside benchmarks (account.md).
+"""Figures of an account: of its daily equity, of its wheels, and beside benchmarks (portfolio.md).
 
 A year has 252 sessions. Standard deviations are those of a sample (divisor n - 1), except in skew
 and kurtosis, which are those of a population. The riskless return of a session is what cash earned
@@ -18,7 +18,7 @@ Figures = dict[str, Figure]
 
 YEAR = 252.0  # sessions
 LEAST_SESSIONS = 126  # of a rate of growth: half a year
-SLACK = 1e-9  # comparisons of account.md
+SLACK = 1e-9  # comparisons of portfolio.md
 # Deviations of daily returns up to this are the rounding of doubles: those of cash over the
 # riskless return are about 2e-16.
 NO_DEVIATION = 1e-12
