@@ -324,7 +324,19 @@ def test_check_shows_findings_of_every_kind_within_eighty_columns(
     assert "Files: 1 passed over\n  notes.txt: passed over: no part of a lake" in out
 
 
-COMMANDS = ("demo", "init", "run", "sweep", "simulate", "show", "check", "import", "fetch", "help")
+COMMANDS = (
+    "demo",
+    "init",
+    "run",
+    "sweep",
+    "simulate",
+    "show",
+    "check",
+    "import",
+    "fetch",
+    "get",
+    "help",
+)
 
 
 def test_help_and_version_end_well(capsys: Capture) -> None:
