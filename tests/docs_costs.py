@@ -297,7 +297,7 @@ def _with_blocks_after(language: str, text: str, output: Callable[[str], str]) -
 
 
 def ran_in_shell(text: str, folder: Path) -> dict[str, str]:
-    """What each block of shell prints: the commands of wheelvec that need no network, block after
+    """What each block of shell prints: the commands that need no network or vendor's file, block after
     block in one folder, in which the page's TOML files stand and tables to import. `get` takes an
     invented set that stands there.
 
@@ -321,7 +321,8 @@ def ran_in_shell(text: str, folder: Path) -> dict[str, str]:
         ours = [
             _offline(line, folder)
             for line in lines
-            if line.startswith("wheelvec ") and not line.startswith("wheelvec fetch")
+            if line.startswith("wheelvec ")
+            and not line.startswith(("wheelvec fetch ", "wheelvec import eod "))
         ]
         done = subprocess.run(
             ["sh", "-e", "-c", "\n".join(ours)],
