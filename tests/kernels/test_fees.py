@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.kernels.build import entry_fields, row
+from tests.kernels.build import entry_fields, rows
 from wheelvec import Costs
 from wheelvec.kernels.fees import order_cost
 from wheelvec.kernels.parameters import ENTRY
@@ -14,7 +14,7 @@ COSTS = {
 
 def test_an_order_costs_its_commission_and_a_fee_on_each_contract() -> None:
     # 0.50 + 0.65 is under the minimum of 2.00; 0.50 + 4 * 0.65 = 3.10 is over it
-    entry = row(ENTRY, **entry_fields(**COSTS))
+    entry = rows(ENTRY, entry_fields(**COSTS)).view(np.recarray)[0]  # called as plain Python
     assert order_cost(entry, 1) == pytest.approx(2.01)
     assert order_cost(entry, 4) == pytest.approx(3.14)
 

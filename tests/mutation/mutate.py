@@ -364,7 +364,7 @@ CHANGES: tuple[Change, ...] = (
     Change("eve_end_reason", CALLS, "if last_reason == EXIT_CORPORATE_ACTION:", "if False:", "12: end_reason corporate_action"),
     Change("suspected_wait", WHEEL, "still_open = np.nan  #", "still_open = 0.0  #", "12: shares held across a suspected event have no mark"),
     Change("suspected_leg_mark", CALLS, "if last_reason == SUSPECTED_SPLIT:\n                still_open = np.nan", "if False:\n                still_open = np.nan", "12: a call open across a suspected event leaves no mark"),
-    Change("suspected_on_eve", CALLS, "event.kind == SUSPECTED and event.number > last", "False", "12: calls are sold on the eve of a suspected event"),
+    Change("suspected_on_eve", CALLS, "event.kind == SUSPECTED and event.number - 1 == number", "False", "12: calls are sold on the eve of a suspected event"),
     Change("suspected_never", SEEN, "LEAST_DAYS, REPLACED = 5, 0.6", "LEAST_DAYS, REPLACED = 5, 1.01", "data: at least 60%"),
     Change("suspected_days", SEEN, "LEAST_DAYS, REPLACED = 5, 0.6", "LEAST_DAYS, REPLACED = 500, 0.6", "data: at least 5 calendar days to live"),
     Change("carried_outside", SUMMARY, 'inside.filter("carried")', 'wheels.filter("carried")', "10: carried wheels in the summary"),
