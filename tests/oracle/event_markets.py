@@ -15,6 +15,7 @@ import random
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -121,6 +122,9 @@ def replace_strike(row: Row, symbol: str) -> Row:
     return changed
 
 
+successor = cache(events.successor)
+
+
 def rows_after(row: Row, happening: Happening, exact: bool) -> list[Row]:
     """What stands in the tables instead of a row of the ex-date or later."""
     name = happening.name_after
@@ -143,7 +147,7 @@ def rows_after(row: Row, happening: Happening, exact: bool) -> list[Row]:
             amount=happening.amount,
             new_underlying=happening.new_underlying,
         )
-        return [replace_strike(changed, events.successor(row["symbol"], event))]
+        return [replace_strike(changed, successor(row["symbol"], event))]
     # The old contract is adjusted: its root has a digit from now on, and there are new ones.
     fresh = Happening("split", happening.underlying, happening.ex_date)
     strike = cent(parts[3] / 1000 * happening.denominator / happening.numerator)
@@ -349,7 +353,7 @@ def event_frame(seed: int) -> markets.Frame:
     """The sessions and underlyings of a market with events: a part of what belongs to its seed."""
     frame = markets.frame_of(seed)
     underlyings = frame.underlyings[: 1 if seed % 4 else 2]
-    return markets.Frame(frame.sessions[: 45 // len(underlyings) + 5], underlyings)
+    return markets.Frame(frame.sessions[: 36 // len(underlyings) + 4], underlyings)
 
 
 def random_event_market(seed: int) -> Tables:

@@ -542,7 +542,7 @@ class Market:
             tables["underlying_bars"].to_dicts(), "underlying", self.calendar
         )
         highs = {
-            (name, day): bar.high
+            (name.replace(".", ""), day): bar.high  # BRKB is the root of BRK.B
             for name, days in self.underlying_bars.items()
             for day, bar in days.items()
         }
@@ -1770,7 +1770,7 @@ def run(
     schedule = config["schedule"]
     symbols = schedule["symbols"]
     if symbols is None:
-        symbols = sorted(market.underlyings)
+        symbols = sorted({name for name, _ in market.quoted()})
     signals = (
         None if when is None else {(as_date(session), underlying) for session, underlying in when}
     )
