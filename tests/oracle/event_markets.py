@@ -353,7 +353,7 @@ def event_frame(seed: int) -> markets.Frame:
     """The sessions and underlyings of a market with events: a part of what belongs to its seed."""
     frame = markets.frame_of(seed)
     underlyings = frame.underlyings[: 1 if seed % 4 else 2]
-    return markets.Frame(frame.sessions[: 36 // len(underlyings) + 4], underlyings)
+    return markets.Frame(frame.sessions[: 28 // len(underlyings) + 4], underlyings)
 
 
 def random_event_market(seed: int) -> Tables:
