@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from scipy.special import ndtr
 
-from wheelvec.kernels.slices import CONTRACT, DIVIDEND, QUOTE, ROW, Slice, Underlying
+from wheelvec.kernels.slices import CONTRACT, DIVIDEND, EVENT, QUOTE, ROW, Slice, Underlying
 from wheelvec.market.market import Market
 
 Array = np.ndarray[Any, Any]
@@ -158,7 +158,9 @@ def as_slice(given: Paths) -> Slice:
     contracts["first_row"], contracts["last_row"] = starts[:-1], starts[1:]
     puts["first"], puts["last"], puts["contract"] = starts[:-1] + 1, starts[1:], np.arange(n)
     puts["spread_pct"], puts["word"] = 0.05, np.arange(n)
-    underlying = Underlying(np.full(days, 2.0), np.arange(days, dtype=np.int64), days - 1)
+    contracts["last_session"], contracts["successor"], contracts["eve_row"] = days, -1, -1
+    last_bar = np.full(days, days - 1)
+    underlying = Underlying(np.full(days, 2.0), np.arange(days, dtype=np.int64), last_bar)
     none, real = np.zeros(0, np.int64), np.zeros(0)
     calls, dividends = np.zeros(0, QUOTE), np.zeros(0, DIVIDEND)
     return Slice(
@@ -175,6 +177,7 @@ def as_slice(given: Paths) -> Slice:
         rows,
         underlying,
         dividends,
+        np.zeros(0, EVENT),
     )
 
 
