@@ -5,6 +5,7 @@ a dollar on eight digits.
 """
 
 import datetime as dt
+import re
 from typing import NamedTuple
 
 import polars as pl
@@ -46,6 +47,11 @@ def normalised(symbol: pl.Expr) -> pl.Expr:
 def root(symbol: pl.Expr) -> pl.Expr:
     """The root without its padding."""
     return symbol.str.slice(0, 6).str.strip_chars_end(" ")
+
+
+def root_of(underlying: str) -> str:
+    """The usual root of an underlying: its letters and digits, so that BRK.B trades under BRKB."""
+    return re.sub(r"[^A-Z0-9]", "", underlying.upper())
 
 
 def leading_letters(symbol: pl.Expr) -> pl.Expr:

@@ -3,7 +3,6 @@
 import datetime as dt
 import itertools
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from wheelvec.kernels.slices import EVENT
+from wheelvec.model import osi
 from wheelvec.model.codes import EventKind
 from wheelvec.stages.arrays import Array
 
@@ -154,7 +154,7 @@ def _events(
             yield CorporateEvent(number, EventKind.NOT_CARRIED)
         else:
             shares = math.prod(row.numerator // row.denominator for row in here)
-            roots = [root_of(row.new) for row in here if row.new is not None]
+            roots = [osi.root_of(row.new) for row in here if row.new is not None]
             if shares > 1 or amounts or roots:
                 root = roots[-1] if roots else None
                 yield CorporateEvent(number, EventKind.CARRIED, shares, amounts, root)
@@ -184,11 +184,6 @@ def _special(name: str, dividends: pl.DataFrame | None) -> list[tuple[dt.date, f
 def _number(day: dt.date, sessions: Array) -> int:
     """The number of the first session on or after a day."""
     return int(np.searchsorted(sessions, np.datetime64(day, "D").astype(np.int64)))
-
-
-def root_of(name: str) -> str:
-    """The root of the options of an underlying: its letters and digits (BRK.B has BRKB)."""
-    return re.sub("[^A-Z0-9]", "", name)
 
 
 def successor_milli(milli: Array, event: CorporateEvent) -> Array:

@@ -182,7 +182,7 @@ def _names(root: Path, stocks: Iterable[str]) -> dict[str, str]:
         for table in TABLES
         for path in (root / table).glob("underlying=*")
     )
-    return {requests.root(name): name for name in (*folders, *stocks)}
+    return {osi.root_of(name): name for name in (*folders, *stocks)}
 
 
 def _read(path: Path, kind: _Kind) -> "tuple[Records, dt.datetime, dt.datetime]":

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Self
 
-from wheelvec.model import cash_settled
+from wheelvec.model import cash_settled, osi
 from wheelvec.model.errors import InputError
 
 OPTIONS, SUMMARY = "OPRA.PILLAR", "EQUS.SUMMARY"
@@ -134,14 +134,9 @@ def midnight(day: dt.date) -> dt.datetime:
     return dt.datetime.combine(day, dt.time(), dt.UTC)
 
 
-def root(underlying: str) -> str:
-    """The option root of a stock: its letters and digits, so that BRK.B trades under BRKB."""
-    return re.sub(r"[^A-Z0-9]", "", underlying)
-
-
 def parent(underlying: str) -> str:
     """Databento's parent symbol of all contracts of a stock."""
-    return f"{root(underlying)}.OPT"
+    return f"{osi.root_of(underlying)}.OPT"
 
 
 def checked_symbols(symbols: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
@@ -160,7 +155,7 @@ def checked_symbols(symbols: str | list[str] | tuple[str, ...]) -> tuple[str, ..
             raise InputError(
                 f"symbol {symbol!r} is none of a stock or fund: expected one such as TSLA or BRK.B"
             )
-        if root(symbol) in cash_settled.ROOTS:
+        if osi.root_of(symbol) in cash_settled.ROOTS:
             raise InputError(
                 f"symbol {symbol!r} is an index, whose options settle in cash: "
                 "the wheel needs shares"

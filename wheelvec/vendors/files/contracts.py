@@ -295,11 +295,6 @@ def underlying_name(told: str) -> str:
     return re.sub(r"[ _/.-]+", ".", name).strip(".")
 
 
-def root_of(underlying: str) -> str:
-    """The usual root of an underlying: BRKB of BRK.B."""
-    return re.sub(r"[^A-Z0-9]", "", underlying.upper())
-
-
 def mismatch(read: Terms, told: Terms) -> NDArray[np.bool_]:
     """Where symbols contradict the terms in other columns; missing ones contradict nothing.
 

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from wheelvec.model import osi
 from wheelvec.model.errors import InputError
 from wheelvec.tables import validation
 from wheelvec.vendors.files import cells, contracts
@@ -339,17 +340,17 @@ def _roots(rows: Rows, shared: _Shared, numbering: Numbering) -> NDArray[np.int3
     if "root" in rows.frame.columns:
         told = rows.frame["root"].cast(pl.String).fill_null("")
         if len(told) and (told == told[0]).all():
-            number = numbering.root(contracts.root_of(told[0].lstrip("^")))
+            number = numbering.root(osi.root_of(told[0].lstrip("^")))
             return np.full(len(told), number, np.int32)
         distinct = told.unique()
-        numbers = [numbering.root(contracts.root_of(name)) for name in distinct]
+        numbers = [numbering.root(osi.root_of(name)) for name in distinct]
         replaced = told.replace_strict(
             distinct, pl.Series(numbers, dtype=pl.Int32), return_dtype=pl.Int32
         )
         return replaced.to_numpy()
     if shared.by_root:
         return np.full(len(rows.frame), numbering.root(""), np.int32)
-    of_name = [numbering.root(contracts.root_of(name)) for name in numbering.underlyings]
+    of_name = [numbering.root(osi.root_of(name)) for name in numbering.underlyings]
     return np.array(of_name, np.int32)[shared.underlying]
 
 
