@@ -7,8 +7,8 @@ forward K*exp(r*T) + ... discounted back (Stoll 1969). Dividends until the expir
 import numpy as np
 import polars as pl
 
-LEAST_DAYS = 5  # calendar days to the expiration
-STRIKES = 3
+from wheelvec.tables.survey import PARITY_DTE, PARITY_STRIKES
+
 RATE = 0.04
 _DAYS_A_YEAR = 365.0
 
@@ -55,7 +55,7 @@ def _nearest(quotes: pl.DataFrame) -> pl.Series:
     begin = np.flatnonzero(np.append(True, days[1:] != days[:-1])[: len(days)])
     if not len(begin):
         return pl.Series([], dtype=pl.Boolean)
-    late = np.where(expiration >= days + LEAST_DAYS, expiration, np.iinfo(np.int32).max)
+    late = np.where(expiration >= days + PARITY_DTE, expiration, np.iinfo(np.int32).max)
     nearest = np.minimum.reduceat(late, begin)
     return pl.Series(expiration == np.repeat(nearest, np.diff(np.append(begin, len(days)))))
 
@@ -65,17 +65,17 @@ def _of(quotes: pl.DataFrame, rate: float) -> pl.DataFrame:
     by = ("session", "expiration")
     put = pl.col("option_type") == "P"
     dte = (pl.col("expiration") - pl.col("session")).dt.total_days()
-    usable = quotes.filter(dte >= LEAST_DAYS, pl.col("bid") > 0, pl.col("ask") >= pl.col("bid"))
+    usable = quotes.filter(dte >= PARITY_DTE, pl.col("bid") > 0, pl.col("ask") >= pl.col("bid"))
     usable = usable.with_columns(mid=(pl.col("bid") + pl.col("ask")) / 2)
     pairs = (
         usable.group_by(*by, "strike")
         .agg(gap=pl.col("mid").filter(~put).last() - pl.col("mid").filter(put).last())
         .drop_nulls()
-        .filter(pl.len().over(by) >= STRIKES)
+        .filter(pl.len().over(by) >= PARITY_STRIKES)
     )
     pairs = pairs.filter(pl.col("expiration") == pl.col("expiration").min().over("session"))
     away = pl.col("gap").abs()
-    pairs = pairs.filter(away.rank("min").over("session") <= STRIKES)
+    pairs = pairs.filter(away.rank("min").over("session") <= PARITY_STRIKES)
     years = (pl.col("expiration") - pl.col("session")).dt.total_days() / _DAYS_A_YEAR
     price = pl.col("strike") * (-rate * years).exp() + pl.col("gap")
     return pairs.group_by("session").agg(parity=price.median())
