@@ -73,7 +73,9 @@ def simulate(
     groups = {name: i for i, name in enumerate(dict.fromkeys(held.names))}
     run_account(book, _limits(account), riskless(day, rate), len(groups), kept)
     _refuse_small(account, book, kept)
-    end = accounting.last_session(book, kept, _last_entry(known, day), _last_bar(offered, day))
+    last_entry = _last_session([result.diagnostics for result in known], day)
+    last_bar = _last_session([each.closes for each in offered], day)
+    end = accounting.last_session(book, kept, last_entry, last_bar)
     session = sessions["session"][: end + 1]
     deltas = _deltas(book, kept, held, offered, session, list(groups))
     wheels = _wheels(known, book, kept, order)
@@ -150,14 +152,9 @@ def _epoch(day: dt.date) -> int:
     return (day - dt.date(1970, 1, 1)).days
 
 
-def _last_entry(results: list[Result], day: Array) -> int:
-    ends = [result.diagnostics["session"].max() for result in results]
-    found = [int(np.searchsorted(day, _epoch(end))) for end in ends if isinstance(end, dt.date)]
-    return max(found, default=0)
-
-
-def _last_bar(offered: list[Offered], day: Array) -> int:
-    ends = [each.closes["session"].max() for each in offered]
+def _last_session(frames: list[pl.DataFrame], day: Array) -> int:
+    """The number of the last session of some frames; 0 without any row."""
+    ends = [frame["session"].max() for frame in frames]
     found = [int(np.searchsorted(day, _epoch(end))) for end in ends if isinstance(end, dt.date)]
     return max(found, default=0)
 
