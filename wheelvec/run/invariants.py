@@ -12,9 +12,23 @@ from wheelvec.model.codes import (
     names,
     states_after,
 )
+from wheelvec.model.errors import RecordError, listed
 from wheelvec.model.schemas import RECORDS
 
 CENT = 1e-9  # relative to the sums, which is far less than a cent
+
+
+def refuse_broken(broken: dict[str, list[str]]) -> None:
+    """Refuse what breaks an invariant.
+
+    Args:
+        broken: the invariants that fail, with the wheels or sessions that break them.
+
+    Raises:
+        RecordError: naming each invariant that fails, and where.
+    """
+    if broken:
+        raise RecordError("; ".join(f"{rule}: {listed(where)}" for rule, where in broken.items()))
 
 
 def broken_invariants(records: pl.DataFrame, ledger: pl.DataFrame) -> dict[str, list[str]]:

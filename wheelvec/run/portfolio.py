@@ -15,8 +15,6 @@ from wheelvec.model.errors import (
     ConfigError,
     InputError,
     LakeError,
-    RecordError,
-    listed,
     unknown_name,
 )
 from wheelvec.model.forks import refusing_forked
@@ -24,6 +22,7 @@ from wheelvec.model.version import VERSION
 from wheelvec.run.balances import broken_balances
 from wheelvec.run.folder import WRITER_WAIT, Folder, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, read_index
+from wheelvec.run.invariants import refuse_broken
 from wheelvec.stages.arrays import days
 from wheelvec.stages.benchmarks import Money, benchmarks, lots
 from wheelvec.stages.chain import rates
@@ -309,11 +308,7 @@ class Portfolio:
             >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
             >>> wv.simulate(wv.backtest(market, config), wv.Account(cash=40_000)).validate()
         """
-        broken = broken_balances(self.account, self.daily, self.wheels, self.ledger)
-        if broken:
-            raise RecordError(
-                "; ".join(f"{rule}: {listed(where)}" for rule, where in broken.items())
-            )
+        refuse_broken(broken_balances(self.account, self.daily, self.wheels, self.ledger))
 
     # ---- saved portfolios
 

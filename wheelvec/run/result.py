@@ -17,14 +17,14 @@ import polars as pl
 
 from wheelvec.lake import files
 from wheelvec.model.config import Config
-from wheelvec.model.errors import ConfigError, LakeError, RecordError, listed
+from wheelvec.model.errors import ConfigError, LakeError, listed
 from wheelvec.model.forks import refusing_forked
 from wheelvec.model.schemas import RESULT_TABLES as KINDS
 from wheelvec.model.schemas import WHEELS
 from wheelvec.model.version import VERSION
 from wheelvec.run.folder import WRITER_WAIT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, read_index
-from wheelvec.run.invariants import broken_invariants
+from wheelvec.run.invariants import broken_invariants, refuse_broken
 from wheelvec.run.warnings import Warnings, of_frame
 from wheelvec.stages.summary import READ, Figure, Sums, in_summary, summary
 
@@ -300,11 +300,7 @@ class Result:
             >>> result = wv.backtest(market, config)
             >>> result.validate()
         """
-        broken = broken_invariants(self.records, self.ledger)
-        if broken:
-            raise RecordError(
-                "; ".join(f"{rule}: {listed(wheels)}" for rule, wheels in broken.items())
-            )
+        refuse_broken(broken_invariants(self.records, self.ledger))
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the result to a folder, whole or not at all.
