@@ -368,15 +368,21 @@ def load_engine(interpreted: bool) -> None:
     if interpreted:
         if any(name in sys.modules for name in kernels):
             raise RuntimeError("a kernel of the rules is imported already, and so compiled")
-        importlib.import_module("wheelvec.pricing.implied")
+        for name in ("pricing.implied", "kernels.layout"):  # these stay compiled
+            importlib.import_module(f"wheelvec.{name}")
         numba.config.DISABLE_JIT = True  # read where a function is decorated
         for name in kernels:
             importlib.import_module(name)
         numba.config.DISABLE_JIT = False
     recorder = importlib.import_module("wheelvec.run.recorder")
+    exercise = importlib.import_module("wheelvec.stages.exercise")
     if interpreted:
-        for name in ("record_wheels", "resume_wheels"):
-            vars(recorder)[name] = with_named_columns(vars(recorder)[name])
+        for module, names in (
+            (recorder, ("record_wheels", "resume_wheels")),
+            (exercise, ("write_exercises",)),
+        ):
+            for name in names:
+                vars(module)[name] = with_named_columns(vars(module)[name])
     importlib.import_module("wheelvec.run.backtest")
 
 

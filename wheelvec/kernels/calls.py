@@ -429,7 +429,7 @@ def sale_on(
     memory: Memory,
 ) -> int:
     """The index in `memory` of a search's sale on a session, which is made if it is not cached."""
-    key = np.uint64(search) * _SPREAD + np.uint64(number)
+    key = np.uint64(search) * _SPREAD + np.uint64(np.int64(number))  # -1 too, as plain Python
     at: Any = np.int64((key * _SPREAD) >> _UPPER)
     sale = memory.sales[at]
     if sale.number != number or sale.search != search:
