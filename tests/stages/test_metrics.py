@@ -57,6 +57,12 @@ def test_six_sessions_by_hand() -> None:
     assert found["months_up"] == 0.0
 
 
+def test_an_account_that_never_moves_loses_nothing() -> None:
+    found = by_hand([1000.0] * 6)
+    for name in ("var_95", "cvar_95"):
+        assert str(found[name]) == "0.0"  # and not -0.0, which is shown as a loss
+
+
 def test_moments_of_a_population_by_hand() -> None:
     # +10% twice, -20% once: the mean is 0
     found = by_hand([1100.0, 1210.0, 968.0])

@@ -234,7 +234,8 @@ def _tail(r: Array) -> Figures:
     if np.isnan(r).any():
         return {"var_95": None, "cvar_95": None}
     bound = float(np.percentile(r, TAIL))
-    return {"var_95": -bound, "cvar_95": -float(r[r <= bound + SLACK].mean())}
+    # 0.0 - x, because the negative of 0.0 is shown as -0.00%
+    return {"var_95": 0.0 - bound, "cvar_95": 0.0 - float(r[r <= bound + SLACK].mean())}
 
 
 def _months(day: Array, r: Array) -> Figures:
