@@ -31,7 +31,7 @@ from wheelvec.tables.roots import Roots
 from wheelvec.tables.runs import Runs
 from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.survey import LISTING, Listing, Survey
-from wheelvec.tables.suspected import PRICES, SUSPECTED, Events, suspected
+from wheelvec.tables.suspected import NIGHTS, PRICES, SUSPECTED, Events, any_night, suspected
 from wheelvec.tables.validation import TABLES
 
 
@@ -596,6 +596,8 @@ class Market:
         return pl.concat(found).filter(pl.col("underlying").is_in(list(wanted)))
 
     def _suspected_of(self, source: lake.Source) -> pl.DataFrame:
+        if not any_night(source.batches("option_quotes", NIGHTS), self.sessions):
+            return SUSPECTED.to_frame()
         batches = source.batches("option_quotes", LISTING)
         listing = Listing.joined([Listing.of(rows, self.sessions) for rows in batches])
 

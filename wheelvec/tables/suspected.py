@@ -5,19 +5,23 @@ its strikes standing, and the contracts of a hole in the data come back.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Self
 
+import numpy as np
 import polars as pl
 
+from wheelvec.kernels.listing import count_again
 from wheelvec.model import schemas
+from wheelvec.tables.runs import begins_of
 from wheelvec.tables.sessions import Sessions
-from wheelvec.tables.survey import Listing, Survey
+from wheelvec.tables.survey import Listing, Rows, Survey
 
 # A split is suspected (data.md) if, of the contracts at least so many calendar days before their
 # expiration, so large a share is never quoted again, and, of the contracts quoted next in the same
 # expirations, so large a share was never quoted before.
 LEAST_DAYS, REPLACED = 5, 0.6
+NIGHTS = ("underlying", "session", "symbol", "expiration")  # columns of quotes
 Ratio = tuple[int, int]  # new shares for so many old ones
 # The ratios of splits, and the numbers of those that are usual. Nobody makes 4 shares of 5: a price
 # that rises so has risen.
@@ -131,6 +135,58 @@ def suspected(
         numerator=pl.Series([ratio and ratio[0] for ratio in ratios], dtype=pl.Int64),
         denominator=pl.Series([ratio and ratio[1] for ratio in ratios], dtype=pl.Int64),
     ).select(*SUSPECTED)
+
+
+def any_night(batches: Iterable[pl.DataFrame], sessions: Sessions) -> bool:
+    """Whether contracts may have been replaced on any night, from one pass over their quotes.
+
+    They were not if on every night more than 1 - `REPLACED` of the contracts with days to live are
+    quoted on the next session. So it is of nearly every underlying, and asking takes a quarter of
+    what a `Listing` does.
+
+    Args:
+        batches: quotes with the columns `NIGHTS`, by underlying, session and symbol.
+        sessions: the sessions of the exchange; other days do not count.
+    """
+    known, last = sessions.frame["session"].implode(), None
+    for rows in batches:
+        quotes = rows if last is None else pl.concat([last, rows])
+        begins = begins_of(quotes, ("session",))
+        inside = quotes["session"].gather(begins).is_in(known)
+        if not inside.all():
+            quotes = quotes.filter(pl.col("session").is_in(known))
+            begins = begins_of(quotes, ("session",))
+        if not begins.size:
+            continue
+        last = quotes[int(begins[-1]) :]
+        listed, again = _nights(quotes, begins)
+        if ((listed > 0) & (listed - again >= REPLACED * listed)).any():
+            return True
+    return False
+
+
+def _nights(quotes: pl.DataFrame, begins: Rows) -> tuple[Rows, Rows]:
+    """(nights,) the contracts with days to live before each night, and those quoted after it.
+
+    Args:
+        quotes: as in `any_night`.
+        begins: (sessions,) the first row of each session.
+    """
+    contract = quotes["symbol"].hash().to_numpy().view(np.int64)  # compared as numbers
+    expiration, session = (
+        quotes[day].to_physical().to_numpy() for day in ("expiration", "session")
+    )
+    counted = np.append(True, contract[1:] != contract[:-1])
+    counted[begins] = True
+    counted &= expiration - session >= LEAST_DAYS
+    ends = np.append(begins, contract.size)
+    table = np.full(2 << int(np.diff(ends).max()).bit_length(), -1, np.int64)
+    again = np.zeros(begins.size, np.int64)
+    count_again(contract, counted, ends, table, again)
+    named = quotes["underlying"].gather(begins)
+    night = (named[:-1] == named[1:]).to_numpy()
+    listed = np.add.reduceat(counted.astype(np.int64), begins)
+    return listed[:-1][night], again[:-1][night]
 
 
 def replaced(listing: Listing) -> pl.DataFrame:
