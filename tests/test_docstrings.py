@@ -7,47 +7,15 @@ import inspect
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import Any
 
 import pytest
 
 import wheelvec as wv
-from wheelvec.lake.inspection import Inspection
-from wheelvec.market.market import Window
-from wheelvec.run.ranking import Ranking
-from wheelvec.run.sweep_result import Pnl
-from wheelvec.run.warnings import RunWarning
-from wheelvec.vendors.databento.fetch import Fetched
+from tests.docs_names import public
 
-# What public functions and methods return, beside what has a public name.
-RETURNED = (Fetched, Inspection, Pnl, Ranking, RunWarning, Window)
-TEXTS = {"__version__"}  # a string has no docstring
 # Nobody calls these: `backtest`, `sweep` and `Sweep.best` make them.
 MADE_BY_THE_LIBRARY = {"Result", "Sweep", "Ranking"}
-
-
-def members(kind: type) -> Iterator[tuple[str, Any]]:
-    """The public methods and properties that a class itself defines; fields are described in the
-    class.
-    """
-    for name, value in vars(kind).items():
-        made = value.__func__ if isinstance(value, classmethod | staticmethod) else value
-        if not name.startswith("_") and (
-            inspect.isfunction(made) or isinstance(made, property | cached_property)
-        ):
-            yield f"{kind.__name__}.{name}", made
-
-
-def public() -> dict[str, Any]:
-    """Every public name, and every public method and property of the classes among them."""
-    named = {name: getattr(wv, name) for name in wv.__all__ if name not in TEXTS}
-    found = named | {kind.__name__: kind for kind in RETURNED}
-    for kind in [value for value in found.values() if isinstance(value, type)]:
-        found |= dict(members(kind))
-    for short, space in [(name, value) for name, value in named.items() if inspect.ismodule(value)]:
-        found |= {f"{short}.{name}": getattr(space, name) for name in space.__all__}
-    return found
 
 
 PUBLIC = public()
