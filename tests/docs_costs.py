@@ -260,27 +260,26 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-def printed(code: str) -> tuple[str, list[str]]:
-    """What a block of Python prints, and the warnings that it gives."""
-    output = io.StringIO()
-    with (
-        contextlib.redirect_stdout(output),
-        warnings.catch_warnings(record=True) as caught,
-        pl.Config(restore_defaults=True),
-    ):
+def printed(programs: list[str]) -> tuple[list[str], list[str]]:
+    """What each part of a program in Python prints, and the warnings that all of them give."""
+    outputs = [io.StringIO() for _ in programs]
+    names = {"__name__": "documentation"}
+    with warnings.catch_warnings(record=True) as caught, pl.Config(restore_defaults=True):
         warnings.simplefilter("always")
-        exec(compile(code, "documentation", "exec"), {"__name__": "documentation"})
-    return output.getvalue(), [str(w.message) for w in caught]
+        for program, output in zip(programs, outputs, strict=True):
+            with contextlib.redirect_stdout(output):
+                exec(compile(program, "documentation", "exec"), names)
+    return [output.getvalue() for output in outputs], [str(w.message) for w in caught]
 
 
 def with_output(text: str) -> tuple[str, list[str]]:
-    """A page with the block that follows its Python as that code prints it, and the warnings given.
-
-    All Python blocks of a page are one program; only one of them is followed by a block of output.
+    """A page with each block of output that follows Python as that code prints it, and the warnings
+    given. All Python blocks of a page are one program.
     """
-    code = "".join(blocks(text, "python"))
-    output, warned = printed(code)
-    return _with_blocks_after("python", text, lambda _: output), warned
+    programs = blocks(text, "python")
+    outputs, warned = printed(programs)
+    said = dict(zip(programs, outputs, strict=True))
+    return _with_blocks_after("python", text, said.__getitem__), warned
 
 
 def _with_blocks_after(language: str, text: str, output: Callable[[str], str]) -> str:
@@ -377,14 +376,12 @@ def with_table(text: str, name: str, content: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Every page with generated parts, as it should read."""
-    fills, portfolio, migrating, first, readme = (
-        ROOT / "docs" / "fills.md",
-        ROOT / "docs" / "portfolio.md",
-        ROOT / "docs" / "migrating.md",
-        ROOT / "docs" / "first-real-result.md",
-        ROOT / "README.md",
+    fills, portfolio, migrating, first, started = (
+        ROOT / "docs" / f"{name}.md"
+        for name in ("fills", "portfolio", "migrating", "first-real-result", "getting-started")
     )
-    every = (fills, portfolio, migrating, first, readme)
+    readme = ROOT / "README.md"
+    every = (fills, portfolio, migrating, first, started, readme)
     written = {path: path.read_text(encoding="utf-8") for path in every}
     written[fills] = with_table(written[fills], "costs", cost_table())
     written[fills] = with_table(written[fills], "survivorship", survivorship_table())
@@ -395,7 +392,7 @@ def pages() -> dict[Path, str]:
     ):
         written[portfolio] = with_table(written[portfolio], name, content)
     written[migrating] = with_table(written[migrating], "bridge", bridge_table())
-    for path in (migrating, readme):
+    for path in (migrating, started, readme):
         written[path], _ = with_output(written[path])
     for path in (first, readme):
         written[path] = with_shell_output(written[path])
