@@ -17,7 +17,7 @@ WORKERS := 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-lowest coverage lint docs notebook bench bench-check bench-scale clean
+.PHONY: help demo test test-slow test-lowest coverage lint docs site notebook bench bench-check bench-scale clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | \
@@ -46,7 +46,11 @@ coverage: $(VENV)/.installed-dev ## which lines the tests reach: a table, and bu
 
 docs: $(VENV)/.installed-dev ## write anew what a run produces: the reference, tables, outputs of pages and notebooks
 	@$(BIN)/python -m tests.docs_reference
+	@$(BIN)/python -m tests.docs_names
 	@$(BIN)/python tests/docs_costs.py
+
+site: $(VENV)/.installed-dev ## the documentation as a site that asks nobody for anything: build/site/index.html
+	@$(BIN)/python -m tests.docs_site
 
 lint: $(VENV)/.installed-dev ## format, lint and types
 	@$(BIN)/python -m ruff format --check .
@@ -73,7 +77,7 @@ bench-scale: $(VENV)/.installed-dev ## ten years of a hundred underlyings (half 
 	@$(BIN)/python -m benchmarks.report
 
 clean: ## remove caches, build artefacts and the demo's result (the environment and your data stay)
-	@rm -rf build *.egg-info $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
+	@rm -rf build *.egg-info $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache .cache
 	@find wheelvec tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
 	@rm -f $(VENV)/.installed $(VENV)/.installed-dev $(VENV)/.installed-rivals
 
