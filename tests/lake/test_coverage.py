@@ -8,7 +8,7 @@ import pytest
 
 import wheelvec as wv
 from tests.market.build import DAY, quotes, symbol, table
-from wheelvec.lake.inspection import COVERAGE, gaps
+from wheelvec.lake.holdings import COVERAGE, gaps
 
 DAYS = [DAY(f"2023-06-{day:02d}") for day in (6, 7, 8, 9)]
 
