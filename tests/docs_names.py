@@ -17,6 +17,8 @@ from typing import Any
 import wheelvec as wv
 from tests.docs_reference import ROOT, table
 from wheelvec import cli
+from wheelvec.inference.bootstrap import Bootstrap
+from wheelvec.inference.overfitting import Overfitting
 from wheelvec.lake.inspection import Inspection
 from wheelvec.market.market import Window
 from wheelvec.run.ranking import Ranking
@@ -26,7 +28,7 @@ from wheelvec.vendors.databento.fetch import Fetched
 
 API, COMMANDS = ROOT / "docs" / "api.md", ROOT / "docs" / "command-line.md"
 # What public functions and methods return, beside what has a public name.
-RETURNED = (Fetched, Inspection, Pnl, Ranking, RunWarning, Window)
+RETURNED = (Bootstrap, Fetched, Inspection, Overfitting, Pnl, Ranking, RunWarning, Window)
 TEXTS = {"__version__"}  # a string has no docstring
 
 # Every public name stands in one section.
@@ -50,6 +52,10 @@ SECTIONS = {
     "Portfolio": (
         "One account that takes what wheels it can carry.",
         ["simulate", "Account", "Portfolio"],
+    ),
+    "Luck": (
+        "Whether a figure is more than luck, and the best of many more than the luckiest.",
+        ["block_length", "bootstrap", "Bootstrap", "deflated_sharpe", "pbo", "Overfitting"],
     ),
     "Signals, rates and indices": (
         "When to trade, what cash earns, and what else there was to hold.",

@@ -14,8 +14,8 @@ import pytest
 import wheelvec as wv
 from tests.docs_names import public
 
-# Nobody calls these: `backtest`, `sweep` and `Sweep.best` make them.
-MADE_BY_THE_LIBRARY = {"Result", "Sweep", "Ranking"}
+# Nobody calls these: functions of the library make them.
+MADE_BY_THE_LIBRARY = {"Bootstrap", "Overfitting", "Result", "Sweep", "Ranking"}
 
 
 PUBLIC = public()

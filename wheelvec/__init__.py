@@ -19,6 +19,10 @@ from wheelvec.model.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from wheelvec.demo.synthetic import demo_market
+    from wheelvec.inference.blocks import block_length
+    from wheelvec.inference.bootstrap import bootstrap
+    from wheelvec.inference.overfitting import pbo
+    from wheelvec.inference.sharpe import deflated_sharpe
     from wheelvec.kernels.draws import fill_draw
     from wheelvec.lake.inspection import check
     from wheelvec.market.market import Market
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
         DataError,
         FetchError,
         InputError,
+        InsufficientDataError,
         LakeError,
         RecordError,
         StateError,
@@ -71,6 +76,7 @@ _MODULES = {
     "FetchError": "wheelvec.model.errors",
     "Fills": "wheelvec.model.config",
     "InputError": "wheelvec.model.errors",
+    "InsufficientDataError": "wheelvec.model.errors",
     "LakeError": "wheelvec.model.errors",
     "Liquidity": "wheelvec.model.config",
     "Market": "wheelvec.market.market",
@@ -85,8 +91,11 @@ _MODULES = {
     "WheelvecError": "wheelvec.model.errors",
     "backtest": "wheelvec.run.backtest",
     "black_scholes": "wheelvec.pricing.black",
+    "block_length": "wheelvec.inference.blocks",
+    "bootstrap": "wheelvec.inference.bootstrap",
     "bounds": "wheelvec.run.bounds",
     "check": "wheelvec.lake.inspection",
+    "deflated_sharpe": "wheelvec.inference.sharpe",
     "delta": "wheelvec.pricing.black",
     "demo_market": "wheelvec.demo.synthetic",
     "fetch": "wheelvec.vendors.databento.fetch",
@@ -95,6 +104,7 @@ _MODULES = {
     "get": "wheelvec.vendors.free",
     "implied_vol": "wheelvec.pricing.implied",
     "import_files": "wheelvec.vendors.files.importing",
+    "pbo": "wheelvec.inference.overfitting",
     "rho": "wheelvec.pricing.greeks",
     "simulate": "wheelvec.run.simulate",
     "sweep": "wheelvec.run.sweep",
@@ -118,6 +128,7 @@ __all__ = [
     "FetchError",
     "Fills",
     "InputError",
+    "InsufficientDataError",
     "LakeError",
     "Liquidity",
     "Market",
@@ -133,8 +144,11 @@ __all__ = [
     "__version__",
     "backtest",
     "black_scholes",
+    "block_length",
+    "bootstrap",
     "bounds",
     "check",
+    "deflated_sharpe",
     "delta",
     "demo_market",
     "fetch",
@@ -144,6 +158,7 @@ __all__ = [
     "implied_vol",
     "import_files",
     "indices",
+    "pbo",
     "rates",
     "rho",
     "signals",

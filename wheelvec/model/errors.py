@@ -49,6 +49,18 @@ class ConfigError(InputError):
     """
 
 
+class InsufficientDataError(InputError):
+    """A statistic needs more than there is: months, configurations, entry sessions, or variation.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> wv.block_length([0.1, 0.2, 0.3])
+        Traceback (most recent call last):
+        wheelvec.model.errors.InsufficientDataError: block_length needs at least 30 observations:
+            there are 3
+    """
+
+
 class DataError(WheelvecError, ValueError):
     """A table lacks a column, has a type that cannot be converted, or (strict) has invalid rows.
 
