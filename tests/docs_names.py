@@ -57,6 +57,10 @@ SECTIONS = {
         "Whether a figure is more than luck, and the best of many more than the luckiest.",
         ["block_length", "bootstrap", "Bootstrap", "deflated_sharpe", "pbo", "Overfitting"],
     ),
+    "Pictures": (
+        "What a person would rather see than read.",
+        ["plots"],
+    ),
     "Signals, rates and indices": (
         "When to trade, what cash earns, and what else there was to hold.",
         ["signals", "rates", "indices"],

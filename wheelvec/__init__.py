@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from wheelvec.pricing.black import black_scholes, delta
     from wheelvec.pricing.greeks import gamma, rho, theta, vega
     from wheelvec.pricing.implied import implied_vol
+    from wheelvec.report import plots
     from wheelvec.run import indicators as signals
     from wheelvec.run.backtest import backtest
     from wheelvec.run.bounds import bounds
@@ -114,6 +115,7 @@ _MODULES = {
 # The module that each public namespace is.
 _NAMESPACES = {
     "indices": "wheelvec.vendors.indices",
+    "plots": "wheelvec.report.plots",
     "rates": "wheelvec.vendors.rates",
     "signals": "wheelvec.run.indicators",
 }
@@ -159,6 +161,7 @@ __all__ = [
     "import_files",
     "indices",
     "pbo",
+    "plots",
     "rates",
     "rho",
     "signals",
