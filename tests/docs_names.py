@@ -71,7 +71,7 @@ SECTIONS = {
     ),
     "Errors": (
         "What wheelvec raises on purpose. Every message names the value, its place, and what was expected.",
-        ["WheelvecError", "ConfigError", "InputError", "DataError", "LakeError", "FetchError", "RecordError", "StateError"],
+        ["WheelvecError", "ConfigError", "InputError", "DataError", "LakeError", "FetchError", "InsufficientDataError", "RecordError", "StateError"],
     ),
 }  # fmt: skip
 API_HEAD = """# API
