@@ -26,6 +26,14 @@ ORDERS = ("record", "premium", "random")
 MOST_SEED = 2**64 - 1
 
 
+def two_sizes(contracts: Any, fraction: Any) -> str:
+    """The error message for two sizes of a wheel at once."""
+    return (
+        f"account.contracts = {contracts} and account.fraction = {fraction} are both given: "
+        "expected one of them"
+    )
+
+
 @config_section("account")
 class Account:
     """What an account can carry, and in which order it takes the wheels of a session.
@@ -108,10 +116,7 @@ class Account:
     def __new__(cls, **values: Any) -> Self:
         """Refuse two sizes of a wheel at once."""
         if values.get("contracts") is not None and values.get("fraction") is not None:
-            raise ConfigError(
-                f"account.contracts = {values['contracts']} and account.fraction = "
-                f"{values['fraction']} are both given: expected one of them"
-            )
+            raise ConfigError(two_sizes(values["contracts"], values["fraction"]))
         return super().__new__(cls)
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from wheelvec.model.account import Account
 from wheelvec.model.config import RULE_SETS, SECTIONS, read_toml, unknown_field
 from wheelvec.model.errors import ConfigError, InputError, cut, unknown_name
 from wheelvec.model.fields import plain, real
@@ -28,10 +29,14 @@ GridLike = Mapping[Any, Any] | pl.DataFrame | pl.LazyFrame
 
 MOST_ROWS = 10_000_000  # the frame of such a grid takes several gigabytes
 SIGNAL = "signal"  # the one column that is no field: it names a signal that `sweep` was given
+ACCOUNT = "account."  # begins the names of the fields of an account
 GRID_FILES = {".toml": "TOML", ".parquet": "Parquet", ".pq": "Parquet", ".csv": "CSV"}
 
+SWEPT_SECTIONS = SECTIONS | {"account": Account}
 FIELDS = {
-    f"{section}.{f.name}": f for section, kind in SECTIONS.items() for f in dataclasses.fields(kind)
+    f"{section}.{f.name}": f
+    for section, kind in SWEPT_SECTIONS.items()
+    for f in dataclasses.fields(kind)
 }
 ALIASES = {
     f"{name.partition('.')[0]}.{f.metadata['alias']}": name
@@ -91,12 +96,18 @@ def _dotted(given: list[str], where: object = "grid") -> dict[str, str]:
         field = ALIASES.get(name, name)
         if field not in FIELDS and field not in ("rules", SIGNAL):
             meant = name.casefold() in (SIGNAL, f"{SIGNAL}s")
-            unknown = unknown_name("field", name, [SIGNAL]) if meant else unknown_field(name)
+            unknown = unknown_name("field", name, [SIGNAL]) if meant else _unknown(name)
             raise ConfigError(f"{where}: {unknown}")
         if field in names.values():
             raise ConfigError(f"{where}: {name!r} names the field {field!r} a second time")
         names[name] = field
     return names
+
+
+def _unknown(name: str) -> str:
+    """The error message for an unknown name of a field."""
+    known = [field for field in FIELDS if field.startswith(ACCOUNT)]
+    return unknown_name("field", name, known) if name.startswith(ACCOUNT) else unknown_field(name)
 
 
 def _axis(key: Any, given: Any) -> Axis:
@@ -408,7 +419,7 @@ def grid_from_toml(path: str | Path) -> dict[str, list[Any]]:
     """
     flat: dict[str, Any] = {}
     for section, fields in read_toml(path).items():
-        within = isinstance(fields, dict) and section in SECTIONS
+        within = isinstance(fields, dict) and section in SWEPT_SECTIONS
         flat |= (
             {_prefixed(section, name): value for name, value in fields.items()}
             if within

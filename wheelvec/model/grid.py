@@ -15,7 +15,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from wheelvec.model.account import Account, two_sizes
 from wheelvec.model.axes import (
+    ACCOUNT,
     SIGNAL,
     Codes,
     GridLike,
@@ -33,6 +35,7 @@ from wheelvec.model.refusals import Refusals, RefusedRowsError, described
 from wheelvec.model.sections import after_close
 
 __all__ = [
+    "ACCOUNT",
     "SIGNAL",
     "Codes",
     "Grid",
@@ -63,12 +66,14 @@ class Grid:
         columns: the values by dotted field name, for the fields that are swept. `signal` is no
             field: it names the signal, of those given to a sweep, on whose sessions a row enters.
         skipped: row (its number in the grid as given) and reason of every row that was left out.
+        account: the account whose fields the rows change; None: there is none.
     """
 
     base: Config
     frame: pl.DataFrame
     columns: dict[str, Swept]
     skipped: pl.DataFrame = dataclasses.field(default_factory=NO_ROWS.clone)
+    account: Account | None = None
 
     @property
     def size(self) -> int:
@@ -83,6 +88,7 @@ class Grid:
         *,
         skip_invalid: bool = False,
         signals: Collection[str] = (),
+        account: Account | None = None,
     ) -> "Grid":
         """The grid of a mapping or a frame.
 
@@ -92,6 +98,8 @@ class Grid:
                 a frame with one configuration a row.
             skip_invalid: leave out invalid rows instead of raising an error.
             signals: the names that a column `signal` may have.
+            account: the account whose fields the rows change; None is `Account()` where a field of
+                it is swept, and otherwise none.
 
         Raises:
             ConfigError: for an unknown field, too many rows, or invalid rows, which are named.
@@ -102,7 +110,11 @@ class Grid:
             raise InputError("the grid has no row: expected at least one configuration")
         refusals = Refusals(frame.height)
         values = {name: read(name, column, refusals, signals) for name, column in columns.items()}
-        checked = cls(base, frame, values).without(refusals, skip_invalid=skip_invalid)
+        if account is None and any(name.startswith(ACCOUNT) for name in values):
+            account = Account()
+        checked = cls(base, frame, values, account=account).without(
+            refusals, skip_invalid=skip_invalid
+        )
         return checked.without(checked._contradictions(), skip_invalid=skip_invalid)
 
     def without(self, refusals: Refusals, *, skip_invalid: bool = True) -> "Grid":
@@ -142,7 +154,22 @@ class Grid:
     @property
     def _fields(self) -> list[str]:
         """The columns that are fields of the configuration."""
-        return [name for name in self.columns if name != SIGNAL]
+        return [name for name in self.columns if name != SIGNAL and not name.startswith(ACCOUNT)]
+
+    @property
+    def account_fields(self) -> list[str]:
+        """The columns that are fields of the account."""
+        return [name for name in self.columns if name.startswith(ACCOUNT)]
+
+    def account_of(self, row: int) -> Account:
+        """The account of a row of a grid that has one.
+
+        A size that a row states replaces the other size of the base, as `Account.replace` does.
+        """
+        changes = {
+            name.removeprefix(ACCOUNT): self.value(name, row) for name in self.account_fields
+        }
+        return (self.account or Account()).replace(**changes)
 
     def codes(self, name: str) -> Codes | None:
         """(size,) the position of each row's value in `values`; None if the field is not swept."""
@@ -152,6 +179,8 @@ class Grid:
         """The distinct values of a field, which `codes` index; None for a signal not swept."""
         if name in self.columns:
             return self.columns[name].values
+        if name.startswith(ACCOUNT):
+            return [getattr(self.account, name.removeprefix(ACCOUNT))]
         return [None if name == SIGNAL else field_of(self.base, name)]
 
     def table(self, name: str, encode: Any = None, dtype: Any = np.float64) -> NDArray[Any]:
@@ -203,12 +232,13 @@ class Grid:
         return total
 
     def identities(self) -> list[NDArray[np.uint64]]:
-        """(size,) each: the ids, and where signals are swept the digests of their names.
+        """(size,) each: the ids, and the digests of signals and of the account's swept fields.
 
         Rows that are equal in all of these arrays are equal.
         """
-        signal = self.columns.get(SIGNAL)
-        return [self.ids(), *([] if signal is None else [_digests(SIGNAL, signal)[signal.codes]])]
+        others = [name for name in (SIGNAL, *self.account_fields) if name in self.columns]
+        columns = [(name, self.columns[name]) for name in others]
+        return [self.ids(), *(_digests(name, column)[column.codes] for name, column in columns)]
 
     @cached_property
     def distinct(self) -> tuple[Codes, Codes]:
@@ -227,6 +257,23 @@ class Grid:
         position = np.empty_like(order)
         position[order] = np.arange(order.size)
         return first[order], position[codes]
+
+    def configurations(self, rows: Codes) -> tuple[Codes, Codes]:
+        """The positions among some rows of distinct configurations and signals, accounts aside.
+
+        Args:
+            rows: (n,) rows of the grid.
+
+        Returns:
+            (distinct,) the first position of each, and (n,) which of them each row has.
+        """
+        columns = [column for name, column in self.columns.items() if not name.startswith(ACCOUNT)]
+        if not self.account_fields or not columns:
+            every = np.arange(rows.size)
+            return (every, every) if columns else (every[:1], np.zeros_like(every))
+        keys = [(column.codes[rows], len(column.values)) for column in columns]
+        codes, count = dense(combined(keys, rows.size))
+        return first_of(codes, count), codes
 
     def _contradictions(self) -> Refusals:
         """The rows with an empty range, an unused target, or a missing target."""
@@ -263,7 +310,17 @@ class Grid:
                         lambda *_, at=(section, target, method, user): missing_target(*at),
                     )
         self._note_late_entry_times(refusals)
+        self._note_two_sizes(refusals)
         return refusals
+
+    def _note_two_sizes(self, refusals: Refusals) -> None:
+        """Refuse rows with both sizes of a wheel in the account."""
+        names = (f"{ACCOUNT}contracts", f"{ACCOUNT}fraction")
+        if all(name in self.columns for name in names):
+            contracts, fraction = (
+                self.column(name, lambda value: value is not None, np.bool_) for name in names
+            )
+            self._note(refusals, names, contracts & fraction, two_sizes)
 
     def _note_late_entry_times(self, refusals: Refusals) -> None:
         """Refuse rows whose entry time is at or after the close.

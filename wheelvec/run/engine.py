@@ -16,6 +16,7 @@ from wheelvec.kernels.accumulate import KNOWN
 from wheelvec.market.market import Market
 from wheelvec.model.grid import Codes, Grid
 from wheelvec.model.schemas import SIGNALS
+from wheelvec.run.accounts import Accounts
 from wheelvec.run.context import Array, Context, SliceKey
 from wheelvec.run.signals import Signals
 from wheelvec.run.slices import ChainKey
@@ -60,6 +61,7 @@ class Engine:
     ) -> None:
         self.grid, self._ordered, self._memory = grid, ordered, memory
         self.context = Context(market, grid, threads, memory, signals)
+        self._accounts = Accounts(market, self.context)
 
     def chunks(self, rows: Codes) -> Iterator[Codes]:
         """Split `rows` into chunks that fit into the allowed memory."""
@@ -85,12 +87,30 @@ class Engine:
             progress: called with the fraction done, and the number of wheels x configurations
                 simulated so far.
         """
+        if self.grid.account is None:
+            return self._figures(rows, progress)
+        first, place = self.grid.configurations(rows)
+        figures = self._figures(rows[first], progress)[place]
+        return pl.concat([figures, self._accounts.figures(rows)], how="horizontal")
+
+    def _figures(self, rows: Codes, progress: Callable[[float, int], None] | None) -> pl.DataFrame:
         found = [(work.figures(progress), mine) for work, mine in self._works(rows)]
         if len(found) == 1:
             return found[0][0]
         return pl.concat([frame for frame, _ in found])[
             np.argsort(np.concatenate([mine for _, mine in found]))
         ]
+
+    def equity(self, rows: Codes) -> pl.DataFrame:
+        """The equity of the accounts of some rows by session; null after the last of a row.
+
+        Args:
+            rows: (n,) rows of the grid, which has an account.
+
+        Returns:
+            session, and a column for each row, named by its number; dollars.
+        """
+        return self._accounts.equity(rows)
 
     def entries(self, rows: NDArray[np.bool_]) -> pl.DataFrame:
         """The entry sessions of some rows before signals apply: (session, underlying).

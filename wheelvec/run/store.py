@@ -22,6 +22,7 @@ import numpy as np
 import polars as pl
 
 from wheelvec.lake import files
+from wheelvec.model.account import Account
 from wheelvec.model.config import Config
 from wheelvec.model.errors import ConfigError, LakeError, listed
 from wheelvec.model.grid import NO_ROWS, Grid, Swept, read_values
@@ -51,11 +52,12 @@ SWEEP = Kind(
         "columns": list,
         "values": dict,
         "signals": list,
+        "account": dict,
     },
     former=frozenset(
         {"version", "fingerprint", "stats", "config", "grid", "columns", "values", "files"}
     ),
-    added=frozenset({SKIPPED, SIGNALS, "signals"}),
+    added=frozenset({SKIPPED, SIGNALS, "signals", "account"}),
     chunks="chunks",
 )
 
@@ -253,6 +255,7 @@ class SweepStore:
             "columns": self.grid.frame.columns,
             "values": {name: column.values for name, column in self.grid.columns.items()},
             "signals": self.signals.stated(self.grid),
+            "account": self.grid.account.to_dict() if self.grid.account else {},
         }
         return Index.of(SWEEP, content, {})
 
@@ -272,6 +275,8 @@ class SweepStore:
             )
         if there.get("signals", []) != mine["signals"]:
             return "it ran with other signals (when=, signals=)"
+        if there.get("account", {}) != mine["account"]:
+            return "it ran under another account"
         if there["grid"] != mine["grid"]:
             names = (list(there["values"]), list(mine["values"]))
             return (
@@ -358,7 +363,9 @@ def _grid_of(
         for found in (frame.height, *(column.codes.size for column in columns.values()))
     ):
         raise ValueError(f"frame and codes do not have {content['size']} rows")
-    grid = Grid(base, frame.select(content["columns"]), columns, skipped.select(NO_ROWS.columns))
+    account = Account(**content["account"]) if content.get("account") else None
+    rows, left_out = frame.select(content["columns"]), skipped.select(NO_ROWS.columns)
+    grid = Grid(base, rows, columns, left_out, account)
     if _digest_of_grid(grid) != content["grid"]:
         raise ValueError("its rows are other configurations than those that were swept")
     return grid

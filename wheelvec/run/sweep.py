@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 
 from wheelvec.market.market import Market
+from wheelvec.model.account import Account
 from wheelvec.model.config import Config
-from wheelvec.model.errors import InputError, listed, unknown_name
+from wheelvec.model.errors import InputError, cut, listed, unknown_name
 from wheelvec.model.forks import refuse_forked
 from wheelvec.model.grid import SIGNAL, Codes, Grid, GridLike
 from wheelvec.model.refusals import RefusedRowsError, described
@@ -36,6 +37,7 @@ def sweep(
     *,
     when: Any = None,
     signals: Mapping[str, Any] | None = None,
+    account: Account | None = None,
     skip_invalid: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -47,7 +49,8 @@ def sweep(
     """Compute the figures of every configuration of a grid over a market.
 
     Row i equals `backtest(market, sweep.row_config(i), when=sweep.row_when(i)).summary()` to the
-    last bit.
+    last bit. Under an account its `account_*` are `simulate(sweep.result(i), account).metrics()`
+    within 1e-9.
 
     Work that depends on entry rules, exits, fills or calls alone is done once per distinct value.
     Rows that are equal in every field are computed once. The figures do not depend on the number
@@ -68,6 +71,10 @@ def sweep(
             these names opens wheels on its pairs only, and on those of `when` only if there is one.
             A row whose `signal` is None opens them on the pairs of `when`. Signals that no row
             names are ignored.
+        account: an account in which each row's wheels are held: the frame then has its metrics
+            too (docs/portfolio.md). The grid may name its fields, such as "account.fraction" or
+            "account.seed"; without `account` they change those of `Account()`. A row whose
+            fraction is too small for any wheel has counts, and null in place of other figures.
         skip_invalid: leave out rows that are no valid configuration, or that this market cannot
             run. `Sweep.skipped` has each of them with its reason, and the log has counts. If false
             such rows are an error.
@@ -90,7 +97,7 @@ def sweep(
         ConfigError: for an unknown field or too many rows; or naming the rows that are no valid
             configuration, name an unknown signal, or cannot be run on this market.
         InputError: for an invalid argument, such as `signals` without a column `signal` in the
-            grid.
+            grid, or an account whose rates begin too late.
         LakeError: if a file of the lake cannot be read, or `out` cannot be used: it holds another
             sweep (the error names the difference) or anything else, it is inside the lake or
             contains it, or another process is writing to it.
@@ -124,12 +131,14 @@ def sweep(
         raise InputError(f"skip_invalid = {skip_invalid!r}: expected True or False")
     if stats not in STATS:
         raise InputError(unknown_name("stats", stats, STATS))
+    if account is not None and not isinstance(account, Account):
+        raise InputError(f"account is {cut(account)}: expected a wheelvec.Account")
     threads, memory = (
         whole_number("threads", threads, default_threads()),
         whole_number("memory", memory, default_memory()),
     )
     given = Signals.read(when, signals)
-    read = Grid.read(config, grid, skip_invalid=skip_invalid, signals=given.named)
+    read = Grid.read(config, grid, skip_invalid=skip_invalid, signals=given.named, account=account)
     if given.named and SIGNAL not in read.frame.columns:
         names = listed(map(repr, given.named))
         raise InputError(f"signals has {names}, but the grid has no column {SIGNAL!r} to name them")

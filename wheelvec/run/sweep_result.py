@@ -5,7 +5,7 @@ Everything else about a configuration is computed from the market when it is fir
 
 import datetime as dt
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -14,9 +14,11 @@ import polars as pl
 
 from wheelvec.market.market import Market
 from wheelvec.model.config import Config
-from wheelvec.model.errors import InputError, unknown_name
+from wheelvec.model.account import Account
+from wheelvec.model.errors import InputError, listed, unknown_name
 from wheelvec.model.forks import refusing_forked
 from wheelvec.model.grid import SIGNAL, Grid, combined
+from wheelvec.run.accounts import ACCOUNT_FIGURES
 from wheelvec.run.backtest import of_row
 from wheelvec.run.engine import Engine
 from wheelvec.run.ranking import FIGURES, Ranking
@@ -26,7 +28,7 @@ from wheelvec.run.store import SweepStore
 from wheelvec.run.warnings import Warnings, of_sweep
 from wheelvec.stages.figures import PERCENTILES, figures_frame, new_figures
 
-SEED = "fills.execution_seed"
+SEEDS = ("fills.execution_seed", "account.seed")
 PERIODS = {"1mo": 1, "1q": 3, "1y": 12}
 
 
@@ -62,7 +64,8 @@ class Sweep:
             of `Result.summary` and, for each configuration, the 5th to 95th percentiles of wheel
             ROC (`roc_p05` ...), the profit factor (gains over losses, null without a loss) and
             counts per exit reason of puts (`csp_*`) and calls (`cc_*`) and per end reason
-            (`end_*`). With stats="moments" the median and the percentiles are left out.
+            (`end_*`). With stats="moments" the median and the percentiles are left out. Under an
+            account the keys of `Portfolio.metrics` follow, as `account_*`.
 
     Example:
         >>> import wheelvec as wv
@@ -264,6 +267,60 @@ class Sweep:
         context = self._engine("result").context
         return of_row(market, context, int(i), config, signal, threads=self._threads)
 
+    def row_account(self, i: int) -> Account:
+        """The account of row i.
+
+        Args:
+            i: the row of `frame`, from 0.
+
+        Raises:
+            InputError: if there is no such row, or the sweep ran under no account.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"account.cash": [50_000, 100_000]})
+            >>> swept.row_account(1).cash
+            100000.0
+        """
+        self._needs_account("row_account")
+        return self._grid.account_of(self._checked(i))
+
+    def _needs_account(self, wanted: str) -> None:
+        if self._grid.account is None:
+            raise InputError(f"{wanted}: the sweep ran under no account; expected account=")
+
+    def equity(self, rows: Iterable[int] | None = None) -> pl.DataFrame:
+        """The equity of the account of some rows by session, in dollars.
+
+        Args:
+            rows: rows of `frame`; all if None.
+
+        Returns:
+            session, and a column for each row, named by its number: `Portfolio.daily`'s equity,
+            null on sessions after the last of that row's account, and before its first.
+
+        Raises:
+            InputError: if there is no such row, the sweep ran under no account, or it was loaded
+                without a market.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> swept = wv.sweep(market, config, {"account.cash": [50_000, 100_000]})
+            >>> swept.equity([1]).columns
+            ['session', '1']
+        """
+        self._needs_account("equity")
+        given = range(self.frame.height) if rows is None else rows
+        wanted = np.array([self._checked(i) for i in given], np.int64)
+        used, place = np.unique(self._inverse[wanted], return_inverse=True)
+        found = self._engine("equity").equity(self._rows[used])
+        columns = {str(row): found.columns[1 + at] for row, at in zip(wanted, place, strict=True)}
+        return found.select("session", *(pl.col(name).alias(row) for row, name in columns.items()))
+
     def best(
         self,
         by: str = "avg_wheel_roc",
@@ -275,7 +332,7 @@ class Sweep:
     ) -> Ranking:
         """The n configurations with the greatest (or least) value of a figure.
 
-        If the fill seed is swept, configurations are ranked by their means over the seeds
+        If a seed is swept (of fills, or of an account's order), configurations are ranked by their means over the seeds
         (`over_seeds`); a ranking of rows would put the luckiest seeds first. Rule sets are not
         ranked against one another, because v5 counts P&L that no account would have earned. The
         best of many configurations is partly luck: compare it with its neighbours in the grid.
@@ -334,7 +391,7 @@ class Sweep:
 
     def _ranked_rows(self) -> pl.DataFrame:
         """The frame with row numbers, or its means over the seeds if these are swept."""
-        if SEED not in self._grid.columns:
+        if not self._seeds:
             return self.frame.with_row_index("row")
         return self._over_seeds(None).rename({"_group": "row"})
 
@@ -432,10 +489,11 @@ class Sweep:
         return rows.select("row", "period", "wheels", "pnl", "capital")
 
     def over_seeds(self, against: int | None = None) -> pl.DataFrame:
-        """The figures of each configuration over its fill seeds: mean, standard error, percentiles.
+        """The figures of each configuration over its seeds: mean, standard error, percentiles.
 
-        They show how much of a figure is due to random fills. They do not show how much is due to
-        the market: every seed trades the same prices, and a narrow range of figures is no evidence
+        The seeds are those of the fills, and of an account's order "random". They show how much of
+        a figure is due to random fills, and to the choice of the wheels that an account carries.
+        They do not show how much is due to the market: every seed trades the same prices, and a narrow range of figures is no evidence
         that another year would be similar.
 
         Args:
@@ -444,12 +502,12 @@ class Sweep:
                 so the luck of the draws cancels.
 
         Returns:
-            One row per configuration apart from its seed: the grid's columns without the seed,
-            seeds (their number), and for each figure its mean, `{figure}_fill_se` (the standard
+            One row per configuration apart from its seeds: the grid's columns without the seeds,
+            seeds (their number, of pairs if both are swept), and for each figure its mean, `{figure}_fill_se` (the standard
             error of that mean, null for one seed) and `{figure}_p05`, `{figure}_p95`.
 
         Raises:
-            InputError: if the seed is not swept, or there is no row `against`.
+            InputError: if no seed is swept, or there is no row `against`.
 
         Example:
             >>> import wheelvec as wv
@@ -462,28 +520,36 @@ class Sweep:
         """
         return self._over_seeds(against).drop("_group")
 
+    @property
+    def _seeds(self) -> list[str]:
+        """The seeds that the grid sweeps."""
+        return [name for name in SEEDS if name in self._grid.columns]
+
     def _over_seeds(self, against: int | None) -> pl.DataFrame:
         """The frame of `over_seeds`, with the first row of each configuration in `_group`."""
-        if SEED not in self._grid.columns:
+        swept = self._seeds
+        if not swept:
             raise InputError(
-                f"over_seeds: the grid does not sweep {SEED!r}; it sweeps {self.names}"
+                f"over_seeds: the grid does not sweep {listed(map(repr, SEEDS))}; "
+                f"it sweeps {self.names}"
             )
         others = [
             (column.codes, len(column.values))
             for name, column in self._grid.columns.items()
-            if name != SEED
+            if name not in swept
         ]
         _, first, group = np.unique(
             combined(others, self._grid.size), return_index=True, return_inverse=True
         )
-        seed = self._grid.columns[SEED].codes
+        seeds = [self._grid.columns[name] for name in swept]
+        seed = combined([(each.codes, len(each.values)) for each in seeds], self._grid.size)
         figures = self.frame.select(pl.col(self.figures).cast(pl.Float64)).with_columns(
             _group=first[group], _seed=seed
         )
         figures = figures.unique(["_group", "_seed"], keep="first", maintain_order=True)
         if against is not None:
             figures = _differences(figures, first[group[self._checked(against)]], self.figures)
-        kept = [name for name in self.names if name != SEED]
+        kept = [name for name in self.names if name not in swept]
         summed = (
             figures.group_by("_group", maintain_order=True)
             .agg(_seeds_of(self.figures))
@@ -602,14 +668,16 @@ class Sweep:
         return self.frame._repr_html_()
 
 
-def figure_names(stats: str) -> list[str]:
+def figure_names(stats: str, account: bool = False) -> list[str]:
     """The names of the figures in the frame of a sweep.
 
     Args:
         stats: as in `sweep`.
+        account: whether it runs under an account.
     """
     ordered = None if stats == "moments" else np.full((1 + len(PERCENTILES), 1), np.nan)
-    return figures_frame(new_figures(1), ordered, np.zeros(1, np.int64)).columns
+    found = figures_frame(new_figures(1), ordered, np.zeros(1, np.int64)).columns
+    return [*found, *(ACCOUNT_FIGURES if account else ())]
 
 
 def _seeds_of(figures: list[str]) -> list[pl.Expr]:

@@ -33,6 +33,32 @@ SKIPPED = (
     "no_cash",
 )
 
+# The benchmarks that every account has beside it.
+BESIDE = ("buy_and_hold", "cash", "delta_matched")
+_SERIES = (
+    *("total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown"),
+    *("max_drawdown_days", "calmar", "ulcer_index", "skew", "kurtosis", "var_95", "cvar_95"),
+    *("best_month", "worst_month", "months_up"),
+)
+_USE = ("mean_exposure", "mean_cash_share", "turnover")
+_COUNTS = ("taken", "resolved", "skipped", *(f"skipped_{reason}" for reason in SKIPPED))
+_WHEELS = (
+    *("win_rate", "profit_factor", "expectancy", "mean_win", "mean_loss"),
+    *("longest_losing_run", "mean_days_held", "premium_kept", "return_on_collateral"),
+)
+_WHOLE = ("max_drawdown_days", "longest_losing_run", *_COUNTS)
+# The names of the metrics of an account without series of the user, and their types in frames.
+METRICS = {
+    name: pl.Int64 if name in _WHOLE else pl.Float64
+    for name in (
+        *_SERIES,
+        *(f"{figure}_{name}" for name in BESIDE for figure in ("alpha", "beta")),
+        *_USE,
+        *_COUNTS,
+        *_WHEELS,
+    )
+}
+
 
 class Accounted(NamedTuple):
     """What an account was, for its figures.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from wheelvec.kernels.parameters import CALL, DRAW, ENTRY, Plan
 from wheelvec.model.codes import EarlyAssignment, FillMode, Select
 from wheelvec.model.config import SECTIONS
-from wheelvec.model.grid import Codes, Grid, combined, dense, first_of
+from wheelvec.model.grid import ACCOUNT, Codes, Grid, combined, dense, first_of
 
 # Configurations of a block: their sums fit into a core's L2 cache.
 BLOCK = 2048
@@ -181,7 +181,11 @@ class _Rows:
         """A key that is equal where the same puts are sold at the same prices and sessions."""
         inner = {*_DRAWS, *_CALLS, *_EXITS}
         return self.key(
-            *[name for name in self._grid.columns if name not in inner and not _of_schedule(name)]
+            *[
+                name
+                for name in self._grid.columns
+                if name not in inner and not _of_schedule(name) and not name.startswith(ACCOUNT)
+            ]
         )
 
     def ranked(self, name: str) -> _Key:
