@@ -1,6 +1,8 @@
 """The account of docs/portfolio.md: which wheels it takes, and marks of legs by session.
 
-Sessions are numbered from 0, the schedule's first; -1 is none.
+The clock is `begin_session`, `times`, `refusal`, `take`, `end_session` and `leave`: of one account
+here, and of many side by side in kernels.holdings. Sessions are numbered from 0, the schedule's
+first; -1 is none.
 """
 
 from typing import NamedTuple
@@ -8,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from wheelvec.jit.arrays import Integers, Reals, Records
-from wheelvec.jit.compiled import njit
+from wheelvec.jit.compiled import njit, njit_inlined, njit_lean
+from wheelvec.kernels.fees import order_fee
 
 SLACK = 1e-9  # comparisons of the account
 
@@ -84,8 +87,8 @@ WHEEL = np.dtype(
         ("instrument", np.int64),
         ("group", np.int64),  # the underlying by its name at the sale of the put, of all results
         ("capital", np.float64), ("premium", np.float64),  # dollars of one
-        ("base", np.float64), ("each", np.float64),  # commission of an order, of a contract
-        ("minimum", np.float64), ("regulatory", np.float64),
+        ("commission_base", np.float64), ("commission_minimum", np.float64),
+        ("commission_per_contract", np.float64), ("sec_fee_per_contract", np.float64),
         ("leg", np.int64), ("legs", np.int64),
         ("flow", np.int64), ("flows", np.int64),
         ("order", np.int64), ("orders", np.int64),
@@ -102,6 +105,20 @@ ENTRIES = (
     *("premium", "buy_back", "share_purchase", "share_sale", "notebook_adjustment"),
     *("dividend", "fees"),
 )
+
+
+# What an account is between two sessions, dollars but for the last.
+ACCOUNT = np.dtype(
+    [
+        ("cash", np.float64), ("equity", np.float64), ("collateral", np.float64),
+        ("free", np.float64),  # for the entries of the session
+        ("wheels", np.int64),  # open
+    ],
+    align=True,
+)  # fmt: skip
+
+# Its open wheels of one underlying, by its name at the sale of the put.
+GROUP = np.dtype([("wheels", np.int64), ("capital", np.float64)])
 
 
 class Book(NamedTuple):
@@ -130,7 +147,7 @@ class Limits(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What an account was at the close of each session, (sessions,) each but for the last two."""
+    """What an account was at the close of each session, (sessions,) each but for the last three."""
 
     cash: Reals
     collateral: Reals
@@ -144,6 +161,7 @@ class Kept(NamedTuple):
     mark_age: Integers
     taken: Integers  # (wheels,) how often
     reason: Integers  # (wheels,) TAKEN, or why not
+    account: Records  # (1,) of ACCOUNT, after the last session
 
 
 def new_kept(sessions: int, wheels: int) -> Kept:
@@ -162,10 +180,108 @@ def new_kept(sessions: int, wheels: int) -> Kept:
         mark_age=np.zeros(n, whole),
         taken=np.zeros(wheels, whole),
         reason=np.zeros(wheels, whole),
+        account=np.zeros(1, ACCOUNT),
     )
 
 
-@njit
+# ---- the clock
+
+
+@njit_inlined
+def begin_session(account: Records, earned: float) -> float:
+    """Add the interest of a session, and return it.
+
+    Args:
+        account: a row of ACCOUNT.
+        earned: by a dollar of cash since the session before.
+    """
+    interest = account.cash * earned
+    account.cash += interest
+    account.free = account.cash - account.collateral
+    return float(interest)
+
+
+@njit_inlined
+def times(limits: "Limits", equity: float, capital: float) -> int:
+    """How often a wheel would be taken: by the last session's equity and its initial capital."""
+    size = limits.contracts
+    if size == 0.0:
+        size = np.floor(limits.fraction * equity / capital * (1.0 + SLACK))
+    return int(max(size, 0.0))
+
+
+@njit_inlined
+def refusal(
+    account: Records, group: Records, limits: "Limits", n: int, capital: float, fee: float
+) -> int:
+    """Why a wheel is not taken n times; TAKEN if it is.
+
+    Args:
+        account: a row of ACCOUNT.
+        group: a row of GROUP, of the wheel's underlying.
+        limits: of the account.
+        n: how often.
+        capital: the initial capital of one, dollars.
+        fee: of the order, dollars.
+    """
+    needed = capital * n
+    if n < 1:
+        return TOO_SMALL
+    if account.wheels >= limits.wheels:
+        return MAX_WHEELS
+    if group.wheels >= limits.per_underlying:
+        return MAX_PER_UNDERLYING
+    most = limits.share * account.equity * (1.0 + SLACK)
+    if limits.share < np.inf and group.capital + needed > most:
+        return MAX_SHARE
+    if needed + fee > account.free + SLACK * max(1.0, needed):
+        return NO_CASH
+    return TAKEN
+
+
+@njit_inlined
+def take(
+    account: Records, group: Records, n: int, capital: float, premium: float, fee: float
+) -> None:
+    """Take a wheel n times; `premium` and `capital` are of one, dollars."""
+    account.free += premium * n - capital * n - fee
+    account.wheels += 1
+    group.wheels += 1
+    group.capital += capital * n
+
+
+@njit_inlined
+def leave(account: Records, group: Records, capital: float) -> None:
+    """Let go of a wheel that ended before the session; `capital` is of all that were taken."""
+    account.wheels -= 1
+    group.wheels -= 1
+    group.capital -= capital
+    if group.wheels == 0:
+        group.capital = 0.0
+
+
+@njit_inlined
+def end_session(
+    account: Records, paid: float, collateral: float, shares: float, owed: float
+) -> None:
+    """Add the cash of the day, and find the equity at the close.
+
+    Args:
+        account: a row of ACCOUNT.
+        paid: cash of the day, dollars.
+        collateral: of open puts.
+        shares: their value.
+        owed: on open legs.
+    """
+    account.cash += paid
+    account.collateral = collateral
+    account.equity = account.cash + shares - owed
+
+
+# ---- marks
+
+
+@njit_lean
 def lay_marks(
     legs: Records,
     stretches: Records,
@@ -186,6 +302,12 @@ def lay_marks(
         leg = legs[i]
         sign = 1.0 if leg.is_call else -1.0
         at, price, since, inner, shown = leg.stretch, np.nan, leg.sold, 0.0, np.nan
+        before = leg.sold - 1
+        while before >= 0 and np.isnan(close[leg.instrument, before]):
+            before -= 1
+        if before >= 0:  # the last close stands for one that is lacking
+            known = close[leg.instrument, before]
+            inner = max(0.0, sign * (known - stretches[at].strike))
         row = stretches[at].row
         for t in range(leg.sold, leg.last + 1):
             spot = np.nan
@@ -216,19 +338,24 @@ def lay_marks(
             mark.factor, mark.strike = stretches[at].factor, stretches[at].strike
 
 
-@njit
-def share_value(shares: Records, worth: Reals, grown: Reals, t: int) -> float:
-    """The value of a wheel's shares at the close of a session, dollars."""
-    at = min(t, shares.frozen)
-    held = shares.number / grown[shares.instrument, shares.bought]
-    return float(held * worth[shares.instrument, at])
+@njit_inlined
+def share_value(
+    number: float, bought: int, frozen: int, worth: Reals, grown: Reals, t: int
+) -> float:
+    """The value of shares at the close of a session, dollars.
+
+    Args:
+        number: bought.
+        bought: session.
+        frozen: the last session on which their value may change.
+        worth: (sessions,) of what one share of the first session has become.
+        grown: (sessions,) the number of these.
+        t: session.
+    """
+    return float(number / grown[bought] * worth[min(t, frozen)])
 
 
-@njit
-def order_fee(wheel: Records, contracts: float) -> float:
-    """The fee of one order, dollars (rules.md, section 4)."""
-    commission = max(wheel.minimum, wheel.base + contracts * wheel.each)
-    return float(commission + contracts * wheel.regulatory)
+# ---- one account
 
 
 @njit
@@ -257,8 +384,10 @@ def held_from(book: Book, w: int, n: int, kept: Kept) -> None:
                 kept.collateral[t] += n * wheel.capital
     if wheel.shares >= 0:
         shares = book.shares[wheel.shares]
-        for t in range(shares.bought, shares.last + 1):
-            kept.shares[t] += n * share_value(shares, book.worth, book.grown, t)
+        bought, frozen, at = shares.bought, shares.frozen, shares.instrument
+        worth, grown = book.worth[at], book.grown[at]
+        for t in range(bought, shares.last + 1):
+            kept.shares[t] += n * share_value(shares.number, bought, frozen, worth, grown, t)
 
 
 @njit
@@ -273,57 +402,30 @@ def run_account(book: Book, limits: Limits, earned: Reals, groups: int, kept: Ke
         kept: zeros, filled.
     """
     wheels, sessions = book.wheels, kept.cash.size
-    count = np.zeros(groups, np.int64)
-    capital = np.zeros(groups)
+    account, group = kept.account[0], np.zeros(groups, GROUP)
+    account.cash, account.equity = limits.cash, limits.cash
     ends, ended, w = book.ends, 0, 0
-    cash, equity, collateral, number = limits.cash, limits.cash, 0.0, 0
     for t in range(sessions):
         while ended < ends.size and wheels[ends[ended]].end < t:
             gone = ends[ended]
             if kept.taken[gone] > 0:
-                number -= 1
-                count[wheels[gone].group] -= 1
-                capital[wheels[gone].group] -= kept.taken[gone] * wheels[gone].capital
-                if count[wheels[gone].group] == 0:
-                    capital[wheels[gone].group] = 0.0
+                capital = kept.taken[gone] * wheels[gone].capital
+                leave(account, group[wheels[gone].group], capital)
             ended += 1
-        kept.interest[t] = cash * earned[t]
-        cash += kept.interest[t]
-        free = cash - collateral
+        kept.interest[t] = begin_session(account, earned[t])
         while w < wheels.size and wheels[w].entry <= t:
-            wheel = wheels[w]
-            size = limits.contracts
-            if size == 0.0:
-                size = np.floor(limits.fraction * equity / wheel.capital * (1.0 + SLACK))
-            n = int(max(size, 0.0))
-            needed = wheel.capital * n
-            reason = TAKEN
-            if n < 1:
-                reason = TOO_SMALL
-            elif number >= limits.wheels:
-                reason = MAX_WHEELS
-            elif count[wheel.group] >= limits.per_underlying:
-                reason = MAX_PER_UNDERLYING
-            elif limits.share < np.inf and capital[wheel.group] + needed > (
-                limits.share * equity * (1.0 + SLACK)
-            ):
-                reason = MAX_SHARE
-            else:
-                fee = order_fee(wheel, float(n))
-                if needed + fee > free + SLACK * max(1.0, needed):
-                    reason = NO_CASH
-                else:
-                    free += wheel.premium * n - needed - fee
-            kept.reason[w] = reason
-            if reason == TAKEN:
+            wheel, mine = wheels[w], group[wheels[w].group]
+            n = times(limits, account.equity, wheel.capital)
+            fee = order_fee(wheel, float(n))
+            kept.reason[w] = refusal(account, mine, limits, n, wheel.capital, fee)
+            if kept.reason[w] == TAKEN:
+                take(account, mine, n, wheel.capital, wheel.premium, fee)
                 kept.taken[w] = n
-                number += 1
-                count[wheel.group] += 1
-                capital[wheel.group] += needed
                 held_from(book, w, n, kept)
             w += 1
+        paid = 0.0
         for kind in range(5):
-            cash += kept.flows[kind, t]
-        collateral = kept.collateral[t]
-        equity = cash + kept.shares[t] - kept.owed[0, t] - kept.owed[1, t]
-        kept.cash[t], kept.equity[t] = cash, equity
+            paid += kept.flows[kind, t]
+        owed = kept.owed[0, t] + kept.owed[1, t]
+        end_session(account, paid, kept.collateral[t], kept.shares[t], owed)
+        kept.cash[t], kept.equity[t] = account.cash, account.equity

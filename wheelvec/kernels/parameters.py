@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from wheelvec.jit.arrays import Flags, Integers, Positions, Reals, Records
-from wheelvec.jit.compiled import njit_lean
+from wheelvec.jit.compiled import njit_inlined, njit_lean
 
 _REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
 
@@ -162,4 +162,37 @@ def block_of(plan: Plan, p: int) -> Block:
         plan.config_pair[config],
         plan.exits[p],
         plan.product[p],
+    )
+
+
+@njit_inlined
+def one_of(block: Block, c: int, zero: Positions) -> Block:
+    """Views of the rules of one configuration of a block, as a block of it alone.
+
+    Args:
+        block: of several.
+        c: which of them.
+        zero: (1,) of 0, the position of everything in such a block.
+    """
+    stop, pair = block.config_stop[c], block.config_pair[c]
+    rest, call = block.pair_rest[pair], block.pair_call[pair]
+    target, hold = block.rest_target[rest], block.rest_hold[rest]
+    draw = block.rest_draw[rest]
+    return Block(
+        block.stop[stop : stop + 1],
+        block.target[target : target + 1],
+        block.hold[hold : hold + 1],
+        block.draw[draw : draw + 1],
+        block.call[call : call + 1],
+        block.call_search[call : call + 1],
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        block.exits,
+        False,
     )

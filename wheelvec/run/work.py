@@ -87,6 +87,9 @@ class Work:
 
     Attributes:
         order: (n,) the position among `rows` of each configuration of the plan.
+        plan: the configurations.
+        spans: the months of entries of each underlying, in the order in which figures are added up.
+        sizes: the most that a slice holds.
     """
 
     def __init__(self, context: Context, chain_key: ChainKey, rows: Codes, ordered: bool) -> None:
@@ -100,22 +103,22 @@ class Work:
             for symbol, every in zip(context.symbols, trades.T, strict=True)
         }
         self._signals = self._find_signals(used)
-        self._slices = self._find_slices(trades)
+        self.spans = self._find_slices(trades)
         self._apart = kept_apart(
             context.threads,
             rows.size,
-            len({symbol for (_, symbol), *_ in self._slices}),
+            len({symbol for (_, symbol), *_ in self.spans}),
             context.memory,
         )
         parameters = parameters_of(
             context.grid, rows, schedule, 1 if self._apart else context.threads
         )
-        self._plan, self.order = parameters.plan, parameters.order
-        self._wheels, self._sizes, _ = context.bounds(chain_key)
+        self.plan, self.order = parameters.plan, parameters.order
+        self._wheels, self.sizes, _ = context.bounds(chain_key)
         # wheels of a configuration, at most
         self._most_wheels = sum(self._wheels.values()) if ordered else 0
         sorts = -(-8 * self._most_wheels * rows.size // SORTED)
-        self._ranges = cut(parameters.weight * self._sizes.wheels, context.threads, sorts)
+        self._ranges = cut(parameters.weight * self.sizes.wheels, context.threads, sorts)
         self._workspaces: deque[tuple[Workspace, Array]] = deque()  # not in use by any thread
         self._compiled: dict[int, Callable[..., None]] = {}  # by the kind of slice
 
@@ -156,7 +159,7 @@ class Work:
         if self._signals is None:
             by_month = np.logical_or.reduceat(self._opens[:, :end], starts, axis=1).T @ trades
         else:
-            opens = np.array([self._opens_on(symbol).any(axis=0) for symbol in self._trades])
+            opens = np.array([self.opens_on(symbol).any(axis=0) for symbol in self._trades])
             by_month = np.logical_or.reduceat(opens[:, :end], starts, axis=1).T
         return [
             ((month, symbol), first, last)
@@ -173,7 +176,7 @@ class Work:
                 simulated so far.
         """
         n, ordered = self.order.size, self._ordered
-        groups = self._context.windows(self._chain_key, self._slices)
+        groups = self._context.windows(self._chain_key, self.spans)
         sums = self._begin(
             np.empty((1 + len(PERCENTILES), n)) if ordered else _NO_VALUES,
             self._apart > 0 or len(groups) > 1,
@@ -199,9 +202,7 @@ class Work:
         """
         sums = self._begin(_NO_VALUES, False)
         with self._executor() as executor:
-            for period, spans in itertools.groupby(
-                self._slices, lambda span: period_of(span[0][0])
-            ):
+            for period, spans in itertools.groupby(self.spans, lambda span: period_of(span[0][0])):
                 sums = sums._replace(figures=new_figures(self.order.size))
                 self._add_all(self._context.windows(self._chain_key, list(spans)), executor, sums)
                 yield period, sums.figures
@@ -212,14 +213,12 @@ class Work:
         Args:
             chosen: the rows of each slice's puts; changed in place.
         """
-        workspace = new_selection(self._sizes.sessions, self._sizes.quotes)
-        for group in self._context.windows(self._chain_key, self._slices):
+        workspace = new_selection(self.sizes.sessions, self.sizes.quotes)
+        for group in self._context.windows(self._chain_key, self.spans):
             for at, held, first, last in self._context.with_slices(self._chain_key, group):
                 slice_ = held.slice_
                 marks = np.zeros(slice_.puts.size, np.bool_)
-                mark_chosen(
-                    slice_, self._opens_on(at[1]), first, last, self._plan, workspace, marks
-                )
+                mark_chosen(slice_, self.opens_on(at[1]), first, last, self.plan, workspace, marks)
                 known = chosen.get((self._chain_key, at), np.zeros(0, np.int64))
                 chosen[self._chain_key, at] = np.union1d(known, np.flatnonzero(marks))
 
@@ -240,7 +239,7 @@ class Work:
             return CellPnl(row, columns, out)
 
         with self._executor() as executor:
-            groups = self._context.windows(self._chain_key, self._slices)
+            groups = self._context.windows(self._chain_key, self.spans)
             self._add_all(groups, executor, self._begin(_NO_VALUES, False), cells_of)
 
     def _begin(self, statistics: Array, together: bool) -> _Sums:
@@ -251,7 +250,7 @@ class Work:
             together: whether the ROC of all configurations is sorted after the last slice, rather
                 than by each task.
         """
-        filled = places(self._wheels, self._plan.entry.size, self._apart > 0)
+        filled = places(self._wheels, self.plan.entry.size, self._apart > 0)
         values = (
             np.empty((self.order.size, self._most_wheels))
             if statistics.size and together
@@ -261,7 +260,7 @@ class Work:
 
     def _idle(self) -> dict[str, Array]:
         """`_Sums.busy` with no open wheel; one array for all underlyings where it is not read."""
-        if self._plan.entry["one_at_a_time"].any():
+        if self.plan.entry["one_at_a_time"].any():
             return {symbol: np.full(self.order.size, -1, np.int64) for symbol in self._trades}
         return dict.fromkeys(self._trades, np.full(self.order.size, -1, np.int64))
 
@@ -271,8 +270,12 @@ class Work:
             self._context.threads if self._apart else min(self._context.threads, len(self._ranges))
         )
 
-    def _opens_on(self, symbol: str) -> Array:
-        """(schedules, sessions) whether wheels may open on an underlying."""
+    def opens_on(self, symbol: str) -> Array:
+        """(schedules, sessions) whether wheels may open on an underlying.
+
+        Args:
+            symbol: the underlying.
+        """
         trades, eves = self._trades[symbol], self._context.eves(self._chain_key, symbol)
         opens = self._opens if trades is None else self._opens & trades[:, None]
         if eves is not None:
@@ -328,7 +331,7 @@ class Work:
                 apart = Apart(
                     some,
                     [symbol for (_, symbol), *_ in some],
-                    self._plan.entry.size,
+                    self.plan.entry.size,
                     self.order.size,
                 )
                 do(apart.tasks, *apart.counts)
@@ -339,17 +342,17 @@ class Work:
         self, task: Task, sums: _Sums, cells_of: Callable[[SliceKey, Slice], CellPnl] | None
     ) -> Iterator[None]:
         """Add the slices of a task to the sums, one per step."""
-        begin, end = self._plan.config_starts[list(task.blocks)].tolist()
+        begin, end = self.plan.config_starts[list(task.blocks)].tolist()
         workspace, buffer = self._workspace(sums)
         values = buffer[: end - begin] if sums.sorted_by_task else sums.values[begin:end]
         for (at, held, first, last), figures in task.slices:
             record = cells_of(at, held.slice_) if cells_of else _NOTHING
             given = (
                 held.slice_,
-                self._opens_on(at[1]),
+                self.opens_on(at[1]),
                 first,
                 last,
-                self._plan,
+                self.plan,
                 *task.blocks,
                 workspace,
                 sums.busy[at[1]],
@@ -376,11 +379,11 @@ class Work:
             return self._workspaces.pop()
         except IndexError:
             most = (
-                int(np.diff(self._plan.config_starts[self._ranges]).max())
+                int(np.diff(self.plan.config_starts[self._ranges]).max())
                 if sums.sorted_by_task
                 else 0
             )
-            return new_workspace(self._plan, self._sizes), np.empty(
+            return new_workspace(self.plan, self.sizes), np.empty(
                 (most, self._most_wheels if most else 0)
             )
 
@@ -393,7 +396,7 @@ class Work:
             sums: its statistics are changed in place.
         """
         first, last = some
-        blocks = np.searchsorted(self._plan.config_starts, np.arange(first, last), side="right") - 1
+        blocks = np.searchsorted(self.plan.config_starts, np.arange(first, last), side="right") - 1
         values, start = (
             values[:, : max(int(filled[blocks].max()) for filled in sums.filled.values())],
             0,

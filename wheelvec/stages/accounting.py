@@ -104,8 +104,9 @@ def order_fees(book: Book, n: Array) -> Array:
     orders = book.orders
     of, times = book.wheels[orders["wheel"]], n[orders["wheel"]]
     contracts = times * orders["contracts"]
-    commission = np.maximum(of["minimum"], of["base"] + contracts * of["each"])
-    ordered = commission + contracts * of["regulatory"]
+    commission = of["commission_base"] + contracts * of["commission_per_contract"]
+    ordered = np.maximum(of["commission_minimum"], commission)
+    ordered = ordered + contracts * of["sec_fee_per_contract"]
     return np.where(times > 0, np.where(orders["contracts"] == 0, orders["fixed"], ordered), 0.0)
 
 
@@ -204,27 +205,66 @@ def _of_legs(
     legs = legs[row]
     marks = book.marks[legs["day"] + session - legs["sold"]]
     at = legs["instrument"], session
-    close = last_close[at]
-    years = np.maximum(legs["expiration_day"] - day[session], 0) / YEAR
-    terms = {
-        "strike": marks["strike"].copy(),
-        "years": years,
-        "rate": rates.rate[at],
-        "is_call": legs["is_call"].copy(),
-        "dividend_yield": rates.dividend_yield[at],
-    }
-    spot = np.where(np.isnan(marks["spot"]), close, marks["spot"])
-    volatility, delta = np.empty(session.size), np.empty(session.size)
-    mid = marks["price"] / marks["factor"]
-    solve_chain(mid, spot, **terms, out_iv=volatility, out_delta=delta)
-    unsolved = np.flatnonzero(np.isnan(volatility))
-    known = _last_volatility(volatility, legs["iv"], session == legs["sold"])
-    some = {name: values[unsolved] for name, values in terms.items()}
-    found = delta_of(spot=spot[unsolved], volatility=known[unsolved], **some)
-    delta[unsolved] = np.abs(np.nan_to_num(found))
+    of = Valued(
+        expiration_day=legs["expiration_day"],
+        day=day[session],
+        is_call=legs["is_call"].copy(),
+        close=last_close[at],
+        rate=rates.rate[at],
+        dividend_yield=rates.dividend_yield[at],
+    )
+    delta = mark_deltas(marks, of, legs["iv"], session == legs["sold"])
     contracts = kept.taken[legs["wheel"]] * legs["contracts"] * marks["factor"]
     sign = np.where(legs["is_call"], -100.0, 100.0)
     return legs["instrument"], session, sign * contracts * delta
+
+
+class Valued(NamedTuple):
+    """What the deltas of marks depend on beside them: (n,) each.
+
+    Attributes:
+        expiration_day: days since 1970-01-01.
+        day: of the session, likewise.
+        is_call: else a put.
+        close: the underlying's last close so far, dollars per share.
+        rate: per year.
+        dividend_yield: per year.
+    """
+
+    expiration_day: Array
+    day: Array
+    is_call: Array
+    close: Array
+    rate: Array
+    dividend_yield: Array
+
+
+def mark_deltas(marks: Array, of: Valued, at_sale: Array, begins: Array) -> Array:
+    """(n,) the absolute delta of each mark, of one share.
+
+    Args:
+        marks: (n,) of kernels.account.MARK, by leg and session.
+        of: their options and sessions.
+        at_sale: (n,) the volatility at the sale of the leg, for want of another.
+        begins: (n,) whether the row is the first one of its leg.
+    """
+    terms = {
+        "strike": marks["strike"].copy(),
+        "years": np.maximum(of.expiration_day - of.day, 0) / YEAR,
+        "rate": of.rate,
+        "is_call": of.is_call,
+        "dividend_yield": of.dividend_yield,
+    }
+    spot = np.where(np.isnan(marks["spot"]), of.close, marks["spot"])
+    volatility, delta = np.empty(marks.size), np.empty(marks.size)
+    mid = marks["price"] / marks["factor"]
+    solve_chain(mid, spot, **terms, out_iv=volatility, out_delta=delta)
+    unsolved = np.flatnonzero(np.isnan(volatility))
+    known = _last_volatility(volatility, at_sale, begins)
+    some = {name: values[unsolved] for name, values in terms.items()}
+    found = delta_of(spot=spot[unsolved], volatility=known[unsolved], **some)
+    delta[unsolved] = np.abs(np.nan_to_num(found))
+    return delta
 
 
 def _last_volatility(volatility: Array, at_sale: Array, begins: Array) -> Array:

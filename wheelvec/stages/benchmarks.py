@@ -22,11 +22,11 @@ class Money(NamedTuple):
     """The cash of an account, and what cash earns.
 
     Attributes:
-        start: the cash that it began with, dollars.
+        start: the cash that it began with, dollars; of several accounts (accounts, 1).
         riskless: (sessions,) what a dollar of cash earned since the session before; 0 on the first.
     """
 
-    start: float
+    start: Any
     riskless: Array
 
 
@@ -125,15 +125,20 @@ def _carried_on(values: Array) -> Array:
     return np.take_along_axis(values, last, axis=0)
 
 
-def _grown(money: Money, flows: Array) -> Array:
-    """(n,) cash with interest: the start, and what comes or goes on each session after interest.
+def grown(money: Money, flows: Array) -> Array:
+    """(..., n) cash with interest: the start, and what comes or goes on sessions after interest.
 
     Args:
-        money: the account's.
-        flows: (n,) dollars.
+        money: the account's, or of each of several, (..., 1) dollars.
+        flows: (..., n) dollars.
+
+    Example:
+        >>> import numpy as np
+        >>> grown(Money(100.0, np.array([0.0, 0.01])), np.array([0.0, 5.0])).tolist()
+        [100.0, 106.0]
     """
     growth = np.cumprod(1.0 + money.riskless)
-    return np.asarray(growth * (money.start + np.cumsum(flows / growth)))
+    return np.asarray(growth * (money.start + np.cumsum(flows / growth, axis=-1)))
 
 
 def cash(money: Money) -> Array:
@@ -144,7 +149,7 @@ def cash(money: Money) -> Array:
         >>> cash(Money(100.0, np.array([0.0, 0.01, 0.02]))).round(4).tolist()
         [100.0, 101.0, 103.02]
     """
-    return _grown(money, np.zeros(money.riskless.size))
+    return grown(money, np.zeros(money.riskless.size))
 
 
 def buy_and_hold(held: Lots, money: Money) -> Array:
@@ -175,7 +180,7 @@ def buy_and_hold(held: Lots, money: Money) -> Array:
     since = known & ~bought
     received = np.where(since, held.paid, 0.0) @ units
     worth = np.where(known, held.worth, 0.0) @ units
-    return np.asarray(_grown(money, received - spent.sum(axis=1)) + worth)
+    return np.asarray(grown(money, received - spent.sum(axis=1)) + worth)
 
 
 def delta_matched(held: Lots, deltas: pl.DataFrame, sessions: pl.Series, money: Money) -> Array:
@@ -212,13 +217,35 @@ def delta_matched(held: Lots, deltas: pl.DataFrame, sessions: pl.Series, money: 
     equivalents = np.zeros(held.worth.shape)
     kept, at = _cells(deltas.drop_nulls("shares"), held.names, sessions)
     np.add.at(equivalents, at, column(kept, "shares", float))
-    units = equivalents[:-1] / held.shares[:-1]
-    before, after = held.worth[:-1], held.worth[1:]
-    gain = np.where(np.isnan(before), 0.0, after - before + held.paid[1:])
-    financed = np.where(np.isnan(before), 0.0, before) * money.riskless[1:, None]
+    gain, value = moves(held)
     flows = np.zeros(len(sessions))
-    flows[1:] = (units * (gain - financed)).sum(axis=1)
-    return _grown(money, flows)
+    flows[1:] = (equivalents[:-1] * (gain - value * money.riskless[:, None])[1:]).sum(axis=1)
+    return grown(money, flows)
+
+
+def moves(held: Lots) -> tuple[Array, Array]:
+    """What a share equivalent of the session before has gained, and what it was worth then.
+
+    Args:
+        held: the underlyings.
+
+    Returns:
+        (sessions, underlyings) dollars each, of a share as of the session before; 0 before the
+        first close, and on the first session.
+
+    Example:
+        >>> import numpy as np
+        >>> one, worth = np.ones((2, 1)), np.array([[50.0], [55.0]])
+        >>> gain, value = moves(Lots(["ALFA"], one, worth, 0.0 * one))
+        >>> gain.ravel().tolist(), value.ravel().tolist()
+        ([0.0, 5.0], [0.0, 50.0])
+    """
+    gain, value = np.zeros(held.worth.shape), np.zeros(held.worth.shape)
+    before, after = held.worth[:-1], held.worth[1:]
+    known = ~np.isnan(before)
+    gain[1:] = np.where(known, after - before + held.paid[1:], 0.0) / held.shares[:-1]
+    value[1:] = np.where(known, before, 0.0) / held.shares[:-1]
+    return gain, value
 
 
 def scaled(name: str, series: Any, sessions: pl.Series, start: float) -> Array:

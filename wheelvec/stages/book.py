@@ -21,6 +21,10 @@ from wheelvec.stages.happened import DIVIDEND, corporate_events
 DELIVERED = [name_of(ExitReason.ASSIGNED), name_of(ExitReason.CALLED_AWAY)]
 BOUGHT = [name_of(reason) for reason in BOUGHT_BACK]
 OF_STOCK = ("share_purchase", "share_sale", "notebook_adjustment")
+COSTS = (
+    *("commission_base", "commission_minimum"),
+    *("commission_per_contract", "sec_fee_per_contract"),
+)
 PREMIUM, BUY_BACK = kernel.ENTRIES.index("premium"), kernel.ENTRIES.index("buy_back")
 
 
@@ -82,18 +86,33 @@ def instruments(offered: list[Offered], day: Array) -> Instruments:
         offered: by the results.
         day: (sessions,) days since 1970-01-01.
     """
-    names: list[str] = []
-    close, grown, events = [], [], []
-    for each in offered:
-        for name in names_of(each):
-            told = corporate_events(each.events.filter(pl.col("underlying") == name), day)
-            names.append(name)
-            close.append(_on_sessions(each.closes.filter(pl.col("underlying") == name), day))
-            grown.append(_grown(told, day.size))
-            events.append(told)
+    parts = [instruments_of(names_of(each), each.closes, each.events, day) for each in offered]
+    close, grown, worth = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("close", "grown", "worth")
+    )
+    names = [name for part in parts for name in part.names]
+    return Instruments(names, close, grown, worth, [told for part in parts for told in part.events])
+
+
+def instruments_of(
+    names: list[str], closes: pl.DataFrame, events: pl.DataFrame, day: Array
+) -> Instruments:
+    """Some underlyings of one result.
+
+    Args:
+        names: when their puts are sold.
+        closes: as `Offered.closes`.
+        events: as `Offered.events`.
+        day: (sessions,) days since 1970-01-01.
+    """
+    told = [corporate_events(events.filter(pl.col("underlying") == name), day) for name in names]
+    close = [_on_sessions(closes.filter(pl.col("underlying") == name), day) for name in names]
     shape = len(names), day.size
-    closes, shares = np.reshape(close, shape), np.reshape(grown, shape)
-    return Instruments(names, closes, shares, _last_known(closes * shares), events)
+    close_, grown = (
+        np.reshape(values, shape) for values in (close, [_grown(one, day.size) for one in told])
+    )
+    return Instruments(names, close_, grown, _last_known(close_ * grown), told)
 
 
 def names_of(each: Offered) -> list[str]:
@@ -304,8 +323,8 @@ def _wheels(
     out["capital"] = column(totals, "initial_capital", np.float64)
     out["premium"] = column(legs, "premium", np.float64)[puts]
     costs = config.costs
-    out["base"], out["each"] = costs.commission_base, costs.commission_per_contract
-    out["minimum"], out["regulatory"] = costs.commission_minimum, costs.sec_fee_per_contract
+    for name in COSTS:
+        out[name] = getattr(costs, name)
     return out
 
 

@@ -12,17 +12,19 @@ import numpy as np
 import polars as pl
 
 from wheelvec.stages.arrays import Array, column, days
+from wheelvec.stages.metric_arrays import (
+    Resolved,
+    Used,
+    Values,
+    relative_values,
+    series_values,
+    use_values,
+    wheel_values,
+)
 
 Figure = float | int | None
 Figures = dict[str, Figure]
 
-YEAR = 252.0  # sessions
-LEAST_SESSIONS = 126  # of a rate of growth: half a year
-SLACK = 1e-9  # comparisons of portfolio.md
-# Deviations of daily returns up to this are the rounding of doubles: those of cash over the
-# riskless return are about 2e-16.
-NO_DEVIATION = 1e-12
-TAIL = 5.0  # percent
 TRADES = ("premium", "buy_back", "share_purchase", "share_sale")
 # why a wheel is skipped, in the order of the tests
 SKIPPED = (
@@ -126,28 +128,6 @@ def metrics(of: Accounted, benchmark: str | None = None) -> Figures:
 # ---- of a daily series
 
 
-def returns(equity: Array, start: float) -> Array:
-    """(n,) E_t/E_(t-1) - 1, the first against the cash; NaN after an equity that is not positive.
-
-    Args:
-        equity: (n,) dollars, by session.
-        start: the cash before the first of them, dollars.
-    """
-    before = np.concatenate([[start], equity[:-1]])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(before > 0.0, equity / before - 1.0, np.nan)
-
-
-def drawdowns(equity: Array, start: float) -> Array:
-    """(n,) equity/peak - 1; the peak is the highest equity so far, and never under the first cash.
-
-    Args:
-        equity: (n,) dollars, by session.
-        start: the cash before the first of them, dollars.
-    """
-    return np.asarray(equity / np.maximum(np.maximum.accumulate(equity), start) - 1.0)
-
-
 def series_figures(day: Array, equity: Array, start: float, riskless: Array) -> Figures:
     """The figures of a daily series of equity.
 
@@ -193,88 +173,18 @@ def series_figures(day: Array, equity: Array, start: float, riskless: Array) -> 
         >>> [round(found[name], 4) for name in ("total_return", "volatility", "max_drawdown")]
         [0.0299, 0.3175, -0.01]
     """
-    r, drawdown = returns(equity, start), drawdowns(equity, start)
-    total, n = float(equity[-1] / start - 1.0), equity.size
-    cagr = (1.0 + total) ** (YEAR / n) - 1.0 if n >= LEAST_SESSIONS and total >= -1.0 else None
-    lowest = float(drawdown.min())
-    return {
-        "total_return": total,
-        "cagr": cagr,
-        **_excess_figures(r - riskless),
-        "max_drawdown": lowest,
-        "max_drawdown_days": _days_below(day, drawdown),
-        "calmar": _ratio(cagr, -lowest if lowest < -NO_DEVIATION else None),
-        "ulcer_index": float(np.sqrt(np.mean(drawdown**2))),
-        **_moments(r),
-        **_tail(r),
-        **_months(day, r),
-    }
+    return _of_one(series_values(day, equity[None], np.array([start]), riskless))
 
 
-def _ratio(above: float | None, below: float | None) -> float | None:
-    """above/below; None where one is None, not finite, or the second 0."""
-    if above is None or not below:
+def _of_one(values: Values) -> Figures:
+    """The values of the only account; None where one is not defined."""
+    return {name: _figure(name, value[0]) for name, value in values.items()}
+
+
+def _figure(name: str, value: float) -> Figure:
+    if np.isnan(value):
         return None
-    return float(above / below) if np.isfinite(above) and np.isfinite(below) else None
-
-
-def _deviation(values: Array) -> float | None:
-    """The standard deviation of a sample; 0 where it is rounding only, None of fewer than two."""
-    if values.size < 2 or np.isnan(values).any():
-        return None
-    found = float(values.std(ddof=1))
-    return found if found > NO_DEVIATION else 0.0
-
-
-def _excess_figures(excess: Array) -> Figures:
-    deviation, mean, year = _deviation(excess), float(excess.mean()), float(np.sqrt(YEAR))
-    downside = float(np.sqrt(np.mean(np.minimum(excess, 0.0) ** 2)))
-    return {
-        "volatility": None if deviation is None else deviation * year,
-        "sharpe": _ratio(mean * year, deviation),
-        "sortino": _ratio(mean * year, downside if downside > NO_DEVIATION else None),
-    }
-
-
-def _days_below(day: Array, drawdown: Array) -> int:
-    """The most calendar days from a peak to the last session below it."""
-    below = drawdown < -SLACK
-    at_peak = np.where(below, np.int64(0), np.arange(day.size))
-    peak = day[np.maximum.accumulate(at_peak)]  # of the first cash: the first session
-    return int(np.where(below, day - peak, 0).max())
-
-
-def _moments(r: Array) -> Figures:
-    if not _deviation(r):
-        return {"skew": None, "kurtosis": None}
-    apart = r - r.mean()
-    square = apart * apart  # products: a power of an array takes fifty times as long
-    second = square.mean()
-    return {
-        "skew": float(np.mean(square * apart) / second**1.5),
-        "kurtosis": float(np.mean(square * square) / second**2),
-    }
-
-
-def _tail(r: Array) -> Figures:
-    if np.isnan(r).any():
-        return {"var_95": None, "cvar_95": None}
-    bound = float(np.percentile(r, TAIL))
-    # 0.0 - x, because the negative of 0.0 is shown as -0.00%
-    return {"var_95": 0.0 - bound, "cvar_95": 0.0 - float(r[r <= bound + SLACK].mean())}
-
-
-def _months(day: Array, r: Array) -> Figures:
-    month = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-    first = np.flatnonzero(np.diff(month, prepend=month[0] - 1))
-    gain = np.multiply.reduceat(1.0 + r, first) - 1.0
-    if np.isnan(gain).any():
-        return dict.fromkeys(("best_month", "worst_month", "months_up"))
-    return {
-        "best_month": float(gain.max()),
-        "worst_month": float(gain.min()),
-        "months_up": float(np.mean(gain > SLACK)),
-    }
+    return int(value) if name in _WHOLE else float(value)
 
 
 # ---- beside benchmarks
@@ -311,20 +221,9 @@ def relative_figures(
         >>> round(found["beta_stock"], 6), round(found["alpha_stock"], 6) + 0.0
         (0.5, 0.0)
     """
-    found: Figures = {}
-    excess = returns(equity, start) - riskless
-    for name in benchmarks.columns:
-        if name == "session":
-            continue
-        base = returns(column(benchmarks, name, float), start) - riskless
-        alpha = beta = None
-        if _deviation(base) and not np.isnan(excess).any():
-            apart = base - base.mean()
-            moves = _deviation(excess) != 0.0  # that of cash is rounding
-            beta = float(np.mean(apart * excess) / np.mean(apart**2)) if moves else 0.0
-            alpha = float((excess.mean() - beta * base.mean()) * YEAR)
-        found |= {f"alpha_{name}": alpha, f"beta_{name}": beta}
-    return found
+    names = [name for name in benchmarks.columns if name != "session"]
+    base = {name: column(benchmarks, name, float)[None] for name in names}
+    return _of_one(relative_values(equity[None], base, np.array([start]), riskless))
 
 
 # ---- of what the cash was used for
@@ -345,16 +244,12 @@ def use_figures(daily: pl.DataFrame, flows: pl.DataFrame) -> Figures:
         daily: n rows of session, equity, cash and exposure.
         flows: date, entry and amount (dollars) of the taken wheels.
     """
-    equity, cash = column(daily, "equity", float), column(daily, "cash", float)
-    if not (equity > 0.0).all():
-        return dict.fromkeys(("mean_exposure", "mean_cash_share", "turnover"))
+    equity, cash, exposure = (
+        column(daily, name, float)[None] for name in ("equity", "cash", "exposure")
+    )
     traded = flows.filter(pl.col("entry").is_in(TRADES), pl.col("date") <= daily["session"][-1])
-    amount = float(np.abs(column(traded, "amount", float)).sum())
-    return {
-        "mean_exposure": float(column(daily, "exposure", float).mean()),
-        "mean_cash_share": float(np.mean(cash / equity)),
-        "turnover": amount / float(equity.mean()) * YEAR / equity.size,
-    }
+    amount = np.abs(column(traded, "amount", float)).sum()
+    return _of_one(use_values(Used(equity, cash, exposure * equity, np.array([amount]))))
 
 
 # ---- of wheels
@@ -389,42 +284,28 @@ def wheel_figures(wheels: pl.DataFrame, flows: pl.DataFrame, day: Array) -> Figu
     numbered = wheels.with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
     taken = numbered.filter(pl.col("taken") > 0)
     known = taken.filter(pl.col("account_pnl").is_not_null())
+    known = known.sort("exit_date", maintain_order=True)
     skipped = numbered.filter(pl.col("taken") == 0)["reason"]
-    of_known = flows.with_columns(pl.col("row").cast(pl.Int64)).join(known, on="row", how="semi")
-    pnl = column(known, "account_pnl", float)
-    stock = column(known, "stock_pnl", float) * column(known, "taken", float)
-    premium = float(of_known.filter(pl.col("entry") == "premium")["amount"].sum())
-    capital = float(_capital(known, of_known, day).mean())
+    flows = flows.with_columns(pl.col("row").cast(pl.Int64))
+    premiums = (
+        flows.filter(pl.col("entry") == "premium").group_by("row").agg(pl.col("amount").sum())
+    )
+    premium = known.select("row").join(premiums, on="row", how="left", maintain_order="left")
+    resolved = Resolved(
+        np.zeros(known.height, np.int64),
+        column(known, "account_pnl", float),
+        column(known, "stock_pnl", float) * column(known, "taken", float),
+        column(premium, "amount", float),
+        column(known, "total_days", float),
+    )
+    capital = _capital(known, flows.join(known, on="row", how="semi"), day).mean()
     return {
         "taken": taken.height,
         "resolved": known.height,
         "skipped": skipped.len(),
         **{f"skipped_{reason}": int((skipped == reason).sum()) for reason in SKIPPED},
-        **_pnl_figures(pnl),
-        "longest_losing_run": _losing_run(known.sort("exit_date", maintain_order=True)),
-        "mean_days_held": float(column(known, "total_days", float).mean()) if pnl.size else None,
-        "premium_kept": _ratio(float((pnl - stock).sum()), premium),
-        "return_on_collateral": _ratio(float(pnl.sum()), capital),
+        **_of_one(wheel_values(resolved, np.array([capital]))),
     }
-
-
-def _pnl_figures(pnl: Array) -> Figures:
-    gains, losses = pnl[pnl > SLACK], pnl[pnl < -SLACK]
-    return {
-        "win_rate": 100.0 * gains.size / pnl.size if pnl.size else None,
-        "profit_factor": float(gains.sum() / -losses.sum()) if losses.size else None,
-        "expectancy": float(pnl.mean()) if pnl.size else None,
-        "mean_win": float(gains.mean()) if gains.size else None,
-        "mean_loss": float(losses.mean()) if losses.size else None,
-    }
-
-
-def _losing_run(ordered: pl.DataFrame) -> int:
-    """The most losses one after the other."""
-    lost = column(ordered, "account_pnl", float) < -SLACK
-    number = np.arange(1, lost.size + 1)
-    last_other = np.maximum.accumulate(np.where(lost, 0, number)) if lost.size else number
-    return int((number - last_other).max(initial=0))
 
 
 def _capital(known: pl.DataFrame, flows: pl.DataFrame, day: Array) -> Array:
