@@ -56,7 +56,7 @@ DAY = np.dtype(
         ("cash", np.float64), ("equity", np.float64),
         # of the share equivalents of the session before: their gain since, and their value then
         ("gained", np.float64), ("valued", np.float64),
-        ("ended", np.int64),  # the last wheel in TAKEN that ends on it; -1: none
+        ("ended", np.int64),  # one past the last wheel of HELD that ends on it; 0: none
     ],
     align=True,
 )  # fmt: skip
@@ -66,8 +66,8 @@ HELD = np.dtype(
     [
         ("account", np.int64), ("offer", np.int64), ("times", np.int64),
         ("symbol", np.int64),
-        ("entry", np.int64), ("place", np.int64),  # among those offered on the session
-        ("next", np.int64),  # the next that ends on the same session; -1: none
+        ("entry", np.int64), ("place", np.int64),  # among those offered on the session, as recorded
+        ("next", np.int64),  # one past the next that ends on the same session; 0: none
         ("end", np.int64),  # session; FAR: never
         ("delivered", np.int64),  # session on which shares were bought; the end without any
         ("capital", np.float64), ("cost", np.float64),  # of the put, and of the shares
@@ -330,9 +330,9 @@ def admit(
         if size[0] + place.size > held.size:
             return a
         account, group, limits = accounts.account[a], accounts.group[a], accounts.limits[a]
-        i = accounts.days[a, t - 1 - zero].ended if t > zero else -1
-        while i >= 0:
-            gone = held[i]
+        i = accounts.days[a, t - 1 - zero].ended if t > zero else 0
+        while i > 0:
+            gone = held[i - 1]
             leave(account, group[gone.symbol], gone.capital)
             i = gone.next
         begin_session(account, earned[limits.rate, t - zero])
@@ -365,7 +365,10 @@ def admit(
                 row = held[size[0]]
                 row.account, row.offer, row.times = a, i, n
                 row.symbol, row.entry = symbol, t
-                row.place, row.capital = rank * FAR + i, n * capital
+                row.place, row.capital = i - starts[symbol, p, s], n * capital
+                for earlier in range(rank):
+                    other = symbols[entry.schedule, earlier]
+                    row.place += starts[other, p, s + 1] - starts[other, p, s]
                 size[0] += 1
     return int(accounts.account.size)
 
@@ -501,10 +504,10 @@ def hold_wheel(
     if out.legs[0].reason == ASSIGNED:
         pnl += hold_shares(row, slice_, entry, out, worth, days, zero)
     row.pnl = pnl if wheel.resolved else np.nan
-    row.next = -1
+    row.next = 0
     if wheel.resolved and row.end < stop:
         row.next = days[row.end - zero].ended
-        days[row.end - zero].ended = at
+        days[row.end - zero].ended = at + 1
 
 
 @njit_inlined

@@ -49,6 +49,7 @@ from wheelvec.stages.paths import closes_between
 BYTES_A_SESSION = kernel.DAY.itemsize + 48  # of an account, with its figures
 WAITS = 10  # sessions after the last settlement on which a wheel may still end
 ROOM = 4096  # rows of buffers at first
+FEW_WHEELS = 64  # of an account, for which there is room at first
 
 
 def unlimited(value: float | None) -> float:
@@ -73,7 +74,7 @@ class _Underlying:
 class _Legs:
     """The marks of the contracts of a slice, and the legs of it that accounts held."""
 
-    def __init__(self, held: HeldSlice, symbol: int, sessions: int) -> None:
+    def __init__(self, held: HeldSlice, symbol: int, sessions: int, room: int) -> None:
         self.held, self.symbol = held, symbol
         contracts, quotes = held.slice_.contracts.size, held.quotes
         contract = quotes.contract.astype(np.int64)
@@ -93,7 +94,7 @@ class _Legs:
             path=np.zeros(sessions + 1, STEP),
             size=np.zeros(1, np.int64),
         )
-        self.exposed, self.used = np.zeros(ROOM, kernel.EXPOSED), np.zeros(1, np.int64)
+        self.exposed, self.used = np.zeros(room, kernel.EXPOSED), np.zeros(1, np.int64)
 
     def grow(self, full: int) -> None:
         """Double the buffer that is full."""
@@ -104,7 +105,9 @@ class _Legs:
 
 
 def _doubled(table: Array) -> Array:
-    return np.concatenate([table, np.zeros_like(table)])
+    out = np.zeros(2 * table.size, table.dtype)  # memory that is never written is never used
+    out[: table.size] = table
+    return out
 
 
 class Holdings:
@@ -136,7 +139,8 @@ class Holdings:
         self._day = days(self._sessions, "session")
         self._begin_underlyings()
         self._begin_accounts()
-        self._held, self._size = np.zeros(ROOM, kernel.HELD), np.zeros(1, np.int64)
+        room = ROOM + FEW_WHEELS * rows.size
+        self._held, self._size = np.zeros(room, kernel.HELD), np.zeros(1, np.int64)
         self._out = new_outcomes(8, 1, 0)
         self._run()
         self._ends = self._find_ends()
@@ -213,7 +217,6 @@ class Holdings:
         self._start = limits["cash"][of_row]
         account["cash"] = account["equity"] = self._start
         day = np.zeros((k, self._day.size), kernel.DAY)
-        day["ended"] = -1
         self._accounts = kernel.Accounts(
             account=account,
             group=np.zeros((k, symbols), GROUP),
@@ -356,9 +359,13 @@ class Holdings:
             if done < self._rows.size:
                 self._held = _doubled(self._held)
         new = self._held[before : int(self._size[0])]
-        order = np.lexsort((new["offer"], new["symbol"]))
-        for symbol, rows in itertools.groupby(order.tolist(), lambda i: int(new["symbol"][i])):
-            self._hold(of_symbol[symbol], symbol, before + np.fromiter(rows, np.int64), offers)
+        # the offers of an underlying are side by side: so are the wheels of a put
+        order = np.argsort(new["offer"], kind="stable")
+        symbol = new["symbol"][order]
+        begins = np.flatnonzero(np.diff(symbol, prepend=-1))
+        for begin, end in itertools.pairwise([*begins.tolist(), order.size]):
+            which, rows = int(symbol[begin]), before + order[begin:end]
+            self._hold(of_symbol[which], which, rows, offers)
         self._compiled(kernel.close_session, t, accounts)
 
     def _launch_alone(
@@ -376,7 +383,8 @@ class Holdings:
         """Simulate wheels of one underlying that accounts took on a session."""
         legs = self._slices.get(id(held))
         if legs is None:
-            legs = self._slices[id(held)] = _Legs(held, symbol, self._day.size)
+            room = ROOM + FEW_WHEELS * self._rows.size
+            legs = self._slices[id(held)] = _Legs(held, symbol, self._day.size, room)
         done = 0
         while done < rows.size:
             worth = self._underlyings[symbol].worth
@@ -498,11 +506,17 @@ class Holdings:
         events = self._events.filter(pl.col("underlying").is_in(names))
         return buy_and_hold(lots(closes, events, session), Money(1.0, earned))
 
+    def _by_exit(self, of: Array) -> Array:
+        """(n,) the order of wheels of HELD by account, exit and record: one key, for speed."""
+        sessions, most = self._zero + self._day.size, int(of["place"].max(initial=0)) + 1
+        key = (of["account"] * sessions + of["end"]) * sessions + of["entry"]
+        return np.argsort(key * most + of["place"])
+
     def _of_wheels(self) -> Values:
         """The counts and figures of the wheels."""
         k, taken, reasons = self._rows.size, self._taken, self._accounts.reasons
         known = taken[~np.isnan(taken["pnl"])]
-        known = known[np.lexsort((known["place"], known["entry"], known["end"], known["account"]))]
+        known = known[self._by_exit(known)]
         secured = known["capital"] * (known["delivered"] - known["entry"])
         held = known["cost"] * (known["end"] - known["delivered"])
         capital = np.bincount(known["account"], secured + held, k) / (self._ends + 1)
