@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from wheelvec.pricing.greeks import gamma, rho, theta, vega
     from wheelvec.pricing.implied import implied_vol
     from wheelvec.report import plots
+    from wheelvec.report.pages.page import page
     from wheelvec.run import indicators as signals
     from wheelvec.run.backtest import backtest
     from wheelvec.run.bounds import bounds
@@ -105,6 +106,7 @@ _MODULES = {
     "get": "wheelvec.vendors.free",
     "implied_vol": "wheelvec.pricing.implied",
     "import_files": "wheelvec.vendors.files.importing",
+    "page": "wheelvec.report.pages.page",
     "pbo": "wheelvec.inference.overfitting",
     "rho": "wheelvec.pricing.greeks",
     "simulate": "wheelvec.run.simulate",
@@ -160,6 +162,7 @@ __all__ = [
     "implied_vol",
     "import_files",
     "indices",
+    "page",
     "pbo",
     "plots",
     "rates",

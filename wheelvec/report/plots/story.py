@@ -1,5 +1,6 @@
 """The chart of one wheel: the underlying with its strikes, and each leg's prices with its lines."""
 
+import datetime as dt
 from typing import Any
 
 import altair as alt
@@ -102,8 +103,15 @@ def path_of(result: Result, leg: dict[str, Any]) -> pl.DataFrame:
     return rows.with_columns(price=pl.coalesce("close", mid))
 
 
+def last_day(result: Result, legs: pl.DataFrame) -> dt.date:
+    """The last session of a wheel: its exit, which may be after that of its last leg."""
+    ended = result.wheels.filter(pl.col("wheel_id") == legs["wheel_id"][0])["exit_date"][0]
+    until: dt.date = legs["until"].max()  # type: ignore[assignment]
+    return until if ended is None else max(ended, until)
+
+
 def _underlying(result: Result, legs: pl.DataFrame, name: str) -> Any:
-    first, last = legs["entry_date"].min(), legs["until"].max()
+    first, last = legs["entry_date"].min(), last_day(result, legs)
     closes = result.underlying.filter(
         (pl.col("underlying") == name) & pl.col("session").is_between(first, last)
     )

@@ -4,10 +4,13 @@ Text and lines have the colour "currentColor": in a page or a notebook they take
 around them, in light and in dark; files that are saved get colours of their own.
 """
 
+import contextlib
 import functools
 import json
 import re
+import textwrap
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,7 +21,7 @@ import vl_convert
 from altair.utils.schemapi import debug_mode
 
 from wheelvec.lake.files import replacing
-from wheelvec.model.errors import InputError
+from wheelvec.model.errors import InputError, LakeError
 
 INK = "currentColor"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
@@ -37,6 +40,7 @@ HEIGHT = 240  # pixels of a chart, without its axes
 WIDTH = 640  # where nothing else decides it
 # pixels beside the frame of a chart of several: the vertical axis and its title
 BESIDE = 84
+PHONE = 54  # characters of a line of small text that a phone shows
 
 _LINES = {"gridColor": INK, "gridOpacity": 0.13, "domainColor": INK, "domainOpacity": 0.4}
 CONFIG: dict[str, Any] = {
@@ -72,7 +76,7 @@ CONFIG: dict[str, Any] = {
     },
     "title": {
         "anchor": "start",
-        "frame": "group",
+        "frame": "bounds",
         "color": INK,
         "subtitleColor": INK,
         "fontSize": 13,
@@ -196,8 +200,10 @@ def finished(chart: Any, title: str, subtitle: str | list[str] = "", **propertie
         subtitle: what must be known to read it.
         **properties: further ones; width and height have defaults for a chart of one view.
     """
-    lines = [subtitle] if isinstance(subtitle, str) else subtitle
-    headed = alt.TitleParams(title, subtitle=[line for line in lines if line])
+    given = [subtitle] if isinstance(subtitle, str) else subtitle
+    lines = [line for text in given for line in textwrap.wrap(text, PHONE)]
+    heads = textwrap.wrap(title, PHONE - 12)
+    headed = alt.TitleParams(heads[0] if len(heads) == 1 else heads, subtitle=lines)
     if not isinstance(chart, alt.VConcatChart):
         properties = {"width": WIDTH, "height": HEIGHT} | properties
     made = chart.properties(title=headed, **properties)
@@ -215,7 +221,7 @@ def by_day(title: str = "", **axis: Any) -> Any:
     return alt.X(
         "session:T",
         scale=alt.Scale(type="utc"),
-        axis=alt.Axis(title=title or None, labelFlush=True, **axis),
+        axis=alt.Axis(title=title or None, labelOverlap="parity", **axis),
     )
 
 
@@ -241,8 +247,9 @@ def svg(spec: Mapping[str, Any]) -> str:
 
 
 def rounded(text: str) -> str:
-    """An SVG with one decimal in each number: a tenth of a pixel, and a third of the size."""
-    return re.sub(r"\d+\.\d\d+", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), text)
+    """An SVG with tenths of a pixel, and without a name for each bar: half of the size."""
+    bare = re.sub(r' (?:aria-[a-z]+|role|pointer-events)="[^"]*"', "", text)
+    return re.sub(r"\d+\.\d\d+", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), bare)
 
 
 def standalone_svg(spec: Mapping[str, Any]) -> str:
@@ -261,13 +268,23 @@ def coloured(spec: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+@functools.cache
 def bundle() -> str:
-    """Vega, Vega-Lite and its embedding as one script; vl-convert keeps it for the process."""
+    """Vega, Vega-Lite and its embedding as one script.
+
+    vl-convert takes seconds to make it, so that it is kept beside Python's compiled files, for as
+    long as that version is installed.
+    """
+    kept = Path(__file__).parent / "__pycache__" / f"vega-{version('vl-convert-python')}.js"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return kept.read_text(encoding="utf-8")
     empty = {"data": {"values": []}, "mark": "point"}
     page = vl_convert.vegalite_to_html(empty, bundle=True)
     begin = page.index(">", page.index("<script")) + 1
-    script = page[begin : page.index("</script>", begin)]
-    return script.replace("</script", "<\\/script")
+    script: str = page[begin : page.index("</script>", begin)]
+    with contextlib.suppress(LakeError), replacing(kept, lasting=False) as temporary:
+        temporary.write_text(script, encoding="utf-8")
+    return script
 
 
 def _page_of(spec: Mapping[str, Any]) -> str:
@@ -288,4 +305,4 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _text_of(title: Any) -> str:
     found = title.get("text", "") if isinstance(title, Mapping) else getattr(title, "text", title)
-    return found if isinstance(found, str) else ""
+    return found if isinstance(found, str) else " ".join(found or [])

@@ -59,7 +59,7 @@ FIELDS = {
     "underlying": "Underlying",
     "dte": "Days to expiration of the put",
     "delta": "Delta of the put (absolute)",
-    "ivp": "IV rank of the put among the contracts of its minute",
+    "ivp": "IV rank of the put in its minute",
     "weekday": "Weekday of entry",
 }
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -102,7 +102,11 @@ def roc_distribution(result: Result) -> Any:
         alt.Chart(histogram(roc))
         .mark_bar(binSpacing=1)
         .encode(
-            x=alt.X("low:Q", bin="binned", axis=alt.Axis(title="ROC of the wheel, percent")),
+            x=alt.X(
+                "low:Q",
+                bin="binned",
+                axis=alt.Axis(title="ROC of the wheel, percent", labelOverlap="parity"),
+            ),
             x2="high:Q",
             y=alt.Y("wheels:Q", axis=alt.Axis(title="Wheels", format=",~f", tickMinStep=1)),
             color=alt.condition("datum.high <= 0", alt.value(LOSS), alt.value(GAIN)),
@@ -190,7 +194,12 @@ def ends(result: Result, of: str = "wheel") -> Any:
                 "month:T",
                 timeUnit="utcyearmonth",
                 scale=alt.Scale(type="utc"),
-                axis=alt.Axis(title="Month of entry", format="%b %Y", tickMinStep=28 * 86400000),
+                axis=alt.Axis(
+                    title="Month of entry",
+                    format="%b %Y",
+                    tickMinStep=28 * 86400000,
+                    labelOverlap="parity",
+                ),
             ),
             y=alt.Y("wheels:Q", axis=alt.Axis(title="Wheels", format=",~f")),
             color=alt.Color(

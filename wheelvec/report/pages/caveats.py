@@ -1,0 +1,143 @@
+"""What to know of a result before believing it, in sentences with counts."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from wheelvec.model.codes import OUTCOMES
+from wheelvec.report.pages.parts import Table, amount
+from wheelvec.run.result import Result
+
+
+def of_result(result: Result) -> list[str]:
+    """The caveats of a result, the gravest first."""
+    figures = result.summary()
+    return [
+        *_population(result, figures),
+        *_values(figures),
+        *_prices(result, figures),
+        *(warning.text for warning in result.warnings),
+    ]
+
+
+def _counted(count: float | None, noun: str) -> str:
+    number = int(count or 0)
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _population(result: Result, figures: dict[str, float | int | None]) -> Iterator[str]:
+    launched, counted = result.wheels.height, int(figures["total_wheels"] or 0)
+    yield (
+        "Every wheel is evaluated as if it were alone. They overlap, so their sum is no account's "
+        "return: wv.simulate says what one account would have had."
+    )
+    if launched != counted:
+        yield (
+            f"The figures are over {counted:,} of {_counted(launched, 'launched wheel')}. If all "
+            f"that were left out or marked had been lost, the total P&L would be "
+            f"{amount(figures['total_pnl_worst'])} instead of {amount(figures['total_pnl'])} "
+            "dollars a contract (total_pnl_worst)."
+        )
+    if figures["censored_wheels"]:
+        yield (
+            f"{_counted(figures['censored_wheels'], 'wheel')} censored: the put settles after the "
+            "data end, so nobody knows how they ended. They are left out."
+        )
+    if figures["open_wheels"]:
+        yield f"{_counted(figures['open_wheels'], 'wheel')} still open where the data end."
+    if figures["no_data_wheels"]:
+        yield (
+            f"{_counted(figures['no_data_wheels'], 'wheel')} unresolved for lack of data, such as "
+            "a close on the expiration. They are left out unless they are marked."
+        )
+    if figures["suspected_wheels"]:
+        yield (
+            f"{_counted(figures['suspected_wheels'], 'wheel')} without a value because a split is "
+            "suspected while they were open."
+        )
+
+
+def _values(figures: dict[str, float | int | None]) -> Iterator[str]:
+    if figures["marked_wheels"]:
+        yield (
+            f"{_counted(figures['marked_wheels'], 'wheel')} unresolved and marked at the last "
+            f"known prices: {amount(figures['marked_pnl'])} of the total P&L is a mark, no sale."
+        )
+    if figures["held_wheels"]:
+        yield (
+            f"{_counted(figures['held_wheels'], 'wheel')} ended holding shares, which count as "
+            "sold at the close of the end session."
+        )
+    if figures["carried_wheels"]:
+        yield (
+            f"{_counted(figures['carried_wheels'], 'wheel')} carried through splits, renames or "
+            "special dividends."
+        )
+    if figures["targets_above_limit"] or figures["stops_inside_stop"]:
+        above = _counted(figures["targets_above_limit"], "target")
+        inside = _counted(figures["stops_inside_stop"], "stop")
+        yield f"{above} booked above their limit, {inside} booked inside their stop."
+
+
+def _prices(result: Result, figures: dict[str, float | int | None]) -> Iterator[str]:
+    config = result.config
+    fills = config.fills
+    drawn = (
+        f"touches of a target fill by chance, drawn with seed {fills.execution_seed}"
+        if fills.use_probabilistic_exit_fills
+        else "every touch of a target fills"
+    )
+    yield (
+        f"Quotes of {config.schedule.entry_time} exchange time (those without a time: whenever "
+        f"the vendor took them; who that was a result does not say). Fills are {fills.fill_mode}; "
+        f"{drawn}."
+    )
+    sources = dict(result.paths["source"].fill_null("neither").value_counts().rows())
+    bars, quotes = sources.get("bar", 0), sources.get("quote", 0)
+    neither = sources.get("neither", 0)
+    yield (
+        f"Stops and targets were tested on {_counted(bars, 'bar')} and "
+        f"{_counted(quotes, 'quote')}; on {_counted(neither, 'session')} of a leg there was no "
+        "price to test, and "
+        f"{_counted(figures['sessions_without_bar'], 'leg-session')} had neither bar nor quote. "
+        "A stop is not seen on such days."
+    )
+    missing = result.diagnostics.filter(pl.col("outcome") == "no_quotes")
+    if missing.height:
+        days = missing["session"].n_unique()
+        yield (
+            f"{_counted(missing.height, 'entry session')} without a quote in the entry minute "
+            f"(by underlying, on {_counted(days, 'day')}): nothing was traded on them."
+        )
+    if config.rules == "v5":
+        yield "Rules v5 count P&L that no account would have earned; rules ledger do not."
+
+
+def why_not(result: Result) -> Table:
+    """Why entry sessions and searches for calls did or did not trade, with counts."""
+    rows = [
+        ["put", name, f"{count:,}", meaning]
+        for name, meaning in OUTCOMES.items()
+        if (count := result.diagnostics.filter(pl.col("outcome") == name).height)
+    ]
+    calls = result.call_diagnostics["outcome"].value_counts(sort=True)
+    meanings = {
+        "sold": "a call was sold",
+        "no_call_quotes": "no quote of a call",
+        "no_call_in_range": "no call within call.dte_* and call.delta_*",
+        "no_call_above_basis": "no strike at or above the basis",
+        "no_call_liquid": "every call left fails [liquidity]",
+    }
+    rows += [
+        ["call", name, f"{count:,}", meanings.get(name, "")]
+        for name, count in calls.iter_rows()
+        if name is not None
+    ]
+    note = "put: entry sessions by underlying; call: searches of a launched wheel"
+    return Table(
+        "why",
+        "Outcomes of entry sessions and of searches for a call",
+        ["search", "outcome", "count", "meaning"],
+        rows,
+        note=note,
+    )

@@ -1,0 +1,87 @@
+"""`wv.page`: one self-contained HTML file about a result, a portfolio, a sweep or a market."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wheelvec.lake.files import replacing, writing
+from wheelvec.market.market import Market
+from wheelvec.model.errors import InputError, LakeError, cut
+from wheelvec.report.plots import missing_extra
+from wheelvec.run.portfolio import Portfolio
+from wheelvec.run.result import Result
+from wheelvec.run.sweep_result import Sweep
+
+if TYPE_CHECKING:
+    from wheelvec.report.pages.parts import Page
+
+Shown = Result | Portfolio | Sweep | Market | Sequence[Any] | Mapping[str, Any]
+
+
+def page(x: Shown, path: str | Path) -> Path:
+    """Write an HTML page about a result, portfolio, sweep or market, or a comparison of several.
+
+    The page is one file that asks for nothing: it opens without a network, in light and in dark,
+    and can be read with scripts off. An earlier file is replaced.
+
+    Args:
+        x: a Result, a Portfolio, a Sweep, a Market (of a lake all its files are read), or several
+            results or portfolios, as a list or by name.
+        path: of the file; its folder must exist.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: for anything else; or naming what to install, if the extra `report` is missing;
+            or what a result lacks that an earlier version saved.
+        LakeError: if the file cannot be written.
+
+    Example:
+        >>> import pathlib
+        >>> import tempfile
+        >>> import wheelvec as wv
+        >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+        >>> result = wv.backtest(market, wv.Config(schedule=wv.Schedule(end_date="2024-01-05")))
+        >>> path = wv.page(result, pathlib.Path(tempfile.mkdtemp()) / "out.html")
+        >>> path.stat().st_size < 1_500_000
+        True
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise LakeError(f"{target}: is a folder; expected the name of a file, such as out.html")
+    try:
+        text = html(x)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from None
+    with writing(target), replacing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return target
+
+
+def html(x: Shown) -> str:
+    """The text of the page about `x`, see `page`."""
+    from wheelvec.report.pages.rendering import html_of
+
+    return html_of(_page_of(x))
+
+
+def _page_of(x: Any) -> "Page":
+    from wheelvec.report.pages import comparison, data, portfolio, results, sweeps
+
+    kinds: dict[type, Any] = {
+        Result: results.result_page,
+        Portfolio: portfolio.portfolio_page,
+        Sweep: sweeps.sweep_page,
+        Market: data.market_page,
+    }
+    for kind, make in kinds.items():
+        if isinstance(x, kind):
+            found: Page = make(x)
+            return found
+    if isinstance(x, Mapping | Sequence) and not isinstance(x, str) and x:
+        return comparison.comparison_page(x)
+    raise InputError(
+        f"page: {cut(x)}: expected a Result, Portfolio, Sweep or Market, or several results or "
+        "portfolios"
+    )

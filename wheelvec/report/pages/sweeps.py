@@ -1,0 +1,208 @@
+"""The page of a sweep: its best rows beside their neighbours, maps, and each field alone."""
+
+import itertools
+from collections.abc import Iterator
+
+import polars as pl
+
+from wheelvec.model.columns import of_sweep
+from wheelvec.report.pages.parts import (
+    Figure,
+    Page,
+    Part,
+    Section,
+    Table,
+    amount,
+    shown,
+    table_of,
+)
+from wheelvec.report.pages.rendering import chart
+from wheelvec.report.plots.sweeps import bands, heat, one_field, several
+from wheelvec.run.sweep_result import SEED, Sweep
+
+FIGURE = "avg_wheel_roc"
+MAPS, FIELDS, TOP, LISTED = 4, 6, 10, 400
+SHOWN = (
+    *("total_wheels", "avg_wheel_roc", "median_wheel_roc", "win_rate", "total_pnl"),
+    *("total_pnl_worst", "max_drawdown_proxy", "roc_p05"),
+)
+
+
+def sweep_page(sweep: Sweep) -> Page:
+    """The page of a sweep."""
+    sections = [
+        Section("best", "The best rows and their neighbours", [*_best(sweep)]),
+        Section("maps", "Two fields together", [*_maps(sweep)]),
+        Section("fields", "Each field alone", [*_fields(sweep)]),
+        Section("rows-section", "Rows", [_listed(sweep)]),
+        Section("seeds", "Fill seeds", [*_seeds(sweep)]),
+    ]
+    return Page(
+        f"A sweep of {sweep.frame.height:,} configurations",
+        _sentence(sweep),
+        _top(sweep),
+        _caveats(sweep),
+        [each for each in sections if each.parts],
+        f"Base configuration {sweep.config.id}, rules {sweep.config.rules}.",
+    )
+
+
+def _sentence(sweep: Sweep) -> str:
+    counts = [f"{name} ({sweep.frame[name].n_unique()})" for name in sweep.names]
+    schedule = sweep.config.schedule
+    days = f"from {shown(schedule.start_date)} to {shown(schedule.end_date)}"
+    return f"{sweep.frame.height:,} configurations of {', '.join(counts)}, {days}."
+
+
+def _top(sweep: Sweep) -> list[Figure]:
+    roc = sweep.frame[FIGURE].drop_nulls()
+    best = sweep.best(FIGURE, 1)
+    gains = int((roc > 0).sum()) / max(roc.len(), 1)
+    top = best[FIGURE][0] if best.height else None
+    seeds = " (mean over seeds)" if "seeds" in best.columns else ""
+    return [
+        Figure("Configurations", shown(sweep.frame.height), f"{len(sweep.names)} fields"),
+        Figure(
+            "Best mean ROC",
+            f"{amount(top)}%",
+            f"row {best['row'][0]}{seeds}" if best.height else "",
+        ),
+        Figure("Median of all", f"{amount(roc.median())}%", "mean ROC of the middle row"),
+        Figure("With a gain", f"{amount(100.0 * gains, 1)}%", "of the configurations"),
+        Figure("Least", f"{amount(roc.min())}%", "mean ROC"),
+    ]
+
+
+def _caveats(sweep: Sweep) -> list[str]:
+    frame = sweep.frame
+    found = [
+        (
+            f"The best of {frame.height:,} is partly the luckiest: compare it with the median row "
+            "and with its neighbours. Nothing on this page corrects for the choice."
+        ),
+        "Every wheel is evaluated as if it were alone: figures are per contract, and no account's.",
+    ]
+    for name, text in (
+        ("censored_wheels", "censored: their puts settle after the data end"),
+        ("no_data_wheels", "unresolved for lack of data"),
+        ("marked_wheels", "at a mark instead of a sale"),
+        ("suspected_wheels", "without a value because of a suspected split"),
+    ):
+        most = frame[name].max()
+        if most:
+            found.append(
+                f"Up to {shown(most)} wheels of a row are {text} (in the middle row "
+                f"{amount(frame[name].median(), 0)})."
+            )
+    gap = (frame["total_pnl"] - frame["total_pnl_worst"]).max()
+    if gap:
+        found.append(
+            f"If all that a row leaves out had been lost, its total P&L would be up to "
+            f"{amount(gap, 0)} dollars less (total_pnl_worst)."
+        )
+    if sweep.skipped.height:
+        found.append(f"{sweep.skipped.height:,} rows of the grid were left out as invalid.")
+    return [*found, *(warning.text for warning in sweep.warnings)]
+
+
+def _best(sweep: Sweep) -> Iterator[Part]:
+    ranking = sweep.best(FIGURE, TOP)
+    if not ranking.height:
+        return
+    figures = [name for name in SHOWN if name in ranking.columns]
+    shown_columns = ["row", *[n for n in sweep.names if n in ranking.columns], *figures]
+    frame = pl.DataFrame(ranking.to_dict(as_series=True)).select(shown_columns)
+    yield table_of("top", f"The {frame.height} best by {FIGURE}", frame, _units(figures))
+    row = ranking["row"][0]
+    around = neighbours(sweep, row)
+    if around.height > 1:
+        note = "rows that differ from the best one in one field, by one step of it"
+        kept = around.select(
+            ["row", "differs", *sweep.names, *[n for n in SHOWN if n in around.columns]]
+        )
+        yield table_of("neighbours", "The best one and its neighbours", kept, note)
+
+
+def neighbours(sweep: Sweep, row: int) -> pl.DataFrame:
+    """A row of a sweep, and those that differ from it in one field by one step.
+
+    Args:
+        sweep: the sweep.
+        row: of its frame.
+
+    Returns:
+        The rows of the frame with `row` and `differs`, the field; the row itself first.
+    """
+    frame = sweep.frame.with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
+    ranks = {name: frame[name].rank("dense").fill_null(0).cast(pl.Int64) for name in sweep.names}
+    ranks = {
+        name: pl.Series(name, rank.replace({0: rank.to_numpy().max(initial=0) + 1}))
+        for name, rank in ranks.items()
+    }
+    away = pl.DataFrame(ranks).select((pl.col(n) - ranks[n][row]).abs() for n in sweep.names)
+    near = (away.max_horizontal() <= 1) & ((away > 0).sum_horizontal() <= 1)
+    names = [pl.when(pl.Series(away[n] > 0)).then(pl.lit(n)) for n in sweep.names]
+    differs = pl.coalesce(*names, pl.lit("the best itself"))
+    found = frame.with_columns(differs=differs).filter(near)
+    return found.sort(pl.col("row") != row, "differs", "row")
+
+
+def _units(figures: list[str]) -> str:
+    units = [f"{name} in {of_sweep(name).unit}" for name in figures if of_sweep(name).unit]
+    return "units: " + "; ".join(units) if units else ""
+
+
+def _maps(sweep: Sweep) -> Iterator[Part]:
+    fields = [name for name in several(sweep) if name != SEED]
+    for number, (x, y) in enumerate(itertools.islice(itertools.combinations(fields, 2), MAPS)):
+        words = f"Map of {FIGURE} over {x} and {y}, mean of all rows of a cell"
+        yield chart(f"map-{number}", heat(sweep, x, y, FIGURE), words)
+
+
+def _fields(sweep: Sweep) -> Iterator[Part]:
+    for number, field in enumerate(several(sweep)[:FIELDS]):
+        middle = sweep.frame.group_by(field).agg(pl.col(FIGURE).median()).sort(field)
+        words = f"{FIGURE} by {field}, median: " + "; ".join(
+            f"{shown(value)}: {amount(median)}" for value, median in middle.head(12).iter_rows()
+        )
+        yield chart(f"field-{number}", one_field(sweep, field, FIGURE), words)
+
+
+def _listed(sweep: Sweep) -> Table:
+    frame = sweep.frame.with_row_index("row")
+    figures = [name for name in SHOWN if name in frame.columns]
+    kept = frame.select("row", *sweep.names, *figures).sort(
+        FIGURE, descending=True, nulls_last=True
+    )
+    note = f"all {frame.height:,}, by {FIGURE}; {_units(figures)}"
+    if frame.height > LISTED:
+        half = LISTED // 2
+        kept = pl.concat([kept.head(half), kept.tail(half)])
+        note = f"the {half} best and worst of {frame.height:,} by {FIGURE}; {_units(figures)}"
+    return table_of("rows", "", kept, note)
+
+
+def _seeds(sweep: Sweep) -> Iterator[Part]:
+    """The spread over fill seeds of the best configurations, if the seed is swept."""
+    if SEED not in sweep.names or sweep.frame[SEED].n_unique() < 2:
+        return
+    over = sweep.over_seeds().with_row_index("place").sort(FIGURE, descending=True, nulls_last=True)
+    names = [name for name in sweep.names if name != SEED]
+    rows = over.head(TOP)
+    kinds = [
+        ", ".join(f"{name.partition('.')[2] or name} {shown(row[name])}" for name in names) or "all"
+        for row in rows.iter_rows(named=True)
+    ]
+    frame = rows.select(
+        kind=pl.Series(kinds), low=f"{FIGURE}_p05", high=f"{FIGURE}_p95", estimate=FIGURE
+    )
+    yield (
+        "How much of the figure is due to random fills: 5% to 95% over the seeds, and their mean. "
+        "Every seed trades the same prices, so this says nothing of another year."
+    )
+    yield table_of("seed-table", "The best configurations over their seeds", frame)
+    words = "Ranges over fill seeds: " + "; ".join(
+        f"{k}: {amount(low)} to {amount(high)}" for k, low, high, _ in frame.iter_rows()
+    )
+    short = frame.with_columns(kind=pl.Series([f"{i}." for i in range(1, frame.height + 1)]))
+    yield chart("seed-chart", bands(short), words)
