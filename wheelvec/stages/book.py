@@ -221,10 +221,10 @@ def _stretches(
     path, runs = _paths(paths, day)
     symbols, events = legs["symbol"].to_list(), _passed(table, known)
     strike = column(legs, "strike", np.float64)
-    rows: list[_Part] = []
+    rows: list[tuple[int, int, int, float, float, str]] = []
     whole = np.array([not passed for passed in events], np.bool_)
     for i in np.flatnonzero(~whole).tolist():
-        rows += _parts(i, table[i], symbols[i], events[i])
+        rows += [(i, *part) for part in stretches_of(symbols[i], int(table["sold"][i]), events[i])]
     plain = np.flatnonzero(whole)
     out = np.zeros(plain.size + len(rows), STRETCH)
     leg = np.concatenate([plain, np.array([row[0] for row in rows], np.int64)])
@@ -264,20 +264,41 @@ def _passed(table: Array, known: Instruments) -> list[list[CorporateEvent]]:
     return out
 
 
-_Part = tuple[int, int, int, float, float, str]
+class Stretch(NamedTuple):
+    """The sessions on which one contract stands for a leg.
+
+    Attributes:
+        first: session.
+        last: session, included; FAR: to the leg's end.
+        factor: shares that one of the leg's sale has become.
+        strike: of the contract, dollars.
+        symbol: of the contract.
+    """
+
+    first: int
+    last: int
+    factor: float
+    strike: float
+    symbol: str
 
 
-def _parts(leg: int, of: Array, symbol: str, events: list[CorporateEvent]) -> list[_Part]:
-    """The stretches of one leg: leg, first and last session, factor, strike, symbol."""
+def stretches_of(symbol: str, sold: int, events: list[CorporateEvent]) -> list[Stretch]:
+    """The contracts that stand for a leg, in the order of their sessions.
+
+    Args:
+        symbol: of the contract that was sold.
+        sold: session of the sale.
+        events: that the leg is carried through, by session.
+    """
     parts = osi.parse(symbol)
-    root, milli, factor, first = parts.root, parts.strike_milli, 1, int(of["sold"])
+    root, milli, factor, first = parts.root, parts.strike_milli, 1, sold
     out = []
     for event in events:
-        out.append((leg, first, event.number - 1, float(factor), milli / 1000.0, symbol))
+        out.append(Stretch(first, event.number - 1, float(factor), milli / 1000.0, symbol))
         milli = int(successor_milli(np.array([milli]), event)[0])
         root, factor, first = event.root or root, factor * event.shares, event.number
         symbol = f"{root:<6}{symbol[6:13]}{milli:08d}"
-    return [*out, (leg, first, FAR, float(factor), milli / 1000.0, symbol)]
+    return [*out, Stretch(first, FAR, float(factor), milli / 1000.0, symbol)]
 
 
 def _paths(paths: pl.DataFrame, day: Array) -> tuple[Array, pl.DataFrame]:
