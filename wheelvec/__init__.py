@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from wheelvec.pricing.implied import implied_vol
     from wheelvec.report import plots
     from wheelvec.report.pages.page import page
+    from wheelvec.report.story import explain
+    from wheelvec.report.why_not import why_not
     from wheelvec.run import indicators as signals
     from wheelvec.run.backtest import backtest
     from wheelvec.run.bounds import bounds
@@ -100,6 +102,7 @@ _MODULES = {
     "deflated_sharpe": "wheelvec.inference.sharpe",
     "delta": "wheelvec.pricing.black",
     "demo_market": "wheelvec.demo.synthetic",
+    "explain": "wheelvec.report.story",
     "fetch": "wheelvec.vendors.databento.fetch",
     "fill_draw": "wheelvec.kernels.draws",
     "gamma": "wheelvec.pricing.greeks",
@@ -113,6 +116,7 @@ _MODULES = {
     "sweep": "wheelvec.run.sweep",
     "theta": "wheelvec.pricing.greeks",
     "vega": "wheelvec.pricing.greeks",
+    "why_not": "wheelvec.report.why_not",
 }
 # The module that each public namespace is.
 _NAMESPACES = {
@@ -155,6 +159,7 @@ __all__ = [
     "deflated_sharpe",
     "delta",
     "demo_market",
+    "explain",
     "fetch",
     "fill_draw",
     "gamma",
@@ -172,6 +177,7 @@ __all__ = [
     "sweep",
     "theta",
     "vega",
+    "why_not",
 ]
 
 
