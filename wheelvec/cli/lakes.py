@@ -108,6 +108,11 @@ def add_check(commands: Any) -> None:
         action="store_true",
         help="write the rows that explain suspected splits to splits.csv of the lake",
     )
+    command.add_argument(
+        "--deep",
+        action="store_true",
+        help="decode all rows, also where an earlier check kept what they gave",
+    )
     add_forms(command, "all findings")
     command.set_defaults(command=_check)
 
@@ -241,7 +246,7 @@ def _check(options: argparse.Namespace) -> None:
         from wheelvec.report.inspected import accepted_text, inspection_text
         from wheelvec.report.text import counted
 
-        found = check(options.lake, options.calendar, progress)
+        found = check(options.lake, options.calendar, progress, deep=options.deep)
     tables = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
     tables["explaining"] = explaining(found.splits)
     if options.accept_splits:

@@ -1,8 +1,8 @@
 """`check`: the contents of a lake, what it lacks, and its damaged files.
 
-Every byte is read once to verify the digests. Of the tables only the columns that a finding needs
-are decoded, some months at a time on all cores, and only a summary of each month is kept. So memory
-grows with the months of one underlying, not with the lake.
+Every byte is read to verify the digests. Of the rows only a summary of some months is kept, so that
+memory grows with the months of one underlying, not with the lake; the summaries are made on all
+cores, and those of files that have not changed are taken from the lake's cache.
 """
 
 import datetime as dt
@@ -14,12 +14,13 @@ from pathlib import Path
 
 import polars as pl
 
-from wheelvec.lake import faults, holdings, summaries
+from wheelvec.lake import faults, holdings, summaries, summary_cache
 from wheelvec.lake.faults import Refused
 from wheelvec.lake.holdings import COVERAGE, MADE_CLOSES, UNDERLYINGS
 from wheelvec.lake.lake import Lake, month_end
 from wheelvec.lake.parquet import Footer
 from wheelvec.lake.summaries import Batch, Month, Summary
+from wheelvec.lake.summary_cache import Kept
 from wheelvec.model import schemas
 from wheelvec.model.errors import LakeError
 from wheelvec.model.forks import refuse_forked
@@ -124,17 +125,24 @@ class Inspection:
 
 
 def check(
-    path: str | Path, trading_calendar: str = "NYSE", progress: Progress | None = None
+    path: str | Path,
+    trading_calendar: str = "NYSE",
+    progress: Progress | None = None,
+    *,
+    deep: bool = False,
 ) -> Inspection:
     """Read a whole lake, and report its contents and its faults.
 
-    A damaged or misplaced file is reported and left out; there are no findings on its month.
+    A damaged or misplaced file is reported and left out; there are no findings on its month. Every
+    byte is read. The rows of options are decoded once: what the findings need of them is kept in
+    the lake, and holds as long as the files' bytes stay the same.
 
     Args:
         path: the lake's folder.
         trading_calendar: the calendar whose sessions count.
         progress: called with (files done, all files); each file counts twice, once for its bytes
             and once for its rows.
+        deep: whether all rows are decoded, also where what they gave is kept.
 
     Raises:
         LakeError: if `path` is no lake or may not be read.
@@ -190,6 +198,7 @@ def check(
             None
             if listed.splits is None
             else validation.check_splits(listed.splits, sorted(names), sessions),
+            deep,
         )
         return whole.inspection(pl.concat(files), pool, tick)
 
@@ -245,6 +254,7 @@ class _WholeFiles:
         unknown: the months whose file is damaged.
         sessions: the sessions of the calendar over the data.
         splits: the lake's splits, and counts of broken rows; None without any.
+        deep: whether summaries that are kept are left aside.
     """
 
     lake: Lake
@@ -252,14 +262,17 @@ class _WholeFiles:
     unknown: list[Month]
     sessions: Sessions
     splits: validation.Checked | None
+    deep: bool
 
     @cached_property
     def told(self) -> Events:
         """The lake's splits and special dividends."""
+        name = "dividends"
         paid = [
-            rows.with_columns(underlying=pl.lit(underlying)).select(*TABLES["dividends"].schema)
-            for _, underlying, month in (key for key in self.footers if key[0] == "dividends")
-            for rows in [self.lake.columns("dividends", underlying, [month], _PAID)]
+            self.lake.columns(name, underlying, self.lake.months(name, underlying), _PAID)
+            .with_columns(underlying=pl.lit(underlying))
+            .select(*TABLES[name].schema)
+            for underlying in self.lake.underlyings(name)
         ]
         splits = None if self.splits is None else self.splits.rows
         return Events.of(splits, pl.concat(paid) if paid else None)
@@ -320,13 +333,32 @@ class _WholeFiles:
     def _summaries(
         self, underlying: str, pool: ThreadPoolExecutor, tick: Tick
     ) -> Iterator[Summary]:
+        """The summaries of an underlying's months: those that are kept, and else new ones."""
+        root = self.lake.root
+        held = {} if self.deep else summary_cache.read(root, underlying)
+        kept: dict[str, Kept] = {}
+
+        def of(batch: Batch) -> Summary:
+            key = summary_cache.key_of(batch, self.footers)
+            if key in held and held[key].holds_for(batch, self.sessions):
+                kept[key] = held[key]
+                return held[key].frames
+            found = summaries.summary(self.lake, batch, self.sessions)
+            if batch.table in summary_cache.TABLES and self._unchanged(batch):
+                kept[key] = Kept.of(batch, found, self.sessions)
+            return found
+
         batches = list(summaries.batches(self.lake, underlying, self.footers))
-        for batch, found in zip(batches, pool.map(self._summary, batches), strict=True):
+        for batch, found in zip(batches, pool.map(of, batches), strict=True):
             tick(len(batch.months))
             yield found
+        if any(held.get(key) is not each for key, each in kept.items()):
+            summary_cache.write(root, underlying, kept)
 
-    def _summary(self, batch: Batch) -> Summary:
-        return summaries.summary(self.lake, batch, self.sessions)
+    def _unchanged(self, batch: Batch) -> bool:
+        """Whether the rows that were read are those of the footers: a writer may replace a file."""
+        months = [(batch.table, batch.underlying, month) for month in batch.months]
+        return all(self.lake.verified(*month) == self.footers[month] for month in months)
 
     def _unknown(self, underlying: str) -> pl.DataFrame:
         """The sessions of an underlying's damaged months, `survey.DAYS`."""

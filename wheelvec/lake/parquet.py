@@ -53,12 +53,14 @@ class Footer:
         days: first and last day; None without rows.
         digest: `validation.content_digest` of the rows.
         aside: numbers of rows set aside, by day and reason.
+        file_digest: the digest of all bytes of the file.
     """
 
     rows: int
     days: Span | None
     digest: str
     aside: Aside
+    file_digest: str
 
 
 @dataclass(frozen=True)
@@ -206,17 +208,20 @@ def _verified(file: MonthFile, state: tuple[int, int, int]) -> Footer:
     """Verify a file, once as long as its inode, size and time of modification stay the same."""
     with reported(file.path, "cannot be read"), file.path.open("rb") as opened:
         footer = _footer_bytes(file, opened, state[1])
-        _check_bytes(file, opened, state[1] - len(footer), footer)
+        digest = _checked_digest(file, opened, state[1] - len(footer), footer)
     with reported(file.path, "cannot be read"):
         stated = pl.read_parquet_metadata(file.path).get(_STATED, "")
         schema = dict(pl.read_parquet_schema(file.path))
-    said, footer_said = _parsed(file, stated)
+    said, footer_said = _parsed(file, stated, digest)
     _check_place(file, said, schema)
     return footer_said
 
 
-def _parsed(file: MonthFile, stated: str) -> tuple[dict[str, Any], Footer]:
-    """The place (table, underlying, month) and the content that a footer states."""
+def _parsed(file: MonthFile, stated: str, digest: str) -> tuple[dict[str, Any], Footer]:
+    """The place (table, underlying, month) and the content that a footer states.
+
+    `digest` is that of all bytes of the file.
+    """
     try:
         said = json.loads(stated)
         place = {name: str(said[name]) for name in ("table", "underlying", "month")}
@@ -231,7 +236,7 @@ def _parsed(file: MonthFile, stated: str) -> tuple[dict[str, Any], Footer]:
             }
             for day, counts in said["set_aside"].items()
         }
-        return place, Footer(int(said["rows"]), days, str(said["content_digest"]), aside)
+        return place, Footer(int(said["rows"]), days, str(said["content_digest"]), aside, digest)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise file.refuse("is malformed: its footer does not say what it holds") from None
 
@@ -270,8 +275,8 @@ def _footer_bytes(file: MonthFile, opened: IO[bytes], size: int) -> bytes:
     return opened.read(length)
 
 
-def _check_bytes(file: MonthFile, opened: IO[bytes], before: int, footer: bytes) -> None:
-    """Refuse a file whose bytes do not match the digest in its footer.
+def _checked_digest(file: MonthFile, opened: IO[bytes], before: int, footer: bytes) -> str:
+    """The digest of a file; one whose bytes do not match the digest in its footer is refused.
 
     `before` is the number of bytes before the footer. Nothing is parsed: on an altered footer a
     Parquet reader may fail in any way, or succeed.
@@ -283,11 +288,12 @@ def _check_bytes(file: MonthFile, opened: IO[bytes], before: int, footer: bytes)
         raise file.refuse(
             f"has format {found!r}, expected {_VERSION!r}: another version of wheelvec wrote it"
         )
-    stated = _DIGEST_PAIR.findall(footer)
-    if stated != [_digest(opened, before, footer).encode()]:
+    stated, digest = _DIGEST_PAIR.findall(footer), _digest(opened, before, footer)
+    if stated != [digest.encode()]:
         raise file.refuse(
             "was altered since it was written: its bytes do not match the digest in its footer"
         )
+    return digest
 
 
 def _digest(opened: IO[bytes], before: int, footer: bytes) -> str:

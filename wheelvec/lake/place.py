@@ -18,11 +18,11 @@ from wheelvec.tables.validation import TABLES
 
 # the folders that a lake has beside its tables
 BESIDE = ("answers", "quote_ages", "underlying_minutes", "solved_chains")
-STAGING = ".staging"
+STAGING, SUMMARIES = ".staging", ".summaries"
 _OURS = {*TABLES, *BESIDE, "splits", "splits.csv", "dividends.csv"}
 # hidden items of a lake; and items that operating systems, version control and file systems
 # make in any folder
-_HIDDEN = {manifest.FOLDER, STAGING, ".incoming", files.LOCK}
+_HIDDEN = {manifest.FOLDER, STAGING, SUMMARIES, ".incoming", files.LOCK}
 _ANYWHERE = {".DS_Store", "Thumbs.db", "desktop.ini", ".gitignore", ".gitkeep", "lost+found"}
 # the index of a saved result or sweep, and a file that is always beside it
 _RESULTS = {"result.json": "records.parquet", "sweep.json": "frame.parquet"}
