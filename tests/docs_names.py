@@ -59,7 +59,7 @@ SECTIONS = {
     ),
     "Pictures": (
         "What a person would rather see than read.",
-        ["plots"],
+        ["page", "plots", "explain", "why_not"],
     ),
     "Signals, rates and indices": (
         "When to trade, what cash earns, and what else there was to hold.",

@@ -18,7 +18,7 @@ from wheelvec.report.pages.parts import (
 )
 from wheelvec.report.pages.rendering import chart
 from wheelvec.report.plots.sweeps import bands, heat, one_field, several
-from wheelvec.run.sweep_result import SEED, Sweep
+from wheelvec.run.sweep_result import SEEDS, Sweep
 
 FIGURE = "avg_wheel_roc"
 MAPS, FIELDS, TOP, LISTED = 4, 6, 10, 400
@@ -153,7 +153,7 @@ def _units(figures: list[str]) -> str:
 
 
 def _maps(sweep: Sweep) -> Iterator[Part]:
-    fields = [name for name in several(sweep) if name != SEED]
+    fields = [name for name in several(sweep) if name not in SEEDS]
     for number, (x, y) in enumerate(itertools.islice(itertools.combinations(fields, 2), MAPS)):
         words = f"Map of {FIGURE} over {x} and {y}, mean of all rows of a cell"
         yield chart(f"map-{number}", heat(sweep, x, y, FIGURE), words)
@@ -184,10 +184,11 @@ def _listed(sweep: Sweep) -> Table:
 
 def _seeds(sweep: Sweep) -> Iterator[Part]:
     """The spread over fill seeds of the best configurations, if the seed is swept."""
-    if SEED not in sweep.names or sweep.frame[SEED].n_unique() < 2:
+    swept = [name for name in SEEDS if name in sweep.names]
+    if not swept or sweep.frame.select(swept).n_unique() < 2:
         return
     over = sweep.over_seeds().with_row_index("place").sort(FIGURE, descending=True, nulls_last=True)
-    names = [name for name in sweep.names if name != SEED]
+    names = [name for name in sweep.names if name not in SEEDS]
     rows = over.head(TOP)
     kinds = [
         ", ".join(f"{name.partition('.')[2] or name} {shown(row[name])}" for name in names) or "all"
