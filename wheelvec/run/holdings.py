@@ -134,12 +134,13 @@ class Holdings:
         sessions = context.sessions[chain_key]
         self._begin_schedules(rows)
         self._slices: dict[int, _Legs] = {}
+        self._compiled: dict[Any, Callable[..., Any]] = {}
         self._frames = [self._frames_of(symbol) for symbol in context.symbols]
         self._sessions = sessions[zero : self._stop()]
         self._day = days(self._sessions, "session")
         self._begin_underlyings()
         self._begin_accounts()
-        room = ROOM + FEW_WHEELS * rows.size
+        room = ROOM + 4 * FEW_WHEELS * rows.size
         self._held, self._size = np.zeros(room, kernel.HELD), np.zeros(1, np.int64)
         self._out = new_outcomes(8, 1, 0)
         self._run()
@@ -320,12 +321,16 @@ class Holdings:
             symbol = context.symbols.index(name)
             opens = self._work.opens_on(name)
             given = held.slice_, opens, first, last, plan, chosen, used, offers, starts[symbol]
-            used = self._compiled(kernel.offer_puts, *given)
+            used = self._call(kernel.offer_puts, held, *given)
             of_symbol[symbol] = held
         return offers, starts, of_symbol
 
-    def _compiled(self, function: Callable[..., Any], *given: Any) -> Any:
-        return compiled_for(function, *given)(*given)
+    def _call(self, function: Callable[..., Any], held: HeldSlice | None, *given: Any) -> Any:
+        """The value of a kernel whose arguments have types that follow from the slice's."""
+        key = function, held and held.kind
+        if key not in self._compiled:
+            self._compiled[key] = compiled_for(function, *given)
+        return self._compiled[key](*given)
 
     def _session(
         self,
@@ -355,7 +360,7 @@ class Holdings:
             rest = accounts, place, key, self._held, self._size
             symbols, earned = self._symbols, self._earned
             given = t, s, done, starts, offers, symbols, plan, earned, *rest
-            done = self._compiled(kernel.admit, *given)
+            done = self._call(kernel.admit, None, *given)
             if done < self._rows.size:
                 self._held = _doubled(self._held)
         new = self._held[before : int(self._size[0])]
@@ -366,7 +371,7 @@ class Holdings:
         for begin, end in itertools.pairwise([*begins.tolist(), order.size]):
             which, rows = int(symbol[begin]), before + order[begin:end]
             self._hold(of_symbol[which], which, rows, offers)
-        self._compiled(kernel.close_session, t, accounts)
+        self._call(kernel.close_session, None, t, accounts)
 
     def _launch_alone(
         self, held: HeldSlice, symbol: int, s: int, starts: Array, offers: kernel.Offers
@@ -375,7 +380,7 @@ class Holdings:
         while done < self._rows.size:
             rest = self._work.plan, self._accounts, done, self._workspace, self._out
             given = held.slice_, symbol, s, starts, offers, *rest
-            done = self._compiled(kernel.launch_alone, *given)
+            done = self._call(kernel.launch_alone, held, *given)
             if done < self._rows.size:
                 self._out = doubled(self._out)
 
@@ -390,7 +395,7 @@ class Holdings:
             worth = self._underlyings[symbol].worth
             given = rows, done, held.slice_, offers, self._work.plan, self._accounts, worth
             rest = legs.marks, self._workspace, self._out, self._held, legs.exposed, legs.used
-            done, full = self._compiled(kernel.hold_wheels, *given, *rest)
+            done, full = self._call(kernel.hold_wheels, held, *given, *rest)
             if full == kernel.OUTCOMES:
                 self._out = doubled(self._out)
             legs.grow(full)
@@ -432,7 +437,8 @@ class Holdings:
         delta = mark_deltas(some, valued, np.full(session.size, np.nan), begins) * some["factor"]
         exposed = legs.exposed[: int(legs.used[0])]
         rest = underlying.worth, self._accounts.days, self._zero
-        self._compiled(kernel.add_deltas, exposed, marks.begin, marks.first, delta, *rest)
+        given = exposed, marks.begin, marks.first, delta, *rest
+        self._call(kernel.add_deltas, None, *given)
 
     def equity(self) -> tuple[pl.Series, Array]:
         """The sessions, and (accounts, sessions) the equity, in the order of the rows; dollars."""
@@ -506,17 +512,19 @@ class Holdings:
         events = self._events.filter(pl.col("underlying").is_in(names))
         return buy_and_hold(lots(closes, events, session), Money(1.0, earned))
 
-    def _by_exit(self, of: Array) -> Array:
-        """(n,) the order of wheels of HELD by account, exit and record: one key, for speed."""
-        sessions, most = self._zero + self._day.size, int(of["place"].max(initial=0)) + 1
-        key = (of["account"] * sessions + of["end"]) * sessions + of["entry"]
-        return np.argsort(key * most + of["place"])
+    def _by_exit(self) -> Array:
+        """The resolved wheels by account, exit and record: one key, for speed."""
+        taken = self._taken
+        known = np.flatnonzero(~np.isnan(taken["pnl"]))
+        sessions, most = self._zero + self._day.size, int(taken["place"].max(initial=0)) + 1
+        end, place = taken["end"][known], taken["place"][known]
+        key = (taken["account"][known] * sessions + end) * sessions + taken["entry"][known]
+        return np.asarray(known[np.argsort(key * most + place)])
 
     def _of_wheels(self) -> Values:
         """The counts and figures of the wheels."""
         k, taken, reasons = self._rows.size, self._taken, self._accounts.reasons
-        known = taken[~np.isnan(taken["pnl"])]
-        known = known[self._by_exit(known)]
+        known = taken[self._by_exit()]
         secured = known["capital"] * (known["delivered"] - known["entry"])
         held = known["cost"] * (known["end"] - known["delivered"])
         capital = np.bincount(known["account"], secured + held, k) / (self._ends + 1)
