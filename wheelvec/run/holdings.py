@@ -287,7 +287,7 @@ class Holdings:
                 self._session(gap, 0, none, nothing, {})
             self._let_go([id(held) for _, held, *_ in found])
             offers, starts, of_symbol = self._offers(found)
-            for t in range(first, last + 1):
+            for t in range(max(t, first), last + 1):
                 self._session(t, t - first, starts, offers, of_symbol)
             t = last + 1
         for rest in range(t, self._zero + self._day.size):
