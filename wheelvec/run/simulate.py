@@ -301,7 +301,8 @@ def _ledger(
     book: Book, kept: Kept, order: Array, wheels: pl.DataFrame, session: pl.Series
 ) -> pl.DataFrame:
     """The cash of the taken wheels, by session and wheel (model.schemas.ACCOUNT_LEDGER)."""
-    rows = accounting.cash_rows(book, kept)
+    # what an unresolved wheel does after the last bar comes after the last session
+    rows = accounting.cash_rows(book, kept, session.len())
     at = pl.Series(order[rows.wheel])
     columns = {
         "row": at,

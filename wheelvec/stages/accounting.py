@@ -126,12 +126,19 @@ class CashRows(NamedTuple):
     amount: Array
 
 
-def cash_rows(book: Book, kept: Kept) -> CashRows:
-    """The cash of taken wheels, as often as they were taken."""
+def cash_rows(book: Book, kept: Kept, sessions: int) -> CashRows:
+    """The cash of taken wheels, as often as they were taken.
+
+    Args:
+        book: the wheels on offer.
+        kept: what the account was.
+        sessions: of its clock; what comes later is left out.
+    """
     n = kept.taken.astype(np.float64)
-    flows = book.flows[kept.taken[book.flows["wheel"]] > 0]
+    flows = book.flows[(kept.taken[book.flows["wheel"]] > 0) & (book.flows["session"] < sessions)]
     paid = order_fees(book, n)
-    orders, paid = book.orders[paid != 0.0], paid[paid != 0.0]
+    some = (paid != 0.0) & (book.orders["session"] < sessions)
+    orders, paid = book.orders[some], paid[some]
     fees = np.full(orders.size, ENTRIES.index("fees"))
     return CashRows(
         np.concatenate([flows["wheel"], orders["wheel"]]),
