@@ -19,6 +19,11 @@ from tests.docs_reference import ROOT, table
 from wheelvec import cli
 from wheelvec.inference.bootstrap import Bootstrap
 from wheelvec.inference.overfitting import Overfitting
+from wheelvec.inference.ruin import Ruin
+from wheelvec.inference.sharpe_error import SharpeError
+from wheelvec.inference.superior import Superior
+from wheelvec.inference.trials import Trials
+from wheelvec.inference.walk_forward import WalkForward
 from wheelvec.lake.inspection import Inspection
 from wheelvec.market.market import Window
 from wheelvec.run.ranking import Ranking
@@ -28,7 +33,10 @@ from wheelvec.vendors.databento.fetch import Fetched
 
 API, COMMANDS = ROOT / "docs" / "api.md", ROOT / "docs" / "command-line.md"
 # What public functions and methods return, beside what has a public name.
-RETURNED = (Bootstrap, Fetched, Inspection, Overfitting, Pnl, Ranking, RunWarning, Window)
+RETURNED = (
+    Bootstrap, Fetched, Inspection, Overfitting, Pnl, Ranking, Ruin, RunWarning, SharpeError, Superior,
+    Trials, WalkForward, Window,
+)  # fmt: skip
 TEXTS = {"__version__"}  # a string has no docstring
 
 # Every public name stands in one section.
@@ -55,7 +63,11 @@ SECTIONS = {
     ),
     "Luck": (
         "Whether a figure is more than luck, and the best of many more than the luckiest.",
-        ["block_length", "bootstrap", "Bootstrap", "deflated_sharpe", "pbo", "Overfitting"],
+        [
+            "block_length", "bootstrap", "Bootstrap", "sharpe_error", "SharpeError", "deflated_sharpe",
+            "effective_trials", "Trials", "pbo", "Overfitting", "spa", "Superior", "walk_forward",
+            "WalkForward", "ruin", "Ruin",
+        ],
     ),
     "Pictures": (
         "What a person would rather see than read.",

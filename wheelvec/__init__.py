@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from wheelvec.inference.blocks import block_length
     from wheelvec.inference.bootstrap import bootstrap
     from wheelvec.inference.overfitting import pbo
+    from wheelvec.inference.ruin import ruin
     from wheelvec.inference.sharpe import deflated_sharpe
+    from wheelvec.inference.sharpe_error import sharpe_error
+    from wheelvec.inference.superior import spa
+    from wheelvec.inference.trials import effective_trials
+    from wheelvec.inference.walk_forward import walk_forward
     from wheelvec.kernels.draws import fill_draw
     from wheelvec.lake.inspection import check
     from wheelvec.market.market import Market
@@ -102,6 +107,7 @@ _MODULES = {
     "deflated_sharpe": "wheelvec.inference.sharpe",
     "delta": "wheelvec.pricing.black",
     "demo_market": "wheelvec.demo.synthetic",
+    "effective_trials": "wheelvec.inference.trials",
     "explain": "wheelvec.report.story",
     "fetch": "wheelvec.vendors.databento.fetch",
     "fill_draw": "wheelvec.kernels.draws",
@@ -112,10 +118,14 @@ _MODULES = {
     "page": "wheelvec.report.pages.page",
     "pbo": "wheelvec.inference.overfitting",
     "rho": "wheelvec.pricing.greeks",
+    "ruin": "wheelvec.inference.ruin",
+    "sharpe_error": "wheelvec.inference.sharpe_error",
     "simulate": "wheelvec.run.simulate",
+    "spa": "wheelvec.inference.superior",
     "sweep": "wheelvec.run.sweep",
     "theta": "wheelvec.pricing.greeks",
     "vega": "wheelvec.pricing.greeks",
+    "walk_forward": "wheelvec.inference.walk_forward",
     "why_not": "wheelvec.report.why_not",
 }
 # The module that each public namespace is.
@@ -159,6 +169,7 @@ __all__ = [
     "deflated_sharpe",
     "delta",
     "demo_market",
+    "effective_trials",
     "explain",
     "fetch",
     "fill_draw",
@@ -172,11 +183,15 @@ __all__ = [
     "plots",
     "rates",
     "rho",
+    "ruin",
+    "sharpe_error",
     "signals",
     "simulate",
+    "spa",
     "sweep",
     "theta",
     "vega",
+    "walk_forward",
     "why_not",
 ]
 

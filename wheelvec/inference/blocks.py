@@ -181,7 +181,12 @@ def optimal_length(covariance: Array, width: Array, n: int, method: str) -> Arra
 
 
 def chosen(
-    what: str, influence: Array, method: str, block: float | None, holding: int | None
+    what: str,
+    influence: Array,
+    method: str,
+    block: float | None,
+    holding: int | None,
+    unit: str = "observations",
 ) -> Blocks:
     """The blocks of a bootstrap: as given, or of the longest holding period, or by Politis & White.
 
@@ -191,13 +196,14 @@ def chosen(
         method: "stationary" or "circular".
         block: as given by the user; None: chosen.
         holding: the longest holding period, in units; None: not known.
+        unit: what is drawn, in the plural.
 
     Raises:
         InsufficientDataError: for fewer than 30 units or 10 blocks.
     """
     units = influence.shape[0]
     one_of("method", method, METHODS)
-    at_least(what, UNITS, units, "observations" if holding is None else "entry sessions")
+    at_least(what, UNITS, units, unit)
     if block is not None:
         length = number("block", block, 1.0, units)
         why = "as given"
@@ -207,8 +213,8 @@ def chosen(
         length = float(whole("block", math.ceil(length), 1))
     if units / length < BLOCKS:
         raise InsufficientDataError(
-            f"{what} needs at least {BLOCKS} blocks: {units} units are {units / length:.1f} blocks "
-            f"of {length:.1f} ({why})"
+            f"{what} needs at least {BLOCKS} blocks: {units} {unit} are {units / length:.1f} "
+            f"blocks of {length:.1f} ({why})"
         )
     return Blocks(method, length, why)
 

@@ -12,7 +12,18 @@ from wheelvec.inference.blocks import Blocks, Drawn, chosen, drawn
 from wheelvec.inference.figures import Statistic
 from wheelvec.inference.intervals import Interval, intervals
 from wheelvec.inference.needs import CONSTANT, LEVELS, is_constant, matrix, number, one_of, whole
+from wheelvec.inference.units import (
+    OF_PORTFOLIOS,
+    OF_WHEELS,
+    daily,
+    daily_statistic,
+    launched,
+    wheel_statistic,
+)
 from wheelvec.model.errors import InputError, InsufficientDataError
+from wheelvec.run.portfolio import Portfolio
+from wheelvec.run.result import Result
+from wheelvec.run.sweep_result import Sweep
 
 Array = NDArray[Any]
 
@@ -280,17 +291,45 @@ def bootstrap(
     """
     n, level = whole("n", n, LEAST), number("level", level, *LEVELS)
     seed = whole("seed", seed, 0, 2**64 - 1)
-    of, flat = _of_arrays(x, figure or "mean", method, block)
+    of, flat = _resampled(x, figure, method, block)
     resamples = drawn(of.blocks, of.units, n, seed)
     return Bootstrap(of, resamples, level, seed, flat)
 
 
-def _of_arrays(x: Any, figure: str, method: str, block: float | None) -> tuple[Resampled, bool]:
+def _resampled(
+    x: Any, figure: str | None, method: str, block: float | None
+) -> tuple[Resampled, bool]:
+    """What is resampled, and whether its figures are numbers."""
+    if isinstance(x, Result | Sweep):
+        return _of_wheels(x, figure or OF_WHEELS[0], method, block), isinstance(x, Result)
+    if isinstance(x, Portfolio):
+        return _of_days(x, figure or OF_PORTFOLIOS[0], method, block), True
+    return _of_arrays(x, figure or "mean", method, block), np.ndim(x) == 1
+
+
+def _of_wheels(x: Result | Sweep, figure: str, method: str, block: float | None) -> Resampled:
+    one_of("figure", figure, OF_WHEELS)
+    of = launched(x, "bootstrap")
+    statistic = wheel_statistic(of, figure)
+    influence = statistic.influence()
+    blocks = chosen("bootstrap", influence, method, block, of.holding, "entry sessions")
+    return Resampled(figure, statistic, of.day.size, blocks, of.rows)
+
+
+def _of_days(portfolio: Portfolio, figure: str, method: str, block: float | None) -> Resampled:
+    one_of("figure", figure, OF_PORTFOLIOS)
+    of = daily(portfolio, "bootstrap")
+    statistic = daily_statistic(of, figure)
+    influence = statistic.influence()
+    blocks = chosen("bootstrap", influence, method, block, of.holding, "sessions")
+    return Resampled(figure, statistic, of.returns.size, blocks)
+
+
+def _of_arrays(x: Any, figure: str, method: str, block: float | None) -> Resampled:
     values = matrix("x", x)
     one_of("figure", figure, tuple(OF_ARRAYS))
     if is_constant(values).all():
         raise InsufficientDataError(f"bootstrap needs values that differ: all are {values[0, 0]:g}")
     statistic = OF_ARRAYS[figure](values)
     blocks = chosen("bootstrap", statistic.influence(), method, block, None)
-    of = Resampled(figure, statistic, values.shape[0], blocks)
-    return of, values.shape[1] == 1 and np.ndim(x) == 1
+    return Resampled(figure, statistic, values.shape[0], blocks)

@@ -54,6 +54,26 @@ class Sums:
             left = self._combined(*(each.sum(axis=0) - each for each in self._values), units - 1)
             return np.asarray(np.nan_to_num(whole - left, posinf=0.0, neginf=0.0))
 
+    def over(self, units: Array) -> Array:
+        """(columns,) the figure over some units, (units,) flags; NaN where it is not defined."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sums = (each[units].sum(axis=0) for each in self._values)
+            return self._combined(*sums, np.count_nonzero(units))
+
+    def over_choices(self, choices: list[tuple[Array, int]]) -> float:
+        """The figure of some units of one column after the other.
+
+        Args:
+            choices: (units,) flags and a column each; of column -1 nothing counts.
+        """
+        sums = [
+            sum(float(each[units, column].sum()) for units, column in choices if column >= 0)
+            for each in self._values
+        ]
+        units = sum(np.count_nonzero(units) for units, _ in choices)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(self._combined(*(np.float64(each) for each in sums), units))
+
     def of(self, drawn: Drawn, columns: slice) -> Array:
         """(columns, resamples) the figure; NaN where it is not defined."""
         taken = [np.ascontiguousarray(each[:, columns].T) for each in self._values]

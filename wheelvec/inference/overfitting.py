@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wheelvec.inference.months import clear_of, monthly_of, whole_months
 from wheelvec.inference.needs import (
     CONFIGURATIONS,
     MONTHS,
@@ -15,7 +16,9 @@ from wheelvec.inference.needs import (
     one_of,
     whole,
 )
+from wheelvec.inference.units import launched
 from wheelvec.model.errors import InputError, InsufficientDataError
+from wheelvec.run.sweep_result import Sweep
 
 Array = NDArray[Any]
 
@@ -33,10 +36,13 @@ class Overfitting:
         probability: the share of splits whose best configuration in sample is at or under the
             median out of sample.
         logits: (splits,) ln(w/(1 - w)) of each split, w the relative rank out of sample.
-        slope, intercept, r_squared: least squares of the best configuration's figure out of
-            sample on that in sample, over the splits.
+        slope: of the best configuration's figure out of sample on that in sample, by least
+            squares over the splits.
+        intercept: of the same line.
+        r_squared: of the same line.
         loss: the share of splits whose best configuration has a figure under 0 out of sample.
-        in_sample, out_of_sample: (splits,) the figure of the best configuration.
+        in_sample: (splits,) the figure of the best configuration.
+        out_of_sample: (splits,) its figure in the other half.
         chosen: (splits,) its column.
         blocks: into which the periods were cut.
         periods: how many there are.
@@ -123,9 +129,28 @@ def pbo(returns: Any, blocks: int = 16, figure: str = "sharpe") -> Overfitting:
     if blocks % 2:
         raise InputError(f"blocks = {blocks}: expected an even number")
     one_of("figure", figure, FIGURES)
+    if isinstance(returns, Sweep):
+        return _of_sweep(returns, blocks, figure)
     values = matrix("returns", returns)
     block_of = np.arange(values.shape[0]) * blocks // max(values.shape[0], 1)
     return of_blocks(values, block_of, blocks, figure)
+
+
+def _of_sweep(sweep: Sweep, blocks: int, figure: str) -> Overfitting:
+    """Of whole months, without the wheels that may last beyond a border between blocks."""
+    months, of = whole_months(sweep, "pbo"), launched(sweep, "pbo")
+    block_of = np.arange(months.size) * blocks // months.size
+    first = np.flatnonzero(np.diff(block_of, prepend=-1))
+    borders = months[first[1:]].astype("datetime64[D]")
+    counted, returns = monthly_of(of, months, clear_of(of.day, borders, sweep.longest_wheel))
+    fewest = int(np.bincount(block_of[counted], minlength=blocks).min())
+    if fewest < 2:
+        raise InsufficientDataError(
+            f"pbo needs at least 2 months in each of {blocks} blocks, beside the "
+            f"{sweep.longest_wheel} days before a border whose wheels may last beyond it: "
+            f"of {months.size} whole months one block has {fewest}"
+        )
+    return of_blocks(returns[counted], block_of[counted], blocks, figure)
 
 
 def of_blocks(values: Array, block_of: Array, blocks: int, figure: str) -> Overfitting:

@@ -23,10 +23,10 @@ from wheelvec.run.balances import broken_balances
 from wheelvec.run.folder import WRITER_WAIT, Folder, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, read_index
 from wheelvec.run.invariants import refuse_broken
-from wheelvec.stages.arrays import days
+from wheelvec.stages.arrays import column, days
 from wheelvec.stages.benchmarks import Money, benchmarks, lots
 from wheelvec.stages.chain import rates
-from wheelvec.stages.metrics import Accounted, Figures, metrics, riskless
+from wheelvec.stages.metrics import Accounted, Figures, metrics, returns, riskless
 
 FRAMES = ("daily", "wheels", "deltas", "ledger", "underlying", "events", "benchmarks")
 PORTFOLIO = Kind(
@@ -239,6 +239,29 @@ class Portfolio:
         sessions = self.daily.select("session")
         rate = rates(self.account.rate, sessions, sessions["session"][0], "rate")
         return riskless(days(sessions, "session"), rate)
+
+    @property
+    def returns(self) -> pl.DataFrame:
+        """The daily returns of the equity: session, return, excess (over what cash earned).
+
+        Fractions; the first is against the cash. NaN after an equity that is not positive.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> portfolio = wv.simulate(wv.backtest(market, config), wv.Account(cash=40_000))
+            >>> portfolio.returns["return"].round(6)[0]
+            -0.000133
+        """
+        daily = returns(column(self.daily, "equity", float), self.account.cash)
+        return pl.DataFrame(
+            {
+                "session": self.daily["session"],
+                "return": daily,
+                "excess": daily - self._riskless(),
+            }
+        )
 
     def metrics(self, of: str | None = None) -> Figures:
         """The figures of the account, or of one of its benchmarks; None where one is not defined.

@@ -170,6 +170,93 @@ class Sweep:
         return [name for name in self.frame.columns if name not in {*self.names, "config_id"}]
 
     @property
+    def configurations(self) -> np.ndarray[Any, Any]:
+        """(rows,) the first row that has the same configuration apart from its seeds.
+
+        Seeds are no configurations: they are repetitions of one.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> grid = {"put.exit_pct": [0.25, 0.5], "fills.execution_seed": [1, 2, 3]}
+            >>> wv.sweep(market, config, grid).configurations.tolist()
+            [0, 0, 0, 3, 3, 3]
+        """
+        others = [
+            (column.codes, len(column.values))
+            for name, column in self._grid.columns.items()
+            if name not in SEEDS
+        ]
+        if not others:
+            return np.zeros(self.frame.height, np.int64)
+        _, first, group = np.unique(
+            combined(others, self._grid.size), return_index=True, return_inverse=True
+        )
+        return np.asarray(first[group])
+
+    @property
+    def sessions(self) -> pl.Series:
+        """The entry sessions of the rows, each once, before signals apply.
+
+        Raises:
+            InputError: if the sweep was loaded without a market.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> wv.sweep(market, config, {"put.exit_pct": [0.25, 0.5]}).sessions.len()
+            4
+        """
+        every = np.ones(self._grid.size, np.bool_)
+        return self._engine("sessions").entries(every)["session"].unique().sort()
+
+    @property
+    def data_range(self) -> tuple[dt.date, dt.date] | None:
+        """The first and the last session of the market's data; None of an empty market.
+
+        Raises:
+            InputError: if the sweep was loaded without a market.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> str(wv.sweep(market, config, {"put.exit_pct": [0.25, 0.5]}).data_range[1])
+            '2024-02-29'
+        """
+        return self._known_market("data_range").data_range
+
+    @property
+    def longest_wheel(self) -> int:
+        """The most calendar days from entry to end of a wheel of any row.
+
+        With a limit of cycles in every row they follow from the days to expiration and the waits
+        that are allowed. Without one they are those of the row whose wheels are held longest on
+        average, which is recorded for it.
+
+        Raises:
+            InputError: if they are not limited and the sweep was loaded without a market.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> wv.sweep(market, config, {"put.dte_max": [45, 50]}).longest_wheel
+            83
+        """
+        cycles, most = self._grid.most("call.max_cycles"), self._grid.most
+        if np.isfinite(cycles):
+            wait = 3 + 2 * most("call.call_wait_sessions")  # calendar days: a weekend and a holiday
+            return int(most("put.dte_max") + cycles * (most("call.dte_max") + wait))
+        held = self.frame["avg_days_held"].fill_null(-1.0).arg_max() or 0
+        wheels = self.result(held).wheels
+        end = pl.col("exit_date").fill_null(self._known_market("longest_wheel").data_range[1])  # type: ignore[index]
+        days = wheels.select((end - pl.col("entry_date")).dt.total_days().max()).item()
+        return int(days or 0)
+
+    @property
     def warnings(self) -> Warnings:
         """The warnings about the data and the run, with counts; empty if there are none.
 
@@ -533,22 +620,15 @@ class Sweep:
                 f"over_seeds: the grid does not sweep {listed(map(repr, SEEDS))}; "
                 f"it sweeps {self.names}"
             )
-        others = [
-            (column.codes, len(column.values))
-            for name, column in self._grid.columns.items()
-            if name not in swept
-        ]
-        _, first, group = np.unique(
-            combined(others, self._grid.size), return_index=True, return_inverse=True
-        )
+        group = self.configurations
         seeds = [self._grid.columns[name] for name in swept]
         seed = combined([(each.codes, len(each.values)) for each in seeds], self._grid.size)
         figures = self.frame.select(pl.col(self.figures).cast(pl.Float64)).with_columns(
-            _group=first[group], _seed=seed
+            _group=group, _seed=seed
         )
         figures = figures.unique(["_group", "_seed"], keep="first", maintain_order=True)
         if against is not None:
-            figures = _differences(figures, first[group[self._checked(against)]], self.figures)
+            figures = _differences(figures, group[self._checked(against)], self.figures)
         kept = [name for name in self.names if name not in swept]
         summed = (
             figures.group_by("_group", maintain_order=True)
