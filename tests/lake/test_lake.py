@@ -760,7 +760,7 @@ def edit_stated(path: Path) -> None:
 def other_format(path: Path) -> None:
     data = path.read_bytes()
     key = data.index(b"wheelvec.format")
-    value = data.index(b"2", key + len(b"wheelvec.format"))
+    value = data.index(b"3", key + len(b"wheelvec.format"))
     path.write_bytes(data[:value] + b"9" + data[value + 1 :])
 
 
@@ -784,7 +784,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a bit of the footer": (flip(-40), "was altered since it was written"),
     "a footer longer than the file": (long_footer, "is damaged: its footer is longer than the file"),
     "what it states": (edit_stated, "was altered since it was written"),
-    "another format": (other_format, "has format '9', expected '2': another version of wheelvec wrote it"),
+    "another format": (other_format, "has format '9', expected '3': another version of wheelvec wrote it"),
     "edited with Polars": (
         lambda p: pl.read_parquet(p).with_columns(bid=pl.lit(9.0)).write_parquet(p), "was not written by wheelvec, or another"
     ),
@@ -793,6 +793,24 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "gone": (lambda p: p.unlink(), "is missing: it was in this lake, and is gone; import its rows or fetch them again; or, if"),
     "a folder": (in_a_folder, "cannot be read: Is a directory"),
 }  # fmt: skip
+
+
+def test_files_of_the_version_before_are_read_verified_and_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(parquet, "_VERSION", "2")  # whose digest is BLAKE2b
+        small_market().write(tmp_path)
+    path = june(tmp_path)
+    assert b"wheelvec.format\x18\x012" in path.read_bytes()
+    assert Market.open(tmp_path).option_quotes.equals(small_market().option_quotes)
+    flip(100)(path)
+    with pytest.raises(LakeError, match="was altered since it was written"):
+        _ = Market.open(tmp_path).option_quotes
+    path.unlink()
+    small_market().write(tmp_path)
+    assert b"wheelvec.format\x18\x013" in path.read_bytes()
+    assert Market.open(tmp_path).option_quotes.equals(small_market().option_quotes)
 
 
 @pytest.mark.parametrize("case", DAMAGE)
