@@ -547,6 +547,8 @@ class Writer:
 
 def _by_day(aside: pl.DataFrame) -> Aside:
     found: Aside = {}
+    if aside.is_empty():
+        return found
     for session, reason, count in (
         aside.select("session", "reason", "count").sort("session", "reason").iter_rows()
     ):

@@ -79,10 +79,12 @@ def quotes_of(
     """
     contract, terms = _numbered(rows, roots)
     order, again = _ordered(rows, contract, len(terms))
-    rows, contract = rows[order].drop("root", "expiration", "milli", "put"), contract[order]
-    number = pl.Series(contract.astype(np.uint32))
-    rows = rows.with_columns(*(terms[each].gather(number) for each in terms.columns))
-    rows = rows.with_columns(underlying=pl.lit(name), ts=pl.lit(None, schemas.TIMESTAMP))
+    number = pl.Series(contract[order].astype(np.uint32))
+    rows = rows.drop("root", "expiration", "milli", "put")[order].with_columns(
+        *(terms[each].gather(number) for each in terms.columns),
+        underlying=pl.lit(name),
+        ts=pl.lit(None, schemas.TIMESTAMP),
+    )
     if minutes is not None:
         rows = rows.drop("ts").join(minutes, on="session", how="left", maintain_order="left")
     rows, aside = _checked(rows, again, minutes is not None)

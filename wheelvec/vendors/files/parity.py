@@ -6,6 +6,7 @@ forward K*exp(r*T) + ... discounted back (Stoll 1969). Dividends until the expir
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from wheelvec.tables.survey import PARITY_DTE, PARITY_STRIKES
 
@@ -41,18 +42,24 @@ def parity(quotes: pl.DataFrame, rate: float = RATE) -> pl.DataFrame:
         >>> parity(dated, rate=0.0)["parity"].to_list()
         [100.0]
     """
-    found = _of(quotes.filter(_nearest(quotes)), rate)
-    rest = quotes["session"].unique().to_frame().join(found, on="session", how="anti")
-    if len(rest):  # the nearest expiration has too few strikes
+    begin = _begins(quotes)
+    found = _of(quotes.filter(_nearest(quotes, begin)), rate)
+    if len(found) < len(begin):  # the nearest expiration has too few strikes
+        rest = quotes.select(pl.col("session").gather(begin)).join(found, on="session", how="anti")
         found = pl.concat([found, _of(quotes.join(rest, on="session", how="semi"), rate)])
-    return found.select("session", "parity").sort("session")
+    return found.sort("session")
 
 
-def _nearest(quotes: pl.DataFrame) -> pl.Series:
+def _begins(quotes: pl.DataFrame) -> NDArray[np.int64]:
+    """The first row of each session."""
+    days = quotes["session"].to_physical().to_numpy()
+    return np.flatnonzero(np.append(True, days[1:] != days[:-1])[: len(days)])
+
+
+def _nearest(quotes: pl.DataFrame, begin: NDArray[np.int64]) -> pl.Series:
     """Whether a quote is of the nearest expiration of its session that is far enough away."""
     days = quotes["session"].to_physical().to_numpy()
     expiration = quotes["expiration"].to_physical().to_numpy()
-    begin = np.flatnonzero(np.append(True, days[1:] != days[:-1])[: len(days)])
     if not len(begin):
         return pl.Series([], dtype=pl.Boolean)
     late = np.where(expiration >= days + PARITY_DTE, expiration, np.iinfo(np.int32).max)
