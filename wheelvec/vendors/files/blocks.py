@@ -14,7 +14,7 @@ from typing import IO
 
 from wheelvec.model.errors import DataError, InputError, listed
 
-BLOCK = 1 << 25  # bytes of text that are parsed together
+BLOCK = 1 << 24  # bytes of text that are parsed together: more are slower to allocate
 _LONGEST_LINE = 1 << 20
 _GZIP, _ZSTD, _ZIP, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"PAR1"
 _EMPTY_ZIP = b"PK\x05\x06"
@@ -162,7 +162,7 @@ def blocks(text: Text, size: int = BLOCK) -> Iterator[bytes]:
                 if len(rest) > max(size, _LONGEST_LINE) + _LONGEST_LINE:
                     raise DataError(f"{text.name} has a line of over {len(rest):,} bytes: no CSV")
                 continue
-            whole, rest = rest + block[:end], block[end:]
+            whole, rest = b"".join((rest, memoryview(block)[:end])), block[end:]
             yield _with_plain_ends(whole)
         if rest:
             yield _with_plain_ends(rest + b"\n")

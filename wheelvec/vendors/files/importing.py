@@ -29,6 +29,7 @@ from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.validation import TABLES
 from wheelvec.vendors.files import gathering, months, reading
 from wheelvec.vendors.files import underlying as daily_files
+from wheelvec.vendors.files.cells import Rows
 from wheelvec.vendors.files.contracts import Numbering, underlying_name
 from wheelvec.vendors.files.gathering import LIMIT, Gathering, Key
 from wheelvec.vendors.files.intake import Given, Intake, bar_schema, quote_schema
@@ -291,7 +292,7 @@ class _Import:
         by_name = self.layout.symbol_of(path)
         rows = kept = 0
         days: set[dt.date] = set()
-        for batch in reading.read(path, self.layout, self.intake.count_dropped):
+        for batch in _ahead(reading.read(path, self.layout, self.intake.count_dropped)):
             of_member = self.layout.symbol_of(Path(batch.source.name.rstrip("]").split("[")[-1]))
             quotes, bars = self.intake.quotes(batch, by_name or of_member)
             self.quotes.add(quotes)
@@ -555,6 +556,15 @@ def _by_month(
         mine = rows.filter(pl.col(day).dt.truncate("1mo") == month)
         here = aside.filter(pl.col("session").dt.truncate("1mo") == month)
         done.counts[name] = done.counts[name].plus(writer.write(name, month, mine, here))
+
+
+def _ahead(batches: Iterator[Rows]) -> Iterator[Rows]:
+    """The batches, the next of which is read while one is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = pool.submit(next, batches, None)
+            yield batch
 
 
 def _in_order(
