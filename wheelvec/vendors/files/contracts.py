@@ -108,15 +108,16 @@ class Numbering:
         known = self._known
         if not len(known.flaw):  # no symbol at all
             known = _Known.of_nothing()
-        flaw, unread = known.flaw[numbers], known.unread[numbers]
+        at = numbers.astype(np.intp)  # `take` of such indices is several times as fast
+        flaw, unread = known.flaw.take(at), known.unread.take(at)
         if absent:
             nulls = codes.is_null().to_numpy()
             flaw, unread = np.where(nulls, _CODE["missing_key"], flaw), unread | nulls
         terms = Terms(
-            known.root[numbers],
-            known.expiration[numbers],
-            known.milli[numbers],
-            known.put[numbers],
+            known.root.take(at),
+            known.expiration.take(at),
+            known.milli.take(at),
+            known.put.take(at),
             flaw.astype(np.uint8),
         )
         return terms, unread

@@ -99,7 +99,7 @@ def _numbered(rows: pl.DataFrame, roots: list[str]) -> tuple[NDArray[np.int64], 
     rank[by_name] = np.arange(len(known))
     expiration, days = _dense(rows["expiration"].to_physical().to_numpy())
     strike, millis = _dense(rows["milli"].to_numpy())
-    cell = (rank[root] * len(days) + expiration) * 2 + rows["put"].to_numpy()
+    cell = (rank.take(root) * len(days) + expiration) * 2 + rows["put"].to_numpy()
     cell = cell * len(millis) + strike
     contract, cells = _dense(cell)
     terms = _terms(cells, [roots[known[i]] for i in by_name], days, millis)
@@ -113,23 +113,22 @@ def _terms(
     rest, strike = np.divmod(cells, len(millis))
     rest, put = np.divmod(rest, 2)
     root, day = np.divmod(rest, len(days))
-    milli = millis[strike]
-    frame = pl.DataFrame(
-        {
-            "root": pl.Series(roots, dtype=pl.String).gather(root),
-            "expiration": pl.Series(days[day].astype(np.int32)).cast(pl.Date),
-            "option_type": pl.Series(["C", "P"]).gather(put),
-            "milli": pl.Series(milli.astype(np.int64)),
-            "strike": pl.Series(milli / 1000.0),
-        }
+    expirations = pl.Series(days.astype(np.int32)).cast(pl.Date)
+    strikes = pl.Series(millis.astype(np.int64))
+    types = pl.Series(["C", "P"])
+    # each part of a symbol is written once, however many contracts have it
+    parts = (
+        (pl.Series(roots, dtype=pl.String).str.pad_end(6, " "), root),
+        (expirations.dt.strftime("%y%m%d"), day),
+        (types, put),
+        (strikes.cast(pl.String).str.zfill(8), strike),
     )
-    symbol = (
-        pl.col("root").str.pad_end(6, " ")
-        + pl.col("expiration").dt.strftime("%y%m%d")
-        + pl.col("option_type")
-        + pl.col("milli").cast(pl.String).str.zfill(8)
+    return pl.select(
+        expiration=expirations.gather(day),
+        strike=pl.Series(millis[strike] / 1000.0),
+        option_type=types.gather(put),
+        symbol=pl.concat_str([texts.gather(at) for texts, at in parts]),
     )
-    return frame.select("expiration", "strike", "option_type", symbol=symbol)
 
 
 def _dense(values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
@@ -147,13 +146,13 @@ def _dense(values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
     if size > 64 * len(values) + _FEW:
         distinct, ranks = np.unique(values, return_inverse=True)
         return ranks, distinct
-    at = values - low if step == 1 else (values - low) // step
+    at = (values - low if step == 1 else (values - low) // step).astype(np.intp)
     seen = np.zeros(size, np.bool_)
     seen[at] = True
     found = np.flatnonzero(seen)
     ranks = np.empty(size, np.int64)
     ranks[found] = np.arange(len(found))
-    return ranks[at], (found * step + low).astype(values.dtype)
+    return ranks.take(at), (found * step + low).astype(values.dtype)
 
 
 def _ordered(
