@@ -116,7 +116,7 @@ def of_notebook(notebook: nbformat.NotebookNode, page: Path) -> str:
 
 
 def _shown(output: nbformat.NotebookNode, beside: Path) -> str:
-    """One output of a cell: a picture, a table, or text."""
+    """One output of a cell: a picture, a chart or a table in HTML, or text."""
     data = output.get("data", {})
     for kind, suffix in PICTURES.items():
         if kind in data:
@@ -124,7 +124,8 @@ def _shown(output: nbformat.NotebookNode, beside: Path) -> str:
             picture.write_bytes(data[kind].encode() if suffix == "svg" else b64decode(data[kind]))
             return f"![]({picture.name})"
     if "text/html" in data:
-        return bare(data["text/html"])
+        html = bare(data["text/html"])
+        return f'<div class="chart">{html}</div>' if "<svg" in html else html
     return f"```text\n{(output.get('text') or data['text/plain']).rstrip()}\n```"
 
 
