@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 BESIDE := $(VENV)/beside
 BESIDE_PINS := py_vollib_vectorized==0.1.1 py_lets_be_rational==1.0.1
 RESULTS := build/benchmarks.json
-NOTEBOOKS := notebooks/quickstart.ipynb notebooks/sweep.ipynb
+NOTEBOOKS := $(addprefix notebooks/,quickstart.ipynb sweep.ipynb portfolio.ipynb migrating.ipynb your-data.ipynb)
 DEMO := demo-result
 LOWEST := .venv-lowest
 # Test files go side by side, two at a time: more would only wait for memory and disk on a small machine.
