@@ -26,7 +26,8 @@ from wheelvec.run.invariants import refuse_broken
 from wheelvec.stages.arrays import column, days
 from wheelvec.stages.benchmarks import Money, benchmarks, lots
 from wheelvec.stages.chain import rates
-from wheelvec.stages.metrics import Accounted, Figures, metrics, returns, riskless
+from wheelvec.stages.metric_arrays import returns
+from wheelvec.stages.metrics import Accounted, Figures, metrics, riskless
 
 FRAMES = ("daily", "wheels", "deltas", "ledger", "underlying", "events", "benchmarks")
 PORTFOLIO = Kind(
@@ -254,7 +255,8 @@ class Portfolio:
             >>> portfolio.returns["return"].round(6)[0]
             -0.000133
         """
-        daily = returns(column(self.daily, "equity", float), self.account.cash)
+        equity = column(self.daily, "equity", float)
+        (daily,) = returns(equity[np.newaxis], np.array([self.account.cash]))
         return pl.DataFrame(
             {
                 "session": self.daily["session"],
