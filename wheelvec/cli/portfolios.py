@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from wheelvec.cli import settings
 from wheelvec.cli.arguments import CSV, JSON, add_command, add_forms, add_overwrite
+from wheelvec.cli.pages import add_no_page, write_beside
 from wheelvec.cli.terminal import write
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def add_simulate(commands: Any) -> None:
         metavar="NAME",
         help=f"print a table, as CSV or with --json: {', '.join(TABLES)}",
     )
+    add_no_page(simulate)
     add_forms(simulate, "the figures", "the figures")
     simulate.set_defaults(command=_simulate)
 
@@ -88,6 +90,8 @@ def _simulate(options: argparse.Namespace) -> None:
     if options.out is not None:
         portfolio.save(options.out, overwrite=options.overwrite)
     _show(portfolio, options)
+    if options.out is not None and not options.table:
+        write_beside(portfolio, options.out, options)
 
 
 def _show(portfolio: "Portfolio", options: argparse.Namespace) -> None:

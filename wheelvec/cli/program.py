@@ -7,6 +7,7 @@
     wheelvec sweep wheel.toml grid.toml --lake lake/ --out sweep/
     wheelvec simulate out/ --cash 100000
     wheelvec show out/
+    wheelvec report out/ --out page.html
     wheelvec check lake/
     wheelvec import --option-quotes quotes.parquet --underlying-bars bars.parquet --lake lake/
     wheelvec import eod FILES... --layout optionsdx --lake lake/
@@ -27,7 +28,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
-from wheelvec.cli import getting, lakes, portfolios, results, starting
+from wheelvec.cli import getting, lakes, pages, portfolios, results, starting
 from wheelvec.cli.arguments import Formatter, Parser, UsageError, add_command, shared_options
 from wheelvec.cli.terminal import ReaderGoneError, console, fail, message, remark, write
 from wheelvec.model.version import VERSION
@@ -95,6 +96,7 @@ def parser(prog: str = "wheelvec") -> argparse.ArgumentParser:
     results.add_sweep(commands)
     portfolios.add_simulate(commands)
     results.add_show(commands)
+    pages.add_report(commands)
     lakes.add_check(commands)
     lakes.add_import(commands)
     lakes.add_fetch(commands)

@@ -21,6 +21,7 @@ from wheelvec.cli.arguments import (
     add_splits,
     splits_given,
 )
+from wheelvec.cli.pages import add_no_page, write_beside
 from wheelvec.cli.terminal import progress_bar, without_panics, write
 from wheelvec.model.errors import InputError, LakeError, listed, unknown_name
 
@@ -76,6 +77,7 @@ def add_run(commands: Any) -> None:
     )
     _add_threads(run)
     run.add_argument("--quiet", action="store_true", help="no summary and no progress")
+    add_no_page(run)
     add_forms(run, "the figures", "the figures")
     run.set_defaults(command=_run)
 
@@ -131,6 +133,7 @@ def add_sweep(commands: Any) -> None:
         help="moments: no median, no percentiles",
     )
     sweep.add_argument("--quiet", action="store_true", help="no summary and no progress")
+    add_no_page(sweep)
     add_forms(sweep, "every row", "every row")
     sweep.set_defaults(command=_sweep)
 
@@ -218,6 +221,7 @@ def backtest_and_show(
         )
         log.info("%s wheels launched", number(result.wheels.height))
     _show_result(result, options.out, options)
+    write_beside(result, options.out, options)
 
 
 def _sweep(options: argparse.Namespace) -> None:
@@ -272,6 +276,7 @@ def _sweep(options: argparse.Namespace) -> None:
                 progress=report,
             )
     _show_sweep(result, options.out, options)
+    write_beside(result, options.out, options)
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from wheelvec.cli.arguments import CSV, JSON, UsageError, add_command, add_forms, add_overwrite
 from wheelvec.cli.lakes import write_lake
+from wheelvec.cli.pages import add_no_page
 from wheelvec.cli.results import backtest_and_show
 from wheelvec.cli.terminal import write
 
@@ -36,6 +37,7 @@ def add_demo(commands: Any) -> None:
     )
     add_overwrite(demo)
     demo.add_argument("--quiet", action="store_true", help="no summary and no progress")
+    add_no_page(demo)
     add_forms(demo, "the figures, or what was written,", "the figures")
     demo.set_defaults(command=_demo)
 

@@ -118,10 +118,14 @@ def _times(market: Market) -> str:
         return "The quotes have no time: whenever the vendor took them, once a session."
     zone = Sessions.known(market.trading_calendar, *market.data_range).timezone  # type: ignore[misc]
     clock = chain.select(
-        first=pl.col("first_ts").dt.convert_time_zone(zone).dt.strftime("%H:%M").min(),
-        last=pl.col("last_ts").dt.convert_time_zone(zone).dt.strftime("%H:%M").max(),
-    ).row(0)
-    return f"Quotes are of {clock[0]} to {clock[1]}, the clock of {zone}."
+        pl.col("first_ts", "last_ts").dt.convert_time_zone(zone).dt.strftime("%H:%M")
+    )
+    usual = " to ".join(clock.group_by(clock.columns).len().sort("len", *clock.columns).row(-1)[:2])
+    first, last = clock["first_ts"].min(), clock["last_ts"].max()
+    return (
+        f"On most sessions the quotes are of {usual}, on all of {first!s} to {last!s}, by the "
+        f"clock of {zone}."
+    )
 
 
 def _sources(market: Market) -> str:

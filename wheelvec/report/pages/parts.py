@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+MARK = "wheelvec-page"  # in the head of every page, so that pages are known to be ours
+
 
 @dataclasses.dataclass(frozen=True)
 class Figure:

@@ -47,7 +47,7 @@ def portfolio_page(portfolio: Portfolio) -> Page:
     figures = portfolio_figures(portfolio)
     sections = [
         Section("equity", "Equity and drawdown", _over_time(portfolio)),
-        Section("months-section", "Months", month_tables(portfolio)),
+        Section("months-section", "Months", [month_table(portfolio)]),
         Section("sources", "What earned it", _sources(portfolio)),
         Section("metrics", "Metrics", [metric_table(figures), wheel_metrics(figures)]),
         Section("skipped-section", "Wheels that were skipped", _skipped(portfolio)),
@@ -197,39 +197,34 @@ def _over_time(portfolio: Portfolio) -> list[Part]:
     ]
 
 
-def month_tables(portfolio: Portfolio) -> list[Part]:
-    """The months of the account and of each benchmark that is no cash, one table each."""
+def month_table(portfolio: Portfolio) -> Table:
+    """The returns of months by year in percent, of the account and each benchmark but cash."""
     names = [name for name in portfolio.benchmarks.columns[1:] if name != "cash"]
-    return [
-        month_table(
-            f"months-{i}",
-            LABELS.get(name or "equity", name or ""),
-            returns_by_month(portfolio, name),
-        )
-        for i, name in enumerate([None, *names])
-    ]
-
-
-def month_table(name: str, title: str, months: pl.DataFrame) -> Table:
-    """The returns of months by year, in percent, with the year's.
-
-    Args:
-        name: id of the table.
-        title: its heading.
-        months: month and value, a fraction.
-    """
-    values = {(month.year, month.month): value for month, value in months.iter_rows()}
+    months = {name: returns_by_month(portfolio, name) for name in (None, *names)}
+    values = {
+        (name, month.year, month.month): value
+        for name, found in months.items()
+        for month, value in found.iter_rows()
+    }
+    totals = {
+        (name, year): total
+        for name, found in months.items()
+        for year, total in yearly(found, compounded=True).iter_rows()
+    }
     widest = max((abs(value) for value in values.values()), default=1.0) or 1.0
     rows: list[list[Cell]] = []
-    for year, total in yearly(months, compounded=True).sort("year", descending=True).iter_rows():
-        cells: list[Cell] = [
-            Link(amount(100.0 * value, 1), share=value / widest)
-            if (value := values.get((year, number))) is not None
-            else ""
-            for number in range(1, 13)
-        ]
-        rows.append([str(year), *cells, amount(100.0 * total, 1)])
-    return Table(name, title, ["", *NAMES], rows, note="percent", plain=True)
+    for year in sorted({year for _, year in totals}, reverse=True):
+        for name in months:
+            cells: list[Cell] = [
+                Link(amount(100.0 * value, 1), share=value / widest)
+                if (value := values.get((name, year, number))) is not None
+                else ""
+                for number in range(1, 13)
+            ]
+            label = LABELS.get(name or "equity", name or "")
+            rows.append([str(year), label, *cells, amount(100.0 * totals[name, year], 1)])
+    note = "percent; the first and the last month as long as the account has them"
+    return Table("months", "Returns by month", ["", "of", *NAMES], rows, note=note, plain=True)
 
 
 def _sources(portfolio: Portfolio) -> list[Part]:

@@ -12,10 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from wheelvec.model.version import VERSION
-from wheelvec.report.pages.parts import Chart, Link, Page, Section, Story, Table
+from wheelvec.report.pages.parts import MARK, Chart, Link, Page, Section, Story, Table
 from wheelvec.report.plots.theme import bundle, svg
 
-MARK = "wheelvec-page"  # in the head of every page, so that pages are known to be ours
 STATIC = 460  # pixels of the static images, which are scaled to the column
 
 

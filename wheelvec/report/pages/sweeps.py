@@ -50,7 +50,8 @@ def sweep_page(sweep: Sweep) -> Page:
 def _sentence(sweep: Sweep) -> str:
     counts = [f"{name} ({sweep.frame[name].n_unique()})" for name in sweep.names]
     schedule = sweep.config.schedule
-    days = f"from {shown(schedule.start_date)} to {shown(schedule.end_date)}"
+    first = shown(schedule.start_date or "the first session of the data")
+    days = f"from {first} to {shown(schedule.end_date or 'their last')}"
     return f"{sweep.frame.height:,} configurations of {', '.join(counts)}, {days}."
 
 
@@ -110,7 +111,8 @@ def _best(sweep: Sweep) -> Iterator[Part]:
     if not ranking.height:
         return
     figures = [name for name in SHOWN if name in ranking.columns]
-    shown_columns = ["row", *[n for n in sweep.names if n in ranking.columns], *figures]
+    fields = [name for name in sweep.names if name in ranking.columns]
+    shown_columns = ["row", FIGURE, *fields, *(name for name in figures if name != FIGURE)]
     frame = pl.DataFrame(ranking.to_dict(as_series=True)).select(shown_columns)
     yield table_of("top", f"The {frame.height} best by {FIGURE}", frame, _units(figures))
     row = ranking["row"][0]
@@ -118,7 +120,13 @@ def _best(sweep: Sweep) -> Iterator[Part]:
     if around.height > 1:
         note = "rows that differ from the best one in one field, by one step of it"
         kept = around.select(
-            ["row", "differs", *sweep.names, *[n for n in SHOWN if n in around.columns]]
+            [
+                "row",
+                FIGURE,
+                "differs",
+                *sweep.names,
+                *(n for n in SHOWN if n in around.columns and n != FIGURE),
+            ]
         )
         yield table_of("neighbours", "The best one and its neighbours", kept, note)
 
@@ -171,7 +179,8 @@ def _fields(sweep: Sweep) -> Iterator[Part]:
 def _listed(sweep: Sweep) -> Table:
     frame = sweep.frame.with_row_index("row")
     figures = [name for name in SHOWN if name in frame.columns]
-    kept = frame.select("row", *sweep.names, *figures).sort(
+    others = [name for name in figures if name != FIGURE]
+    kept = frame.select("row", FIGURE, *sweep.names, *others).sort(
         FIGURE, descending=True, nulls_last=True
     )
     note = f"all {frame.height:,}, by {FIGURE}; {_units(figures)}"

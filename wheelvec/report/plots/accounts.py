@@ -141,7 +141,7 @@ def _of_account(portfolio: Portfolio, points: int) -> Any:
     curves = {"account": portfolio.daily.select("session", value="equity")}
     for name in portfolio.benchmarks.columns[1:]:
         curves[LABELS.get(name, name)] = portfolio.benchmarks.select("session", value=name)
-    note = "at the close of each session, " + span(portfolio.daily["session"])
+    note = ["at the close of each session,", span(portfolio.daily["session"])]
     chart = lines(curves, "Equity, dollars", points)
     return finished(chart, "Equity of the account and its benchmarks", note)
 
@@ -186,7 +186,7 @@ def drawdown(portfolio: Portfolio, *, points: int = POINTS) -> Any:
         curves[LABELS.get(name, name)] = below
     chart = lines(curves, "Percent below the peak", points)
     return finished(
-        chart, "Drawdown", f"below the highest close so far, {span(portfolio.daily['session'])}"
+        chart, "Drawdown", ["below the highest close so far,", span(portfolio.daily["session"])]
     )
 
 
@@ -230,7 +230,7 @@ def attribution(portfolio: Portfolio, *, points: int = POINTS) -> Any:
     }
     shown = {name: curve for name, curve in curves.items() if (curve["value"] != 0.0).any()}
     chart = ruled() + lines(shown or {"puts": curves["puts"]}, "Dollars so far", points)
-    note = f"the sources add up to the change of equity, {span(portfolio.daily['session'])}"
+    note = ["the sources add up to the change of equity,", span(portfolio.daily["session"])]
     return finished(chart, "Where the equity came from", note)
 
 
@@ -262,6 +262,7 @@ def capital(portfolio: Portfolio, *, points: int = POINTS) -> Any:
     used = used.rename({"collateral": "collateral of puts", "cash": "free cash"})
     names = ["collateral of puts", "shares", "free cash"]
     long = thinned(used, names, points).unpivot(names, index="session", variable_name="use")
+    long = long.with_columns(place=pl.col("use").replace_strict(names, [0, 1, 2]))
     chart = (
         alt.Chart(drawn(long))
         .mark_area(opacity=0.85)
@@ -269,12 +270,13 @@ def capital(portfolio: Portfolio, *, points: int = POINTS) -> Any:
             x=by_day(),
             y=alt.Y("value:Q", stack="zero", axis=alt.Axis(title="Dollars", format=",~f")),
             color=alt.Color("use:N", scale=alt.Scale(domain=names, range=[BLUE, PALETTE[1], GREY])),
-            order=alt.Order("use:N"),
+            order="place:Q",
         )
     )
     note = [
         "cash that secures no put is free; what is owed on",
-        f"open options is not taken off; {span(portfolio.daily['session'])}",
+        "open options is not taken off;",
+        span(portfolio.daily["session"]),
     ]
     return finished(chart, "Use of capital", note)
 

@@ -233,7 +233,8 @@ def span(days: pl.Series) -> str:
 
 def short(title: str) -> Any:
     """An axis of large amounts: 20k, 1.5M."""
-    return alt.Axis(title=title, labelExpr="format(datum.value, '~s')")
+    form = "abs(datum.value) < 1000 ? '.4~g' : '~s'"
+    return alt.Axis(title=title, labelExpr=f"format(datum.value, {form})")
 
 
 def ruled(at: float = 0.0) -> Any:

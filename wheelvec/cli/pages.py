@@ -1,0 +1,131 @@
+"""The command report, and the pages that demo, run, sweep and simulate write."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from wheelvec.cli.arguments import add_command
+from wheelvec.cli.terminal import write
+from wheelvec.model.errors import InputError, LakeError, WheelvecError
+
+INDICES = {"result.json": "result", "sweep.json": "sweep", "portfolio.json": "portfolio"}
+HEAD = 4096  # bytes at the beginning of a page, which say that it is one of ours
+
+
+def add_report(commands: Any) -> None:
+    """Add `wheelvec report` to the commands."""
+    report = add_command(
+        commands,
+        "report",
+        "write a page about finished runs, sweeps or portfolios",
+        described="Write an HTML page about a finished run, sweep or portfolio, from its folder "
+        "alone; or, of several runs or portfolios, a page that compares them. It opens in a "
+        "browser without a network.",
+        examples=("out/ --out page.html", "out/ other/ --out both.html"),
+    )
+    report.add_argument(
+        "folders", nargs="+", type=Path, metavar="FOLDER", help="the folder given as --out"
+    )
+    report.add_argument(
+        "--out", type=Path, metavar="FILE", help="the page; default: FOLDER.html beside it"
+    )
+    report.set_defaults(command=_report)
+
+
+def add_no_page(command: argparse.ArgumentParser) -> None:
+    """Add --no-page to a command that ends by writing one."""
+    command.add_argument(
+        "--no-page",
+        action="store_true",
+        help="write no page (--json, --csv and --quiet write none either)",
+    )
+
+
+def _report(options: argparse.Namespace) -> None:
+    from wheelvec.report.pages.page import page
+
+    if options.out is None and len(options.folders) > 1:
+        raise InputError("--out is missing: expected the file of the page that compares them")
+    loaded = [_loaded(folder) for folder in options.folders]
+    shown = (
+        loaded[0] if len(loaded) == 1 else dict(zip(_names(options.folders), loaded, strict=True))
+    )
+    target = options.out or beside(options.folders[0])
+    if options.out is None:
+        _refuse_other(target)
+    write(f"The page is {page(shown, target)}")
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """What the folders are called on a page: their names, or their paths where these repeat."""
+    names = [folder.resolve().name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+
+
+def _loaded(folder: Path) -> Any:
+    """The result, sweep or portfolio of a folder.
+
+    Raises:
+        LakeError: if it holds none of them, or one that an earlier version saved.
+    """
+    from wheelvec.run.folder import COMMIT
+    from wheelvec.run.portfolio import Portfolio
+    from wheelvec.run.result import Result
+    from wheelvec.run.sweep_result import Sweep
+
+    kinds: dict[str, Callable[[Path], Any]] = {
+        "result": Result.load,
+        "sweep": Sweep.load,
+        "portfolio": Portfolio.load,
+    }
+    for index, kind in INDICES.items():
+        if any((folder / place / index).is_file() for place in ("", COMMIT)):
+            return kinds[kind](folder)
+    if not folder.is_dir():
+        problem = "is a file" if folder.exists() else "no such folder"
+        raise LakeError(f"{folder}: {problem}; expected the folder given as --out")
+    raise LakeError(
+        f"{folder}: no saved run, sweep or portfolio; it has none of {', '.join(INDICES)}"
+    )
+
+
+def beside(folder: Path) -> Path:
+    """The page of a folder: of the same name, beside it, for folders hold only what we keep."""
+    place = folder.resolve()
+    named = folder.parent if folder.name == place.name else place.parent
+    return named / f"{place.name}.html"
+
+
+def _refuse_other(path: Path) -> None:
+    """Refuse to replace a file that is no page of ours, at a place that the user did not name."""
+    from wheelvec.report.pages.parts import MARK
+
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if MARK.encode() not in head:
+        raise LakeError(f"{path} is there, and no page of wheelvec: it is left as it is")
+
+
+def write_beside(shown: Any, out: Path, options: argparse.Namespace) -> None:
+    """Write the page of what a command made, and say where; or say why there is none.
+
+    Args:
+        shown: what the page is about.
+        out: the folder that it was saved to.
+        options: of the command; nothing is written with --no-page, --quiet, --json or --csv.
+    """
+    if options.no_page or options.form or getattr(options, "quiet", False):
+        return
+    from wheelvec.report.pages.page import page
+
+    target = beside(out)
+    try:
+        _refuse_other(target)
+        page(shown, target)
+    except WheelvecError as error:
+        write(f"No page: {error}")
+    else:
+        write(f"Its page is {target}")
