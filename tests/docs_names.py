@@ -26,6 +26,8 @@ from wheelvec.inference.trials import Trials
 from wheelvec.inference.walk_forward import WalkForward
 from wheelvec.lake.inspection import Inspection
 from wheelvec.market.market import Window
+from wheelvec.report.story import Story
+from wheelvec.report.why_not import WhyNot
 from wheelvec.run.ranking import Ranking
 from wheelvec.run.sweep_result import Pnl
 from wheelvec.run.warnings import RunWarning
@@ -34,8 +36,8 @@ from wheelvec.vendors.databento.fetch import Fetched
 API, COMMANDS = ROOT / "docs" / "api.md", ROOT / "docs" / "command-line.md"
 # What public functions and methods return, beside what has a public name.
 RETURNED = (
-    Bootstrap, Fetched, Inspection, Overfitting, Pnl, Ranking, Ruin, RunWarning, SharpeError, Superior,
-    Trials, WalkForward, Window,
+    Bootstrap, Fetched, Inspection, Overfitting, Pnl, Ranking, Ruin, RunWarning, SharpeError, Story,
+    Superior, Trials, WalkForward, WhyNot, Window,
 )  # fmt: skip
 TEXTS = {"__version__"}  # a string has no docstring
 
@@ -51,7 +53,7 @@ SECTIONS = {
     ),
     "Backtest": (
         "Every wheel that the rules allow, one by one, and what they came to.",
-        ["backtest", "Result", "RunWarning", "bounds"],
+        ["backtest", "Result", "RunWarning", "bounds", "explain", "Story", "why_not", "WhyNot"],
     ),
     "Sweep": (
         "The summaries of many configurations at once.",
@@ -71,7 +73,7 @@ SECTIONS = {
     ),
     "Pictures": (
         "What a person would rather see than read.",
-        ["page", "plots", "explain", "why_not"],
+        ["page", "plots"],
     ),
     "Signals, rates and indices": (
         "When to trade, what cash earns, and what else there was to hold.",

@@ -331,6 +331,8 @@ COMMANDS = (
     "sweep",
     "simulate",
     "show",
+    "explain",
+    "why-not",
     "check",
     "import",
     "fetch",
@@ -344,7 +346,7 @@ def test_help_and_version_end_well(capsys: Capture) -> None:
     assert capsys.readouterr().out == f"wheelvec {wv.__version__}\n"
     assert cli.main(["--help"]) == 0
     offered = capsys.readouterr().out
-    assert re.findall(r"^    (\w+) ", offered, re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^    ([\w-]+) ", offered, re.MULTILINE) == list(COMMANDS)
     assert cli.main(["help"]) == 0
     assert capsys.readouterr().out == offered
     entry = importlib.metadata.entry_points(group="console_scripts", name="wheelvec")

@@ -3,6 +3,7 @@ pipe is not.
 """
 
 import io
+import json
 import re
 import subprocess
 import sys
@@ -97,6 +98,21 @@ def test_a_dry_run_spends_nothing(
     assert fetch(server, "--dry-run") == 0
     assert capsys.readouterr().out.endswith("Nothing was spent.\n")
     assert server.spent == 0
+
+
+def test_json_has_the_plan_and_what_was_paid(
+    server: Standin, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fetch(server, "--dry-run", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["spent"], plan["paid"]) == (False, 0.0)
+    assert sum(row["requests"] for row in plan["plan"]) == 9
+    assert fetch(server, "--yes", "--json") == 0
+    paid = json.loads(capsys.readouterr().out)
+    assert paid["spent"]
+    assert paid["paid"] == pytest.approx(plan["cost"])
+    assert fetch(server, "--json") == 0
+    assert not json.loads(capsys.readouterr().out)["spent"]
 
 
 def test_without_a_terminal_something_must_say_that_money_may_be_spent(

@@ -7,13 +7,13 @@ import tomllib
 from pathlib import Path
 
 import wheelvec as wv
-from wheelvec.model.config import fields
-from wheelvec.report.template import config_template
+from wheelvec.report.template import config_template, template_fields, template_rows
 
 
 def test_it_is_the_default_configuration(tmp_path: Path) -> None:
     (tmp_path / "wheel.toml").write_text(config_template(), encoding="utf-8")
     assert wv.Config.from_toml(tmp_path / "wheel.toml") == wv.Config()
+    assert wv.Account.from_toml(tmp_path / "wheel.toml") == wv.Account()
 
 
 def test_every_field_stands_in_it_once_under_what_it_decides() -> None:
@@ -26,8 +26,11 @@ def test_every_field_stands_in_it_once_under_what_it_decides() -> None:
         if name:
             found.append(f"{section}.{name}" if section else name)
             assert "Allowed: " in comment, name
-    assert found == [field.dotted for field in fields()]
-    for field in fields():
+    assert found == [field.dotted for field in template_fields()]
+    assert {name for name in found if name.startswith("account.")} >= {
+        "account.cash", "account.max_wheels", "account.seed",
+    }  # fmt: skip
+    for field in template_fields():
         unit = f"Unit: {field.unit}."
         assert not field.unit or unit in re.sub(r"\s*\n# ", " ", text), field.dotted
 
@@ -48,3 +51,10 @@ def test_it_reads_on_a_terminal() -> None:
     assert not re.search(
         r"\bNone\b|\bTrue\b|\bFalse\b", config_template()
     )  # Python's words, which TOML has not
+
+
+def test_other_programs_get_the_fields() -> None:
+    rows = {row["field"]: row for row in template_rows()}
+    assert list(rows) == [field.dotted for field in template_fields()]
+    assert rows["put.exit_pct"]["default"] == 0.5
+    assert rows["account.cash"]["unit"] == "dollars"

@@ -18,7 +18,7 @@ from wheelvec.cli.arguments import (
     splits_given,
 )
 from wheelvec.cli.eod import add_eod
-from wheelvec.cli.terminal import progress_bar, without_panics, write
+from wheelvec.cli.terminal import progress_bar, remark, without_panics, write
 from wheelvec.model.errors import DataError, InputError, LakeError
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ def add_fetch(commands: Any) -> None:
         "--dry-run", action="store_true", help="show the plan and its cost, and spend nothing"
     )
     fetch.add_argument("--quiet", action="store_true", help="no progress")
+    add_forms(fetch, "the plan, its cost and what was paid")
     fetch.set_defaults(command=_fetch)
 
 
@@ -292,6 +293,7 @@ def _import_dbn(options: argparse.Namespace) -> None:
 def _fetch(options: argparse.Namespace) -> None:
     from wheelvec.model.config import Config
     from wheelvec.report.costs import notes_text, paid_text, plan_text
+    from wheelvec.report.figures import as_json
     from wheelvec.vendors.databento.fetch import fetch
 
     confirmation = _Confirmation(options)
@@ -312,6 +314,11 @@ def _fetch(options: argparse.Namespace) -> None:
             confirm=confirmation.confirm,
             progress=progress,
         )
+    if options.form == JSON:
+        found = {field.name: getattr(fetched, field.name) for field in dataclasses.fields(fetched)}
+        spent = confirmation.shown and not (options.dry_run or confirmation.refused)
+        write(as_json({"lake": str(options.lake), "spent": spent} | found))
+        return
     if not confirmation.shown:
         write(plan_text(fetched))
     if fetched.notes:
@@ -349,7 +356,10 @@ class _Confirmation:
         from wheelvec.report.costs import dollars, plan_text
 
         options, self.shown = self._options, True
-        write(plan_text(plan))
+        if options.form != JSON:
+            write(plan_text(plan))
+        elif _is_interactive() and not options.yes:
+            remark(plan_text(plan))
         # a cost above the limit is refused by fetch, with the amounts
         over = options.max_cost is not None and plan.cost > options.max_cost
         if options.yes or over or plan.cost == 0:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from wheelvec.cli import settings
 from wheelvec.cli.arguments import CSV, JSON, add_command, add_forms, add_overwrite
 from wheelvec.cli.pages import add_no_page, write_beside
-from wheelvec.cli.terminal import write
+from wheelvec.cli.terminal import where, write
+from wheelvec.model.errors import InputError
 
 if TYPE_CHECKING:
     from wheelvec.model.account import Account
@@ -89,22 +90,37 @@ def _simulate(options: argparse.Namespace) -> None:
     portfolio = simulate([Result.load(folder) for folder in options.folders], account)
     if options.out is not None:
         portfolio.save(options.out, overwrite=options.overwrite)
-    _show(portfolio, options)
+    show_portfolio(portfolio, options.out, options)
     if options.out is not None and not options.table:
         write_beside(portfolio, options.out, options)
 
 
-def _show(portfolio: "Portfolio", options: argparse.Namespace) -> None:
+def check_table(table: str, tables: tuple[str, ...], kind: str) -> None:
+    """Refuse a table that what is saved in a folder does not have.
+
+    Raises:
+        InputError: naming those that it has.
+    """
+    if table not in tables:
+        raise InputError(f"--table {table}: a {kind} has {', '.join(tables)}")
+
+
+def show_portfolio(portfolio: "Portfolio", out: Path | None, options: argparse.Namespace) -> None:
+    """Print a portfolio in the requested form, and where it is saved."""
     from wheelvec.report.account import portfolio_figures, portfolio_text
     from wheelvec.report.figures import as_csv, as_json, figures_as_csv, rows_as_json
 
     if options.table:
+        check_table(options.table, TABLES, "portfolio")
         rows = getattr(portfolio, options.table)
         for chunk in (rows_as_json if options.form == JSON else as_csv)(rows):
             write(chunk)
     elif options.form == JSON:
-        write(as_json(portfolio_figures(portfolio)))
+        saved = {} if out is None else {"out": str(out)}
+        write(as_json(saved | portfolio_figures(portfolio)))
     elif options.form == CSV:
         write(figures_as_csv(portfolio.metrics()))
     else:
         write(portfolio_text(portfolio))
+        if out is not None:
+            write("\n" + where(out))

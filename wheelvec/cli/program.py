@@ -8,6 +8,8 @@
     wheelvec simulate out/ --cash 100000
     wheelvec show out/
     wheelvec report out/ --out page.html
+    wheelvec explain out/ ALFA_2024-01-02_0
+    wheelvec why-not out/ 2024-01-03 ALFA
     wheelvec check lake/
     wheelvec import --option-quotes quotes.parquet --underlying-bars bars.parquet --lake lake/
     wheelvec import eod FILES... --layout optionsdx --lake lake/
@@ -28,7 +30,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
-from wheelvec.cli import getting, lakes, pages, portfolios, results, starting
+from wheelvec.cli import getting, lakes, pages, portfolios, results, starting, stories
 from wheelvec.cli.arguments import Formatter, Parser, UsageError, add_command, shared_options
 from wheelvec.cli.terminal import ReaderGoneError, console, fail, message, remark, write
 from wheelvec.model.version import VERSION
@@ -97,6 +99,8 @@ def parser(prog: str = "wheelvec") -> argparse.ArgumentParser:
     portfolios.add_simulate(commands)
     results.add_show(commands)
     pages.add_report(commands)
+    stories.add_explain(commands)
+    stories.add_why_not(commands)
     lakes.add_check(commands)
     lakes.add_import(commands)
     lakes.add_fetch(commands)

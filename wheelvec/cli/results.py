@@ -3,13 +3,12 @@
 import argparse
 import datetime as dt
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wheelvec.cli import settings
+from wheelvec.cli import portfolios, settings
 from wheelvec.cli.arguments import (
     CSV,
     JSON,
@@ -22,7 +21,7 @@ from wheelvec.cli.arguments import (
     splits_given,
 )
 from wheelvec.cli.pages import add_no_page, write_beside
-from wheelvec.cli.terminal import progress_bar, without_panics, write
+from wheelvec.cli.terminal import progress_bar, where, without_panics, write
 from wheelvec.model.errors import InputError, LakeError, listed, unknown_name
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ TABLES = (
     *("records", "wheels", "ledger", "diagnostics", "call_diagnostics"),
     *("paths", "underlying", "events"),
 )
-RESULT_INDEX, SWEEP_INDEX = "result.json", "sweep.json"
+RESULT_INDEX, SWEEP_INDEX, PORTFOLIO_INDEX = "result.json", "sweep.json", "portfolio.json"
 
 
 def add_run(commands: Any) -> None:
@@ -143,23 +142,25 @@ def add_show(commands: Any) -> None:
     show = add_command(
         commands,
         "show",
-        "print the summary of a finished run or sweep again",
-        described="Print the summary of a finished run or sweep again, from its folder alone. "
-        "--json and --csv print the figures of a run, every row of a sweep, or the table that "
-        "--table names.",
+        "print the summary of a finished run, sweep or portfolio again",
+        described="Print the summary of a finished run, sweep or portfolio again, from its folder "
+        "alone. --json and --csv print the figures of a run or portfolio, every row of a sweep, or "
+        "the table that --table names.",
         examples=(
             "out/",
             "out/ --json",
             "out/ --table wheels > wheels.csv",
             "sweep/ --csv > sweep.csv",
+            "portfolio/ --table daily > daily.csv",
         ),
     )
     show.add_argument("folder", type=Path, metavar="FOLDER", help="the folder given as --out")
     show.add_argument(
         "--table",
-        choices=TABLES,
+        choices=tuple(dict.fromkeys((*TABLES, *portfolios.TABLES))),
         metavar="NAME",
-        help=f"print a table of a run, as CSV or with --json: {', '.join(TABLES)}",
+        help=f"print a table as CSV or with --json; of a run: {', '.join(TABLES)}; of a portfolio: "
+        f"{', '.join(portfolios.TABLES)}",
     )
     _add_by(show)
     add_forms(show, "the figures", "the figures")
@@ -176,26 +177,25 @@ def _add_by(command: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from wheelvec.market.market import Market
     from wheelvec.model.config import Config
     from wheelvec.run.folder import keep_apart
 
     config = settings.changed(Config.from_toml(options.config), options.settings)
     if options.rules is not None:
         config = config.replace(rules=options.rules)
-    schedule = config.schedule
     keep_apart(options.out, options.lake)
+    backtest_and_show(lambda: opened_lake(config, options), config, options)
 
-    def opened() -> Market:
-        symbols = None if schedule.symbols is None else list(schedule.symbols)
-        # from the first of the month, because the lake stores solved chains by whole months
-        start = (
-            schedule.start_date.replace(day=1) if isinstance(schedule.start_date, dt.date) else None
-        )
-        told = splits_given(options)
-        return Market.open(options.lake, symbols=symbols, start=start, splits=told)
 
-    backtest_and_show(opened, config, options)
+def opened_lake(config: "Config", options: argparse.Namespace) -> "Market":
+    """The market of --lake and --splits, as far as a configuration needs it."""
+    from wheelvec.market.market import Market
+
+    schedule = config.schedule
+    symbols = None if schedule.symbols is None else list(schedule.symbols)
+    # from the first of the month, because the lake stores solved chains by whole months
+    start = schedule.start_date.replace(day=1) if isinstance(schedule.start_date, dt.date) else None
+    return Market.open(options.lake, symbols=symbols, start=start, splits=splits_given(options))
 
 
 def backtest_and_show(
@@ -290,7 +290,11 @@ def _show(options: argparse.Namespace) -> None:
         """Whether the folder has this index, or a commit of it, which loading completes."""
         return any((folder / subfolder / index).is_file() for subfolder in ("", COMMIT))
 
-    if contains(SWEEP_INDEX):
+    if contains(PORTFOLIO_INDEX):
+        from wheelvec.run.portfolio import Portfolio
+
+        portfolios.show_portfolio(Portfolio.load(folder), folder, options)
+    elif contains(SWEEP_INDEX):
         if options.table:
             raise InputError(
                 f"--table {options.table}: {folder} holds a sweep; only a run has tables, "
@@ -307,7 +311,8 @@ def _show(options: argparse.Namespace) -> None:
         raise LakeError(f"{folder}: {problem}; expected the folder given as --out")
     else:
         raise LakeError(
-            f"{folder}: no saved run or sweep; it has neither {RESULT_INDEX} nor {SWEEP_INDEX}"
+            f"{folder}: no saved run, sweep or portfolio; it has neither {RESULT_INDEX} nor "
+            f"{SWEEP_INDEX} nor {PORTFOLIO_INDEX}"
         )
 
 
@@ -322,6 +327,7 @@ def _show_result(result: "Result", out: Path, options: argparse.Namespace) -> No
     from wheelvec.report.text import result_text
 
     if table := getattr(options, "table", None):
+        portfolios.check_table(table, TABLES, "run")
         for chunk in (rows_as_json if options.form == JSON else as_csv)(getattr(result, table)):
             write(chunk)
     elif options.form == JSON:
@@ -334,7 +340,7 @@ def _show_result(result: "Result", out: Path, options: argparse.Namespace) -> No
             _warn(result.warnings)
         else:
             write(result_text(result))
-        write(_where(out))
+        write(where(out))
 
 
 def _show_sweep(sweep: "Sweep", out: Path, options: argparse.Namespace) -> None:
@@ -350,18 +356,10 @@ def _show_sweep(sweep: "Sweep", out: Path, options: argparse.Namespace) -> None:
         _warn(sweep.warnings)
     else:
         write(sweep_text(sweep, options.by))
-    write(_where(out))
+    write(where(out))
 
 
 def _warn(warnings: Sequence["RunWarning"]) -> None:
     """Print warnings to standard error, where standard output does not include them."""
     for warning in warnings:
         log.warning("%s", warning)
-
-
-def _where(out: Path) -> str:
-    """The text with the folder of the result and its files, except hidden ones."""
-    from wheelvec.report.text import wrapped
-
-    files = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
-    return f"The result is in {out}{os.sep}\n" + wrapped(", ".join(files))

@@ -50,8 +50,9 @@ def add_init(commands: Any) -> None:
         "print a template of the configuration",
         described="Print a template of the configuration: every field at its default, with a "
         "description. `run` accepts it unchanged; a field that is left out has its default.",
-        examples=("> wheel.toml",),
+        examples=("> wheel.toml", "--json"),
     )
+    add_forms(init, "the fields with their defaults, units and allowed values")
     init.set_defaults(command=_init)
 
 
@@ -84,6 +85,7 @@ def _write_demo(options: argparse.Namespace) -> None:
 
 
 def _init(options: argparse.Namespace) -> None:
-    from wheelvec.report.template import config_template
+    from wheelvec.report.figures import as_json
+    from wheelvec.report.template import config_template, template_rows
 
-    write(config_template())
+    write(as_json({"fields": template_rows()}) if options.form == JSON else config_template())

@@ -46,6 +46,14 @@ def write(text: str = "") -> None:
         ) from None
 
 
+def where(out: Path) -> str:
+    """The text with the folder of what was saved and its files, except hidden ones."""
+    from wheelvec.report.text import wrapped
+
+    files = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
+    return f"The result is in {out}{os.sep}\n" + wrapped(", ".join(files))
+
+
 def remark(text: str) -> None:
     """Print a line to the current standard error, which a progress bar may have replaced."""
     if sys.stderr is not None:

@@ -109,6 +109,14 @@ class Story:
 
         Raises:
             ImportError: without the extra wheelvec[report].
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> story = wv.explain(wv.backtest(market, config), "ALFA_2024-01-02_0")
+            >>> callable(story.chart)
+            True
         """
         plots = importlib.import_module("wheelvec.report.plots")
         return plots.wheel(self.result, self.wheel_id)

@@ -5,7 +5,9 @@ import textwrap
 
 import tomli_w
 
+from wheelvec.model.account import Account
 from wheelvec.model.config import SECTIONS, Field, fields
+from wheelvec.model.fields import fields_of
 from wheelvec.model.version import VERSION
 
 WIDTH = 100
@@ -14,6 +16,11 @@ HEAD = (
     f"A configuration of wheelvec {VERSION}: every field at its default. A field that is left out "
     'has its default, "none" switches a limit off, and a line that begins with # is not read: '
     "remove the # to set its field, here with an example."
+)
+
+ACCOUNT = (
+    "What one account can carry, and in which order it takes the wheels of a session: `wheelvec "
+    "simulate --config` reads this section, `run` and `sweep` do not."
 )
 
 # Examples behind the # of fields that are None by default; the others are set to "none".
@@ -26,7 +33,7 @@ EXAMPLES = {
 
 
 def config_template() -> str:
-    """`Config()` as TOML text, with a comment before each field that describes it.
+    """`Config()` and `Account()` as TOML text, with a comment before each field to describe it.
 
     Example:
         >>> import tomllib
@@ -34,10 +41,10 @@ def config_template() -> str:
         0.5
     """
     lines, section = [_comment(HEAD), ""], ""
-    for field in fields():
+    for field in template_fields():
         if field.section != section:
             section = field.section
-            lines += ["", _comment(_first_sentence(SECTIONS[section].__doc__)), f"[{section}]", ""]
+            lines += ["", _comment(_described(section)), f"[{section}]", ""]
         lines += [
             _comment(_in_toml(field.doc)),
             _comment(_in_toml(_allowed(field))),
@@ -45,6 +52,39 @@ def config_template() -> str:
             "",
         ]
     return "\n".join(lines).rstrip()
+
+
+def template_fields() -> list[Field]:
+    """The fields of the template: those of a configuration, and those of an account.
+
+    Example:
+        >>> [field.dotted for field in template_fields()][-1]
+        'account.seed'
+    """
+    return [*fields(), *fields_of(Account)]
+
+
+def template_rows() -> list[dict[str, object]]:
+    """The fields of the template for other programs: name, default, unit, allowed values, meaning.
+
+    Example:
+        >>> template_rows()[0]["field"], template_rows()[0]["default"]
+        ('rules', 'ledger')
+    """
+    return [
+        {
+            "field": field.dotted,
+            "default": field.default,
+            "unit": field.unit or None,
+            "allowed": field.allowed,
+            "doc": field.doc,
+        }
+        for field in template_fields()
+    ]
+
+
+def _described(section: str) -> str:
+    return ACCOUNT if section == Account.section else _first_sentence(SECTIONS[section].__doc__)
 
 
 def _first_sentence(doc: str | None) -> str:
