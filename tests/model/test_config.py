@@ -18,6 +18,7 @@ import pytest
 import tomli_w
 
 import wheelvec as wv
+from tests.model.test_markup import checked
 from wheelvec.model.config import SECTIONS, field_names, fields, unknown_field
 from wheelvec.model.errors import ConfigError
 from wheelvec.model.grid import Grid
@@ -542,3 +543,22 @@ def test_the_errors_are_public() -> None:
     ):
         assert name in wv.__all__
         assert issubclass(getattr(wv, name), wv.WheelvecError)
+
+
+def test_the_differences_of_two_configurations() -> None:
+    changed = wv.Config().replace(**{"put.exit_pct": 0.3, "rules": "v5"})
+    assert changed.diff() == {"rules": ("v5", "ledger"), "put.exit_pct": (0.3, 0.5)}
+    assert wv.Config().diff(changed) == {"rules": ("ledger", "v5"), "put.exit_pct": (0.5, 0.3)}
+    assert changed.diff(changed) == {}
+    with pytest.raises(ConfigError, match=r"other is 'x': expected a wheelvec\.Config"):
+        changed.diff("x")  # type: ignore[arg-type]
+
+
+def test_a_notebook_shows_the_differences_first() -> None:
+    curve = {f"2024-01-{day:02d}": 0.04 for day in range(1, 31)}
+    changed = wv.Config().replace(**{"schedule.symbols": ["<B>"], "pricing.rate": curve})
+    text = checked(changed._repr_html_())
+    assert text.index("schedule.symbols") < text.index("All ") < text.index("put.exit_pct")
+    assert "('<B>',)" in text
+    assert "..." in text  # a curve is cut
+    assert "Every field has its default." in checked(wv.Config()._repr_html_())

@@ -7,7 +7,6 @@ folder --Market.open--> Lake   /
 
 import datetime as dt
 import hashlib
-import html
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,8 +21,8 @@ from numpy.typing import NDArray
 
 from wheelvec.lake import lake
 from wheelvec.market.splits import Given, Splits
-from wheelvec.model import schemas
-from wheelvec.model.errors import DataError, InputError
+from wheelvec.model import markup, schemas
+from wheelvec.model.errors import DataError, InputError, listed
 from wheelvec.model.forks import refuse_forked, refusing_forked
 from wheelvec.tables import validation
 from wheelvec.tables.anomalies import REASONS, Findings
@@ -33,6 +32,8 @@ from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.survey import LISTING, Listing, Survey
 from wheelvec.tables.suspected import NIGHTS, PRICES, SUSPECTED, Events, any_night, suspected
 from wheelvec.tables.validation import TABLES
+
+MOST_COUNTS = 10  # rows of the diagnostics that a notebook shows
 
 
 @dataclass(frozen=True)
@@ -681,11 +682,25 @@ class Market:
         return f"Market({names or 'no symbols'}; {first_to_last}; {held})"
 
     def _repr_html_(self) -> str:
-        """The text of `repr`, and the diagnostics unless a whole lake must be read for them."""
+        """What it holds, and the diagnostics unless a whole lake must be read for them."""
         known = "_tally" in self.__dict__ or isinstance(self._source, Memory)
-        return f"<p>{html.escape(repr(self))}</p>" + (
-            self.diagnostics._repr_html_() if known else ""
+        first_to_last = " to ".join(map(str, self.data_range)) if self.data_range else "no sessions"
+        names = listed(self.symbols) or "no symbols"
+        sizes = [(name, self._source.size(name)) for name in self._source.tables]
+        counts = self.diagnostics.sort("count", descending=True) if known else None
+        return markup.block(
+            markup.heading(f"Market({names}; {first_to_last})"),
+            markup.table(["table", ""], sizes, "lr"),
+            _counted(counts) if counts is not None and counts.height else "",
         )
+
+
+def _counted(counts: pl.DataFrame) -> str:
+    """The greatest of the counts of rows set aside, and of anomalies."""
+    more = f": the first {MOST_COUNTS} of {counts.height}" if counts.height > MOST_COUNTS else ""
+    rows = counts.head(MOST_COUNTS).rows()
+    title = markup.heading(f"Rows set aside, and anomalies{more}")
+    return title + markup.table(counts.columns, rows, "lllr")
 
 
 def _day(name: str, value: str | dt.date | None, default: dt.date) -> dt.date:

@@ -6,6 +6,7 @@ Its sections have the names of the sections of a TOML file: [schedule], [put], [
 """
 
 import dataclasses
+import datetime as dt
 import hashlib
 import inspect
 import json
@@ -15,6 +16,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+from wheelvec.model import markup
 from wheelvec.model.account import Account
 from wheelvec.model.errors import ConfigError, cut, unknown_name
 from wheelvec.model.fields import Curve, Field, documented, fields_of, misplaced, none_is
@@ -316,6 +318,47 @@ class Config:
         )
         return cls.from_dict({**sections, "rules": rules}, source="notebook configuration")
 
+    def diff(self, other: "Config | None" = None) -> dict[str, tuple[Any, Any]]:
+        """The fields in which two configurations differ: here and in the other one.
+
+        Args:
+            other: the other configuration; None: the default one.
+
+        Raises:
+            ConfigError: if `other` is no configuration.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> wv.Config(put=wv.PutRules(exit_pct=0.3), rules="v5").diff()
+            {'rules': ('v5', 'ledger'), 'put.exit_pct': (0.3, 0.5)}
+        """
+        if other is not None and not isinstance(other, Config):
+            raise ConfigError(f"other is {cut(other)}: expected a wheelvec.Config")
+        mine, others = self._values(), (other or type(self)())._values()
+        return {
+            name: (value, others[name]) for name, value in mine.items() if value != others[name]
+        }
+
+    def _values(self) -> dict[str, Any]:
+        """The values of all fields, by dotted name."""
+        return {"rules": self.rules} | {
+            f"{part.section}.{f.name}": getattr(part, f.name)
+            for part in self.parts
+            for f in dataclasses.fields(part)
+        }
+
+    def _repr_html_(self) -> str:
+        """The differences from the defaults first, and all fields below them."""
+        differs = [(name, *map(_shown, pair)) for name, pair in self.diff().items()]
+        every = [(name, _shown(value)) for name, value in self._values().items()]
+        return markup.block(
+            markup.heading(f"Config {self.id}, rules {self.rules}"),
+            markup.table(["field", "value", "default"], differs, "lrr")
+            if differs
+            else markup.paragraph("Every field has its default."),
+            markup.folded(f"All {len(every)} fields", markup.table(["", ""], every, "lr")),
+        )
+
     def replace(self, **changes: Any) -> Self:
         """A copy with other values of some fields.
 
@@ -346,6 +389,11 @@ class Config:
         for section, fields in fields_by_section.items():
             sections[section] = _changed(sections.get(section, getattr(self, section)), fields)
         return dataclasses.replace(self, **sections)
+
+
+def _shown(value: Any) -> str:
+    """A value as code, cut where it is long: a curve may have thousands of values."""
+    return cut(str(value) if isinstance(value, dt.date) else value, 60)
 
 
 def digest_of(name: str, value: Any) -> int:

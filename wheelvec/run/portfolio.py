@@ -1,6 +1,5 @@
 """A portfolio: what one account was, day by day, with the wheels that it took."""
 
-import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -18,16 +17,18 @@ from wheelvec.model.errors import (
     unknown_name,
 )
 from wheelvec.model.forks import refusing_forked
+from wheelvec.model.named_figures import NamedFigures
 from wheelvec.model.version import VERSION
 from wheelvec.run.balances import broken_balances
 from wheelvec.run.folder import WRITER_WAIT, Folder, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, read_index
 from wheelvec.run.invariants import refuse_broken
+from wheelvec.run.shown import portfolio_html
 from wheelvec.stages.arrays import column, days
 from wheelvec.stages.benchmarks import Money, benchmarks, lots
 from wheelvec.stages.chain import rates
 from wheelvec.stages.metric_arrays import returns
-from wheelvec.stages.metrics import Accounted, Figures, metrics, riskless
+from wheelvec.stages.metrics import Accounted, Figure, metrics, riskless
 
 FRAMES = ("daily", "wheels", "deltas", "ledger", "underlying", "events", "benchmarks")
 PORTFOLIO = Kind(
@@ -265,7 +266,7 @@ class Portfolio:
             }
         )
 
-    def metrics(self, of: str | None = None) -> Figures:
+    def metrics(self, of: str | None = None) -> NamedFigures[Figure]:
         """The figures of the account, or of one of its benchmarks; None where one is not defined.
 
         With r the daily return of the equity (the first against the cash), x = r - what cash earned
@@ -319,7 +320,7 @@ class Portfolio:
             start=self.account.cash,
             riskless=self._riskless(),
         )
-        return metrics(accounted, of)
+        return NamedFigures(metrics(accounted, of))
 
     def validate(self) -> None:
         """Check the invariants of an account.
@@ -433,4 +434,4 @@ class Portfolio:
         )
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(repr(self))}</p>" + self.daily._repr_html_()
+        return portfolio_html(self)

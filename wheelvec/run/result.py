@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime as dt
-import html
 import json
 import platform
 import shutil
@@ -19,12 +18,14 @@ from wheelvec.lake import files
 from wheelvec.model.config import Config
 from wheelvec.model.errors import ConfigError, LakeError, listed
 from wheelvec.model.forks import refusing_forked
+from wheelvec.model.named_figures import NamedFigures
 from wheelvec.model.schemas import RESULT_TABLES as KINDS
 from wheelvec.model.schemas import WHEELS
 from wheelvec.model.version import VERSION
 from wheelvec.run.folder import WRITER_WAIT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, read_index
 from wheelvec.run.invariants import broken_invariants, refuse_broken
+from wheelvec.run.shown import result_html
 from wheelvec.run.warnings import Warnings, of_frame
 from wheelvec.stages.summary import READ, Figure, Sums, in_summary, summary
 
@@ -267,7 +268,7 @@ class Result:
         """
         return of_frame(self._frame("warnings"))
 
-    def summary(self) -> dict[str, Figure]:
+    def summary(self) -> NamedFigures[Figure]:
         """The figures of rules.md section 10; None for a figure of no wheels.
 
         Example:
@@ -281,11 +282,11 @@ class Result:
         """
         held = self._frames["records"]
         if not isinstance(held, Stored):
-            return summary(self.records, self.config)
+            return NamedFigures(summary(self.records, self.config))
         sums = Sums(self.config)
         for part in held.parts(READ, PART):
             sums.add(part)
-        return sums.figures()
+        return NamedFigures(sums.figures())
 
     def validate(self) -> None:
         """Check the invariants of records and ledger.
@@ -420,16 +421,7 @@ class Result:
         )
 
     def _repr_html_(self) -> str:
-        figures = self.summary()
-        rows = pl.DataFrame(
-            {
-                "figure": list(figures),
-                "value": [None if v is None else float(v) for v in figures.values()],
-            }
-        )
-        odd = "".join(f"<li>{html.escape(warning.text)}</li>" for warning in self.warnings)
-        with pl.Config(tbl_rows=len(figures)):
-            return (f"<p>Warnings</p><ul>{odd}</ul>" if odd else "") + rows._repr_html_()
+        return result_html(self)
 
 
 @cache

@@ -23,6 +23,7 @@ from wheelvec.run.backtest import of_row
 from wheelvec.run.engine import Engine
 from wheelvec.run.ranking import FIGURES, Ranking
 from wheelvec.run.result import Result
+from wheelvec.run.shown import sweep_html
 from wheelvec.run.signals import Signals
 from wheelvec.run.store import SweepStore
 from wheelvec.run.warnings import Warnings, of_sweep
@@ -745,7 +746,7 @@ class Sweep:
         return f"<Sweep of {self.frame.height:,} configurations{distinct}: {names}{odd}>"
 
     def _repr_html_(self) -> str:
-        return self.frame._repr_html_()
+        return sweep_html(self)
 
 
 def figure_names(stats: str, account: bool = False) -> list[str]:
