@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wheelvec.model.errors import WheelvecError
+from wheelvec.model.progress import bar
 
 LONGEST = 400  # characters of the message of an exception that is not a WheelvecError
 
@@ -138,26 +139,7 @@ def progress_bar(label: str, quiet: bool) -> Iterator[Progress | None]:
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task("reading", total=None)
-
-        def show(done: int, total: int, text: str = label) -> None:
-            """Update the bar; it is removed when all is done, and shown again by another update."""
-            bar.start()
-            bar.update(task, completed=done, total=total, description=text)
-            if done == total:
-                bar.stop()
-
+    with bar(label) as show:
         yield show
 
 

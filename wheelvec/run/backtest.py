@@ -15,6 +15,7 @@ from wheelvec.model.config import Config
 from wheelvec.model.errors import InputError
 from wheelvec.model.forks import refuse_forked
 from wheelvec.model.grid import Grid
+from wheelvec.model.progress import Progress, Report, reporting
 from wheelvec.run.context import Context
 from wheelvec.run.executor import Executor, InOrder, default_threads, whole_number
 from wheelvec.run.folder import keep_apart
@@ -32,7 +33,6 @@ from wheelvec.stages.ledger import Payments, ledger
 from wheelvec.stages.outcomes import OneUnderlying, Recorded, in_order
 from wheelvec.stages.records import records
 
-Progress = Callable[[int, int], None]
 MEMORY = 2**29  # bytes: half of it for the slices that stay cached with the market
 BATCH = 10_000  # wheels whose records are built in one call: 30 MB
 FEW = 1_000  # wheels: splitting the records of fewer among threads takes longer than it saves
@@ -46,7 +46,7 @@ def backtest(
     out: str | Path | None = None,
     overwrite: bool = False,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> Result:
     """Simulate every wheel of one configuration over a market, right to the cent.
 
@@ -69,7 +69,8 @@ def backtest(
         overwrite: whether a different result in `out` may be replaced too.
         threads: the number of underlyings simulated in parallel; the number of processors if None.
             No figure depends on it.
-        progress: called with (months done, months in total), both summed over the underlyings.
+        progress: True: a bar, on a terminal or in a notebook; or a function, called with (months
+            done, months in total), both summed over the underlyings.
 
     Returns:
         A `Result`: records, wheels, ledger, summary, diagnostics.
@@ -103,17 +104,18 @@ def backtest(
     signal = None if when is None else Signal.read("when", when)
     check_curve(config, entry_rule_of(market, config).start)
     context = Context(market, Grid.read(config, {}), 1, MEMORY)
-    return of_row(
-        market,
-        context,
-        0,
-        config,
-        signal,
-        threads=threads,
-        out=out,
-        overwrite=overwrite,
-        progress=progress,
-    )
+    with reporting(progress, "months x underlyings") as report:
+        return of_row(
+            market,
+            context,
+            0,
+            config,
+            signal,
+            threads=threads,
+            out=out,
+            overwrite=overwrite,
+            progress=report,
+        )
 
 
 def of_row(
@@ -126,7 +128,7 @@ def of_row(
     threads: int,
     out: str | Path | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Result:
     """The result of one row of a grid, from slices that its `context` caches or makes.
 

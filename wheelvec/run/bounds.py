@@ -6,8 +6,9 @@ import polars as pl
 
 from wheelvec.market.market import Market
 from wheelvec.model.config import Config
+from wheelvec.model.progress import Progress
 from wheelvec.model.sections import CALL_EARLY, PUT_EARLY
-from wheelvec.run.sweep import Progress, sweep
+from wheelvec.run.sweep import sweep
 
 SETTINGS = {"put.early_assignment": PUT_EARLY, "call.early_assignment": CALL_EARLY}
 LOWEST, HIGHEST = "lowest", "highest"
@@ -20,7 +21,7 @@ def bounds(
     when: Any = None,
     threads: int | None = None,
     memory: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> pl.DataFrame:
     """The summary of a configuration as an interval over the scenarios of early assignment.
 
@@ -40,8 +41,8 @@ def bounds(
             on all.
         threads: the number of threads; the number of processors if None.
         memory: bytes that the sweep may take; a quarter of the machine's if None.
-        progress: called with (configurations done, configurations in total, wheels x
-            configurations done).
+        progress: True: a bar, on a terminal or in a notebook; or a function, called with
+            (configurations done, configurations in total, wheels x configurations done).
 
     Returns:
         A frame of eight rows: the six scenarios, whose `scenario` is "put / call" and whose

@@ -16,6 +16,7 @@ from wheelvec.model.config import Config
 from wheelvec.model.errors import InputError, cut, listed, unknown_name
 from wheelvec.model.forks import refuse_forked
 from wheelvec.model.grid import SIGNAL, Codes, Grid, GridLike
+from wheelvec.model.progress import Progress, Report, reporting
 from wheelvec.model.refusals import RefusedRowsError, described
 from wheelvec.run.engine import Engine
 from wheelvec.run.executor import default_threads, whole_number
@@ -25,7 +26,6 @@ from wheelvec.run.store import SweepStore
 from wheelvec.run.sweep_result import Sweep
 
 log = logging.getLogger(__name__)
-Progress = Callable[[int, int, int], None]
 STATS = ("full", "moments")
 _DIGITS = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), np.uint16)
 
@@ -44,7 +44,7 @@ def sweep(
     stats: str = "full",
     threads: int | None = None,
     memory: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> Sweep:
     """Compute the figures of every configuration of a grid over a market.
 
@@ -87,8 +87,8 @@ def sweep(
             whose sorting takes longer than everything else.
         threads: the number of threads; the number of processors if None.
         memory: bytes that the sweep may take besides its frame; a quarter of the machine's if None.
-        progress: called with (configurations done, configurations in total, wheels x
-            configurations done).
+        progress: True: a bar, on a terminal or in a notebook; or a function, called with
+            (configurations done, configurations in total, wheels x configurations done).
 
     Returns:
         A `Sweep`.
@@ -148,13 +148,14 @@ def sweep(
     store = None if out is None else SweepStore.of(out, read, stats, market.fingerprint, given)
     if store:
         store.check(overwrite)
-    with store.held() if store else nullcontext():
+    held = store.held() if store else nullcontext()
+    with held, reporting(progress, "configurations") as report:
         frame = store.begin(overwrite) if store else None
         if frame is not None:
             return Sweep(read, frame, market, given, stats=stats, threads=threads, memory=memory)
         swept = Sweep(
             read,
-            _frame(engine, store, progress),
+            _frame(engine, store, report),
             market,
             given,
             stats=stats,
@@ -197,7 +198,7 @@ def default_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
 
 
-def _frame(engine: Engine, store: SweepStore | None, progress: Progress | None) -> pl.DataFrame:
+def _frame(engine: Engine, store: SweepStore | None, progress: Report | None) -> pl.DataFrame:
     """The frame of a sweep: chunks that the store has are read, the others are computed."""
     rows, inverse = engine.grid.distinct
     chunks = {first: (last, frame) for first, last, frame in store.kept()} if store else {}
@@ -250,7 +251,7 @@ def _missing(
 
 
 def _reporter(
-    progress: Progress, done: int, chunk: int, total: int, cells: int
+    progress: Report, done: int, chunk: int, total: int, cells: int
 ) -> Callable[[float, int], None]:
     """A function that reports the progress of a chunk as that of the sweep."""
     return lambda fraction, more: progress(done + int(fraction * chunk), total, cells + more)

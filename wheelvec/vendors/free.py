@@ -10,7 +10,7 @@ daily bars with dividends and splits. Nothing of it is part of wheelvec.
 import contextlib
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from wheelvec.lake import files, place
 from wheelvec.model.errors import FetchError, InputError, LakeError, cut, unknown_name
 from wheelvec.model.fields import read_day
 from wheelvec.model.forks import refuse_forked
+from wheelvec.model.progress import Progress, Report, reporting
 from wheelvec.model.schemas import readable
 from wheelvec.vendors.download import digest_of, download
 from wheelvec.vendors.files.importing import Imported, import_files
@@ -33,8 +34,6 @@ NOTICE = (
 LAYOUT = "alphavantage"
 _INCOMING = Path(".incoming", "free")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def get(
     end: str | dt.date | None = None,
     source: str | Path | None = None,
     accept: Iterable[str] = (),
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> Got:
     """Get years of real end-of-day option chains of SPY, QQQ or IWM into a lake, free of charge.
 
@@ -141,7 +140,8 @@ def get(
             the release on GitHub.
         accept: SHA-256 digests, in hexadecimal digits, of files to take though they are not the
             ones that are known.
-        progress: called with (done, of, what).
+        progress: True: a bar, on a terminal or in a notebook; or a function, called with (done,
+            of, what).
 
     Returns:
         The files and what was imported of them.
@@ -171,7 +171,8 @@ def get(
     taken, root = _digests(accept), Path(lake)
     place.check_writable(root)
     with contextlib.ExitStack() as stack:
-        paths, incoming = _arrived(SETS[name], root, source, stack, progress)
+        report = stack.enter_context(reporting(progress, "MB"))
+        paths, incoming = _arrived(SETS[name], root, source, stack, report)
         found = [_checked(file, path, taken) for file, path in zip(SETS[name], paths, strict=True)]
         if first or last:
             folder = stack.enter_context(place.staging(root))
@@ -181,7 +182,7 @@ def get(
         chains, daily = used
         imported = import_files(
             chains, layout=LAYOUT, lake=root, symbols=[name], symbol=name, underlying=daily,
-            progress=progress,
+            progress=report,
         )  # fmt: skip
         if incoming is not None:
             _remove(incoming, paths)
@@ -196,7 +197,7 @@ def _arrived(
     root: Path,
     source: str | Path | None,
     stack: contextlib.ExitStack,
-    progress: Progress | None,
+    progress: Report | None,
 ) -> tuple[list[Path], Path | None]:
     """The paths of the files, and the folder that they were downloaded to; None for a user's."""
     address = RELEASE if source is None else str(source).rstrip("/")
@@ -212,7 +213,7 @@ def _arrived(
     return paths, None
 
 
-def _downloaded(file: PublicFile, address: str, folder: Path, progress: Progress | None) -> Path:
+def _downloaded(file: PublicFile, address: str, folder: Path, progress: Report | None) -> Path:
     """The path of a file, downloaded unless it is there."""
     path = folder / file.name
 

@@ -15,10 +15,11 @@ import polars as pl
 from wheelvec.model import osi
 from wheelvec.model.errors import DataError, InputError, listed
 from wheelvec.model.forks import refuse_forked
+from wheelvec.model.progress import Progress, reporting
 from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.validation import TABLES
 from wheelvec.vendors.databento import intake, requests, venues
-from wheelvec.vendors.databento.fetch import Progress, local_folder, require_databento
+from wheelvec.vendors.databento.fetch import local_folder, require_databento
 from wheelvec.vendors.databento.requests import MINUTE, OPTIONS, SECOND, SUMMARY
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def import_dbn(
     entry_time: str = "15:45",
     look_back: int = 0,
     trading_calendar: str = "NYSE",
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> pl.DataFrame:
     """Import DBN files, compressed or not, into a lake, session by session.
 
@@ -82,7 +83,8 @@ def import_dbn(
         look_back: minutes before it in which a contract's quote may have changed last, as in
             `fetch`.
         trading_calendar: the calendar of the exchange.
-        progress: called with (files done, all files).
+        progress: True: a bar, on a terminal or in a notebook; or a function, called with (files
+            done, all files).
 
     Returns:
         One row per file: file, dataset, schema, table ("" for a skipped file), sessions, rows kept,
@@ -112,10 +114,11 @@ def import_dbn(
         },
     )
     taken = []
-    for one in sorted(known, key=lambda one: (one.kind, one.path)):
-        taken.append(one.taken(root, names, entry_time, look_back, trading_calendar))
-        if progress:
-            progress(len(taken), len(paths))
+    with reporting(progress, "files") as report:
+        for one in sorted(known, key=lambda one: (one.kind, one.path)):
+            taken.append(one.taken(root, names, entry_time, look_back, trading_calendar))
+            if report:
+                report(len(taken), len(paths))
     _refuse_all(known)
     return pl.DataFrame(taken, schema=TAKEN, orient="row")
 

@@ -23,6 +23,7 @@ from wheelvec.model.config import Config
 from wheelvec.model.errors import DataError, FetchError, InputError, LakeError, cut, listed
 from wheelvec.model.fields import plain, real
 from wheelvec.model.forks import refuse_forked
+from wheelvec.model.progress import Progress, Report, reporting
 from wheelvec.tables.sessions import Sessions
 from wheelvec.vendors.databento import incoming, intake, venues
 from wheelvec.vendors.databento.incoming import Download
@@ -51,7 +52,6 @@ _RECENT = dt.timedelta(hours=48)
 
 NOTHING, MISSED = "nothing", "missed"
 
-Progress = Callable[[int, int], None]
 T = TypeVar("T")
 
 
@@ -97,7 +97,7 @@ def fetch(
     gateway: str | None = None,
     dry_run: bool = False,
     confirm: Callable[[Fetched], bool] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> Fetched:
     """Fetch from Databento the data that a lake lacks for backtests of a range of entry sessions.
 
@@ -129,7 +129,8 @@ def fetch(
         dry_run: only plan and price.
         confirm: called with the priced plan before money is spent; if it returns False, nothing is
             spent.
-        progress: called with (answers in the lake, requests).
+        progress: True: a bar, on a terminal or in a notebook; or a function, called with (answers
+            in the lake, requests).
 
     Raises:
         InputError: for a bad argument, a symbol that Databento does not know, a range before the
@@ -161,16 +162,17 @@ def fetch(
     from wheelvec.vendors.databento.client import Client
 
     client = Client(os.environ.get("DATABENTO_API_KEY", ""), gateway)
-    with incoming.reserved(root, needed.symbols), client.kept_from_logs():
+    held = incoming.reserved(root, needed.symbols)
+    with held, client.kept_from_logs(), reporting(progress, "requests") as report:
         run = _Run(client, root, needed, max_cost)
         run.take_leftovers()
-        priced = run.price(progress)
+        priced = run.price(report)
         if dry_run or not run.plan.requests:
             return priced
         if confirm is not None and not confirm(priced):
             return priced
         run.check_budget(priced, asked=confirm is not None)
-        return run.download(priced, progress)
+        return run.download(priced, report)
 
 
 def require_databento() -> None:
@@ -253,7 +255,7 @@ class _Run:
 
     # ---- the cost
 
-    def price(self, progress: Progress | None) -> Fetched:
+    def price(self, progress: Report | None) -> Fetched:
         self.plan: Plan = self._plan(self.wanted)
         self._refuse_idle_refetch()
 
@@ -369,7 +371,7 @@ class _Run:
 
     # ---- the data
 
-    def download(self, priced: Fetched, progress: Progress | None) -> Fetched:
+    def download(self, priced: Fetched, progress: Report | None) -> Fetched:
         """Download and import the answers: minutes first, because quotes need their price."""
         minutes = [
             request for request in self.plan.requests if request.table == "underlying_minutes"

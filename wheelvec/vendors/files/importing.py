@@ -24,6 +24,7 @@ from wheelvec.lake.files import writing
 from wheelvec.lake.joining import Counts
 from wheelvec.model.errors import DataError, InputError, cut, listed
 from wheelvec.model.forks import refuse_forked
+from wheelvec.model.progress import Progress, Report, reporting
 from wheelvec.tables import validation
 from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.validation import TABLES
@@ -38,7 +39,6 @@ from wheelvec.vendors.files.months import SOURCES, Pricing
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[int, int, str], None]
 Frames = list[pl.DataFrame]
 
 WORKERS = 2
@@ -120,7 +120,7 @@ def import_files(
     rate: float = 0.04,
     replace: bool = False,
     trading_calendar: str = "NYSE",
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> Imported:
     r"""Import vendors' end-of-day files of option chains into a lake.
 
@@ -146,7 +146,8 @@ def import_files(
         rate: a year, continuously compounded, for parity.
         replace: whether whole sessions are replaced, instead of adding to the lake's.
         trading_calendar: the exchange's calendar.
-        progress: called with (done, of, what).
+        progress: True: a bar, on a terminal or in a notebook; or a function, called with (done,
+            of, what).
 
     Returns:
         What was read, written and set aside.
@@ -187,8 +188,9 @@ def import_files(
     daily = None if underlying is None else daily_files.read_daily(_paths(underlying), symbol)
     with contextlib.ExitStack() as stack:
         work = _Import(root, chosen, given, pricing, trading_calendar, stack)
-        work.read(paths, progress)
-        return work.write(daily, replace, progress)
+        report = stack.enter_context(reporting(progress, "files"))
+        work.read(paths, report)
+        return work.write(daily, replace, report)
 
 
 def _paths(files: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -267,7 +269,7 @@ class _Import:
 
     # ---- reading
 
-    def read(self, paths: Sequence[Path], progress: Progress | None) -> None:
+    def read(self, paths: Sequence[Path], progress: Report | None) -> None:
         """Read all files.
 
         Raises:
@@ -322,7 +324,7 @@ class _Import:
     # ---- writing
 
     def write(
-        self, daily: daily_files.Daily | None, replace_sessions: bool, progress: Progress | None
+        self, daily: daily_files.Daily | None, replace_sessions: bool, progress: Report | None
     ) -> Imported:
         """Write every month, and then the underlyings' bars."""
         checked = None if daily is None else daily_files.checked(daily)
