@@ -12,7 +12,7 @@ from tests.oracle import account as oracle
 from tests.oracle import event_markets
 from tests.random_markets import config_of, market_of, random_case
 
-COUNT, LONG = 24, 400
+COUNT, LONG = 24, 150
 FRAMES = ("records", "ledger", "paths", "underlying", "events", "diagnostics")
 CENT = 0.005
 RELATIVE = {"drawdown": 1e-9, "exposure": 1e-9}
@@ -75,7 +75,9 @@ def differences(seed: int) -> list[str]:
     portfolio.validate()
     rows = portfolio.wheels.select("wheel_id", "taken", "reason").rows()
     found = {name: (taken, reason) for name, taken, reason in rows}
-    wrong = [f"{name}: {found[name]} != {wheels[name]}" for name in wheels if wheels[name] != found[name]]
+    wrong = [
+        f"{name}: {found[name]} != {wheels[name]}" for name in wheels if wheels[name] != found[name]
+    ]
     right = pl.DataFrame(days, infer_schema_length=None)
     if portfolio.daily["session"].to_list() != right["session"].to_list():
         return [*wrong, "other sessions"]
@@ -84,7 +86,9 @@ def differences(seed: int) -> list[str]:
         if name == "delta_dollars":
             most += DELTAS * max(account.cash, float(right["shares"].max() or 0.0))
         apart = (portfolio.daily[name].cast(pl.Float64) - right[name].cast(pl.Float64)).abs()
-        if (apart.max() or 0.0) > most or portfolio.daily[name].null_count() != right[name].null_count():
+        if (apart.max() or 0.0) > most or portfolio.daily[name].null_count() != right[
+            name
+        ].null_count():
             wrong.append(f"{name}: {apart.max()} apart on {right['session'][apart.arg_max() or 0]}")
     return wrong
 

@@ -36,7 +36,14 @@ def test_marks_follow_quotes_then_bars_then_the_intrinsic_value() -> None:
 
 
 def test_a_wheel_is_taken_if_its_capital_and_fee_are_free() -> None:
-    terms = {"entry": 0, "end": 3, "capital": 100.0, "premium": 5.0, "commission_per_contract": 1.0, "shares": -1}
+    terms = {
+        "entry": 0,
+        "end": 3,
+        "capital": 100.0,
+        "premium": 5.0,
+        "commission_per_contract": 1.0,
+        "shares": -1,
+    }
     wheels = rows(kernel.WHEEL, terms, terms, terms | {"entry": 1})
     empty = [rows(kind) for kind in (kernel.LEG, kernel.MARK, kernel.FLOW, kernel.ORDER)]
     shares, ends, none = rows(kernel.SHARES), np.arange(3), np.zeros((1, 4))

@@ -285,11 +285,7 @@ class Oracle:
             (place, of) for place, of in enumerate(self.wheels) if of.legs[0].sold == session
         ]
         for _, of in sorted(offered, key=self._key):
-            open_ = [
-                w
-                for w in self.wheels
-                if w.taken and (w.ended is None or w.ended >= session)
-            ]
+            open_ = [w for w in self.wheels if w.taken and (w.ended is None or w.ended >= session)]
             name = of.total["underlying"]
             mine = [w for w in open_ if w.total["underlying"] == name]
             of.reason, n = self._test(of, open_, mine, free, equity)
@@ -422,10 +418,13 @@ class Oracle:
         if leg.frozen is not None and session > leg.frozen:
             return 0.0
         _, spot, strike, years, rate, is_call, paid = self._terms(of, leg, session, price, quote)
-        if years <= 0.0 or spot <= 0.0:
+        if spot <= 0.0:
             return 0.0
-        volatility = self._volatility(leg, session, of)
-        delta = pricer.absolute_delta(spot, strike, years, rate, volatility, is_call, paid)
+        if years > 0.0:
+            volatility = self._volatility(leg, session, of)
+            delta = pricer.absolute_delta(spot, strike, years, rate, volatility, is_call, paid)
+        else:
+            delta = float(spot > strike if is_call else spot < strike)
         _, factor, _ = self._symbol(leg, session)
         units = 100 * leg.row["contracts"] * factor * (-1 if is_call else 1)
         return units * delta * self._last_close(of, session)

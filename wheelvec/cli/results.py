@@ -26,6 +26,7 @@ from wheelvec.model.errors import InputError, LakeError, listed, unknown_name
 
 if TYPE_CHECKING:
     from wheelvec.market.market import Market
+    from wheelvec.model.account import Account
     from wheelvec.model.config import Config
     from wheelvec.run.result import Result
     from wheelvec.run.sweep_result import Sweep
@@ -97,7 +98,10 @@ def add_sweep(commands: Any) -> None:
         "save the figures of all. An interrupted run of the same sweep is continued. "
         "`wv.Sweep.load` reads the sweep in Python.",
         more=settings.EXPLAINED,
-        examples=("wheel.toml grid.toml --lake lake/ --out sweep/",),
+        examples=(
+            "wheel.toml grid.toml --lake lake/ --out sweep/",
+            "wheel.toml grid.toml --lake lake/ --out sweep/ --account --by account_sharpe",
+        ),
     )
     sweep.add_argument("config", type=Path, metavar="wheel.toml", help="the base configuration")
     sweep.add_argument(
@@ -111,6 +115,12 @@ def add_sweep(commands: Any) -> None:
         "--skip-invalid",
         action="store_true",
         help="leave out invalid rows, and print the reasons",
+    )
+    sweep.add_argument(
+        "--account",
+        action="store_true",
+        help="hold each row's wheels in an account, and add its metrics; as where wheel.toml has a "
+        "section [account] or the grid sweeps one of its fields",
     )
     add_lake(sweep)
     add_splits(sweep, "; beside the lake's")
@@ -245,7 +255,9 @@ def _sweep(options: argparse.Namespace) -> None:
         from wheelvec.run.sweep import sweep
         from wheelvec.run.sweep_result import figure_names
 
-        if options.by not in (figures := figure_names(options.stats)):  # before the work
+        account = _account(options)
+        under = account is not None or settings.sweeps_account(grid)
+        if options.by not in (figures := figure_names(options.stats, under)):  # before the work
             raise InputError(unknown_name("figure of --by", options.by, figures))
 
         keep_apart(options.out, options.lake)
@@ -268,6 +280,7 @@ def _sweep(options: argparse.Namespace) -> None:
                 market,
                 config,
                 grid,
+                account=account,
                 skip_invalid=options.skip_invalid,
                 out=options.out,
                 overwrite=options.overwrite,
@@ -277,6 +290,15 @@ def _sweep(options: argparse.Namespace) -> None:
             )
     _show_sweep(result, options.out, options)
     write_beside(result, options.out, options)
+
+
+def _account(options: argparse.Namespace) -> "Account | None":
+    """The account of the file; the default one where there is no section but --account."""
+    from wheelvec.model.account import Account
+    from wheelvec.model.toml import read_toml
+
+    given = "account" in read_toml(options.config) or options.account
+    return Account.from_toml(options.config) if given else None
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -76,6 +76,15 @@ def also_swept(settings: Sequence[str], grid: Any) -> list[str]:
     ]
 
 
+def sweeps_account(grid: Any) -> bool:
+    """Whether a grid, a mapping or a frame, sweeps a field of an account."""
+    from wheelvec.model.grid import ACCOUNT
+
+    columns = getattr(grid, "columns", grid)
+    names = [name for key in columns for name in ([key] if isinstance(key, str) else key)]
+    return any(part.strip().startswith(ACCOUNT) for name in names for part in name.split(","))
+
+
 def _read(text: str) -> tuple[str, Any]:
     from wheelvec.model.config import SECTIONS, fields
 
