@@ -10,7 +10,7 @@ import polars as pl
 
 from wheelvec.market.market import Market
 from wheelvec.model.grid import Codes, dense
-from wheelvec.run.context import Array, Context
+from wheelvec.run.context import Context
 from wheelvec.run.holdings import BYTES_A_SESSION, Holdings
 from wheelvec.stages.arrays import days
 from wheelvec.stages.metrics import METRICS
@@ -89,9 +89,9 @@ class Accounts:
             mine = np.flatnonzero(group == one)
             chain_key, zero = context.chain_keys[code[mine[0]]], int(first[mine[0]])
             size = self._chunk(context.sessions[chain_key].height - zero)
-            for start in range(0, mine.size, size):
-                some = mine[start : start + size]
-                yield Holdings(self._market, context, chain_key, rows[some], zero), some
+            for begin in range(0, mine.size, size):
+                chunk = mine[begin : begin + size]
+                yield Holdings(self._market, context, chain_key, rows[chunk], zero), chunk
 
     def _chunk(self, sessions: int) -> int:
         """The number of accounts that fit into the memory, over so many sessions."""

@@ -29,7 +29,7 @@ from wheelvec.stages.accounting import Valued, mark_deltas
 from wheelvec.stages.arrays import days, underlying_arrays
 from wheelvec.stages.benchmarks import Money, buy_and_hold, grown, lots, moves
 from wheelvec.stages.benchmarks import cash as cash_alone
-from wheelvec.stages.book import Instruments, last_closes, instruments_of
+from wheelvec.stages.book import Instruments, instruments_of, last_closes
 from wheelvec.stages.chain import rates
 from wheelvec.stages.contracts import is_put
 from wheelvec.stages.happened import event_rows
@@ -287,8 +287,8 @@ class Holdings:
                 self._session(gap, 0, none, nothing, {})
             self._let_go([id(held) for _, held, *_ in found])
             offers, starts, of_symbol = self._offers(found)
-            for t in range(max(t, first), last + 1):
-                self._session(t, t - first, starts, offers, of_symbol)
+            for open_ in range(max(t, first), last + 1):
+                self._session(open_, open_ - first, starts, offers, of_symbol)
             t = last + 1
         for rest in range(t, self._zero + self._day.size):
             self._session(rest, 0, none, nothing, {})
@@ -366,10 +366,10 @@ class Holdings:
         new = self._held[before : int(self._size[0])]
         # the offers of an underlying are side by side: so are the wheels of a put
         order = np.argsort(new["offer"], kind="stable")
-        symbol = new["symbol"][order]
-        begins = np.flatnonzero(np.diff(symbol, prepend=-1))
+        of_wheel = new["symbol"][order]
+        begins = np.flatnonzero(np.diff(of_wheel, prepend=-1))
         for begin, end in itertools.pairwise([*begins.tolist(), order.size]):
-            which, rows = int(symbol[begin]), before + order[begin:end]
+            which, rows = int(of_wheel[begin]), before + order[begin:end]
             self._hold(of_symbol[which], which, rows, offers)
         self._call(kernel.close_session, None, t, accounts)
 
@@ -404,7 +404,8 @@ class Holdings:
 
     @property
     def _taken(self) -> Array:
-        return self._held[: int(self._size[0])]
+        taken: Array = self._held[: int(self._size[0])]
+        return taken
 
     def _find_ends(self) -> Array:
         """(accounts,) the last session of each."""

@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from wheelvec.market.market import Market
-from wheelvec.model.config import Config
 from wheelvec.model.account import Account
+from wheelvec.model.config import Config
 from wheelvec.model.errors import InputError, listed, unknown_name
 from wheelvec.model.forks import refusing_forked
 from wheelvec.model.grid import SIGNAL, Grid, combined
@@ -420,8 +420,9 @@ class Sweep:
     ) -> Ranking:
         """The n configurations with the greatest (or least) value of a figure.
 
-        If a seed is swept (of fills, or of an account's order), configurations are ranked by their means over the seeds
-        (`over_seeds`); a ranking of rows would put the luckiest seeds first. Rule sets are not
+        If a seed is swept (of fills, or of an account's order), configurations are ranked by their
+        means over the seeds (`over_seeds`); a ranking of rows would put the luckiest seeds first.
+        Rule sets are not
         ranked against one another, because v5 counts P&L that no account would have earned. The
         best of many configurations is partly luck: compare it with its neighbours in the grid.
 
@@ -581,8 +582,8 @@ class Sweep:
 
         The seeds are those of the fills, and of an account's order "random". They show how much of
         a figure is due to random fills, and to the choice of the wheels that an account carries.
-        They do not show how much is due to the market: every seed trades the same prices, and a narrow range of figures is no evidence
-        that another year would be similar.
+        They do not show how much is due to the market: every seed trades the same prices, and a
+        narrow range of figures is no evidence that another year would be similar.
 
         Args:
             against: the row of a reference configuration. Figures are then differences from those
@@ -591,8 +592,9 @@ class Sweep:
 
         Returns:
             One row per configuration apart from its seeds: the grid's columns without the seeds,
-            seeds (their number, of pairs if both are swept), and for each figure its mean, `{figure}_fill_se` (the standard
-            error of that mean, null for one seed) and `{figure}_p05`, `{figure}_p95`.
+            seeds (their number, of pairs if both are swept), and for each figure its mean,
+            `{figure}_fill_se` (the standard error of that mean, null for one seed) and
+            `{figure}_p05`, `{figure}_p95`.
 
         Raises:
             InputError: if no seed is swept, or there is no row `against`.

@@ -221,8 +221,11 @@ def wheel_values(of: Resolved, capital: Array) -> Values:
     def added(values: Array) -> Array:
         return np.bincount(of.account, values, n)
 
-    won, lost = of.pnl > SLACK, of.pnl < -SLACK
-    count, wins, losses = (np.bincount(of.account[some], minlength=n) for some in (..., won, lost))
+    won, lost = np.asarray(of.pnl > SLACK), np.asarray(of.pnl < -SLACK)
+    every = np.ones(won.shape, np.bool_)
+    count, wins, losses = (
+        np.bincount(of.account[some], minlength=n) for some in (every, won, lost)
+    )
     gains, lossed = added(np.where(won, of.pnl, 0.0)), added(np.where(lost, of.pnl, 0.0))
     total = added(of.pnl)
     none = np.nan
