@@ -27,6 +27,7 @@ from benchmarks import (
     figures,
     machine,
     researcher,
+    test_account,
     test_chain,
     test_end_to_end,
     test_implied_vol,
@@ -159,6 +160,33 @@ def sweep_duel(family: str) -> Duel:
     )
 
 
+def account_duel() -> Duel:
+    """An account over the wheels of the demo market, against a plain loop."""
+    offered = test_account.result(True)
+    test_account.same_equity(offered)
+    cash = test_account.ACCOUNT.cash
+    return Duel(
+        f"an account over {offered.wheels.height:,} wheels",
+        test_account.LOOP,
+        lambda: wv.simulate(offered, test_account.ACCOUNT),
+        lambda: test_account.plain_loop(offered, cash),
+        5,
+    )
+
+
+def account_sweep_duel(family: str) -> Duel:
+    """A sweep under an account, against one backtest and its account."""
+    market = test_sweep.market(False)
+    test_account.same_as_simulate(test_account.swept(family, CONFIGURATIONS), 1)
+    return Duel(
+        f"accounts of {CONFIGURATIONS:,} configurations, {family}",
+        "one backtest with its account",
+        lambda: test_account.swept(family, CONFIGURATIONS),
+        lambda: wv.simulate(wv.backtest(market), test_account.ACCOUNT).metrics(),
+        3,
+    )
+
+
 def measured(duel: Duel) -> dict[str, Any]:
     """Run the two by turns; the least time of each, in seconds, and their ratio."""
     best = {"ours": float("inf"), "reference": float("inf")}
@@ -213,6 +241,8 @@ def main(arguments: list[str] | None = None) -> int:
         makers: list[Callable[[], Duel]] = [solver_duel, chain_duel, path_duel]
         makers += [lambda: minute_duel(Path(minute)), lambda: whole_duel(Path(demo))]
         makers += [partial(sweep_duel, family) for family in test_sweep.FAMILIES]
+        makers += [account_duel]
+        makers += [partial(account_sweep_duel, family) for family in test_account.FAMILIES]
         for make in makers:
             row, failure = judged(make(), stated)
             rows.append(row)

@@ -219,6 +219,15 @@ def test_saved_and_loaded(market: wv.Market, config: wv.Config, tmp_path: Path) 
         wv.Sweep.load(tmp_path / "out").equity()
 
 
+def test_the_example_of_the_page_runs() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "portfolio.md"
+    block = page.read_text().partition("### Many configurations")[2].split("```")[1]
+    namespace: dict[str, Any] = {}
+    exec(compile(block.removeprefix("python\n"), str(page), "exec"), namespace)
+    assert namespace["band"].height == 2
+    assert namespace["equity"].columns == ["session", "0", "8"]
+
+
 def test_the_command_line(
     market: wv.Market, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
