@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from wheelvec.model.columns import of_metric
 from wheelvec.stages import metrics as m
 from wheelvec.stages.arrays import Array, column, days
+from wheelvec.stages.metric_arrays import drawdowns
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 CASES = sorted(path.parent for path in GOLDEN.glob("account_*/metrics.json"))
@@ -147,7 +148,8 @@ def test_worked_accounts(folder: Path) -> None:
     assert len(expected) == 14
     for name, value in expected.items():
         assert found[name] == (None if value is None else pytest.approx(value, rel=1e-9)), name
-    assert m.drawdowns(equity, start) == pytest.approx(daily["drawdown"].to_numpy(), abs=1e-12)
+    drawdown = drawdowns(equity[None], np.array([start]))[0]
+    assert drawdown == pytest.approx(daily["drawdown"].to_numpy(), abs=1e-12)
 
 
 # ---- beside empyrical-reloaded
