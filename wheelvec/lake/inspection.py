@@ -358,7 +358,7 @@ class _WholeFiles:
     def _unchanged(self, batch: Batch) -> bool:
         """Whether the rows that were read are those of the footers: a writer may replace a file."""
         months = [(batch.table, batch.underlying, month) for month in batch.months]
-        return all(self.lake.verified(*month) == self.footers[month] for month in months)
+        return all(_state(self.lake, month) == self.footers[month] for month in months)
 
     def _unknown(self, underlying: str) -> pl.DataFrame:
         """The sessions of an underlying's damaged months, `survey.DAYS`."""
