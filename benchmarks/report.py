@@ -15,9 +15,12 @@ from benchmarks.plot import Line, chart
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, SOLVERS, SCALE = "performance.md", "performance-implied-vol.svg", "performance-scale.svg"
-KEPT = ("note", "error", "bars", "quotes", "goal", "ratio", "alone", "idle")
-# groups of test_backtest.py: measured by it alone, they are a part with a machine and date of theirs
+KEPT = ("note", "error", "bars", "quotes", "goal", "ratio", "alone", "idle", "processor")
+# groups of test_backtest.py, and of test_import.py: measured by it alone, they are a part with a
+# machine and date of theirs
 BACKTEST = ("one_backtest", "backtest_threads", "cycles")
+IMPORT = ("import csv", "import parquet", "check")
+ALONE = {"backtest": BACKTEST, "import": IMPORT}
 IN_A_SECOND = {"ns": 1e9, "µs": 1e6, "ms": 1e3}
 Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str]]
@@ -85,6 +88,7 @@ class Page:
     def __init__(self, found: Row) -> None:
         self.bench, self.short, self.scale = found["benchmarks"], found["short"], found.get("scale")
         self.backtest = found.get("backtest", {"rows": []})
+        self.imported = found.get("import", {"rows": []})
         self.old = found.get("old_engine")  # the last one that followed the rules apart from sweeps
 
     def group(self, name: str) -> list[Row]:
@@ -379,6 +383,53 @@ One underlying over ten years, puts near the money and no stop, so that most whe
 
 Measured on {machine["date"]}: {machine["processor"]}, {machine["cores"]} cores, {machine["vector_unit"]}."""
 
+    def files(self) -> str:
+        """Vendors' files into a lake, and a check of it."""
+        part = self.bench if self.group(IMPORT[0]) else self.imported
+        rows = {name: [row for row in part["rows"] if row["group"] == name] for name in IMPORT}
+        if not all(rows.values()):
+            return "## Files into a lake\n\nNot measured yet: `make bench`."
+        csv, parquet = (
+            self.by_processor(rows[f"import {f}"], 1e6, "µs") for f in ("csv", "parquet")
+        )
+        machine, size = part["machine"], rows["check"][0]["n"]
+        return f"""## Files into a lake
+
+{rows["import csv"][0]["n"]:,} rows of a vendor's file into a lake: every row checked, the underlying's price found, contract by contract merged with
+what is there, each month's file written, read back and compared. Polars reads the same file, whole or only the columns needed,
+and writes it as one file of Parquet. Processor time is that of all threads together; times wheelvec's are of it.
+
+From CSV:
+
+{csv}
+
+From Parquet:
+
+{parquet}
+
+`wheelvec check` of a lake of {size / 1e6:,.0f} MB, whose files have not changed since a check before, and with `--deep`, beside reading and hashing
+the same bytes:
+
+{self.by_processor(rows["check"], size * 1e3, "ms", "check")}
+
+Measured on {machine["date"]}: {machine["processor"]}, {machine["cores"]} cores, {machine["vector_unit"]}."""
+
+    def by_processor(self, rows: list[Row], scale: float, unit: str, element: str = "row") -> str:
+        """A table of wall and processor time, and the latter as a multiple of wheelvec's."""
+        (base,) = [r["processor"] for r in rows if (r["what"], r["threads"]) == ("wheelvec", 1)]
+        body = (
+            [
+                emphasised(row["what"]),
+                str(row["threads"]),
+                number(row["median"] / row["n"] * scale),
+                number(row["processor"] / row["n"] * scale),
+                number(row["processor"] / base),
+            ]
+            for row in sorted(rows, key=lambda row: (row["threads"], row["processor"]))
+        )
+        head = ["what", "threads", f"{unit} per {element}", "of processor time", "times wheelvec's"]
+        return table(head, body)
+
     def start(self) -> str:
         rows = (
             [row["what"], number(row["median"]), str(row["rounds"])] for row in self.group("start")
@@ -465,6 +516,7 @@ half of the one stated here.
             self.dbn,
             self.whole,
             self.one,
+            self.files,
             self.sweeps,
             self.start,
             self.scaled,
@@ -530,8 +582,9 @@ def main(arguments: list[str]) -> None:
     """The command line."""
     for results in arguments:
         found = distilled(json.loads(Path(results).read_text()))
-        alone = {row["group"] for row in found["rows"]} <= set(BACKTEST)
-        figures.update("backtest" if alone else "benchmarks", found)
+        measured = {row["group"] for row in found["rows"]}
+        alone = (part for part, groups in ALONE.items() if measured <= set(groups))
+        figures.update(next(alone, "benchmarks"), found)
     for name, text in written(figures.read()).items():
         (DOCS / name).write_text(text, encoding="utf-8")
 

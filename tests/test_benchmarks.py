@@ -77,6 +77,21 @@ def test_a_ratio_is_a_time_over_that_of_wheelvec_on_one_thread() -> None:
     ]
 
 
+def test_a_ratio_of_processor_time_is_over_that_of_wheelvec_on_one_thread() -> None:
+    rows = [
+        {"what": "wheelvec", "n": 10, "threads": 2, "median": 1.0, "processor": 4.0},
+        {"what": "wheelvec", "n": 10, "threads": 1, "median": 2.0, "processor": 2.0},
+        {"what": "Polars", "n": 10, "threads": 1, "median": 0.5, "processor": 1.0},
+    ]
+    page = report.Page({"benchmarks": {"rows": []}, "short": {}})
+    assert page.by_processor(rows, 1e3, "ms").splitlines()[2:] == [
+        "| Polars | 1 | 50 | 100 | 0.5 |",
+        "| **wheelvec** | 1 | 200 | 200 | 1 |",
+        "| **wheelvec** | 2 | 100 | 400 | 2 |",
+    ]
+    assert "Not measured yet" in page.files()
+
+
 def test_results_are_distilled() -> None:
     one = {
         "group": "g",
