@@ -134,7 +134,9 @@ def bare(html: str) -> str:
     html = re.sub(r"<style>.*?</style>|<small>.*?</small>", "", html, flags=re.DOTALL)
     html = re.sub(r"<tr>(?:<td>[^<]*</td>)*</tr>(?=</thead>)", "", html)
     html = re.sub(r"<td>&quot;(.*?)&quot;</td>", r"<td>\1</td>", html)
-    html = re.sub(r"(?<!<tr>)<td>(?=(?:-?[\d.,]+|null)</td>)", '<td style="text-align: right">', html)
+    html = re.sub(
+        r"(?<!<tr>)<td>(?=(?:-?[\d.,]+|null)</td>)", '<td style="text-align: right">', html
+    )
     return re.sub(r'<table border="1" class="dataframe">', "<table>", html).replace("\n", "")
 
 

@@ -98,6 +98,13 @@ def test_notebook_shows_what_it_computes(path: Path) -> None:
     assert DOCS["texts"](DOCS["executed_notebook"](path)) == shown, AGAIN
 
 
+@pytest.mark.parametrize("path", DOCS["NOTEBOOKS"], ids=lambda path: path.name)
+def test_notebook_names_no_place_of_a_machine(path: Path) -> None:
+    kept = path.read_text(encoding="utf-8")
+    places = (ROOT, Path.home(), Path(tempfile.gettempdir()))
+    assert [place for place in places if f"{place}/" in kept] == []
+
+
 def test_data_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     tables = demo_tables(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")

@@ -92,7 +92,7 @@ def test_links_lead_to_the_pages_of_the_site() -> None:
     for said, becomes in {
         "[fills.md](fills.md#not-modelled)": "[Fills, settlement, and what is not modelled](fills.md#not-modelled)",
         "[all of it](../CHANGELOG.md)": "[all of it](changelog.md)",
-        "[quickstart.ipynb](../notebooks/quickstart.ipynb)": "[Quickstart](notebooks/quickstart.md)",
+        "[quickstart.ipynb](../notebooks/quickstart.ipynb)": "[Quickstart: one result, questioned](notebooks/quickstart.md)",
         "[the layouts](../wheelvec/vendors/files/layouts)": "the layouts",
         "[Polars](https://pola.rs)": "[Polars](https://pola.rs)",
         "[below](#units)": "[below](#units)",
@@ -129,9 +129,9 @@ def test_a_frame_of_a_notebook_becomes_a_plain_table() -> None:
     html = (
         '<div><style>\n.dataframe {}\n</style>\n<small>shape: (1, 2)</small><table border="1" class="dataframe">'
         "<thead><tr><th>a</th><th>b</th></tr><tr><td>str</td><td>f64</td></tr></thead>"
-        "<tbody><tr><td>&quot;x&quot;</td><td>-1.5</td></tr></tbody></table></div>"
+        "<tbody><tr><td>&quot;7&quot;</td><td>-1.5</td></tr></tbody></table></div>"
     )
     assert docs_site.bare(html) == (
         "<div><table><thead><tr><th>a</th><th>b</th></tr></thead>"
-        '<tbody><tr><td>x</td><td style="text-align: right">-1.5</td></tr></tbody></table></div>'
+        '<tbody><tr><td>7</td><td style="text-align: right">-1.5</td></tr></tbody></table></div>'
     )
