@@ -98,6 +98,9 @@ _PAGE = """<!DOCTYPE html>
 <body><div id="chart"></div><script>{bundle}</script>
 <script>vegaEmbed("#chart",{spec},{{ast:true,actions:false,renderer:"svg"}})</script></body></html>
 """
+# attributes of an SVG that are pixels, and numbers finer than tenths of one
+_PLACES = re.compile(r' (?:d|transform|points|width|height|[xy][12]?)="[^"]*"')
+_FINE = re.compile(r"\d+\.\d\d+")
 _IN_SVG = (
     "<style>svg{{color:{light};background:#fff}}"
     "@media(prefers-color-scheme:dark){{svg{{color:{dark};background:#15181c}}}}</style>"
@@ -248,9 +251,16 @@ def svg(spec: Mapping[str, Any]) -> str:
 
 
 def rounded(text: str) -> str:
-    """An SVG with tenths of a pixel, and without a name for each bar: half of the size."""
+    """An SVG with tenths of a pixel, and without a name for each bar: half of the size.
+
+    Numbers that are read, as labels, stay as they are.
+    """
     bare = re.sub(r' (?:aria-[a-z]+|role|pointer-events)="[^"]*"', "", text)
-    return re.sub(r"\d+\.\d\d+", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), bare)
+    return _PLACES.sub(lambda places: _FINE.sub(_tenths, places[0]), bare)
+
+
+def _tenths(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.1f}".removesuffix(".0")
 
 
 def standalone_svg(spec: Mapping[str, Any]) -> str:
