@@ -34,7 +34,7 @@ test-slow: $(VENV)/.installed-dev ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
 test-lowest: $(LOWEST)/.installed ## the tests with the oldest versions that pyproject.toml admits
-	@$(LOWEST)/bin/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --ignore=tests/test_docs.py --ignore=tests/test_benchmarks.py
+	@$(LOWEST)/bin/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --ignore=tests/test_docs.py --ignore=tests/test_docs_site.py --ignore=tests/test_benchmarks.py
 
 # Compiled code is not traced: what is worked by hand of the kernels runs once more as plain Python.
 coverage: $(VENV)/.installed-dev ## which lines the tests reach: a table, and build/coverage/index.html
