@@ -8,7 +8,15 @@ from arch.bootstrap import optimal_block_length
 from numpy.typing import NDArray
 
 import wheelvec as wv
-from wheelvec.inference.blocks import block_lengths, chosen, drawn, optimal_length, without_blocks
+from wheelvec.inference.blocks import (
+    Blocks,
+    block_lengths,
+    chosen,
+    drawn,
+    optimal_length,
+    widening,
+    without_blocks,
+)
 
 
 def autoregressive(rho: float, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -94,7 +102,7 @@ def test_the_longer_length_is_chosen_and_why_is_said() -> None:
     assert longer.length == math.ceil(np.median(block_lengths(walk, "circular")))
     assert longer.why.endswith("the longest holding period: 2")
     with pytest.raises(
-        wv.InsufficientDataError, match=r"10 blocks: 400 units are 9\.8 blocks of 41"
+        wv.InsufficientDataError, match=r"10 blocks: 400 observations are 9\.8 blocks of 41"
     ):
         chosen("x", noise, "stationary", None, 41)
 
@@ -110,3 +118,29 @@ def test_resamples_have_as_many_units_as_asked_for() -> None:
     found = drawn(blocks, 40, 7, seed=1, places=55)
     assert (found.indices.shape, found.counts.shape) == ((7, 55), (7, 40))
     assert (found.counts.sum(axis=1) == 55).all()
+
+
+@pytest.mark.parametrize("method", ["stationary", "circular"])
+@pytest.mark.parametrize(("holding", "length"), [(10, 10.0), (10, 25.0), (20, 20.0)])
+def test_widening_is_what_resamples_of_moving_sums_lack(
+    method: str, holding: int, length: float
+) -> None:
+    n = 400
+    steps = np.random.default_rng(1).normal(size=(n + holding - 1, 500))
+    path = np.vstack([np.zeros(500), steps.cumsum(axis=0)])
+    sums = path[holding:] - path[:-holding]
+    made = drawn(Blocks(method, length, ""), n, 2_000, seed=1)
+    resampled = (made.counts @ sums / n).var(axis=0).mean()
+    # the variance of a mean of n sums of `holding` independent steps
+    weights = np.convolve(np.ones(n), np.ones(holding))
+    true = (weights**2).sum() / n**2
+    expected = (true / resampled) ** 0.5
+    assert widening(n, length, method, holding) == pytest.approx(expected, rel=0.03)
+
+
+def test_only_overlapping_wheels_in_blocks_of_ours_are_widened() -> None:
+    noise = np.random.default_rng(1).normal(size=(400, 3))
+    assert chosen("x", noise, "stationary", None, 21, "entry sessions").widening > 1.1
+    assert chosen("x", noise, "stationary", None, 1, "entry sessions").widening < 1.01
+    for block, holding, unit in [(21, 21, "entry sessions"), (None, 21, "sessions")]:
+        assert chosen("x", noise, "stationary", block, holding, unit).widening == 1.0

@@ -162,7 +162,9 @@ def test_refusals() -> None:
         wv.bootstrap(np.arange(20.0))
     with pytest.raises(wv.InsufficientDataError, match="values that differ: all are 0"):
         wv.bootstrap(np.zeros(100))
-    with pytest.raises(wv.InsufficientDataError, match=r"at least 10 blocks: 100 units are 5\.0"):
+    with pytest.raises(
+        wv.InsufficientDataError, match=r"at least 10 blocks: 100 observations are 5\.0"
+    ):
         wv.bootstrap(np.arange(100.0), block=20)
     with pytest.raises(wv.InsufficientDataError, match="max_drawdown is 0 in every resample"):
         wv.bootstrap(np.arange(1.0, 101.0), "max_drawdown", block=1)

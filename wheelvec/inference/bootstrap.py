@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wheelvec.inference import figures
-from wheelvec.inference.blocks import Blocks, Drawn, chosen, drawn
+from wheelvec.inference.blocks import ENTRIES, Blocks, Drawn, chosen, drawn
 from wheelvec.inference.figures import Statistic
 from wheelvec.inference.intervals import Interval, intervals
 from wheelvec.inference.needs import CONSTANT, LEVELS, is_constant, matrix, number, one_of, whole
@@ -71,13 +71,15 @@ class Bootstrap:
     Attributes:
         figure: its name.
         estimate: of what was observed.
-        se: the standard error: the standard deviation of the figure over the resamples.
+        se: the standard error: the standard deviation over the resamples times `widening`.
         bca: low and high, corrected for bias and skew (Efron 1987): `low` and `high`.
         percentile: low and high, percentiles of the resampled figures.
         undefined: the number of resamples in which the figure is not defined; they are left out.
         method: "stationary" or "circular".
         block: the mean length of a block, in units.
         why: the reason of that length, in words.
+        widening: of results and sweeps, how much standard error and intervals are widened, because
+            blocks cut wheels apart that overlap; 1 for a given block and of everything else.
         units: the number of units: entry sessions, days, or observations.
         n: the number of resamples.
         level: of the intervals.
@@ -97,9 +99,9 @@ class Bootstrap:
     ) -> None:
         self._of, self._drawn, self._flat = of, resamples, flat
         self.figure, self.units, self.level, self.seed = of.figure, of.units, level, seed
-        self.method, self.block, self.why = of.blocks
+        self.method, self.block, self.why, self.widening = of.blocks
         self.n = int(resamples.indices.shape[0])
-        found = intervals(of.statistic, resamples, self.block, level)
+        found = intervals(of.statistic, resamples, of.blocks, level)
         if np.isnan(found.percentile.low).all():
             raise InsufficientDataError(
                 f"bootstrap needs a figure that varies: {of.figure} is {found.estimate[0]:g} in "
@@ -255,6 +257,9 @@ def bootstrap(
     with the same blocks, so that their differences are paired. Sessions before the first and after
     the last one with a wheel in the summary are left out.
 
+    Intervals are expanded for the number of blocks (Student's t), and of results and sweeps for the
+    overlap of wheels that blocks cut apart (`widening`); docs/luck.md shows what that is worth.
+
     It assumes that the market goes on as it was: what did not happen in the sample is in no
     resample.
 
@@ -312,7 +317,7 @@ def _of_wheels(x: Result | Sweep, figure: str, method: str, block: float | None)
     of = launched(x, "bootstrap")
     statistic = wheel_statistic(of, figure)
     influence = statistic.influence()
-    blocks = chosen("bootstrap", influence, method, block, of.holding, "entry sessions")
+    blocks = chosen("bootstrap", influence, method, block, of.holding, ENTRIES)
     return Resampled(figure, statistic, of.day.size, blocks, of.rows)
 
 

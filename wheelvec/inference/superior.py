@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wheelvec.inference import figures
-from wheelvec.inference.blocks import Drawn, chosen, drawn
+from wheelvec.inference.blocks import ENTRIES, Drawn, chosen, drawn
 from wheelvec.inference.bootstrap import LEAST
 from wheelvec.inference.intervals import BATCH
 from wheelvec.inference.months import returned
@@ -75,12 +75,13 @@ def spa(
     """Whether the best of many configurations is better than a benchmark, luck of choice included.
 
     With d the mean of a configuration's returns over the benchmark's and s its bootstrap standard
-    error, the statistic is max(d/s, 0) over all configurations. Its distribution without any that
-    is better is that of max((d* - g)/s, 0) over the resamples, d* being the resampled means. Of a
-    configuration with d >= -s*sqrt(2*ln ln n) g is d, of a worse one 0 (the consistent test of
-    Hansen); with g = max(d, 0) it is the lower bound, with g = d the upper one (White's reality
-    check, studentised). The p-values of StepM are those of Romano and Wolf's stepdown with the same
-    resamples, so that configurations that are correlated cost less than independent ones would.
+    error (of a sweep widened as in `bootstrap`), the statistic is max(d/s, 0) over all
+    configurations. Its distribution without any that is better is that of max((d* - g)/s, 0) over
+    the resamples, d* being the resampled means. Of a configuration with d >= -s*sqrt(2*ln ln n) g
+    is d, of a worse one 0 (the consistent test of Hansen); with g = max(d, 0) it is the lower
+    bound, with g = d the upper one (White's reality check, studentised). The p-values of StepM are
+    those of Romano and Wolf's stepdown with the same resamples, so that configurations that are
+    correlated cost less than independent ones would.
 
     Sources: Hansen, "A Test for Superior Predictive Ability", J. Bus. Econ. Stat. 23 (2005);
     Romano and Wolf, "Stepwise Multiple Testing as Formalized Data Snooping", Econometrica 73
@@ -116,7 +117,7 @@ def spa(
     if isinstance(x, Sweep):
         of = launched(x, "spa")
         returns, rows = returned(*summed(of, "pnl", "capital")), of.rows
-        holding, unit = of.holding, "entry sessions"
+        holding, unit = of.holding, ENTRIES
         base = _base_of_sweep(x, of, returns, benchmark)
     else:
         returns = matrix("x", x)
@@ -126,7 +127,7 @@ def spa(
     over, rows = np.ascontiguousarray(over[:, differs]), np.asarray(rows)[differs]
     at_least("spa", CONFIGURATIONS, rows.size, "configurations that differ from the benchmark")
     blocks = chosen("spa", over, method, block, holding, unit)
-    found = _tested(over, drawn(blocks, over.shape[0], n, seed))
+    found = _tested(over, drawn(blocks, over.shape[0], n, seed), blocks.widening)
     frame = pl.DataFrame({"row": rows} | found.columns).sort("t", descending=True)
     return Superior(*found.p_values, frame, blocks.length, blocks.why, over.shape[0], n)
 
@@ -182,11 +183,17 @@ class Tested(NamedTuple):
     columns: dict[str, Array]
 
 
-def _tested(over: Array, resamples: Drawn) -> Tested:
-    """All tests of (units, configurations) returns over a benchmark, none of them constant."""
+def _tested(over: Array, resamples: Drawn, widening: float) -> Tested:
+    """All tests of returns over a benchmark.
+
+    Args:
+        over: (units, configurations), none of them constant.
+        resamples: of the units.
+        widening: of the standard errors; the resamples are divided by their own, without it.
+    """
     mean = over.mean(axis=0)
     error = np.concatenate([each.std(axis=1, ddof=1) for each in _means(over, resamples)])
-    t = mean / error
+    t = mean / (widening * error)
     worse = t < -np.sqrt(2.0 * np.log(np.log(over.shape[0])))
     centres = (np.where(worse, 0.0, mean), np.maximum(mean, 0.0), mean)
     n = resamples.indices.shape[0]

@@ -38,9 +38,9 @@ class WalkForward(NamedTuple):
         median_row: the row of the one in the middle.
 
     Example:
-        >>> import wheelvec as wv
-        >>> wv.walk_forward.__name__
-        'walk_forward'
+        >>> from wheelvec.inference.walk_forward import WalkForward
+        >>> WalkForward._fields[:3]  # docs/luck.md shows one
+        ('windows', 'curve', 'by')
     """
 
     windows: pl.DataFrame
