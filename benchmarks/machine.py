@@ -27,6 +27,7 @@ PACKAGES = (
     "vollib",
     "vectorbt",
     "vectorbt-rust",
+    "arch",
 )
 
 

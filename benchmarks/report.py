@@ -430,6 +430,20 @@ Measured on {machine["date"]}: {machine["processor"]}, {machine["cores"]} cores,
         head = ["what", "threads", f"{unit} per {element}", "of processor time", "times wheelvec's"]
         return table(head, body)
 
+    def inference(self) -> str:
+        if not self.group("bootstrap") or not self.group("pbo"):
+            return ""
+        return f"""## Is it luck?
+
+A bootstrap of the mean return of a thousand configurations over 250 entry sessions, in blocks, by resamples x
+configurations:
+
+{self.compared("bootstrap", "cells", SECONDS, per("ns", "cell"))}
+
+The probability of backtest overfitting of a thousand configurations over 120 months, 16 blocks, by splits:
+
+{self.compared("pbo", "splits", SECONDS, per("µs", "split"))}"""
+
     def start(self) -> str:
         rows = (
             [row["what"], number(row["median"]), str(row["rounds"])] for row in self.group("start")
@@ -518,6 +532,7 @@ half of the one stated here.
             self.one,
             self.files,
             self.sweeps,
+            self.inference,
             self.start,
             self.scaled,
             self.held,

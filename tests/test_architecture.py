@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "wheelvec"
 ROOMS = (
-    "model", "jit", "pricing", "kernels", "tables", "lake", "market", "vendors", "demo", "stages", "run", "report",
+    "model", "jit", "pricing", "kernels", "tables", "lake", "market", "vendors", "demo", "stages", "run", "inference", "report",
 )  # fmt: skip
 HEAVY = (
     *("numba", "exchange_calendars", "pandas", "databento", "pyarrow", "rich", "dask"),

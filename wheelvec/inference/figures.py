@@ -11,7 +11,7 @@ from wheelvec.kernels.resample import equity_paths, weighted_percentiles
 
 Array = NDArray[Any]
 
-PART = 1024  # resamples whose counts are multiplied at a time
+PART = 2**20  # counts that are multiplied at a time: few large products, each in 8 MiB
 YEAR = 252.0  # sessions
 
 
@@ -77,13 +77,14 @@ class Sums:
     def of(self, drawn: Drawn, columns: slice) -> Array:
         """(columns, resamples) the figure; NaN where it is not defined."""
         taken = [np.ascontiguousarray(each[:, columns].T) for each in self._values]
-        resamples = drawn.counts.shape[0]
+        resamples, units = drawn.counts.shape
+        part = max(1, PART // units)
         out = np.empty((taken[0].shape[0], resamples))
         with np.errstate(divide="ignore", invalid="ignore"):
-            for start in range(0, resamples, PART):
-                counts = drawn.counts[start : start + PART].astype(np.float64).T
+            for start in range(0, resamples, part):
+                counts = drawn.counts[start : start + part].astype(np.float64).T
                 sums = (each @ counts for each in taken)
-                out[:, start : start + PART] = self._combined(*sums, drawn.places)
+                out[:, start : start + part] = self._combined(*sums, drawn.places)
         return out
 
 
