@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 from arch.bootstrap import IIDBootstrap, StationaryBootstrap
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 import wheelvec as wv
@@ -142,6 +144,19 @@ def test_the_seed_decides() -> None:
     other = wv.bootstrap(RETURNS, block=4, n=300, seed=2)
     assert (first.low, first.se) == (again.low, again.se)
     assert first.se != other.se
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(-5.0, 5.0), st.floats(0.1, 10.0), st.sampled_from(["stationary", "circular"]))
+def test_interval_of_a_mean_moves_and_stretches_with_it(
+    shift: float, scale: float, method: str
+) -> None:
+    plain = wv.bootstrap(RETURNS, method=method, block=4, n=200)
+    moved = wv.bootstrap(shift + scale * RETURNS, method=method, block=4, n=200)
+    for name in ("estimate", "low", "high"):
+        expected = shift + scale * getattr(plain, name)
+        assert getattr(moved, name) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+    assert moved.se == pytest.approx(scale * plain.se, rel=1e-6)
 
 
 def test_undefined_and_infinite_figures_are_counted_not_dropped_silently() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 import wheelvec as wv
@@ -105,6 +107,16 @@ def test_what_never_trades_is_dropped_and_what_stands_still_is_not() -> None:
     assert wv.pbo(idle, 8).configurations == 12
     returns[:24, 0] = 0.0  # traded in the second half only
     assert np.isfinite(wv.pbo(returns, 8).logits).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.floats(0.01, 100.0))
+def test_order_and_unit_of_the_columns_change_nothing(seed: int, unit: float) -> None:
+    returns, rng = noise(seed, 40, 11), np.random.default_rng(seed)
+    found = wv.pbo(returns, 8)
+    other = wv.pbo(unit * returns[:, rng.permutation(11)], 8)
+    assert other.logits == pytest.approx(found.logits)
+    assert 0.0 <= found.probability <= 1.0
 
 
 def test_refusals() -> None:

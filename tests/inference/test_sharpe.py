@@ -72,6 +72,17 @@ def test_probability_under_the_null_is_jsharpes(
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
+@given(st.floats(1.0, 1e4), st.floats(1.01, 10.0), st.floats(0.0, 0.4))
+def test_more_trials_deflate_more(trials: float, more: float, sharpe: float) -> None:
+    few, many = (
+        wv.deflated_sharpe(
+            sharpe, n=60, skew=-1.0, kurtosis=6.0, trials=number, trial_variance=0.01
+        )
+        for number in (trials, trials * more)
+    )
+    assert many <= few + 1e-12
+
+
 def test_a_single_trial_is_not_deflated() -> None:
     found = wv.deflated_sharpe(0.0, n=100, skew=0, kurtosis=3, trials=1, trial_variance=1.0)
     assert found == 0.5

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import wheelvec as wv
+from wheelvec.inference.blocks import widening
 from wheelvec.inference.months import clear_of, monthly, whole_months
 from wheelvec.inference.overfitting import of_blocks
 from wheelvec.inference.units import launched, summed
@@ -155,6 +156,36 @@ def test_curve_of_a_walk_forward(swept: wv.Sweep) -> None:
     assert curve["best_sum"][-1] == pytest.approx(curve["best"].sum())
     assert found.best >= found.median
     assert found.chosen == pytest.approx(found.windows["out_of_sample"].sum(), rel=1e-6)
+
+
+def test_windows_without_a_wheel(market: wv.Market, config: wv.Config, swept: wv.Sweep) -> None:
+    """No row traded for a year and a half: nothing to choose, and then nothing to trade."""
+    days = swept.sessions
+    open_on = days.filter((days < dt.date(2022, 7, 1)) | (days >= dt.date(2024, 1, 1)))
+    when = pl.DataFrame({"session": open_on, "underlying": "BRVO"})
+    paused = wv.sweep(market, config, {"put.exit_pct": [k / 20 for k in range(12)]}, when=when)
+    found = wv.walk_forward(paused, train=6, test=3)
+    idle = found.windows.filter(pl.col("train_start") == dt.date(2023, 1, 1))
+    assert idle.select("row", "in_sample", "out_of_sample", "rank").row(0) == (None,) * 4
+    curve = found.curve.filter(pl.col("row").is_null())
+    assert curve.height >= 9
+    assert (curve["chosen"] == 0.0).all()
+    later = pl.DataFrame(
+        {"session": days.filter(days >= dt.date(2023, 6, 1)), "underlying": "BRVO"}
+    )
+    with pytest.raises(wv.InsufficientDataError, match="24 months from the first wheel on"):
+        wv.walk_forward(wv.sweep(market, config, {"put.exit_pct": [0.25, 0.5]}, when=later))
+
+
+def test_tests_of_a_sweep_are_widened(swept: wv.Sweep) -> None:
+    found, of = wv.spa(swept, n=300), launched(swept, "x")
+    pnl, capital = summed(of, "pnl", "capital")
+    returns = np.divide(pnl, capital, out=np.zeros_like(pnl), where=capital > 0)
+    plain = wv.bootstrap(returns, block=found.block, n=300)
+    factor = widening(of.day.size, found.block, "stationary", of.holding)
+    frame = found.frame.sort("row")
+    assert factor > 1.1
+    assert frame["t"].to_list() == pytest.approx(plain.estimate / (factor * plain.se))
 
 
 def test_refusals(market: wv.Market, config: wv.Config, swept: wv.Sweep) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from wheelvec.inference.figures import Sums
 from wheelvec.inference.months import monthly_of, whole_months
-from wheelvec.inference.needs import CONFIGURATIONS, at_least, one_of, whole
+from wheelvec.inference.needs import CONFIGURATIONS, MONTHS, at_least, one_of, whole
 from wheelvec.inference.units import OF_WHEELS, Launched, launched, wheel_statistic
 from wheelvec.model.errors import InsufficientDataError
 from wheelvec.run.sweep_result import Sweep
@@ -91,6 +91,8 @@ def walk_forward(
     one_of("figure", by, FIGURES)
     train, test = whole("train", train, 1, 600), whole("test", test, 1, 600)
     months, of = whole_months(sweep, "walk_forward"), launched(sweep, "walk_forward")
+    months = months[months >= of.day[0].astype("datetime64[M]")]  # before it no row traded
+    at_least("walk_forward", MONTHS, months.size, "months from the first wheel on")
     at_least("walk_forward", CONFIGURATIONS, of.columns, "configurations")
     at_least("walk_forward", train + 2 * test, months.size, "months for two windows to trade in")
     statistic = wheel_statistic(of, by)
