@@ -81,13 +81,24 @@ def _loaded(folder: Path) -> Any:
     }
     for index, kind in INDICES.items():
         if any((folder / place / index).is_file() for place in ("", COMMIT)):
-            return kinds[kind](folder)
+            found = kinds[kind](folder)
+            if kind == "result":
+                _refuse_earlier(found, folder)
+            return found
     if not folder.is_dir():
         problem = "is a file" if folder.exists() else "no such folder"
         raise LakeError(f"{folder}: {problem}; expected the folder given as --out")
     raise LakeError(
         f"{folder}: no saved run, sweep or portfolio; it has none of {', '.join(INDICES)}"
     )
+
+
+def _refuse_earlier(result: Any, folder: Path) -> None:
+    """Refuse a result that an earlier version saved, with its folder and what it lacks."""
+    try:
+        _ = result.events
+    except LakeError as error:
+        raise LakeError(f"{folder}: {error}") from None
 
 
 def beside(folder: Path) -> Path:

@@ -33,9 +33,10 @@ def page(x: Shown, path: str | Path) -> Path:
         The path.
 
     Raises:
-        InputError: for anything else; or naming what to install, if the extra `report` is missing;
-            or what a result lacks that an earlier version saved.
-        LakeError: if the file cannot be written.
+        InputError: for anything else; or naming what to install, if the extra `report` is
+            missing.
+        LakeError: if the file cannot be written; or saying what a result lacks that an earlier
+            version saved.
 
     Example:
         >>> import pathlib

@@ -40,7 +40,7 @@ def result_page(result: Result) -> Page:
     """The page of a result.
 
     Raises:
-        InputError: if an earlier version saved the result, and it lacks what a page shows.
+        LakeError: if an earlier version saved the result, and it lacks what a page shows.
     """
     _ = result.events  # refuses a result of an earlier version, saying what it lacks
     figures, wheels = result.summary(), counted_wheels(result)

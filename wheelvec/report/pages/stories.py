@@ -86,6 +86,13 @@ def _bars(legs: pl.DataFrame, paths: Sequence[pl.DataFrame], place: str) -> Tabl
             prices = [amount(bar[name]) for name in ("high", "low", "close", "bid", "ask")]
             what = _what(leg, bar)
             rows.append([leg["leg"], shown(bar["session"]), what, *prices, bar["source"] or "-"])
+        if leg["exit_date"] is not None and (
+            not path.height or path["session"][-1] < leg["exit_date"]
+        ):
+            dashes = ["-"] * (len(heads) - 3)
+            rows.append(
+                [leg["leg"], shown(leg["exit_date"]), f"exit: {leg['exit_reason']}", *dashes]
+            )
     title = "The bars that ended it"
     note = f"of each leg the day of its sale and the last {SHOWN_BARS} sessions; dollars per share"
     return Table(f"{place}-bars", title, heads, rows, note=note, plain=True)

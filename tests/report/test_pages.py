@@ -1,0 +1,204 @@
+"""Pages hold the figures and caveats of what they are about, ask for nothing, and escape names."""
+
+import base64
+import datetime as dt
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import wheelvec as wv
+from tests.report import built
+from tests.run.accounts import leg, put, result_of
+from wheelvec.model.schemas import RESULT_TABLES
+from wheelvec.report.months import counted_wheels
+from wheelvec.report.pages.page import html
+from wheelvec.report.pages.rendering import _as_json
+from wheelvec.report.pages.results import chosen_stories
+from wheelvec.report.pages.sweeps import neighbours
+
+PAGES = {
+    "result": built.result,
+    "portfolio": built.portfolio,
+    "sweep": built.sweep,
+    "market": built.market,
+    "comparison": lambda: [built.portfolio(), built.portfolio()],
+}
+
+
+@cache
+def page_of(name: str) -> str:
+    return html(PAGES[name]())
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_asks_for_nothing(name: str) -> None:
+    text = page_of(name)
+    assert len(text) < 1_500_000
+    assert text.count("<h1>") == 1
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy is not None
+    stated = policy[1].replace("&#39;", "'")
+    assert stated.startswith("default-src 'none'")
+    assert "unsafe-eval" not in stated
+    assert "unsafe-inline" not in stated.partition("script-src")[2]
+    scripts = re.findall(r"<script(?: type=\"module\")?>(.*?)</script>", text, re.DOTALL)
+    assert len(scripts) == 2
+    for script in scripts:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in stated
+    body = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.findall(r'(?:src|href)="(?!#|data:,)[^"]*"', body)
+    ids = re.findall(r' id="([^"]*)"', body)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]*)"', body)) <= set(ids)
+
+
+def test_a_result_page_states_what_the_summary_does() -> None:
+    result = built.result()
+    text, figures = page_of("result"), result.summary()
+    assert f"{figures['total_pnl']:,.0f}" in text
+    assert figures["no_data_wheels"] > 0
+    assert f"over {figures['total_wheels']:,} of {result.wheels.height:,} launched" in text
+    assert f"{figures['total_pnl_worst']:,.2f}" in text
+    assert f"{figures['no_data_wheels']:,} wheels unresolved" in text
+    assert "overlap" in text
+    worst = result.wheels.filter("in_summary").sort("pnl_marked")["wheel_id"][0]
+    assert f">{worst}</h3>" in text
+
+
+def test_a_bad_month_leads_to_the_bars() -> None:
+    """Month -> wheels of it -> story: each month has a place, each losing one a wheel with a story."""
+    text, result = page_of("result"), built.result()
+    wheels = counted_wheels(result).with_columns(month=pl.col("exit_date").dt.strftime("%Y-%m"))
+    for month in wheels["month"].unique():
+        assert f'href="#m{month}"' in text
+        assert f'<tr id="m{month}">' in text
+    losing = wheels.filter(pl.col("pnl_marked").sum().over("month") < 0)
+    assert losing.height
+    for month in losing["month"].unique():
+        worst = losing.filter(month=month).sort("pnl_marked")["wheel_id"][0]
+        place = re.search(rf'href="#(story-\d+)">{worst}</a>', text)
+        assert place is not None
+        article = text.partition(f'id="{place[1]}"')[2].partition("</article>")[0]
+        assert "The bars that ended it" in article
+        assert "exit: " in article
+
+
+def test_stories_are_of_the_extremes_and_of_losing_months() -> None:
+    months = [dt.date(2024, month, 3) for month in (1, 2, 3)]
+    rows = [
+        {"wheel_id": f"{month:%m}-{i}", "exit_date": month, "pnl_marked": value}
+        for month, base in zip(months, (10.0, -1.0, 30.0), strict=True)
+        for i, value in enumerate([base + 0.01 * j for j in range(15)])
+    ]
+    told = chosen_stories(pl.DataFrame(rows))
+    assert told[:10] == [f"02-{i}" for i in range(10)]
+    assert told[10:20] == [f"03-{i}" for i in range(14, 4, -1)]
+    assert len(told) == 20  # February's worst are among the ten
+
+
+def test_an_account_page_shows_benchmarks_and_reasons() -> None:
+    account = built.portfolio()
+    text = page_of("portfolio")
+    for name in ("buy and hold", "delta-matched stock"):
+        assert name in text
+    for reason, count in account.skipped.iter_rows():
+        assert f"<td>{reason}" in text
+        assert f"<td>{count:,}" in text
+    sources = (
+        account.daily.select("puts", "calls", "stock", "dividends", "fees", "interest").sum().row(0)
+    )
+    assert f"{sum(sources):,.2f}" in text
+    stale = account.daily.filter(pl.col("mark_age") > 0).height
+    assert f"On {stale} of {account.daily.height} sessions a mark" in text
+
+
+def test_neighbours_differ_in_one_field_by_one_step() -> None:
+    sweep = built.sweep()
+    row = sweep.frame.with_row_index().filter(
+        pl.col("put.exit_pct") == 0.25,
+        pl.col("put.stop_loss_multiplier") == 2.0,
+        pl.col("fills.execution_seed") == 1,
+    )["index"][0]
+    found = neighbours(sweep, row)
+    assert found["row"][0] == row
+    steps = found.slice(1).select(
+        "put.exit_pct", "put.stop_loss_multiplier", "fills.execution_seed"
+    )
+    assert sorted(steps.rows(), key=str) == sorted(
+        [(0.5, 2.0, 1), (0.25, 1.2, 1), (0.25, None, 1), (0.25, 2.0, 2)], key=str
+    )
+
+
+NAME = "</script><img src=x onerror=alert(1)>"
+
+
+def hostile() -> wv.Result:
+    """A result whose underlying is markup, and ends the element that its data stand in."""
+    name = NAME
+    ended = (8, "expired_worthless", 0.0)
+    result = result_of(
+        [([leg(put(99.0), 0, 2.0, ended)], (8, 0.0))], {"A": [100.0] * 10}, {put(99.0): {0: 2.0}}
+    )
+    for kind in ("call_diagnostics", "warnings"):
+        result._frames[kind] = pl.DataFrame(schema=RESULT_TABLES[kind])
+    for kind, frame in list(result._frames.items()):
+        if isinstance(frame, pl.DataFrame) and "underlying" in frame.columns:
+            result._frames[kind] = frame.with_columns(underlying=pl.lit(name))
+    result._frames["warnings"] = pl.DataFrame(
+        [("odd", name, 1, f"{name}: odd")], schema=RESULT_TABLES["warnings"], orient="row"
+    )
+    return result
+
+
+def test_names_are_escaped() -> None:
+    text = html(hostile())
+    assert "<img src=x" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;: odd" in text
+    assert _as_json([NAME]) == '["\\u003c/script\\u003e\\u003cimg src=x onerror=alert(1)\\u003e"]'
+
+
+def test_a_result_of_an_earlier_version_says_what_it_lacks(tmp_path: Path) -> None:
+    result = built.result()
+    frames = {kind: frame for kind, frame in result._frames.items() if kind != "events"}
+    old = wv.Result(result.config, result.fingerprint, {"wheelvec": "0.0.1"}, frames)
+    for shown in (old, [old, result]):
+        with pytest.raises(wv.LakeError, match="run it again"):
+            wv.page(shown, tmp_path / "x.html")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("shown", "message"),
+    [
+        (3, "expected a Result, Portfolio, Sweep or Market"),
+        ([], "expected a Result"),
+        ([1, 2], "expected results, or portfolios"),
+        (lambda: [built.result()], "expected 2 to 8"),
+        (lambda: [built.result(), built.portfolio()], "not both"),
+    ],
+)
+def test_what_has_no_page_is_named(shown: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(wv.InputError, match=message):
+        wv.page(shown() if callable(shown) else shown, tmp_path / "x.html")
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(wv.LakeError, match="is a folder"):
+        wv.page(built.market(), tmp_path)
+    with pytest.raises(wv.LakeError, match="cannot be written"):
+        wv.page(built.market(), tmp_path / "nowhere" / "x.html")
+
+
+def test_a_result_without_wheels_has_a_page() -> None:
+    config = wv.Config(
+        schedule=wv.Schedule(end_date="2024-01-05"), put=wv.PutRules(delta_min=0.0, delta_max=1e-6)
+    )
+    text = html(wv.backtest(built.market(), config))
+    assert "no_candidate_in_range" in text
+    assert "launched" in text
