@@ -235,7 +235,17 @@ def stories(result: Result, order: Mapping[str, int]) -> list[Part]:
         "its bar, else the mid), with bars from low to high; a filled dot is a price that was "
         "tested for stop and target, rings are sale and exit."
     )
-    return [note, *(story(result, wheel_id, place_of(wheel_id, order)) for wheel_id in order)]
+    few = _only(result, list(order))
+    return [note, *(story(few, wheel_id, place_of(wheel_id, order)) for wheel_id in order)]
+
+
+def _only(result: Result, wheel_ids: list[str]) -> Result:
+    """The result with some of its wheels only, whose stories are then found in short frames."""
+    records = result.records.filter(pl.col("wheel_id").is_in(wheel_ids))
+    symbols = pl.concat([records["symbol"], records["exit_symbol"]]).drop_nulls().unique()
+    paths = result.paths.filter(pl.col("symbol").is_in(symbols.implode()))
+    frames = {"records": records, "paths": paths, "underlying": result.underlying}
+    return Result(result.config, result.fingerprint, result.versions, frames)
 
 
 def _distribution(result: Result) -> list[Part]:

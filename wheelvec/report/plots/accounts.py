@@ -270,7 +270,7 @@ def capital(portfolio: Portfolio, *, points: int = POINTS) -> Any:
             x=by_day(),
             y=alt.Y("value:Q", stack="zero", axis=alt.Axis(title="Dollars", format=",~f")),
             color=alt.Color("use:N", scale=alt.Scale(domain=names, range=[BLUE, PALETTE[1], GREY])),
-            order="place:Q",
+            order=alt.Order("place:Q"),
         )
     )
     note = [
@@ -315,11 +315,13 @@ def fan(frame: pl.DataFrame, *, unit: str = "Equity, dollars", points: int = POI
             y=alt.Y(
                 f"{low}:Q", axis=alt.Axis(title=unit, format=",~f"), scale=alt.Scale(zero=False)
             ),
-            y2=f"{high}:Q",
+            y2=alt.Y2(f"{high}:Q"),
         )
         for low, high in pairs
     ]
-    middle = [base.mark_line(color=BLUE).encode(x=by_day(), y="p50:Q")] if "p50" in frame else []
+    middle = (
+        [base.mark_line(color=BLUE).encode(x=by_day(), y=alt.Y("p50:Q"))] if "p50" in frame else []
+    )
     shown = ", ".join(f"{int(low[1:])}% to {int(high[1:])}%" for low, high in pairs)
     note = ("middle line: the median; " if middle else "") + f"bands: {shown}"
     return finished(alt.layer(*bands, *middle), "Range of the paths", note)

@@ -8,7 +8,7 @@ import polars as pl
 from wheelvec.model.errors import InputError, cut, unknown_name
 from wheelvec.report.months import pnl_by_month, returns_by_month, yearly
 from wheelvec.report.plots.accounts import LABELS
-from wheelvec.report.plots.theme import DIVERGING, WIDTH, finished, unchecked
+from wheelvec.report.plots.theme import DIVERGING, WIDTH, either, finished, unchecked
 from wheelvec.run.portfolio import Portfolio
 from wheelvec.run.result import Result
 
@@ -90,12 +90,16 @@ def _panel(cells: pl.DataFrame, form: str, title: str) -> Any:
             scale=alt.Scale(domain=[-1, 0, 1], range=DIVERGING[::2], interpolate="rgb"),
             legend=None,
         ),
-        tooltip=["year:O", "column:N", alt.Tooltip("value:Q", format=",.2f")],
+        tooltip=[
+            alt.Tooltip("year:O"),
+            alt.Tooltip("column:N"),
+            alt.Tooltip("value:Q", format=",.2f"),
+        ],
     )
     dark = "abs(datum.share) > 0.72"
     texts = base.mark_text(fontSize=10).encode(
         text=alt.Text("value:Q", format=form),
-        color=alt.condition(dark, alt.value("#ffffff"), alt.value("#1f2328")),
+        color=either(dark, "#ffffff", "#1f2328"),
     )
     return (rects + texts).properties(
         width=WIDTH - 100,

@@ -59,16 +59,16 @@ def chain(
     )
     colour = alt.Color("expiration:N", scale=alt.Scale(domain=names, range=PALETTE[: len(names)]))
     tips = [
-        "expiration:N",
-        "strike:Q",
-        "dte:Q",
+        alt.Tooltip("expiration:N"),
+        alt.Tooltip("strike:Q"),
+        alt.Tooltip("dte:Q"),
         *(alt.Tooltip(f"{name}:Q", format=".3~f") for name in ("bid", "ask", "iv", "delta")),
     ]
     candidates = puts.filter("candidate")
     at = (
         alt.Chart(pl.DataFrame({"spot": [spot]}))
         .mark_rule(color=GREY, strokeDash=[4, 3])
-        .encode(x="spot:Q")
+        .encode(x=alt.X("spot:Q"))
     )
     parts = [
         at,
@@ -196,7 +196,12 @@ def coverage(market: Market) -> Any:
                 ),
                 legend=alt.Legend(title=None, format=".0%", gradientLength=160),
             ),
-            tooltip=["row:N", "period:N", "sessions:Q", "held:Q"],
+            tooltip=[
+                alt.Tooltip("row:N"),
+                alt.Tooltip("period:N"),
+                alt.Tooltip("sessions:Q"),
+                alt.Tooltip("held:Q"),
+            ],
         )
     )
     note = [

@@ -17,6 +17,7 @@ from wheelvec.report.plots.theme import (
     WIDTH,
     by_day,
     drawn,
+    either_fill,
     finished,
     unchecked,
 )
@@ -127,14 +128,19 @@ def _underlying(result: Result, legs: pl.DataFrame, name: str) -> Any:
         .mark_rule(strokeWidth=2.5)
         .encode(
             x=alt.X("entry_date:T", scale=alt.Scale(type="utc"), axis=alt.Axis(title=None)),
-            x2="until:T",
-            y="strike:Q",
+            x2=alt.X2("until:T"),
+            y=alt.Y("strike:Q"),
             color=alt.Color(
                 "leg:N",
                 scale=alt.Scale(domain=["put", "call"], range=[BLUE, ORANGE]),
                 legend=alt.Legend(title=None, columns=2, labelExpr="datum.label + ' strike'"),
             ),
-            tooltip=["leg:N", "strike:Q", "entry_date:N", "until:N"],
+            tooltip=[
+                alt.Tooltip("leg:N"),
+                alt.Tooltip("strike:Q"),
+                alt.Tooltip("entry_date:N"),
+                alt.Tooltip("until:N"),
+            ],
         )
     )
     return alt.layer(line, strikes).properties(width=WIDTH - 100, height=130)
@@ -165,28 +171,30 @@ def _options(result: Result, legs: pl.DataFrame) -> Any:
     )
     names, colours = ["stop", "target"], [RED, GREEN]
     parts = [
-        base.mark_rule(strokeWidth=3, opacity=0.35).encode(y=y, y2="high:Q"),
-        base.mark_line(color=INK, strokeWidth=1.4).encode(y="price:Q", detail="symbol:N"),
+        base.mark_rule(strokeWidth=3, opacity=0.35).encode(y=y, y2=alt.Y2("high:Q")),
+        base.mark_line(color=INK, strokeWidth=1.4).encode(
+            y=alt.Y("price:Q"), detail=alt.Detail("symbol:N")
+        ),
         base.mark_point(size=22, color=INK, opacity=1, strokeWidth=1).encode(
-            y="price:Q",
-            fill=alt.condition("datum.source != null", alt.value(INK), alt.value("transparent")),
+            y=alt.Y("price:Q"),
+            fill=either_fill("datum.source != null", INK, "transparent"),
             tooltip=[
-                "session:N",
-                "symbol:N",
-                "source:N",
-                "low:Q",
-                "high:Q",
-                "close:Q",
-                "bid:Q",
-                "ask:Q",
+                alt.Tooltip("session:N"),
+                alt.Tooltip("symbol:N"),
+                alt.Tooltip("source:N"),
+                alt.Tooltip("low:Q"),
+                alt.Tooltip("high:Q"),
+                alt.Tooltip("close:Q"),
+                alt.Tooltip("bid:Q"),
+                alt.Tooltip("ask:Q"),
             ],
         ),
         alt.Chart(drawn(lines))
         .mark_rule(strokeDash=[5, 3], strokeWidth=1.8)
         .encode(
             x=alt.X("entry_date:T", scale=alt.Scale(type="utc")),
-            x2="until:T",
-            y="value:Q",
+            x2=alt.X2("until:T"),
+            y=alt.Y("value:Q"),
             color=alt.Color(
                 "line:N",
                 scale=alt.Scale(domain=names, range=colours),
@@ -197,7 +205,7 @@ def _options(result: Result, legs: pl.DataFrame) -> Any:
         .mark_point(size=90, strokeWidth=2, filled=False)
         .encode(
             x=by_day(),
-            y="price:Q",
+            y=alt.Y("price:Q"),
             shape=alt.Shape(
                 "what:N",
                 scale=alt.Scale(domain=["sale", "exit"], range=["circle", "cross"]),

@@ -15,6 +15,7 @@ from wheelvec.report.plots.theme import (
     SEQUENTIAL,
     WIDTH,
     drawn,
+    either,
     finished,
     short,
     unchecked,
@@ -123,7 +124,7 @@ def _map(
             alt.Tooltip("x:N", title=x),
             alt.Tooltip("y:N", title=y),
             alt.Tooltip("value:Q", title=figure, format=",.4~g"),
-            "rows:Q",
+            alt.Tooltip("rows:Q"),
         ],
     )
     if max(len(orders["x"]), len(orders["y"])) > WRITTEN or len(orders["x"]) > 8:
@@ -134,7 +135,7 @@ def _map(
         far = f"abs(datum.value) > {0.72 * most}"
     return rects + base.mark_text().encode(
         text=alt.Text("value:Q", format=",.3~g"),
-        color=alt.condition(far, alt.value("#ffffff"), alt.value("#1f2328")),
+        color=either(far, "#ffffff", "#1f2328"),
     )
 
 
@@ -237,12 +238,22 @@ def _panel(sweep: Sweep, field: str, figure: str) -> Any:
     )
     y = alt.Y("least:Q", scale=alt.Scale(zero=False), axis=short(figure))
     parts = [
-        base.mark_rule(strokeWidth=1, opacity=0.6).encode(y=y, y2="most:Q"),
-        base.mark_rule(strokeWidth=5, color=BLUE, opacity=0.55).encode(y="low:Q", y2="high:Q"),
+        base.mark_rule(strokeWidth=1, opacity=0.6).encode(y=y, y2=alt.Y2("most:Q")),
+        base.mark_rule(strokeWidth=5, color=BLUE, opacity=0.55).encode(
+            y=alt.Y("low:Q"), y2=alt.Y2("high:Q")
+        ),
         base.mark_point(
             filled=True, size=55, color=BLUE, opacity=1, stroke=INK, strokeWidth=0.5
         ).encode(
-            y="middle:Q", tooltip=["group:N", "least:Q", "low:Q", "middle:Q", "high:Q", "most:Q"]
+            y=alt.Y("middle:Q"),
+            tooltip=[
+                alt.Tooltip("group:N"),
+                alt.Tooltip("least:Q"),
+                alt.Tooltip("low:Q"),
+                alt.Tooltip("middle:Q"),
+                alt.Tooltip("high:Q"),
+                alt.Tooltip("most:Q"),
+            ],
         ),
     ]
     return alt.layer(*parts).properties(width=WIDTH - 100, height=120)
@@ -280,12 +291,14 @@ def bands(frame: pl.DataFrame, *, unit: str = "Mean ROC, percent") -> Any:
         y=alt.Y("kind:N", sort=kinds, axis=alt.Axis(title=None, minExtent=0))
     )
     at = alt.X("low:Q", axis=alt.Axis(title=unit, grid=True))
-    tips = ["kind:N", *(alt.Tooltip(f"{name}:Q", format=",.4~g") for name in BAND[1:])]
-    zero = alt.Chart(pl.DataFrame({"at": [0.0]})).mark_rule(opacity=0.5).encode(x="at:Q")
+    tips = [alt.Tooltip("kind:N"), *(alt.Tooltip(f"{name}:Q", format=",.4~g") for name in BAND[1:])]
+    zero = alt.Chart(pl.DataFrame({"at": [0.0]})).mark_rule(opacity=0.5).encode(x=alt.X("at:Q"))
     chart = alt.layer(
         zero,
-        base.mark_bar(height=12, color=BLUE, opacity=0.5).encode(x=at, x2="high:Q", tooltip=tips),
-        base.mark_tick(thickness=3, size=20, color=INK).encode(x="estimate:Q", tooltip=tips),
+        base.mark_bar(height=12, color=BLUE, opacity=0.5).encode(
+            x=at, x2=alt.X2("high:Q"), tooltip=tips
+        ),
+        base.mark_tick(thickness=3, size=20, color=INK).encode(x=alt.X("estimate:Q"), tooltip=tips),
     )
     note = "bar: the range; line: the estimate"
     return finished(chart, "What the figure rests on", note, height=max(34 * len(kinds), 60))

@@ -240,9 +240,23 @@ def short(title: str) -> Any:
     return alt.Axis(title=title, labelExpr=f"format(datum.value, {form})")
 
 
+def either(test: str, one: str, other: str) -> Any:
+    """The colour `one` where the test of a row holds, else `other`; without Altair's checks."""
+    return alt.ColorValue(other, condition={"test": test, "value": one})
+
+
+def either_fill(test: str, one: str, other: str) -> Any:
+    """As `either`, for the inside of a mark."""
+    return alt.FillValue(other, condition={"test": test, "value": one})
+
+
 def ruled(at: float = 0.0) -> Any:
     """A thin horizontal line."""
-    return alt.Chart(pl.DataFrame({"at": [at]})).mark_rule(color=INK, opacity=0.5).encode(y="at:Q")
+    return (
+        alt.Chart(pl.DataFrame({"at": [at]}))
+        .mark_rule(color=INK, opacity=0.5)
+        .encode(y=alt.Y("at:Q"))
+    )
 
 
 def svg(spec: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from wheelvec.report.plots.theme import (
     WIDTH,
     YELLOW,
     drawn,
+    either,
     finished,
     short,
     unchecked,
@@ -107,10 +108,10 @@ def roc_distribution(result: Result) -> Any:
                 bin="binned",
                 axis=alt.Axis(title="ROC of the wheel, percent", labelOverlap="parity"),
             ),
-            x2="high:Q",
+            x2=alt.X2("high:Q"),
             y=alt.Y("wheels:Q", axis=alt.Axis(title="Wheels", format=",~f", tickMinStep=1)),
-            color=alt.condition("datum.high <= 0", alt.value(LOSS), alt.value(GAIN)),
-            tooltip=["low:Q", "high:Q", "wheels:Q"],
+            color=either("datum.high <= 0", LOSS, GAIN),
+            tooltip=[alt.Tooltip("low:Q"), alt.Tooltip("high:Q"), alt.Tooltip("wheels:Q")],
         )
     )
     names = ["mean", "median", "5th percentile"]
@@ -121,7 +122,7 @@ def roc_distribution(result: Result) -> Any:
         alt.Chart(marks.drop_nulls().with_columns(figure=pl.Series(shown, dtype=pl.String)))
         .mark_rule(strokeWidth=2)
         .encode(
-            x="roc:Q",
+            x=alt.X("roc:Q"),
             color=alt.Color(
                 "figure:N",
                 scale=alt.Scale(domain=shown, range=[ORANGE, GREEN, PURPLE][: len(shown)]),
@@ -206,8 +207,8 @@ def ends(result: Result, of: str = "wheel") -> Any:
                 "reason:N",
                 scale=alt.Scale(domain=reasons, range=[REASONS[name] for name in reasons]),
             ),
-            order="place:Q",
-            tooltip=["month:N", "reason:N", "wheels:Q"],
+            order=alt.Order("place:Q"),
+            tooltip=[alt.Tooltip("month:N"), alt.Tooltip("reason:N"), alt.Tooltip("wheels:Q")],
         )
     )
     note = f"{wheels.height:,} of the {result.wheels.height:,} launched"
@@ -246,27 +247,27 @@ def by(result: Result, field: str) -> Any:
     x = alt.X("group:N", sort=order, axis=alt.Axis(title=None, labelAngle=0, labelOverlap="greedy"))
     unlabelled = alt.X("group:N", sort=order, axis=None)
     tips = [
-        "group:N",
-        "wheels:Q",
+        alt.Tooltip("group:N"),
+        alt.Tooltip("wheels:Q"),
         alt.Tooltip("pnl:Q", format=",.2f"),
         alt.Tooltip("roc:Q", format=".2f"),
         alt.Tooltip("se:Q", format=".2f"),
     ]
     base = alt.Chart(drawn(grouped))
-    zero = alt.Chart(pl.DataFrame({"at": [0.0]})).mark_rule(opacity=0.5).encode(y="at:Q")
+    zero = alt.Chart(pl.DataFrame({"at": [0.0]})).mark_rule(opacity=0.5).encode(y=alt.Y("at:Q"))
     pnl = base.mark_bar().encode(
         x=unlabelled,
         y=alt.Y("pnl:Q", axis=short("P&L, dollars")),
-        color=alt.condition("datum.pnl < 0", alt.value(LOSS), alt.value(GAIN)),
+        color=either("datum.pnl < 0", LOSS, GAIN),
         tooltip=tips,
     )
     bars = base.mark_rule(strokeWidth=2).encode(
-        x=x, y=alt.Y("low:Q", axis=alt.Axis(title="ROC, percent")), y2="high:Q"
+        x=x, y=alt.Y("low:Q", axis=alt.Axis(title="ROC, percent")), y2=alt.Y2("high:Q")
     )
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=x,
         y=alt.Y("roc:Q"),
-        color=alt.condition("datum.roc < 0", alt.value(LOSS), alt.value(GAIN)),
+        color=either("datum.roc < 0", LOSS, GAIN),
         tooltip=tips,
     )
     panels = [
