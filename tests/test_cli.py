@@ -54,6 +54,12 @@ def lake(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages have tests of their own (test_cli_report), and take longer than small runs do."""
+    monkeypatch.setattr(results, "write_beside", lambda *_: None)
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory with a configuration in it."""
@@ -116,7 +122,9 @@ def test_demo_writes_a_result_and_prints_its_figures(here: Path) -> None:
     assert ESCAPE not in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
     assert not re.search(r"nan|none|null", done.stdout, re.IGNORECASE)
-    assert {path.name for path in here.iterdir()} == {"wheel.toml", "demo-result"}
+    assert {path.name for path in here.iterdir()} == {
+        *("wheel.toml", "demo-result", "demo-result.html"),
+    }
     launched = result.wheels.height
     assert (
         f"Figures of {figures['total_wheels']:,} wheels in the summary of {launched:,} launched"

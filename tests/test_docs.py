@@ -115,6 +115,21 @@ def test_data_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert list((tmp_path / "lake").rglob("underlying=ALFA/2024-01.parquet"))
 
 
+def test_programs_of_charts_and_pages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for program in DOCS["blocks"](read("docs/pages.md"), "python"):
+        exec(program, names)
+    written = {path.name for path in tmp_path.iterdir()}
+    charts, pages = (
+        {"equity.png", "by-delta.svg", "wheel.html"},
+        {"result", "account", "data", "both"},
+    )
+    assert written == charts | {f"{name}.html" for name in pages}
+    charted = re.findall(r"^\| `(\w+)` \|", read("docs/pages.md"), re.MULTILINE)
+    assert sorted(charted) == sorted(wv.plots.__all__)
+
+
 def test_readme_commands_run_in_order_and_print_what_it_shows() -> None:
     assert DOCS["with_shell_output"](read("README.md")) == read("README.md"), AGAIN
 

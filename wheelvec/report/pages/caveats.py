@@ -76,7 +76,10 @@ def _values(figures: dict[str, float | int | None]) -> Iterator[str]:
     if figures["targets_above_limit"] or figures["stops_inside_stop"]:
         above = _counted(figures["targets_above_limit"], "target")
         inside = _counted(figures["stops_inside_stop"], "stop")
-        yield f"{above} booked above their limit, {inside} booked inside their stop."
+        yield (
+            f"{above} booked above the limit and {inside} booked inside the stop: bought back at "
+            "the market."
+        )
 
 
 def _prices(result: Result, figures: dict[str, float | int | None]) -> Iterator[str]:
@@ -95,13 +98,15 @@ def _prices(result: Result, figures: dict[str, float | int | None]) -> Iterator[
     sources = dict(result.paths["source"].fill_null("neither").value_counts().rows())
     bars, quotes = sources.get("bar", 0), sources.get("quote", 0)
     neither = sources.get("neither", 0)
-    yield (
-        f"Stops and targets were tested on {_counted(bars, 'bar')} and "
-        f"{_counted(quotes, 'quote')}; on {_counted(neither, 'session')} of a leg there was no "
-        "price to test, and "
-        f"{_counted(figures['sessions_without_bar'], 'leg-session')} had neither bar nor quote. "
-        "A stop is not seen on such days."
-    )
+    tested = f"Stops and targets were tested on {_counted(bars, 'bar')} and "
+    tested += _counted(quotes, "quote")
+    if neither or figures["sessions_without_bar"]:
+        tested += (
+            f"; on {_counted(neither, 'session')} of a leg there was no price to test, and "
+            f"{_counted(figures['sessions_without_bar'], 'leg-session')} had neither bar nor "
+            "quote: a stop is not seen on them"
+        )
+    yield f"{tested}."
     missing = result.diagnostics.filter(pl.col("outcome") == "no_quotes")
     if missing.height:
         days = missing["session"].n_unique()

@@ -16,6 +16,7 @@ from wheelvec.stages.chain import collapse, rates, solved, to_keep
 from wheelvec.tables.sessions import Sessions
 
 EXPIRATIONS = 6  # lines of a smile
+NEAR = (0.02, 0.98)  # absolute delta: beyond, a tick of the price is many points of volatility
 TABLES = {"option_quotes": "quotes", "underlying_bars": "closes", "option_bars": "option bars"}
 
 
@@ -46,11 +47,10 @@ def chain(
     rules = Config() if config is None else config
     puts = solved_puts(market, underlying, session, rules)
     day, spot = puts["session"][0], puts["underlying_price"].median()
-    days = puts["expiration"].unique().sort()
-    at_most = np.linspace(0, days.len() - 1, min(days.len(), EXPIRATIONS)).round().astype(int)
-    shown = days.gather(at_most)
+    shown, count = _expirations(puts)
     names = [str(each) for each in shown]
-    base = alt.Chart(drawn(puts.filter(pl.col("expiration").is_in(shown.implode())).head(POINTS)))
+    near = pl.col("delta").is_between(*NEAR) & pl.col("expiration").is_in(shown)
+    base = alt.Chart(drawn(puts.filter(near).head(POINTS)))
     x = alt.X("strike:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title="Strike, dollars"))
     y = alt.Y(
         "iv:Q",
@@ -82,11 +82,21 @@ def chain(
     ]
     note = [
         f"rings: {candidates.height} puts within put.dte_* and put.delta_*; dashed: the underlying",
-        f"{len(names)} of {days.len()} expirations" if days.len() > len(names) else "",
+        f"{len(names)} of {count} expirations; delta from {NEAR[0]:g} to {NEAR[1]:g}",
     ]
     return finished(
         alt.layer(*parts), f"{underlying} on {day}: implied volatility of the puts", note
     )
+
+
+def _expirations(puts: pl.DataFrame) -> tuple[list[dt.date], int]:
+    """At most six expirations, those of candidates among them, and how many there are."""
+    days = puts["expiration"].unique().sort().to_list()
+    wanted = puts.filter("candidate")["expiration"].unique().sort().to_list()[:EXPIRATIONS]
+    others = [day for day in days if day not in wanted]
+    left = min(EXPIRATIONS - len(wanted), len(others))
+    even = np.linspace(0, max(len(others) - 1, 0), left).round().astype(int)
+    return sorted([*wanted, *(others[i] for i in even)]), len(days)
 
 
 def solved_puts(

@@ -275,8 +275,8 @@ def by(result: Result, field: str) -> Any:
         (zero + bars + dots).properties(width=WIDTH - 100, height=130),
     ]
     note = [
-        "P&L of the wheels in the summary, dollars per contract;",
-        "mean ROC, and two standard errors of it (overlapping wheels: too narrow)",
+        "above: P&L, dollars per contract; below: mean ROC with",
+        "two standard errors (wheels overlap: too narrow)",
     ]
     return finished(alt.vconcat(*panels, spacing=10), FIELDS[field], note)
 
