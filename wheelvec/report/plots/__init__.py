@@ -3,6 +3,13 @@
 A chart draws itself in a notebook, and `.save("x.png")`, `.save("x.svg")` and `.save("x.html")`
 need no network. Frames are aggregated before they are drawn: a line has at most 2,000 points, a map
 at most 50 x 50 cells. Altair is imported by the first chart.
+
+Example:
+    >>> import wheelvec as wv
+    >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+    >>> result = wv.backtest(market, wv.Config(schedule=wv.Schedule(end_date="2024-01-05")))
+    >>> wv.plots.ends(result)
+    wheelvec.plots: How the wheels ended
 """
 
 import importlib
@@ -82,4 +89,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*globals(), *__all__})

@@ -42,7 +42,7 @@ def chain(
         >>> import wheelvec as wv
         >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
         >>> wv.plots.chain(market, "ALFA", "2024-01-02").to_dict()["title"]["text"]
-        'ALFA on 2024-01-02: implied volatility of the puts'
+        'ALFA on 2024-01-02: IV of the puts'
     """
     rules = Config() if config is None else config
     puts = solved_puts(market, underlying, session, rules)
@@ -84,9 +84,7 @@ def chain(
         f"rings: {candidates.height} puts within put.dte_* and put.delta_*; dashed: the underlying",
         f"{len(names)} of {count} expirations; delta from {NEAR[0]:g} to {NEAR[1]:g}",
     ]
-    return finished(
-        alt.layer(*parts), f"{underlying} on {day}: implied volatility of the puts", note
-    )
+    return finished(alt.layer(*parts), f"{underlying} on {day}: IV of the puts", note)
 
 
 def _expirations(puts: pl.DataFrame) -> tuple[list[dt.date], int]:
