@@ -341,6 +341,7 @@ COMMANDS = (
     "show",
     "explain",
     "why-not",
+    "report",
     "check",
     "import",
     "fetch",

@@ -219,6 +219,18 @@ def test_candidates_are_those_in_range() -> None:
     assert all(30 <= row["dte"] <= 45 and 0.25 <= row["delta"] <= 0.35 for row in inside)
 
 
+def test_lines_of_a_wheel_are_its_levels() -> None:
+    result = built.result()
+    wheel_id = result.wheels.filter(pl.col("csp_exit_reason") == "stop_loss")["wheel_id"][0]
+    (leg,) = wv.explain(result, wheel_id).legs
+    drawn = {
+        row["line"]: row["value"]
+        for row in rows_of(wv.plots.wheel(result, wheel_id))
+        if "line" in row
+    }
+    assert drawn == {"stop": leg.levels.stop, "target": leg.levels.target}
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

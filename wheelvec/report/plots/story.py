@@ -4,8 +4,10 @@ import datetime as dt
 from typing import Any
 
 import altair as alt
+import numpy as np
 import polars as pl
 
+from wheelvec.kernels.trace import Sale, levels_of
 from wheelvec.model.errors import InputError, cut
 from wheelvec.report.plots.theme import (
     BLUE,
@@ -23,6 +25,7 @@ from wheelvec.report.plots.theme import (
 )
 from wheelvec.report.plots.wheels import of_result
 from wheelvec.run.result import Result
+from wheelvec.run.retracing import plan_of
 
 
 @unchecked
@@ -62,8 +65,8 @@ def wheel(result: Result, wheel_id: str) -> Any:
 def legs_of(result: Result, wheel_id: str) -> pl.DataFrame:
     """The legs of a wheel, with the prices of their stops and targets in dollars per share.
 
-    `until` is the exit, or the last session of the leg's path if it has none; stop and target are
-    those of the rules at the price of sale, null without a rule.
+    `until` is the exit, or the last session of the leg's path if it has none; `stop` and `target`
+    are null without a rule.
 
     Raises:
         InputError: for an unknown wheel.
@@ -71,19 +74,24 @@ def legs_of(result: Result, wheel_id: str) -> pl.DataFrame:
     rows = result.records.filter((pl.col("wheel_id") == wheel_id) & (pl.col("phase") != "total"))
     if not rows.height:
         raise InputError(f"wheel_id = {cut(wheel_id)}: the result has no such wheel")
-    config = result.config
-    stops = {"csp": config.put.stop_loss_multiplier, "cc": config.call.stop_loss_multiplier}
-    stop = pl.col("phase").replace_strict(stops, return_dtype=pl.Float64)
-    sold = pl.col("premium") / (100.0 * pl.col("contracts"))
     last = result.underlying["session"].max()
-    return rows.with_columns(
-        sold=sold,
-        target=sold * pl.col("exit_pct"),
-        stop=sold * stop,
+    sold = pl.col("premium") / (100.0 * pl.col("contracts"))
+    priced = rows.with_columns(sold=sold)
+    return priced.with_columns(
+        *_levels(result, priced),
         bought=pl.col("exit_price") / (100.0 * pl.col("contracts")),
         until=pl.coalesce("exit_date", pl.min_horizontal("expiration", pl.lit(last, pl.Date))),
         leg=pl.when(pl.col("phase") == "csp").then(pl.lit("put")).otherwise(pl.lit("call")),
     )
+
+
+def _levels(result: Result, legs: pl.DataFrame) -> list[pl.Series]:
+    """The prices of the stops and targets of legs, as the kernels compute them; null for none."""
+    plan = plan_of(result.config)
+    named = legs.select("cycle", "sold", "liquidity_penalty", "p_fill_profit_target")
+    found = [levels_of(plan, Sale(0, cycle, np.uint64(0), *rest)) for cycle, *rest in named.rows()]
+    prices = {"stop": [each.stop for each in found], "target": [each.target for each in found]}
+    return [pl.Series(name, values, pl.Float64).fill_nan(None) for name, values in prices.items()]
 
 
 def path_of(result: Result, leg: dict[str, Any]) -> pl.DataFrame:
