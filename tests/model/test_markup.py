@@ -15,6 +15,7 @@ class Balance(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.text: list[str] = []
+        self.styles: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.open.append(tag)
@@ -23,7 +24,7 @@ class Balance(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text.append(data)
+        (self.styles if self.open[-1:] == ["style"] else self.text).append(data)
 
 
 def checked(html: str) -> str:
@@ -31,10 +32,8 @@ def checked(html: str) -> str:
     parser = Balance()
     parser.feed(html)
     assert parser.open == []
-    for style in re.findall(r'style="([^"]*)"', html):
-        assert not re.search(r"(?<![-\w])color:|#[0-9a-f]{3}", style), style
-        backgrounds = re.findall(r"background(?:-color)?:([^;]*)", style)
-        assert set(backgrounds) <= {"none"}, style
+    for style in [*parser.styles, *re.findall(r'style="([^"]*)"', html)]:
+        assert not re.search(r"(?<![-\w])color:|background|#[0-9a-f]{3}", style), style
     assert "<script" not in html
     return "".join(parser.text)
 
@@ -61,5 +60,5 @@ def test_numbers_are_read_by_people() -> None:
 
 def test_columns_are_aligned_as_asked() -> None:
     html = markup.table(["name", "value"], [["a", 1.0]], "lr")
-    assert re.findall(r"text-align:(\w+)", html) == ["left", "right"] * 2
+    assert re.findall(r"<(t[hd](?: [^>]*)?)>", html) == ["th", 'th class="r"', "td", 'td class="r"']
     assert "<thead>" not in markup.table(["", ""], [["a", 1]], "lr")

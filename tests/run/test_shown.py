@@ -26,7 +26,7 @@ def test_a_result_shows_figures_and_what_to_know_first(result: wv.Result) -> Non
     text, figures = checked(result._repr_html_()), result.summary()
     assert "Entries 2024-01-02 to 2024-02-09: CHRL" in text
     assert f"{figures['total_pnl']:,.2f}" in text
-    assert f"{figures['no_data_wheels']} are unresolved because data are missing" in text
+    assert f"{figures['no_data_wheels']} wheels are unresolved because data are missing" in text
     assert len(result._repr_html_()) < 8_000
 
 

@@ -8,9 +8,16 @@ import html
 import math
 from collections.abc import Iterable, Sequence
 
-_LINE = "border:0;border-bottom:1px solid rgba(128,128,128,.4)"
-_CELL = f"{_LINE};padding:.15em .7em .15em 0;vertical-align:top;background:none"
-_TABLE = "border-collapse:collapse;margin:.3em 0;font-variant-numeric:tabular-nums"
+# More specific than the rules of Jupyter. Blanks count: symbols have some inside.
+_STYLE = (
+    "div.wheelvec{overflow-x:auto}"
+    "div.wheelvec table{border-collapse:collapse;margin:.3em 0;font-variant-numeric:tabular-nums}"
+    "div.wheelvec th,div.wheelvec td{border:0;border-bottom:1px solid rgba(128,128,128,.4);"
+    "padding:.15em .7em .15em 0;text-align:left;vertical-align:top;white-space:pre}"
+    "div.wheelvec th.r,div.wheelvec td.r{text-align:right}"
+    "div.wheelvec p{margin:.3em 0;white-space:pre-wrap}"
+    "div.wheelvec p.t{font-weight:bold;margin:.7em 0 .2em}"
+)
 
 
 def escaped(value: object) -> str:
@@ -41,12 +48,12 @@ def shown(value: object) -> str:
 
 def heading(text: object) -> str:
     """A line in bold."""
-    return f'<div style="font-weight:bold;margin:.6em 0 .2em">{escaped(text)}</div>'
+    return f'<p class="t">{escaped(text)}</p>'
 
 
 def paragraph(text: object) -> str:
     """A paragraph."""
-    return f'<p style="margin:.3em 0">{escaped(text)}</p>'
+    return f"<p>{escaped(text)}</p>"
 
 
 def listing(items: Iterable[object], most: int | None = None) -> str:
@@ -70,18 +77,20 @@ def table(heads: Sequence[object], rows: Iterable[Sequence[object]], right: str 
         >>> print(table(["a"], [["<x>"]]).partition("<tbody>")[2].count("&lt;x&gt;"))
         1
     """
-    sides = ["right" if side == "r" else "left" for side in right.ljust(len(heads), "l")]
+    sides = right.ljust(len(heads), "l")
     head = "" if not any(heads) else f"<thead>{_row('th', heads, sides)}</thead>"
     body = "".join(_row("td", [shown(cell) for cell in row], sides) for row in rows)
-    return f'<table style="{_TABLE}">{head}<tbody>{body}</tbody></table>'
+    return f"<table>{head}<tbody>{body}</tbody></table>"
 
 
-def _row(tag: str, cells: Sequence[object], sides: Sequence[str]) -> str:
+def _row(tag: str, cells: Sequence[object], sides: str) -> str:
     inside = "".join(
-        f'<{tag} style="{_CELL};text-align:{side}">{escaped(cell)}</{tag}>'
+        f'<{tag} class="r">{escaped(cell)}</{tag}>'
+        if side == "r"
+        else f"<{tag}>{escaped(cell)}</{tag}>"
         for cell, side in zip(cells, sides, strict=True)
     )
-    return f'<tr style="background:none">{inside}</tr>'
+    return f"<tr>{inside}</tr>"
 
 
 def folded(summary: object, inside: str) -> str:
@@ -90,5 +99,5 @@ def folded(summary: object, inside: str) -> str:
 
 
 def block(*parts: str) -> str:
-    """HTML as one element, which scrolls where it is wider than its page."""
-    return '<div class="wheelvec" style="overflow-x:auto">' + "".join(parts) + "</div>"
+    """HTML as one element with its style; it scrolls where it is wider than its page."""
+    return f'<div class="wheelvec"><style>{_STYLE}</style>{"".join(parts)}</div>'

@@ -20,12 +20,12 @@ WARNINGS = 5  # that are shown; the others are counted
 ROWS = 5  # of a sweep's ranking
 # Counts that a reader must know before he believes a figure.
 CAVEATS = {
-    "censored_wheels": "settle after the data end: left out of the summary",
-    "marked_wheels": "are unresolved and in the summary at the last known prices",
-    "open_wheels": "are unresolved because the data end",
-    "no_data_wheels": "are unresolved because data are missing",
-    "suspected_wheels": "are open across a suspected split: no value",
-    "carried_wheels": "were carried through splits, renames or special dividends",
+    "censored_wheels": "wheels settle after the data end: left out of the summary",
+    "marked_wheels": "wheels are unresolved and in the summary at the last known prices",
+    "open_wheels": "wheels are unresolved because the data end",
+    "no_data_wheels": "wheels are unresolved because data are missing",
+    "suspected_wheels": "wheels are open across a suspected split: no value",
+    "carried_wheels": "wheels were carried through splits, renames or special dividends",
     "targets_above_limit": "targets were booked above their limit",
     "stops_inside_stop": "stops were booked under their stop price",
 }
