@@ -424,3 +424,18 @@ def test_told_splits_that_prices_contradict_are_warned_of_with_both_figures() ->
     assert [(warning.code, warning.count) for warning in aside] == [("splits_set_aside", 1)] * 2
     assert "(non_positive_ratio)" in aside[1].text
     assert "(unknown_underlying)" in aside[0].text
+
+
+def test_early_assignment_for_dividends_needs_some(whole: Tables) -> None:
+    asked = CONFIG.replace(**{"call.early_assignment": "ex_div"})
+    (warning,) = [w for w in run(whole, asked) if w.code == "no_dividends"]
+    assert "the market has no dividend of ALFA, BRVO: no call is assigned early" in warning.text
+    paid = pl.DataFrame({"underlying": ["BRVO"], "ex_date": [MAY], "amount": [0.1]})
+    for dividends, config in ((paid, asked), (None, CONFIG)):
+        tables = whole | ({} if dividends is None else {"dividends": dividends})
+        assert "no_dividends" not in {w.code for w in run(tables, config)}
+    elsewhere = whole | {"dividends": paid.with_columns(underlying=pl.lit("TSLA"))}
+    assert "no_dividends" in {w.code for w in run(elsewhere, asked)}
+    grid = {"call.early_assignment": ["none", "ex_div"]}
+    swept = wv.sweep(wv.Market(**whole), CONFIG, grid)  # type: ignore[arg-type]
+    assert "no_dividends" in {w.code for w in swept.warnings}

@@ -105,6 +105,7 @@ def of_backtest(
         )
         reach = _reach(days.max(), config.put.dte_max, config.call.dte_max, config.call.max_cycles)  # type: ignore[arg-type]
         warnings += _of_data(market, found, days.min(), reach)  # type: ignore[arg-type]
+        warnings += _no_dividends(market, symbols, [config.call.early_assignment])
     if when is not None:
         entries = diagnostics.select("session", "underlying")
         warnings += _unmatched("when", when, entries, market.symbols)
@@ -149,6 +150,7 @@ def of_sweep(
         last, grid.most("put.dte_max"), grid.most("call.dte_max"), grid.most("call.max_cycles")
     )
     warnings += _of_data(market, found, first, reach)
+    warnings += _no_dividends(market, symbols, grid.values("call.early_assignment"))
     for name, given, entries in signals:
         called = "when" if name is None else f"signals[{name!r}]"
         warnings += _unmatched(called, given, entries, market.symbols)
@@ -216,6 +218,19 @@ def _of_data(
             text += "market's (delisted, renamed, or not supplied?)"
             yield RunWarning("underlying_ended", name, sessions, text)
     yield from _dividends(market, first, last)
+
+
+def _no_dividends(
+    market: Market, symbols: list[str], settings: Iterable[str]
+) -> Iterator[RunWarning]:
+    """The warning that early assignment for a dividend is asked of data that have none."""
+    if "ex_div" not in settings:
+        return
+    held = market.dividends
+    if held is None or held.filter(pl.col("underlying").is_in(symbols)).is_empty():
+        text = "call.early_assignment is 'ex_div', but the market has no dividend of "
+        text += f"{listed(symbols, most=6)}: no call is assigned early; give it dividends="
+        yield RunWarning("no_dividends", None, len(symbols), text)
 
 
 def _followed(market: Market) -> dict[str, list[dt.date]]:
