@@ -34,11 +34,17 @@ def normalised(*symbols: str | None) -> list[str | None]:
         "BRKB  230707P00205000", "BRKB230707P00205000", "BRKB 230707P00205000", "O:BRKB230707P00205000", "o:brkb230707p00205000",
         "  BRKB  230707P00205000  ", "BRK.B230707P00205000", "BRK.B 230707P00205000", "BRK/B230707P00205000",
         "brk-b 230707P00205000", "BRK_B_230707_P_00205000", "BRK B 230707P00205000", "BRKB-230707-P-00205000",
-        "BRKB\t230707P00205000",
+        "BRKB\t230707P00205000", ".BRKB230707P205", ".brkb230707p205.0", ".BRKB230707P00205000",
     ],
 )  # fmt: skip
 def test_a_symbol_is_read_as_people_write_it(written: str) -> None:
     assert normalised(written) == ["BRKB  230707P00205000"]
+
+
+def test_a_dot_goes_before_a_strike_in_dollars() -> None:
+    assert normalised(".TSLA230707P202.5", ".TSLA1230707C7", ".F240119C12.345") == [
+        "TSLA  230707P00202500", "TSLA1 230707C00007000", "F     240119C00012345",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -47,6 +53,7 @@ def test_a_symbol_is_read_as_people_write_it(written: str) -> None:
         "", "TSLA", "TSLA230732P00205000", "TSLA230707X00205000", "TSLA230707P205", "TSLA230707P205.00", "TSLA070723P00000000",
         "ABCDEFG230707P00205000", "SPY20230707P00205000", "TSLA20230707P00205000", "230707P00205000", "TSLA230707P000205000",
         "ТSLA  230707P00205000",  # a Cyrillic letter
+        ".TSLA20230707P205", ".TSLA230732P205", ".TSLA230707P0", ".TSLA230707P205.0001", "..TSLA230707P205", ".ABCDEFG230707P205",
         None,
     ],
 )  # fmt: skip

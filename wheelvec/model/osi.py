@@ -15,15 +15,18 @@ from wheelvec.model.errors import InputError
 PATTERN = r"^[A-Z][A-Z0-9]{0,5} {0,5}\d{6}[CP]\d{8}$"
 FORM = (
     "root, yymmdd, C or P, and the strike in thousandths on eight digits, "
-    "such as TSLA230707P00205000"
+    "such as TSLA230707P00205000; or a dot and the strike in dollars, such as .TSLA230707P205"
 )
 
-# Common spellings, in capitals: a prefix O:, a share class after a separator (BRK.B), separators
-# between the fields. The root has letters and at most one digit, that of an adjusted contract, so
-# that a year of four digits is not read as part of the root.
+# Common spellings, in capitals: a prefix O: or a dot, a share class after a separator (BRK.B),
+# separators between the fields. The root has letters and at most one digit, that of an adjusted
+# contract, so that a year of four digits is not read as part of the root.
 _WRITTEN = (
-    r"^(?:O:)?\s*([A-Z]+)(?:[ ./_-]([A-Z]{1,2}))?(\d?)[\s./_-]*(\d{6})[\s_-]*([CP])[\s_-]*(\d{8})$"
+    r"^(?:O:|\.)?\s*([A-Z]+)(?:[ ./_-]([A-Z]{1,2}))?(\d?)"
+    r"[\s./_-]*(\d{6})[\s_-]*([CP])[\s_-]*(\d{8})$"
 )
+# As brokers' platforms write it, in capitals: a dot, and the strike in dollars (.TSLA230707P202.5).
+_DOTTED = r"^\.([A-Z]+\d?)(\d{6})([CP])(\d{1,5}(?:\.\d{1,3})?)$"
 # TSLA20230707P00205000 has 21 characters too, but TSLA20 is not its root.
 _YEAR_IN_ROOT = r"^[A-Z]{4}20\d{6}[CP]"
 
@@ -31,17 +34,24 @@ _YEAR_IN_ROOT = r"^[A-Z]{4}20\d{6}[CP]"
 def normalised(symbol: pl.Expr) -> pl.Expr:
     """The OSI form of a symbol in a common spelling; the symbol unchanged if it cannot be read.
 
-    It may be unpadded or in lower case, with a prefix `O:`, with blanks around it, or with a dot in
-    its root (BRK.B is BRKB).
+    It may be unpadded or in lower case, with a prefix `O:`, with blanks around it, with a dot in
+    its root (BRK.B is BRKB), or as brokers' platforms write it: .TSLA230707P205.
     """
-    groups = symbol.str.strip_chars().str.to_uppercase().str.extract_groups(_WRITTEN).struct
+    written = symbol.str.strip_chars().str.to_uppercase()
+    groups = written.str.extract_groups(_WRITTEN).struct
     root = groups["1"] + groups["2"].fill_null("") + groups["3"]
     padded = root.str.pad_end(6, " ") + groups["4"] + groups["5"] + groups["6"]
-    return (
-        pl.when(is_osi(symbol))
-        .then(symbol)
-        .otherwise(pl.coalesce(pl.when(is_osi(padded)).then(padded), symbol))
-    )
+    dotted = _of_dotted(written)
+    read = [pl.when(is_osi(found)).then(found) for found in (padded, dotted)]
+    return pl.when(is_osi(symbol)).then(symbol).otherwise(pl.coalesce(*read, symbol))
+
+
+def _of_dotted(written: pl.Expr) -> pl.Expr:
+    """The OSI form of a symbol with a dot and its strike in dollars; null for any other."""
+    groups = written.str.extract_groups(_DOTTED).struct
+    milli = (groups["4"].cast(pl.Float64, strict=False) * 1000.0).round(0).cast(pl.Int64)
+    strike = milli.cast(pl.String).str.zfill(8)
+    return groups["1"].str.pad_end(6, " ") + groups["2"] + groups["3"] + strike
 
 
 def root(symbol: pl.Expr) -> pl.Expr:
@@ -56,7 +66,7 @@ def root_of(underlying: str) -> str:
 
 def leading_letters(symbol: pl.Expr) -> pl.Expr:
     """The first letters, at most six, in capitals: the likely root of an unreadable symbol."""
-    return symbol.str.strip_chars().str.to_uppercase().str.extract(r"^(?:O:)?\s*([A-Z]{1,6})")
+    return symbol.str.strip_chars().str.to_uppercase().str.extract(r"^(?:O:|\.)?\s*([A-Z]{1,6})")
 
 
 def expiration(symbol: pl.Expr) -> pl.Expr:
