@@ -251,6 +251,21 @@ def test_import_counts_what_it_sets_aside(here: Path, tables: Path, capsys: Capt
     assert "crossed" in one_line(capsys.readouterr().err)
 
 
+def test_import_takes_the_bars_that_the_lake_has(here: Path, tables: Path, capsys: Capture) -> None:
+    quotes = str(tables / "option_quotes.parquet")
+    bars = ["--underlying-bars", str(tables / "underlying_bars.parquet")]
+    assert cli.main(["import", "--option-quotes", quotes, "--lake", "mine"]) == cli.USAGE
+    assert "required: --underlying-bars" in one_line(capsys.readouterr().err)
+    assert cli.main(["import", "--option-quotes", quotes, *bars, "--lake", "mine"]) == 0
+    before = wv.Market.open("mine")
+    assert cli.main(["import", "--option-quotes", quotes, "--lake", "mine"]) == 0
+    assert wv.Market.open("mine").fingerprint == before.fingerprint
+    Path("full").mkdir()
+    Path("full", "notes.txt").write_text("mine")
+    assert cli.main(["import", "--option-quotes", quotes, "--lake", "full"]) == cli.FAILED
+    assert "full" in capsys.readouterr().err
+
+
 def test_check_says_what_a_lake_holds_and_lacks(here: Path, lake: Path) -> None:
     done = command("check", lake, cwd=here)
     assert (done.returncode, done.stderr) == (0, "")
@@ -895,7 +910,7 @@ FAILURES = {
         1,
         r"full: no saved run or sweep; it has neither result.json nor sweep.json",
     ),
-    "a lake to show": ("show LAKE", 1, r"no saved run or sweep"),
+    "a lake to show": ("show LAKE", 1, r"no saved run, sweep or portfolio"),
 }
 
 

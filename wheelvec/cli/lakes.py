@@ -22,6 +22,8 @@ from wheelvec.cli.terminal import progress_bar, remark, without_panics, write
 from wheelvec.model.errors import DataError, InputError, LakeError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from wheelvec.market.market import Market
 
 log = logging.getLogger("wheelvec.cli")
@@ -47,7 +49,9 @@ def add_import(commands: Any) -> None:
         "--option-bars", **files, help="the contracts' daily bars; without them quotes are used"
     )
     command.add_argument(
-        "--underlying-bars", **files, help="the regular sessions' bars; must be given"
+        "--underlying-bars",
+        **files,
+        help="the regular sessions' bars; must be given unless the lake has them",
     )
     command.add_argument("--dividends", **files, help="underlying, ex_date, amount, special")
     add_splits(command)
@@ -185,9 +189,10 @@ def add_entry(command: argparse.ArgumentParser) -> None:
 
 
 def _import(options: argparse.Namespace) -> None:
+    held = _bars_of_lake(options)
     needed = {
         "--option-quotes": options.option_quotes,
-        "--underlying-bars": options.underlying_bars,
+        "--underlying-bars": options.underlying_bars if held is None else held,
         "--lake": options.lake,
     }
     if missing := [name for name, value in needed.items() if value is None]:
@@ -202,10 +207,11 @@ def _import(options: argparse.Namespace) -> None:
     check_writable(options.lake)
     names = ("option_quotes", "option_bars", "underlying_bars", "dividends")
     files = {name: paths for name in names if (paths := getattr(options, name)) is not None}
+    bars = None if held is None else {"underlying_bars": held}
     with contextlib.ExitStack() as stack:
         with without_panics():
             market = stack.enter_context(
-                imported(options.lake, files, options.strict, splits_given(options))
+                imported(options.lake, files, options.strict, splits_given(options), bars)
             )
         log.info("%r", market)
         if options.form != JSON:
@@ -215,6 +221,21 @@ def _import(options: argparse.Namespace) -> None:
         if options.form != JSON:
             write()
         write_lake(market, options, replace=options.replace)
+
+
+def _bars_of_lake(options: argparse.Namespace) -> "pl.DataFrame | None":
+    """The bars of underlyings that the lake has already; None if it has none, or they are given."""
+    if options.underlying_bars is not None or options.lake is None:
+        return None
+    from wheelvec.market.market import Market
+
+    try:
+        held = Market.open(options.lake).underlying_bars
+    except LakeError:
+        if options.lake.is_dir() and any(options.lake.iterdir()):
+            raise  # a damaged lake, or anything else
+        return None
+    return held if held.height else None
 
 
 def write_lake(market: "Market", options: argparse.Namespace, replace: bool = False) -> None:

@@ -38,6 +38,7 @@ def imported(
     files: Mapping[str, Sequence[Path]],
     strict: bool = False,
     splits: schemas.Frame | str | None = None,
+    held: Mapping[str, pl.DataFrame] | None = None,
 ) -> Iterator[Market]:
     """The market of Parquet files, valid until the block ends.
 
@@ -47,6 +48,7 @@ def imported(
         files: the files of each table, named as in `Market`; their rows follow one another.
         strict: raise for broken rows instead of setting them aside.
         splits: as in `Market`.
+        held: rows of tables that no file is given of, such as the bars that the lake has already.
 
     Raises:
         InputError: for a file that is no Parquet, or more than ten million rows of one day.
@@ -54,11 +56,14 @@ def imported(
             `strict`.
         LakeError: if the disk is full.
     """
-    spools = {name: _Spool(name) for name in TABLES if name in files}
+    held = held or {}
+    spools = {name: _Spool(name) for name in TABLES if name in files or name in held}
+    for name, rows in held.items():
+        spools[name].add(rows, root)
     with contextlib.ExitStack() as stack:
         folder: Path | None = None
         for name, spool in spools.items():
-            for path in files[name]:
+            for path in files.get(name, ()):
                 for rows in batches.read(name, path):
                     spool.add(rows, path)
                     if sum(each.bytes for each in spools.values()) > SPILL_BYTES:
