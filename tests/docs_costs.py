@@ -376,12 +376,12 @@ def with_table(text: str, name: str, content: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Every page with generated parts, as it should read."""
-    fills, portfolio, migrating, first, started = (
-        ROOT / "docs" / f"{name}.md"
-        for name in ("fills", "portfolio", "migrating", "first-real-result", "getting-started")
+    names = ("fills", "portfolio", "migrating", "first-real-result", "getting-started", "results")
+    fills, portfolio, migrating, first, started, results = (
+        ROOT / "docs" / f"{name}.md" for name in names
     )
     readme = ROOT / "README.md"
-    every = (fills, portfolio, migrating, first, started, readme)
+    every = (fills, portfolio, migrating, first, started, results, readme)
     written = {path: path.read_text(encoding="utf-8") for path in every}
     written[fills] = with_table(written[fills], "costs", cost_table())
     written[fills] = with_table(written[fills], "survivorship", survivorship_table())
@@ -392,7 +392,7 @@ def pages() -> dict[Path, str]:
     ):
         written[portfolio] = with_table(written[portfolio], name, content)
     written[migrating] = with_table(written[migrating], "bridge", bridge_table())
-    for path in (migrating, started, readme):
+    for path in (migrating, started, results, readme):
         written[path], _ = with_output(written[path])
     for path in (first, readme):
         written[path] = with_shell_output(written[path])

@@ -53,6 +53,13 @@ def test_migrating_prints_what_it_shows_and_warns_as_it_says() -> None:
     assert f"`{warned[0]}`" in page
 
 
+def test_results_print_what_they_show() -> None:
+    page = read("docs/results.md")
+    written, warned = DOCS["with_output"](page)
+    assert written == page, AGAIN
+    assert warned == []
+
+
 def test_getting_started_prints_what_it_shows_and_says() -> None:
     page = read("docs/getting-started.md")
     written, warned = DOCS["with_output"](page)
