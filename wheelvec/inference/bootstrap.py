@@ -91,7 +91,7 @@ class Bootstrap:
         >>> returns = np.random.default_rng(1).normal(0.05, 1.0, size=500)
         >>> found = wv.bootstrap(returns, block=5, n=2_000)
         >>> round(found.estimate, 4), round(found.low, 4), round(found.high, 4), found.why
-        (0.0143, -0.045, 0.0757, 'as given')
+        (0.0143, -0.046, 0.0772, 'as given')
     """
 
     def __init__(
@@ -292,7 +292,7 @@ def bootstrap(
         >>> returns = np.random.default_rng(1).normal(0.05, 1.0, size=500)
         >>> found = wv.bootstrap(returns, "sharpe", n=2_000)
         >>> round(found.estimate, 4), round(found.low, 4), round(found.high, 4)
-        (0.0156, -0.0496, 0.0849)
+        (0.0156, -0.0499, 0.0861)
     """
     n, level = whole("n", n, LEAST), number("level", level, *LEVELS)
     seed = whole("seed", seed, 0, 2**64 - 1)
