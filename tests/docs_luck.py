@@ -19,7 +19,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "luck.md"
 DESIGNS = {"ended early": Design(early=True), "held to the end": Design(early=False)}
 BLOCK = re.compile(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-TABLE = re.compile(r"(<!-- coverage: [^>]*-->\n).*?(<!-- end of coverage -->)", re.DOTALL)
+TABLE = re.compile(
+    r"(?<=<!-- coverage: written by tests/docs_luck.py -->\n).*(?=<!-- end of coverage -->)",
+    re.DOTALL,
+)
 
 
 def with_outputs(page: str) -> str:
@@ -49,7 +52,7 @@ def coverage_table() -> str:
 
 def with_coverage(page: str, table: str) -> str:
     """The page with the table between its markers."""
-    return TABLE.sub(lambda match: f"{match[1]}\n{table}\n\n{match[2]}", page)
+    return TABLE.sub(lambda _: f"\n{table}\n\n", page)
 
 
 if __name__ == "__main__":

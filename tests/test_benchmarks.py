@@ -92,6 +92,17 @@ def test_a_ratio_of_processor_time_is_over_that_of_wheelvec_on_one_thread() -> N
     assert "Not measured yet" in page.files()
 
 
+def test_inference_has_a_section_once_it_was_measured() -> None:
+    assert report.Page({"benchmarks": {"rows": []}, "short": {}}).inference() == ""
+    rows = [
+        {"group": group, "what": what, "n": 1_000, "threads": 1, "median": seconds}
+        for group in ("bootstrap", "pbo")
+        for what, seconds in (("wheelvec", 1.0), ("NumPy loop", 8.0))
+    ]
+    page = report.Page({"benchmarks": {"rows": rows}, "short": {}}).inference()
+    assert page.count("| NumPy loop |  | 1 | 1,000 | 8 |") == 2
+
+
 def test_results_are_distilled() -> None:
     one = {
         "group": "g",
