@@ -140,6 +140,17 @@ def test_arguments_of_other_types_are_refused(result: wv.Result) -> None:
         wv.explain(result, "BRVO_2024-01-02_0", market="lake/")  # type: ignore[arg-type]
 
 
+def test_charts_and_stories_draw_the_levels_that_were_tested(result: wv.Result) -> None:
+    pytest.importorskip("altair")
+    from wheelvec.report.plots.story import legs_of
+
+    wheel = wheel_that(result, "called_away")
+    put, call = legs_of(result, wheel).iter_rows(named=True)
+    told = wv.explain(result, wheel).legs
+    assert (put["stop"], put["target"]) == (told[0].levels.stop, told[0].levels.target)
+    assert (call["stop"], call["target"]) == (None, told[1].levels.target)
+
+
 def test_its_chart_is_that_of_the_plots(result: wv.Result, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
     plots = types.ModuleType("wheelvec.report.plots")

@@ -108,15 +108,15 @@ class Story:
         """The wheel as an Altair chart: `wv.plots.wheel(result, wheel_id)`.
 
         Raises:
-            ImportError: without the extra wheelvec[report].
+            InputError: without the extra wheelvec[report].
 
         Example:
             >>> import wheelvec as wv
             >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
             >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
             >>> story = wv.explain(wv.backtest(market, config), "ALFA_2024-01-02_0")
-            >>> callable(story.chart)
-            True
+            >>> story.chart().to_dict()["title"]["text"]
+            'ALFA_2024-01-02_0'
         """
         plots = importlib.import_module("wheelvec.report.plots")
         return plots.wheel(self.result, self.wheel_id)
