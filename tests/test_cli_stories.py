@@ -107,6 +107,15 @@ def test_init_prints_fields_for_other_programs(capsys: Capture) -> None:
     assert rows["account.order"]["allowed"] == "'record', 'premium', 'random'"
 
 
+def test_report_says_where_its_page_is(folders: Path, capsys: Capture) -> None:
+    pytest.importorskip("vl_convert")
+    page = folders / "page.html"
+    assert cli.main(["report", str(folders / "out"), "--out", str(page), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"page": str(page), "folders": [str(folders / "out")]}
+    assert page.is_file()
+
+
 def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):

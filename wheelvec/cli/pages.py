@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from wheelvec.cli.arguments import add_command
+from wheelvec.cli.arguments import JSON, add_command, add_forms
 from wheelvec.cli.terminal import write
 from wheelvec.model.errors import InputError, LakeError, WheelvecError
 
@@ -30,6 +30,7 @@ def add_report(commands: Any) -> None:
     report.add_argument(
         "--out", type=Path, metavar="FILE", help="the page; default: FOLDER.html beside it"
     )
+    add_forms(report, "where the page is")
     report.set_defaults(command=_report)
 
 
@@ -54,7 +55,13 @@ def _report(options: argparse.Namespace) -> None:
     target = options.out or beside(options.folders[0])
     if options.out is None:
         _refuse_other(target)
-    write(f"The page is {page(shown, target)}")
+    written = page(shown, target)
+    if options.form == JSON:
+        from wheelvec.report.figures import as_json
+
+        write(as_json({"page": str(written), "folders": [str(each) for each in options.folders]}))
+    else:
+        write(f"The page is {written}")
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
