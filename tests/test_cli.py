@@ -908,7 +908,7 @@ FAILURES = {
     "no result to show": (
         "show full",
         1,
-        r"full: no saved run or sweep; it has neither result.json nor sweep.json",
+        r"full: no saved run, sweep or portfolio; it has neither result.json nor sweep.json",
     ),
     "a lake to show": ("show LAKE", 1, r"no saved run, sweep or portfolio"),
 }
