@@ -184,7 +184,7 @@ def same_as_simulate(sweep: wv.Sweep, count: int) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_sweep(family: str, short: bool, measure: Measure, one_thread: None) -> None:
+def test_account_sweep(family: str, short: bool, measure: Measure, one_thread: None) -> None:
     rows = ROWS_SHORT if short else ROWS
     found = swept(family, rows)
     same_as_simulate(found, 2 if short else CHECKED)

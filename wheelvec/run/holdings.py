@@ -415,8 +415,7 @@ class Holdings:
         never = taken["end"] >= self._zero + self._day.size
         np.maximum.at(ends, taken["account"][~never], taken["end"][~never] - self._zero)
         some = np.bincount(taken["account"][never], minlength=k) > 0
-        found: Array = np.where(some, np.maximum(ends, self._last_bar[schedule]), ends)
-        return found
+        return np.asarray(np.where(some, np.maximum(ends, self._last_bar[schedule]), ends))
 
     def _add_deltas(self, legs: _Legs) -> None:
         """Add what the share equivalents of the options of a slice gained."""

@@ -180,7 +180,7 @@ class Used(NamedTuple):
 
 def use_values(of: Used) -> Values:
     """What the cash of accounts was used for."""
-    known: Array = np.all(of.equity > 0.0, axis=1)
+    known = np.asarray((of.equity > 0.0).all(axis=1))
     equity = np.where(known[:, None], of.equity, np.nan)
     return {
         "mean_exposure": (of.invested / equity).mean(axis=1),
