@@ -50,9 +50,9 @@ def test_a_wheel_is_taken_if_its_capital_and_fee_are_free() -> None:
     book = kernel.Book(wheels, *empty, shares, ends, none, none)
 
     def taken(cash: float, wheels: float = np.inf) -> list[int]:
-        kept = kernel.new_kept(4, 3)
+        kept = kernel.new_kept(4, 3, 1)
         limits = kernel.Limits(cash, 2.0, 0.0, wheels, np.inf, np.inf)
-        kernel.run_account(book, limits, np.zeros(4), 1, kept)
+        kernel.run_account(book, limits, np.zeros(4), kept)
         return kept.reason.tolist()
 
     # twice 100 and two fees of 1; then 10 of premium are free for the next

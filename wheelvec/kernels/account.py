@@ -147,7 +147,7 @@ class Limits(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What an account was at the close of each session, (sessions,) each but for the last three."""
+    """What an account was at the close of each session, (sessions,) each but for the last four."""
 
     cash: Reals
     collateral: Reals
@@ -162,10 +162,11 @@ class Kept(NamedTuple):
     taken: Integers  # (wheels,) how often
     reason: Integers  # (wheels,) TAKEN, or why not
     account: Records  # (1,) of ACCOUNT, after the last session
+    group: Records  # (groups,) of GROUP, likewise
 
 
-def new_kept(sessions: int, wheels: int) -> Kept:
-    """Zeros for so many sessions and wheels."""
+def new_kept(sessions: int, wheels: int, groups: int) -> Kept:
+    """Zeros for so many sessions and wheels, and underlyings by their names at the sale."""
     n, whole = sessions, np.int64
     return Kept(
         cash=np.zeros(n),
@@ -180,7 +181,8 @@ def new_kept(sessions: int, wheels: int) -> Kept:
         mark_age=np.zeros(n, whole),
         taken=np.zeros(wheels, whole),
         reason=np.zeros(wheels, whole),
-        account=np.zeros(1, ACCOUNT),
+        account=np.zeros(1, ACCOUNT).view(np.recarray),
+        group=np.zeros(groups, GROUP).view(np.recarray),
     )
 
 
@@ -391,18 +393,17 @@ def held_from(book: Book, w: int, n: int, kept: Kept) -> None:
 
 
 @njit
-def run_account(book: Book, limits: Limits, earned: Reals, groups: int, kept: Kept) -> None:
+def run_account(book: Book, limits: Limits, earned: Reals, kept: Kept) -> None:
     """Take wheels session by session, and write what the account was at each close.
 
     Args:
         book: the wheels.
         limits: of the account.
         earned: (sessions,) what a dollar of cash earned since the session before; 0 on the first.
-        groups: the number of underlyings by their names at the sale of the put.
         kept: zeros, filled.
     """
     wheels, sessions = book.wheels, kept.cash.size
-    account, group = kept.account[0], np.zeros(groups, GROUP)
+    account, group = kept.account[0], kept.group
     account.cash, account.equity = limits.cash, limits.cash
     ends, ended, w = book.ends, 0, 0
     for t in range(sessions):

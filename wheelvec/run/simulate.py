@@ -69,9 +69,9 @@ def simulate(
     held = instruments(offered, day)
     book, order = book_of(offered, day, held, _ranks(offered, account))
     rate = _account_rate(account, sessions)
-    kept = new_kept(day.size, book.wheels.size)
     groups = {name: i for i, name in enumerate(dict.fromkeys(held.names))}
-    run_account(book, _limits(account), riskless(day, rate), len(groups), kept)
+    kept = new_kept(day.size, book.wheels.size, len(groups))
+    run_account(book, _limits(account), riskless(day, rate), kept)
     _refuse_small(account, book, kept)
     last_entry = _last_session([result.diagnostics for result in known], day)
     last_bar = _last_session([each.closes for each in offered], day)
