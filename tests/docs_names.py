@@ -17,6 +17,7 @@ from typing import Any
 import wheelvec as wv
 from tests.docs_reference import ROOT, table
 from wheelvec import cli
+from wheelvec.inference.bands import Bands
 from wheelvec.inference.bootstrap import Bootstrap
 from wheelvec.inference.overfitting import Overfitting
 from wheelvec.inference.ruin import Ruin
@@ -36,7 +37,7 @@ from wheelvec.vendors.databento.fetch import Fetched
 API, COMMANDS = ROOT / "docs" / "api.md", ROOT / "docs" / "command-line.md"
 # What public functions and methods return, beside what has a public name.
 RETURNED = (
-    Bootstrap, Fetched, Inspection, Overfitting, Pnl, Ranking, Ruin, RunWarning, SharpeError, Story,
+    Bands, Bootstrap, Fetched, Inspection, Overfitting, Pnl, Ranking, Ruin, RunWarning, SharpeError, Story,
     Superior, Trials, WalkForward, WhyNot, Window,
 )  # fmt: skip
 TEXTS = {"__version__"}  # a string has no docstring
@@ -68,7 +69,7 @@ SECTIONS = {
         [
             "block_length", "bootstrap", "Bootstrap", "sharpe_error", "SharpeError", "deflated_sharpe",
             "effective_trials", "Trials", "pbo", "Overfitting", "spa", "Superior", "walk_forward",
-            "WalkForward", "ruin", "Ruin",
+            "WalkForward", "ruin", "Ruin", "bands", "Bands",
         ],
     ),
     "Pictures": (

@@ -19,6 +19,7 @@ from wheelvec.model.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from wheelvec.demo.synthetic import demo_market
+    from wheelvec.inference.bands import bands
     from wheelvec.inference.blocks import block_length
     from wheelvec.inference.bootstrap import bootstrap
     from wheelvec.inference.overfitting import pbo
@@ -99,6 +100,7 @@ _MODULES = {
     "Sweep": "wheelvec.run.sweep_result",
     "WheelvecError": "wheelvec.model.errors",
     "backtest": "wheelvec.run.backtest",
+    "bands": "wheelvec.inference.bands",
     "black_scholes": "wheelvec.pricing.black",
     "block_length": "wheelvec.inference.blocks",
     "bootstrap": "wheelvec.inference.bootstrap",
@@ -161,6 +163,7 @@ __all__ = [
     "WheelvecError",
     "__version__",
     "backtest",
+    "bands",
     "black_scholes",
     "block_length",
     "bootstrap",

@@ -6,6 +6,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from wheelvec.inference.bands import Bands
 from wheelvec.model.columns import of_sweep
 from wheelvec.model.errors import InputError, cut, unknown_name
 from wheelvec.report.plots.theme import (
@@ -260,11 +261,12 @@ def _panel(sweep: Sweep, field: str, figure: str) -> Any:
 
 
 @unchecked
-def bands(frame: pl.DataFrame, *, unit: str = "Mean ROC, percent") -> Any:
+def bands(frame: pl.DataFrame | Bands, *, unit: str = "Mean ROC, percent") -> Any:
     """Ranges of one figure side by side: the widest says what a result rests on.
 
     Args:
-        frame: kind (a name), low, high and estimate, one row a band, in the order to be drawn.
+        frame: what `wv.bands` returned; or a frame of kind (a name), low, high and estimate, one
+            row a band, in the order to be drawn. A band without ends is not drawn.
         unit: title of the horizontal axis.
 
     Returns:
@@ -283,11 +285,13 @@ def bands(frame: pl.DataFrame, *, unit: str = "Mean ROC, percent") -> Any:
         >>> wv.plots.bands(frame).to_dict()["title"]["text"]
         'What the figure rests on'
     """
+    frame = frame.frame if isinstance(frame, Bands) else frame
     for name in BAND:
         if name not in frame.columns:
             raise InputError(unknown_name("frame: column", name, frame.columns))
+    frame = frame.select(BAND).drop_nulls()
     kinds = frame["kind"].to_list()
-    base = alt.Chart(drawn(frame.select(BAND))).encode(
+    base = alt.Chart(drawn(frame)).encode(
         y=alt.Y("kind:N", sort=kinds, axis=alt.Axis(title=None, minExtent=0))
     )
     at = alt.X("low:Q", axis=alt.Axis(title=unit, grid=True))
