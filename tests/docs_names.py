@@ -19,6 +19,7 @@ from tests.docs_reference import ROOT, table
 from wheelvec import cli
 from wheelvec.inference.bands import Bands
 from wheelvec.inference.bootstrap import Bootstrap
+from wheelvec.inference.judged import Verdict
 from wheelvec.inference.overfitting import Overfitting
 from wheelvec.inference.ruin import Ruin
 from wheelvec.inference.sharpe_error import SharpeError
@@ -38,7 +39,7 @@ API, COMMANDS = ROOT / "docs" / "api.md", ROOT / "docs" / "command-line.md"
 # What public functions and methods return, beside what has a public name.
 RETURNED = (
     Bands, Bootstrap, Fetched, Inspection, Overfitting, Pnl, Ranking, Ruin, RunWarning, SharpeError, Story,
-    Superior, Trials, WalkForward, WhyNot, Window,
+    Superior, Trials, Verdict, WalkForward, WhyNot, Window,
 )  # fmt: skip
 TEXTS = {"__version__"}  # a string has no docstring
 
@@ -70,6 +71,7 @@ SECTIONS = {
             "block_length", "bootstrap", "Bootstrap", "sharpe_error", "SharpeError", "deflated_sharpe",
             "effective_trials", "Trials", "pbo", "Overfitting", "spa", "Superior", "walk_forward",
             "WalkForward", "ruin", "Ruin", "bands", "Bands",
+            "verdict", "Verdict",
         ],
     ),
     "Pictures": (

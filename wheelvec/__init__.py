@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from wheelvec.inference.sharpe_error import sharpe_error
     from wheelvec.inference.superior import spa
     from wheelvec.inference.trials import effective_trials
+    from wheelvec.inference.verdict import verdict
     from wheelvec.inference.walk_forward import walk_forward
     from wheelvec.kernels.draws import fill_draw
     from wheelvec.lake.inspection import check
@@ -127,6 +128,7 @@ _MODULES = {
     "sweep": "wheelvec.run.sweep",
     "theta": "wheelvec.pricing.greeks",
     "vega": "wheelvec.pricing.greeks",
+    "verdict": "wheelvec.inference.verdict",
     "walk_forward": "wheelvec.inference.walk_forward",
     "why_not": "wheelvec.report.why_not",
 }
@@ -194,6 +196,7 @@ __all__ = [
     "sweep",
     "theta",
     "vega",
+    "verdict",
     "walk_forward",
     "why_not",
 ]

@@ -56,7 +56,7 @@ def test_phases_of_every_nth_session(market: wv.Market) -> None:
         wv.backtest(market, config.replace(**{"schedule.offset": i})).summary()["avg_wheel_roc"]
         for i in (0, 1)
     ]
-    assert (row["low"], row["high"]) == pytest.approx(np.percentile(phases, [5, 95]))  # type: ignore[arg-type]
+    assert (row["low"], row["high"]) == (min(phases), max(phases))  # type: ignore[type-var]
     assert (row["n"], row["what"][:13]) == (2, "the 2 phases ")
 
 

@@ -180,8 +180,9 @@ def bands(
 
         fills     the four fill modes, optimistic to natural: least to greatest
         seeds     the seeds of the fills, 0 to seeds - 1: 5th to 95th percentile
-        start     schedule.offset: each of `every` phases, or of a schedule that enters on every
-                  session 0 to 20 sessions later, at most a quarter of them: 5th to 95th percentile
+        start     schedule.offset: each of `every` phases, least to greatest; of a schedule that
+                  enters on every session 0 to 20 of them later, at most a quarter: 5th to 95th
+                  percentile
         choice    under an account: which wheels it takes, order "random" over `seeds` seeds: 5th to
                   95th percentile
         market    the bootstrap of what happened, in blocks: an interval of 90% (`bootstrap`)
@@ -261,7 +262,8 @@ def _estimate(held: Result | Portfolio, figure: str) -> float:
     if isinstance(held, Portfolio):
         found = held.metrics()[figure.removeprefix(PREFIX)]
     else:
-        found = _OF_RESULTS.get(figure, lambda result: result.summary()[figure])(held)
+        its = _OF_RESULTS.get(figure)
+        found = held.summary()[figure] if its is None else its(held)
     if found is None:
         raise InsufficientDataError(f"bands needs a figure that is defined: {figure} is not")
     return float(found)
@@ -311,14 +313,14 @@ def _start(around: _Around, result: Result) -> _Row:
     schedule = around.config.schedule
     sessions = result.diagnostics["session"].n_unique()
     later = max(min(STARTS, sessions // 4), 1)  # most entries stay
-    many = schedule.every if schedule.every > 1 else later
+    phased = schedule.every > 1
+    many = schedule.every if phased else later
     found = around.varied("schedule.offset", range(schedule.offset, schedule.offset + many))
-    said = (
-        f"the {many} phases of entries on every {many}th session"
-        if schedule.every > 1
-        else f"entries from 0 to {many - 1} sessions later on, that many fewer"
-    )
-    return "start", *_drawn(found), f"{said}, {_SHARE}"
+    if phased:
+        said = f"the {many} phases of entries on one session of {many}, least to greatest"
+        return "start", *_ends(found, 0.0, 100.0), said
+    said = f"entries from 0 to {many - 1} sessions later on, that many fewer, {_SHARE}"
+    return "start", *_drawn(found), said
 
 
 def _choice(around: _Around, account: Account, seeds: int) -> _Row:

@@ -258,6 +258,19 @@ class Sweep:
         return int(days or 0)
 
     @property
+    def market(self) -> Market | None:
+        """The market of the sweep; None if it was loaded without one.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> wv.sweep(market, config, {"put.exit_pct": [0.25, 0.5]}).market is market
+            True
+        """
+        return self._market
+
+    @property
     def warnings(self) -> Warnings:
         """The warnings about the data and the run, with counts; empty if there are none.
 

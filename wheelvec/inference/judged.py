@@ -1,0 +1,231 @@
+"""The object that `verdict` returns: its lines, and how they are told."""
+
+import html
+import textwrap
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from wheelvec.inference.lines import (
+    DEFLATED,
+    FAILS,
+    HOLDS,
+    STEPDOWN,
+    SUPERIOR,
+    UNSAID,
+    Line,
+)
+from wheelvec.inference.tried import Tried
+
+WIDTH = 80
+ANSWER = 16  # columns
+BY_LUCK = (DEFLATED[1], SUPERIOR[1], STEPDOWN[1])
+FLATTERED = (
+    "Lines of costs, fills, time and stock are of the one that was chosen, and flattered by its "
+    "choice; those of selection are not."
+)
+SCHEMA = {
+    "topic": pl.String,
+    "name": pl.String,
+    "figure": pl.String,
+    "compared": pl.String,
+    "answer": pl.String,
+    "says": pl.String,
+    "value": pl.Float64,
+    "bound": pl.Float64,
+}
+
+
+class Verdict(NamedTuple):
+    """Whether the chosen configuration of a sweep survives, line by line.
+
+    `verdict` makes one. There is no score: lines are not alike, and none makes good for another.
+
+    Attributes:
+        row: the configuration, its first row of the sweep.
+        fields: the swept fields of it, without seeds.
+        chosen: how it was chosen, in words.
+        tried: what was tried.
+        lines: each a figure, what it was compared with, and the answer.
+
+    Example:
+        >>> import wheelvec as wv
+        >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+        >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+        >>> found = wv.verdict(wv.sweep(market, config, {"put.exit_pct": [0.25, 0.5]}))
+        >>> found.row, found.fields, found.survives  # four sessions: nothing can be said
+        (0, {'put.exit_pct': 0.25}, None)
+    """
+
+    row: int
+    fields: dict[str, Any]
+    chosen: str
+    tried: Tried
+    lines: tuple[Line, ...]
+
+    @property
+    def survives(self) -> bool | None:
+        """True if every line holds, False if one does not; None if one cannot be said.
+
+        Example:
+            >>> from wheelvec.inference.judged import Verdict
+            >>> from wheelvec.inference.tried import Tried
+            >>> Verdict(0, {}, "", Tried(*[1] * 10), ()).survives
+            True
+        """
+        answers = [line.holds for line in self.lines]
+        return False if False in answers else None if None in answers else True
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """One row a line: topic, name, figure, compared, answer, says, value and bound.
+
+        Example:
+            >>> from wheelvec.inference.judged import Verdict
+            >>> from wheelvec.inference.tried import Tried
+            >>> Verdict(0, {}, "", Tried(*[1] * 10), ()).frame.columns[:4]
+            ['topic', 'name', 'figure', 'compared']
+        """
+        rows = [
+            {name: getattr(line, name) for name in SCHEMA if name != "answer"}
+            | {"answer": line.answer}
+            for line in self.lines
+        ]
+        return pl.DataFrame(rows, schema=SCHEMA)
+
+    @property
+    def says(self) -> list[str]:
+        """What the lines come to, in sentences.
+
+        Example:
+            >>> from wheelvec.inference.judged import Verdict
+            >>> from wheelvec.inference.lines import Line
+            >>> from wheelvec.inference.tried import Tried
+            >>> spa = Line("selection", "SPA", "p 0.412", "p under 0.05", False, "")
+            >>> Verdict(0, {}, "", Tried(*[1] * 10), (spa,)).says[0]
+            'It does not survive: SPA.'
+        """
+        fails, unsaid = self._names(FAILS), self._names(UNSAID)
+        found = []
+        if fails:
+            found.append(f"It does not survive: {', '.join(fails)}.")
+        if any(line.name in BY_LUCK and line.holds is False for line in self.lines):
+            found.append("Luck in choosing among so many is enough to explain what it earned.")
+        if unsaid:
+            found.append(f"Cannot be said: {', '.join(unsaid)}.")
+            if not fails:
+                found.append(
+                    "No line that can be said speaks against it; none of the others speaks for it."
+                )
+        if self.survives:
+            found.append(
+                "Every line holds. That is no proof: it is one sample, and what was tried before "
+                "or looked at on the way is not in it unless prior_trials counts it."
+            )
+        if any(line.holds and line.topic not in ("selection", "data") for line in self.lines):
+            found.append(FLATTERED)
+        return found
+
+    def _names(self, answer: str) -> list[str]:
+        return [line.name for line in self.lines if line.answer == answer]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values.
+
+        Example:
+            >>> from wheelvec.inference.judged import Verdict
+            >>> from wheelvec.inference.tried import Tried
+            >>> sorted(Verdict(0, {}, "", Tried(*[1] * 10), ()).to_dict())
+            ['chosen', 'fields', 'lines', 'row', 'says', 'survives', 'tried']
+        """
+        return {
+            "row": self.row,
+            "fields": dict(self.fields),
+            "chosen": self.chosen,
+            "tried": self.tried._asdict(),
+            "survives": self.survives,
+            "says": self.says,
+            "lines": self.frame.to_dicts(),
+        }
+
+    @property
+    def _title(self) -> str:
+        fields = ", ".join(f"{name} {value}" for name, value in self.fields.items())
+        return f"Row {self.row}" + (f" ({fields})" if fields else "") + f": {self.chosen}"
+
+    def to_markdown(self) -> str:
+        """A page in Markdown: what was tried, a table of the lines, and what they come to.
+
+        Example:
+            >>> from wheelvec.inference.judged import Verdict
+            >>> from wheelvec.inference.tried import Tried
+            >>> Verdict(0, {}, "", Tried(*[1] * 10), ()).to_markdown().splitlines()[0]
+            '## Verdict'
+        """
+        header = ("", "question", "figure", "holds if", "answer", "")
+        rows = [
+            (line.topic, line.name, line.figure, line.compared, line.answer, line.says)
+            for line in self.lines
+        ]
+        parts = ["## Verdict", self._title, "\n".join(f"- {each}" for each in self.tried.says)]
+        table = [header, ("---",) * len(header), *rows]
+        parts.append(
+            "\n".join("| " + " | ".join(_cell(each) for each in row) + " |" for row in table)
+        )
+        return "\n\n".join([*parts, " ".join(self.says)]) + "\n"
+
+    def __str__(self) -> str:
+        lines = [
+            *_wrapped(self._title),
+            *(each for text in self.tried.says for each in _wrapped(text, "  ")),
+            "",
+        ]
+        for line in self.lines:
+            head = f"{line.topic}: {line.name}"
+            found = f"{line.figure}; holds if {line.compared}" if line.figure else ""
+            lines.append(f"{line.answer:<{ANSWER}}{head}")
+            for text in filter(None, (found, line.says)):
+                lines += _wrapped(text, " " * ANSWER)
+        lines.append("")
+        return "\n".join([*lines, *(each for text in self.says for each in _wrapped(text))])
+
+    def __repr__(self) -> str:
+        counts = ", ".join(
+            f"{answer}: {', '.join(names)}"
+            for answer in (FAILS, UNSAID, HOLDS)
+            if (names := self._names(answer))
+        )
+        return f"<Verdict of row {self.row}; {counts}>"
+
+    def _repr_html_(self) -> str:
+        header = ("", "question", "figure", "holds if", "answer", "")
+        rows = [
+            (line.topic, line.name, line.figure, line.compared, line.answer, line.says)
+            for line in self.lines
+        ]
+        told = "".join(f"<li>{html.escape(each)}</li>" for each in self.tried.says)
+        head = "".join(f"<th>{html.escape(each)}</th>" for each in header)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(each)}</td>" for each in row) + "</tr>"
+            for row in rows
+        )
+        said = html.escape(" ".join(self.says))
+        return (
+            f"<p>{html.escape(self._title)}</p><ul>{told}</ul>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{said}</p>"
+        )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
