@@ -6,6 +6,8 @@
     wheelvec run wheel.toml --lake lake/ --out out/ --set put.exit_pct=0.3
     wheelvec sweep wheel.toml grid.toml --lake lake/ --out sweep/
     wheelvec simulate out/ --cash 100000
+    wheelvec bands wheel.toml --lake lake/
+    wheelvec verdict sweep/ --lake lake/
     wheelvec show out/
     wheelvec report out/ --out page.html
     wheelvec explain out/ ALFA_2024-01-02_0
@@ -30,7 +32,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
-from wheelvec.cli import getting, lakes, pages, portfolios, results, starting, stories
+from wheelvec.cli import getting, lakes, pages, portfolios, results, starting, stories, verdicts
 from wheelvec.cli.arguments import Formatter, Parser, UsageError, add_command, shared_options
 from wheelvec.cli.terminal import ReaderGoneError, console, fail, message, remark, write
 from wheelvec.model.version import VERSION
@@ -97,6 +99,8 @@ def parser(prog: str = "wheelvec") -> argparse.ArgumentParser:
     results.add_run(commands)
     results.add_sweep(commands)
     portfolios.add_simulate(commands)
+    verdicts.add_bands(commands)
+    verdicts.add_verdict(commands)
     results.add_show(commands)
     pages.add_report(commands)
     stories.add_explain(commands)

@@ -1,0 +1,95 @@
+"""`wheelvec bands` and `wheelvec verdict` ask how much of a figure is luck."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import wheelvec as wv
+from wheelvec import cli
+from wheelvec.inference.verdict import NO_ACCOUNT, NO_MARKET
+
+WHEEL = '[schedule]\nend_date = "2024-01-09"\n[account]\ncash = 60000\n'
+GRID = "[put]\nexit_pct = [0.25, 0.5]\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake, a configuration, a run and a sweep over it."""
+    folder = tmp_path_factory.mktemp("verdicts")
+    market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+    market.write(folder / "lake")
+    (folder / "wheel.toml").write_text(WHEEL)
+    (folder / "grid.toml").write_text(GRID)
+    wheel, lake = str(folder / "wheel.toml"), str(folder / "lake")
+    given = ["--lake", lake, "--quiet", "--out"]
+    assert cli.main(["run", wheel, *given, str(folder / "out")]) == 0
+    assert cli.main(["sweep", wheel, str(folder / "grid.toml"), *given, str(folder / "sweep")]) == 0
+    return folder
+
+
+def printed(capsys: pytest.CaptureFixture[str], *given: object) -> str:
+    capsys.readouterr()
+    assert cli.main([str(each) for each in given]) == 0
+    return capsys.readouterr().out
+
+
+def test_bands_of_a_file_and_of_a_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--lake", folder / "lake", "--seeds", "3")
+    text = printed(capsys, "bands", folder / "wheel.toml", *options)
+    assert text.startswith("avg_wheel_roc of the configuration as it is: ")
+    assert "market: not known: bootstrap needs at least 30 entry sessions" in text
+    of_file = json.loads(printed(capsys, "bands", folder / "wheel.toml", *options, "--json"))
+    of_run = json.loads(printed(capsys, "bands", folder / "out", *options, "--json"))
+    assert of_run == of_file
+    assert [band["kind"] for band in of_run["bands"]] == ["fills", "seeds", "start", "market"]
+    changed = printed(capsys, "bands", folder / "out", *options, "--set", "put.exit_pct=0.3")
+    assert changed.splitlines()[0] != text.splitlines()[0]
+
+
+def test_bands_of_an_account(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--account", folder / "wheel.toml", "--figure", "account_sharpe", "--json")
+    options = ("--lake", folder / "lake", "--seeds", "3", *given)
+    found = json.loads(printed(capsys, "bands", folder / "wheel.toml", *options))
+    assert found["figure"] == "account_sharpe"
+    assert found["bands"][3]["kind"] == "choice"
+
+
+def test_verdict_of_a_sweep(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alone = json.loads(printed(capsys, "verdict", folder / "sweep", "--json"))
+    assert {line["says"] for line in alone["lines"][:10]} == {NO_MARKET}
+    options = ("--lake", folder / "lake", "--prior-trials", "7")
+    found = json.loads(printed(capsys, "verdict", folder / "sweep", *options, "--json"))
+    assert found["tried"]["prior_trials"] == 7
+    assert found["lines"][9]["says"] == NO_ACCOUNT
+    assert found["survives"] is None
+    text = printed(capsys, "verdict", folder / "sweep", *options)
+    assert f"Row {found['row']} (put.exit_pct" in text
+    assert "cannot be said  selection: SPA" in text
+    other = printed(capsys, "verdict", folder / "sweep", "--row", 1 - found["row"], "--markdown")
+    assert other.startswith(f"## Verdict\n\nRow {1 - found['row']} (put.exit_pct")
+    account = ("--account", folder / "wheel.toml")
+    text = printed(capsys, "verdict", folder / "sweep", *options, *account)
+    assert "delta-matched stock needs at least 30 sessions" in " ".join(text.split())
+
+
+def test_errors_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["verdict", str(folder / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert cli.main(["verdict", str(folder / "sweep"), "--by", "luck"]) == 1
+    assert "unknown figure 'luck'" in capsys.readouterr().err
+    given = ["bands", str(folder / "wheel.toml"), "--lake", str(folder / "lake")]
+    assert cli.main([*given, "--seeds", "1"]) == 1
+    assert "seeds = 1: expected a whole number from 2" in capsys.readouterr().err
+
+
+def test_run_with_a_signal_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    market = wv.Market.open(folder / "lake")
+    when = market.underlying_bars.select("session", "underlying").head(2)
+    config = wv.Config.from_toml(folder / "wheel.toml")
+    wv.backtest(market, config, when=when, out=tmp_path / "out")
+    assert cli.main(["bands", str(tmp_path / "out"), "--lake", str(folder / "lake")]) == 1
+    assert "ran with a signal, which is not saved with it" in capsys.readouterr().err
