@@ -7,7 +7,6 @@ each configuration, and the same by month.
 """
 
 import re
-import sys
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -24,6 +23,7 @@ from wheelvec.inference.lines import Line
 from wheelvec.inference.superior import Superior, _tested
 
 LUCK = Path(__file__).resolve().parents[1] / "docs" / "luck.md"
+TABLE = re.compile(r"(<!-- verdicts: [^>]*-->\n).*?(<!-- end of verdicts -->)", re.DOTALL)
 MONTHS, MONTH = 60, 21  # months, entry sessions in one
 HELD = 21  # sessions that a wheel is held
 STRIKES, MANAGED = 8, 5  # configurations: distances of the strike x ways to manage the put
@@ -137,9 +137,12 @@ def year_sharpe(edge: float, seed: int = 10**6) -> float:
     return float(np.mean(monthly.mean(axis=0) / monthly.std(axis=0)) * 12**0.5)
 
 
-def rates_table(markets: int = MARKETS) -> str:
-    """How often each line holds, without an edge and with edges of several sizes."""
-    found = [rates(edge, markets) for edge in EDGES]
+def rates_table(found: list[dict[str, float]]) -> str:
+    """How often each line holds, as a table.
+
+    Args:
+        found: `rates` of each of EDGES.
+    """
     head = ["line", "no edge", *(f"Sharpe {year_sharpe(edge):.1f}" for edge in EDGES[1:])]
     rule = ["---", *["---:"] * len(EDGES)]
     rows = [
@@ -150,15 +153,11 @@ def rates_table(markets: int = MARKETS) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])
 
 
-def main() -> None:
-    """Write the table between its marks."""
-    text = LUCK.read_text(encoding="utf-8")
-    marks = r"(<!-- verdicts: [^\n]*-->\n).*?(<!-- end of verdicts -->)"
-    table = rates_table(int(sys.argv[1]) if len(sys.argv) > 1 else MARKETS)
-    text, count = re.subn(marks, lambda m: f"{m[1]}\n{table}\n\n{m[2]}", text, flags=re.S)
-    assert count == 1, "docs/luck.md has no marks of the table"
-    LUCK.write_text(text, encoding="utf-8")
+def with_rates(page: str, table: str) -> str:
+    """The page with the table between its marks."""
+    return TABLE.sub(lambda match: f"{match[1]}\n{table}\n\n{match[2]}", page)
 
 
 if __name__ == "__main__":
-    main()
+    text = LUCK.read_text(encoding="utf-8")
+    LUCK.write_text(with_rates(text, rates_table([rates(edge, MARKETS) for edge in EDGES])))

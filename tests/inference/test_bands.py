@@ -49,6 +49,14 @@ def test_each_range_is_of_single_backtests(market: wv.Market) -> None:
     assert found.frame["what"][3].endswith("needs at least 30 entry sessions: there are 10")
 
 
+def test_picture_has_the_ranges_that_are_known(market: wv.Market) -> None:
+    pytest.importorskip("altair")
+    found = wv.bands(market, CONFIG, seeds=2)
+    drawn = wv.plots.bands(found).to_dict()
+    kinds = {row["kind"] for rows in drawn["datasets"].values() for row in rows if "kind" in row}
+    assert kinds == {"fills", "seeds", "start"}
+
+
 def test_phases_of_every_nth_session(market: wv.Market) -> None:
     config = CONFIG.replace(**{"schedule.every": 2})
     row = wv.bands(market, config, seeds=2).frame.row(2, named=True)

@@ -96,7 +96,7 @@ def test_selection() -> None:
     line, step = lines.superior_line(superior), lines.stepdown_line(superior, best)
     assert (line.holds, line.value) == (False, superior.p_value)
     assert line.says == (
-        "without an edge the best of 20 configurations do as well in "
+        "without an edge the best of 20 configurations does as well in "
         f"{superior.p_value:.0%} of samples"
     )
     assert (step.holds, step.value) == (False, superior.frame["stepm"][0])
@@ -210,6 +210,7 @@ def test_short_sweep_is_refused_line_by_line(swept: wv.Sweep) -> None:
     needs = "delta-matched stock needs at least 30 sessions: there are 28"
     assert says["delta-matched stock"] == needs
     assert found.survives is None
+    assert any(each.startswith("How much of it was the luck") for each in found.says)
     own = swept.frame.filter(pl.col("put.exit_pct") == found.fields["put.exit_pct"])
     assert found.lines[-1].value == pytest.approx(own["total_pnl_worst"].mean())
 

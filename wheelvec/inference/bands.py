@@ -311,14 +311,17 @@ def _seeds(around: _Around, seeds: int) -> _Row:
 
 def _start(around: _Around, result: Result) -> _Row:
     schedule = around.config.schedule
-    sessions = result.diagnostics["session"].n_unique()
-    later = max(min(STARTS, sessions // 4), 1)  # most entries stay
-    phased = schedule.every > 1
-    many = schedule.every if phased else later
-    found = around.varied("schedule.offset", range(schedule.offset, schedule.offset + many))
-    if phased:
+    if schedule.every > 1:
+        many = schedule.every
+        found = around.varied("schedule.offset", range(schedule.offset, schedule.offset + many))
         said = f"the {many} phases of entries on one session of {many}, least to greatest"
         return "start", *_ends(found, 0.0, 100.0), said
+    # the first session with a wheel is the start, and most entries stay
+    session = result.diagnostics["session"].unique().sort()
+    first, last = session.search_sorted(result.wheels["entry_date"].unique().sort().gather([0, -1]))
+    many = max(min(STARTS, (last + 1 - first) // 4), 1)
+    begins = schedule.offset + first
+    found = around.varied("schedule.offset", range(begins, begins + many))
     said = f"entries from 0 to {many - 1} sessions later on, that many fewer, {_SHARE}"
     return "start", *_drawn(found), said
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from wheelvec.inference.lines import (
+    BOOTSTRAP,
     DEFLATED,
     FAILS,
     HOLDS,
@@ -117,6 +118,11 @@ class Verdict(NamedTuple):
                 found.append(
                     "No line that can be said speaks against it; none of the others speaks for it."
                 )
+        if BOOTSTRAP[1] in unsaid:
+            found.append(
+                "How much of it was the luck of this market is not known: a line that holds is of "
+                "this sample alone."
+            )
         if self.survives:
             found.append(
                 "Every line holds. That is no proof: it is one sample, and what was tried before "

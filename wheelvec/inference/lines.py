@@ -137,7 +137,9 @@ def bootstrap_line(estimate: float, low: float, high: float, blocks: str) -> Lin
         blocks: what was resampled, in words.
     """
     figure = f"mean ROC {percent(low)} (lower end of 90%)"
-    says = f"{percent(estimate)}, up to {percent(high)}; {blocks}; the choice is not in it"
+    says = (
+        f"{percent(estimate)}, up to {percent(high)}; {blocks}; the choice among many is not in it"
+    )
     return Line(*BOOTSTRAP[:2], figure, BOOTSTRAP[2], low > 0.0, says, low, 0.0)
 
 
@@ -258,7 +260,7 @@ def superior_line(found: Superior) -> Line:
     says = (
         f"{better:,} of {many} are better than no trade by StepM"
         if holds
-        else f"without an edge the best of {many} do as well in {found.p_value:.0%} of samples"
+        else f"without an edge the best of {many} does as well in {found.p_value:.0%} of samples"
     )
     figure = f"p {found.p_value:.3f}"
     return Line(*SUPERIOR[:2], figure, SUPERIOR[2], holds, says, found.p_value, LEVEL)
