@@ -1,22 +1,27 @@
-"""Accounts: `simulate` beside a plain loop over days and wheels, and a sweep under an account beside
-a loop over `simulate`.
+"""Accounts: `simulate` beside a plain loop over days and wheels and beside vectorbt's `from_orders`,
+and a sweep under an account beside a loop over `simulate`.
 
 The plain loop is given what a user would have at hand (records, ledger and paths as rows) and gives
-the same equity, to the cent; rows of the sweep are compared with `simulate` in every metric.
+the same equity, to the cent. vectorbt is given what it cannot know: the orders of the wheels that the
+account takes, and the marks. Rows of the sweep are compared with `simulate` in every metric.
 """
 
 import datetime as dt
 import math
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import wheelvec as wv
 from benchmarks import test_sweep
+from benchmarks.agreement import same_arrays
 from benchmarks.conftest import Measure
+from benchmarks.test_path import ENGINES, vectorbt_with
 from wheelvec.model.grid import GridLike
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
 
 LOOP = "a plain loop over days and wheels"
 ACCOUNT = wv.Account(cash=100_000.0)
@@ -155,6 +160,122 @@ def test_plain_loop(short: bool, measure: Measure, one_thread: None) -> None:
     offered = result(short)
     n = offered.wheels.height
     measure(lambda: plain_loop(offered, ACCOUNT.cash), group="account", what=LOOP, n=n, threads=1)
+
+
+WORTHLESS = 1e-9  # dollars: vectorbt takes no price of 0
+
+
+class Orders(NamedTuple):
+    """Orders and closes by session and column: one for each leg, and for the shares of each wheel."""
+
+    size: Array  # of options or shares; NaN: no order
+    price: Array
+    fees: Array
+    close: Array
+
+
+def orders_of(offered: wv.Result, portfolio: wv.Portfolio) -> Orders:
+    """The orders of the wheels that an account takes, one contract each, and what is held at closes."""
+    sessions = portfolio.daily["session"].to_list()
+    marks = {
+        (row["symbol"], row["session"]): (row["bid"], row["ask"], row["close"], row["source"])
+        for row in offered.paths.iter_rows(named=True)
+    }
+    closes = {
+        str(name): filled(dict(rows.select("session", "close").iter_rows()), sessions)
+        for (name,), rows in offered.underlying.group_by("underlying")
+    }
+    paid = {
+        (row["wheel_id"], row["entry"], sessions.index(row["date"])): row["amount"]
+        for row in portfolio.ledger.iter_rows(named=True)
+    }
+    taken = portfolio.wheels.filter(portfolio.wheels["taken"] > 0)["wheel_id"]
+    columns = []
+    for row in offered.records.filter(offered.records["wheel_id"].is_in(taken.to_list())).iter_rows(
+        named=True
+    ):
+        is_leg = row["phase"] in ("csp", "cc")
+        orders = leg_orders(row, sessions, paid) if is_leg else share_orders(row, sessions, paid)
+        if not orders:
+            continue
+        size, price, fees, close = np.full((4, len(sessions)), np.nan)
+        fees[:] = 0.0
+        for at, (number, dollars) in orders.items():
+            size[at], price[at] = number, max(dollars, WORTHLESS)
+            fees[at] = -paid.pop((row["wheel_id"], "fees", at), 0.0)
+        close[:] = leg_marks(row, sessions, marks, closes) if is_leg else closes[row["underlying"]]
+        columns.append((size, price, fees, np.fmax(close, WORTHLESS)))
+    return Orders(*(np.column_stack(each) for each in zip(*columns, strict=True)))
+
+
+Placed = dict[int, tuple[float, float]]  # session -> options or shares, and dollars for each
+Paid = dict[tuple[str, str, int], float]  # wheel, entry of the ledger, session -> dollars
+
+
+def leg_orders(row: dict[str, Any], sessions: list[dt.date], paid: Paid) -> Placed:
+    """The sale of an option, and what it is bought back for: nothing at its settlement."""
+    orders = {sessions.index(row["entry_date"]): (-100.0, row["premium"] / 100.0)}
+    if row["exit_date"] is not None:
+        left = sessions.index(row["exit_date"])
+        orders[left] = 100.0, -paid.get((row["wheel_id"], "buy_back", left), 0.0) / 100.0
+    return orders
+
+
+def share_orders(row: dict[str, Any], sessions: list[dt.date], paid: Paid) -> Placed:
+    """The purchase and the sale of a wheel's shares."""
+    orders = {}
+    for entry, number in (("share_purchase", 100.0), ("share_sale", -100.0)):
+        for at in range(len(sessions)):
+            if (row["wheel_id"], entry, at) in paid:
+                orders[at] = number, abs(paid[row["wheel_id"], entry, at]) / 100.0
+    return orders
+
+
+def leg_marks(
+    row: dict[str, Any], sessions: list[dt.date], marks: Any, closes: dict[str, Array]
+) -> Array:
+    """(sessions,) the marks of a leg while it is open, dollars per share; NaN before and after."""
+    out, known = np.full(len(sessions), np.nan), dict[Any, float]()
+    for at, day in enumerate(sessions):
+        if row["entry_date"] <= day and (row["exit_date"] is None or day < row["exit_date"]):
+            known[row["underlying"]] = closes[row["underlying"]][at]
+            out[at] = marked(row, day, marks.get((row["symbol"], day)), known)
+    return out
+
+
+def filled(known: dict[dt.date, float], sessions: list[dt.date]) -> Array:
+    """(sessions,) the last known value of each; NaN before the first."""
+    out, last = np.full(len(sessions), np.nan), math.nan
+    for i, day in enumerate(sessions):
+        last = known.get(day, last)
+        out[i] = last
+    return out
+
+
+@pytest.mark.parametrize("what", ENGINES)
+def test_vectorbt(what: str, short: bool, measure: Measure, one_thread: None) -> None:
+    vectorbt = vectorbt_with(what)
+    offered = result(short)
+    portfolio = wv.simulate(offered, ACCOUNT)
+    orders = orders_of(offered, portfolio)
+
+    def value() -> Any:
+        made = vectorbt.Portfolio.from_orders(
+            orders.close,
+            size=orders.size,
+            price=orders.price,
+            fixed_fees=orders.fees,
+            init_cash=ACCOUNT.cash,
+            group_by=np.zeros(orders.close.shape[1], np.int64),
+            cash_sharing=True,
+        )
+        return made.value()
+
+    same_arrays(
+        f"{what}: equity", np.asarray(value()).ravel(), portfolio.daily["equity"].to_numpy(), 0.005
+    )
+    n = offered.wheels.height
+    measure(value, group="account", what=f"{what}, orders and marks given", n=n, threads=1)
 
 
 def swept(family: str, rows: int) -> wv.Sweep:
