@@ -111,7 +111,10 @@ def frame(*rows: tuple[str, float | None, float | None]) -> pl.DataFrame:
 
 def said(figure: str, *rows: tuple[str, float | None, float | None]) -> list[str]:
     made = Bands(figure, 1.0, frame(*rows), _widest(frame(*rows)))
-    assert str(made).splitlines()[0].startswith(figure)
+    text = str(made)
+    assert text.startswith(f"{figure} of the configuration as it is: 1\n")
+    assert max(map(len, text.splitlines())) <= 80
+    assert made.says[-1] in made._repr_html_()
     return made.says
 
 

@@ -229,6 +229,28 @@ def test_account_that_is_missing_or_too_small(swept: wv.Sweep) -> None:
     assert "too small" in wv.verdict(swept, small).lines[9].says
 
 
+def test_account_of_the_sweep(market: wv.Market) -> None:
+    swept = wv.sweep(market, CONFIG, GRID, account=wv.Account(cash=60_000))
+    assert wv.verdict(swept).lines[9].says.startswith("delta-matched stock needs at least 30")
+
+
+def test_as_many_blocks_as_the_months_allow(
+    swept: wv.Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def pbo(x: wv.Sweep, blocks: int) -> Any:
+        tried.append(blocks)
+        if blocks > 10:
+            raise wv.InsufficientDataError("too many")
+        return wv.pbo(np.random.default_rng(5).normal(size=(120, 20)), blocks)
+
+    monkeypatch.setattr("wheelvec.inference.verdict.pbo", pbo)
+    line = wv.verdict(swept).lines[6]
+    assert tried == [16, 14, 12, 10]
+    assert line.says.startswith("10 blocks; ")
+
+
 def test_sweep_without_its_market(swept: wv.Sweep, tmp_path: Path) -> None:
     swept.save(tmp_path / "sweep")
     found = wv.verdict(wv.Sweep.load(tmp_path / "sweep"))
