@@ -9,7 +9,7 @@ import wheelvec as wv
 from wheelvec import cli
 from wheelvec.inference.verdict import NO_ACCOUNT, NO_MARKET
 
-WHEEL = '[schedule]\nend_date = "2024-01-09"\n[account]\ncash = 60000\n'
+WHEEL = '[schedule]\nend_date = "2024-01-09"\n'
 GRID = "[put]\nexit_pct = [0.25, 0.5]\n"
 
 
@@ -20,6 +20,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
     market.write(folder / "lake")
     (folder / "wheel.toml").write_text(WHEEL)
+    (folder / "account.toml").write_text("[account]\ncash = 60000\n")
     (folder / "grid.toml").write_text(GRID)
     wheel, lake = str(folder / "wheel.toml"), str(folder / "lake")
     given = ["--lake", lake, "--quiet", "--out"]
@@ -48,7 +49,7 @@ def test_bands_of_a_file_and_of_a_run(folder: Path, capsys: pytest.CaptureFixtur
 
 
 def test_bands_of_an_account(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ("--account", folder / "wheel.toml", "--figure", "account_sharpe", "--json")
+    given = ("--account", folder / "account.toml", "--figure", "account_sharpe", "--json")
     options = ("--lake", folder / "lake", "--seeds", "3", *given)
     found = json.loads(printed(capsys, "bands", folder / "wheel.toml", *options))
     assert found["figure"] == "account_sharpe"
@@ -68,7 +69,7 @@ def test_verdict_of_a_sweep(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "cannot be said  selection: SPA" in text
     other = printed(capsys, "verdict", folder / "sweep", "--row", 1 - found["row"], "--markdown")
     assert other.startswith(f"## Verdict\n\nRow {1 - found['row']} (put.exit_pct")
-    account = ("--account", folder / "wheel.toml")
+    account = ("--account", folder / "account.toml")
     text = printed(capsys, "verdict", folder / "sweep", *options, *account)
     assert "delta-matched stock needs at least 30 sessions" in " ".join(text.split())
 
