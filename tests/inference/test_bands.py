@@ -121,11 +121,12 @@ def said(figure: str, *rows: tuple[str, float | None, float | None]) -> list[str
 def test_what_is_said() -> None:
     rows = [("seeds", 0.9, 1.2), ("fills", -0.5, 1.5), ("market", None, None)]
     assert said("total_pnl", *rows) == [
-        "Widest: fills, -0.5 to 1.5, 2 wide; then seeds 0.3.",
+        "Widest of those that are known: fills, -0.5 to 1.5, 2 wide; then seeds 0.3.",
         "0, which is no edge, lies in the range of: fills.",
         "Not known: market; it may be the widest.",
         "Each range varies one thing alone; together they are wider.",
     ]
+    assert said("total_pnl", *rows[:2])[0].startswith("Widest: fills")
     assert said("profit_factor", *rows[:2])[1] == (
         "1, which is no edge, lies in the range of: fills, seeds."
     )

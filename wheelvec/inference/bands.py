@@ -54,7 +54,7 @@ class Bands(NamedTuple):
         estimate: of the configuration as it is.
         frame: kind, figure, low, estimate, high, n (how many figures the range is over) and what
             (what was varied; of a range that is not known, what it needs and what there is).
-        widest: the kind with the widest range; None if no range has a width.
+        widest: the kind with the widest range of those that are known; None if none has a width.
 
     Example:
         >>> import wheelvec as wv
@@ -102,10 +102,12 @@ class Bands(NamedTuple):
             'Each range varies one thing alone; together they are wider.'
         """
         known = _known(self.frame)
+        missing = self.frame.filter(pl.col("low").is_null())["kind"].to_list()
+        of_known = " of those that are known" if missing else ""
         found = []
         if self.widest is not None:
             (first, low, high, width), *rest = known.select("kind", "low", "high", "width").rows()
-            found.append(f"Widest: {first}, {low:,.4g} to {high:,.4g}, {width:,.3g} wide")
+            found.append(f"Widest{of_known}: {first}, {low:,.4g} to {high:,.4g}, {width:,.3g} wide")
             others = ", ".join(f"{kind} {width:,.3g}" for kind, *_, width in rest)
             found[-1] += f"; then {others}." if others else "."
         neutral = NEUTRAL.get(self.figure)
@@ -113,7 +115,6 @@ class Bands(NamedTuple):
             within = known.filter((pl.col("low") <= neutral) & (pl.col("high") >= neutral))
             kinds = ", ".join(within["kind"].to_list()) or "none of them"
             found.append(f"{neutral:g}, which is no edge, lies in the range of: {kinds}.")
-        missing = self.frame.filter(pl.col("low").is_null())["kind"].to_list()
         if missing:
             many = "they" if len(missing) > 1 else "it"
             found.append(f"Not known: {', '.join(missing)}; {many} may be the widest.")
