@@ -147,7 +147,7 @@ def rates_table(found: list[dict[str, float]]) -> str:
     rule = ["---", *["---:"] * len(EDGES)]
     rows = [
         [said, *(f"{each[name]:.1%}" for each in found)]
-        for name, said in {**NAMES, "all": "**all of them**"}.items()
+        for name, said in {**NAMES, "all": "**all seven**"}.items()
     ]
     rows.append(["(the chosen one has the edge)", "", *(f"{e['edge']:.1%}" for e in found[1:])])
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])

@@ -122,13 +122,13 @@ def test_what_is_said() -> None:
     rows = [("seeds", 0.9, 1.2), ("fills", -0.5, 1.5), ("market", None, None)]
     assert said("total_pnl", *rows) == [
         "Widest of those that are known: fills, -0.5 to 1.5, 2 wide; then seeds 0.3.",
-        "0, which is no edge, lies in the range of: fills.",
+        "0, which is no gain (stock or bills may still earn more), lies in the range of: fills.",
         "Not known: market; it may be the widest.",
-        "Each range varies one thing alone; together they are wider.",
+        "Each range varies one thing alone; what they are together is not computed.",
     ]
     assert said("total_pnl", *rows[:2])[0].startswith("Widest: fills")
     assert said("profit_factor", *rows[:2])[1] == (
-        "1, which is no edge, lies in the range of: fills, seeds."
+        "1, which is no gain (stock or bills may still earn more), lies in the range of: fills, seeds."
     )
     assert len(said("win_rate", *rows[:2])) == 2  # no value of it means no edge
     assert said("roc_p05", ("seeds", 1.0, 1.0))[0].startswith("Each range")

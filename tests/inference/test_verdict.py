@@ -60,7 +60,7 @@ def test_worst_year_against_an_average_other_one() -> None:
     assert (line.answer, line.figure) == ("holds", "mean ROC -0.700% in 2021")
     assert line.value == pytest.approx(-0.7)
     assert line.bound == pytest.approx(-others)
-    assert line.says.endswith("1 of 3 calendar years of entry lost")
+    assert "1 of 3 calendar years of entry (the first and last" in line.says
     roc[year == 2021] = -0.8
     assert lines.worst_year_line(day, roc, wheels).answer == "does not hold"
 
@@ -96,14 +96,14 @@ def test_selection() -> None:
     line, step = lines.superior_line(superior), lines.stepdown_line(superior, best)
     assert (line.holds, line.value) == (False, superior.p_value)
     assert line.says == (
-        "without an edge the best of 20 configurations does as well in "
+        "if none earned more than 0 on average, the best of 20 configurations would do as well in "
         f"{superior.p_value:.0%} of samples"
     )
     assert (step.holds, step.value) == (False, superior.frame["stepm"][0])
     assert lines.stepdown_line(superior, 99).answer == "cannot be said"
     noise[:, 7] += 1.0
     superior = wv.spa(noise, block=1, n=500)
-    assert lines.superior_line(superior).says.startswith("1 of 20 configurations are better")
+    assert lines.superior_line(superior).says.startswith("1 of 20 configurations have p")
     assert lines.stepdown_line(superior, 7).holds
 
 
@@ -114,6 +114,8 @@ def test_data() -> None:
     marks, worst = lines.data_lines(figures, 10.0)
     assert (marks.holds, marks.value, worst.holds, worst.value) == (False, -20.0, False, -50.0)
     assert worst.says.endswith("of 10 launched 5 unresolved, 3 censored")
+    dear = lines.data_lines(figures | {"total_pnl": -100.0, "marked_pnl": -1_000.0}, 10.0)[0]
+    assert (dear.holds, dear.value) == (False, -100.0)  # leaving out what was lost is no gain
     figures |= {"marked_pnl": None, "total_pnl_worst": 1.0}
     assert [line.holds for line in lines.data_lines(figures, 10.0)] == [True, True]
     none = lines.data_lines(figures | {"total_pnl": None}, 10.0)
@@ -141,7 +143,7 @@ def test_answers() -> None:
     assert made(False, True).says[1:] == []  # SPA is not flattered
     assert made(True, False, None).says == [
         "It does not survive: SPA.",
-        "Luck in choosing among so many is enough to explain what it earned.",
+        "With the choice among so many counted, luck is not ruled out; nor is an edge.",
         "Cannot be said: delta-matched stock.",
         FLATTERED,
     ]
@@ -248,7 +250,7 @@ def test_as_many_blocks_as_the_months_allow(
     monkeypatch.setattr("wheelvec.inference.verdict.pbo", pbo)
     line = wv.verdict(swept).lines[6]
     assert tried == [16, 14, 12, 10]
-    assert line.says.startswith("10 blocks; ")
+    assert line.says.startswith("of the splits of 10 blocks ")
 
 
 def test_sweep_without_its_market(swept: wv.Sweep, tmp_path: Path) -> None:
@@ -281,5 +283,5 @@ def test_luck_seldom_survives_and_a_great_edge_does() -> None:
 def test_rates_on_a_thousand_markets_are_those_of_the_docs() -> None:
     page = docs_verdict.LUCK.read_text(encoding="utf-8")
     none = docs_verdict.rates(0.0, docs_verdict.MARKETS)
-    assert f"| **all of them** | {none['all']:.1%} |" in page
+    assert f"| **all seven** | {none['all']:.1%} |" in page
     assert none["all"] <= 0.05

@@ -27,7 +27,7 @@ LEVEL = 0.90  # of the ranges that are drawn
 STARTS = 21  # sessions, a month, of a schedule that enters on each
 WIDTH = 80
 OF_ACCOUNTS = tuple(PREFIX + name for name in OF_PORTFOLIOS)
-# what a figure is without an edge; those that are missing have no such value
+# what a figure is if nothing is gained; those that are missing have no such value
 NEUTRAL = {
     **dict.fromkeys(("avg_wheel_roc", "total_pnl"), 0.0),
     **dict.fromkeys(("account_sharpe", "account_sortino", "account_cagr"), 0.0),
@@ -99,7 +99,7 @@ class Bands(NamedTuple):
             >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
             >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
             >>> wv.bands(market, config, seeds=8).says[-1]
-            'Each range varies one thing alone; together they are wider.'
+            'Each range varies one thing alone; what they are together is not computed.'
         """
         known = _known(self.frame)
         missing = self.frame.filter(pl.col("low").is_null())["kind"].to_list()
@@ -114,11 +114,15 @@ class Bands(NamedTuple):
         if neutral is not None and known.height:
             within = known.filter((pl.col("low") <= neutral) & (pl.col("high") >= neutral))
             kinds = ", ".join(within["kind"].to_list()) or "none of them"
-            found.append(f"{neutral:g}, which is no edge, lies in the range of: {kinds}.")
+            found.append(
+                f"{neutral:g}, which is no gain (stock or bills may still earn more), lies in the "
+                f"range of: {kinds}."
+            )
         if missing:
             many = "they" if len(missing) > 1 else "it"
             found.append(f"Not known: {', '.join(missing)}; {many} may be the widest.")
-        return [*found, "Each range varies one thing alone; together they are wider."]
+        together = "Each range varies one thing alone; what they are together is not computed."
+        return [*found, together]
 
     def __str__(self) -> str:
         lines = [f"{self.figure} of the configuration as it is: {self.estimate:,.4g}", ""]

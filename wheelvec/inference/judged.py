@@ -22,8 +22,9 @@ WIDTH = 80
 ANSWER = 16  # columns
 BY_LUCK = (DEFLATED[1], SUPERIOR[1], STEPDOWN[1])
 FLATTERED = (
-    "Lines of costs, fills, time and stock are of the one that was chosen, and flattered by its "
-    "choice; those of selection are not."
+    "Lines of costs, fills, time, stock and data are of the one that was chosen, and flattered by "
+    "its choice. Those of selection count the choice, but hold too often where large losses are "
+    "rare (docs/luck.md says how often)."
 )
 SCHEMA = {
     "topic": pl.String,
@@ -111,7 +112,9 @@ class Verdict(NamedTuple):
         if fails:
             found.append(f"It does not survive: {', '.join(fails)}.")
         if any(line.name in BY_LUCK and line.holds is False for line in self.lines):
-            found.append("Luck in choosing among so many is enough to explain what it earned.")
+            found.append(
+                "With the choice among so many counted, luck is not ruled out; nor is an edge."
+            )
         if unsaid:
             found.append(f"Cannot be said: {', '.join(unsaid)}.")
             if not fails:
@@ -125,10 +128,11 @@ class Verdict(NamedTuple):
             )
         if self.survives:
             found.append(
-                "Every line holds. That is no proof: it is one sample, and what was tried before "
-                "or looked at on the way is not in it unless prior_trials counts it."
+                "Every line holds. That is no proof: it is one sample. Of what was tried before "
+                "this sweep only the deflated Sharpe ratio knows, and only what prior_trials "
+                "counts."
             )
-        if any(line.holds and line.topic not in ("selection", "data") for line in self.lines):
+        if any(line.holds and line.topic != "selection" for line in self.lines):
             found.append(FLATTERED)
         return found
 

@@ -124,7 +124,7 @@ def seeds_line(rocs: Array) -> Line:
 
 BOOTSTRAP = "time", "bootstrap", "above 0"
 HALVES = "time", "halves", "above 0 in both"
-YEARS = "time", "worst year", "it lost less than an average other year earned"
+YEARS = "time", "worst year", "its mean and that of all other wheels sum to above 0"
 
 
 def bootstrap_line(estimate: float, low: float, high: float, blocks: str) -> Line:
@@ -164,7 +164,7 @@ def halves_line(day: Array, roc: Array, wheels: Array) -> Line:
 
 
 def worst_year_line(day: Array, roc: Array, wheels: Array) -> Line:
-    """Whether an average other year makes good for the worst one.
+    """Whether the mean wheel of the other years makes good for that of the worst one.
 
     Args:
         day: (units,) datetime64[D], entry sessions.
@@ -184,7 +184,10 @@ def worst_year_line(day: Array, roc: Array, wheels: Array) -> Line:
     worst = means[at]
     figure = f"mean ROC {percent(worst)} in {traded[at]}"
     lost = sum(mean < 0.0 for mean in means)
-    says = f"the others {percent(others)}; {lost} of {len(means)} calendar years of entry lost"
+    says = (
+        f"all other wheels {percent(others)}; {lost} of {len(means)} calendar years of entry (the "
+        "first and last may be parts) have a mean under 0"
+    )
     return Line(*YEARS[:2], figure, YEARS[2], worst + others > 0.0, says, worst, -others)
 
 
@@ -226,7 +229,7 @@ def deflated_line(trials: Trials) -> Line:
         f"best of {own['trials']:,.1f} trials (effective rank) {own['expected_sharpe']:.2f}; {each}"
     )
     value = float(own["deflated_sharpe"])
-    figure = f"probability {value:.3f}"
+    figure = f"{value:.3f} (1 less the p of a test, not the chance of an edge)"
     return Line(*DEFLATED[:2], figure, DEFLATED[2], value >= SURE, says, value, SURE)
 
 
@@ -239,12 +242,12 @@ def overfitting_line(found: Overfitting) -> Line:
     value = found.probability
     holds = value <= LEVEL
     says = (
-        f"{found.blocks} blocks; the best of a half loses in the other in {found.loss:.0%} of the "
-        "splits"
+        f"of the splits of {found.blocks} blocks the best of a half is at or under the median in "
+        f"the other, about 0.5 of noise on average; it loses there in {found.loss:.0%}"
     )
     if not holds:
         says += "; which configuration is best carries over too seldom"
-    figure = f"probability {value:.3f}"
+    figure = f"{value:.3f} of the splits"
     return Line(*OVERFITTING[:2], figure, OVERFITTING[2], holds, says, value, LEVEL)
 
 
@@ -258,9 +261,10 @@ def superior_line(found: Superior) -> Line:
     better = found.frame.filter(pl.col("stepm") < LEVEL).height
     many = f"{found.frame.height:,} configurations"
     says = (
-        f"{better:,} of {many} are better than no trade by StepM"
+        f"{better:,} of {many} have p under {LEVEL} by StepM, against no trade"
         if holds
-        else f"without an edge the best of {many} does as well in {found.p_value:.0%} of samples"
+        else f"if none earned more than 0 on average, the best of {many} would do as well in "
+        f"{found.p_value:.0%} of samples"
     )
     figure = f"p {found.p_value:.3f}"
     return Line(*SUPERIOR[:2], figure, SUPERIOR[2], holds, says, found.p_value, LEVEL)
@@ -296,7 +300,7 @@ def stock_line(year: tuple[float, float, float], totals: tuple[float, float], bl
         blocks: what was resampled, in words.
     """
     estimate, low, high = year
-    figure = f"{percent(low)} a year (lower end of 90%)"
+    figure = f"{percent(low)} a year, daily mean x 252 (lower end of 90%)"
     says = (
         f"{percent(estimate)} a year over it, up to {percent(high)}; total {totals[0]:.1%} against "
         f"{totals[1]:.1%}; {blocks}"
@@ -306,7 +310,7 @@ def stock_line(year: tuple[float, float, float], totals: tuple[float, float], bl
 
 # ---- data
 
-MARKS = "data", "marks", "above 0"
+MARKS = "data", "marks", "above 0 with and without marks"
 WORST = "data", "worst case", "above 0"
 
 
@@ -328,13 +332,14 @@ def data_lines(figures: dict[str, Any], launched: float) -> list[Line]:
         *MARKS[:2],
         f"total P&L {realised:,.0f} dollars without marks",
         MARKS[2],
-        realised > 0.0,
+        min(realised, total) > 0.0,
         f"{marked:,.0f} wheels are marked, {total:,.0f} with them",
-        realised,
+        min(realised, total),
         0.0,
     )
     says = (
-        f"if shares of unresolved wheels were worth nothing; of {launched:,.0f} launched "
+        "if every wheel that is marked or left out without a P&L had lost all its capital but the "
+        f"premium; of {launched:,.0f} launched "
         f"{unresolved:,.0f} unresolved, {censored:,.0f} censored"
     )
     figure = f"total P&L {worst:,.0f} dollars"

@@ -74,7 +74,8 @@ def deflated_sharpe(
         variance: "observed": of the estimate at the Sharpe ratio chosen; "null": at SR0.
 
     Returns:
-        A probability; near 1: luck does not explain it.
+        1 less the p-value against SR0, if periods and trials are independent; not the chance of
+        an edge.
 
     Raises:
         InputError: for an argument out of its range, or a kurtosis under skew^2 + 1, which no

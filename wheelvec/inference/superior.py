@@ -30,7 +30,8 @@ class Superior(NamedTuple):
         frame: a row per configuration that differs from the benchmark, the best first: row (of the
             sweep, or column), mean (return over the benchmark a unit), t (mean/se), p_value (of it
             alone), by (Benjamini-Yekutieli), stepm (Romano-Wolf): under 0.05 there, those are
-            better with a rate of false discoveries, or a chance of any, of at most 5%.
+            called better with a rate of false discoveries, or a chance of any, of nominally 5% at
+            most; it is more with few blocks and rare losses (docs/luck.md).
         block: the mean length of a block, in units.
         why: the reason of that length, in words.
         units: how many there are.

@@ -56,25 +56,29 @@ def verdict(
         fills       fill seeds: so is its 5th percentile over the seeds of the fills
         time        bootstrap: so is the lower end of its interval of 90%, resampled in blocks
                     halves: it is above 0 in both halves of the entry sessions
-                    worst year: that lost less than an average other year earned
+                    worst year: its mean a wheel and that of all other wheels sum to above 0
         selection   deflated Sharpe ratio: at least 0.95, trials counted by effective rank
                     probability of overfitting: at most 0.05
                     SPA: some configuration beats no trade, p under 0.05; StepM: this one does
-        stock       delta-matched stock: the account earned more, with 90% of certainty
-        data        marks: the total P&L is above 0 without those of unresolved wheels
-                    worst case: and if shares of these were worth nothing
+        stock       delta-matched stock: so is the lower end of the 90% interval of the account's
+                    mean daily return less that of the stock
+        data        marks: the total P&L is above 0 with and without the marks of unresolved wheels
+                    worst case: and if each wheel without a P&L had lost its capital
 
-    A line that holds says that this reason to doubt is not found in these data. It assumes that
-    the market goes on as it was, and that no more was tried than `tried` says. The lines of one
-    configuration (costs, fills, time, stock, data) are of the best of many, and flattered by the
-    choice; those of selection are not.
+    A line that holds says that the figure passes its bound in these data, not that the doubt is
+    refuted; one that does not hold, that the doubt remains, not that it is proven. It assumes that
+    the market goes on as it was, and that nothing was tried beside this sweep (`prior_trials`
+    enters the deflated Sharpe ratio alone). All but that of the stock ask whether it earned more
+    than 0, which puts do in a rising market without an edge. The lines of one configuration (costs,
+    fills, time, stock, data) are of the best of many, and flattered by the choice; those of
+    selection count the choice, but hold too often where large losses are rare (docs/luck.md).
 
     Args:
         sweep: of at least 10 configurations over at least 24 months, or most lines cannot be said.
         account: for the line of the stock; None: that of the sweep, if it ran under one.
         by: the figure by which the best configuration is chosen, as in `Sweep.best`.
         row: a configuration to judge instead of the best one.
-        prior_trials: what was tried before this sweep.
+        prior_trials: what was tried before this sweep; for the deflated Sharpe ratio alone.
         seed: of the resamples.
 
     Returns:

@@ -29,7 +29,8 @@ def _population(result: Result, figures: dict[str, float | int | None]) -> Itera
     launched, counted = result.wheels.height, int(figures["total_wheels"] or 0)
     yield (
         "Every wheel is evaluated as if it were alone. They overlap, so their sum is no account's "
-        "return: wv.simulate says what one account would have had."
+        "return: wv.simulate says what one account would have had. Nothing here says how much is "
+        "luck, nor among how many configurations this one was chosen: wv.bands and wv.verdict do."
     )
     if launched != counted:
         yield (
@@ -92,8 +93,8 @@ def _prices(result: Result, figures: dict[str, float | int | None]) -> Iterator[
     )
     yield (
         f"Quotes of {config.schedule.entry_time} exchange time (those without a time: whenever "
-        f"the vendor took them; who that was a result does not say). Fills are {fills.fill_mode}; "
-        f"{drawn}."
+        f"the vendor took them; who that was a result does not say). Fills are an assumption, "
+        f'fill_mode "{fills.fill_mode}" (docs/fills.md); {drawn}.'
     )
     sources = dict(result.paths["source"].fill_null("neither").value_counts().rows())
     bars, quotes = sources.get("bar", 0), sources.get("quote", 0)
