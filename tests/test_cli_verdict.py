@@ -74,6 +74,13 @@ def test_verdict_of_a_sweep(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "delta-matched stock needs at least 30 sessions" in " ".join(text.split())
 
 
+def test_page_of_a_verdict(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = folder / "verdict.html"
+    plain = printed(capsys, "verdict", folder / "sweep")
+    assert printed(capsys, "verdict", folder / "sweep", "--page", target) == plain
+    assert "<h1>A verdict</h1>" in target.read_text(encoding="utf-8")
+
+
 def test_errors_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["verdict", str(folder / "out")]) == 1
     error = capsys.readouterr().err

@@ -1,8 +1,15 @@
-"""A small result, account, sweep and market, made once, for the tests of charts and pages."""
+"""A small result, account, sweep and market, made once, for the tests of charts and pages; and a verdict."""
 
 from functools import cache
 
+import numpy as np
+
 import wheelvec as wv
+from tests import docs_verdict
+from wheelvec.inference import lines
+from wheelvec.inference.judged import Verdict
+from wheelvec.inference.trials import Trials
+from wheelvec.inference.tried import Tried
 
 
 @cache
@@ -30,3 +37,21 @@ def sweep() -> wv.Sweep:
         "fills.execution_seed": [1, 2],
     }
     return wv.sweep(market(), config, grid)
+
+
+@cache
+def trials() -> Trials:
+    """Of a simulated sweep without an edge."""
+    returns = docs_verdict.rocs(3, 0.0)
+    shape = docs_verdict.MONTHS, docs_verdict.MONTH, -1
+    return wv.effective_trials(np.reshape(returns, shape).mean(axis=1), prior_trials=7)
+
+
+@cache
+def verdict() -> Verdict:
+    """The lines of time and selection of a simulated sweep, and one that cannot be said."""
+    found = docs_verdict.judged(docs_verdict.rocs(3, 0.0))
+    unsaid = lines.unsaid(*lines.STOCK, "needs an <account>")
+    tried = Tried(80, 40, 7, trials().effective_rank, 3, 60, 1260, 900.0, 20.0, 45.0)
+    fields = {"put.exit_pct": 0.25}
+    return Verdict(3, fields, "as given", tried, (*found, unsaid), trials())

@@ -25,6 +25,7 @@ PAGES = {
     "result": built.result,
     "portfolio": built.portfolio,
     "sweep": built.sweep,
+    "verdict": built.verdict,
     "market": built.market,
     "comparison": lambda: [built.portfolio(), built.portfolio()],
 }
@@ -176,7 +177,7 @@ def test_a_result_of_an_earlier_version_says_what_it_lacks(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("shown", "message"),
     [
-        (3, "expected a Result, Portfolio, Sweep or Market"),
+        (3, "expected a Result, Portfolio, Sweep, Verdict or Market"),
         ([], "expected a Result"),
         ([1, 2], "expected results, or portfolios"),
         (lambda: [built.result()], "expected 2 to 8"),

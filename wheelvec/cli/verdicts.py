@@ -76,6 +76,7 @@ def add_verdict(commands: Any) -> None:
             "sweep/ --lake lake/",
             "sweep/ --lake lake/ --account wheel.toml --prior-trials 200",
             "sweep/ --lake lake/ --by total_pnl --json",
+            "sweep/ --lake lake/ --account wheel.toml --page verdict.html",
         ),
     )
     verdict.add_argument("folder", type=Path, metavar="FOLDER", help="given to sweep as --out")
@@ -96,6 +97,9 @@ def add_verdict(commands: Any) -> None:
         default=0,
         metavar="N",
         help="configurations that were tried before this sweep",
+    )
+    verdict.add_argument(
+        "--page", type=Path, metavar="FILE", help="write its page to this file as well"
     )
     forms = verdict.add_mutually_exclusive_group()
     forms.add_argument(
@@ -190,6 +194,10 @@ def _verdict(options: argparse.Namespace) -> None:
         row=options.row,
         prior_trials=options.prior_trials,
     )
+    if options.page is not None:
+        from wheelvec.report.pages.page import page
+
+        page(found, options.page)
     if options.form == JSON:
         write(as_json(found.to_dict()))
     else:

@@ -16,6 +16,7 @@ from wheelvec.inference.lines import (
     UNSAID,
     Line,
 )
+from wheelvec.inference.trials import Trials
 from wheelvec.inference.tried import Tried
 
 WIDTH = 80
@@ -49,6 +50,7 @@ class Verdict(NamedTuple):
         chosen: how it was chosen, in words.
         tried: what was tried.
         lines: each a figure, what it was compared with, and the answer.
+        trials: with the deflated Sharpe ratio by number of trials; None: cannot be said.
 
     Example:
         >>> import wheelvec as wv
@@ -64,6 +66,7 @@ class Verdict(NamedTuple):
     chosen: str
     tried: Tried
     lines: tuple[Line, ...]
+    trials: Trials | None = None
 
     @property
     def survives(self) -> bool | None:
@@ -159,7 +162,15 @@ class Verdict(NamedTuple):
         }
 
     @property
-    def _title(self) -> str:
+    def title(self) -> str:
+        """Which configuration is judged, and how it was chosen.
+
+        Example:
+            >>> from wheelvec.inference.judged import Verdict
+            >>> from wheelvec.inference.tried import Tried
+            >>> Verdict(3, {"put.exit_pct": 0.25}, "as given", Tried(*[1] * 10), ()).title
+            'Row 3 (put.exit_pct 0.25): as given'
+        """
         fields = ", ".join(f"{name} {value}" for name, value in self.fields.items())
         return f"Row {self.row}" + (f" ({fields})" if fields else "") + f": {self.chosen}"
 
@@ -177,7 +188,7 @@ class Verdict(NamedTuple):
             (line.topic, line.name, line.figure, line.compared, line.answer, line.says)
             for line in self.lines
         ]
-        parts = ["## Verdict", self._title, "\n".join(f"- {each}" for each in self.tried.says)]
+        parts = ["## Verdict", self.title, "\n".join(f"- {each}" for each in self.tried.says)]
         table = [header, ("---",) * len(header), *rows]
         parts.append(
             "\n".join("| " + " | ".join(_cell(each) for each in row) + " |" for row in table)
@@ -186,7 +197,7 @@ class Verdict(NamedTuple):
 
     def __str__(self) -> str:
         lines = [
-            *_wrapped(self._title),
+            *_wrapped(self.title),
             *(each for text in self.tried.says for each in _wrapped(text, "  ")),
             "",
         ]
@@ -221,7 +232,7 @@ class Verdict(NamedTuple):
         )
         said = html.escape(" ".join(self.says))
         return (
-            f"<p>{html.escape(self._title)}</p><ul>{told}</ul>"
+            f"<p>{html.escape(self.title)}</p><ul>{told}</ul>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{said}</p>"
         )
 

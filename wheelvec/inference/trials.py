@@ -39,6 +39,9 @@ class Trials:
         periods: how many there are.
         frame: method ("count", "effective_rank", "clusters"), trials (with the prior ones),
             expected_sharpe (of the best of them without skill) and deflated_sharpe.
+        skew: of its returns.
+        kurtosis: of its returns, raw: 3 is normal.
+        variance: of the Sharpe ratios of all configurations.
 
     Example:
         >>> import numpy as np
@@ -56,6 +59,37 @@ class Trials:
     sharpe: float
     periods: int
     frame: pl.DataFrame
+    skew: float
+    kurtosis: float
+    variance: float
+
+    def deflated(self, trials: float) -> float:
+        """The deflated Sharpe ratio if so many independent trials had been made.
+
+        Args:
+            trials: at least 1.
+
+        Raises:
+            InputError: for fewer.
+
+        Example:
+            >>> import numpy as np
+            >>> import wheelvec as wv
+            >>> returns = np.random.default_rng(3).normal(0.1, 1.0, size=(60, 20))
+            >>> found = wv.effective_trials(returns)
+            >>> found.deflated(20.0) == found.frame["deflated_sharpe"][0]
+            True
+            >>> found.deflated(1_000.0) < found.deflated(20.0)
+            True
+        """
+        return deflated_sharpe(
+            self.sharpe,
+            n=self.periods,
+            skew=self.skew,
+            kurtosis=self.kurtosis,
+            trials=trials,
+            trial_variance=self.variance,
+        )
 
 
 def effective_trials(x: Any, *, prior_trials: int = 0, row: int | None = None) -> Trials:
@@ -113,16 +147,20 @@ def effective_trials(x: Any, *, prior_trials: int = 0, row: int | None = None) -
         "effective_rank": effective_rank(returns),
         "clusters": clusters(returns) if rows.size <= MOST_CLUSTERED else None,
     }
-    frame = _deflated(numbers, prior, returns[:, best], float(sharpes.var(ddof=1)))
-    return Trials(
+    sharpe, skew, kurtosis = moments(returns[:, best])
+    trials = Trials(
         rows.size,
         numbers["effective_rank"] or 1.0,
         None if numbers["clusters"] is None else int(numbers["clusters"]),
         int(rows[best]),
-        float(sharpes[best]),
+        sharpe,
         returns.shape[0],
-        frame,
+        pl.DataFrame(),
+        skew,
+        kurtosis,
+        float(sharpes.var(ddof=1)),
     )
+    return dataclasses.replace(trials, frame=_frame(trials, numbers, prior))
 
 
 def _place(row: int, rows: Array) -> int:
@@ -132,33 +170,22 @@ def _place(row: int, rows: Array) -> int:
     return int(at[0])
 
 
-def _deflated(
-    numbers: dict[str, float | None], prior: int, chosen: Array, variance: float
-) -> pl.DataFrame:
+def _frame(of: Trials, numbers: dict[str, float | None], prior: int) -> pl.DataFrame:
     """The frame of `Trials`.
 
     Args:
-        numbers: of trials, by method.
+        of: the trials.
+        numbers: of them, by method.
         prior: trials before.
-        chosen: (periods,) returns of the configuration.
-        variance: of the Sharpe ratios.
     """
-    sharpe, skew, kurtosis = moments(chosen)
     rows: list[tuple[Any, ...]] = []
     for method, number in numbers.items():
         if number is None:
             rows.append((method, None, None, None))
             continue
         trials = max(number, 1.0) + prior
-        deflated = deflated_sharpe(
-            sharpe,
-            n=chosen.size,
-            skew=skew,
-            kurtosis=kurtosis,
-            trials=trials,
-            trial_variance=variance,
-        )
-        rows.append((method, trials, expected_maximum(trials, variance), deflated))
+        luck = expected_maximum(trials, of.variance)
+        rows.append((method, trials, luck, of.deflated(trials)))
     names = ["method", "trials", "expected_sharpe", "deflated_sharpe"]
     types = [pl.String, pl.Float64, pl.Float64, pl.Float64]
     return pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")

@@ -115,8 +115,10 @@ there are 2')
         *lines.data_lines(case.figures, launches(case.figures)),
     ]
     fields = sweep.frame.select(name for name in sweep.names if name not in SEEDS)
-    tried = _tried(case, prior, trials if isinstance(trials, Trials) else None)
-    return Verdict(at, fields.row(at, named=True) if fields.width else {}, how, tried, tuple(found))
+    counted = trials if isinstance(trials, Trials) else None
+    tried = _tried(case, prior, counted)
+    own = fields.row(at, named=True) if fields.width else {}
+    return Verdict(at, own, how, tried, tuple(found), counted)
 
 
 class _Wheels(NamedTuple):

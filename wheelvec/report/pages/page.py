@@ -1,9 +1,10 @@
-"""`wv.page`: one self-contained HTML file about a result, a portfolio, a sweep or a market."""
+"""`wv.page`: one self-contained HTML file about a result, portfolio, sweep, verdict or market."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wheelvec.inference.judged import Verdict
 from wheelvec.lake.files import replacing, writing
 from wheelvec.market.market import Market
 from wheelvec.model.errors import InputError, LakeError, cut
@@ -15,18 +16,18 @@ from wheelvec.run.sweep_result import Sweep
 if TYPE_CHECKING:
     from wheelvec.report.pages.parts import Page
 
-Shown = Result | Portfolio | Sweep | Market | Sequence[Any] | Mapping[str, Any]
+Shown = Result | Portfolio | Sweep | Verdict | Market | Sequence[Any] | Mapping[str, Any]
 
 
 def page(x: Shown, path: str | Path) -> Path:
-    """Write an HTML page about a result, portfolio, sweep or market, or a comparison of several.
+    """Write an HTML page about a result, portfolio, sweep, verdict or market, or compare several.
 
     The page is one file that asks for nothing: it opens without a network, in light and in dark,
     and can be read with scripts off. An earlier file is replaced.
 
     Args:
-        x: a Result, a Portfolio, a Sweep, a Market (of a lake all its files are read), or several
-            results or portfolios, as a list or by name.
+        x: a Result, a Portfolio, a Sweep, a Verdict, a Market (of a lake all its files are
+            read), or several results or portfolios, as a list or by name.
         path: of the file; its folder must exist.
 
     Returns:
@@ -68,12 +69,13 @@ def html(x: Shown) -> str:
 
 
 def _page_of(x: Any) -> "Page":
-    from wheelvec.report.pages import comparison, data, portfolio, results, sweeps
+    from wheelvec.report.pages import comparison, data, portfolio, results, sweeps, verdicts
 
     kinds: dict[type, Any] = {
         Result: results.result_page,
         Portfolio: portfolio.portfolio_page,
         Sweep: sweeps.sweep_page,
+        Verdict: verdicts.verdict_page,
         Market: data.market_page,
     }
     for kind, make in kinds.items():
@@ -83,6 +85,6 @@ def _page_of(x: Any) -> "Page":
     if isinstance(x, Mapping | Sequence) and not isinstance(x, str) and x:
         return comparison.comparison_page(x)
     raise InputError(
-        f"page: {cut(x)}: expected a Result, Portfolio, Sweep or Market, or several results or "
-        "portfolios"
+        f"page: {cut(x)}: expected a Result, Portfolio, Sweep, Verdict or Market, or several "
+        "results or portfolios"
     )

@@ -55,6 +55,7 @@ class Table:
         ids: of rows that links lead to, by number.
         note: what must be known of it.
         plain: whether it has neither filter nor download: a few rows to be read at a glance.
+        wrapped: whether its cells are sentences, of several lines.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Table:
     ids: Mapping[int, str] = dataclasses.field(default_factory=dict)
     note: str = ""
     plain: bool = False
+    wrapped: bool = False
 
     @property
     def numeric(self) -> list[bool]:

@@ -16,6 +16,7 @@ from wheelvec.report.pages.parts import (
     shown,
     table_of,
 )
+from wheelvec.report.pages.ranges import rests_on
 from wheelvec.report.pages.rendering import chart
 from wheelvec.report.plots.sweeps import bands, heat, one_field, several
 from wheelvec.run.sweep_result import SEEDS, Sweep
@@ -32,6 +33,7 @@ def sweep_page(sweep: Sweep) -> Page:
     """The page of a sweep."""
     sections = [
         Section("best", "The best rows and their neighbours", [*_best(sweep)]),
+        Section("rests", "What the best row rests on", [*_rests(sweep)]),
         Section("maps", "Two fields together", [*_maps(sweep)]),
         Section("fields", "Each field alone", [*_fields(sweep)]),
         Section("rows-section", "Rows", [_listed(sweep)]),
@@ -78,8 +80,9 @@ def _caveats(sweep: Sweep) -> list[str]:
     frame = sweep.frame
     found = [
         (
-            f"The best of {frame.height:,} is partly the luckiest: compare it with the median row "
-            "and with its neighbours. Nothing on this page corrects for the choice."
+            f"The best of {frame.height:,} is partly the luckiest: compare it with the median "
+            "row and with its neighbours. Nothing on this page corrects for the choice; wv.verdict "
+            "does."
         ),
         "Every wheel is evaluated as if it were alone: figures are per contract, and no account's.",
     ]
@@ -129,6 +132,12 @@ def _best(sweep: Sweep) -> Iterator[Part]:
             ]
         )
         yield table_of("neighbours", "The best one and its neighbours", kept, note)
+
+
+def _rests(sweep: Sweep) -> Iterator[Part]:
+    best = sweep.best(FIGURE, 1)
+    if best.height:
+        yield from rests_on(sweep, int(best["row"][0]), FIGURE)
 
 
 def neighbours(sweep: Sweep, row: int) -> pl.DataFrame:

@@ -59,7 +59,7 @@ def heat(sweep: Sweep, x: str, y: str, figure: str = "avg_wheel_roc") -> Any:
         raise InputError(f"heat: x and y are both {x!r}: expected two fields")
     frame, orders = _placed(sweep, (x, y), figure)
     cells = frame.group_by("x", "y").agg(value=pl.col("value").mean(), rows=pl.len().cast(pl.Int64))
-    cells = cells.with_columns(
+    cells = cells.sort("y", "x").with_columns(
         pl.col(axis).replace_strict(orders[axis], return_dtype=pl.String) for axis in ("x", "y")
     )
     return finished(
