@@ -81,6 +81,7 @@ def test_a_sweep_says_what_needs_no_market(tmp_path: Path) -> None:
     assert "Not varied by this sweep: fills, start, choice, market." in text
     sweep.save(tmp_path / "sweep")
     assert pages.html(wv.Sweep.load(tmp_path / "sweep")) == text
+    assert re.findall(r'fill="url\(#gradient-\w+-0\)"', text)
 
 
 def test_ranges_are_those_of_bands() -> None:

@@ -6,6 +6,7 @@ around them, in light and in dark; files that are saved get colours of their own
 
 import contextlib
 import functools
+import hashlib
 import json
 import re
 import textwrap
@@ -100,6 +101,7 @@ _PAGE = """<!DOCTYPE html>
 """
 # attributes of an SVG that are pixels, and numbers finer than tenths of one
 _PLACES = re.compile(r' (?:d|transform|points|width|height|[xy][12]?)="[^"]*"')
+_GRADIENT = re.compile(r"gradient_\d+")
 _FINE = re.compile(r"\d+\.\d\d+")
 _IN_SVG = (
     "<style>svg{{color:{light};background:#fff}}"
@@ -261,7 +263,14 @@ def ruled(at: float = 0.0) -> Any:
 
 def svg(spec: Mapping[str, Any]) -> str:
     """A chart as SVG, its text in the colour of the text around it."""
-    return rounded(vl_convert.vegalite_to_svg(dict(spec)))
+    return rounded(_numbered(vl_convert.vegalite_to_svg(dict(spec))))
+
+
+def _numbered(text: str) -> str:
+    """An SVG whose gradients are named by what it shows: Vega counts on through a process."""
+    name = hashlib.sha256(_GRADIENT.sub("", text).encode()).hexdigest()[:8]
+    places = list(dict.fromkeys(_GRADIENT.findall(text)))
+    return _GRADIENT.sub(lambda found: f"gradient-{name}-{places.index(found[0])}", text)
 
 
 def rounded(text: str) -> str:
