@@ -34,7 +34,7 @@ test-slow: $(VENV)/.installed-dev ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
 test-lowest: $(LOWEST)/.installed ## the tests with the oldest versions that pyproject.toml admits
-	@$(LOWEST)/bin/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --ignore=tests/test_docs.py --ignore=tests/test_docs_site.py --ignore=tests/test_benchmarks.py
+	@$(LOWEST)/bin/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --ignore=tests/test_docs.py --ignore=tests/test_docs_pictures.py --ignore=tests/test_docs_site.py --ignore=tests/test_benchmarks.py
 
 # Compiled code is not traced: what is worked by hand of the kernels runs once more as plain Python.
 coverage: $(VENV)/.installed-dev ## which lines the tests reach: a table, and build/coverage/index.html
@@ -47,6 +47,7 @@ coverage: $(VENV)/.installed-dev ## which lines the tests reach: a table, and bu
 docs: $(VENV)/.installed-dev ## write anew what a run produces: the reference, tables, outputs of pages and notebooks
 	@$(BIN)/python -m tests.docs_reference
 	@$(BIN)/python -m tests.docs_names
+	@$(BIN)/python -m tests.docs_pictures
 	@$(BIN)/python tests/docs_costs.py
 
 site: $(VENV)/.installed-dev ## the documentation as a site that asks nobody for anything: build/site/index.html

@@ -44,6 +44,7 @@ def stage(project: Path = ROOT) -> None:
             text = source.read_text(encoding="utf-8")
         text = with_directives(text) if source == docs_names.API else text
         (folder / place).write_text(relinked(text, source, place), encoding="utf-8")
+    shutil.copytree(ROOT / "docs" / "pictures", folder / "pictures")
     for beside in (ROOT / "docs").iterdir():
         if beside.suffix in (".css", ".js", ".svg"):
             shutil.copy(beside, folder)
@@ -72,6 +73,8 @@ def relinked(text: str, source: Path, place: str) -> str:
         for part in outside[::2]
     ]
     text = "".join(outside)
+    if source.parent == ROOT:
+        text = re.sub(r'((?:srcset|src)=")docs/', r"\1", text)
     return re.sub(r"(?m)^\|.*$", lambda row: re.sub(r"`[^`]*`", unescaped, row[0]), text)
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from wheelvec.model.version import VERSION
 from wheelvec.report.pages.parts import MARK, Chart, Link, Page, Section, Story, Table
-from wheelvec.report.plots.theme import bundle, svg
+from wheelvec.report.plots.theme import BESIDE, bundle, svg
 
 STATIC = 460  # pixels of the static images, which are scaled to the column
 
@@ -33,7 +33,7 @@ def chart(name: str, drawn: Any, alt: str) -> Chart:
 def sized(spec: Mapping[str, Any], width: int) -> dict[str, Any]:
     """The specification for a column of so many pixels, as the page's script does it."""
     if "vconcat" in spec:
-        inner = [{**each, "width": width - 84} for each in spec["vconcat"]]
+        inner = [{**each, "width": width - BESIDE} for each in spec["vconcat"]]
         return {**spec, "vconcat": inner}
     return {**spec, "width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
 

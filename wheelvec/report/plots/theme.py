@@ -40,7 +40,7 @@ LIGHT_INK, DARK_INK = "#1f2328", "#e6e8eb"
 HEIGHT = 240  # pixels of a chart, without its axes
 WIDTH = 640  # where nothing else decides it
 # pixels beside the frame of a chart of several: the vertical axis and its title
-BESIDE = 84
+BESIDE = 92
 PHONE = 54  # characters of a line of small text that a phone shows
 
 _LINES = {"gridColor": INK, "gridOpacity": 0.13, "domainColor": INK, "domainOpacity": 0.4}
@@ -63,7 +63,7 @@ CONFIG: dict[str, Any] = {
         **_LINES,
     },
     "axisX": {"grid": False},
-    "axisY": {"domain": False, "ticks": False, "minExtent": 40},
+    "axisY": {"domain": False, "ticks": False, "minExtent": 40, "titlePadding": 12},
     "legend": {
         "orient": "top",
         "title": None,

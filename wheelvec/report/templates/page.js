@@ -86,7 +86,7 @@ document.addEventListener("click", (event) => {
 });
 
 function fitted(spec, width) {
-  if (spec.vconcat) return {...spec, vconcat: spec.vconcat.map((one) => ({...one, width: width - 84}))};
+  if (spec.vconcat) return {...spec, vconcat: spec.vconcat.map((one) => ({...one, width: width - 92}))};
   return {...spec, width, autosize: {type: "fit-x", contains: "padding"}};
 }
 
