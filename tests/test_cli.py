@@ -353,6 +353,8 @@ COMMANDS = (
     "run",
     "sweep",
     "simulate",
+    "bands",
+    "verdict",
     "show",
     "report",
     "explain",
@@ -472,7 +474,8 @@ def finished(lake: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     """A folder with wheel.toml and a run's result in out, and what run printed of it."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "wheel.toml").write_text(WHEEL, encoding="utf-8")
-    done = command("run", "wheel.toml", "--lake", lake, "--out", "out", cwd=folder)
+    given = ("run", "wheel.toml", "--lake", lake, "--out", "out", "--no-page")
+    done = command(*given, cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     return folder, done.stdout
 

@@ -356,7 +356,7 @@ def test_a_small_sweep_too_is_shared_evenly(
     )
     engine = Engine(market, grid, ordered=False, threads=threads, memory=2**30)
     ((work, _),) = engine._works(np.arange(grid.size))
-    sizes = [int(np.ptp(work._plan.config_starts[list(task)])) for task in work._ranges]
+    sizes = [int(np.ptp(work.plan.config_starts[list(task)])) for task in work._ranges]
     assert len(sizes) == threads
     assert sum(sizes) == grid.size
     assert max(sizes) - min(sizes) <= 0.02 * grid.size

@@ -204,6 +204,7 @@ def effective_rank(returns: Array) -> float:
 
     Example:
         >>> import numpy as np
+        >>> from wheelvec.inference.trials import effective_rank
         >>> pair = np.array([[1.0, 2.0, 1.0], [-1.0, -2.0, 1.0], [0.0, 0.0, -2.0]])
         >>> round(effective_rank(pair), 3)  # the first two columns are one: shares 2/3 and 1/3
         1.89

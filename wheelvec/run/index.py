@@ -171,7 +171,7 @@ def _check(path: Path, kind: Kind, stated: dict[str, Any], finished: bool) -> No
     if stated.get("digest") != digest:
         raise LakeError(f"{path}: altered since it was written (its own digest does not match)")
     expected = {*kind.fields, *_OWN}
-    if stated.keys() not in (expected, expected - kind.added):
+    if not expected - kind.added <= stated.keys() <= expected:
         raise LakeError(
             f"{path}: states {listed(sorted(stated))}; expected {listed(sorted(expected))}"
         )
@@ -183,8 +183,8 @@ def _check(path: Path, kind: Kind, stated: dict[str, Any], finished: bool) -> No
                 f"{path}: {name} is a {type(stated[name]).__name__}, which no saved {kind.name} has"
             )
     files = stated["files"]
-    sets = (kind.files, kind.files - kind.added) if finished else (set(),)
-    if not isinstance(files, dict) or files.keys() not in sets:
+    least, most = (kind.files - kind.added, kind.files) if finished else (set(), set())
+    if not isinstance(files, dict) or not least <= files.keys() <= most:
         raise LakeError(
             f"{path}: lists other files than a saved {kind.name} has: {listed(sorted(kind.files))}"
         )
