@@ -19,6 +19,7 @@ from wheelvec.report.months import counted_wheels
 from wheelvec.report.pages.page import html
 from wheelvec.report.pages.rendering import _as_json
 from wheelvec.report.pages.results import chosen_stories
+from wheelvec.report.pages.stories import story
 from wheelvec.report.pages.sweeps import neighbours
 
 PAGES = {
@@ -90,6 +91,20 @@ def test_a_bad_month_leads_to_the_bars() -> None:
         assert "exit: " in article
 
 
+def test_a_story_tells_the_touches_that_explain_does() -> None:
+    result = built.result()
+    filled = result.records.filter(exit_reason="profit_target")["wheel_id"].unique().sort()
+    assert filled.len() > 3
+    for wheel_id in filled:
+        told = [str(row[2]) for row in story(result, wheel_id, "x").bars.rows]
+        for walked in wv.explain(result, wheel_id).legs:
+            chance = walked.record["p_fill_profit_target"]
+            ending = walked.days.filter(exit="profit_target", source="bar").drop_nulls("u")
+            for touch, u in ending.select("touch", "u").rows():
+                said = f"exit: profit_target; touch {touch}, u {u:.4f}, p_fill {chance:.4g}"
+                assert said in told
+
+
 def test_stories_are_of_the_extremes_and_of_losing_months() -> None:
     months = [dt.date(2024, month, 3) for month in (1, 2, 3)]
     rows = [
@@ -151,6 +166,10 @@ def hostile() -> wv.Result:
     for kind, frame in list(result._frames.items()):
         if isinstance(frame, pl.DataFrame) and "underlying" in frame.columns:
             result._frames[kind] = frame.with_columns(underlying=pl.lit(name))
+    odds = {"liquidity_penalty": 0.0, "p_fill_profit_target": 0.8}
+    result._frames["records"] = result.records.with_columns(
+        **{k: pl.lit(v) for k, v in odds.items()}
+    )
     result._frames["warnings"] = pl.DataFrame(
         [("odd", name, 1, f"{name}: odd")], schema=RESULT_TABLES["warnings"], orient="row"
     )

@@ -245,6 +245,7 @@ def _only(result: Result, wheel_ids: list[str]) -> Result:
     symbols = pl.concat([records["symbol"], records["exit_symbol"]]).drop_nulls().unique()
     paths = result.paths.filter(pl.col("symbol").is_in(symbols.implode()))
     frames = {"records": records, "paths": paths, "underlying": result.underlying}
+    frames["events"] = result.events
     return Result(result.config, result.fingerprint, result.versions, frames)
 
 

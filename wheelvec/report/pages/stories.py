@@ -1,7 +1,7 @@
 """The stories of single wheels on a page: legs, a small drawing, and the bars around each exit."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -9,11 +9,13 @@ import polars as pl
 from wheelvec.report.pages.parts import Story, Table, amount, percent, shown
 from wheelvec.report.plots.story import last_day, legs_of, path_of
 from wheelvec.run.result import Result
+from wheelvec.run.retracing import RetracedLeg, records_of, retraced
 
 WIDTH, HEIGHT = 420, 250
 LEFT, RIGHT = 46, 8
 UPPER, LOWER = (26, 104), (140, 230)  # pixels from the top, of both panels
-SHOWN_BARS = 5  # bars before each exit
+SHOWN_BARS = 5  # sessions before each exit
+PRICES = ("high", "low", "close", "bid", "ask")
 
 
 def place_of(wheel_id: str, order: Mapping[str, int]) -> str:
@@ -37,7 +39,7 @@ def story(result: Result, wheel_id: str, place: str) -> Story:
         place,
         _sentence(total),
         _legs(legs, place),
-        _bars(legs, paths, place),
+        _bars(retraced(result, records_of(result, wheel_id)), place),
         drawing(result, legs, paths, total["underlying"]),
     )
 
@@ -76,41 +78,43 @@ def _legs(legs: pl.DataFrame, place: str) -> Table:
     return Table(f"{place}-legs", "", heads, rows, note=note, plain=True)
 
 
-def _bars(legs: pl.DataFrame, paths: Sequence[pl.DataFrame], place: str) -> Table:
+def _bars(legs: Sequence[RetracedLeg], place: str) -> Table:
     heads = ["leg", "session", "what", "high", "low", "close", "bid", "ask", "tested"]
-    rows: list[list[str]] = []
-    for leg, path in zip(legs.iter_rows(named=True), paths, strict=True):
-        kept = [0, *range(max(1, path.height - SHOWN_BARS), path.height)] if path.height else []
-        for i in kept:
-            bar = path.row(i, named=True)
-            prices = [amount(bar[name]) for name in ("high", "low", "close", "bid", "ask")]
-            what = _what(leg, bar)
-            rows.append([leg["leg"], shown(bar["session"]), what, *prices, bar["source"] or "-"])
-        if leg["exit_date"] is not None and (
-            not path.height or path["session"][-1] < leg["exit_date"]
-        ):
-            dashes = ["-"] * (len(heads) - 3)
-            rows.append(
-                [leg["leg"], shown(leg["exit_date"]), f"exit: {leg['exit_reason']}", *dashes]
-            )
+    rows = [row for leg in legs for row in _told(leg)]
     title = "The bars that ended it"
-    note = f"of each leg the day of its sale and the last {SHOWN_BARS} sessions; dollars per share"
+    note = (
+        f"of each leg the quote of its sale and the last {SHOWN_BARS} sessions with prices; "
+        "dollars per share as sold. A touch of the target fills if its draw u is at most "
+        "p_fill."
+    )
     return Table(f"{place}-bars", title, heads, rows, note=note, plain=True)
 
 
-def _what(leg: Mapping[str, Any], bar: Mapping[str, Any]) -> str:
-    """What a bar did to its leg."""
-    if bar["session"] == leg["exit_date"]:
-        return f"exit: {leg['exit_reason']}"
-    if bar["session"] == leg["entry_date"]:
-        return "sale"
-    high = bar["high"] if bar["source"] == "bar" else bar["price"]
-    low = bar["low"] if bar["source"] == "bar" else bar["price"]
-    if leg["stop"] is not None and high is not None and high >= leg["stop"] - 1e-9:
-        return "at or over the stop" if bar["source"] else "over the stop, not tested"
-    if leg["target"] is not None and low is not None and low <= leg["target"] + 1e-9:
-        return "at or under the target" if bar["source"] else "under the target, not tested"
-    return ""
+def _told(leg: RetracedLeg) -> Iterator[list[str]]:
+    """The rows of one leg: its sale, its last sessions, and its exit if no price is of that day."""
+    record, name = leg.record, "put" if leg.record["phase"] == "csp" else "call"
+    ended, reason = record["exit_date"], f"exit: {record['exit_reason']}"
+    quote = leg.quote or {"bid": None, "ask": None}
+    sold = (amount(quote["bid"]), amount(quote["ask"]))
+    yield [name, shown(record["entry_date"]), "sale", *("-",) * 3, *sold, "-"]
+    priced = leg.days.filter(pl.any_horizontal(pl.col(PRICES).is_not_null()))
+    for bar in priced.tail(SHOWN_BARS).iter_rows(named=True):
+        touch = _touch(bar, record["p_fill_profit_target"])
+        said = [reason] if bar["session"] == ended else []
+        what = "; ".join([*said, *([touch] if touch else [])])
+        prices = [amount(bar[each]) for each in PRICES]
+        yield [name, shown(bar["session"]), what, *prices, bar["source"] or "-"]
+    if ended is not None and (not priced.height or priced["session"][-1] < ended):
+        yield [name, shown(ended), reason, *("-",) * (len(PRICES) + 1)]
+
+
+def _touch(bar: Mapping[str, Any], chance: float | None) -> str:
+    """A touch of the target with its draw, as `explain` numbers them; empty where there is none."""
+    if bar["touch"] is None:
+        return ""
+    if bar["u"] is None or chance is None:
+        return f"touch {bar['touch']}"
+    return f"touch {bar['touch']}, u {bar['u']:.4f}, p_fill {chance:.4g}"
 
 
 def drawing(
