@@ -94,8 +94,8 @@ def _told(leg: RetracedLeg) -> Iterator[list[str]]:
     """The rows of one leg: its sale, its last sessions, and its exit if no price is of that day."""
     record, name = leg.record, "put" if leg.record["phase"] == "csp" else "call"
     ended, reason = record["exit_date"], f"exit: {record['exit_reason']}"
-    quote = leg.quote or {"bid": None, "ask": None}
-    sold = (amount(quote["bid"]), amount(quote["ask"]))
+    quote = leg.quote or {}
+    sold = (amount(quote.get("bid")), amount(quote.get("ask")))
     yield [name, shown(record["entry_date"]), "sale", *("-",) * 3, *sold, "-"]
     priced = leg.days.filter(pl.any_horizontal(pl.col(PRICES).is_not_null()))
     for bar in priced.tail(SHOWN_BARS).iter_rows(named=True):
