@@ -1,31 +1,22 @@
-"""Small line charts as SVG, both axes logarithmic, each line named at its end; plain enough to need
-no plotting library.
+"""Small line charts as SVG, both axes logarithmic, each line named at its end, which the charts of
+`wheelvec.plots` do not do; in the colours of those, light or dark as the reader's system is.
 """
 
 import math
 from dataclasses import dataclass
 from html import escape
 
+from wheelvec.report.plots.theme import FONT, INK, PALETTE, inked
+
 WIDTH, HEIGHT = 760, 440
-LEFT, RIGHT, TOP, BOTTOM = 70, 190, 20, 56
+LEFT, RIGHT, TOP, BOTTOM = 70, 204, 20, 56
 APART = 15  # pixels between the names of lines
-COLOURS = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#8c6d1f",
-    "#56b4e9",
-    "#6a51a3",
-    "#7f7f7f",
-    "#444444",
-    "#b2182b",
-)
+COLOURS = (*PALETTE, "#9a7fd1", "#c0504d")
 
 
 @dataclass(frozen=True)
 class Line:
-    """A named line through points of positive numbers; `strong` draws it thick and black, `joined`
+    """A named line through points of positive numbers; `strong` draws it thick, in ink, `joined`
     False only its points.
     """
 
@@ -65,23 +56,21 @@ def chart(title: str, x_name: str, y_name: str, lines: list[Line]) -> str:
     y = _Axis.over([py for line in lines for _, py in line.points], HEIGHT - BOTTOM, TOP)
     middle_x, middle_y = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
     size = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
-    style = 'font-family="sans-serif" font-size="13" role="img"'
+    style = f'font-family="{escape(FONT)}" font-size="13" fill="{INK}" role="img"'
     turned = f'transform="translate(18 {middle_y:.0f}) rotate(-90)"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style} aria-label="{escape(title)}">',
         f"<title>{escape(title)}</title>",
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         *_grid(x, y),
         f'<text x="{middle_x:.0f}" y="{HEIGHT - 14}" text-anchor="middle">{escape(x_name)}</text>',
         f'<text {turned} text-anchor="middle">{escape(y_name)}</text>',
     ]
     colours = {
-        line.name: "black" if line.strong else COLOURS[i % len(COLOURS)]
-        for i, line in enumerate(lines)
+        line.name: INK if line.strong else COLOURS[i % len(COLOURS)] for i, line in enumerate(lines)
     }
     for line in lines:
         parts += _drawn(line, colours[line.name], x, y)
-    return "\n".join([*parts, *_names(lines, colours, x, y), "</svg>"]) + "\n"
+    return inked("\n".join([*parts, *_names(lines, colours, x, y), "</svg>"]) + "\n")
 
 
 def _grid(x: _Axis, y: _Axis) -> list[str]:
@@ -89,18 +78,18 @@ def _grid(x: _Axis, y: _Axis) -> list[str]:
     for value in x.decades:
         at = x.at(value)
         parts.append(
-            f'<line x1="{at:.1f}" y1="{y.start}" x2="{at:.1f}" y2="{y.end}" stroke="#e3e3e3"/>'
+            f'<line x1="{at:.1f}" y1="{y.start}" x2="{at:.1f}" y2="{y.end}" stroke="{INK}" stroke-opacity="0.13"/>'
         )
         parts.append(
-            f'<text x="{at:.1f}" y="{y.start + 18}" text-anchor="middle" fill="#555">{value:,.9g}</text>'
+            f'<text x="{at:.1f}" y="{y.start + 18}" text-anchor="middle">{value:,.9g}</text>'
         )
     for value in y.decades:
         at = y.at(value)
         parts.append(
-            f'<line x1="{x.start}" y1="{at:.1f}" x2="{x.end}" y2="{at:.1f}" stroke="#e3e3e3"/>'
+            f'<line x1="{x.start}" y1="{at:.1f}" x2="{x.end}" y2="{at:.1f}" stroke="{INK}" stroke-opacity="0.13"/>'
         )
         parts.append(
-            f'<text x="{x.start - 8}" y="{at + 4:.1f}" text-anchor="end" fill="#555">{value:,.9g}</text>'
+            f'<text x="{x.start - 8}" y="{at + 4:.1f}" text-anchor="end">{value:,.9g}</text>'
         )
     return parts
 
@@ -136,10 +125,12 @@ def _names(lines: list[Line], colours: dict[str, str], x: _Axis, y: _Axis) -> li
             f'x1="{ends[name] + 5:.1f}" y1="{heights[name]:.1f}" x2="{edge - 2}" y2="{level:.1f}"'
         )
         parts.append(
-            f'<line {leader} stroke="{colours[name]}" stroke-width="0.7" stroke-dasharray="2 2"/>'
+            f'<line {leader} stroke="{colours[name]}" stroke-width="1.3" stroke-dasharray="2 2"/>'
         )
-        weight = ' font-weight="bold"' if colours[name] == "black" else ""
+        weight = ' font-weight="bold"' if colours[name] == INK else ""
         parts.append(
-            f'<text x="{edge}" y="{level + 4:.1f}" fill="{colours[name]}"{weight}>{escape(name)}</text>'
+            f'<rect x="{edge}" y="{level - 4:.1f}" width="8" height="8" fill="{colours[name]}"/>'
         )
+        at_text = f'x="{edge + 13}" y="{level + 4:.1f}"'
+        parts.append(f"<text {at_text}{weight}>{escape(name)}</text>")
     return parts

@@ -288,7 +288,12 @@ def _tenths(number: re.Match[str]) -> str:
 
 def standalone_svg(spec: Mapping[str, Any]) -> str:
     """A chart as SVG with colours of its own, light or dark as the reader's system is."""
-    head, tag, rest = svg(spec).partition(">")
+    return inked(svg(spec))
+
+
+def inked(text: str) -> str:
+    """An SVG with ink and background of its own, light or dark as the reader's system is."""
+    head, tag, rest = text.partition(">")
     return head + tag + _IN_SVG.format(light=LIGHT_INK, dark=DARK_INK) + rest
 
 
