@@ -248,6 +248,7 @@ def widening(units: int, length: float, method: str, holding: int) -> float:
         holding: units over which wheels overlap.
 
     Example:
+        >>> from wheelvec.inference.blocks import widening
         >>> round(widening(750, 25.0, "stationary", 25), 3)
         1.222
     """

@@ -102,6 +102,7 @@ def quantile(level: float, blocks: float) -> float:
     Student's quantile by its expansion in 1/(K - 1): Abramowitz and Stegun, 26.7.5.
 
     Example:
+        >>> from wheelvec.inference.intervals import quantile
         >>> round(quantile(0.90, 30), 3), round(quantile(0.90, 1e9), 3)
         (1.728, 1.645)
     """

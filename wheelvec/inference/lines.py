@@ -79,6 +79,7 @@ def percent(value: float) -> str:
     """A figure that is in percent.
 
     Example:
+        >>> from wheelvec.inference.lines import percent
         >>> percent(-0.1234)
         '-0.123%'
     """

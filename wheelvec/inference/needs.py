@@ -30,6 +30,7 @@ def at_least(what: str, needed: int, there: float, unit: str) -> None:
         InsufficientDataError: naming what is needed and what there is.
 
     Example:
+        >>> from wheelvec.inference.needs import at_least
         >>> at_least("pbo", 24, 12, "months")
         Traceback (most recent call last):
         wheelvec.model.errors.InsufficientDataError: pbo needs at least 24 months: there are 12

@@ -32,6 +32,7 @@ def expected_maximum(trials: float, trial_variance: float) -> float:
         trial_variance: V, the variance of their Sharpe ratios.
 
     Example:
+        >>> from wheelvec.inference.sharpe import expected_maximum
         >>> round(expected_maximum(100, 1 / 500), 6)
         0.113172
     """
@@ -125,6 +126,7 @@ def mertens(sharpe: float, *, n: int, skew: float, kurtosis: float) -> float:
         kurtosis: raw: 3 is normal.
 
     Example:
+        >>> from wheelvec.inference.sharpe import mertens
         >>> round(mertens(0.1, n=100, skew=0.0, kurtosis=3.0), 6)
         0.10025
     """
@@ -141,6 +143,7 @@ def lo(sharpe: float, *, n: int) -> float:
         n: the number of periods.
 
     Example:
+        >>> from wheelvec.inference.sharpe import lo
         >>> round(lo(0.1, n=100), 6)
         0.10025
     """

@@ -246,6 +246,7 @@ def benjamini_yekutieli(p_values: Array) -> Array:
         p_values: (n,) 0 to 1.
 
     Example:
+        >>> from wheelvec.inference.superior import benjamini_yekutieli
         >>> import numpy as np
         >>> benjamini_yekutieli(np.array([0.01, 0.5, 0.02])).round(4).tolist()
         [0.055, 0.9167, 0.055]
