@@ -16,11 +16,11 @@ from benchmarks.plot import Line, chart
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, SOLVERS, SCALE = "performance.md", "performance-implied-vol.svg", "performance-scale.svg"
 KEPT = ("note", "error", "bars", "quotes", "goal", "ratio", "alone", "idle", "processor")
-# groups of test_backtest.py, and of test_import.py: measured by it alone, they are a part with a
-# machine and date of theirs
+# groups of one file: measured by it alone, they are a part with a machine and date of theirs
 BACKTEST = ("one_backtest", "backtest_threads", "cycles")
 IMPORT = ("import csv", "import parquet", "check")
-ALONE = {"backtest": BACKTEST, "import": IMPORT}
+ACCOUNT, INFERENCE = ("account", "account sweep"), ("bootstrap", "pbo")
+ALONE = {"backtest": BACKTEST, "import": IMPORT, "account": ACCOUNT, "inference": INFERENCE}
 IN_A_SECOND = {"ns": 1e9, "µs": 1e6, "ms": 1e3}
 Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str]]
@@ -89,11 +89,21 @@ class Page:
         self.bench, self.short, self.scale = found["benchmarks"], found["short"], found.get("scale")
         self.backtest = found.get("backtest", {"rows": []})
         self.imported = found.get("import", {"rows": []})
+        self.parts = {name: found.get(name) for name in ("account", "inference")}
         self.old = found.get("old_engine")  # the last one that followed the rules apart from sweeps
 
     def group(self, name: str) -> list[Row]:
-        """The rows of a group; none if it was not measured."""
-        return [row for row in self.bench["rows"] if row["group"] == name]
+        """The rows of a group, measured with all others or alone; none if it was not measured."""
+        parts = [self.bench, *filter(None, self.parts.values())]
+        found = ([row for row in part["rows"] if row["group"] == name] for part in parts)
+        return next(filter(None, found), [])
+
+    def measured(self, part: str) -> str:
+        """On what machine the groups of a part were measured."""
+        whole = {row["group"] for row in self.bench["rows"]} >= set(ALONE[part])
+        machine = (self.bench if whole else self.parts[part] or self.bench)["machine"]
+        cores = f"{machine['cores']} cores, {machine['vector_unit']}"
+        return f"Measured on {machine['date']}: {machine['processor']}, {cores}."
 
     def largest(self, name: str) -> list[Row]:
         """The rows of a group, each contestant at its largest size."""
@@ -442,7 +452,40 @@ configurations:
 
 The probability of backtest overfitting of a thousand configurations over 120 months, 16 blocks, by splits:
 
-{self.compared("pbo", "splits", SECONDS, per("µs", "split"))}"""
+{self.compared("pbo", "splits", SECONDS, per("µs", "split"))}
+
+{self.measured("inference")}"""
+
+    def accounts(self) -> str:
+        """One account over many wheels, and sweeps under one."""
+        if not all(map(self.group, ACCOUNT)):
+            return ""
+        swept = [
+            [
+                f"**wheelvec**, {row['what']}" if "goal" in row else row["what"],
+                f"{row['n']:,}",
+                number(row["median"]),
+                number(row["goal"]) if "goal" in row else "",
+                number(row["median"] / row["n"] * 1e3),
+            ]
+            for row in sorted(self.group("account sweep"), key=each)
+        ]
+        head = ["what", "configurations", "seconds", "goal", "ms a configuration"]
+        return f"""## An account
+
+Daily equity with deltas of one account over the wheels of ten years of two underlyings, by wheels on offer. The plain loop
+has the records, the ledger and the paths as rows and gives the equity alone, to the cent the same. vectorbt's `from_orders` is
+given the orders of the wheels that the account takes and the mark of each leg on each day, which is most of the work, and
+gives the equity alone.
+
+{self.compared("account", "wheels", SECONDS)}
+
+A sweep under an account over half a year of the demo market, with all metrics of the account in the frame, beside a backtest
+and `simulate` for each configuration:
+
+{table(head, swept)}
+
+{self.measured("account")}"""
 
     def start(self) -> str:
         rows = (
@@ -532,6 +575,7 @@ half of the one stated here.
             self.one,
             self.files,
             self.sweeps,
+            self.accounts,
             self.inference,
             self.start,
             self.scaled,

@@ -92,6 +92,25 @@ def test_a_ratio_of_processor_time_is_over_that_of_wheelvec_on_one_thread() -> N
     assert "Not measured yet" in page.files()
 
 
+MACHINE = {"date": "2026-01-02", "processor": "any processor", "cores": 2, "vector_unit": "AVX2"}
+
+
+def test_accounts_have_a_section_once_they_were_measured() -> None:
+    assert report.Page({"benchmarks": {"rows": []}, "short": {}}).accounts() == ""
+    alone = {"threads": 1, "n": 100}
+    rows = [
+        {"group": "account", "what": "wheelvec", "median": 0.5, **alone},
+        {"group": "account", "what": "a plain loop", "median": 4.0, **alone},
+        {"group": "account sweep", "what": "exits", "median": 2.0, "goal": 5.0, **alone},
+        {"group": "account sweep", "what": "a loop", "median": 20.0, **alone},
+    ]
+    part = {"rows": rows, "machine": MACHINE}
+    page = report.Page({"benchmarks": {"rows": []}, "account": part, "short": {}}).accounts()
+    assert "| a plain loop |  | 1 | 100 | 4 | 8 |" in page
+    assert "| **wheelvec**, exits | 100 | 2 | 5 | 20 |" in page
+    assert "| a loop | 100 | 20 |  | 200 |" in page
+
+
 def test_inference_has_a_section_once_it_was_measured() -> None:
     assert report.Page({"benchmarks": {"rows": []}, "short": {}}).inference() == ""
     rows = [
@@ -99,7 +118,9 @@ def test_inference_has_a_section_once_it_was_measured() -> None:
         for group in ("bootstrap", "pbo")
         for what, seconds in (("wheelvec", 1.0), ("NumPy loop", 8.0))
     ]
-    page = report.Page({"benchmarks": {"rows": rows}, "short": {}}).inference()
+    part = {"rows": rows, "machine": MACHINE}
+    page = report.Page({"benchmarks": {"rows": []}, "inference": part, "short": {}}).inference()
+    assert page.endswith("Measured on 2026-01-02: any processor, 2 cores, AVX2.")
     assert page.count("| NumPy loop |  | 1 | 1,000 | 8 |") == 2
 
 
