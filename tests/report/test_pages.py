@@ -60,6 +60,25 @@ def test_a_page_asks_for_nothing(name: str) -> None:
     assert set(re.findall(r'href="#([^"]*)"', body)) <= set(ids)
 
 
+@pytest.mark.parametrize("name", ["result", "portfolio"])
+def test_titles_lie_inside_static_images(name: str) -> None:
+    images = re.findall(r"<svg.*?</svg>", page_of(name), re.DOTALL)
+    titled = [image for image in images if "role-title" in image]
+    assert titled
+    place = r"translate\([-\d.]+,([-\d.]+)\)"
+    for image in titled:
+        root, title, line = (
+            float(found[1])
+            for found in (
+                re.search(place, image),
+                re.search(rf'role-title"><g transform="{place}', image),
+                re.search(rf'role-title-text"><text[^>]*transform="{place}', image),
+            )
+            if found is not None
+        )
+        assert root + title + line >= 10.0  # the baseline of 13 px text
+
+
 def test_a_result_page_states_what_the_summary_does() -> None:
     result = built.result()
     text, figures = page_of("result"), result.summary()

@@ -31,11 +31,15 @@ def chart(name: str, drawn: Any, alt: str) -> Chart:
 
 
 def sized(spec: Mapping[str, Any], width: int) -> dict[str, Any]:
-    """The specification for a column of so many pixels, as the page's script does it."""
+    """The specification for a static image of about so many pixels.
+
+    It is not fitted as the page's script does it: that lays charts out twice, vl-convert once, and
+    where a legend wraps the title was cut off.
+    """
     if "vconcat" in spec:
         inner = [{**each, "width": width - BESIDE} for each in spec["vconcat"]]
         return {**spec, "vconcat": inner}
-    return {**spec, "width": width, "autosize": {"type": "fit-x", "contains": "padding"}}
+    return {**spec, "width": width - BESIDE}
 
 
 def html_of(page: Page) -> str:
