@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.random_markets import differences, random_case, sweep_differences
 
-QUICK, LONG = 120, 1500
+QUICK, LONG = 60, 1500
 
 
 @pytest.mark.parametrize("block", range(4))
