@@ -14,6 +14,7 @@ from wheelvec.jit.compiled import njit, njit_inlined, njit_lean
 from wheelvec.kernels.fees import order_fee
 
 SLACK = 1e-9  # comparisons of the account
+OPTION_PHASE = 2**32 - 1  # of the draws that order wheels at random, which no touch has
 
 # Why a wheel is not taken, in the order of the tests; TAKEN otherwise.
 TAKEN, TOO_SMALL, MAX_WHEELS, MAX_PER_UNDERLYING, MAX_SHARE, NO_CASH = range(6)

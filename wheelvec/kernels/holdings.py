@@ -12,7 +12,9 @@ import numpy as np
 from wheelvec.jit.arrays import Flags, Integers, Positions, Reals, Records, Words
 from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.account import (
+    OPTION_PHASE,
     TAKEN,
+    Limits,
     begin_session,
     end_session,
     lay_marks,
@@ -43,7 +45,6 @@ from wheelvec.kernels.record import Workspace, record_wheel
 from wheelvec.kernels.slices import Slice
 
 FAR = 2**40  # after any session
-OPTION_PHASE = 2**32 - 1  # of the draws that order wheels at random, which no touch has
 RECORD, PREMIUM, RANDOM = range(3)  # as model.account.ORDERS
 OUTCOMES, MARKS, LEGS = 1, 2, 3  # a buffer that is full
 
@@ -89,8 +90,7 @@ EXPOSED = np.dtype(
 
 # Limits of an account, as kernels.account.Limits, and the order of its entries.
 LIMITS = np.dtype(
-    [(name, np.float64) for name in ("cash", "contracts", "fraction", "wheels")]
-    + [("per_underlying", np.float64), ("share", np.float64)]
+    [(name, np.float64) for name in Limits._fields]
     + [("order", np.int64), ("seed", np.uint64), ("rate", np.int64)]
 )
 

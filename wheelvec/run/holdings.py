@@ -18,11 +18,10 @@ from wheelvec.kernels.outcomes import doubled, new_outcomes
 from wheelvec.kernels.record import new_workspace
 from wheelvec.market.market import Market
 from wheelvec.model.account import ORDERS, Account
-from wheelvec.model.errors import InputError
-from wheelvec.model.grid import ACCOUNT as OF_ACCOUNT
 from wheelvec.model.grid import Codes, combined, dense, first_of
 from wheelvec.run.context import Array, Context, HeldSpan
 from wheelvec.run.histories import history_of
+from wheelvec.run.limits import account_rate, limits_of
 from wheelvec.run.slices import ChainKey, HeldSlice
 from wheelvec.run.work import Work
 from wheelvec.stages.accounting import Valued, mark_deltas
@@ -50,11 +49,6 @@ BYTES_A_SESSION = kernel.DAY.itemsize + 48  # of an account, with its figures
 WAITS = 10  # sessions after the last settlement on which a wheel may still end
 ROOM = 4096  # rows of buffers at first
 FEW_WHEELS = 64  # of an account, for which there is room at first
-
-
-def unlimited(value: float | None) -> float:
-    """A limit as the kernels have it: infinite where there is none."""
-    return np.inf if value is None else float(value)
 
 
 class _Underlying:
@@ -246,21 +240,11 @@ class Holdings:
         out = np.zeros(len(accounts), kernel.LIMITS)
         curves: dict[Any, int] = {}
         for row, account in zip(out, accounts, strict=True):
-            row["cash"] = account.cash
-            row["contracts"], row["fraction"] = account.contracts or 0, account.fraction or 0.0
-            row["wheels"] = unlimited(account.max_wheels)
-            row["per_underlying"] = unlimited(account.max_wheels_per_underlying)
-            row["share"] = unlimited(account.max_share_per_underlying)
+            for name, value in limits_of(account)._asdict().items():
+                row[name] = value
             row["order"], row["seed"] = ORDERS.index(account.order), account.seed
             row["rate"] = curves.setdefault(account.rate, len(curves))
-        first = self._sessions["session"][0]
-        for curve in curves:
-            if not isinstance(curve, float) and curve[0][0] > first:
-                raise InputError(
-                    f"{OF_ACCOUNT}rate starts on {curve[0][0]}: expected a value on or before "
-                    f"{first}, the first session"
-                )
-        earned = [riskless(self._day, rates(c, self._sessions, first, "rate")) for c in curves]
+        earned = [riskless(self._day, account_rate(curve, self._sessions)) for curve in curves]
         return out, np.array(earned)
 
     @cached_property

@@ -7,12 +7,21 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.account import ENTRIES, TOO_SMALL, Book, Kept, Limits, new_kept, run_account
+from wheelvec.kernels.account import (
+    ENTRIES,
+    OPTION_PHASE,
+    TOO_SMALL,
+    Book,
+    Kept,
+    new_kept,
+    run_account,
+)
 from wheelvec.kernels.draws import draw, root_hash, wheel_words
 from wheelvec.model import osi
 from wheelvec.model.account import Account
 from wheelvec.model.errors import ConfigError, InputError, LakeError, cut
 from wheelvec.model.schemas import ACCOUNT_DAILY, ACCOUNT_DELTAS, ACCOUNT_LEDGER, PATHS
+from wheelvec.run.limits import account_rate, limits_of
 from wheelvec.run.portfolio import Portfolio
 from wheelvec.run.result import Result
 from wheelvec.stages import accounting
@@ -23,7 +32,6 @@ from wheelvec.stages.metrics import riskless
 from wheelvec.tables.sessions import Sessions
 
 AGAIN = "run it again"
-OPTION_PHASE = 2**32 - 1  # of the draws that order wheels at random, which no touch has
 
 
 def simulate(
@@ -68,10 +76,10 @@ def simulate(
     day = days(sessions, "session")
     held = instruments(offered, day)
     book, order = book_of(offered, day, held, _ranks(offered, account))
-    rate = _account_rate(account, sessions)
+    rate = account_rate(account.rate, sessions)
     groups = {name: i for i, name in enumerate(dict.fromkeys(held.names))}
     kept = new_kept(day.size, book.wheels.size, len(groups))
-    run_account(book, _limits(account), riskless(day, rate), kept)
+    run_account(book, limits_of(account), riskless(day, rate), kept)
     _refuse_small(account, book, kept)
     last_entry = _last_session([result.diagnostics for result in known], day)
     last_bar = _last_session([each.closes for each in offered], day)
@@ -157,30 +165,6 @@ def _last_session(frames: list[pl.DataFrame], day: Array) -> int:
     ends = [frame["session"].max() for frame in frames]
     found = [int(np.searchsorted(day, _epoch(end))) for end in ends if isinstance(end, dt.date)]
     return max(found, default=0)
-
-
-def _limits(account: Account) -> Limits:
-    def limit(value: float | None) -> float:
-        return np.inf if value is None else float(value)
-
-    return Limits(
-        cash=account.cash,
-        contracts=float(account.contracts or 0),
-        fraction=float(account.fraction or 0.0),
-        wheels=limit(account.max_wheels),
-        per_underlying=limit(account.max_wheels_per_underlying),
-        share=limit(account.max_share_per_underlying),
-    )
-
-
-def _account_rate(account: Account, sessions: pl.DataFrame) -> Array:
-    first = sessions["session"][0]
-    if not isinstance(account.rate, float) and account.rate[0][0] > first:
-        raise InputError(
-            f"account.rate starts on {account.rate[0][0]}: expected a value on or before {first}, "
-            "the first session"
-        )
-    return rates(account.rate, sessions, first, "rate")
 
 
 def _refuse_small(account: Account, book: Book, kept: Kept) -> None:
