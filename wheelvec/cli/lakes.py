@@ -19,7 +19,7 @@ from wheelvec.cli.arguments import (
 )
 from wheelvec.cli.eod import add_eod
 from wheelvec.cli.terminal import progress_bar, remark, without_panics, write
-from wheelvec.model.errors import DataError, InputError, LakeError
+from wheelvec.model.errors import DataError, InputError, LakeError, counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -241,7 +241,7 @@ def _bars_of_lake(options: argparse.Namespace) -> "pl.DataFrame | None":
 def write_lake(market: "Market", options: argparse.Namespace, replace: bool = False) -> None:
     """Write a market to `options.lake`, and print the numbers of rows."""
     from wheelvec.report.figures import as_json
-    from wheelvec.report.text import counted, wrapped, written_text
+    from wheelvec.report.text import wrapped, written_text
 
     counts = market.write(options.lake, replace=replace)
     first, last = market.data_range or (None, None)
@@ -266,7 +266,6 @@ def _check(options: argparse.Namespace) -> None:
         from wheelvec.market.splits import accept, explaining
         from wheelvec.report.figures import as_json
         from wheelvec.report.inspected import accepted_text, inspection_text
-        from wheelvec.report.text import counted
 
         found = check(options.lake, options.calendar, progress, deep=options.deep)
     tables = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
@@ -285,7 +284,6 @@ def _check(options: argparse.Namespace) -> None:
 def _import_dbn(options: argparse.Namespace) -> None:
     from wheelvec.report.costs import files_text
     from wheelvec.report.figures import as_json
-    from wheelvec.report.text import counted
     from wheelvec.vendors.databento.archive import import_dbn
 
     with without_panics(), progress_bar("files", quiet=False) as progress:

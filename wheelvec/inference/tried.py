@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from wheelvec.model.errors import counted
 from wheelvec.run.result import Result
 from wheelvec.run.sweep_result import Sweep
 
@@ -55,16 +56,16 @@ class Tried(NamedTuple):
             >>> Tried(40, 40, 9, None, None, None, None, 200.0, None, None).says
             ['40 configurations in 40 rows, 9 trials before', '200 wheels']
         """
-        trials = f"{_counted(self.configurations, 'configuration')} in "
-        trials += _counted(self.rows, "row")
+        trials = f"{counted(self.configurations, 'configuration')} in "
+        trials += counted(self.rows, "row")
         trials += f", {self.prior_trials:,} trials before" if self.prior_trials else ""
         if self.effective_rank is not None:
             trials += f"; worth {self.effective_rank:,.1f} independent ones by effective rank"
             trials += "" if self.clusters is None else f", {self.clusters:,} by clusters"
         wheels = f"{self.wheels:,.0f} wheels"
         if self.entry_sessions is not None:
-            wheels += f" over {_counted(self.entry_sessions, 'entry session')} of "
-            wheels += _counted(self.months or 0, "month")
+            wheels += f" over {counted(self.entry_sessions, 'entry session')} of "
+            wheels += counted(self.months or 0, "month")
         found = [trials, wheels]
         if self.overlap is not None and self.independent_wheels is not None:
             found.append(
@@ -72,10 +73,6 @@ class Tried(NamedTuple):
                 f"{self.independent_wheels:,.0f} wheels one after the other"
             )
         return found
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def launches(figures: dict[str, Any]) -> float:

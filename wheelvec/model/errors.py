@@ -147,6 +147,11 @@ def listed(names: Iterable[Any], most: int = 12) -> str:
     return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
 
+def counted(count: int, noun: str) -> str:
+    """A count and its noun, in the plural unless the count is 1."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def cut(value: object, most: int = 100) -> str:
     """The `repr` of a value on one line, cut to `most` characters; the type alone for a frame."""
     text = (

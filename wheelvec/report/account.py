@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from wheelvec.report.text import counted, number, wrapped
+from wheelvec.model.errors import counted
+from wheelvec.report.text import number, wrapped
 
 if TYPE_CHECKING:
     from wheelvec.run.portfolio import Portfolio

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from wheelvec.report.text import counted, number, wrapped
+from wheelvec.model.errors import counted
+from wheelvec.report.text import number, wrapped
 
 if TYPE_CHECKING:
     from wheelvec.vendors.databento.fetch import Fetched

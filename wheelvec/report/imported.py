@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from wheelvec.report.text import counted, diagnostics_text, number, wrapped, written_text
+from wheelvec.model.errors import counted
+from wheelvec.report.text import diagnostics_text, number, wrapped, written_text
 
 if TYPE_CHECKING:
     from wheelvec.vendors.files.importing import Imported

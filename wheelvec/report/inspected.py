@@ -11,7 +11,8 @@ import polars as pl
 
 from wheelvec.lake import splits
 from wheelvec.market.splits import explaining, row_text
-from wheelvec.report.text import cell, counted, number, wrapped
+from wheelvec.model.errors import counted
+from wheelvec.report.text import cell, number, wrapped
 
 if TYPE_CHECKING:
     from wheelvec.lake.inspection import Inspection

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from wheelvec.model.codes import OUTCOMES, EndReason, ExitReason, name_of
-from wheelvec.model.errors import listed
+from wheelvec.model.errors import counted, listed
 from wheelvec.model.version import VERSION
 
 if TYPE_CHECKING:
@@ -269,11 +269,6 @@ def cell(text: str, most: int | None = None) -> str:
     """The text on one line: characters that cannot be printed are escaped, a long text is cut."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown if most is None or len(shown) <= most else shown[: most - 2] + ".."
-
-
-def counted(count: int, noun: str) -> str:
-    """A count and its noun, in the plural unless the count is 1."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def wrapped(text: str, indent: str = "  ") -> str:

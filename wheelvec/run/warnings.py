@@ -18,7 +18,7 @@ from wheelvec.market.market import Market
 from wheelvec.market.splits import explaining, row_text
 from wheelvec.model.codes import OUTCOMES
 from wheelvec.model.config import Config
-from wheelvec.model.errors import listed
+from wheelvec.model.errors import counted, listed
 from wheelvec.model.grid import Grid
 from wheelvec.model.schemas import WARNINGS
 from wheelvec.tables.anomalies import Findings
@@ -156,7 +156,7 @@ def of_sweep(
         warnings += _unmatched(called, given, entries, market.symbols)
     idle = frame.select(pl.sum_horizontal(pl.col("^csp_.*$")) == 0).to_series().arg_true()
     if len(idle):
-        text = f"{len(idle):,} of {_counted(frame.height, 'configuration')} launched no wheel, "
+        text = f"{len(idle):,} of {counted(frame.height, 'configuration')} launched no wheel, "
         text += f"the first in row {idle[0]}: "
         why = next(
             (str(warning) for warning in explain(idle[0]) if warning.code == "no_wheels"), ""
@@ -214,7 +214,7 @@ def _of_data(
     renamed = _followed(market)
     for name, day, sessions in found.ended.iter_rows():
         if day < last and not any(day < ex_date for ex_date in renamed.get(name, ())):
-            text = f"{name}: its bars end on {day}, {_counted(sessions, 'session')} before the "
+            text = f"{name}: its bars end on {day}, {counted(sessions, 'session')} before the "
             text += "market's (delisted, renamed, or not supplied?)"
             yield RunWarning("underlying_ended", name, sessions, text)
     yield from _dividends(market, first, last)
@@ -287,7 +287,7 @@ def _splits_aside(market: Market) -> Iterator[RunWarning]:
         pl.col("count").sum(), pl.col("example").first()
     )
     for reason, count, example in aside.iter_rows():
-        text = f"splits: {_counted(count, 'row')} left out ({reason}), such as {example}"
+        text = f"splits: {counted(count, 'row')} left out ({reason}), such as {example}"
         yield RunWarning("splits_set_aside", None, count, text)
 
 
@@ -295,7 +295,7 @@ def _adjusted(
     runs: pl.DataFrame, code: str, subject: str, other: str, consequence: str
 ) -> Iterator[RunWarning]:
     for name, first, last, sessions, factor in runs.iter_rows():
-        text = f"{name}: on {_counted(sessions, 'session')}, {first} to {last}, "
+        text = f"{name}: on {counted(sessions, 'session')}, {first} to {last}, "
         text += f"{subject} {factor:.4g} of {other}: {consequence}"
         yield RunWarning(code, name, sessions, text)
 
@@ -305,14 +305,14 @@ def _missing_bars(missing_bars: pl.DataFrame, market: Market) -> Iterator[RunWar
     others = ", where others have some" if lacking.n_unique() < len(market.symbols) else ""
     for table, name, reason, count, _ in missing_bars.iter_rows():
         if table == "underlying_bars":
-            text = f"{name}: {_counted(count, 'quote')} and no daily bar of the underlying: "
+            text = f"{name}: {counted(count, 'quote')} and no daily bar of the underlying: "
             yield RunWarning(reason, name, count, text + "no leg of it can settle")
         elif market.has_option_bars:
             yield RunWarning(
                 reason,
                 name,
                 count,
-                f"{name}: {_counted(count, 'quote')} and not one option bar{others}: its daily "
+                f"{name}: {counted(count, 'quote')} and not one option bar{others}: its daily "
                 "quotes decide stops and targets, seen at entry time only",
             )
     none = missing_bars.filter(pl.col("table") == "option_bars")
@@ -364,7 +364,7 @@ def _holes(found: Findings, first: dt.date, last: dt.date) -> Iterator[RunWarnin
     many = (pl.col("longest") >= LONG_HOLE) | (pl.col("sessions") > LARGE_SHARE * pl.col("quoted"))
     for name, table, sessions, _, most, begin, end in runs.filter(many).iter_rows():
         span = f"{begin} to {end} ({most:,})" if most > 1 else f"{begin}"
-        text = f"{name}: {table} lacks {_counted(sessions, 'session')} within its quotes, "
+        text = f"{name}: {table} lacks {counted(sessions, 'session')} within its quotes, "
         text += f"the longest run {span}: {_LACKING[table]}"
         yield RunWarning(f"lacking_{table}", name, sessions, text)
 
@@ -388,11 +388,11 @@ def _shorter_quotes(
         *spans, begins - begins.min(), ends.max() - ends, strict=True
     ):
         if late >= LONG_HOLE:
-            text = f"{name}: its quotes begin on {begin}, {_counted(int(late), 'session')} after "
+            text = f"{name}: its quotes begin on {begin}, {counted(int(late), 'session')} after "
             text += "those of others: no wheel opens before"
             yield RunWarning("lacking_option_quotes", name, int(late), text)
         if early >= LONG_HOLE and name not in bars_ended:
-            text = f"{name}: its quotes end on {end}, {_counted(int(early), 'session')} before "
+            text = f"{name}: its quotes end on {end}, {counted(int(early), 'session')} before "
             text += "those of others: nothing is sold after"
             yield RunWarning("lacking_option_quotes", name, int(early), text)
 
@@ -437,7 +437,7 @@ def _outside(chain: pl.DataFrame, entries: pl.Series, explicit: bool) -> Iterato
     outside = entries.filter(~entries.is_between(first, last)) if len(chain) else entries
     if explicit and len(outside) and len(chain):
         span, quoted = f"{outside.min()!s} to {outside.max()!s}", f"{first!s} to {last!s}"
-        text = f"{len(outside):,} of {_counted(len(entries), 'entry session')} ({span}) "
+        text = f"{len(outside):,} of {counted(len(entries), 'entry session')} ({span}) "
         text += f"are outside the quotes, which are of {quoted}"
         yield RunWarning("outside_data", None, len(outside), text)
 
@@ -468,7 +468,7 @@ def _no_entry_quotes(
         quotes = market.quotes(str(name), read["session"].min(), read["session"].max())  # type: ignore[arg-type]
         quotes = quotes.select("session", "ts").drop_nulls().join(read, on="session")
         if quotes.height:
-            text = f"{name}: on {days.height:,} of {_counted(entries, 'entry session')} no quote "
+            text = f"{name}: on {days.height:,} of {counted(entries, 'entry session')} no quote "
             text += f"is in the minute of schedule.entry_time ({entry_time}); "
             text += _minutes_of_quotes(quotes)
             yield RunWarning("no_quotes_in_entry_minute", str(name), days.height, text)
@@ -497,7 +497,7 @@ def _minutes_of_quotes(quotes: pl.DataFrame) -> str:
     if len(shifted) >= WHOLE_HOURS * len(usual):
         hours = listed(
             [
-                f"{_counted(abs(hour), 'hour')} {'later' if hour > 0 else 'earlier'}"
+                f"{counted(abs(hour), 'hour')} {'later' if hour > 0 else 'earlier'}"
                 for hour in shifted.unique().sort()
             ]
         )
@@ -584,10 +584,6 @@ def _no_wheels(market: Market, diagnostics: pl.DataFrame) -> RunWarning:
         most=3,
     )
     sessions, names = (diagnostics[column].n_unique() for column in ("session", "underlying"))
-    text = f"no wheel was launched: {_counted(sessions, 'entry session')} x "
-    text += f"{_counted(names, 'underlying')}, {why}"
+    text = f"no wheel was launched: {counted(sessions, 'entry session')} x "
+    text += f"{counted(names, 'underlying')}, {why}"
     return RunWarning("no_wheels", None, diagnostics.height, text)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

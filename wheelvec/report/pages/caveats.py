@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from wheelvec.model.codes import OUTCOMES
+from wheelvec.model.errors import counted
 from wheelvec.report.pages.parts import Table, amount
 from wheelvec.run.result import Result
 
@@ -21,21 +22,20 @@ def of_result(result: Result) -> list[str]:
 
 
 def _counted(count: float | None, noun: str) -> str:
-    number = int(count or 0)
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    return counted(int(count or 0), noun)
 
 
 def _population(result: Result, figures: dict[str, float | int | None]) -> Iterator[str]:
-    launched, counted = result.wheels.height, int(figures["total_wheels"] or 0)
+    launched, summarised = result.wheels.height, int(figures["total_wheels"] or 0)
     yield (
         "Every wheel is evaluated as if it were alone. They overlap, so their sum is no account's "
         "return: wv.simulate says what one account would have had. Nothing here says how much is "
         "luck, nor among how many configurations this one was chosen: wv.bands and wv.verdict do."
     )
-    if launched != counted:
+    if launched != summarised:
         yield (
-            f"The figures are over {counted:,} of {_counted(launched, 'launched wheel')}. If all "
-            f"that were left out or marked had been lost, the total P&L would be "
+            f"The figures are over {summarised:,} of {_counted(launched, 'launched wheel')}. If "
+            f"all that were left out or marked had been lost, the total P&L would be "
             f"{amount(figures['total_pnl_worst'])} instead of {amount(figures['total_pnl'])} "
             "dollars a contract (total_pnl_worst)."
         )
