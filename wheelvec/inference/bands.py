@@ -1,7 +1,6 @@
 """`bands`: what a figure rests on: fills, seeds, the start, the choice of wheels, the market."""
 
 import html
-import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import polars as pl
 from wheelvec.inference.bootstrap import bootstrap
 from wheelvec.inference.needs import one_of, whole
 from wheelvec.inference.units import OF_PORTFOLIOS, OF_WHEELS
+from wheelvec.inference.words import wrapped
 from wheelvec.market.market import Market
 from wheelvec.model.account import Account
 from wheelvec.model.config import Config
@@ -25,7 +25,6 @@ from wheelvec.run.sweep import sweep
 
 LEVEL = 0.90  # of the ranges that are drawn
 STARTS = 21  # sessions, a month, of a schedule that enters on each
-WIDTH = 80
 OF_ACCOUNTS = tuple(PREFIX + name for name in OF_PORTFOLIOS)
 # what a figure is if nothing is gained; those that are missing have no such value
 NEUTRAL = {
@@ -132,10 +131,10 @@ class Bands(NamedTuple):
         ):
             lines.append(f"  {kind:<8}{low:>12,.4g}{high:>12,.4g}{width:>12,.3g}{n:>9,}")
         for kind, what in self.frame.filter(pl.col("low").is_null()).select("kind", "what").rows():
-            lines += _wrapped(f"{kind}: not known: {what}", "  ")
-        lines += ["", *(line for each in self.says for line in _wrapped(each, "")), ""]
+            lines += wrapped(f"{kind}: not known: {what}", "  ", "  ")
+        lines += ["", *(line for each in self.says for line in wrapped(each, hanging="  ")), ""]
         for kind, what in self.frame.drop_nulls("low").select("kind", "what").rows():
-            lines += _wrapped(f"{kind}: {what}", "  ")
+            lines += wrapped(f"{kind}: {what}", "  ", "  ")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -157,17 +156,6 @@ def _widest(frame: pl.DataFrame) -> str | None:
     """The kind with the widest range; None if none has a width."""
     wide = _known(frame).filter(pl.col("width") > 0.0)
     return str(wide["kind"][0]) if wide.height else None
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent + "  ",
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
 
 
 def bands(

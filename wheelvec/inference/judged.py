@@ -1,7 +1,6 @@
 """The object that `verdict` returns: its lines, and how they are told."""
 
 import html
-import textwrap
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -18,9 +17,10 @@ from wheelvec.inference.lines import (
 )
 from wheelvec.inference.trials import Trials
 from wheelvec.inference.tried import Tried
+from wheelvec.inference.words import wrapped
 
-WIDTH = 80
 ANSWER = 16  # columns
+HEADER = ("", "question", "figure", "holds if", "answer", "")
 BY_LUCK = (DEFLATED[1], SUPERIOR[1], STEPDOWN[1])
 FLATTERED = (
     "Lines of costs, fills, time, stock and data are of the one that was chosen, and flattered by "
@@ -183,13 +183,8 @@ class Verdict(NamedTuple):
             >>> Verdict(0, {}, "", Tried(*[1] * 10), ()).to_markdown().splitlines()[0]
             '## Verdict'
         """
-        header = ("", "question", "figure", "holds if", "answer", "")
-        rows = [
-            (line.topic, line.name, line.figure, line.compared, line.answer, line.says)
-            for line in self.lines
-        ]
         parts = ["## Verdict", self.title, "\n".join(f"- {each}" for each in self.tried.says)]
-        table = [header, ("---",) * len(header), *rows]
+        table = [HEADER, ("---",) * len(HEADER), *self._rows]
         parts.append(
             "\n".join("| " + " | ".join(_cell(each) for each in row) + " |" for row in table)
         )
@@ -197,8 +192,8 @@ class Verdict(NamedTuple):
 
     def __str__(self) -> str:
         lines = [
-            *_wrapped(self.title),
-            *(each for text in self.tried.says for each in _wrapped(text, "  ")),
+            *wrapped(self.title),
+            *(each for text in self.tried.says for each in wrapped(text, "  ")),
             "",
         ]
         for line in self.lines:
@@ -206,9 +201,9 @@ class Verdict(NamedTuple):
             found = f"{line.figure}; holds if {line.compared}" if line.figure else ""
             lines.append(f"{line.answer:<{ANSWER}}{head}")
             for text in filter(None, (found, line.says)):
-                lines += _wrapped(text, " " * ANSWER)
+                lines += wrapped(text, " " * ANSWER)
         lines.append("")
-        return "\n".join([*lines, *(each for text in self.says for each in _wrapped(text))])
+        return "\n".join([*lines, *(each for text in self.says for each in wrapped(text))])
 
     def __repr__(self) -> str:
         counts = ", ".join(
@@ -219,16 +214,12 @@ class Verdict(NamedTuple):
         return f"<Verdict of row {self.row}; {counts}>"
 
     def _repr_html_(self) -> str:
-        header = ("", "question", "figure", "holds if", "answer", "")
-        rows = [
-            (line.topic, line.name, line.figure, line.compared, line.answer, line.says)
-            for line in self.lines
-        ]
+        # no table of model.markup, whose cells keep their blanks: these are sentences
         told = "".join(f"<li>{html.escape(each)}</li>" for each in self.tried.says)
-        head = "".join(f"<th>{html.escape(each)}</th>" for each in header)
+        head = "".join(f"<th>{html.escape(each)}</th>" for each in HEADER)
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(each)}</td>" for each in row) + "</tr>"
-            for row in rows
+            for row in self._rows
         )
         said = html.escape(" ".join(self.says))
         return (
@@ -236,17 +227,14 @@ class Verdict(NamedTuple):
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{said}</p>"
         )
 
+    @property
+    def _rows(self) -> list[tuple[str, ...]]:
+        """The lines as rows of a table."""
+        return [
+            (line.topic, line.name, line.figure, line.compared, line.answer, line.says)
+            for line in self.lines
+        ]
+
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
