@@ -76,6 +76,23 @@ def matrix(name: str, values: Any) -> Array:
     return found.reshape(found.shape[0], -1)
 
 
+def series(name: str, values: Any, what: str) -> Array:
+    """(n,) doubles of a series.
+
+    Args:
+        name: of the argument.
+        values: as in `matrix`.
+        what: its values are, for the error.
+
+    Raises:
+        InputError: as `matrix`, or for several columns.
+    """
+    found = matrix(name, values)
+    if found.shape[1] != 1:
+        raise InputError(f"{name} has shape {found.shape}: expected (n,) {what}")
+    return found[:, 0]
+
+
 def one_of(kind: str, value: object, allowed: tuple[str, ...]) -> str:
     """The value, or an error that names those allowed."""
     if value not in allowed:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from wheelvec.inference.blocks import chosen, drawn
 from wheelvec.inference.bootstrap import LEAST
-from wheelvec.inference.needs import is_constant, matrix, number, whole
+from wheelvec.inference.needs import is_constant, number, series, whole
 from wheelvec.inference.units import daily
 from wheelvec.kernels.resample import equity_paths
 from wheelvec.model.errors import InputError, InsufficientDataError
@@ -115,14 +115,12 @@ def ruin(
 
 
 def _returns(x: Any) -> Array:
-    returns = matrix("x", x)
-    if returns.shape[1] != 1:
-        raise InputError(f"x has shape {returns.shape}: expected (n,) daily returns")
+    returns = series("x", x, "daily returns")
     if (returns <= -1.0).any():
         raise InputError("x holds returns of -1 or less: expected fractions of the equity")
-    if is_constant(returns).all():
-        raise InsufficientDataError(f"ruin needs returns that differ: all are {returns[0, 0]:g}")
-    return returns[:, 0]
+    if is_constant(returns[:, None]).all():
+        raise InsufficientDataError(f"ruin needs returns that differ: all are {returns[0]:g}")
+    return returns
 
 
 def _fan(equity: Array, at: Array) -> pl.DataFrame:

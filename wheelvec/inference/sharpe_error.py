@@ -4,10 +4,9 @@ from typing import Any, NamedTuple
 
 from wheelvec.inference.bootstrap import bootstrap
 from wheelvec.inference.figures import YEAR
-from wheelvec.inference.needs import matrix
+from wheelvec.inference.needs import series
 from wheelvec.inference.sharpe import lo, mertens, moments
 from wheelvec.inference.units import daily
-from wheelvec.model.errors import InputError
 from wheelvec.run.portfolio import Portfolio
 
 
@@ -77,7 +76,7 @@ def sharpe_error(
     """
     found = bootstrap(x, "sharpe", block=block, n=n, level=level, seed=seed)
     is_account = isinstance(x, Portfolio)
-    returns = daily(x, "sharpe_error").excess if is_account else _series(x)
+    returns = daily(x, "sharpe_error").excess if is_account else series("x", x, "excess returns")
     sharpe, skew, kurtosis = moments(returns)
     year = YEAR**0.5 if is_account else 1.0
     return SharpeError(
@@ -90,10 +89,3 @@ def sharpe_error(
         found.block,
         found.why,
     )
-
-
-def _series(x: Any) -> Any:
-    returns = matrix("x", x)
-    if returns.shape[1] != 1:
-        raise InputError(f"x has shape {returns.shape}: expected (n,) excess returns")
-    return returns[:, 0]
