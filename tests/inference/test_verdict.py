@@ -241,13 +241,14 @@ def test_as_many_blocks_as_the_months_allow(
 ) -> None:
     tried: list[int] = []
 
-    def pbo(x: wv.Sweep, blocks: int) -> Any:
+    def of_months(months: Any, of: Any, longest: int, blocks: int, figure: str) -> Any:
         tried.append(blocks)
         if blocks > 10:
             raise wv.InsufficientDataError("too many")
         return wv.pbo(np.random.default_rng(5).normal(size=(120, 20)), blocks)
 
-    monkeypatch.setattr("wheelvec.inference.verdict.pbo", pbo)
+    monkeypatch.setattr("wheelvec.inference.overfitting.whole_months", lambda *_: None)
+    monkeypatch.setattr("wheelvec.inference.overfitting._of_months", of_months)
     line = wv.verdict(swept).lines[6]
     assert tried == [16, 14, 12, 10]
     assert line.says.startswith("of the splits of 10 blocks ")

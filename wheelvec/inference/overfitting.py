@@ -1,6 +1,8 @@
 """The probability of backtest overfitting, by combinatorially symmetric cross-validation."""
 
+import contextlib
 import itertools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +18,7 @@ from wheelvec.inference.needs import (
     one_of,
     whole,
 )
-from wheelvec.inference.units import launched
+from wheelvec.inference.units import Launched, launched
 from wheelvec.model.errors import InputError, InsufficientDataError
 from wheelvec.run.sweep_result import Sweep
 
@@ -130,24 +132,42 @@ def pbo(returns: Any, blocks: int = 16, figure: str = "sharpe") -> Overfitting:
         raise InputError(f"blocks = {blocks}: expected an even number")
     one_of("figure", figure, FIGURES)
     if isinstance(returns, Sweep):
-        return _of_sweep(returns, blocks, figure)
+        return of_sweep(returns, (blocks,), figure)
     values = matrix("returns", returns)
     block_of = np.arange(values.shape[0]) * blocks // max(values.shape[0], 1)
     return of_blocks(values, block_of, blocks, figure)
 
 
-def _of_sweep(sweep: Sweep, blocks: int, figure: str) -> Overfitting:
-    """Of whole months, without the wheels that may last beyond a border between blocks."""
+def of_sweep(sweep: Sweep, choices: Sequence[int], figure: str = "sharpe") -> Overfitting:
+    """The probability of overfitting of a sweep, in as many blocks as its months allow.
+
+    Args:
+        sweep: the sweep.
+        choices: numbers of blocks, of which the first one counts that does not leave too little.
+        figure: "sharpe" or "mean".
+
+    Raises:
+        InsufficientDataError: as `pbo`, for the last of the choices.
+    """
     months, of = whole_months(sweep, "pbo"), launched(sweep, "pbo")
+    longest = sweep.longest_wheel
+    for blocks in choices[:-1]:
+        with contextlib.suppress(InsufficientDataError):
+            return _of_months(months, of, longest, blocks, figure)
+    return _of_months(months, of, longest, choices[-1], figure)
+
+
+def _of_months(months: Array, of: Launched, longest: int, blocks: int, figure: str) -> Overfitting:
+    """Of whole months, without the wheels that may last beyond a border between blocks."""
     block_of = np.arange(months.size) * blocks // months.size
     first = np.flatnonzero(np.diff(block_of, prepend=-1))
     borders = months[first[1:]].astype("datetime64[D]")
-    counted, returns = monthly_of(of, months, clear_of(of.day, borders, sweep.longest_wheel))
+    counted, returns = monthly_of(of, months, clear_of(of.day, borders, longest))
     fewest = int(np.bincount(block_of[counted], minlength=blocks).min())
     if fewest < 2:
         raise InsufficientDataError(
             f"pbo needs at least 2 months in each of {blocks} blocks, beside the "
-            f"{sweep.longest_wheel} days before a border whose wheels may last beyond it: "
+            f"{longest} days before a border whose wheels may last beyond it: "
             f"of {months.size} whole months one block has {fewest}"
         )
     return of_blocks(returns[counted], block_of[counted], blocks, figure)

@@ -14,11 +14,11 @@ from wheelvec.inference.bootstrap import bootstrap
 from wheelvec.inference.judged import Verdict
 from wheelvec.inference.lines import Line, unsaid
 from wheelvec.inference.needs import UNITS, at_least, whole
-from wheelvec.inference.overfitting import FEWEST, Overfitting, pbo
+from wheelvec.inference.overfitting import FEWEST, of_sweep
 from wheelvec.inference.superior import spa
 from wheelvec.inference.trials import Trials, effective_trials
 from wheelvec.inference.tried import Tried, figures_of, launches, overlap
-from wheelvec.inference.units import daily, launched, summed
+from wheelvec.inference.units import Launched, daily, launched, summed
 from wheelvec.model.account import Account
 from wheelvec.model.errors import ConfigError, InputError, InsufficientDataError, cut
 from wheelvec.run.result import Result
@@ -32,7 +32,8 @@ Array = NDArray[Any]
 
 FILL_SEED = "fills.execution_seed"
 FEW, MANY = 8, 32  # fill seeds: of the sweep if it has so many, else 0 to 31
-BLOCKS = 16  # of the probability of overfitting; fewer where the months do not suffice
+# blocks of the probability of overfitting: 16, or fewer where the months do not suffice
+BLOCKS = range(16, FEWEST - 1, -2)
 YEAR = 252
 NO_MARKET = "needs the market: load the sweep with Sweep.load(folder, market=...)"
 NO_ACCOUNT = "needs an account: pass account=wv.Account(...)"
@@ -109,7 +110,7 @@ there are 2')
         *_of_seeds(case),
         *_of_time(case),
         lines.deflated_line(trials) if isinstance(trials, Trials) else trials,
-        _said(case, lines.OVERFITTING, lambda: lines.overfitting_line(_overfitting(sweep))),
+        _said(case, lines.OVERFITTING, lambda: lines.overfitting_line(of_sweep(sweep, BLOCKS))),
         *_superior(case),
         _said(case, lines.STOCK, lambda: _stock(case)),
         *lines.data_lines(case.figures, launches(case.figures)),
@@ -177,13 +178,18 @@ class _Case:
         return list(range(MANY))
 
     @cached_property
+    def launched(self) -> Launched:
+        """Its wheels under each fill seed, as they are resampled."""
+        return launched(self.swept, "verdict")
+
+    @cached_property
     def wheels(self) -> _Wheels:
         """Its wheels.
 
         Raises:
             InsufficientDataError: for fewer than 30 entry sessions with wheels.
         """
-        of = launched(self.swept, "verdict")
+        of = self.launched
         roc, wheels = (each[:, 0] for each in summed(of, "roc", "wheels"))
         at_least("the row", UNITS, int(np.count_nonzero(wheels)), "entry sessions with wheels")
         return _Wheels(_rocs(self.swept), of.day, roc, wheels)
@@ -270,16 +276,6 @@ def _of_time(case: _Case) -> list[Line]:
     ]
 
 
-def _overfitting(sweep: Sweep) -> Overfitting:
-    """With as many blocks as the months allow: 16, or fewer, at least 8."""
-    for blocks in range(BLOCKS, FEWEST, -2):
-        try:
-            return pbo(sweep, blocks)
-        except InsufficientDataError:
-            pass
-    return pbo(sweep, FEWEST)
-
-
 def _superior(case: _Case) -> list[Line]:
     """The lines of SPA and StepM."""
     found = _of(case, lines.SUPERIOR, lambda: spa(case.sweep, seed=case.seed))
@@ -324,7 +320,7 @@ def _tried(case: _Case, prior: int, trials: Trials | None) -> Tried:
     )
     if sweep.market is None or not wheels:
         return tried
-    day, at_once = launched(case.swept, "verdict").day, overlap(case.result)
+    day, at_once = case.launched.day, overlap(case.result)
     return tried._replace(
         months=int(np.unique(day.astype("datetime64[M]")).size),
         entry_sessions=day.size,
