@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-JSON, CSV = "json", "csv"
+JSON, CSV, MARKDOWN = "json", "csv", "markdown"
 WIDTH = 78  # of help texts, as argparse wraps them on a terminal of 80 columns
 
 
@@ -148,8 +148,10 @@ def splits_given(options: argparse.Namespace) -> Any:
     return read_file(Path(options.splits))
 
 
-def add_forms(command: argparse.ArgumentParser, json: str, csv: str = "") -> None:
-    """Add --json, and --csv if `csv` is given; the arguments describe the printed data."""
+def add_forms(
+    command: argparse.ArgumentParser, json: str, csv: str = "", markdown: str = ""
+) -> None:
+    """Add --json, and --csv and --markdown if these are given; they describe the printed data."""
     forms = command.add_mutually_exclusive_group()
     forms.add_argument(
         "--json",
@@ -165,6 +167,14 @@ def add_forms(command: argparse.ArgumentParser, json: str, csv: str = "") -> Non
             action="store_const",
             const=CSV,
             help=f"print {csv} as CSV instead",
+        )
+    if markdown:
+        forms.add_argument(
+            "--markdown",
+            dest="form",
+            action="store_const",
+            const=MARKDOWN,
+            help=f"print {markdown} in Markdown instead",
         )
 
 

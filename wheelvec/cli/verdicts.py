@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wheelvec.cli import settings
 from wheelvec.cli.arguments import (
     JSON,
+    MARKDOWN,
     add_command,
     add_forms,
     add_lake,
@@ -101,21 +102,7 @@ def add_verdict(commands: Any) -> None:
     verdict.add_argument(
         "--page", type=Path, metavar="FILE", help="write its page to this file as well"
     )
-    forms = verdict.add_mutually_exclusive_group()
-    forms.add_argument(
-        "--json",
-        dest="form",
-        action="store_const",
-        const=JSON,
-        help="print the lines as JSON instead",
-    )
-    forms.add_argument(
-        "--markdown",
-        dest="form",
-        action="store_const",
-        const="markdown",
-        help="print a page in Markdown instead",
-    )
+    add_forms(verdict, "the lines", markdown="a page")
     verdict.set_defaults(command=_verdict)
 
 
@@ -201,4 +188,4 @@ def _verdict(options: argparse.Namespace) -> None:
     if options.form == JSON:
         write(as_json(found.to_dict()))
     else:
-        write(found.to_markdown().rstrip() if options.form == "markdown" else str(found))
+        write(found.to_markdown().rstrip() if options.form == MARKDOWN else str(found))

@@ -6,6 +6,7 @@ temporary file of a killed writer is removed by the next writer, and is never re
 """
 
 import contextlib
+import hashlib
 import io
 import os
 import re
@@ -141,6 +142,17 @@ def locked(folder: Path, wait: bool | float = True) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def digest_of(held: bytes) -> str:
+    """The digest by which a cached file is named, so that a cut or altered one is not used."""
+    return hashlib.blake2b(held, digest_size=16).hexdigest()
+
+
+def remove(path: Path) -> None:
+    """Remove a cached file; no error if that fails."""
+    with contextlib.suppress(OSError):  # removed by another process, or not permitted
+        path.unlink()
 
 
 def is_temporary(name: str) -> bool:

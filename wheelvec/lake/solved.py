@@ -8,9 +8,7 @@ file also states underlying, month and key, so that a renamed file is not used e
 be deleted at any time: the chains are solved again from the quotes.
 """
 
-import contextlib
 import datetime as dt
-import hashlib
 import io
 import json
 import logging
@@ -48,7 +46,7 @@ def read(folder: Path, month: dt.date, key: str) -> tuple[pl.DataFrame, pl.DataF
 
 def _read(path: Path, folder: Path, month: dt.date, key: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     held = path.read_bytes()
-    if path.name.split(".")[2] != _digest(held):
+    if path.name.split(".")[2] != files.digest_of(held):
         raise ValueError("it was altered or cut")
     said = pl.read_parquet_metadata(io.BytesIO(held))
     if said[_PLACE] != _place(folder, month, key):
@@ -60,7 +58,7 @@ def _read(path: Path, folder: Path, month: dt.date, key: str) -> tuple[pl.DataFr
 def damaged(path: Path) -> bool:
     """Whether a kept chain will not be used because its bytes do not match the digest."""
     try:
-        return path.name.split(".")[2] != _digest(path.read_bytes())
+        return path.name.split(".")[2] != files.digest_of(path.read_bytes())
     except (OSError, IndexError):
         return True
 
@@ -80,7 +78,7 @@ def write(
         folder.mkdir(parents=True, exist_ok=True)
         with files.locked(folder):
             files.remove_stale(folder)
-            path = folder / f"{month:%Y-%m}.{key}.{_digest(held)}.parquet"
+            path = folder / f"{month:%Y-%m}.{key}.{files.digest_of(held)}.parquet"
             with files.replacing(path, lasting=False) as temporary:
                 temporary.write_bytes(held)
             _forget_oldest(folder, month)
@@ -97,13 +95,4 @@ def _forget_oldest(folder: Path, month: dt.date) -> None:
         (path.stat().st_mtime_ns, path) for path in folder.glob(f"{month:%Y-%m}.*.parquet")
     )
     for _, path in found[:-_MOST]:
-        _remove(path)
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # removed by another process, or not permitted
-        path.unlink()
-
-
-def _digest(held: bytes) -> str:
-    return hashlib.blake2b(held, digest_size=16).hexdigest()
+        files.remove(path)

@@ -9,8 +9,6 @@ cache's own bytes, so that one that was cut or altered is not used. The folder c
 time; a read-only lake works without it.
 """
 
-import contextlib
-import hashlib
 import io
 import json
 import logging
@@ -66,14 +64,14 @@ def key_of(batch: Batch, footers: Footers) -> str:
     """A digest of the bytes of the files of a batch, and of the code that makes a summary."""
     digests = [footers[batch.table, batch.underlying, m].file_digest for m in batch.months]
     said = [batch.table, batch.underlying, list(map(str, batch.months)), digests, _code()]
-    return _digest(json.dumps(said).encode())
+    return files.digest_of(json.dumps(said).encode())
 
 
 @cache
 def _code() -> str:
     """A digest of the modules that decide a summary."""
     modules = (summaries, runs, survey, validation, osi, schemas)
-    return _digest(b"".join(Path(str(module.__file__)).read_bytes() for module in modules))
+    return files.digest_of(b"".join(Path(str(module.__file__)).read_bytes() for module in modules))
 
 
 def read(root: Path, underlying: str) -> dict[str, Kept]:
@@ -96,7 +94,7 @@ def read(root: Path, underlying: str) -> dict[str, Kept]:
 
 def _read(path: Path) -> dict[str, Kept]:
     held = path.read_bytes()
-    if path.stem != _digest(held):
+    if path.stem != files.digest_of(held):
         raise ValueError("it was altered or cut")
     with zipfile.ZipFile(io.BytesIO(held)) as archive:
         index = json.loads(archive.read(_INDEX))
@@ -118,7 +116,7 @@ def _read(path: Path) -> dict[str, Kept]:
 def write(root: Path, underlying: str, kept: Mapping[str, Kept]) -> None:
     """Keep the summaries of an underlying in place of those before; no error if that fails."""
     folder, held = _folder(root, underlying), _zipped(kept)
-    path = folder / f"{_digest(held)}.zip"
+    path = folder / f"{files.digest_of(held)}.zip"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with files.locked(folder):
@@ -127,7 +125,7 @@ def write(root: Path, underlying: str, kept: Mapping[str, Kept]) -> None:
                 temporary.write_bytes(held)
             for other in folder.glob("*.zip"):
                 if other != path:
-                    _remove(other)
+                    files.remove(other)
     except (OSError, LakeError) as error:
         log.debug("the summaries of %s are not kept: %s", underlying, error)
 
@@ -163,12 +161,3 @@ def _whole(name: str, frame: pl.DataFrame) -> pl.DataFrame:
 
 def _folder(root: Path, underlying: str) -> Path:
     return root / place.SUMMARIES / manifest.folder_name(underlying)
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # removed by another process, or not permitted
-        path.unlink()
-
-
-def _digest(held: bytes) -> str:
-    return hashlib.blake2b(held, digest_size=16).hexdigest()

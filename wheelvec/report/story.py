@@ -1,7 +1,6 @@
 """`explain`: the story of one wheel, from its candidates to the ledger that sums to its P&L."""
 
 import dataclasses
-import importlib
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +8,7 @@ import polars as pl
 
 from wheelvec.market.market import Market
 from wheelvec.model.errors import InputError
+from wheelvec.report import plots
 from wheelvec.report.sections import Section, as_html, as_text
 from wheelvec.report.told import sections_of
 from wheelvec.run.candidates import Offers
@@ -118,7 +118,6 @@ class Story:
             >>> story.chart().to_dict()["title"]["text"]
             'ALFA_2024-01-02_0'
         """
-        plots = importlib.import_module("wheelvec.report.plots")
         return plots.wheel(self.result, self.wheel_id)
 
 

@@ -24,6 +24,7 @@ from wheelvec.report.plots.theme import (
     drawn,
     either,
     finished,
+    ruled,
     short,
     unchecked,
 )
@@ -254,7 +255,7 @@ def by(result: Result, field: str) -> Any:
         alt.Tooltip("se:Q", format=".2f"),
     ]
     base = alt.Chart(drawn(grouped))
-    zero = alt.Chart(pl.DataFrame({"at": [0.0]})).mark_rule(opacity=0.5).encode(y=alt.Y("at:Q"))
+    zero = ruled()
     pnl = base.mark_bar().encode(
         x=unlabelled,
         y=alt.Y("pnl:Q", axis=short("P&L, dollars")),
