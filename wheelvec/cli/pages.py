@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from wheelvec.cli.arguments import JSON, add_command, add_forms
+from wheelvec.cli.saved import PORTFOLIO_INDEX, RESULT_INDEX, SWEEP_INDEX, index_of
 from wheelvec.cli.terminal import write
 from wheelvec.model.errors import InputError, LakeError, WheelvecError
 
-INDICES = {"result.json": "result", "sweep.json": "sweep", "portfolio.json": "portfolio"}
 HEAD = 4096  # bytes at the beginning of a page, which say that it is one of ours
 
 
@@ -76,28 +76,20 @@ def _loaded(folder: Path) -> Any:
     Raises:
         LakeError: if it holds none of them, or one that an earlier version saved.
     """
-    from wheelvec.run.folder import COMMIT
     from wheelvec.run.portfolio import Portfolio
     from wheelvec.run.result import Result
     from wheelvec.run.sweep_result import Sweep
 
+    index = index_of(folder)
     kinds: dict[str, Callable[[Path], Any]] = {
-        "result": Result.load,
-        "sweep": Sweep.load,
-        "portfolio": Portfolio.load,
+        RESULT_INDEX: Result.load,
+        SWEEP_INDEX: Sweep.load,
+        PORTFOLIO_INDEX: Portfolio.load,
     }
-    for index, kind in INDICES.items():
-        if any((folder / place / index).is_file() for place in ("", COMMIT)):
-            found = kinds[kind](folder)
-            if kind == "result":
-                _refuse_earlier(found, folder)
-            return found
-    if not folder.is_dir():
-        problem = "is a file" if folder.exists() else "no such folder"
-        raise LakeError(f"{folder}: {problem}; expected the folder given as --out")
-    raise LakeError(
-        f"{folder}: no saved run, sweep or portfolio; it has none of {', '.join(INDICES)}"
-    )
+    found = kinds[index](folder)
+    if index == RESULT_INDEX:
+        _refuse_earlier(found, folder)
+    return found
 
 
 def _refuse_earlier(result: Any, folder: Path) -> None:

@@ -21,8 +21,9 @@ from wheelvec.cli.arguments import (
     splits_given,
 )
 from wheelvec.cli.pages import add_no_page, write_beside
+from wheelvec.cli.saved import PORTFOLIO_INDEX, RESULT_INDEX, index_of
 from wheelvec.cli.terminal import progress_bar, where, without_panics, write
-from wheelvec.model.errors import InputError, LakeError, listed, unknown_name
+from wheelvec.model.errors import InputError, listed, unknown_name
 
 if TYPE_CHECKING:
     from wheelvec.market.market import Market
@@ -38,7 +39,6 @@ TABLES = (
     *("records", "wheels", "ledger", "diagnostics", "call_diagnostics"),
     *("paths", "underlying", "events"),
 )
-RESULT_INDEX, SWEEP_INDEX, PORTFOLIO_INDEX = "result.json", "sweep.json", "portfolio.json"
 
 
 def add_run(commands: Any) -> None:
@@ -302,21 +302,16 @@ def _account(options: argparse.Namespace) -> "Account | None":
 
 
 def _show(options: argparse.Namespace) -> None:
-    from wheelvec.run.folder import COMMIT
+    from wheelvec.run.portfolio import Portfolio
     from wheelvec.run.result import Result
     from wheelvec.run.sweep_result import Sweep
 
-    folder = options.folder
-
-    def contains(index: str) -> bool:
-        """Whether the folder has this index, or a commit of it, which loading completes."""
-        return any((folder / subfolder / index).is_file() for subfolder in ("", COMMIT))
-
-    if contains(PORTFOLIO_INDEX):
-        from wheelvec.run.portfolio import Portfolio
-
+    folder, index = options.folder, index_of(options.folder)
+    if index == PORTFOLIO_INDEX:
         portfolios.show_portfolio(Portfolio.load(folder), folder, options)
-    elif contains(SWEEP_INDEX):
+    elif index == RESULT_INDEX:
+        _show_result(Result.load(folder), folder, options)
+    else:
         if options.table:
             raise InputError(
                 f"--table {options.table}: {folder} holds a sweep; only a run has tables, "
@@ -326,16 +321,6 @@ def _show(options: argparse.Namespace) -> None:
         if options.by not in sweep.figures:
             raise InputError(unknown_name("figure of --by", options.by, sweep.figures))
         _show_sweep(sweep, folder, options)
-    elif contains(RESULT_INDEX):
-        _show_result(Result.load(folder), folder, options)
-    elif not folder.is_dir():
-        problem = "is a file" if folder.exists() else "no such folder"
-        raise LakeError(f"{folder}: {problem}; expected the folder given as --out")
-    else:
-        raise LakeError(
-            f"{folder}: no saved run, sweep or portfolio; it has neither {RESULT_INDEX} nor "
-            f"{SWEEP_INDEX} nor {PORTFOLIO_INDEX}"
-        )
 
 
 def _show_result(result: "Result", out: Path, options: argparse.Namespace) -> None:

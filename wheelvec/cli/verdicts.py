@@ -1,7 +1,6 @@
 """The commands bands and verdict, which ask how much of a figure is luck."""
 
 import argparse
-import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,11 @@ from wheelvec.cli.arguments import (
     add_splits,
     splits_given,
 )
+from wheelvec.cli.results import opened_lake
 from wheelvec.cli.terminal import write
 from wheelvec.model.errors import InputError
 
 if TYPE_CHECKING:
-    from wheelvec.market.market import Market
     from wheelvec.model.account import Account
     from wheelvec.model.config import Config
     from wheelvec.run.sweep_result import Sweep
@@ -140,24 +139,13 @@ def _bands(options: argparse.Namespace) -> None:
 
     config, account = _config(options), _account(options)
     found = bands(
-        _market(options, config),
+        opened_lake(config, options),
         config,
         account=account,
         figure=options.figure,
         seeds=options.seeds,
     )
     write(as_json(found.to_dict()) if options.form == JSON else str(found))
-
-
-def _market(options: argparse.Namespace, config: "Config") -> "Market":
-    from wheelvec.market.market import Market
-
-    schedule, start = config.schedule, None
-    symbols = None if schedule.symbols is None else list(schedule.symbols)
-    if isinstance(schedule.start_date, dt.date):
-        # from the first of the month, because the lake stores solved chains by whole months
-        start = schedule.start_date.replace(day=1)
-    return Market.open(options.lake, symbols=symbols, start=start, splits=splits_given(options))
 
 
 def _swept(options: argparse.Namespace) -> "Sweep":
