@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from wheelvec.kernels.account import CALLS, DIVIDENDS, ENTRIES, FEES, PUTS, STOCK, Book, Kept
+from wheelvec.kernels.fees import order_cost
 from wheelvec.pricing.black import delta as delta_of
 from wheelvec.pricing.implied import solve_chain
 from wheelvec.stages.arrays import Array
@@ -104,9 +105,7 @@ def order_fees(book: Book, n: Array) -> Array:
     orders = book.orders
     of, times = book.wheels[orders["wheel"]], n[orders["wheel"]]
     contracts = times * orders["contracts"]
-    commission = of["commission_base"] + contracts * of["commission_per_contract"]
-    ordered = np.maximum(of["commission_minimum"], commission)
-    ordered = ordered + contracts * of["sec_fee_per_contract"]
+    ordered = order_cost(of.view(np.recarray), contracts)
     return np.where(times > 0, np.where(orders["contracts"] == 0, orders["fixed"], ordered), 0.0)
 
 
