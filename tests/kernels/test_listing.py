@@ -24,4 +24,6 @@ def test_a_row_that_is_not_counted_is_not_written() -> None:
 
 def test_no_session() -> None:
     none = np.zeros(0, np.int64)
-    count_again(none, none.astype(np.bool_), np.zeros(1, np.int64), np.full(2, -1), none)
+    table = np.full(2, -1)
+    count_again(none, none.astype(np.bool_), np.zeros(1, np.int64), table, none)
+    assert table.tolist() == [-1, -1]
