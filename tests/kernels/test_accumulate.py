@@ -85,20 +85,17 @@ def test_a_month_folded_into_figures_that_hold_one() -> None:
     assert figures.counts[a.FOLDED, 0] == 3
 
 
-def test_months_folded_apart_and_merged_are_the_same_to_the_bit() -> None:
-    together, month = new_figures(1), new_month(1)
-    apart = Figures(*(np.repeat(column[..., None, :], 2, -2) for column in new_figures(1)))
-    for i, pnl in enumerate((([100.0], [300.0]), ([500.0],))):
-        alone = new_figures(1)
-        for figures in (together, alone):
+def test_years_merged_one_by_one_are_the_months_folded_to_the_bit() -> None:
+    together, merged, year, month = new_figures(1), new_figures(1), new_figures(1), new_month(1)
+    for pnl in ([100.0], [300.0]), ([500.0],):
+        for figures in (together, year):
             a.clear(month, 1)
             roc = months_wheels(month, figures, *pnl)
             a.add_spread(month, roc, len(pnl), 1, figures, 0)
             a.fold(month, 1, figures, 0)
-        for column, value in zip(apart[:-1], alone[:-1], strict=True):
-            column[i] = value
-    merged = new_figures(1)
-    a.merge(merged, apart, np.array([0, 1]), 0, 1)
+        a.merge(merged, year, 0, 1)
+        for name in Figures._fields[:-1]:  # the next year begins without a wheel
+            assert getattr(year, name).tolist() == getattr(new_figures(1), name).tolist(), name
     for name in Figures._fields[:-1]:
         assert getattr(merged, name).tolist() == getattr(together, name).tolist(), name
 

@@ -20,7 +20,7 @@ from wheelvec.model.config import field_names
 from wheelvec.model.errors import ConfigError
 from wheelvec.model.grid import Grid
 from wheelvec.run.engine import Engine
-from wheelvec.run.plan import cut, kept_apart
+from wheelvec.run.plan import SYMBOL, WITHIN, YEAR, cut, endings, kept_apart
 from wheelvec.run.store import SweepStore
 
 NAMES = [*field_names(), "rules"]
@@ -263,7 +263,7 @@ def test_few_rows_over_several_underlyings_are_the_same_to_the_bit(
     threads: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each underlying is gone through by itself, and what it gives is merged month by month; of
+    """Each underlying is gone through by itself, and underlyings are merged in order; of
     entry rules that differ each has room of its own for its values.
     """
     monkeypatch.setattr("wheelvec.run.plan.KEPT", kept)
@@ -280,7 +280,7 @@ def test_few_rows_over_several_underlyings_are_the_same_to_the_bit(
         "put.delta_max": [0.3, 0.6],
         "costs.commission_per_contract": [0.65, 5000.0],  # at which no wheel gains
     }
-    assert kept_apart(threads, 16, 6, 2**30) >= 6
+    assert kept_apart(threads, 16, 6)
     alone, shared = (wv.sweep(several, base, grid, threads=count) for count in (1, threads))
     assert shared.frame["total_wheels"].min() > 0
     assert_frame_equal(shared.frame, alone.frame, check_exact=True)
@@ -337,13 +337,37 @@ def test_each_task_sorts_what_its_own_configurations_have(
 
 
 def test_figures_are_kept_apart_where_they_are_few() -> None:
-    most = kept_apart(2, 100, 4, 2**30)
-    assert most * 100 * 88 <= 2**24
-    assert kept_apart(2, 100, 4, 2**20) * 100 * 88 <= 2**16
-    assert kept_apart(1, 100, 4, 2**30) == 0
-    assert kept_apart(3, 100, 4, 2**30) == 0  # too few underlyings to share
-    assert kept_apart(2, 100, most + 1, 2**30) == 0  # not even one month of each fits
-    assert kept_apart(2, 10_000, 4, 2**30) == 0
+    assert 8 <= kept_apart(4, 2000, 100) < 100  # a batch of all would take too much memory
+    assert kept_apart(1, 100, 4) == 0
+    assert kept_apart(3, 100, 4) == 0  # too few underlyings to share
+    assert kept_apart(2, 10_000, 4) == 0
+
+
+def test_figures_are_folded_by_year_then_by_underlying() -> None:
+    """What parts of a sweep return can be put together to the bit."""
+    market = wv.demo_market(symbols=("ALFA", "BRVO", "CHRL"), start="2023-10-02", end="2024-03-28")
+    grid = {"put.exit_pct": [0.3, 0.5], "put.stop_loss_multiplier": [1.7, None]}
+    whole = wv.sweep(market, None, grid)
+    total, marked = np.zeros(4), np.zeros(4)
+    for symbol in market.symbols:
+        config = wv.Config(schedule=wv.Schedule(symbols=(symbol,)))
+        alone = wv.sweep(market, config, grid)
+        years = alone.periods("1y").sort("row", "period")["pnl"].to_numpy().reshape(4, 2)
+        np.testing.assert_array_equal(years[:, 0] + years[:, 1], alone.frame["total_pnl"])
+        total += years[:, 0] + years[:, 1]
+        marked += alone.frame["marked_pnl"].to_numpy()
+    np.testing.assert_array_equal(whole.frame["total_pnl"], total)
+    np.testing.assert_array_equal(whole.frame["marked_pnl"], marked)
+    for row in range(4):
+        assert whole.result(row).summary()["total_pnl"] == total[row]
+
+
+def test_what_ends_with_each_slice() -> None:
+    months = [(dt.date(2023, 12, 1), "A"), (dt.date(2024, 1, 1), "A"), (dt.date(2024, 2, 1), "A")]
+    months += [(dt.date(2024, 3, 1), "B")]
+    ends = endings([(month, 0, 1) for month in months])
+    assert [ends[month] for month in months] == [YEAR, WITHIN, SYMBOL, SYMBOL]
+    assert endings([]) == {}
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -1,7 +1,8 @@
 """Streaming sums: the wheels of a month are added configuration by configuration.
 
-Each configuration's wheels are added in wheel order, and its months are folded in calendar, then
-symbol order, exactly as stages.summary does it for one: the figures are the same to the bit. The
+Each configuration's wheels are added in wheel order. Its months are folded into the year of the
+underlying, years into the underlying, and underlyings into the figures, exactly as stages.summary
+does it for one: the figures are the same to the bit. The
 loops run over configurations and are short, one array written in each, because the compiler
 vectorizes those and gives up on longer ones.
 """
@@ -440,33 +441,45 @@ def fold(month: Month, n: int, figures: Figures, at: int) -> None:
 
 
 @njit_lean
-def merge(figures: Figures, slices: Figures, order: Integers, first: int, last: int) -> None:
-    """Merge months that were folded each into separate figures, for configurations first..last-1.
+def merge(figures: Figures, part: Figures, first: int, last: int) -> None:
+    """Merge the sums of a part into those of the whole, and set the part's to no wheel.
 
     Args:
         figures: merged into, all but the counts.
-        slices: Figures of (months, configurations). Of a single month they are its own sums to the
-            bit, so the result is that of folding month after month.
-        order: the place of each month in these, in the order of the months.
+        part: sums of other wheels. Merged into no wheel they are the same to the bit.
         first: configuration.
         last: configuration, excluded.
     """
-    for s in order:
-        for i in range(first, last):
-            figures.marked[i] += slices.marked[s, i]
-            figures.lost[i] += slices.lost[s, i]
-            least, low, high = slices.least[s, i], slices.low[s, i], slices.high[s, i]
-            figures.least[i] = least if least < figures.least[i] else figures.least[i]
-            figures.low[i] = low if low < figures.low[i] else figures.low[i]
-            figures.high[i] = high if high > figures.high[i] else figures.high[i]
-            add_known(
-                figures,
-                i,
-                slices.known[s, i],
-                slices.total[s, i],
-                slices.gains[s, i],
-                slices.losses[s, i],
-                slices.capital[s, i],
-                slices.mean[s, i],
-                slices.spread[s, i],
-            )
+    for i in range(first, last):
+        figures.marked[i] += part.marked[i]
+        figures.lost[i] += part.lost[i]
+        least, low, high = part.least[i], part.low[i], part.high[i]
+        figures.least[i] = least if least < figures.least[i] else figures.least[i]
+        figures.low[i] = low if low < figures.low[i] else figures.low[i]
+        figures.high[i] = high if high > figures.high[i] else figures.high[i]
+        add_known(
+            figures,
+            i,
+            part.known[i],
+            part.total[i],
+            part.gains[i],
+            part.losses[i],
+            part.capital[i],
+            part.mean[i],
+            part.spread[i],
+        )
+    for sums in (
+        part.total,
+        part.gains,
+        part.losses,
+        part.capital,
+        part.marked,
+        part.lost,
+        part.known,
+        part.mean,
+        part.spread,
+    ):
+        sums[first:last] = 0.0
+    part.least[first:last] = np.inf
+    part.low[first:last] = np.inf
+    part.high[first:last] = -np.inf

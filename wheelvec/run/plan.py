@@ -1,30 +1,67 @@
 """Splits the work of a sweep into tasks for its threads: some blocks over some slices.
 
-With many configurations a task has some of the blocks and all slices. Figures are then added up
-slice by slice in a fixed order, whichever thread is faster.
+With many configurations a task has some of the blocks and all slices.
 
 With few configurations most of the work of a block is done once per wheel, and every thread would
-repeat it. A task then has all blocks and the slices of one underlying. The figures of each slice
-are stored separately, and merged in the order of the slices.
+repeat it. A task then has all blocks and the slices of one underlying.
+
+In both cases the months of an underlying are folded into its years, the years into the underlying,
+and the underlyings into the figures, each in order, whichever thread is faster.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wheelvec.kernels.accumulate import Figures, merge
-from wheelvec.stages.figures import NO_WHEEL, SUMS, new_counts
+from wheelvec.kernels.accumulate import COUNTS, Figures, merge
+from wheelvec.stages.figures import SUMS, new_counts, new_sums
 
 Array = NDArray[Any]
 
 TASK = 50_000_000  # nanoseconds of a compiled call, estimated: Ctrl-C takes effect between calls
 SHORT = 5_000_000  # nanoseconds, estimated: calls of half that time have a noticeable overhead
 FEW = 2048  # configurations: the figures of more fill the L2 cache of a core
-MERGING = 10  # nanoseconds per slice and configuration, estimated
-KEPT = 2**24  # bytes of separate figures at a time
+KEPT = 2**26  # bytes of figures of single underlyings at a time
+WITHIN, YEAR, SYMBOL = range(3)  # what ends with a slice
+
+
+class Levels(NamedTuple):
+    """The figures of the year at hand, and of its underlying's years before.
+
+    Attributes:
+        year: of the year; its counts are those of the underlying, or of all underlyings.
+        symbol: of the underlying.
+    """
+
+    year: Figures
+    symbol: Figures
+
+    @classmethod
+    def of(cls, configurations: int, counts: Array) -> Self:
+        """Figures without a wheel that share their counts.
+
+        Args:
+            configurations: their number.
+            counts: (COUNTS, configurations) of both.
+        """
+        year, symbol = (Figures(*new_sums(configurations), counts) for _ in range(2))
+        return cls(year, symbol)
+
+    def close(self, ends: int, total: Figures | None, first: int, last: int) -> None:
+        """Fold what ends into the next level, for a range of configurations.
+
+        Args:
+            ends: WITHIN, YEAR or SYMBOL.
+            total: into which the underlying is folded; None leaves it as it is.
+            first: configuration.
+            last: configuration, excluded.
+        """
+        if ends >= YEAR:
+            merge(self.symbol, self.year, first, last)
+        if ends == SYMBOL and total is not None:
+            merge(total, self.symbol, first, last)
 
 
 class Task(NamedTuple):
@@ -32,29 +69,47 @@ class Task(NamedTuple):
 
     Attributes:
         blocks: the first block, and the one after the last.
-        slices: each slice (with its span), and the figures that it is added to.
+        slices: each slice (with its span), and what ends with it.
+        levels: the figures that slices are added to.
+        total: the figures that underlyings are folded into; None where that is left to the caller.
     """
 
     blocks: tuple[int, int]
-    slices: Iterable[tuple[Any, Figures]]
+    slices: list[tuple[Any, int]]
+    levels: Levels
+    total: Figures | None
 
 
-def kept_apart(threads: int, configurations: int, symbols: int, memory: int) -> int:
-    """The number of slices whose figures are stored separately at a time.
+def endings(spans: list[Any]) -> dict[Any, int]:
+    """What ends with each slice: nothing, the year of its underlying, or the underlying.
+
+    Args:
+        spans: ((first day of a month, underlying), ...) in the order of underlyings, then months.
+    """
+    keys = [key for key, *_ in spans]
+    found = {}
+    for key, following in itertools.zip_longest(keys, keys[1:]):
+        if following is None or following[1] != key[1]:
+            found[key] = SYMBOL
+        else:
+            found[key] = WITHIN if following[0].year == key[0].year else YEAR
+    return found
+
+
+def kept_apart(threads: int, configurations: int, symbols: int) -> int:
+    """The number of underlyings whose figures are held separately at a time.
 
     Args:
         threads: the number of threads.
         configurations: the number of configurations.
         symbols: the number of underlyings.
-        memory: bytes that the sweep may take.
 
     Returns:
         That number; 0 where a task has some of the blocks and all slices instead.
     """
     if threads == 1 or configurations > FEW or symbols < 2 * threads:
         return 0
-    slices = min(KEPT, memory // 16) // (8 * len(SUMS) * configurations)
-    return slices if slices >= symbols else 0
+    return max(2 * threads, KEPT // (8 * (2 * len(SUMS) + COUNTS) * configurations))
 
 
 def places(most: dict[str, int], blocks: int, apart: bool) -> dict[str, Array]:
@@ -79,60 +134,48 @@ def places(most: dict[str, int], blocks: int, apart: bool) -> dict[str, Array]:
 
 
 class Apart:
-    """The separate figures of some slices until they are merged; one task per underlying.
+    """The separate figures of the underlyings of which slices are still to come.
 
     Args:
-        slices: in the order in which figures are merged.
-        symbols: the underlying of each slice.
-        blocks: the number of blocks of the plan.
         configurations: the number of configurations.
-
-    Attributes:
-        counts: of each task the counts of its configurations.
-        tasks: all blocks over the slices of an underlying.
     """
 
-    def __init__(
-        self, slices: list[Any], symbols: list[str], blocks: int, configurations: int
-    ) -> None:
-        positions: dict[str, list[int]] = {}
-        for i, symbol in enumerate(symbols):
-            positions.setdefault(symbol, []).append(i)
-        # sums are ordered by underlying; this is the row of each slice among them
-        self._row = np.argsort(np.concatenate(list(positions.values())))
-        self._sums = np.empty((len(SUMS), len(slices), configurations))
-        self.counts = [new_counts(configurations) for _ in positions]
-        self.tasks, start = [], 0
-        for counts, mine in zip(self.counts, positions.values(), strict=True):
-            sums = self._sums[:, start : start + len(mine)]
-            self.tasks.append(
-                Task((0, blocks), self._each([slices[i] for i in mine], sums, counts))
-            )
-            start += len(mine)
+    def __init__(self, configurations: int) -> None:
+        self._configurations = configurations
+        self._held: dict[str, Levels] = {}
 
-    def _each(self, slices: list[Any], sums: Array, counts: Array) -> Iterator[tuple[Any, Figures]]:
-        # on the thread of the task: the first write to newly allocated memory takes time
-        sums[:] = NO_WHEEL[:, None, None]
-        for one, *figures in zip(slices, *sums, strict=True):
-            yield one, Figures(*[*figures, counts])
+    @property
+    def counts(self) -> list[Array]:
+        """The counts of each underlying that is held."""
+        return [levels.year.counts for levels in self._held.values()]
 
-    def ranges(self, threads: int) -> list[tuple[int, int]]:
-        """Ranges of configurations to merge in parallel."""
-        _, slices, configurations = self._sums.shape
-        return cut(np.full(configurations, MERGING * slices), threads)
-
-    def merge(self, some: tuple[int, int], figures: Figures) -> Iterator[None]:
-        """Merge the figures of a range of configurations into `figures`, slice by slice.
+    def tasks(self, slices: list[tuple[Any, int]], blocks: int) -> list[Task]:
+        """One task for each underlying.
 
         Args:
-            some: the first configuration, and the one after the last.
-            figures: of all configurations.
+            slices: each slice (with its span), and what ends with it.
+            blocks: the number of blocks of the plan.
         """
-        first, last = some
-        merge(figures, Figures(*[*self._sums, figures.counts]), self._row, first, last)
-        for counts in self.counts:
-            figures.counts[:, first:last] += counts[:, first:last]
-        return iter(())
+        n = self._configurations
+        found: list[Task] = []
+        for symbol, mine in itertools.groupby(slices, lambda one: one[0][0][1]):
+            if symbol not in self._held:
+                self._held[symbol] = Levels.of(n, new_counts(n))
+            found.append(Task((0, blocks), list(mine), self._held[symbol], None))
+        return found
+
+    def merge(self, slices: list[tuple[Any, int]], figures: Figures) -> None:
+        """Fold the underlyings that end with these slices into `figures`, in order.
+
+        Args:
+            slices: as given to `tasks`.
+            figures: of all underlyings.
+        """
+        for ((_, symbol), *_), ends in slices:
+            if ends == SYMBOL:
+                levels = self._held.pop(symbol)
+                merge(figures, levels.symbol, 0, self._configurations)
+                figures.counts[:] += levels.symbol.counts
 
 
 def cut(weight: Array, threads: int, least: int = 1) -> list[tuple[int, int]]:

@@ -1,15 +1,14 @@
 """Simulates some rows of a grid with one chain key over months and underlyings, for their figures.
 
 The plan's blocks of configurations and the slices are split into tasks (run.plan), and the figures
-of each slice are added up in the order of the slices.
+of each slice are folded in the order of underlyings and months.
 """
 
 import datetime as dt
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -26,9 +25,9 @@ from wheelvec.kernels.evaluate import (
 )
 from wheelvec.kernels.slices import Slice
 from wheelvec.model.grid import Codes, dense, first_of
-from wheelvec.run.context import Array, Context, SliceKey, Span
+from wheelvec.run.context import Array, Context, HeldSpan, SliceKey, Span
 from wheelvec.run.executor import Executor
-from wheelvec.run.plan import Apart, Task, cut, kept_apart, places
+from wheelvec.run.plan import Apart, Levels, Task, cut, endings, kept_apart, places
 from wheelvec.run.signals import allowed
 from wheelvec.run.slices import ChainKey
 from wheelvec.stages.arrays import days
@@ -76,6 +75,20 @@ class _Sums(NamedTuple):
         return self.statistics.size > 0 and not self.values.size
 
 
+class Partial(NamedTuple):
+    """The sums of some rows over the wheels of one underlying.
+
+    Attributes:
+        years: the year of entries of each of `figures`; None in place of all years together.
+        figures: sums and counts, (rows,) each, without those of the other years.
+        roc: the ROC of the wheels of each row, in percent; None if it is not asked for.
+    """
+
+    years: list[int | None]
+    figures: list[Figures]
+    roc: list[Array] | None
+
+
 class Work:
     """Some rows of a grid that have the same chain key.
 
@@ -88,7 +101,7 @@ class Work:
     Attributes:
         order: (n,) the position among `rows` of each configuration of the plan.
         plan: the configurations.
-        spans: the months of entries of each underlying, in the order in which figures are added up.
+        spans: the months of entries of each underlying, month by month.
         sizes: the most that a slice holds.
     """
 
@@ -105,10 +118,7 @@ class Work:
         self._signals = self._find_signals(used)
         self.spans = self._find_slices(trades)
         self._apart = kept_apart(
-            context.threads,
-            rows.size,
-            len({symbol for (_, symbol), *_ in self.spans}),
-            context.memory,
+            context.threads, rows.size, len({symbol for (_, symbol), *_ in self.spans})
         )
         parameters = parameters_of(
             context.grid, rows, schedule, 1 if self._apart else context.threads
@@ -146,8 +156,6 @@ class Work:
     def _find_slices(self, trades: Array) -> list[Span]:
         """The spans with an entry session, by month and underlying.
 
-        Figures are added up in this order.
-
         Args:
             trades: (schedules, symbols) whether wheels may open on each underlying.
         """
@@ -176,13 +184,14 @@ class Work:
                 simulated so far.
         """
         n, ordered = self.order.size, self._ordered
-        groups = self._context.windows(self._chain_key, self.spans)
+        spans = _by_symbol(self.spans)
+        several = len(self._context.windows(self._chain_key, spans)) > 1
         sums = self._begin(
             np.empty((1 + len(PERCENTILES), n)) if ordered else _NO_VALUES,
-            self._apart > 0 or len(groups) > 1,
+            self._apart > 0 or several,
         )
         with self._executor() as executor:
-            self._add_all(groups, executor, sums, progress=progress)
+            self._add_all(spans, executor, sums, progress=progress)
             if sums.values.size:
                 sorting = cut(
                     np.full(n, SORTING * (1 + sums.values.shape[1])), self._context.threads
@@ -194,6 +203,35 @@ class Work:
         rows[self.order] = np.arange(n)
         return figures_frame(sums.figures, sums.statistics if ordered else None, rows)
 
+    def partial(self, by_year: bool) -> Partial:
+        """The sums of each row over all months of one underlying.
+
+        Args:
+            by_year: whether the sums of each year of entries are separate.
+        """
+        statistics = np.empty((1, self.order.size)) if self._ordered else _NO_VALUES
+        sums = self._begin(statistics, True)
+        found = Partial([], [], [] if self._ordered else None)
+        rows = np.empty_like(self.order)
+        rows[self.order] = np.arange(self.order.size)
+        with self._executor() as executor:
+            for year, spans in itertools.groupby(
+                self.spans, lambda span: span[0][0].year if by_year else None
+            ):
+                sums = sums._replace(figures=new_figures(self.order.size))
+                self._add_all(_by_symbol(spans), executor, sums)
+                found.years.append(year)
+                taken: list[Any] = [column.take(rows, axis=-1) for column in sums.figures]
+                found.figures.append(Figures(*taken))
+        if found.roc is not None:
+            ((_, filled),) = sums.filled.items()
+            starts = self.plan.config_starts
+            of_config = np.repeat(filled, np.diff(starts))
+            for config in rows.tolist():
+                values = sums.values[config, : of_config[config]]
+                found.roc.append(values[~np.isnan(values)])
+        return found
+
     def periods(self, period_of: Callable[[dt.date], dt.date]) -> Iterator[tuple[dt.date, Figures]]:
         """The figures of the wheels of each period of entry.
 
@@ -204,7 +242,7 @@ class Work:
         with self._executor() as executor:
             for period, spans in itertools.groupby(self.spans, lambda span: period_of(span[0][0])):
                 sums = sums._replace(figures=new_figures(self.order.size))
-                self._add_all(self._context.windows(self._chain_key, list(spans)), executor, sums)
+                self._add_all(_by_symbol(spans), executor, sums)
                 yield period, sums.figures
 
     def mark(self, chosen: dict[Where, Array]) -> None:
@@ -239,8 +277,8 @@ class Work:
             return CellPnl(row, columns, out)
 
         with self._executor() as executor:
-            groups = self._context.windows(self._chain_key, self.spans)
-            self._add_all(groups, executor, self._begin(_NO_VALUES, False), cells_of)
+            sums = self._begin(_NO_VALUES, False)
+            self._add_all(_by_symbol(self.spans), executor, sums, cells_of)
 
     def _begin(self, statistics: Array, together: bool) -> _Sums:
         """The sums before the first slice.
@@ -287,7 +325,7 @@ class Work:
 
     def _add_all(
         self,
-        groups: list[list[Span]],
+        spans: list[Span],
         executor: Executor,
         sums: _Sums,
         cells_of: Callable[[SliceKey, Slice], CellPnl] | None = None,
@@ -296,47 +334,36 @@ class Work:
         """Add all slices to the sums.
 
         Args:
-            groups: spans whose slices are in memory together.
+            spans: by underlying, then month.
             executor: runs the tasks.
             sums: changed in place.
             cells_of: where each wheel's P&L of a slice is written; None: nowhere.
             progress: as in `figures`.
         """
-        figures, tasks_of_slice = sums.figures, 1 if self._apart else len(self._ranges)
+        figures, apart, ends = sums.figures, Apart(self.order.size), endings(spans)
+        groups = self._context.windows(self._chain_key, spans)
+        levels = Levels.of(self.order.size, figures.counts)
+        tasks_of_slice = 1 if self._apart else len(self._ranges)
         # at least 1, because a calendar may leave no slice
-        steps = max(1, (sum(map(len, groups)) + sums.sorted_by_task) * tasks_of_slice)
+        steps = max(1, (len(spans) + sums.sorted_by_task) * tasks_of_slice)
 
-        def do(tasks: list[Task], *more: Array) -> None:
-            def on_progress(done: int) -> None:
-                if progress:
-                    progress(
-                        done / steps,
-                        sum(int(launches(counts).sum()) for counts in (figures.counts, *more)),
-                    )
+        def on_progress(done: int) -> None:
+            if progress:
+                counts = figures.counts, *apart.counts
+                progress(done / steps, sum(int(launches(each).sum()) for each in counts))
 
+        def do(tasks: list[Task]) -> None:
             executor.each(lambda task: self._add(task, sums, cells_of), tasks, on_progress)
 
-        for spans in groups:
-            slices = self._context.with_slices(self._chain_key, spans)
+        for group in groups:
+            held = self._context.with_slices(self._chain_key, group)
+            slices = [(span, ends[span[0]]) for span in held]
             if not self._apart:
-                do(
-                    [
-                        Task(blocks, zip(slices, itertools.repeat(figures), strict=False))
-                        for blocks in self._ranges
-                    ]
-                )
+                do([Task(blocks, slices, levels, figures) for blocks in self._ranges])
                 continue
-            for start in range(0, len(slices), self._apart):
-                some = slices[start : start + self._apart]
-                apart = Apart(
-                    some,
-                    [symbol for (_, symbol), *_ in some],
-                    self.plan.entry.size,
-                    self.order.size,
-                )
-                do(apart.tasks, *apart.counts)
-                merge = partial(apart.merge, figures=figures)
-                executor.each(merge, apart.ranges(self._context.threads))
+            for some in _some_symbols(slices, self._apart):
+                do(apart.tasks(some, self.plan.entry.size))
+                apart.merge(some, figures)
 
     def _add(
         self, task: Task, sums: _Sums, cells_of: Callable[[SliceKey, Slice], CellPnl] | None
@@ -345,7 +372,7 @@ class Work:
         begin, end = self.plan.config_starts[list(task.blocks)].tolist()
         workspace, buffer = self._workspace(sums)
         values = buffer[: end - begin] if sums.sorted_by_task else sums.values[begin:end]
-        for (at, held, first, last), figures in task.slices:
+        for (at, held, first, last), ends in task.slices:
             record = cells_of(at, held.slice_) if cells_of else _NOTHING
             given = (
                 held.slice_,
@@ -356,7 +383,7 @@ class Work:
                 *task.blocks,
                 workspace,
                 sums.busy[at[1]],
-                figures,
+                task.levels.year,
                 values,
                 sums.filled[at[1]],
                 record,
@@ -364,6 +391,7 @@ class Work:
             if held.kind not in self._compiled:  # the other arguments have the same types always
                 self._compiled[held.kind] = compiled_for(evaluate_blocks, *given)
             self._compiled[held.kind](*given)
+            task.levels.close(ends, task.total, begin, end)
             yield
         if sums.sorted_by_task:
             yield from self._order((begin, end), values, sums)
@@ -412,3 +440,15 @@ class Work:
             values, sums.figures.counts[KNOWN, first:last]
         )
         yield
+
+
+def _by_symbol(spans: Iterable[Span]) -> list[Span]:
+    """Spans by underlying, then month: the order in which figures are folded."""
+    return sorted(spans, key=lambda span: (span[0][1], span[0][0]))
+
+
+def _some_symbols(slices: list[tuple[HeldSpan, int]], most: int) -> Iterator[list[Any]]:
+    """The slices of up to `most` underlyings at a time."""
+    by_symbol = [list(mine) for _, mine in itertools.groupby(slices, lambda one: one[0][0][1])]
+    for start in range(0, len(by_symbol), most):
+        yield list(itertools.chain.from_iterable(by_symbol[start : start + most]))

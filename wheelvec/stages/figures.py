@@ -35,9 +35,9 @@ CALL_REASONS = [reason for reason in ExitReason if reason is not ExitReason.ASSI
 
 
 SUMS = [name for name in Figures._fields if name != "counts"]
-NO_WHEEL = np.array(
-    [{"least": np.inf, "low": np.inf, "high": -np.inf}.get(name, 0.0) for name in SUMS]
-)  # each of SUMS
+NO_WHEEL = [
+    {"least": np.inf, "low": np.inf, "high": -np.inf}.get(name, 0.0) for name in SUMS
+]  # each of SUMS
 
 
 def new_counts(n: int) -> Array:
@@ -45,9 +45,14 @@ def new_counts(n: int) -> Array:
     return aligned((COUNTS, n), np.int64)
 
 
+def new_sums(n: int) -> list[Array]:
+    """(configurations,) each of SUMS, of n configurations without a wheel."""
+    return [aligned(n, fill=start) for start in NO_WHEEL]
+
+
 def new_figures(n: int) -> Figures:
     """Figures of n configurations without a wheel."""
-    return Figures(*[*(aligned(n, fill=start) for start in NO_WHEEL), new_counts(n)])
+    return Figures(*new_sums(n), new_counts(n))
 
 
 def order_statistics(values: Array, count: Array) -> Array:

@@ -1,8 +1,9 @@
 """The figures of rules.md, section 10.
 
-Wheels are summed by month of entry and underlying, and these sums merged in calendar, then symbol
-order, with pairwise merged moments (Chan, Golub and LeVeque 1983): the figures are the same to the
-bit however the work was divided, and the records of one month at a time are enough.
+Wheels are summed by month of entry and underlying. The months of an underlying are folded into its
+years, the years into the underlying, and the underlyings into the figures, each in order, with
+pairwise merged moments (Chan, Golub and LeVeque 1983). The figures are the same to the bit however
+the work was divided by underlyings and years, and the records of one month at a time are enough.
 """
 
 import dataclasses
@@ -74,23 +75,44 @@ class Moments:
         )
 
 
-def folded(rows: pl.DataFrame, name: str, moments: Moments | None = None) -> Moments:
-    """The moments of one column, month by month and underlying by underlying; nulls are left out.
+class Fold:
+    """The moments of one column of wheels that are added month by month.
 
     Args:
-        rows: wheels in their order, with `month` and `underlying`.
-        name: of the column.
-        moments: of earlier months.
+        name: of the column; its nulls are left out.
     """
-    known = rows.filter(pl.col(name).is_not_null()).sort("month", "underlying", maintain_order=True)
-    slices = known.group_by("month", "underlying", maintain_order=True).len()
-    starts = np.concatenate([[0], slices["len"].to_numpy().cumsum()]).astype(np.int64)
-    out = np.empty((slices.height, 6))
-    run_moments(column(known, name, np.float64), starts, out)
-    moments = moments or Moments()
-    for row in out.tolist():
-        moments = moments.merged(Moments(int(row[0]), *row[1:]))
-    return moments
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        # of each underlying its last year, the moments of that year, and those of the years before
+        self._held: dict[str, tuple[int, Moments, Moments]] = {}
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Add wheels of months after those added before.
+
+        Args:
+            rows: wheels in their order, with `month`, `underlying` and the column.
+        """
+        known = rows.filter(pl.col(self._name).is_not_null())
+        known = known.sort("month", "underlying", maintain_order=True)
+        slices = known.group_by("month", "underlying", maintain_order=True).len()
+        starts = np.concatenate([[0], slices["len"].to_numpy().cumsum()]).astype(np.int64)
+        out = np.empty((slices.height, 6))
+        run_moments(column(known, self._name, np.float64), starts, out)
+        for (month, symbol, _), row in zip(slices.iter_rows(), out.tolist(), strict=True):
+            year, moments, before = self._held.get(symbol, (month.year, Moments(), Moments()))
+            if year != month.year:
+                moments, before = Moments(), before.merged(moments)
+            moments = moments.merged(Moments(int(row[0]), *row[1:]))
+            self._held[symbol] = month.year, moments, before
+
+    def moments(self) -> Moments:
+        """The moments of all wheels."""
+        total = Moments()
+        for symbol in sorted(self._held):
+            _, last, before = self._held[symbol]
+            total = total.merged(before.merged(last))
+        return total
 
 
 def in_summary() -> pl.Expr:
@@ -126,8 +148,8 @@ class Sums:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._moments = dict.fromkeys(("pnl_marked", "roc_marked", "initial_capital"), Moments())
-        self._marked, self._lost = Moments(), Moments()
+        self._folds = [Fold(name) for name in ("pnl_marked", "roc_marked", "initial_capital")]
+        self._marked, self._lost = Fold("pnl_marked"), Fold("lost")
         self._counts: dict[str, int] = {}
         self._roc: list[Array] = []
         self._rest: pl.DataFrame | None = (
@@ -155,7 +177,7 @@ class Sums:
             self._rest = None
         counts = {name: self._counts.get(name, 0) for name in (*_WHEELS, *_LEGS)}
         counted = {name: counts[name] for name in _WHEELS}
-        marked = {"marked_pnl": self._marked.total}
+        marked = {"marked_pnl": self._marked.moments().total}
         rest = {name: counted.pop(name) for name in _AFTER_MARKED}
         legs = {name: counts[name] for name in _LEGS}
         return self._money() | counted | marked | rest | legs | self._worst()
@@ -169,10 +191,10 @@ class Sums:
         )
         inside, outside = wheels.filter(in_summary()), wheels.filter(~in_summary())
         marked = inside.filter(pl.col("pnl").is_null())
-        for name, moments in self._moments.items():
-            self._moments[name] = folded(inside, name, moments)
-        self._marked = folded(marked, "pnl_marked", self._marked)
-        self._lost = folded(_lost(pl.concat([outside, marked]), records), "lost", self._lost)
+        for fold in self._folds:
+            fold.add(inside)
+        self._marked.add(marked)
+        self._lost.add(_lost(pl.concat([outside, marked]), records))
         self._roc.append(column(inside, "roc_marked", np.float64))
         for name, count in (
             _counts(wheels, inside, marked) | _leg_counts(records, self._config)
@@ -180,7 +202,7 @@ class Sums:
             self._counts[name] = self._counts.get(name, 0) + count
 
     def _money(self) -> dict[str, Figure]:
-        pnl, roc, capital = self._moments.values()
+        pnl, roc, capital = (fold.moments() for fold in self._folds)
         some = pnl.count > 0
         wins, days = self._counts.get("wins", 0), self._counts.get("days", 0)
         resolved = self._counts.get("resolved", 0)
@@ -205,8 +227,8 @@ class Sums:
         """
         if not self._counts.get("launched", 0):
             return {"total_pnl_worst": None}
-        pnl = self._moments["pnl_marked"]
-        return {"total_pnl_worst": (pnl.total if pnl.count else 0.0) + self._lost.total}
+        pnl = self._folds[0].moments()
+        return {"total_pnl_worst": (pnl.total if pnl.count else 0.0) + self._lost.moments().total}
 
 
 # Counts of all wheels launched, and of their legs, in the order of the figures.
