@@ -87,6 +87,12 @@ class CacheFile(IndexDataCacheFile):
         _write(self._folder / name, self._dump(data))
 
 
+def folder_of(kernel: Any) -> Path | None:
+    """The folder of a kernel's compiled code; None if it is not kept on disk."""
+    held = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    return held._folder if isinstance(held, CacheFile) and usable(held._folder) else None
+
+
 @cache
 def usable(folder: Path) -> bool:
     """Whether the folder exists or can be created, belongs to the user, and is private.

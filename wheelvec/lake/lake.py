@@ -149,7 +149,7 @@ class Lake:
             )
         told = _splits(root, refuse)
         wanted = None if symbols is None else set(symbols)
-        followed = wanted and wanted | _successors(wanted, told, renames)
+        followed = wanted and wanted | successors(wanted, told, renames)
         held = listing.files_of(root, TABLES, refuse, remembered, followed)
         for symbol in sorted((wanted or set()) - set(held.get("option_quotes", {}))):
             allowed = listing.files_of(root, ["option_quotes"], refuse, remembered).get(
@@ -295,6 +295,16 @@ class Lake:
         files = [self._file(name, underlying, month) for month in months]
         return parquet.read(TABLES[name], files, dt.date.min, dt.date.max, tuple(columns))
 
+    def bytes_of(self, underlying: str) -> int:
+        """The size of the files of an underlying, in bytes."""
+        files = [
+            self._file(name, underlying, month)
+            for name in self.tables
+            if underlying in self.files.get(name, {})
+            for month in self.months(name, underlying)
+        ]
+        return sum(file.path.stat().st_size for file in files)
+
     def size(self, name: str) -> str:
         """The size of a table in words."""
         return f"{sum(len(self.months(name, u)) for u in self.underlyings(name)):,} files"
@@ -329,7 +339,13 @@ def _splits(root: Path, refuse: listing.Refuse) -> pl.DataFrame | None:
         return None
 
 
-def _successors(names: set[str], *rows: pl.DataFrame | None) -> set[str]:
+def successors(names: set[str], *rows: pl.DataFrame | None) -> set[str]:
+    """The names that some underlyings, or their successors, took later.
+
+    Args:
+        names: the underlyings.
+        rows: `schemas.SPLITS` each; None for no such table.
+    """
     told = [found for found in rows if found is not None]
     return splits.successors(pl.concat(told), names) if told else set()
 

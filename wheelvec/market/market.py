@@ -9,11 +9,11 @@ import datetime as dt
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -34,6 +34,9 @@ from wheelvec.tables.suspected import NIGHTS, PRICES, SUSPECTED, Events, any_nig
 from wheelvec.tables.validation import TABLES
 
 MOST_COUNTS = 10  # rows of the diagnostics that a notebook shows
+DIGESTS = pl.Schema(
+    {"table": pl.String, "underlying": pl.String, "month": pl.String, "digest": pl.String}
+)
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,87 @@ class Market:
         market = cls.__new__(cls)
         market._set_up(source, strict, trading_calendar, splits)
         return market
+
+    def part(self, underlyings: Iterable[str]) -> Self:
+        """The market of a lake of which the files of some underlyings alone can be read.
+
+        It has the `symbols` and the `data_range` of the whole market, on which schedules and the
+        last bar of the data depend. It can be pickled, as every market of a lake: another process
+        then reads the files itself, and need not list the lake.
+
+        Args:
+            underlyings: their symbols; those that they were renamed to are added.
+
+        Raises:
+            InputError: for a market of frames.
+
+        Example:
+            >>> import pickle, tempfile
+            >>> import wheelvec as wv
+            >>> folder = tempfile.mkdtemp()
+            >>> market = wv.demo_market(symbols=["ALFA", "BRVO"], end="2024-02-29")
+            >>> written = market.write(folder)
+            >>> part = pickle.loads(pickle.dumps(wv.Market.open(folder).part(["BRVO"])))
+            >>> part.symbols, part.underlying_bars["underlying"].unique().to_list()
+            (('ALFA', 'BRVO'), ['BRVO'])
+        """
+        names, renames = set(underlyings), self._told.candidates()
+        names |= lake.successors(names, renames)
+        whole = self.symbols, self.data_range
+        part = self._restored(self._lake().only(names), self._told, self.trading_calendar, *whole)
+        if "digests" in vars(self):
+            found = self.digests.filter(pl.col("underlying").is_in(list(names)))
+            vars(part)["digests"] = found
+        return part
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        whole = self.symbols, self.data_range
+        return self._restored, (self._lake(), self._told, self.trading_calendar, *whole)
+
+    @classmethod
+    def _restored(
+        cls,
+        source: lake.Lake,
+        splits: Splits,
+        trading_calendar: str,
+        symbols: tuple[str, ...],
+        data_range: tuple[dt.date, dt.date] | None,
+    ) -> Self:
+        market = cls._of_source(source, False, splits, trading_calendar)
+        # both are cached properties, which would else be those of the files alone
+        vars(market).update(symbols=symbols, data_range=data_range)
+        return market
+
+    def _lake(self) -> lake.Lake:
+        """The lake of the market.
+
+        Raises:
+            InputError: for a market of frames.
+        """
+        if not isinstance(self._source, lake.Lake):
+            raise InputError(
+                "the market is of frames in the memory of this process, which no other process can "
+                "read: write it with market.write(folder), and open it with Market.open(folder)"
+            )
+        return self._source
+
+    def sizes(self) -> dict[str, int]:
+        """The size of the files of each underlying of a lake, in bytes.
+
+        Raises:
+            InputError: for a market of frames.
+
+        Example:
+            >>> import tempfile
+            >>> import wheelvec as wv
+            >>> folder = tempfile.mkdtemp()
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> written = market.write(folder)
+            >>> wv.Market.open(folder).sizes()["ALFA"] > 10_000
+            True
+        """
+        source = self._lake()
+        return {symbol: source.bytes_of(symbol) for symbol in self.symbols}
 
     def write(self, path: str | Path, replace: bool = False) -> pl.DataFrame:
         """Write the kept rows into a lake, made if need be, and return numbers of rows.
@@ -475,6 +559,38 @@ class Market:
         return None if folder is None or digest is None else (folder, digest)
 
     @cached_property
+    def digests(self) -> pl.DataFrame:
+        """The content digest of each table, underlying and month with kept rows, `DIGESTS`.
+
+        Of a lake all files are verified.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.digests.select("table", "month").rows()[:2]
+            [('option_quotes', '2024-01-01'), ('option_quotes', '2024-02-01')]
+        """
+        source = self._source
+        rows = [
+            [name, underlying, month.isoformat(), digest]
+            for name in source.tables
+            for underlying in source.underlyings(name)
+            for month in source.months(name, underlying)
+            if (digest := source.digest(name, underlying, month)) is not None
+        ]
+        return pl.DataFrame(rows, schema=DIGESTS, orient="row")
+
+    def hold(self, digests: pl.DataFrame, findings: Mapping[str, Findings]) -> None:
+        """Take what other processes found of this market's data, so that it is not read again.
+
+        Args:
+            digests: of the whole market.
+            findings: of single underlyings.
+        """
+        vars(self)["digests"] = digests
+        self._found.update(findings)
+
+    @cached_property
     def fingerprint(self) -> str:
         """A hexadecimal digest of the kept rows, the same for the same rows from memory or lake.
 
@@ -491,14 +607,7 @@ class Market:
             >>> again.fingerprint == market.fingerprint
             True
         """
-        source = self._source
-        parts = [
-            [name, underlying, month.isoformat(), digest]
-            for name in source.tables
-            for underlying in source.underlyings(name)
-            for month in source.months(name, underlying)
-            if (digest := source.digest(name, underlying, month)) is not None
-        ]
+        parts = [list(row) for row in self.digests.rows()]
         if self.splits is not None and self.splits.height:
             digest = validation.content_digest(validation.SPLITS, self.splits)
             parts.append([validation.SPLITS.name, "", "", digest])

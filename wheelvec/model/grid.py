@@ -142,6 +142,16 @@ class Grid:
             self, frame=self.frame.filter(kept), columns=columns, skipped=skipped
         )
 
+    def taken(self, rows: Codes) -> "Grid":
+        """The grid of some rows, in their order, of which none is skipped."""
+        columns = {name: _used(column, rows) for name, column in self.columns.items()}
+        return Grid(self.base, self.frame[rows], columns, account=self.account)
+
+    def without_account(self) -> "Grid":
+        """The same rows without their accounts."""
+        columns = {n: c for n, c in self.columns.items() if not n.startswith(ACCOUNT)}
+        return Grid(self.base, self.frame, columns)
+
     def value(self, name: str, row: int) -> Any:
         """The value of a field in a row, swept or not."""
         column = self.columns.get(name)
@@ -384,8 +394,8 @@ def note_rows(
     )
 
 
-def _used(column: Swept, kept: NDArray[np.bool_]) -> Swept:
-    """The column of the kept rows, without the values that none of them has."""
+def _used(column: Swept, kept: NDArray[Any]) -> Swept:
+    """The column of some rows, by mask or number, without the values that none of them has."""
     codes = column.codes[kept]
     used = np.bincount(codes, minlength=len(column.values)) > 0
     return Swept([column.values[i] for i in np.flatnonzero(used)], (np.cumsum(used) - 1)[codes])

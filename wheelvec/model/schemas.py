@@ -94,6 +94,8 @@ SOLVED_COUNTS: dict[str, pl.DataType] = {
 SIGNALS: dict[str, pl.DataType] = {"session": pl.Date(), "underlying": pl.String()}
 
 # Of a saved sweep: the pairs of each of its signals; signal is null for those of `when`.
+# underlyings that could not be simulated where an executor ran them, and why
+FAILURES: dict[str, pl.DataType] = {"underlying": pl.String(), "error": pl.String()}
 NAMED_SIGNALS: dict[str, pl.DataType] = {"signal": pl.String()} | SIGNALS
 
 MARKET_DIAGNOSTICS: dict[str, pl.DataType] = {

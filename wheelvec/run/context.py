@@ -55,6 +55,18 @@ class Bounds(NamedTuple):
     bytes: dict[SpanKey, int]
 
 
+class Part(NamedTuple):
+    """The wheels that a task simulates, where a grid over a market is split into several.
+
+    Attributes:
+        symbols: their underlyings.
+        years: the first and the last year of their entries; None: all.
+    """
+
+    symbols: frozenset[str]
+    years: tuple[int, int] | None = None
+
+
 class Context:
     """One grid over one market: its chain keys, entry rules and slices.
 
@@ -64,9 +76,10 @@ class Context:
         threads: the number of threads that simulate wheels.
         memory: bytes that slices and chunks may take.
         signals: the signals that restrict entries: of all rows, and by name of single rows.
+        part: the wheels to simulate; None: all.
 
     Attributes:
-        symbols: the underlyings of all rows, sorted; a month's figures are combined in this order.
+        symbols: the underlyings of all rows, sorted; figures are combined in this order.
         trades: (entry rules, symbols) whether wheels may open on each underlying.
         chain_keys: the distinct chain keys of the rows.
         chain_key_of: (rows,) the position of each row's chain key in `chain_keys`.
@@ -84,6 +97,7 @@ class Context:
         threads: int,
         memory: int,
         signals: Signals | None = None,
+        part: Part | None = None,
     ) -> None:
         self.grid, self._market, self.threads, self.memory = grid, market, threads, memory
         self._cache = SliceCache(market, memory // 2)
@@ -92,6 +106,8 @@ class Context:
         self._eves: dict[tuple[ChainKey, str], Array | None] = {}
         self.entry_rules = EntryRules.of(market, grid, signals or Signals())
         self.symbols = self.entry_rules.symbols
+        if part is not None:
+            self.symbols = [symbol for symbol in self.symbols if symbol in part.symbols]
         self.trades = self.entry_rules.trades(self.symbols)
         self.chain_keys, self.chain_key_of = self._find_chain_keys()
         self.sessions = {chain_key: chain_key.sessions() for chain_key in self.chain_keys}
@@ -99,6 +115,10 @@ class Context:
             chain_key: self.entry_rules.sessions(days["session"].to_numpy())
             for chain_key, days in self.sessions.items()
         }
+        if part is not None and part.years is not None:
+            for chain_key, days in self.sessions.items():
+                inside = days["session"].dt.year().is_between(*part.years).to_numpy()
+                self.opens[chain_key] &= inside
 
     # --- the chain keys of the rows and the data that they need
 

@@ -17,10 +17,10 @@ from wheelvec.market.market import Market
 from wheelvec.model.grid import Codes, Grid
 from wheelvec.model.schemas import SIGNALS
 from wheelvec.run.accounts import Accounts
-from wheelvec.run.context import Array, Context, SliceKey
+from wheelvec.run.context import Array, Context, Part, SliceKey
 from wheelvec.run.signals import Signals
 from wheelvec.run.slices import ChainKey
-from wheelvec.run.work import Work
+from wheelvec.run.work import Partial, Work
 
 CHUNK = 16_384  # rows at most: an interrupted sweep with out= loses so many
 BYTES_A_ROW = 2_000  # figures, counts, positions and frame of one configuration
@@ -44,6 +44,7 @@ class Engine:
         threads: the number of threads that simulate wheels.
         memory: bytes that slices and chunks may take.
         signals: the signals that restrict entries: of all rows, and by name of single rows.
+        part: the wheels to simulate; None: all.
 
     Raises:
         ConfigError: naming the rows that cannot be run on this market.
@@ -58,9 +59,10 @@ class Engine:
         threads: int,
         memory: int,
         signals: Signals | None = None,
+        part: Part | None = None,
     ) -> None:
         self.grid, self._ordered, self._memory = grid, ordered, memory
-        self.context = Context(market, grid, threads, memory, signals)
+        self.context = Context(market, grid, threads, memory, signals, part)
         self._accounts = Accounts(market, self.context)
 
     def chunks(self, rows: Codes) -> Iterator[Codes]:
@@ -100,6 +102,20 @@ class Engine:
         return pl.concat([frame for frame, _ in found])[
             np.argsort(np.concatenate([mine for _, mine in found]))
         ]
+
+    def partial(self, by_year: bool) -> Iterator[tuple[Codes, Partial]]:
+        """The sums of all rows over the wheels of a part, in chunks of rows.
+
+        Args:
+            by_year: whether the sums of each year of entries are separate.
+        """
+        for chunk in self.chunks(np.arange(self.grid.size)):
+            for work, mine in self._works(chunk):
+                yield chunk[mine], work.partial(by_year)
+
+    def accounts(self, rows: Codes) -> pl.DataFrame:
+        """The metrics of the accounts of some rows, in their order."""
+        return self._accounts.figures(rows)
 
     def equity(self, rows: Codes) -> pl.DataFrame:
         """The equity of the accounts of some rows by session; null after the last of a row.

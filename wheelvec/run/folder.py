@@ -24,6 +24,7 @@ from wheelvec.run.index import FORMAT, Index, Kind, digest_of_file, read_index
 T = TypeVar("T")
 STAGED, COMMIT = ".wheelvec.staged", ".wheelvec.commit"
 CHUNK = re.compile(r"(\d{9,})-(\d{9,})\.([0-9a-f]{32})\.parquet")
+PART = re.compile(r"(wheelvec-[0-9a-f]{32}|cut)\.[0-9a-f]{32}\.part(ial)?")
 WRITER_WAIT = 60.0  # seconds to wait for another writer, by one that has all its frames already
 MOVE_WAIT = 1.0  # seconds in which a running writer moves its committed files
 
@@ -237,6 +238,7 @@ class Folder:
         own = (
             item.name == self.kind.index
             or CHUNK.fullmatch(item.name)
+            or PART.fullmatch(item.name)
             or files.is_temporary(item.name)
         )
         return bool(own) and item.is_file(follow_symlinks=False)
@@ -277,9 +279,9 @@ class Folder:
                     folder.rmdir()
 
     def _remove_unused(self) -> None:
-        """Remove the folder of chunks if it has none, and the lock of an empty folder."""
+        """Remove the folder of chunks and parts if it has none, and the lock of an empty folder."""
         with contextlib.suppress(OSError):
-            if self.kind.chunks and not self.chunk_files():
+            if self.kind.chunks and not self.chunk_files() and not self.part_files():
                 self.clear_chunks()
             if [item.name for item in self._items(self.path)] == [files.LOCK]:
                 (self.path / files.LOCK).unlink()
@@ -358,7 +360,7 @@ class Folder:
         for name in new.files:
             if (commit / name).exists():
                 (commit / name).replace(self.path / name)
-        if self.kind.chunks:
+        if self.kind.chunks and not new.content.get("failures"):
             self.clear_chunks()
         files.sync_folder(commit)
         files.sync_folder(self.path)
@@ -405,11 +407,21 @@ class Folder:
         found = [(int(m[1]), int(m[2]), m[3], self._chunks / m[0]) for m in matches if m]
         return sorted(found)
 
+    @property
+    def parts_path(self) -> Path:
+        """The folder of the parts of a sweep that runs on an executor, which is that of chunks."""
+        return self._chunks
+
+    def part_files(self) -> list[Path]:
+        """The parts of a sweep that runs on an executor."""
+        items = self._items(self._chunks)
+        return [self._chunks / item.name for item in items if PART.fullmatch(item.name)]
+
     def clear_chunks(self) -> None:
-        """Remove all chunks, and then their index and folder."""
+        """Remove all chunks and parts, and then their index and folder."""
         if not self._chunks.is_dir():
             return
-        for *_, path in self.chunk_files():
+        for path in [*(path for *_, path in self.chunk_files()), *self.part_files()]:
             path.unlink(missing_ok=True)
         files.remove_stale(self._chunks)
         self.unfinished_path.unlink(missing_ok=True)

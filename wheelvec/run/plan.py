@@ -46,7 +46,7 @@ class Levels(NamedTuple):
             configurations: their number.
             counts: (COUNTS, configurations) of both.
         """
-        year, symbol = (Figures(*new_sums(configurations), counts) for _ in range(2))
+        year, symbol = (Figures(*[*new_sums(configurations), counts]) for _ in range(2))
         return cls(year, symbol)
 
     def close(self, ends: int, total: Figures | None, first: int, last: int) -> None:

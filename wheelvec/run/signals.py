@@ -1,7 +1,7 @@
 """Signals of a user: the days and underlyings on which wheels may open."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Self
 
@@ -76,6 +76,11 @@ class Signal:
         """
         return np.isin(day, self._days.get(symbol, np.zeros(0, np.int64)))
 
+    def only(self, underlyings: Collection[str]) -> Self:
+        """The signal of some underlyings."""
+        pairs = self.pairs.filter(pl.col("underlying").is_in(list(underlyings)))
+        return type(self)(pairs, pairs)
+
     def within(self, other: "Signal") -> Self:
         """The signal of the pairs that are in both signals."""
         both = self.pairs.join(other.pairs, on=list(SIGNALS), how="semi")
@@ -130,6 +135,11 @@ class Signals:
             )
         read = {name: Signal.read(f"signals[{name!r}]", frame) for name, frame in named.items()}
         return cls(None if when is None else Signal.read("when", when), read)
+
+    def only(self, underlyings: Collection[str]) -> Self:
+        """The signals of some underlyings."""
+        when = None if self.when is None else self.when.only(underlyings)
+        return type(self)(when, {name: each.only(underlyings) for name, each in self.named.items()})
 
     def of(self, name: str | None) -> Signal | None:
         """The pairs on which the rows with a signal of this name may open wheels; None: all.

@@ -26,7 +26,7 @@ from wheelvec.model.account import Account
 from wheelvec.model.config import Config
 from wheelvec.model.errors import ConfigError, LakeError, listed
 from wheelvec.model.grid import NO_ROWS, Grid, Swept, read_values
-from wheelvec.model.schemas import NAMED_SIGNALS
+from wheelvec.model.schemas import FAILURES, NAMED_SIGNALS
 from wheelvec.model.version import VERSION
 from wheelvec.run.folder import WRITER_WAIT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, digest_of, parsed_frame, read_index
@@ -36,11 +36,11 @@ from wheelvec.run.warnings import Warnings, as_frame, of_frame
 log = logging.getLogger(__name__)
 
 FRAME, CODES, WARNINGS = "frame.parquet", "codes.parquet", "warnings.parquet"
-SKIPPED, SIGNALS = "skipped.parquet", "signals.parquet"
+SKIPPED, SIGNALS, FAILED = "skipped.parquet", "signals.parquet", "failures.parquet"
 SWEEP = Kind(
     name="sweep",
     index="sweep.json",
-    files=frozenset({FRAME, CODES, WARNINGS, SKIPPED, SIGNALS}),
+    files=frozenset({FRAME, CODES, WARNINGS, SKIPPED, SIGNALS, FAILED}),
     fields={
         "version": str,
         "fingerprint": str,
@@ -53,11 +53,12 @@ SWEEP = Kind(
         "values": dict,
         "signals": list,
         "account": dict,
+        "failures": int,
     },
     former=frozenset(
         {"version", "fingerprint", "stats", "config", "grid", "columns", "values", "files"}
     ),
-    added=frozenset({SKIPPED, SIGNALS, "signals", "account"}),
+    added=frozenset({SKIPPED, SIGNALS, FAILED, "signals", "account", "failures"}),
     chunks="chunks",
 )
 
@@ -73,6 +74,7 @@ class SweepStore:
         version: the version of wheelvec that made it.
         signals: the signals on whose sessions rows enter.
         warnings: the warnings of a finished sweep.
+        failures: `schemas.FAILURES` of a finished sweep.
     """
 
     def __init__(
@@ -84,10 +86,11 @@ class SweepStore:
         version: str,
         signals: Signals,
         warnings: Warnings | None = None,
+        failures: pl.DataFrame | None = None,
     ) -> None:
         self.place, self.grid, self.stats, self.signals = place, grid, stats, signals
         self.fingerprint, self.version = fingerprint, version
-        self.warnings = warnings
+        self.warnings, self.failures = warnings, failures
 
     @classmethod
     def of(
@@ -130,7 +133,9 @@ class SweepStore:
                     refuse_other(self.place.path, other, self._difference)
         return index
 
-    def write(self, frame: pl.DataFrame, warnings: Warnings, overwrite: bool) -> None:
+    def write(
+        self, frame: pl.DataFrame, warnings: Warnings, overwrite: bool, failures: pl.DataFrame
+    ) -> None:
         """Write a finished sweep whole or not at all.
 
         Raises:
@@ -139,7 +144,7 @@ class SweepStore:
         self.check(overwrite)
         with self.place.held(WRITER_WAIT):
             self.check(overwrite)
-            self.finish(frame, warnings)
+            self.finish(frame, warnings, failures)
 
     # ---- while it runs
 
@@ -163,7 +168,12 @@ class SweepStore:
             LakeError: as `check`.
         """
         index = self.check(overwrite)
-        if index and index.format == self._index.format and not self._difference(index.content):
+        if (
+            index
+            and index.format == self._index.format
+            and not self._difference(index.content)
+            and not index.content.get("failures")  # what failed is tried again
+        ):
             return self._frame_of(index)
         unfinished = self.place.unfinished()
         with files.writing(self.place.path):
@@ -221,8 +231,14 @@ class SweepStore:
         """The number of distinct configurations in finished chunks, by the names of the files."""
         return sum(last - first for first, last, *_ in self.place.chunk_files())
 
-    def finish(self, frame: pl.DataFrame, warnings: Warnings) -> None:
-        """Write the frame, the grid's codes, the warnings and the index, and remove the chunks."""
+    def finish(self, frame: pl.DataFrame, warnings: Warnings, failures: pl.DataFrame) -> None:
+        """Write the frame, the grid's codes, the warnings and the index, and remove the chunks.
+
+        Args:
+            frame: of the sweep.
+            warnings: of the sweep.
+            failures: `schemas.FAILURES`; parts are kept for another run if there are any.
+        """
         codes = {
             name: pl.Series(column.codes, dtype=pl.Int64)
             for name, column in self.grid.columns.items()
@@ -234,9 +250,10 @@ class SweepStore:
             (WARNINGS, as_frame(warnings)),
             (SKIPPED, self.grid.skipped),
             (SIGNALS, self.signals.frame(self.grid)),
+            (FAILED, failures),
         ):
             files.write_frame(staged / name, table)
-        self.place.commit(self._index.content)
+        self.place.commit(self._index.content | {"failures": failures.height})
 
     def _digest_of_chunk(self, first: int, last: int, data: bytes) -> str:
         return digest_of(f"{self._index.digest} {first} {last} ".encode() + data)
@@ -256,6 +273,7 @@ class SweepStore:
             "values": {name: column.values for name, column in self.grid.columns.items()},
             "signals": self.signals.stated(self.grid),
             "account": self.grid.account.to_dict() if self.grid.account else {},
+            "failures": 0,
         }
         return Index.of(SWEEP, content, {})
 
@@ -308,8 +326,9 @@ class SweepStore:
             )
         index = read_index(path, SWEEP)
         content = index.content
-        frame, codes, warnings, skipped, pairs = (
-            _stored(place, index, name) for name in (FRAME, CODES, WARNINGS, SKIPPED, SIGNALS)
+        frame, codes, warnings, skipped, pairs, failures = (
+            _stored(place, index, name)
+            for name in (FRAME, CODES, WARNINGS, SKIPPED, SIGNALS, FAILED)
         )
         try:
             grid = _grid_of(content, frame, codes, skipped)
@@ -331,6 +350,7 @@ class SweepStore:
             content["version"],
             signals,
             of_frame(warnings),
+            failures,
         ), frame
 
     def _frame_of(self, index: Index) -> pl.DataFrame:
@@ -340,7 +360,8 @@ class SweepStore:
 def _stored(place: Folder, index: Index, name: str) -> pl.DataFrame:
     """A frame of a finished sweep; empty if the sweep was saved before there was this file."""
     if name in SWEEP.added - index.files.keys():
-        return NO_ROWS if name == SKIPPED else pl.DataFrame(schema=NAMED_SIGNALS)
+        empty = {SKIPPED: NO_ROWS.schema, SIGNALS: NAMED_SIGNALS, FAILED: FAILURES}
+        return pl.DataFrame(schema=empty[name])
     return Stored(place.path / name, index.files[name]).read()
 
 

@@ -1,7 +1,9 @@
 """`sweep`: the figures of many configurations over one market."""
 
+import contextlib
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,17 +15,19 @@ import polars as pl
 from wheelvec.market.market import Market
 from wheelvec.model.account import Account
 from wheelvec.model.config import Config
-from wheelvec.model.errors import InputError, cut, listed, unknown_name
+from wheelvec.model.errors import InputError, WheelvecError, counted, cut, listed, unknown_name
 from wheelvec.model.forks import refuse_forked
 from wheelvec.model.grid import SIGNAL, Codes, Grid, GridLike
 from wheelvec.model.progress import Progress, Report, reporting
 from wheelvec.model.refusals import RefusedRowsError, described
+from wheelvec.run.distributed import Distributed, Parts
 from wheelvec.run.engine import Engine
 from wheelvec.run.executor import default_threads, whole_number
 from wheelvec.run.folder import keep_apart
 from wheelvec.run.signals import Signals
 from wheelvec.run.store import SweepStore
 from wheelvec.run.sweep_result import Sweep
+from wheelvec.run.workers import Workers
 
 log = logging.getLogger(__name__)
 STATS = ("full", "moments")
@@ -44,6 +48,7 @@ def sweep(
     stats: str = "full",
     threads: int | None = None,
     memory: int | None = None,
+    executor: Any = None,
     progress: Progress = None,
 ) -> Sweep:
     """Compute the figures of every configuration of a grid over a market.
@@ -87,6 +92,13 @@ def sweep(
             whose sorting takes longer than everything else.
         threads: the number of threads; the number of processors if None.
         memory: bytes that the sweep may take besides its frame; a quarter of the machine's if None.
+            With an executor: bytes that each job may take.
+        executor: where to compute: a `dask.distributed.Client`, or any executor of the kind of
+            `concurrent.futures` (a spawned process pool, submitit). Its workers read the lake
+            themselves. The frame is that of a local run to the bit, but for the percentiles of more
+            than 134 million cells: these are exact to `percentile_error`, a column of the frame.
+            Underlyings whose data cannot be read are left out and listed in `Sweep.failures`. See
+            docs/cluster.md. None: this process.
         progress: True: a bar, on a terminal or in a notebook; or a function, called with
             (configurations done, configurations in total, wheels x configurations done).
 
@@ -97,7 +109,9 @@ def sweep(
         ConfigError: for an unknown field or too many rows; or naming the rows that are no valid
             configuration, name an unknown signal, or cannot be run on this market.
         InputError: for an invalid argument, such as `signals` without a column `signal` in the
-            grid, or an account whose rates begin too late.
+            grid, an account whose rates begin too late, or an executor for a market of frames.
+        WheelvecError: if no worker of the executor can be used; the message names each with its
+            reason.
         LakeError: if a file of the lake cannot be read, or `out` cannot be used: it holds another
             sweep (the error names the difference) or anything else, it is inside the lake or
             contains it, or another process is writing to it.
@@ -133,10 +147,10 @@ def sweep(
         raise InputError(unknown_name("stats", stats, STATS))
     if account is not None and not isinstance(account, Account):
         raise InputError(f"account is {cut(account)}: expected a wheelvec.Account")
-    threads, memory = (
-        whole_number("threads", threads, default_threads()),
-        whole_number("memory", memory, default_memory()),
-    )
+    workers = None if executor is None else Workers(executor)
+    asked = None if memory is None else whole_number("memory", memory, 1)
+    threads = whole_number("threads", threads, default_threads())
+    memory = asked or default_memory()
     given = Signals.read(when, signals)
     read = Grid.read(config, grid, skip_invalid=skip_invalid, signals=given.named, account=account)
     if given.named and SIGNAL not in read.frame.columns:
@@ -145,6 +159,10 @@ def sweep(
     if out is not None:
         keep_apart(out, market.folder)
     read, engine = _engine_of(market, read, given, skip_invalid, stats == "full", threads, memory)
+    away = None
+    if workers is not None:
+        away = Distributed(market, read, given, workers, stats, asked)
+        away.survey(findings=out is not None)
     store = None if out is None else SweepStore.of(out, read, stats, market.fingerprint, given)
     if store:
         store.check(overwrite)
@@ -153,18 +171,54 @@ def sweep(
         frame = store.begin(overwrite) if store else None
         if frame is not None:
             return Sweep(read, frame, market, given, stats=stats, threads=threads, memory=memory)
+        if away is not None:
+            frame = _gathered(away, read, store, report)
+        else:
+            frame = _frame(engine, store, report)
         swept = Sweep(
             read,
-            _frame(engine, store, report),
+            frame,
             market,
             given,
             stats=stats,
             threads=threads,
             memory=memory,
+            failures=away.failures if away else None,
         )
         if store:
-            store.finish(swept.frame, swept.warnings)
+            store.finish(swept.frame, swept.warnings, swept.failures)
     return swept
+
+
+def _gathered(
+    away: Distributed, grid: Grid, store: SweepStore | None, progress: Report | None
+) -> pl.DataFrame:
+    """The frame of a sweep on an executor, whose parts are kept in the folder of its store."""
+    with contextlib.ExitStack() as stack:
+        folder = (
+            store.place.parts_path
+            if store
+            else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wheelvec-")))
+        )
+        parts = Parts(folder)
+        try:
+            figures = away.figures(away.cut_of(parts), parts, progress)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_kept_parts(parts, store)) from None
+        except WheelvecError as error:
+            raise type(error)(f"{error}; {_kept_parts(parts, store)}") from error
+    ids = pl.DataFrame([_hexadecimal(grid.ids())])
+    return pl.concat([grid.frame, ids, figures], how="horizontal")
+
+
+def _kept_parts(parts: Parts, store: SweepStore | None) -> str:
+    """What is kept of a sweep on an executor that did not finish."""
+    if store is None:
+        return "nothing is kept without out="
+    return (
+        f"{counted(len(parts), 'part')} of the sweep kept in {store.place.path}; run the same "
+        "sweep again to continue"
+    )
 
 
 def _engine_of(

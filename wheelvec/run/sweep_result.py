@@ -18,6 +18,7 @@ from wheelvec.model.config import Config
 from wheelvec.model.errors import InputError, listed, unknown_name
 from wheelvec.model.forks import refusing_forked
 from wheelvec.model.grid import SIGNAL, Grid, combined
+from wheelvec.model.schemas import FAILURES
 from wheelvec.run.accounts import ACCOUNT_FIGURES
 from wheelvec.run.backtest import of_row
 from wheelvec.run.engine import Engine
@@ -66,7 +67,11 @@ class Sweep:
             ROC (`roc_p05` ...), the profit factor (gains over losses, null without a loss) and
             counts per exit reason of puts (`csp_*`) and calls (`cc_*`) and per end reason
             (`end_*`). With stats="moments" the median and the percentiles are left out. Under an
-            account the keys of `Portfolio.metrics` follow, as `account_*`.
+            account the keys of `Portfolio.metrics` follow, as `account_*`. Where an executor ran
+            more than 134 million cells, `percentile_error` follows the percentiles: how far these
+            and the median may be off, in percentage points.
+        failures: underlying and error of each underlying that the workers of an executor could not
+            simulate. No figure counts it. Empty if there is none.
 
     Example:
         >>> import wheelvec as wv
@@ -90,8 +95,11 @@ class Sweep:
         threads: int,
         memory: int,
         loaded: SweepStore | None = None,
+        failures: pl.DataFrame | None = None,
     ) -> None:
         self.config, self.frame, self.stats = grid.base, frame, stats
+        known = loaded.failures if loaded else failures
+        self.failures = pl.DataFrame(schema=FAILURES) if known is None else known
         self._signals, self._loaded = signals, loaded
         self._held: Engine | None = None
         self._grid, self._market, self._threads, self._memory = grid, market, threads, memory
@@ -703,7 +711,7 @@ class Sweep:
                 self._known_market("save").fingerprint,
                 self._signals,
             )
-        store.write(self.frame, self.warnings, overwrite)
+        store.write(self.frame, self.warnings, overwrite, self.failures)
 
     @classmethod
     def load(cls, folder: str | Path, market: Market | None = None) -> Self:

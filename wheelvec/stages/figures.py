@@ -1,5 +1,6 @@
 """Figures of many configurations as a frame: the summary of rules.md (10) and a sweep's own."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def new_sums(n: int) -> list[Array]:
 
 def new_figures(n: int) -> Figures:
     """Figures of n configurations without a wheel."""
-    return Figures(*new_sums(n), new_counts(n))
+    return Figures(*[*new_sums(n), new_counts(n)])
 
 
 def order_statistics(values: Array, count: Array) -> Array:
@@ -65,15 +66,26 @@ def order_statistics(values: Array, count: Array) -> Array:
     Returns:
         (1 + PERCENTILES, configurations) percent.
     """
+    return quantiles(lambda row, at: values[row, at], count)
+
+
+def quantiles(value_of: Callable[[Array, Array], Array], count: Array) -> Array:
+    """As `order_statistics`, of values that a function looks up.
+
+    Args:
+        value_of: called with (n,) configurations and (n,) positions from 0; returns (n,) the value
+            at that position of each configuration's values in ascending order.
+        count: (configurations,) how many values each has.
+    """
     out = np.full((1 + len(PERCENTILES), count.size), np.nan)
     row = np.flatnonzero(count)
     count = count[row]
-    out[0, row] = (values[row, (count - 1) // 2] + values[row, count // 2]) / 2.0
+    out[0, row] = (value_of(row, (count - 1) // 2) + value_of(row, count // 2)) / 2.0
     for i, percent in enumerate(PERCENTILES, 1):  # linearly between the values, as numpy.percentile
         at = (count - 1) * (percent / 100.0)
         low = np.floor(at).astype(np.int64)
         weight = at - low
-        first, second = values[row, low], values[row, np.minimum(low + 1, count - 1)]
+        first, second = value_of(row, low), value_of(row, np.minimum(low + 1, count - 1))
         gap = second - first
         out[i, row] = np.where(weight >= 0.5, second - gap * (1.0 - weight), first + gap * weight)
     return out

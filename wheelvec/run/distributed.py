@@ -1,0 +1,580 @@
+"""A sweep on the workers of an executor, with the figures of a local one to the bit.
+
+    market --SurveyJob-> digests, findings
+    one SweepJob -> seconds -> Cut: underlyings x years x rows -> SweepJobs -> parts in files
+    parts -> fold in the order of years and underlyings -> figures
+
+A part holds the sums of some rows over some underlyings and years. Parts are kept in files, in the
+folder of the sweep if it has one, under the name of their content: a run that is begun again finds
+them. They are folded when all are there, so that neither data nor grid need fit into one process.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from wheelvec.kernels.accumulate import KNOWN, Figures, merge
+from wheelvec.lake import files
+from wheelvec.market.market import Market
+from wheelvec.model.errors import LakeError, WheelvecError
+from wheelvec.model.grid import Codes, Grid
+from wheelvec.model.progress import Report
+from wheelvec.model.schemas import FAILURES
+from wheelvec.run.context import Array, Context
+from wheelvec.run.remote import (
+    BIN,
+    BINS,
+    EXACT,
+    AccountJob,
+    Frames,
+    SurveyJob,
+    SweepJob,
+    unpacked,
+    versions,
+)
+from wheelvec.run.signals import Signals
+from wheelvec.run.workers import Asked, Workers
+from wheelvec.stages.figures import (
+    PERCENTILES,
+    SUMS,
+    figures_frame,
+    launches,
+    new_figures,
+    quantiles,
+)
+from wheelvec.tables.anomalies import Findings
+
+log = logging.getLogger(__name__)
+
+EXACT_CELLS = 2**27  # wheels x configurations at most whose ROC is returned one by one: 1 GB
+TARGET = 8.0  # seconds of a job, estimated; between 2 and 20 is meant
+SAMPLED_ROWS = 64  # of the job that is timed
+BYTES_A_QUOTE = 4  # of the files of a lake, at least
+SURVEYED = 2**28  # bytes of files at most that one job surveys
+PERCENTILE_ERROR = "percentile_error"
+
+
+class Cut(NamedTuple):
+    """How a sweep is split into jobs.
+
+    Attributes:
+        groups: the underlyings of each job.
+        years: the first and the last year of entries of each job; [None]: all years together.
+        rows: rows of a job.
+    """
+
+    groups: list[list[str]]
+    years: list[tuple[int, int] | None]
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a sweep on an executor will do.
+
+    Attributes:
+        underlyings: their number.
+        months: of entries.
+        configurations: distinct ones.
+        cells: wheels x configurations at most: the entry sessions, times the most wheels a session.
+        exact: whether order statistics are exact, rather than of bins.
+        data: bytes of the files of the underlyings.
+        jobs: the number of jobs of the sweep itself.
+        workers: jobs that run at a time, as far as the executor says it.
+        seconds: estimated processor time of these jobs.
+        results: estimated bytes that they return.
+    """
+
+    underlyings: int
+    months: int
+    configurations: int
+    cells: int
+    exact: bool
+    data: int
+    jobs: int
+    workers: int
+    seconds: float
+    results: int
+
+    @property
+    def slices(self) -> int:
+        """The number of slices: underlyings x months of entries."""
+        return self.underlyings * self.months
+
+
+class Distributed:
+    """One sweep on the workers of an executor.
+
+    Args:
+        market: of a lake.
+        grid: the configurations.
+        signals: the signals that restrict entries.
+        workers: of the executor.
+        stats: "full" or "moments".
+        memory: bytes that a job may take; None: a share of its worker's.
+
+    Attributes:
+        failures: underlying and error of each that could not be simulated, and is left out.
+
+    Raises:
+        InputError: for a market of frames.
+        WheelvecError: if no worker can be used.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        grid: Grid,
+        signals: Signals,
+        workers: Workers,
+        stats: str,
+        memory: int | None,
+    ) -> None:
+        self._market, self._grid, self._signals = market, grid, signals
+        self._workers, self._memory, self._versions = workers, memory, versions()
+        market.part([])  # raises for a market of frames
+        workers.check(str(market.folder))
+        self._base = grid.without_account()
+        self._rows = self._base.distinct[0]
+        context = Context(market, self._base, 1, 2**20, signals)
+        self._symbols = list(context.symbols)
+        opens = [rows.any(axis=0) for rows in context.opens.values()]
+        months = [context.months(chain_key) for chain_key in context.chain_keys]
+        self._years = sorted({first.year for each in months for first, *_ in each})
+        self._months = max(map(len, months))
+        daily = grid.most("schedule.max_wheels_per_symbol_per_day")
+        entries = daily * max(int(rows.sum()) for rows in opens) * len(self._symbols)
+        quotes = sum(market.sizes().values()) / BYTES_A_QUOTE
+        self._cells = int(min(entries, quotes)) * self._rows.size
+        exact = EXACT if self._cells <= EXACT_CELLS else BINS
+        self._roc = None if stats == "moments" else exact
+        self._failed: dict[str, str] = {}
+
+    @property
+    def failures(self) -> pl.DataFrame:
+        """Underlying and error of each that could not be simulated, sorted."""
+        return pl.DataFrame(sorted(self._failed.items()), schema=FAILURES, orient="row")
+
+    # ---- before
+
+    def survey(self, findings: bool) -> None:
+        """Let the workers verify the data, and give the market what they found.
+
+        Args:
+            findings: whether anomalies are looked for too, of which `Sweep.warnings` tell.
+        """
+        if "digests" in vars(self._market) and not findings:
+            return
+        sizes = self._market.sizes()
+        groups = _groups(self._market.symbols, sizes, SURVEYED)
+        asked = [
+            Asked(f"wheelvec-survey-{i}-{_digest(*group)}", self._survey_job(group, findings))
+            for i, group in enumerate(groups)
+        ]
+        digests, found = dict[str, pl.DataFrame](), dict[str, Findings]()
+        for (name, job), done in self._workers.run(asked):
+            frames = unpacked(done.frames)
+            digests[name] = frames.pop("digests")
+            self._failed |= dict(done.failures)
+            if findings:
+                every = Findings(**frames)
+                found |= {symbol: every.only({symbol}) for symbol in job.symbols}
+        ordered = pl.concat([digests[name] for name, _ in asked]).unique(maintain_order=True)
+        self._market.hold(ordered, {s: f for s, f in found.items() if s not in self._failed})
+        self._usable()
+
+    def _survey_job(self, group: list[str], findings: bool) -> SurveyJob:
+        part = self._market.part(group)
+        return SurveyJob(self._versions, part, "", tuple(group), self._memory, findings)
+
+    def _usable(self) -> list[str]:
+        """The underlyings that did not fail.
+
+        Raises:
+            WheelvecError: if all did.
+        """
+        found = [symbol for symbol in self._symbols if symbol not in self._failed]
+        if self._failed and not found:
+            symbol, error = next(iter(self._failed.items()))
+            raise WheelvecError(f"none of the underlyings could be simulated; {symbol}: {error}")
+        return found
+
+    def timed(self) -> tuple[float, float]:
+        """Seconds that slices take a byte of files, and seconds of a row a byte.
+
+        One job is timed: a year of the underlying of median size, for some rows.
+        """
+        sizes, symbols = self._market.sizes(), self._usable()
+        symbol = sorted(symbols, key=lambda name: (sizes[name], name))[len(symbols) // 2]
+        rows, year = self._rows[:SAMPLED_ROWS], self._years[len(self._years) // 2]
+        job = self._job([symbol], (year, year), rows, by_year=False)
+        ((_, done),) = self._workers.run([Asked(f"sample-{self._name(job)}", job)])
+        if done.failures:
+            log.warning("%s: %s", *done.failures[0])
+        weight = max(1, sizes[symbol] // len(self._years))
+        return done.seconds["slices"] / weight, done.seconds["figures"] / weight / rows.size
+
+    def cut(self, timing: tuple[float, float]) -> Cut:
+        """Split the sweep into jobs of about `TARGET` seconds.
+
+        Args:
+            timing: as `timed` returned it.
+        """
+        sizes, symbols = self._market.sizes(), self._usable()
+        slices, row = timing
+        rows, typical = self._rows.size, float(np.median([sizes[name] for name in symbols]))
+        once, all_rows = slices * typical, row * typical * rows
+        if all_rows > TARGET:  # slices are made for each range of rows: that should not dominate
+            rows = int(max(1, rows * max(TARGET - once, once, TARGET / 4) // all_rows))
+        weights = {name: int(1e6 * sizes[name] * (slices + row * rows)) for name in symbols}
+        groups = _groups(symbols, weights, int(1e6 * TARGET))
+        years: list[tuple[int, int] | None] = [None]
+        longest = max(weights.values()) / 1e6
+        if longest > 2 * TARGET and len(self._years) > 1 and not self._in_sequence:
+            each = max(1, int(len(self._years) * TARGET // longest))
+            some = [self._years[i : i + each] for i in range(0, len(self._years), each)]
+            years = [(first[0], first[-1]) for first in some]
+        return Cut(groups, years, rows)
+
+    def cut_of(self, parts: "Parts") -> Cut:
+        """The cut of an earlier run whose parts are kept, or a new one, which is kept."""
+        if parts.holds("cut"):
+            groups, years, rows = json.loads(parts.content("cut"))
+            return Cut(groups, [tuple(span) if span else None for span in years], rows)
+        found = self.cut(self.timed())
+        parts.keep("cut", json.dumps(found).encode())
+        return found
+
+    @property
+    def _in_sequence(self) -> bool:
+        """Whether the wheels of a year depend on those of the year before."""
+        several = self._grid.values("schedule.allow_multiple_wheels_per_symbol")
+        return not all(several)
+
+    def plan(self, cut: Cut, timing: tuple[float, float]) -> Plan:
+        """What the sweep will do, split in this way."""
+        sizes = self._market.sizes()
+        data = sum(sizes[symbol] for symbol in self._usable())
+        ranges = -(-self._rows.size // cut.rows)
+        slices, row = timing
+        sums = 8 * (len(SUMS) + 8) * self._rows.size * len(self._symbols) * len(cut.years)
+        roc = {EXACT: 8, BINS: 4, None: 0}[self._roc] * self._cells
+        return Plan(
+            underlyings=len(self._symbols),
+            months=self._months,
+            configurations=self._rows.size,
+            cells=self._cells,
+            exact=self._roc != BINS,
+            data=data,
+            jobs=len(cut.groups) * len(cut.years) * ranges,
+            workers=self._workers.count(),
+            seconds=data * (slices * ranges + row * self._rows.size),
+            results=sums + roc,
+        )
+
+    # ---- the run
+
+    def figures(self, cut: Cut, parts: "Parts", progress: Report | None) -> pl.DataFrame:
+        """The figures of each row of the grid, those of accounts included.
+
+        Args:
+            cut: how the sweep is split.
+            parts: where parts are kept.
+            progress: as in `sweep`.
+        """
+        count = len(cut.groups) * len(cut.years) * len(self._starts(cut))
+        names = self._gather(self._jobs(cut), count, parts, progress)
+        figures = pl.concat([self._folded(cut, first, names, parts) for first in self._starts(cut)])
+        figures = figures[self._base.distinct[1]]
+        if self._roc == BINS:
+            figures = figures.with_columns(pl.lit(BIN / 2).alias(PERCENTILE_ERROR))
+        if self._grid.account is None:
+            return figures
+        return pl.concat([figures, self._accounts(cut, parts)], how="horizontal")
+
+    def _starts(self, cut: Cut) -> range:
+        return range(0, self._rows.size, cut.rows)
+
+    def _jobs(self, cut: Cut) -> Iterator[tuple[tuple[int, int, int], Asked]]:
+        """(first row, group, years) and job of each part, in this order."""
+        for first in self._starts(cut):
+            rows = self._rows[first : first + cut.rows]
+            for group, years in itertools.product(enumerate(cut.groups), enumerate(cut.years)):
+                usable = [symbol for symbol in group[1] if symbol not in self._failed]
+                if usable:
+                    job = self._job(usable, years[1], rows, by_year=cut.years != [None])
+                    yield (first, group[0], years[0]), Asked(self._name(job), job)
+
+    def _job(
+        self, symbols: list[str], years: tuple[int, int] | None, rows: Codes, *, by_year: bool
+    ) -> SweepJob:
+        part = self._market.part(symbols)
+        return SweepJob(
+            self._versions,
+            part,
+            part.fingerprint if "digests" in vars(part) else "",
+            tuple(symbols),
+            self._memory,
+            self._base.taken(rows),
+            self._signals.only(symbols),
+            years,
+            by_year,
+            self._roc,
+        )
+
+    def _name(self, job: SweepJob | AccountJob) -> str:
+        """The name of the content of a job."""
+        kind: list[Any] = [type(job).__name__, job.versions, job.fingerprint, job.symbols]
+        if isinstance(job, SweepJob):
+            kind += [job.years, job.by_year, job.roc]
+        signals = job.signals.stated(job.grid) if job.signals.used(job.grid) else []
+        numbers = b"".join(each.tobytes() for each in job.grid.identities())
+        stated = json.dumps([*kind, signals, _account_of(job.grid)], default=str)
+        return f"wheelvec-{_digest(stated, numbers)}"
+
+    def _gather(
+        self,
+        jobs: Iterator[tuple[tuple[int, int, int], Asked]],
+        count: int,
+        parts: "Parts",
+        progress: Report | None,
+    ) -> dict[tuple[int, int, int], str]:
+        """Run the jobs whose parts are not kept; the name of each part by its place."""
+        names: dict[tuple[int, int, int], str] = {}
+        again: list[Asked] = []
+
+        told = _Told(progress, self._rows.size, count)
+
+        def missing() -> Iterator[Asked]:
+            for place, asked in jobs:
+                names[place] = asked.name
+                if parts.holds(asked.name):
+                    told.add(None)
+                else:
+                    yield asked
+
+        for asked, done in self._workers.run(missing()):
+            if done.failures:
+                again.append(asked)
+                continue
+            parts.keep(asked.name, done.frames)
+            told.add(done.frames)
+        for asked, done in self._workers.run(
+            asked._replace(name=f"{asked.name}-again") for asked in again
+        ):
+            parts.keep(asked.name.removesuffix("-again"), done.frames, lasting=not done.failures)
+            self._failed |= dict(done.failures)
+            told.add(done.frames)
+        self._usable()
+        return names
+
+    def _folded(
+        self, cut: Cut, first: int, names: dict[tuple[int, int, int], str], parts: "Parts"
+    ) -> pl.DataFrame:
+        """The figures of a range of rows: parts are merged by year, then by underlying."""
+        rows = min(cut.rows, self._rows.size - first)
+        total, roc = new_figures(rows), list[pl.DataFrame]()
+        for i, group in enumerate(cut.groups):
+            found = [
+                parts.read(names[first, i, k])
+                for k in range(len(cut.years))
+                if (first, i, k) in names
+            ]
+            sums = [frames["figures"] for frames in found if "figures" in frames]
+            roc += [frames["roc"] for frames in found if "roc" in frames]
+            by_symbol = pl.concat(sums).partition_by("underlying", as_dict=True) if sums else {}
+            for symbol in group:
+                if symbol not in self._failed and (symbol,) in by_symbol:
+                    _merge_years(total, by_symbol[symbol,], rows)
+        ordered = None
+        if self._roc is not None:
+            failed = list(self._failed)
+            kept = [frame.filter(~pl.col("underlying").is_in(failed)) for frame in roc]
+            ordered = _order_statistics(kept, total, self._roc == BINS)
+        return figures_frame(total, ordered, np.arange(rows))
+
+    def _accounts(self, cut: Cut, parts: "Parts") -> pl.DataFrame:
+        """The metrics of the accounts of all rows."""
+        symbols, frames = self._usable(), list[pl.DataFrame]()
+        part, asked = self._market.part(symbols), list[Asked]()
+        for first in range(0, self._grid.size, cut.rows):
+            grid = self._grid.taken(np.arange(first, min(first + cut.rows, self._grid.size)))
+            fingerprint = part.fingerprint if "digests" in vars(part) else ""
+            given = self._versions, part, fingerprint, tuple(symbols), self._memory
+            job = AccountJob(*given, grid, self._signals)
+            asked.append(Asked(self._name(job), job))
+        for one, done in self._workers.run(one for one in asked if not parts.holds(one.name)):
+            parts.keep(one.name, done.frames)
+        frames = [parts.read(name)["accounts"] for name, _ in asked]
+        return pl.concat(frames)
+
+
+class Parts:
+    """Parts of a sweep in files of a folder, under the names of their content.
+
+    Args:
+        folder: of an unfinished sweep, or one that is removed after the run.
+    """
+
+    SUFFIX = ".part"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, Path] = {}
+        for path in folder.glob(f"*{self.SUFFIX}"):
+            self._known[path.name.partition(".")[0]] = path
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def holds(self, name: str) -> bool:
+        """Whether a part is kept whole; one that was altered or cut is removed."""
+        path = self._known.get(name)
+        if path is None:
+            return False
+        try:
+            whole = self._digest_of(path.read_bytes()) == path.name.split(".")[1]
+        except OSError:
+            whole = False
+        if not whole:
+            log.warning("%s: cannot be read, or was altered; it is computed again", path)
+            files.remove(path)
+            del self._known[name]
+        return whole
+
+    def keep(self, name: str, data: bytes, lasting: bool = True) -> None:
+        """Write a part.
+
+        Args:
+            name: of its content.
+            data: packed frames.
+            lasting: whether a later run may use it.
+        """
+        ending = self.SUFFIX if lasting else f"{self.SUFFIX}ial"
+        path = self._folder / f"{name}.{self._digest_of(data)}{ending}"
+        with files.replacing(path, lasting=False) as temporary:
+            temporary.write_bytes(data)
+        self._known[name] = path
+
+    def read(self, name: str) -> Frames:
+        """The frames of a part.
+
+        Raises:
+            LakeError: if it was removed or altered meanwhile.
+        """
+        return unpacked(self.content(name))
+
+    def content(self, name: str) -> bytes:
+        """The content of a part, as `read`."""
+        path = self._known[name]
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise LakeError(f"{path}: cannot be read: {error.strerror or error}") from None
+        if self._digest_of(data) != path.name.split(".")[1]:
+            raise LakeError(f"{path}: altered since it was written; run the sweep again")
+        return data
+
+    @staticmethod
+    def _digest_of(data: bytes) -> str:
+        return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+class _Told:
+    """Tells the progress of a sweep by the parts that have arrived.
+
+    Args:
+        progress: the function to call; None: none.
+        rows: distinct configurations.
+        parts: the number of parts.
+    """
+
+    def __init__(self, progress: Report | None, rows: int, parts: int) -> None:
+        self._progress, self._rows, self._parts = progress, rows, max(1, parts)
+        self._done, self._cells = 0, 0
+
+    def add(self, data: bytes | None) -> None:
+        """Count a part that arrived, or that an earlier run had kept."""
+        self._done += 1
+        if self._progress is None:
+            return
+        if data is not None and "figures" in (frames := unpacked(data)):
+            counts = frames["figures"]["counts"].to_numpy()
+            self._cells += int(launches(counts.T).sum())
+        self._progress(self._rows * self._done // self._parts, self._rows, self._cells)
+
+
+def _groups(symbols: Iterable[str], weights: dict[str, int], most: int) -> list[list[str]]:
+    """Consecutive underlyings whose weights add up to `most`, or one that weighs more."""
+    found: list[list[str]] = []
+    total = most
+    for symbol in symbols:
+        if total + weights[symbol] > most or not found:
+            found.append([])
+            total = 0
+        found[-1].append(symbol)
+        total += weights[symbol]
+    return found
+
+
+def _merge_years(total: Figures, frame: pl.DataFrame, rows: int) -> None:
+    """Merge the sums of an underlying, year by year, into those of all.
+
+    Args:
+        total: merged into.
+        frame: the sums of one underlying, as a job returns them.
+        rows: the number of rows.
+    """
+    symbol = new_figures(rows)
+    for _, sums in frame.sort("year", "row").group_by("year", maintain_order=True):
+        year, row = new_figures(rows), sums["row"].to_numpy()
+        for name in SUMS:
+            getattr(year, name)[row] = sums[name].to_numpy()
+        total.counts[:, row] += sums["counts"].to_numpy().T
+        merge(symbol, year, 0, rows)
+    merge(total, symbol, 0, rows)
+
+
+def _order_statistics(roc: list[pl.DataFrame], total: Figures, in_bins: bool) -> Array:
+    """Median and percentiles of the ROC of each row.
+
+    Args:
+        roc: `row` and `roc` of each wheel, or `row`, `bin` and `wheels`.
+        total: the figures of the rows.
+        in_bins: which of the two.
+    """
+    count = total.counts[KNOWN]
+    before = np.cumsum(count) - count
+    if not roc:
+        return np.full((1 + len(PERCENTILES), count.size), np.nan)
+    if not in_bins:
+        values = pl.concat(roc).sort("row", "roc")["roc"].to_numpy()
+        return quantiles(lambda row, at: values[before[row] + at], count)
+    bins = pl.concat(roc).group_by("row", "bin").agg(pl.col("wheels").sum()).sort("row", "bin")
+    ends, middle = bins["wheels"].cum_sum().to_numpy(), (bins["bin"].to_numpy() + 0.5) * BIN
+
+    def of_bin(row: Array, at: Array) -> Array:
+        found: Array = middle[np.searchsorted(ends, before[row] + at, side="right")]
+        return found
+
+    return quantiles(of_bin, count)
+
+
+def _account_of(grid: Grid) -> dict[str, Any]:
+    return grid.account.to_dict() if grid.account else {}
+
+
+def _digest(*content: str | bytes) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for each in content:
+        data = each.encode() if isinstance(each, str) else each
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()

@@ -1,0 +1,403 @@
+"""What a worker of an executor does: it reads a part of the market itself, and returns sums.
+
+    SweepJob   figures of some rows over some underlyings   -> Done: frames of sums and ROC
+    AccountJob accounts of some rows                        -> Done: a frame of metrics
+    SurveyJob  anomalies in the data of some underlyings    -> Done: frames of findings
+
+A job is pickled and may run anywhere, more than once. It changes nothing but the caches of its
+process.
+"""
+
+import contextlib
+import dataclasses
+import io
+import os
+import platform
+import socket
+import sys
+import time
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from functools import cache
+from threading import Lock
+from typing import Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from wheelvec.demo.synthetic import demo_market
+from wheelvec.jit.cache_files import folder_of
+from wheelvec.jit.compiled import sources
+from wheelvec.kernels.accumulate import COUNTS, Figures
+from wheelvec.kernels.evaluate import evaluate_blocks
+from wheelvec.lake import files
+from wheelvec.market.market import DIGESTS, Market
+from wheelvec.model.config import Config
+from wheelvec.model.errors import LakeError, WheelvecError, listed
+from wheelvec.model.forks import refuse_forked
+from wheelvec.model.grid import Grid
+from wheelvec.model.version import VERSION
+from wheelvec.run.context import Part
+from wheelvec.run.engine import Engine
+from wheelvec.run.signals import Signals
+from wheelvec.stages.figures import SUMS
+from wheelvec.tables.anomalies import Findings
+
+BIN = 0.01  # percentage points of ROC: the width of the bins in which many wheels are counted
+EXACT, BINS = "exact", "bins"  # how the ROC of single wheels is returned; None: not at all
+Frames = dict[str, pl.DataFrame]
+_MARKETS = 2  # parts of markets that a process keeps open, with their slices
+
+
+class RefusedWorkerError(WheelvecError):
+    """A worker that cannot be used: other versions, or no access to the lake.
+
+    Args:
+        worker: its name.
+        reason: in words.
+    """
+
+    def __init__(self, worker: str, reason: str) -> None:
+        super().__init__(worker, reason)
+        self.worker, self.reason = worker, reason
+
+    def __str__(self) -> str:
+        return f"worker {self.worker} {self.reason}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What a job found.
+
+    Attributes:
+        frames: Arrow frames by name, packed.
+        failures: underlying and error of each that could not be simulated.
+        seconds: of each step, by its name.
+        threads: of Polars in that process.
+    """
+
+    frames: bytes
+    failures: tuple[tuple[str, str], ...]
+    seconds: dict[str, float]
+    threads: int
+
+
+def packed(frames: Frames) -> bytes:
+    """Frames in one archive, each as Arrow."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, frame in frames.items():
+            held = io.BytesIO()
+            frame.write_ipc(held, compression="zstd")
+            # a fixed time: the same frames are the same bytes
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), held.getvalue())
+    return out.getvalue()
+
+
+def unpacked(data: bytes) -> Frames:
+    """The frames of an archive of `packed`."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: pl.read_ipc(archive.read(name)) for name in archive.namelist()}
+
+
+def versions() -> dict[str, str]:
+    """The versions on which the last bit of a figure may depend."""
+    import numba
+
+    return {
+        "wheelvec": f"{VERSION} ({sources()[:8]})",
+        "polars": pl.__version__,
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "python": ".".join(platform.python_version_tuple()[:2]),
+    }
+
+
+def worker_name() -> str:
+    """The name of this process: its address in a Dask cluster, else host and number."""
+    if "distributed" in sys.modules:
+        from distributed import get_worker
+
+        with contextlib.suppress(ValueError):
+            return str(get_worker().address)
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def difference(expected: dict[str, str], found: dict[str, str]) -> str:
+    """In what a worker's versions differ, in words; "" if in nothing."""
+    differing = [
+        f"{name} {found.get(name)} (expected {version})"
+        for name, version in expected.items()
+        if found.get(name) != version
+    ]
+    return f"has {', '.join(differing)}" if differing else ""
+
+
+def unreadable(root: str) -> str:
+    """Why this process cannot read a lake's folder, in words; "" if it can."""
+    try:
+        with os.scandir(root):
+            return ""
+    except OSError as error:
+        return f"cannot read the lake {root}: {error.strerror or error}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Work on some underlyings of a lake, or on some rows.
+
+    Attributes:
+        versions: of the process that asks.
+        market: the part of the market with these underlyings.
+        fingerprint: of that part, where it is asked for.
+        symbols: the underlyings.
+        memory: bytes that slices and chunks may take; None: a share of the worker's.
+    """
+
+    versions: dict[str, str]
+    market: Market
+    fingerprint: str
+    symbols: tuple[str, ...]
+    memory: int | None
+
+    def run(self, market: Market) -> tuple[Frames, dict[str, str], dict[str, float]]:
+        """The frames, the errors by underlying, and the seconds of each step."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepJob(Job):
+    """The sums of rows of a grid.
+
+    Attributes:
+        grid: the rows; none has an account.
+        signals: of these underlyings.
+        years: the first and the last year of entries; None: all.
+        by_year: whether the sums of each year are separate.
+        roc: EXACT, BINS or None.
+    """
+
+    grid: Grid
+    signals: Signals
+    years: tuple[int, int] | None
+    by_year: bool
+    roc: str | None
+
+    def run(self, market: Market) -> tuple[Frames, dict[str, str], dict[str, float]]:
+        """As `Job.run`: frames `figures` and, unless it is not asked for, `roc`."""
+        found: dict[str, list[pl.DataFrame]] = {"figures": [], "roc": []}
+        failures, seconds = dict[str, str](), {"slices": 0.0, "figures": 0.0}
+        memory = self.memory or share_of_memory()
+        for symbol in self.symbols:
+            try:
+                made = self._of_symbol(market, symbol, memory, seconds)
+            except Exception as error:  # one underlying's data must not end the run
+                failures[symbol] = reason_of(error)
+                continue
+            for name, frames in made.items():
+                found[name] += frames
+        joined = {name: pl.concat(each) for name, each in found.items() if each}
+        return joined, failures, seconds
+
+    def _of_symbol(
+        self, market: Market, symbol: str, memory: int, seconds: dict[str, float]
+    ) -> dict[str, list[pl.DataFrame]]:
+        started, part = time.perf_counter(), Part(frozenset([symbol]), self.years)
+        engine = Engine(
+            market,
+            self.grid,
+            ordered=self.roc is not None,
+            threads=1,
+            memory=memory,
+            signals=self.signals,
+            part=part,
+        )
+        for chain_key in engine.context.chain_keys:
+            engine.context.bounds(chain_key)  # makes the slices
+        between = time.perf_counter()
+        made: dict[str, list[pl.DataFrame]] = {"figures": [], "roc": []}
+        for rows, partial in engine.partial(self.by_year):
+            for year, figures in zip(partial.years, partial.figures, strict=True):
+                made["figures"].append(_figures_frame(symbol, year, rows, figures))
+            if partial.roc is not None:
+                made["roc"].append(_roc_frame(symbol, rows, partial.roc, self.roc == BINS))
+        seconds["slices"] += between - started
+        seconds["figures"] += time.perf_counter() - between
+        return made
+
+
+@dataclasses.dataclass(frozen=True)
+class AccountJob(Job):
+    """The accounts of rows of a grid over all underlyings.
+
+    Attributes:
+        grid: the rows, with accounts.
+        signals: of all underlyings.
+    """
+
+    grid: Grid
+    signals: Signals
+
+    def run(self, market: Market) -> tuple[Frames, dict[str, str], dict[str, float]]:
+        """As `Job.run`: the frame `accounts`."""
+        engine = Engine(
+            market,
+            self.grid,
+            ordered=False,
+            threads=1,
+            memory=self.memory or share_of_memory(),
+            signals=self.signals,
+            part=Part(frozenset(self.symbols)),
+        )
+        return {"accounts": engine.accounts(np.arange(self.grid.size))}, {}, {}
+
+
+@dataclasses.dataclass(frozen=True)
+class SurveyJob(Job):
+    """The digests of the data of the underlyings, and the anomalies in them.
+
+    Attributes:
+        findings: whether anomalies are looked for.
+    """
+
+    findings: bool
+
+    def run(self, market: Market) -> tuple[Frames, dict[str, str], dict[str, float]]:
+        """As `Job.run`: the frame `digests`, and those of `Findings`."""
+        digests, found, failures = [pl.DataFrame(schema=DIGESTS)], list[Findings](), {}
+        for symbol in self.symbols:
+            try:
+                digests.append(market.part([symbol]).digests)
+                if self.findings:
+                    found.append(market.findings([symbol]))
+            except Exception as error:
+                failures[symbol] = reason_of(error)
+        frames = {"digests": pl.concat(digests).unique(maintain_order=True)}
+        return frames | Findings.joined(found)._asdict(), failures, {}
+
+
+def perform(job: Job) -> Done:
+    """Run a job on this worker.
+
+    Raises:
+        RefusedWorkerError: if this worker has other versions, or cannot read the lake.
+        LakeError: if the lake holds other rows here than where the job was made.
+    """
+    refuse_forked()
+    if differs := difference(job.versions, versions()):
+        raise RefusedWorkerError(worker_name(), differs)
+    if reason := unreadable(str(job.market.folder)):
+        raise RefusedWorkerError(worker_name(), reason)
+    _warm()
+    frames, failures, seconds = job.run(_Opened.market(job))
+    return Done(packed(frames), tuple(failures.items()), seconds, pl.thread_pool_size())
+
+
+def reason_of(error: Exception) -> str:
+    """An error in words, with its type unless it is one of wheelvec's own."""
+    return str(error) if isinstance(error, WheelvecError) else f"{type(error).__name__}: {error}"
+
+
+class _Opened:
+    """The parts of markets that this process holds open, so that later jobs find their slices."""
+
+    _held: ClassVar["OrderedDict[tuple[str, tuple[str, ...]], Market]"] = OrderedDict()
+    _lock: ClassVar[Lock] = Lock()
+
+    @classmethod
+    def market(cls, job: Job) -> Market:
+        """The market of a job, whose files are those of the process that asked."""
+        key = job.fingerprint, job.symbols
+        with cls._lock:
+            if key in cls._held:
+                cls._held.move_to_end(key)
+                return cls._held[key]
+        if job.fingerprint and job.market.fingerprint != job.fingerprint:
+            raise LakeError(
+                f"{job.market.folder} holds other rows of {listed(job.symbols, most=5)} at worker "
+                f"{worker_name()} than where the run was started"
+            )
+        with cls._lock:
+            cls._held[key] = job.market
+            while len(cls._held) > _MARKETS:
+                cls._held.popitem(last=False)
+        return job.market
+
+
+def share_of_memory() -> int:
+    """The bytes that a job may take: half of a Dask worker's limit, or a share of the machine's."""
+    if "distributed" in sys.modules:
+        from distributed import get_worker
+
+        with contextlib.suppress(ValueError):
+            worker = get_worker()
+            limit = worker.memory_manager.memory_limit
+            if limit:
+                return int(limit) // (2 * worker.state.nthreads)
+    pages: int = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return pages // (4 * (os.cpu_count() or 1))
+
+
+@cache
+def _warm() -> None:
+    """Compile what a sweep calls, or load it, before the first job of this process.
+
+    One process of a host at a time does so: the first compiles, the others find its files.
+    """
+    with _alone_on_host():
+        market = demo_market(symbols=("ALFA",), start="2024-01-02", end="2024-02-29")
+        grid = Grid.read(Config(), {"fills.execution_seed": [1, 2]})
+        engine = Engine(market, grid, ordered=True, threads=1, memory=2**26)
+        engine.run(np.arange(2))
+
+
+@contextlib.contextmanager
+def _alone_on_host() -> Iterator[None]:
+    """Hold a lock in the folder of compiled code, if there is one that can be written."""
+    folder = folder_of(evaluate_blocks)
+    with contextlib.ExitStack() as stack:
+        if folder is not None:
+            with contextlib.suppress(LakeError):
+                stack.enter_context(files.locked(folder))
+        yield
+
+
+def _figures_frame(
+    symbol: str, year: int | None, rows: "np.ndarray[Any, Any]", figures: Figures
+) -> pl.DataFrame:
+    """`underlying`, `year`, `row`, the sums, and (COUNTS,) `counts` of each row."""
+    sums = {name: np.ascontiguousarray(getattr(figures, name)) for name in SUMS}
+    counts = np.ascontiguousarray(figures.counts.T)
+    return pl.DataFrame(
+        [
+            pl.Series("underlying", [symbol], pl.String).new_from_index(0, rows.size),
+            pl.Series("year", [year], pl.Int32).new_from_index(0, rows.size),
+            pl.Series("row", rows, pl.Int64),
+            *(pl.Series(name, column) for name, column in sums.items()),
+            pl.Series("counts", counts, pl.Array(pl.Int64, COUNTS)),
+        ]
+    )
+
+
+def _roc_frame(
+    symbol: str, rows: "np.ndarray[Any, Any]", roc: "list[np.ndarray[Any, Any]]", in_bins: bool
+) -> pl.DataFrame:
+    """`underlying`, `row` and `roc` of each wheel, or the number of wheels in each `bin`."""
+    lengths = [values.size for values in roc]
+    frame = pl.DataFrame(
+        {
+            "underlying": pl.Series([symbol], dtype=pl.String).new_from_index(0, sum(lengths)),
+            "row": np.repeat(rows, lengths),
+            "roc": np.concatenate([*roc, np.zeros(0)]),
+        }
+    )
+    if not in_bins:
+        return frame
+    numbered = frame.with_columns(bin=(pl.col("roc") / BIN).floor().cast(pl.Int64))
+    return (
+        numbered.group_by("underlying", "row", "bin")
+        .len("wheels")
+        .with_columns(pl.col("wheels").cast(pl.Int64))
+        .sort("row", "bin")
+    )

@@ -1,0 +1,233 @@
+"""The workers of an executor: a Dask cluster, or any executor of `concurrent.futures`' kind.
+
+    jobs -> Workers.run: a few for each worker at a time -> (job, Done), in order of arrival
+
+A worker that was killed, has other versions, or cannot read the lake costs no job: the job is given
+to another one. Where there is no other, the run ends with an error that names the worker.
+"""
+
+import contextlib
+import logging
+import multiprocessing
+import queue
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor
+from typing import Any, NamedTuple
+
+from wheelvec.model.errors import InputError, WheelvecError, cut, listed
+from wheelvec.run import remote
+from wheelvec.run.remote import Done, Job, RefusedWorkerError
+
+log = logging.getLogger(__name__)
+
+AHEAD = 2  # jobs that wait at each worker
+WORKERS = 8  # of an executor that does not say how many it has
+TRIES = 10  # of a job whose worker was killed
+WAIT = 0.1  # seconds between two looks at Ctrl-C and at futures that do not call back
+
+
+class Asked(NamedTuple):
+    """A job under its name.
+
+    Attributes:
+        name: of the content of the job: equal jobs have equal names.
+        job: the job.
+    """
+
+    name: str
+    job: Job
+
+
+class _Running(NamedTuple):
+    asked: Asked
+    tries: int
+    future: Any
+
+
+class Workers:
+    """The workers of an executor that a user gave.
+
+    Args:
+        executor: a `dask.distributed.Client`, or an object with the `submit` of
+            `concurrent.futures.Executor`.
+
+    Raises:
+        InputError: for anything else, a client without asynchronous results, or a pool whose
+            processes are forked.
+    """
+
+    def __init__(self, executor: Any) -> None:
+        self._executor = executor
+        self.is_dask = type(executor).__module__.partition(".")[0] == "distributed"
+        if not callable(getattr(executor, "submit", None)) or isinstance(executor, type):
+            raise InputError(
+                f"executor is {cut(executor)}: expected a dask.distributed.Client, or an executor "
+                "with submit, such as concurrent.futures.ProcessPoolExecutor"
+            )
+        if self.is_dask and getattr(executor, "asynchronous", False):
+            raise InputError("executor is an asynchronous client: expected Client(address)")
+        if isinstance(executor, ProcessPoolExecutor) and _forks(executor):
+            raise InputError(
+                "executor forks its processes, in which Polars would deadlock: expected "
+                'ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))'
+            )
+        self._refused: dict[str, str] = {}
+        self._warned = False
+
+    def count(self) -> int:
+        """The number of jobs that can run at a time, as far as the executor says it."""
+        if self.is_dask:
+            workers = self._executor.scheduler_info(n_workers=-1)["workers"]
+            usable = (name for name in workers if name not in self._refused)
+            return max(1, sum(int(workers[name]["nthreads"]) for name in usable))
+        found = getattr(self._executor, "_max_workers", None)
+        return found if isinstance(found, int) else WORKERS
+
+    def check(self, root: str) -> None:
+        """Compare the versions of all workers of a cluster, and whether they read the lake.
+
+        Other executors do not let their workers be asked: each job compares.
+
+        Args:
+            root: the folder of the lake.
+
+        Raises:
+            WheelvecError: if no worker can be used; each is named with its reason.
+        """
+        if not self.is_dask:
+            return
+        expected = remote.versions()
+        for name, (found, reason) in self._executor.run(_facts, root, on_error="return").items():
+            said = remote.difference(expected, found) or reason
+            if said:
+                self._refuse(name, said)
+        if self._refused and not self._usable():
+            raise WheelvecError(self._no_worker())
+
+    def _usable(self) -> list[str]:
+        known = self._executor.scheduler_info(n_workers=-1)["workers"]
+        return [name for name in known if name not in self._refused]
+
+    def _refuse(self, name: str, reason: str) -> None:
+        if name not in self._refused:
+            log.warning("worker %s is not used: it %s", name, reason)
+        self._refused[name] = reason
+
+    def _no_worker(self) -> str:
+        reasons = [f"{name} {reason}" for name, reason in self._refused.items()]
+        return f"no worker can be used: {listed(reasons, most=5)}"
+
+    def run(self, jobs: Iterable[Asked]) -> Iterator[tuple[Asked, Done]]:
+        """Run jobs, each as often as need be, and yield what they return, in order of arrival.
+
+        A few jobs for each worker are with the executor at a time. If the caller stops, those that
+        have not begun are cancelled.
+
+        Args:
+            jobs: made when they are needed.
+
+        Raises:
+            WheelvecError: if the executor broke, or no worker can be used.
+            Exception: what a job raised, which is not of a single underlying.
+        """
+        waiting, running = iter(jobs), dict[str, _Running]()
+        ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        room, looked = AHEAD * self.count(), time.monotonic()
+        try:
+            while True:
+                while len(running) < room and (asked := next(waiting, None)) is not None:
+                    running[asked.name] = self._submit(asked, 1, ended)
+                if not running:
+                    return
+                if time.monotonic() - looked > 1.0:
+                    room, looked = AHEAD * self.count(), time.monotonic()
+                for name in _ended(ended, running):
+                    done = self._result(running, name, ended)
+                    if done is not None:
+                        yield running.pop(name).asked, done
+        finally:
+            for each in running.values():
+                with contextlib.suppress(Exception):
+                    each.future.cancel()
+
+    def _submit(self, asked: Asked, tries: int, ended: "queue.SimpleQueue[str]") -> _Running:
+        try:
+            if self.is_dask:
+                future = self._submit_to_dask(asked, tries)
+            else:
+                future = self._executor.submit(remote.perform, asked.job)
+        except (BrokenExecutor, RuntimeError) as error:  # RuntimeError: it was shut down
+            raise WheelvecError(f"the executor takes no more jobs: {error}") from error
+        if hasattr(future, "add_done_callback"):
+            future.add_done_callback(lambda _: ended.put(asked.name))
+        return _Running(asked, tries, future)
+
+    def _submit_to_dask(self, asked: Asked, tries: int) -> Any:
+        more: dict[str, Any] = {}
+        if self._refused:
+            more = {"workers": self._usable(), "allow_other_workers": False}
+        # a name that failed is remembered by the scheduler with its error
+        key = asked.name if tries == 1 else f"{asked.name}-{tries}"
+        return self._executor.submit(remote.perform, asked.job, key=key, pure=False, **more)
+
+    def _result(
+        self, running: dict[str, _Running], name: str, ended: "queue.SimpleQueue[str]"
+    ) -> Done | None:
+        """What a job returned; None if it was given to another worker."""
+        asked, tries, future = running[name]
+        try:
+            done: Done = future.result()
+        except RefusedWorkerError as error:
+            if not self.is_dask:
+                raise WheelvecError(f"no worker can be used: {error}") from None
+            self._refuse(error.worker, error.reason)
+            if not self._usable():
+                raise WheelvecError(self._no_worker()) from None
+            running[name] = self._submit(asked, tries + 1, ended)
+            return None
+        except CancelledError as error:
+            raise WheelvecError("the executor cancelled its jobs: it was closed") from error
+        except BrokenExecutor as error:
+            raise WheelvecError(
+                f"the executor broke: {error}; one of its processes ended, often for lack of memory"
+            ) from error
+        except Exception as error:
+            if type(error).__name__ != "KilledWorker" or tries >= TRIES:
+                raise
+            log.warning("%s: its workers were killed %d times; it is tried again", name, tries)
+            running[name] = self._submit(asked, tries + 1, ended)
+            return None
+        if done.threads > 1 and not self._warned and self.count() > 1:
+            self._warned = True
+            log.warning(
+                "workers run Polars on %d threads each: POLARS_MAX_THREADS=1 in their environment "
+                "keeps them from waiting for one another",
+                done.threads,
+            )
+        return done
+
+
+def _facts(root: str) -> tuple[dict[str, str], str]:
+    """The versions of a worker, and why it cannot read the lake."""
+    return remote.versions(), remote.unreadable(root)
+
+
+def _forks(pool: ProcessPoolExecutor) -> bool:
+    context = getattr(pool, "_mp_context", None) or multiprocessing.get_context()
+    return bool(context.get_start_method() == "fork")
+
+
+def _ended(ended: "queue.SimpleQueue[str]", running: dict[str, _Running]) -> list[str]:
+    """The names of the jobs that have ended, after waiting a moment for one."""
+    found: list[str] = []
+    with contextlib.suppress(queue.Empty):
+        found.append(ended.get(timeout=WAIT))
+        while True:
+            found.append(ended.get_nowait())
+    found += [  # futures that do not call back, such as those of submitit
+        name
+        for name, each in running.items()
+        if not hasattr(each.future, "add_done_callback") and each.future.done()
+    ]
+    return [name for name in dict.fromkeys(found) if name in running]
