@@ -57,6 +57,8 @@ log = logging.getLogger(__name__)
 EXACT_CELLS = 2**27  # wheels x configurations at most whose ROC is returned one by one: 1 GB
 TARGET = 8.0  # seconds of a job, estimated; between 2 and 20 is meant
 SAMPLED_ROWS = 64  # of the job that is timed
+SAMPLES = 3  # underlyings that are tried for it, if the data of one cannot be read
+USUAL = 1e-6, 1e-8  # seconds a byte of slices, and of a row, where none of them can be
 BYTES_A_QUOTE = 4  # of the files of a lake, at least
 SURVEYED = 2**28  # bytes of files at most that one job surveys
 PERCENTILE_ERROR = "percentile_error"
@@ -152,7 +154,8 @@ class Distributed:
         self._months = max(map(len, months))
         daily = grid.most("schedule.max_wheels_per_symbol_per_day")
         entries = daily * max(int(rows.sum()) for rows in opens) * len(self._symbols)
-        quotes = sum(market.sizes().values()) / BYTES_A_QUOTE
+        self._sizes = market.sizes()
+        quotes = sum(self._sizes.values()) / BYTES_A_QUOTE
         self._cells = int(min(entries, quotes)) * self._rows.size
         exact = EXACT if self._cells <= EXACT_CELLS else BINS
         self._roc = None if stats == "moments" else exact
@@ -173,8 +176,7 @@ class Distributed:
         """
         if "digests" in vars(self._market) and not findings:
             return
-        sizes = self._market.sizes()
-        groups = _groups(self._market.symbols, sizes, SURVEYED)
+        groups = _groups(self._market.symbols, self._sizes, SURVEYED)
         asked = [
             Asked(f"wheelvec-survey-{i}-{_digest(*group)}", self._survey_job(group, findings))
             for i, group in enumerate(groups)
@@ -212,15 +214,16 @@ class Distributed:
 
         One job is timed: a year of the underlying of median size, for some rows.
         """
-        sizes, symbols = self._market.sizes(), self._usable()
-        symbol = sorted(symbols, key=lambda name: (sizes[name], name))[len(symbols) // 2]
+        symbols = sorted(self._usable(), key=lambda name: (self._sizes[name], name))
+        middle = len(symbols) // 2
         rows, year = self._rows[:SAMPLED_ROWS], self._years[len(self._years) // 2]
-        job = self._job([symbol], (year, year), rows, by_year=False)
-        ((_, done),) = self._workers.run([Asked(f"sample-{self._name(job)}", job)])
-        if done.failures:
-            log.warning("%s: %s", *done.failures[0])
-        weight = max(1, sizes[symbol] // len(self._years))
-        return done.seconds["slices"] / weight, done.seconds["figures"] / weight / rows.size
+        for symbol in symbols[middle : middle + SAMPLES]:
+            job = self._job([symbol], (year, year), rows, by_year=False)
+            ((_, done),) = self._workers.run([Asked(f"sample-{self._name(job)}", job)])
+            if not done.failures:
+                weight = max(1, self._sizes[symbol] // len(self._years))
+                return done.seconds["slices"] / weight, done.seconds["figures"] / weight / rows.size
+        return USUAL
 
     def cut(self, timing: tuple[float, float]) -> Cut:
         """Split the sweep into jobs of about `TARGET` seconds.
@@ -228,7 +231,7 @@ class Distributed:
         Args:
             timing: as `timed` returned it.
         """
-        sizes, symbols = self._market.sizes(), self._usable()
+        sizes, symbols = self._sizes, self._usable()
         slices, row = timing
         rows, typical = self._rows.size, float(np.median([sizes[name] for name in symbols]))
         once, all_rows = slices * typical, row * typical * rows
@@ -261,8 +264,7 @@ class Distributed:
 
     def plan(self, cut: Cut, timing: tuple[float, float]) -> Plan:
         """What the sweep will do, split in this way."""
-        sizes = self._market.sizes()
-        data = sum(sizes[symbol] for symbol in self._usable())
+        data = sum(self._sizes[symbol] for symbol in self._usable())
         ranges = -(-self._rows.size // cut.rows)
         slices, row = timing
         sums = 8 * (len(SUMS) + 8) * self._rows.size * len(self._symbols) * len(cut.years)

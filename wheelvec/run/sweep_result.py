@@ -98,6 +98,7 @@ class Sweep:
         failures: pl.DataFrame | None = None,
     ) -> None:
         self.config, self.frame, self.stats = grid.base, frame, stats
+        self._far = failures is not None  # one row may take more than this machine can give
         known = loaded.failures if loaded else failures
         self.failures = pl.DataFrame(schema=FAILURES) if known is None else known
         self._signals, self._loaded = signals, loaded
@@ -292,9 +293,9 @@ class Sweep:
         """
         if self._warnings is None:
             market, signals = self._known_market("warnings"), self._signals_on_entries()
-            self._warnings = of_sweep(
-                market, self._grid, self.frame, signals, lambda row: self.result(row).warnings
-            )
+            explain = None if self._far else lambda row: self.result(row).warnings
+            left_out = self.failures["underlying"].to_list()
+            self._warnings = of_sweep(market, self._grid, self.frame, signals, explain, left_out)
         return self._warnings
 
     def _signals_on_entries(self) -> Iterator[tuple[str | None, pl.DataFrame, pl.DataFrame]]:

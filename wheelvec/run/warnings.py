@@ -8,7 +8,7 @@ A warning changes no figure. It names a doubtful fact of the data or the run tha
 import dataclasses
 import datetime as dt
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
@@ -119,7 +119,8 @@ def of_sweep(
     grid: Grid,
     frame: pl.DataFrame,
     signals: Iterable[tuple[str | None, pl.DataFrame, pl.DataFrame]],
-    explain: Callable[[int], Warnings],
+    explain: Callable[[int], Warnings] | None,
+    left_out: Collection[str] = (),
 ) -> Warnings:
     """The warnings of a sweep: about its data, its signals, and rows that launched no wheel.
 
@@ -129,12 +130,14 @@ def of_sweep(
         frame: one row per configuration, with the counts `csp_*` of puts by exit reason.
         signals: the name of each signal (None for `when`), its pairs as given, and the entry
             sessions of the rows that it bounds.
-        explain: returns the warnings of a backtest of one row.
+        explain: returns the warnings of a backtest of one row; None where that takes too long.
+        left_out: underlyings that could not be read.
     """
     first, last = _dates(market, grid)
     named = [symbols for symbols in grid.values("schedule.symbols") if symbols is not None]
     every = len(named) < len(grid.values("schedule.symbols"))
     symbols = list(market.symbols) if every else sorted(set().union(*named))
+    symbols = [symbol for symbol in symbols if symbol not in left_out]
     found = market.findings(symbols)
     warnings: list[RunWarning] = []
     for calendar in grid.values("schedule.trading_calendar"):
@@ -157,10 +160,9 @@ def of_sweep(
     idle = frame.select(pl.sum_horizontal(pl.col("^csp_.*$")) == 0).to_series().arg_true()
     if len(idle):
         text = f"{len(idle):,} of {counted(frame.height, 'configuration')} launched no wheel, "
-        text += f"the first in row {idle[0]}: "
-        why = next(
-            (str(warning) for warning in explain(idle[0]) if warning.code == "no_wheels"), ""
-        )
+        text += f"the first in row {idle[0]}"
+        told = explain(idle[0]) if explain else ()
+        why = next((f": {warning}" for warning in told if warning.code == "no_wheels"), "")
         warnings.insert(0, RunWarning("no_wheels", None, len(idle), text + why))
     return tuple(dict.fromkeys(warnings))
 

@@ -98,9 +98,10 @@ class Workers:
         if not self.is_dask:
             return
         expected = remote.versions()
-        for name, (found, reason) in self._executor.run(_facts, root, on_error="return").items():
-            said = remote.difference(expected, found) or reason
-            if said:
+        for name, found in self._executor.run(_facts, root, on_error="return").items():
+            if isinstance(found, Exception):  # it ended meanwhile: another one takes its place
+                continue
+            if said := remote.difference(expected, found[0]) or found[1]:
                 self._refuse(name, said)
         if self._refused and not self._usable():
             raise WheelvecError(self._no_worker())
@@ -157,7 +158,7 @@ class Workers:
                 future = self._submit_to_dask(asked, tries)
             else:
                 future = self._executor.submit(remote.perform, asked.job)
-        except (BrokenExecutor, RuntimeError) as error:  # RuntimeError: it was shut down
+        except Exception as error:  # each executor has its own, where it was shut down
             raise WheelvecError(f"the executor takes no more jobs: {error}") from error
         if hasattr(future, "add_done_callback"):
             future.add_done_callback(lambda _: ended.put(asked.name))

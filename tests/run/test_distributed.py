@@ -1,0 +1,485 @@
+"""Sweeps on executors: equal to local ones to the bit, whatever is killed, damaged, late or new."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import wheelvec as wv
+from tests.oracle import event_markets
+from tests.random_markets import config_of, market_of
+from wheelvec.run import distributed, remote, workers
+
+SYMBOLS = ("AA", "BB", "CC", "DD")
+GRID = {
+    "put.exit_pct": [0.3, 0.5],
+    "put.stop_loss_multiplier": [1.7, None],
+    "put.delta_max": [0.3, 0.4],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lake")
+    wv.demo_market(symbols=SYMBOLS, start="2023-10-02", end="2024-03-28").write(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def local(folder: Path) -> wv.Sweep:
+    return wv.sweep(wv.Market.open(folder), None, GRID)
+
+
+@pytest.fixture
+def threads() -> Iterator[Executor]:
+    with ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+@pytest.fixture
+def lake(folder: Path, tmp_path: Path) -> Path:
+    """A lake of the test's own, to be damaged."""
+    return Path(shutil.copytree(folder, tmp_path / "lake"))
+
+
+class Counting(Executor):
+    """Runs jobs at once, and counts them; the last first, if they can wait."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.jobs: list[Any] = []
+        self._stop_after = stop_after
+        self._max_workers = 3
+
+    def submit(self, run: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
+        self.jobs.append(arguments[0])
+        if self._stop_after is not None and len(self.swept) > self._stop_after:
+            raise KeyboardInterrupt
+        future: Future[Any] = Future()
+        try:
+            future.set_result(run(*arguments, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    @property
+    def swept(self) -> list[Any]:
+        """The jobs of the sweep itself; the first is timed."""
+        return [job for job in self.jobs if isinstance(job, remote.SweepJob)][1:]
+
+
+class Reversing(Counting):
+    """Runs the jobs that wait in the reverse order of their arrival."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[tuple[Future[Any], Any, Any]] = []
+
+    def submit(self, run: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
+        self.jobs.append(arguments[0])
+        future: Future[Any] = Future()
+        self._waiting.append((future, run, arguments))
+        threading.Timer(0.3, self._run_one).start()
+        return future
+
+    def _run_one(self) -> None:
+        future, run, arguments = self._waiting.pop()
+        future.set_result(run(*arguments))
+
+
+@pytest.fixture
+def small_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many jobs: each of one underlying, one year and some rows."""
+    monkeypatch.setattr(distributed.Distributed, "cut", lambda *_: SMALL)
+
+
+SMALL = distributed.Cut([[symbol] for symbol in SYMBOLS], [(2023, 2023), (2024, 2024)], 3)
+
+
+# ---- the frames of executors
+
+
+def test_a_spawned_pool_gives_the_frame_of_this_process(
+    folder: Path, local: wv.Sweep, small_jobs: None, tmp_path: Path
+) -> None:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        far = wv.sweep(wv.Market.open(folder), None, GRID, executor=pool, out=tmp_path / "out")
+    assert_frame_equal(far.frame, local.frame, check_exact=True)
+    assert far.warnings == local.warnings
+    assert far.failures.rows() == []
+    loaded = wv.Sweep.load(tmp_path / "out")
+    assert_frame_equal(loaded.frame, local.frame, check_exact=True)
+    # no part is left
+    assert not (tmp_path / "out" / "chunks").exists()
+
+
+def test_jobs_that_end_in_another_order_give_the_same_frame(
+    folder: Path, local: wv.Sweep, small_jobs: None
+) -> None:
+    far = wv.sweep(wv.Market.open(folder), None, GRID, executor=Reversing())
+    assert_frame_equal(far.frame, local.frame, check_exact=True)
+
+
+@pytest.mark.parametrize(("seed", "stats"), [(3, "full"), (4, "full"), (4, "moments")])
+def test_grids_of_every_kind_on_a_lake_with_events(
+    seed: int, stats: str, tmp_path: Path, threads: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wheels one at a time, chain keys, signals, equal rows, refused rows and accounts."""
+    monkeypatch.setattr(distributed, "TARGET", 0.02)
+    market_of(event_markets.random_event_market(seed)).write(tmp_path / "lake")
+    market = wv.Market.open(tmp_path / "lake")
+    config = config_of(event_markets.random_event_config(seed, "ledger"), market)
+    entries = market.option_quotes.select("session", "underlying").unique().sort(pl.all())
+    grid = pl.DataFrame(
+        {
+            "put.exit_pct": [0.3, 0.5, 0.5, 0.3, 0.6],
+            "pricing.rate": [0.01, 0.05, 0.05, 0.03, 0.01],
+            "schedule.allow_multiple_wheels_per_symbol": [True, True, True, False, True],
+            "signal": [None, "odd", "odd", None, "odd"],
+            "account.fraction": [0.2, 0.5, 0.5, 0.2, 0.9],
+            "put.delta_max": [0.9, 0.9, 0.9, 0.9, -1.0],
+        }
+    )
+    given: dict[str, Any] = {"signals": {"odd": entries.gather_every(2)}, "stats": stats}
+    given |= {"skip_invalid": True, "account": wv.Account(cash=1_000_000.0)}
+    local = wv.sweep(market, config, grid, **given)
+    far = wv.sweep(wv.Market.open(tmp_path / "lake"), config, grid, **given, executor=threads)
+    assert local.frame["total_wheels"].sum() > 0
+    assert far.skipped.rows() == local.skipped.rows()
+    assert_frame_equal(far.frame, local.frame, check_exact=True)
+
+
+def test_percentiles_of_very_many_wheels_are_of_bins(
+    folder: Path, local: wv.Sweep, threads: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "EXACT_CELLS", 0)
+    far = wv.sweep(wv.Market.open(folder), None, GRID, executor=threads)
+    names = ["median_wheel_roc", *(name for name in local.frame.columns if "roc_p" in name)]
+    error = far.frame["percentile_error"].unique().to_list()
+    assert error == [0.005]
+    for name in names:
+        off = (far.frame[name] - local.frame[name]).abs().max()
+        assert isinstance(off, float)
+        assert 0.0 < off <= error[0] + 1e-12, name
+    others = far.frame.drop(*names, "percentile_error")
+    assert_frame_equal(others, local.frame.drop(names), check_exact=True)
+
+
+def test_progress_counts_configurations_and_wheels(folder: Path, small_jobs: None) -> None:
+    told: list[tuple[int, int, int]] = []
+    far = wv.sweep(
+        wv.Market.open(folder),
+        None,
+        GRID,
+        executor=Counting(),
+        progress=lambda *now: told.append(now),
+    )
+    wheels = far.frame.select(pl.sum_horizontal(pl.col("^csp_.*$")).sum()).item()
+    assert told[-1] == (8, 8, wheels)
+    assert [done for done, *_ in told] == sorted(done for done, *_ in told)
+
+
+def test_a_sweep_is_cut_into_jobs_of_some_seconds(
+    folder: Path, threads: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = wv.Market.open(folder)
+    base = wv.Config()
+    read = distributed.Grid.read(base, {"fills.execution_seed": range(1000)})
+    given = read, distributed.Signals(), workers.Workers(threads), "full", None
+    away = distributed.Distributed(market, *given)
+    size = 1000
+    monkeypatch.setattr(away, "_sizes", dict.fromkeys(SYMBOLS, size))
+    # an underlying takes 2 s for its slices and up to 1 s for 1,000 rows: two in a job
+    cut = away.cut((2.0 / size, 1e-3 / size))
+    assert cut.rows == 1000
+    assert cut.groups == [["AA", "BB"], ["CC", "DD"]]
+    # a row in 0.1 s: some rows of one underlying, and slices that do not dominate
+    cut = away.cut((1.0 / size, 0.1 / size))
+    assert 50 <= cut.rows <= 100
+    assert cut.groups == [[symbol] for symbol in SYMBOLS]
+    # slices of an underlying in 40 s: its years apart, unless its wheels follow one another
+    assert away.cut((40.0 / size, 1e-9 / size)).years == [(2023, 2023), (2024, 2024)]
+    alone = {"schedule.allow_multiple_wheels_per_symbol": [False]}
+    read = distributed.Grid.read(base, alone)
+    away = distributed.Distributed(market, read, *given[1:])
+    monkeypatch.setattr(away, "_sizes", dict.fromkeys(SYMBOLS, size))
+    assert away.cut((40.0 / size, 1e-9 / size)).years == [None]
+
+
+def test_submitit_gives_the_frame_of_this_process(
+    folder: Path, local: wv.Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitit = pytest.importorskip("submitit")
+    whole = distributed.Cut([list(SYMBOLS)], [None], 8)
+    monkeypatch.setattr(distributed.Distributed, "cut_of", lambda *_: whole)
+    executor = submitit.LocalExecutor(folder=tmp_path / "jobs")
+    far = wv.sweep(wv.Market.open(folder), None, GRID, executor=executor)
+    assert_frame_equal(far.frame, local.frame, check_exact=True)
+
+
+# ---- a Dask cluster
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    distributed_ = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed_.LocalCluster(**options, silence_logs="CRITICAL") as cluster:
+        yield cluster
+
+
+def sweep_under_fire(
+    cluster: Any, folder: Path, kills: int, seconds: float, **given: Any
+) -> tuple[wv.Sweep, int]:
+    """A sweep whose workers are killed again and again, and how often that was."""
+    from distributed import Client
+
+    done, killed = threading.Event(), 0
+
+    def kill() -> None:
+        nonlocal killed
+        while killed < kills and not done.wait(seconds):
+            pids = [nanny.pid for nanny in cluster.workers.values() if nanny.pid]
+            if pids:
+                os.kill(pids[killed % len(pids)], signal.SIGKILL)
+                killed += 1
+
+    killer = threading.Thread(target=kill)
+    with Client(cluster) as client:
+        killer.start()
+        try:
+            swept = wv.sweep(wv.Market.open(folder), None, GRID, executor=client, **given)
+        finally:
+            done.set()
+            killer.join()
+    return swept, killed
+
+
+def test_killed_workers_lose_nothing_and_count_nothing_twice(
+    cluster: Any, folder: Path, local: wv.Sweep, small_jobs: None
+) -> None:
+    far, killed = sweep_under_fire(cluster, folder, kills=2, seconds=0.5)
+    assert killed
+    assert_frame_equal(far.frame, local.frame, check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_hundred_killed_workers(
+    cluster: Any, folder: Path, local: wv.Sweep, small_jobs: None
+) -> None:
+    total = 0
+    while total < 100:
+        far, killed = sweep_under_fire(cluster, folder, kills=100 - total, seconds=2.0)
+        assert_frame_equal(far.frame, local.frame, check_exact=True)
+        assert far.failures.height == 0
+        total += killed
+
+
+def test_a_client_that_goes_away_and_comes_back(
+    cluster: Any, folder: Path, local: wv.Sweep, small_jobs: None, tmp_path: Path
+) -> None:
+    from distributed import Client
+
+    out, seen = tmp_path / "out", list[int]()
+    with Client(cluster) as client:
+
+        def progress(done: int, *_: int) -> None:
+            seen.append(done)
+            if len(seen) == 5:
+                client.close()
+
+        with pytest.raises(wv.WheelvecError, match=r"parts of the sweep kept in .*out; run"):
+            wv.sweep(
+                wv.Market.open(folder), None, GRID, executor=client, out=out, progress=progress
+            )
+    kept = len(list((out / "chunks").glob("wheelvec-*.part")))
+    assert kept >= 5
+    with Client(cluster) as client:
+        far = wv.sweep(wv.Market.open(folder), None, GRID, executor=client, out=out)
+    assert_frame_equal(far.frame, local.frame, check_exact=True)
+
+
+def test_workers_of_a_cluster_that_differ_are_named(
+    cluster: Any, folder: Path, local: wv.Sweep, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One of two workers has other versions: the other one does the work, or none does."""
+    from distributed import Client
+
+    market = wv.Market.open(folder)
+    with Client(cluster) as client:
+        one, other = list(client.scheduler_info()["workers"])
+        client.run(_pretend, "1.2.3", workers=[one])
+        try:
+            far = wv.sweep(market, None, GRID, executor=client)
+            assert_frame_equal(far.frame, local.frame, check_exact=True)
+            assert f"worker {one} is not used: it has polars 1.2.3 (expected" in caplog.text
+            client.run(_pretend, "1.2.3", workers=[other])
+            with pytest.raises(wv.WheelvecError, match=r"no worker can be used: .*has polars 1.2"):
+                wv.sweep(market, None, GRID, executor=client)
+        finally:
+            client.run(_pretend, pl.__version__)
+
+
+def _pretend(version: str) -> None:
+    import polars
+
+    polars.__version__ = version
+
+
+# ---- what fails
+
+
+def damaged(lake: Path, symbol: str) -> Path:
+    """A quotes file of an underlying, after a byte of it has changed."""
+    path = sorted((lake / "option_quotes" / f"underlying={symbol}").rglob("*.parquet"))[2]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+def test_an_underlying_that_fails_is_left_out_and_told(
+    lake: Path, folder: Path, local: wv.Sweep, small_jobs: None, tmp_path: Path
+) -> None:
+    path = damaged(lake, "BB")
+    out = tmp_path / "out"
+    far = wv.sweep(wv.Market.open(lake), None, GRID, executor=Counting(), out=out)
+    ((symbol, error),) = far.failures.rows()
+    assert symbol == "BB"
+    assert str(path) in error
+    rest = wv.Config(schedule=wv.Schedule(symbols=("AA", "CC", "DD")))
+    without = wv.sweep(wv.Market.open(folder), rest, GRID)
+    assert_frame_equal(
+        far.frame.drop("config_id"), without.frame.drop("config_id"), check_exact=True
+    )
+    assert_frame_equal(wv.Sweep.load(out).failures, far.failures)
+
+
+def test_what_failed_is_tried_again_by_the_next_run(
+    lake: Path, small_jobs: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a disk could not be read for a while: the data are the same afterwards."""
+    real, out = remote.SweepJob._of_symbol, tmp_path / "out"
+
+    def failing(job: Any, market: Any, symbol: str, *more: Any) -> Any:
+        if symbol == "CC" and job.years == (2024, 2024):
+            raise OSError("the disk does not answer")
+        return real(job, market, symbol, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remote.SweepJob, "_of_symbol", failing)
+        far = wv.sweep(wv.Market.open(lake), None, GRID, executor=Counting(), out=out)
+    assert far.failures.rows() == [("CC", "OSError: the disk does not answer")]
+    again = Counting()
+    whole = wv.sweep(wv.Market.open(lake), None, GRID, executor=again, out=out)
+    assert {job.symbols for job in again.swept} == {("CC",)}
+    assert_frame_equal(whole.frame, wv.sweep(wv.Market.open(lake), None, GRID).frame)
+    assert whole.failures.height == 0
+    assert not list(out.glob("chunks"))
+
+
+def test_a_run_of_which_every_underlying_fails_is_an_error(lake: Path) -> None:
+    for symbol in SYMBOLS:
+        damaged(lake, symbol)
+    with pytest.raises(wv.WheelvecError, match=r"none of the underlyings .* AA: .*option_quotes"):
+        wv.sweep(wv.Market.open(lake), None, GRID, executor=Counting())
+
+
+def test_a_worker_that_cannot_read_the_lake(lake: Path, threads: Executor) -> None:
+    market = wv.Market.open(lake)
+    assert market.symbols == SYMBOLS
+    assert market.data_range
+    job = remote.SurveyJob(remote.versions(), market.part(["AA"]), "", ("AA",), None, False)
+    lake.rename(lake.with_name("elsewhere"))
+    with pytest.raises(remote.RefusedWorkerError, match=r"cannot read the lake .*lake: No such"):
+        remote.perform(job)
+
+
+def test_a_lake_that_holds_other_rows_at_the_worker(lake: Path, folder: Path) -> None:
+    part = wv.Market.open(lake).part(["AA"])
+    job = remote.SurveyJob(remote.versions(), part, "0" * 32, ("AA",), None, False)
+    with pytest.raises(wv.LakeError, match=r"holds other rows of AA at worker .* than where"):
+        remote.perform(job)
+
+
+def test_a_worker_of_another_version_is_refused_by_name(
+    folder: Path, threads: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = remote.versions()
+    monkeypatch.setattr(distributed, "versions", lambda: here | {"polars": "1.2.3"})
+    wanted = rf"no worker can be used: worker \S+ has polars {pl.__version__} \(expected 1.2.3\)"
+    with pytest.raises(wv.WheelvecError, match=wanted):
+        wv.sweep(wv.Market.open(folder), None, GRID, executor=threads)
+
+
+def test_arguments_that_are_no_executor(folder: Path) -> None:
+    market = wv.Market.open(folder)
+    with pytest.raises(wv.InputError, match=r"executor is 'tcp://h:1': expected a dask"):
+        wv.sweep(market, None, GRID, executor="tcp://h:1")
+    forking = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork"))
+    with pytest.raises(wv.InputError, match=r"executor forks its processes.*spawn"):
+        wv.sweep(market, None, GRID, executor=forking)
+    frames = wv.demo_market(symbols=["AA"], start="2024-01-02", end="2024-02-29")
+    with pytest.raises(wv.InputError, match=r"market is of frames.* write it with market.write"):
+        wv.sweep(frames, None, GRID, executor=ThreadPoolExecutor(1))
+
+
+def test_a_pool_that_breaks_keeps_what_is_done(
+    folder: Path, local: wv.Sweep, small_jobs: None, tmp_path: Path
+) -> None:
+    market = wv.Market.open(folder)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        kill = pool.submit(os.getpid).result()
+        seen: list[int] = []
+
+        def progress(done: int, *_: int) -> None:
+            seen.append(done)
+            if len(seen) == 3:
+                os.kill(kill, signal.SIGKILL)
+
+        with pytest.raises(wv.WheelvecError, match=r"the executor broke.*kept in .*out; run"):
+            wv.sweep(market, None, GRID, executor=pool, out=tmp_path / "out", progress=progress)
+    again = Counting()
+    far = wv.sweep(market, None, GRID, executor=again, out=tmp_path / "out")
+    assert 0 < len(again.swept) <= 24 - 3
+    assert_frame_equal(far.frame, local.frame, check_exact=True)
+
+
+# ---- resuming
+
+
+def test_an_interrupted_sweep_is_continued(
+    folder: Path, local: wv.Sweep, small_jobs: None, tmp_path: Path
+) -> None:
+    market, out = wv.Market.open(folder), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt, match=r"parts of the sweep kept in .*out; run"):
+        wv.sweep(market, None, GRID, executor=Counting(stop_after=10), out=out)
+    kept = sorted((out / "chunks").glob("wheelvec-*.part"))
+    assert len(kept) >= 6
+    kept[0].write_bytes(kept[0].read_bytes()[:-1])  # cut by a full disk
+    (out / "chunks" / "notes.txt").write_text("mine")
+    with pytest.raises(wv.LakeError, match=r"holds chunks/notes.txt, which is not of a saved"):
+        wv.sweep(market, None, GRID, executor=Counting(), out=out)
+    (out / "chunks" / "notes.txt").unlink()
+    again = Counting()
+    far = wv.sweep(market, None, GRID, executor=again, out=out)
+    assert len(again.swept) == 24 - len(kept)  # and the one that was cut is the timed job's equal
+    assert_frame_equal(far.frame, local.frame, check_exact=True)
+    assert not (out / "chunks").exists()
+
+
+def test_a_finished_sweep_is_read_and_not_computed(folder: Path, tmp_path: Path) -> None:
+    market = wv.Market.open(folder)
+    first = wv.sweep(market, None, GRID, executor=Counting(), out=tmp_path / "out")
+    again = Counting()
+    second = wv.sweep(market, None, GRID, executor=again, out=tmp_path / "out")
+    assert again.swept == []
+    assert_frame_equal(first.frame, second.frame, check_exact=True)
