@@ -99,7 +99,7 @@ COMMANDS_HEAD = """# Command line
 
 `wheelvec COMMAND --help` prints what this page has, and `python -m wheelvec` is the same command. Written by `make docs` from the parser.
 
-Standard output has the results only, as plain text, JSON or CSV; progress, warnings and errors go to standard error. An error is one line that says what is wrong, where, and what was expected. The exit code is 0 for success, 2 for a wrong command line, 130 after Ctrl-C, 141 if the reader of the output has gone, and 1 for every other failure.
+Standard output has the results only, as plain text, JSON or CSV; progress, warnings and errors go to standard error. An error is one line that says what is wrong, where, and what was expected. The exit code is 0 for success, 2 for a wrong command line, 3 if all was done but for some underlyings, which are listed, 130 after Ctrl-C, 141 if the reader of the output has gone, and 1 for every other failure.
 
 Every command has `--verbose`, which logs its steps to standard error, and `--debug`, which shows the traceback of a failure.
 """

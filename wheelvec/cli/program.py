@@ -20,8 +20,9 @@
     wheelvec fetch --symbols TSLA --start 2023-06-06 --end 2023-09-13 --lake lake/ --max-cost 25
 
 Standard output has the results only, as plain text, JSON or CSV. An error is one line on standard
-error. The exit code is 0 for success, 2 for an invalid command line, 130 after Ctrl-C, 141 if the
-reader of the output has closed it, and 1 for every other error.
+error. The exit code is 0 for success, 2 for an invalid command line, 3 if all was done but for some
+underlyings, 130 after Ctrl-C, 141 if the reader of the output has closed it, and 1 for every other
+error.
 """
 
 import argparse
@@ -34,10 +35,11 @@ from typing import Any
 
 from wheelvec.cli import getting, lakes, pages, portfolios, results, starting, stories, verdicts
 from wheelvec.cli.arguments import Formatter, Parser, UsageError, add_command, shared_options
+from wheelvec.cli.executors import IncompleteError
 from wheelvec.cli.terminal import ReaderGoneError, console, fail, message, remark, write
 from wheelvec.model.version import VERSION
 
-USAGE, FAILED, INTERRUPTED, READER_GONE = 2, 1, 130, 141
+FAILED, USAGE, INCOMPLETE, INTERRUPTED, READER_GONE = 1, 2, 3, 130, 141
 
 FIRST_STEPS = """\
 first steps:
@@ -57,6 +59,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "wheelvec") -> int:
             return _execute(arguments, prog)
     except UsageError as error:
         return fail(USAGE, str(error))
+    except IncompleteError as error:
+        return fail(INCOMPLETE, str(error))
     except KeyboardInterrupt as interrupt:
         return fail(INTERRUPTED, str(interrupt) or "interrupted")
     except ReaderGoneError:
