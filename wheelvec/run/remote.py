@@ -20,6 +20,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import version
 from threading import Lock
 from typing import Any, ClassVar
 
@@ -103,13 +104,11 @@ def unpacked(data: bytes) -> Frames:
 
 def versions() -> dict[str, str]:
     """The versions on which the last bit of a figure may depend."""
-    import numba
-
     return {
         "wheelvec": f"{VERSION} ({sources()[:8]})",
         "polars": pl.__version__,
         "numpy": np.__version__,
-        "numba": numba.__version__,
+        "numba": version("numba"),  # its metadata: only compiled code imports it
         "python": ".".join(platform.python_version_tuple()[:2]),
     }
 
