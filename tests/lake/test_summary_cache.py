@@ -15,7 +15,7 @@ import wheelvec as wv
 from tests.market.build import DAY
 from wheelvec import cli
 from wheelvec.demo.synthetic import demo_tables
-from wheelvec.lake import files, summaries, summary_cache
+from wheelvec.lake import files, inspection, kept_frames, summaries, summary_cache
 from wheelvec.lake.inspection import Inspection
 from wheelvec.model.errors import LakeError
 
@@ -71,6 +71,18 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[summaries.Batch]:
         return working(lake, batch, sessions)
 
     monkeypatch.setattr(summaries, "summary", spy)
+    return found
+
+
+def joined(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The underlyings whose summaries are joined from here on."""
+    found, working = [], inspection._WholeFiles._underlying
+
+    def spy(whole: Any, underlying: str, *more: Any) -> Any:
+        found.append(underlying)
+        return working(whole, underlying, *more)
+
+    monkeypatch.setattr(inspection._WholeFiles, "_underlying", spy)
     return found
 
 
@@ -176,6 +188,68 @@ def test_only_the_months_around_a_changed_one_are_decoded(
     same(changed, wv.check(folder, deep=True))
 
 
+def test_findings_are_made_anew_of_a_changed_underlying_alone(
+    folder: Path, whole: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = joined(monkeypatch)
+    wv.check(folder)
+    assert again == []
+    bars = whole["underlying_bars"].filter(
+        pl.col("underlying") == "CHRL", pl.col("session") == DAY("2024-03-05")
+    )
+    prices = [pl.col(each) * 2.0 for each in ("open", "high", "low", "close")]
+    tables: Any = {"option_quotes": whole["option_quotes"].clear()}
+    wv.Market(**tables, underlying_bars=bars.with_columns(prices)).write(folder)
+    found = wv.check(folder)
+    assert again == ["CHRL"]
+    assert found.coverage.filter(pl.col("gap") < -0.4)["session"].to_list() == [DAY("2024-03-05")]
+    same(found, wv.check(folder, deep=True))
+
+
+def test_a_split_that_is_told_makes_the_findings_of_its_underlying_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = joined(monkeypatch)
+    (folder / "splits.csv").write_text(
+        "underlying,ex_date,numerator,denominator,new_underlying\nBRVO,2024-03-05,7,1,\n"
+    )
+    found = wv.check(folder)
+    assert again == ["BRVO"]
+    assert found.contradicted["underlying"].to_list() == ["BRVO"]
+    same(found, wv.check(folder, deep=True))
+
+
+def test_later_data_of_one_underlying_end_the_others(folder: Path) -> None:
+    later = demo_tables(symbols=["BRVO"], start=LAST + dt.timedelta(1), end=DAY("2024-05-15"))
+    wv.Market(**later).write(folder)  # type: ignore[arg-type]
+    found = wv.check(folder)
+    assert found.ended["underlying"].to_list() == ["CHRL"]
+    same(found, wv.check(folder, deep=True))
+
+
+def test_what_is_found_while_a_file_is_replaced_is_not_kept(
+    folder: Path, whole: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows are then not those of the digests under which it would be kept."""
+    before = folder.parent / "before"
+    shutil.copytree(folder / "underlying_bars", before)
+    findings(folder).unlink()
+    prices = [pl.col(each) * 2.0 for each in ("open", "high", "low", "close")]
+    bars = whole["underlying_bars"].with_columns(prices)
+    working = summaries.joined
+
+    def replaced(found: Any) -> Any:
+        wv.Market(option_quotes=whole["option_quotes"].clear(), underlying_bars=bars).write(folder)
+        return working(found)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(summaries, "joined", replaced)
+        assert wv.check(folder).adjusted.height
+    shutil.rmtree(folder / "underlying_bars")
+    before.rename(folder / "underlying_bars")
+    assert wv.check(folder).adjusted.is_empty()
+
+
 def test_a_calendar_by_which_days_are_no_sessions_is_another_summary(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,17 +278,53 @@ def place(lake: Path) -> Path:
     return found
 
 
-@pytest.mark.parametrize("harm", ["cut", "altered", "foreign", "renamed"])
-def test_a_harmed_cache_is_made_anew(folder: Path, harm: str) -> None:
-    path, data, before = place(folder), place(folder).read_bytes(), kept(folder)
+def findings(lake: Path) -> Path:
+    (found,) = (lake / ".summaries").glob("*.zip")
+    return found
+
+
+HARMS = ("cut", "altered", "foreign", "renamed")
+
+
+def harmed(path: Path, harm: str) -> None:
+    data = path.read_bytes()
     altered = bytearray(data)
     altered[len(data) // 2] ^= 1
     path.write_bytes({"cut": data[:-9], "altered": altered, "foreign": b"no"}.get(harm, data))
     if harm == "renamed":
         path.rename(path.with_name(f"{'0' * 32}.zip"))
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_harmed_cache_is_made_anew(folder: Path, harm: str) -> None:
+    before = kept(folder)
+    findings(folder).unlink()
+    harmed(place(folder), harm)
     assert summary_cache.read(folder, "BRVO") == {}
-    same(wv.check(folder), wv.check(folder, deep=True))
+    found = wv.check(folder)
     assert kept(folder) == before
+    same(found, wv.check(folder, deep=True))
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_harmed_findings_are_made_anew(
+    folder: Path, harm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harmed(findings(folder), harm)
+    again = joined(monkeypatch)
+    found = wv.check(folder)
+    assert again == ["BRVO", "CHRL"]
+    same(found, wv.check(folder))
+    assert again == ["BRVO", "CHRL"]
+    same(found, wv.check(folder, deep=True))
+
+
+def test_a_cache_of_another_form_is_left_aside(folder: Path) -> None:
+    """As one is whose frames an earlier version wrote, whatever their digest."""
+    for cache in (folder / ".summaries", place(folder).parent):
+        frame = {"tally": pl.DataFrame({"count": [1]}), "gone": pl.DataFrame({"a": [1]})}
+        kept_frames.write(cache, {"of another": kept_frames.Kept(frame, {})})
+    same(wv.check(folder), wv.check(folder, deep=True))
 
 
 def test_a_lake_that_cannot_be_written_to_is_checked_all_the_same(

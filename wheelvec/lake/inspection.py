@@ -14,9 +14,10 @@ from pathlib import Path
 
 import polars as pl
 
-from wheelvec.lake import faults, holdings, summaries, summary_cache
+from wheelvec.lake import faults, finding_cache, holdings, summaries, summary_cache
 from wheelvec.lake.faults import Refused
 from wheelvec.lake.holdings import COVERAGE, MADE_CLOSES, UNDERLYINGS
+from wheelvec.lake.kept_frames import Frames
 from wheelvec.lake.lake import Lake, month_end
 from wheelvec.lake.parquet import Footer
 from wheelvec.lake.summaries import Batch, Month, Summary
@@ -28,8 +29,8 @@ from wheelvec.tables import anomalies, validation
 from wheelvec.tables.anomalies import Findings
 from wheelvec.tables.runs import MINUTES
 from wheelvec.tables.sessions import Sessions
-from wheelvec.tables.survey import DAYS, SCHEMAS, Survey
-from wheelvec.tables.suspected import Events
+from wheelvec.tables.survey import CHAIN, DAYS, SCHEMAS, Survey
+from wheelvec.tables.suspected import CONTRADICTED, SUSPECTED, Events
 from wheelvec.tables.validation import TABLES
 
 Progress = Callable[[int, int], None]
@@ -278,14 +279,14 @@ class _WholeFiles:
         return Events.of(splits, pl.concat(paid) if paid else None)
 
     def inspection(self, files: pl.DataFrame, pool: ThreadPoolExecutor, tick: Tick) -> Inspection:
-        underlyings = sorted({underlying for _, underlying, _ in self.footers})
-        of_each = [self._underlying(underlying, pool, tick) for underlying in underlyings]
-        found = Findings.joined([findings for _, findings in of_each])
+        of_each = self._of_each(pool, tick)
         frames = {
-            name: pl.concat([schema.to_frame(), *(kept[name] for kept, _ in of_each)])
+            name: pl.concat([schema.to_frame(), *(found[name] for found in of_each)])
             for name, schema in _OF_UNDERLYINGS.items()
         }
-        tallies = [frames["tally"], validation.recounted(self.lake.aside(), self.sessions)]
+        anomalous = {name: frames[name] for name in _ANOMALIES}
+        counted = Findings(chain=CHAIN.to_frame(), **anomalous).counted()
+        tallies = [frames["tally"], validation.recounted(self.lake.aside(), self.sessions), counted]
         if self.splits is not None:
             tallies.append(validation.total(self.splits.aside))
         return Inspection(
@@ -296,29 +297,54 @@ class _WholeFiles:
             gaps=holdings.gaps(frames["coverage"]),
             made_closes=frames["made_closes"],
             entry_times=holdings.entry_times(frames["minutes"], self.sessions.timezone),
-            holes=found.holes,
+            holes=frames["holes"],
             vanished=frames["vanished"],
-            broken=validation.total(pl.concat([*tallies, found.counted()])).select(
-                *schemas.MARKET_DIAGNOSTICS
-            ),
-            splits=found.splits,
-            contradicted=found.contradicted,
-            adjusted=found.adjusted,
-            adjusted_prices=found.adjusted_prices,
-            ended=found.ended,
+            broken=validation.total(pl.concat(tallies)).select(*schemas.MARKET_DIAGNOSTICS),
+            splits=frames["splits"],
+            contradicted=frames["contradicted"],
+            adjusted=frames["adjusted"],
+            adjusted_prices=frames["adjusted_prices"],
+            ended=frames["ended"],
         )
 
-    def _underlying(
-        self, underlying: str, pool: ThreadPoolExecutor, tick: Tick
-    ) -> tuple[Summary, Findings]:
-        """The frames (`_OF_UNDERLYINGS`) of one underlying, and its anomalies."""
+    def _of_each(self, pool: ThreadPoolExecutor, tick: Tick) -> list[Frames]:
+        """The frames (`_OF_UNDERLYINGS`) of each underlying: those that are kept, and else new."""
+        months: dict[str, list[Month]] = {}
+        for month in self.footers:
+            months.setdefault(month[1], []).append(month)
+        keys = finding_cache.keys_of(
+            self.footers,
+            self.sessions,
+            None if self.splits is None else self.splits.rows,
+            self.unknown,
+        )
+        held = {} if self.deep else finding_cache.read(self.lake.root, _OF_UNDERLYINGS)
+        kept: dict[str, Frames] = {}
+        found: list[Frames] = []
+        for underlying in sorted(months):
+            key = keys[underlying]
+            if key in held:
+                mine = held[key]
+                tick(len(months[underlying]))
+            else:
+                mine = self._underlying(underlying, pool, tick)
+            if key in held or self._unchanged(months[underlying]):
+                kept[key] = mine
+            found.append(mine)
+        if any(held.get(key) is not each for key, each in kept.items()):
+            finding_cache.write(self.lake.root, kept)
+        return found
+
+    def _underlying(self, underlying: str, pool: ThreadPoolExecutor, tick: Tick) -> Frames:
+        """The frames (`_OF_UNDERLYINGS`) of one underlying, made of the summaries of its months."""
         found = summaries.joined(self._summaries(underlying, pool, tick))
         survey = Survey.joined([Survey(*(found[name] for name in SCHEMAS))])
         quoted = survey.contracts.select("symbol", session="last", quoted=pl.lit(True))
         seen = pl.concat([quoted, found["seen"]])
         seen = seen.group_by("symbol").agg(pl.col("session").max(), pl.col("quoted").any())
         bars = int(found["traded"]["count"].sum())
-        kept = {
+        findings = Findings.of(survey, self.sessions, self.told, self._unknown(underlying))
+        return {
             "tally": found["tally"],
             "minutes": found["minutes"],
             "vanished": anomalies.vanished(
@@ -327,8 +353,8 @@ class _WholeFiles:
             "underlyings": holdings.counts(underlying, survey, len(seen), bars, self.sessions),
             "coverage": holdings.coverage(underlying, survey, found, self.sessions),
             "made_closes": holdings.made_closes(underlying, found["made"]),
+            **{name: getattr(findings, name) for name in _ANOMALIES},
         }
-        return kept, Findings.of(survey, self.sessions, self.told, self._unknown(underlying))
 
     def _summaries(
         self, underlying: str, pool: ThreadPoolExecutor, tick: Tick
@@ -344,7 +370,9 @@ class _WholeFiles:
                 kept[key] = held[key]
                 return held[key].frames
             found = summaries.summary(self.lake, batch, self.sessions)
-            if batch.table in summary_cache.TABLES and self._unchanged(batch):
+            if batch.table in summary_cache.TABLES and self._unchanged(
+                [(batch.table, underlying, month) for month in batch.months]
+            ):
                 kept[key] = Kept.of(batch, found, self.sessions)
             return found
 
@@ -355,9 +383,8 @@ class _WholeFiles:
         if any(held.get(key) is not each for key, each in kept.items()):
             summary_cache.write(root, underlying, kept)
 
-    def _unchanged(self, batch: Batch) -> bool:
+    def _unchanged(self, months: Iterable[Month]) -> bool:
         """Whether the rows that were read are those of the footers: a writer may replace a file."""
-        months = [(batch.table, batch.underlying, month) for month in batch.months]
         return all(_state(self.lake, month) == self.footers[month] for month in months)
 
     def _unknown(self, underlying: str) -> pl.DataFrame:
@@ -371,6 +398,17 @@ class _WholeFiles:
         return pl.concat(found)
 
 
+# The frames of `Findings` that an inspection has or counts.
+_ANOMALIES: dict[str, pl.Schema] = {
+    "holes": anomalies.HOLES,
+    "splits": SUSPECTED,
+    "contradicted": CONTRADICTED,
+    "adjusted": anomalies.ADJUSTED,
+    "adjusted_prices": anomalies.ADJUSTED,
+    "ended": anomalies.ENDED,
+    "missing_bars": validation.TALLY,
+}
+# The frames of each underlying, of which an inspection is made.
 _OF_UNDERLYINGS: dict[str, pl.Schema] = {
     "tally": validation.TALLY,
     "minutes": MINUTES,
@@ -378,4 +416,5 @@ _OF_UNDERLYINGS: dict[str, pl.Schema] = {
     "underlyings": UNDERLYINGS,
     "coverage": COVERAGE,
     "made_closes": MADE_CLOSES,
+    **_ANOMALIES,
 }
