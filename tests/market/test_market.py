@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+import wheelvec as wv
 from tests.market.build import (
     BAR,
     DAY,
@@ -1127,3 +1128,53 @@ def test_a_frame_in_many_pieces_is_made_one_first() -> None:
     assert pieces.n_chunks() == 100
     assert validation.read("option_quotes", pieces).n_chunks() == 1
     assert len(market(option_quotes=pieces).option_quotes) == 200
+
+
+# ---- parts, which other processes read
+
+
+def test_a_part_of_a_lake_is_the_whole_market_with_fewer_files(tmp_path: Path) -> None:
+    late = wv.demo_market(symbols=["ALFA"], start="2024-02-01", end="2024-03-28")
+    late.write(tmp_path)
+    wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29").write(tmp_path)
+    whole = wv.Market.open(tmp_path)
+    part = pickle.loads(pickle.dumps(whole.part(["BRVO"])))
+    assert (part.symbols, part.data_range) == (whole.symbols, whole.data_range)
+    assert part.underlying_bars["underlying"].unique().to_list() == ["BRVO"]
+    days = whole.data_range
+    assert days is not None
+    assert part.window("BRVO", *days).quotes.equals(whole.window("BRVO", *days).quotes)
+    assert part.window("ALFA", *days).quotes.height == 0
+
+
+def test_a_part_has_what_its_underlyings_were_renamed_to(tmp_path: Path) -> None:
+    wv.demo_market(symbols=["OLD", "NEW"], start="2024-01-02", end="2024-02-29").write(tmp_path)
+    renames = pl.DataFrame(
+        {
+            "underlying": ["OLD"],
+            "ex_date": [dt.date(2024, 2, 1)],
+            "numerator": [1],
+            "denominator": [1],
+            "new_underlying": ["NEW"],
+        }
+    )
+    part = wv.Market.open(tmp_path, splits=renames).part(["OLD"])
+    assert sorted(part.underlying_bars["underlying"].unique()) == ["NEW", "OLD"]
+    assert pickle.loads(pickle.dumps(part)).splits.rows() == part.splits.rows()  # type: ignore[union-attr]
+
+
+def test_the_fingerprint_of_a_part_is_that_of_its_digests(tmp_path: Path) -> None:
+    wv.demo_market(symbols=["ALFA", "BRVO"], end="2024-02-29").write(tmp_path)
+    whole, again = wv.Market.open(tmp_path), wv.Market.open(tmp_path)
+    whole.hold(again.digests, {})
+    part = whole.part(["ALFA"])
+    assert part.digests.equals(again.digests.filter(pl.col("underlying") == "ALFA"))
+    assert part.fingerprint == pickle.loads(pickle.dumps(again.part(["ALFA"]))).fingerprint
+    assert whole.fingerprint == again.fingerprint
+
+
+def test_markets_of_frames_cannot_be_sent_to_other_processes() -> None:
+    market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+    for use in (lambda: market.part(["ALFA"]), market.sizes, lambda: pickle.dumps(market)):
+        with pytest.raises(wv.InputError, match=r"no other process can read: write it with"):
+            use()
