@@ -17,6 +17,9 @@ from polars.testing import assert_frame_equal
 import wheelvec as wv
 from tests.oracle import event_markets
 from tests.random_markets import config_of, market_of
+from wheelvec.jit.cache_files import folder_of
+from wheelvec.kernels.evaluate import evaluate_blocks
+from wheelvec.lake import files
 from wheelvec.run import distributed, remote, workers
 
 SYMBOLS = ("AA", "BB", "CC", "DD")
@@ -307,6 +310,15 @@ def test_a_client_that_goes_away_and_comes_back(
     assert_frame_equal(far.frame, local.frame, check_exact=True)
 
 
+def test_a_job_takes_half_of_its_workers_memory(cluster: Any) -> None:
+    from distributed import Client
+
+    with Client(cluster) as client:
+        limit = next(iter(client.scheduler_info()["workers"].values()))["memory_limit"]
+        assert client.submit(remote.share_of_memory, pure=False).result() == limit // 2
+    assert 0 < remote.share_of_memory() < 2**50  # outside of a cluster
+
+
 def test_workers_of_a_cluster_that_differ_are_named(
     cluster: Any, folder: Path, local: wv.Sweep, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -451,6 +463,23 @@ def test_a_pool_that_breaks_keeps_what_is_done(
     far = wv.sweep(market, None, GRID, executor=again, out=tmp_path / "out")
     assert 0 < len(again.swept) <= 24 - 3
     assert_frame_equal(far.frame, local.frame, check_exact=True)
+
+
+def test_one_process_of_a_host_compiles_at_a_time() -> None:
+    folder = folder_of(evaluate_blocks)
+    assert folder is not None
+    entered = threading.Event()
+
+    def compile_() -> None:
+        with remote._alone_on_host():
+            entered.set()
+
+    thread = threading.Thread(target=compile_)
+    with files.locked(folder):
+        thread.start()
+        assert not entered.wait(0.3)
+    thread.join(10)
+    assert entered.is_set()
 
 
 # ---- resuming
