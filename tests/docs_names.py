@@ -30,6 +30,7 @@ from wheelvec.lake.inspection import Inspection
 from wheelvec.market.market import Window
 from wheelvec.report.story import Story
 from wheelvec.report.why_not import WhyNot
+from wheelvec.run.planned import Plan
 from wheelvec.run.ranking import Ranking
 from wheelvec.run.sweep_result import Pnl
 from wheelvec.run.warnings import RunWarning
@@ -38,8 +39,8 @@ from wheelvec.vendors.databento.fetch import Fetched
 API, COMMANDS = ROOT / "docs" / "api.md", ROOT / "docs" / "command-line.md"
 # What public functions and methods return, beside what has a public name.
 RETURNED = (
-    Bands, Bootstrap, Fetched, Inspection, Overfitting, Pnl, Ranking, Ruin, RunWarning, SharpeError, Story,
-    Superior, Trials, Verdict, WalkForward, WhyNot, Window,
+    Bands, Bootstrap, Fetched, Inspection, Overfitting, Plan, Pnl, Ranking, Ruin, RunWarning, SharpeError,
+    Story, Superior, Trials, Verdict, WalkForward, WhyNot, Window,
 )  # fmt: skip
 TEXTS = {"__version__"}  # a string has no docstring
 
@@ -59,7 +60,7 @@ SECTIONS = {
     ),
     "Sweep": (
         "The summaries of many configurations at once.",
-        ["sweep", "Sweep", "Ranking", "Pnl"],
+        ["sweep", "Sweep", "Ranking", "Pnl", "plan", "Plan"],
     ),
     "Portfolio": (
         "One account that takes what wheels it can carry.",

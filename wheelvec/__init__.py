@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from wheelvec.run.portfolio import Portfolio
     from wheelvec.run.result import Result
     from wheelvec.run.simulate import simulate
-    from wheelvec.run.sweep import sweep
+    from wheelvec.run.sweep import plan, sweep
     from wheelvec.run.sweep_result import Sweep
     from wheelvec.vendors import indices, rates
     from wheelvec.vendors.databento.fetch import fetch
@@ -120,6 +120,7 @@ _MODULES = {
     "import_files": "wheelvec.vendors.files.importing",
     "page": "wheelvec.report.pages.page",
     "pbo": "wheelvec.inference.overfitting",
+    "plan": "wheelvec.run.sweep",
     "rho": "wheelvec.pricing.greeks",
     "ruin": "wheelvec.inference.ruin",
     "sharpe_error": "wheelvec.inference.sharpe_error",
@@ -185,6 +186,7 @@ __all__ = [
     "indices",
     "page",
     "pbo",
+    "plan",
     "plots",
     "rates",
     "rho",

@@ -104,7 +104,7 @@ def small_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed.Distributed, "cut", lambda *_: SMALL)
 
 
-SMALL = distributed.Cut([[symbol] for symbol in SYMBOLS], [(2023, 2023), (2024, 2024)], 3)
+SMALL = distributed.Cut([[symbol] for symbol in SYMBOLS], [(2023, 2023), (2024, 2024)], 3, "exact")
 
 
 # ---- the frames of executors
@@ -200,28 +200,32 @@ def test_a_sweep_is_cut_into_jobs_of_some_seconds(
     away = distributed.Distributed(market, *given)
     size = 1000
     monkeypatch.setattr(away, "_sizes", dict.fromkeys(SYMBOLS, size))
+
+    def timing(slices: float, row: float) -> distributed.Timing:
+        return distributed.Timing(slices / size, row / size, 1.0, 1.0)
+
     # an underlying takes 2 s for its slices and up to 1 s for 1,000 rows: two in a job
-    cut = away.cut((2.0 / size, 1e-3 / size))
+    cut = away.cut(timing(2.0, 1e-3))
     assert cut.rows == 1000
     assert cut.groups == [["AA", "BB"], ["CC", "DD"]]
     # a row in 0.1 s: some rows of one underlying, and slices that do not dominate
-    cut = away.cut((1.0 / size, 0.1 / size))
+    cut = away.cut(timing(1.0, 0.1))
     assert 50 <= cut.rows <= 100
     assert cut.groups == [[symbol] for symbol in SYMBOLS]
     # slices of an underlying in 40 s: its years apart, unless its wheels follow one another
-    assert away.cut((40.0 / size, 1e-9 / size)).years == [(2023, 2023), (2024, 2024)]
+    assert away.cut(timing(40.0, 1e-9)).years == [(2023, 2023), (2024, 2024)]
     alone = {"schedule.allow_multiple_wheels_per_symbol": [False]}
     read = distributed.Grid.read(base, alone)
     away = distributed.Distributed(market, read, *given[1:])
     monkeypatch.setattr(away, "_sizes", dict.fromkeys(SYMBOLS, size))
-    assert away.cut((40.0 / size, 1e-9 / size)).years == [None]
+    assert away.cut(timing(40.0, 1e-9)).years == [None]
 
 
 def test_submitit_gives_the_frame_of_this_process(
     folder: Path, local: wv.Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submitit = pytest.importorskip("submitit")
-    whole = distributed.Cut([list(SYMBOLS)], [None], 8)
+    whole = distributed.Cut([list(SYMBOLS)], [None], 8, "exact")
     monkeypatch.setattr(distributed.Distributed, "cut_of", lambda *_: whole)
     executor = submitit.LocalExecutor(folder=tmp_path / "jobs")
     far = wv.sweep(wv.Market.open(folder), None, GRID, executor=executor)

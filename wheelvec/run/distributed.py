@@ -9,11 +9,11 @@ folder of the sweep if it has one, under the name of their content: a run that i
 them. They are folded when all are there, so that neither data nor grid need fit into one process.
 """
 
-import dataclasses
 import hashlib
 import itertools
 import json
 import logging
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.accumulate import KNOWN, Figures, merge
+from wheelvec.kernels.accumulate import COUNTS, KNOWN, Figures, merge
 from wheelvec.lake import files
 from wheelvec.market.market import Market
 from wheelvec.model.errors import LakeError, WheelvecError
@@ -29,6 +29,7 @@ from wheelvec.model.grid import Codes, Grid
 from wheelvec.model.progress import Report
 from wheelvec.model.schemas import FAILURES
 from wheelvec.run.context import Array, Context
+from wheelvec.run.planned import Plan
 from wheelvec.run.remote import (
     BIN,
     BINS,
@@ -58,8 +59,9 @@ EXACT_CELLS = 2**27  # wheels x configurations at most whose ROC is returned one
 TARGET = 8.0  # seconds of a job, estimated; between 2 and 20 is meant
 SAMPLED_ROWS = 64  # of the job that is timed
 SAMPLES = 3  # underlyings that are tried for it, if the data of one cannot be read
-USUAL = 1e-6, 1e-8  # seconds a byte of slices, and of a row, where none of them can be
 BYTES_A_QUOTE = 4  # of the files of a lake, at least
+PROCESS = 400 * 2**20  # bytes of a worker's process before its first job
+HELD = 3  # bytes of a job for each byte of its slices: frames as they are read, and tables of exits
 SURVEYED = 2**28  # bytes of files at most that one job surveys
 PERCENTILE_ERROR = "percentile_error"
 
@@ -71,45 +73,32 @@ class Cut(NamedTuple):
         groups: the underlyings of each job.
         years: the first and the last year of entries of each job; [None]: all years together.
         rows: rows of a job.
+        roc: EXACT, BINS or None: how the ROC of single wheels is returned.
     """
 
     groups: list[list[str]]
     years: list[tuple[int, int] | None]
     rows: int
+    roc: str | None
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a sweep on an executor will do.
+class Timing(NamedTuple):
+    """What one job took, by the bytes of the files that it read.
 
     Attributes:
-        underlyings: their number.
-        months: of entries.
-        configurations: distinct ones.
-        cells: wheels x configurations at most: the entry sessions, times the most wheels a session.
-        exact: whether order statistics are exact, rather than of bins.
-        data: bytes of the files of the underlyings.
-        jobs: the number of jobs of the sweep itself.
-        workers: jobs that run at a time, as far as the executor says it.
-        seconds: estimated processor time of these jobs.
-        results: estimated bytes that they return.
+        slices: seconds that it takes to read and solve a byte.
+        row: seconds of a configuration a byte.
+        held: bytes of slices a byte.
+        wheels: launched by the configuration with most, a byte; 0: none was.
     """
 
-    underlyings: int
-    months: int
-    configurations: int
-    cells: int
-    exact: bool
-    data: int
-    jobs: int
-    workers: int
-    seconds: float
-    results: int
+    slices: float
+    row: float
+    held: float
+    wheels: float
 
-    @property
-    def slices(self) -> int:
-        """The number of slices: underlyings x months of entries."""
-        return self.underlyings * self.months
+
+USUAL = Timing(1e-6, 1e-8, 4.0, 0.0)  # where the data of no underlying that is tried can be read
 
 
 class Distributed:
@@ -155,10 +144,8 @@ class Distributed:
         daily = grid.most("schedule.max_wheels_per_symbol_per_day")
         entries = daily * max(int(rows.sum()) for rows in opens) * len(self._symbols)
         self._sizes = market.sizes()
-        quotes = sum(self._sizes.values()) / BYTES_A_QUOTE
-        self._cells = int(min(entries, quotes)) * self._rows.size
-        exact = EXACT if self._cells <= EXACT_CELLS else BINS
-        self._roc = None if stats == "moments" else exact
+        self._most_wheels = int(min(entries, sum(self._sizes.values()) / BYTES_A_QUOTE))
+        self._stats = stats
         self._failed: dict[str, str] = {}
 
     @property
@@ -209,30 +196,36 @@ class Distributed:
             raise WheelvecError(f"none of the underlyings could be simulated; {symbol}: {error}")
         return found
 
-    def timed(self) -> tuple[float, float]:
-        """Seconds that slices take a byte of files, and seconds of a row a byte.
-
-        One job is timed: a year of the underlying of median size, for some rows.
-        """
+    def timed(self) -> Timing:
+        """Time one job: a year of the underlying of median size, for some rows."""
         symbols = sorted(self._usable(), key=lambda name: (self._sizes[name], name))
         middle = len(symbols) // 2
         rows, year = self._rows[:SAMPLED_ROWS], self._years[len(self._years) // 2]
         for symbol in symbols[middle : middle + SAMPLES]:
-            job = self._job([symbol], (year, year), rows, by_year=False)
+            job = self._job([symbol], (year, year), rows, False, EXACT)
             ((_, done),) = self._workers.run([Asked(f"sample-{self._name(job)}", job)])
             if not done.failures:
                 weight = max(1, self._sizes[symbol] // len(self._years))
-                return done.seconds["slices"] / weight, done.seconds["figures"] / weight / rows.size
+                slices, figures = done.seconds["slices"], done.seconds["figures"]
+                wheels = int(_launched(done.frames).max())
+                row = figures / weight / rows.size
+                return Timing(slices / weight, row, done.held / weight, wheels / weight)
         return USUAL
 
-    def cut(self, timing: tuple[float, float]) -> Cut:
+    def _cells(self, timing: Timing) -> int:
+        """Wheels x configurations, estimated from those of one job."""
+        total = sum(self._sizes[symbol] for symbol in self._usable())
+        wheels = int(timing.wheels * total) or self._most_wheels
+        return min(wheels, self._most_wheels) * self._rows.size
+
+    def cut(self, timing: Timing) -> Cut:
         """Split the sweep into jobs of about `TARGET` seconds.
 
         Args:
             timing: as `timed` returned it.
         """
         sizes, symbols = self._sizes, self._usable()
-        slices, row = timing
+        slices, row, *_ = timing
         rows, typical = self._rows.size, float(np.median([sizes[name] for name in symbols]))
         once, all_rows = slices * typical, row * typical * rows
         if all_rows > TARGET:  # slices are made for each range of rows: that should not dominate
@@ -245,13 +238,14 @@ class Distributed:
             each = max(1, int(len(self._years) * TARGET // longest))
             some = [self._years[i : i + each] for i in range(0, len(self._years), each)]
             years = [(first[0], first[-1]) for first in some]
-        return Cut(groups, years, rows)
+        exact = EXACT if self._cells(timing) <= EXACT_CELLS else BINS
+        return Cut(groups, years, rows, None if self._stats == "moments" else exact)
 
     def cut_of(self, parts: "Parts") -> Cut:
         """The cut of an earlier run whose parts are kept, or a new one, which is kept."""
         if parts.holds("cut"):
-            groups, years, rows = json.loads(parts.content("cut"))
-            return Cut(groups, [tuple(span) if span else None for span in years], rows)
+            groups, years, rows, roc = json.loads(parts.content("cut"))
+            return Cut(groups, [tuple(span) if span else None for span in years], rows, roc)
         found = self.cut(self.timed())
         parts.keep("cut", json.dumps(found).encode())
         return found
@@ -262,23 +256,39 @@ class Distributed:
         several = self._grid.values("schedule.allow_multiple_wheels_per_symbol")
         return not all(several)
 
-    def plan(self, cut: Cut, timing: tuple[float, float]) -> Plan:
-        """What the sweep will do, split in this way."""
-        data = sum(self._sizes[symbol] for symbol in self._usable())
-        ranges = -(-self._rows.size // cut.rows)
-        slices, row = timing
-        sums = 8 * (len(SUMS) + 8) * self._rows.size * len(self._symbols) * len(cut.years)
-        roc = {EXACT: 8, BINS: 4, None: 0}[self._roc] * self._cells
+    def plan(self, cut: Cut, timing: Timing, workers: int) -> Plan:
+        """What the sweep will take, split in this way.
+
+        Args:
+            cut: how the sweep is split.
+            timing: as `timed` returned it.
+            workers: the number of jobs that run at a time.
+        """
+        sizes = self._sizes
+        symbols = self._usable()
+        largest = max(sizes[symbol] for symbol in symbols)
+        ranges, years = -(-self._rows.size // cut.rows), len(cut.years)
+
+        def seconds(size: int, ranges: int, rows: int) -> float:
+            return size * (timing.slices * ranges + timing.row * rows)
+
+        # the slices of a job of some years overlap those of the years after
+        heaviest = max([largest, *(sum(sizes[name] for name in group) for group in cut.groups)])
+        sums = 8 * (len(SUMS) + COUNTS) * self._rows.size * len(symbols) * years
+        cells = self._cells(timing)
+        roc = {EXACT: 8, BINS: 4, None: 0}[cut.roc] * cells
         return Plan(
             underlyings=len(self._symbols),
             months=self._months,
             configurations=self._rows.size,
-            cells=self._cells,
-            exact=self._roc != BINS,
-            data=data,
-            jobs=len(cut.groups) * len(cut.years) * ranges,
-            workers=self._workers.count(),
-            seconds=data * (slices * ranges + row * self._rows.size),
+            cells=cells,
+            order_statistics={EXACT: "exact", BINS: "binned", None: "none"}[cut.roc],
+            data=sum(sizes[symbol] for symbol in symbols),
+            jobs=len(cut.groups) * years * ranges,
+            workers=workers,
+            seconds=seconds(sum(sizes[symbol] for symbol in symbols), ranges, self._rows.size),
+            longest=seconds(heaviest, 1, cut.rows) / years,
+            memory=PROCESS + int(min(HELD * timing.held * largest, self._memory or math.inf)),
             results=sums + roc,
         )
 
@@ -296,7 +306,7 @@ class Distributed:
         names = self._gather(self._jobs(cut), count, parts, progress)
         figures = pl.concat([self._folded(cut, first, names, parts) for first in self._starts(cut)])
         figures = figures[self._base.distinct[1]]
-        if self._roc == BINS:
+        if cut.roc == BINS:
             figures = figures.with_columns(pl.lit(BIN / 2).alias(PERCENTILE_ERROR))
         if self._grid.account is None:
             return figures
@@ -312,11 +322,16 @@ class Distributed:
             for group, years in itertools.product(enumerate(cut.groups), enumerate(cut.years)):
                 usable = [symbol for symbol in group[1] if symbol not in self._failed]
                 if usable:
-                    job = self._job(usable, years[1], rows, by_year=cut.years != [None])
+                    job = self._job(usable, years[1], rows, cut.years != [None], cut.roc)
                     yield (first, group[0], years[0]), Asked(self._name(job), job)
 
     def _job(
-        self, symbols: list[str], years: tuple[int, int] | None, rows: Codes, *, by_year: bool
+        self,
+        symbols: list[str],
+        years: tuple[int, int] | None,
+        rows: Codes,
+        by_year: bool,
+        roc: str | None,
     ) -> SweepJob:
         part = self._market.part(symbols)
         return SweepJob(
@@ -329,7 +344,7 @@ class Distributed:
             self._signals.only(symbols),
             years,
             by_year,
-            self._roc,
+            None if self._stats == "moments" else roc,
         )
 
     def _name(self, job: SweepJob | AccountJob) -> str:
@@ -397,10 +412,10 @@ class Distributed:
                 if symbol not in self._failed and (symbol,) in by_symbol:
                     _merge_years(total, by_symbol[symbol,], rows)
         ordered = None
-        if self._roc is not None:
+        if cut.roc is not None:
             failed = list(self._failed)
             kept = [frame.filter(~pl.col("underlying").is_in(failed)) for frame in roc]
-            ordered = _order_statistics(kept, total, self._roc == BINS)
+            ordered = _order_statistics(kept, total, cut.roc == BINS)
         return figures_frame(total, ordered, np.arange(rows))
 
     def _accounts(self, cut: Cut, parts: "Parts") -> pl.DataFrame:
@@ -508,10 +523,20 @@ class _Told:
         self._done += 1
         if self._progress is None:
             return
-        if data is not None and "figures" in (frames := unpacked(data)):
-            counts = frames["figures"]["counts"].to_numpy()
-            self._cells += int(launches(counts.T).sum())
+        if data is not None:
+            self._cells += int(_launched(data).sum())
         self._progress(self._rows * self._done // self._parts, self._rows, self._cells)
+
+
+def _launched(data: bytes) -> Array:
+    """The wheels launched by each row and underlying of a part."""
+    frames = unpacked(data)
+    counts = (
+        frames["figures"]["counts"].to_numpy()
+        if "figures" in frames
+        else np.zeros((1, COUNTS), np.int64)
+    )
+    return launches(counts.T)
 
 
 def _groups(symbols: Iterable[str], weights: dict[str, int], most: int) -> list[list[str]]:

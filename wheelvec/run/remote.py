@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from threading import Lock
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -67,6 +67,22 @@ class RefusedWorkerError(WheelvecError):
         return f"worker {self.worker} {self.reason}"
 
 
+class Found(NamedTuple):
+    """What a job found, before it is packed.
+
+    Attributes:
+        frames: by name.
+        failures: the errors by underlying.
+        seconds: of each step, by its name.
+        held: bytes of the slices of the underlying that has most.
+    """
+
+    frames: Frames
+    failures: dict[str, str]
+    seconds: dict[str, float]
+    held: int = 0
+
+
 @dataclasses.dataclass(frozen=True)
 class Done:
     """What a job found.
@@ -75,12 +91,14 @@ class Done:
         frames: Arrow frames by name, packed.
         failures: underlying and error of each that could not be simulated.
         seconds: of each step, by its name.
+        held: bytes of the slices of the underlying that has most.
         threads: of Polars in that process.
     """
 
     frames: bytes
     failures: tuple[tuple[str, str], ...]
     seconds: dict[str, float]
+    held: int
     threads: int
 
 
@@ -160,8 +178,8 @@ class Job:
     symbols: tuple[str, ...]
     memory: int | None
 
-    def run(self, market: Market) -> tuple[Frames, dict[str, str], dict[str, float]]:
-        """The frames, the errors by underlying, and the seconds of each step."""
+    def run(self, market: Market) -> Found:
+        """Do the work, on the market of the worker."""
         raise NotImplementedError
 
 
@@ -183,25 +201,34 @@ class SweepJob(Job):
     by_year: bool
     roc: str | None
 
-    def run(self, market: Market) -> tuple[Frames, dict[str, str], dict[str, float]]:
+    def run(self, market: Market) -> Found:
         """As `Job.run`: frames `figures` and, unless it is not asked for, `roc`."""
         found: dict[str, list[pl.DataFrame]] = {"figures": [], "roc": []}
-        failures, seconds = dict[str, str](), {"slices": 0.0, "figures": 0.0}
+        failures, seconds, held = dict[str, str](), {"slices": 0.0, "figures": 0.0}, 0
         memory = self.memory or share_of_memory()
         for symbol in self.symbols:
             try:
-                made = self._of_symbol(market, symbol, memory, seconds)
+                made, size = self._of_symbol(market, symbol, memory, seconds)
             except Exception as error:  # one underlying's data must not end the run
                 failures[symbol] = reason_of(error)
                 continue
+            held = max(held, size)
             for name, frames in made.items():
                 found[name] += frames
         joined = {name: pl.concat(each) for name, each in found.items() if each}
-        return joined, failures, seconds
+        return Found(joined, failures, seconds, held)
 
     def _of_symbol(
         self, market: Market, symbol: str, memory: int, seconds: dict[str, float]
-    ) -> dict[str, list[pl.DataFrame]]:
+    ) -> tuple[dict[str, list[pl.DataFrame]], int]:
+        """The frames of an underlying, and the bytes of its slices.
+
+        Args:
+            market: of the worker.
+            symbol: the underlying.
+            memory: bytes that slices and chunks may take.
+            seconds: of each step; changed in place.
+        """
         started, part = time.perf_counter(), Part(frozenset([symbol]), self.years)
         engine = Engine(
             market,
@@ -212,8 +239,9 @@ class SweepJob(Job):
             signals=self.signals,
             part=part,
         )
-        for chain_key in engine.context.chain_keys:
-            engine.context.bounds(chain_key)  # makes the slices
+        context, held = engine.context, 0
+        for chain_key in context.chain_keys:
+            held += sum(context.bounds(chain_key).bytes.values())  # makes the slices
         between = time.perf_counter()
         made: dict[str, list[pl.DataFrame]] = {"figures": [], "roc": []}
         for rows, partial in engine.partial(self.by_year):
@@ -223,7 +251,7 @@ class SweepJob(Job):
                 made["roc"].append(_roc_frame(symbol, rows, partial.roc, self.roc == BINS))
         seconds["slices"] += between - started
         seconds["figures"] += time.perf_counter() - between
-        return made
+        return made, held
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,7 +266,7 @@ class AccountJob(Job):
     grid: Grid
     signals: Signals
 
-    def run(self, market: Market) -> tuple[Frames, dict[str, str], dict[str, float]]:
+    def run(self, market: Market) -> Found:
         """As `Job.run`: the frame `accounts`."""
         engine = Engine(
             market,
@@ -249,7 +277,7 @@ class AccountJob(Job):
             signals=self.signals,
             part=Part(frozenset(self.symbols)),
         )
-        return {"accounts": engine.accounts(np.arange(self.grid.size))}, {}, {}
+        return Found({"accounts": engine.accounts(np.arange(self.grid.size))}, {}, {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,7 +290,7 @@ class SurveyJob(Job):
 
     findings: bool
 
-    def run(self, market: Market) -> tuple[Frames, dict[str, str], dict[str, float]]:
+    def run(self, market: Market) -> Found:
         """As `Job.run`: the frame `digests`, and those of `Findings`."""
         digests, found, failures = [pl.DataFrame(schema=DIGESTS)], list[Findings](), {}
         for symbol in self.symbols:
@@ -273,7 +301,7 @@ class SurveyJob(Job):
             except Exception as error:
                 failures[symbol] = reason_of(error)
         frames = {"digests": pl.concat(digests).unique(maintain_order=True)}
-        return frames | Findings.joined(found)._asdict(), failures, {}
+        return Found(frames | Findings.joined(found)._asdict(), failures, {})
 
 
 def perform(job: Job) -> Done:
@@ -289,8 +317,8 @@ def perform(job: Job) -> Done:
     if reason := unreadable(str(job.market.folder)):
         raise RefusedWorkerError(worker_name(), reason)
     _warm()
-    frames, failures, seconds = job.run(_Opened.market(job))
-    return Done(packed(frames), tuple(failures.items()), seconds, pl.thread_pool_size())
+    frames, failures, seconds, held = job.run(_Opened.market(job))
+    return Done(packed(frames), tuple(failures.items()), seconds, held, pl.thread_pool_size())
 
 
 def reason_of(error: Exception) -> str:

@@ -1,10 +1,11 @@
-"""`sweep`: the figures of many configurations over one market."""
+"""`sweep`: the figures of many configurations over one market; `plan`: what it will take."""
 
 import contextlib
 import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from wheelvec.run.distributed import Distributed, Parts
 from wheelvec.run.engine import Engine
 from wheelvec.run.executor import default_threads, whole_number
 from wheelvec.run.folder import keep_apart
+from wheelvec.run.planned import Plan
 from wheelvec.run.signals import Signals
 from wheelvec.run.store import SweepStore
 from wheelvec.run.sweep_result import Sweep
@@ -96,9 +98,9 @@ def sweep(
         executor: where to compute: a `dask.distributed.Client`, or any executor of the kind of
             `concurrent.futures` (a spawned process pool, submitit). Its workers read the lake
             themselves. The frame is that of a local run to the bit, but for the percentiles of more
-            than 134 million cells: these are exact to `percentile_error`, a column of the frame.
-            Underlyings whose data cannot be read are left out and listed in `Sweep.failures`. See
-            docs/cluster.md. None: this process.
+            than 134 million cells (estimated as in `plan`): these are exact to `percentile_error`,
+            a column of the frame. Underlyings whose data cannot be read are left out and listed in
+            `Sweep.failures`. See docs/cluster.md. None: this process.
         progress: True: a bar, on a terminal or in a notebook; or a function, called with
             (configurations done, configurations in total, wheels x configurations done).
 
@@ -135,27 +137,11 @@ def sweep(
         [(None, 14), ('first', 3)]
     """
     refuse_forked()
-    config = Config() if config is None else config
-    for argument, value, expected in (("market", market, Market), ("config", config, Config)):
-        if not isinstance(value, expected):
-            raise InputError(
-                f"{argument} is a {type(value).__name__}: expected a wheelvec.{expected.__name__}"
-            )
-    if not isinstance(skip_invalid, bool):
-        raise InputError(f"skip_invalid = {skip_invalid!r}: expected True or False")
-    if stats not in STATS:
-        raise InputError(unknown_name("stats", stats, STATS))
-    if account is not None and not isinstance(account, Account):
-        raise InputError(f"account is {cut(account)}: expected a wheelvec.Account")
     workers = None if executor is None else Workers(executor)
     asked = None if memory is None else whole_number("memory", memory, 1)
     threads = whole_number("threads", threads, default_threads())
     memory = asked or default_memory()
-    given = Signals.read(when, signals)
-    read = Grid.read(config, grid, skip_invalid=skip_invalid, signals=given.named, account=account)
-    if given.named and SIGNAL not in read.frame.columns:
-        names = listed(map(repr, given.named))
-        raise InputError(f"signals has {names}, but the grid has no column {SIGNAL!r} to name them")
+    read, given = _read(market, config, grid, when, signals, account, skip_invalid, stats)
     if out is not None:
         keep_apart(out, market.folder)
     read, engine = _engine_of(market, read, given, skip_invalid, stats == "full", threads, memory)
@@ -188,6 +174,103 @@ def sweep(
         if store:
             store.finish(swept.frame, swept.warnings, swept.failures)
     return swept
+
+
+def plan(
+    market: Market,
+    config: Config | None,
+    grid: GridLike,
+    *,
+    when: Any = None,
+    signals: Mapping[str, Any] | None = None,
+    account: Account | None = None,
+    skip_invalid: bool = False,
+    stats: str = "full",
+    memory: int | None = None,
+    executor: Any = None,
+) -> Plan:
+    """What a sweep with the same arguments will take: jobs, time, memory.
+
+    One job is run and timed, a year of one underlying for at most 64 configurations, and the rest
+    is estimated from it by the size of the files. They are not read, so that this takes seconds
+    over a lake of any size. Accounts, and the check of the data before a sweep (each byte is read
+    once), are not in the estimate.
+
+    Args:
+        market: of a lake.
+        config: as in `sweep`.
+        grid: as in `sweep`.
+        when: as in `sweep`.
+        signals: as in `sweep`.
+        account: as in `sweep`.
+        skip_invalid: as in `sweep`.
+        stats: as in `sweep`.
+        memory: as in `sweep`.
+        executor: as in `sweep`; the job is timed on one of its workers. None: it is timed in this
+            process, and the plan is for a pool with a process for each processor.
+
+    Returns:
+        A `Plan`.
+
+    Raises:
+        ConfigError: as in `sweep`.
+        InputError: as in `sweep`; or for a market of frames.
+        WheelvecError: if no worker of the executor can be used.
+        LakeError: if a file that is read is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> import wheelvec as wv
+        >>> folder = tempfile.mkdtemp()
+        >>> written = wv.demo_market(symbols=["ALFA", "BRVO"], end="2024-02-29").write(folder)
+        >>> grid = {"put.exit_pct": [0.25, 0.5], "fills.execution_seed": range(32)}
+        >>> plan = wv.plan(wv.Market.open(folder), None, grid)
+        >>> plan.underlyings, plan.months, plan.configurations, plan.jobs
+        (2, 2, 64, 1)
+    """
+    refuse_forked()
+    asked = None if memory is None else whole_number("memory", memory, 1)
+    read, given = _read(market, config, grid, when, signals, account, skip_invalid, stats)
+    ordered, limit = stats == "full", asked or default_memory()
+    read, _ = _engine_of(market, read, given, skip_invalid, ordered, default_threads(), limit)
+    with contextlib.ExitStack() as stack:
+        pool = executor or stack.enter_context(ThreadPoolExecutor(1))
+        workers = Workers(pool)
+        away = Distributed(market, read, given, workers, stats, asked)
+        timing = away.timed()
+        count = default_threads() if executor is None else workers.count()
+        return away.plan(away.cut(timing), timing, count)
+
+
+def _read(
+    market: Market,
+    config: Config | None,
+    grid: GridLike,
+    when: Any,
+    signals: Mapping[str, Any] | None,
+    account: Account | None,
+    skip_invalid: bool,
+    stats: str,
+) -> tuple[Grid, Signals]:
+    """The grid and the signals that a user gave; the other arguments are checked."""
+    config = Config() if config is None else config
+    for argument, value, expected in (("market", market, Market), ("config", config, Config)):
+        if not isinstance(value, expected):
+            raise InputError(
+                f"{argument} is a {type(value).__name__}: expected a wheelvec.{expected.__name__}"
+            )
+    if not isinstance(skip_invalid, bool):
+        raise InputError(f"skip_invalid = {skip_invalid!r}: expected True or False")
+    if stats not in STATS:
+        raise InputError(unknown_name("stats", stats, STATS))
+    if account is not None and not isinstance(account, Account):
+        raise InputError(f"account is {cut(account)}: expected a wheelvec.Account")
+    given = Signals.read(when, signals)
+    read = Grid.read(config, grid, skip_invalid=skip_invalid, signals=given.named, account=account)
+    if given.named and SIGNAL not in read.frame.columns:
+        names = listed(map(repr, given.named))
+        raise InputError(f"signals has {names}, but the grid has no column {SIGNAL!r} to name them")
+    return read, given
 
 
 def _gathered(
