@@ -33,5 +33,8 @@ def test_every_command_and_option_is_described() -> None:
     assert {"run", "sweep", "import eod", "import dbn"} <= set(found)
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == found
     assert [row for row in page.splitlines() if row.endswith("|  |")] == []
-    assert "| `--lake FOLDER` | the lake to read; must be given |" in page
+    assert (
+        "| `--lake FOLDER` | the lake to read: a folder, or s3://bucket/prefix or gs://bucket/prefix; must be given |"
+        in page
+    )
     assert "%(" not in page

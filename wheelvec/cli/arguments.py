@@ -8,6 +8,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
+from wheelvec.model.addresses import local_or_address, refuse_address
+
+LAKE = "the lake to read: a folder, or s3://bucket/prefix or gs://bucket/prefix"
 JSON, CSV, MARKDOWN = "json", "csv", "markdown"
 WIDTH = 78  # of help texts, as argparse wraps them on a terminal of 80 columns
 
@@ -122,10 +125,24 @@ def _continued(line: str) -> str:
     return textwrap.indent(" \\\n".join(lines), "  ").replace("\0", " ")
 
 
+def refuse_addresses(options: argparse.Namespace) -> None:
+    """Refuse an address of an object store where a command reads or writes files.
+
+    Lakes that are only read are given by `local_or_address`, which makes no path of an address.
+
+    Raises:
+        LakeError: naming the address and the option.
+    """
+    for name, value in vars(options).items():
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, Path):
+                refuse_address(path, f"what {name!r} names", "file or folder")
+
+
 def add_lake(command: argparse.ArgumentParser) -> None:
     """Add --lake to a command that reads a lake."""
     command.add_argument(
-        "--lake", required=True, type=Path, metavar="FOLDER", help="the lake to read"
+        "--lake", required=True, type=local_or_address, metavar="FOLDER", help=LAKE
     )
 
 

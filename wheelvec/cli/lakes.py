@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wheelvec.cli.arguments import (
     JSON,
+    LAKE,
     UsageError,
     add_command,
     add_forms,
@@ -19,6 +20,7 @@ from wheelvec.cli.arguments import (
 )
 from wheelvec.cli.eod import add_eod
 from wheelvec.cli.terminal import progress_bar, remark, without_panics, write
+from wheelvec.model.addresses import local_or_address, refuse_address
 from wheelvec.model.errors import DataError, InputError, LakeError, counted
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def add_check(commands: Any) -> None:
         "the exit code is 1 if there is a damaged file.",
         examples=("lake/", "lake/ --accept-splits"),
     )
-    command.add_argument("lake", type=Path, metavar="FOLDER", help="the lake to read")
+    command.add_argument("lake", type=local_or_address, metavar="FOLDER", help=LAKE)
     command.add_argument(
         "--calendar",
         default="NYSE",
@@ -261,6 +263,8 @@ def write_lake(market: "Market", options: argparse.Namespace, replace: bool = Fa
 
 
 def _check(options: argparse.Namespace) -> None:
+    if options.accept_splits:
+        refuse_address(options.lake, "a lake that --accept-splits writes to")
     with progress_bar("files", quiet=False) as progress:
         from wheelvec.lake.inspection import check
         from wheelvec.market.splits import accept, explaining

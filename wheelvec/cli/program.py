@@ -34,7 +34,14 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from wheelvec.cli import getting, lakes, pages, portfolios, results, starting, stories, verdicts
-from wheelvec.cli.arguments import Formatter, Parser, UsageError, add_command, shared_options
+from wheelvec.cli.arguments import (
+    Formatter,
+    Parser,
+    UsageError,
+    add_command,
+    refuse_addresses,
+    shared_options,
+)
 from wheelvec.cli.executors import IncompleteError
 from wheelvec.cli.terminal import ReaderGoneError, console, fail, message, remark, write
 from wheelvec.model.version import VERSION
@@ -82,6 +89,7 @@ def _execute(arguments: Sequence[str], prog: str) -> int:
     except SystemExit:
         write(printed.getvalue().rstrip())
         return 0
+    refuse_addresses(options)
     options.command(options)
     return 0
 

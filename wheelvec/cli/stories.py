@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from wheelvec.cli.arguments import JSON, add_command, add_forms, add_splits
 from wheelvec.cli.results import opened_lake
 from wheelvec.cli.terminal import write
+from wheelvec.model.addresses import local_or_address
 
 if TYPE_CHECKING:
     from wheelvec.market.market import Market
@@ -69,7 +70,7 @@ def _add_folder(command: argparse.ArgumentParser) -> None:
 
 def _add_lake(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--lake", type=Path, metavar="FOLDER", help="the lake that the run has read"
+        "--lake", type=local_or_address, metavar="FOLDER", help="the lake that the run has read"
     )
     add_splits(command, "; as given to run")
 

@@ -17,6 +17,7 @@ from wheelvec.cli.arguments import (
 )
 from wheelvec.cli.results import opened_lake
 from wheelvec.cli.terminal import write
+from wheelvec.model.addresses import local_or_address
 from wheelvec.model.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def add_verdict(commands: Any) -> None:
     )
     verdict.add_argument("folder", type=Path, metavar="FOLDER", help="given to sweep as --out")
     verdict.add_argument(
-        "--lake", type=Path, metavar="FOLDER", help="the lake that the sweep ran over"
+        "--lake", type=local_or_address, metavar="FOLDER", help="the lake that the sweep ran over"
     )
     add_splits(verdict, "; as given to sweep")
     _add_account(verdict)

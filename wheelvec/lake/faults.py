@@ -11,29 +11,39 @@ import polars as pl
 from wheelvec.lake import listing, manifest, place, solved, splits
 from wheelvec.lake.answers import KEPT_BESIDE
 from wheelvec.lake.lake import Lake
+from wheelvec.lake.object_store import Address
 from wheelvec.lake.parquet import MonthFile
 from wheelvec.model.errors import LakeError
 
-Refused = tuple[Path, LakeError]
+Refused = tuple[Path | Address, LakeError]
 
 _UNFINISHED = re.compile(r"\..+\.tmp")
 FILES = pl.Schema({"path": pl.String, "finding": pl.String, "reason": pl.String})
 
 
-def _named(root: Path, finding: str, refused: Iterable[Refused]) -> pl.DataFrame:
+def _named(root: Path | Address, finding: str, refused: Iterable[Refused]) -> pl.DataFrame:
     rows = [
-        (path.relative_to(root).as_posix(), finding, str(error).removeprefix(f"{path} "))
+        (within(path, root), finding, str(error).removeprefix(f"{path} "))
         for path, error in refused
     ]
     return pl.DataFrame(sorted(rows), schema=FILES, orient="row")
 
 
-def refused_files(root: Path, refused: list[Refused], damaged: list[Refused]) -> pl.DataFrame:
+def within(path: Path | Address, root: Path | Address) -> str:
+    """The path of a file within its lake, both in a folder or both in an object store."""
+    if isinstance(path, Path) and isinstance(root, Path):
+        return path.relative_to(root).as_posix()
+    return str(path).removeprefix(f"{root}/")
+
+
+def refused_files(
+    root: Path | Address, refused: list[Refused], damaged: list[Refused]
+) -> pl.DataFrame:
     """`FILES` rows of the misplaced files, and then of the damaged ones."""
     unreadable = [
         (path, error)
         for path, error in refused
-        if path.is_relative_to(root / manifest.FOLDER) or path == root / splits.NAME
+        if within(path, root).split("/")[0] in (manifest.FOLDER, splits.NAME)
     ]
     others = [found for found in refused if found not in unreadable]
     return pl.concat(
@@ -81,7 +91,7 @@ def others(lake: Lake, refused: Iterable[Refused]) -> pl.DataFrame:
         for months in found.values()
         for path in months.values()
     }
-    known |= {path for path, _ in refused} | {lake.root / splits.NAME}
+    known |= {path for path, _ in refused if isinstance(path, Path)} | {lake.root / splits.NAME}
     beside = {table.name for table in KEPT_BESIDE}
     rows = []
     for path in _walk(lake.root):

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from wheelvec.lake.lake import Lake
+from wheelvec.lake.lake import BaseLake
 from wheelvec.lake.summaries import Footers, Summary
 from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.survey import Survey
@@ -67,13 +67,14 @@ MADE_CLOSES = pl.Schema(
 ENTRY_TIMES = pl.Schema({"entry_time": pl.String, "sessions": pl.Int64, "quotes": pl.Int64})
 
 
-def held(lake: Lake, footers: Footers) -> pl.DataFrame:
+def held(lake: BaseLake, footers: Footers) -> pl.DataFrame:
     """The `HELD` frame, from the footers alone."""
     rows = []
     for name in lake.tables:
         mine = {month: footer for month, footer in footers.items() if month[0] == name}
         days = [day for footer in mine.values() if footer.days for day in footer.days]
-        size = sum(lake.files[t][u][month].stat().st_size for t, u, month in mine)
+        sizes = [lake.bytes_of(*month) for month in mine]
+        size = None if None in sizes else sum(known for known in sizes if known is not None)
         held = len({u for (_, u, _), footer in mine.items() if footer.rows})
         count = sum(footer.rows for footer in mine.values())
         rows.append(

@@ -6,11 +6,12 @@ cores, and those of files that have not changed are taken from the lake's cache.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -18,8 +19,9 @@ from wheelvec.lake import faults, finding_cache, holdings, summaries, summary_ca
 from wheelvec.lake.faults import Refused
 from wheelvec.lake.holdings import COVERAGE, MADE_CLOSES, UNDERLYINGS
 from wheelvec.lake.kept_frames import Frames
-from wheelvec.lake.lake import Lake, month_end
+from wheelvec.lake.lake import BaseLake, Lake, month_end
 from wheelvec.lake.parquet import Footer
+from wheelvec.lake.remote import opened
 from wheelvec.lake.summaries import Batch, Month, Summary
 from wheelvec.lake.summary_cache import Kept
 from wheelvec.model import schemas
@@ -131,21 +133,26 @@ def check(
     progress: Progress | None = None,
     *,
     deep: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Inspection:
     """Read a whole lake, and report its contents and its faults.
 
     A damaged or misplaced file is reported and left out; there are no findings on its month. Every
     byte is read. The rows of options are decoded once: what the findings need of them is kept in
-    the lake, and holds as long as the files' bytes stay the same.
+    the lake, and holds as long as the files' bytes stay the same. In an object store nothing is
+    kept, the sizes of files are not known, and of the files those are looked at that the manifests
+    list.
 
     Args:
-        path: the lake's folder.
+        path: the lake's folder, or its address in an object store.
         trading_calendar: the calendar whose sessions count.
         progress: called with (files done, all files); each file counts twice, once for its bytes
             and once for its rows.
         deep: whether all rows are decoded, also where what they gave is kept.
+        storage_options: as in `Market.open`.
 
     Raises:
+        InputError: for an address of another kind, or `storage_options` for a folder.
         LakeError: if `path` is no lake or may not be read.
         ConfigError: for an unknown calendar.
 
@@ -160,8 +167,12 @@ def check(
     """
     refuse_forked()
     refused: list[Refused] = []
-    listed = Lake.open(
-        path, dt.date.min, dt.date.max, lambda where, error: refused.append((where, error))
+    listed = opened(
+        path,
+        dt.date.min,
+        dt.date.max,
+        lambda where, error: refused.append((where, error)),
+        options=storage_options,
     )
     months = [
         (name, u, month)
@@ -181,13 +192,14 @@ def check(
             tick(1)
         footers = {month: state for month, state in states.items() if isinstance(state, Footer)}
         damaged = {month: state for month, state in states.items() if isinstance(state, LakeError)}
-        broken = [(listed.files[t][u][month], error) for (t, u, month), error in damaged.items()]
-        files = [
-            faults.refused_files(
-                listed.root, refused, broken + faults.damaged_beside(listed.root, refused, pool)
-            ),
-            faults.others(listed, refused),
+        broken: list[Refused] = [
+            (listed.files[t][u][month], error) for (t, u, month), error in damaged.items()
         ]
+        files = []
+        if isinstance(listed, Lake):
+            broken += faults.damaged_beside(listed.root, refused, pool)
+            files.append(faults.others(listed, refused))
+        files.insert(0, faults.refused_files(listed.root, refused, broken))
         calendar.result()
         sessions = _sessions(footers, trading_calendar)
         names = {underlying for _, underlying, _ in months}
@@ -204,7 +216,7 @@ def check(
         return whole.inspection(pl.concat(files), pool, tick)
 
 
-def _state(lake: Lake, month: Month) -> Footer | LakeError:
+def _state(lake: BaseLake, month: Month) -> Footer | LakeError:
     try:
         return lake.verified(*month)
     except LakeError as error:
@@ -224,7 +236,7 @@ def _ticking(progress: Progress | None, total: int) -> Tick:
     return tick
 
 
-def _without(lake: Lake, damaged: Iterable[Month]) -> Lake:
+def _without(lake: BaseLake, damaged: Iterable[Month]) -> BaseLake:
     files = {
         name: {u: dict(months) for u, months in found.items()} for name, found in lake.files.items()
     }
@@ -258,7 +270,7 @@ class _WholeFiles:
         deep: whether summaries that are kept are left aside.
     """
 
-    lake: Lake
+    lake: BaseLake
     footers: dict[Month, Footer]
     unknown: list[Month]
     sessions: Sessions
@@ -318,7 +330,8 @@ class _WholeFiles:
             None if self.splits is None else self.splits.rows,
             self.unknown,
         )
-        held = {} if self.deep else finding_cache.read(self.lake.root, _OF_UNDERLYINGS)
+        root = self.lake.root if isinstance(self.lake, Lake) else None  # nothing is kept in a store
+        held = {} if self.deep or root is None else finding_cache.read(root, _OF_UNDERLYINGS)
         kept: dict[str, Frames] = {}
         found: list[Frames] = []
         for underlying in sorted(months):
@@ -331,8 +344,8 @@ class _WholeFiles:
             if key in held or self._unchanged(months[underlying]):
                 kept[key] = mine
             found.append(mine)
-        if any(held.get(key) is not each for key, each in kept.items()):
-            finding_cache.write(self.lake.root, kept)
+        if root and any(held.get(key) is not each for key, each in kept.items()):
+            finding_cache.write(root, kept)
         return found
 
     def _underlying(self, underlying: str, pool: ThreadPoolExecutor, tick: Tick) -> Frames:
@@ -360,8 +373,8 @@ class _WholeFiles:
         self, underlying: str, pool: ThreadPoolExecutor, tick: Tick
     ) -> Iterator[Summary]:
         """The summaries of an underlying's months: those that are kept, and else new ones."""
-        root = self.lake.root
-        held = {} if self.deep else summary_cache.read(root, underlying)
+        root = self.lake.root if isinstance(self.lake, Lake) else None  # nothing is kept in a store
+        held = {} if self.deep or root is None else summary_cache.read(root, underlying)
         kept: dict[str, Kept] = {}
 
         def of(batch: Batch) -> Summary:
@@ -370,8 +383,10 @@ class _WholeFiles:
                 kept[key] = held[key]
                 return held[key].frames
             found = summaries.summary(self.lake, batch, self.sessions)
-            if batch.table in summary_cache.TABLES and self._unchanged(
-                [(batch.table, underlying, month) for month in batch.months]
+            if (
+                root
+                and batch.table in summary_cache.TABLES
+                and self._unchanged([(batch.table, underlying, month) for month in batch.months])
             ):
                 kept[key] = Kept.of(batch, found, self.sessions)
             return found
@@ -380,7 +395,7 @@ class _WholeFiles:
         for batch, found in zip(batches, pool.map(of, batches), strict=True):
             tick(len(batch.months))
             yield found
-        if any(held.get(key) is not each for key, each in kept.items()):
+        if root and any(held.get(key) is not each for key, each in kept.items()):
             summary_cache.write(root, underlying, kept)
 
     def _unchanged(self, months: Iterable[Month]) -> bool:

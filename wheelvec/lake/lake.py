@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ import polars as pl
 
 from wheelvec.lake import files, joining, listing, manifest, parquet, place, solved, splits
 from wheelvec.lake.joining import Counts
+from wheelvec.lake.object_store import Address
 from wheelvec.lake.parquet import Aside, Footer, Span
 from wheelvec.model.errors import InputError, LakeError, listed, unknown_name
 from wheelvec.tables import validation
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 _LONGEST_NAME = 255  # bytes, of the common file systems
 # rows of a month of an underlying, which is read into memory as a whole: 1.2 GB of quotes
 _MOST_ROWS = 10_000_000
+EVER = (dt.date.min, dt.date.max)
 
 # The numbers of rows of a table that a write added, replaced by rows of the same key, and removed.
 WRITTEN = pl.Schema(
@@ -41,7 +43,7 @@ WRITTEN = pl.Schema(
 
 
 class Source(Protocol):
-    """The kept rows of a market: `market.Memory`, or a `Lake`.
+    """The kept rows of a market: `market.Memory`, or a `BaseLake`.
 
     A month is given by its first day.
     """
@@ -90,11 +92,13 @@ def month_end(month: dt.date) -> dt.date:
 
 
 @dataclass(frozen=True)
-class Lake:
+class BaseLake:
     """The files of a lake when it was opened, of some underlyings, on `first` <= day <= `last`.
 
+    `Lake` has them in a folder, `remote.RemoteLake` in an object store.
+
     Attributes:
-        root: the folder.
+        root: the folder, or the address.
         first, last: the first and the last day.
         files: the month files by table and underlying.
         splits: the rows of the lake's splits, `schemas.SPLITS`, unchecked; None without any.
@@ -102,65 +106,39 @@ class Lake:
             renamed to.
     """
 
-    root: Path
+    root: Path | Address
     first: dt.date
     last: dt.date
-    files: listing.Files
+    files: Mapping[str, Mapping[str, Mapping[dt.date, Path | Address]]]
     splits: pl.DataFrame | None = None
     asked: frozenset[str] | None = None
 
-    @classmethod
-    def open(
-        cls,
-        path: str | Path,
-        first: dt.date,
-        last: dt.date,
-        refuse: listing.Refuse | None = None,
-        symbols: Iterable[str] | None = None,
-        renames: pl.DataFrame | None = None,
-    ) -> Self:
-        """List the files of a lake, and those missing by its manifests.
+    def _read(
+        self,
+        name: str,
+        underlying: str,
+        months: Sequence[dt.date],
+        days: Span,
+        columns: Sequence[str] = (),
+    ) -> pl.DataFrame:
+        """The rows of some months on some days, or some columns of them, verified."""
+        raise NotImplementedError
 
-        Only manifests and the splits are read.
+    def _footer(self, name: str, underlying: str, month: dt.date) -> Footer:
+        """What the footer of a month's file states."""
+        raise NotImplementedError
 
-        Args:
-            path: the folder.
-            first: the first day, inclusive.
-            last: the last day, inclusive.
-            refuse: called with path and error for each misplaced file and each folder or manifest
-                that cannot be read; None: the error is raised.
-            symbols: the underlyings to list, with those that they were renamed to; None: all.
-            renames: further rows of splits that may rename them; None: the lake's alone.
+    def verified(self, name: str, underlying: str, month: dt.date) -> Footer:
+        """The footer of a month's file, once all of the file is verified.
 
         Raises:
-            InputError: for a symbol of which the lake has no quotes.
-            LakeError: if `path` is no folder, may not be read, or is no lake; without `refuse`, the
-                errors that it would be called with.
+            LakeError: if the file is missing, damaged or misplaced.
         """
-        refuse = listing.raise_it if refuse is None else refuse
-        root = Path(path)
-        names = {item.name for item in listing.items_of(root)}
-        remembered = manifest.underlyings(root)
-        if not names & set(TABLES) and not remembered:
-            found = f"holds {listed(sorted(names), most=5)}" if names else "is empty"
-            raise LakeError(
-                f"{root} is no lake: it {found}; expected folders such as "
-                "option_quotes/underlying=TSLA"
-            )
-        told = _splits(root, refuse)
-        wanted = None if symbols is None else set(symbols)
-        followed = wanted and wanted | successors(wanted, told, renames)
-        held = listing.files_of(root, TABLES, refuse, remembered, followed)
-        for symbol in sorted((wanted or set()) - set(held.get("option_quotes", {}))):
-            allowed = listing.files_of(root, ["option_quotes"], refuse, remembered).get(
-                "option_quotes", {}
-            )
-            raise InputError(unknown_name(f"symbol of the lake {path}:", symbol, sorted(allowed)))
-        if told is not None and followed is not None:
-            told = told.filter(pl.col("underlying").is_in(list(followed)))
-        kept = {name: held[name] for name in TABLES if name in held}
-        asked = None if wanted is None else frozenset(wanted)
-        return cls(root, first, last, kept, told, asked)
+        raise NotImplementedError
+
+    def bytes_of(self, name: str, underlying: str, month: dt.date) -> int | None:
+        """The size of a month's file; None where it is not known."""
+        raise NotImplementedError
 
     def only(self, symbols: Iterable[str]) -> Self:
         """The same lake without the other underlyings."""
@@ -219,8 +197,7 @@ class Lake:
     ) -> pl.DataFrame:
         first, last = max(days[0], self.first), min(days[1], self.last)
         months = [m for m in self.months(name, underlying) if m <= last and month_end(m) >= first]
-        files = [self._file(name, underlying, month) for month in months]
-        return parquet.read(TABLES[name], files, first, last, tuple(columns) or None)
+        return self._read(name, underlying, months, (first, last), columns)
 
     def batches(self, name: str, columns: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
         """The table, `Table.keyed` or some columns, by underlying and day, in batches of rows.
@@ -240,17 +217,11 @@ class Lake:
 
         It is read from the footer, unless `first` or `last` cuts the month.
         """
-        file = self._file(name, underlying, month)
-        footer = file.footer()
+        footer = self._footer(name, underlying, month)
         if footer.days is None or self._whole(footer):
             return footer.digest if footer.days else None
-        rows = parquet.read(file.table, [file], self.first, self.last)
-        return validation.content_digest(file.table, rows) if len(rows) else None
-
-    def solved_folder(self, underlying: str, month: dt.date) -> Path | None:
-        """The folder of an underlying's solved chains; None if `first` or `last` cuts the month."""
-        whole = self.first <= month and month_end(month) <= self.last
-        return self.root / solved.FOLDER / manifest.folder_name(underlying) if whole else None
+        rows = self._read(name, underlying, [month], (self.first, self.last))
+        return validation.content_digest(TABLES[name], rows) if len(rows) else None
 
     def span(self, name: str) -> Span | None:
         """The first and last day in a table; None without rows.
@@ -274,11 +245,106 @@ class Lake:
             for name in self.tables
             for underlying in self.underlyings(name)
             for month in self.months(name, underlying)
-            for day, reasons in self._file(name, underlying, month).footer().aside.items()
+            for day, reasons in self._footer(name, underlying, month).aside.items()
             if self.first <= (session := dt.date.fromisoformat(day)) <= self.last
             for reason, count in reasons.items()
         ]
         return pl.DataFrame(found, schema=validation.SET_ASIDE, orient="row")
+
+    def columns(
+        self, name: str, underlying: str, months: Iterable[dt.date], columns: Iterable[str]
+    ) -> pl.DataFrame:
+        """Some columns of all rows of some months; only these are decoded."""
+        return self._read(name, underlying, list(months), EVER, tuple(columns))
+
+    def size(self, name: str) -> str:
+        """The size of a table in words."""
+        return f"{sum(len(self.months(name, u)) for u in self.underlyings(name)):,} files"
+
+    def _whole(self, footer: Footer) -> bool:
+        return footer.days is None or (self.first <= footer.days[0] and footer.days[1] <= self.last)
+
+    def _days(self, name: str, underlying: str, month: dt.date) -> Span | None:
+        if self._whole(footer := self._footer(name, underlying, month)):
+            return footer.days
+        rows = self._read(name, underlying, [month], (self.first, self.last))
+        return parquet.span_of(rows[TABLES[name].day])
+
+    def _days_of_all(self, name: str, month: dt.date) -> Span | None:
+        held = [u for u in self.underlyings(name) if month in self.files[name][u]]
+        days = [found for u in held if (found := self._days(name, u, month))]
+        return (min(first for first, _ in days), max(last for _, last in days)) if days else None
+
+
+@dataclass(frozen=True)
+class Lake(BaseLake):
+    """The files of a lake in a folder.
+
+    Attributes:
+        root: the folder.
+        files: the month files by table and underlying.
+    """
+
+    root: Path
+    files: listing.Files
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        first: dt.date,
+        last: dt.date,
+        refuse: listing.Refuse | None = None,
+        symbols: Iterable[str] | None = None,
+        renames: pl.DataFrame | None = None,
+    ) -> Self:
+        """List the files of a lake, and those missing by its manifests.
+
+        Only manifests and the splits are read.
+
+        Args:
+            path: the folder.
+            first: the first day, inclusive.
+            last: the last day, inclusive.
+            refuse: called with path and error for each misplaced file and each folder or manifest
+                that cannot be read; None: the error is raised.
+            symbols: the underlyings to list, with those that they were renamed to; None: all.
+            renames: further rows of splits that may rename them; None: the lake's alone.
+
+        Raises:
+            InputError: for a symbol of which the lake has no quotes.
+            LakeError: if `path` is no folder, may not be read, or is no lake; without `refuse`, the
+                errors that it would be called with.
+        """
+        refuse = listing.raise_it if refuse is None else refuse
+        root = Path(path)
+        names = {item.name for item in listing.items_of(root)}
+        remembered = manifest.underlyings(root)
+        if not names & set(TABLES) and not remembered:
+            found = f"holds {listed(sorted(names), most=5)}" if names else "is empty"
+            raise LakeError(
+                f"{root} is no lake: it {found}; expected folders such as "
+                "option_quotes/underlying=TSLA"
+            )
+        told = _splits(root, refuse)
+        wanted = None if symbols is None else set(symbols)
+        followed = wanted and wanted | successors_of(wanted, told, renames)
+        held = listing.files_of(root, TABLES, refuse, remembered, followed)
+        for symbol in sorted((wanted or set()) - set(held.get("option_quotes", {}))):
+            allowed = listing.files_of(root, ["option_quotes"], refuse, remembered).get(
+                "option_quotes", {}
+            )
+            raise without_quotes(path, symbol, allowed)
+        if told is not None and followed is not None:
+            told = told.filter(pl.col("underlying").is_in(list(followed)))
+        kept = {name: held[name] for name in TABLES if name in held}
+        asked = None if wanted is None else frozenset(wanted)
+        return cls(root, first, last, kept, told, asked)
+
+    def solved_folder(self, underlying: str, month: dt.date) -> Path | None:
+        """The folder of an underlying's solved chains; None if `first` or `last` cuts the month."""
+        whole = self.first <= month and month_end(month) <= self.last
+        return self.root / solved.FOLDER / manifest.folder_name(underlying) if whole else None
 
     def verified(self, name: str, underlying: str, month: dt.date) -> Footer:
         """The footer of a month's file, once the digest of all its bytes is verified.
@@ -286,49 +352,30 @@ class Lake:
         Raises:
             LakeError: if the file is missing, damaged or misplaced.
         """
-        return self._file(name, underlying, month).footer()
+        return self._footer(name, underlying, month)
 
-    def columns(
-        self, name: str, underlying: str, months: Iterable[dt.date], columns: Iterable[str]
+    def bytes_of(self, name: str, underlying: str, month: dt.date) -> int:
+        """The size of a month's file."""
+        return self.files[name][underlying][month].stat().st_size
+
+    def _read(
+        self,
+        name: str,
+        underlying: str,
+        months: Sequence[dt.date],
+        days: Span,
+        columns: Sequence[str] = (),
     ) -> pl.DataFrame:
-        """Some columns of all rows of some months; only these are decoded."""
         files = [self._file(name, underlying, month) for month in months]
-        return parquet.read(TABLES[name], files, dt.date.min, dt.date.max, tuple(columns))
+        return parquet.read(TABLES[name], files, *days, tuple(columns) or None)
 
-    def bytes_of(self, underlying: str) -> int:
-        """The size of the files of an underlying, in bytes."""
-        files = [
-            self._file(name, underlying, month)
-            for name in self.tables
-            if underlying in self.files.get(name, {})
-            for month in self.months(name, underlying)
-        ]
-        return sum(file.path.stat().st_size for file in files)
-
-    def size(self, name: str) -> str:
-        """The size of a table in words."""
-        return f"{sum(len(self.months(name, u)) for u in self.underlyings(name)):,} files"
+    def _footer(self, name: str, underlying: str, month: dt.date) -> Footer:
+        return self._file(name, underlying, month).footer()
 
     def _file(self, name: str, underlying: str, month: dt.date) -> parquet.MonthFile:
         return parquet.MonthFile(
             TABLES[name], underlying, month, self.files[name][underlying][month]
         )
-
-    def _whole(self, footer: Footer) -> bool:
-        return footer.days is None or (self.first <= footer.days[0] and footer.days[1] <= self.last)
-
-    def _days(self, name: str, underlying: str, month: dt.date) -> Span | None:
-        file = self._file(name, underlying, month)
-        if self._whole(footer := file.footer()):
-            return footer.days
-        return parquet.span_of(
-            parquet.read(file.table, [file], self.first, self.last)[file.table.day]
-        )
-
-    def _days_of_all(self, name: str, month: dt.date) -> Span | None:
-        held = [u for u in self.underlyings(name) if month in self.files[name][u]]
-        days = [found for u in held if (found := self._days(name, u, month))]
-        return (min(first for first, _ in days), max(last for _, last in days)) if days else None
 
 
 def _splits(root: Path, refuse: listing.Refuse) -> pl.DataFrame | None:
@@ -339,13 +386,13 @@ def _splits(root: Path, refuse: listing.Refuse) -> pl.DataFrame | None:
         return None
 
 
-def successors(names: set[str], *rows: pl.DataFrame | None) -> set[str]:
-    """The names that some underlyings, or their successors, took later.
+def without_quotes(place: object, symbol: str, allowed: Iterable[str]) -> InputError:
+    """The error for a symbol of which a lake has no quotes; `allowed` are those that it has."""
+    return InputError(unknown_name(f"symbol of the lake {place}:", symbol, sorted(allowed)))
 
-    Args:
-        names: the underlyings.
-        rows: `schemas.SPLITS` each; None for no such table.
-    """
+
+def successors_of(names: set[str], *rows: pl.DataFrame | None) -> set[str]:
+    """The names that some underlyings took later, by some rows of splits."""
     told = [found for found in rows if found is not None]
     return splits.successors(pl.concat(told), names) if told else set()
 

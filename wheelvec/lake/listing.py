@@ -8,16 +8,17 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from wheelvec.lake import manifest, parquet
+from wheelvec.lake.object_store import Address
 from wheelvec.model.errors import LakeError
 
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])\.parquet")
 
 Months = dict[dt.date, Path]
 Files = dict[str, dict[str, Months]]  # by table and underlying
-Refuse = Callable[[Path, LakeError], None]
+Refuse = Callable[[Path | Address, LakeError], None]
 
 
-def raise_it(path: Path, error: LakeError) -> None:
+def raise_it(path: Path | Address, error: LakeError) -> None:
     """Raise the error of a refused path."""
     raise error
 

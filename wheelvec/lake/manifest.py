@@ -84,6 +84,20 @@ def read(root: Path, underlying: str) -> MonthsByTable:
         return {}
     except OSError as error:
         raise LakeError(f"{path} cannot be read: {error.strerror}") from error
+    return months_of(path, data, underlying)
+
+
+def months_of(path: object, data: bytes, underlying: str) -> MonthsByTable:
+    """The first days of the months that the bytes of a manifest list, by table.
+
+    Args:
+        path: the path or the address of the manifest, for messages.
+        data: its bytes.
+        underlying: the underlying whose manifest it is.
+
+    Raises:
+        LakeError: as `read`.
+    """
     found = _parsed(path, data)
     if found["format"] != _FORMAT:
         raise LakeError(
@@ -101,7 +115,7 @@ def read(root: Path, underlying: str) -> MonthsByTable:
     }
 
 
-def _parsed(path: Path, data: bytes) -> dict[str, Any]:
+def _parsed(path: object, data: bytes) -> dict[str, Any]:
     """The content of a manifest, once its digest and its bytes are verified."""
     try:
         found = json.loads(data)

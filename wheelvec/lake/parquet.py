@@ -14,7 +14,7 @@ import json
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -70,13 +70,21 @@ class Footer:
 
 
 @dataclass(frozen=True)
-class MonthFile:
+class MonthKey:
     """One month of one table of one underlying."""
 
     table: Table
     underlying: str
     month: dt.date
-    path: Path
+
+    @property
+    def place(self) -> str:
+        """The path or the address of its file."""
+        raise NotImplementedError
+
+    def refuse(self, reason: str) -> LakeError:
+        """The LakeError of its file, for a reason that completes "<place> ..."."""
+        return LakeError(f"{self.place} {reason}")
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
@@ -86,6 +94,18 @@ class MonthFile:
         """
         categorical = {"underlying": pl.Categorical()} if "underlying" in self.table.schema else {}
         return {**self.table.schema, **categorical}
+
+
+@dataclass(frozen=True)
+class MonthFile(MonthKey):
+    """The file of a month in a folder."""
+
+    path: Path
+
+    @property
+    def place(self) -> str:
+        """The path."""
+        return str(self.path)
 
     def footer(self) -> Footer:
         """The verified footer.
@@ -107,10 +127,6 @@ class MonthFile:
             "or, if it was removed on "
             f"purpose, delete {remembers}, which remembers it"
         )
-
-    def refuse(self, reason: str) -> LakeError:
-        """The LakeError of this file, for a reason that completes "<path> ..."."""
-        return LakeError(f"{self.path} {reason}")
 
 
 @contextlib.contextmanager
@@ -177,11 +193,8 @@ def _read(
         return pl.DataFrame(schema=schema)
     path = held[0][0].path if len(held) == 1 else held[0][0].path.parent
     cut = any(days[0] < first or days[1] > last for _, _, days in held)
-    rows = _scanned(table, [file.path for file, _, _ in held], held[0][0].schema)
-    # the verified path names the underlying: the column would only give it as a category
-    columns = [
-        pl.lit(held[0][0].underlying).alias(c) if c == "underlying" else pl.col(c) for c in schema
-    ]
+    rows = scanned(table, [file.path for file, _, _ in held], held[0][0].schema)
+    columns = selected(schema, held[0][0].underlying)
     with reported(path, "cannot be read"):
         found = (
             (rows.filter(pl.col(table.day).is_between(first, last)) if cut else rows)
@@ -193,17 +206,38 @@ def _read(
     return found
 
 
-def _scanned(table: Table, paths: list[Path], schema: dict[str, pl.DataType]) -> pl.LazyFrame:
-    """The rows of some files, with `Table.later` columns in those that lack them."""
-    if not table.later:
-        return pl.scan_parquet(paths, hive_partitioning=False, glob=False)
+def selected(columns: Iterable[str], underlying: str) -> list[pl.Expr]:
+    """Columns of the rows of an underlying's verified files.
+
+    The path names the underlying: the column would only give it as a category.
+    """
+    return [pl.lit(underlying).alias(c) if c == "underlying" else pl.col(c) for c in columns]
+
+
+def scanned(
+    table: Table,
+    places: list[Path] | list[str],
+    schema: dict[str, pl.DataType],
+    storage_options: dict[str, Any] | None = None,
+) -> pl.LazyFrame:
+    """The rows of some files, with `Table.later` columns in those that lack them.
+
+    Args:
+        table: the table of the files.
+        places: their paths, or their addresses in an object store.
+        schema: `MonthKey.schema`.
+        storage_options: those of Polars, for addresses; None for paths.
+    """
+    if not table.later and storage_options is None:  # in a store, a schema saves a request
+        return pl.scan_parquet(places, hive_partitioning=False, glob=False)
     rows = pl.scan_parquet(
-        paths,
+        places,
         schema=schema,
         hive_partitioning=False,
         glob=False,
         missing_columns="insert",
         extra_columns="ignore",
+        storage_options=storage_options,
     )
     known = [pl.col(c).fill_null(value) for c, value in table.later.items() if value is not None]
     return rows.with_columns(known)
@@ -223,7 +257,20 @@ def _verified(file: MonthFile, state: tuple[int, int, int]) -> Footer:
     return footer_said
 
 
-def _parsed(file: MonthFile, stated: str, digest: str) -> tuple[dict[str, Any], Footer]:
+def stated_footer(file: MonthKey, metadata: Mapping[str, str]) -> Footer:
+    """The footer that the metadata of a file state; that its bytes match is not verified.
+
+    Raises:
+        LakeError: if the metadata are not those of a lake's file, or of another month.
+    """
+    _check_version(file, metadata.get(_FORMAT))
+    digest = metadata.get(_DIGEST, "")
+    said, footer = _parsed(file, metadata.get(_STATED, ""), digest)
+    _check_place(file, said)
+    return footer
+
+
+def _parsed(file: MonthKey, stated: str, digest: str) -> tuple[dict[str, Any], Footer]:
     """The place (table, underlying, month) and the content that a footer states.
 
     `digest` is that of all bytes of the file.
@@ -247,7 +294,10 @@ def _parsed(file: MonthFile, stated: str, digest: str) -> tuple[dict[str, Any], 
         raise file.refuse("is malformed: its footer does not say what it holds") from None
 
 
-def _check_place(file: MonthFile, stated: dict[str, Any], schema: dict[str, pl.DataType]) -> None:
+def _check_place(
+    file: MonthKey, stated: dict[str, Any], schema: Mapping[str, pl.DataType] | None = None
+) -> None:
+    """Refuse a file that states another month, or whose columns are of other types."""
     expected = {
         "table": file.table.name,
         "underlying": file.underlying,
@@ -258,6 +308,8 @@ def _check_place(file: MonthFile, stated: dict[str, Any], schema: dict[str, pl.D
             raise file.refuse(
                 f"holds {what} {stated[what]}, expected {value}: it was moved or renamed"
             )
+    if schema is None:
+        return
     for column, dtype in file.schema.items():
         earlier = column in file.table.later and column not in schema
         if schema.get(column) != dtype and not earlier:
@@ -288,18 +340,24 @@ def _checked_digest(file: MonthFile, opened: IO[bytes], before: int, footer: byt
     Parquet reader may fail in any way, or succeed.
     """
     version = _FORMAT_PAIR.search(footer)
-    if version is None:
-        raise file.refuse("was not written by wheelvec, or another program has written it anew")
-    if (found := version[1].decode()) not in _ALGORITHMS:
-        raise file.refuse(
-            f"has format {found!r}, expected {_VERSION!r}: another version of wheelvec wrote it"
-        )
+    found = _check_version(file, None if version is None else version[1].decode())
     stated, digest = _DIGEST_PAIR.findall(footer), _digest(opened, before, footer, found)
     if stated != [digest.encode()]:
         raise file.refuse(
             "was altered since it was written: its bytes do not match the digest in its footer"
         )
     return digest
+
+
+def _check_version(file: MonthKey, found: str | None) -> str:
+    """The version of a file's layout, refused if it is not one that is read."""
+    if found is None:
+        raise file.refuse("was not written by wheelvec, or another program has written it anew")
+    if found not in _ALGORITHMS:
+        raise file.refuse(
+            f"has format {found!r}, expected {_VERSION!r}: another version of wheelvec wrote it"
+        )
+    return found
 
 
 def _digest(opened: IO[bytes], before: int, footer: bytes, version: str) -> str:

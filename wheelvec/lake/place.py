@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wheelvec.lake import files, manifest, parquet
+from wheelvec.model.addresses import refuse_address
 from wheelvec.model.errors import LakeError, listed
 from wheelvec.tables.validation import TABLES
 
@@ -35,8 +36,10 @@ def check_writable(root: Path) -> None:
     """Refuse a folder that is neither a lake, nor empty, nor yet to be made.
 
     Raises:
-        LakeError: naming what was found: a saved result, a project, other files.
+        LakeError: for an address of an object store; naming what was found: a saved result, a
+            project, other files.
     """
+    refuse_address(root, "the lake")
     _refuse_within_a_result(root)
     try:
         with os.scandir(root) as items:

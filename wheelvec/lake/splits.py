@@ -38,6 +38,15 @@ def read(root: Path) -> pl.DataFrame | None:
     return None if text is None else text.rows
 
 
+def rows_of(path: object, text: str) -> pl.DataFrame:
+    """The rows of a lake's splits from the text of the file; `path` is for messages.
+
+    Raises:
+        LakeError: if a line is at fault.
+    """
+    return _Text.parsed(path, text).rows
+
+
 def read_file(path: Path) -> pl.DataFrame:
     """The rows of a user's file of splits, CSV or Parquet, as by `validation.read`.
 
@@ -131,6 +140,15 @@ class _Text:
             raise LakeError(f"{path} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError:
             raise LakeError(f"{path} cannot be read: it is not text in UTF-8") from None
+        return cls.parsed(path, whole)
+
+    @classmethod
+    def parsed(cls, path: object, whole: str) -> Self:
+        """The lines of the text of a file; `path` is for messages.
+
+        Raises:
+            LakeError: naming the file, and the line where one is at fault.
+        """
         lines = io.StringIO(whole, newline="").readlines()
         cells = {
             at: [cell.strip() for cell in next(csv.reader([line.lstrip("\ufeff")]))]
@@ -184,7 +202,7 @@ def line(row: Mapping[str, object], names: Sequence[str] = tuple(SPLITS.schema))
 
 
 def _converted(
-    path: Path, names: list[str], cells: dict[int, list[str]], places: list[int]
+    path: object, names: list[str], cells: dict[int, list[str]], places: list[int]
 ) -> pl.DataFrame:
     """The cells of some lines as `schemas.SPLITS`; an empty one is null."""
     for at in places:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from wheelvec.lake.lake import Lake
+from wheelvec.lake.lake import BaseLake
 from wheelvec.lake.parquet import Footer
 from wheelvec.tables import validation
 from wheelvec.tables.runs import MINUTES, Runs
@@ -67,7 +67,7 @@ class Batch:
     months: tuple[dt.date, ...]
 
 
-def batches(lake: Lake, underlying: str, footers: Footers) -> Iterator[Batch]:
+def batches(lake: BaseLake, underlying: str, footers: Footers) -> Iterator[Batch]:
     """The months of an underlying in batches, because reading many small files is slow."""
     for name in lake.tables:
         months, rows = [], 0
@@ -81,7 +81,7 @@ def batches(lake: Lake, underlying: str, footers: Footers) -> Iterator[Batch]:
             yield Batch(name, underlying, tuple(months))
 
 
-def summary(lake: Lake, batch: Batch, sessions: Sessions) -> Summary:
+def summary(lake: BaseLake, batch: Batch, sessions: Sessions) -> Summary:
     """The summary of some months of a table."""
     name, underlying = batch.table, batch.underlying
     rows = lake.columns(name, underlying, batch.months, _DECODED[name]).with_columns(

@@ -20,8 +20,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wheelvec.lake import lake
+from wheelvec.lake.object_store import Address, StorageOptions
+from wheelvec.lake.remote import opened
 from wheelvec.market.splits import Given, Splits
 from wheelvec.model import markup, schemas
+from wheelvec.model.addresses import refuse_address
 from wheelvec.model.errors import DataError, InputError, listed
 from wheelvec.model.forks import refuse_forked, refusing_forked
 from wheelvec.tables import validation
@@ -34,6 +37,7 @@ from wheelvec.tables.suspected import NIGHTS, PRICES, SUSPECTED, Events, any_nig
 from wheelvec.tables.validation import TABLES
 
 MOST_COUNTS = 10  # rows of the diagnostics that a notebook shows
+USUAL_SIZE = 2**18  # bytes of a month's file of which no size is told
 DIGESTS = pl.Schema(
     {"table": pl.String, "underlying": pl.String, "month": pl.String, "digest": pl.String}
 )
@@ -155,6 +159,7 @@ class Market:
         splits: Given = None,
         strict: bool = False,
         trading_calendar: str = "NYSE",
+        storage_options: Mapping[str, Any] | None = None,
     ) -> Self:
         """The market of a lake, of some or all of its underlyings, from `start` to `end`.
 
@@ -162,7 +167,8 @@ class Market:
         `option_quotes`, `option_bars` and `diagnostics` read all files.
 
         Args:
-            path: the folder of the lake.
+            path: the folder of the lake, or its address in an object store, which is only read:
+                s3://bucket/prefix or gs://bucket/prefix.
             symbols: the underlyings, or one of them; None for all.
             start: first session, a date or text such as "2023-06-06"; None for the first of the
                 lake.
@@ -171,11 +177,14 @@ class Market:
                 for its day, a known one only if neither is given here nor by the lake.
             strict: raise for broken rows; all files are read at once.
             trading_calendar: the calendar whose sessions count in `diagnostics`.
+            storage_options: credentials, endpoint and region of an object store, as Polars takes
+                them; None: from the environment. No message shows their values.
 
         Raises:
-            InputError: for a symbol that the lake does not have, or a date that is none.
-            LakeError: if the folder is no lake or may not be read; later, if one of its files is
-                missing, damaged or misplaced.
+            InputError: for a symbol that the lake does not have, a date that is none, an address
+                of another kind, or `storage_options` for a folder.
+            LakeError: if the folder is no lake or may not be read, or the store cannot be reached
+                or refuses; later, if one of its files is missing, damaged or misplaced.
 
         Example:
             >>> import tempfile
@@ -192,7 +201,9 @@ class Market:
             raise InputError(f"start {first} is after end {last}")
         wanted = [symbols] if isinstance(symbols, str) else symbols
         told = Splits.of(splits)
-        source = lake.Lake.open(path, first, last, symbols=wanted, renames=told.candidates())
+        source = opened(
+            path, first, last, symbols=wanted, renames=told.candidates(), options=storage_options
+        )
         return cls._of_source(source, strict, told.over(source.splits), trading_calendar)
 
     @classmethod
@@ -227,7 +238,7 @@ class Market:
             (('ALFA', 'BRVO'), ['BRVO'])
         """
         names, renames = set(underlyings), self._told.candidates()
-        names |= lake.successors(names, renames)
+        names |= lake.successors_of(names, renames)
         whole = self.symbols, self.data_range
         part = self._restored(self._lake().only(names), self._told, self.trading_calendar, *whole)
         if "digests" in vars(self):
@@ -242,7 +253,7 @@ class Market:
     @classmethod
     def _restored(
         cls,
-        source: lake.Lake,
+        source: lake.BaseLake,
         splits: Splits,
         trading_calendar: str,
         symbols: tuple[str, ...],
@@ -253,13 +264,13 @@ class Market:
         vars(market).update(symbols=symbols, data_range=data_range)
         return market
 
-    def _lake(self) -> lake.Lake:
+    def _lake(self) -> lake.BaseLake:
         """The lake of the market.
 
         Raises:
             InputError: for a market of frames.
         """
-        if not isinstance(self._source, lake.Lake):
+        if not isinstance(self._source, lake.BaseLake):
             raise InputError(
                 "the market is of frames in the memory of this process, which no other process can "
                 "read: write it with market.write(folder), and open it with Market.open(folder)"
@@ -268,6 +279,8 @@ class Market:
 
     def sizes(self) -> dict[str, int]:
         """The size of the files of each underlying of a lake, in bytes.
+
+        Of an object store, which does not tell it, each file counts as 256 KiB.
 
         Raises:
             InputError: for a market of frames.
@@ -282,7 +295,12 @@ class Market:
             True
         """
         source = self._lake()
-        return {symbol: source.bytes_of(symbol) for symbol in self.symbols}
+        found = dict.fromkeys(self.symbols, 0)
+        for name in source.tables:
+            for symbol in found.keys() & source.underlyings(name):
+                sizes = (source.bytes_of(name, symbol, m) for m in source.months(name, symbol))
+                found[symbol] += sum(USUAL_SIZE if size is None else size for size in sizes)
+        return found
 
     def write(self, path: str | Path, replace: bool = False) -> pl.DataFrame:
         """Write the kept rows into a lake, made if need be, and return numbers of rows.
@@ -312,11 +330,43 @@ class Market:
             >>> market.write(folder)["added"].sum() == market.write(folder)["replaced"].sum()
             True
         """
+        refuse_address(path, "the lake")
         return lake.write(Path(path), self._source, replace, self.splits)
 
     @property
+    def address(self) -> str | None:
+        """Where this market can be opened again by `Market.open`; None for tables in memory.
+
+        It is the folder of the lake, or its address in an object store.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.address is None
+            True
+        """
+        return str(self._source.root) if isinstance(self._source, lake.BaseLake) else None
+
+    @property
+    def storage_options(self) -> StorageOptions | None:
+        """The `storage_options` that this market was opened with; None unless in an object store.
+
+        `Market.open` takes them again. They are a mapping whose text hides the values.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.storage_options is None
+            True
+        """
+        root = self._source.root if isinstance(self._source, lake.BaseLake) else None
+        return root.options if isinstance(root, Address) else None
+
+    @property
     def folder(self) -> Path | None:
-        """The folder of the lake that this market reads; None for tables in memory.
+        """The folder of the lake that this market reads.
+
+        None for tables in memory, and for a lake in an object store.
 
         Example:
             >>> import wheelvec as wv
@@ -534,8 +584,8 @@ class Market:
     def solved_chains(self, underlying: str, month: dt.date) -> tuple[Path, str] | None:
         """The folder of a lake's solved chains, and the digest of a month's quotes.
 
-        None for tables in memory, for a month without quotes, and if `start` or `end` cuts the
-        month.
+        None for tables in memory, for a lake in an object store, for a month without quotes, and if
+        `start` or `end` cuts the month.
 
         Args:
             underlying: its symbol.
@@ -737,7 +787,7 @@ class Market:
 
         Tables in memory are one source, under None. `wanted` limits the underlyings; None: all.
         """
-        if not isinstance(self._source, lake.Lake):
+        if not isinstance(self._source, lake.BaseLake):
             return [(None, self._source)]
         held = {name for table in self._source.tables for name in self._source.underlyings(table)}
         return [

@@ -10,6 +10,7 @@ import polars as pl
 
 from wheelvec.lake import splits
 from wheelvec.model import schemas
+from wheelvec.model.addresses import refuse_address
 from wheelvec.model.errors import InputError, unknown_name
 from wheelvec.tables import validation
 from wheelvec.tables.sessions import Sessions
@@ -135,7 +136,7 @@ def row_text(row: tuple[object, ...]) -> str:
     return splits.line(dict(zip(schemas.SPLITS, row, strict=True)))
 
 
-def accept(root: Path, suspected: pl.DataFrame) -> pl.DataFrame:
+def accept(root: str | Path, suspected: pl.DataFrame) -> pl.DataFrame:
     """Write the rows that explain suspected splits into a lake, in one atomic write.
 
     The lake's other rows and comments stay. An event without a ratio is left out.
@@ -148,9 +149,10 @@ def accept(root: Path, suspected: pl.DataFrame) -> pl.DataFrame:
         The rows written, as by `explaining`.
 
     Raises:
-        LakeError: if the lake's splits cannot be read or written.
+        LakeError: if the lake's splits cannot be read or written, as those in an object store.
     """
+    refuse_address(root, "the lake")
     rows = explaining(suspected).drop_nulls("numerator").unique(_KEY, maintain_order=True)
     if rows.height:
-        splits.merge(root, rows.drop("known"))
+        splits.merge(Path(root), rows.drop("known"))
     return rows

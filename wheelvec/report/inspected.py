@@ -306,7 +306,9 @@ def _line(row: Iterable[str], widths: Sequence[int]) -> str:
     return ("  " + text).rstrip()
 
 
-def _size(count: int) -> str:
+def _size(count: int | None) -> str:
+    if count is None:
+        return "-"
     unit, name = next(
         (unit, name)
         for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))

@@ -170,7 +170,7 @@ def of_row(
 
         writer.start = recorder.start
         recorder.run(executor, take, progress or (lambda done, total: None))
-        if out is not None and market.folder is not None:
+        if out is not None and market.address is not None:
             _survey(market, symbols, executor)
         size = BATCH if out is not None else _batch(spool.count, threads)
         payments = _payments(market, symbols, recorder.sessions)

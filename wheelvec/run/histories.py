@@ -43,7 +43,7 @@ def _none(_: str) -> Iterable[dt.date]:
 
 def suspected(market: Market, name: str) -> tuple[dt.date, ...]:
     """The days of the suspected splits of an underlying, cached with the market."""
-    with _LOCK if market.folder is None else nullcontext():
+    with _LOCK if market.address is None else nullcontext():
         known = _SUSPECTED.setdefault(market, {})
         if name not in known:
             known[name] = tuple(market.suspected_splits([name])["session"])

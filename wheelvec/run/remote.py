@@ -21,6 +21,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar, NamedTuple
 
@@ -151,8 +152,14 @@ def difference(expected: dict[str, str], found: dict[str, str]) -> str:
     return f"has {', '.join(differing)}" if differing else ""
 
 
-def unreadable(root: str) -> str:
-    """Why this process cannot read a lake's folder, in words; "" if it can."""
+def unreadable(root: Path | None) -> str:
+    """Why this process cannot read a lake's folder, in words; "" if it can.
+
+    Args:
+        root: the folder; None: the lake is in an object store.
+    """
+    if root is None:
+        return ""
     try:
         with os.scandir(root):
             return ""
@@ -314,7 +321,7 @@ def perform(job: Job) -> Done:
     refuse_forked()
     if differs := difference(job.versions, versions()):
         raise RefusedWorkerError(worker_name(), differs)
-    if reason := unreadable(str(job.market.folder)):
+    if reason := unreadable(job.market.folder):
         raise RefusedWorkerError(worker_name(), reason)
     _warm()
     frames, failures, seconds, held = job.run(_Opened.market(job))
@@ -342,7 +349,7 @@ class _Opened:
                 return cls._held[key]
         if job.fingerprint and job.market.fingerprint != job.fingerprint:
             raise LakeError(
-                f"{job.market.folder} holds other rows of {listed(job.symbols, most=5)} at worker "
+                f"{job.market.address} holds other rows of {listed(job.symbols, most=5)} at worker "
                 f"{worker_name()} than where the run was started"
             )
         with cls._lock:

@@ -13,6 +13,7 @@ import queue
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from wheelvec.model.errors import InputError, WheelvecError, cut, listed
@@ -84,13 +85,13 @@ class Workers:
         found = getattr(self._executor, "_max_workers", None)
         return found if isinstance(found, int) else WORKERS
 
-    def check(self, root: str) -> None:
+    def check(self, root: Path | None) -> None:
         """Compare the versions of all workers of a cluster, and whether they read the lake.
 
         Other executors do not let their workers be asked: each job compares.
 
         Args:
-            root: the folder of the lake.
+            root: the folder of the lake; None: it is in an object store.
 
         Raises:
             WheelvecError: if no worker can be used; each is named with its reason.
@@ -209,7 +210,7 @@ class Workers:
         return done
 
 
-def _facts(root: str) -> tuple[dict[str, str], str]:
+def _facts(root: Path | None) -> tuple[dict[str, str], str]:
     """The versions of a worker, and why it cannot read the lake."""
     return remote.versions(), remote.unreadable(root)
 
