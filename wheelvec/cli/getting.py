@@ -6,6 +6,7 @@ from typing import Any
 
 from wheelvec.cli.arguments import JSON, add_command, add_forms
 from wheelvec.cli.terminal import progress_bar, without_panics, write
+from wheelvec.model.addresses import refuse_address
 
 
 def add_get(commands: Any) -> None:
@@ -48,6 +49,7 @@ def _get(options: argparse.Namespace) -> None:
     from wheelvec.report.text import wrapped
     from wheelvec.vendors.free import NOTICE, get
 
+    refuse_address(options.lake, "the lake")
     if options.form != JSON:
         write(wrapped(NOTICE) + "\n")
     with without_panics(), progress_bar("MB", options.quiet) as progress:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from wheelvec.model import markup
 from wheelvec.model.account import Account
+from wheelvec.model.addresses import refuse_address
 from wheelvec.model.errors import ConfigError, cut, unknown_name
 from wheelvec.model.fields import Curve, Field, documented, fields_of, misplaced, none_is
 from wheelvec.model.notebook import sections_of_notebook
@@ -266,6 +267,8 @@ class Config:
             >>> "exit_pct = 0.3" in config.to_toml()
             True
         """
+        if path is not None:
+            refuse_address(path, "a configuration", "file")
         import tomli_w  # takes 10 ms, which no other call needs
 
         document = _without_nulls(

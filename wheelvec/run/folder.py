@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wheelvec.lake import files, manifest
+from wheelvec.model.addresses import address_of, refuse_address
 from wheelvec.model.config import field_names
 from wheelvec.model.errors import LakeError, listed
 from wheelvec.run.index import FORMAT, Index, Kind, digest_of_file, read_index
@@ -30,12 +31,14 @@ MOVE_WAIT = 1.0  # seconds in which a running writer moves its committed files
 
 
 def keep_apart(out: str | Path, lake: str | Path | None) -> None:
-    """Refuse a folder that is the lake, is in it, or contains it.
+    """Refuse an address as `out`, and a folder that is the lake, is in it, or contains it.
 
     Raises:
-        LakeError: if one of the two folders is the other, or is in it; symbolic links are followed.
+        LakeError: for an address of an object store; if one of the two folders is the other, or is
+            in it; symbolic links are followed.
     """
-    if lake is None:
+    refuse_address(out, "out")
+    if lake is None or address_of(lake) is not None:
         return
     for inner, outer in ((out, lake), (lake, out)):
         if _is_in(Path(inner).resolve(), Path(outer).resolve()):
@@ -69,10 +72,11 @@ class Folder:
         kind: whether of a result or a sweep, and its files.
 
     Raises:
-        LakeError: if `out` is a file, or a link to nothing.
+        LakeError: if `out` is an address of an object store, a file, or a link to nothing.
     """
 
     def __init__(self, out: str | Path, kind: Kind) -> None:
+        refuse_address(out, f"the folder of a {kind.name}")
         self.path, self.kind = Path(out), kind
         with self._reading():
             with contextlib.suppress(FileNotFoundError):

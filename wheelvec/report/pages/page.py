@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from wheelvec.inference.judged import Verdict
 from wheelvec.lake.files import replacing, writing
 from wheelvec.market.market import Market
+from wheelvec.model.addresses import refuse_address
 from wheelvec.model.errors import InputError, LakeError, cut
 from wheelvec.report.plots import missing_extra
 from wheelvec.run.portfolio import Portfolio
@@ -49,6 +50,7 @@ def page(x: Shown, path: str | Path) -> Path:
         >>> path.stat().st_size < 1_500_000
         True
     """
+    refuse_address(path, "a page", "file")
     target = Path(path)
     if target.is_dir():
         raise LakeError(f"{target}: is a folder; expected the name of a file, such as out.html")

@@ -22,6 +22,7 @@ import vl_convert
 from altair.utils.schemapi import debug_mode
 
 from wheelvec.lake.files import replacing
+from wheelvec.model.addresses import refuse_address
 from wheelvec.model.errors import InputError, LakeError
 
 INK = "currentColor"
@@ -135,6 +136,8 @@ class _Offline:
             InputError: if the format is not known.
             LakeError: if the file cannot be written.
         """
+        if not hasattr(fp, "write"):
+            refuse_address(fp, "a picture", "file")
         kind = (format or Path(str(fp)).suffix.lstrip(".")).lower()
         if kind not in ("png", "svg", "html", "json", "pdf"):
             raise InputError(f"save: {fp}: expected a name that ends in .png, .svg or .html")

@@ -19,8 +19,9 @@ import polars as pl
 
 from wheelvec.lake import answers
 from wheelvec.lake.place import check_writable
+from wheelvec.model.addresses import refuse_address
 from wheelvec.model.config import Config
-from wheelvec.model.errors import DataError, FetchError, InputError, LakeError, cut, listed
+from wheelvec.model.errors import DataError, FetchError, InputError, cut, listed
 from wheelvec.model.fields import plain, real
 from wheelvec.model.forks import refuse_forked
 from wheelvec.model.progress import Progress, Report, reporting
@@ -200,11 +201,7 @@ def local_folder(lake: str | Path) -> Path:
         LakeError: for an address of an object store, and for a folder that holds anything else than
             a lake.
     """
-    if "://" in str(lake):
-        raise LakeError(
-            f"{lake}: the lake must be a local folder; object stores cannot rename a checked file "
-            "into its place"
-        )
+    refuse_address(lake, "the lake")
     check_writable(Path(lake))
     return Path(lake)
 

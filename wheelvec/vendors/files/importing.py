@@ -22,6 +22,7 @@ from wheelvec.lake import lake as lakes
 from wheelvec.lake import place, splits
 from wheelvec.lake.files import writing
 from wheelvec.lake.joining import Counts
+from wheelvec.model.addresses import refuse_address
 from wheelvec.model.errors import DataError, InputError, cut, listed
 from wheelvec.model.forks import refuse_forked
 from wheelvec.model.progress import Progress, Report, reporting
@@ -175,6 +176,7 @@ def import_files(
         ['SPY   240216C00475000', 'SPY   240216P00475000']
     """
     refuse_forked()
+    refuse_address(lake, "the lake")
     chosen = Layout.named(layout, time)
     paths = _paths(files)
     given = Given(
