@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import threading
@@ -15,6 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import wheelvec as wv
+from tests.lake.store_server import Store
 from tests.oracle import event_markets
 from tests.random_markets import config_of, market_of
 from wheelvec.jit.cache_files import folder_of
@@ -64,6 +66,7 @@ class Counting(Executor):
 
     def submit(self, run: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
         self.jobs.append(arguments[0])
+        arguments = pickle.loads(pickle.dumps(arguments))  # as to another process
         if self._stop_after is not None and len(self.swept) > self._stop_after:
             raise KeyboardInterrupt
         future: Future[Any] = Future()
@@ -122,6 +125,19 @@ def test_a_spawned_pool_gives_the_frame_of_this_process(
     assert_frame_equal(loaded.frame, local.frame, check_exact=True)
     # no part is left
     assert not (tmp_path / "out" / "chunks").exists()
+
+
+def test_workers_read_a_lake_in_an_object_store(
+    folder: Path, local: wv.Sweep, small_jobs: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("moto")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Store(tmp_path) as store:
+        market = wv.Market.open(store.upload(folder, "lake"), storage_options=store.options)
+        far = wv.sweep(market, None, GRID, executor=Counting(), out=tmp_path / "out")
+        assert {method for method, _ in store.asked()} <= {"GET", "HEAD"}
+    assert_frame_equal(far.frame, local.frame, check_exact=True)
+    assert far.warnings == local.warnings
 
 
 def test_jobs_that_end_in_another_order_give_the_same_frame(
