@@ -23,7 +23,6 @@ import pyarrow.parquet  # noqa: F401
 
 import wheelvec as wv
 from wheelvec.model.grid import Grid
-from wheelvec.model.schemas import FAILURES
 from wheelvec.run import result  # noqa: F401
 from wheelvec.run.store import SweepStore
 
@@ -148,7 +147,7 @@ def sweep(name: str, out: str, pause: float = 0.0) -> pl.DataFrame:
             [mine.grid.frame, pl.concat([parts[first] for first in sorted(parts)])],
             how="horizontal",
         )
-        mine.finish(frame, (), pl.DataFrame(schema=FAILURES))
+        mine.finish(frame, ())
     return frame
 
 

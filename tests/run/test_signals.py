@@ -281,7 +281,7 @@ def test_a_sweep_saved_before_there_were_signals_is_read(market: wv.Market, tmp_
     stated = json.loads((tmp_path / "s" / "sweep.json").read_text())
     files = {name: digest for name, digest in stated["files"].items() if name not in SWEEP.added}
     content = {name: stated[name] for name in SWEEP.fields if name != "signals"}
-    assert len(stated["files"]) == len(files) + 2
+    assert len(stated["files"]) == len(files) + 3
     (tmp_path / "s" / "sweep.json").write_text(Index.of(SWEEP, content, files).text())
     for name in stated["files"].keys() - files.keys():
         (tmp_path / "s" / name).unlink()

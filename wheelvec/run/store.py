@@ -134,7 +134,11 @@ class SweepStore:
         return index
 
     def write(
-        self, frame: pl.DataFrame, warnings: Warnings, overwrite: bool, failures: pl.DataFrame
+        self,
+        frame: pl.DataFrame,
+        warnings: Warnings,
+        overwrite: bool,
+        failures: pl.DataFrame | None = None,
     ) -> None:
         """Write a finished sweep whole or not at all.
 
@@ -231,14 +235,18 @@ class SweepStore:
         """The number of distinct configurations in finished chunks, by the names of the files."""
         return sum(last - first for first, last, *_ in self.place.chunk_files())
 
-    def finish(self, frame: pl.DataFrame, warnings: Warnings, failures: pl.DataFrame) -> None:
+    def finish(
+        self, frame: pl.DataFrame, warnings: Warnings, failures: pl.DataFrame | None = None
+    ) -> None:
         """Write the frame, the grid's codes, the warnings and the index, and remove the chunks.
 
         Args:
             frame: of the sweep.
             warnings: of the sweep.
-            failures: `schemas.FAILURES`; parts are kept for another run if there are any.
+            failures: `schemas.FAILURES`; parts are kept for another run if there are any. None:
+                there are none.
         """
+        failures = pl.DataFrame(schema=FAILURES) if failures is None else failures
         codes = {
             name: pl.Series(column.codes, dtype=pl.Int64)
             for name, column in self.grid.columns.items()
