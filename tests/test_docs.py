@@ -117,7 +117,7 @@ def test_data_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     tables = demo_tables(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
     names = {"quotes": "option_quotes", "option_bars": "option_bars", "bars": "underlying_bars"}
     given: dict[str, Any] = {name: tables[table] for name, table in names.items()}
-    (program,) = DOCS["blocks"](read("docs/data.md"), "python")
+    program, _ = DOCS["blocks"](read("docs/data.md"), "python")  # the other reads an object store
     exec(program, {"wv": wv} | given)
     assert list((tmp_path / "lake").rglob("underlying=ALFA/2024-01.parquet"))
 

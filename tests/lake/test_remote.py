@@ -353,6 +353,21 @@ def test_altered_rows_are_refused_however_they_are_read(
     assert market.quotes("TSLA", DAY("2023-07-01"), DAY("2023-07-31")).height == 8
 
 
+def test_rows_that_are_gone_are_noticed(store: Store, mine: str, folder: Path) -> None:
+    path = june(folder)
+    held = pq.ParquetFile(path)
+    rows = held.read().slice(1).replace_schema_metadata(held.metadata.metadata)
+    pq.write_table(rows, path, compression="zstd")
+    store.put(key_of(mine, JUNE), path.read_bytes())
+    market = opened(store, mine, symbols="TSLA")
+    for read in (
+        lambda: market.option_quotes,
+        lambda: market.quotes("TSLA", DAY("2023-06-02"), DAY("2023-07-03")),
+    ):
+        with pytest.raises(LakeError, match=rf"^{mine}/{JUNE} holds 15 rows, expected 16$"):
+            read()
+
+
 def test_other_damage_names_the_object(store: Store, mine: str, folder: Path) -> None:
     key, whole = key_of(mine, JUNE), june(folder).read_bytes()
     july = june(folder).with_name("2023-07.parquet")
@@ -518,6 +533,28 @@ def test_a_panic_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pl, "read_lines", panics)
     with pytest.raises(LakeError, match=r"cannot be read: PanicException$"):
         place.text()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (pl.exceptions.ComputeError("invalid utf8\nmore"), "invalid utf8"),
+        (pl.exceptions.ComputeError(f"credential provider: {SECRET}"), "ComputeError"),
+        (pl.exceptions.ComputeError(f"GET https://host/{SECRET}"), "ComputeError"),
+        (RuntimeError(SECRET), "RuntimeError"),
+        (OSError(f"Generic S3 error: {SECRET}"), "OSError"),
+    ],
+)
+def test_only_polars_own_words_are_shown(error: Exception, said: str) -> None:
+    place = object_store.Address.of("s3://lakes/lake")
+    assert place is not None
+
+    def fails() -> None:
+        raise error
+
+    with pytest.raises(LakeError, match=rf"^s3://lakes/lake cannot be read: {said}$") as caught:
+        place.answer(fails)
+    assert SECRET not in shown(caught.value)
 
 
 # ---- on the command line

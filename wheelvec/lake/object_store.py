@@ -27,6 +27,8 @@ _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 # the last two are where machines of a cloud are asked for credentials, where none are given
 _NO_CREDENTIALS = re.compile(r"(?i)credential error|169\.254\.169\.254|metadata\.google\.internal")
+# Polars' own words on Parquet and text are shown, what it quotes of a store or a client is not
+_OF_THE_STORE = re.compile(r"(?i)object.store|https?:|credential|token|secret|key|status code")
 _WRONG_OPTION = re.compile(r"invalid value for '(\w+)'.*\(expected (\w+)\)")
 _KINDS = (str, int, float, bool)
 
@@ -138,8 +140,8 @@ class Address:
         """
 
         def lines() -> str:
-            options = dict(self.options)
-            return _joined(pl.read_lines(self.url, glob=False, storage_options=options)["line"])
+            found = pl.read_lines(self.url, glob=False, storage_options=dict(self.options))
+            return _joined(found["line"])
 
         try:
             return self.answer(lines)
@@ -196,8 +198,9 @@ class Address:
             MissingError: if there is no such object.
             LakeError: if it cannot be read.
         """
-        options = dict(self.options)
-        return self.answer(lambda: pl.read_parquet_metadata(self.url, storage_options=options))
+        return self.answer(
+            lambda: pl.read_parquet_metadata(self.url, storage_options=dict(self.options))
+        )
 
     def answer(self, ask: Callable[[], T]) -> T:
         """The value of a function that reads here.
@@ -242,7 +245,7 @@ def _refusal(place: Address, error: BaseException) -> WheelvecError:
             f"{place} cannot be read: the store cannot be reached; check the network, and the "
             "endpoint in storage_options or in the environment"
         )
-    if isinstance(error, pl.exceptions.PolarsError) and not said and "object-store" not in text:
+    if isinstance(error, pl.exceptions.PolarsError) and not _OF_THE_STORE.search(text):
         return LakeError(f"{place} cannot be read: {next(iter(text.splitlines()), 'no reason')}")
     return LakeError(f"{place} cannot be read: {type(error).__name__}{answered}")
 

@@ -315,9 +315,11 @@ def _not_as_stated(held: _Held, rows: pl.DataFrame) -> LakeError | None:
     """The error of the first object whose rows are not those that its footer states."""
     counts = [footer.rows for _, footer in held]
     if len(rows) != sum(counts):
-        place = held[0][0] if len(held) == 1 else None
-        where = place.place if place else f"{held[0][0].place} to {held[-1][0].place}"
-        return LakeError(f"{where} holds {len(rows):,} rows, expected {sum(counts):,}")
+        if len(held) == 1:
+            return held[0][0].refuse(f"holds {len(rows):,} rows, expected {counts[0]:,}")
+        alone = (_not_as_stated([each], _scanned([each], rows.columns)) for each in held)
+        replaced = held[0][0].refuse("was replaced while it was read, or a month after it was")
+        return next((error for error in alone if error), replaced)
     ends = pl.Series(counts).cum_sum().to_list()
     spans = list(zip([0, *ends[:-1]], ends, strict=True))
     digests = validation.content_digests(held[0][0].table, rows, spans)
