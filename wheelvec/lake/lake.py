@@ -355,8 +355,9 @@ class Lake(BaseLake):
         return self._footer(name, underlying, month)
 
     def bytes_of(self, name: str, underlying: str, month: dt.date) -> int:
-        """The size of a month's file."""
-        return self.files[name][underlying][month].stat().st_size
+        """The size of a month's file; 0 of one that is missing."""
+        path = self.files[name][underlying][month]
+        return path.stat().st_size if path.exists() else 0
 
     def _read(
         self,

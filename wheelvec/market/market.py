@@ -278,7 +278,7 @@ class Market:
         return self._source
 
     def sizes(self) -> dict[str, int]:
-        """The size of the files of each underlying of a lake, in bytes.
+        """The size of the files of each underlying of a lake, in bytes, also of one without quotes.
 
         Of an object store, which does not tell it, each file counts as 256 KiB.
 
@@ -295,9 +295,9 @@ class Market:
             True
         """
         source = self._lake()
-        found = dict.fromkeys(self.symbols, 0)
+        found = dict.fromkeys(self._held(), 0)
         for name in source.tables:
-            for symbol in found.keys() & source.underlyings(name):
+            for symbol in source.underlyings(name):
                 sizes = (source.bytes_of(name, symbol, m) for m in source.months(name, symbol))
                 found[symbol] += sum(USUAL_SIZE if size is None else size for size in sizes)
         return found
@@ -465,8 +465,12 @@ class Market:
 
     @cached_property
     def _splits(self) -> validation.Checked | None:
-        held = {name for table in self._source.tables for name in self._source.underlyings(table)}
-        return self._told.checked(sorted(held), self.sessions)
+        return self._told.checked(self._held(), self.sessions)
+
+    def _held(self) -> list[str]:
+        """The underlyings that any table holds, sorted."""
+        source = self._source
+        return sorted({name for table in source.tables for name in source.underlyings(table)})
 
     @property
     def has_option_bars(self) -> bool:
@@ -789,10 +793,10 @@ class Market:
         """
         if not isinstance(self._source, lake.BaseLake):
             return [(None, self._source)]
-        held = {name for table in self._source.tables for name in self._source.underlyings(table)}
         return [
             (name, self._source.only([name]))
-            for name in sorted(held if wanted is None else held & wanted)
+            for name in self._held()
+            if wanted is None or name in wanted
         ]
 
     def _surveys(self, name: str, rows: pl.DataFrame, listing: bool = True) -> list[Survey]:

@@ -9,39 +9,37 @@ folder of the sweep if it has one, under the name of their content: a run that i
 them. They are folded when all are there, so that neither data nor grid need fit into one process.
 """
 
-import hashlib
+import dataclasses
 import itertools
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from wheelvec.kernels.accumulate import COUNTS, KNOWN, Figures, merge
-from wheelvec.lake import files
 from wheelvec.market.market import Market
-from wheelvec.model.errors import LakeError, WheelvecError
+from wheelvec.model.errors import WheelvecError
 from wheelvec.model.grid import Codes, Grid
 from wheelvec.model.progress import Report
 from wheelvec.model.schemas import FAILURES
 from wheelvec.run.context import Array, Context
+from wheelvec.run.parts import Parts, grouped, name_of
 from wheelvec.run.planned import Plan
 from wheelvec.run.remote import (
     BIN,
     BINS,
     EXACT,
     AccountJob,
-    Frames,
-    SurveyJob,
     SweepJob,
     unpacked,
     versions,
 )
 from wheelvec.run.signals import Signals
+from wheelvec.run.surveying import survey
 from wheelvec.run.workers import Asked, Workers
 from wheelvec.stages.figures import (
     PERCENTILES,
@@ -51,7 +49,6 @@ from wheelvec.stages.figures import (
     new_figures,
     quantiles,
 )
-from wheelvec.tables.anomalies import Findings
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +59,6 @@ SAMPLES = 3  # underlyings that are tried for it, if the data of one cannot be r
 BYTES_A_QUOTE = 4  # of the files of a lake, at least
 PROCESS = 400 * 2**20  # bytes of a worker's process before its first job
 HELD = 3  # bytes of a job for each byte of its slices: frames as they are read, and tables of exits
-SURVEYED = 2**28  # bytes of files at most that one job surveys
 PERCENTILE_ERROR = "percentile_error"
 
 
@@ -98,7 +94,7 @@ class Timing(NamedTuple):
     wheels: float
 
 
-USUAL = Timing(1e-6, 1e-8, 4.0, 0.0)  # where the data of no underlying that is tried can be read
+USUAL = Timing(1e-6, 1e-8, 20.0, 0.0)  # where no underlying that is tried can be read
 
 
 class Distributed:
@@ -144,7 +140,8 @@ class Distributed:
         daily = grid.most("schedule.max_wheels_per_symbol_per_day")
         entries = daily * max(int(rows.sum()) for rows in opens) * len(self._symbols)
         self._sizes = market.sizes()
-        self._most_wheels = int(min(entries, sum(self._sizes.values()) / BYTES_A_QUOTE))
+        quotes = sum(self._sizes.values()) / BYTES_A_QUOTE
+        self._most_wheels = int(min(entries, quotes))
         self._stats = stats
         self._failed: dict[str, str] = {}
 
@@ -163,26 +160,8 @@ class Distributed:
         """
         if "digests" in vars(self._market) and not findings:
             return
-        groups = _groups(self._market.symbols, self._sizes, SURVEYED)
-        asked = [
-            Asked(f"wheelvec-survey-{i}-{_digest(*group)}", self._survey_job(group, findings))
-            for i, group in enumerate(groups)
-        ]
-        digests, found = dict[str, pl.DataFrame](), dict[str, Findings]()
-        for (name, job), done in self._workers.run(asked):
-            frames = unpacked(done.frames)
-            digests[name] = frames.pop("digests")
-            self._failed |= dict(done.failures)
-            if findings:
-                every = Findings(**frames)
-                found |= {symbol: every.only({symbol}) for symbol in job.symbols}
-        ordered = pl.concat([digests[name] for name, _ in asked]).unique(maintain_order=True)
-        self._market.hold(ordered, {s: f for s, f in found.items() if s not in self._failed})
+        self._failed |= survey(self._market, self._workers, self._sizes, findings, self._memory)
         self._usable()
-
-    def _survey_job(self, group: list[str], findings: bool) -> SurveyJob:
-        part = self._market.part(group)
-        return SurveyJob(self._versions, part, "", tuple(group), self._memory, findings)
 
     def _usable(self) -> list[str]:
         """The underlyings that did not fail.
@@ -203,13 +182,14 @@ class Distributed:
         rows, year = self._rows[:SAMPLED_ROWS], self._years[len(self._years) // 2]
         for symbol in symbols[middle : middle + SAMPLES]:
             job = self._job([symbol], (year, year), rows, False, EXACT)
+            job = dataclasses.replace(job, market=self._market.part([symbol], as_most=True))
             ((_, done),) = self._workers.run([Asked(f"sample-{self._name(job)}", job)])
-            if not done.failures:
-                weight = max(1, self._sizes[symbol] // len(self._years))
-                slices, figures = done.seconds["slices"], done.seconds["figures"]
-                wheels = int(_launched(done.frames).max())
-                row = figures / weight / rows.size
-                return Timing(slices / weight, row, done.held / weight, wheels / weight)
+            if done.failures:
+                continue
+            weight = max(1, self._sizes[symbol] // len(self._years))
+            slices, figures = done.seconds["slices"], done.seconds["figures"] / rows.size
+            wheels = int(_launched(done.frames).max())
+            return Timing(slices / weight, figures / weight, done.held / weight, wheels / weight)
         return USUAL
 
     def _cells(self, timing: Timing) -> int:
@@ -231,7 +211,7 @@ class Distributed:
         if all_rows > TARGET:  # slices are made for each range of rows: that should not dominate
             rows = int(max(1, rows * max(TARGET - once, once, TARGET / 4) // all_rows))
         weights = {name: int(1e6 * sizes[name] * (slices + row * rows)) for name in symbols}
-        groups = _groups(symbols, weights, int(1e6 * TARGET))
+        groups = grouped(symbols, weights, int(1e6 * TARGET))
         years: list[tuple[int, int] | None] = [None]
         longest = max(weights.values()) / 1e6
         if longest > 2 * TARGET and len(self._years) > 1 and not self._in_sequence:
@@ -241,7 +221,7 @@ class Distributed:
         exact = EXACT if self._cells(timing) <= EXACT_CELLS else BINS
         return Cut(groups, years, rows, None if self._stats == "moments" else exact)
 
-    def cut_of(self, parts: "Parts") -> Cut:
+    def cut_of(self, parts: Parts) -> Cut:
         """The cut of an earlier run whose parts are kept, or a new one, which is kept."""
         if parts.holds("cut"):
             groups, years, rows, roc = json.loads(parts.content("cut"))
@@ -264,8 +244,7 @@ class Distributed:
             timing: as `timed` returned it.
             workers: the number of jobs that run at a time.
         """
-        sizes = self._sizes
-        symbols = self._usable()
+        sizes, symbols = self._sizes, self._usable()
         largest = max(sizes[symbol] for symbol in symbols)
         ranges, years = -(-self._rows.size // cut.rows), len(cut.years)
 
@@ -294,7 +273,7 @@ class Distributed:
 
     # ---- the run
 
-    def figures(self, cut: Cut, parts: "Parts", progress: Report | None) -> pl.DataFrame:
+    def figures(self, cut: Cut, parts: Parts, progress: Report | None) -> pl.DataFrame:
         """The figures of each row of the grid, those of accounts included.
 
         Args:
@@ -355,13 +334,13 @@ class Distributed:
         signals = job.signals.stated(job.grid) if job.signals.used(job.grid) else []
         numbers = b"".join(each.tobytes() for each in job.grid.identities())
         stated = json.dumps([*kind, signals, _account_of(job.grid)], default=str)
-        return f"wheelvec-{_digest(stated, numbers)}"
+        return name_of(stated, numbers)
 
     def _gather(
         self,
         jobs: Iterator[tuple[tuple[int, int, int], Asked]],
         count: int,
-        parts: "Parts",
+        parts: Parts,
         progress: Report | None,
     ) -> dict[tuple[int, int, int], str]:
         """Run the jobs whose parts are not kept; the name of each part by its place."""
@@ -394,7 +373,7 @@ class Distributed:
         return names
 
     def _folded(
-        self, cut: Cut, first: int, names: dict[tuple[int, int, int], str], parts: "Parts"
+        self, cut: Cut, first: int, names: dict[tuple[int, int, int], str], parts: Parts
     ) -> pl.DataFrame:
         """The figures of a range of rows: parts are merged by year, then by underlying."""
         rows = min(cut.rows, self._rows.size - first)
@@ -418,7 +397,7 @@ class Distributed:
             ordered = _order_statistics(kept, total, cut.roc == BINS)
         return figures_frame(total, ordered, np.arange(rows))
 
-    def _accounts(self, cut: Cut, parts: "Parts") -> pl.DataFrame:
+    def _accounts(self, cut: Cut, parts: Parts) -> pl.DataFrame:
         """The metrics of the accounts of all rows."""
         symbols, frames = self._usable(), list[pl.DataFrame]()
         part, asked = self._market.part(symbols), list[Asked]()
@@ -432,77 +411,6 @@ class Distributed:
             parts.keep(one.name, done.frames)
         frames = [parts.read(name)["accounts"] for name, _ in asked]
         return pl.concat(frames)
-
-
-class Parts:
-    """Parts of a sweep in files of a folder, under the names of their content.
-
-    Args:
-        folder: of an unfinished sweep, or one that is removed after the run.
-    """
-
-    SUFFIX = ".part"
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._known: dict[str, Path] = {}
-        for path in folder.glob(f"*{self.SUFFIX}"):
-            self._known[path.name.partition(".")[0]] = path
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def holds(self, name: str) -> bool:
-        """Whether a part is kept whole; one that was altered or cut is removed."""
-        path = self._known.get(name)
-        if path is None:
-            return False
-        try:
-            whole = self._digest_of(path.read_bytes()) == path.name.split(".")[1]
-        except OSError:
-            whole = False
-        if not whole:
-            log.warning("%s: cannot be read, or was altered; it is computed again", path)
-            files.remove(path)
-            del self._known[name]
-        return whole
-
-    def keep(self, name: str, data: bytes, lasting: bool = True) -> None:
-        """Write a part.
-
-        Args:
-            name: of its content.
-            data: packed frames.
-            lasting: whether a later run may use it.
-        """
-        ending = self.SUFFIX if lasting else f"{self.SUFFIX}ial"
-        path = self._folder / f"{name}.{self._digest_of(data)}{ending}"
-        with files.replacing(path, lasting=False) as temporary:
-            temporary.write_bytes(data)
-        self._known[name] = path
-
-    def read(self, name: str) -> Frames:
-        """The frames of a part.
-
-        Raises:
-            LakeError: if it was removed or altered meanwhile.
-        """
-        return unpacked(self.content(name))
-
-    def content(self, name: str) -> bytes:
-        """The content of a part, as `read`."""
-        path = self._known[name]
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise LakeError(f"{path}: cannot be read: {error.strerror or error}") from None
-        if self._digest_of(data) != path.name.split(".")[1]:
-            raise LakeError(f"{path}: altered since it was written; run the sweep again")
-        return data
-
-    @staticmethod
-    def _digest_of(data: bytes) -> str:
-        return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 class _Told:
@@ -537,19 +445,6 @@ def _launched(data: bytes) -> Array:
         else np.zeros((1, COUNTS), np.int64)
     )
     return launches(counts.T)
-
-
-def _groups(symbols: Iterable[str], weights: dict[str, int], most: int) -> list[list[str]]:
-    """Consecutive underlyings whose weights add up to `most`, or one that weighs more."""
-    found: list[list[str]] = []
-    total = most
-    for symbol in symbols:
-        if total + weights[symbol] > most or not found:
-            found.append([])
-            total = 0
-        found[-1].append(symbol)
-        total += weights[symbol]
-    return found
 
 
 def _merge_years(total: Figures, frame: pl.DataFrame, rows: int) -> None:
@@ -597,11 +492,3 @@ def _order_statistics(roc: list[pl.DataFrame], total: Figures, in_bins: bool) ->
 
 def _account_of(grid: Grid) -> dict[str, Any]:
     return grid.account.to_dict() if grid.account else {}
-
-
-def _digest(*content: str | bytes) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for each in content:
-        data = each.encode() if isinstance(each, str) else each
-        digest.update(len(data).to_bytes(8, "big") + data)
-    return digest.hexdigest()

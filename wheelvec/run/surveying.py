@@ -1,0 +1,52 @@
+"""The workers of an executor verify the data of a market, so that no other process reads them."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from wheelvec.market.market import Market
+from wheelvec.run.parts import grouped, name_of
+from wheelvec.run.remote import SurveyJob, unpacked, versions
+from wheelvec.run.workers import Asked, Workers
+from wheelvec.tables.anomalies import Findings
+
+SURVEYED = 2**28  # bytes of files at most that one job surveys
+
+
+def survey(
+    market: Market,
+    workers: Workers,
+    sizes: Mapping[str, int],
+    findings: bool,
+    memory: int | None = None,
+) -> dict[str, str]:
+    """Let workers verify the data of a lake, and give the market what they found.
+
+    Args:
+        market: of a lake; it holds the digests afterwards, and the findings.
+        workers: of the executor.
+        sizes: the bytes of the files of each underlying, as `Market.sizes` returns them.
+        findings: whether anomalies are looked for too, of which warnings tell.
+        memory: bytes that a job may take; None: a share of its worker's.
+
+    Returns:
+        The errors by underlying, of those whose data cannot be read.
+
+    Raises:
+        WheelvecError: if no worker can be used.
+    """
+    expected, asked = versions(), list[Asked]()
+    for group in grouped(sizes, sizes, SURVEYED):
+        given = expected, market.part(group), "", tuple(group), memory
+        asked.append(Asked(name_of("survey", str(findings), *group), SurveyJob(*given, findings)))
+    digests, found, failed = dict[str, pl.DataFrame](), dict[str, Findings](), dict[str, str]()
+    for (name, job), done in workers.run(asked):
+        frames = unpacked(done.frames)
+        digests[name] = frames.pop("digests")
+        failed |= dict(done.failures)
+        if findings:
+            every = Findings(**frames)
+            found |= {symbol: every.only({symbol}) for symbol in job.symbols}
+    ordered = pl.concat([digests[name] for name, _ in asked]).unique(maintain_order=True)
+    market.hold(ordered, {name: each for name, each in found.items() if name not in failed})
+    return failed
