@@ -442,6 +442,39 @@ def test_a_lake_that_holds_other_rows_at_the_worker(lake: Path, folder: Path) ->
         remote.perform(job)
 
 
+def test_a_worker_verifies_the_lake_of_the_job_and_no_earlier_one(lake: Path, folder: Path) -> None:
+    def digests(at: Path) -> pl.DataFrame:
+        part = wv.Market.open(at).part(["AA"])
+        job = remote.SurveyJob(remote.versions(), part, "", ("AA",), None, False)
+        return remote.unpacked(remote.perform(job).frames)["digests"]
+
+    before = digests(folder)
+    market = wv.Market.open(lake)
+    rows = market.option_quotes.filter(underlying="AA").head(1)
+    wv.Market(
+        option_quotes=rows.with_columns(pl.col("bid") / 2), underlying_bars=market.underlying_bars
+    ).write(lake)
+    assert not digests(lake).equals(before)
+    assert digests(folder).equals(before)
+
+
+def test_a_part_is_of_the_days_of_its_whole_market(lake: Path, folder: Path) -> None:
+    """The files of one underlying are the same, but another one has later data."""
+
+    def opened(at: Path) -> wv.Market:
+        part = wv.Market.open(at).part(["AA"])
+        given = remote.versions(), part, part.fingerprint, ("AA",), None
+        return remote._Opened.market(remote.SurveyJob(*given, False))
+
+    later = wv.demo_market(symbols=["BB"], start="2024-04-01", end="2024-04-30")
+    before = opened(lake)
+    assert opened(lake) is before
+    later.write(lake)
+    after = opened(lake)
+    assert after.fingerprint == before.fingerprint
+    assert after.data_range != before.data_range
+
+
 def test_a_worker_of_another_version_is_refused_by_name(
     folder: Path, threads: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -336,27 +336,31 @@ def reason_of(error: Exception) -> str:
 class _Opened:
     """The parts of markets that this process holds open, so that later jobs find their slices."""
 
-    _held: ClassVar["OrderedDict[tuple[str, tuple[str, ...]], Market]"] = OrderedDict()
+    _held: ClassVar["OrderedDict[tuple[Any, ...], Market]"] = OrderedDict()
     _lock: ClassVar[Lock] = Lock()
 
     @classmethod
     def market(cls, job: Job) -> Market:
         """The market of a job, whose files are those of the process that asked."""
-        key = job.fingerprint, job.symbols
+        market = job.market
+        if not job.fingerprint:  # nothing says that an earlier one held the same rows
+            return market
+        whole = market.symbols, market.data_range, market.trading_calendar
+        key = str(market.folder), job.fingerprint, job.symbols, whole
         with cls._lock:
             if key in cls._held:
                 cls._held.move_to_end(key)
                 return cls._held[key]
-        if job.fingerprint and job.market.fingerprint != job.fingerprint:
+        if market.fingerprint != job.fingerprint:
             raise LakeError(
-                f"{job.market.address} holds other rows of {listed(job.symbols, most=5)} at worker "
+                f"{market.address} holds other rows of {listed(job.symbols, most=5)} at worker "
                 f"{worker_name()} than where the run was started"
             )
         with cls._lock:
-            cls._held[key] = job.market
+            cls._held[key] = market
             while len(cls._held) > _MARKETS:
                 cls._held.popitem(last=False)
-        return job.market
+        return market
 
 
 def share_of_memory() -> int:
