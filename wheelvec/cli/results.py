@@ -1,6 +1,7 @@
 """The commands run and sweep, which run backtests, and show, which prints saved results."""
 
 import argparse
+import contextlib
 import datetime as dt
 import logging
 import time
@@ -12,6 +13,7 @@ from wheelvec.cli import portfolios, settings
 from wheelvec.cli.arguments import (
     CSV,
     JSON,
+    UsageError,
     add_command,
     add_forms,
     add_lake,
@@ -20,6 +22,7 @@ from wheelvec.cli.arguments import (
     add_splits,
     splits_given,
 )
+from wheelvec.cli.executors import add_executor, executor_of, report_failures
 from wheelvec.cli.pages import add_no_page, write_beside
 from wheelvec.cli.saved import PORTFOLIO_INDEX, RESULT_INDEX, index_of
 from wheelvec.cli.terminal import progress_bar, where, without_panics, write
@@ -101,6 +104,8 @@ def add_sweep(commands: Any) -> None:
         examples=(
             "wheel.toml grid.toml --lake lake/ --out sweep/",
             "wheel.toml grid.toml --lake lake/ --out sweep/ --account --by account_sharpe",
+            "wheel.toml grid.toml --lake lake/ --dry-run",
+            "wheel.toml grid.toml --lake lake/ --out sweep/ --executor tcp://10.0.0.1:8786",
         ),
     )
     sweep.add_argument("config", type=Path, metavar="wheel.toml", help="the base configuration")
@@ -126,11 +131,16 @@ def add_sweep(commands: Any) -> None:
     add_splits(sweep, "; beside the lake's")
     sweep.add_argument(
         "--out",
-        required=True,
         type=Path,
         metavar="FOLDER",
-        help="the folder for finished chunks and the figures",
+        help="the folder for finished chunks and the figures; must be given without --dry-run",
     )
+    sweep.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print what the sweep will take (jobs, time, memory) and end; nothing is written",
+    )
+    add_executor(sweep, "underlyings x years x configurations")
     add_overwrite(sweep)
     add_set(sweep, "the base configuration")
     _add_by(sweep)
@@ -249,12 +259,20 @@ def _sweep(options: argparse.Namespace) -> None:
         raise InputError(
             f"--set {listed(twice)}: {options.grid} sweeps it; expected one of the two"
         )
-    with progress_bar("configurations", options.quiet) as progress:
+    if options.dry_run:
+        _plan(config, grid, options)
+        return
+    if options.out is None:
+        raise UsageError(
+            "the following arguments are required: --out; or --dry-run; see sweep --help"
+        )
+    with contextlib.ExitStack() as stack:
         from wheelvec.run.folder import Folder, keep_apart
         from wheelvec.run.store import SWEEP
         from wheelvec.run.sweep import sweep
         from wheelvec.run.sweep_result import figure_names
 
+        progress = stack.enter_context(progress_bar("configurations", options.quiet))
         account = _account(options)
         under = account is not None or settings.sweeps_account(grid)
         if options.by not in (figures := figure_names(options.stats, under)):  # before the work
@@ -275,6 +293,7 @@ def _sweep(options: argparse.Namespace) -> None:
                 )
 
         market = Market.open(options.lake, splits=splits_given(options))
+        executor = stack.enter_context(executor_of(options.executor))
         with none_is(TOML_NONE):  # messages write values as in the files
             result = sweep(
                 market,
@@ -286,10 +305,37 @@ def _sweep(options: argparse.Namespace) -> None:
                 overwrite=options.overwrite,
                 threads=options.threads,
                 stats=options.stats,
+                executor=executor,
                 progress=report,
             )
     _show_sweep(result, options.out, options)
     write_beside(result, options.out, options)
+    report_failures(result.failures)
+
+
+def _plan(config: "Config", grid: Any, options: argparse.Namespace) -> None:
+    """Print what the sweep will take."""
+    from wheelvec.market.market import Market
+    from wheelvec.model.config import TOML_NONE
+    from wheelvec.model.fields import none_is
+    from wheelvec.report.figures import as_json, figures_as_csv
+    from wheelvec.run.sweep import plan
+
+    market = Market.open(options.lake, splits=splits_given(options))
+    with executor_of(options.executor) as executor, none_is(TOML_NONE):
+        found = plan(
+            market,
+            config,
+            grid,
+            account=_account(options),
+            skip_invalid=options.skip_invalid,
+            stats=options.stats,
+            executor=executor,
+        )
+    if options.form == JSON:
+        write(as_json(found.to_dict()))
+    else:
+        write(figures_as_csv(found.to_dict()) if options.form == CSV else str(found))
 
 
 def _account(options: argparse.Namespace) -> "Account | None":
@@ -305,6 +351,7 @@ def _show(options: argparse.Namespace) -> None:
     from wheelvec.run.portfolio import Portfolio
     from wheelvec.run.result import Result
     from wheelvec.run.sweep_result import Sweep
+    from wheelvec.run.warnings import of_failures
 
     folder, index = options.folder, index_of(options.folder)
     if index == PORTFOLIO_INDEX:
@@ -321,6 +368,8 @@ def _show(options: argparse.Namespace) -> None:
         if options.by not in sweep.figures:
             raise InputError(unknown_name("figure of --by", options.by, sweep.figures))
         _show_sweep(sweep, folder, options)
+        if options.form:
+            _warn(of_failures(sweep.failures))
 
 
 def _show_result(result: "Result", out: Path, options: argparse.Namespace) -> None:

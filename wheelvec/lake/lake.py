@@ -104,6 +104,7 @@ class BaseLake:
         splits: the rows of the lake's splits, `schemas.SPLITS`, unchecked; None without any.
         asked: the underlyings that were asked for; None: all. `files` also has those that they were
             renamed to.
+        caches: whether solved chains that are stored in the lake are read, and new ones stored.
     """
 
     root: Path | Address
@@ -112,6 +113,7 @@ class BaseLake:
     files: Mapping[str, Mapping[str, Mapping[dt.date, Path | Address]]]
     splits: pl.DataFrame | None = None
     asked: frozenset[str] | None = None
+    caches: bool = True
 
     def _read(
         self,
@@ -140,14 +142,21 @@ class BaseLake:
         """The size of a month's file; None where it is not known."""
         raise NotImplementedError
 
+    def mostly_solved(self) -> bool:
+        """Whether chains are stored of at least half of the underlyings; never in a store."""
+        return False
+
     def only(self, symbols: Iterable[str]) -> Self:
         """The same lake without the other underlyings."""
-        wanted = set(symbols)
+        wanted = sorted(set(symbols))
         kept = {
-            name: {u: m for u, m in found.items() if u in wanted}
-            for name, found in self.files.items()
+            name: {u: found[u] for u in wanted if u in found} for name, found in self.files.items()
         }
         return dataclasses.replace(self, files=kept)
+
+    def absolute(self) -> Self:
+        """The same lake at a place that every process finds."""
+        return self
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -341,10 +350,34 @@ class Lake(BaseLake):
         asked = None if wanted is None else frozenset(wanted)
         return cls(root, first, last, kept, told, asked)
 
+    def absolute(self) -> Self:
+        """The same lake with absolute paths, which processes with another folder can use."""
+        if self.root.is_absolute():
+            return self
+        kept = {
+            name: {
+                u: {m: path.absolute() for m, path in found.items()} for u, found in held.items()
+            }
+            for name, held in self.files.items()
+        }
+        return dataclasses.replace(self, root=self.root.absolute(), files=kept)
+
     def solved_folder(self, underlying: str, month: dt.date) -> Path | None:
-        """The folder of an underlying's solved chains; None if `first` or `last` cuts the month."""
+        """The folder of an underlying's solved chains.
+
+        None if `first` or `last` cuts the month, or if they are not to be stored.
+        """
         whole = self.first <= month and month_end(month) <= self.last
-        return self.root / solved.FOLDER / manifest.folder_name(underlying) if whole else None
+        if not whole or not self.caches:
+            return None
+        return self.root / solved.FOLDER / manifest.folder_name(underlying)
+
+    def mostly_solved(self) -> bool:
+        """Whether chains are stored of at least half of the underlyings with quotes."""
+        folder = self.root / solved.FOLDER
+        held = {item.name for item in listing.items_of(folder)} if folder.is_dir() else set()
+        names = [manifest.folder_name(name) for name in self.files.get("option_quotes", {})]
+        return 2 * sum(name in held for name in names) >= len(names)
 
     def verified(self, name: str, underlying: str, month: dt.date) -> Footer:
         """The footer of a month's file, once the digest of all its bytes is verified.

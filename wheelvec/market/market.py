@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -214,7 +214,7 @@ class Market:
         market._set_up(source, strict, trading_calendar, splits)
         return market
 
-    def part(self, underlyings: Iterable[str]) -> Self:
+    def part(self, underlyings: Iterable[str], *, as_most: bool = False) -> Self:
         """The market of a lake of which the files of some underlyings alone can be read.
 
         It has the `symbols` and the `data_range` of the whole market, on which schedules and the
@@ -223,6 +223,8 @@ class Market:
 
         Args:
             underlyings: their symbols; those that they were renamed to are added.
+            as_most: whether solved chains are neither read from the lake nor stored in it, unless
+                it has those of most underlyings: so that what is timed is what most will take.
 
         Raises:
             InputError: for a market of frames.
@@ -240,7 +242,11 @@ class Market:
         names, renames = set(underlyings), self._told.candidates()
         names |= lake.successors_of(names, renames)
         whole = self.symbols, self.data_range
-        part = self._restored(self._lake().only(names), self._told, self.trading_calendar, *whole)
+        whole_lake = self._lake()
+        source = whole_lake.only(names).absolute()
+        if as_most and not whole_lake.mostly_solved():
+            source = replace(source, caches=False)
+        part = self._restored(source, self._told, self.trading_calendar, *whole)
         if "digests" in vars(self):
             found = self.digests.filter(pl.col("underlying").is_in(list(names)))
             vars(part)["digests"] = found
@@ -248,7 +254,8 @@ class Market:
 
     def __reduce__(self) -> tuple[Any, ...]:
         whole = self.symbols, self.data_range
-        return self._restored, (self._lake(), self._told, self.trading_calendar, *whole)
+        source = self._lake().absolute()
+        return self._restored, (source, self._told, self.trading_calendar, *whole)
 
     @classmethod
     def _restored(

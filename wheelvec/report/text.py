@@ -9,6 +9,7 @@ import polars as pl
 from wheelvec.model.codes import OUTCOMES, EndReason, ExitReason, name_of
 from wheelvec.model.errors import counted, listed
 from wheelvec.model.version import VERSION
+from wheelvec.run.warnings import of_failures
 
 if TYPE_CHECKING:
     from wheelvec.run.result import Result
@@ -26,7 +27,8 @@ def sweep_text(sweep: "Sweep", by: str = "avg_wheel_roc", most: int = 10) -> str
         f"{counted(sweep.frame.height, 'configuration')}; "
         "figures are over the wheels in each one's summary."
     )
-    return "\n".join([head, "", sweep.best(by, most).text(WIDTH), "", *_warnings(sweep.warnings)])
+    warnings = _warnings([*of_failures(sweep.failures), *sweep.warnings])
+    return "\n".join([head, "", sweep.best(by, most).text(WIDTH), "", *warnings])
 
 
 def result_text(result: "Result") -> str:

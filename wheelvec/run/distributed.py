@@ -127,8 +127,7 @@ class Distributed:
     ) -> None:
         self._market, self._grid, self._signals = market, grid, signals
         self._workers, self._memory, self._versions = workers, memory, versions()
-        market.part([])  # raises for a market of frames
-        workers.check(market.folder)
+        workers.check(market.part([]).folder)  # raises for a market of frames
         self._base = grid.without_account()
         self._rows = self._base.distinct[0]
         context = Context(market, self._base, 1, 2**20, signals)

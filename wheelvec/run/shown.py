@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from wheelvec.model import markup
+from wheelvec.run.warnings import of_failures
 
 if TYPE_CHECKING:
     from wheelvec.run.portfolio import Portfolio
@@ -78,7 +79,7 @@ def sweep_html(sweep: "Sweep") -> str:
         markup.table(["field", "values"], fields, "ll"),
         markup.paragraph(best.note),
         markup.table(shown.columns, rows, "r" * shown.width),
-        _warned(sweep.warnings),
+        _warned([*of_failures(sweep.failures), *sweep.warnings]),
     )
 
 

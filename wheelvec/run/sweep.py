@@ -21,10 +21,11 @@ from wheelvec.model.forks import refuse_forked
 from wheelvec.model.grid import SIGNAL, Codes, Grid, GridLike
 from wheelvec.model.progress import Progress, Report, reporting
 from wheelvec.model.refusals import RefusedRowsError, described
-from wheelvec.run.distributed import Distributed, Parts
+from wheelvec.run.distributed import Distributed
 from wheelvec.run.engine import Engine
 from wheelvec.run.executor import default_threads, whole_number
 from wheelvec.run.folder import keep_apart
+from wheelvec.run.parts import Parts
 from wheelvec.run.planned import Plan
 from wheelvec.run.signals import Signals
 from wheelvec.run.store import SweepStore

@@ -15,7 +15,7 @@ import polars as pl
 from wheelvec.market.market import Market
 from wheelvec.model.account import Account
 from wheelvec.model.config import Config
-from wheelvec.model.errors import InputError, listed, unknown_name
+from wheelvec.model.errors import InputError, counted, listed, unknown_name
 from wheelvec.model.forks import refusing_forked
 from wheelvec.model.grid import SIGNAL, Grid, combined
 from wheelvec.model.schemas import FAILURES
@@ -762,7 +762,12 @@ class Sweep:
         return self.__dict__ | {"_held": None}
 
     def __repr__(self) -> str:
-        odd = f", {len(self._warnings)} warnings" if self._warnings else ""
+        odd = (
+            f", {counted(self.failures.height, 'underlying')} left out"
+            if self.failures.height
+            else ""
+        )
+        odd += f", {len(self._warnings)} warnings" if self._warnings else ""
         distinct = (
             "" if self._rows.size == self.frame.height else f" ({self._rows.size:,} distinct)"
         )

@@ -73,6 +73,20 @@ def of_frame(frame: pl.DataFrame) -> Warnings:
     return tuple(RunWarning(*row) for row in frame.select(*WARNINGS).iter_rows())
 
 
+def of_failures(failures: pl.DataFrame) -> Warnings:
+    """A warning of each underlying that no figure of a sweep counts.
+
+    Args:
+        failures: `schemas.FAILURES`.
+    """
+    return tuple(
+        RunWarning(
+            "failed", name, 1, f"{name}: left out of all figures, because of an error: {error}"
+        )
+        for name, error in failures.iter_rows()
+    )
+
+
 def of_backtest(
     market: Market, config: Config, when: pl.DataFrame | None, diagnostics: pl.DataFrame
 ) -> Warnings:

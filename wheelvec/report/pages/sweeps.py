@@ -20,6 +20,7 @@ from wheelvec.report.pages.ranges import rests_on
 from wheelvec.report.pages.rendering import chart
 from wheelvec.report.plots.sweeps import bands, heat, one_field, several
 from wheelvec.run.sweep_result import SEEDS, Sweep
+from wheelvec.run.warnings import of_failures
 
 FIGURE = "avg_wheel_roc"
 MAPS, FIELDS, TOP, LISTED = 4, 6, 10, 400
@@ -106,7 +107,8 @@ def _caveats(sweep: Sweep) -> list[str]:
         )
     if sweep.skipped.height:
         found.append(f"{sweep.skipped.height:,} rows of the grid were left out as invalid.")
-    return [*found, *(warning.text for warning in sweep.warnings)]
+    every = [*of_failures(sweep.failures), *sweep.warnings]
+    return [*found, *(warning.text for warning in every)]
 
 
 def _best(sweep: Sweep) -> Iterator[Part]:
