@@ -69,13 +69,13 @@ class Cut(NamedTuple):
         groups: the underlyings of each job.
         years: the first and the last year of entries of each job; [None]: all years together.
         rows: rows of a job.
-        roc: EXACT, BINS or None: how the ROC of single wheels is returned.
+        exact: whether order statistics are exact, rather than of bins.
     """
 
     groups: list[list[str]]
     years: list[tuple[int, int] | None]
     rows: int
-    roc: str | None
+    exact: bool = True
 
 
 class Timing(NamedTuple):
@@ -180,7 +180,7 @@ class Distributed:
         middle = len(symbols) // 2
         rows, year = self._rows[:SAMPLED_ROWS], self._years[len(self._years) // 2]
         for symbol in symbols[middle : middle + SAMPLES]:
-            job = self._job([symbol], (year, year), rows, False, EXACT)
+            job = self._job([symbol], (year, year), rows, False, self._roc(True))
             job = dataclasses.replace(job, market=self._market.part([symbol], as_most=True))
             ((_, done),) = self._workers.run([Asked(f"sample-{self._name(job)}", job)])
             if done.failures:
@@ -217,17 +217,22 @@ class Distributed:
             each = max(1, int(len(self._years) * TARGET // longest))
             some = [self._years[i : i + each] for i in range(0, len(self._years), each)]
             years = [(first[0], first[-1]) for first in some]
-        exact = EXACT if self._cells(timing) <= EXACT_CELLS else BINS
-        return Cut(groups, years, rows, None if self._stats == "moments" else exact)
+        return Cut(groups, years, rows, self._cells(timing) <= EXACT_CELLS)
 
     def cut_of(self, parts: Parts) -> Cut:
         """The cut of an earlier run whose parts are kept, or a new one, which is kept."""
         if parts.holds("cut"):
-            groups, years, rows, roc = json.loads(parts.content("cut"))
-            return Cut(groups, [tuple(span) if span else None for span in years], rows, roc)
+            groups, years, rows, exact = json.loads(parts.content("cut"))
+            return Cut(groups, [tuple(span) if span else None for span in years], rows, exact)
         found = self.cut(self.timed())
         parts.keep("cut", json.dumps(found).encode())
         return found
+
+    def _roc(self, exact: bool) -> str | None:
+        """How jobs return the ROC of single wheels: EXACT, BINS or None."""
+        if self._stats == "moments":
+            return None
+        return EXACT if exact else BINS
 
     @property
     def _in_sequence(self) -> bool:
@@ -246,6 +251,7 @@ class Distributed:
         sizes, symbols = self._sizes, self._usable()
         largest = max(sizes[symbol] for symbol in symbols)
         ranges, years = -(-self._rows.size // cut.rows), len(cut.years)
+        roc = self._roc(cut.exact)
 
         def seconds(size: int, ranges: int, rows: int) -> float:
             return size * (timing.slices * ranges + timing.row * rows)
@@ -254,20 +260,20 @@ class Distributed:
         heaviest = max([largest, *(sum(sizes[name] for name in group) for group in cut.groups)])
         sums = 8 * (len(SUMS) + COUNTS) * self._rows.size * len(symbols) * years
         cells = self._cells(timing)
-        roc = {EXACT: 8, BINS: 4, None: 0}[cut.roc] * cells
+        values = {EXACT: 8, BINS: 4, None: 0}[roc] * cells
         return Plan(
             underlyings=len(self._symbols),
             months=self._months,
             configurations=self._rows.size,
             cells=cells,
-            order_statistics={EXACT: "exact", BINS: "binned", None: "none"}[cut.roc],
+            order_statistics={EXACT: "exact", BINS: "binned", None: "none"}[roc],
             data=sum(sizes[symbol] for symbol in symbols),
             jobs=len(cut.groups) * years * ranges,
             workers=workers,
             seconds=seconds(sum(sizes[symbol] for symbol in symbols), ranges, self._rows.size),
             longest=seconds(heaviest, 1, cut.rows) / years,
             memory=PROCESS + int(min(HELD * timing.held * largest, self._memory or math.inf)),
-            results=sums + roc,
+            results=sums + values,
         )
 
     # ---- the run
@@ -284,7 +290,7 @@ class Distributed:
         names = self._gather(self._jobs(cut), count, parts, progress)
         figures = pl.concat([self._folded(cut, first, names, parts) for first in self._starts(cut)])
         figures = figures[self._base.distinct[1]]
-        if cut.roc == BINS:
+        if self._roc(cut.exact) == BINS:
             figures = figures.with_columns(pl.lit(BIN / 2).alias(PERCENTILE_ERROR))
         if self._grid.account is None:
             return figures
@@ -300,7 +306,9 @@ class Distributed:
             for group, years in itertools.product(enumerate(cut.groups), enumerate(cut.years)):
                 usable = [symbol for symbol in group[1] if symbol not in self._failed]
                 if usable:
-                    job = self._job(usable, years[1], rows, cut.years != [None], cut.roc)
+                    job = self._job(
+                        usable, years[1], rows, cut.years != [None], self._roc(cut.exact)
+                    )
                     yield (first, group[0], years[0]), Asked(self._name(job), job)
 
     def _job(
@@ -322,7 +330,7 @@ class Distributed:
             self._signals.only(symbols),
             years,
             by_year,
-            None if self._stats == "moments" else roc,
+            roc,
         )
 
     def _name(self, job: SweepJob | AccountJob) -> str:
@@ -390,10 +398,11 @@ class Distributed:
                 if symbol not in self._failed and (symbol,) in by_symbol:
                     _merge_years(total, by_symbol[symbol,], rows)
         ordered = None
-        if cut.roc is not None:
+        form = self._roc(cut.exact)
+        if form is not None:
             failed = list(self._failed)
             kept = [frame.filter(~pl.col("underlying").is_in(failed)) for frame in roc]
-            ordered = _order_statistics(kept, total, cut.roc == BINS)
+            ordered = _order_statistics(kept, total, form == BINS)
         return figures_frame(total, ordered, np.arange(rows))
 
     def _accounts(self, cut: Cut, parts: Parts) -> pl.DataFrame:
