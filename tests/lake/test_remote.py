@@ -399,6 +399,15 @@ def test_a_month_that_is_replaced_is_read_anew(store: Store, mine: str, tmp_path
     assert market.quotes("TSLA", DAY("2023-06-01"), DAY("2023-06-30")).equals(
         other.quotes("TSLA", DAY("2023-06-01"), DAY("2023-06-30"))
     )
+    late = opened(store, mine, symbols="TSLA")
+    assert late.fingerprint
+    small_market(bid=2.0).write(tmp_path / "third")
+    third = june(tmp_path / "third")
+    store.put(key_of(mine, JUNE), third.read_bytes())
+    assert set(late.option_quotes["bid"].drop_nulls()) == {2.0, 5.0}
+    store.put(key_of(mine, JUNE), _rewritten(third, bid=pl.col("bid") + 1))
+    with pytest.raises(LakeError, match=f"^{mine}/{JUNE} was altered since it was written"):
+        market.quotes("TSLA", day, day)  # of a month whose earlier rows were verified
 
 
 def test_check_reports_what_it_reports_of_the_folder(store: Store, mine: str, folder: Path) -> None:
