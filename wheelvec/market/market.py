@@ -623,7 +623,7 @@ class Market:
     def digests(self) -> pl.DataFrame:
         """The content digest of each table, underlying and month with kept rows, `DIGESTS`.
 
-        Of a lake all files are verified.
+        Of a lake in a folder all files are verified; of one in an object store footers are read.
 
         Example:
             >>> import wheelvec as wv
