@@ -647,6 +647,13 @@ class Market:
         Args:
             digests: of the whole market.
             findings: of single underlyings.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market, again = (wv.demo_market(symbols=["ALFA"], end="2024-02-29") for _ in "12")
+            >>> market.hold(again.digests, {"ALFA": again.findings(["ALFA"])})
+            >>> market.fingerprint == again.fingerprint
+            True
         """
         vars(self)["digests"] = digests
         self._found.update(findings)
