@@ -650,7 +650,8 @@ class Market:
 
         Example:
             >>> import wheelvec as wv
-            >>> market, again = (wv.demo_market(symbols=["ALFA"], end="2024-02-29") for _ in "12")
+            >>> market = wv.demo_market(symbols=["ALFA"], end="2024-02-29")
+            >>> again = wv.demo_market(symbols=["ALFA"], end="2024-02-29")
             >>> market.hold(again.digests, {"ALFA": again.findings(["ALFA"])})
             >>> market.fingerprint == again.fingerprint
             True
