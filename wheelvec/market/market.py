@@ -252,9 +252,11 @@ class Market:
             vars(part)["digests"] = found
         return part
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        if not isinstance(self._source, lake.BaseLake):  # frames are pickled as they are
+            return super().__reduce_ex__(2)
         whole = self.symbols, self.data_range
-        source = self._lake().absolute()
+        source = self._source.absolute()
         return self._restored, (source, self._told, self.trading_calendar, *whole)
 
     @classmethod
