@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, SupportsIndex
 
 import numpy as np
 import polars as pl
@@ -252,9 +252,9 @@ class Market:
             vars(part)["digests"] = found
         return part
 
-    def __reduce__(self) -> str | tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         if not isinstance(self._source, lake.BaseLake):  # frames are pickled as they are
-            return super().__reduce_ex__(2)
+            return super().__reduce_ex__(protocol)
         whole = self.symbols, self.data_range
         source = self._source.absolute()
         return self._restored, (source, self._told, self.trading_calendar, *whole)
