@@ -130,6 +130,7 @@ def in_bytes(size: float) -> str:
     """A number of bytes in words.
 
     Example:
+        >>> from wheelvec.run.planned import in_bytes
         >>> [in_bytes(size) for size in (12, 4_700, 3_210_000_000)]
         ['12 bytes', '4.7 kB', '3.2 GB']
     """
