@@ -144,6 +144,7 @@ def in_time(seconds: float) -> str:
     """A time in words.
 
     Example:
+        >>> from wheelvec.run.planned import in_time
         >>> [in_time(seconds) for seconds in (0.25, 42.0, 600.0, 90_000.0, 900_000.0)]
         ['0.2 s', '42 s', '10.0 min', '25.0 h', '10.4 days']
     """
