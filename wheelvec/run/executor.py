@@ -1,5 +1,6 @@
 """Runs long tasks on several threads; they can be interrupted, and they report progress."""
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -21,6 +22,11 @@ OnProgress = Callable[[int], None]
 def default_threads() -> int:
     """The number of processors, or NUMBA_NUM_THREADS."""
     return available()
+
+
+def default_memory() -> int:
+    """A quarter of the machine's memory, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
 
 
 def whole_number(name: str, value: int | None, default: int) -> int:

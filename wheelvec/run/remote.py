@@ -42,6 +42,7 @@ from wheelvec.model.grid import Grid
 from wheelvec.model.version import VERSION
 from wheelvec.run.context import Part
 from wheelvec.run.engine import Engine
+from wheelvec.run.executor import default_memory
 from wheelvec.run.signals import Signals
 from wheelvec.stages.figures import SUMS
 from wheelvec.tables.anomalies import Findings
@@ -134,12 +135,18 @@ def versions() -> dict[str, str]:
 
 def worker_name() -> str:
     """The name of this process: its address in a Dask cluster, else host and number."""
+    worker = _dask_worker()
+    return str(worker.address) if worker else f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _dask_worker() -> Any:
+    """The worker of a Dask cluster that runs this; None elsewhere."""
     if "distributed" in sys.modules:
         from distributed import get_worker
 
         with contextlib.suppress(ValueError):
-            return str(get_worker().address)
-    return f"{socket.gethostname()}:{os.getpid()}"
+            return get_worker()
+    return None
 
 
 def difference(expected: dict[str, str], found: dict[str, str]) -> str:
@@ -346,7 +353,7 @@ class _Opened:
         if not job.fingerprint:  # nothing says that an earlier one held the same rows
             return market
         whole = market.symbols, market.data_range, market.trading_calendar
-        key = str(market.folder), job.fingerprint, job.symbols, whole
+        key = market.address, job.fingerprint, job.symbols, whole
         with cls._lock:
             if key in cls._held:
                 cls._held.move_to_end(key)
@@ -365,16 +372,10 @@ class _Opened:
 
 def share_of_memory() -> int:
     """The bytes that a job may take: half of a Dask worker's limit, or a share of the machine's."""
-    if "distributed" in sys.modules:
-        from distributed import get_worker
-
-        with contextlib.suppress(ValueError):
-            worker = get_worker()
-            limit = worker.memory_manager.memory_limit
-            if limit:
-                return int(limit) // (2 * worker.state.nthreads)
-    pages: int = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return pages // (4 * (os.cpu_count() or 1))
+    worker = _dask_worker()
+    if worker and (limit := worker.memory_manager.memory_limit):
+        return int(limit) // (2 * int(worker.state.nthreads))
+    return default_memory() // (os.cpu_count() or 1)
 
 
 @cache

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,7 @@ from wheelvec.model.progress import Progress, Report, reporting
 from wheelvec.model.refusals import RefusedRowsError, described
 from wheelvec.run.distributed import Distributed
 from wheelvec.run.engine import Engine
-from wheelvec.run.executor import default_threads, whole_number
+from wheelvec.run.executor import default_memory, default_threads, whole_number
 from wheelvec.run.folder import keep_apart
 from wheelvec.run.parts import Parts
 from wheelvec.run.planned import Plan
@@ -329,11 +328,6 @@ def _engine_of(
     if grid.skipped.height:
         log.warning("left out: %s", described(grid.skipped, grid.size + grid.skipped.height))
     return grid, engine
-
-
-def default_memory() -> int:
-    """A quarter of the machine's memory, in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
 
 
 def _frame(engine: Engine, store: SweepStore | None, progress: Report | None) -> pl.DataFrame:

@@ -22,6 +22,7 @@ from wheelvec.model.schemas import FAILURES
 from wheelvec.run.accounts import ACCOUNT_FIGURES
 from wheelvec.run.backtest import of_row
 from wheelvec.run.engine import Engine
+from wheelvec.run.executor import default_memory
 from wheelvec.run.ranking import FIGURES, Ranking
 from wheelvec.run.result import Result
 from wheelvec.run.shown import sweep_html
@@ -739,7 +740,6 @@ class Sweep:
             14
         """
         from wheelvec.run.executor import default_threads
-        from wheelvec.run.sweep import default_memory
 
         store, frame = SweepStore.read(folder)
         if market is not None and market.fingerprint != store.fingerprint:
