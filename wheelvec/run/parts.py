@@ -40,14 +40,13 @@ class Parts:
         if path is None:
             return False
         try:
-            whole = self._digest_of(path.read_bytes()) == path.name.split(".")[1]
-        except OSError:
-            whole = False
-        if not whole:
-            log.warning("%s: cannot be read, or was altered; it is computed again", path)
+            self.content(name)
+        except LakeError as error:
+            log.warning("%s; it is computed again", error)
             files.remove(path)
             del self._known[name]
-        return whole
+            return False
+        return True
 
     def keep(self, name: str, data: bytes, lasting: bool = True) -> None:
         """Write a part.
@@ -58,7 +57,7 @@ class Parts:
             lasting: whether a later run may use it.
         """
         ending = self.SUFFIX if lasting else f"{self.SUFFIX}ial"
-        path = self._folder / f"{name}.{self._digest_of(data)}{ending}"
+        path = self._folder / f"{name}.{files.digest_of(data)}{ending}"
         with files.replacing(path, lasting=False) as temporary:
             temporary.write_bytes(data)
         self._known[name] = path
@@ -78,13 +77,9 @@ class Parts:
             data = path.read_bytes()
         except OSError as error:
             raise LakeError(f"{path}: cannot be read: {error.strerror or error}") from None
-        if self._digest_of(data) != path.name.split(".")[1]:
-            raise LakeError(f"{path}: altered since it was written; run it again")
+        if files.digest_of(data) != path.name.split(".")[1]:
+            raise LakeError(f"{path}: altered since it was written")
         return data
-
-    @staticmethod
-    def _digest_of(data: bytes) -> str:
-        return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def name_of(*content: str | bytes) -> str:
