@@ -247,7 +247,7 @@ class Market:
         if as_most and not whole_lake.mostly_solved():
             source = replace(source, caches=False)
         part = self._restored(source, self._told, self.trading_calendar, *whole)
-        if "digests" in vars(self):
+        if self.is_verified:
             found = self.digests.filter(pl.col("underlying").is_in(list(names)))
             vars(part)["digests"] = found
         return part
@@ -642,6 +642,21 @@ class Market:
             if (digest := source.digest(name, underlying, month)) is not None
         ]
         return pl.DataFrame(rows, schema=DIGESTS, orient="row")
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether `digests` are known, so that a fingerprint reads no file.
+
+        Example:
+            >>> import tempfile
+            >>> import wheelvec as wv
+            >>> folder = tempfile.mkdtemp()
+            >>> written = wv.demo_market(symbols=["ALFA"], end="2024-02-29").write(folder)
+            >>> market = wv.Market.open(folder)
+            >>> market.is_verified, market.digests.height > 0, market.is_verified
+            (False, True, True)
+        """
+        return "digests" in vars(self)
 
     def hold(self, digests: pl.DataFrame, findings: Mapping[str, Findings]) -> None:
         """Take what other processes found of this market's data, so that it is not read again.

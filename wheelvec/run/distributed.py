@@ -12,7 +12,6 @@ them. They are folded when all are there, so that neither data nor grid need fit
 import dataclasses
 import itertools
 import json
-import logging
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -49,8 +48,6 @@ from wheelvec.stages.figures import (
     new_figures,
     quantiles,
 )
-
-log = logging.getLogger(__name__)
 
 EXACT_CELLS = 2**27  # wheels x configurations at most whose ROC is returned one by one: 1 GB
 TARGET = 8.0  # seconds of a job, estimated; between 2 and 20 is meant
@@ -157,7 +154,7 @@ class Distributed:
         Args:
             findings: whether anomalies are looked for too, of which `Sweep.warnings` tell.
         """
-        if "digests" in vars(self._market) and not findings:
+        if self._market.is_verified and not findings:
             return
         self._failed |= survey(self._market, self._workers, self._sizes, findings, self._memory)
         self._usable()
@@ -319,28 +316,24 @@ class Distributed:
         by_year: bool,
         roc: str | None,
     ) -> SweepJob:
+        grid, signals = self._base.taken(rows), self._signals.only(symbols)
+        return SweepJob(*self._given(symbols), grid, signals, years, by_year, roc)
+
+    def _given(self, symbols: list[str]) -> tuple[dict[str, str], Market, str, Any, int | None]:
+        """What every job has: versions, part of the market, its fingerprint, symbols, memory."""
         part = self._market.part(symbols)
-        return SweepJob(
-            self._versions,
-            part,
-            part.fingerprint if "digests" in vars(part) else "",
-            tuple(symbols),
-            self._memory,
-            self._base.taken(rows),
-            self._signals.only(symbols),
-            years,
-            by_year,
-            roc,
-        )
+        fingerprint = part.fingerprint if part.is_verified else ""
+        return self._versions, part, fingerprint, tuple(symbols), self._memory
 
     def _name(self, job: SweepJob | AccountJob) -> str:
         """The name of the content of a job."""
         kind: list[Any] = [type(job).__name__, job.versions, job.fingerprint, job.symbols]
         if isinstance(job, SweepJob):
             kind += [job.years, job.by_year, job.roc]
-        signals = job.signals.stated(job.grid) if job.signals.used(job.grid) else []
+        signals = job.signals.stated(job.grid)
         numbers = b"".join(each.tobytes() for each in job.grid.identities())
-        stated = json.dumps([*kind, signals, _account_of(job.grid)], default=str)
+        account = job.grid.account.to_dict() if job.grid.account else {}
+        stated = json.dumps([*kind, signals, account], default=str)
         return name_of(stated, numbers)
 
     def _gather(
@@ -353,7 +346,6 @@ class Distributed:
         """Run the jobs whose parts are not kept; the name of each part by its place."""
         names: dict[tuple[int, int, int], str] = {}
         again: list[Asked] = []
-
         told = _Told(progress, self._rows.size, count)
 
         def missing() -> Iterator[Asked]:
@@ -407,18 +399,14 @@ class Distributed:
 
     def _accounts(self, cut: Cut, parts: Parts) -> pl.DataFrame:
         """The metrics of the accounts of all rows."""
-        symbols, frames = self._usable(), list[pl.DataFrame]()
-        part, asked = self._market.part(symbols), list[Asked]()
+        given, asked = self._given(self._usable()), list[Asked]()
         for first in range(0, self._grid.size, cut.rows):
             grid = self._grid.taken(np.arange(first, min(first + cut.rows, self._grid.size)))
-            fingerprint = part.fingerprint if "digests" in vars(part) else ""
-            given = self._versions, part, fingerprint, tuple(symbols), self._memory
             job = AccountJob(*given, grid, self._signals)
             asked.append(Asked(self._name(job), job))
         for one, done in self._workers.run(one for one in asked if not parts.holds(one.name)):
             parts.keep(one.name, done.frames)
-        frames = [parts.read(name)["accounts"] for name, _ in asked]
-        return pl.concat(frames)
+        return pl.concat([parts.read(name)["accounts"] for name, _ in asked])
 
 
 class _Told:
@@ -496,7 +484,3 @@ def _order_statistics(roc: list[pl.DataFrame], total: Figures, in_bins: bool) ->
         return found
 
     return quantiles(of_bin, count)
-
-
-def _account_of(grid: Grid) -> dict[str, Any]:
-    return grid.account.to_dict() if grid.account else {}
