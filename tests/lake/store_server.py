@@ -10,7 +10,6 @@ not verify.
 """
 
 import json
-import re
 import subprocess
 import sys
 import urllib.request
@@ -22,14 +21,29 @@ from urllib.parse import quote, unquote
 BUCKET = "lakes"
 KEY, SECRET = "AKIA" + "K" * 16, "S3CR3T" + "s" * 34
 _CODE = """
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer("127.0.0.1", 0, verbose=True)
-server.start()
-print("port", server.get_host_and_port()[1], flush=True)
+import sys
+from threading import Thread
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+moto = DomainDispatcherApplication(create_backend_app)
+log = open(sys.argv[1], "a", encoding="utf-8")
+
+
+def app(environ, start_response):
+    # A line in one write: the log of the server itself depends on how logging is set up.
+    log.write(environ["REQUEST_METHOD"] + " " + environ["REQUEST_URI"] + "\\n")
+    log.flush()
+    return moto(environ, start_response)
+
+
+server = make_server("127.0.0.1", 0, app, True, request_handler=MotoRequestHandler)
+Thread(target=server.serve_forever, daemon=True).start()
+print(server.server_address[1], flush=True)
 input()
 """
 _SIGNED = f"AWS4-HMAC-SHA256 Credential={KEY}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
-_REQUEST = re.compile(r'"(GET|HEAD|PUT|POST|DELETE) (\S.*?) HTTP/1\.1"')
 
 
 class Store:
@@ -38,17 +52,13 @@ class Store:
         self._seen = 0
 
     def __enter__(self) -> Self:
-        with self._log.open("wb") as log:
-            command = [sys.executable, "-c", _CODE]
+        command = [sys.executable, "-c", _CODE, str(self._log)]
+        with self._log.with_suffix(".errors").open("wb") as errors:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
             )
         assert self._process.stdout
-        lines = iter(
-            self._process.stdout.readline, b""
-        )  # moto says on the first one that it starts
-        port = next(int(line.split()[1]) for line in lines if line.startswith(b"port "))
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
         self._send("PUT", "")
         return self
 
@@ -118,7 +128,7 @@ class Store:
             self._seen = log.tell()
         return [
             (method, unquote(target.removeprefix(f"/{BUCKET}").lstrip("/")))
-            for method, target in _REQUEST.findall(text)
+            for method, target in map(str.split, text.splitlines())
         ]
 
     def _send(self, method: str, key: str, body: bytes = b"") -> None:
