@@ -16,6 +16,7 @@ import llvmlite.binding
 import numba
 
 from wheelvec.jit.cache_files import CacheFile
+from wheelvec.jit.parts import Kernel
 from wheelvec.model import codes
 
 COMPILED = ("jit", "pricing", "kernels")  # the packages with compiled functions
@@ -79,14 +80,18 @@ def njit_inlined(function: Function) -> Function:
 
 
 def _compile(function: Function, **options: Any) -> Function:
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return function
+    # all are given: a function without them would take those of the caller that compiles it first
+    every = {"nopython": True, "nogil": True, "error_model": "numpy"}
+    chosen = every | {"_nrt": True, "forceinline": False, "fastmath": False} | options
+    kernel: Any = Kernel(function, chosen)
     try:
-        dispatcher: Any = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(
-            function
-        )
-        dispatcher._cache._cache_file = CacheFile(
-            dispatcher._cache._cache_file, f"{llvmlite.__version__} {sources()}"
+        kernel.enable_caching()
+        kernel._cache._cache_file = CacheFile(
+            kernel._cache._cache_file, f"{llvmlite.__version__} {sources()}"
         )
     except (RuntimeError, AttributeError):
         # no folder can be written, or this version of Numba has another cache
-        dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(function)
-    return cast(Function, dispatcher)
+        kernel = Kernel(function, chosen)
+    return cast(Function, kernel)

@@ -613,7 +613,7 @@ def sell_calls(
     return course, WheelState(number, cycle, waits, settlement, earned)
 
 
-@njit_lean
+@njit_inlined
 def follow(
     slice_: Slice,
     put: Put,

@@ -1,0 +1,115 @@
+"""Compilation in parts: a function that compiled code calls is optimized in its callers alone.
+
+Numba optimizes each function with all that it calls, translates it, and links the result into each
+caller, where the same is done again: functions five calls deep were optimized five times, and given
+wrappers for Python that nobody called. Here each function has two forms. The part is LLVM code as
+it was written; compiled callers link it. The kernel is what Python calls: it and its parts are
+optimized and translated at once. A first backtest takes half of the time, a first sweep a third.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite.binding import Linkage
+from numba.core import types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import LoweringPass, register_pass
+from numba.core.registry import CPUDispatcher
+from numba.core.typed_passes import NativeLowering
+
+
+class KernelLibrary(JITCodeLibrary):
+    """The machine code of a kernel and of its parts."""
+
+    def _optimize_final_module(self) -> None:
+        # nobody else links these parts: LLVM may then inline those with one caller, and drop the
+        # arguments that the others do not read
+        for function in self._final_module.functions:
+            if function.linkage == Linkage.linkonce_odr:
+                function.linkage = Linkage.internal
+        super()._optimize_final_module()
+
+
+class PartLibrary(JITCodeLibrary):
+    """The LLVM code of a part and of its own parts, neither optimized nor translated."""
+
+    def _optimize_final_module(self) -> None:
+        """Leave it to the kernel."""
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class PartBackend(LoweringPass):
+    """Make a part known to the compiler of its callers, by a key in place of a function."""
+
+    _name = "part_backend"
+
+    def __init__(self) -> None:
+        LoweringPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        """Declare the lowered part of a compiler's state; the state is changed."""
+        lowered, key = state["cr"], object()
+        state.library.finalize()
+        state.targetctx.insert_user_function(key, lowered.fndesc, [state.library])
+        state["cr"] = lowered._replace(cfunc=key)
+        return True
+
+
+class KernelCompiler(CompilerBase):
+    """Numba's compiler, but for the library."""
+
+    def define_pipelines(self) -> list[Any]:
+        """The passes of the compiler."""
+        state = self.state
+        state.library = KernelLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return [DefaultPassBuilder.define_nopython_pipeline(state)]
+
+
+class PartCompiler(CompilerBase):
+    """Numba's compiler up to the LLVM code, without wrappers for Python and C."""
+
+    def define_pipelines(self) -> list[Any]:
+        """The passes of the compiler."""
+        state = self.state
+        state.flags.no_compile = True
+        state.flags.no_cpython_wrapper = state.flags.no_cfunc_wrapper = True
+        state.library = PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        passes = DefaultPassBuilder.define_nopython_pipeline(state)
+        passes.add_pass_after(PartBackend, NativeLowering)
+        passes.finalize()
+        return [passes]
+
+
+class Part(CPUDispatcher):
+    """A function as compiled callers see it."""
+
+    def add_overload(self, compiled: Any) -> None:
+        """Keep what was compiled; there is nothing that Python could call."""
+        self.overloads[tuple(compiled.signature.args)] = compiled
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """The signature of a call: for a constant it is that of any number of its type.
+
+        Numba compiles a function again for each constant: counters of eight reasons, eight times.
+        """
+        named = {name: types.unliteral(kind) for name, kind in kws.items()}
+        return super().get_call_template(tuple(types.unliteral(kind) for kind in args), named)
+
+
+class Kernel(CPUDispatcher):
+    """A compiled function: Python calls it, and compiled callers its part."""
+
+    def __init__(self, function: Callable[..., object], options: dict[str, Any]) -> None:
+        super().__init__(function, targetoptions=options, pipeline_class=KernelCompiler)
+        self.part = Part(function, targetoptions=options, pipeline_class=PartCompiler)
+
+    @property
+    def _numba_type_(self) -> Any:
+        """The type of this function in compiled callers."""
+        return self.part._numba_type_
