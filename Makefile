@@ -104,7 +104,7 @@ $(VENV)/.installed-rivals: pyproject.toml constraints.txt $(VENV)/.installed-dev
 $(LOWEST)/.installed: pyproject.toml constraints.txt constraints-lowest.txt
 	@echo "installing the oldest versions into $(LOWEST) ..."
 	@mkdir -p build
-	@awk -F== 'NR == FNR { low[tolower($$1)]; next } !(tolower($$1) in low)' constraints-lowest.txt constraints.txt > build/constraints-rest.txt
+	@awk -F== '{ name = tolower($$1); gsub(/[-_.]+/, "-", name) } NR == FNR { low[name]; next } !(name in low)' constraints-lowest.txt constraints.txt > build/constraints-rest.txt
 	@"$(PYTHON)" -m venv --clear $(LOWEST)
 	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --no-input --quiet install \
 		-c constraints-lowest.txt -c build/constraints-rest.txt -e ".[dev]"
