@@ -4,7 +4,7 @@ Numba optimizes each function with all that it calls, translates it, and links t
 caller, where the same is done again: functions five calls deep were optimized five times, and given
 wrappers for Python that nobody called. Here each function has two forms. The part is LLVM code as
 it was written; compiled callers link it. The kernel is what Python calls: it and its parts are
-optimized and translated at once. A first backtest takes half of the time, a first sweep a third.
+optimized and translated at once. A first backtest and a first sweep take half of the time.
 """
 
 from collections.abc import Callable
