@@ -511,6 +511,22 @@ class Market:
             return False
         return self._source.holds("option_bars", underlying)
 
+    def has_daily_bars_of(self, underlying: str) -> bool:
+        """Whether any daily bar of an underlying is kept.
+
+        Args:
+            underlying: its symbol, such as TSLA.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.has_daily_bars_of("ALFA"), market.has_daily_bars_of("BRVO")
+            (True, False)
+        """
+        if underlying not in self._source.underlyings("underlying_bars"):
+            return False
+        return self._source.holds("underlying_bars", underlying)
+
     @cached_property
     def symbols(self) -> tuple[str, ...]:
         """The underlyings that have quotes, sorted.
@@ -675,6 +691,18 @@ class Market:
         """
         vars(self)["digests"] = digests
         self._found.update(findings)
+
+    @property
+    def is_surveyed(self) -> bool:
+        """Whether the digests and the findings of all underlyings are known already.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.is_surveyed
+            False
+        """
+        return "digests" in vars(self) and self._found.keys() >= set(self.symbols)
 
     @cached_property
     def fingerprint(self) -> str:

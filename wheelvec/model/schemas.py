@@ -280,6 +280,7 @@ RESULT_TABLES: dict[str, dict[str, pl.DataType]] = {
     "underlying": UNDERLYING_CLOSES,
     "events": EVENTS,
     "warnings": WARNINGS,
+    "failures": FAILURES,
 }
 
 

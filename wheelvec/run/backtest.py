@@ -3,6 +3,8 @@
 market -> slices -> outcomes of every wheel (run.recorder) -> records, ledger, diagnostics, paths
 """
 
+import contextlib
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,20 +14,24 @@ import polars as pl
 
 from wheelvec.market.market import Market
 from wheelvec.model.config import Config
-from wheelvec.model.errors import InputError
+from wheelvec.model.errors import InputError, WheelvecError
 from wheelvec.model.forks import refuse_forked
 from wheelvec.model.grid import Grid
 from wheelvec.model.progress import Progress, Report, reporting
+from wheelvec.model.schemas import FAILURES
 from wheelvec.run.context import Context
 from wheelvec.run.executor import Executor, InOrder, default_threads, whole_number
 from wheelvec.run.folder import keep_apart
 from wheelvec.run.histories import told_history
-from wheelvec.run.recorder import Recorder, Walked
-from wheelvec.run.result import Result, ResultWriter
+from wheelvec.run.parts import Parts, told_kept
+from wheelvec.run.recorder import Recorder, Take, Walked
+from wheelvec.run.recording import Recording
+from wheelvec.run.result import Result, ResultWriter, check_out
 from wheelvec.run.schedule import check_curve, entry_rule_of
 from wheelvec.run.signals import Signal
 from wheelvec.run.spool import Spool
-from wheelvec.run.warnings import as_frame, of_backtest
+from wheelvec.run.warnings import as_frame, of_backtest, of_failures
+from wheelvec.run.workers import Workers
 from wheelvec.stages.arrays import days
 from wheelvec.stages.diagnostics import call_diagnostics, diagnostics
 from wheelvec.stages.events import multiples, paid_under
@@ -46,6 +52,7 @@ def backtest(
     out: str | Path | None = None,
     overwrite: bool = False,
     threads: int | None = None,
+    executor: Any = None,
     progress: Progress = None,
 ) -> Result:
     """Simulate every wheel of one configuration over a market, right to the cent.
@@ -69,6 +76,11 @@ def backtest(
         overwrite: whether a different result in `out` may be replaced too.
         threads: the number of underlyings simulated in parallel; the number of processors if None.
             No figure depends on it.
+        executor: where to simulate: a `dask.distributed.Client`, or any executor of the kind of
+            `concurrent.futures` (a spawned process pool, submitit). Its workers read the lake
+            themselves, and this process reads no quotes. The result is that of a local run to the
+            bit. Underlyings whose data cannot be read are left out and listed in
+            `Result.failures`. See docs/cluster.md. None: this process.
         progress: True: a bar, on a terminal or in a notebook; or a function, called with (months
             done, months in total), both summed over the underlyings.
 
@@ -77,7 +89,8 @@ def backtest(
 
     Raises:
         InputError, ConfigError: for a symbol that the market does not hold, an unknown calendar, an
-            empty date range or an invalid signal.
+            empty date range, an invalid signal, or an executor for a market of frames.
+        WheelvecError: if no worker of the executor can be used, or no underlying be simulated.
         LakeError: if a file of the lake cannot be read, or `out` cannot be used: it holds anything
             else (the error names it before the run begins), it is inside the lake or contains it,
             or another process is writing to it.
@@ -103,7 +116,13 @@ def backtest(
         keep_apart(out, market.folder)
     signal = None if when is None else Signal.read("when", when)
     check_curve(config, entry_rule_of(market, config).start)
-    context = Context(market, Grid.read(config, {}), 1, MEMORY)
+    workers = None if executor is None else Workers(executor)
+    context, away = Context(market, Grid.read(config, {}), 1, MEMORY), None
+    if workers is not None:
+        if out is not None:  # before any work, and before the fingerprint is known
+            check_out(out, config, overwrite=overwrite)
+        away = Recording(market, config, _symbols(market, config), signal, workers)
+        away.survey()
     with reporting(progress, "months x underlyings") as report:
         return of_row(
             market,
@@ -115,7 +134,13 @@ def backtest(
             out=out,
             overwrite=overwrite,
             progress=report,
+            away=away,
         )
+
+
+def _symbols(market: Market, config: Config) -> list[str]:
+    """The underlyings of a configuration, in the order in which wheels are numbered."""
+    return list(market.symbols if config.schedule.symbols is None else config.schedule.symbols)
 
 
 def of_row(
@@ -129,6 +154,7 @@ def of_row(
     out: str | Path | None = None,
     overwrite: bool = False,
     progress: Report | None = None,
+    away: Recording | None = None,
 ) -> Result:
     """The result of one row of a grid, from slices that its `context` caches or makes.
 
@@ -142,12 +168,13 @@ def of_row(
         out: a folder for the result; None keeps it in memory.
         overwrite: whether a different result in `out` may be replaced.
         progress: called with (months done, months in total), both summed over the underlyings.
+        away: simulates the underlyings on an executor; None: this process.
 
     Raises:
-        LakeError: as `backtest`.
+        LakeError, WheelvecError: as `backtest`.
     """
-    symbols = list(market.symbols if config.schedule.symbols is None else config.schedule.symbols)
-    recorder = Recorder(market, context, row, config, symbols, signal)
+    symbols, report = _symbols(market, config), progress or (lambda done, total: None)
+    recorder, read = Recorder(market, context, row, config, symbols, signal), market
     writer = ResultWriter(
         out,
         config,
@@ -169,17 +196,61 @@ def of_row(
             spool.add(walked.outcomes)
 
         writer.start = recorder.start
-        recorder.run(executor, take, progress or (lambda done, total: None))
-        if out is not None and market.address is not None:
-            _survey(market, symbols, executor)
+        if away is not None:
+            _record_away(away, recorder, take, report, writer)
+            read, symbols = away.market, away.usable
+            recorder = Recorder(read, context, row, config, symbols, signal)
+        else:
+            recorder.run(executor, take, report)
+            if out is not None and market.address is not None:
+                _survey(market, symbols, executor)
         size = BATCH if out is not None else _batch(spool.count, threads)
-        payments = _payments(market, symbols, recorder.sessions)
+        payments = _payments(read, symbols, recorder.sessions)
         _write(spool, recorder.recorded, payments, writer, executor, size)
         fingerprint.result()
-        given = None if signal is None else signal.given
+        given, failures = None if signal is None else signal.given, pl.DataFrame(schema=FAILURES)
+        if away is not None:
+            failures = away.failures
+            writer.write("failures", failures)
         return writer.close(
-            warnings=lambda made: as_frame(of_backtest(market, config, given, made.diagnostics))
+            warnings=lambda made: as_frame(
+                (*of_failures(failures), *of_backtest(read, config, given, made.diagnostics))
+            )
         )
+
+
+def _record_away(
+    away: Recording, recorder: Recorder, take: Take, report: Report, writer: ResultWriter
+) -> None:
+    """Simulate the underlyings on an executor; what its workers return is kept until all is done.
+
+    Args:
+        away: simulates them.
+        recorder: of all underlyings.
+        take: called with the position and the wheels of each that did not fail, in order.
+        report: called with (months done, months in total).
+        writer: of the result.
+
+    Raises:
+        WheelvecError, KeyboardInterrupt: which say what is kept.
+    """
+
+    def in_months(done: int, total: int) -> None:
+        report(recorder.months * done // max(total, 1), recorder.months)
+
+    with contextlib.ExitStack() as stack:
+        folder = writer.parts_folder()
+        kept_in = None if folder is None else folder.parent
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wheelvec-")))
+        parts = Parts(folder)
+        try:
+            away.record(take, parts, in_months)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(told_kept(parts, "backtest", kept_in)) from None
+        except WheelvecError as error:
+            kept = told_kept(parts, "backtest", kept_in)
+            raise type(error)(f"{error}; {kept}") from error
 
 
 def _payments(market: Market, symbols: list[str], sessions: pl.DataFrame) -> dict[int, Payments]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from wheelvec.lake import files
-from wheelvec.model.errors import LakeError
+from wheelvec.model.errors import LakeError, counted
 from wheelvec.run.remote import Frames, unpacked
 
 log = logging.getLogger(__name__)
@@ -80,6 +80,22 @@ class Parts:
         if files.digest_of(data) != path.name.split(".")[1]:
             raise LakeError(f"{path}: altered since it was written")
         return data
+
+
+def told_kept(parts: Parts, kind: str, out: str | Path | None) -> str:
+    """What is kept of a run on an executor that did not finish, in words.
+
+    Args:
+        parts: what the workers returned so far.
+        kind: of the run: "sweep" or "backtest".
+        out: the folder of the run; None without one.
+    """
+    if out is None:
+        return "nothing is kept without out="
+    return (
+        f"{counted(len(parts), 'part')} of the {kind} kept in {out}; run the same {kind} again to "
+        "continue"
+    )
 
 
 def name_of(*content: str | bytes) -> str:

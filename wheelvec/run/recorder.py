@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from functools import partial
 from threading import Lock
 from typing import NamedTuple
 
@@ -140,7 +141,7 @@ class Recorder:
 
         def record(position: int) -> Iterator[None]:
             nonlocal months
-            for done in self._run_one(position, in_order):
+            for done in self._run_one(position, partial(in_order.add, position)):
                 with lock:
                     months += done
                 yield
@@ -149,13 +150,29 @@ class Recorder:
             record, list(range(len(self._symbols))), lambda _: on_progress(months, self.months)
         )
 
+    def one(self, position: int) -> Walked:
+        """Simulate one underlying on the calling thread.
+
+        Args:
+            position: of the underlying among `symbols`.
+        """
+        found: list[Walked] = []
+        for _ in self._run_one(position, found.append):
+            pass
+        return found[0]
+
     def _begin_reading(self) -> None:
         """Read the tables that all underlyings need, before several threads do."""
         market = self._market
         _ = market.underlying_bars, market.dividends, market.splits, market.data_range
 
-    def _run_one(self, position: int, in_order: InOrder[Walked]) -> Iterator[int]:
-        """Simulate an underlying, and yield the number of months of each window."""
+    def _run_one(self, position: int, add: Callable[[Walked], None]) -> Iterator[int]:
+        """Simulate an underlying, and yield the number of months of each window.
+
+        Args:
+            position: of the underlying among `symbols`.
+            add: called with its wheels at the end.
+        """
         symbol, wheels, underlying = self._symbols[position], _Wheels(), None
         signalled = allowed(self._signal, symbol, self.day)
         for window in self._windows:
@@ -166,7 +183,7 @@ class Recorder:
         if underlying is None:
             bars = self._market.underlying_bars
             underlying = underlying_arrays(bars, self.sessions, past.names)
-        in_order.add(position, self._walked(wheels, underlying, symbol, past))
+        add(self._walked(wheels, underlying, symbol, past))
 
     def _walked(
         self, wheels: _Wheels, underlying: Underlying, symbol: str, past: History

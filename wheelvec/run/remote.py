@@ -3,6 +3,7 @@
     SweepJob   figures of some rows over some underlyings   -> Done: frames of sums and ROC
     AccountJob accounts of some rows                        -> Done: a frame of metrics
     SurveyJob  anomalies in the data of some underlyings    -> Done: frames of findings
+    RecordJob  wheels of some underlyings (run.record_job)  -> Done: frames of outcomes
 
 A job is pickled and may run anywhere, more than once. It changes nothing but the caches of its
 process.
@@ -18,7 +19,7 @@ import sys
 import time
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -196,6 +197,14 @@ class Job:
         """Do the work, on the market of the worker."""
         raise NotImplementedError
 
+    @classmethod
+    def warm(cls) -> None:
+        """Compile what `run` calls, or load it."""
+        market = demo_market(symbols=("ALFA",), start="2024-01-02", end="2024-02-29")
+        grid = Grid.read(Config(), {"fills.execution_seed": [1, 2]})
+        engine = Engine(market, grid, ordered=True, threads=1, memory=2**26)
+        engine.run(np.arange(2))
+
 
 @dataclasses.dataclass(frozen=True)
 class SweepJob(Job):
@@ -304,6 +313,10 @@ class SurveyJob(Job):
 
     findings: bool
 
+    @classmethod
+    def warm(cls) -> None:
+        """As `Job.warm`: what it calls is compiled in no time."""
+
     def run(self, market: Market) -> Found:
         """As `Job.run`: the frame `digests`, and those of `Findings`."""
         digests, found, failures = [pl.DataFrame(schema=DIGESTS)], list[Findings](), {}
@@ -330,7 +343,7 @@ def perform(job: Job) -> Done:
         raise RefusedWorkerError(worker_name(), differs)
     if reason := unreadable(job.market.folder):
         raise RefusedWorkerError(worker_name(), reason)
-    _warm()
+    _warm(job.warm)
     frames, failures, seconds, held = job.run(_Opened.market(job))
     return Done(packed(frames), tuple(failures.items()), seconds, held, pl.thread_pool_size())
 
@@ -379,16 +392,13 @@ def share_of_memory() -> int:
 
 
 @cache
-def _warm() -> None:
-    """Compile what a sweep calls, or load it, before the first job of this process.
+def _warm(warm: Callable[[], None]) -> None:
+    """Compile what a kind of job calls, or load it, before the first of them in this process.
 
     One process of a host at a time does so: the first compiles, the others find its files.
     """
     with _alone_on_host():
-        market = demo_market(symbols=("ALFA",), start="2024-01-02", end="2024-02-29")
-        grid = Grid.read(Config(), {"fills.execution_seed": [1, 2]})
-        engine = Engine(market, grid, ordered=True, threads=1, memory=2**26)
-        engine.run(np.arange(2))
+        warm()
 
 
 @contextlib.contextmanager

@@ -19,8 +19,8 @@ from wheelvec.model.config import Config
 from wheelvec.model.errors import ConfigError, LakeError, listed
 from wheelvec.model.forks import refusing_forked
 from wheelvec.model.named_figures import NamedFigures
+from wheelvec.model.schemas import FAILURES, WHEELS
 from wheelvec.model.schemas import RESULT_TABLES as KINDS
-from wheelvec.model.schemas import WHEELS
 from wheelvec.model.version import VERSION
 from wheelvec.run.folder import WRITER_WAIT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, read_index
@@ -42,9 +42,11 @@ RESULT = Kind(
         "signals": (str, type(None)),
         "start": (str, type(None)),
         "versions": dict,
+        "failures": int,
     },
     former=frozenset({"config", "config_id", "fingerprint", "versions", "files"}),
-    added=frozenset({"start", "events.parquet"}),
+    added=frozenset({"start", "failures", "events.parquet", "failures.parquet"}),
+    chunks="parts",
 )
 # A frame, the file of a frame, or a function that computes it from the others when first needed.
 Held = pl.DataFrame | Stored | Callable[["Result"], pl.DataFrame]
@@ -268,6 +270,23 @@ class Result:
         """
         return of_frame(self._frame("warnings"))
 
+    @property
+    def failures(self) -> pl.DataFrame:
+        """Underlying and error of each underlying that an executor's workers could not simulate.
+
+        The other frames have none of its wheels. Empty if there is none.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+            >>> wv.backtest(market, config).failures.rows()
+            []
+        """
+        if "failures" not in self._frames:  # saved by an earlier version
+            return pl.DataFrame(schema=FAILURES)
+        return self._frame("failures")
+
     def summary(self) -> NamedFigures[Figure]:
         """The figures of rules.md section 10; None for a figure of no wheels.
 
@@ -338,7 +357,7 @@ class Result:
         writer.start = self.start
         with writer:
             for kind in KINDS:
-                if kind != "events" or kind in self._frames:
+                if kind not in ("events", "failures") or kind in self._frames:
                     writer.write(kind, self._frame(kind))
             writer.close(self.versions)
 
@@ -464,7 +483,7 @@ class ResultWriter:
         self._writers: dict[str, Any] = {}
         self._sinks = contextlib.ExitStack()  # the files of the writers
         self._folder: Path | None = None
-        self._sums = Sums(config)
+        self._sums, self._failed = Sums(config), 0
         self._held = contextlib.ExitStack()
         self.start: dt.date | None = None  # of the schedule; None: not known
         if self._place:
@@ -472,9 +491,7 @@ class ResultWriter:
 
     def _refuse(self, place: Folder) -> None:
         """Refuse a folder with files that must not be replaced."""
-        index = place.examine()
-        if index and not self._overwrite:
-            refuse_other(place.path, index, self._difference)
+        _refuse_others(place, self._overwrite, self._difference)
 
     def _difference(self, there: dict[str, Any]) -> str:
         """The first difference between the index content of a result and this one, in words."""
@@ -502,6 +519,8 @@ class ResultWriter:
             return
         if kind == "records":
             self._sums.add(frame)
+        if kind == "failures":
+            self._failed += frame.height
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -520,6 +539,23 @@ class ResultWriter:
         with files.writing(self._path(SPOOL)):
             (self._folder / SPOOL).mkdir(exist_ok=True)
         return self._folder / SPOOL
+
+    def parts_folder(self) -> Path | None:
+        """The folder of what the workers of an executor return; None in memory.
+
+        It outlives an interruption. Parts of another configuration or signal are removed; those of
+        other data have other names.
+        """
+        if self._place is None:
+            return None
+        content = Index.of(RESULT, self._content(_versions()), {})
+        unfinished = self._place.unfinished()
+        if unfinished and any(
+            unfinished.content[name] != content.content[name] for name in ("config_id", "signals")
+        ):
+            self._place.clear_chunks()
+        self._place.begin_chunks(content)
+        return self._place.parts_path
 
     def _path(self, name: str) -> Path:
         """The final path of a file, for messages."""
@@ -595,6 +631,7 @@ class ResultWriter:
             "signals": self._signals,
             "start": self.start,
             "versions": dict(versions),
+            "failures": self._failed,
         }
 
     def _write_summary(self) -> None:
@@ -634,6 +671,26 @@ def check_out(out: str | Path, config: Config, *, overwrite: bool = False) -> No
             the saved result.
     """
     place = Folder(out, RESULT)
+    _refuse_others(place, overwrite, lambda there: _other_config(there, config))
+
+
+def _refuse_others(
+    place: Folder, overwrite: bool, difference: Callable[[dict[str, Any]], str]
+) -> None:
+    """Refuse a folder with files that are no result or, unless `overwrite`, with another result.
+
+    An unfinished one, of which an executor's workers have returned parts, counts too.
+
+    Args:
+        place: the folder.
+        overwrite: whether another result may be replaced.
+        difference: the difference by the content of an index, in words; "" for none.
+
+    Raises:
+        LakeError: naming the files, or the difference.
+    """
     index = place.examine()
-    if index and not overwrite:
-        refuse_other(place.path, index, lambda there: _other_config(there, config))
+    if not overwrite:
+        for other in (index, place.unfinished()):
+            if other:
+                refuse_other(place.path, other, difference)

@@ -15,7 +15,7 @@ import polars as pl
 from wheelvec.market.market import Market
 from wheelvec.model.account import Account
 from wheelvec.model.config import Config
-from wheelvec.model.errors import InputError, WheelvecError, counted, cut, listed, unknown_name
+from wheelvec.model.errors import InputError, WheelvecError, cut, listed, unknown_name
 from wheelvec.model.forks import refuse_forked
 from wheelvec.model.grid import SIGNAL, Codes, Grid, GridLike
 from wheelvec.model.progress import Progress, Report, reporting
@@ -24,7 +24,7 @@ from wheelvec.run.distributed import Distributed
 from wheelvec.run.engine import Engine
 from wheelvec.run.executor import default_memory, default_threads, whole_number
 from wheelvec.run.folder import keep_apart
-from wheelvec.run.parts import Parts
+from wheelvec.run.parts import Parts, told_kept
 from wheelvec.run.planned import Plan
 from wheelvec.run.signals import Signals
 from wheelvec.run.store import SweepStore
@@ -283,25 +283,15 @@ def _gathered(
             if store
             else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wheelvec-")))
         )
-        parts = Parts(folder)
+        parts, out = Parts(folder), store.place.path if store else None
         try:
             figures = away.figures(away.cut_of(parts), parts, progress)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(_kept_parts(parts, store)) from None
+            raise KeyboardInterrupt(told_kept(parts, "sweep", out)) from None
         except WheelvecError as error:
-            raise type(error)(f"{error}; {_kept_parts(parts, store)}") from error
+            raise type(error)(f"{error}; {told_kept(parts, 'sweep', out)}") from error
     ids = pl.DataFrame([_hexadecimal(grid.ids())])
     return pl.concat([grid.frame, ids, figures], how="horizontal")
-
-
-def _kept_parts(parts: Parts, store: SweepStore | None) -> str:
-    """What is kept of a sweep on an executor that did not finish."""
-    if store is None:
-        return "nothing is kept without out="
-    return (
-        f"{counted(len(parts), 'part')} of the sweep kept in {store.place.path}; run the same "
-        "sweep again to continue"
-    )
 
 
 def _engine_of(

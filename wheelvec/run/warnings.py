@@ -74,7 +74,7 @@ def of_frame(frame: pl.DataFrame) -> Warnings:
 
 
 def of_failures(failures: pl.DataFrame) -> Warnings:
-    """A warning of each underlying that no figure of a sweep counts.
+    """A warning of each underlying that no figure counts.
 
     Args:
         failures: `schemas.FAILURES`.
@@ -227,7 +227,7 @@ def _of_data(
     yield from _missing_bars(found.missing_bars, market)
     yield from _holes(found, first, last)
     yield from _shorter_quotes(market, found, first, last)
-    renamed = _followed(market)
+    renamed = _followed(market, found.ended["underlying"])
     for name, day, sessions in found.ended.iter_rows():
         if day < last and not any(day < ex_date for ex_date in renamed.get(name, ())):
             text = f"{name}: its bars end on {day}, {counted(sessions, 'session')} before the "
@@ -249,14 +249,15 @@ def _no_dividends(
         yield RunWarning("no_dividends", None, len(symbols), text)
 
 
-def _followed(market: Market) -> dict[str, list[dt.date]]:
-    """The days of the renames of each underlying to a name whose bars the market has."""
+def _followed(market: Market, names: pl.Series) -> dict[str, list[dt.date]]:
+    """The days of the renames of some underlyings to a name whose bars the market has."""
     found: dict[str, list[dt.date]] = {}
     if market.splits is not None:
-        barred = market.underlying_bars["underlying"].unique()
-        rows = market.splits.filter(pl.col("new_underlying").is_in(barred.implode()))
-        for name, ex_date in rows.select("underlying", "ex_date").iter_rows():
-            found.setdefault(name, []).append(ex_date)
+        rows = market.splits.filter(pl.col("underlying").is_in(names.implode()))
+        rows = rows.filter(pl.col("new_underlying").is_not_null())
+        for name, ex_date, new in rows.select("underlying", "ex_date", "new_underlying").rows():
+            if market.has_daily_bars_of(new):
+                found.setdefault(name, []).append(ex_date)
     return found
 
 
