@@ -22,7 +22,7 @@ from tests.random_markets import config_of, market_of
 from wheelvec.jit.cache_files import folder_of
 from wheelvec.kernels.evaluate import evaluate_blocks
 from wheelvec.lake import files
-from wheelvec.run import distributed, remote, workers
+from wheelvec.run import distributed, jobs, workers
 
 SYMBOLS = ("AA", "BB", "CC", "DD")
 GRID = {
@@ -79,7 +79,7 @@ class Counting(Executor):
     @property
     def swept(self) -> list[Any]:
         """The jobs of the sweep itself; the first is timed."""
-        return [job for job in self.jobs if isinstance(job, remote.SweepJob)][1:]
+        return [job for job in self.jobs if isinstance(job, jobs.SweepJob)][1:]
 
 
 class Reversing(Counting):
@@ -335,8 +335,8 @@ def test_a_job_takes_half_of_its_workers_memory(cluster: Any) -> None:
 
     with Client(cluster) as client:
         limit = next(iter(client.scheduler_info()["workers"].values()))["memory_limit"]
-        assert client.submit(remote.share_of_memory, pure=False).result() == limit // 2
-    assert 0 < remote.share_of_memory() < 2**50  # outside of a cluster
+        assert client.submit(jobs.share_of_memory, pure=False).result() == limit // 2
+    assert 0 < jobs.share_of_memory() < 2**50  # outside of a cluster
 
 
 def test_workers_of_a_cluster_that_differ_are_named(
@@ -399,7 +399,7 @@ def test_what_failed_is_tried_again_by_the_next_run(
     lake: Path, small_jobs: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where a disk could not be read for a while: the data are the same afterwards."""
-    real, out = remote.SweepJob._of_symbol, tmp_path / "out"
+    real, out = jobs.SweepJob._of_symbol, tmp_path / "out"
 
     def failing(job: Any, market: Any, symbol: str, *more: Any) -> Any:
         if symbol == "CC" and job.years == (2024, 2024):
@@ -407,7 +407,7 @@ def test_what_failed_is_tried_again_by_the_next_run(
         return real(job, market, symbol, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(remote.SweepJob, "_of_symbol", failing)
+        patch.setattr(jobs.SweepJob, "_of_symbol", failing)
         far = wv.sweep(wv.Market.open(lake), None, GRID, executor=Counting(), out=out)
     assert far.failures.rows() == [("CC", "OSError: the disk does not answer")]
     again = Counting()
@@ -429,24 +429,24 @@ def test_a_worker_that_cannot_read_the_lake(lake: Path, threads: Executor) -> No
     market = wv.Market.open(lake)
     assert market.symbols == SYMBOLS
     assert market.data_range
-    job = remote.SurveyJob(remote.versions(), market.part(["AA"]), "", ("AA",), None, False)
+    job = jobs.SurveyJob(jobs.versions(), market.part(["AA"]), "", ("AA",), None, False)
     lake.rename(lake.with_name("elsewhere"))
-    with pytest.raises(remote.RefusedWorkerError, match=r"cannot read the lake .*lake: No such"):
-        remote.perform(job)
+    with pytest.raises(jobs.RefusedWorkerError, match=r"cannot read the lake .*lake: No such"):
+        jobs.perform(job)
 
 
 def test_a_lake_that_holds_other_rows_at_the_worker(lake: Path, folder: Path) -> None:
     part = wv.Market.open(lake).part(["AA"])
-    job = remote.SurveyJob(remote.versions(), part, "0" * 32, ("AA",), None, False)
+    job = jobs.SurveyJob(jobs.versions(), part, "0" * 32, ("AA",), None, False)
     with pytest.raises(wv.LakeError, match=r"holds other rows of AA at worker .* than where"):
-        remote.perform(job)
+        jobs.perform(job)
 
 
 def test_a_worker_verifies_the_lake_of_the_job_and_no_earlier_one(lake: Path, folder: Path) -> None:
     def digests(at: Path) -> pl.DataFrame:
         part = wv.Market.open(at).part(["AA"])
-        job = remote.SurveyJob(remote.versions(), part, "", ("AA",), None, False)
-        return remote.unpacked(remote.perform(job).frames)["digests"]
+        job = jobs.SurveyJob(jobs.versions(), part, "", ("AA",), None, False)
+        return jobs.unpacked(jobs.perform(job).frames)["digests"]
 
     before = digests(folder)
     market = wv.Market.open(lake)
@@ -463,8 +463,8 @@ def test_a_part_is_of_the_days_of_its_whole_market(lake: Path, folder: Path) -> 
 
     def opened(at: Path) -> wv.Market:
         part = wv.Market.open(at).part(["AA"])
-        given = remote.versions(), part, part.fingerprint, ("AA",), None
-        return remote._Opened.market(remote.SurveyJob(*given, False))
+        given = jobs.versions(), part, part.fingerprint, ("AA",), None
+        return jobs._Opened.market(jobs.SurveyJob(*given, False))
 
     later = wv.demo_market(symbols=["BB"], start="2024-04-01", end="2024-04-30")
     before = opened(lake)
@@ -478,7 +478,7 @@ def test_a_part_is_of_the_days_of_its_whole_market(lake: Path, folder: Path) -> 
 def test_a_worker_of_another_version_is_refused_by_name(
     folder: Path, threads: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = remote.versions()
+    here = jobs.versions()
     monkeypatch.setattr(distributed, "versions", lambda: here | {"polars": "1.2.3"})
     wanted = rf"no worker can be used: worker \S+ has polars {pl.__version__} \(expected 1.2.3\)"
     with pytest.raises(wv.WheelvecError, match=wanted):
@@ -524,7 +524,7 @@ def test_one_process_of_a_host_compiles_at_a_time() -> None:
     entered = threading.Event()
 
     def compile_() -> None:
-        with remote._alone_on_host():
+        with jobs._alone_on_host():
             entered.set()
 
     thread = threading.Thread(target=compile_)

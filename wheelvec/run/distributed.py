@@ -26,9 +26,7 @@ from wheelvec.model.grid import Codes, Grid
 from wheelvec.model.progress import Report
 from wheelvec.model.schemas import FAILURES
 from wheelvec.run.context import Array, Context
-from wheelvec.run.parts import Parts, grouped, name_of
-from wheelvec.run.planned import Plan
-from wheelvec.run.remote import (
+from wheelvec.run.jobs import (
     BIN,
     BINS,
     EXACT,
@@ -37,6 +35,8 @@ from wheelvec.run.remote import (
     unpacked,
     versions,
 )
+from wheelvec.run.parts import Parts, grouped, name_of
+from wheelvec.run.planned import Plan
 from wheelvec.run.signals import Signals
 from wheelvec.run.surveying import survey
 from wheelvec.run.workers import Asked, Workers

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wheelvec.lake import files
 from wheelvec.model.errors import LakeError, counted
-from wheelvec.run.remote import Frames, unpacked
+from wheelvec.run.jobs import Frames, unpacked
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from wheelvec.market.market import Market
 from wheelvec.model.config import CallRules, Config
 from wheelvec.model.grid import Grid
 from wheelvec.run.context import Context
+from wheelvec.run.jobs import Found, Frames, Job, packed, reason_of, share_of_memory, unpacked
 from wheelvec.run.recorder import Recorder, Walked
-from wheelvec.run.remote import Found, Frames, Job, packed, reason_of, share_of_memory, unpacked
 from wheelvec.run.signals import Signal
 from wheelvec.stages.arrays import Array
 from wheelvec.stages.outcomes import ENTRY_DAY, OneUnderlying

@@ -18,10 +18,10 @@ from wheelvec.model.config import Config
 from wheelvec.model.errors import WheelvecError
 from wheelvec.model.progress import Report
 from wheelvec.model.schemas import FAILURES
+from wheelvec.run.jobs import Done, unpacked, versions
 from wheelvec.run.parts import Parts, grouped, name_of
 from wheelvec.run.record_job import PACKED, RecordJob, walked_of
 from wheelvec.run.recorder import Take
-from wheelvec.run.remote import Done, unpacked, versions
 from wheelvec.run.signals import Signal
 from wheelvec.run.surveying import survey
 from wheelvec.run.workers import Asked, Workers

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import polars as pl
 
 from wheelvec.market.market import Market
+from wheelvec.run.jobs import SurveyJob, unpacked, versions
 from wheelvec.run.parts import grouped, name_of
-from wheelvec.run.remote import SurveyJob, unpacked, versions
 from wheelvec.run.workers import Asked, Workers
 from wheelvec.tables.anomalies import Findings
 

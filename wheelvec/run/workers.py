@@ -17,8 +17,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wheelvec.model.errors import InputError, WheelvecError, cut, listed
-from wheelvec.run import remote
-from wheelvec.run.remote import Done, Job, RefusedWorkerError
+from wheelvec.run.jobs import (
+    Done,
+    Job,
+    RefusedWorkerError,
+    difference,
+    perform,
+    unreadable,
+    versions,
+)
 
 log = logging.getLogger(__name__)
 
@@ -98,11 +105,11 @@ class Workers:
         """
         if not self.is_dask:
             return
-        expected = remote.versions()
+        expected = versions()
         for name, found in self._executor.run(_facts, root, on_error="return").items():
             if isinstance(found, Exception):  # it ended meanwhile: another one takes its place
                 continue
-            if said := remote.difference(expected, found[0]) or found[1]:
+            if said := difference(expected, found[0]) or found[1]:
                 self._refuse(name, said)
         if self._refused and not self._usable():
             raise WheelvecError(self._no_worker())
@@ -158,7 +165,7 @@ class Workers:
             if self.is_dask:
                 future = self._submit_to_dask(asked, tries)
             else:
-                future = self._executor.submit(remote.perform, asked.job)
+                future = self._executor.submit(perform, asked.job)
         except Exception as error:  # each executor has its own, where it was shut down
             raise WheelvecError(f"the executor takes no more jobs: {error}") from error
         if hasattr(future, "add_done_callback"):
@@ -171,7 +178,7 @@ class Workers:
             more = {"workers": self._usable(), "allow_other_workers": False}
         # a name that failed is remembered by the scheduler with its error
         key = asked.name if tries == 1 else f"{asked.name}-{tries}"
-        return self._executor.submit(remote.perform, asked.job, key=key, pure=False, **more)
+        return self._executor.submit(perform, asked.job, key=key, pure=False, **more)
 
     def _result(
         self, running: dict[str, _Running], name: str, ended: "queue.SimpleQueue[str]"
@@ -212,7 +219,7 @@ class Workers:
 
 def _facts(root: Path | None) -> tuple[dict[str, str], str]:
     """The versions of a worker, and why it cannot read the lake."""
-    return remote.versions(), remote.unreadable(root)
+    return versions(), unreadable(root)
 
 
 def _forks(pool: ProcessPoolExecutor) -> bool:

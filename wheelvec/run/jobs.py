@@ -1,4 +1,4 @@
-"""What a worker of an executor does: it reads a part of the market itself, and returns sums.
+"""The jobs of an executor: each reads its part of the market itself, and returns frames.
 
     SweepJob   figures of some rows over some underlyings   -> Done: frames of sums and ROC
     AccountJob accounts of some rows                        -> Done: a frame of metrics
