@@ -21,7 +21,7 @@ Capture = pytest.CaptureFixture[str]
 def scheduler() -> Iterator[str]:
     """The address of a cluster of one worker, a thread of this process."""
     distributed = pytest.importorskip("distributed")
-    options = {"processes": False, "protocol": "tcp", "dashboard_address": None}
+    options = {"processes": False, "protocol": "tcp", "dashboard_address": "127.0.0.1:0"}
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, silence_logs=logging.ERROR, **options
     ) as cluster:
