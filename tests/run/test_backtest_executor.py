@@ -1,4 +1,6 @@
-"""Backtests on executors: equal to local ones to the bit, and what fails, is left out or kept."""
+"""Backtests and accounts on executors: equal to local ones to the bit, and what fails is left out
+or kept.
+"""
 
 import datetime as dt
 import multiprocessing
@@ -55,10 +57,16 @@ def lake(folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
+def pool() -> Iterator[Executor]:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     """Of a cluster of two processes."""
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     with (
         distributed.LocalCluster(**options, silence_logs="CRITICAL") as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
@@ -106,7 +114,11 @@ def without(folder: Path, symbol: str, config: wv.Config = CONFIG) -> wv.Result:
 
 
 def test_a_spawned_pool_gives_the_result_of_this_process_which_reads_no_quotes(
-    folder: Path, local: wv.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    local: wv.Result,
+    pool: Executor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here, read = wv.backtest(wv.Market.open(folder), CONFIG, out=tmp_path / "here"), parquet.read
 
@@ -115,12 +127,10 @@ def test_a_spawned_pool_gives_the_result_of_this_process_which_reads_no_quotes(
         return read(table, *more)
 
     monkeypatch.setattr(parquet, "read", no_options)
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        market = wv.Market.open(folder)
-        given: dict[str, Any] = {"executor": pool, "out": tmp_path / "far"}
-        assert_same(wv.backtest(market, CONFIG, **given), local)
-        in_memory = wv.backtest(market, CONFIG, executor=pool)
-        assert_same(in_memory, local)
+    market = wv.Market.open(folder)
+    assert_same(wv.backtest(market, CONFIG, executor=pool, out=tmp_path / "far"), local)
+    in_memory = wv.backtest(market, CONFIG, executor=pool)
+    assert_same(in_memory, local)
     assert_same(wv.Result.load(tmp_path / "far"), here)
     for path in (tmp_path / "here").iterdir():
         assert (tmp_path / "far" / path.name).read_bytes() == path.read_bytes(), path.name
@@ -135,7 +145,7 @@ def test_a_dask_cluster_gives_the_result_of_this_process(
     assert_same(wv.backtest(wv.Market.open(folder), CONFIG, executor=client), local)
 
 
-@pytest.mark.parametrize("seed", [3, 4, 5])
+@pytest.mark.parametrize("seed", [4, 5])
 def test_events_signals_and_any_order_of_underlyings(
     seed: int, tmp_path: Path, threads: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,3 +308,61 @@ def test_parts_of_another_backtest_are_replaced_with_it(
     # a run without an executor needs no parts, and leaves none
     assert_same(wv.backtest(market, CONFIG, out=out), local)
     assert not (out / "parts").exists()
+
+
+# ---- accounts
+
+ACCOUNT = wv.Account(cash=80_000.0, fraction=0.5, order="random", seed=3, rate=0.04)
+
+
+@pytest.fixture(scope="module")
+def saved(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[wv.Result]:
+    """Two results: one was written during its run, one was saved afterwards."""
+    out, market = tmp_path_factory.mktemp("saved"), wv.Market.open(folder)
+    other = wv.backtest(market, CONFIG.replace(**{"put.exit_pct": 0.3}))
+    other.save(out / "other")
+    return [wv.backtest(market, CONFIG, out=out / "one"), other]
+
+
+@pytest.mark.parametrize("executor", ["pool", "client"])
+def test_an_account_on_an_executor_is_that_of_this_process(
+    executor: str, saved: list[wv.Result], request: pytest.FixtureRequest
+) -> None:
+    local = wv.simulate(saved, ACCOUNT)
+    assert local.wheels["taken"].n_unique() > 1
+    far = wv.simulate(saved, ACCOUNT, executor=request.getfixturevalue(executor))
+    for name in ("daily", "wheels", "skipped", "deltas", "ledger", "benchmarks", "events"):
+        assert_frame_equal(getattr(far, name), getattr(local, name), check_exact=True)
+    assert far.metrics() == local.metrics()
+    assert (far.account, far.results) == (local.account, local.results)
+    far.validate()
+
+
+def test_an_error_of_an_account_is_that_of_this_process(
+    saved: list[wv.Result], pool: Executor
+) -> None:
+    small = ACCOUNT.replace(fraction=0.001)
+    with pytest.raises(wv.ConfigError) as local:
+        wv.simulate(saved, small)
+    with pytest.raises(wv.ConfigError) as far:
+        wv.simulate(saved, small, executor=pool)
+    assert str(far.value) == str(local.value)
+
+
+def test_a_result_that_is_not_saved_is_refused(local: wv.Result, threads: Executor) -> None:
+    with pytest.raises(wv.InputError, match=r"no worker .* save it with result.save\(folder\)"):
+        wv.simulate(local, ACCOUNT, executor=threads)
+
+
+def test_a_folder_with_another_result_than_the_one_that_was_read(
+    saved: list[wv.Result], threads: Executor, tmp_path: Path
+) -> None:
+    one, other = saved
+    one.save(tmp_path / "out")
+    read = wv.Result.load(tmp_path / "out")
+    other.save(tmp_path / "out", overwrite=True)
+    with pytest.raises(wv.LakeError, match=r"out holds another result at worker .* than where"):
+        wv.simulate(read, ACCOUNT, executor=threads)
+    shutil.rmtree(tmp_path / "out")
+    with pytest.raises(wv.WheelvecError, match=r"no worker can be used: .* cannot read .*out: No"):
+        wv.simulate(read, ACCOUNT, executor=threads)

@@ -296,7 +296,7 @@ class Distributed:
     def _starts(self, cut: Cut) -> range:
         return range(0, self._rows.size, cut.rows)
 
-    def _jobs(self, cut: Cut) -> Iterator[tuple[tuple[int, int, int], Asked]]:
+    def _jobs(self, cut: Cut) -> Iterator[tuple[tuple[int, int, int], Asked[SweepJob]]]:
         """(first row, group, years) and job of each part, in this order."""
         for first in self._starts(cut):
             rows = self._rows[first : first + cut.rows]
@@ -338,17 +338,17 @@ class Distributed:
 
     def _gather(
         self,
-        jobs: Iterator[tuple[tuple[int, int, int], Asked]],
+        jobs: Iterator[tuple[tuple[int, int, int], Asked[SweepJob]]],
         count: int,
         parts: Parts,
         progress: Report | None,
     ) -> dict[tuple[int, int, int], str]:
         """Run the jobs whose parts are not kept; the name of each part by its place."""
         names: dict[tuple[int, int, int], str] = {}
-        again: list[Asked] = []
+        again: list[Asked[SweepJob]] = []
         told = _Told(progress, self._rows.size, count)
 
-        def missing() -> Iterator[Asked]:
+        def missing() -> Iterator[Asked[SweepJob]]:
             for place, asked in jobs:
                 names[place] = asked.name
                 if parts.holds(asked.name):
@@ -399,7 +399,7 @@ class Distributed:
 
     def _accounts(self, cut: Cut, parts: Parts) -> pl.DataFrame:
         """The metrics of the accounts of all rows."""
-        given, asked = self._given(self._usable()), list[Asked]()
+        given, asked = self._given(self._usable()), list[Asked[AccountJob]]()
         for first in range(0, self._grid.size, cut.rows):
             grid = self._grid.taken(np.arange(first, min(first + cut.rows, self._grid.size)))
             job = AccountJob(*given, grid, self._signals)

@@ -4,6 +4,7 @@
     AccountJob accounts of some rows                        -> Done: a frame of metrics
     SurveyJob  anomalies in the data of some underlyings    -> Done: frames of findings
     RecordJob  wheels of some underlyings (run.record_job)  -> Done: frames of outcomes
+    BookJob    an account over saved results (run.simulate) -> Done: frames of a portfolio
 
 A job is pickled and may run anywhere, more than once. It changes nothing but the caches of its
 process.
@@ -161,7 +162,7 @@ def difference(expected: dict[str, str], found: dict[str, str]) -> str:
 
 
 def unreadable(root: Path | None) -> str:
-    """Why this process cannot read a lake's folder, in words; "" if it can.
+    """Why this process cannot read the folder of a lake or result, in words; "" if it can.
 
     Args:
         root: the folder; None: the lake is in an object store.
@@ -172,26 +173,62 @@ def unreadable(root: Path | None) -> str:
         with os.scandir(root):
             return ""
     except OSError as error:
-        return f"cannot read the lake {root}: {error.strerror or error}"
+        return f"cannot read {root}: {error.strerror or error}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """Work on some underlyings of a lake, or on some rows.
+    """Work that a worker does; it needs nothing but what the job holds, and files.
 
     Attributes:
         versions: of the process that asks.
+    """
+
+    versions: dict[str, str]
+
+    @property
+    def folders(self) -> tuple[Path | None, ...]:
+        """The folders that the worker reads; None: an object store."""
+        raise NotImplementedError
+
+    def found(self) -> Found:
+        """Do the work.
+
+        Raises:
+            LakeError: if a folder holds other content here than where the job was made.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def warm(cls) -> None:
+        """Compile what `found` calls, or load it."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class LakeJob(Job):
+    """Work on some underlyings of a lake, or on some rows.
+
+    Attributes:
         market: the part of the market with these underlyings.
         fingerprint: of that part, where it is asked for.
         symbols: the underlyings.
         memory: bytes that slices and chunks may take; None: a share of the worker's.
     """
 
-    versions: dict[str, str]
     market: Market
     fingerprint: str
     symbols: tuple[str, ...]
     memory: int | None
+
+    @property
+    def folders(self) -> tuple[Path | None, ...]:
+        """As `Job.folders`."""
+        return (self.market.folder,)
+
+    def found(self) -> Found:
+        """As `Job.found`."""
+        return self.run(_Opened.market(self))
 
     def run(self, market: Market) -> Found:
         """Do the work, on the market of the worker."""
@@ -199,7 +236,7 @@ class Job:
 
     @classmethod
     def warm(cls) -> None:
-        """Compile what `run` calls, or load it."""
+        """As `Job.warm`."""
         market = demo_market(symbols=("ALFA",), start="2024-01-02", end="2024-02-29")
         grid = Grid.read(Config(), {"fills.execution_seed": [1, 2]})
         engine = Engine(market, grid, ordered=True, threads=1, memory=2**26)
@@ -207,7 +244,7 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True)
-class SweepJob(Job):
+class SweepJob(LakeJob):
     """The sums of rows of a grid.
 
     Attributes:
@@ -225,7 +262,7 @@ class SweepJob(Job):
     roc: str | None
 
     def run(self, market: Market) -> Found:
-        """As `Job.run`: frames `figures` and, unless it is not asked for, `roc`."""
+        """As `LakeJob.run`: frames `figures` and, unless it is not asked for, `roc`."""
         found: dict[str, list[pl.DataFrame]] = {"figures": [], "roc": []}
         failures, seconds, held = dict[str, str](), {"slices": 0.0, "figures": 0.0}, 0
         memory = self.memory or share_of_memory()
@@ -278,7 +315,7 @@ class SweepJob(Job):
 
 
 @dataclasses.dataclass(frozen=True)
-class AccountJob(Job):
+class AccountJob(LakeJob):
     """The accounts of rows of a grid over all underlyings.
 
     Attributes:
@@ -290,7 +327,7 @@ class AccountJob(Job):
     signals: Signals
 
     def run(self, market: Market) -> Found:
-        """As `Job.run`: the frame `accounts`."""
+        """As `LakeJob.run`: the frame `accounts`."""
         engine = Engine(
             market,
             self.grid,
@@ -304,7 +341,7 @@ class AccountJob(Job):
 
 
 @dataclasses.dataclass(frozen=True)
-class SurveyJob(Job):
+class SurveyJob(LakeJob):
     """The digests of the data of the underlyings, and the anomalies in them.
 
     Attributes:
@@ -318,7 +355,7 @@ class SurveyJob(Job):
         """As `Job.warm`: what it calls is compiled in no time."""
 
     def run(self, market: Market) -> Found:
-        """As `Job.run`: the frame `digests`, and those of `Findings`."""
+        """As `LakeJob.run`: the frame `digests`, and those of `Findings`."""
         digests, found, failures = [pl.DataFrame(schema=DIGESTS)], list[Findings](), {}
         for symbol in self.symbols:
             try:
@@ -335,16 +372,17 @@ def perform(job: Job) -> Done:
     """Run a job on this worker.
 
     Raises:
-        RefusedWorkerError: if this worker has other versions, or cannot read the lake.
-        LakeError: if the lake holds other rows here than where the job was made.
+        RefusedWorkerError: if this worker has other versions, or cannot read a folder.
+        LakeError: as `Job.found`.
     """
     refuse_forked()
     if differs := difference(job.versions, versions()):
         raise RefusedWorkerError(worker_name(), differs)
-    if reason := unreadable(job.market.folder):
-        raise RefusedWorkerError(worker_name(), reason)
+    for folder in job.folders:
+        if reason := unreadable(folder):
+            raise RefusedWorkerError(worker_name(), reason)
     _warm(job.warm)
-    frames, failures, seconds, held = job.run(_Opened.market(job))
+    frames, failures, seconds, held = job.found()
     return Done(packed(frames), tuple(failures.items()), seconds, held, pl.thread_pool_size())
 
 
@@ -360,7 +398,7 @@ class _Opened:
     _lock: ClassVar[Lock] = Lock()
 
     @classmethod
-    def market(cls, job: Job) -> Market:
+    def market(cls, job: LakeJob) -> Market:
         """The market of a job, whose files are those of the process that asked."""
         market = job.market
         if not job.fingerprint:  # nothing says that an earlier one held the same rows

@@ -18,7 +18,7 @@ from wheelvec.market.market import Market
 from wheelvec.model.config import CallRules, Config
 from wheelvec.model.grid import Grid
 from wheelvec.run.context import Context
-from wheelvec.run.jobs import Found, Frames, Job, packed, reason_of, share_of_memory, unpacked
+from wheelvec.run.jobs import Found, Frames, LakeJob, packed, reason_of, share_of_memory, unpacked
 from wheelvec.run.recorder import Recorder, Walked
 from wheelvec.run.signals import Signal
 from wheelvec.stages.arrays import Array
@@ -35,7 +35,7 @@ _TABLES: dict[str, "np.dtype[Any]"] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class RecordJob(Job):
+class RecordJob(LakeJob):
     """The wheels of one configuration.
 
     Attributes:
@@ -47,7 +47,7 @@ class RecordJob(Job):
     signal: Signal | None
 
     def run(self, market: Market) -> Found:
-        """As `Job.run`: of each underlying one frame, with its frames of `framed` packed."""
+        """As `LakeJob.run`: of each underlying one frame, with its frames of `framed` packed."""
         started = time.perf_counter()
         memory = self.memory or min(MEMORY, share_of_memory())
         recorder = _recorder(market, self.config, self.symbols, self.signal, memory)

@@ -148,7 +148,7 @@ class Recording:
             keep(done)
         _ = self.usable
 
-    def _jobs(self, symbols: list[str]) -> Iterator[Asked]:
+    def _jobs(self, symbols: list[str]) -> Iterator[Asked[RecordJob]]:
         """Jobs of consecutive underlyings, so many as take about `TARGET` seconds."""
         rest = list(symbols)
         while rest:
@@ -158,7 +158,7 @@ class Recording:
             del rest[: len(group)]
             yield self._asked(group)
 
-    def _asked(self, symbols: list[str], *more: str) -> Asked:
+    def _asked(self, symbols: list[str], *more: str) -> Asked[RecordJob]:
         part = self._market.part(symbols)
         signal = None if self._signal is None else self._signal.only(symbols)
         given = self._versions, part, part.fingerprint, tuple(symbols), None

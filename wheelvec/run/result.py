@@ -63,6 +63,7 @@ class Result:
         signals: hexadecimal digest of the `when=` of the run; None without one.
         versions: the versions of wheelvec, Python, Polars, NumPy and Numba that ran it.
         start: the schedule's first session; None if the result was saved before it was kept.
+        folder: where it is saved, absolute; None: nowhere.
 
     Example:
         >>> import wheelvec as wv
@@ -80,8 +81,9 @@ class Result:
         frames: Frames,
         signals: str | None = None,
         start: dt.date | None = None,
+        folder: Path | None = None,
     ) -> None:
-        self.config = config
+        self.config, self.folder = config, folder
         self.start = start
         self.fingerprint = fingerprint
         self.signals = signals
@@ -359,7 +361,7 @@ class Result:
             for kind in KINDS:
                 if kind not in ("events", "failures") or kind in self._frames:
                     writer.write(kind, self._frame(kind))
-            writer.close(self.versions)
+            self.folder = writer.close(self.versions).folder
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -407,10 +409,10 @@ class Result:
                 f"{path}: states configuration {index.content['config_id']}, "
                 f"but its fields are of {config.id}"
             )
-        return cls._of(index, config, frames)
+        return cls._of(index, config, frames, place.path.absolute())
 
     @classmethod
-    def _of(cls, index: Index, config: Config, frames: Mapping[str, Stored]) -> Self:
+    def _of(cls, index: Index, config: Config, frames: Mapping[str, Stored], folder: Path) -> Self:
         content = index.content
         kept = {kind: frames[name] for kind in KINDS if (name := f"{kind}.parquet") in frames}
         start = content.get("start")
@@ -423,6 +425,7 @@ class Result:
             kept,
             content["signals"],
             None if start is None else dt.date.fromisoformat(start),
+            folder,
         )
 
     def __repr__(self) -> str:
@@ -614,6 +617,7 @@ class ResultWriter:
             index,
             self._config,
             {name: Stored(folder / name, digest) for name, digest in index.files.items()},
+            folder,
         )
 
     def _close_files(self) -> None:

@@ -1,8 +1,10 @@
 """`simulate`: what one account would have had of the wheels of one or more results."""
 
+import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -19,11 +21,15 @@ from wheelvec.kernels.account import (
 from wheelvec.kernels.draws import draw, root_hash, wheel_words
 from wheelvec.model import osi
 from wheelvec.model.account import Account
+from wheelvec.model.config import Config
 from wheelvec.model.errors import ConfigError, InputError, LakeError, cut
 from wheelvec.model.schemas import ACCOUNT_DAILY, ACCOUNT_DELTAS, ACCOUNT_LEDGER, PATHS
+from wheelvec.run.jobs import Found, Frames, Job, unpacked, versions, worker_name
 from wheelvec.run.limits import account_rate, limits_of
-from wheelvec.run.portfolio import Portfolio
-from wheelvec.run.result import Result
+from wheelvec.run.parts import name_of
+from wheelvec.run.portfolio import Portfolio, Ran
+from wheelvec.run.result import Result, ResultWriter
+from wheelvec.run.workers import Asked, Workers
 from wheelvec.stages import accounting
 from wheelvec.stages.arrays import Array, column, days
 from wheelvec.stages.book import Instruments, Offered, book_of, instruments, last_closes, names_of
@@ -39,6 +45,7 @@ def simulate(
     account: Account | None = None,
     *,
     benchmarks: Mapping[str, Any] | None = None,
+    executor: Any = None,
 ) -> Portfolio:
     """What one account would have had: which wheels it could carry, and its equity day by day.
 
@@ -51,10 +58,15 @@ def simulate(
         account: cash, sizes, limits, order and interest; `Account()` if None.
         benchmarks: series to compare with, by name: frames of session and value, which are scaled
             to the cash.
+        executor: where to compute: a `dask.distributed.Client`, or any executor of the kind of
+            `concurrent.futures`. An account is one job, whose worker reads the saved results
+            itself. The portfolio is that of a local run to the bit. None: this process.
 
     Raises:
         InputError, ConfigError: for an argument of another type, a fraction that is too small for
-            any wheel, rates that begin too late, or a benchmark that does not cover the days.
+            any wheel, rates that begin too late, a benchmark that does not cover the days, or an
+            executor for a result that is not saved.
+        WheelvecError: if no worker of the executor can be used.
         LakeError: if a result was saved by an earlier version, without the data that this needs.
 
     Example:
@@ -71,6 +83,17 @@ def simulate(
     if not isinstance(account, Account):
         raise InputError(f"account is {cut(account)}: expected a wheelvec.Account")
     known = _results(results)
+    frames = _frames(known, account) if executor is None else _away(known, account, executor)
+    return Portfolio(account, frames, [_ran(result) for result in known], given=benchmarks)
+
+
+def _frames(known: list[Result], account: Account) -> Frames:
+    """The frames of the portfolio of an account, but those of its benchmarks.
+
+    Args:
+        known: the results whose wheels share the account.
+        account: the account.
+    """
     offered = [_offered(result) for result in known]
     sessions = _sessions(known, offered)
     day = days(sessions, "session")
@@ -87,21 +110,91 @@ def simulate(
     session = sessions["session"][: end + 1]
     deltas = _deltas(book, kept, held, offered, session, list(groups))
     wheels = _wheels(known, book, kept, order)
-    return Portfolio(
-        account,
-        frames={
-            "daily": _daily(session, kept, account, deltas),
-            "wheels": wheels,
-            "deltas": deltas,
-            "ledger": _ledger(book, kept, order, wheels, session),
-            "underlying": _together([each.closes for each in offered]).filter(
-                pl.col("session") <= session[-1]
-            ),
-            "events": _together([each.events for each in offered]),
-        },
-        results=[(result.config.id, result.fingerprint, result.signals) for result in known],
-        given=benchmarks,
-    )
+    closes = _together([each.closes for each in offered])
+    return {
+        "daily": _daily(session, kept, account, deltas),
+        "wheels": wheels,
+        "deltas": deltas,
+        "ledger": _ledger(book, kept, order, wheels, session),
+        "underlying": closes.filter(pl.col("session") <= session[-1]),
+        "events": _together([each.events for each in offered]),
+    }
+
+
+# ---- on an executor
+
+
+class Saved(NamedTuple):
+    """A saved result: its folder, and what was run."""
+
+    folder: Path
+    ran: Ran
+
+
+@dataclasses.dataclass(frozen=True)
+class BookJob(Job):
+    """One account over the wheels of saved results.
+
+    Attributes:
+        saved: the results.
+        account: the account.
+    """
+
+    saved: tuple[Saved, ...]
+    account: Account
+
+    @property
+    def folders(self) -> tuple[Path | None, ...]:
+        """As `Job.folders`."""
+        return tuple(each.folder for each in self.saved)
+
+    def found(self) -> Found:
+        """As `Job.found`: the frames of the portfolio."""
+        known = [Result.load(each.folder) for each in self.saved]
+        for result, each in zip(known, self.saved, strict=True):
+            if _ran(result) != each.ran:
+                raise LakeError(
+                    f"{each.folder} holds another result at worker {worker_name()} than where the "
+                    "account is simulated"
+                )
+        return Found(_frames(known, self.account), {}, {})
+
+    @classmethod
+    def warm(cls) -> None:
+        """As `Job.warm`."""
+        writer = ResultWriter(None, Config(), lambda: "")
+        writer.start = dt.date(2024, 1, 2)
+        with writer:
+            _frames([writer.close()], Account())
+
+
+def _ran(result: Result) -> Ran:
+    return result.config.id, result.fingerprint, result.signals
+
+
+def _away(known: list[Result], account: Account, executor: Any) -> Frames:
+    """The frames of the portfolio of an account, by a worker of an executor.
+
+    Raises:
+        InputError: if a result is not saved.
+        WheelvecError: if no worker can be used.
+    """
+    workers, saved = Workers(executor), list[Saved]()
+    for result in known:
+        if result.folder is None:
+            raise InputError(
+                "results has one that is in the memory of this process alone, where no worker of "
+                "the executor can read it: save it with result.save(folder)"
+            )
+        saved.append(Saved(result.folder, _ran(result)))
+    job = BookJob(versions(), tuple(saved), account)
+    workers.check(*job.folders)
+    name = name_of(repr((job.versions, job.saved, account.to_dict())))
+    ((_, done),) = workers.run([Asked(name, job)])
+    return unpacked(done.frames)
+
+
+# ---- the results
 
 
 def _results(results: Any) -> list[Result]:

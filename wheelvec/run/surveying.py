@@ -35,7 +35,7 @@ def survey(
     Raises:
         WheelvecError: if no worker can be used.
     """
-    expected, asked = versions(), list[Asked]()
+    expected, asked = versions(), list[Asked[SurveyJob]]()
     for group in grouped(sizes, sizes, SURVEYED):
         given = expected, market.part(group), "", tuple(group), memory
         asked.append(Asked(name_of("survey", str(findings), *group), SurveyJob(*given, findings)))

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from wheelvec.model.errors import InputError, WheelvecError, cut, listed
 from wheelvec.run.jobs import (
@@ -35,7 +35,10 @@ TRIES = 10  # of a job whose worker was killed
 WAIT = 0.1  # seconds between two looks at Ctrl-C and at futures that do not call back
 
 
-class Asked(NamedTuple):
+J = TypeVar("J", bound=Job)
+
+
+class Asked(NamedTuple, Generic[J]):
     """A job under its name.
 
     Attributes:
@@ -44,11 +47,11 @@ class Asked(NamedTuple):
     """
 
     name: str
-    job: Job
+    job: J
 
 
-class _Running(NamedTuple):
-    asked: Asked
+class _Running(NamedTuple, Generic[J]):
+    asked: Asked[J]
     tries: int
     future: Any
 
@@ -92,13 +95,13 @@ class Workers:
         found = getattr(self._executor, "_max_workers", None)
         return found if isinstance(found, int) else WORKERS
 
-    def check(self, root: Path | None) -> None:
-        """Compare the versions of all workers of a cluster, and whether they read the lake.
+    def check(self, *folders: Path | None) -> None:
+        """Compare the versions of all workers of a cluster, and whether they can read folders.
 
         Other executors do not let their workers be asked: each job compares.
 
         Args:
-            root: the folder of the lake; None: it is in an object store.
+            folders: of the lake, or of results; None: an object store.
 
         Raises:
             WheelvecError: if no worker can be used; each is named with its reason.
@@ -106,7 +109,7 @@ class Workers:
         if not self.is_dask:
             return
         expected = versions()
-        for name, found in self._executor.run(_facts, root, on_error="return").items():
+        for name, found in self._executor.run(_facts, folders, on_error="return").items():
             if isinstance(found, Exception):  # it ended meanwhile: another one takes its place
                 continue
             if said := difference(expected, found[0]) or found[1]:
@@ -127,7 +130,7 @@ class Workers:
         reasons = [f"{name} {reason}" for name, reason in self._refused.items()]
         return f"no worker can be used: {listed(reasons, most=5)}"
 
-    def run(self, jobs: Iterable[Asked]) -> Iterator[tuple[Asked, Done]]:
+    def run(self, jobs: Iterable[Asked[J]]) -> Iterator[tuple[Asked[J], Done]]:
         """Run jobs, each as often as need be, and yield what they return, in order of arrival.
 
         A few jobs for each worker are with the executor at a time. If the caller stops, those that
@@ -140,7 +143,7 @@ class Workers:
             WheelvecError: if the executor broke, or no worker can be used.
             Exception: what a job raised, which is not of a single underlying.
         """
-        waiting, running = iter(jobs), dict[str, _Running]()
+        waiting, running = iter(jobs), dict[str, _Running[J]]()
         ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         room, looked = AHEAD * self.count(), time.monotonic()
         try:
@@ -160,7 +163,7 @@ class Workers:
                 with contextlib.suppress(Exception):
                     each.future.cancel()
 
-    def _submit(self, asked: Asked, tries: int, ended: "queue.SimpleQueue[str]") -> _Running:
+    def _submit(self, asked: Asked[J], tries: int, ended: "queue.SimpleQueue[str]") -> _Running[J]:
         try:
             if self.is_dask:
                 future = self._submit_to_dask(asked, tries)
@@ -172,7 +175,7 @@ class Workers:
             future.add_done_callback(lambda _: ended.put(asked.name))
         return _Running(asked, tries, future)
 
-    def _submit_to_dask(self, asked: Asked, tries: int) -> Any:
+    def _submit_to_dask(self, asked: Asked[J], tries: int) -> Any:
         more: dict[str, Any] = {}
         if self._refused:
             more = {"workers": self._usable(), "allow_other_workers": False}
@@ -181,7 +184,7 @@ class Workers:
         return self._executor.submit(perform, asked.job, key=key, pure=False, **more)
 
     def _result(
-        self, running: dict[str, _Running], name: str, ended: "queue.SimpleQueue[str]"
+        self, running: dict[str, _Running[J]], name: str, ended: "queue.SimpleQueue[str]"
     ) -> Done | None:
         """What a job returned; None if it was given to another worker."""
         asked, tries, future = running[name]
@@ -217,9 +220,9 @@ class Workers:
         return done
 
 
-def _facts(root: Path | None) -> tuple[dict[str, str], str]:
-    """The versions of a worker, and why it cannot read the lake."""
-    return versions(), unreadable(root)
+def _facts(folders: tuple[Path | None, ...]) -> tuple[dict[str, str], str]:
+    """The versions of a worker, and why it cannot read one of the folders; "" if it can."""
+    return versions(), next(filter(None, map(unreadable, folders)), "")
 
 
 def _forks(pool: ProcessPoolExecutor) -> bool:
@@ -227,7 +230,7 @@ def _forks(pool: ProcessPoolExecutor) -> bool:
     return bool(context.get_start_method() == "fork")
 
 
-def _ended(ended: "queue.SimpleQueue[str]", running: dict[str, _Running]) -> list[str]:
+def _ended(ended: "queue.SimpleQueue[str]", running: dict[str, _Running[Any]]) -> list[str]:
     """The names of the jobs that have ended, after waiting a moment for one."""
     found: list[str] = []
     with contextlib.suppress(queue.Empty):
