@@ -1,6 +1,4 @@
-"""`wheelvec sweep` on a Dask cluster: --executor, --dry-run, and what is said of underlyings that
-failed.
-"""
+"""Commands on a Dask cluster: --executor, --dry-run, and what is said of underlyings that failed."""
 
 import json
 import logging
@@ -104,3 +102,42 @@ def test_an_underlying_that_fails_is_listed_wherever_the_sweep_is_read(
     config = wv.Config.from_toml("wheel.toml").replace(**{"schedule.symbols": ["ALFA"]})
     alone = wv.sweep(wv.Market.open("lake"), config, {"put.exit_pct": [0.25, 0.5]})
     assert swept.frame["total_pnl"].equals(alone.frame["total_pnl"])
+
+
+RUN = ["run", "wheel.toml", "--lake", "lake", "--no-page"]
+
+
+def test_a_run_and_its_account_on_a_cluster_are_those_of_this_process(
+    here: Path, scheduler: str, capsys: Capture
+) -> None:
+    assert cli.main([*RUN, "--out", "far", "--executor", scheduler]) == 0
+    assert cli.main([*RUN, "--out", "near"]) == 0
+    for path in Path("near").iterdir():
+        assert Path("far", path.name).read_bytes() == path.read_bytes()
+    capsys.readouterr()
+    account = ["--cash", "60000", "--json"]
+    assert cli.main(["simulate", "far", *account, "--executor", scheduler]) == 0
+    far = capsys.readouterr().out
+    assert cli.main(["simulate", "near", *account]) == 0
+    assert far == capsys.readouterr().out
+
+
+def test_a_run_without_an_underlying_is_incomplete_and_so_is_its_account(
+    here: Path, scheduler: str, capsys: Capture
+) -> None:
+    damaged = here / "lake" / "option_quotes" / "underlying=BRVO" / "2024-03.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    assert cli.main([*RUN, "--out", "out", "--executor", scheduler]) == 3
+    printed, errors = capsys.readouterr()
+    assert "wheelvec: failed: BRVO: " in errors
+    assert errors.splitlines()[-1].startswith("wheelvec: error: 1 underlying left out")
+    said = "BRVO: left out of all figures, because of an error"
+    assert said in printed
+    assert cli.main(["show", "out"]) == 0
+    assert said in capsys.readouterr().out
+    for more in ([], ["--executor", scheduler]):
+        assert cli.main(["simulate", "out", "out", "--csv", *more]) == 3
+        table, errors = capsys.readouterr()
+        assert table.startswith("figure,")
+        assert "wheelvec: failed: BRVO: " in errors
+        assert "error: 1 underlying left out" in errors

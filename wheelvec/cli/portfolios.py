@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from wheelvec.cli import settings
 from wheelvec.cli.arguments import CSV, JSON, add_command, add_forms, add_overwrite
+from wheelvec.cli.executors import add_executor, executor_of, report_failures
 from wheelvec.cli.pages import add_no_page, write_beside
 from wheelvec.cli.terminal import where, write
 from wheelvec.model.errors import InputError
@@ -53,6 +54,7 @@ def add_simulate(commands: Any) -> None:
     for name, text in FIELDS.items():
         simulate.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="X", help=text)
     simulate.add_argument("--out", type=Path, metavar="FOLDER", help="save the portfolio here")
+    add_executor(simulate, "the account; they read FOLDER themselves")
     add_overwrite(simulate)
     simulate.add_argument(
         "--table",
@@ -83,16 +85,22 @@ def _account(options: argparse.Namespace) -> "Account":
 
 
 def _simulate(options: argparse.Namespace) -> None:
+    import polars as pl
+
     from wheelvec.run.result import Result
     from wheelvec.run.simulate import simulate
 
     account = _account(options)
-    portfolio = simulate([Result.load(folder) for folder in options.folders], account)
+    results = [Result.load(folder) for folder in options.folders]
+    with executor_of(options.executor) as executor:
+        portfolio = simulate(results, account, executor=executor)
     if options.out is not None:
         portfolio.save(options.out, overwrite=options.overwrite)
     show_portfolio(portfolio, options.out, options)
     if options.out is not None and not options.table:
         write_beside(portfolio, options.out, options)
+    # what the runs left out, the account could not hold
+    report_failures(pl.concat([result.failures for result in results]).unique().sort(pl.all()))
 
 
 def check_table(table: str, tables: tuple[str, ...], kind: str) -> None:

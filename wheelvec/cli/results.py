@@ -61,6 +61,7 @@ def add_run(commands: Any) -> None:
                 "--set put.stop_loss_multiplier=none"
             ),
             "wheel.toml --lake lake/ --out out/ --set schedule.symbols=ALFA,BRVO --json",
+            "wheel.toml --lake lake/ --out out/ --executor tcp://10.0.0.1:8786",
         ),
     )
     run.add_argument("config", type=Path, metavar="wheel.toml", help="the configuration")
@@ -73,6 +74,7 @@ def add_run(commands: Any) -> None:
         metavar="FOLDER",
         help="the folder for the result, written completely or not at all",
     )
+    add_executor(run, "the wheels of each underlying")
     add_overwrite(run)
     add_set(run, "the configuration")
     run.add_argument(
@@ -222,13 +224,15 @@ def backtest_and_show(
     source: Callable[[], "Market"], config: "Config", options: argparse.Namespace
 ) -> None:
     """Run a backtest, save the result to `options.out`, and print it in the requested form."""
-    with progress_bar("months x underlyings", options.quiet) as progress:
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(progress_bar("months x underlyings", options.quiet))
         from wheelvec.report.text import number
         from wheelvec.run.backtest import backtest
         from wheelvec.run.result import check_out
 
         check_out(options.out, config, overwrite=options.overwrite)
         market = source()
+        executor = stack.enter_context(executor_of(getattr(options, "executor", None)))
         log.info("%r", market)
         log.info("configuration %s, rules %s", config.id, config.rules)
         result = backtest(
@@ -237,11 +241,13 @@ def backtest_and_show(
             out=options.out,
             overwrite=options.overwrite,
             threads=getattr(options, "threads", None),
+            executor=executor,
             progress=progress,
         )
         log.info("%s wheels launched", number(result.wheels.height))
     _show_result(result, options.out, options)
     write_beside(result, options.out, options)
+    report_failures(result.failures)
 
 
 def _sweep(options: argparse.Namespace) -> None:
