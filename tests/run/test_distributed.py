@@ -81,6 +81,11 @@ class Counting(Executor):
         """The jobs of the sweep itself; the first is timed."""
         return [job for job in self.jobs if isinstance(job, jobs.SweepJob)][1:]
 
+    @property
+    def surveys(self) -> list[Any]:
+        """The jobs that verify the data."""
+        return [job for job in self.jobs if isinstance(job, jobs.SurveyJob)]
+
 
 class Reversing(Counting):
     """Runs the jobs that wait in the reverse order of their arrival."""
@@ -393,6 +398,26 @@ def test_an_underlying_that_fails_is_left_out_and_told(
         far.frame.drop("config_id"), without.frame.drop("config_id"), check_exact=True
     )
     assert_frame_equal(wv.Sweep.load(out).failures, far.failures)
+
+
+def test_an_underlying_that_could_not_be_read_is_verified_again_by_the_next_sweep(
+    lake: Path, folder: Path, local: wv.Sweep, small_jobs: None
+) -> None:
+    path, market = damaged(lake, "BB"), wv.Market.open(lake)
+    for _ in range(2):
+        executor = Counting()
+        far = wv.sweep(market, None, GRID, executor=executor)
+        assert far.failures["underlying"].to_list() == ["BB"]
+    assert [job.symbols for job in executor.surveys] == [("BB",)]  # and no other one again
+    before = market.fingerprint
+    shutil.copy(folder / path.relative_to(lake), path)
+    for surveys in ([("BB",)], []):
+        executor = Counting()
+        far = wv.sweep(market, None, GRID, executor=executor)
+        assert far.failures.height == 0
+        assert_frame_equal(far.frame, local.frame, check_exact=True)
+        assert [job.symbols for job in executor.surveys] == surveys
+    assert market.fingerprint == wv.Market.open(folder).fingerprint != before
 
 
 def test_what_failed_is_tried_again_by_the_next_run(

@@ -146,6 +146,7 @@ class Market:
         # by underlying; of all of them under None
         self._found: dict[str | None, Findings] = {}
         self._suspected: dict[str | None, pl.DataFrame] = {}
+        self._unread = frozenset[str]()  # underlyings whose files other processes could not read
         if strict:
             self._refuse_broken_rows()
 
@@ -674,12 +675,15 @@ class Market:
         """
         return "digests" in vars(self)
 
-    def hold(self, digests: pl.DataFrame, findings: Mapping[str, Findings]) -> None:
+    def hold(
+        self, digests: pl.DataFrame, findings: Mapping[str, Findings], unread: Iterable[str] = ()
+    ) -> None:
         """Take what other processes found of this market's data, so that it is not read again.
 
         Args:
             digests: of the whole market.
             findings: of single underlyings.
+            unread: underlyings whose files could not all be read: their digests are not complete.
 
         Example:
             >>> import wheelvec as wv
@@ -689,20 +693,31 @@ class Market:
             >>> market.fingerprint == again.fingerprint
             True
         """
+        vars(self).pop("fingerprint", None)  # of the digests before
         vars(self)["digests"] = digests
         self._found.update(findings)
+        self._unread = frozenset(unread)
 
-    @property
-    def is_surveyed(self) -> bool:
-        """Whether the digests and the findings of all underlyings are known already.
+    def unsurveyed(self, findings: bool) -> list[str]:
+        """The underlyings whose digests, or findings, are not known yet, or could not be read.
+
+        Args:
+            findings: whether findings are asked for too.
 
         Example:
             >>> import wheelvec as wv
-            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
-            >>> market.is_surveyed
-            False
+            >>> market = wv.demo_market(symbols=["ALFA", "BRVO"], end="2024-02-29")
+            >>> market.unsurveyed(findings=False)
+            ['ALFA', 'BRVO']
+            >>> market.hold(market.digests, {}, unread=["BRVO"])
+            >>> market.unsurveyed(findings=False)
+            ['BRVO']
         """
-        return "digests" in vars(self) and self._found.keys() >= set(self.symbols)
+        names = self._held()
+        if not self.is_verified:
+            return names
+        known: Iterable[str | None] = self._found if findings else names
+        return [name for name in names if name in self._unread or name not in known]
 
     @cached_property
     def fingerprint(self) -> str:

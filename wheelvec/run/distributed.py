@@ -154,8 +154,6 @@ class Distributed:
         Args:
             findings: whether anomalies are looked for too, of which `Sweep.warnings` tell.
         """
-        if self._market.is_verified and not findings:
-            return
         self._failed |= survey(self._market, self._workers, self._sizes, findings, self._memory)
         self._usable()
 

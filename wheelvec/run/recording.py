@@ -102,8 +102,7 @@ class Recording:
         Raises:
             WheelvecError: if no underlying can be used.
         """
-        if not self._market.is_surveyed:
-            self._failed |= survey(self._market, self._workers, self._sizes, findings=True)
+        self._failed |= survey(self._market, self._workers, self._sizes, findings=True)
         _ = self.usable
 
     def record(self, take: Take, parts: Parts, progress: Report) -> None:

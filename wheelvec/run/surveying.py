@@ -22,6 +22,8 @@ def survey(
 ) -> dict[str, str]:
     """Let workers verify the data of a lake, and give the market what they found.
 
+    What the market holds already is not read again, but for underlyings that could not be read.
+
     Args:
         market: of a lake; it holds the digests afterwards, and the findings.
         workers: of the executor.
@@ -35,8 +37,11 @@ def survey(
     Raises:
         WheelvecError: if no worker can be used.
     """
+    names = market.unsurveyed(findings)
+    if not names:
+        return {}
     expected, asked = versions(), list[Asked[SurveyJob]]()
-    for group in grouped(sizes, sizes, SURVEYED):
+    for group in grouped(names, sizes, SURVEYED):
         given = expected, market.part(group), "", tuple(group), memory
         asked.append(Asked(name_of("survey", str(findings), *group), SurveyJob(*given, findings)))
     digests, found, failed = dict[str, pl.DataFrame](), dict[str, Findings](), dict[str, str]()
@@ -45,8 +50,11 @@ def survey(
         digests[name] = frames.pop("digests")
         failed |= dict(done.failures)
         if findings:
-            every = Findings(**frames)
-            found |= {symbol: every.only({symbol}) for symbol in job.symbols}
-    ordered = pl.concat([digests[name] for name, _ in asked]).unique(maintain_order=True)
-    market.hold(ordered, {name: each for name, each in found.items() if name not in failed})
+            joined = Findings(**frames)
+            found |= {symbol: joined.only({symbol}) for symbol in job.symbols}
+    every = [digests[name] for name, _ in asked]
+    if market.is_verified:
+        every.insert(0, market.digests.filter(~pl.col("underlying").is_in(names)))
+    usable = {name: each for name, each in found.items() if name not in failed}
+    market.hold(pl.concat(every).unique(maintain_order=True), usable, unread=failed)
     return failed
