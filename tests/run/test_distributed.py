@@ -217,8 +217,13 @@ def test_a_sweep_is_cut_into_jobs_of_some_seconds(
     market = wv.Market.open(folder)
     base = wv.Config()
     read = distributed.Grid.read(base, {"fills.execution_seed": range(1000)})
-    given = read, distributed.Signals(), workers.Workers(threads), "full", None
-    away = distributed.Distributed(market, *given)
+
+    def away_of(read: distributed.Grid) -> distributed.Distributed:
+        context = distributed.Context(market, read, 1, 2**20)
+        given = distributed.Signals(), workers.Workers(threads), "full", None
+        return distributed.Distributed(market, read, context, *given)
+
+    away = away_of(read)
     size = 1000
     monkeypatch.setattr(away, "_sizes", dict.fromkeys(SYMBOLS, size))
 
@@ -236,8 +241,7 @@ def test_a_sweep_is_cut_into_jobs_of_some_seconds(
     # slices of an underlying in 40 s: its years apart, unless its wheels follow one another
     assert away.cut(timing(40.0, 1e-9)).years == [(2023, 2023), (2024, 2024)]
     alone = {"schedule.allow_multiple_wheels_per_symbol": [False]}
-    read = distributed.Grid.read(base, alone)
-    away = distributed.Distributed(market, read, *given[1:])
+    away = away_of(distributed.Grid.read(base, alone))
     monkeypatch.setattr(away, "_sizes", dict.fromkeys(SYMBOLS, size))
     assert away.cut(timing(40.0, 1e-9)).years == [None]
 
@@ -588,5 +592,36 @@ def test_a_finished_sweep_is_read_and_not_computed(folder: Path, tmp_path: Path)
     first = wv.sweep(market, None, GRID, executor=Counting(), out=tmp_path / "out")
     again = Counting()
     second = wv.sweep(market, None, GRID, executor=again, out=tmp_path / "out")
-    assert again.swept == []
+    assert again.jobs == []
     assert_frame_equal(first.frame, second.frame, check_exact=True)
+    # in another process the data are verified, but not searched for anomalies again
+    third = wv.sweep(wv.Market.open(folder), None, GRID, executor=again, out=tmp_path / "out")
+    assert [job.findings for job in again.jobs] == [False]
+    assert third.warnings == first.warnings
+
+
+def test_a_folder_that_cannot_be_used_is_refused_before_the_data_are_verified(
+    folder: Path, tmp_path: Path
+) -> None:
+    market, executor, out = wv.Market.open(folder), Counting(), tmp_path / "out"
+    wv.sweep(market, None, {"put.exit_pct": [0.3, 0.4]}, out=out)
+    with pytest.raises(wv.LakeError, match="its grid sweeps"):
+        wv.sweep(market, None, GRID, executor=executor, out=out)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(wv.LakeError, match=r"holds notes.txt, which is not of a saved sweep"):
+        wv.sweep(market, None, GRID, executor=executor, out=out, overwrite=True)
+    assert executor.jobs == []
+
+
+def test_the_grid_is_resolved_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes long for a large one, and its jobs resolve their own parts."""
+    market, real, resolved = wv.Market.open(folder), distributed.Context.__init__, 0
+
+    def counting(context: Any, of: wv.Market, *more: Any) -> None:
+        nonlocal resolved
+        resolved += of is market
+        real(context, of, *more)
+
+    monkeypatch.setattr(distributed.Context, "__init__", counting)
+    wv.sweep(market, None, GRID, executor=Counting())
+    assert resolved == 1

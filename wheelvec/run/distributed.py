@@ -100,6 +100,7 @@ class Distributed:
     Args:
         market: of a lake.
         grid: the configurations.
+        context: of that grid over the market.
         signals: the signals that restrict entries.
         workers: of the executor.
         stats: "full" or "moments".
@@ -117,6 +118,7 @@ class Distributed:
         self,
         market: Market,
         grid: Grid,
+        context: Context,
         signals: Signals,
         workers: Workers,
         stats: str,
@@ -127,7 +129,6 @@ class Distributed:
         workers.check(market.part([]).folder)  # raises for a market of frames
         self._base = grid.without_account()
         self._rows = self._base.distinct[0]
-        context = Context(market, self._base, 1, 2**20, signals)
         self._symbols = list(context.symbols)
         opens = [rows.any(axis=0) for rows in context.opens.values()]
         months = [context.months(chain_key) for chain_key in context.chain_keys]

@@ -70,7 +70,7 @@ class SweepStore:
         place: the folder.
         grid: the grid.
         stats: the statistics.
-        fingerprint: the digest of the market.
+        fingerprint: the digest of the market; None: not known yet, and not compared.
         version: the version of wheelvec that made it.
         signals: the signals on whose sessions rows enter.
         warnings: the warnings of a finished sweep.
@@ -82,7 +82,7 @@ class SweepStore:
         place: Folder,
         grid: Grid,
         stats: str,
-        fingerprint: str,
+        fingerprint: str | None,
         version: str,
         signals: Signals,
         warnings: Warnings | None = None,
@@ -98,7 +98,7 @@ class SweepStore:
         folder: str | Path,
         grid: Grid,
         stats: str,
-        fingerprint: str,
+        fingerprint: str | None,
         signals: Signals | None = None,
     ) -> Self:
         """The store of a sweep that runs with this version of wheelvec.
@@ -133,6 +133,19 @@ class SweepStore:
                     refuse_other(self.place.path, other, self._difference)
         return index
 
+    def is_finished(self, index: Index | None) -> bool:
+        """Whether an index is of this sweep, and nothing of it is to be tried again.
+
+        Args:
+            index: as `check` returns it.
+        """
+        return (
+            index is not None
+            and index.format == self._index.format
+            and not self._difference(index.content)
+            and not index.content.get("failures")
+        )
+
     def write(
         self,
         frame: pl.DataFrame,
@@ -166,19 +179,16 @@ class SweepStore:
         """Prepare the folder, which the caller has locked (`held`), for chunks.
 
         Returns:
-            The frame of the same sweep, if it is finished in the folder; else None.
+            The frame of the same sweep, if it is finished in the folder; `warnings` are then those
+            that were saved with it. Else None.
 
         Raises:
             LakeError: as `check`.
         """
         index = self.check(overwrite)
-        if (
-            index
-            and index.format == self._index.format
-            and not self._difference(index.content)
-            and not index.content.get("failures")  # what failed is tried again
-        ):
-            return self._frame_of(index)
+        if index and self.is_finished(index):
+            self.warnings = of_frame(_stored(self.place, index, WARNINGS))
+            return _stored(self.place, index, FRAME)
         unfinished = self.place.unfinished()
         with files.writing(self.place.path):
             if unfinished and unfinished.digest != self._index.digest:
@@ -293,7 +303,7 @@ class SweepStore:
             ("fingerprint", "swept over data {there}, the market given holds {here}"),
             ("stats", "with stats={there!r}, asked for {here!r}"),
         ):
-            if there[name] != mine[name]:
+            if mine[name] is not None and there[name] != mine[name]:
                 return words.format(there=there[name], here=mine[name])
         if there["config"] != mine["config"]:
             return "its base configuration has other " + listed(
@@ -360,9 +370,6 @@ class SweepStore:
             of_frame(warnings),
             failures,
         ), frame
-
-    def _frame_of(self, index: Index) -> pl.DataFrame:
-        return _stored(self.place, index, FRAME)
 
 
 def _stored(place: Folder, index: Index, name: str) -> pl.DataFrame:

@@ -145,10 +145,14 @@ def sweep(
     if out is not None:
         keep_apart(out, market.folder)
     read, engine = _engine_of(market, read, given, skip_invalid, stats == "full", threads, memory)
-    away = None
+    away, finished = None, False
     if workers is not None:
-        away = Distributed(market, read, given, workers, stats, asked)
-        away.survey(findings=out is not None)
+        away = Distributed(market, read, engine.context, given, workers, stats, asked)
+        if out is not None:  # refused before the data are verified, which may take long
+            there = SweepStore.of(out, read, stats, None, given)
+            finished = there.is_finished(there.check(overwrite))
+        # a finished sweep is read with its warnings
+        away.survey(findings=out is not None and not finished)
     store = None if out is None else SweepStore.of(out, read, stats, market.fingerprint, given)
     if store:
         store.check(overwrite)
@@ -156,8 +160,19 @@ def sweep(
     with held, reporting(progress, "configurations") as report:
         frame = store.begin(overwrite) if store else None
         if frame is not None:
-            return Sweep(read, frame, market, given, stats=stats, threads=threads, memory=memory)
+            return Sweep(
+                read,
+                frame,
+                market,
+                given,
+                stats=stats,
+                threads=threads,
+                memory=memory,
+                warnings=store.warnings if store else None,
+            )
         if away is not None:
+            if finished:  # but over other data
+                away.survey(findings=True)
             frame = _gathered(away, read, store, report)
         else:
             frame = _frame(engine, store, report)
@@ -232,11 +247,11 @@ def plan(
     asked = None if memory is None else whole_number("memory", memory, 1)
     read, given = _read(market, config, grid, when, signals, account, skip_invalid, stats)
     ordered, limit = stats == "full", asked or default_memory()
-    read, _ = _engine_of(market, read, given, skip_invalid, ordered, default_threads(), limit)
+    read, engine = _engine_of(market, read, given, skip_invalid, ordered, default_threads(), limit)
     with contextlib.ExitStack() as stack:
         pool = executor or stack.enter_context(ThreadPoolExecutor(1))
         workers = Workers(pool)
-        away = Distributed(market, read, given, workers, stats, asked)
+        away = Distributed(market, read, engine.context, given, workers, stats, asked)
         timing = away.timed()
         count = default_threads() if executor is None else workers.count()
         return away.plan(away.cut(timing), timing, count)

@@ -97,6 +97,7 @@ class Sweep:
         memory: int,
         loaded: SweepStore | None = None,
         failures: pl.DataFrame | None = None,
+        warnings: Warnings | None = None,
     ) -> None:
         self.config, self.frame, self.stats = grid.base, frame, stats
         self._far = failures is not None  # one row may take more than this machine can give
@@ -107,7 +108,7 @@ class Sweep:
         self._grid, self._market, self._threads, self._memory = grid, market, threads, memory
         self._rows, self._inverse = grid.distinct
         # None: computed from the market when first needed
-        self._warnings = loaded.warnings if loaded else None
+        self._warnings = loaded.warnings if loaded else warnings
 
     def _engine(self, wanted: str) -> Engine:
         """The engine of the whole grid, cached: setting up that of a large grid takes time.
