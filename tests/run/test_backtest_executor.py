@@ -17,7 +17,7 @@ from polars.testing import assert_frame_equal
 import wheelvec as wv
 from tests.oracle import event_markets
 from tests.random_markets import config_of, market_of
-from tests.run.test_distributed import Reversing, damaged
+from tests.run.test_distributed import Deadly, Reversing, damaged
 from wheelvec.lake import parquet
 from wheelvec.report.text import result_text
 from wheelvec.run import record_job, recording
@@ -256,6 +256,17 @@ def test_what_failed_is_tried_again_by_the_next_run(
     assert_same(wv.backtest(market, CONFIG, executor=again, out=out), local)
     assert again.recorded == [("CC",)]
     assert not (out / "parts").exists()
+
+
+def test_an_underlying_that_ends_its_workers_is_found_and_left_out(
+    folder: Path, local: wv.Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "grouped", lambda rest, *_: [list(rest)])  # one job
+    executor = Deadly(record_job.RecordJob)
+    far = wv.backtest(wv.Market.open(folder), CONFIG, executor=executor)
+    assert far.failures["underlying"].to_list() == ["BB"]
+    assert far.failures["error"][0].startswith("its worker ended 12 times in succession")
+    assert_frame_equal(far.records, without(folder, "BB").records, check_exact=True)
 
 
 def test_a_run_of_which_every_underlying_fails_is_an_error(lake: Path, threads: Executor) -> None:

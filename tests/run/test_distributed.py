@@ -447,6 +447,109 @@ def test_what_failed_is_tried_again_by_the_next_run(
     assert not list(out.glob("chunks"))
 
 
+class KilledWorker(Exception):  # noqa: N818 - the name by which it is known
+    """As Dask raises it for a job whose workers ended."""
+
+    allowed_failures = 3
+
+
+class Deadly(Counting):
+    """Whose workers end in jobs of some kind that have the underlying BB."""
+
+    def __init__(self, kind: type[jobs.Job]) -> None:
+        super().__init__()
+        self._kind, self._max_workers = kind, 1
+
+    def submit(self, run: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
+        (job,) = arguments
+        if not isinstance(job, self._kind) or "BB" not in job.symbols:
+            return super().submit(run, *arguments, **named)
+        self.jobs.append(job)
+        future: Future[Any] = Future()
+        future.set_exception(KilledWorker())
+        return future
+
+
+@pytest.mark.parametrize("kind", [jobs.SurveyJob, jobs.SweepJob])
+def test_an_underlying_that_ends_its_workers_is_found_and_left_out(
+    kind: type[jobs.Job], folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is run alone, and once it is known to fail it is not tried again."""
+    cut = distributed.Cut([["AA", "BB"], ["CC", "DD"]], [(2023, 2023), (2024, 2024)], 8)
+    monkeypatch.setattr(distributed.Distributed, "cut", lambda *_: cut)
+    executor, out = Deadly(kind), tmp_path / "out"
+    far = wv.sweep(wv.Market.open(folder), None, GRID, executor=executor, out=out)
+    ((symbol, error),) = far.failures.rows()
+    assert symbol == "BB"
+    assert error == "its worker ended 12 times in succession, often for lack of memory"
+    alone = [job for job in executor.jobs if isinstance(job, kind) and job.symbols == ("BB",)]
+    assert len(alone) == workers.TRIES
+    rest = wv.Config(schedule=wv.Schedule(symbols=("AA", "CC", "DD")))
+    without = wv.sweep(wv.Market.open(folder), rest, GRID)
+    assert_frame_equal(
+        far.frame.drop("config_id"), without.frame.drop("config_id"), check_exact=True
+    )
+    again = Counting()
+    whole = wv.sweep(
+        wv.Market.open(folder),
+        None,
+        GRID,
+        executor=again,
+        out=out,
+        overwrite=kind is jobs.SurveyJob,
+    )
+    assert whole.failures.height == 0
+
+
+def test_accounts_that_end_their_workers_are_an_error(folder: Path) -> None:
+    given: dict[str, Any] = {"account": wv.Account(), "executor": Deadly(jobs.AccountJob)}
+    with pytest.raises(wv.WheelvecError, match=r"a job cannot be done: its worker ended 12 times"):
+        wv.sweep(wv.Market.open(folder), None, GRID, **given)
+
+
+def test_an_underlying_that_ends_the_workers_of_a_cluster(
+    cluster: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import Client, WorkerPlugin
+
+    class Ending(WorkerPlugin):  # type: ignore[misc]
+        """Of every worker, also one that is started for another that ended."""
+
+        def setup(self, worker: Any) -> None:
+            jobs.SweepJob._of_symbol = _end_at_bb  # type: ignore[method-assign]
+
+        def teardown(self, worker: Any) -> None:
+            jobs.SweepJob._of_symbol = _OF_SYMBOL  # type: ignore[method-assign]
+
+    whole = distributed.Cut([list(SYMBOLS)], [None], 8)
+    monkeypatch.setattr(distributed.Distributed, "cut_of", lambda *_: whole)
+    monkeypatch.setattr(workers, "TRIES", 1)
+    monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
+    with Client(cluster) as client:
+        client.register_plugin(Ending(), name="ending")
+        try:
+            far = wv.sweep(wv.Market.open(folder), None, GRID, executor=client)
+        finally:
+            client.unregister_worker_plugin("ending")
+    assert far.failures.rows() == [
+        ("BB", "its worker ended 1 time in succession, often for lack of memory")
+    ]
+    rest = wv.Config(schedule=wv.Schedule(symbols=("AA", "CC", "DD")))
+    without = wv.sweep(wv.Market.open(folder), rest, GRID)
+    assert_frame_equal(
+        far.frame.drop("config_id"), without.frame.drop("config_id"), check_exact=True
+    )
+
+
+def _end_at_bb(job: Any, market: Any, symbol: str, *more: Any) -> Any:
+    if symbol == "BB":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return _OF_SYMBOL(job, market, symbol, *more)
+
+
+_OF_SYMBOL = jobs.SweepJob._of_symbol
+
+
 def test_a_run_of_which_every_underlying_fails_is_an_error(lake: Path) -> None:
     for symbol in SYMBOLS:
         damaged(lake, symbol)
@@ -539,7 +642,7 @@ def test_a_pool_that_breaks_keeps_what_is_done(
             if len(seen) == 3:
                 os.kill(kill, signal.SIGKILL)
 
-        with pytest.raises(wv.WheelvecError, match=r"the executor broke.*kept in .*out; run"):
+        with pytest.raises(wv.WheelvecError, match=r"broke.*; it had jobs of .*kept in .*out; run"):
             wv.sweep(market, None, GRID, executor=pool, out=tmp_path / "out", progress=progress)
     again = Counting()
     far = wv.sweep(market, None, GRID, executor=again, out=tmp_path / "out")

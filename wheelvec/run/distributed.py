@@ -32,6 +32,7 @@ from wheelvec.run.jobs import (
     EXACT,
     AccountJob,
     SweepJob,
+    packed,
     unpacked,
     versions,
 )
@@ -344,7 +345,7 @@ class Distributed:
     ) -> dict[tuple[int, int, int], str]:
         """Run the jobs whose parts are not kept; the name of each part by its place."""
         names: dict[tuple[int, int, int], str] = {}
-        again: list[Asked[SweepJob]] = []
+        again, lost = list[Asked[SweepJob]](), list[Asked[SweepJob]]()
         told = _Told(progress, self._rows.size, count)
 
         def missing() -> Iterator[Asked[SweepJob]]:
@@ -357,18 +358,46 @@ class Distributed:
 
         for asked, done in self._workers.run(missing()):
             if done.failures:
-                again.append(asked)
+                (lost if done.is_lost else again).append(asked)
                 continue
             parts.keep(asked.name, done.frames)
             told.add(done.frames)
         for asked, done in self._workers.run(
             asked._replace(name=f"{asked.name}-again") for asked in again
         ):
-            parts.keep(asked.name.removesuffix("-again"), done.frames, lasting=not done.failures)
+            first = asked._replace(name=asked.name.removesuffix("-again"))
+            if done.is_lost:
+                lost.append(first)
+                continue
+            parts.keep(first.name, done.frames, lasting=not done.failures)
             self._failed |= dict(done.failures)
             told.add(done.frames)
+        for asked in lost:
+            data, whole = self._apart(asked.job)
+            parts.keep(asked.name, data, lasting=whole)
+            told.add(data)
         self._usable()
         return names
+
+    def _apart(self, job: SweepJob) -> tuple[bytes, bool]:
+        """What a job returns that ended its workers, and whether no underlying failed.
+
+        Its underlyings are run one at a time, which shows the one that does it. One that is known
+        to have failed is not tried again.
+        """
+        found: dict[str, list[pl.DataFrame]] = {}
+        symbols = [symbol for symbol in job.symbols if symbol not in self._failed]
+        for symbol in symbols:
+            rest = job.grid, self._signals.only([symbol]), job.years, job.by_year, job.roc
+            single = SweepJob(*self._given([symbol]), *rest)
+            asked = Asked(f"{self._name(single)}-alone", single)
+            ((_, done),) = self._workers.run([asked], alone=True)
+            self._failed |= dict(done.failures)
+            if not done.failures:
+                for name, frame in unpacked(done.frames).items():
+                    found.setdefault(name, []).append(frame)
+        whole = not self._failed.keys() & set(job.symbols)
+        return packed({name: pl.concat(frames) for name, frames in found.items()}), whole
 
     def _folded(
         self, cut: Cut, first: int, names: dict[tuple[int, int, int], str], parts: Parts

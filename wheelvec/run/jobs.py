@@ -20,12 +20,12 @@ import sys
 import time
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -104,6 +104,21 @@ class Done:
     seconds: dict[str, float]
     held: int
     threads: int
+
+    @classmethod
+    def lost(cls, symbols: Iterable[str], reason: str) -> Self:
+        """What is known of a job whose worker ended each time: no frames, every underlying failed.
+
+        Args:
+            symbols: the underlyings of the job.
+            reason: in words.
+        """
+        return cls(b"", tuple((symbol, reason) for symbol in symbols), {}, 0, 1)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the worker ended each time, so that any of the underlyings may have done it."""
+        return not self.frames
 
 
 def packed(frames: Frames) -> bytes:
@@ -187,6 +202,11 @@ class Job:
     versions: dict[str, str]
 
     @property
+    def apart(self) -> tuple[str, ...]:
+        """The underlyings of the job, if one can fail without the others; else none."""
+        return ()
+
+    @property
     def folders(self) -> tuple[Path | None, ...]:
         """The folders that the worker reads; None: an object store."""
         raise NotImplementedError
@@ -244,7 +264,17 @@ class LakeJob(Job):
 
 
 @dataclasses.dataclass(frozen=True)
-class SweepJob(LakeJob):
+class SymbolsJob(LakeJob):
+    """Work on underlyings one by one, of which some may fail."""
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """As `Job.apart`."""
+        return self.symbols
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepJob(SymbolsJob):
     """The sums of rows of a grid.
 
     Attributes:
@@ -341,7 +371,7 @@ class AccountJob(LakeJob):
 
 
 @dataclasses.dataclass(frozen=True)
-class SurveyJob(LakeJob):
+class SurveyJob(SymbolsJob):
     """The digests of the data of the underlyings, and the anomalies in them.
 
     Attributes:

@@ -18,7 +18,15 @@ from wheelvec.market.market import Market
 from wheelvec.model.config import CallRules, Config
 from wheelvec.model.grid import Grid
 from wheelvec.run.context import Context
-from wheelvec.run.jobs import Found, Frames, LakeJob, packed, reason_of, share_of_memory, unpacked
+from wheelvec.run.jobs import (
+    Found,
+    Frames,
+    SymbolsJob,
+    packed,
+    reason_of,
+    share_of_memory,
+    unpacked,
+)
 from wheelvec.run.recorder import Recorder, Walked
 from wheelvec.run.signals import Signal
 from wheelvec.stages.arrays import Array
@@ -35,7 +43,7 @@ _TABLES: dict[str, "np.dtype[Any]"] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class RecordJob(LakeJob):
+class RecordJob(SymbolsJob):
     """The wheels of one configuration.
 
     Attributes:

@@ -116,7 +116,7 @@ class Recording:
         Raises:
             WheelvecError: if no underlying could be simulated, or no worker can be used.
         """
-        waiting, again = self.usable, list[str]()
+        waiting, again, lost = self.usable, list[str](), list[str]()
         missing = [symbol for symbol in waiting if not parts.holds(self._name(symbol))]
         arrived, total, taken = set(waiting) - set(missing), len(waiting), 0
 
@@ -130,7 +130,8 @@ class Recording:
                     taken += 1
 
         def keep(done: Done) -> None:
-            for symbol, frame in unpacked(done.frames).items():
+            frames = {} if done.is_lost else unpacked(done.frames)
+            for symbol, frame in frames.items():
                 parts.keep(self._name(symbol), frame[PACKED][0])
                 arrived.add(symbol)
             advance()
@@ -138,11 +139,20 @@ class Recording:
 
         advance()
         for asked, done in self._workers.run(self._jobs(missing)):
-            size = sum(self._sizes[symbol] for symbol in asked.job.symbols)
-            self._rate = _Rate(self._rate.seconds + done.seconds["wheels"], self._rate.size + size)
-            again += [symbol for symbol, _ in done.failures]
+            if not done.is_lost:
+                size = sum(self._sizes[symbol] for symbol in asked.job.symbols)
+                seconds = self._rate.seconds + done.seconds["wheels"]
+                self._rate = _Rate(seconds, self._rate.size + size)
+            (lost if done.is_lost else again).extend(symbol for symbol, _ in done.failures)
             keep(done)
-        for _, done in self._workers.run(self._asked([symbol], "again") for symbol in again):
+        for asked, done in self._workers.run(self._asked([symbol], "again") for symbol in again):
+            if done.is_lost:
+                lost += asked.job.symbols
+            else:
+                self._failed |= dict(done.failures)
+                keep(done)
+        singles = (self._asked([symbol], "alone") for symbol in lost)
+        for _, done in self._workers.run(singles, alone=True):
             self._failed |= dict(done.failures)
             keep(done)
         _ = self.usable

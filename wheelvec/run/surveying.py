@@ -1,11 +1,11 @@
 """The workers of an executor verify the data of a market, so that no other process reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from wheelvec.market.market import Market
-from wheelvec.run.jobs import SurveyJob, unpacked, versions
+from wheelvec.market.market import DIGESTS, Market
+from wheelvec.run.jobs import Done, SurveyJob, unpacked, versions
 from wheelvec.run.parts import grouped, name_of
 from wheelvec.run.workers import Asked, Workers
 from wheelvec.tables.anomalies import Findings
@@ -40,19 +40,37 @@ def survey(
     names = market.unsurveyed(findings)
     if not names:
         return {}
-    expected, asked = versions(), list[Asked[SurveyJob]]()
-    for group in grouped(names, sizes, SURVEYED):
+    expected = versions()
+
+    def job_of(group: list[str]) -> Asked[SurveyJob]:
         given = expected, market.part(group), "", tuple(group), memory
-        asked.append(Asked(name_of("survey", str(findings), *group), SurveyJob(*given, findings)))
+        return Asked(name_of("survey", str(findings), *group), SurveyJob(*given, findings))
+
+    def performed() -> Iterator[tuple[SurveyJob, Done]]:
+        """Each job and what it returned; of one that ended its workers, its underlyings alone."""
+        lost = list[str]()
+        for asked, done in workers.run(map(job_of, grouped(names, sizes, SURVEYED))):
+            if done.is_lost:
+                lost += asked.job.symbols
+            else:
+                yield asked.job, done
+        singles = (job_of([symbol]) for symbol in lost)
+        for asked, done in workers.run(
+            (each._replace(name=f"{each.name}-alone") for each in singles), alone=True
+        ):
+            yield asked.job, done
+
     digests, found, failed = dict[str, pl.DataFrame](), dict[str, Findings](), dict[str, str]()
-    for (name, job), done in workers.run(asked):
-        frames = unpacked(done.frames)
-        digests[name] = frames.pop("digests")
+    for job, done in performed():
         failed |= dict(done.failures)
+        if done.is_lost:
+            continue
+        frames = unpacked(done.frames)
+        digests[job.symbols[0]] = frames.pop("digests")
         if findings:
             joined = Findings(**frames)
             found |= {symbol: joined.only({symbol}) for symbol in job.symbols}
-    every = [digests[name] for name, _ in asked]
+    every = [pl.DataFrame(schema=DIGESTS), *(digests[name] for name in sorted(digests))]
     if market.is_verified:
         every.insert(0, market.digests.filter(~pl.col("underlying").is_in(names)))
     usable = {name: each for name, each in found.items() if name not in failed}

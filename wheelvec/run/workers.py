@@ -3,7 +3,9 @@
     jobs -> Workers.run: a few for each worker at a time -> (job, Done), in order of arrival
 
 A worker that was killed, has other versions, or cannot read the lake costs no job: the job is given
-to another one. Where there is no other, the run ends with an error that names the worker.
+to another one. Where there is no other, the run ends with an error that names the worker. A job
+that ends its workers again and again is given up, if it can be done by single underlyings: the
+caller then runs these alone, which shows the one that does it.
 """
 
 import contextlib
@@ -16,7 +18,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecut
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from wheelvec.model.errors import InputError, WheelvecError, cut, listed
+from wheelvec.model.errors import InputError, WheelvecError, counted, cut, listed
 from wheelvec.run.jobs import (
     Done,
     Job,
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 
 AHEAD = 2  # jobs that wait at each worker
 WORKERS = 8  # of an executor that does not say how many it has
-TRIES = 10  # of a job whose worker was killed
+TRIES = 3  # of a job that runs alone, or as a whole; Dask kills some workers in each
 WAIT = 0.1  # seconds between two looks at Ctrl-C and at futures that do not call back
 
 
@@ -130,7 +132,9 @@ class Workers:
         reasons = [f"{name} {reason}" for name, reason in self._refused.items()]
         return f"no worker can be used: {listed(reasons, most=5)}"
 
-    def run(self, jobs: Iterable[Asked[J]]) -> Iterator[tuple[Asked[J], Done]]:
+    def run(
+        self, jobs: Iterable[Asked[J]], *, alone: bool = False
+    ) -> Iterator[tuple[Asked[J], Done]]:
         """Run jobs, each as often as need be, and yield what they return, in order of arrival.
 
         A few jobs for each worker are with the executor at a time. If the caller stops, those that
@@ -138,24 +142,29 @@ class Workers:
 
         Args:
             jobs: made when they are needed.
+            alone: whether one runs at a time, so that a worker that ends was ended by that job.
+
+        Yields:
+            Each job, and what it returned; `Done.lost` if it was given up.
 
         Raises:
-            WheelvecError: if the executor broke, or no worker can be used.
+            WheelvecError: if the executor broke, no worker can be used, or a job ended its workers
+                that cannot be done by single underlyings.
             Exception: what a job raised, which is not of a single underlying.
         """
         waiting, running = iter(jobs), dict[str, _Running[J]]()
         ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-        room, looked = AHEAD * self.count(), time.monotonic()
+        room, looked = 1 if alone else AHEAD * self.count(), time.monotonic()
         try:
             while True:
                 while len(running) < room and (asked := next(waiting, None)) is not None:
                     running[asked.name] = self._submit(asked, 1, ended)
                 if not running:
                     return
-                if time.monotonic() - looked > 1.0:
+                if not alone and time.monotonic() - looked > 1.0:
                     room, looked = AHEAD * self.count(), time.monotonic()
                 for name in _ended(ended, running):
-                    done = self._result(running, name, ended)
+                    done = self._result(running, name, ended, alone)
                     if done is not None:
                         yield running.pop(name).asked, done
         finally:
@@ -184,7 +193,11 @@ class Workers:
         return self._executor.submit(perform, asked.job, key=key, pure=False, **more)
 
     def _result(
-        self, running: dict[str, _Running[J]], name: str, ended: "queue.SimpleQueue[str]"
+        self,
+        running: dict[str, _Running[J]],
+        name: str,
+        ended: "queue.SimpleQueue[str]",
+        alone: bool,
     ) -> Done | None:
         """What a job returned; None if it was given to another worker."""
         asked, tries, future = running[name]
@@ -201,15 +214,22 @@ class Workers:
         except CancelledError as error:
             raise WheelvecError("the executor cancelled its jobs: it was closed") from error
         except BrokenExecutor as error:
-            raise WheelvecError(
-                f"the executor broke: {error}; one of its processes ended, often for lack of memory"
-            ) from error
+            raise WheelvecError(_broken(error, running.values())) from error
         except Exception as error:
-            if type(error).__name__ != "KilledWorker" or tries >= TRIES:
+            if type(error).__name__ != "KilledWorker":
                 raise
-            log.warning("%s: its workers were killed %d times; it is tried again", name, tries)
-            running[name] = self._submit(asked, tries + 1, ended)
-            return None
+            apart = asked.job.apart
+            times = tries * (1 + int(getattr(error, "allowed_failures", 0)))
+            said = (
+                f"its worker ended {counted(times, 'time')} in succession, often for lack of memory"
+            )
+            if tries < TRIES and (alone or not apart):
+                log.warning("%s: %s; it is tried again", name, said)
+                running[name] = self._submit(asked, tries + 1, ended)
+                return None
+            if not apart:
+                raise WheelvecError(f"a job cannot be done: {said}") from error
+            return Done.lost(apart, said)
         if done.threads > 1 and not self._warned and self.count() > 1:
             self._warned = True
             log.warning(
@@ -218,6 +238,16 @@ class Workers:
                 done.threads,
             )
         return done
+
+
+def _broken(error: BrokenExecutor, running: "Iterable[_Running[Any]]") -> str:
+    """The message of a pool that broke, which does not say which of its jobs did it."""
+    symbols = sorted({symbol for each in running for symbol in each.asked.job.apart})
+    having = f"; it had jobs of {listed(symbols, most=5)}" if symbols else ""
+    return (
+        f"the executor broke: {error}; one of its processes ended, often for lack of memory"
+        f"{having}; a Dask cluster goes on without an underlying that ends its workers"
+    )
 
 
 def _facts(folders: tuple[Path | None, ...]) -> tuple[dict[str, str], str]:
