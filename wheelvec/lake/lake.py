@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 _LONGEST_NAME = 255  # bytes, of the common file systems
 # rows of a month of an underlying, which is read into memory as a whole: 1.2 GB of quotes
 _MOST_ROWS = 10_000_000
+_TRIES = 3  # attempts to read files that are being replaced
 EVER = (dt.date.min, dt.date.max)
 
 # The numbers of rows of a table that a write added, replaced by rows of the same key, and removed.
@@ -152,7 +153,10 @@ class BaseLake:
         kept = {
             name: {u: found[u] for u in wanted if u in found} for name, found in self.files.items()
         }
-        return dataclasses.replace(self, files=kept)
+        told = self.splits
+        if told is not None:
+            told = told.filter(pl.col("underlying").is_in(wanted))
+        return dataclasses.replace(self, files=kept, splits=told)
 
     def absolute(self) -> Self:
         """The same lake at a place that every process finds."""
@@ -172,7 +176,7 @@ class BaseLake:
             u
             for u in self.underlyings(name)
             if (self.asked is None or u in self.asked)
-            and any(self._days(name, u, m) for m in self.months(name, u))
+            and any(self._stated_days(name, u, m) for m in self.months(name, u))
         )
 
     def underlyings(self, name: str) -> tuple[str, ...]:
@@ -235,14 +239,21 @@ class BaseLake:
     def span(self, name: str) -> Span | None:
         """The first and last day in a table; None without rows.
 
-        Only the files of the first and of the last month with rows are read.
+        Of the first and of the last month with rows, footers are read; and the files that state the
+        first and the last day are verified, for all figures may depend on these.
+
+        Raises:
+            LakeError: if a footer is damaged, or a file that is verified.
         """
-        months = sorted({month for u in self.underlyings(name) for month in self.months(name, u)})
-        first = next((days for month in months if (days := self._days_of_all(name, month))), None)
-        last = next(
-            (days for month in reversed(months) if (days := self._days_of_all(name, month))), None
-        )
-        return (first[0], last[1]) if first and last else None
+        months: dict[dt.date, list[str]] = {}
+        for underlying in self.underlyings(name):
+            for month in self.months(name, underlying):
+                months.setdefault(month, []).append(underlying)
+        order = sorted(months)
+        first = next((day for m in order if (day := self._end(name, m, months[m], 0))), None)
+        order.reverse()
+        last = next((day for m in order if (day := self._end(name, m, months[m], 1))), None)
+        return (first, last) if first and last else None
 
     def aside(self) -> pl.DataFrame:
         """The counts of rows set aside when the files were written, `validation.SET_ASIDE`.
@@ -279,10 +290,30 @@ class BaseLake:
         rows = self._read(name, underlying, [month], (self.first, self.last))
         return parquet.span_of(rows[TABLES[name].day])
 
-    def _days_of_all(self, name: str, month: dt.date) -> Span | None:
-        held = [u for u in self.underlyings(name) if month in self.files[name][u]]
-        days = [found for u in held if (found := self._days(name, u, month))]
-        return (min(first for first, _ in days), max(last for _, last in days)) if days else None
+    def _stated_days(self, name: str, underlying: str, month: dt.date) -> Span | None:
+        """As `_days`, by the footer alone unless `first` or `last` cuts the month."""
+        return self._days(name, underlying, month)
+
+    def _end(
+        self, name: str, month: dt.date, underlyings: Sequence[str], side: int
+    ) -> dt.date | None:
+        """The first (`side` 0) or the last (1) day of a month of some underlyings.
+
+        Returns:
+            The day, of a file that is verified; None without rows.
+        """
+        for _ in range(_TRIES):
+            stated = [
+                (days[side], u) for u in underlyings if (days := self._stated_days(name, u, month))
+            ]
+            if not stated:
+                return None
+            day, underlying = (min, max)[side](stated)
+            days = self._days(name, underlying, month)
+            if days and days[side] == day:
+                return day
+        place = f"{self.root}: {name} of {underlying} in {month.isoformat()[:7]}"
+        raise LakeError(f"{place} was replaced while it was read, again and again")
 
 
 @dataclass(frozen=True)
@@ -389,8 +420,10 @@ class Lake(BaseLake):
 
     def bytes_of(self, name: str, underlying: str, month: dt.date) -> int:
         """The size of a month's file; 0 of one that is missing."""
-        path = self.files[name][underlying][month]
-        return path.stat().st_size if path.exists() else 0
+        try:
+            return self.files[name][underlying][month].stat().st_size
+        except OSError:  # it is told where the file is read
+            return 0
 
     def _read(
         self,
@@ -405,6 +438,11 @@ class Lake(BaseLake):
 
     def _footer(self, name: str, underlying: str, month: dt.date) -> Footer:
         return self._file(name, underlying, month).footer()
+
+    def _stated_days(self, name: str, underlying: str, month: dt.date) -> Span | None:
+        if self.first <= month and month_end(month) <= self.last:
+            return self._file(name, underlying, month).stated_days()
+        return self._days(name, underlying, month)
 
     def _file(self, name: str, underlying: str, month: dt.date) -> parquet.MonthFile:
         return parquet.MonthFile(

@@ -73,10 +73,11 @@ def _with_missing(
     root: Path, name: str, underlying: str, held: manifest.MonthsByTable, months: Months
 ) -> Months:
     """Add the files that the manifest lists to `months`."""
+    lacking = held.get(name, set()) - months.keys()
+    if not lacking:  # as of almost every underlying: making paths is most of listing a lake
+        return months
     folder = root / name / manifest.folder_name(underlying)
-    return {
-        month: folder / f"{month.isoformat()[:7]}.parquet" for month in held.get(name, ())
-    } | months
+    return {month: folder / f"{month.isoformat()[:7]}.parquet" for month in lacking} | months
 
 
 def missing(root: Path, name: str, underlying: str) -> list[Path]:
@@ -134,7 +135,7 @@ def _months(folder: Path, refuse: Refuse) -> Months:
     found = {}
     for item in items_of(folder, refuse):
         if name := _MONTH.fullmatch(item.name):
-            found[dt.date(int(name[1]), int(name[2]), 1)] = folder / item.name
+            found[dt.date(int(name[1]), int(name[2]), 1)] = Path(item.path)
         elif item.name.endswith(".parquet"):
             _misplaced(folder / item.name, "a name such as 2023-06.parquet", refuse)
     return found

@@ -64,6 +64,13 @@ class Splits:
             return type(self)(lake if self.rows is None else self.rows, self.with_known)
         return type(self)(pl.concat([self.rows, _without(lake, self.rows)]), self.with_known)
 
+    def only(self, underlyings: Iterable[str]) -> Self:
+        """Without the rows of other underlyings; those of `known` are not looked at."""
+        if self.rows is None:
+            return self
+        kept = self.rows.filter(pl.col("underlying").is_in(list(underlyings)))
+        return type(self)(kept, self.with_known)
+
     def candidates(self) -> pl.DataFrame:
         """All rows that may concern a market, `schemas.SPLITS`."""
         found = [pl.DataFrame(schema=schemas.SPLITS)]
