@@ -1133,13 +1133,13 @@ def test_a_frame_in_many_pieces_is_made_one_first() -> None:
 # ---- parts, which other processes read
 
 
-def test_a_part_of_a_lake_is_the_whole_market_with_fewer_files(tmp_path: Path) -> None:
+def test_a_part_of_a_lake_has_some_underlyings_and_the_days_of_all(tmp_path: Path) -> None:
     late = wv.demo_market(symbols=["ALFA"], start="2024-02-01", end="2024-03-28")
     late.write(tmp_path)
     wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29").write(tmp_path)
     whole = wv.Market.open(tmp_path)
     part = pickle.loads(pickle.dumps(whole.part(["BRVO"])))
-    assert (part.symbols, part.data_range) == (whole.symbols, whole.data_range)
+    assert (part.symbols, part.data_range) == (("BRVO",), whole.data_range)
     assert part.underlying_bars["underlying"].unique().to_list() == ["BRVO"]
     days = whole.data_range
     assert days is not None
@@ -1161,6 +1161,27 @@ def test_a_part_has_what_its_underlyings_were_renamed_to(tmp_path: Path) -> None
     part = wv.Market.open(tmp_path, splits=renames).part(["OLD"])
     assert sorted(part.underlying_bars["underlying"].unique()) == ["NEW", "OLD"]
     assert pickle.loads(pickle.dumps(part)).splits.rows() == part.splits.rows()  # type: ignore[union-attr]
+
+
+def test_a_part_holds_nothing_of_other_underlyings(tmp_path: Path) -> None:
+    """All jobs of a run together must not grow with the square of the number of underlyings."""
+    names = ["ALFA", "BRVO", "CHRL", "DLTA"]
+    splits = pl.DataFrame(
+        {"underlying": names, "ex_date": [dt.date(2024, 2, 1)] * 4, "numerator": [2] * 4}
+    ).with_columns(denominator=1)
+    sizes = []
+    for count in (2, 4):
+        folder = tmp_path / f"{count}"
+        held = wv.demo_market(symbols=names[:count], start="2024-01-02", end="2024-02-29")
+        held.write(folder)
+        whole = wv.Market.open(folder, splits=splits.head(count))
+        whole.hold(whole.digests, {})
+        part = whole.part(["BRVO"])
+        assert part.digests["underlying"].unique().to_list() == ["BRVO"]
+        assert part.splits is not None
+        assert part.splits["underlying"].to_list() == ["BRVO"]
+        sizes.append(len(pickle.dumps(part)))
+    assert sizes[0] == sizes[1]
 
 
 def test_the_fingerprint_of_a_part_is_that_of_its_digests(tmp_path: Path) -> None:

@@ -147,6 +147,8 @@ class Market:
         self._found: dict[str | None, Findings] = {}
         self._suspected: dict[str | None, pl.DataFrame] = {}
         self._unread = frozenset[str]()  # underlyings whose files other processes could not read
+        # the digests that were looked up last, and the rows of each underlying there
+        self._digest_rows: tuple[pl.DataFrame, dict[str, list[int]]] | None = None
         if strict:
             self._refuse_broken_rows()
 
@@ -218,9 +220,10 @@ class Market:
     def part(self, underlyings: Iterable[str], *, as_most: bool = False) -> Self:
         """The market of a lake of which the files of some underlyings alone can be read.
 
-        It has the `symbols` and the `data_range` of the whole market, on which schedules and the
-        last bar of the data depend. It can be pickled, as every market of a lake: another process
-        then reads the files itself, and need not list the lake.
+        It has the `data_range` of the whole market, on which schedules and the last bar of the data
+        depend. It can be pickled, as every market of a lake: another process then reads the files
+        itself, and need not list the lake. It holds nothing of other underlyings, so that all parts
+        of a market together take as long to make and to send as one of everything.
 
         Args:
             underlyings: their symbols; those that they were renamed to are added.
@@ -238,20 +241,32 @@ class Market:
             >>> written = market.write(folder)
             >>> part = pickle.loads(pickle.dumps(wv.Market.open(folder).part(["BRVO"])))
             >>> part.symbols, part.underlying_bars["underlying"].unique().to_list()
-            (('ALFA', 'BRVO'), ['BRVO'])
+            (('BRVO',), ['BRVO'])
         """
         names, renames = set(underlyings), self._told.candidates()
         names |= lake.successors_of(names, renames)
-        whole = self.symbols, self.data_range
+        held = tuple(sorted(names & self._symbols)), self.data_range
         whole_lake = self._lake()
         source = whole_lake.only(names).absolute()
         if as_most and not whole_lake.mostly_solved():
             source = replace(source, caches=False)
-        part = self._restored(source, self._told, self.trading_calendar, *whole)
+        told = self._told.only(names)
+        part = self._restored(source, told, self.trading_calendar, *held)
         if self.is_verified:
-            found = self.digests.filter(pl.col("underlying").is_in(list(names)))
-            vars(part)["digests"] = found
+            vars(part)["digests"] = self.digests[self._digests_of(names)]
         return part
+
+    @cached_property
+    def _symbols(self) -> frozenset[str]:
+        return frozenset(self.symbols)
+
+    def _digests_of(self, underlyings: Iterable[str]) -> list[int]:
+        """The rows of `digests` of some underlyings, in order."""
+        held = self.digests
+        if self._digest_rows is None or self._digest_rows[0] is not held:
+            rows = pl.DataFrame([held["underlying"]]).with_row_index().group_by("underlying").all()
+            self._digest_rows = held, dict(rows.iter_rows())
+        return sorted(row for name in underlyings for row in self._digest_rows[1].get(name, ()))
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         if not isinstance(self._source, lake.BaseLake):  # frames are pickled as they are

@@ -104,10 +104,9 @@ class Context:
         self._bounds: dict[ChainKey, Bounds] = {}
         self._spans: dict[int, tuple[dt.date, dt.date]] = {}
         self._eves: dict[tuple[ChainKey, str], Array | None] = {}
-        self.entry_rules = EntryRules.of(market, grid, signals or Signals())
+        limits = None if part is None else part.symbols
+        self.entry_rules = EntryRules.of(market, grid, signals or Signals(), limits)
         self.symbols = self.entry_rules.symbols
-        if part is not None:
-            self.symbols = [symbol for symbol in self.symbols if symbol in part.symbols]
         self.trades = self.entry_rules.trades(self.symbols)
         self.chain_keys, self.chain_key_of = self._find_chain_keys()
         self.sessions = {chain_key: chain_key.sessions() for chain_key in self.chain_keys}

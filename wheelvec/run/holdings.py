@@ -153,7 +153,8 @@ class Holdings:
         for i, at in enumerate(first_of(schedule, count).tolist()):
             named = context.grid.value("schedule.symbols", int(rows[at]))
             names = self._market.symbols if named is None else named
-            self._symbols[i, : len(names)] = [place[name] for name in names]
+            here = [place[name] for name in names if name in place]  # not of failed underlyings
+            self._symbols[i, : len(here)] = here
             opens = np.flatnonzero(context.opens[self._chain_key][rules[at]])
             self._last_entry[i] = opens[-1] - self._zero if opens.size else 0
         self._schedule_of = self._work.plan.entry["schedule"]

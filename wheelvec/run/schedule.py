@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import math
+from collections.abc import Collection
 from typing import Any, Self
 
 import numpy as np
@@ -80,13 +81,17 @@ class EntryRules:
     of_row: Codes
 
     @classmethod
-    def of(cls, market: Market, grid: Grid, signals: Signals) -> Self:
+    def of(
+        cls, market: Market, grid: Grid, signals: Signals, part: Collection[str] | None = None
+    ) -> Self:
         """Resolve the schedule and the signal of every row.
 
         Args:
             market: the tables.
             grid: the configurations, one per row.
             signals: the signals that restrict entries.
+            part: the underlyings to which the rules are limited, where the whole market has been
+                checked for the names of the rows; None: all.
 
         Raises:
             ConfigError: naming the rows whose dates, symbols or rates this market does not allow.
@@ -102,7 +107,7 @@ class EntryRules:
         each = []
         for i, row in enumerate(first_of(code, count).tolist()):
             try:
-                schedule = _resolved(market, *[grid.value(name, row) for name in names])
+                schedule = _resolved(market, part, *[grid.value(name, row) for name in names])
                 signal = signals.of(grid.value(SIGNAL, row))
                 each.append(dataclasses.replace(schedule, signal=signal))
             except InputError as error:
@@ -155,7 +160,7 @@ def entry_rule_of(market: Market, config: Config) -> EntryRule:
     Raises:
         InputError: if this market does not allow its dates or symbols.
     """
-    return _resolved(market, *[getattr(config.schedule, name) for name in _FIELDS])
+    return _resolved(market, None, *[getattr(config.schedule, name) for name in _FIELDS])
 
 
 def check_curve(config: Config, start: dt.date) -> None:
@@ -178,11 +183,16 @@ def _unknown_rate(field: str, begins: dt.date, start: dt.date) -> str:
     return f"{field} starts on {begins}: expected a value on or before {start}, the first session"
 
 
-def _resolved(market: Market, start: Any, end: Any, symbols: Any, *rest: Any) -> EntryRule:
+def _resolved(
+    market: Market, part: Collection[str] | None, start: Any, end: Any, symbols: Any, *rest: Any
+) -> EntryRule:
     """The entry rule of a schedule; its fields come in the order of `_FIELDS`."""
-    for symbol in symbols or ():
-        if symbol not in market.symbols:
-            raise InputError(unknown_name("symbol", symbol, market.symbols))
+    known = frozenset(market.symbols)
+    named = known if symbols is None else frozenset(symbols)
+    if part is not None:
+        named &= frozenset(part)
+    elif unknown := [symbol for symbol in symbols or () if symbol not in known]:
+        raise InputError(unknown_name("symbol", unknown[0], market.symbols))
     first, last = market.data_range or (None, None)
     start, end = start or first, end or last
     if start is None or end is None:
@@ -194,7 +204,7 @@ def _resolved(market: Market, start: Any, end: Any, symbols: Any, *rest: Any) ->
         raise InputError(
             f"entries from {start} to {end}: the range is empty; the market holds {first} to {last}"
         )
-    return EntryRule(start, end, frozenset(market.symbols if symbols is None else symbols), *rest)
+    return EntryRule(start, end, named, *rest)
 
 
 def _check_curves(grid: Grid, each: list[EntryRule], code: Codes, refusals: Refusals) -> None:
