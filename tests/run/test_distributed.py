@@ -1,16 +1,19 @@
 """Sweeps on executors: equal to local ones to the bit, whatever is killed, damaged, late or new."""
 
+import itertools
 import multiprocessing
 import os
 import pickle
 import shutil
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -23,6 +26,7 @@ from wheelvec.jit.cache_files import folder_of
 from wheelvec.kernels.evaluate import evaluate_blocks
 from wheelvec.lake import files
 from wheelvec.run import distributed, jobs, workers
+from wheelvec.stages.figures import PERCENTILES
 
 SYMBOLS = ("AA", "BB", "CC", "DD")
 GRID = {
@@ -181,10 +185,30 @@ def test_grids_of_every_kind_on_a_lake_with_events(
     assert_frame_equal(far.frame, local.frame, check_exact=True)
 
 
+def test_schedules_that_name_underlyings(folder: Path, small_jobs: None, threads: Executor) -> None:
+    """A job holds few of the names that its configurations give."""
+    grid: dict[str, Any] = GRID | {"schedule.symbols": [["CC", "AA"], ["BB"], None]}
+    grid["put.delta_max"] = [0.3]
+    account = wv.Account(cash=100_000.0)
+    given: dict[str, Any] = {"account": account, "threads": 1}
+    local = wv.sweep(wv.Market.open(folder), None, grid, **given)
+    far = wv.sweep(wv.Market.open(folder), None, grid, **given, executor=threads)
+    assert_frame_equal(far.frame, local.frame, check_exact=True)
+    wrong = wv.Config(schedule=wv.Schedule(symbols=("AA", "AB")))
+    with pytest.raises(wv.WheelvecError, match=r"unknown symbol 'AB'"):
+        wv.sweep(wv.Market.open(folder), wrong, GRID, executor=threads)
+
+
+@pytest.mark.parametrize("merged", [2**20, 10])
 def test_percentiles_of_very_many_wheels_are_of_bins(
-    folder: Path, local: wv.Sweep, threads: Executor, monkeypatch: pytest.MonkeyPatch
+    merged: int,
+    folder: Path,
+    local: wv.Sweep,
+    threads: Executor,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(distributed, "EXACT_CELLS", 0)
+    monkeypatch.setattr(distributed, "MERGED", merged)
     far = wv.sweep(wv.Market.open(folder), None, GRID, executor=threads)
     names = ["median_wheel_roc", *(name for name in local.frame.columns if "roc_p" in name)]
     error = far.frame["percentile_error"].unique().to_list()
@@ -195,6 +219,30 @@ def test_percentiles_of_very_many_wheels_are_of_bins(
         assert 0.0 < off <= error[0] + 1e-12, name
     others = far.frame.drop(*names, "percentile_error")
     assert_frame_equal(others, local.frame.drop(names), check_exact=True)
+
+
+def test_exact_percentiles_hold_one_part_and_the_values() -> None:
+    """Parts arrive in turn: of 134 million wheels the values alone are a gigabyte."""
+    random, count = np.random.default_rng(7), np.array([3_000, 0, 5_000, 1], np.int64)
+    row = random.permutation(np.repeat(np.arange(4), count))
+    frame = pl.DataFrame({"row": row, "roc": random.normal(size=row.size)})
+    ends, alive, most = [0, 100, 100, 4_000, row.size], list[weakref.ref[pl.DataFrame]](), 0
+
+    def parts() -> Iterator[pl.DataFrame]:
+        nonlocal most
+        for first, end in itertools.pairwise(ends):
+            part = frame[first:end]
+            alive.append(weakref.ref(part))
+            yield part
+            del part
+            most = max(most, sum(each() is not None for each in alive))
+
+    found = distributed._exact(parts(), count)
+    assert most <= 1
+    for i, size in enumerate(count):
+        values = frame.filter(pl.col("row") == i)["roc"].to_numpy()
+        wanted = np.percentile(values, [50, *PERCENTILES]) if size else np.nan
+        np.testing.assert_allclose(found[:, i], wanted, rtol=1e-12)
 
 
 def test_progress_counts_configurations_and_wheels(folder: Path, small_jobs: None) -> None:
@@ -422,6 +470,21 @@ def test_an_underlying_that_could_not_be_read_is_verified_again_by_the_next_swee
         assert_frame_equal(far.frame, local.frame, check_exact=True)
         assert [job.symbols for job in executor.surveys] == surveys
     assert market.fingerprint == wv.Market.open(folder).fingerprint != before
+
+
+def test_accounts_without_an_underlying_that_fails(
+    lake: Path, folder: Path, small_jobs: None
+) -> None:
+    """It is named by a schedule, and is one of all."""
+    damaged(lake, "BB")
+    given: dict[str, Any] = {"account": wv.Account(cash=1_000_000.0)}
+    grid = {"schedule.symbols": [["BB", "AA"], None]}
+    far = wv.sweep(wv.Market.open(lake), None, grid, **given, executor=Counting())
+    assert far.failures["underlying"].to_list() == ["BB"]
+    grid = {"schedule.symbols": [["AA"], ["AA", "CC", "DD"]]}
+    without = wv.sweep(wv.Market.open(folder), None, grid, **given)
+    others = ("schedule.symbols", "config_id")
+    assert_frame_equal(far.frame.drop(others), without.frame.drop(others), check_exact=True)
 
 
 def test_what_failed_is_tried_again_by_the_next_run(

@@ -7,11 +7,12 @@ import polars as pl
 import pytest
 
 import wheelvec as wv
-from wheelvec.run import distributed
+from wheelvec.run import distributed, surveying
 from wheelvec.run.planned import Plan, in_bytes, in_time
+from wheelvec.run.workers import Asked
 
 GRID = {"put.exit_pct": [0.25, 0.5], "fills.execution_seed": [1, 2, 2]}
-PLAN = Plan(100, 12, 3, 75_000, "exact", 4_200_000_000, 9, 2, 60.0, 40.0, 10**9, 10**6)
+PLAN = Plan(100, 12, 3, 75_000, "exact", 4_200_000_000, 9, 2, 6.0, 60.0, 40.0, 10**9, 10**6)
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,7 @@ def test_plan_counts_what_a_sweep_simulates(lake: Path) -> None:
     assert 4 * wheels / 3 < plan.cells < 3 * 4 * wheels
     assert plan.data == sum(market.sizes().values())
     assert plan.seconds > 0.0
+    assert plan.survey > 0.0
     assert plan.memory > 400 * 2**20
 
 
@@ -61,6 +63,28 @@ def test_plan_reads_only_the_underlying_that_it_times(lake: Path, tmp_path: Path
     assert "digests" not in vars(market)
 
 
+def test_many_small_underlyings_are_surveyed_by_several_jobs(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A month takes some time however small its files are: 2,000 underlyings were two jobs."""
+    market, asked = wv.Market.open(lake), list[Asked]()
+
+    class Seen:
+        def run(self, jobs: list[Asked]) -> list[Asked]:
+            asked.extend(jobs)
+            raise StopIteration
+
+    def cut(most: int) -> list[tuple[str, ...]]:
+        asked.clear()
+        monkeypatch.setattr(surveying, "SURVEYED", most)
+        with pytest.raises(StopIteration):
+            surveying.survey(market, Seen(), market.sizes(), findings=True)  # type: ignore[arg-type]
+        return [each.job.symbols for each in asked]
+
+    assert cut(9 * surveying.MONTH) == [("ALFA", "BRVO"), ("CHRL",)]  # four months each
+    assert cut(2**28) == [("ALFA", "BRVO", "CHRL")]
+
+
 def test_plan_of_frames_says_to_write_them() -> None:
     market = wv.demo_market(symbols=["ALFA"], end="2024-02-29")
     with pytest.raises(wv.InputError, match=r"market\.write"):
@@ -78,8 +102,9 @@ def test_plan_refuses_what_a_sweep_refuses(lake: Path) -> None:
 
 
 def test_wall_time_is_that_of_the_longest_job_where_workers_wait_for_it() -> None:
-    assert PLAN.wall == 40.0
-    assert Plan(1, 1, 1, 1, "none", 1, 1, 8, 60.0, 40.0, 1, 1).wall == 60.0  # one job: one worker
+    assert PLAN.wall == 3.0 + 40.0
+    # one job and one underlying: one worker
+    assert Plan(1, 1, 1, 1, "none", 1, 1, 8, 5.0, 60.0, 40.0, 1, 1).wall == 65.0
 
 
 def test_plan_prints_itself() -> None:
@@ -92,8 +117,9 @@ Plan of a sweep: 3 configurations, 100 underlyings
   cells                    75,000  wheels x configurations, estimated
   order statistics          exact  median and percentiles of ROC
   jobs                          9  2 at a time
+  check of data             6.0 s  of processor time, estimated
   processor time          1.0 min  estimated from one job that was timed
-  wall time                  40 s  estimated, while every worker is busy
+  wall time                  43 s  estimated, while every worker is busy
   memory                   1.0 GB  of each worker, estimated
   returned                 1.0 MB  by all jobs, at most"""
     )

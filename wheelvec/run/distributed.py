@@ -13,7 +13,7 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +30,10 @@ from wheelvec.run.jobs import (
     BIN,
     BINS,
     EXACT,
+    MARKETS,
     AccountJob,
+    Done,
+    SurveyJob,
     SweepJob,
     packed,
     unpacked,
@@ -42,7 +45,6 @@ from wheelvec.run.signals import Signals
 from wheelvec.run.surveying import survey
 from wheelvec.run.workers import Asked, Workers
 from wheelvec.stages.figures import (
-    PERCENTILES,
     SUMS,
     figures_frame,
     launches,
@@ -53,10 +55,12 @@ from wheelvec.stages.figures import (
 EXACT_CELLS = 2**27  # wheels x configurations at most whose ROC is returned one by one: 1 GB
 TARGET = 8.0  # seconds of a job, estimated; between 2 and 20 is meant
 SAMPLED_ROWS = 64  # of the job that is timed
+REPEATS = 4  # runs of the jobs that a plan times, of which the least counts
 SAMPLES = 3  # underlyings that are tried for it, if the data of one cannot be read
 BYTES_A_QUOTE = 4  # of the files of a lake, at least
 PROCESS = 400 * 2**20  # bytes of a worker's process before its first job
 HELD = 3  # bytes of a job for each byte of its slices: frames as they are read, and tables of exits
+MERGED = 2**20  # rows of bins, at least, that are added up together
 PERCENTILE_ERROR = "percentile_error"
 
 
@@ -84,12 +88,14 @@ class Timing(NamedTuple):
         row: seconds of a configuration a byte.
         held: bytes of slices a byte.
         wheels: launched by the configuration with most, a byte; 0: none was.
+        survey: seconds that it takes to verify a byte and to look for anomalies; 0: not timed.
     """
 
     slices: float
     row: float
     held: float
     wheels: float
+    survey: float = 0.0
 
 
 USUAL = Timing(1e-6, 1e-8, 20.0, 0.0)  # where no underlying that is tried can be read
@@ -171,22 +177,49 @@ class Distributed:
             raise WheelvecError(f"none of the underlyings could be simulated; {symbol}: {error}")
         return found
 
-    def timed(self) -> Timing:
-        """Time one job: a year of the underlying of median size, for some rows."""
+    def timed(self, survey: bool = False) -> Timing:
+        """Time one job: a year of the underlying of median size, for some rows.
+
+        Args:
+            survey: whether a survey of this underlying is timed too.
+        """
         symbols = sorted(self._usable(), key=lambda name: (self._sizes[name], name))
         middle = len(symbols) // 2
         rows, year = self._rows[:SAMPLED_ROWS], self._years[len(self._years) // 2]
         for symbol in symbols[middle : middle + SAMPLES]:
             job = self._job([symbol], (year, year), rows, False, self._roc(True))
-            job = dataclasses.replace(job, market=self._market.part([symbol], as_most=True))
-            ((_, done),) = self._workers.run([Asked(f"sample-{self._name(job)}", job)])
-            if done.failures:
+            done = self._least(job, symbol, REPEATS if survey else 1)
+            if done is None:
                 continue
             weight = max(1, self._sizes[symbol] // len(self._years))
             slices, figures = done.seconds["slices"], done.seconds["figures"] / rows.size
             wheels = int(_launched(done.frames).max())
-            return Timing(slices / weight, figures / weight, done.held / weight, wheels / weight)
+            timing = Timing(slices / weight, figures / weight, done.held / weight, wheels / weight)
+            if survey and (checked := self._least(self._survey_job(symbol), symbol, REPEATS)):
+                seconds = checked.seconds["survey"] / max(1, self._sizes[symbol])
+                timing = timing._replace(survey=seconds)
+            return timing
         return USUAL
+
+    def _survey_job(self, symbol: str) -> SurveyJob:
+        return SurveyJob(*self._given([symbol]), findings=True)
+
+    def _least(self, job: SweepJob | SurveyJob, symbol: str, times: int) -> Done | None:
+        """What a job on an underlying found, with the least seconds of several runs.
+
+        None if it failed. In a process that has done nothing yet, the first takes twice as long.
+        """
+        found: list[Done] = []
+        for i in range(times):
+            fresh = self._market.part([symbol], as_most=True)  # without the slices of a run before
+            each = dataclasses.replace(job, market=fresh, fingerprint="" if i else job.fingerprint)
+            name = f"sample-{type(job).__name__}-{self._name(job)}-{i}"
+            ((_, done),) = self._workers.run([Asked(name, each)])
+            if done.failures:
+                return None
+            found.append(done)
+        least = {key: min(done.seconds[key] for done in found) for key in found[0].seconds}
+        return dataclasses.replace(found[0], seconds=least)
 
     def _cells(self, timing: Timing) -> int:
         """Wheels x configurations, estimated from those of one job."""
@@ -255,6 +288,9 @@ class Distributed:
 
         # the slices of a job of some years overlap those of the years after
         heaviest = max([largest, *(sum(sizes[name] for name in group) for group in cut.groups)])
+        limit = self._memory or math.inf
+        # a process keeps the slices of its last jobs, up to half of what a job may take
+        kept = MARKETS * min(timing.held * heaviest, limit / 2)
         sums = 8 * (len(SUMS) + COUNTS) * self._rows.size * len(symbols) * years
         cells = self._cells(timing)
         values = {EXACT: 8, BINS: 4, None: 0}[roc] * cells
@@ -267,9 +303,10 @@ class Distributed:
             data=sum(sizes[symbol] for symbol in symbols),
             jobs=len(cut.groups) * years * ranges,
             workers=workers,
+            survey=timing.survey * sum(sizes[symbol] for symbol in symbols),
             seconds=seconds(sum(sizes[symbol] for symbol in symbols), ranges, self._rows.size),
             longest=seconds(heaviest, 1, cut.rows) / years,
-            memory=PROCESS + int(min(HELD * timing.held * largest, self._memory or math.inf)),
+            memory=PROCESS + int(min(HELD * timing.held * largest, limit) + kept),
             results=sums + values,
         )
 
@@ -325,9 +362,11 @@ class Distributed:
         fingerprint = part.fingerprint if part.is_verified else ""
         return self._versions, part, fingerprint, tuple(symbols), self._memory
 
-    def _name(self, job: SweepJob | AccountJob) -> str:
+    def _name(self, job: SweepJob | AccountJob | SurveyJob) -> str:
         """The name of the content of a job."""
         kind: list[Any] = [type(job).__name__, job.versions, job.fingerprint, job.symbols]
+        if isinstance(job, SurveyJob):
+            return name_of(json.dumps(kind))
         if isinstance(job, SweepJob):
             kind += [job.years, job.by_year, job.roc]
         signals = job.signals.stated(job.grid)
@@ -404,15 +443,17 @@ class Distributed:
     ) -> pl.DataFrame:
         """The figures of a range of rows: parts are merged by year, then by underlying."""
         rows = min(cut.rows, self._rows.size - first)
-        total, roc = new_figures(rows), list[pl.DataFrame]()
+        total = new_figures(rows)
+
+        def frames(name: str, group: int) -> Iterator[pl.DataFrame]:
+            for k in range(len(cut.years)):
+                if (first, group, k) in names:
+                    found = parts.read(names[first, group, k])
+                    if name in found:
+                        yield found[name]
+
         for i, group in enumerate(cut.groups):
-            found = [
-                parts.read(names[first, i, k])
-                for k in range(len(cut.years))
-                if (first, i, k) in names
-            ]
-            sums = [frames["figures"] for frames in found if "figures" in frames]
-            roc += [frames["roc"] for frames in found if "roc" in frames]
+            sums = list(frames("figures", i))
             by_symbol = pl.concat(sums).partition_by("underlying", as_dict=True) if sums else {}
             for symbol in group:
                 if symbol not in self._failed and (symbol,) in by_symbol:
@@ -421,8 +462,12 @@ class Distributed:
         form = self._roc(cut.exact)
         if form is not None:
             failed = list(self._failed)
-            kept = [frame.filter(~pl.col("underlying").is_in(failed)) for frame in roc]
-            ordered = _order_statistics(kept, total, form == BINS)
+            kept = (
+                frame.filter(~pl.col("underlying").is_in(failed)) if failed else frame
+                for i in range(len(cut.groups))
+                for frame in frames("roc", i)
+            )
+            ordered = (_binned if form == BINS else _exact)(kept, total.counts[KNOWN])
         return figures_frame(total, ordered, np.arange(rows))
 
     def _accounts(self, cut: Cut, parts: Parts) -> pl.DataFrame:
@@ -489,22 +534,43 @@ def _merge_years(total: Figures, frame: pl.DataFrame, rows: int) -> None:
     merge(total, symbol, 0, rows)
 
 
-def _order_statistics(roc: list[pl.DataFrame], total: Figures, in_bins: bool) -> Array:
+def _exact(roc: Iterable[pl.DataFrame], count: Array) -> Array:
     """Median and percentiles of the ROC of each row.
 
+    One part is looked at at a time: in memory are the values, and little else.
+
     Args:
-        roc: `row` and `roc` of each wheel, or `row`, `bin` and `wheels`.
-        total: the figures of the rows.
-        in_bins: which of the two.
+        roc: `row` and `roc` of each wheel.
+        count: (rows,) wheels of each row.
     """
-    count = total.counts[KNOWN]
     before = np.cumsum(count) - count
-    if not roc:
-        return np.full((1 + len(PERCENTILES), count.size), np.nan)
-    if not in_bins:
-        values = pl.concat(roc).sort("row", "roc")["roc"].to_numpy()
-        return quantiles(lambda row, at: values[before[row] + at], count)
-    bins = pl.concat(roc).group_by("row", "bin").agg(pl.col("wheels").sum()).sort("row", "bin")
+    values, room = np.empty(int(count.sum())), before.copy()
+    for frame in roc:
+        row, here = frame["row"].to_numpy(), np.bincount(frame["row"].to_numpy(), None, count.size)
+        place = np.repeat(room - (np.cumsum(here) - here), here) + np.arange(row.size)
+        values[place] = frame["roc"].to_numpy()[np.argsort(row, kind="stable")]
+        room += here
+    for first, number in zip(before.tolist(), count.tolist(), strict=True):
+        values[first : first + number].sort()
+    return quantiles(lambda row, at: values[before[row] + at], count)
+
+
+def _binned(roc: Iterable[pl.DataFrame], count: Array) -> Array:
+    """As `_exact`, to half the width of a bin.
+
+    Args:
+        roc: `row`, `bin` and the number of `wheels` there.
+        count: (rows,) wheels of each row.
+    """
+    before, key = np.cumsum(count) - count, ["row", "bin"]
+    bins = pl.DataFrame(schema={"row": pl.Int64, "bin": pl.Int64, "wheels": pl.Int64})
+    held, size = [bins], 0
+    for frame in roc:
+        held.append(frame.select(bins.columns))
+        size += frame.height
+        if size > max(MERGED, held[0].height):  # as seldom as it doubles what is held
+            held, size = [_added(held)], 0
+    bins = _added(held).sort(key)
     ends, middle = bins["wheels"].cum_sum().to_numpy(), (bins["bin"].to_numpy() + 0.5) * BIN
 
     def of_bin(row: Array, at: Array) -> Array:
@@ -512,3 +578,8 @@ def _order_statistics(roc: list[pl.DataFrame], total: Figures, in_bins: bool) ->
         return found
 
     return quantiles(of_bin, count)
+
+
+def _added(bins: list[pl.DataFrame]) -> pl.DataFrame:
+    """The wheels in each bin of each row, of several frames."""
+    return pl.concat(bins).group_by("row", "bin").agg(pl.col("wheels").sum())

@@ -52,7 +52,7 @@ from wheelvec.tables.anomalies import Findings
 BIN = 0.01  # percentage points of ROC: the width of the bins in which many wheels are counted
 EXACT, BINS = "exact", "bins"  # how the ROC of single wheels is returned; None: not at all
 Frames = dict[str, pl.DataFrame]
-_MARKETS = 2  # parts of markets that a process keeps open, with their slices
+MARKETS = 2  # parts of markets that a process keeps open, with their slices
 
 
 class RefusedWorkerError(WheelvecError):
@@ -387,6 +387,7 @@ class SurveyJob(SymbolsJob):
     def run(self, market: Market) -> Found:
         """As `LakeJob.run`: the frame `digests`, and those of `Findings`."""
         digests, found, failures = [pl.DataFrame(schema=DIGESTS)], list[Findings](), {}
+        started = time.perf_counter()
         for symbol in self.symbols:
             try:
                 digests.append(market.part([symbol]).digests)
@@ -395,7 +396,8 @@ class SurveyJob(SymbolsJob):
             except Exception as error:
                 failures[symbol] = reason_of(error)
         frames = {"digests": pl.concat(digests).unique(maintain_order=True)}
-        return Found(frames | Findings.joined(found)._asdict(), failures, {})
+        seconds = {"survey": time.perf_counter() - started}
+        return Found(frames | Findings.joined(found)._asdict(), failures, seconds)
 
 
 def perform(job: Job) -> Done:
@@ -446,7 +448,7 @@ class _Opened:
             )
         with cls._lock:
             cls._held[key] = market
-            while len(cls._held) > _MARKETS:
+            while len(cls._held) > MARKETS:
                 cls._held.popitem(last=False)
         return market
 

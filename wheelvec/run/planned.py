@@ -23,7 +23,8 @@ class Plan:
         data: bytes of the files of the underlyings.
         jobs: the number of jobs that simulate wheels.
         workers: jobs that run at a time.
-        seconds: processor time, estimated.
+        survey: processor time of the check of the data before the jobs, estimated.
+        seconds: processor time of the jobs, estimated.
         longest: seconds of the longest job, estimated.
         memory: bytes of a worker's process while it runs the job that needs most, estimated.
         results: bytes that the jobs return, at most.
@@ -47,6 +48,7 @@ class Plan:
     data: int
     jobs: int
     workers: int
+    survey: float
     seconds: float
     longest: float
     memory: int
@@ -58,7 +60,7 @@ class Plan:
 
         Example:
             >>> from wheelvec.run.planned import Plan
-            >>> Plan(100, 12, 3, 75_000, "exact", 10**9, 9, 2, 60.0, 8.0, 10**9, 10**6).slices
+            >>> Plan(100, 12, 3, 75_000, "exact", 10**9, 9, 2, 4.0, 60.0, 8.0, 10**9, 10**6).slices
             1200
         """
         return self.underlyings * self.months
@@ -71,19 +73,20 @@ class Plan:
 
         Example:
             >>> from wheelvec.run.planned import Plan
-            >>> Plan(100, 12, 3, 75_000, "exact", 10**9, 9, 2, 60.0, 8.0, 10**9, 10**6).wall
-            30.0
+            >>> Plan(100, 12, 3, 75_000, "exact", 10**9, 9, 2, 4.0, 60.0, 8.0, 10**9, 10**6).wall
+            32.0
         """
-        return max(self.seconds / min(self.workers, max(1, self.jobs)), self.longest)
+        jobs = max(self.seconds / min(self.workers, max(1, self.jobs)), self.longest)
+        return self.survey / min(self.workers, self.underlyings) + jobs
 
     def to_dict(self) -> dict[str, Any]:
         """The figures by name.
 
         Example:
             >>> from wheelvec.run.planned import Plan
-            >>> plan = Plan(100, 12, 3, 75_000, "exact", 10**9, 9, 2, 60.0, 8.0, 10**9, 10**6)
+            >>> plan = Plan(100, 12, 3, 75_000, "exact", 10**9, 9, 2, 4.0, 60.0, 8.0, 10**9, 10**6)
             >>> plan.to_dict()["slices"], plan.to_dict()["wall"]
-            (1200, 30.0)
+            (1200, 32.0)
         """
         return dataclasses.asdict(self) | {"slices": self.slices, "wall": self.wall}
 
@@ -119,6 +122,7 @@ class Plan:
             ("cells", f"{self.cells:,}", "wheels x configurations, estimated"),
             ("order statistics", self.order_statistics, ordered[self.order_statistics]),
             ("jobs", f"{self.jobs:,}", f"{self.workers:,} at a time"),
+            ("check of data", in_time(self.survey), "of processor time, estimated"),
             ("processor time", in_time(self.seconds), "estimated from one job that was timed"),
             ("wall time", in_time(self.wall), "estimated, while every worker is busy"),
             ("memory", in_bytes(self.memory), "of each worker, estimated"),

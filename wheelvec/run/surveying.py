@@ -1,5 +1,6 @@
 """The workers of an executor verify the data of a market, so that no other process reads them."""
 
+import datetime as dt
 from collections.abc import Iterator, Mapping
 
 import polars as pl
@@ -10,7 +11,8 @@ from wheelvec.run.parts import grouped, name_of
 from wheelvec.run.workers import Asked, Workers
 from wheelvec.tables.anomalies import Findings
 
-SURVEYED = 2**28  # bytes of files at most that one job surveys
+SURVEYED = 2**28  # bytes of files at most that one job surveys: some seconds
+MONTH = 2**20  # bytes as which each month of an underlying counts besides, however small its files
 
 
 def survey(
@@ -41,6 +43,9 @@ def survey(
     if not names:
         return {}
     expected = versions()
+    first, last = market.data_range or (dt.date(2020, 1, 1),) * 2
+    months = 1 + 12 * (last.year - first.year) + last.month - first.month
+    weights = {name: size + MONTH * months for name, size in sizes.items()}
 
     def job_of(group: list[str]) -> Asked[SurveyJob]:
         given = expected, market.part(group), "", tuple(group), memory
@@ -49,7 +54,7 @@ def survey(
     def performed() -> Iterator[tuple[SurveyJob, Done]]:
         """Each job and what it returned; of one that ended its workers, its underlyings alone."""
         lost = list[str]()
-        for asked, done in workers.run(map(job_of, grouped(names, sizes, SURVEYED))):
+        for asked, done in workers.run(map(job_of, grouped(names, weights, SURVEYED))):
             if done.is_lost:
                 lost += asked.job.symbols
             else:

@@ -207,9 +207,9 @@ def plan(
     """What a sweep with the same arguments will take: jobs, time, memory.
 
     One job is run and timed, a year of one underlying for at most 64 configurations, and the rest
-    is estimated from it by the size of the files. They are not read, so that this takes seconds
-    over a lake of any size. Accounts, and the check of the data before a sweep (each byte is read
-    once), are not in the estimate.
+    is estimated from it by the size of the files; so is the check of the data before a sweep, which
+    reads each byte once. They are not read, so that this takes seconds over a lake of any size.
+    Accounts are not in the estimate.
 
     Args:
         market: of a lake.
@@ -252,7 +252,7 @@ def plan(
         pool = executor or stack.enter_context(ThreadPoolExecutor(1))
         workers = Workers(pool)
         away = Distributed(market, read, engine.context, given, workers, stats, asked)
-        timing = away.timed()
+        timing = away.timed(survey=True)
         count = default_threads() if executor is None else workers.count()
         return away.plan(away.cut(timing), timing, count)
 
