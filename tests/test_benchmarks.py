@@ -4,8 +4,10 @@ ratio fails.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks import agreement, check, figures, machine, plot, report
+from benchmarks import agreement, check, figures, machine, plot, report, thousand_workers
 from benchmarks.agreement import DisagreementError
 from benchmarks.inputs import black_scholes, paths, quotes
 from benchmarks.references import numba_loop_iv, numba_loop_walk
@@ -353,3 +355,53 @@ def test_threads_are_limited_and_given_back() -> None:
     with machine.threads(1):
         assert machine.most_threads() == 1
     assert machine.most_threads() == before
+
+
+# ---- a thousand workers on paper
+
+FREE = thousand_workers.Constants(
+    warm=0.0, submit=0.0, schedule=0.0, keep=0.0, store=math.inf, link=math.inf
+)
+
+
+def test_one_simulated_worker_as_worked_by_hand() -> None:
+    """Three tasks of 1 s to read and 5 s to compute; a second each for all that serves them.
+
+    The client sends at 0 and 1; the worker has the first at 2, the second waits from 3 on. The
+    first is computed at 8, known to the client at 9, kept at 10; the third is sent then, and there
+    at 12, while the second runs until 14. The third ends at 20, is told at 21 and kept at 22.
+    """
+    given = dataclasses.replace(FREE, submit=1.0, schedule=2.0, keep=1.0, link=10.0)
+    cluster = thousand_workers.Cluster(1, given)
+    cluster.run(iter([thousand_workers.Task(10.0, 5.0)] * 3))
+    assert (cluster.now, cluster.busy, cluster.read) == (22.0, 15.0, 30.0)
+    assert (cluster.client.busy, cluster.scheduler.busy) == (6.0, 6.0)
+
+
+def test_a_simulated_store_serves_one_after_the_other() -> None:
+    """100 bytes at 10 a second: at 10 and at 20, then a second to compute."""
+    cluster = thousand_workers.Cluster(2, dataclasses.replace(FREE, store=10.0))
+    cluster.run(iter([thousand_workers.Task(100.0, 1.0)] * 2))
+    assert (cluster.now, cluster.busy, cluster.store.busy) == (21.0, 2.0, 20.0)
+
+
+def test_simulated_workers_wait_for_a_client_that_folds() -> None:
+    """4 underlyings of 2 years: 8 s of surveys and 8 s of jobs on 4 workers, and 4 s of the client."""
+    given = dataclasses.replace(
+        FREE,
+        slice_year=1.0,
+        cell=0.5,
+        wheels_year=1.0,
+        bytes_year=2.0**28 / 2,
+        survey_byte=8 / 2.0**28,
+        fold=1.0,
+        fold_row=0.0,
+    )
+    rows, tasks = thousand_workers.jobs(4, 2, 6, given)
+    assert (rows, [task.compute for task in tasks]) == (6, [8.0] * 4)
+    found = thousand_workers.simulate(4, 2, 6, 4, given)
+    assert (found.seconds, found.busy, found.fold) == (20.0, 64.0, 4.0)
+    assert found.utilisation == 64 / 80
+    assert found.core_hours == 80 / 3600
+    assert found.narrowest == "workers"
+    assert thousand_workers.simulate(4, 2, 6, 1, given).seconds == 68.0
