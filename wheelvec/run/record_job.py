@@ -17,7 +17,7 @@ from wheelvec.kernels.outcomes import ATTEMPT, LEG, WHEEL
 from wheelvec.market.market import Market
 from wheelvec.model.config import CallRules, Config
 from wheelvec.model.grid import Grid
-from wheelvec.run.context import Context
+from wheelvec.run.context import Context, Part
 from wheelvec.run.jobs import (
     Found,
     Frames,
@@ -80,7 +80,7 @@ class RecordJob(SymbolsJob):
 def _recorder(
     market: Market, config: Config, symbols: tuple[str, ...], signal: Signal | None, memory: int
 ) -> Recorder:
-    context = Context(market, Grid.read(config, {}), 1, memory)
+    context = Context(market, Grid.read(config, {}), 1, memory, part=Part(frozenset(symbols)))
     return Recorder(market, context, 0, config, list(symbols), signal)
 
 

@@ -167,6 +167,8 @@ class Workers:
                     done = self._result(running, name, ended, alone)
                     if done is not None:
                         yield running.pop(name).asked, done
+        except BrokenExecutor as error:
+            raise WheelvecError(_broken(error, running.values())) from error
         finally:
             for each in running.values():
                 with contextlib.suppress(Exception):
@@ -178,6 +180,8 @@ class Workers:
                 future = self._submit_to_dask(asked, tries)
             else:
                 future = self._executor.submit(perform, asked.job)
+        except BrokenExecutor:  # a process ended: what it had to do is named by the caller
+            raise
         except Exception as error:  # each executor has its own, where it was shut down
             raise WheelvecError(f"the executor takes no more jobs: {error}") from error
         if hasattr(future, "add_done_callback"):
@@ -213,8 +217,8 @@ class Workers:
             return None
         except CancelledError as error:
             raise WheelvecError("the executor cancelled its jobs: it was closed") from error
-        except BrokenExecutor as error:
-            raise WheelvecError(_broken(error, running.values())) from error
+        except BrokenExecutor:
+            raise
         except Exception as error:
             if type(error).__name__ != "KilledWorker":
                 raise
