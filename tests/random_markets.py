@@ -4,11 +4,18 @@ import math
 from typing import Any
 
 import polars as pl
+import pytest
 
 import wheelvec as wv
 from tests.oracle import markets, wheel
 
 Tables = dict[str, pl.DataFrame]
+
+
+def seeds(quick: int, count: int) -> list[Any]:
+    """The seeds of a test: so many `quick` ones in every run, the others of `count` in a slow one."""
+    slow = (pytest.param(seed, marks=pytest.mark.slow) for seed in range(quick, count))
+    return [*range(quick), *slow]
 
 
 def market_of(tables: Tables) -> wv.Market:
