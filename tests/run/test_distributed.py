@@ -357,7 +357,7 @@ def test_a_hundred_killed_workers(
 ) -> None:
     total = 0
     while total < 100:
-        far, killed = sweep_under_fire(cluster, folder, kills=100 - total, seconds=2.0)
+        far, killed = sweep_under_fire(cluster, folder, kills=100 - total, seconds=4.0)
         assert_frame_equal(far.frame, local.frame, check_exact=True)
         assert far.failures.height == 0
         total += killed
