@@ -8,6 +8,7 @@ optimized and translated at once. A first backtest and a first sweep take half o
 """
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from llvmlite.binding import Linkage
@@ -107,7 +108,11 @@ class Kernel(CPUDispatcher):
 
     def __init__(self, function: Callable[..., object], options: dict[str, Any]) -> None:
         super().__init__(function, targetoptions=options, pipeline_class=KernelCompiler)
-        self.part = Part(function, targetoptions=options, pipeline_class=PartCompiler)
+
+    @cached_property
+    def part(self) -> Any:
+        """This function as compiled callers see it, made when the first of them is compiled."""
+        return Part(self.py_func, targetoptions=self.targetoptions, pipeline_class=PartCompiler)
 
     @property
     def _numba_type_(self) -> Any:
