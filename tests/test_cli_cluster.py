@@ -43,6 +43,12 @@ def files_in(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
+def damage(here: Path) -> None:
+    """Cut the end off a month of BRVO."""
+    month = here / "lake" / "option_quotes" / "underlying=BRVO" / "2024-03.parquet"
+    month.write_bytes(month.read_bytes()[:-20])
+
+
 @pytest.mark.parametrize("away", [False, True])
 def test_a_dry_run_prints_the_plan_and_writes_nothing(
     here: Path, scheduler: str, capsys: Capture, away: bool
@@ -80,8 +86,7 @@ def test_a_sweep_on_a_cluster_is_the_sweep_of_this_process(
 def test_an_underlying_that_fails_is_listed_wherever_the_sweep_is_read(
     here: Path, scheduler: str, capsys: Capture
 ) -> None:
-    damaged = here / "lake" / "option_quotes" / "underlying=BRVO" / "2024-03.parquet"
-    damaged.write_bytes(damaged.read_bytes()[:-20])
+    damage(here)
     assert cli.main([*SWEEP, "--out", "out", "--executor", scheduler]) == 3
     printed, errors = capsys.readouterr()
     assert "wheelvec: failed: BRVO: " in errors
@@ -125,8 +130,7 @@ def test_a_run_and_its_account_on_a_cluster_are_those_of_this_process(
 def test_a_run_without_an_underlying_is_incomplete_and_so_is_its_account(
     here: Path, scheduler: str, capsys: Capture
 ) -> None:
-    damaged = here / "lake" / "option_quotes" / "underlying=BRVO" / "2024-03.parquet"
-    damaged.write_bytes(damaged.read_bytes()[:-20])
+    damage(here)
     assert cli.main([*RUN, "--out", "out", "--executor", scheduler]) == 3
     printed, errors = capsys.readouterr()
     assert "wheelvec: failed: BRVO: " in errors

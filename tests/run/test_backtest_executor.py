@@ -17,6 +17,7 @@ from polars.testing import assert_frame_equal
 import wheelvec as wv
 from tests.oracle import event_markets
 from tests.random_markets import config_of, market_of
+from tests.run.executors import AtOnce
 from tests.run.test_distributed import Deadly, Reversing, damaged
 from wheelvec.lake import parquet
 from wheelvec.report.text import result_text
@@ -74,7 +75,7 @@ def client() -> Iterator[Any]:
         yield client
 
 
-class Counting(Executor):
+class Counting(AtOnce):
     """Runs jobs at once, and counts those that record wheels."""
 
     def __init__(self, stop_after: int | None = None) -> None:
@@ -87,12 +88,7 @@ class Counting(Executor):
             if len(self.recorded) == self._stop_after:
                 raise KeyboardInterrupt
             self.recorded.append(job.symbols)
-        future: Future[Any] = Future()
-        try:
-            future.set_result(run(job))
-        except Exception as error:
-            future.set_exception(error)
-        return future
+        return super().submit(run, job, **named)
 
 
 def assert_same(far: wv.Result, local: wv.Result) -> None:

@@ -3,7 +3,6 @@
 import itertools
 import multiprocessing
 import os
-import pickle
 import shutil
 import signal
 import threading
@@ -22,6 +21,7 @@ import wheelvec as wv
 from tests.lake.store_server import Store
 from tests.oracle import event_markets
 from tests.random_markets import config_of, market_of
+from tests.run.executors import AtOnce
 from wheelvec.jit.cache_files import folder_of
 from wheelvec.kernels.evaluate import evaluate_blocks
 from wheelvec.lake import files
@@ -60,7 +60,7 @@ def lake(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "lake"))
 
 
-class Counting(Executor):
+class Counting(AtOnce):
     """Runs jobs at once, and counts them; the last first, if they can wait."""
 
     def __init__(self, stop_after: int | None = None) -> None:
@@ -70,15 +70,9 @@ class Counting(Executor):
 
     def submit(self, run: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
         self.jobs.append(arguments[0])
-        arguments = pickle.loads(pickle.dumps(arguments))  # as to another process
         if self._stop_after is not None and len(self.swept) > self._stop_after:
             raise KeyboardInterrupt
-        future: Future[Any] = Future()
-        try:
-            future.set_result(run(*arguments, **named))
-        except Exception as error:
-            future.set_exception(error)
-        return future
+        return super().submit(run, *arguments, **named)
 
     @property
     def swept(self) -> list[Any]:

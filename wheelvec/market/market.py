@@ -523,9 +523,7 @@ class Market:
             >>> market.has_bars_of("ALFA"), market.has_bars_of("BRVO")
             (True, False)
         """
-        if not self.has_option_bars or underlying not in self._source.underlyings("option_bars"):
-            return False
-        return self._source.holds("option_bars", underlying)
+        return self.has_option_bars and self._holds("option_bars", underlying)
 
     def has_daily_bars_of(self, underlying: str) -> bool:
         """Whether any daily bar of an underlying is kept.
@@ -539,9 +537,11 @@ class Market:
             >>> market.has_daily_bars_of("ALFA"), market.has_daily_bars_of("BRVO")
             (True, False)
         """
-        if underlying not in self._source.underlyings("underlying_bars"):
-            return False
-        return self._source.holds("underlying_bars", underlying)
+        return self._holds("underlying_bars", underlying)
+
+    def _holds(self, name: str, underlying: str) -> bool:
+        listed = underlying in self._source.underlyings(name)
+        return listed and self._source.holds(name, underlying)
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:

@@ -21,10 +21,8 @@ import polars as pl
 
 from wheelvec.kernels.accumulate import COUNTS, KNOWN, Figures, merge
 from wheelvec.market.market import Market
-from wheelvec.model.errors import WheelvecError
 from wheelvec.model.grid import Codes, Grid
 from wheelvec.model.progress import Report
-from wheelvec.model.schemas import FAILURES
 from wheelvec.run.context import Array, Context
 from wheelvec.run.jobs import (
     BIN,
@@ -42,7 +40,7 @@ from wheelvec.run.jobs import (
 from wheelvec.run.parts import Parts, grouped, name_of
 from wheelvec.run.planned import Plan
 from wheelvec.run.signals import Signals
-from wheelvec.run.surveying import survey
+from wheelvec.run.surveying import Failed, survey
 from wheelvec.run.workers import Asked, Workers
 from wheelvec.stages.figures import (
     SUMS,
@@ -147,12 +145,12 @@ class Distributed:
         quotes = sum(self._sizes.values()) / BYTES_A_QUOTE
         self._most_wheels = int(min(entries, quotes))
         self._stats = stats
-        self._failed: dict[str, str] = {}
+        self._failed = Failed()
 
     @property
     def failures(self) -> pl.DataFrame:
         """Underlying and error of each that could not be simulated, sorted."""
-        return pl.DataFrame(sorted(self._failed.items()), schema=FAILURES, orient="row")
+        return self._failed.frame()
 
     # ---- before
 
@@ -171,11 +169,7 @@ class Distributed:
         Raises:
             WheelvecError: if all did.
         """
-        found = [symbol for symbol in self._symbols if symbol not in self._failed]
-        if self._failed and not found:
-            symbol, error = next(iter(self._failed.items()))
-            raise WheelvecError(f"none of the underlyings could be simulated; {symbol}: {error}")
-        return found
+        return self._failed.others(self._symbols)
 
     def timed(self, survey: bool = False) -> Timing:
         """Time one job: a year of the underlying of median size, for some rows.

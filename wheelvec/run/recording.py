@@ -15,15 +15,13 @@ import polars as pl
 
 from wheelvec.market.market import Market
 from wheelvec.model.config import Config
-from wheelvec.model.errors import WheelvecError
 from wheelvec.model.progress import Report
-from wheelvec.model.schemas import FAILURES
 from wheelvec.run.jobs import Done, unpacked, versions
 from wheelvec.run.parts import Parts, grouped, name_of
 from wheelvec.run.record_job import PACKED, RecordJob, walked_of
 from wheelvec.run.recorder import Take
 from wheelvec.run.signals import Signal
-from wheelvec.run.surveying import survey
+from wheelvec.run.surveying import Failed, survey
 from wheelvec.run.workers import Asked, Workers
 
 log = logging.getLogger(__name__)
@@ -65,13 +63,13 @@ class Recording:
         self._symbols, self._workers, self._versions = symbols, workers, versions()
         workers.check(market.part([]).folder)  # raises for a market of frames
         self._sizes = market.sizes()
-        self._failed: dict[str, str] = {}
+        self._failed = Failed()
         self._rate, self._names = _Rate(0.0, 0), dict[str, str]()
 
     @property
     def failures(self) -> pl.DataFrame:
         """Underlying and error of each that could not be simulated, sorted."""
-        return pl.DataFrame(sorted(self._failed.items()), schema=FAILURES, orient="row")
+        return self._failed.frame()
 
     @property
     def usable(self) -> list[str]:
@@ -80,11 +78,7 @@ class Recording:
         Raises:
             WheelvecError: if all did.
         """
-        found = [symbol for symbol in self._symbols if symbol not in self._failed]
-        if self._symbols and not found:
-            symbol, error = next(iter(self._failed.items()))
-            raise WheelvecError(f"none of the underlyings could be simulated; {symbol}: {error}")
-        return found
+        return self._failed.others(self._symbols)
 
     @property
     def market(self) -> Market:

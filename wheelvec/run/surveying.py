@@ -1,11 +1,13 @@
 """The workers of an executor verify the data of a market, so that no other process reads them."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import polars as pl
 
 from wheelvec.market.market import DIGESTS, Market
+from wheelvec.model.errors import WheelvecError
+from wheelvec.model.schemas import FAILURES
 from wheelvec.run.jobs import Done, SurveyJob, unpacked, versions
 from wheelvec.run.parts import grouped, name_of
 from wheelvec.run.workers import Asked, Workers
@@ -13,6 +15,26 @@ from wheelvec.tables.anomalies import Findings
 
 SURVEYED = 2**28  # bytes of files at most that one job surveys: some seconds
 MONTH = 2**20  # bytes as which each month of an underlying counts besides, however small its files
+
+
+class Failed(dict[str, str]):
+    """The error of each underlying that could not be simulated, by its symbol."""
+
+    def frame(self) -> pl.DataFrame:
+        """Underlying and error of each, sorted."""
+        return pl.DataFrame(sorted(self.items()), schema=FAILURES, orient="row")
+
+    def others(self, symbols: Iterable[str]) -> list[str]:
+        """Those of some underlyings that did not fail, in their order.
+
+        Raises:
+            WheelvecError: if all did.
+        """
+        found = [symbol for symbol in symbols if symbol not in self]
+        if self and not found:
+            symbol, error = next(iter(self.items()))
+            raise WheelvecError(f"none of the underlyings could be simulated; {symbol}: {error}")
+        return found
 
 
 def survey(

@@ -1,6 +1,7 @@
 """`sweep`: the figures of many configurations over one market; `plan`: what it will take."""
 
 import contextlib
+import functools
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -156,36 +157,21 @@ def sweep(
     store = None if out is None else SweepStore.of(out, read, stats, market.fingerprint, given)
     if store:
         store.check(overwrite)
+    swept_of = functools.partial(
+        Sweep, read, market=market, signals=given, stats=stats, threads=threads, memory=memory
+    )
     held = store.held() if store else nullcontext()
     with held, reporting(progress, "configurations") as report:
         frame = store.begin(overwrite) if store else None
         if frame is not None:
-            return Sweep(
-                read,
-                frame,
-                market,
-                given,
-                stats=stats,
-                threads=threads,
-                memory=memory,
-                warnings=store.warnings if store else None,
-            )
+            return swept_of(frame, warnings=store.warnings if store else None)
         if away is not None:
             if finished:  # but over other data
                 away.survey(findings=True)
             frame = _gathered(away, read, store, report)
         else:
             frame = _frame(engine, store, report)
-        swept = Sweep(
-            read,
-            frame,
-            market,
-            given,
-            stats=stats,
-            threads=threads,
-            memory=memory,
-            failures=away.failures if away else None,
-        )
+        swept = swept_of(frame, failures=away.failures if away else None)
         if store:
             store.finish(swept.frame, swept.warnings, swept.failures)
     return swept

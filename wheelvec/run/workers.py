@@ -217,8 +217,6 @@ class Workers:
             return None
         except CancelledError as error:
             raise WheelvecError("the executor cancelled its jobs: it was closed") from error
-        except BrokenExecutor:
-            raise
         except Exception as error:
             if type(error).__name__ != "KilledWorker":
                 raise
