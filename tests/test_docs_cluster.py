@@ -124,10 +124,13 @@ def test_the_script_for_slurm_runs_without_it(place: Path, environment: dict[str
     assert wv.Sweep.load(place / "slurm").frame.height == 2
 
 
-def test_the_manifests_of_kubernetes_parse() -> None:
+def test_the_manifests_of_kubernetes_fit_its_schemas() -> None:
     yaml = pytest.importorskip("yaml")
+    kubernetes = pytest.importorskip("kubernetes_validate")
     (text,) = blocks("yaml")
     scheduler, service, worker = yaml.safe_load_all(text)
+    for each in (scheduler, service, worker):
+        kubernetes.validate(each, kubernetes.latest_version(), strict=True)
     for each in (scheduler, worker):
         assert (each["apiVersion"], each["kind"]) == ("apps/v1", "Deployment")
         labels = each["spec"]["template"]["metadata"]["labels"]
