@@ -1,5 +1,6 @@
 """Sweeps on executors: equal to local ones to the bit, whatever is killed, damaged, late or new."""
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -316,15 +317,16 @@ def sweep_under_fire(
     """A sweep whose workers are killed again and again, and how often that was."""
     from distributed import Client
 
-    done, killed = threading.Event(), 0
+    done, ended = threading.Event(), set[int]()
 
     def kill() -> None:
-        nonlocal killed
-        while killed < kills and not done.wait(seconds):
-            pids = [nanny.pid for nanny in cluster.workers.values() if nanny.pid]
-            if pids:
-                os.kill(pids[killed % len(pids)], signal.SIGKILL)
-                killed += 1
+        while len(ended) < kills and not done.wait(seconds):
+            alive = [nanny.pid for nanny in tuple(cluster.workers.values()) if nanny.pid]
+            if pids := [pid for pid in alive if pid not in ended]:
+                pid = pids[len(ended) % len(pids)]
+                with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                    os.kill(pid, signal.SIGKILL)
+                    ended.add(pid)
 
     killer = threading.Thread(target=kill)
     with Client(cluster) as client:
@@ -334,7 +336,7 @@ def sweep_under_fire(
         finally:
             done.set()
             killer.join()
-    return swept, killed
+    return swept, len(ended)
 
 
 def test_killed_workers_lose_nothing_and_count_nothing_twice(
@@ -409,6 +411,27 @@ def test_workers_of_a_cluster_that_differ_are_named(
                 wv.sweep(market, None, GRID, executor=client)
         finally:
             client.run(_pretend, pl.__version__)
+
+
+def test_jobs_follow_the_only_worker_that_can_be_used_to_its_new_address(
+    cluster: Any, folder: Path, local: wv.Sweep, small_jobs: None
+) -> None:
+    """A worker that is started again has another address, to which no job was given before."""
+    from distributed import Client
+
+    with Client(cluster) as client:
+        one, other = list(client.scheduler_info()["workers"])
+        client.run(_pretend, "1.2.3", workers=[one])
+        pid = client.run(os.getpid, workers=[other])[other]
+        killing = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
+        killing.start()
+        try:
+            far = wv.sweep(wv.Market.open(folder), None, GRID, executor=client)
+        finally:
+            killing.join()
+            client.run(_pretend, pl.__version__)
+        assert other not in client.scheduler_info()["workers"]
+    assert_frame_equal(far.frame, local.frame, check_exact=True)
 
 
 def _pretend(version: str) -> None:

@@ -53,8 +53,21 @@ class Asked(NamedTuple, Generic[J]):
 
 
 class _Running(NamedTuple, Generic[J]):
+    """A job that is with the executor.
+
+    Attributes:
+        asked: the job under its name.
+        tries: how often it was begun, this time included, when those before had ended their workers
+            or were refused.
+        sent: how often it was given to the executor.
+        at: the workers of a cluster that may do it; empty: all of them.
+        future: of what it returns.
+    """
+
     asked: Asked[J]
     tries: int
+    sent: int
+    at: frozenset[str]
     future: Any
 
 
@@ -158,11 +171,13 @@ class Workers:
         try:
             while True:
                 while len(running) < room and (asked := next(waiting, None)) is not None:
-                    running[asked.name] = self._submit(asked, 1, ended)
+                    running[asked.name] = self._submit(asked, ended)
                 if not running:
                     return
-                if not alone and time.monotonic() - looked > 1.0:
-                    room, looked = AHEAD * self.count(), time.monotonic()
+                if time.monotonic() - looked > 1.0:
+                    looked = time.monotonic()
+                    room = 1 if alone else AHEAD * self.count()
+                    self._move_stranded(running, ended)
                 for name in _ended(ended, running):
                     done = self._result(running, name, ended, alone)
                     if done is not None:
@@ -174,10 +189,23 @@ class Workers:
                 with contextlib.suppress(Exception):
                     each.future.cancel()
 
-    def _submit(self, asked: Asked[J], tries: int, ended: "queue.SimpleQueue[str]") -> _Running[J]:
+    def _submit(
+        self,
+        asked: Asked[J],
+        ended: "queue.SimpleQueue[str]",
+        before: _Running[J] | None = None,
+        *,
+        retried: bool = False,
+    ) -> _Running[J]:
+        """Give a job to the executor, for the first time or after it was there `before`."""
+        tries, sent = (before.tries + retried, before.sent + 1) if before else (1, 1)
+        at = frozenset(self._usable()) if self._refused else frozenset[str]()
         try:
             if self.is_dask:
-                future = self._submit_to_dask(asked, tries)
+                # a name that failed is remembered by the scheduler with its error
+                key = asked.name if sent == 1 else f"{asked.name}-{sent}"
+                more = {"workers": sorted(at), "allow_other_workers": False} if at else {}
+                future = self._executor.submit(perform, asked.job, key=key, pure=False, **more)
             else:
                 future = self._executor.submit(perform, asked.job)
         except BrokenExecutor:  # a process ended: what it had to do is named by the caller
@@ -186,15 +214,21 @@ class Workers:
             raise WheelvecError(f"the executor takes no more jobs: {error}") from error
         if hasattr(future, "add_done_callback"):
             future.add_done_callback(lambda _: ended.put(asked.name))
-        return _Running(asked, tries, future)
+        return _Running(asked, tries, sent, at, future)
 
-    def _submit_to_dask(self, asked: Asked[J], tries: int) -> Any:
-        more: dict[str, Any] = {}
-        if self._refused:
-            more = {"workers": self._usable(), "allow_other_workers": False}
-        # a name that failed is remembered by the scheduler with its error
-        key = asked.name if tries == 1 else f"{asked.name}-{tries}"
-        return self._executor.submit(perform, asked.job, key=key, pure=False, **more)
+    def _move_stranded(
+        self, running: dict[str, _Running[J]], ended: "queue.SimpleQueue[str]"
+    ) -> None:
+        """Give jobs to other workers if all those that may do them are gone.
+
+        Dask keeps a job for the workers that it was given to: a worker that was started again has
+        another address, and would never get it.
+        """
+        usable = frozenset(self._usable()) if self._refused else frozenset[str]()
+        for name, each in list(running.items()):
+            if usable and each.at and each.at.isdisjoint(usable):
+                each.future.cancel()
+                running[name] = self._submit(each.asked, ended, each)
 
     def _result(
         self,
@@ -204,7 +238,8 @@ class Workers:
         alone: bool,
     ) -> Done | None:
         """What a job returned; None if it was given to another worker."""
-        asked, tries, future = running[name]
+        before = running[name]
+        asked, tries, future = before.asked, before.tries, before.future
         try:
             done: Done = future.result()
         except RefusedWorkerError as error:
@@ -213,7 +248,7 @@ class Workers:
             self._refuse(error.worker, error.reason)
             if not self._usable():
                 raise WheelvecError(self._no_worker()) from None
-            running[name] = self._submit(asked, tries + 1, ended)
+            running[name] = self._submit(asked, ended, before, retried=True)
             return None
         except CancelledError as error:
             raise WheelvecError("the executor cancelled its jobs: it was closed") from error
@@ -227,7 +262,7 @@ class Workers:
             )
             if tries < TRIES and (alone or not apart):
                 log.warning("%s: %s; it is tried again", name, said)
-                running[name] = self._submit(asked, tries + 1, ended)
+                running[name] = self._submit(asked, ended, before, retried=True)
                 return None
             if not apart:
                 raise WheelvecError(f"a job cannot be done: {said}") from error
@@ -274,4 +309,7 @@ def _ended(ended: "queue.SimpleQueue[str]", running: dict[str, _Running[Any]]) -
         for name, each in running.items()
         if not hasattr(each.future, "add_done_callback") and each.future.done()
     ]
-    return [name for name in dict.fromkeys(found) if name in running]
+    # a job that was moved ended at its first place too
+    return [
+        name for name in dict.fromkeys(found) if name in running and running[name].future.done()
+    ]
