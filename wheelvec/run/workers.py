@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 AHEAD = 2  # jobs that wait at each worker
 WORKERS = 8  # of an executor that does not say how many it has
 TRIES = 3  # of a job that runs alone, or as a whole; Dask kills some workers in each
+RESTART = 30.0  # seconds in which a worker that ended is started again
 WAIT = 0.1  # seconds between two looks at Ctrl-C and at futures that do not call back
 
 
@@ -99,6 +100,7 @@ class Workers:
                 'ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))'
             )
         self._refused: dict[str, str] = {}
+        self._had_usable = False
         self._warned = False
 
     def count(self) -> int:
@@ -126,15 +128,31 @@ class Workers:
         expected = versions()
         for name, found in self._executor.run(_facts, folders, on_error="return").items():
             if isinstance(found, Exception):  # it ended meanwhile: another one takes its place
+                self._had_usable = True
                 continue
             if said := difference(expected, found[0]) or found[1]:
                 self._refuse(name, said)
-        if self._refused and not self._usable():
-            raise WheelvecError(self._no_worker())
+        if self._refused:
+            self._awaited()
 
-    def _usable(self) -> list[str]:
+    def _usable(self) -> frozenset[str]:
         known = self._executor.scheduler_info(n_workers=-1)["workers"]
-        return [name for name in known if name not in self._refused]
+        found = frozenset(name for name in known if name not in self._refused)
+        self._had_usable |= bool(found)
+        return found
+
+    def _awaited(self) -> frozenset[str]:
+        """The workers that can be used; if there were some, they are waited for.
+
+        Raises:
+            WheelvecError: if there is none.
+        """
+        until = time.monotonic() + (RESTART if self._had_usable else 0.0)
+        while not (found := self._usable()):
+            if time.monotonic() >= until:
+                raise WheelvecError(self._no_worker())
+            time.sleep(WAIT)
+        return found
 
     def _refuse(self, name: str, reason: str) -> None:
         if name not in self._refused:
@@ -199,7 +217,7 @@ class Workers:
     ) -> _Running[J]:
         """Give a job to the executor, for the first time or after it was there `before`."""
         tries, sent = (before.tries + retried, before.sent + 1) if before else (1, 1)
-        at = frozenset(self._usable()) if self._refused else frozenset[str]()
+        at = self._awaited() if self._refused else frozenset[str]()
         try:
             if self.is_dask:
                 # a name that failed is remembered by the scheduler with its error
@@ -224,7 +242,7 @@ class Workers:
         Dask keeps a job for the workers that it was given to: a worker that was started again has
         another address, and would never get it.
         """
-        usable = frozenset(self._usable()) if self._refused else frozenset[str]()
+        usable = self._usable() if self._refused else frozenset[str]()
         for name, each in list(running.items()):
             if usable and each.at and each.at.isdisjoint(usable):
                 each.future.cancel()
@@ -246,8 +264,6 @@ class Workers:
             if not self.is_dask:
                 raise WheelvecError(f"no worker can be used: {error}") from None
             self._refuse(error.worker, error.reason)
-            if not self._usable():
-                raise WheelvecError(self._no_worker()) from None
             running[name] = self._submit(asked, ended, before, retried=True)
             return None
         except CancelledError as error:
