@@ -94,7 +94,7 @@ CORPORATE_ACTION = int(EndReason.CORPORATE_ACTION)
 SOLD = -1
 FORGOTTEN = -2  # no session number: -1 is a day that is no session
 # No end reason: the next call would be sought after the last session of the window.
-CARRIED = -2
+NEXT_WINDOW = -2
 FAR = 2**40  # after any session
 
 # Sales of one wheel that are cached: nearly all call rules of a block search for a call on the same
@@ -564,7 +564,7 @@ def sell_calls(
                 end_reason, lacking, still_open = UNRESOLVED, end, np.nan
             break
         if number > until:
-            end_reason, end = CARRIED, number
+            end_reason, end = NEXT_WINDOW, number
             break
         lots = lots_on(slice_, put, number)
         basis = basis_of(put, lots)

@@ -1,4 +1,8 @@
-"""Corporate events between two sessions (rules.md, section 12)."""
+"""Corporate events between two sessions (rules.md, section 12).
+
+A barrier is an event that no leg and no share is carried through: one that changes what a contract
+delivers, or one that is only suspected.
+"""
 
 from typing import Any
 
@@ -6,8 +10,7 @@ from wheelvec.jit.arrays import Records
 from wheelvec.jit.compiled import njit_inlined
 from wheelvec.model.codes import EventKind
 
-PASSED, NOT_CARRIED = int(EventKind.CARRIED), int(EventKind.NOT_CARRIED)
-SUSPECTED = int(EventKind.SUSPECTED)
+CARRIED, SUSPECTED = int(EventKind.CARRIED), int(EventKind.SUSPECTED)
 
 
 @njit_inlined
@@ -38,9 +41,9 @@ def shares_until(events: Records, first: int, last_day: int) -> int:
 
 @njit_inlined
 def barrier_between(events: Records, first: int, last: int) -> int:
-    """The first event that is not carried through after session `first`, up to `last`; -1: none."""
+    """The first barrier after session `first`, up to `last`; -1: none."""
     for i in range(events.size):
-        if events.kind[i] != PASSED and first < events.number[i] <= last:
+        if events.kind[i] != CARRIED and first < events.number[i] <= last:
             return i
     return -1
 
@@ -50,7 +53,7 @@ def passes_any(events: Records, first: int, last: int) -> bool:
     """Whether any event is carried through after session `first`, up to `last`."""
     found = False
     for i in range(events.size):
-        found |= events.kind[i] == PASSED and first < events.number[i] <= last
+        found |= events.kind[i] == CARRIED and first < events.number[i] <= last
     return found
 
 

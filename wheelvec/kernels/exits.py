@@ -184,33 +184,35 @@ def market_price(rows: Records, r: int, penalty: float, spread_pct: float, mode:
 
 @njit_lean
 def stop_fill(
-    first: float, high: float, low: float, stop: float, penalty: float, mode: int
+    opened: float, high: float, low: float, stop: float, penalty: float, mode: int
 ) -> float:
     """Dollars per share for a stop that triggers on a bar, before its tick.
 
+    A gap over the stop is paid in full: the bar's open, if that is above the stop.
+
     Args:
-        first: the bar's open.
+        opened: the bar's open.
         high: of the bar.
         low: of the bar.
         stop: level.
         penalty: of the entry's tier.
         mode: FillMode.
     """
-    return min(high, max(first, stop) + concession(mode) * ((high - low) * penalty))
+    return min(high, max(opened, stop) + concession(mode) * ((high - low) * penalty))
 
 
 @njit_lean
-def target_fill(first: float, target: float, touches: int) -> float:
+def target_fill(opened: float, target: float, touches: int) -> float:
     """Dollars per share for a target that fills on a bar.
 
     Better than its limit only on the first touch: an order that was missed is not rewarded.
 
     Args:
-        first: the bar's open, on its tick.
+        opened: the bar's open, on its tick.
         target: limit, on its tick.
         touches: so far, this one included.
     """
-    return min(first, target) if touches == 1 else target
+    return min(opened, target) if touches == 1 else target
 
 
 @njit_lean

@@ -65,7 +65,7 @@ CALL = np.dtype(
     [
         ("dte_min", _WHOLE), ("dte_max", _WHOLE), ("delta_min", _REAL), ("delta_max", _REAL),
         ("above_basis", _FLAG),
-        ("strike_factor", _REAL),  # 1 + strike_min_pct_above_basis
+        ("strike_factor", _REAL),  # (1 + strike_min_pct_above_basis; v5: 1) less a slack
         ("rank_over_chain", _FLAG),
         ("select", _WHOLE), ("target", _REAL),  # of `select`, in its unit
         ("flat_odds", _FLAG),  # v5: p_fill as if spread_pct were 0.05 and ivp 0.5

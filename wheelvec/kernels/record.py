@@ -12,8 +12,8 @@ from wheelvec.jit.arrays import Flags, Integers, Records, Words
 from wheelvec.jit.compiled import njit_inlined, njit_lean
 from wheelvec.kernels.accumulate import AFTER, WORDS
 from wheelvec.kernels.calls import (
-    CARRIED,
     FAR,
+    NEXT_WINDOW,
     UNRESOLVED,
     AssignedEnds,
     WheelState,
@@ -188,7 +188,7 @@ def sell_on(
     memory, counts = workspace.assigned_ends.memory, workspace.counts
     csp_pnl = assigned_pnl(put, entry)
     calls, left = sell_calls(slice_, put, state, until, entry, 0, call, rule, memory, counts, out)
-    if calls.end_reason == CARRIED:
+    if calls.end_reason == NEXT_WINDOW:
         write_carried(out, number, censored, csp_pnl, put, left)
         return FAR
     value = wheel_value(slice_, put, entry, calls)

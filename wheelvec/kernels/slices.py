@@ -31,7 +31,9 @@ class Underlying(NamedTuple):
 
     close: Reals
     day: Integers
-    last_bar: Integers  # last session with a bar of the name that it bears on each session
+    # last session with a bar of the name that it bears on each session: whether a contract can be
+    # resolved; marks take the last close (kernels.wheel, kernels.calls)
+    last_bar: Integers
 
 
 _REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_

@@ -75,7 +75,9 @@ RECORDS: dict[str, Column] = {
     "exit_pct": Column("fraction", "profit target as a fraction of the premium: 0.25 keeps 75%"),
     "days_held": Column("calendar days", "exit date - entry date of the leg"),
     "roc": Column("percent", "100 * pnl / initial_capital of the leg"),
-    "cost_basis": Column(_CONTRACT, "strike of the leg * 100 * contracts"),
+    "cost_basis": Column(
+        _CONTRACT, "strike of the leg * 100 * contracts; not the basis of the shares"
+    ),
     "touch_count": Column("", "bars that touched the profit target, up to the exit"),
     "touch_profit_target": Column("", "whether any bar touched the profit target"),
     "filled_profit_target": Column("", "whether a touch filled"),
