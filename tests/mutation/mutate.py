@@ -45,7 +45,7 @@ ARRAYS, CHAIN, OUTCOMES, RECORDS, SUMMARY = (
 )
 SLICES, OPENINGS = (f"run/{name}.py" for name in ("slices", "schedule"))
 PARAMETERS, FEES = "stages/parameters.py", "kernels/fees.py"
-PASSED, EXERCISE = "kernels/events.py", "kernels/exercise.py"
+HAPPENED, EXERCISE = "kernels/events.py", "kernels/exercise.py"
 EVENTS, DUE = (f"stages/{name}.py" for name in ("events", "exercise"))
 SEEN = "tables/suspected.py"
 # Whose compiled code holds code of another: a change of the key makes those of the value stale.
@@ -61,7 +61,7 @@ REACHES = {
     DRAWS: ("draws", "exits", "calls", "record"),
     STANDING: ("collapse",),
     LAYOUT: ("layout",),
-    PASSED: ("exits", "evaluate", "calls", "wheel", "record"),
+    HAPPENED: ("exits", "evaluate", "calls", "wheel", "record"),
     EXERCISE: ("exercise", "evaluate", "calls", "record"),
 }
 
@@ -173,10 +173,10 @@ CHANGES: tuple[Change, ...] = (
     Change("stand_in_clamp", EXITS, "min(ask, rows.close[r] + f * (ask - bid) * penalty)", "rows.close[r] + f * (ask - bid) * penalty", "4: at most the ask"),
     Change("stand_in_penalty", EXITS, "f * (ask - bid) * penalty)", "f * (ask - bid))", "4: the penalty counts on a quote"),
     Change("stand_in_stop", EXITS, "at.at_market = rows[r].is_quote or not entry.trigger", "at.at_market = not entry.trigger", "4: a quote prices every exit in both models"),
-    Change("stop_gap", EXITS, "max(first, stop)", "stop", "4: a gap through the stop is paid"),
-    Change("stop_high", EXITS, "min(high, max(first, stop) + concession(mode) * ((high - low) * penalty))", "max(first, stop) + concession(mode) * ((high - low) * penalty)", "4: a stop pays at most the high"),
-    Change("target_late", EXITS, "min(first, target) if touches == 1 else target", "min(first, target)", "4: a missed order is not rewarded"),
-    Change("target_open", EXITS, "min(first, target) if touches == 1 else target", "target", "4: a first touch gets a better open"),
+    Change("stop_gap", EXITS, "max(opened, stop)", "stop", "4: a gap through the stop is paid"),
+    Change("stop_high", EXITS, "min(high, max(opened, stop) + concession(mode) * ((high - low) * penalty))", "max(opened, stop) + concession(mode) * ((high - low) * penalty)", "4: a stop pays at most the high"),
+    Change("target_late", EXITS, "min(opened, target) if touches == 1 else target", "min(opened, target)", "4: a missed order is not rewarded"),
+    Change("target_open", EXITS, "min(opened, target) if touches == 1 else target", "target", "4: a first touch gets a better open"),
     Change("put_trigger", PARAMETERS, 'out["trigger"] = trigger | (unset & ~out["v5"])', 'out["trigger"] = True', "4: exit_model close_range"),
     Change("call_trigger", PARAMETERS, 'out["trigger"] = trigger | (unset & ~out["v5"])', 'out["trigger"] = False', "4: exit_model trigger"),
     Change("hold_price", EXITS, "Walked(MAX_HOLD_DTE, b, bar.market,", "Walked(MAX_HOLD_DTE, b, bar.open,", "4: max_hold_dte at the market"),
@@ -353,9 +353,9 @@ CHANGES: tuple[Change, ...] = (
     Change("basis_of_hundred", CALLS, "put.strike * 100.0 * put.contracts -", "put.strike * 100.0 -", "12: basis of all shares delivered"),
     Change("shares_after_split", WHEEL, "return put.contracts * shares_between", "return put.contracts + 0 * shares_between", "12: shares held become n for one"),
     Change("dividend_after_split", WHEEL, "* (put.contracts * shares)", "* put.contracts", "12: dividends on the shares then held"),
-    Change("dividend_before_split", PASSED, "events.ex_day[i] <= last_day", "events.ex_day[i] < last_day", "12: of one day, splits come before dividends"),
-    Change("split_on_sale", PASSED, "if first < events.number[i] <= last:\n            shares", "if first <= events.number[i] <= last:\n            shares", "12: a leg sold on the ex-date knows nothing of it"),
-    Change("split_on_exit", PASSED, "if first < events.number[i] <= last:\n            shares", "if first < events.number[i] < last:\n            shares", "12: from the ex-date on"),
+    Change("dividend_before_split", HAPPENED, "events.ex_day[i] <= last_day", "events.ex_day[i] < last_day", "12: of one day, splits come before dividends"),
+    Change("split_on_sale", HAPPENED, "if first < events.number[i] <= last:\n            shares", "if first <= events.number[i] <= last:\n            shares", "12: a leg sold on the ex-date knows nothing of it"),
+    Change("split_on_exit", HAPPENED, "if first < events.number[i] <= last:\n            shares", "if first < events.number[i] < last:\n            shares", "12: from the ex-date on"),
     Change("eve_no_wheel", EVENTS, "out[[e.number - 1 for", "out[[0 * e.number for", "12: no wheel opens on the eve"),
     Change("eve_no_call", CALLS, "barrier_between(slice_.events, held, last + 1)", "barrier_between(slice_.events, held, last)", "12: no call is sought on the eve"),
     Change("eve_no_quote", SUCCESSION, "kept = (quote[stands] >= 0) & ~barred[some]", "kept = (quote[stands] < 0) & (quote[stands] >= 0)", "12: else on its valid quote of the eve"),
