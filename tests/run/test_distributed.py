@@ -311,12 +311,9 @@ def cluster() -> Iterator[Any]:
         yield cluster
 
 
-def sweep_under_fire(
-    cluster: Any, folder: Path, kills: int, seconds: float, **given: Any
-) -> tuple[wv.Sweep, int]:
-    """A sweep whose workers are killed again and again, and how often that was."""
-    from distributed import Client
-
+@contextlib.contextmanager
+def killing(cluster: Any, kills: int, seconds: float) -> Iterator[set[int]]:
+    """Kill a worker every few seconds, up to so many; the processes that were killed so far."""
     done, ended = threading.Event(), set[int]()
 
     def kill() -> None:
@@ -329,34 +326,38 @@ def sweep_under_fire(
                     ended.add(pid)
 
     killer = threading.Thread(target=kill)
-    with Client(cluster) as client:
-        killer.start()
-        try:
-            swept = wv.sweep(wv.Market.open(folder), None, GRID, executor=client, **given)
-        finally:
-            done.set()
-            killer.join()
-    return swept, len(ended)
+    killer.start()
+    try:
+        yield ended
+    finally:
+        done.set()
+        killer.join()
 
 
 def test_killed_workers_lose_nothing_and_count_nothing_twice(
     cluster: Any, folder: Path, local: wv.Sweep, small_jobs: None
 ) -> None:
-    far, killed = sweep_under_fire(cluster, folder, kills=2, seconds=0.5)
+    from distributed import Client
+
+    with Client(cluster) as client, killing(cluster, 2, seconds=0.5) as killed:
+        far = wv.sweep(wv.Market.open(folder), None, GRID, executor=client)
     assert killed
     assert_frame_equal(far.frame, local.frame, check_exact=True)
+    assert far.failures.height == 0
 
 
 @pytest.mark.slow
 def test_a_hundred_killed_workers(
     cluster: Any, folder: Path, local: wv.Sweep, small_jobs: None
 ) -> None:
-    total = 0
-    while total < 100:
-        far, killed = sweep_under_fire(cluster, folder, kills=100 - total, seconds=4.0)
-        assert_frame_equal(far.frame, local.frame, check_exact=True)
-        assert far.failures.height == 0
-        total += killed
+    """Sweep after sweep, while a worker is killed about as often as one can be started."""
+    from distributed import Client
+
+    with Client(cluster) as client, killing(cluster, 100, seconds=4.0) as killed:
+        while len(killed) < 100:
+            far = wv.sweep(wv.Market.open(folder), None, GRID, executor=client)
+            assert_frame_equal(far.frame, local.frame, check_exact=True)
+            assert far.failures.height == 0
 
 
 def test_a_client_that_goes_away_and_comes_back(
