@@ -9,7 +9,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 BESIDE := $(VENV)/beside
 BESIDE_PINS := py_vollib_vectorized==0.1.1 py_lets_be_rational==1.0.1
 RESULTS := build/benchmarks.json
-NOTEBOOKS := $(addprefix notebooks/,quickstart.ipynb sweep.ipynb portfolio.ipynb migrating.ipynb your-data.ipynb)
 DEMO := demo-result
 LOWEST := .venv-lowest
 # Test files go side by side, two at a time: more would only wait for memory and disk on a small machine.
@@ -28,18 +27,18 @@ demo: $(VENV)/.installed ## install, run the wheel on the demo market, say where
 	@printf '\nNext: source $(BIN)/activate, then wheelvec --help (or $(BIN)/wheelvec --help)\n'
 
 test: $(VENV)/.installed-dev ## install for development, run the tests but the slow ones
-	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow and not notebook" -n $(WORKERS) --dist loadfile
 
 test-slow: $(VENV)/.installed-dev ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
 test-lowest: $(LOWEST)/.installed ## the tests with the oldest versions that pyproject.toml admits
-	@$(LOWEST)/bin/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --ignore=tests/test_docs.py --ignore=tests/test_docs_pictures.py --ignore=tests/test_docs_site.py --ignore=tests/test_benchmarks.py
+	@$(LOWEST)/bin/python -m pytest -m "not slow and not notebook" -n $(WORKERS) --dist loadfile --ignore=tests/test_docs.py --ignore=tests/test_docs_pictures.py --ignore=tests/test_docs_site.py --ignore=tests/test_benchmarks.py
 
 # Compiled code is not traced: what is worked by hand of the kernels runs once more as plain Python.
 coverage: $(VENV)/.installed-dev ## which lines the tests reach: a table, and build/coverage/index.html
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m pytest -m "not slow" -q --cov --cov-report=
+	@$(BIN)/python -m pytest -m "not slow and not notebook" -q --cov --cov-report=
 	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/kernels --cov --cov-append --cov-report=
 	@$(BIN)/python -m coverage html -q -d build/coverage
 	@$(BIN)/python -m coverage report --skip-covered
@@ -59,9 +58,8 @@ lint: $(VENV)/.installed-dev ## format, lint and types
 	@$(BIN)/python -m mypy
 	@$(BIN)/typos
 
-notebook: $(VENV)/.installed-dev ## execute the notebooks; any error in them fails
-	@for file in $(NOTEBOOKS); do test -f $$file || { echo "$$file: missing" >&2; exit 1; }; done
-	@$(BIN)/python -c "from nbclient.cli import main; main()" $(NOTEBOOKS)
+notebook: $(VENV)/.installed-dev ## execute the notebooks; an error or another output than they show fails
+	@$(BIN)/python -m pytest -q -m notebook -n $(WORKERS) tests/test_docs.py
 
 bench: $(VENV)/.installed-rivals ## measure against what else installs (8 minutes), write docs/performance.md
 	@mkdir -p $(dir $(RESULTS))

@@ -95,6 +95,7 @@ def test_markers_must_stand_once() -> None:
         DOCS["with_table"]("a page", "costs", "a table")
 
 
+@pytest.mark.notebook
 @pytest.mark.parametrize("path", DOCS["NOTEBOOKS"], ids=lambda path: path.name)
 def test_notebook_shows_what_it_computes(path: Path) -> None:
     kept = nbformat.read(path, as_version=4)

@@ -7,7 +7,7 @@ import pytest
 from tests.oracle import event_markets
 from tests.random_markets import all_differences
 
-COUNT, BLOCKS, LONG = 24, 4, 1000
+COUNT, BLOCKS, LONG = 12, 4, 1000
 
 
 def differences(seed: int) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.random_markets import differences, random_case, sweep_differences
 
-QUICK, LONG = 40, 1500
+QUICK, LONG = 24, 1500
 
 
 @pytest.mark.parametrize("block", range(4))
@@ -19,7 +19,7 @@ def test_fixed_worlds_agree_with_the_oracle(block: int) -> None:
 
 
 @pytest.mark.parametrize("rules", ["ledger", "v5"])
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(seed=st.integers(10_000, 2**32))
 def test_random_worlds_agree_with_the_oracle(rules: str, seed: int) -> None:
     found = differences(*random_case(seed, rules=rules))

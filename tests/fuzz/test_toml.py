@@ -71,7 +71,7 @@ def documents(draw: st.DrawFn) -> bytes:
     return written
 
 
-@fuzzed(30, 20_000, document=documents())
+@fuzzed(15, 20_000, document=documents())
 def test_a_configuration_runs_or_is_refused_in_one_line(document: bytes) -> None:
     (FOLDER / "wheel.toml").write_bytes(document)
     out = FOLDER / "out"

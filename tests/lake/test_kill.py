@@ -169,12 +169,12 @@ def kills_of_an_import(number: int, tmp_path: Path, seed: int) -> None:
     print(f"{kills} kills of an import over {lakes} lakes")
 
 
-def test_a_fetch_killed_eight_times(tmp_path: Path) -> None:
-    kills_of_a_fetch(8, tmp_path, seed=1)
+def test_a_fetch_killed_three_times(tmp_path: Path) -> None:
+    kills_of_a_fetch(3, tmp_path, seed=1)
 
 
-def test_an_import_killed_five_times(tmp_path: Path) -> None:
-    kills_of_an_import(5, tmp_path, seed=2)
+def test_an_import_killed_twice(tmp_path: Path) -> None:
+    kills_of_an_import(2, tmp_path, seed=2)
 
 
 @pytest.mark.slow

@@ -151,7 +151,14 @@ def test_jobs_that_end_in_another_order_give_the_same_frame(
     assert_frame_equal(far.frame, local.frame, check_exact=True)
 
 
-@pytest.mark.parametrize(("seed", "stats"), [(3, "full"), (4, "full"), (4, "moments")])
+@pytest.mark.parametrize(
+    ("seed", "stats"),
+    [
+        (3, "full"),
+        (4, "moments"),
+        pytest.param(4, "full", marks=pytest.mark.slow),
+    ],
+)
 def test_grids_of_every_kind_on_a_lake_with_events(
     seed: int, stats: str, tmp_path: Path, threads: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
