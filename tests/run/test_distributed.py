@@ -247,6 +247,36 @@ def test_exact_percentiles_hold_one_part_and_the_values() -> None:
         np.testing.assert_allclose(found[:, i], wanted, rtol=1e-12)
 
 
+class _Lost(Future[Any]):
+    """Says that it has ended, is then found to have lost its result, and has it again in silence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked = 0
+
+    def done(self) -> bool:
+        self._asked += 1
+        return self._asked > 2 and super().done()
+
+
+class Losing(Counting):
+    """Its results are lost once, each after its job said that it had ended."""
+
+    def submit(self, run: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
+        future = _Lost()
+        future.set_result(super().submit(run, *arguments, **named).result())
+        return future
+
+
+def test_a_result_that_is_lost_and_made_again_is_found(
+    folder: Path, local: wv.Sweep, small_jobs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a Dask worker ends before its result was fetched."""
+    monkeypatch.setattr(workers, "LOOK", 0.05)
+    far = wv.sweep(wv.Market.open(folder), None, GRID, executor=Losing())
+    assert_frame_equal(far.frame, local.frame, check_exact=True)
+
+
 def test_progress_counts_configurations_and_wheels(folder: Path, small_jobs: None) -> None:
     told: list[tuple[int, int, int]] = []
     far = wv.sweep(

@@ -35,7 +35,8 @@ AHEAD = 2  # jobs that wait at each worker
 WORKERS = 8  # of an executor that does not say how many it has
 TRIES = 3  # of a job that runs alone, or as a whole; Dask kills some workers in each
 RESTART = 30.0  # seconds in which a worker that ended is started again
-WAIT = 0.1  # seconds between two looks at Ctrl-C and at futures that do not call back
+WAIT = 0.1  # seconds between two looks at Ctrl-C
+LOOK = 1.0  # seconds between two looks at all jobs and at the workers
 
 
 J = TypeVar("J", bound=Job)
@@ -192,11 +193,12 @@ class Workers:
                     running[asked.name] = self._submit(asked, ended)
                 if not running:
                     return
-                if time.monotonic() - looked > 1.0:
+                look = time.monotonic() - looked > LOOK
+                if look:
                     looked = time.monotonic()
                     room = 1 if alone else AHEAD * self.count()
                     self._move_stranded(running, ended)
-                for name in _ended(ended, running):
+                for name in _ended(ended, running, every=look):
                     done = self._result(running, name, ended, alone)
                     if done is not None:
                         yield running.pop(name).asked, done
@@ -313,19 +315,23 @@ def _forks(pool: ProcessPoolExecutor) -> bool:
     return bool(context.get_start_method() == "fork")
 
 
-def _ended(ended: "queue.SimpleQueue[str]", running: dict[str, _Running[Any]]) -> list[str]:
-    """The names of the jobs that have ended, after waiting a moment for one."""
-    found: list[str] = []
+def _ended(
+    ended: "queue.SimpleQueue[str]", running: dict[str, _Running[Any]], *, every: bool
+) -> list[str]:
+    """The names of the jobs that have ended, after waiting a moment for one that says so.
+
+    Args:
+        ended: the names of jobs as they end.
+        running: the jobs by name.
+        every: whether to look at all of them. Futures of submitit do not say when they end; those
+            of Dask say it once, although a result can be lost with its worker and made again.
+    """
+    found: list[str] = list(running) if every else []
     with contextlib.suppress(queue.Empty):
         found.append(ended.get(timeout=WAIT))
         while True:
             found.append(ended.get_nowait())
-    found += [  # futures that do not call back, such as those of submitit
-        name
-        for name, each in running.items()
-        if not hasattr(each.future, "add_done_callback") and each.future.done()
-    ]
-    # a job that was moved ended at its first place too
+    # one that was moved ended at its first place too
     return [
         name for name in dict.fromkeys(found) if name in running and running[name].future.done()
     ]
