@@ -27,13 +27,13 @@ demo: $(VENV)/.installed ## install, run the wheel on the demo market, say where
 	@printf '\nNext: source $(BIN)/activate, then wheelvec --help (or $(BIN)/wheelvec --help)\n'
 
 test: $(VENV)/.installed-dev ## install for development, run the tests but the slow ones
-	@$(BIN)/python -m pytest -m "not slow and not notebook" -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow and not notebook" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed-dev ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
 test-lowest: $(LOWEST)/.installed ## the tests with the oldest versions that pyproject.toml admits
-	@$(LOWEST)/bin/python -m pytest -m "not slow and not notebook" -n $(WORKERS) --dist loadfile --ignore=tests/test_docs.py --ignore=tests/test_docs_pictures.py --ignore=tests/test_docs_site.py --ignore=tests/test_benchmarks.py
+	@$(LOWEST)/bin/python -m pytest -m "not slow and not notebook" -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore=tests/test_docs.py --ignore=tests/test_docs_pictures.py --ignore=tests/test_docs_site.py --ignore=tests/test_benchmarks.py
 
 # Compiled code is not traced: what is worked by hand of the kernels runs once more as plain Python.
 coverage: $(VENV)/.installed-dev ## which lines the tests reach: a table, and build/coverage/index.html
