@@ -349,12 +349,24 @@ def cluster() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def killing(cluster: Any, kills: int, seconds: float) -> Iterator[set[int]]:
-    """Kill a worker every few seconds, up to so many; the processes that were killed so far."""
+def killing(
+    cluster: Any, kills: int, seconds: float, went_on: threading.Event | None = None
+) -> Iterator[set[int]]:
+    """Kill a worker every few seconds, up to so many; the processes that were killed so far.
+
+    Args:
+        cluster: whose workers are killed.
+        kills: their number.
+        seconds: between two.
+        went_on: is waited for before each, for a quarter of a minute.
+    """
     done, ended = threading.Event(), set[int]()
 
     def kill() -> None:
         while len(ended) < kills and not done.wait(seconds):
+            if went_on is not None:
+                went_on.wait(15.0)
+                went_on.clear()
             alive = [nanny.pid for nanny in tuple(cluster.workers.values()) if nanny.pid]
             if pids := [pid for pid in alive if pid not in ended]:
                 pid = pids[len(ended) % len(pids)]
@@ -387,12 +399,17 @@ def test_killed_workers_lose_nothing_and_count_nothing_twice(
 def test_a_hundred_killed_workers(
     cluster: Any, folder: Path, local: wv.Sweep, small_jobs: None
 ) -> None:
-    """Sweep after sweep, while a worker is killed about as often as one can be started."""
+    """Sweep after sweep, while a worker is killed as soon as something was done after the last one.
+
+    Without that, jobs that need more time than workers have would be given up, and rightly so.
+    """
     from distributed import Client
 
-    with Client(cluster) as client, killing(cluster, 100, seconds=4.0) as killed:
+    went_on = threading.Event()
+    with Client(cluster) as client, killing(cluster, 100, 2.0, went_on) as killed:
+        given: dict[str, Any] = {"executor": client, "progress": lambda *_: went_on.set()}
         while len(killed) < 100:
-            far = wv.sweep(wv.Market.open(folder), None, GRID, executor=client)
+            far = wv.sweep(wv.Market.open(folder), None, GRID, **given)
             assert_frame_equal(far.frame, local.frame, check_exact=True)
             assert far.failures.height == 0
 
