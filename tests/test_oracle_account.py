@@ -2,6 +2,7 @@
 
 import datetime as dt
 import random
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -48,7 +49,10 @@ def random_result(seed: int) -> wv.Result:
     return wv.backtest(market, config_of(sections, market), threads=1)
 
 
-def expected(result: wv.Result, account: wv.Account) -> tuple[oracle.Oracle, list[oracle.Row]]:
+@cache
+def expected(seed: int) -> tuple[wv.Result, oracle.Oracle, list[oracle.Row]]:
+    """The result of a seed, and what its account must be: the program and its days."""
+    result, account = random_result(seed), random_account(seed)
     config = result.config.to_dict()
     given = {
         "calendar": result.config.schedule.trading_calendar,
@@ -60,13 +64,12 @@ def expected(result: wv.Result, account: wv.Account) -> tuple[oracle.Oracle, lis
     frames = {name: getattr(result, name).to_dicts() for name in FRAMES}
     assert isinstance(result.start, dt.date)
     found = oracle.Oracle(frames, result.start, given, account.to_dict())
-    return found, found.run()
+    return result, found, found.run()
 
 
 def differences(seed: int) -> list[str]:
     """The differences in the account of a seed."""
-    result, account = random_result(seed), random_account(seed)
-    plain, days = expected(result, account)
+    (result, plain, days), account = expected(seed), random_account(seed)
     wheels = {w.total["wheel_id"]: (w.taken, w.reason) for w in plain.wheels}
     try:
         portfolio = wv.simulate(result, account)
@@ -109,7 +112,7 @@ def test_the_seeds_meet_what_an_account_may_refuse() -> None:
     reasons: set[str | None] = set()
     assigned = 0
     for seed in range(COUNT):
-        plain, _ = expected(random_result(seed), random_account(seed))
+        _, plain, _ = expected(seed)
         reasons |= {w.reason for w in plain.wheels}
         assigned += sum(w.bought is not None and w.taken > 0 for w in plain.wheels)
     assert {None, "no_cash", "max_wheels", "max_share_per_underlying", "too_small"} <= reasons

@@ -8,7 +8,7 @@ import csv
 import datetime as dt
 import json
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,13 @@ def tables_of(case: str) -> dict[str, pl.DataFrame]:
     }
 
 
+@cache
+def result_of(case: str, rules: str) -> dict[str, Any]:
+    """What the reference makes of a case."""
+    config = json.loads((CASES[case] / "config.json").read_text())
+    return wheel.run(tables_of(case), {**config, "rules": rules})
+
+
 def same(got: Any, expected: Any) -> bool:
     """Figures to 1e-9 relative, everything else exactly."""
     if isinstance(expected, float) and isinstance(got, int | float):
@@ -50,8 +57,7 @@ def same(got: Any, expected: Any) -> bool:
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_golden_case(case: str, rules: str) -> None:
     """Records in order, column by column, and the summary."""
-    config = json.loads((CASES[case] / "config.json").read_text())
-    result = wheel.run(tables_of(case), {**config, "rules": rules})
+    result = result_of(case, rules)
     expected = pl.read_parquet(CASES[case] / f"expected_{rules}.parquet").rename(RENAMED).to_dicts()
     wrong = []
     for number, (got, row) in enumerate(zip(result["records"], expected, strict=False)):
@@ -70,8 +76,7 @@ def test_golden_case(case: str, rules: str) -> None:
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_cash_sums_to_pnl(case: str) -> None:
     """Section 8: the cash ledger of a resolved wheel sums to its pnl to the cent."""
-    config = json.loads((CASES[case] / "config.json").read_text())
-    result = wheel.run(tables_of(case), config)
+    result = result_of(case, "ledger")
     cash: dict[str, float] = {}
     for entry in result["ledger"]:
         cash[entry["wheel_id"]] = cash.get(entry["wheel_id"], 0.0) + entry["amount"]
