@@ -83,6 +83,9 @@ class Source(Protocol):
     def size(self, name: str) -> str:
         """The size of a table in words."""
 
+    def only(self, symbols: Iterable[str]) -> "Source":
+        """The rows of some underlyings."""
+
 
 def month_end(month: dt.date) -> dt.date:
     """The last day of the month that begins on `month`."""

@@ -145,7 +145,7 @@ class Market:
         self._told = splits
         # by underlying; of all of them under None
         self._found: dict[str | None, Findings] = {}
-        self._suspected: dict[str | None, pl.DataFrame] = {}
+        self._suspected: dict[str, pl.DataFrame] = {}
         self._unread = frozenset[str]()  # underlyings whose files other processes could not read
         # the digests that were looked up last, and the rows of each underlying there
         self._digest_rows: tuple[pl.DataFrame, dict[str, list[int]]] | None = None
@@ -809,7 +809,7 @@ class Market:
         findings = []
         for underlying, source in self._sources(wanted):
             if underlying not in self._found:
-                suspected = self._suspected.get(underlying)
+                suspected = self._known_suspected(underlying)
                 surveys = [
                     survey
                     for name in source.tables
@@ -839,15 +839,26 @@ class Market:
             >>> market.suspected_splits(["ALFA"]).height
             0
         """
-        wanted = set(underlyings)
+        wanted, source = set(underlyings), self._source
         found = [SUSPECTED.to_frame()]
-        for underlying, source in self._sources(wanted):
-            if underlying in self._found:
-                self._suspected[underlying] = self._found[underlying].splits
+        held = (u for u in sorted(wanted) if any(source.holds(t, u) for t in source.tables))
+        for underlying in held:
             if underlying not in self._suspected:
-                self._suspected[underlying] = self._suspected_of(source)
+                known = self._found.get(underlying) or self._found.get(None)
+                self._suspected[underlying] = (
+                    self._suspected_of(source.only([underlying]))
+                    if known is None
+                    else known.splits.filter(pl.col("underlying") == underlying)
+                )
             found.append(self._suspected[underlying])
-        return pl.concat(found).filter(pl.col("underlying").is_in(list(wanted)))
+        return pl.concat(found)
+
+    def _known_suspected(self, underlying: str | None) -> pl.DataFrame | None:
+        """What `suspected_splits` found, if it looked at an underlying; None: at all of them."""
+        names = self._held() if underlying is None else (underlying,)
+        if not all(name in self._suspected for name in names):
+            return None
+        return pl.concat([SUSPECTED.to_frame(), *(self._suspected[name] for name in names)])
 
     def _suspected_of(self, source: lake.Source) -> pl.DataFrame:
         if not any_night(source.batches("option_quotes", NIGHTS), self.sessions):
@@ -1062,6 +1073,15 @@ class Memory:
     def batches(self, name: str, columns: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
         """The whole table, `Table.keyed` or some columns of it, in one batch."""
         yield self.held[name].select(columns) if columns else self.held[name]
+
+    def only(self, symbols: Iterable[str]) -> Self:
+        """The rows of some underlyings, without what was set aside."""
+        held = {
+            name: pl.concat([self._of(name, underlying) for underlying in sorted(symbols)])
+            for name in self.held
+        }
+        starts = {name: _starts(rows) for name, rows in held.items()}
+        return type(self)(held, starts, validation.SET_ASIDE.to_frame())
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
         """The content digest of one month."""

@@ -2,8 +2,6 @@
 
 import datetime as dt
 from collections.abc import Iterable
-from contextlib import nullcontext
-from threading import Lock
 from weakref import WeakKeyDictionary
 
 import polars as pl
@@ -13,7 +11,6 @@ from wheelvec.stages.arrays import days
 from wheelvec.stages.events import History, history
 
 _SUSPECTED: "WeakKeyDictionary[Market, dict[str, tuple[dt.date, ...]]]" = WeakKeyDictionary()
-_LOCK = Lock()  # tables in memory are searched for all of their underlyings at once
 
 
 def history_of(market: Market, symbol: str, sessions: pl.DataFrame) -> History:
@@ -43,8 +40,7 @@ def _none(_: str) -> Iterable[dt.date]:
 
 def suspected(market: Market, name: str) -> tuple[dt.date, ...]:
     """The days of the suspected splits of an underlying, cached with the market."""
-    with _LOCK if market.address is None else nullcontext():
-        known = _SUSPECTED.setdefault(market, {})
-        if name not in known:
-            known[name] = tuple(market.suspected_splits([name])["session"])
-        return known[name]
+    known = _SUSPECTED.setdefault(market, {})
+    if name not in known:
+        known[name] = tuple(market.suspected_splits([name])["session"])
+    return known[name]
