@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -277,6 +278,38 @@ def test_a_result_that_is_lost_and_made_again_is_found(
     assert_frame_equal(far.frame, local.frame, check_exact=True)
 
 
+class Deserted:
+    """A client whose cluster has no worker for half a second."""
+
+    __module__ = "distributed.client"
+
+    def __init__(self) -> None:
+        self._there = time.monotonic() + 0.5
+
+    def scheduler_info(self, **_: Any) -> dict[str, Any]:
+        there = time.monotonic() > self._there
+        return {"workers": {"tcp://127.0.0.1:1": {"nthreads": 1}} if there else {}}
+
+    def submit(self, run: Any, job: Any, **_: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        wait = max(0.0, self._there - time.monotonic())
+        threading.Timer(wait, lambda: future.set_result(run(job))).start()
+        return future
+
+
+def test_a_cluster_without_workers_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers, "LOOK", 0.05)
+    monkeypatch.setattr(workers, "RESTART", 0.1)
+    part = wv.Market.open(folder).part(["AA"])
+    job = jobs.SurveyJob(jobs.versions(), part, "", (), None, findings=False)
+    ((_, done),) = workers.Workers(Deserted()).run([workers.Asked("one", job)])
+    assert not done.failures
+    said = [each for each in caplog.messages if "the cluster has no worker" in each]
+    assert len(said) == 1
+
+
 def test_progress_counts_configurations_and_wheels(folder: Path, small_jobs: None) -> None:
     told: list[tuple[int, int, int]] = []
     far = wv.sweep(
@@ -367,7 +400,10 @@ def killing(
             if went_on is not None:
                 went_on.wait(15.0)
                 went_on.clear()
-            alive = [nanny.pid for nanny in tuple(cluster.workers.values()) if nanny.pid]
+            # a nanny gives up if its worker ends while it starts
+            known = cluster.scheduler.workers
+            nannies = tuple(cluster.workers.values())
+            alive = [each.pid for each in nannies if each.pid and each.worker_address in known]
             if pids := [pid for pid in alive if pid not in ended]:
                 pid = pids[len(ended) % len(pids)]
                 with contextlib.suppress(ProcessLookupError):  # it ended by itself

@@ -10,6 +10,7 @@ caller then runs these alone, which shows the one that does it.
 
 import contextlib
 import logging
+import math
 import multiprocessing
 import queue
 import time
@@ -101,7 +102,7 @@ class Workers:
                 'ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))'
             )
         self._refused: dict[str, str] = {}
-        self._had_usable = False
+        self._had_usable, self._idle_since = False, time.monotonic()
         self._warned = False
 
     def count(self) -> int:
@@ -139,7 +140,8 @@ class Workers:
     def _usable(self) -> frozenset[str]:
         known = self._executor.scheduler_info(n_workers=-1)["workers"]
         found = frozenset(name for name in known if name not in self._refused)
-        self._had_usable |= bool(found)
+        if found:
+            self._had_usable, self._idle_since = True, time.monotonic()
         return found
 
     def _awaited(self) -> frozenset[str]:
@@ -239,12 +241,15 @@ class Workers:
     def _move_stranded(
         self, running: dict[str, _Running[J]], ended: "queue.SimpleQueue[str]"
     ) -> None:
-        """Give jobs to other workers if all those that may do them are gone.
+        """Give jobs to other workers if all those that may do them are gone, and say if all are.
 
         Dask keeps a job for the workers that it was given to: a worker that was started again has
         another address, and would never get it.
         """
-        usable = self._usable() if self._refused else frozenset[str]()
+        usable = self._usable() if self.is_dask else frozenset[str]()
+        if self.is_dask and time.monotonic() - self._idle_since > RESTART:
+            log.warning("the cluster has no worker that can be used; jobs wait for one")
+            self._idle_since = math.inf  # said once
         for name, each in list(running.items()):
             if usable and each.at and each.at.isdisjoint(usable):
                 each.future.cancel()
