@@ -35,6 +35,7 @@ _LONGEST_NAME = 255  # bytes, of the common file systems
 # rows of a month of an underlying, which is read into memory as a whole: 1.2 GB of quotes
 _MOST_ROWS = 10_000_000
 _TRIES = 3  # attempts to read files that are being replaced
+BATCH_ROWS = 250_000  # 25 MB of quotes
 EVER = (dt.date.min, dt.date.max)
 
 # The numbers of rows of a table that a write added, replaced by rows of the same key, and removed.
@@ -218,15 +219,31 @@ class BaseLake:
     def batches(self, name: str, columns: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
         """The table, `Table.keyed` or some columns, by underlying and day, in batches of rows.
 
-        A batch is a month of an underlying's options, or all days of the other tables.
+        A batch is some months of an underlying's options, or all days of the other tables.
         """
         wanted = list(columns) or list(TABLES[name].keyed)
         for underlying in self.underlyings(name):
-            months = self.months(name, underlying) if name.startswith("option_") else [None]
-            for month in months:
-                days = (month, month_end(month)) if month else (self.first, self.last)
+            spans: Iterable[Span] = [(self.first, self.last)]
+            if name.startswith("option_"):
+                spans = self._spans(name, underlying)
+            for days in spans:
                 rows = self._rows(name, underlying, days, columns)
                 yield rows.with_columns(underlying=pl.lit(underlying)).select(wanted)
+
+    def _spans(self, name: str, underlying: str) -> Iterator[Span]:
+        """The first and last day of successive months with some `BATCH_ROWS` rows together.
+
+        Most chains have few rows a month, of which a batch takes no less time than of a year.
+        """
+        first, rows = None, 0
+        for month in self.months(name, underlying):
+            first = first or month
+            rows += self._footer(name, underlying, month).rows
+            if rows >= BATCH_ROWS:
+                yield first, month_end(month)
+                first, rows = None, 0
+        if first:
+            yield first, month_end(month)
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
         """The content digest of a month; None without rows.
