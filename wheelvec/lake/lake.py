@@ -194,6 +194,11 @@ class BaseLake:
             month for month in held if month <= self.last and month_end(month) >= self.first
         )
 
+    def has_month(self, name: str, underlying: str, month: dt.date) -> bool:
+        """Whether there is a file of a month, by its first day, that is not out of range."""
+        held = self.files.get(name, {}).get(underlying, {})
+        return month in held and month <= self.last and month_end(month) >= self.first
+
     def holds(self, name: str, underlying: str) -> bool:
         """Whether a table has any kept row of an underlying.
 

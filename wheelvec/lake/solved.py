@@ -12,6 +12,8 @@ import datetime as dt
 import io
 import json
 import logging
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -29,7 +31,7 @@ _COUNTS, _PLACE = "wheelvec.counts", "wheelvec.place"
 
 def read(folder: Path, month: dt.date, key: str) -> tuple[pl.DataFrame, pl.DataFrame] | None:
     """The chain of a key (SOLVED_CHAIN) and its counts per session (SOLVED_COUNTS), or None."""
-    for path in folder.glob(f"{month:%Y-%m}.{key}.*.parquet"):
+    for path in _named(folder, f"{month:%Y-%m}.{key}."):
         try:
             return _read(path, folder, month, key)
         except (
@@ -51,8 +53,15 @@ def _read(path: Path, folder: Path, month: dt.date, key: str) -> tuple[pl.DataFr
     said = pl.read_parquet_metadata(io.BytesIO(held))
     if said[_PLACE] != _place(folder, month, key):
         raise ValueError(f"it is that of {said[_PLACE]}: it was moved or renamed")
-    counts = pl.DataFrame(json.loads(said[_COUNTS]), schema=SOLVED_COUNTS)
-    return pl.read_parquet(io.BytesIO(held)).select(*SOLVED_CHAIN), counts
+    stated = json.loads(said[_COUNTS])
+    stated["session"] = [dt.date.fromisoformat(day) for day in stated["session"]]
+    counts = pl.DataFrame(stated, schema=SOLVED_COUNTS)
+    return _in_order(pl.read_parquet(io.BytesIO(held)), SOLVED_CHAIN), counts
+
+
+def _in_order(frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """The columns of a schema; a query that selects them takes longer than to read a month."""
+    return pl.DataFrame([frame.get_column(name) for name in schema])
 
 
 def damaged(path: Path) -> bool:
@@ -68,9 +77,9 @@ def write(
 ) -> None:
     """Keep a chain; no error is raised if that fails, as in a read-only lake."""
     buffer = io.BytesIO()
-    stated = json.dumps(counts.select(*SOLVED_COUNTS).to_dict(as_series=False), default=str)
+    stated = json.dumps({c: counts[c].to_list() for c in SOLVED_COUNTS}, default=str)
     said = {_COUNTS: stated, _PLACE: _place(folder, month, key)}
-    chain.select(*SOLVED_CHAIN).write_parquet(
+    _in_order(chain, SOLVED_CHAIN).write_parquet(
         buffer, compression="lz4", statistics=False, metadata=said
     )
     held = buffer.getvalue()
@@ -91,8 +100,18 @@ def _place(folder: Path, month: dt.date, key: str) -> str:
 
 
 def _forget_oldest(folder: Path, month: dt.date) -> None:
-    found = sorted(
-        (path.stat().st_mtime_ns, path) for path in folder.glob(f"{month:%Y-%m}.*.parquet")
-    )
-    for _, path in found[:-_MOST]:
-        files.remove(path)
+    held = _named(folder, f"{month:%Y-%m}.")
+    if len(held) > _MOST:
+        for _, path in sorted((path.stat().st_mtime_ns, path) for path in held)[:-_MOST]:
+            files.remove(path)
+
+
+def _named(folder: Path, beginning: str) -> list[Path]:
+    """The chains in a folder whose names begin so; a glob takes longer than to read a chain."""
+    try:
+        names = os.listdir(folder)  # noqa: PTH208, no Path of each of thousands
+    except OSError:
+        return []
+    return [
+        folder / name for name in names if name.startswith(beginning) and name.endswith(".parquet")
+    ]

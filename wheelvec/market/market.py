@@ -626,8 +626,8 @@ class Market:
             else None
         )
 
-    def solved_chains(self, underlying: str, month: dt.date) -> tuple[Path, str] | None:
-        """The folder of a lake's solved chains, and the digest of a month's quotes.
+    def solved_chains(self, underlying: str, month: dt.date) -> tuple[Path, str, int] | None:
+        """The folder of a lake's solved chains, and digest and number of a month's quotes.
 
         None for tables in memory, for a lake in an object store, for a month without quotes, and if
         `start` or `end` cuts the month.
@@ -643,15 +643,18 @@ class Market:
             >>> market.solved_chains("ALFA", dt.date(2024, 1, 1)) is None  # in memory
             True
         """
-        if not isinstance(self._source, lake.Lake) or month not in self._source.months(
-            "option_quotes", underlying
+        source = self._source
+        if not (
+            isinstance(source, lake.Lake) and source.has_month("option_quotes", underlying, month)
         ):
             return None
         folder, digest = (
-            self._source.solved_folder(underlying, month),
-            self._source.digest("option_quotes", underlying, month),
+            source.solved_folder(underlying, month),
+            source.digest("option_quotes", underlying, month),
         )
-        return None if folder is None or digest is None else (folder, digest)
+        if folder is None or digest is None:
+            return None
+        return folder, digest, source.verified("option_quotes", underlying, month).rows
 
     @cached_property
     def digests(self) -> pl.DataFrame:

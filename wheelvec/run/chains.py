@@ -22,7 +22,7 @@ from wheelvec.stages import contracts
 from wheelvec.stages.arrays import Array
 from wheelvec.stages.contracts import Chain, size_of
 
-AT_ONCE = 4  # months of a lake that are read and solved in one call: 50 MB for a large chain
+AT_ONCE = 500_000  # quotes of a lake that are read and solved in one call: 50 MB
 
 
 class Asked(NamedTuple):
@@ -48,13 +48,13 @@ class Month(NamedTuple):
     Attributes:
         first: the first day.
         last: the last day, included.
-        place: the folder of the lake's stored chains and the digest of the month's quotes; None
-            where the chain is not stored.
+        place: the folder of the lake's stored chains, the digest and the number of the month's
+            quotes; None where the chain is not stored.
     """
 
     first: dt.date
     last: dt.date
-    place: tuple[Path, str] | None
+    place: tuple[Path, str, int] | None
 
 
 class ChainCache:
@@ -138,10 +138,10 @@ def _months(market: Market, symbol: str, first: dt.date, last: dt.date) -> Itera
 
 
 def _runs(months: list[Month], wanted: list[Month]) -> Iterator[list[Month]]:
-    """The wanted months in runs of consecutive ones, at most `AT_ONCE` of a lake in each."""
+    """The wanted months in runs of consecutive ones, with some `AT_ONCE` quotes of a lake each."""
     run: list[Month] = []
     for month in months:
-        full = len(run) >= AT_ONCE and month.place is not None
+        full = sum(each.place[2] for each in run if each.place is not None) >= AT_ONCE
         if run and (month not in wanted or full):
             yield run
             run = []
@@ -161,7 +161,7 @@ def _made(market: Market, symbol: str, run: list[Month], asked: Asked) -> list[C
     found = chains.parted(whole, [*begin, known.size])
     for month, chain in zip(run, found, strict=True):
         if month.place is not None:
-            folder, digest = month.place
+            folder, digest, _ = month.place
             key = _key(digest, month.first, asked)
             solved.write(folder, month.first, key, *chains.to_keep(chain, asked.sessions))
     return found
@@ -170,7 +170,7 @@ def _made(market: Market, symbol: str, run: list[Month], asked: Asked) -> list[C
 def _kept(month: Month, asked: Asked) -> Chain | None:
     """The stored chain of a month, or None."""
     assert month.place is not None
-    folder, digest = month.place
+    folder, digest, _ = month.place
     kept = solved.read(folder, month.first, _key(digest, month.first, asked))
     return None if kept is None else chains.recalled(*kept, asked.sessions)
 
@@ -180,10 +180,14 @@ def _key(quotes: str, month: dt.date, asked: Asked) -> str:
 
     The quotes, the sessions and their entry minutes, the rates, `dte_max`, and the code.
     """
-    in_month = asked.sessions.filter(pl.col("session").dt.truncate("1mo") == month)
-    number = in_month["number"].to_numpy()
-    rates = asked.rate[number].tolist(), asked.dividend_yield[number].tolist()
-    inputs = [quotes, in_month.select("session", "minute").rows(), *rates, asked.dte_max, _code()]
+    # by search: a filter of ten years of sessions takes as long as to read a chain
+    day, begin = asked.sessions["session"], np.datetime64(month, "M")
+    first, end = np.searchsorted(day.to_numpy(), [begin, begin + 1])
+    minute = asked.sessions["minute"][first:end]
+    at = asked.sessions["number"][first:end].to_numpy()
+    rates = asked.rate[at].tolist(), asked.dividend_yield[at].tolist()
+    stated = list(zip(day[first:end], minute, strict=True))
+    inputs = [quotes, stated, *rates, asked.dte_max, _code()]
     return hashlib.blake2b(json.dumps(inputs, default=str).encode(), digest_size=16).hexdigest()
 
 
