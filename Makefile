@@ -61,7 +61,7 @@ lint: $(VENV)/.installed-dev ## format, lint and types
 notebook: $(VENV)/.installed-dev ## execute the notebooks; an error or another output than they show fails
 	@$(BIN)/python -m pytest -q -m notebook -n $(WORKERS) tests/test_docs.py
 
-bench: $(VENV)/.installed-rivals ## measure against what else installs (8 minutes), write docs/performance.md
+bench: $(VENV)/.installed-rivals ## measure against what else installs (half an hour), write docs/performance.md
 	@mkdir -p $(dir $(RESULTS))
 	@PYTHONPATH=$(BESIDE) $(BIN)/python -m pytest benchmarks --benchmark-json=$(RESULTS) --benchmark-quiet
 	@$(BIN)/python -m benchmarks.check --record
@@ -71,7 +71,7 @@ bench-check: $(VENV)/.installed-dev ## the benchmarks in short: results agree, a
 	@$(BIN)/python -m pytest benchmarks --short --benchmark-disable
 	@$(BIN)/python -m benchmarks.check
 
-bench-scale: $(VENV)/.installed-dev ## ten years of a hundred underlyings (half an hour, 3 GB of disk), into docs/performance.md
+bench-scale: $(VENV)/.installed-dev ## ten years of a hundred underlyings (twenty minutes, 4 GB of disk), into docs/performance.md
 	@$(BIN)/python -m benchmarks.scale
 	@$(BIN)/python -m benchmarks.report
 

@@ -46,11 +46,11 @@ class Constants:
         link: bytes a second that it gives to one worker.
     """
 
-    slice_year: float = 0.5
-    cell: float = 10e-9
-    wheels_year: float = 250.0
-    bytes_year: float = 1e6
-    survey_byte: float = 4.5e-7
+    slice_year: float = 0.21
+    cell: float = 38e-9
+    wheels_year: float = 594.0
+    bytes_year: float = 1.73e6
+    survey_byte: float = 5.4e-8
     warm: float = 4.0
     submit: float = 0.002
     schedule: float = 0.003
@@ -265,7 +265,7 @@ def main() -> None:
         print(
             f"| {workers:,} | {found.seconds / 3600:,.2f} | {found.fold / found.seconds:.0%} | "
             f"{found.utilisation:.0%} | {found.narrowest} | {found.core_hours:,.0f} | "
-            f"{found.core_hours * options.dollars:,.0f} |"
+            f"{found.core_hours * options.dollars:,.2f} |"
         )
     print(f"\n{found.read / 1e9:,.0f} GB are read, of a lake of {_lake(asked, constants):,.0f} GB")
 
