@@ -278,6 +278,22 @@ def test_a_result_that_is_lost_and_made_again_is_found(
     assert_frame_equal(far.frame, local.frame, check_exact=True)
 
 
+class Slow(Future[Any]):
+    """Has ended, but its worker does so before its result was fetched, which Dask makes again."""
+
+    status = "lost"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def result(self, timeout: float | None = None) -> Any:
+        self.asked += 1
+        if self.asked == 1:
+            raise TimeoutError
+        return super().result(timeout)
+
+
 class Deserted:
     """A client whose cluster has no worker for half a second."""
 
@@ -291,9 +307,10 @@ class Deserted:
         return {"workers": {"tcp://127.0.0.1:1": {"nthreads": 1}} if there else {}}
 
     def submit(self, run: Any, job: Any, **_: Any) -> Future[Any]:
-        future: Future[Any] = Future()
+        future = Slow()
         wait = max(0.0, self._there - time.monotonic())
         threading.Timer(wait, lambda: future.set_result(run(job))).start()
+        self.given = future
         return future
 
 
@@ -304,8 +321,10 @@ def test_a_cluster_without_workers_is_named(
     monkeypatch.setattr(workers, "RESTART", 0.1)
     part = wv.Market.open(folder).part(["AA"])
     job = jobs.SurveyJob(jobs.versions(), part, "", (), None, findings=False)
-    ((_, done),) = workers.Workers(Deserted()).run([workers.Asked("one", job)])
+    client = Deserted()
+    ((_, done),) = workers.Workers(client).run([workers.Asked("one", job)])
     assert not done.failures
+    assert client.given.asked == 2
     said = [each for each in caplog.messages if "the cluster has no worker" in each]
     assert len(said) == 1
 
@@ -505,10 +524,12 @@ def test_workers_of_a_cluster_that_differ_are_named(
 
 
 def test_jobs_follow_the_only_worker_that_can_be_used_to_its_new_address(
-    cluster: Any, folder: Path, local: wv.Sweep, small_jobs: None
+    cluster: Any, folder: Path, local: wv.Sweep, small_jobs: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is started again has another address, to which no job was given before."""
     from distributed import Client
+
+    monkeypatch.setattr(workers, "FETCH", 1.0)
 
     with Client(cluster) as client:
         one, other = list(client.scheduler_info()["workers"])

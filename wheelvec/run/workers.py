@@ -37,6 +37,7 @@ WORKERS = 8  # of an executor that does not say how many it has
 TRIES = 3  # of a job that runs alone, or as a whole; Dask kills some workers in each
 RESTART = 30.0  # seconds in which a worker that ended is started again
 WAIT = 0.1  # seconds between two looks at Ctrl-C
+FETCH = 10.0  # seconds that a result may take from a worker to here
 LOOK = 1.0  # seconds between two looks at all jobs and at the workers
 
 
@@ -262,11 +263,11 @@ class Workers:
         ended: "queue.SimpleQueue[str]",
         alone: bool,
     ) -> Done | None:
-        """What a job returned; None if it was given to another worker."""
+        """What a job returned; None if it is run once more."""
         before = running[name]
         asked, tries, future = before.asked, before.tries, before.future
         try:
-            done: Done = future.result()
+            done: Done = future.result(timeout=FETCH) if self.is_dask else future.result()
         except RefusedWorkerError as error:
             if not self.is_dask:
                 raise WheelvecError(f"no worker can be used: {error}") from None
@@ -275,6 +276,10 @@ class Workers:
             return None
         except CancelledError as error:
             raise WheelvecError("the executor cancelled its jobs: it was closed") from error
+        except TimeoutError:
+            if not self.is_dask or future.status == "error":
+                raise
+            return None  # its worker ended before the result was fetched: Dask runs it again
         except Exception as error:
             if type(error).__name__ != "KilledWorker":
                 raise
