@@ -535,12 +535,12 @@ def test_jobs_follow_the_only_worker_that_can_be_used_to_its_new_address(
         one, other = list(client.scheduler_info()["workers"])
         client.run(_pretend, "1.2.3", workers=[one])
         pid = client.run(os.getpid, workers=[other])[other]
-        killing = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
-        killing.start()
+        timer = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
+        timer.start()
         try:
             far = wv.sweep(wv.Market.open(folder), None, GRID, executor=client)
         finally:
-            killing.join()
+            timer.join()
             client.run(_pretend, pl.__version__)
         assert other not in client.scheduler_info()["workers"]
     assert_frame_equal(far.frame, local.frame, check_exact=True)

@@ -190,14 +190,16 @@ class BaseLake:
     def months(self, name: str, underlying: str) -> list[dt.date]:
         """The first days of the months from `first` to `last` that have a file, in order."""
         held = self.files.get(name, {}).get(underlying, {})
-        return sorted(
-            month for month in held if month <= self.last and month_end(month) >= self.first
-        )
+        return sorted(month for month in held if self._in_range(month))
 
     def has_month(self, name: str, underlying: str, month: dt.date) -> bool:
         """Whether there is a file of a month, by its first day, that is not out of range."""
         held = self.files.get(name, {}).get(underlying, {})
-        return month in held and month <= self.last and month_end(month) >= self.first
+        return month in held and self._in_range(month)
+
+    def _in_range(self, month: dt.date) -> bool:
+        """Whether any day of a month is from `first` to `last`."""
+        return month <= self.last and month_end(month) >= self.first
 
     def holds(self, name: str, underlying: str) -> bool:
         """Whether a table has any kept row of an underlying.
