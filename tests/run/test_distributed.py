@@ -393,11 +393,30 @@ def test_submitit_gives_the_frame_of_this_process(
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+def clusters() -> Iterator[list[Any]]:
+    """The last one is in use."""
+    dask = pytest.importorskip("dask")
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}):
+        started: list[Any] = []
+        yield started
+        for each in started:
+            each.close()
+
+
+@pytest.fixture
+def cluster(clusters: list[Any]) -> Any:
+    """Two workers; another cluster where one was not started again in a minute.
+
+    A nanny gives up if its worker ends while it starts.
+    """
     distributed_ = pytest.importorskip("distributed")
+    if clusters:
+        with contextlib.suppress(TimeoutError):
+            clusters[-1].wait_for_workers(2, timeout=60)
+            return clusters[-1]
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
-    with distributed_.LocalCluster(**options, silence_logs="CRITICAL") as cluster:
-        yield cluster
+    clusters.append(distributed_.LocalCluster(**options, silence_logs="CRITICAL"))
+    return clusters[-1]
 
 
 @contextlib.contextmanager
@@ -735,6 +754,7 @@ def test_an_underlying_that_ends_the_workers_of_a_cluster(
 
 def _end_at_bb(job: Any, market: Any, symbol: str, *more: Any) -> Any:
     if symbol == "BB":
+        time.sleep(2.0)  # a nanny gives up if its worker ends while it starts
         os.kill(os.getpid(), signal.SIGKILL)
     return _OF_SYMBOL(job, market, symbol, *more)
 
