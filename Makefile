@@ -13,6 +13,8 @@ DEMO := demo-result
 LOWEST := .venv-lowest
 # Test files go side by side, two at a time: more would only wait for memory and disk on a small machine.
 WORKERS := 2
+# The longest test takes two minutes on a busy machine; one that hangs fails, and says where.
+TESTED := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --timeout=600
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -27,13 +29,13 @@ demo: $(VENV)/.installed ## install, run the wheel on the demo market, say where
 	@printf '\nNext: source $(BIN)/activate, then wheelvec --help (or $(BIN)/wheelvec --help)\n'
 
 test: $(VENV)/.installed-dev ## install for development, run the tests but the slow ones
-	@$(BIN)/python -m pytest -m "not slow and not notebook" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -m "not slow and not notebook" $(TESTED)
 
 test-slow: $(VENV)/.installed-dev ## the slow tests
 	@$(BIN)/python -m pytest -m slow
 
 test-lowest: $(LOWEST)/.installed ## the tests with the oldest versions that pyproject.toml admits
-	@$(LOWEST)/bin/python -m pytest -m "not slow and not notebook" -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore=tests/test_docs.py --ignore=tests/test_docs_pictures.py --ignore=tests/test_docs_site.py --ignore=tests/test_benchmarks.py
+	@$(LOWEST)/bin/python -m pytest -m "not slow and not notebook" $(TESTED) --ignore=tests/test_docs.py --ignore=tests/test_docs_pictures.py --ignore=tests/test_docs_site.py --ignore=tests/test_benchmarks.py
 
 # Compiled code is not traced: what is worked by hand of the kernels runs once more as plain Python.
 coverage: $(VENV)/.installed-dev ## which lines the tests reach: a table, and build/coverage/index.html
@@ -59,7 +61,7 @@ lint: $(VENV)/.installed-dev ## format, lint and types
 	@$(BIN)/typos
 
 notebook: $(VENV)/.installed-dev ## execute the notebooks; an error or another output than they show fails
-	@$(BIN)/python -m pytest -q -m notebook -n $(WORKERS) tests/test_docs.py
+	@$(BIN)/python -m pytest -q -m notebook -n $(WORKERS) --timeout=600 tests/test_docs.py
 
 bench: $(VENV)/.installed-rivals ## measure against what else installs (half an hour), write docs/performance.md
 	@mkdir -p $(dir $(RESULTS))
@@ -68,7 +70,7 @@ bench: $(VENV)/.installed-rivals ## measure against what else installs (half an 
 	@$(BIN)/python -m benchmarks.report $(RESULTS)
 
 bench-check: $(VENV)/.installed-dev ## the benchmarks in short: results agree, and no ratio has halved
-	@$(BIN)/python -m pytest benchmarks --short --benchmark-disable
+	@$(BIN)/python -m pytest benchmarks --short --benchmark-disable --timeout=900
 	@$(BIN)/python -m benchmarks.check
 
 bench-scale: $(VENV)/.installed-dev ## ten years of a hundred underlyings (twenty minutes, 4 GB of disk), into docs/performance.md
