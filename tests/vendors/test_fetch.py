@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from tests.vendors.feeds import (
 )
 from tests.vendors.standin import KEY, MINUTE, SECOND, Bar, Feed, Standin, day_of, feed_of, nanos
 from wheelvec.demo.synthetic import demo_tables
-from wheelvec.lake import lake
+from wheelvec.lake import files, lake
 from wheelvec.lake.answers import AGES, ANSWERS, MINUTES
 from wheelvec.market.market import Market
 from wheelvec.model.config import CallRules, PutRules
@@ -1063,6 +1064,24 @@ def test_two_processes_of_which_one_removes_the_unused_lake(tmp_path: Path) -> N
         thread.join(10)
     assert there == [True]
     assert not root.exists()
+
+
+def test_an_unused_lake_is_gone_when_its_lock_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the one that waits does not know that it makes the folder, and leaves it empty."""
+    real, root, there = files.locked, tmp_path / "lake", list[bool]()
+
+    @contextlib.contextmanager
+    def locked(folder: Path, wait: bool | float = True) -> Iterator[None]:
+        with real(folder, wait):
+            yield
+        there.append(root.exists())
+
+    monkeypatch.setattr(files, "locked", locked)
+    with incoming.reserved(root, ["TSLA"]):
+        assert root.exists()
+    assert there == [False]
 
 
 def test_unfinished_files_of_a_killed_fetch_go_with_the_next(server: Standin, whole: Path) -> None:

@@ -131,16 +131,21 @@ def staging(root: Path) -> Iterator[Path]:
 def _reserved(place: Path, locks: contextlib.ExitStack) -> Path:
     """Make and lock a folder.
 
-    Another process may remove it as stale before it is locked; then another one is made.
+    Another process may remove it as stale before it is locked, and `place` while it is empty; then
+    another one is made.
     """
-    for _ in range(_TRIES):
+    for further in range(_TRIES - 1, -1, -1):
         folder = place / f"{os.getpid()}.{secrets.token_hex(4)}"
-        with files.writing(folder):
-            folder.mkdir(parents=True)
-        with contextlib.suppress(LakeError):
+        try:
+            with files.writing(folder):
+                folder.mkdir(parents=True)
             locks.enter_context(files.locked(folder, wait=False))
-            if (folder / files.LOCK).exists():
-                return folder
+        except LakeError:
+            if not further:
+                raise
+            continue
+        if (folder / files.LOCK).exists():
+            return folder
     raise LakeError(f"{place}: cannot be written: no folder there stays")
 
 

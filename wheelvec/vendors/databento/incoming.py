@@ -93,6 +93,9 @@ def left(root: Path, underlying: str) -> list[Download]:
     return sorted(found, key=lambda download: download.table != "underlying_minutes")
 
 
+_TRIES = 100  # to lock a folder that others remove meanwhile
+
+
 @contextlib.contextmanager
 def reserved(root: Path, symbols: Sequence[str]) -> Iterator[None]:
     """Lock underlyings of a lake, so that two processes do not pay for the same data.
@@ -104,36 +107,36 @@ def reserved(root: Path, symbols: Sequence[str]) -> Iterator[None]:
         LakeError: if the lake cannot be written to, before anything is paid for.
     """
     made: set[Path] = set()
-    try:
-        with contextlib.ExitStack() as locks:
+    with contextlib.ExitStack() as locks:
+        try:
             for symbol in sorted(symbols):  # in one order, so that no two wait for each other
                 made |= _reserve(_folder(root, symbol), symbol, locks)
-            try:
-                yield
-            finally:
-                _remove_unused(root, symbols)
-    finally:
-        for folder in sorted(made, reverse=True):  # the innermost first; only empty ones
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+            yield
+        finally:  # before another process that waits goes on, which then knows what it has to make
+            _remove_unused(root, symbols)
+            for folder in sorted(made, reverse=True):  # the innermost first; only empty ones
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
 
 
 def _reserve(folder: Path, symbol: str, locks: contextlib.ExitStack) -> set[Path]:
     """Lock the folder of an underlying, and return the folders that had to be made."""
     made: set[Path] = set()
-    while True:  # another process may remove it with an unused lake
+    for further in range(_TRIES - 1, -1, -1):  # another process may remove it with an unused lake
         made |= {above for above in folder.absolute().parents if not above.exists()}
-        with files.writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
         try:
+            with files.writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
             lock = locks.enter_context(_lock(folder, symbol))
         except LakeError:
-            if folder.exists():
+            if folder.exists() or not further:
                 raise
             continue
         if (folder / files.LOCK).exists():
             break
         lock.close()
+    else:
+        raise LakeError(f"{folder}: cannot be locked: it is removed again and again")
     probe = folder / ".probe"  # a full disk is found only by writing
     with files.replacing(probe) as temporary:
         temporary.write_bytes(bytes(4096))
