@@ -2,9 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
@@ -15,7 +16,12 @@ from wheelvec.lake.object_store import Address
 from wheelvec.lake.parquet import MonthFile
 from wheelvec.model.errors import LakeError
 
+Given = TypeVar("Given")
+Found = TypeVar("Found")
 Refused = tuple[Path | Address, LakeError]
+
+_TASK = 32  # files
+_UNDER_WAY = "left by a write that did not end, unless one is under way"
 
 _UNFINISHED = re.compile(r"\..+\.tmp")
 FILES = pl.Schema({"path": pl.String, "finding": pl.String, "reason": pl.String})
@@ -67,7 +73,7 @@ def damaged_beside(root: Path, refused: list[Refused], pool: ThreadPoolExecutor)
     ]
     return [
         (file.path, error)
-        for file, error in zip(months, pool.map(_error, months), strict=True)
+        for file, error in zip(months, each_of(pool, _error, months), strict=True)
         if error
     ]
 
@@ -80,44 +86,66 @@ def _error(file: MonthFile) -> LakeError | None:
     return None
 
 
-def others(lake: Lake, refused: Iterable[Refused]) -> pl.DataFrame:
+def others(lake: Lake, refused: Iterable[Refused], pool: ThreadPoolExecutor) -> pl.DataFrame:
     """`FILES` rows of unfinished files, and of files that are no part of a lake.
 
     Other hidden files are ignored.
     """
     known = {
-        path
+        str(path)
         for found in lake.files.values()
         for months in found.values()
         for path in months.values()
     }
-    known |= {path for path, _ in refused if isinstance(path, Path)} | {lake.root / splits.NAME}
-    beside = {table.name for table in KEPT_BESIDE}
-    rows = []
-    for path in _walk(lake.root):
-        first = path.relative_to(lake.root).parts[0]
-        if first == place.STAGING or _UNFINISHED.fullmatch(path.name):
-            rows.append(
-                (path, "unfinished", "left by a write that did not end, unless one is under way")
-            )
-        elif first == solved.FOLDER and path.suffix == ".parquet" and solved.damaged(path):
-            rows.append(
-                (path, "passed_over", "was altered or cut: the chain is made anew from the quotes")
-            )
+    known |= {str(path) for path, _ in refused} | {str(lake.root / splits.NAME)}
+    rows, chains, beside = [], list[str](), {table.name for table in KEPT_BESIDE}
+    for path, first, name in _walk(lake.root):
+        if first == place.STAGING or _UNFINISHED.fullmatch(name):
+            rows.append((path, "unfinished", _UNDER_WAY))
+        elif first == solved.FOLDER:
+            if name.endswith(".parquet"):
+                chains.append(path)
         elif not (
-            path in known
-            or path.name.startswith(".")
-            or first.startswith(".")
-            or first in beside | {solved.FOLDER}
+            path in known or name.startswith(".") or first.startswith(".") or first in beside
         ):
             rows.append((path, "passed_over", "no part of a lake: nothing reads it"))
+    rows += [
+        (path, "passed_over", "was altered or cut: the chain is made anew from the quotes")
+        for path, damaged in zip(chains, each_of(pool, _is_damaged, chains), strict=True)
+        if damaged
+    ]
     named = [
-        (path.relative_to(lake.root).as_posix(), finding, reason)
+        (Path(path).relative_to(lake.root).as_posix(), finding, reason)
         for path, finding, reason in sorted(rows)
     ]
     return pl.DataFrame(named, schema=FILES, orient="row")
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def _is_damaged(path: str) -> bool:
+    return solved.damaged(Path(path))
+
+
+def _walk(root: Path) -> Iterator[tuple[str, str, str]]:
+    """The path, the first folder below `root` (or the name), and the name of each file.
+
+    As texts: a Path of each of many thousands takes longer than to look at it.
+    """
     for folder, _, names in os.walk(root):
-        yield from (Path(folder) / name for name in names)
+        inside = Path(folder).relative_to(root).parts
+        for name in names:
+            yield os.path.join(folder, name), inside[0] if inside else name, name  # noqa: PTH118
+
+
+def each_of(
+    pool: ThreadPoolExecutor, do: Callable[[Given], Found], given: Sequence[Given]
+) -> Iterator[Found]:
+    """What a function makes of each of many things, in order, some of them a task.
+
+    A task of one small file takes as long to hand over as to do.
+    """
+
+    def some(part: Sequence[Given]) -> list[Found]:
+        return [do(each) for each in part]
+
+    for found in pool.map(some, (given[at : at + _TASK] for at in range(0, len(given), _TASK))):
+        yield from found

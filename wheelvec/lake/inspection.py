@@ -186,7 +186,7 @@ def check(
         calendar = pool.submit(Sessions.known, trading_calendar, *(dt.date(2020, 1, 2),) * 2)
         states: dict[Month, Footer | LakeError] = {}
         for month, state in zip(
-            months, pool.map(lambda month: _state(listed, month), months), strict=True
+            months, faults.each_of(pool, lambda month: _state(listed, month), months), strict=True
         ):
             states[month] = state
             tick(1)
@@ -198,7 +198,7 @@ def check(
         files = []
         if isinstance(listed, Lake):
             broken += faults.damaged_beside(listed.root, refused, pool)
-            files.append(faults.others(listed, refused))
+            files.append(faults.others(listed, refused, pool))
         files.insert(0, faults.refused_files(listed.root, refused, broken))
         calendar.result()
         sessions = _sessions(footers, trading_calendar)
