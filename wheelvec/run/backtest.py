@@ -41,7 +41,7 @@ from wheelvec.stages.records import records
 
 MEMORY = 2**29  # bytes: half of it for the slices that stay cached with the market
 BATCH = 10_000  # wheels whose records are built in one call: 30 MB
-FEW = 1_000  # wheels: splitting the records of fewer among threads takes longer than it saves
+FEW = 5_000  # wheels: splitting the records of fewer among threads takes longer than it saves
 
 
 def backtest(

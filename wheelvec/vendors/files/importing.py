@@ -437,7 +437,7 @@ class _Underlying:
                 made.append(result.closes)
                 prices.append(result.prices)
                 done.months += 1
-            self._write_daily(writer, bars, made, done)
+            self._write_daily(writer, pool, bars, made, done)
         done.prices.append(self._prices(pl.concat(prices), closes, pl.concat(made)))
 
     def _early_aside(self) -> pl.DataFrame:
@@ -511,7 +511,12 @@ class _Underlying:
         return rows.filter(~pl.col("session").is_in(list(self.strays)))
 
     def _write_daily(
-        self, writer: lakes.Writer, bars: pl.DataFrame, made: Frames, done: _Done
+        self,
+        writer: lakes.Writer,
+        pool: ThreadPoolExecutor,
+        bars: pl.DataFrame,
+        made: Frames,
+        done: _Done,
     ) -> None:
         """Write the bars that were given, and the closes made of quotes on other sessions."""
         closes = pl.concat(made)
@@ -522,12 +527,12 @@ class _Underlying:
                 pl.col("underlying") == self.name, pl.col("session").is_not_null()
             )
             done.aside.append(aside)
-        _by_month(writer, "underlying_bars", rows, aside, done)
+        _by_month(writer, pool, "underlying_bars", rows, aside, done)
         if self.daily is not None:
             paid = self.daily.dividends.filter(pl.col("underlying") == self.name)
             found = validation.check_dividends(validation.read("dividends", paid))
             dividends = found.rows.select(*TABLES["dividends"].schema)
-            _by_month(writer, "dividends", dividends, found.aside, done)
+            _by_month(writer, pool, "dividends", dividends, found.aside, done)
 
     def _prices(
         self, prices: pl.DataFrame, closes: pl.DataFrame, made: pl.DataFrame
@@ -551,15 +556,24 @@ class _MonthDone:
 
 
 def _by_month(
-    writer: lakes.Writer, name: str, rows: pl.DataFrame, aside: pl.DataFrame, done: _Done
+    writer: lakes.Writer,
+    pool: ThreadPoolExecutor,
+    name: str,
+    rows: pl.DataFrame,
+    aside: pl.DataFrame,
+    done: _Done,
 ) -> None:
     """Write rows of a table month by month."""
     day = TABLES[name].day
     days = pl.concat([rows[day].rename("session"), aside["session"]])
-    for month in days.dt.truncate("1mo").unique().sort():
+
+    def write(month: dt.date) -> Counts:
         mine = rows.filter(pl.col(day).dt.truncate("1mo") == month)
         here = aside.filter(pl.col("session").dt.truncate("1mo") == month)
-        done.counts[name] = done.counts[name].plus(writer.write(name, month, mine, here))
+        return writer.write(name, month, mine, here)
+
+    for counts in pool.map(write, days.dt.truncate("1mo").unique().sort()):
+        done.counts[name] = done.counts[name].plus(counts)
 
 
 def _ahead(batches: Iterator[Rows]) -> Iterator[Rows]:
