@@ -99,8 +99,8 @@ def _marker(lake: Path, name: str, end: dt.date) -> Path:
 
 
 def run(lake: Path, count: int, start: dt.date, end: dt.date) -> dict[str, Any]:
-    """Run one size here, and say what it took: with the chains solved from the quotes, then with
-    those that the lake kept.
+    """Run one size here, and say what it took: with nothing kept in the lake, so that chains are
+    solved from the quotes, then with the chains and findings that it kept.
     """
     symbols = names(count)
     with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +108,8 @@ def run(lake: Path, count: int, start: dt.date, end: dt.date) -> dict[str, Any]:
         _timed(lake, symbols[:1], start, min(end, dt.date(FIRST, 1, 31)), out)
         stood, seconds, kept = _peak_mib(), [], []
         while not seconds or (max(seconds) < SECOND and len(seconds) < SMALL_ROUNDS):
-            shutil.rmtree(lake / "solved_chains", ignore_errors=True)
+            for kept_there in ("solved_chains", ".summaries"):
+                shutil.rmtree(lake / kept_there, ignore_errors=True)
             seconds.append(_timed(lake, symbols, start, end, out))
         peak = _peak_mib()
         while len(kept) < len(seconds):

@@ -44,18 +44,29 @@ def keys_of(
         said[underlying].append([table, str(month), "damaged"])
     for row in () if splits is None else splits.rows():
         said[row[0]].append(list(map(str, row)))
-    shared = [_code(), pl.__version__, sessions.calendar, sessions.timezone]
-    shared += [str(sessions.first), str(sessions.last), files.digest_of(sessions.dates.tobytes())]
+    shared = basis(sessions, _ROOMS)
     return {
         underlying: files.digest_of(json.dumps([underlying, shared, mine]).encode())
         for underlying, mine in said.items()
     }
 
 
+def basis(sessions: Sessions, rooms: tuple[str, ...]) -> list[str]:
+    """What the findings of every underlying depend on: code, Polars, and the sessions.
+
+    Args:
+        sessions: the sessions of the calendar over the data.
+        rooms: the folders of the package whose modules decide a finding.
+    """
+    found = [_code(rooms), pl.__version__, sessions.calendar, sessions.timezone]
+    dates = files.digest_of(sessions.dates.tobytes())
+    return [*found, str(sessions.first), str(sessions.last), dates]
+
+
 @cache
-def _code() -> str:
-    """A digest of the modules that decide a finding."""
-    paths = [path for room in _ROOMS for path in sorted((_PACKAGE / room).glob("*.py"))]
+def _code(rooms: tuple[str, ...]) -> str:
+    """A digest of the modules in some folders."""
+    paths = [path for room in rooms for path in sorted((_PACKAGE / room).glob("*.py"))]
     return files.digest_of(b"".join(path.read_bytes() for path in paths))
 
 

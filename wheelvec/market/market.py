@@ -20,6 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wheelvec.lake import lake
+from wheelvec.lake.kept_findings import KeptFindings
 from wheelvec.lake.object_store import Address, StorageOptions
 from wheelvec.lake.remote import opened
 from wheelvec.market.splits import Given, Splits
@@ -146,6 +147,7 @@ class Market:
         # by underlying; of all of them under None
         self._found: dict[str | None, Findings] = {}
         self._suspected: dict[str, pl.DataFrame] = {}
+        self._closes: dict[str, pl.DataFrame] = {}
         self._unread = frozenset[str]()  # underlyings whose files other processes could not read
         # the digests that were looked up last, and the rows of each underlying there
         self._digest_rows: tuple[pl.DataFrame, dict[str, list[int]]] | None = None
@@ -626,6 +628,25 @@ class Market:
             else None
         )
 
+    def closes(self, underlying: str) -> pl.DataFrame:
+        """The session and the close, dollars per share, of each bar of an underlying, cached.
+
+        From a lake only the files of this underlying are read.
+
+        Args:
+            underlying: its symbol.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> market.closes("ALFA")["close"].last()
+            168.3
+        """
+        if underlying not in self._closes:
+            rows = self._source.rows("underlying_bars", underlying, dt.date.min, dt.date.max)
+            self._closes[underlying] = rows.select("session", "close")
+        return self._closes[underlying]
+
     def solved_chains(self, underlying: str, month: dt.date) -> tuple[Path, str, int] | None:
         """The folder of a lake's solved chains, and digest and number of a month's quotes.
 
@@ -797,7 +818,8 @@ class Market:
     def findings(self, underlyings: Iterable[str]) -> Findings:
         """The anomalies in the data of some underlyings, cached.
 
-        From a lake only the files of these underlyings are read.
+        From a lake only the files of these underlyings are read, once as long as they stay the
+        same: a lake in a folder keeps what was found.
 
         Args:
             underlyings: their symbols.
@@ -811,17 +833,43 @@ class Market:
         wanted = set(underlyings)
         findings = []
         for underlying, source in self._sources(wanted):
-            if underlying not in self._found:
-                suspected = self._known_suspected(underlying)
-                surveys = [
-                    survey
-                    for name in source.tables
-                    for rows in source.batches(name)
-                    for survey in self._surveys(name, rows, listing=suspected is None)
-                ]
-                self._found[underlying] = self._findings(surveys, suspected)
+            if self._known_findings(underlying) is None:
+                self._found[underlying] = self._new_findings(underlying, source)
             findings.append(self._found[underlying])
         return Findings.joined(findings).only(wanted)
+
+    def _new_findings(self, underlying: str | None, source: lake.Source) -> Findings:
+        """The findings of a source; those of one underlying of a lake in a folder are kept."""
+        suspected, kept = self._known_suspected(underlying), self._kept_findings(underlying)
+        surveys: list[Survey] = []
+
+        def surveyed(name: str) -> Iterator[pl.DataFrame]:
+            for rows in source.batches(name):
+                surveys.extend(self._surveys(name, rows, listing=False))
+                yield rows
+
+        quotes = surveyed("option_quotes")
+        if suspected is None:  # asked of the same rows: to read them takes as long as to ask
+            suspected = self._suspected_of(source, quotes)
+        for _ in itertools.chain(quotes, *map(surveyed, set(source.tables) - {"option_quotes"})):
+            pass
+        found = self._findings(surveys, suspected)
+        if kept is not None:
+            kept.write(found)
+        return found
+
+    def _known_findings(self, underlying: str | None) -> Findings | None:
+        """The findings that are cached, or that a lake in a folder keeps."""
+        kept = None if underlying in self._found else self._kept_findings(underlying)
+        if kept is not None and (held := kept.read()) is not None:
+            self._found[underlying] = held
+        return self._found.get(underlying)
+
+    def _kept_findings(self, underlying: str | None) -> KeptFindings | None:
+        """Where the findings of an underlying of a lake in a folder are kept; None of any other."""
+        if underlying is None or type(self._source) is not lake.Lake:  # no staged one
+            return None
+        return KeptFindings(self._source, underlying, self.sessions, self._events)
 
     def suspected_splits(self, underlyings: Iterable[str]) -> pl.DataFrame:
         """The splits of some underlyings that the data show and no row explains, cached.
@@ -847,12 +895,13 @@ class Market:
         held = (u for u in sorted(wanted) if any(source.holds(t, u) for t in source.tables))
         for underlying in held:
             if underlying not in self._suspected:
-                known = self._found.get(underlying) or self._found.get(None)
-                self._suspected[underlying] = (
-                    self._suspected_of(source.only([underlying]))
-                    if known is None
-                    else known.splits.filter(pl.col("underlying") == underlying)
-                )
+                known = self._known_findings(underlying) or self._found.get(None)
+                if known is None:
+                    one = source.only([underlying])
+                    splits = self._suspected_of(one, one.batches("option_quotes", NIGHTS))
+                else:
+                    splits = known.splits.filter(pl.col("underlying") == underlying)
+                self._suspected[underlying] = splits
             found.append(self._suspected[underlying])
         return pl.concat(found)
 
@@ -863,8 +912,9 @@ class Market:
             return None
         return pl.concat([SUSPECTED.to_frame(), *(self._suspected[name] for name in names)])
 
-    def _suspected_of(self, source: lake.Source) -> pl.DataFrame:
-        if not any_night(source.batches("option_quotes", NIGHTS), self.sessions):
+    def _suspected_of(self, source: lake.Source, quotes: Iterator[pl.DataFrame]) -> pl.DataFrame:
+        """The suspected splits of a source, of whose `quotes` as many are taken as decide it."""
+        if not any_night(quotes, self.sessions):
             return SUSPECTED.to_frame()
         batches = source.batches("option_quotes", LISTING)
         listing = Listing.joined([Listing.of(rows, self.sessions) for rows in batches])

@@ -201,9 +201,9 @@ def of_row(
             read, symbols = away.market, away.usable
             recorder = Recorder(read, context, row, config, symbols, signal)
         else:
-            recorder.run(executor, take, report)
-            if out is not None and market.address is not None:
-                _survey(market, symbols, executor)
+            # the warnings of a saved result list the anomalies
+            survey = out is not None and market.address is not None
+            recorder.run(executor, take, report, survey=survey)
         size = BATCH if out is not None else _batch(spool.count, threads)
         payments = _payments(read, symbols, recorder.sessions)
         _write(spool, recorder.recorded, payments, writer, executor, size)
@@ -267,20 +267,6 @@ def _payments(market: Market, symbols: list[str], sessions: pl.DataFrame) -> dic
             splits = multiples(past.table(day))
             found[position] = Payments(days(paid, "ex_date"), amount, *splits)
     return found
-
-
-def _survey(market: Market, symbols: list[str], executor: Executor) -> None:
-    """Look for anomalies in the data of the underlyings, in parallel.
-
-    The warnings of a result list them. Over a lake this takes a quarter of a run.
-    """
-    _ = market.sessions  # computed once, before several threads need it
-
-    def survey(symbol: str) -> Iterator[None]:
-        market.findings([symbol])
-        yield
-
-    executor.each(survey, symbols)
 
 
 def _batch(wheels: int, threads: int) -> int:

@@ -163,7 +163,7 @@ class Holdings:
         """The closes and the events of an underlying, as a result has them."""
         market, sessions = self._market, self._context.sessions[self._chain_key]
         past = history_of(market, symbol, sessions)
-        underlying = underlying_arrays(market.underlying_bars, sessions, past.names)
+        underlying = underlying_arrays(market.closes, sessions, past.names)
         closes = closes_between(underlying, self._zero, sessions.height - 1, symbol)
         told = event_rows(symbol, past, market.splits, market.dividends, sessions)
         start = sessions["session"][self._zero]

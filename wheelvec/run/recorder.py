@@ -128,19 +128,25 @@ class Recorder:
         """
         return Recorded.of(outcomes, self._symbols, self.day, self._config, number)
 
-    def run(self, executor: Executor, take: Take, on_progress: OnProgress) -> None:
+    def run(
+        self, executor: Executor, take: Take, on_progress: OnProgress, *, survey: bool = False
+    ) -> None:
         """Simulate the underlyings, one task each.
 
         Args:
             executor: runs the tasks.
             take: called with the position of each underlying and its wheels, in order.
             on_progress: called with (months done, months in total).
+            survey: whether to look for anomalies in the data of each before, which also shows the
+                suspected splits that its slices need.
         """
         self._begin_reading()
         in_order, months, lock = InOrder(take), 0, Lock()
 
         def record(position: int) -> Iterator[None]:
             nonlocal months
+            if survey:
+                self._market.findings([self._symbols[position]])
             for done in self._run_one(position, partial(in_order.add, position)):
                 with lock:
                     months += done
@@ -164,7 +170,7 @@ class Recorder:
     def _begin_reading(self) -> None:
         """Read the tables that all underlyings need, before several threads do."""
         market = self._market
-        _ = market.underlying_bars, market.dividends, market.splits, market.data_range
+        _ = market.dividends, market.splits, market.sessions
 
     def _run_one(self, position: int, add: Callable[[Walked], None]) -> Iterator[int]:
         """Simulate an underlying, and yield the number of months of each window.
@@ -181,8 +187,7 @@ class Recorder:
             yield window.months
         past = history_of(self._market, symbol, self.sessions)
         if underlying is None:
-            bars = self._market.underlying_bars
-            underlying = underlying_arrays(bars, self.sessions, past.names)
+            underlying = underlying_arrays(self._market.closes, self.sessions, past.names)
         add(self._walked(wheels, underlying, symbol, past))
 
     def _walked(

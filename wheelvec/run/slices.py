@@ -303,7 +303,7 @@ def _made_slice(
         chain_key.min_ranked,
         past.renamed,
         valid=chain.counts.valid,
-        underlying=underlying_arrays(market.underlying_bars, sessions, past.names),
+        underlying=underlying_arrays(market.closes, sessions, past.names),
         dividends=dividend_table(paid),
         events=past.table(days(sessions, "session")),
     )

@@ -1,6 +1,6 @@
 """Conversion of columns of frames to contiguous arrays, and arithmetic shared by the stages."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -81,12 +81,14 @@ def numbers_of(day: Array, sessions: pl.DataFrame) -> Array:
 
 
 def underlying_arrays(
-    bars: pl.DataFrame, sessions: pl.DataFrame, names: Iterable[tuple[str, int, int]]
+    closes: Callable[[str], pl.DataFrame],
+    sessions: pl.DataFrame,
+    names: Iterable[tuple[str, int, int]],
 ) -> Underlying:
     """Closes of one underlying by session number.
 
     Args:
-        bars: underlying, session and close (dollars).
+        closes: session and close (dollars) of each bar of a name.
         sessions: session and number.
         names: that it bears, each with its first session and one past its last.
 
@@ -96,10 +98,9 @@ def underlying_arrays(
     """
     close, last_bar = np.full(sessions.height, np.nan), np.full(sessions.height, -1, np.int64)
     for name, first, end in names:
-        of_name = bars.filter(pl.col("underlying") == name)
-        on_sessions = of_name.join(sessions.select("session", "number"), on="session")
-        numbers = column(on_sessions, "number", np.int64)
+        bars = closes(name)
+        numbers = numbers_of(days(bars, "session"), sessions)
         last_bar[first:end] = numbers.max(initial=-1)
-        inside = (numbers >= first) & (numbers < end)
-        close[numbers[inside]] = column(on_sessions, "close", np.float64)[inside]
+        inside = (numbers >= max(first, 0)) & (numbers < end)
+        close[numbers[inside]] = column(bars, "close", np.float64)[inside]
     return Underlying(close, days(sessions, "session"), last_bar)

@@ -125,21 +125,7 @@ class Findings(NamedTuple):
     @classmethod
     def joined(cls, findings: Iterable[Self]) -> Self:
         """The findings of several underlyings as one."""
-        empty = cls(
-            *(
-                schema.to_frame()
-                for schema in (
-                    CHAIN,
-                    SUSPECTED,
-                    CONTRADICTED,
-                    ADJUSTED,
-                    ADJUSTED,
-                    ENDED,
-                    HOLES,
-                    validation.TALLY,
-                )
-            )
-        )
+        empty = cls(*(schema.to_frame() for schema in SCHEMAS.values()))
         return cls(*(pl.concat(frames) for frames in zip(empty, *findings, strict=True)))
 
     def only(self, underlyings: Iterable[str]) -> Self:
@@ -163,6 +149,19 @@ class Findings(NamedTuple):
         return pl.concat(
             [self.missing_bars, *(_reason(found, table, reason) for table, reason, found in counts)]
         )
+
+
+# The frames of `Findings`, in order.
+SCHEMAS: dict[str, pl.Schema] = {
+    "chain": CHAIN,
+    "splits": SUSPECTED,
+    "contradicted": CONTRADICTED,
+    "adjusted": ADJUSTED,
+    "adjusted_prices": ADJUSTED,
+    "ended": ENDED,
+    "holes": HOLES,
+    "missing_bars": validation.TALLY,
+}
 
 
 # ---- findings that market.diagnostics counts
