@@ -153,7 +153,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pl.lit(None, kind).alias(name) for name, kind in SOLVED_CHAIN.items() if name != "root"
         ]
         counted = pl.DataFrame([(DAYS[0], 1, 2, True)], schema=SOLVED_COUNTS, orient="row")
-        solved.write(kept_in(folder), DAY("2023-06-01"), key, chain.with_columns(missing), counted)
+        kept = solved.Kept(DAY("2023-06-01"), key, chain.with_columns(missing), counted)
+        solved.write(kept_in(folder), [kept])
     return folder
 
 
@@ -177,8 +178,13 @@ def read_back(folder: Path) -> list[pl.DataFrame]:
     return [*frames, pl.DataFrame({"fingerprint": [opened.fingerprint, limited.fingerprint]})]  # type: ignore[list-item]
 
 
+def kept_chain(folder: Path, letter: str) -> Any:
+    there = kept_in(folder)
+    return solved.read(there, solved.names(there), DAY("2023-06-01"), letter * 32)
+
+
 def chains(folder: Path) -> list[Any]:
-    found = [solved.read(kept_in(folder), DAY("2023-06-01"), key * 32) for key in "ab"]
+    found = [kept_chain(folder, key) for key in "ab"]
     return [None if chain is None else [frame.to_dicts() for frame in chain] for chain in found]
 
 
@@ -264,8 +270,8 @@ def test_a_solved_chain_under_another_name_is_not_taken(whole: Path, tmp_path: P
     folder = shutil.copytree(whole, tmp_path / "lake")
     for path in list(kept_in(folder).glob("*.parquet")):
         path.rename(path.with_name(path.name.replace("a" * 32, "c" * 32)))
-    assert solved.read(kept_in(folder), DAY("2023-06-01"), "c" * 32) is None
-    assert solved.read(kept_in(folder), DAY("2023-06-01"), "b" * 32) is not None
+    assert kept_chain(folder, "c") is None
+    assert kept_chain(folder, "b") is not None
 
 
 # ---- four at once

@@ -109,7 +109,7 @@ class BaseLake:
         splits: the rows of the lake's splits, `schemas.SPLITS`, unchecked; None without any.
         asked: the underlyings that were asked for; None: all. `files` also has those that they were
             renamed to.
-        caches: whether solved chains that are stored in the lake are read, and new ones stored.
+        caches: whether solved chains and findings that the lake keeps are read, and new ones kept.
     """
 
     root: Path | Address

@@ -13,8 +13,10 @@ import io
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -29,9 +31,43 @@ _MOST = 8
 _COUNTS, _PLACE = "wheelvec.counts", "wheelvec.place"
 
 
-def read(folder: Path, month: dt.date, key: str) -> tuple[pl.DataFrame, pl.DataFrame] | None:
-    """The chain of a key (SOLVED_CHAIN) and its counts per session (SOLVED_COUNTS), or None."""
-    for path in _named(folder, f"{month:%Y-%m}.{key}."):
+class Kept(NamedTuple):
+    """The chain of a month, to be kept.
+
+    Attributes:
+        month: its first day.
+        key: of everything that the chain depends on.
+        chain: SOLVED_CHAIN.
+        counts: SOLVED_COUNTS, per session.
+    """
+
+    month: dt.date
+    key: str
+    chain: pl.DataFrame
+    counts: pl.DataFrame
+
+
+def names(folder: Path) -> list[str]:
+    """The names of the chains in a folder; a glob takes longer than to read a chain."""
+    try:
+        return [name for name in os.listdir(folder) if name.endswith(".parquet")]  # noqa: PTH208
+    except OSError:
+        return []
+
+
+def read(
+    folder: Path, named: Iterable[str], month: dt.date, key: str
+) -> tuple[pl.DataFrame, pl.DataFrame] | None:
+    """The chain of a key (SOLVED_CHAIN) and its counts per session (SOLVED_COUNTS), or None.
+
+    Args:
+        folder: the folder of the underlying's chains.
+        named: its `names`.
+        month: the first day.
+        key: of everything that the chain depends on.
+    """
+    beginning = f"{month:%Y-%m}.{key}."
+    for path in (folder / name for name in named if name.startswith(beginning)):
         try:
             return _read(path, folder, month, key)
         except (
@@ -72,46 +108,41 @@ def damaged(path: Path) -> bool:
         return True
 
 
-def write(
-    folder: Path, month: dt.date, key: str, chain: pl.DataFrame, counts: pl.DataFrame
-) -> None:
-    """Keep a chain; no error is raised if that fails, as in a read-only lake."""
-    buffer = io.BytesIO()
-    stated = json.dumps({c: counts[c].to_list() for c in SOLVED_COUNTS}, default=str)
-    said = {_COUNTS: stated, _PLACE: _place(folder, month, key)}
-    _in_order(chain, SOLVED_CHAIN).write_parquet(
-        buffer, compression="lz4", statistics=False, metadata=said
-    )
-    held = buffer.getvalue()
+def write(folder: Path, kept: Iterable[Kept]) -> None:
+    """Keep chains; no error is raised if that fails, as in a read-only lake."""
+    held = [(each, _bytes(folder, each)) for each in kept]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with files.locked(folder):
+        with files.locked(folder):  # once for all: it takes as long as to write a chain
             files.remove_stale(folder)
-            path = folder / f"{month:%Y-%m}.{key}.{files.digest_of(held)}.parquet"
-            with files.replacing(path, lasting=False) as temporary:
-                temporary.write_bytes(held)
-            _forget_oldest(folder, month)
+            for each, data in held:
+                name = f"{each.month:%Y-%m}.{each.key}.{files.digest_of(data)}.parquet"
+                with files.replacing(folder / name, lasting=False) as temporary:
+                    temporary.write_bytes(data)
+            _forget_oldest(folder)
     except OSError as error:
-        log.debug("the solved chain of %s is not kept: %s", month, error)
+        log.debug("the solved chains in %s are not kept: %s", folder, error)
+
+
+def _bytes(folder: Path, kept: Kept) -> bytes:
+    buffer = io.BytesIO()
+    stated = json.dumps({c: kept.counts[c].to_list() for c in SOLVED_COUNTS}, default=str)
+    said = {_COUNTS: stated, _PLACE: _place(folder, kept.month, kept.key)}
+    _in_order(kept.chain, SOLVED_CHAIN).write_parquet(
+        buffer, compression="lz4", statistics=False, metadata=said
+    )
+    return buffer.getvalue()
 
 
 def _place(folder: Path, month: dt.date, key: str) -> str:
     return f"{folder.name} {month:%Y-%m} {key}"
 
 
-def _forget_oldest(folder: Path, month: dt.date) -> None:
-    held = _named(folder, f"{month:%Y-%m}.")
-    if len(held) > _MOST:
-        for _, path in sorted((path.stat().st_mtime_ns, path) for path in held)[:-_MOST]:
-            files.remove(path)
-
-
-def _named(folder: Path, beginning: str) -> list[Path]:
-    """The chains in a folder whose names begin so; a glob takes longer than to read a chain."""
-    try:
-        names = os.listdir(folder)  # noqa: PTH208, no Path of each of thousands
-    except OSError:
-        return []
-    return [
-        folder / name for name in names if name.startswith(beginning) and name.endswith(".parquet")
-    ]
+def _forget_oldest(folder: Path) -> None:
+    by_month = defaultdict(list)
+    for name in names(folder):
+        by_month[name.partition(".")[0]].append(folder / name)
+    for held in by_month.values():
+        if len(held) > _MOST:
+            for _, path in sorted((path.stat().st_mtime_ns, path) for path in held)[:-_MOST]:
+                files.remove(path)

@@ -867,9 +867,10 @@ class Market:
 
     def _kept_findings(self, underlying: str | None) -> KeptFindings | None:
         """Where the findings of an underlying of a lake in a folder are kept; None of any other."""
-        if underlying is None or type(self._source) is not lake.Lake:  # no staged one
+        source = self._source
+        if underlying is None or type(source) is not lake.Lake or not source.caches:  # not staged
             return None
-        return KeptFindings(self._source, underlying, self.sessions, self._events)
+        return KeptFindings(source, underlying, self.sessions, self._events)
 
     def suspected_splits(self, underlyings: Iterable[str]) -> pl.DataFrame:
         """The splits of some underlyings that the data show and no row explains, cached.

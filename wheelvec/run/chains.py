@@ -114,11 +114,10 @@ def chain_between(
     months = list(_months(market, symbol, *days))
     found = {month: cache.get((key, symbol, *month[:2])) for month in months}
     missing = [month for month, chain in found.items() if chain is None]
-    for month in missing:
-        if month.place is not None:
-            found[month] = _kept(month, asked)
+    keys = _keys(missing, asked)
+    found |= _kept(keys, asked)
     for run in _runs(months, [month for month in missing if found[month] is None]):
-        found |= zip(run, _made(market, symbol, run, asked), strict=True)
+        found |= zip(run, _made(market, symbol, run, asked, keys), strict=True)
     for month in missing:
         if (chain := found[month]) is not None:
             cache.put((key, symbol, *month[:2]), chain, limit)
@@ -151,44 +150,55 @@ def _runs(months: list[Month], wanted: list[Month]) -> Iterator[list[Month]]:
         yield run
 
 
-def _made(market: Market, symbol: str, run: list[Month], asked: Asked) -> list[Chain]:
+def _made(
+    market: Market, symbol: str, run: list[Month], asked: Asked, keys: dict[Month, str]
+) -> list[Chain]:
     """The chains of consecutive months, solved from the quotes and stored in the lake."""
     quotes = market.quotes(symbol, run[0].first, run[-1].last)
     at_entry, roots, counts = chains.collapse(quotes, asked.sessions, asked.dte_max)
     whole = chains.solved(at_entry, roots, counts, asked.sessions, asked.rate, asked.dividend_yield)
     known = asked.sessions["session"].to_numpy()
     begin = [int(np.searchsorted(known, np.datetime64(month.first))) for month in run]
-    found = chains.parted(whole, [*begin, known.size])
-    for month, chain in zip(run, found, strict=True):
-        if month.place is not None:
-            folder, digest, _ = month.place
-            key = _key(digest, month.first, asked)
-            solved.write(folder, month.first, key, *chains.to_keep(chain, asked.sessions))
+    bounds = [*begin, known.size]
+    if kept := [place[0] for month in run if (place := month.place) is not None]:
+        framed = zip(run, chains.to_keep(whole, bounds, asked.sessions), strict=True)
+        solved.write(
+            kept[0],  # the folder of the underlying
+            [solved.Kept(m.first, keys[m], *frames) for m, frames in framed if m in keys],
+        )
+    return chains.parted(whole, bounds)
+
+
+def _kept(keys: dict[Month, str], asked: Asked) -> dict[Month, Chain | None]:
+    """The stored chain of each month, or None."""
+    found: dict[Month, Chain | None] = {}
+    named: list[str] | None = None
+    for month, key in keys.items():
+        assert month.place is not None
+        folder = month.place[0]
+        named = solved.names(folder) if named is None else named
+        kept = solved.read(folder, named, month.first, key)
+        found[month] = None if kept is None else chains.recalled(*kept, asked.sessions)
     return found
 
 
-def _kept(month: Month, asked: Asked) -> Chain | None:
-    """The stored chain of a month, or None."""
-    assert month.place is not None
-    folder, digest, _ = month.place
-    kept = solved.read(folder, month.first, _key(digest, month.first, asked))
-    return None if kept is None else chains.recalled(*kept, asked.sessions)
-
-
-def _key(quotes: str, month: dt.date, asked: Asked) -> str:
-    """A digest of everything that the chain of a month depends on.
+def _keys(months: list[Month], asked: Asked) -> dict[Month, str]:
+    """A digest of everything that the chain of each month depends on, of those that are stored.
 
     The quotes, the sessions and their entry minutes, the rates, `dte_max`, and the code.
     """
-    # by search: a filter of ten years of sessions takes as long as to read a chain
-    day, begin = asked.sessions["session"], np.datetime64(month, "M")
-    first, end = np.searchsorted(day.to_numpy(), [begin, begin + 1])
-    minute = asked.sessions["minute"][first:end]
-    at = asked.sessions["number"][first:end].to_numpy()
-    rates = asked.rate[at].tolist(), asked.dividend_yield[at].tolist()
-    stated = list(zip(day[first:end], minute, strict=True))
-    inputs = [quotes, stated, *rates, asked.dte_max, _code()]
-    return hashlib.blake2b(json.dumps(inputs, default=str).encode(), digest_size=16).hexdigest()
+    sessions, found = asked.sessions, dict[Month, str]()
+    day, at = sessions["session"].to_numpy(), sessions["number"].to_numpy()
+    minute = sessions["minute"].to_physical().fill_null(-1).to_numpy().astype("<i8")
+    values = (day.astype("<i8"), minute, asked.rate[at], asked.dividend_yield[at])
+    for month in months:
+        if month.place is not None:
+            begin = np.datetime64(month.first, "M")
+            first, end = np.searchsorted(day, [begin, begin + 1])
+            said = json.dumps([month.place[1], asked.dte_max, _code()]).encode()
+            stated = [said, *(each[first:end].tobytes() for each in values)]
+            found[month] = hashlib.blake2b(b"".join(stated), digest_size=16).hexdigest()
+    return found
 
 
 @cache

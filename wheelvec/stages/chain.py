@@ -157,8 +157,19 @@ def solved(
     )
 
 
-def to_keep(chain: Chain, sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A chain and its counts as frames to be stored: schemas.SOLVED_CHAIN and SOLVED_COUNTS."""
+def to_keep(
+    chain: Chain, bounds: list[int], sessions: pl.DataFrame
+) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
+    """A chain and its counts as frames to be stored: schemas.SOLVED_CHAIN and SOLVED_COUNTS.
+
+    Args:
+        chain: of some sessions.
+        bounds: (ranges + 1,) the first session of each range, and one past the last range.
+        sessions: session and number.
+
+    Returns:
+        The frames of each range.
+    """
     key, counts, session = chain.key, chain.counts, sessions["session"]
     padded = [root.ljust(6) for root in chain.roots]
     root = pl.Series(padded, dtype=pl.String).gather(pl.Series(root_places(key)))
@@ -181,11 +192,16 @@ def to_keep(chain: Chain, sessions: pl.DataFrame) -> tuple[pl.DataFrame, pl.Data
         "n_valid": counts.valid[at],
         "priced": counts.priced[at] > 0,
     }
-    return pl.DataFrame(columns, schema=SOLVED_CHAIN), pl.DataFrame(counted, schema=SOLVED_COUNTS)
+    rows, days_ = np.searchsorted(chain.number, bounds), np.searchsorted(chain.first + at, bounds)
+    frames = pl.DataFrame(columns, schema=SOLVED_CHAIN), pl.DataFrame(counted, schema=SOLVED_COUNTS)
+    return [
+        (frames[0][rows[i] : rows[i + 1]], frames[1][days_[i] : days_[i + 1]])
+        for i in range(len(bounds) - 1)
+    ]
 
 
 def recalled(chain: pl.DataFrame, counts: pl.DataFrame, sessions: pl.DataFrame) -> Chain:
-    """The chain that `to_keep` made these frames of.
+    """The chain of a range of which `to_keep` made these frames.
 
     Args:
         chain: model.schemas.SOLVED_CHAIN.

@@ -130,7 +130,8 @@ def solved_puts(
         rates(getattr(rules.pricing, name), sessions, day, name)
         for name in ("rate", "dividend_yield")
     ]
-    found, _ = to_keep(solved(*collapse(quotes, sessions, None), sessions, *curves), sessions)
+    chain = solved(*collapse(quotes, sessions, None), sessions, *curves)
+    ((found, _),) = to_keep(chain, [0, sessions.height], sessions)
     puts = found.filter(pl.col("is_put") & pl.col("iv").is_not_nan()).with_columns(
         iv=100.0 * pl.col("iv"),
         dte=(pl.col("expiration") - pl.col("session")).dt.total_days(),
