@@ -81,7 +81,7 @@ class Listing(NamedTuple):
         known = table["session"].is_in(sessions.frame["session"].implode())
         if not known.all():
             return cls.of(quotes.filter(np.repeat(known.to_numpy(), sizes)), sessions)
-        contract = quotes["symbol"].hash().to_numpy()  # symbols are compared as numbers
+        contract = quotes.select(pl.col("symbol").hash()).to_series().to_numpy()  # compared as such
         other = np.append(True, contract[1:] != contract[:-1])
         other[begins] = True
         table = table.with_columns(

@@ -172,7 +172,8 @@ def _nights(quotes: pl.DataFrame, begins: Rows) -> tuple[Rows, Rows]:
         quotes: as in `any_night`.
         begins: (sessions,) the first row of each session.
     """
-    contract = quotes["symbol"].hash().to_numpy().view(np.int64)  # compared as numbers
+    # compared as numbers; a query takes less than half the time of Series.hash
+    contract = quotes.select(pl.col("symbol").hash()).to_series().to_numpy().view(np.int64)
     expiration, session = (
         quotes[day].to_physical().to_numpy() for day in ("expiration", "session")
     )
