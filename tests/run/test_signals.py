@@ -20,6 +20,7 @@ from wheelvec.model.errors import ConfigError, InputError, LakeError
 from wheelvec.model.schemas import RESULT_TABLES
 from wheelvec.run import slices, store
 from wheelvec.run.index import Index
+from wheelvec.run.signals import Signal
 from wheelvec.run.store import SWEEP
 
 CONFIG = wv.Config(schedule=wv.Schedule(end_date="2024-01-31"))
@@ -367,3 +368,14 @@ def test_signals_that_match_nothing_are_named(
     never = wv.sweep(market, CONFIG, {"signal": ["never"]}, signals={"never": stray.clear()})
     assert never.frame["total_wheels"].to_list() == [0]
     assert "not_signalled" in never.warnings[0].text
+
+
+def test_the_pairs_of_some_underlyings_are_those_of_the_whole() -> None:
+    days = [dt.date(2024, 1, day) for day in (2, 3, 4)]
+    pairs = [(day, name) for name in ("CC", "AA", "BB") for day in days]
+    frame = pl.DataFrame(pairs, schema=["session", "underlying"], orient="row")
+    whole = Signal.read("when", frame)
+    for wanted in (["BB", "AA", "XX"], ["CC"], []):
+        mine = Signal.read("when", frame.filter(pl.col("underlying").is_in(wanted)))
+        assert whole.only(wanted).digest == mine.digest
+        assert whole.only(wanted).pairs["underlying"].unique().is_in(wanted).all()

@@ -62,10 +62,15 @@ class Signal:
         return digest_of(self.pairs.sort(list(SIGNALS)).write_csv().encode())
 
     @cached_property
+    def _by_name(self) -> dict[str, pl.DataFrame]:
+        """The pairs of each underlying: jobs and slices ask for those of one after another."""
+        by_name = self.pairs.partition_by("underlying", as_dict=True)
+        return {str(name): frame for (name,), frame in by_name.items()}
+
+    @cached_property
     def _days(self) -> dict[str, Array]:
         """(n,) the days of the pairs of each underlying, since 1970-01-01."""
-        by_name = self.pairs.partition_by("underlying", as_dict=True)
-        return {str(name): days(frame, "session") for (name,), frame in by_name.items()}
+        return {name: days(frame, "session") for name, frame in self._by_name.items()}
 
     def on(self, symbol: str, day: Array) -> Array:
         """(sessions,) whether wheels may open on each session.
@@ -78,7 +83,8 @@ class Signal:
 
     def only(self, underlyings: Collection[str]) -> Self:
         """The signal of some underlyings."""
-        pairs = self.pairs.filter(pl.col("underlying").is_in(list(underlyings)))
+        wanted = (name for name in sorted(set(underlyings)) if name in self._by_name)
+        pairs = pl.concat([self.pairs.clear(), *(self._by_name[name] for name in wanted)])
         return type(self)(pairs, pairs)
 
     def within(self, other: "Signal") -> Self:
