@@ -35,7 +35,8 @@ def library(lake: Path, first: dt.date | None, last: dt.date | None) -> wv.Resul
 
 def forget_chains(lake: Path) -> None:
     """Remove what the lake keeps beside its tables."""
-    shutil.rmtree(lake / "solved_chains", ignore_errors=True)
+    for kept in ("solved_chains", ".summaries"):
+        shutil.rmtree(lake / kept, ignore_errors=True)
 
 
 def pnl_of(wheels: pl.DataFrame | pd.DataFrame) -> pl.DataFrame:

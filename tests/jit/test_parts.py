@@ -46,7 +46,8 @@ def test_what_is_called_is_compiled_in_its_caller_and_once() -> None:
     assert isinstance(cube, Kernel)
     assert not raised.overloads, "nobody called it from Python"
     assert not cube.overloads
-    assert len(raised.part.overloads) == 1, "compiled again for each constant"
+    # none if an earlier run of these tests has compiled `powers`, which is then loaded
+    assert len(raised.part.overloads) <= 1, "compiled again for each constant"
 
 
 def test_python_calls_what_compiled_code_calls() -> None:

@@ -851,7 +851,8 @@ class Market:
         quotes = surveyed("option_quotes")
         if suspected is None:  # asked of the same rows: to read them takes as long as to ask
             suspected = self._suspected_of(source, quotes)
-        for _ in itertools.chain(quotes, *map(surveyed, set(source.tables) - {"option_quotes"})):
+        others = (name for name in source.tables if name != "option_quotes")
+        for _ in itertools.chain(quotes, *map(surveyed, others)):
             pass
         found = self._findings(surveys, suspected)
         if kept is not None:
