@@ -1063,7 +1063,7 @@ def test_two_processes_of_which_one_removes_the_unused_lake(tmp_path: Path) -> N
     for thread in threads:
         thread.join(10)
     assert there == [True]
-    assert not root.exists()
+    assert not root.exists() or not any(root.iterdir())
 
 
 def test_an_unused_lake_is_gone_when_its_lock_is_free(

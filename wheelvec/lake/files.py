@@ -81,6 +81,22 @@ def writing(path: Path) -> Iterator[None]:
         raise LakeError(f"{path}: cannot be written: {reason}") from error
 
 
+def make(folder: Path, made: list[Path]) -> None:
+    """Make a folder and those above it, and add the absolute paths of those made to `made`.
+
+    A folder that another process makes meanwhile is not among them.
+
+    Raises:
+        OSError: if one cannot be made, or another process removes it meanwhile.
+    """
+    folder = folder.absolute()
+    for each in (*reversed(folder.parents), folder):
+        if not each.exists():
+            with contextlib.suppress(FileExistsError):
+                each.mkdir()
+                made.append(each)
+
+
 def write_frame(path: Path, frame: pl.DataFrame) -> None:
     """Write a frame as a Parquet file, not synchronized.
 

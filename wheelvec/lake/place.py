@@ -114,22 +114,22 @@ def staging(root: Path) -> Iterator[Path]:
     Raises:
         LakeError: if it cannot be written.
     """
-    made, folder = not root.exists(), None
+    made, folder = list[Path](), None
     remove_staged(root)
     try:
         with contextlib.ExitStack() as locks:
-            folder = _reserved(root / STAGING, locks)
+            folder = _reserved(root / STAGING, locks, made)
             yield folder
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
-        for empty in (root / STAGING, root) if made else (root / STAGING,):
+        for empty in (root / STAGING, root) if root.absolute() in made else (root / STAGING,):
             with contextlib.suppress(OSError):
                 empty.rmdir()
 
 
-def _reserved(place: Path, locks: contextlib.ExitStack) -> Path:
-    """Make and lock a folder.
+def _reserved(place: Path, locks: contextlib.ExitStack, made: list[Path]) -> Path:
+    """Make and lock a folder; `made` gets it and those above that were made.
 
     Another process may remove it as stale before it is locked, and `place` while it is empty; then
     another one is made.
@@ -138,7 +138,7 @@ def _reserved(place: Path, locks: contextlib.ExitStack) -> Path:
         folder = place / f"{os.getpid()}.{secrets.token_hex(4)}"
         try:
             with files.writing(folder):
-                folder.mkdir(parents=True)
+                files.make(folder, made)
             locks.enter_context(files.locked(folder, wait=False))
         except LakeError:
             if not further:

@@ -101,32 +101,30 @@ def reserved(root: Path, symbols: Sequence[str]) -> Iterator[None]:
     """Lock underlyings of a lake, so that two processes do not pay for the same data.
 
     Another process waits. The locks end with the process. A lake that was made here and stays empty
-    is removed.
+    is removed; its empty folder may stay where another process makes its own in it meanwhile.
 
     Raises:
         LakeError: if the lake cannot be written to, before anything is paid for.
     """
-    made: set[Path] = set()
+    made: list[Path] = []
     with contextlib.ExitStack() as locks:
         try:
             for symbol in sorted(symbols):  # in one order, so that no two wait for each other
-                made |= _reserve(_folder(root, symbol), symbol, locks)
+                _reserve(_folder(root, symbol), symbol, locks, made)
             yield
-        finally:  # before another process that waits goes on, which then knows what it has to make
+        finally:  # before another process that waits goes on
             _remove_unused(root, symbols)
-            for folder in sorted(made, reverse=True):  # the innermost first; only empty ones
+            for folder in sorted(set(made), reverse=True):  # the innermost first; only empty ones
                 with contextlib.suppress(OSError):
                     folder.rmdir()
 
 
-def _reserve(folder: Path, symbol: str, locks: contextlib.ExitStack) -> set[Path]:
-    """Lock the folder of an underlying, and return the folders that had to be made."""
-    made: set[Path] = set()
+def _reserve(folder: Path, symbol: str, locks: contextlib.ExitStack, made: list[Path]) -> None:
+    """Lock the folder of an underlying; `made` gets the folders that had to be made."""
     for further in range(_TRIES - 1, -1, -1):  # another process may remove it with an unused lake
-        made |= {above for above in folder.absolute().parents if not above.exists()}
         try:
             with files.writing(folder):
-                folder.mkdir(parents=True, exist_ok=True)
+                files.make(folder, made)
             lock = locks.enter_context(_lock(folder, symbol))
         except LakeError:
             if folder.exists() or not further:
@@ -141,7 +139,6 @@ def _reserve(folder: Path, symbol: str, locks: contextlib.ExitStack) -> set[Path
     with files.replacing(probe) as temporary:
         temporary.write_bytes(bytes(4096))
     probe.unlink()
-    return made
 
 
 @contextlib.contextmanager
