@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 import weakref
+from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -519,6 +520,38 @@ def test_a_job_takes_half_of_its_workers_memory(cluster: Any) -> None:
         limit = next(iter(client.scheduler_info()["workers"].values()))["memory_limit"]
         assert client.submit(jobs.share_of_memory, pure=False).result() == limit // 2
     assert 0 < jobs.share_of_memory() < 2**50  # outside of a cluster
+
+
+class _Monitor:
+    """Of a worker whose process is smaller by a quarter of a gigabyte with each market closed."""
+
+    def get_process_memory(self) -> int:
+        return 750_000_000 + 250_000_000 * len(jobs._Opened._held)
+
+
+class _Worker:
+    """A worker that may take two gigabytes."""
+
+    class memory_manager:  # noqa: N801 - as Dask names it
+        memory_limit = 2_000_000_000
+
+    class state:  # noqa: N801
+        nthreads = 1
+
+    monitor = _Monitor()
+
+
+def test_a_worker_that_holds_much_closes_markets_and_gives_jobs_less(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask pauses a worker at four fifths of its memory, and what it holds is never freed then."""
+    monkeypatch.setattr(jobs, "_dask_worker", _Worker)
+    held = OrderedDict((name, wv.Market.open(folder).part([name])) for name in SYMBOLS)
+    monkeypatch.setattr(jobs._Opened, "_held", held)
+    assert jobs.share_of_memory() == 2_000_000_000 // 16
+    jobs._Opened.close_some()
+    assert list(held) == ["DD"]
+    assert jobs.share_of_memory() == 1_400_000_000 - 1_000_000_000
 
 
 def test_workers_of_a_cluster_that_differ_are_named(

@@ -53,6 +53,9 @@ BIN = 0.01  # percentage points of ROC: the width of the bins in which many whee
 EXACT, BINS = "exact", "bins"  # how the ROC of single wheels is returned; None: not at all
 Frames = dict[str, pl.DataFrame]
 MARKETS = 2  # parts of markets that a process keeps open, with their slices
+# of a Dask worker's limit: what it may hold between jobs, and with what a job takes; Dask stops
+# giving jobs to a worker that holds 0.8
+KEEPS, FULL = 0.5, 0.7
 
 
 class RefusedWorkerError(WheelvecError):
@@ -415,6 +418,7 @@ def perform(job: Job) -> Done:
             raise RefusedWorkerError(worker_name(), reason)
     _warm(job.warm)
     frames, failures, seconds, held = job.found()
+    _Opened.close_some()
     return Done(packed(frames), tuple(failures.items()), seconds, held, pl.thread_pool_size())
 
 
@@ -452,13 +456,32 @@ class _Opened:
                 cls._held.popitem(last=False)
         return market
 
+    @classmethod
+    def close_some(cls) -> None:
+        """Close markets, the oldest first, while a Dask worker holds much of what it may."""
+        worker = _dask_worker()
+        limit = worker.memory_manager.memory_limit if worker else None
+        with cls._lock:
+            while limit and cls._held and _process_bytes(worker) > KEEPS * limit:
+                cls._held.popitem(last=False)
+
 
 def share_of_memory() -> int:
-    """The bytes that a job may take: half of a Dask worker's limit, or a share of the machine's."""
+    """The bytes that a job may take.
+
+    Half of a Dask worker's limit, or what its process leaves of `FULL`; else a share of the
+    machine's.
+    """
     worker = _dask_worker()
     if worker and (limit := worker.memory_manager.memory_limit):
-        return int(limit) // (2 * int(worker.state.nthreads))
+        left = FULL * limit - _process_bytes(worker)
+        return int(max(limit / 16, min(limit / 2, left))) // int(worker.state.nthreads)
     return default_memory() // (os.cpu_count() or 1)
+
+
+def _process_bytes(worker: Any) -> int:
+    """The resident memory of a Dask worker's process."""
+    return int(worker.monitor.get_process_memory())
 
 
 @cache
