@@ -296,16 +296,17 @@ class Slow(Future[Any]):
 
 
 class Deserted:
-    """A client whose cluster has no worker for half a second."""
+    """A client whose cluster has no worker for half a second, or a paused one."""
 
     __module__ = "distributed.client"
 
-    def __init__(self) -> None:
-        self._there = time.monotonic() + 0.5
+    def __init__(self, paused: bool) -> None:
+        self._there, self._paused = time.monotonic() + 0.5, paused
 
     def scheduler_info(self, **_: Any) -> dict[str, Any]:
         there = time.monotonic() > self._there
-        return {"workers": {"tcp://127.0.0.1:1": {"nthreads": 1}} if there else {}}
+        worker = {"nthreads": 1, "status": "running" if there else "paused"}
+        return {"workers": {"tcp://127.0.0.1:1": worker} if there or self._paused else {}}
 
     def submit(self, run: Any, job: Any, **_: Any) -> Future[Any]:
         future = Slow()
@@ -315,19 +316,27 @@ class Deserted:
         return future
 
 
+@pytest.mark.parametrize(
+    ("paused", "told"),
+    [(False, "the cluster has no worker"), (True, "all workers of the cluster are paused")],
+)
 def test_a_cluster_without_workers_is_named(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    paused: bool,
+    told: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(workers, "LOOK", 0.05)
     monkeypatch.setattr(workers, "RESTART", 0.1)
     part = wv.Market.open(folder).part(["AA"])
     job = jobs.SurveyJob(jobs.versions(), part, "", (), None, findings=False)
-    client = Deserted()
+    client = Deserted(paused)
     ((_, done),) = workers.Workers(client).run([workers.Asked("one", job)])
     assert not done.failures
     assert client.given.asked == 2
-    said = [each for each in caplog.messages if "the cluster has no worker" in each]
-    assert len(said) == 1
+    said = [each for each in caplog.messages if "jobs wait for one" in each]
+    assert [told in each for each in said] == [True]
 
 
 def test_progress_counts_configurations_and_wheels(folder: Path, small_jobs: None) -> None:

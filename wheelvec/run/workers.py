@@ -141,8 +141,9 @@ class Workers:
     def _usable(self) -> frozenset[str]:
         known = self._executor.scheduler_info(n_workers=-1)["workers"]
         found = frozenset(name for name in known if name not in self._refused)
-        if found:
-            self._had_usable, self._idle_since = True, time.monotonic()
+        self._had_usable = self._had_usable or bool(found)
+        if any(known[name].get("status") != "paused" for name in found):
+            self._idle_since = time.monotonic()
         return found
 
     def _awaited(self) -> frozenset[str]:
@@ -249,7 +250,12 @@ class Workers:
         """
         usable = self._usable() if self.is_dask else frozenset[str]()
         if self.is_dask and time.monotonic() - self._idle_since > RESTART:
-            log.warning("the cluster has no worker that can be used; jobs wait for one")
+            log.warning(
+                "%s; jobs wait for one",
+                "all workers of the cluster are paused, for lack of memory"
+                if usable
+                else "the cluster has no worker that can be used",
+            )
             self._idle_since = math.inf  # said once
         for name, each in list(running.items()):
             if usable and each.at and each.at.isdisjoint(usable):
