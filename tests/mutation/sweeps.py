@@ -45,6 +45,7 @@ from tests.mutation.compare import (
 )  # fmt: skip
 
 INTERPRETED = (
+    "kernels.parameters",  # returns views, which compiled code cannot give to Python
     "kernels.exits",
     "kernels.wheel",
     "kernels.entries",
@@ -143,9 +144,10 @@ def load_sweeps(change: str | None) -> None:
         sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
         exec(compile(source, spec.origin, "exec"), module.__dict__)
     numba.config.DISABLE_JIT = False
+    # imported with backtests, before: it holds the compiled ones
     work = vars(importlib.import_module("wheelvec.run.work"))
     for name in ("evaluate_blocks", "mark_chosen"):
-        work[name] = with_named_columns(work[name])
+        work[name] = with_named_columns(getattr(sys.modules["wheelvec.kernels.evaluate"], name))
 
 
 Answers = list[dict[int, dict[str, Any]]]

@@ -40,6 +40,11 @@ def sweeps_differ(*arguments: str) -> bool:
     return done.returncode == 1
 
 
+def test_a_change_of_a_sweep_is_noticed() -> None:
+    """One of them, in every run: else all of them could go unmade, and all survive."""
+    assert sweeps_differ("--change", changes_of_sweeps.CHANGES[0].name)
+
+
 @pytest.mark.slow
 def test_changes_of_a_sweep_are_noticed(tmp_path: Path) -> None:
     store = str(tmp_path / "answers.pickle")
