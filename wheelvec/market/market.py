@@ -833,14 +833,17 @@ class Market:
         wanted = set(underlyings)
         findings = []
         for underlying, source in self._sources(wanted):
-            if self._known_findings(underlying) is None:
-                self._found[underlying] = self._new_findings(underlying, source)
+            kept = self._kept_findings(underlying)
+            if self._known_findings(underlying, kept) is None:
+                self._found[underlying] = self._new_findings(underlying, source, kept)
             findings.append(self._found[underlying])
         return Findings.joined(findings).only(wanted)
 
-    def _new_findings(self, underlying: str | None, source: lake.Source) -> Findings:
-        """The findings of a source; those of one underlying of a lake in a folder are kept."""
-        suspected, kept = self._known_suspected(underlying), self._kept_findings(underlying)
+    def _new_findings(
+        self, underlying: str | None, source: lake.Source, kept: KeptFindings | None
+    ) -> Findings:
+        """The findings of a source, which are kept where they can be."""
+        suspected = self._known_suspected(underlying)
         surveys: list[Survey] = []
 
         def surveyed(name: str) -> Iterator[pl.DataFrame]:
@@ -859,17 +862,21 @@ class Market:
             kept.write(found)
         return found
 
-    def _known_findings(self, underlying: str | None) -> Findings | None:
+    def _known_findings(self, underlying: str | None, kept: KeptFindings | None) -> Findings | None:
         """The findings that are cached, or that a lake in a folder keeps."""
-        kept = None if underlying in self._found else self._kept_findings(underlying)
         if kept is not None and (held := kept.read()) is not None:
             self._found[underlying] = held
         return self._found.get(underlying)
 
     def _kept_findings(self, underlying: str | None) -> KeptFindings | None:
-        """Where the findings of an underlying of a lake in a folder are kept; None of any other."""
+        """Where the findings of an underlying of a lake in a folder are kept.
+
+        None if they are cached, and of any other market.
+        """
         source = self._source
-        if underlying is None or type(source) is not lake.Lake or not source.caches:  # not staged
+        if underlying is None or underlying in self._found or type(source) is not lake.Lake:
+            return None  # a staged lake is for a moment
+        if not source.caches:
             return None
         return KeptFindings(source, underlying, self.sessions, self._events)
 
@@ -897,7 +904,8 @@ class Market:
         held = (u for u in sorted(wanted) if any(source.holds(t, u) for t in source.tables))
         for underlying in held:
             if underlying not in self._suspected:
-                known = self._known_findings(underlying) or self._found.get(None)
+                kept = self._kept_findings(underlying)
+                known = self._known_findings(underlying, kept) or self._found.get(None)
                 if known is None:
                     one = source.only([underlying])
                     splits = self._suspected_of(one, one.batches("option_quotes", NIGHTS))

@@ -192,11 +192,14 @@ def to_keep(
         "n_valid": counts.valid[at],
         "priced": counts.priced[at] > 0,
     }
-    rows, days_ = np.searchsorted(chain.number, bounds), np.searchsorted(chain.first + at, bounds)
     frames = pl.DataFrame(columns, schema=SOLVED_CHAIN), pl.DataFrame(counted, schema=SOLVED_COUNTS)
+    rows = [
+        itertools.pairwise(np.searchsorted(number, bounds))
+        for number in (chain.number, chain.first + at)
+    ]
     return [
-        (frames[0][rows[i] : rows[i + 1]], frames[1][days_[i] : days_[i + 1]])
-        for i in range(len(bounds) - 1)
+        (frames[0][first:end], frames[1][begin:until])
+        for (first, end), (begin, until) in zip(*rows, strict=True)
     ]
 
 

@@ -24,6 +24,7 @@ from wheelvec.vendors.databento.requests import Request
 log = logging.getLogger(__name__)
 
 FOLDER = ".incoming"
+_TRIES = 100  # to lock a folder that others remove meanwhile
 _STAMP = "%Y%m%dT%H%M%S"
 _NAME = re.compile(r"(\w+)\.(\d{8}T\d{6})\.(\d{8}T\d{6})(\.again)?\.dbn\.zst")
 
@@ -91,9 +92,6 @@ def left(root: Path, underlying: str) -> list[Download]:
         if (download := Download.named(path, underlying))
     ]
     return sorted(found, key=lambda download: download.table != "underlying_minutes")
-
-
-_TRIES = 100  # to lock a folder that others remove meanwhile
 
 
 @contextlib.contextmanager
