@@ -113,6 +113,15 @@ def with_mills(tables: Tables) -> Tables:
     }
 
 
+def without_bars_of_first(tables: Tables) -> Tables:
+    """One underlying alone without option bars, so that its quotes take their place."""
+    quotes, bars = tables["option_quotes"], tables["option_bars"]
+    assert quotes is not None
+    assert bars is not None
+    symbols = quotes.filter(pl.col("underlying") == quotes["underlying"].min())["symbol"]
+    return tables | {"option_bars": bars.filter(~pl.col("symbol").is_in(symbols.implode()))}
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The cases
 # ---------------------------------------------------------------------------------------------------------------------
@@ -221,6 +230,12 @@ DIRECTED: tuple[Case, ...] = (
         why="equal volatilities, ranked over the chain",
     ),
     Case(47, {"put": {"select": "highest_premium"}}, with_twins, why="equal premiums"),
+    Case(
+        47,
+        {"fills": {"gap_path": "skip"}},
+        without_bars_of_first,
+        why="option bars of one underlying alone",
+    ),
     Case(47, edit=with_mills, why="closes a fraction of a cent off the strike"),
     Case(19, edit=with_odd_cents, why="strikes of odd cents"),
     Case(
