@@ -1,6 +1,8 @@
 """A result is saved whole, loaded only if untouched, and refuses what breaks its invariants."""
 
+import gc
 import json
+import weakref
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,31 @@ def test_an_earlier_result_is_replaced_and_anything_else_kept(
     (tmp_path / "file").write_text("x")
     with pytest.raises(LakeError, match=r"file: no folder; nothing was written"):
         result.save(tmp_path / "file")
+
+
+def test_tables_in_memory_are_hashed_when_the_fingerprint_is_read_and_then_let_go() -> None:
+    market = wv.Market(**demo_tables(end="2024-02-29"))
+    config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+    results = [wv.backtest(market, config) for _ in range(2)]
+    assert not market.is_verified  # the digests of its tables
+    expected, alive = wv.Market(**demo_tables(end="2024-02-29")).fingerprint, weakref.ref(market)
+    assert results[0].fingerprint == expected
+    del market
+    assert alive() is not None  # the warnings are computed from it
+    for result in results:
+        assert len(result.warnings) == 1
+    gc.collect()
+    assert alive() is None
+    assert results[1].fingerprint == expected
+
+
+def test_the_files_of_a_lake_are_hashed_during_the_run(tmp_path: Path) -> None:
+    wv.Market(**demo_tables(end="2024-02-29")).write(tmp_path)
+    market = wv.Market.open(tmp_path)
+    result, expected = wv.backtest(market, wv.Config()), market.fingerprint
+    for file in tmp_path.rglob("*.parquet"):
+        file.unlink()
+    assert result.fingerprint == expected
 
 
 def test_a_failed_run_leaves_nothing(tmp_path: Path) -> None:

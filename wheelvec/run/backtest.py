@@ -182,10 +182,11 @@ def of_row(
         signals=None if signal is None else signal.digest,
         overwrite=overwrite,
     )
-    # The fingerprint is computed in parallel with the run: hashing releases Python's lock, and
-    # takes a quarter of a short run.
+    # Files may change after the run, and a saved result names its data: the fingerprint is computed
+    # in parallel with the run, for hashing releases Python's lock. Tables in memory do not change.
+    stated = out is not None or market.address is not None
     with writer, ThreadPoolExecutor(1) as hashing, Executor(threads) as executor:
-        fingerprint = hashing.submit(lambda: market.fingerprint)
+        fingerprint = hashing.submit(lambda: market.fingerprint) if stated else None
         spool = Spool(writer.spool_folder())
 
         def take(_: int, walked: Walked) -> None:
@@ -207,7 +208,8 @@ def of_row(
         size = BATCH if out is not None else _batch(spool.count, threads)
         payments = _payments(read, symbols, recorder.sessions)
         _write(spool, recorder.recorded, payments, writer, executor, size)
-        fingerprint.result()
+        if fingerprint is not None:
+            writer.fingerprint = fingerprint.result()
         given, failures = None if signal is None else signal.given, pl.DataFrame(schema=FAILURES)
         if away is not None:
             failures = away.failures

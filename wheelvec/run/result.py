@@ -6,7 +6,7 @@ import json
 import platform
 import shutil
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -59,7 +59,6 @@ class Result:
 
     Attributes:
         config: the configuration that was run.
-        fingerprint: hexadecimal digest of the market's tables.
         signals: hexadecimal digest of the `when=` of the run; None without one.
         versions: the versions of wheelvec, Python, Polars, NumPy and Numba that ran it.
         start: the schedule's first session; None if the result was saved before it was kept.
@@ -76,7 +75,7 @@ class Result:
     def __init__(
         self,
         config: Config,
-        fingerprint: str,
+        fingerprint: str | Callable[[], str],
         versions: Mapping[str, str],
         frames: Frames,
         signals: str | None = None,
@@ -85,7 +84,7 @@ class Result:
     ) -> None:
         self.config, self.folder = config, folder
         self.start = start
-        self.fingerprint = fingerprint
+        self._fingerprint = fingerprint
         self.signals = signals
         self.versions = dict(versions)
         self._frames: dict[str, Held] = dict(frames)
@@ -95,6 +94,24 @@ class Result:
         if not isinstance(frame, pl.DataFrame):
             frame = self._frames[kind] = frame.read() if isinstance(frame, Stored) else frame(self)
         return frame
+
+    @property
+    def fingerprint(self) -> str:
+        """Hexadecimal digest of the market's tables.
+
+        Of tables in memory it is computed when it is first needed, or the warnings are: to hash
+        them takes a quarter of the time of a short run.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> result = wv.backtest(market, wv.Config(schedule=wv.Schedule(end_date="2024-01-05")))
+            >>> result.fingerprint == market.fingerprint
+            True
+        """
+        if not isinstance(self._fingerprint, str):
+            self._fingerprint = self._fingerprint()
+        return self._fingerprint
 
     @property
     def records(self) -> pl.DataFrame:
@@ -446,6 +463,12 @@ class Result:
         return result_html(self)
 
 
+def _warned(warnings: Callable[[Result], pl.DataFrame], result: Result) -> pl.DataFrame:
+    """The warnings of a result in memory, which then needs its market no longer."""
+    result.fingerprint  # noqa: B018  # the other thing that is computed from the market
+    return warnings(result)
+
+
 @cache
 def _versions() -> dict[str, str]:
     packages = {name: version(name) for name in ("polars", "numpy", "numba")}
@@ -458,8 +481,8 @@ class ResultWriter:
     Args:
         out: the folder, which is locked within the `with` block; None for memory.
         config: the configuration that is run.
-        fingerprint: returns the digest of the data; called at once only if `out` holds a result to
-            compare with.
+        fingerprint: the digest of the data, or a function that returns it: called at once only if
+            `out` holds a result to compare with, and of a result in memory when it is first needed.
         signals: the digest of the user's signal (`when=`).
         overwrite: whether a result of another configuration, other data or another signal may be
             replaced.
@@ -473,13 +496,13 @@ class ResultWriter:
         self,
         out: str | Path | None,
         config: Config,
-        fingerprint: Callable[[], str],
+        fingerprint: str | Callable[[], str],
         *,
         signals: str | None = None,
         overwrite: bool = False,
         wait: float = 0.0,
     ) -> None:
-        self._config, self._fingerprint, self._signals = config, fingerprint, signals
+        self._config, self.fingerprint, self._signals = config, fingerprint, signals
         self._overwrite, self._wait = overwrite, wait
         self._place = None if out is None else Folder(out, RESULT)
         self._frames: dict[str, list[pl.DataFrame]] = {kind: [] for kind in KINDS}
@@ -496,13 +519,19 @@ class ResultWriter:
         """Refuse a folder with files that must not be replaced."""
         _refuse_others(place, self._overwrite, self._difference)
 
+    def _digest(self) -> str:
+        """The digest of the data."""
+        if not isinstance(self.fingerprint, str):
+            self.fingerprint = self.fingerprint()
+        return self.fingerprint
+
     def _difference(self, there: dict[str, Any]) -> str:
         """The first difference between the index content of a result and this one, in words."""
         if differs := _other_config(there, self._config):
             return differs
         if there["signals"] != self._signals:
             return "it ran with another signal (when=)"
-        if there["fingerprint"] != (here := self._fingerprint()):
+        if there["fingerprint"] != (here := self._digest()):
             return f"it ran over data {there['fingerprint']}, the market given holds {here}"
         return ""
 
@@ -588,10 +617,12 @@ class ResultWriter:
             frames: dict[str, Held] = {
                 kind: pl.concat(found) for kind, found in self._frames.items() if found
             }
-            later: dict[str, Held] = {"warnings": warnings} if warnings else {}
+            later: dict[str, Held] = {}
+            if warnings is not None:
+                later["warnings"] = partial(_warned, warnings)
             return Result(
                 self._config,
-                self._fingerprint(),
+                self.fingerprint,
                 versions,
                 frames | later,
                 self._signals,
@@ -603,7 +634,7 @@ class ResultWriter:
             diagnostics = pl.read_parquet(self._folder / "diagnostics.parquet")
             made = Result(
                 self._config,
-                self._fingerprint(),
+                self._digest(),
                 versions,
                 {"diagnostics": diagnostics},
                 self._signals,
@@ -631,7 +662,7 @@ class ResultWriter:
         return {
             "config": self._config.to_dict(),
             "config_id": self._config.id,
-            "fingerprint": self._fingerprint(),
+            "fingerprint": self._digest(),
             "signals": self._signals,
             "start": self.start,
             "versions": dict(versions),
