@@ -378,6 +378,18 @@ def test_wheels_carry_how_they_were_entered_and_how_many_calls_they_sold(result:
     )
 
 
+def test_best_and_worst_are_the_extremes_of_the_summary(result: wv.Result) -> None:
+    pnl = sorted(result.wheels.filter("in_summary")["pnl_marked"])
+    assert result.worst(1)["pnl_marked"].item() == result.summary()["max_drawdown_proxy"]
+    assert result.best(3)["pnl_marked"].to_list() == pnl[:-4:-1]
+    assert result.worst(3)["pnl_marked"].to_list() == pnl[:3]
+    assert result.worst().columns == result.wheels.columns
+    assert result.worst().height == 10
+    assert result.best(10**6)["pnl_marked"].to_list() == pnl[::-1]
+    with pytest.raises(InputError, match="n = 0: expected a whole number of at least 1"):
+        result.best(0)
+
+
 def test_paths_begin_with_the_sale_and_closes_cover_the_whole_span(result: wv.Result) -> None:
     legs = result.records.filter(pl.col("phase") != "total")
     sales = legs.select("symbol", "spread_pct_entry", session="entry_date")

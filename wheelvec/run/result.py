@@ -22,6 +22,7 @@ from wheelvec.model.named_figures import NamedFigures
 from wheelvec.model.schemas import FAILURES, WHEELS
 from wheelvec.model.schemas import RESULT_TABLES as KINDS
 from wheelvec.model.version import VERSION
+from wheelvec.run.executor import whole_number
 from wheelvec.run.folder import WRITER_WAIT, Folder, changed_fields, refuse_other
 from wheelvec.run.index import Index, Kind, Stored, read_index
 from wheelvec.run.invariants import broken_invariants, refuse_broken
@@ -172,6 +173,51 @@ class Result:
             pl.col("n_calls").fill_null(0)
         )
         return wheels.select(*WHEELS, "in_summary", *of_put, "n_calls")
+
+    def best(self, n: int = 10) -> pl.DataFrame:
+        """The n wheels in the summary with the greatest P&L, the best first, as rows of `wheels`.
+
+        They are ranked by pnl_marked, dollars per contract; of equal ones the first comes first.
+        Those not in the summary are left out: a P&L that is not known is no gain.
+
+        Args:
+            n: the number of wheels; fewer are returned if there are no more.
+
+        Raises:
+            InputError: for an `n` that is no whole number of at least 1.
+
+        Example:
+            >>> import polars as pl
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> result = wv.backtest(market, wv.Config(schedule=wv.Schedule(end_date="2024-01-05")))
+            >>> result.best(2).select("wheel_id", pl.col("pnl_marked").round(2)).rows()
+            [('ALFA_2024-01-02_2', 223.34), ('ALFA_2024-01-02_1', 200.34)]
+        """
+        counted = self.wheels.filter("in_summary")
+        return extreme_wheels(counted, whole_number("n", n, 10), best=True)
+
+    def worst(self, n: int = 10) -> pl.DataFrame:
+        """The n wheels in the summary with the least P&L, the worst first, as `best`.
+
+        The first one's pnl_marked is the figure max_drawdown_proxy.
+
+        Args:
+            n: the number of wheels; fewer are returned if there are no more.
+
+        Raises:
+            InputError: for an `n` that is no whole number of at least 1.
+
+        Example:
+            >>> import polars as pl
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> result = wv.backtest(market, wv.Config(schedule=wv.Schedule(end_date="2024-01-05")))
+            >>> result.worst(1).select("wheel_id", pl.col("pnl_marked").round(2)).rows()
+            [('ALFA_2024-01-04_3', 165.34)]
+        """
+        counted = self.wheels.filter("in_summary")
+        return extreme_wheels(counted, whole_number("n", n, 10), best=False)
 
     @property
     def ledger(self) -> pl.DataFrame:
@@ -461,6 +507,17 @@ class Result:
 
     def _repr_html_(self) -> str:
         return result_html(self)
+
+
+def extreme_wheels(wheels: pl.DataFrame, n: int, *, best: bool) -> pl.DataFrame:
+    """The n wheels with the greatest (or least) `pnl_marked`, the furthest out first.
+
+    Args:
+        wheels: of `Result.wheels`, those in the summary.
+        n: the number of wheels.
+        best: whether the greatest are wanted.
+    """
+    return wheels.sort("pnl_marked", descending=best, maintain_order=True).head(n)
 
 
 def _warned(warnings: Callable[[Result], pl.DataFrame], result: Result) -> pl.DataFrame:

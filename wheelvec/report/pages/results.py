@@ -27,7 +27,7 @@ from wheelvec.report.plots.accounts import equity
 from wheelvec.report.plots.calendar import NAMES
 from wheelvec.report.plots.theme import span
 from wheelvec.report.plots.wheels import FIELDS, by, by_field, ends, roc_distribution
-from wheelvec.run.result import Result
+from wheelvec.run.result import Result, extreme_wheels
 
 POINTS = 400  # of a line on a page
 EXTREMES = 10  # best and worst wheels with a story
@@ -156,8 +156,9 @@ def month_table(months: pl.DataFrame) -> Table:
 def chosen_stories(wheels: pl.DataFrame) -> list[str]:
     """The wheels with a story: the worst, the best, and the worst of each losing month."""
     known = wheels.filter(pl.col("pnl_marked").is_not_null()).sort("pnl_marked", "wheel_id")
-    worst = known["wheel_id"].head(EXTREMES).to_list()
-    best = known["wheel_id"].tail(EXTREMES).to_list()[::-1]
+    worst, best = (
+        extreme_wheels(wheels, EXTREMES, best=best)["wheel_id"].to_list() for best in (False, True)
+    )
     dated = known.with_columns(month=pl.col("exit_date").dt.truncate("1mo"))
     losing = dated.filter(pl.col("pnl_marked").sum().over("month") < 0.0)
     totals = losing.group_by("month").agg(total=pl.col("pnl_marked").sum()).sort("total", "month")
@@ -173,17 +174,12 @@ def wheel_tables(wheels: pl.DataFrame, order: Mapping[str, int]) -> list[Part]:
     """The ten worst and best wheels, and all of them, or the extremes of each month."""
     if not wheels.height:
         return []
-    ranked = wheels.sort("pnl_marked", "wheel_id", nulls_last=True)
     tables: list[Part] = []
-    for name, title, rows in (
-        ("worst", f"The {min(EXTREMES, ranked.height)} worst wheels", ranked.head(EXTREMES)),
-        (
-            "best",
-            f"The {min(EXTREMES, ranked.height)} best wheels",
-            ranked.tail(EXTREMES).reverse(),
-        ),
-    ):
-        tables.append(Table(name, title, BRIEF, _rows(rows, order), plain=True))
+    for name in ("worst", "best"):
+        rows = extreme_wheels(wheels, EXTREMES, best=name == "best")
+        if rows.height:
+            title = f"The {rows.height} {name} wheels"
+            tables.append(Table(name, title, BRIEF, _rows(rows, order), plain=True))
     listed, note = _listed(wheels)
     months = listed["exit_date"].dt.strftime("%Y-%m").to_list()
     ids = {
