@@ -8,7 +8,7 @@ import pytest
 from tests.kernels.build import Offer, draw_fields, entry_fields, named, row
 from wheelvec.kernels import quotes as q
 from wheelvec.kernels.parameters import DRAW, ENTRY
-from wheelvec.kernels.quotes import FillOdds, Grades, Quotes
+from wheelvec.kernels.quotes import Grades, Quotes
 from wheelvec.model.codes import FillMode, Select, Tier
 
 REALISTIC, PESSIMISTIC = int(FillMode.REALISTIC), int(FillMode.PESSIMISTIC)
@@ -97,10 +97,8 @@ def test_prices_lie_on_their_tick_or_the_next() -> None:
     ],
 )
 def test_fill_probability(spread_pct: float, ivp: float, chance: float) -> None:
-    odds = draw_fields()
-    assert q.fill_probability(spread_pct, ivp, entry_of(), row(DRAW, **odds)) == chance
-    of_call = FillOdds(*(float(odds[name]) for name in FillOdds._fields))
-    assert q.fill_probability(spread_pct, ivp, entry_of(), of_call) == chance
+    odds = row(DRAW, **draw_fields())
+    assert q.fill_probability(spread_pct, ivp, entry_of(), odds) == chance
 
 
 def test_fill_probability_has_bounds() -> None:

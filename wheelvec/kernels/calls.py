@@ -68,7 +68,6 @@ from wheelvec.kernels.parameters import Block, CallRules, DrawRules, EntryRules
 from wheelvec.kernels.quotes import (
     CLOSEST_OTM,
     REJECTED,
-    FillOdds,
     Grades,
     Quotes,
     best_of,
@@ -112,8 +111,7 @@ SALE = np.dtype(
         ("row", np.int64), ("status", np.int64),
         ("in_range", np.int64), ("above_basis", np.int64), ("liquid", np.int64),
         ("ivp", np.float64), ("tier", np.int64), ("penalty", np.float64),
-        ("price", np.float64), ("p_fill", np.float64),
-        ("contracts", np.int64),
+        ("price", np.float64), ("contracts", np.int64),
         ("bars", np.int64),
         ("settlement", np.int64),
         # exit reason where no rule ends it, on which session, and dollars per share paid then
@@ -249,7 +247,6 @@ def sell_one(
     basis: float,
     search: CallRules,
     limits: EntryRules,
-    odds: FillOdds,
     workspace: SearchBuffers,
     out: Records,
 ) -> None:
@@ -263,7 +260,6 @@ def sell_one(
         basis: cost of a share, dollars.
         search: which calls qualify, and which of them is sold.
         limits: of liquidity.
-        odds: of the target's fills.
         workspace: buffers.
         out: of SALE.
     """
@@ -292,15 +288,11 @@ def sell_one(
         )
         return
     penalty = penalty_of(grades.tier[best])
-    spread_pct, ivp = (
-        (0.05, 0.5) if search.flat_odds else (group.spread_pct[best], grades.ivp[best])
-    )
     out.row[w], out.status[w] = field[best], SOLD
     out.ivp[w], out.tier[w], out.penalty[w] = grades.ivp[best], grades.tier[best], penalty
     out.price[w] = entry_price(
         group.bid[best], group.ask[best], group.mid[best], penalty, limits.mode, limits.ticks
     )
-    out.p_fill[w] = fill_probability(spread_pct, ivp, limits, odds)
 
 
 @njit_lean
@@ -312,7 +304,6 @@ def make_sale(
     entry: EntryRules,
     search: int,
     call: CallRules,
-    rule: DrawRules,
     memory: Memory,
 ) -> None:
     """Search a session's calls, and write the sale and the bars of the call sold.
@@ -325,7 +316,6 @@ def make_sale(
         entry: of liquidity and prices.
         search: number of the search.
         call: its rules.
-        rule: odds of the fills.
         memory: written.
     """
     sale = memory.sales[at]
@@ -335,18 +325,6 @@ def make_sale(
     if number < 0 or number >= slice_.valid.size or slice_.valid[number] == 0:
         sale.status = NO_CALL_QUOTES
         return
-    odds = FillOdds(
-        rule.tight,
-        rule.normal,
-        rule.wide,
-        rule.scale,
-        rule.high_mult,
-        rule.extreme_mult,
-        rule.lowest,
-        rule.highest,
-        rule.tight_spread,
-        rule.normal_spread,
-    )
     calls, last = slice_.calls, slice_.call_starts[number + 1]  # by expiration first
     first = first_from(slice_.call_dte, slice_.call_starts[number], last, call.dte_min)
     last = first_from(slice_.call_dte, first, last, call.dte_max + 1)
@@ -362,7 +340,7 @@ def make_sale(
         calls.otm,
         calls.chain_rank,
     )
-    sell_one(at, quotes, first, last, basis, call, entry, odds, memory.workspace, memory.sales)
+    sell_one(at, quotes, first, last, basis, call, entry, memory.workspace, memory.sales)
     if sale.status != SOLD:
         return
     quote = slice_.calls[sale.row]
@@ -425,7 +403,6 @@ def sale_on(
     entry: EntryRules,
     search: int,
     call: CallRules,
-    rule: DrawRules,
     memory: Memory,
 ) -> int:
     """The index in `memory` of a search's sale on a session, which is made if it is not cached."""
@@ -433,7 +410,7 @@ def sale_on(
     at: Any = np.int64((key * _SPREAD) >> _UPPER)
     sale = memory.sales[at]
     if sale.number != number or sale.search != search:
-        make_sale(slice_, at, number, basis, entry, search, call, rule, memory)
+        make_sale(slice_, at, number, basis, entry, search, call, memory)
     return at
 
 
@@ -568,7 +545,7 @@ def sell_calls(
             break
         lots = lots_on(slice_, put, number)
         basis = basis_of(put, lots)
-        at = sale_on(slice_, number, basis, entry, search, call, rule, memory)
+        at = sale_on(slice_, number, basis, entry, search, call, memory)
         sale = memory.sales[at]
         sale.contracts = lots
         if out is not None:
@@ -696,7 +673,7 @@ def assigned_end_of(
     rule, memory = block.draw[block.call_draw[a]], assigned_ends.memory
     number, assigned = first_search(slice_, put, entry), assigned_put(slice_, put, -1)
     basis = basis_of(assigned, lots_on(slice_, assigned, number))
-    sale = memory.sales[sale_on(slice_, number, basis, entry, search, call, rule, memory)]
+    sale = memory.sales[sale_on(slice_, number, basis, entry, search, call, memory)]
     if sale.unsold < 0:
         assigned_ends.of[a] = a
         sold = follow(

@@ -49,7 +49,8 @@ ENTRY = np.dtype(
     align=True,
 )  # fmt: skip
 
-# The draws and their odds: the seed, and the numbers of FillOdds.
+# The draws, and the odds that a touch of the target fills, by the spread at entry (a fraction of
+# the mid): its limits are wider by the slack within which one counts as met.
 DRAW = np.dtype(
     [
         ("seed", np.uint64), ("probabilistic", _FLAG),

@@ -9,7 +9,7 @@ import numpy as np
 
 from wheelvec.jit.arrays import Codes, Flags, Integers, Reals
 from wheelvec.jit.compiled import njit_lean
-from wheelvec.kernels.parameters import EntryRules
+from wheelvec.kernels.parameters import DrawRules, EntryRules
 from wheelvec.model.codes import FillMode, Select, Tier
 
 TIGHT, MODERATE = int(Tier.TIGHT), int(Tier.MODERATE)
@@ -19,24 +19,6 @@ NATURAL = int(FillMode.NATURAL)
 CLOSEST_DELTA, HIGHEST_PREMIUM = int(Select.CLOSEST_DELTA), int(Select.HIGHEST_PREMIUM)
 CLOSEST_OTM, CLOSEST_PREMIUM = int(Select.CLOSEST_OTM), int(Select.CLOSEST_PREMIUM)
 TICK_SLACK = 1e-6  # of a tick: a price that is computed lies on its tick but for rounding
-
-
-class FillOdds(NamedTuple):
-    """The numbers of `Fills` that decide the chance that a touch of the target fills.
-
-    Spreads are fractions of the mid, wider by the slack within which a limit counts as met.
-    """
-
-    tight: float
-    normal: float
-    wide: float
-    scale: float
-    high_mult: float
-    extreme_mult: float
-    lowest: float
-    highest: float
-    tight_spread: float
-    normal_spread: float
 
 
 class Quotes(NamedTuple):
@@ -157,14 +139,14 @@ def entry_price(
 
 
 @njit_lean
-def fill_probability(spread_pct: float, ivp: float, limits: EntryRules, odds: FillOdds) -> float:
+def fill_probability(spread_pct: float, ivp: float, limits: EntryRules, odds: DrawRules) -> float:
     """The chance that a touch of the profit target fills.
 
     Args:
         spread_pct: at entry, a fraction of the mid.
         ivp: rank at entry, in (0, 1].
         limits: has the thresholds of rank.
-        odds: DrawRules or FillOdds.
+        odds: of each width of spread, and how a high rank lowers them.
     """
     p = odds.wide
     if spread_pct <= odds.tight_spread:

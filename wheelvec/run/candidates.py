@@ -145,7 +145,7 @@ class Offers:
 
         def asked(entry: dict[str, Any] | None = None, **changes: Any) -> tuple[_Graded, int]:
             limits, call = _with(plan.entry, **(entry or {})), _with(plan.call, **changes)
-            make_sale(slice_, 0, number, basis, limits[0], 0, call[0], plan.draw[0], memory)
+            make_sale(slice_, 0, number, basis, limits[0], 0, call[0], memory)
             sale, found = memory.sales[0], memory.workspace
             n = int(sale["above_basis"])
             ivp, tier = found.grades.ivp[:n].copy(), found.grades.tier[:n].copy()
