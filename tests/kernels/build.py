@@ -232,7 +232,7 @@ def plan_of(
             config_starts=np.array([0, configs]),
             config_stop=np.repeat(np.arange(len(stops), dtype=np.uint32), n),
             config_pair=np.tile(every, len(stops)),
-            exits=np.zeros(1, np.int64), product=np.array([configs > 1]),
+            exits=np.zeros(1, np.int64), product=np.array([configs > 1]), cost=np.array([1000]),
         )
     )  # fmt: skip
 

@@ -40,17 +40,23 @@ WORTHLESS, ASSIGNED = int(ExitReason.EXPIRED_WORTHLESS), int(ExitReason.ASSIGNED
 SIZES = Sizes(wheels=8, bars=8, quotes=8, calls_on_offer=8, sessions=9)
 
 
-def evaluate(slice_: Slice, plan: Plan, last: int = 0) -> tuple[Figures, Any, Any]:
+def evaluate(
+    slice_: Slice, plan: Plan, last: int = 0, budget: int = 10**9
+) -> tuple[Figures, Any, Any]:
     """Figures, ROC (configurations, wheels) and P&L (wheels, configurations) of sessions 0..last."""
     configs, sessions = plan.config_stop.size, slice_.valid.size
     figures, values = new_figures(configs), np.full((configs, 8), np.nan)
     pnl = np.zeros((slice_.puts.size, configs), np.float32)
     cells = CellPnl(np.arange(slice_.puts.size), np.arange(configs), pnl)
-    evaluate_blocks(
-        slice_, np.ones((1, sessions), np.bool_), 0, last, plan, 0, 1,
-        named(new_workspace(plan, SIZES)), np.full(configs, -1), figures, values,
-        np.zeros(1, np.int64), cells,
-    )  # fmt: skip
+    done, workspace = np.zeros(3, np.int64), named(new_workspace(plan, SIZES))
+    busy, filled = np.full(configs, -1), np.zeros(1, np.int64)
+    while done[0] < 1:
+        before = done.copy()
+        evaluate_blocks(
+            slice_, np.ones((1, sessions), np.bool_), 0, last, plan, 0, 1, done, budget,
+            workspace, busy, figures, values, filled, cells,
+        )  # fmt: skip
+        assert (done != before).any()
     return figures, values, pnl
 
 
@@ -106,9 +112,22 @@ def test_where_one_is_open_at_a_time_each_configuration_has_its_own_wheels() -> 
     assert np.isnan(pnl[1]).tolist() == [True, True]
 
 
+@pytest.mark.parametrize("one_at_a_time", [False, True])
+def test_a_call_that_has_spent_its_budget_is_continued(one_at_a_time: bool) -> None:
+    daily = the_put()._replace(quotes={day: Offer(1.98, 2.08) for day in range(4)})
+    slice_ = slice_of(FALLING, (daily, the_call()))
+    entry = entry_fields(one_at_a_time=one_at_a_time)
+    plan = plan_of(entry, stops=(2.0, NONE), targets=(0.40, 0.50))
+    small, whole = evaluate(slice_, plan, last=3, budget=1), evaluate(slice_, plan, last=3)
+    for one, other in zip((*small[0], *small[1:]), (*whole[0], *whole[1:]), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert whole[0].counts[KNOWN].max() == (2 if one_at_a_time else 4)
+
+
 def test_the_puts_that_any_block_sells_are_marked() -> None:
     puts = (the_put(), Option(45.0, 8, {0: Offer(0.90, 0.92, delta=0.15)}))
     slice_, rows = slice_of(UP, puts), np.zeros(2, np.bool_)
     opens, chosen = np.ones((1, 9), np.bool_), named(new_selection(9, 8))
-    mark_chosen(slice_, opens, 0, 0, plan_of(entry_fields(delta_max=0.20)), chosen, rows)
+    plan = plan_of(entry_fields(delta_max=0.20))
+    mark_chosen(slice_, opens, 0, 0, plan, 0, 1, chosen, rows)
     assert rows.tolist() == [False, True]

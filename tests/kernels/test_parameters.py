@@ -20,7 +20,7 @@ def test_a_block_is_its_part_of_every_list() -> None:
         rest_target=np.zeros(2, np.uint32), rest_draw=np.zeros(2, np.uint32), rest_hold=np.zeros(2, np.uint32),
         pair_rest=np.zeros(2, np.uint32), pair_call=np.zeros(2, np.uint32),
         config_stop=np.array([0, 1, 0], np.uint32), config_pair=np.zeros(3, np.uint32),
-        exits=np.array([0, 7]), product=np.array([True, False]),
+        exits=np.array([0, 7]), product=np.array([True, False]), cost=np.array([800, 200]),
     )  # fmt: skip
     # as plain Python: a view that a lean function makes must not leave compiled code
     in_python = getattr(block_of, "py_func", block_of)

@@ -36,14 +36,21 @@ NAN = float("nan")
 UP = [51.0] * 9  # the put is never assigned
 
 
-def record(slice_: Slice, first: int = 0, last: int = 0, wheels: int = 8, **rules: Any) -> Outcomes:
+def record(
+    slice_: Slice,
+    first: int = 0,
+    last: int = 0,
+    wheels: int = 8,
+    budget: int = 10**9,
+    **rules: Any,
+) -> Outcomes:
     """The outcomes of the wheels that sessions first..last enter under `plan_of(**rules)`."""
     sessions = slice_.valid.size
     opens, busy = np.ones(sessions, np.bool_), np.full(1, -1)
     out, start, puts = named(new_outcomes(wheels, sessions, 0)), 0, 1
     workspace = named(new_workspace(sessions, 8, 8, 8))
     while start < puts:
-        start, puts = record_wheels(
+        start, puts, is_full = record_wheels(
             slice_,
             plan_of(**rules),
             opens,
@@ -52,11 +59,13 @@ def record(slice_: Slice, first: int = 0, last: int = 0, wheels: int = 8, **rule
             last,
             sessions,
             start,
+            puts,
+            budget,
             busy,
             workspace,
             out,
         )
-        out = named(doubled(out)) if start < puts else out
+        out = named(doubled(out)) if is_full else out
     return written(out)
 
 
@@ -167,6 +176,16 @@ def test_full_buffers_are_doubled_and_nothing_is_written_twice() -> None:
     for name in many.wheels.dtype.names:
         np.testing.assert_array_equal(few.wheels[name], many.wheels[name])
     assert few.days.tolist() == many.days.tolist()
+
+
+def test_a_call_that_has_spent_its_budget_is_continued() -> None:
+    daily = Option(50.0, 4, {session: Offer(1.98, 2.08) for session in range(4)})
+    slice_ = slice_of(UP, (daily,))
+    small, whole = record(slice_, last=3, budget=1), record(slice_, last=3)
+    assert small.legs["number"].tolist() == [0, 1, 2, 3]  # a wheel a call
+    for name in whole.legs.dtype.names:
+        np.testing.assert_array_equal(small.legs[name], whole.legs[name])
+    assert small.days.tolist() == whole.days.tolist()
 
 
 def test_v5_books_missing_data_as_a_full_profit() -> None:

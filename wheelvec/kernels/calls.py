@@ -148,6 +148,7 @@ class Memory(NamedTuple):
     bars: Records  # (REMEMBERED, bars) of BAR
     drawn: Drawn
     workspace: SearchBuffers
+    spent: Integers  # (1,) estimated nanoseconds of searches and of what followed them
 
 
 class AssignedEnds(NamedTuple):
@@ -197,6 +198,7 @@ def new_assigned_ends(rules: int, calls: int, bars: int) -> AssignedEnds:
         np.zeros((REMEMBERED, bars), BAR),
         new_drawn(REMEMBERED, bars),
         new_search_buffers(calls),
+        np.zeros(1, np.int64),
     )
     after, marked = np.empty((rules, WORDS - AFTER), np.uint64), np.empty((rules, 2))
     return AssignedEnds(np.empty(rules, np.int64), np.zeros(rules, EXIT), after, marked, memory)
@@ -341,6 +343,8 @@ def make_sale(
         calls.chain_rank,
     )
     sell_one(at, quotes, first, last, basis, call, entry, memory.workspace, memory.sales)
+    # those that qualify are ranked by counting pairs
+    memory.spent[0] += 500 + 5 * (last - first) + sale.above_basis * sale.above_basis // 2
     if sale.status != SOLD:
         return
     quote = slice_.calls[sale.row]

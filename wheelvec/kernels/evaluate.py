@@ -442,6 +442,8 @@ def evaluate_blocks(
     plan: Plan,
     p0: int,
     p1: int,
+    done: Integers,
+    budget: int,
     workspace: Workspace,
     busy: Integers,
     figures: Figures,
@@ -451,6 +453,9 @@ def evaluate_blocks(
 ) -> None:
     """Add the wheels entered on sessions first..last to the figures of blocks p0..p1-1.
 
+    A call that has spent its budget returns early, so that Ctrl-C takes effect; the next one, with
+    the same workspace, goes on where `done` says.
+
     Args:
         slice_: the underlying.
         opens: (schedules, sessions) whether wheels may open.
@@ -459,6 +464,9 @@ def evaluate_blocks(
         plan: all blocks.
         p0: block.
         p1: block, excluded.
+        done: (3,) the block at hand (p1 after the last), how many of its wheels are done, and how
+            many there are; updated.
+        budget: estimated nanoseconds.
         workspace: buffers.
         busy: (configurations,) until when the last wheel of each occupies the underlying; read
             where one is open at a time.
@@ -470,12 +478,17 @@ def evaluate_blocks(
     """
     month, packed = workspace.month, min(WHEELS_PACKED, CALLS_PACKED // max(1, slice_.valid.size))
     fields = FIELDS.shape[0] if slice_.events.size else WITHOUT_EVENTS
-    for p in range(p0, p1):
+    searched, puts = workspace.assigned_ends.memory.spent, slice_.put_starts
+    for p in range(done[0], p1):
         entry, block, at = plan.entry[p], block_of(plan, p), plan.config_starts[p]
-        n = block.config_stop.size
-        wheels = select_puts(slice_, entry, opens[entry.schedule], first, last, workspace.chosen)
-        clear(month, n)
-        for w in range(wheels):
+        n, start, wheels = block.config_stop.size, done[1], done[2]
+        if start == 0:
+            wheels = select_puts(
+                slice_, entry, opens[entry.schedule], first, last, workspace.chosen
+            )
+            budget -= 500 + puts[last + 1] - puts[first]
+            clear(month, n)
+        for w in range(start, wheels):
             add_wheel(
                 slice_,
                 entry,
@@ -490,6 +503,11 @@ def evaluate_blocks(
             )
             if w % packed == packed - 1:
                 unpack(month, n, fields, figures.counts, at)
+            budget -= plan.cost[p] + searched[0]
+            searched[0] = 0
+            if budget <= 0 and w + 1 < wheels:
+                done[0], done[1], done[2] = p, w + 1, wheels
+                return
         unpack(month, n, fields, figures.counts, at)
         add_spread(month, workspace.roc, wheels, n, figures, at)
         fold(month, n, figures, at)
@@ -499,13 +517,24 @@ def evaluate_blocks(
                 for w in range(wheels):
                     values[row + c, filled[p] + w] = workspace.roc[w, c]
             filled[p] += wheels
+        done[0], done[1] = p + 1, 0
+        if budget <= 0:
+            return
 
 
 @njit_lean
 def mark_chosen(
-    slice_: Slice, opens: Flags, first: int, last: int, plan: Plan, chosen: Selection, rows: Flags
+    slice_: Slice,
+    opens: Flags,
+    first: int,
+    last: int,
+    plan: Plan,
+    p0: int,
+    p1: int,
+    chosen: Selection,
+    rows: Flags,
 ) -> None:
-    """Mark the puts that any block sells on sessions first..last.
+    """Mark the puts that any of blocks p0..p1-1 sells on sessions first..last.
 
     Args:
         slice_: the underlying.
@@ -513,10 +542,12 @@ def mark_chosen(
         first: session number.
         last: session number, included.
         plan: all blocks.
+        p0: block.
+        p1: block, excluded.
         chosen: a buffer.
         rows: (puts of the slice,) set to True.
     """
-    for p in range(plan.entry.size):
+    for p in range(p0, p1):
         wheels = select_puts(
             slice_, plan.entry[p], opens[plan.entry[p].schedule], first, last, chosen
         )

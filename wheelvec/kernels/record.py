@@ -60,6 +60,7 @@ from wheelvec.kernels.wheel import AssignedPut, Value, assigned_pnl, wheel_value
 from wheelvec.model.codes import EndReason
 
 PUT_CLOSED, PUT_EXPIRED = int(EndReason.PUT_CLOSED), int(EndReason.PUT_EXPIRED)
+WHEEL = 2_000  # nanoseconds of a wheel, estimated, but for the searches for its calls
 
 
 class Workspace(NamedTuple):
@@ -264,10 +265,12 @@ def record_wheels(
     last: int,
     until: int,
     start: int,
+    puts: int,
+    budget: int,
     busy: Integers,
     workspace: Workspace,
     out: Outcomes,
-) -> tuple[int, int]:
+) -> tuple[int, int, bool]:
     """Write the wheels entered on sessions first..last under a plan's one configuration.
 
     Args:
@@ -280,18 +283,22 @@ def record_wheels(
         until: the last session on which a call is sought; a wheel that would seek one later is
             written as carried on.
         start: how many of the puts sold are done already.
+        puts: how many there are; read if any is done.
+        budget: estimated nanoseconds, after which a call returns so that Ctrl-C takes effect.
         busy: (1,) the last session on which the latest wheel occupies the underlying; read if one
             wheel is open at a time.
         workspace: buffers.
         out: written.
 
     Returns:
-        How many puts are done, and how many there are. Fewer are done if the buffers of `out` are
-        full: double them and call again with that start.
+        How many puts are done, how many there are, and whether the buffers of `out` are full. Where
+        fewer are done call again with these and the same workspace, if they are full with twice the
+        buffers.
     """
     entry, block = plan.entry[0], block_of(plan, 0)
-    puts = select_puts(slice_, entry, opens, first, last, workspace.chosen)
+    searched = workspace.assigned_ends.memory.spent
     if start == 0:
+        puts = select_puts(slice_, entry, opens, first, last, workspace.chosen)
         record_days(workspace.chosen, first, last, out)
     for w in range(start, puts):
         put = put_of(slice_, entry, workspace.chosen, w)
@@ -301,10 +308,14 @@ def record_wheels(
         ends = record_wheel(slice_, put, tier, until, entry, block, workspace, out)
         if full(out):
             take_back(out, before)
-            return w, puts
+            return w, puts, True
         out.days[put.number].launched += 1
         busy[0] = ends
-    return puts, puts
+        budget -= WHEEL + searched[0]
+        searched[0] = 0
+        if budget <= 0:
+            return w + 1, puts, False
+    return puts, puts, False
 
 
 @njit_lean
@@ -314,10 +325,11 @@ def resume_wheels(
     carried: Records,
     until: int,
     start: int,
+    budget: int,
     busy: Integers,
     workspace: Workspace,
     out: Outcomes,
-) -> int:
+) -> tuple[int, bool]:
     """Continue wheels that hold shares, as `record_wheels` does.
 
     Args:
@@ -326,14 +338,16 @@ def resume_wheels(
         carried: (n,) of CARRIED_WHEEL, in the order in which they were launched.
         until: the last session on which a call is sought in this window.
         start: how many of them are done already.
+        budget: as of `record_wheels`.
         busy: (1,) written as by `record_wheels`.
         workspace: buffers.
         out: written.
 
     Returns:
-        How many of them are done: fewer than n if the buffers of `out` are full.
+        How many of them are done, and whether the buffers of `out` are full.
     """
     entry, block = plan.entry[0], block_of(plan, 0)
+    searched = workspace.assigned_ends.memory.spent
     for i in range(start, carried.size):
         at, before = carried[i], sizes_of(out)
         put = AssignedPut(
@@ -345,6 +359,10 @@ def resume_wheels(
         )
         if full(out):
             take_back(out, before)
-            return i
+            return i, True
         busy[0] = ends
-    return carried.size
+        budget -= WHEEL + searched[0]
+        searched[0] = 0
+        if budget <= 0:
+            return i + 1, False
+    return carried.size, False

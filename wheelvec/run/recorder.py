@@ -19,6 +19,7 @@ from wheelvec.model.grid import Grid
 from wheelvec.run.context import Array, Context
 from wheelvec.run.executor import Executor, InOrder
 from wheelvec.run.histories import history_of
+from wheelvec.run.plan import TASK
 from wheelvec.run.signals import Signal, allowed
 from wheelvec.run.slices import HeldSlice
 from wheelvec.run.windows import Window, windows_of
@@ -253,13 +254,13 @@ class Recorder:
     ) -> Outcomes:
         """Continue the carried wheels; `out` is doubled whenever it is full."""
         done = 0
-        while True:
-            rest = (window.until, done, wheels.busy, workspace, out)
+        while done < wheels.carried.size:
+            rest = (window.until, done, TASK, wheels.busy, workspace, out)
             given = (held.slice_, self._plan, wheels.carried, *rest)
-            done = compiled_for(resume_wheels, *given)(*given)
-            if done == wheels.carried.size:
-                return out
-            out = doubled(out)
+            done, is_full = compiled_for(resume_wheels, *given)(*given)
+            if is_full:
+                out = doubled(out)
+        return out
 
     def _launch(
         self,
@@ -274,10 +275,10 @@ class Recorder:
         done, sold = 0, int(window.months > 0)
         entries = self._opens, signalled, window.first, window.last, window.until
         while done < sold:
-            rest = (done, wheels.busy, workspace, out)
+            rest = (done, sold, TASK, wheels.busy, workspace, out)
             given = (held.slice_, self._plan, *entries, *rest)
-            done, sold = compiled_for(record_wheels, *given)(*given)
-            if done < sold:
+            done, sold, is_full = compiled_for(record_wheels, *given)(*given)
+            if is_full:
                 out = doubled(out)
         return out
 

@@ -27,7 +27,7 @@ from wheelvec.kernels.slices import Slice
 from wheelvec.model.grid import Codes, dense, first_of
 from wheelvec.run.context import Array, Context, HeldSpan, SliceKey, Span
 from wheelvec.run.executor import Executor
-from wheelvec.run.plan import Apart, Levels, Task, cut, endings, kept_apart, places
+from wheelvec.run.plan import TASK, Apart, Levels, Task, cut, endings, kept_apart, places
 from wheelvec.run.signals import allowed
 from wheelvec.run.slices import ChainKey
 from wheelvec.stages.arrays import days
@@ -42,6 +42,7 @@ from wheelvec.stages.parameters import parameters_of
 
 Where = tuple[ChainKey, SliceKey]  # one month of entries of one underlying
 
+SELECTING = 20  # nanoseconds per put and block, estimated
 SORTING = 10  # nanoseconds per wheel and configuration, estimated
 SORTED = 2**23  # bytes of ROC that a task sorts: more would leave the caches before the sort
 _NOTHING = CellPnl(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 0), np.float32))
@@ -128,7 +129,7 @@ class Work:
         # wheels of a configuration, at most
         self._most_wheels = sum(self._wheels.values()) if ordered else 0
         sorts = -(-8 * self._most_wheels * rows.size // SORTED)
-        self._ranges = cut(parameters.weight * self.sizes.wheels, context.threads, sorts)
+        self._ranges = cut(self.plan.cost * self.sizes.wheels, context.threads, sorts)
         self._workspaces: deque[tuple[Workspace, Array]] = deque()  # not in use by any thread
         self._compiled: dict[int, Callable[..., None]] = {}  # by the kind of slice
 
@@ -251,12 +252,19 @@ class Work:
         Args:
             chosen: the rows of each slice's puts; changed in place.
         """
-        workspace = new_selection(self.sizes.sessions, self.sizes.quotes)
+        workspace, blocks = (
+            new_selection(self.sizes.sessions, self.sizes.quotes),
+            self.plan.entry.size,
+        )
         for group in self._context.windows(self._chain_key, self.spans):
             for at, held, first, last in self._context.with_slices(self._chain_key, group):
                 slice_ = held.slice_
-                marks = np.zeros(slice_.puts.size, np.bool_)
-                mark_chosen(slice_, self.opens_on(at[1]), first, last, self.plan, workspace, marks)
+                marks, opens = np.zeros(slice_.puts.size, np.bool_), self.opens_on(at[1])
+                puts = int(slice_.put_starts[last + 1] - slice_.put_starts[first])
+                at_once = max(1, TASK // (SELECTING * (1 + puts)))
+                for p in range(0, blocks, at_once):
+                    some = p, min(p + at_once, blocks)
+                    mark_chosen(slice_, opens, first, last, self.plan, *some, workspace, marks)
                 known = chosen.get((self._chain_key, at), np.zeros(0, np.int64))
                 chosen[self._chain_key, at] = np.union1d(known, np.flatnonzero(marks))
 
@@ -381,6 +389,8 @@ class Work:
                 last,
                 self.plan,
                 *task.blocks,
+                (done := np.array([task.blocks[0], 0, 0])),
+                TASK,
                 workspace,
                 sums.busy[at[1]],
                 task.levels.year,
@@ -390,7 +400,8 @@ class Work:
             )
             if held.kind not in self._compiled:  # the other arguments have the same types always
                 self._compiled[held.kind] = compiled_for(evaluate_blocks, *given)
-            self._compiled[held.kind](*given)
+            while done[0] < task.blocks[1]:
+                self._compiled[held.kind](*given)
             task.levels.close(ends, task.total, begin, end)
             yield
         if sums.sorted_by_task:

@@ -108,7 +108,6 @@ class Parameters:
 
     plan: Plan
     order: Codes  # (configurations,) index among the rows of the plan
-    weight: Array  # (blocks,) estimated nanoseconds a wheel
 
 
 class _Key(NamedTuple):
@@ -312,6 +311,8 @@ def _plan(
     config_starts = np.searchsorted(block, np.arange(block[-1] + 2))
     leading = order[config_starts[:-1]]
     stops, pairs, sizes = np.diff(stop_starts), np.diff(pair_starts), np.diff(config_starts)
+    lists = sum(np.diff(starts[f"{name}_starts"]) for name in ("rest", "pair", "call"))
+    cost = np.where(sizes == 1, 200, 800 + 8 * lists + 2 * sizes)
     plan = Plan(
         entry=_entries(rules.at(leading), schedules[leading]),
         stop=rules.at(order[first_stop]).column("put.stop_loss_multiplier"),
@@ -331,15 +332,10 @@ def _plan(
         config_pair=_indices(config_pair),
         exits=rules.key(*_EXITS, *_DRAWS, *_PRICES, "put.early_assignment").codes[leading],
         product=stops * pairs == sizes,
+        cost=cost,
         **starts,
     )
-    weight = (
-        800
-        + 8 * sum(np.diff(starts[f"{name}_starts"]) for name in ("rest", "pair", "call"))
-        + 2 * sizes
-    )
-    weight[sizes == 1] = 200
-    return Parameters(plan, order, weight)
+    return Parameters(plan, order)
 
 
 def _indices(codes: Codes) -> Array:
