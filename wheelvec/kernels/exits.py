@@ -54,7 +54,7 @@ SUSPECTED_SPLIT = int(ExitReason.SUSPECTED_SPLIT)
 SETTLED = 2**40
 NEVER = SETTLED + 1
 FEW_TARGETS = 8  # from here on it pays to sort a put's lows
-ROUNDING = 1e-9  # as in stages.summary: an exit at its limit is a product taken in another order
+ROUNDING = 1e-9  # an exit at its limit is a product taken in another order: equal but for rounding
 
 
 class Put(NamedTuple):

@@ -30,6 +30,18 @@ class OneUnderlying(NamedTuple):
     days: Array
     symbols: pl.Series  # (contracts,) of the contracts of the legs
 
+    def to_frame(self, table: str = "legs") -> pl.DataFrame:
+        """One of the tables as a frame, to look at: a column per field, codes as they are.
+
+        Args:
+            table: legs, attempts, wheels or days.
+        """
+        rows = getattr(self, table)
+        frame = pl.DataFrame({name: rows[name] for name in rows.dtype.names})
+        if table == "legs":
+            frame = frame.with_columns(symbol=self.symbols.gather(frame["contract"]))
+        return frame
+
 
 _NOTHING = OneUnderlying(
     np.zeros(0, LEG),

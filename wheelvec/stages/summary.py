@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from wheelvec.kernels.exits import ROUNDING
 from wheelvec.kernels.moments import run_moments
 from wheelvec.kernels.quotes import TICK_SLACK
 from wheelvec.model.config import Config
 from wheelvec.stages.arrays import Array, column, quotient
 
 Figure = float | int | None
-# The price of an exit at its limit is the same product in another order: equal but for rounding.
-ROUNDING = 1e-9
-
 
 # The columns of RECORDS that `summary` reads: they fit in memory where all of a long result may
 # not.
