@@ -123,7 +123,7 @@ GROUP = np.dtype([("wheels", np.int64), ("capital", np.float64)])
 
 
 class Book(NamedTuple):
-    """What the wheels on offer are, for one contract each."""
+    """The wheels on offer, for one contract each."""
 
     wheels: Records  # of WHEEL, by session of entry and order
     legs: Records  # of LEG, by wheel
@@ -137,7 +137,7 @@ class Book(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What an account can carry; no limit is infinite."""
+    """The limits of an account; where there is none it is infinite."""
 
     cash: float
     contracts: float  # 0: by `fraction`
@@ -148,7 +148,7 @@ class Limits(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What an account was at the close of each session, (sessions,) each but for the last four."""
+    """An account at the close of each session, (sessions,) each but for the last four."""
 
     cash: Reals
     collateral: Reals

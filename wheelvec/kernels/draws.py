@@ -178,12 +178,12 @@ def fill_draw(seed: int, symbol: str, entry_date: dt.date | str, phase: int, tou
         raise InputError(
             f"entry_date = {entry_date!r}: expected a date such as 2023-06-06"
         ) from None
-    parts = osi.parse(symbol)
+    terms = osi.parse(symbol)
     word = wheel_word(
-        (parts.expiration - EPOCH).days,
-        parts.strike_milli,
-        int(parts.option_type == "C"),
+        (terms.expiration - EPOCH).days,
+        terms.strike_milli,
+        int(terms.option_type == "C"),
         entry_day,
-        np.uint64(root_hash(parts.root)),
+        np.uint64(root_hash(terms.root)),
     )
     return float(draw(np.uint64(seed), np.uint64(word), phase, touch))

@@ -726,7 +726,7 @@ def rest_ends(
         market, fill = at.market, target_fill(workspace.first[end], level, filling + 1)
         price = fill if at_target and not at.at_market else market
         above = at_target and price > level * (1.0 + ROUNDING)
-        # the codes of events have no field of their own: `mark_ends` writes theirs
+        # no field is for the codes of events: `mark_ends` writes theirs
         reason = settled if end == count else PROFIT_TARGET if at_target else MAX_HOLD_DTE
         time = SETTLED if end == count else 2 * end + 1
         pnl = put.premium - price * 100.0 - at.fees

@@ -1,4 +1,4 @@
-"""What an order costs (rules.md, section 4)."""
+"""The cost of an order (rules.md, section 4)."""
 
 from typing import TYPE_CHECKING, Any
 

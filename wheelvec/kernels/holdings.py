@@ -281,7 +281,7 @@ def simulate_wheel(
 
 @njit_inlined
 def sort_key(order: int, seed: np.uint64, offers: Offers, i: int) -> float:
-    """What the wheels of a session are ordered by, least first."""
+    """The merit by which the wheels of a session are ordered, least first."""
     if order == RANDOM:
         return draw(seed, offers.word[i], OPTION_PHASE, 0)
     if order == PREMIUM:
@@ -644,7 +644,7 @@ def receive(
 
 @njit_lean
 def mark_contract(slice_: Slice, c: int, worth: Worth, marks: Marks, zero: int) -> bool:
-    """Make the marks of a contract, if they are not; False if there is no room for them.
+    """Make the marks of a contract, if they are not; False if the buffer is full.
 
     They run from its first quote to its settlement, or to the eve of an event that it does not
     survive.

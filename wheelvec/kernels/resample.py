@@ -1,7 +1,7 @@
 """Resampling in blocks: which units are drawn, how often, and figures that are no sums.
 
 The draws are those of Philox4x32-10 (kernels/draws.py), so that a resample is the same on every
-machine, in any order and in any number of parts.
+machine, in any order and in any number of chunks.
 """
 
 import numpy as np

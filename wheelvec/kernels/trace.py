@@ -1,4 +1,4 @@
-"""What each bar did to a leg that is known: the walk of kernels.exits, told bar by bar.
+"""The effect of each bar on a leg that is known: the walk of kernels.exits, bar by bar.
 
 A backtest keeps how a leg ended. Whoever asks how it came to that walks the leg again, here, by the
 same functions: once with its first bar, once with its first two, and so on.

@@ -81,7 +81,7 @@ class Task(NamedTuple):
 
 
 def endings(spans: list[Any]) -> dict[Any, int]:
-    """What ends with each slice: nothing, the year of its underlying, or the underlying.
+    """The period that ends with each slice: none, the year of its underlying, or the underlying.
 
     Args:
         spans: ((first day of a month, underlying), ...) in the order of underlyings, then months.

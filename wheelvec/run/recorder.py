@@ -202,9 +202,9 @@ class Recorder:
             rows = pl.concat(paths).unique(key, keep="first").sort(key)
         closes = closes_between(underlying, self._first, self.day.size - 1, symbol)
         market = self._market
-        told = event_rows(symbol, past, market.splits, market.dividends, self.sessions)
+        events = event_rows(symbol, past, market.splits, market.dividends, self.sessions)
         inside = pl.col("session").is_between(self.start, max(self.start, self._last))
-        return Walked(outcomes, rows, closes, told.filter(inside))
+        return Walked(outcomes, rows, closes, events.filter(inside))
 
     def _run_window(
         self, window: Window, position: int, signalled: Array, wheels: _Wheels

@@ -190,7 +190,7 @@ def plan(
     memory: int | None = None,
     executor: Any = None,
 ) -> Plan:
-    """What a sweep with the same arguments will take: jobs, time, memory.
+    """The jobs, time and memory that a sweep with the same arguments will take.
 
     One job is run and timed, a year of one underlying for at most 64 configurations, and the rest
     is estimated from it by the size of the files; so is the check of the data before a sweep, which
