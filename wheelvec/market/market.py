@@ -1139,11 +1139,15 @@ class Memory:
 
     def only(self, symbols: Iterable[str]) -> Self:
         """The rows of some underlyings, without what was set aside."""
-        held = {
-            name: pl.concat([self._of(name, underlying) for underlying in sorted(symbols)])
-            for name in self.held
-        }
-        starts = {name: _starts(rows) for name, rows in held.items()}
+        names = sorted(set(symbols))
+        held = {name: pl.concat([self._of(name, each) for each in names]) for name in self.held}
+        starts: dict[str, dict[str, tuple[int, int]]] = {name: {} for name in self.held}
+        for table, found in starts.items():
+            first = 0
+            for each in (each for each in names if self.holds(table, each)):
+                _, n = self.starts[table][each]
+                found[each] = first, n
+                first += n
         return type(self)(held, starts, validation.SET_ASIDE.to_frame())
 
     def digest(self, name: str, underlying: str, month: dt.date) -> str | None:
