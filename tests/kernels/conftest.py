@@ -1,4 +1,4 @@
-"""Kernels as plain Python (NUMBA_DISABLE_JIT=1) wrap integers and divide by zero as compiled ones do.
+"""As plain Python (NUMBA_DISABLE_JIT=1) kernels wrap integers and divide by zero as compiled ones.
 
 Tests that are marked by `build.plain` run as plain Python in any case: those of a file together, in
 one process, and each passes or fails under its own name.

@@ -78,7 +78,7 @@ SIZES = Sizes(wheels=8, bars=8, quotes=8, calls_on_offer=8, sessions=9)
 def evaluate(
     slice_: Slice, plan: Plan, last: int = 0, budget: int = 10**9
 ) -> tuple[Figures, Any, Any]:
-    """Figures, ROC (configurations, wheels) and P&L (wheels, configurations) of sessions 0..last."""
+    """Figures, ROC (configurations, wheels), P&L (wheels, configurations) of sessions 0..last."""
     configs, sessions = plan.config_stop.size, slice_.valid.size
     figures, values = new_figures(configs), np.full((configs, 8), np.nan)
     pnl = np.zeros((slice_.puts.size, configs), np.float32)
@@ -96,7 +96,7 @@ def evaluate(
 
 
 def test_every_stop_goes_with_every_target() -> None:
-    # stops 2.0 and none, targets 40% and 50%: stop and 40%, stop and 50%, none and 40%, none and 50%
+    # stops 2.0 and none, targets 40% and 50%: 2.0 and 40%, 2.0 and 50%, none and 40%, none and 50%
     plan = plan_of(stops=(2.0, NONE), targets=(0.40, 0.50))
     figures, values, pnl = evaluate(slice_of(UP, (the_put(),)), plan)
     assert figures.total.tolist() == pytest.approx([-211.32, 98.68, 199.34, 98.68])

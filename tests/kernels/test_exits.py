@@ -1,4 +1,4 @@
-"""Exits worked by hand, and both ways to find them held equal: `walk` bar by bar, and the tables."""
+"""Exits worked by hand, and both ways to find them held equal: `walk`, and the tables."""
 
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -517,7 +517,7 @@ def test_limits_and_ticks() -> None:
 
 
 class Told(NamedTuple):
-    """A put at 50, sold on session 0, which settles on session 10; what happens to it, by chance."""
+    """What happens to a put at 50, sold on session 0, which settles on session 10."""
 
     price: float  # dollars per share
     bars: list[list[int] | None]  # of sessions 1 to 10: four prices in cents; None: none
@@ -550,7 +550,9 @@ TOLD = st.builds(
 )
 RULES = st.fixed_dictionaries({
     "ticks": st.sampled_from([0.0, 20.0, 100.0]), "slack": st.sampled_from([0.0, 1e-9]),
-    "trigger": st.sampled_from([True, True, False]), "v5": st.sampled_from([False, False, True]), "mode": st.sampled_from(list(map(int, FillMode))),
+    "trigger": st.sampled_from([True, True, False]),
+    "v5": st.sampled_from([False, False, True]),
+    "mode": st.sampled_from([int(mode) for mode in FillMode]),
     "commission_base": st.sampled_from([0.0, 1.0]),
 })  # fmt: skip
 STOPS = st.sampled_from([(1.2, 2.0, NAN), (3.0,), (NAN,)])

@@ -278,6 +278,9 @@ def test_an_account_without_room_for_its_wheels_is_not_done() -> None:
     found, done = admitted(accounts, PUT, PUT, held=held)
     assert (len(found), done) == (2, 1)
     assert accounts.account["wheels"].tolist() == [2, 0]
+    # four rows are enough
+    held = rows(kernel.HELD, *[{}] * 4)
+    assert admitted(accounts_of({}, {}), PUT, PUT, held=held)[1] == 2
 
 
 @plain
@@ -615,7 +618,7 @@ def test_a_buffer_that_is_full_is_named_and_what_is_done_is_kept() -> None:
     def full(room: int = 40, **buffers: int) -> tuple[tuple[int, int], int]:
         slice_ = slice_of(FOR_ONE, (the_put(),), (the_call(49.0),))
         market = Market(slice_, (0, 0, 1.98, 2.08), (1, 5, 0.98, 1.08), room=room)
-        held, _, exposed, done = held_by(market, plan, 1, 1, configs=(0,), **buffers)
+        _, _, exposed, done = held_by(market, plan, 1, 1, configs=(0,), **buffers)
         return done, exposed.size
 
     # each wheel has one leg: of two there is room for the first
@@ -626,11 +629,14 @@ def test_a_buffer_that_is_full_is_named_and_what_is_done_is_kept() -> None:
 
 
 def shares_of(
-    slice_: Slice, v5: bool = False, times: int = 1, **wheel: Any
+    slice_: Slice, v5: bool = False, times: int = 1, factor: int = 1, **wheel: Any
 ) -> tuple[float, kernel.Accounts, Any]:
-    """The cash of the shares of a put assigned on session 4 at 50, which was sold for 2.00."""
+    """The cash of the shares of a put assigned on session 4, which was sold at 50 for 2.00.
+
+    By then one contract has become `factor`.
+    """
     out, accounts = named(new_outcomes(1, 9, 0)), accounts_of({})
-    put = {"exit_number": 4, "factor": 1, "delivered": 50.0, "price": 2.00}
+    put = {"exit_number": 4, "factor": factor, "delivered": 50.0 / factor, "price": 2.00}
     ends: dict[str, Any] = {"resolved": True, "end": 8, "sale": 49.0, "lots": 1}
     out.legs[:1] = rows(outcomes.LEG, put)
     out.wheels[:1] = rows(outcomes.WHEEL, ends | wheel)
@@ -650,6 +656,19 @@ def test_shares_that_are_sold_bring_what_they_cost_less_the_loss() -> None:
     assert paid == pytest.approx(3 * (4900.0 - 5000.0))
     assert series(accounts, "flow") == [0, 0, 0, 0, -15_000.0, 0, 0, 0, 14_700.0]
     assert (held["delivered"][0], held["cost"][0]) == (4, 15_000.0)
+
+
+@plain
+def test_after_a_split_all_shares_of_the_contracts_are_bought() -> None:
+    closes = [51.0, 51.0, 25.5, 25.5, 24.0, 24.5, 25.0, 25.0, 26.0]
+    slice_ = slice_of(closes, (the_put(),), events=SPLIT)
+    paid, accounts, held = shares_of(slice_, factor=2, sale=24.5, lots=2)
+    # 200 shares at 25 cost what 100 at 50 would have
+    assert held["cost"][0] == 5000.0
+    assert paid == pytest.approx(200 * 24.5 - 5000.0)
+    assert series(accounts, "shares") == pytest.approx(
+        [0, 0, 0, 0, *(200 * close for close in closes[4:8]), 0]
+    )
 
 
 @plain
@@ -768,7 +787,8 @@ def test_share_equivalents_gain_until_the_next_session() -> None:
     delta = np.array([0.30, 0.40, 0.50, 0.60, 0.1, 0.2, 0.25])
     begin, first = np.array([0, 4]), np.array([10, 11])
     kernel.add_deltas(legs, begin, first, delta, worth, days, 10)
-    # 30 shares gain 0.50, 40 lose 1.00, 50 gain 2.00; the calls are short of 40 shares on session 12
+    # 30 shares gain 0.50, 40 lose 1.00, 50 gain 2.00; on session 12 the calls are short
+    # of 40 shares
     assert days["gained"][0].tolist() == pytest.approx([0.0, 15.0, -40.0, 100.0])
     assert days["valued"][0].tolist() == pytest.approx([0.0, 30 * 50.0, 40 * 50.5, 50 * 49.5])
     assert days["gained"][1].tolist() == pytest.approx([0.0, 0.0, 0.0, -40 * 2.00])
