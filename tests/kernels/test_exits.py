@@ -516,7 +516,7 @@ def test_limits_and_ticks() -> None:
 # ---- bar by bar, and every rule at once
 
 
-class Told(NamedTuple):
+class Case(NamedTuple):
     """What happens to a put at 50, sold on session 0, which settles on session 10."""
 
     price: float  # dollars per share
@@ -534,8 +534,8 @@ class Told(NamedTuple):
 
 LAST = 10
 PRICES = st.lists(st.integers(5, 300), min_size=4, max_size=4)
-TOLD = st.builds(
-    Told,
+CASES = st.builds(
+    Case,
     st.integers(50, 300).map(lambda cents: cents / 100),
     st.lists(st.none() | PRICES | PRICES, min_size=LAST, max_size=LAST),
     st.lists(st.booleans(), min_size=LAST, max_size=LAST),
@@ -560,36 +560,36 @@ TARGETS = st.sampled_from([tuple(np.linspace(0.1, 0.9, 9)), (0.1, 0.5, 0.9), (0.
 DRAWS = st.lists(st.sampled_from([0.0, 0.2, 0.6, 1.0]), min_size=2, max_size=2)
 
 
-def slice_told(told: Told) -> Slice:
-    events = [(told.split, 2, CARRIED)] if told.split else []
-    if told.stop and told.stop != told.split:
-        events.append((told.stop, 1, told.kind))
-    barrier = told.stop if told.stop != told.split and 0 < told.stop <= LAST else LAST + 1
+def slice_of_case(case: Case) -> Slice:
+    events = [(case.split, 2, CARRIED)] if case.split else []
+    if case.stop and case.stop != case.split:
+        events.append((case.stop, 1, case.kind))
+    barrier = case.stop if case.stop != case.split and 0 < case.stop <= LAST else LAST + 1
     path = {
         session: tuple(np.sort(cents)[[1, 3, 0, 2]] / 100)
-        for session, cents in enumerate(told.bars, 1)
+        for session, cents in enumerate(case.bars, 1)
         if cents and session < barrier  # its path ends on the eve
     }
     eve_row = -1
-    if barrier <= LAST and told.on_eve == "bar" and barrier - 1 in path:
+    if barrier <= LAST and case.on_eve == "bar" and barrier - 1 in path:
         eve_row = len(path) - 1
-    if barrier <= LAST and told.on_eve == "quote":
+    if barrier <= LAST and case.on_eve == "quote":
         eve_row = len(path)
     put = Option(
         50.0, LAST, {0: Offer(1.98, 2.08)}, path,
-        exercise=told.exercise if told.exercise < barrier else 0,
-        becomes=25.0 if sorted(events)[:1] == [(told.split, 2, CARRIED)] else 0.0,
+        exercise=case.exercise if case.exercise < barrier else 0,
+        becomes=25.0 if sorted(events)[:1] == [(case.split, 2, CARRIED)] else 0.0,
         eve_row=eve_row,
     )  # fmt: skip
     slice_ = slice_of(
-        [51.0] * LAST + [*told.closes, told.closes[1]], (put,), events=tuple(sorted(events))
+        [51.0] * LAST + [*case.closes, case.closes[1]], (put,), events=tuple(sorted(events))
     )
     beside = rows(
         ROW, {"number": barrier - 1, "is_quote": True, "close": 1.10, "bid": 1.0, "ask": 1.2}
     )
     path_rows = named(np.append(slice_.rows, beside))
     for at in range(len(path)):
-        if told.quoted[at]:
+        if case.quoted[at]:
             one = path_rows[at]
             one.is_quote, one.open, one.high, one.low = True, one.close, one.close, one.close
             one.bid, one.ask = 0.96 * one.close, 1.04 * one.close
@@ -637,21 +637,21 @@ def counted(end: Any) -> dict[int, int]:
 
 @plain
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(TOLD, RULES, STOPS, TARGETS, DRAWS)
+@given(CASES, RULES, STOPS, TARGETS, DRAWS)
 def test_the_tables_end_a_put_as_it_ends_bar_by_bar(
-    told: Told,
+    case: Case,
     rules: dict[str, Any],
     stops: tuple[float, ...],
     targets: tuple[float, ...],
     odds: list[float],
 ) -> None:
-    slice_ = slice_told(told)
+    slice_ = slice_of_case(case)
     plan = every_rule(
         entry_fields(**rules, early=int(EarlyAssignment.AT_PARITY)), stops, targets, odds
     )
     entry, block = plan.entry[0], block_of(plan, 0)
     chosen = SimpleNamespace(
-        row=[0], number=[0], tier=[told.tier], ivp=[told.ivp], price=[told.price]
+        row=[0], number=[0], tier=[case.tier], ivp=[case.ivp], price=[case.price]
     )
     put = put_of(slice_, entry, chosen, 0)
     sizes = Sizes(wheels=1, bars=LAST, quotes=1, calls_on_offer=1, sessions=1)

@@ -346,6 +346,7 @@ class Market:
         quotes: contract, session, bid and ask, by contract and session.
         room: for marks.
         zero: the first session.
+        gain: of a share of the session before, by session.
     """
 
     def __init__(
