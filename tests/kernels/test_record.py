@@ -245,6 +245,15 @@ def test_a_touch_fills_up_to_its_chance() -> None:
     assert (missed.reason, missed.touches, missed.u) == (ExitReason.ASSIGNED, 2, u)
 
 
+def test_a_bar_that_stops_counts_no_touch() -> None:
+    bar = (1.90, 4.10, 0.10, 2.00)  # over the stop of 4.00, and under the target of 1.00
+    put, option = PUT._replace(last=1), the_put((bar,))
+    stopped = end_of(put, option, stops=(2.0,), targets=(0.50,))
+    assert (stopped.reason, stopped.touches) == (ExitReason.STOP_LOSS, 0)
+    touched = end_of(put, option, targets=(0.50,))
+    assert (touched.reason, touched.touches) == (ExitReason.PROFIT_TARGET, 1)
+
+
 def test_sessions_without_a_bar_count_up_to_the_exit() -> None:
     bars, stop = the_put().bars, {"stops": (2.0,)}  # reached on session 3
     late = the_put()._replace(bars={3: bars[3], 4: bars[4]})
