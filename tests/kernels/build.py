@@ -5,7 +5,8 @@ per share. Unless a test says otherwise prices are realistic (f = 0.30) and on c
 costs 0.66.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
@@ -19,6 +20,7 @@ FIRST_DAY = 1000
 # TSLA  230707P00205000 sold on 2023-06-06: under seed 42 its first touches draw 0.755 and 0.069.
 WORD = np.uint64(wheel_word(19545, 205_000, 0, 19514, np.uint64(root_hash("TSLA"))))
 NONE = np.nan  # no stop
+Test = TypeVar("Test", bound=Callable[..., None])
 
 # Open, high, low and close of the four days that the put of these tests lives.
 FOUR_BARS = (
@@ -27,6 +29,14 @@ FOUR_BARS = (
     (1.40, 4.10, 1.30, 3.90),
     (3.00, 3.20, 2.80, 3.00),
 )
+
+
+def plain(test: Test) -> Test:
+    """Run a test's kernels as plain Python (conftest.py): those that follow a wheel to its end take
+    some ten seconds to compile for a test alone.
+    """
+    test.as_plain_python = True  # type: ignore[attr-defined]
+    return test
 
 
 def named(value: Any) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.kernels.build import Offer, Option, entry_fields, named, row, slice_of
-from wheelvec.kernels.entries import Selection, first_from, new_selection, select_puts
+from wheelvec.kernels.entries import Selection, first_from, new_selection, select_puts, within_otm
 from wheelvec.kernels.parameters import ENTRY
 from wheelvec.model.codes import Select, Tier
 
@@ -32,6 +32,25 @@ def test_first_from_finds_where_a_range_of_dte_begins() -> None:
     dte = np.array([7, 14, 14, 21])
     assert [first_from(dte, 0, 4, days) for days in (0, 14, 15, 22)] == [0, 1, 3, 4]
     assert first_from(dte, 2, 2, 14) == 2
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "kept"),
+    [
+        (2 / 52, 7 / 52, [0, 1, 2]),  # both ends are included
+        (2 / 52, 6.99 / 52, [0, 2]),
+        (2.01 / 52, 7 / 52, [1]),
+        (-np.inf, np.inf, [0, 1, 2, 3]),
+        (0.5, 0.6, []),
+    ],
+)
+def test_within_otm_keeps_the_rows_in_range(least: float, most: float, kept: list[int]) -> None:
+    # out of the money by 2, 7, 2 and 1 of 52 dollars; the row before is of another session
+    chosen = named(new_selection(2, 6))
+    chosen.rows[:5] = [5, 0, 1, 2, 3]
+    entry = row(ENTRY, **entry_fields(otm_min=least, otm_max=most))
+    end = within_otm(SLICE, entry, 1, 5, chosen)
+    assert chosen.rows[:end].tolist() == [5, *kept]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ order costs 0.66. tests/kernels/test_record.py works the same exits one by one:
     without either it expires on session 4               200 -   0 - 0.66 =  199.34
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -18,20 +18,55 @@ from tests.kernels.build import (
     NONE,
     Offer,
     Option,
+    draw_fields,
     entry_fields,
     named,
+    plain,
     plan_of,
+    rows,
     slice_of,
     the_call,
     the_put,
 )
 from tests.kernels.test_accumulate import new_figures
-from wheelvec.kernels.accumulate import CC, CSP, DAYS, END, KNOWN, WINS, Figures
-from wheelvec.kernels.entries import new_selection
-from wheelvec.kernels.evaluate import CellPnl, Sizes, evaluate_blocks, mark_chosen, new_workspace
-from wheelvec.kernels.parameters import Plan
+from wheelvec.kernels.accumulate import (
+    CC,
+    CENSORED,
+    CSP,
+    DAYS,
+    END,
+    FIELDS,
+    HELD,
+    KNOWN,
+    PASSED,
+    WINS,
+    Figures,
+    Month,
+    clear,
+    new_month,
+    unpack,
+)
+from wheelvec.kernels.calls import clear_assigned_ends
+from wheelvec.kernels.entries import new_selection, select_puts
+from wheelvec.kernels.evaluate import (
+    CellPnl,
+    Sizes,
+    Workspace,
+    add_wheel,
+    combine,
+    combine_product,
+    combine_single,
+    evaluate_blocks,
+    lay_ends,
+    mark_chosen,
+    new_workspace,
+    put_of,
+    skip_busy,
+)
+from wheelvec.kernels.exits import EXIT, NEVER, SETTLED, Ends, Put, new_ends
+from wheelvec.kernels.parameters import DRAW, Block, Plan, block_of
 from wheelvec.kernels.slices import Slice
-from wheelvec.model.codes import EndReason, ExitReason
+from wheelvec.model.codes import EndReason, EventKind, ExitReason
 
 UP = [51.0] * 9
 FALLING = [51.0, 51.0, 51.0, 51.0, 48.0, 47.0, 47.0, 47.0, 47.0]
@@ -43,7 +78,7 @@ SIZES = Sizes(wheels=8, bars=8, quotes=8, calls_on_offer=8, sessions=9)
 def evaluate(
     slice_: Slice, plan: Plan, last: int = 0, budget: int = 10**9
 ) -> tuple[Figures, Any, Any]:
-    """Figures, ROC (configurations, wheels) and P&L (wheels, configurations) of sessions 0..last."""
+    """Figures, ROC (configurations, wheels), P&L (wheels, configurations) of sessions 0..last."""
     configs, sessions = plan.config_stop.size, slice_.valid.size
     figures, values = new_figures(configs), np.full((configs, 8), np.nan)
     pnl = np.zeros((slice_.puts.size, configs), np.float32)
@@ -61,7 +96,7 @@ def evaluate(
 
 
 def test_every_stop_goes_with_every_target() -> None:
-    # stops 2.0 and none, targets 40% and 50%: stop and 40%, stop and 50%, none and 40%, none and 50%
+    # stops 2.0 and none, targets 40% and 50%: 2.0 and 40%, 2.0 and 50%, none and 40%, none and 50%
     plan = plan_of(stops=(2.0, NONE), targets=(0.40, 0.50))
     figures, values, pnl = evaluate(slice_of(UP, (the_put(),)), plan)
     assert figures.total.tolist() == pytest.approx([-211.32, 98.68, 199.34, 98.68])
@@ -131,3 +166,213 @@ def test_the_puts_that_any_block_sells_are_marked() -> None:
     plan = plan_of(entry_fields(delta_max=0.20))
     mark_chosen(slice_, opens, 0, 0, plan, 0, 1, chosen, rows)
     assert rows.tolist() == [False, True]
+
+
+# ---- one wheel under many configurations
+
+
+def ends(*given: dict[str, Any]) -> Any:
+    """A table of ends; of what is not given nothing can be told apart."""
+    out = rows(EXIT, *given)
+    for i in range(out.size):
+        out["reasons"][i], out["sums"][i] = 100 + i, 200 + i
+    return out
+
+
+def pairs_of(*given: dict[str, Any]) -> Ends:
+    """The same of pairs, which have an assigned end too; -1: none."""
+    out = new_ends(len(given))
+    for i, fields in enumerate(given):
+        out.reasons[i], out.sums[i], out.assigned_end[i] = 300 + i, 400 + i, -1
+        for name, value in fields.items():
+            getattr(out, name)[i] = value
+    return out
+
+
+def test_of_a_stop_and_a_pair_the_earlier_ends_the_wheel() -> None:
+    # a stop on bar 3 (time 6) and none; a target on bar 1, one on bar 3, and an assignment
+    stop = ends({"time": 6, "pnl": -211.32, "until": 3}, {"time": NEVER, "pnl": 1e9})
+    pair = pairs_of(
+        {"time": 3, "pnl": 98.68, "until": 2},
+        {"time": 7, "pnl": 58.68, "until": 3},  # on the bar of the stop, which goes first
+        {"time": SETTLED, "pnl": -1.32, "until": 8, "assigned_end": 1},
+    )
+    month = new_month(6)
+    combine_product(stop, 2, pair, 3, True, True, month)
+    assert month.pnl[:6].tolist() == [98.68, -211.32, -211.32, 98.68, 58.68, -1.32]
+    assert month.cell_reasons[:6].tolist() == [300, 100, 100, 300, 301, 302]
+    assert month.cell_sums[:6].tolist() == [400, 200, 200, 400, 401, 402]
+    assert month.until[:6].tolist() == [2, 3, 3, 2, 3, 8]
+    # what follows an assignment is counted only where nothing ended the put before
+    assert month.assigned_end[:6].tolist() == [-1, -1, -1, -1, -1, 1]
+
+
+def test_a_wheel_opens_only_after_the_end_of_the_one_before() -> None:
+    month, busy = new_month(3), np.array([3, 4, 5])
+    month.pnl[:3], month.until[:3], month.assigned_end[:3] = 98.68, [7, 8, 9], 0
+    month.cell_reasons[:3], month.cell_sums[:3] = 1, 2
+    skip_busy(month, 3, 4, busy)
+    # on session 4: the second ends on that very session, and the third later
+    assert busy.tolist() == [7, 4, 5]
+    assert np.isnan(month.pnl[:3]).tolist() == [False, True, True]
+    assert month.assigned_end[:3].tolist() == [0, -1, -1]
+    assert month.cell_reasons[:3].tolist() == [1, 0, 0]
+    assert month.cell_sums[:3].tolist() == [2, 0, 0]
+
+
+class Inputs(NamedTuple):
+    """What the kernels of one wheel are given: the first block of a plan, and the puts sold."""
+
+    slice_: Slice
+    entry: Any
+    block: Block
+    workspace: Workspace
+
+    def put(self, w: int = 0) -> Put:
+        return put_of(self.slice_, self.entry, self.workspace.chosen, w)
+
+
+def inputs_of(slice_: Slice, plan: Plan, last: int = 0) -> Inputs:
+    workspace, opens = named(new_workspace(plan, SIZES)), np.ones(9, np.bool_)
+    select_puts(slice_, plan.entry[0], opens, 0, last, workspace.chosen)
+    clear(workspace.month, plan.config_stop.size)
+    clear_assigned_ends(workspace.assigned_ends, plan.call.size)
+    return Inputs(slice_, plan.entry[0], block_of(plan, 0), workspace)
+
+
+def single(at: Inputs, **rules: Any) -> tuple[float, int, int]:
+    """P&L, last session and assigned end of the put under the block's one configuration."""
+    combine_single(at.slice_, at.put(), at.entry, at.block._replace(**rules), 0, at.workspace)
+    month = at.workspace.month
+    return round(float(month.pnl[0]), 6), int(month.until[0]), int(month.assigned_end[0])
+
+
+@plain
+def test_a_block_of_one_configuration_ends_a_put_at_its_earliest_exit() -> None:
+    slice_ = slice_of(UP, (the_put(),))
+    # 98.68, -211.32 and 199.34 as above
+    assert single(inputs_of(slice_, plan_of(stops=(2.0,), targets=(0.50,)))) == (98.68, 2, -1)
+    assert single(inputs_of(slice_, plan_of(stops=(2.0,), targets=(0.40,)))) == (-211.32, 3, -1)
+    assert single(inputs_of(slice_, plan_of(targets=(0.40,)))) == (199.34, 4, -1)
+
+
+@plain
+def test_the_end_of_a_put_is_kept_for_blocks_that_exit_alike() -> None:
+    at = inputs_of(slice_of(UP, (the_put(),)), plan_of(stops=(2.0,), targets=(0.40,)))
+    assert single(at)[0] == -211.32
+    no_stop = {"stop": np.array([NONE])}
+    assert single(at, **no_stop)[0] == -211.32  # a block that says it exits alike is not computed
+    assert single(at, exits=7, **no_stop)[0] == 199.34
+    # nor does the kept end hold for other odds: of two touches of 1.50 none fills at 5%
+    chances = [
+        rows(DRAW, draw_fields(probabilistic=True, lowest=p, highest=p)) for p in (0.05, 0.5)
+    ]
+    target = {"target": np.array([0.75]), "exits": 8} | no_stop
+    assert single(at, draw=chances[0], **target)[0] == 199.34
+    assert single(at, draw=chances[1], **target)[0] == pytest.approx(200.0 - 150.0 - 2 * 0.66)
+
+
+@plain
+def test_an_assigned_put_of_one_configuration_is_followed_to_the_end_of_its_wheel() -> None:
+    slice_ = slice_of(FALLING, (the_put(),), (the_call(),))
+    # a call for 1.00 expires on session 8, and the shares are sold at 47
+    pnl = 199.34 + 99.34 + (47.0 - 50.0) * 100
+    assert single(inputs_of(slice_, plan_of())) == (pytest.approx(pnl), 8, 0)
+    # a target ends the put before
+    assert single(inputs_of(slice_, plan_of(targets=(0.50,)))) == (98.68, 2, -1)
+
+
+@plain
+def test_a_list_of_configurations_takes_the_stop_and_the_pair_of_each() -> None:
+    plan = plan_of(stops=(2.0, NONE), targets=(0.40, 0.50))
+    few = plan._replace(
+        product=np.array([False]), config_starts=np.array([0, 3]),
+        config_stop=np.array([1, 0, 1], np.uint32), config_pair=np.array([1, 0, 0], np.uint32),
+    )  # fmt: skip
+    at = inputs_of(slice_of(FALLING, (the_put(),), (the_call(),)), few)
+    put, workspace, month = at.put(), at.workspace, at.workspace.month
+    lay_ends(at.slice_, put, at.entry, at.block, workspace)
+    combine(at.slice_, put, at.entry, at.block, workspace)
+    assert month.pnl[:3].tolist() == pytest.approx([98.68, -211.32, 199.34 + 99.34 - 300.0])
+    assert month.until[:3].tolist() == [2, 3, 8]
+    assert month.assigned_end[:3].tolist() == [-1, -1, 0]
+
+
+FOUR = {"stops": (2.0, NONE), "targets": (0.40, 0.50)}
+
+
+class Added(NamedTuple):
+    """What wheels were added to."""
+
+    month: Month
+    figures: Figures
+    pnl: Any  # (wheels, configurations), NaN where nothing was written
+    busy: list[int]
+
+
+def added(slice_: Slice, wheels: int = 1, last: int = 0, **rules: Any) -> Added:
+    """Wheels added under a block whose configurations are the figures from the third on."""
+    plan = plan_of(**rules)
+    at, n, figures = inputs_of(slice_, plan, last), plan.config_stop.size, new_figures(6)
+    pnl, busy = np.full((wheels, n), np.nan, np.float32), np.full(6, -1)
+    cells = CellPnl(np.arange(slice_.puts.size), np.arange(6) - 2, pnl)
+    for w in range(wheels):
+        add_wheel(slice_, at.entry, at.block, w, 0, at.workspace, figures, 2, busy, cells)
+    unpack(at.workspace.month, n, len(FIELDS), figures.counts, 2)
+    return Added(at.workspace.month, figures, pnl, busy.tolist())
+
+
+@plain
+def test_a_wheel_is_added_under_every_configuration_of_its_block() -> None:
+    found = added(slice_of(UP, (the_put(),)), **FOUR)
+    expected = [-211.32, 98.68, 199.34, 98.68]
+    assert found.month.total[:4].tolist() == pytest.approx(expected)
+    assert found.month.capital[:4].tolist() == [5000.0] * 4
+    assert found.pnl[0].tolist() == pytest.approx(expected)
+    # the figures before those of the block are left as they were
+    assert found.figures.least.tolist() == pytest.approx([np.inf, np.inf, *expected])
+    assert found.figures.counts[CSP + STOP].tolist() == [0, 0, 1, 0, 0, 0]
+    assert found.busy == [-1] * 6  # only read where one is open at a time
+
+
+@plain
+def test_where_one_is_open_at_a_time_a_wheel_is_added_where_the_last_has_ended() -> None:
+    daily = the_put()._replace(quotes={day: Offer(1.98, 2.08) for day in (0, 3)})
+    found = added(slice_of(UP, (daily,)), 2, 3, entry=entry_fields(one_at_a_time=True), **FOUR)
+    # the first ends on sessions 3, 2, 4 and 2: on session 3 two may open, and expire on session 4
+    assert found.month.total[:4].tolist() == pytest.approx(
+        [-211.32, 98.68 + 199.34, 199.34, 98.68 + 199.34]
+    )
+    assert np.isnan(found.pnl[1]).tolist() == [True, False, True, False]
+    assert found.busy == [-1, -1, 3, 4, 4, 4]
+
+
+@plain
+def test_a_censored_wheel_adds_its_worst_case_alone() -> None:
+    # the bars of the underlying end on session 3, the put would settle on session 4
+    found = added(slice_of([51.0] * 4 + [np.nan] * 5, (the_put(),)), **FOUR)
+    assert found.month.total[:4].tolist() == [0.0] * 4
+    # what is known counts as it is, the rest as the premium less the capital
+    assert found.month.lost[:4].tolist() == pytest.approx([-211.32, 98.68, 200.0 - 5000.0, 98.68])
+    assert found.figures.counts[KNOWN].tolist() == [0] * 6
+    assert found.figures.counts[CENSORED].tolist() == [0, 0, 1, 1, 1, 1]
+
+
+@plain
+def test_a_wheel_that_passes_a_split_pays_for_its_contracts_and_is_counted() -> None:
+    put = the_put()._replace(becomes=25.0)
+    found = added(slice_of(UP, (put,), events=((3, 2, EventKind.CARRIED),)), **FOUR)
+    # bought back on session 3, it is two contracts; on session 2 it was one
+    stopped = 200.0 - 410.0 - 0.66 - 2 * 0.66
+    assert found.month.total[:4].tolist() == pytest.approx([stopped, 98.68, 199.34, 98.68])
+    assert found.figures.counts[PASSED].tolist() == [0, 0, 1, 0, 1, 0]
+
+
+@plain
+def test_calls_are_counted_where_the_put_was_assigned() -> None:
+    found = added(slice_of(FALLING, (the_put(),), (the_call(),)), **FOUR)
+    assert found.month.total[:4].tolist() == pytest.approx(
+        [-211.32, 98.68, 199.34 + 99.34 - 300.0, 98.68]
+    )
+    assert found.figures.counts[CC + WORTHLESS].tolist() == [0, 0, 0, 0, 1, 0]
+    assert found.figures.counts[HELD].tolist() == [0, 0, 0, 0, 1, 0]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.kernels.build import named, row, slice_of, the_put
-from wheelvec.kernels.calls import SALE
+from wheelvec.kernels.calls import SALE, WheelState
 from wheelvec.kernels.outcomes import (
     Outcomes,
     Sold,
@@ -11,10 +11,12 @@ from wheelvec.kernels.outcomes import (
     full,
     new_outcomes,
     write_attempt,
+    write_carried,
     write_leg,
     written,
 )
 from wheelvec.kernels.record import PutEnd
+from wheelvec.kernels.wheel import AssignedPut
 from wheelvec.model.codes import EndReason, ExitReason, Tier
 
 CLOSES = [51.0, 51.0, 51.0, 51.0, 48.0]
@@ -55,6 +57,32 @@ def test_an_attempt_is_written_with_its_counts() -> None:
     attempt = written(out).attempts
     assert [int(attempt[name][0]) for name in ("cycle", "number", "status")] == [1, 5, status]
     assert [int(attempt[name][0]) for name in ("in_range", "above_basis", "liquid")] == [3, 2, 0]
+
+
+def test_a_wheel_carried_on_keeps_its_put_and_its_state() -> None:
+    out = of_one_wheel()
+    put = AssignedPut(
+        wheel=3,
+        strike=25.0,
+        price=2.00,
+        premium=200.0,
+        settlement=4,
+        word=np.uint64(7),
+        contracts=2,
+    )
+    state = WheelState(sought=9, cycle=2, waits=1, latest=8, closed=-10.0)
+    write_carried(out, 1, True, 199.34, put, state)
+    kept = written(out).carried[0]
+    expected = {
+        "wheel": 3, "number": 1, "censored": True, "csp_pnl": 199.34, "strike": 25.0,
+        "price": 2.00, "premium": 200.0, "settlement": 4, "word": 7, "sought": 9, "cycle": 2,
+        "waits": 1, "latest": 8, "closed": -10.0, "contracts": 2,
+    }  # fmt: skip
+    assert {name: kept[name].item() for name in kept.dtype.names} == expected
+    assert not full(out)
+    write_carried(out, 1, True, 199.34, put, state)
+    assert full(out)
+    assert out.size.tolist() == [0, 0, 0, 2]
 
 
 def test_a_full_buffer_counts_on_and_is_doubled() -> None:

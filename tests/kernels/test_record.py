@@ -16,19 +16,31 @@ import numpy as np
 import pytest
 
 from tests.kernels.build import (
+    WORD,
     Offer,
     Option,
     call_fields,
     entry_fields,
     even_chance,
     named,
+    plain,
     plan_of,
+    rows,
     slice_of,
     the_call,
     the_put,
 )
-from wheelvec.kernels.outcomes import Outcomes, doubled, new_outcomes, written
-from wheelvec.kernels.record import new_workspace, record_wheels
+from wheelvec.kernels.exits import Put
+from wheelvec.kernels.outcomes import CARRIED_WHEEL, Outcomes, doubled, new_outcomes, written
+from wheelvec.kernels.parameters import block_of
+from wheelvec.kernels.record import (
+    PutEnd,
+    ended_put,
+    new_workspace,
+    put_end,
+    record_wheels,
+    resume_wheels,
+)
 from wheelvec.kernels.slices import Slice
 from wheelvec.model.codes import EndReason, ExitReason
 
@@ -193,3 +205,176 @@ def test_v5_books_missing_data_as_a_full_profit() -> None:
     out = record(slice_, entry=entry_fields(v5=True), call=call_fields(flat_odds=True))
     assert the_leg(out)[0] == ExitReason.EXPIRED_WORTHLESS
     assert out.wheels["pnl"][0] == pytest.approx(199.34)
+
+
+# ---- how a put ends, and a wheel with it
+
+
+PUT = Put(
+    row=0, number=0, settlement=4, contract=0, first=0, last=4, price=2.00, spread_pct=0.049,
+    penalty=1.0, ivp=1.0, premium=200.0, capital=5000.0, settled=int(ExitReason.ASSIGNED),
+    censored=False, end=4, paid=0.0, by_events=False,
+)  # fmt: skip
+
+
+def end_of(
+    put: Put = PUT, option: Option | None = None, p_fill: float = 1.0, **rules: Any
+) -> PutEnd:
+    """How a put of the four bars ends under `plan_of(**rules)`."""
+    slice_, plan = slice_of(UP, (option or the_put(),)), plan_of(**rules)
+    workspace = named(new_workspace(9, 8, 8, 8))
+    return put_end(slice_, put, plan.entry[0], block_of(plan, 0), p_fill, workspace)
+
+
+def test_a_put_that_no_rule_ends_is_settled_or_bought_back_on_an_eve() -> None:
+    assert end_of()[:3] == (ExitReason.ASSIGNED, 4, 0.0)
+    eve = PUT._replace(settled=int(ExitReason.CORPORATE_ACTION), end=2, paid=1.40, last=2)
+    assert end_of(eve)[:3] == (ExitReason.CORPORATE_ACTION, 2, 1.40)
+    # a target on the eve goes before it
+    assert end_of(eve, targets=(0.50,))[:3] == (ExitReason.PROFIT_TARGET, 2, 1.00)
+
+
+def test_a_touch_fills_up_to_its_chance() -> None:
+    u = 0.06863176789908831  # of the second touch, on session 3; the first draws 0.755
+    rules: dict[str, Any] = {"targets": (0.75,), "draw": even_chance()}
+    filled = end_of(p_fill=u, **rules)
+    assert (filled.reason, filled.number, filled.touches, filled.u) == (
+        ExitReason.PROFIT_TARGET, 3, 2, u,
+    )  # fmt: skip
+    missed = end_of(p_fill=np.nextafter(u, 0.0), **rules)
+    assert (missed.reason, missed.touches, missed.u) == (ExitReason.ASSIGNED, 2, u)
+
+
+def test_a_bar_that_stops_counts_no_touch() -> None:
+    bar = (1.90, 4.10, 0.10, 2.00)  # over the stop of 4.00, and under the target of 1.00
+    put, option = PUT._replace(last=1), the_put((bar,))
+    stopped = end_of(put, option, stops=(2.0,), targets=(0.50,))
+    assert (stopped.reason, stopped.touches) == (ExitReason.STOP_LOSS, 0)
+    touched = end_of(put, option, targets=(0.50,))
+    assert (touched.reason, touched.touches) == (ExitReason.PROFIT_TARGET, 1)
+
+
+def test_sessions_without_a_bar_count_up_to_the_exit() -> None:
+    bars, stop = the_put().bars, {"stops": (2.0,)}  # reached on session 3
+    late = the_put()._replace(bars={3: bars[3], 4: bars[4]})
+    assert end_of(PUT._replace(last=2), late).missing == 2
+    assert end_of(PUT._replace(last=2), late, **stop).missing == 2
+    early = the_put()._replace(bars={1: bars[1], 3: bars[3]})
+    assert end_of(PUT._replace(last=2), early).missing == 2
+    assert end_of(PUT._replace(last=2), early, **stop).missing == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "price", "end_reason", "until"),
+    [
+        (ExitReason.PROFIT_TARGET, 1.00, EndReason.PUT_CLOSED, 2),
+        (ExitReason.STOP_LOSS, 4.10, EndReason.PUT_CLOSED, 2),
+        (ExitReason.MAX_HOLD_DTE, 1.40, EndReason.PUT_CLOSED, 2),
+        (ExitReason.CORPORATE_ACTION, 1.40, EndReason.PUT_CLOSED, 2),
+        (ExitReason.EXPIRED_WORTHLESS, 0.0, EndReason.PUT_EXPIRED, 2),
+        # what is not resolved occupies its underlying until the settlement
+        (ExitReason.CORPORATE_ACTION, NAN, EndReason.UNRESOLVED, 4),
+        (ExitReason.SUSPECTED_SPLIT, NAN, EndReason.UNRESOLVED, 4),
+        (ExitReason.OPEN, 0.0, EndReason.UNRESOLVED, 4),
+        (ExitReason.NO_DATA, 0.0, EndReason.UNRESOLVED, 4),
+    ],
+)
+def test_a_wheel_ends_with_a_put_that_is_not_assigned(
+    reason: ExitReason, price: float, end_reason: EndReason, until: int
+) -> None:
+    value = ended_put(PUT, PutEnd(int(reason), 2, price, 0, NAN, 0), 58.68)
+    assert (value.end_reason, value.end, value.until) == (end_reason, 2, until)
+    assert value.resolved == (end_reason != EndReason.UNRESOLVED)
+    assert (value.held, value.stock, value.lots) == (False, 0.0, 0)
+    assert (value.pnl, value.marked) == (58.68, 58.68)
+    assert np.isnan(value.sale)
+
+
+# ---- wheels that go on in a later window
+
+
+WAITING: dict[str, Any] = {
+    # a put at 50 sold for 2.00 on session 0 and assigned on 4: its first call is sought on 5
+    "wheel": 3, "number": 0, "csp_pnl": 199.34, "strike": 50.0, "price": 2.00, "premium": 200.0,
+    "settlement": 4, "word": WORD, "sought": 5, "cycle": 1, "latest": 4, "contracts": 1,
+}  # fmt: skip
+FALLING = [51.0, 51.0, 51.0, 51.0, 48.0, 47.0, 47.0, 47.0, 46.0, 45.0, 44.0, 44.0]
+CALLS_AT_5_AND_9 = (the_call(49.0), the_call(50.0, session=9, settlement=11))
+
+
+def resumed(
+    *carried: dict[str, Any],
+    until: int,
+    wheels: int = 4,
+    calls: tuple[Option, ...] = (),
+    budget: int = 10**9,
+    start: int = 0,
+    **rules: Any,
+) -> tuple[Outcomes, tuple[int, bool], int]:
+    """Outcomes of wheels that were carried on, how many are done and whether the buffers are full,
+    and the end of the last.
+    """
+    slice_ = slice_of(FALLING, (the_put(),), calls)
+    out, busy = named(new_outcomes(wheels, len(FALLING), 9)), np.full(1, -1)
+    workspace = named(new_workspace(9, 8, 8, 8))
+    plan = plan_of(call=call_fields(**rules))
+    given = slice_, plan, rows(CARRIED_WHEEL, *carried), until, start, budget
+    done = resume_wheels(*given, busy, workspace, out)
+    return written(out), done, int(busy[0])
+
+
+@plain
+def test_a_wheel_that_was_carried_on_sells_its_call_and_ends() -> None:
+    out, done, busy = resumed(WAITING, until=9, calls=CALLS_AT_5_AND_9)
+    assert out.legs[["wheel", "cycle", "number", "exit_number"]].tolist() == [(3, 1, 5, 8)]
+    wheel = out.wheels[0]
+    assert (wheel["wheel"], wheel["number"], wheel["end_reason"]) == (3, 0, EndReason.MAX_CYCLES)
+    # sold for 1.00, which expires; the shares are sold on session 8 at 46
+    assert wheel["cc_pnl"] == pytest.approx(100.0 - 0.66)
+    assert wheel["stock_pnl"] == pytest.approx((46.0 - 50.0) * 100)
+    assert wheel["pnl"] == pytest.approx(199.34 + 99.34 - 400.0)
+    assert (done, busy) == ((1, False), 8)
+    assert out.launched.tolist() == [9]  # its number was given when it was launched
+
+
+@plain
+def test_a_call_that_would_be_sought_after_the_window_waits_for_the_next() -> None:
+    out, _, busy = resumed(WAITING, until=8, calls=CALLS_AT_5_AND_9, max_cycles=2.0, waits=3)
+    assert (out.legs.size, out.wheels.size) == (1, 0)
+    state = out.carried[0]
+    assert (state["sought"], state["cycle"], state["waits"]) == (9, 2, 3)
+    assert (state["latest"], state["closed"]) == (8, pytest.approx(99.34))
+    assert (state["wheel"], state["csp_pnl"]) == (3, pytest.approx(199.34))
+    assert busy > 10_000  # it stays open, whenever it will end
+    # session 9 is in the next window
+    rest, _, _ = resumed(
+        {name: state[name] for name in state.dtype.names}, until=9, calls=CALLS_AT_5_AND_9,
+        max_cycles=2.0, waits=3,
+    )  # fmt: skip
+    assert rest.legs[["cycle", "number"]].tolist() == [(2, 9)]
+    assert rest.wheels["cc_pnl"].tolist() == pytest.approx([2 * 99.34])
+    assert rest.wheels["stock_pnl"].tolist() == pytest.approx([(44.0 - 50.0) * 100])
+
+
+@plain
+def test_the_sessions_a_call_has_waited_are_not_granted_again() -> None:
+    # of two waits one is left: sought on sessions 6 and 7, in vain
+    out, _, _ = resumed(WAITING | {"sought": 6, "waits": 1}, until=9, waits=2)
+    assert out.attempts["number"].tolist() == [6, 7]
+    assert out.wheels[["end_reason", "end"]].tolist() == [(EndReason.NO_CALL_QUOTES, 7)]
+
+
+@plain
+def test_a_wheel_that_finds_its_buffer_full_is_not_done() -> None:
+    both = WAITING, WAITING | {"wheel": 4}
+    out, done, _ = resumed(*both, until=9, wheels=1)
+    assert (done, out.wheels["wheel"].tolist(), out.attempts.size) == ((1, True), [3], 1)
+
+
+@plain
+def test_wheels_are_resumed_one_by_one_where_the_budget_is_spent() -> None:
+    both = WAITING, WAITING | {"wheel": 4}
+    first, done, _ = resumed(*both, until=9, budget=1)
+    assert (done, first.wheels["wheel"].tolist()) == ((1, False), [3])
+    second, done, _ = resumed(*both, until=9, budget=1, start=1)
+    assert (done, second.wheels["wheel"].tolist()) == ((2, False), [4])
