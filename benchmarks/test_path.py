@@ -20,7 +20,7 @@ from benchmarks.references import EXIT_PCT, STOP_MULTIPLIER, Exits, numba_loop_w
 from wheelvec.jit.threads import over_blocks
 from wheelvec.kernels.draws import new_drawn
 from wheelvec.kernels.exits import BAR, PROFIT_TARGET, STOP_LOSS, Levels, lay_bars, walk
-from wheelvec.kernels.parameters import DRAW, ENTRY
+from wheelvec.kernels.parameters import COMMON, DRAW
 from wheelvec.model.codes import FillMode
 
 WHEELS, BARS = 50_000, 24
@@ -32,7 +32,7 @@ NOTES = {
     LOOP_DAYS: "day by day, as vectorbt's rows lie",
     **dict.fromkeys(ENGINES, "`Portfolio.from_signals` with `sl_stop` and `tp_stop`"),
 }
-ENTRY_RULES, DRAW_RULES = np.zeros(1, ENTRY), np.zeros(1, DRAW)
+ENTRY_RULES, DRAW_RULES = np.zeros(1, COMMON), np.zeros(1, DRAW)
 ENTRY_RULES["mode"], ENTRY_RULES["trigger"] = int(FillMode.OPTIMISTIC), True
 
 
@@ -48,13 +48,13 @@ def walk_all(
     slice_, first, last, price, entries, draws, bars, kept, out_reason, out_day, out_price
 ):  # type: ignore[no-untyped-def]
     """Walk the puts first..last-1 of a board, as a backtest walks each that it sells."""
-    entry, rule = entries[0], draws[0]
+    common, rule = entries[0], draws[0]
     for i in range(first, last):
         quote = slice_.puts[i]
-        lay_bars(slice_, quote, 0, 1.0, entry, False, bars)
+        lay_bars(slice_, quote, 0, 1.0, common, False, bars)
         levels = Levels(price[i] * STOP_MULTIPLIER, price[i] * EXIT_PCT, -1, 1.0)
         ended = walk(
-            bars, quote.last - quote.first, levels, entry, rule, 1.0, kept, 0, quote.word, 0
+            bars, quote.last - quote.first, levels, common, rule, 1.0, kept, 0, quote.word, 0
         )
         out_reason[i], out_price[i] = ended.reason, ended.price
         out_day[i] = ended.bar + 1 if ended.reason >= 0 else quote.last - quote.first

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from wheelvec.kernels.draws import root_hash, wheel_word
-from wheelvec.kernels.parameters import CALL, DRAW, ENTRY, Plan
+from wheelvec.kernels.parameters import CALL, COMMON, DRAW, Plan
 from wheelvec.kernels.slices import CONTRACT, DIVIDEND, EVENT, QUOTE, ROW, Slice, Underlying
 from wheelvec.model.codes import EventKind
 
@@ -62,7 +62,7 @@ def rows(kind: np.dtype[Any], *given: dict[str, Any]) -> Any:
     return named(out)
 
 
-def entry_fields(**more: Any) -> dict[str, Any]:
+def common_fields(**more: Any) -> dict[str, Any]:
     """Any put may be sold; the default rules of liquidity."""
     return {
         "dte_max": 10_000, "delta_max": 1.0, "otm_min": -np.inf, "otm_max": np.inf,
@@ -209,7 +209,7 @@ def _quotes(
 
 
 def plan_of(
-    entry: dict[str, Any] | None = None,
+    common: dict[str, Any] | None = None,
     stops: tuple[float, ...] = (NONE,),
     targets: tuple[float, ...] = (0.10,),
     hold: int = -1,
@@ -219,7 +219,7 @@ def plan_of(
     """A plan of one block: every stop with every target, stops first.
 
     Args:
-        entry: as of `entry_fields`.
+        common: as of `entry_fields`.
         stops: multipliers of the premium, ascending.
         targets: `exit_pct`, ascending.
         hold: `max_hold_dte`; -1: none.
@@ -230,7 +230,7 @@ def plan_of(
     none, every = np.zeros(n, np.uint32), np.arange(n, dtype=np.uint32)
     return named(
         Plan(
-            entry=rows(ENTRY, entry or entry_fields()),
+            common=rows(COMMON, common or common_fields()),
             stop_starts=np.array([0, len(stops)]), stop=np.array(stops),
             target_starts=np.array([0, n]), target=np.array(targets),
             hold_starts=np.array([0, 1]), hold=np.array([hold]),

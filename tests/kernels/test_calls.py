@@ -14,8 +14,8 @@ from tests.kernels.build import (
     Offer,
     Option,
     call_fields,
+    common_fields,
     draw_fields,
-    entry_fields,
     even_chance,
     named,
     row,
@@ -47,7 +47,7 @@ from wheelvec.kernels.calls import (
 )
 from wheelvec.kernels.exits import ASSIGNED, Put
 from wheelvec.kernels.outcomes import Outcomes, new_outcomes, written
-from wheelvec.kernels.parameters import CALL, DRAW, ENTRY
+from wheelvec.kernels.parameters import CALL, COMMON, DRAW
 from wheelvec.kernels.quotes import Quotes
 from wheelvec.kernels.wheel import AssignedPut, Course
 from wheelvec.model.codes import EndReason, EventKind, ExitReason, Select, Tier
@@ -65,7 +65,7 @@ def sell(
     closes: list[float],
     *calls: Option,
     draw: dict[str, Any] | None = None,
-    entry: dict[str, Any] | None = None,
+    common: dict[str, Any] | None = None,
     **rules: Any,
 ) -> tuple[Course, Outcomes]:
     """How far the wheel gets, and its legs and attempts."""
@@ -73,7 +73,7 @@ def sell(
     ends: AssignedEnds = named(new_assigned_ends(1, 8, 8))
     clear_assigned_ends(ends, 1)
     out, counts = named(new_outcomes(4, len(closes), 0)), np.zeros(WORDS - AFTER, np.uint64)
-    terms, call = row(ENTRY, **entry or entry_fields()), row(CALL, **call_fields(**rules))
+    terms, call = row(COMMON, **common or common_fields()), row(CALL, **call_fields(**rules))
     state = first_state(slice_, PUT, terms, call)
     course, _ = sell_calls(
         slice_, assigned_put(slice_, PUT, 0), state, FAR, terms, 0, call,
@@ -102,7 +102,7 @@ def test_a_call_in_the_money_is_called_away() -> None:
 def test_a_call_at_its_strike_expires_but_under_v5() -> None:
     closes = [*FALLING[:8], 49.0]
     assert reasons(sell(closes, the_call())[1]) == [ExitReason.EXPIRED_WORTHLESS]
-    v5 = sell(closes, the_call(), entry=entry_fields(v5=True))[1]
+    v5 = sell(closes, the_call(), common=common_fields(v5=True))[1]
     assert reasons(v5) == [ExitReason.CALLED_AWAY]
 
 
@@ -257,12 +257,12 @@ def test_a_call_must_be_in_range_and_at_least_at_the_basis(
     assert qualified(calls, **rules) == (rows, in_range)
 
 
-def sale_of(calls: Quotes, entry: dict[str, Any] | None = None, **rules: Any) -> Any:
+def sale_of(calls: Quotes, common: dict[str, Any] | None = None, **rules: Any) -> Any:
     """The row of SALE that a search writes among calls of a wheel with a basis of 48."""
     out = rows(SALE, {"row": -1})
     sell_one(
         0, calls, 0, calls.strike.size, 48.0, row(CALL, **call_fields(**rules)),
-        row(ENTRY, **entry or entry_fields()), named(new_search_buffers(8)), out,
+        row(COMMON, **common or common_fields()), named(new_search_buffers(8)), out,
     )  # fmt: skip
     return out[0]
 
@@ -319,13 +319,13 @@ def end_of(
     call: Option,
     closes: list[float] = FALLING,
     draw: dict[str, Any] | None = None,
-    entry: dict[str, Any] | None = None,
+    common: dict[str, Any] | None = None,
     **rules: Any,
 ) -> tuple[CallEnd, dict[str, int]]:
     """How a call sold on session 5 ends, and what it counts."""
     slice_ = slice_of(closes, (the_put(),), (call,))
     memory, words = named(new_assigned_ends(1, 8, 8)).memory, np.zeros(WORDS - AFTER, np.uint64)
-    terms, odds = row(ENTRY, **entry or entry_fields()), row(DRAW, **draw or draw_fields())
+    terms, odds = row(COMMON, **common or common_fields()), row(DRAW, **draw or draw_fields())
     search = row(CALL, **call_fields(**rules))
     make_sale(slice_, 0, 5, 48.0, terms, 0, search, memory)
     ended = call_end(slice_, memory, 0, 1, WORD, terms, search, odds, words)
@@ -358,13 +358,13 @@ def test_a_call_that_no_rule_ends_settles() -> None:
 
 
 def test_fills_that_no_exchange_would_give_are_counted() -> None:
-    at_market = entry_fields(trigger=False)
+    at_market = common_fields(trigger=False)
     # over the target of 0.50: 0.70 + 0.30 * 0.40; under the stop of 2.00: 1.30 + 0.30 * 1.20
-    above, found = end_of(the_call(bars=((0.80, 0.85, 0.45, 0.70),)), entry=at_market)
+    above, found = end_of(the_call(bars=((0.80, 0.85, 0.45, 0.70),)), common=at_market)
     assert above.price == 0.82
     assert found == {"profit_target": 1, "above": 1}
     inside, found = end_of(
-        the_call(bars=((1.20, 2.10, 0.90, 1.30),)), entry=at_market, stop_multiplier=2.0
+        the_call(bars=((1.20, 2.10, 0.90, 1.30),)), common=at_market, stop_multiplier=2.0
     )
     assert inside.price == 1.66
     assert found == {"stop_loss": 1, "inside": 1}
@@ -423,7 +423,7 @@ def test_the_basis_is_what_was_paid_for_the_shares_less_the_premium() -> None:
 def barriers(event: tuple[int, int, EventKind], *numbers: int, v5: bool = False) -> list[int]:
     """The event before which the wheel must end, where a call would be sought on each session."""
     slice_ = slice_of(FALLING, (the_put(),), events=(event,))
-    terms = row(ENTRY, **entry_fields(v5=v5))
+    terms = row(COMMON, **common_fields(v5=v5))
     return [barrier_before(slice_, assigned(), number, terms) for number in numbers]
 
 

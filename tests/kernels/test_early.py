@@ -11,7 +11,7 @@ from tests.kernels.build import (
     NONE,
     Option,
     call_fields,
-    entry_fields,
+    common_fields,
     plan_of,
     row,
     slice_of,
@@ -24,19 +24,19 @@ from wheelvec.kernels.accumulate import CC, CSP, DAYS, END, KNOWN
 from wheelvec.kernels.calls import first_search, first_state
 from wheelvec.kernels.entries import new_selection, select_puts
 from wheelvec.kernels.evaluate import put_of
-from wheelvec.kernels.parameters import CALL, ENTRY
+from wheelvec.kernels.parameters import CALL, COMMON
 from wheelvec.kernels.slices import Slice
 from wheelvec.model.codes import EarlyAssignment, EndReason, ExitReason
 
 FALLING = [51.0, 51.0, 47.0, 47.0, 51.0, 48.0, 47.0, 47.0, 47.0]
 RISING = [51.0, 51.0, 47.0, 47.0, 48.0, 49.5, 49.5, 50.0, 52.0]
-AT_PARITY = entry_fields(early=EarlyAssignment.AT_PARITY)
+AT_PARITY = common_fields(early=EarlyAssignment.AT_PARITY)
 EX_DIV = call_fields(early=EarlyAssignment.EX_DIV)
 EARLY_PUT, CALL_AT_3 = the_put()._replace(exercise=2), the_call(session=3)
 
 
 def test_an_exercised_put_is_assigned_that_session() -> None:
-    out = record(slice_of(FALLING, (EARLY_PUT,), (CALL_AT_3,)), entry=AT_PARITY)
+    out = record(slice_of(FALLING, (EARLY_PUT,), (CALL_AT_3,)), common=AT_PARITY)
     assert the_leg(out) == (ExitReason.ASSIGNED, 2, 0.0)
     put, call = out.legs
     assert np.isnan(put["settlement_close"])
@@ -57,25 +57,25 @@ def test_without_the_setting_no_put_is_exercised() -> None:
 
 def test_exits_are_tested_first_on_the_session_of_the_exercise() -> None:
     # 50% of 2.00 is touched on session 2; a stop of 2.0 would trigger on session 3
-    out = record(slice_of(FALLING, (EARLY_PUT,)), entry=AT_PARITY, targets=(0.50,))
+    out = record(slice_of(FALLING, (EARLY_PUT,)), common=AT_PARITY, targets=(0.50,))
     assert the_leg(out) == (ExitReason.PROFIT_TARGET, 2, 1.00)
-    out = record(slice_of(FALLING, (EARLY_PUT,)), entry=AT_PARITY, stops=(2.0,))
+    out = record(slice_of(FALLING, (EARLY_PUT,)), common=AT_PARITY, stops=(2.0,))
     assert the_leg(out) == (ExitReason.ASSIGNED, 2, 0.0)
     earlier = the_put()._replace(exercise=1)
-    out = record(slice_of(FALLING, (earlier,)), entry=AT_PARITY, targets=(0.50,))
+    out = record(slice_of(FALLING, (earlier,)), common=AT_PARITY, targets=(0.50,))
     assert the_leg(out) == (ExitReason.ASSIGNED, 1, 0.0)
 
 
 def test_a_session_without_a_bar_counts_up_to_the_exercise() -> None:
     put = the_put()._replace(exercise=2, bars={1: (1.90, 2.10, 1.80, 2.00)})
-    out = record(slice_of(FALLING, (put,)), entry=AT_PARITY)
+    out = record(slice_of(FALLING, (put,)), common=AT_PARITY)
     assert out.legs["missing"].tolist() == [1]  # session 2
 
 
 def test_an_exercised_call_takes_the_shares_without_the_dividend() -> None:
     call = CALL_AT_3._replace(exercise=6)
     market = slice_of(RISING, (EARLY_PUT,), (call,), {6: 0.25, 7: 1.00})
-    out = record(market, entry=AT_PARITY, call=EX_DIV)
+    out = record(market, common=AT_PARITY, call=EX_DIV)
     leg = out.legs[1]
     assert (leg["reason"], leg["exit_number"], leg["exit_price"]) == (
         ExitReason.CALLED_AWAY,
@@ -91,8 +91,8 @@ def test_an_exercised_call_takes_the_shares_without_the_dividend() -> None:
 
 def test_being_assigned_early_costs_the_fees_of_being_assigned() -> None:
     call = CALL_AT_3._replace(exercise=6)
-    entry = AT_PARITY | {"assignment_fee": 5.0}
-    out = record(slice_of(RISING, (EARLY_PUT,), (call,)), entry=entry, call=EX_DIV)
+    common = AT_PARITY | {"assignment_fee": 5.0}
+    out = record(slice_of(RISING, (EARLY_PUT,), (call,)), common=common, call=EX_DIV)
     assert out.wheels["csp_pnl"].tolist() == pytest.approx([200.0 - 5.66])
     assert out.wheels["cc_pnl"].tolist() == pytest.approx([100.0 - 5.66])
 
@@ -123,7 +123,7 @@ def test_a_wheel_left_out_keeps_its_known_result_in_the_worst_case() -> None:
     # the underlying's bars end on session 3, the put would settle on session 4: no call is offered,
     # so that the shares are sold on session 3 at 47
     market = slice_of([51.0, 51.0, 47.0, 47.0, *[np.nan] * 5], (EARLY_PUT,))
-    out = record(market, entry=AT_PARITY)
+    out = record(market, common=AT_PARITY)
     assert out.wheels["censored"].tolist() == [True]
     assert out.wheels["pnl"].tolist() == pytest.approx([199.34 - 300.0])
     figures, _, _ = evaluate(market, plan_of(AT_PARITY))
@@ -134,12 +134,12 @@ def test_a_wheel_left_out_keeps_its_known_result_in_the_worst_case() -> None:
 
 def searched(slice_: Slice, **rules: bool) -> tuple[int, int]:
     """The session on which a call is sought first, and the last settlement so far."""
-    entry = row(ENTRY, **AT_PARITY | rules)
+    common = row(COMMON, **AT_PARITY | rules)
     chosen = new_selection(1, 1)
-    assert select_puts(slice_, entry, np.ones(9, np.bool_), 0, 0, chosen) == 1
-    put = put_of(slice_, entry, chosen, 0)
-    state = first_state(slice_, put, entry, row(CALL, **call_fields()))
-    assert state.sought == first_search(slice_, put, entry)
+    assert select_puts(slice_, common, np.ones(9, np.bool_), 0, 0, chosen) == 1
+    put = put_of(slice_, common, chosen, 0)
+    state = first_state(slice_, put, common, row(CALL, **call_fields()))
+    assert state.sought == first_search(slice_, put, common)
     return state.sought, state.latest
 
 
@@ -159,7 +159,7 @@ def test_v5_seeks_a_call_on_the_calendar_day_after_the_exercise() -> None:
 def test_a_call_of_other_settings_is_another_call() -> None:
     option = Option(49.0, 8, CALL_AT_3.quotes, {}, exercise=6)
     market = slice_of(RISING, (EARLY_PUT,), (option,))
-    away = record(market, entry=AT_PARITY, call=call_fields(early=EarlyAssignment.AT_PARITY))
-    kept = record(market, entry=AT_PARITY)
+    away = record(market, common=AT_PARITY, call=call_fields(early=EarlyAssignment.AT_PARITY))
+    kept = record(market, common=AT_PARITY)
     assert away.legs["exit_number"].tolist() == [2, 6]
     assert kept.legs["exit_number"].tolist() == [2, 8]

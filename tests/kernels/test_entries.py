@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.kernels.build import Offer, Option, entry_fields, named, row, slice_of
+from tests.kernels.build import Offer, Option, common_fields, named, row, slice_of
 from wheelvec.kernels.entries import Selection, first_from, new_selection, select_puts, within_otm
-from wheelvec.kernels.parameters import ENTRY
+from wheelvec.kernels.parameters import COMMON
 from wheelvec.model.codes import Select, Tier
 
 # Two sessions, the underlying at 52. Of each put: days left on session 0, out of the money.
@@ -24,7 +24,7 @@ ALL = np.ones(10, np.bool_)
 def sold(opens: Any = ALL, **rules: Any) -> tuple[list[int], Selection]:
     """Rows of SLICE.puts that sessions 0 and 1 sell; 0 to 3 are of session 0, then 4 and 5."""
     chosen = named(new_selection(2, 6))
-    count = select_puts(SLICE, row(ENTRY, **entry_fields(**rules)), opens, 0, 1, chosen)
+    count = select_puts(SLICE, row(COMMON, **common_fields(**rules)), opens, 0, 1, chosen)
     return chosen.row[:count].tolist(), chosen
 
 
@@ -48,8 +48,8 @@ def test_within_otm_keeps_the_rows_in_range(least: float, most: float, kept: lis
     # out of the money by 2, 7, 2 and 1 of 52 dollars; the row before is of another session
     chosen = named(new_selection(2, 6))
     chosen.rows[:5] = [5, 0, 1, 2, 3]
-    entry = row(ENTRY, **entry_fields(otm_min=least, otm_max=most))
-    end = within_otm(SLICE, entry, 1, 5, chosen)
+    common = row(COMMON, **common_fields(otm_min=least, otm_max=most))
+    end = within_otm(SLICE, common, 1, 5, chosen)
     assert chosen.rows[:end].tolist() == [5, *kept]
 
 

@@ -18,8 +18,8 @@ from tests.kernels.build import (
     NONE,
     Offer,
     Option,
+    common_fields,
     draw_fields,
-    entry_fields,
     named,
     plain,
     plan_of,
@@ -139,7 +139,7 @@ def test_where_one_is_open_at_a_time_each_configuration_has_its_own_wheels() -> 
     # sold anew on sessions 0, 1 and 3; a target of 50% ends the first on session 2, so that the
     # third may open and the second not; at 40% the first lasts to its expiration
     daily = the_put()._replace(quotes={day: Offer(1.98, 2.08) for day in (0, 1, 3)})
-    plan = plan_of(entry_fields(one_at_a_time=True), targets=(0.40, 0.50))
+    plan = plan_of(common_fields(one_at_a_time=True), targets=(0.40, 0.50))
     figures, _, pnl = evaluate(slice_of(UP, (daily,)), plan, last=3)
     assert figures.counts[KNOWN].tolist() == [1, 2]
     # the third has the bar of session 4 alone, and expires
@@ -151,8 +151,8 @@ def test_where_one_is_open_at_a_time_each_configuration_has_its_own_wheels() -> 
 def test_a_call_that_has_spent_its_budget_is_continued(one_at_a_time: bool) -> None:
     daily = the_put()._replace(quotes={day: Offer(1.98, 2.08) for day in range(4)})
     slice_ = slice_of(FALLING, (daily, the_call()))
-    entry = entry_fields(one_at_a_time=one_at_a_time)
-    plan = plan_of(entry, stops=(2.0, NONE), targets=(0.40, 0.50))
+    common = common_fields(one_at_a_time=one_at_a_time)
+    plan = plan_of(common, stops=(2.0, NONE), targets=(0.40, 0.50))
     small, whole = evaluate(slice_, plan, last=3, budget=1), evaluate(slice_, plan, last=3)
     for one, other in zip((*small[0], *small[1:]), (*whole[0], *whole[1:]), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -163,7 +163,7 @@ def test_the_puts_that_any_block_sells_are_marked() -> None:
     puts = (the_put(), Option(45.0, 8, {0: Offer(0.90, 0.92, delta=0.15)}))
     slice_, rows = slice_of(UP, puts), np.zeros(2, np.bool_)
     opens, chosen = np.ones((1, 9), np.bool_), named(new_selection(9, 8))
-    plan = plan_of(entry_fields(delta_max=0.20))
+    plan = plan_of(common_fields(delta_max=0.20))
     mark_chosen(slice_, opens, 0, 0, plan, 0, 1, chosen, rows)
     assert rows.tolist() == [False, True]
 
@@ -224,25 +224,25 @@ class Inputs(NamedTuple):
     """What the kernels of one wheel are given: the first block of a plan, and the puts sold."""
 
     slice_: Slice
-    entry: Any
+    common: Any
     block: Block
     workspace: Workspace
 
     def put(self, w: int = 0) -> Put:
-        return put_of(self.slice_, self.entry, self.workspace.chosen, w)
+        return put_of(self.slice_, self.common, self.workspace.chosen, w)
 
 
 def inputs_of(slice_: Slice, plan: Plan, last: int = 0) -> Inputs:
     workspace, opens = named(new_workspace(plan, SIZES)), np.ones(9, np.bool_)
-    select_puts(slice_, plan.entry[0], opens, 0, last, workspace.chosen)
+    select_puts(slice_, plan.common[0], opens, 0, last, workspace.chosen)
     clear(workspace.month, plan.config_stop.size)
     clear_assigned_ends(workspace.assigned_ends, plan.call.size)
-    return Inputs(slice_, plan.entry[0], block_of(plan, 0), workspace)
+    return Inputs(slice_, plan.common[0], block_of(plan, 0), workspace)
 
 
 def single(at: Inputs, **rules: Any) -> tuple[float, int, int]:
     """P&L, last session and assigned end of the put under the block's one configuration."""
-    combine_single(at.slice_, at.put(), at.entry, at.block._replace(**rules), 0, at.workspace)
+    combine_single(at.slice_, at.put(), at.common, at.block._replace(**rules), 0, at.workspace)
     month = at.workspace.month
     return round(float(month.pnl[0]), 6), int(month.until[0]), int(month.assigned_end[0])
 
@@ -291,8 +291,8 @@ def test_a_list_of_configurations_takes_the_stop_and_the_pair_of_each() -> None:
     )  # fmt: skip
     at = inputs_of(slice_of(FALLING, (the_put(),), (the_call(),)), few)
     put, workspace, month = at.put(), at.workspace, at.workspace.month
-    lay_ends(at.slice_, put, at.entry, at.block, workspace)
-    combine(at.slice_, put, at.entry, at.block, workspace)
+    lay_ends(at.slice_, put, at.common, at.block, workspace)
+    combine(at.slice_, put, at.common, at.block, workspace)
     assert month.pnl[:3].tolist() == pytest.approx([98.68, -211.32, 199.34 + 99.34 - 300.0])
     assert month.until[:3].tolist() == [2, 3, 8]
     assert month.assigned_end[:3].tolist() == [-1, -1, 0]
@@ -317,7 +317,7 @@ def added(slice_: Slice, wheels: int = 1, last: int = 0, **rules: Any) -> Added:
     pnl, busy = np.full((wheels, n), np.nan, np.float32), np.full(6, -1)
     cells = CellPnl(np.arange(slice_.puts.size), np.arange(6) - 2, pnl)
     for w in range(wheels):
-        add_wheel(slice_, at.entry, at.block, w, 0, at.workspace, figures, 2, busy, cells)
+        add_wheel(slice_, at.common, at.block, w, 0, at.workspace, figures, 2, busy, cells)
     unpack(at.workspace.month, n, len(FIELDS), figures.counts, 2)
     return Added(at.workspace.month, figures, pnl, busy.tolist())
 
@@ -338,7 +338,7 @@ def test_a_wheel_is_added_under_every_configuration_of_its_block() -> None:
 @plain
 def test_where_one_is_open_at_a_time_a_wheel_is_added_where_the_last_has_ended() -> None:
     daily = the_put()._replace(quotes={day: Offer(1.98, 2.08) for day in (0, 3)})
-    found = added(slice_of(UP, (daily,)), 2, 3, entry=entry_fields(one_at_a_time=True), **FOUR)
+    found = added(slice_of(UP, (daily,)), 2, 3, common=common_fields(one_at_a_time=True), **FOUR)
     # the first ends on sessions 3, 2, 4 and 2: on session 3 two may open, and expire on session 4
     assert found.month.total[:4].tolist() == pytest.approx(
         [-211.32, 98.68 + 199.34, 199.34, 98.68 + 199.34]

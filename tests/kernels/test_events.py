@@ -20,7 +20,7 @@ from tests.kernels.build import (
     Offer,
     Option,
     call_fields,
-    entry_fields,
+    common_fields,
     slice_of,
     the_call,
     the_put,
@@ -226,7 +226,7 @@ def test_a_call_is_bought_back_on_the_eve_and_the_shares_are_sold() -> None:
     assert leg_of(out, 1)[:3] == (ExitReason.CORPORATE_ACTION, 6, 0.93)
     cc, stock = 100.0 - 93.0 - 2 * 0.66, (46.0 - 50.0) * 100
     assert wheel_of(out) == (EndReason.CORPORATE_ACTION, 6, stock, 200.0 - 0.66 + cc + stock)
-    v5 = record(slice_, entry=entry_fields(v5=True), call=call_fields(exit_pct=0.05))
+    v5 = record(slice_, common=common_fields(v5=True), call=call_fields(exit_pct=0.05))
     assert wheel_of(v5)[:3] == (EndReason.CORPORATE_ACTION, 6, 0.0)
 
 
@@ -267,7 +267,7 @@ def test_shares_held_across_a_suspected_split_have_no_value() -> None:
     assert out.attempts["number"].tolist() == [5, 6]
     assert wheel_of(out)[0] == EndReason.UNRESOLVED
     assert np.isnan(out.wheels["marked"][0])
-    v5 = record(slice_, entry=entry_fields(v5=True))
+    v5 = record(slice_, common=common_fields(v5=True))
     assert wheel_of(v5)[:3] == (EndReason.NO_CALL_ABOVE_BASIS, 4, 0.0)  # ended with its put
 
 

@@ -12,8 +12,8 @@ from tests.kernels.build import (
     WORD,
     Offer,
     Option,
+    common_fields,
     draw_fields,
-    entry_fields,
     named,
     plain,
     plan_of,
@@ -75,7 +75,7 @@ from wheelvec.kernels.exits import (
     walk,
 )
 from wheelvec.kernels.fees import order_fee
-from wheelvec.kernels.parameters import DRAW, ENTRY, Plan, block_of, one_of
+from wheelvec.kernels.parameters import COMMON, DRAW, Plan, block_of, one_of
 from wheelvec.kernels.quotes import fill_probability
 from wheelvec.kernels.record import ended_put, put_end
 from wheelvec.kernels.record import new_workspace as new_recorder
@@ -146,11 +146,11 @@ def test_a_leg_that_settles_after_the_last_bar_is_open() -> None:
 def test_bars_have_days_and_prices_that_every_exit_shares() -> None:
     slice_ = slice_of([51.0] * 5, (the_put((FOUR[0], FOUR[1])),))
     bars = rows(BAR, {}, {})
-    lay_bars(slice_, slice_.puts[0], 0, 1.0, row(ENTRY, **entry_fields()), False, bars)
+    lay_bars(slice_, slice_.puts[0], 0, 1.0, row(COMMON, **common_fields()), False, bars)
     assert bars["number"].tolist() == [1, 2]
     assert bars["left"].tolist() == [3, 2]  # days to session 4
     assert bars["fees"].tolist() == [1.32, 1.32]  # two orders
-    lay_markets(slice_.rows, slice_.puts[0], 1.0, row(ENTRY, **entry_fields()), bars)
+    lay_markets(slice_.rows, slice_.puts[0], 1.0, row(COMMON, **common_fields()), bars)
     # 2.00 + 0.30 * 0.30 = 2.09; 1.20 + 0.30 * 0.65 = 1.395, up to the cent
     assert bars["market"].tolist() == [2.09, 1.40]
     assert [days_of(sums) for sums in bars["sums"]] == [1, 2]
@@ -162,7 +162,7 @@ def test_bars_have_days_and_prices_that_every_exit_shares() -> None:
 
 NAN = float("nan")
 CARRIED, NOT_CARRIED, SUSPECTED = EventKind.CARRIED, EventKind.NOT_CARRIED, EventKind.SUSPECTED
-ENTRY_RULES = row(ENTRY, **entry_fields())
+ENTRY_RULES = row(COMMON, **common_fields())
 
 
 def ends_by_itself(
@@ -171,7 +171,7 @@ def ends_by_itself(
     """How the first option of a slice ends, sold on session 0."""
     quote = slice_.calls[0] if is_call else slice_.puts[0]
     number = 5 if is_call else 0
-    return self_end(slice_, quote, number, penalty, row(ENTRY, **entry_fields(**rules)), is_call)
+    return self_end(slice_, quote, number, penalty, row(COMMON, **common_fields(**rules)), is_call)
 
 
 @pytest.mark.parametrize(("close", "reason"), [(49.99, ASSIGNED), (50.00, EXPIRED_WORTHLESS)])
@@ -272,7 +272,7 @@ def put_that(settled: int, paid: float = 0.0, end: int = 4, bars: int = 4, **mor
 def settlement_of(put: Put, *events: tuple[int, int, EventKind], **rules: Any) -> Any:
     """The row of BAR on which a put that no exit rule ends is settled."""
     slice_, bars = slice_of([51.0] * 6, (the_put(),), events=events), rows(BAR, *[{}] * 5)
-    lay_settlement(slice_, put, row(ENTRY, **entry_fields(**rules)), bars)
+    lay_settlement(slice_, put, row(COMMON, **common_fields(**rules)), bars)
     return bars[put.last - put.first]
 
 
@@ -320,7 +320,7 @@ def test_after_a_split_buying_back_is_one_order_of_all_contracts() -> None:
     events = slice_of([51.0] * 6, events=((0, 2, CARRIED), (3, 4, CARRIED))).events
     bars = rows(BAR, {"number": 2}, {"number": 3}, {"number": 4, "fees": 9.0})
     costs = {"commission_minimum": 1.00, "commission_per_contract": 0.65}
-    rules = row(ENTRY, **entry_fields(**costs, sec_fee_per_contract=0.01))
+    rules = row(COMMON, **common_fields(**costs, sec_fee_per_contract=0.01))
     lay_fees(events, 0, 2, rules, bars)
     # one contract pays the minimum, four their commission; the split of the day of sale is past
     one, four = max(1.00, 0.65) + 0.01, max(1.00, 4 * 0.65) + 4 * 0.01
@@ -441,7 +441,7 @@ def bars_of(*rows: tuple[float, float, float, float], left: int = 30) -> Any:
     return bars
 
 
-def entry_of(**fields: Any) -> SimpleNamespace:
+def common_of(**fields: Any) -> SimpleNamespace:
     """What of the entry rules an exit reads: realistic fills at the trigger, on cents, limits met
     within 1e-9.
     """
@@ -460,15 +460,17 @@ FOUR = (
 
 
 def walked(
-    bars: Any, entry: Any, stop: float, exit_pct: float, hold: int = -1, price: float = 2.00
+    bars: Any, common: Any, stop: float, exit_pct: float, hold: int = -1, price: float = 2.00
 ) -> Any:
     """Walk a put sold at 2.00."""
-    levels = Levels(stop_level(price, stop, entry), target_level(price, exit_pct, entry), hold, 1.0)
+    levels = Levels(
+        stop_level(price, stop, common), target_level(price, exit_pct, common), hold, 1.0
+    )
     return walk(
         bars,
         bars.size - 1,
         levels,
-        entry,
+        common,
         CERTAIN,
         1.0,
         new_drawn(1, bars.size),
@@ -480,33 +482,33 @@ def walked(
 
 @plain
 def test_a_put_of_four_bars() -> None:
-    bars, entry, none = bars_of(*FOUR), entry_of(), np.nan
+    bars, common, none = bars_of(*FOUR), common_of(), np.nan
     # 50% of 2.00 is 1.00: the second bar's low of 0.95 touches it, and its open of 1.50 is no
     # better
-    assert walked(bars, entry, 2.0, 0.50)[:4] == (PROFIT_TARGET, 1, 1.00, 1)
+    assert walked(bars, common, 2.0, 0.50)[:4] == (PROFIT_TARGET, 1, 1.00, 1)
     # 40% is 0.80, which nothing touches; twice 2.00 is 4.00: min(4.10, 4.00 + 0.30 * 2.80) on the
     # third bar
-    assert walked(bars, entry, 2.0, 0.40)[:4] == (STOP_LOSS, 2, 4.10, 0)
-    assert walked(bars, entry, none, 0.40)[:2] == (-1, 4)
+    assert walked(bars, common, 2.0, 0.40)[:4] == (STOP_LOSS, 2, 4.10, 0)
+    assert walked(bars, common, none, 0.40)[:2] == (-1, 4)
     # bought back at the market of the first bar with 28 days left
-    assert walked(bars, entry, none, 0.40, hold=28)[:3] == (MAX_HOLD_DTE, 2, 3.90)
+    assert walked(bars, common, none, 0.40, hold=28)[:3] == (MAX_HOLD_DTE, 2, 3.90)
 
 
 @plain
 def test_limits_and_ticks() -> None:
     bars = bars_of((1.10, 3.30, 1.05, 3.00))
     assert 3 * 1.10 > 3.30
-    assert walked(bars, entry_of(), 3.0, 0.1, price=1.10)[0] == STOP_LOSS
-    assert walked(bars, entry_of(ticks=0.0), 3.0, 0.1, price=1.10)[0] == STOP_LOSS
-    assert walked(bars, entry_of(slack=0.0, ticks=0.0), 3.0, 0.1, price=1.10)[0] == -1
+    assert walked(bars, common_of(), 3.0, 0.1, price=1.10)[0] == STOP_LOSS
+    assert walked(bars, common_of(ticks=0.0), 3.0, 0.1, price=1.10)[0] == STOP_LOSS
+    assert walked(bars, common_of(slack=0.0, ticks=0.0), 3.0, 0.1, price=1.10)[0] == -1
     # half of 1.10 less a billionth of a cent is touched by 0.55
     bars = bars_of((0.60, 0.65, 0.55, 0.60))
-    assert walked(bars, entry_of(ticks=0.0), np.nan, 0.5, price=1.10 - 1e-11)[0] == PROFIT_TARGET
-    assert walked(bars, entry_of(ticks=0.0, slack=0.0), np.nan, 0.5, price=1.10 - 1e-11)[0] == -1
+    assert walked(bars, common_of(ticks=0.0), np.nan, 0.5, price=1.10 - 1e-11)[0] == PROFIT_TARGET
+    assert walked(bars, common_of(ticks=0.0, slack=0.0), np.nan, 0.5, price=1.10 - 1e-11)[0] == -1
     # on nickels the target of 1.13 * 0.5 lies at 0.55, and what is bought at an open of 0.53 costs
     # 0.55
     bars = bars_of((0.53, 0.60, 0.53, 0.55))
-    assert walked(bars, entry_of(ticks=20.0), np.nan, 0.5, price=1.13)[:3] == (
+    assert walked(bars, common_of(ticks=20.0), np.nan, 0.5, price=1.13)[:3] == (
         PROFIT_TARGET,
         0,
         0.55,
@@ -597,7 +599,7 @@ def slice_of_case(case: Case) -> Slice:
 
 
 def every_rule(
-    entry: dict[str, Any], stops: tuple[float, ...], targets: tuple[float, ...], odds: list[float]
+    common: dict[str, Any], stops: tuple[float, ...], targets: tuple[float, ...], odds: list[float]
 ) -> Plan:
     """Every stop with every target, two draw rules (a chance of 0: no draw) and a hold or none."""
     draws = [
@@ -606,7 +608,7 @@ def every_rule(
     ]
     n, whole = 4 * len(targets), np.uint32
     rests = np.arange(n, dtype=whole)
-    return plan_of(entry, stops, targets)._replace(
+    return plan_of(common, stops, targets)._replace(
         hold_starts=np.array([0, 2]), hold=np.array([-1, 3]),
         draw_starts=np.array([0, 2]), draw=rows(DRAW, *draws),
         rest_starts=np.array([0, n]), rest_target=rests // 4,
@@ -647,37 +649,37 @@ def test_the_tables_end_a_put_as_it_ends_bar_by_bar(
 ) -> None:
     slice_ = slice_of_case(case)
     plan = every_rule(
-        entry_fields(**rules, early=int(EarlyAssignment.AT_PARITY)), stops, targets, odds
+        common_fields(**rules, early=int(EarlyAssignment.AT_PARITY)), stops, targets, odds
     )
-    entry, block = plan.entry[0], block_of(plan, 0)
+    common, block = plan.common[0], block_of(plan, 0)
     chosen = SimpleNamespace(
         row=[0], number=[0], tier=[case.tier], ivp=[case.ivp], price=[case.price]
     )
-    put = put_of(slice_, entry, chosen, 0)
+    put = put_of(slice_, common, chosen, 0)
     sizes = Sizes(wheels=1, bars=LAST, quotes=1, calls_on_offer=1, sessions=1)
     tables, recorder = named(new_workspace(plan, sizes)), named(new_recorder(1, 1, LAST, 1))
-    lay_ends(slice_, put, entry, block, tables)
+    lay_ends(slice_, put, common, block, tables)
     for c in range(block.config_stop.size):
         stop = tables.stop[block.config_stop[c]]
         rest = tables.rest[block.pair_rest[block.config_pair[c]]]
         found = stop if stop.time < rest.time else rest
         alone = one_of(block, c, np.zeros(1, np.uint32))
-        odds_of = fill_probability(put.spread_pct, put.ivp, entry, alone.draw[0])
-        ended = put_end(slice_, put, entry, alone, odds_of, recorder)
+        odds_of = fill_probability(put.spread_pct, put.ivp, common, alone.draw[0])
+        ended = put_end(slice_, put, common, alone, odds_of, recorder)
         assert (found.time == SETTLED) == (ended.reason > MAX_HOLD_DTE)
         # P&L and counts as the rules have them, from how it ended
         resolved = is_resolved(ended.reason, ended.price)
-        fees = order_fee(entry, 1)
+        fees = order_fee(common, 1)
         if is_bought_back(ended.reason):
-            fees += order_fee(entry, shares_between(slice_.events, 0, ended.number))
+            fees += order_fee(common, shares_between(slice_.events, 0, ended.number))
         pnl = put.premium - ended.price * 100.0 - fees if resolved else NAN
         np.testing.assert_equal(found.pnl, pnl)
         assert found.until == ended_put(put, ended, pnl).until
         known = resolved and not put.censored
         stranded = ended.reason == CORPORATE_ACTION and not resolved
         level, target = (
-            stop_level(put.price, alone.stop[0], entry),
-            target_level(put.price, alone.target[0], entry),
+            stop_level(put.price, alone.stop[0], common),
+            target_level(put.price, alone.target[0], common),
         )
         expected = {
             counts.STRANDED if stranded else counts.CSP + ended.reason: 1,

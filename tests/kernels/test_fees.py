@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from tests.kernels.build import entry_fields, rows
+from tests.kernels.build import common_fields, rows
 from wheelvec import Costs
 from wheelvec.kernels.fees import order_cost
-from wheelvec.kernels.parameters import ENTRY
+from wheelvec.kernels.parameters import COMMON
 
 COSTS = {
     "commission_base": 0.50, "commission_minimum": 2.00,
@@ -14,9 +14,9 @@ COSTS = {
 
 def test_an_order_costs_its_commission_and_a_fee_on_each_contract() -> None:
     # 0.50 + 0.65 is under the minimum of 2.00; 0.50 + 4 * 0.65 = 3.10 is over it
-    entry = rows(ENTRY, entry_fields(**COSTS)).view(np.recarray)[0]  # called as plain Python
-    assert order_cost(entry, 1) == pytest.approx(2.01)
-    assert order_cost(entry, 4) == pytest.approx(3.14)
+    common = rows(COMMON, common_fields(**COSTS)).view(np.recarray)[0]  # called as plain Python
+    assert order_cost(common, 1) == pytest.approx(2.01)
+    assert order_cost(common, 4) == pytest.approx(3.14)
 
 
 def test_a_configuration_and_many_orders_are_counted_alike() -> None:

@@ -21,7 +21,7 @@ from tests.kernels.build import (
     WORD,
     Offer,
     Option,
-    entry_fields,
+    common_fields,
     named,
     plain,
     plan_of,
@@ -48,7 +48,7 @@ from wheelvec.kernels.account import (
 from wheelvec.kernels.account import LEG as MARKED_LEG
 from wheelvec.kernels.entries import new_selection
 from wheelvec.kernels.outcomes import new_outcomes
-from wheelvec.kernels.parameters import ENTRY, Plan
+from wheelvec.kernels.parameters import COMMON, Plan
 from wheelvec.kernels.record import new_workspace
 from wheelvec.kernels.slices import Slice
 from wheelvec.model.codes import EventKind
@@ -86,7 +86,7 @@ def new_offers(n: int) -> kernel.Offers:
 
 def offered(slice_: Slice, plan: Plan, last: int = 0) -> tuple[kernel.Offers, Any]:
     """The offers of sessions 0..last of one underlying, and where those of each begin."""
-    offers, starts = new_offers(8), np.zeros((plan.entry.size, last + 2), np.int64)
+    offers, starts = new_offers(8), np.zeros((plan.common.size, last + 2), np.int64)
     opens, chosen = np.ones((1, 16), np.bool_), named(new_selection(9, 8))
     kernel.offer_puts(slice_, opens, 0, last, plan, chosen, 0, offers, starts)
     return offers, starts
@@ -104,8 +104,8 @@ def room(sessions: int = 9) -> Any:
 def test_the_offers_of_each_block_are_written_session_by_session() -> None:
     near = the_put()._replace(quotes={0: Offer(1.98, 2.08), 2: Offer(1.98, 2.08)})
     far = Option(45.0, 8, {0: Offer(0.90, 0.92, delta=0.15)})
-    blocks = rows(ENTRY, entry_fields(), entry_fields(delta_max=0.20))
-    plan = plan_of()._replace(entry=blocks)
+    blocks = rows(COMMON, common_fields(), common_fields(delta_max=0.20))
+    plan = plan_of()._replace(common=blocks)
     offers, starts = new_offers(8), np.zeros((2, 4), np.int64)
     opens, chosen = np.ones((1, 9), np.bool_), named(new_selection(9, 8))
     end = kernel.offer_puts(slice_of(UP, (near, far)), opens, 0, 2, plan, chosen, 3, offers, starts)
@@ -163,7 +163,7 @@ def admitted(
     starts = np.array([[[0, n - second]], [[n - second, n]]])
     held, size = rows(kernel.HELD, *[{}] * 8) if held is None else held, np.array([used])
     done = kernel.admit(
-        t, 0, 0, starts, offers, np.array([[0, 1]]), plan_of(entry_fields(**rules)),
+        t, 0, 0, starts, offers, np.array([[0, 1]]), plan_of(common_fields(**rules)),
         np.full((1, 9), earned), accounts, np.zeros(n, np.int64), np.zeros(n), held, size,
     )  # fmt: skip
     taken = held[used : size[0]]
@@ -317,7 +317,7 @@ def launched(busy: int, session: int, **rules: Any) -> tuple[int, list[bool], li
     """How many accounts are done, which launched, and until when their underlyings are occupied."""
     daily = the_put()._replace(quotes={day: Offer(1.98, 2.08) for day in (0, 1, 2, 3)})
     slice_ = slice_of(UP, (daily,))
-    plan = plan_of(entry_fields(**rules), targets=(0.40, 0.50))
+    plan = plan_of(common_fields(**rules), targets=(0.40, 0.50))
     offers, starts = offered(slice_, plan, 3)
     accounts, out = accounts_of({}, {}, configs=(0, 1)), named(new_outcomes(2, 9, 0))
     accounts.busy[:, 1], accounts.open[:, 1] = busy, True
@@ -525,7 +525,7 @@ def order(contracts: int) -> float:
 def test_a_put_that_is_bought_back_is_secured_and_owed_until_then(zero: int) -> None:
     put = Option(50.0, zero + 4, {zero: Offer(1.98, 2.08)}, dict(enumerate(FOUR_BARS, zero + 1)))
     market = Market(slice_of([51.0] * (zero + 6), (put,)), (0, zero, 1.98, 2.08), zero=zero)
-    plan = plan_of(entry_fields(**COSTS), targets=(0.50,))
+    plan = plan_of(common_fields(**COSTS), targets=(0.50,))
     held, accounts, exposed, done = held_by(market, plan, 2)
     assert done == (1, 0)
     # sold twice for 2.00, in one order; bought back two sessions later for 1.00
@@ -567,7 +567,7 @@ def test_shares_are_bought_held_and_called_away() -> None:
     slice_ = slice_of(FOR_ONE, (the_put(),), (the_call(49.0),), {6: 0.30})
     gain = (0.0, 0.0, 0.0, 0.0, -3.0, 0.50, 0.80, 1.00, 2.00)  # with the dividend
     market = Market(slice_, (0, 0, 1.98, 2.08), (1, 5, 0.98, 1.08), gain=gain)
-    held, accounts, exposed, _ = held_by(market, plan_of(entry_fields(**COSTS)), 2)
+    held, accounts, exposed, _ = held_by(market, plan_of(common_fields(**COSTS)), 2)
     # 400 - order; bought for 10,000 and one fee; 200 - order; 60 of dividends; sold for 9,800
     assert series(accounts, "flow") == pytest.approx(
         [400 - order(2), 0, 0, 0, -10_000 - 5, 200 - order(2), 60, 0, 9800 - 5]
@@ -644,7 +644,7 @@ def shares_of(
     held = rows(
         kernel.HELD, {"times": times, "end": 8 if (ends | wheel)["resolved"] else kernel.FAR}
     )
-    terms = row(ENTRY, **entry_fields(v5=v5))
+    terms = row(COMMON, **common_fields(v5=v5))
     paid = kernel.hold_shares(
         held[0], slice_, terms, out, Market(slice_).worth, accounts.days[0], 0
     )

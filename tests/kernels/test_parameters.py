@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tests.kernels.build import call_fields, draw_fields, entry_fields, plan_of, rows
-from wheelvec.kernels.parameters import CALL, DRAW, ENTRY, block_of
+from tests.kernels.build import call_fields, common_fields, draw_fields, plan_of, rows
+from wheelvec.kernels.parameters import CALL, COMMON, DRAW, block_of
 
 
 def test_a_block_is_its_part_of_every_list() -> None:
@@ -12,7 +12,7 @@ def test_a_block_is_its_part_of_every_list() -> None:
     ends = {name: np.array([0, 1, 2]) for name in two._fields if name.endswith("_starts")}
     plan = two._replace(
         **ends | {"stop_starts": np.array([0, 2, 3]), "config_starts": np.array([0, 2, 3])},
-        entry=rows(ENTRY, entry_fields(), entry_fields(commission_per_contract=1.0)),
+        common=rows(COMMON, common_fields(), common_fields(commission_per_contract=1.0)),
         stop=np.array([2.0, 3.0, np.nan]), target=np.array([0.5, 0.25]), hold=np.array([-1, 21]),
         draw=rows(DRAW, draw_fields(seed=1), draw_fields(seed=2)),
         call=rows(CALL, call_fields(), call_fields(dte_min=14)),

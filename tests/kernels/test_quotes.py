@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.kernels.build import Offer, draw_fields, entry_fields, named, row
+from tests.kernels.build import Offer, common_fields, draw_fields, named, row
 from wheelvec.kernels import quotes as q
-from wheelvec.kernels.parameters import DRAW, ENTRY
+from wheelvec.kernels.parameters import COMMON, DRAW
 from wheelvec.kernels.quotes import Grades, Quotes
 from wheelvec.model.codes import FillMode, Select, Tier
 
@@ -30,8 +30,8 @@ def grades(n: int) -> Grades:
     return Grades(np.zeros(n), np.zeros(n, np.int8), np.zeros(n, np.bool_))
 
 
-def entry_of(**fields: Any) -> Any:
-    return row(ENTRY, **entry_fields(**fields))
+def common_of(**fields: Any) -> Any:
+    return row(COMMON, **common_fields(**fields))
 
 
 def test_equal_values_share_their_mean_rank() -> None:
@@ -55,11 +55,11 @@ def test_equal_values_share_their_mean_rank() -> None:
     ],
 )
 def test_tier(spread_pct: float, bid: float, ivp: float, dte: int, tier: Tier) -> None:
-    assert q.tier_of(spread_pct, bid, ivp, dte, entry_of()) == tier
+    assert q.tier_of(spread_pct, bid, ivp, dte, common_of()) == tier
 
 
 def test_a_bid_of_nothing_is_rejected_also_where_no_bid_is_too_low() -> None:
-    assert q.tier_of(0.01, 0.0, 0.5, 30, entry_of(min_bid=0.0)) == Tier.REJECTED
+    assert q.tier_of(0.01, 0.0, 0.5, 30, common_of(min_bid=0.0)) == Tier.REJECTED
 
 
 @pytest.mark.parametrize(
@@ -98,19 +98,19 @@ def test_prices_lie_on_their_tick_or_the_next() -> None:
 )
 def test_fill_probability(spread_pct: float, ivp: float, chance: float) -> None:
     odds = row(DRAW, **draw_fields())
-    assert q.fill_probability(spread_pct, ivp, entry_of(), odds) == chance
+    assert q.fill_probability(spread_pct, ivp, common_of(), odds) == chance
 
 
 def test_fill_probability_has_bounds() -> None:
-    assert q.fill_probability(0.05, 0.5, entry_of(), row(DRAW, **draw_fields(scale=9.0))) == 0.98
-    assert q.fill_probability(0.05, 0.5, entry_of(), row(DRAW, **draw_fields(scale=0.0))) == 0.05
+    assert q.fill_probability(0.05, 0.5, common_of(), row(DRAW, **draw_fields(scale=9.0))) == 0.98
+    assert q.fill_probability(0.05, 0.5, common_of(), row(DRAW, **draw_fields(scale=0.0))) == 0.05
 
 
 def test_rejected_quotes_are_ranked_with_the_others() -> None:
     # the second is rejected for its spread of 40%, and yet the first is the second of three
     quotes = chain(Offer(1.00, 1.05, 0.40), Offer(0.80, 1.20, 0.30), Offer(2.00, 2.20, 0.50))
     out = grades(3)
-    q.grade(named(quotes), False, entry_of(), out)
+    q.grade(named(quotes), False, common_of(), out)
     assert out.ivp.tolist() == [2 / 3, 1 / 3, 1.0]
     # 4.9% and 9.5%: more than 0.6 of 8%, and more than 0.6 of 15%
     assert out.tier.tolist() == [Tier.MODERATE, Tier.REJECTED, Tier.MODERATE]
@@ -118,18 +118,18 @@ def test_rejected_quotes_are_ranked_with_the_others() -> None:
 
 def test_few_quotes_have_no_rank_and_the_whole_chain_may_give_it() -> None:
     quotes, out = chain(Offer(1.00, 1.05, 0.40), Offer(1.00, 1.05, 0.30)), grades(2)
-    q.grade(named(quotes), False, entry_of(min_ranked=3), out)
+    q.grade(named(quotes), False, common_of(min_ranked=3), out)
     assert out.ivp.tolist() == [0.5, 0.5]
-    q.grade(named(quotes), True, entry_of(min_ranked=3), out)
+    q.grade(named(quotes), True, common_of(min_ranked=3), out)
     assert out.ivp.tolist() == [0.25, 0.25]  # as `chain` says
 
 
 def test_an_option_that_would_sell_for_nothing_is_rejected() -> None:
     # 0.04 on ticks of a nickel is 0
     quotes, out = chain(Offer(0.04, 0.044)), grades(1)
-    q.grade(named(quotes), False, entry_of(min_bid=0.0, ticks=20.0, min_ranked=2), out)
+    q.grade(named(quotes), False, common_of(min_bid=0.0, ticks=20.0, min_ranked=2), out)
     assert out.tier.tolist() == [Tier.REJECTED]
-    q.grade(named(quotes), False, entry_of(min_bid=0.0, ticks=100.0, min_ranked=2), out)
+    q.grade(named(quotes), False, common_of(min_bid=0.0, ticks=100.0, min_ranked=2), out)
     assert out.tier.tolist() == [Tier.WIDE]  # 9.5% of 8%
 
 
@@ -161,7 +161,7 @@ def test_choose_puts_goes_session_by_session() -> None:
     quotes = chain(Offer(1.00, 1.05), Offer(2.00, 2.05), Offer(3.00, 4.00), Offer(0.50, 0.52))
     out, starts = grades(4), np.array([0, 2, 4])
     dearest = int(Select.HIGHEST_PREMIUM)
-    q.choose_puts(named(quotes), starts, False, entry_of(), -1, int(Select.ALL), 0.0, out)
+    q.choose_puts(named(quotes), starts, False, common_of(), -1, int(Select.ALL), 0.0, out)
     assert out.chosen.tolist() == [True, True, False, True]  # a spread of 29% is rejected
-    q.choose_puts(named(quotes), starts, False, entry_of(), -1, dearest, 0.0, out)
+    q.choose_puts(named(quotes), starts, False, common_of(), -1, dearest, 0.0, out)
     assert out.chosen.tolist() == [False, True, False, True]

@@ -20,7 +20,7 @@ from tests.kernels.build import (
     Offer,
     Option,
     call_fields,
-    entry_fields,
+    common_fields,
     even_chance,
     named,
     plain,
@@ -174,7 +174,7 @@ def test_the_next_wheel_waits_for_the_last_where_one_is_open_at_a_time() -> None
     daily = Option(50.0, 4, {session: Offer(1.98, 2.08) for session in range(4)})
     slice_ = slice_of(UP, (daily,))
     assert record(slice_, last=3).wheels["number"].tolist() == [0, 1, 2, 3]
-    one = record(slice_, last=3, entry=entry_fields(one_at_a_time=True))
+    one = record(slice_, last=3, common=common_fields(one_at_a_time=True))
     assert one.wheels["number"].tolist() == [0]  # until its expiration on session 4
     assert one.days["candidates"][:4].tolist() == [1, 1, 1, 1]
     assert one.days["launched"][:4].tolist() == [1, 0, 0, 0]
@@ -202,7 +202,7 @@ def test_a_call_that_has_spent_its_budget_is_continued() -> None:
 
 def test_v5_books_missing_data_as_a_full_profit() -> None:
     slice_ = slice_of([51.0, 51.0, 51.0, NAN, NAN], (the_put(),))
-    out = record(slice_, entry=entry_fields(v5=True), call=call_fields(flat_odds=True))
+    out = record(slice_, common=common_fields(v5=True), call=call_fields(flat_odds=True))
     assert the_leg(out)[0] == ExitReason.EXPIRED_WORTHLESS
     assert out.wheels["pnl"][0] == pytest.approx(199.34)
 
@@ -223,7 +223,7 @@ def end_of(
     """How a put of the four bars ends under `plan_of(**rules)`."""
     slice_, plan = slice_of(UP, (option or the_put(),)), plan_of(**rules)
     workspace = named(new_workspace(9, 8, 8, 8))
-    return put_end(slice_, put, plan.entry[0], block_of(plan, 0), p_fill, workspace)
+    return put_end(slice_, put, plan.common[0], block_of(plan, 0), p_fill, workspace)
 
 
 def test_a_put_that_no_rule_ends_is_settled_or_bought_back_on_an_eve() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.kernels.build import entry_fields, row, slice_of, the_put
+from tests.kernels.build import common_fields, row, slice_of, the_put
 from wheelvec.kernels.exits import NO_DATA
-from wheelvec.kernels.parameters import ENTRY
+from wheelvec.kernels.parameters import COMMON
 from wheelvec.kernels.wheel import (
     AssignedPut,
     Course,
@@ -43,7 +43,7 @@ def course(**more: Any) -> Course:
 
 
 def value(calls: Course, **rules: Any) -> Value:
-    return wheel_value(SLICE, PUT, row(ENTRY, **entry_fields(**rules)), calls)
+    return wheel_value(SLICE, PUT, row(COMMON, **common_fields(**rules)), calls)
 
 
 def test_dividends_are_those_after_the_first_day() -> None:

@@ -55,8 +55,8 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "put_settles_with_two_fees",
         TABLES,
-        "at.fees = order_fee(entry, 1) if known",
-        "at.fees = 2.0 * order_fee(entry, 1) if known",
+        "at.fees = order_fee(common, 1) if known",
+        "at.fees = 2.0 * order_fee(common, 1) if known",
         "8: no fee at settlement",
     ),
     Change(
@@ -177,8 +177,8 @@ CHANGES: tuple[Change, ...] = (
     Change(
         "dte_above_only",
         ENTRIES,
-        "dte[r] <= entry.dte_max",
-        "dte[r] < entry.dte_max",
+        "dte[r] <= common.dte_max",
+        "dte[r] < common.dte_max",
         "3: the range has its ends",
     ),
     Change(

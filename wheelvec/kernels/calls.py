@@ -64,7 +64,7 @@ from wheelvec.kernels.exits import (
 from wheelvec.kernels.exits import CORPORATE_ACTION as EXIT_CORPORATE_ACTION
 from wheelvec.kernels.fees import order_fee
 from wheelvec.kernels.outcomes import Outcomes, write_attempt, write_leg
-from wheelvec.kernels.parameters import Block, CallRules, DrawRules, EntryRules
+from wheelvec.kernels.parameters import Block, CallRules, CommonRules, DrawRules
 from wheelvec.kernels.quotes import (
     CLOSEST_OTM,
     REJECTED,
@@ -130,7 +130,7 @@ Sale: TypeAlias = Any  # a row of SALE
 class SearchBuffers(NamedTuple):
     """Buffers for the calls of one session."""
 
-    field: Integers  # rows that qualify
+    qualified: Integers  # rows that qualify
     group: Quotes  # copies of them
     grades: Grades
 
@@ -214,7 +214,7 @@ def clear_assigned_ends(assigned_ends: AssignedEnds, rules: int) -> None:
 
 @njit_lean
 def qualify(
-    quotes: Quotes, first: int, last: int, basis: float, search: CallRules, field: Integers
+    quotes: Quotes, first: int, last: int, basis: float, call: CallRules, qualified: Integers
 ) -> tuple[int, int]:
     """Write the calls in range and above the basis; how many are in range, and how many both.
 
@@ -223,19 +223,19 @@ def qualify(
         first: row.
         last: row, excluded.
         basis: cost of a share, dollars.
-        search: the ranges.
-        field: rows, written.
+        call: the ranges.
+        qualified: rows, written.
     """
-    in_range, above, floor = 0, 0, basis * search.strike_factor
+    in_range, above, floor = 0, 0, basis * call.strike_factor
     for r in range(first, last):
-        within = search.dte_min <= quotes.dte[r] <= search.dte_max
-        if not (within and search.delta_min <= quotes.delta[r] <= search.delta_max):
+        within = call.dte_min <= quotes.dte[r] <= call.dte_max
+        if not (within and call.delta_min <= quotes.delta[r] <= call.delta_max):
             continue
-        if search.by_otm and not is_otm_within(quotes.otm[r], search):
+        if call.by_otm and not is_otm_within(quotes.otm[r], call):
             continue
         in_range += 1
-        if not search.above_basis or quotes.strike[r] >= floor:
-            field[above] = r
+        if not call.above_basis or quotes.strike[r] >= floor:
+            qualified[above] = r
             above += 1
     return in_range, above
 
@@ -247,8 +247,8 @@ def sell_one(
     first: int,
     last: int,
     basis: float,
-    search: CallRules,
-    limits: EntryRules,
+    call: CallRules,
+    limits: CommonRules,
     workspace: SearchBuffers,
     out: Records,
 ) -> None:
@@ -260,26 +260,26 @@ def sell_one(
         first: row.
         last: row, excluded.
         basis: cost of a share, dollars.
-        search: which calls qualify, and which of them is sold.
+        call: which calls qualify, and which of them is sold.
         limits: of liquidity.
         workspace: buffers.
         out: of SALE.
     """
-    field = workspace.field
-    out.in_range[w], above = qualify(quotes, first, last, basis, search, field)
+    qualified = workspace.qualified
+    out.in_range[w], above = qualify(quotes, first, last, basis, call, qualified)
     out.above_basis[w] = above
-    pick(quotes, field, above, workspace.group)
-    if search.select == CLOSEST_OTM:
-        pick_otm(quotes, field, above, workspace.group)
+    pick(quotes, qualified, above, workspace.group)
+    if call.select == CLOSEST_OTM:
+        pick_otm(quotes, qualified, above, workspace.group)
     group = rows_of(workspace.group, 0, above)
     grades = Grades(
         workspace.grades.ivp[:above], workspace.grades.tier[:above], workspace.grades.chosen[:above]
     )
-    grade(group, search.rank_over_chain, limits, grades)
+    grade(group, call.rank_over_chain, limits, grades)
     for i in range(above):
         grades.chosen[i] = grades.tier[i] != REJECTED
     out.liquid[w] = grades.chosen.sum()
-    best = best_of(group, grades.chosen, search.select, search.target)
+    best = best_of(group, grades.chosen, call.select, call.target)
     if best < 0:
         out.status[w] = (
             NO_CALL_IN_RANGE
@@ -290,7 +290,7 @@ def sell_one(
         )
         return
     penalty = penalty_of(grades.tier[best])
-    out.row[w], out.status[w] = field[best], SOLD
+    out.row[w], out.status[w] = qualified[best], SOLD
     out.ivp[w], out.tier[w], out.penalty[w] = grades.ivp[best], grades.tier[best], penalty
     out.price[w] = entry_price(
         group.bid[best], group.ask[best], group.mid[best], penalty, limits.mode, limits.ticks
@@ -303,7 +303,7 @@ def make_sale(
     at: int,
     number: int,
     basis: float,
-    entry: EntryRules,
+    common: CommonRules,
     search: int,
     call: CallRules,
     memory: Memory,
@@ -315,7 +315,7 @@ def make_sale(
         at: index in `memory`.
         number: session; no call is sold on one without quotes, nor on -1.
         basis: cost of a share, dollars.
-        entry: of liquidity and prices.
+        common: of liquidity and prices.
         search: number of the search.
         call: its rules.
         memory: written.
@@ -342,7 +342,7 @@ def make_sale(
         calls.otm,
         calls.chain_rank,
     )
-    sell_one(at, quotes, first, last, basis, call, entry, memory.workspace, memory.sales)
+    sell_one(at, quotes, first, last, basis, call, common, memory.workspace, memory.sales)
     # those that qualify are ranked by counting pairs
     memory.spent[0] += 500 + 5 * (last - first) + sale.above_basis * sale.above_basis // 2
     if sale.status != SOLD:
@@ -355,10 +355,10 @@ def make_sale(
         sale.bars = rows_until(slice_.rows, quote, exercise) - quote.first
         sale.settled, sale.end, sale.paid = CALLED_AWAY, exercise, 0.0
     else:
-        ended = self_end(slice_, quote, number, sale.penalty, entry, True)
+        ended = self_end(slice_, quote, number, sale.penalty, common, True)
         sale.settled, sale.end, sale.paid = ended.settled, ended.end, ended.paid
     sale.sums = packed_days(day[sale.end] - day[number], sale.end - number - sale.bars, False)
-    lay_bars(slice_, quote, number, sale.penalty, entry, False, memory.bars[at])
+    lay_bars(slice_, quote, number, sale.penalty, common, False, memory.bars[at])
 
 
 @njit_inlined
@@ -377,7 +377,7 @@ def basis_of(put: AssignedPut, lots: int) -> float:
 
 
 @njit_inlined
-def barrier_before(slice_: Slice, put: AssignedPut, number: int, entry: EntryRules) -> int:
+def barrier_before(slice_: Slice, put: AssignedPut, number: int, common: CommonRules) -> int:
     """The event before which a wheel that would seek a call must end; -1: none.
 
     No call is sought on the eve of an event that is not carried through, nor on or after a
@@ -387,11 +387,11 @@ def barrier_before(slice_: Slice, put: AssignedPut, number: int, entry: EntryRul
         slice_: the underlying.
         put: that was assigned.
         number: session on which the call would be sought; -1: a day that is no session.
-        entry: says whether the rules are v5's.
+        common: says whether the rules are v5's.
     """
     # v5 seeks on a calendar day: on a day that is no session an eve before it has passed
     last = number if number >= 0 else put.settlement
-    held = put.settlement if entry.v5 else number - 1
+    held = put.settlement if common.v5 else number - 1
     barrier = barrier_between(slice_.events, held, last + 1)
     if barrier < 0:
         return -1
@@ -404,7 +404,7 @@ def sale_on(
     slice_: Slice,
     number: int,
     basis: float,
-    entry: EntryRules,
+    common: CommonRules,
     search: int,
     call: CallRules,
     memory: Memory,
@@ -414,7 +414,7 @@ def sale_on(
     at: Any = np.int64((key * _SPREAD) >> _UPPER)
     sale = memory.sales[at]
     if sale.number != number or sale.search != search:
-        make_sale(slice_, at, number, basis, entry, search, call, memory)
+        make_sale(slice_, at, number, basis, common, search, call, memory)
     return at
 
 
@@ -425,7 +425,7 @@ def call_end(
     at: int,
     cycle: int,
     word: np.uint64,
-    entry: EntryRules,
+    common: CommonRules,
     call: CallRules,
     rule: DrawRules,
     counts: Words,
@@ -438,7 +438,7 @@ def call_end(
         at: its index.
         cycle: which call of the wheel, from 1.
         word: names the wheel to the draws.
-        entry: of prices.
+        common: of prices.
         call: stop, target and hold.
         rule: of the draws.
         counts: (WORDS - AFTER,) added to.
@@ -447,15 +447,15 @@ def call_end(
     spread_pct, ivp = (
         (0.05, 0.5) if call.flat_odds else (slice_.calls[sale.row].spread_pct, sale.ivp)
     )
-    chance = fill_probability(spread_pct, ivp, entry, rule)
-    stop = stop_level(sale.price, call.stop_multiplier, entry)
-    target = target_level(sale.price, call.exit_pct, entry)
+    chance = fill_probability(spread_pct, ivp, common, rule)
+    stop = stop_level(sale.price, call.stop_multiplier, common)
+    target = target_level(sale.price, call.exit_pct, common)
     levels = Levels(stop, target, call.max_hold_dte, sale.penalty)
     if call.max_hold_dte >= 0 and not sale.priced:
-        lay_markets(slice_.rows, slice_.calls[sale.row], sale.penalty, entry, memory.bars[at])
+        lay_markets(slice_.rows, slice_.calls[sale.row], sale.penalty, common, memory.bars[at])
         sale.priced = True
     walked = walk(
-        memory.bars[at], sale.bars, levels, entry, rule, chance, memory.drawn, at, word, cycle
+        memory.bars[at], sale.bars, levels, common, rule, chance, memory.drawn, at, word, cycle
     )
     reason, price = sale.settled, sale.paid
     sums, number = sale.sums, sale.end
@@ -484,9 +484,9 @@ def last_mark(slice_: Slice, sale: Sale, session: int) -> float:
 
 
 @njit_inlined
-def first_search(slice_: Slice, put: Put, entry: EntryRules) -> int:
+def first_search(slice_: Slice, put: Put, common: CommonRules) -> int:
     """The session on which the first call is sought; -1: a day that is none."""
-    if not entry.v5:
+    if not common.v5:
         return put.settlement + 1
     where, day, after = slice_.contracts[put.contract], slice_.underlying.day, put.settlement + 1
     if put.settlement == where.settlement:
@@ -495,10 +495,10 @@ def first_search(slice_: Slice, put: Put, entry: EntryRules) -> int:
 
 
 @njit_inlined
-def first_state(slice_: Slice, put: Put, entry: EntryRules, call: CallRules) -> WheelState:
+def first_state(slice_: Slice, put: Put, common: CommonRules, call: CallRules) -> WheelState:
     """State of the wheel of a put on its assignment."""
     settlement = slice_.contracts[put.contract].settlement
-    return WheelState(first_search(slice_, put, entry), 1, call.waits, settlement, 0.0)
+    return WheelState(first_search(slice_, put, common), 1, call.waits, settlement, 0.0)
 
 
 @njit_inlined
@@ -507,7 +507,7 @@ def sell_calls(
     put: AssignedPut,
     state: WheelState,
     until: int,
-    entry: EntryRules,
+    common: CommonRules,
     search: int,
     call: CallRules,
     rule: DrawRules,
@@ -522,7 +522,7 @@ def sell_calls(
         put: that was assigned.
         state: state of the wheel.
         until: the last session on which a call is sought.
-        entry: of liquidity and prices.
+        common: of liquidity and prices.
         search: number of the search.
         call: which calls are sold, how they end, and on how many sessions one is sought.
         rule: of the draws.
@@ -538,10 +538,10 @@ def sell_calls(
     last_reason, strike = -1, 0.0
     still_open, sums = 0.0, np.uint64(0)
     while True:
-        barrier = barrier_before(slice_, put, number, entry)
+        barrier = barrier_before(slice_, put, number, common)
         if barrier >= 0:
             end_reason, end = CORPORATE_ACTION, slice_.events[barrier].number - 1
-            if slice_.events[barrier].kind == SUSPECTED and not entry.v5:
+            if slice_.events[barrier].kind == SUSPECTED and not common.v5:
                 end_reason, lacking, still_open = UNRESOLVED, end, np.nan
             break
         if number > until:
@@ -549,7 +549,7 @@ def sell_calls(
             break
         lots = lots_on(slice_, put, number)
         basis = basis_of(put, lots)
-        at = sale_on(slice_, number, basis, entry, search, call, memory)
+        at = sale_on(slice_, number, basis, common, search, call, memory)
         sale = memory.sales[at]
         sale.contracts = lots
         if out is not None:
@@ -560,7 +560,7 @@ def sell_calls(
                 break
             waits, number = waits - 1, number + 1
             continue
-        ended = call_end(slice_, memory, at, cycle, put.word, entry, call, rule, counts)
+        ended = call_end(slice_, memory, at, cycle, put.word, common, call, rule, counts)
         if out is not None:
             quote = slice_.calls[sale.row]
             write_leg(out, slice_, put.wheel, quote, cycle, number, sale, ended.chance, ended)
@@ -568,7 +568,7 @@ def sell_calls(
         delivered = contract_on(slice_.contracts, slice_.calls.contract[sale.row], end)
         strike = slice_.contracts.strike[delivered]
         settlement = max(settlement, sale.settlement)
-        premium, fees = sale.price * 100.0 * lots, order_fee(entry, lots)
+        premium, fees = sale.price * 100.0 * lots, order_fee(common, lots)
         if not is_resolved(last_reason, ended.price):
             end_reason, lacking = UNRESOLVED, end
             mark = last_mark(slice_, sale, last_close(slice_.underlying, lacking))
@@ -577,9 +577,9 @@ def sell_calls(
                 still_open = np.nan
             break
         if is_bought_back(last_reason):
-            fees += order_fee(entry, lots * shares_between(slice_.events, number, end))
+            fees += order_fee(common, lots * shares_between(slice_.events, number, end))
         if last_reason == CALLED_AWAY:
-            fees += entry.assignment_fee
+            fees += common.assignment_fee
         earned += premium - ended.price * 100.0 * lots - fees
         sums += ended.sums
         end_reason = END_CALLED_AWAY if last_reason == CALLED_AWAY else MAX_CYCLES
@@ -598,7 +598,7 @@ def sell_calls(
 def follow(
     slice_: Slice,
     put: Put,
-    entry: EntryRules,
+    common: CommonRules,
     search: int,
     call: CallRules,
     rule: DrawRules,
@@ -612,7 +612,7 @@ def follow(
     Args:
         slice_: the underlying.
         put: that was assigned.
-        entry: of liquidity and prices.
+        common: of liquidity and prices.
         search: number of the search.
         call: call rules.
         rule: of the draws.
@@ -625,11 +625,11 @@ def follow(
         Whether a call was sold.
     """
     counts[:] = 0
-    assigned, state = assigned_put(slice_, put, -1), first_state(slice_, put, entry, call)
+    assigned, state = assigned_put(slice_, put, -1), first_state(slice_, put, common, call)
     calls, _ = sell_calls(
-        slice_, assigned, state, FAR, entry, search, call, rule, memory, counts, None
+        slice_, assigned, state, FAR, common, search, call, rule, memory, counts, None
     )
-    value, days = wheel_value(slice_, assigned, entry, calls), slice_.underlying.day
+    value, days = wheel_value(slice_, assigned, common, calls), slice_.underlying.day
     counted = not put.censored and not np.isnan(value.marked)
     total_days = days[put.settlement] - days[put.number] + days_of(calls.sums)
     # a wheel left out is taken as it is in the worst case: a put exercised early may be censored
@@ -657,7 +657,7 @@ def follow(
 
 @njit_lean
 def assigned_end_of(
-    slice_: Slice, put: Put, entry: EntryRules, block: Block, a: int, assigned_ends: AssignedEnds
+    slice_: Slice, put: Put, common: CommonRules, block: Block, a: int, assigned_ends: AssignedEnds
 ) -> int:
     """The index of the assigned end of call rules a, which is computed if it is not yet.
 
@@ -666,7 +666,7 @@ def assigned_end_of(
     Args:
         slice_: the underlying.
         put: that was assigned.
-        entry: of liquidity and prices.
+        common: of liquidity and prices.
         block: its call rules.
         a: which of these.
         assigned_ends: of this put.
@@ -675,15 +675,15 @@ def assigned_end_of(
         return assigned_ends.of[a]
     search, call = block.call_search[a], block.call[a]
     rule, memory = block.draw[block.call_draw[a]], assigned_ends.memory
-    number, assigned = first_search(slice_, put, entry), assigned_put(slice_, put, -1)
+    number, assigned = first_search(slice_, put, common), assigned_put(slice_, put, -1)
     basis = basis_of(assigned, lots_on(slice_, assigned, number))
-    sale = memory.sales[sale_on(slice_, number, basis, entry, search, call, memory)]
+    sale = memory.sales[sale_on(slice_, number, basis, common, search, call, memory)]
     if sale.unsold < 0:
         assigned_ends.of[a] = a
         sold = follow(
             slice_,
             put,
-            entry,
+            common,
             search,
             call,
             rule,

@@ -172,8 +172,8 @@ def fill_draw(seed: int, symbol: str, entry_date: dt.date | str, phase: int, tou
         ):
             raise InputError(f"{name} = {value!r}: expected a whole number from 0 to {limit - 1}")
     try:
-        entry = dt.date.fromisoformat(entry_date) if isinstance(entry_date, str) else entry_date
-        entry_day = (entry - EPOCH).days
+        common = dt.date.fromisoformat(entry_date) if isinstance(entry_date, str) else entry_date
+        entry_day = (common - EPOCH).days
     except (TypeError, ValueError):
         raise InputError(
             f"entry_date = {entry_date!r}: expected a date such as 2023-06-06"

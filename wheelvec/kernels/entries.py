@@ -6,7 +6,7 @@ import numpy as np
 
 from wheelvec.jit.arrays import Flags, Integers, Reals
 from wheelvec.jit.compiled import njit_inlined, njit_lean
-from wheelvec.kernels.parameters import CallRules, EntryRules
+from wheelvec.kernels.parameters import CallRules, CommonRules
 from wheelvec.kernels.quotes import (
     CLOSEST_OTM,
     Grades,
@@ -69,30 +69,30 @@ def first_from(dtes: Integers, first: int, last: int, dte: int) -> int:
 
 
 @njit_inlined
-def is_otm_within(otm: float, rules: EntryRules | CallRules) -> bool:
+def is_otm_within(otm: float, rules: CommonRules | CallRules) -> bool:
     """Whether an option is out of the money by a share within the rules' range."""
     return rules.otm_min <= otm <= rules.otm_max
 
 
 @njit_lean
-def within_otm(slice_: Slice, entry: EntryRules, first: int, last: int, out: Selection) -> int:
+def within_otm(slice_: Slice, common: CommonRules, first: int, last: int, out: Selection) -> int:
     """Keep those of `out.rows` first..last-1 whose moneyness is in range; one past the last."""
     n = first
     for i in range(first, last):
         out.rows[n] = out.rows[i]
-        n += is_otm_within(slice_.puts[out.rows[i]].otm, entry)
+        n += is_otm_within(slice_.puts[out.rows[i]].otm, common)
     return n
 
 
 @njit_inlined
 def in_range(
-    slice_: Slice, entry: EntryRules, opens: Flags, first: int, last: int, out: Selection
+    slice_: Slice, common: CommonRules, opens: Flags, first: int, last: int, out: Selection
 ) -> int:
     """Write the puts within dte, delta and moneyness of sessions first..last; their number.
 
     Args:
         slice_: the underlying.
-        entry: the ranges.
+        common: the ranges.
         opens: (sessions,) whether wheels open.
         first: session number.
         last: session number, included.
@@ -104,20 +104,20 @@ def in_range(
         if not opens[s]:
             continue
         end = slice_.put_starts[s + 1]
-        r = first_from(dte, slice_.put_starts[s], end, entry.dte_min)
-        while r < end and dte[r] <= entry.dte_max:  # candidate order begins with the expiration
+        r = first_from(dte, slice_.put_starts[s], end, common.dte_min)
+        while r < end and dte[r] <= common.dte_max:  # candidate order begins with the expiration
             out.rows[n] = r  # kept if it is in range: written without a branch
-            n += entry.delta_min <= delta[r] <= entry.delta_max
+            n += common.delta_min <= delta[r] <= common.delta_max
             r += 1
-        if entry.by_otm:
-            n = within_otm(slice_, entry, out.starts[s - first], n, out)
+        if common.by_otm:
+            n = within_otm(slice_, common, out.starts[s - first], n, out)
     out.starts[last + 1 - first] = n
     return n
 
 
 @njit_inlined
 def select_puts(
-    slice_: Slice, entry: EntryRules, opens: Flags, first: int, last: int, out: Selection
+    slice_: Slice, common: CommonRules, opens: Flags, first: int, last: int, out: Selection
 ) -> int:
     """Write the puts sold on sessions first..last in wheel order; their number.
 
@@ -126,29 +126,29 @@ def select_puts(
 
     Args:
         slice_: the underlying.
-        entry: which puts are sold.
+        common: which puts are sold.
         opens: (sessions,) whether wheels open.
         first: session number.
         last: session number, included.
         out: written.
     """
-    n = in_range(slice_, entry, opens, first, last, out)
+    n = in_range(slice_, common, opens, first, last, out)
     pick(slice_.puts, out.rows, n, out.quotes)
-    if entry.select == CLOSEST_OTM:
+    if common.select == CLOSEST_OTM:
         pick_otm(slice_.puts, out.rows, n, out.quotes)
     starts = out.starts[: last + 2 - first]
     choose_puts(
         out.quotes,
         starts,
-        entry.rank_over_chain,
-        entry,
-        entry.dte_target,
-        entry.select,
-        entry.target,
+        common.rank_over_chain,
+        common,
+        common.dte_target,
+        common.select,
+        common.target,
         out.grades,
     )
     sold = 0
-    most = 1 if entry.one_at_a_time else entry.per_day
+    most = 1 if common.one_at_a_time else common.per_day
     for s in range(starts.size - 1):
         today = 0
         for i in range(starts[s], starts[s + 1]):
@@ -163,8 +163,8 @@ def select_puts(
                     quotes.ask[i],
                     quotes.mid[i],
                     penalty_of(tier),
-                    entry.mode,
-                    entry.ticks,
+                    common.mode,
+                    common.ticks,
                 )
                 sold += 1
                 today += 1

@@ -53,7 +53,7 @@ from wheelvec.kernels.exits import (
     self_end,
     stop_ends,
 )
-from wheelvec.kernels.parameters import Block, EntryRules, Plan, block_of
+from wheelvec.kernels.parameters import Block, CommonRules, Plan, block_of
 from wheelvec.kernels.quotes import fill_probability, penalty_of
 from wheelvec.kernels.slices import Slice
 
@@ -98,18 +98,18 @@ class Sizes(NamedTuple):
 
 
 @njit_inlined
-def put_of(slice_: Slice, entry: EntryRules, chosen: Selection, i: int) -> Put:
+def put_of(slice_: Slice, common: CommonRules, chosen: Selection, i: int) -> Put:
     """The i-th put of a selection, and how it ends if no exit rule ends it."""
     row, number = chosen.row[i], chosen.number[i]
     quote = slice_.puts[row]
     settlement = slice_.contracts[quote.contract].settlement
     end, last, penalty = settlement, quote.last, penalty_of(chosen.tier[i])
-    exercise = exercise_of(quote, entry.early)
+    exercise = exercise_of(quote, common.early)
     if exercise > 0:
         end, last = exercise, rows_until(slice_.rows, quote, exercise)
         ended = SelfEnd(ASSIGNED, exercise, 0.0)
     else:
-        ended = self_end(slice_, quote, number, penalty, entry, False)
+        ended = self_end(slice_, quote, number, penalty, common, False)
     return Put(
         row,
         number,
@@ -124,7 +124,7 @@ def put_of(slice_: Slice, entry: EntryRules, chosen: Selection, i: int) -> Put:
         chosen.price[i] * 100.0,
         quote.strike * 100.0,
         ended.settled,
-        not entry.v5 and settlement > slice_.underlying.last_bar[settlement],
+        not common.v5 and settlement > slice_.underlying.last_bar[settlement],
         ended.end,
         ended.paid,
         has_events(slice_, number, end),
@@ -144,7 +144,7 @@ def has_events(slice_: Slice, number: int, settlement: int) -> bool:
 def pair_ends(
     slice_: Slice,
     put: Put,
-    entry: EntryRules,
+    common: CommonRules,
     block: Block,
     rest: Records,
     assigned_ends: AssignedEnds,
@@ -157,7 +157,7 @@ def pair_ends(
     Args:
         slice_: the underlying.
         put: that was sold.
-        entry: of liquidity and prices.
+        common: of liquidity and prices.
         block: the pairs.
         rest: (rests,) of EXIT.
         assigned_ends: of this put.
@@ -169,7 +169,7 @@ def pair_ends(
         out.time[i] = end.time
         if assigned and end.time == SETTLED:
             assigned_end = assigned_end_of(
-                slice_, put, entry, block, block.pair_call[i], assigned_ends
+                slice_, put, common, block, block.pair_call[i], assigned_ends
             )
             end = assigned_ends.end[assigned_end]
         out.pnl[i], out.reasons[i], out.sums[i] = end.pnl, end.reasons, end.sums
@@ -187,17 +187,17 @@ def any_hold(holds: Integers) -> bool:
 
 @njit_lean
 def lay_ends(
-    slice_: Slice, put: Put, entry: EntryRules, block: Block, workspace: Workspace
+    slice_: Slice, put: Put, common: CommonRules, block: Block, workspace: Workspace
 ) -> None:
     """Write how each stop and each rest of the block ends the put."""
     quote, bars = slice_.puts[put.row], workspace.scratch.bars
-    lay_bars(slice_, quote, put.number, put.penalty, entry, put.censored, bars)
+    lay_bars(slice_, quote, put.number, put.penalty, common, put.censored, bars)
     if any_hold(block.hold):
-        lay_markets(slice_.rows, quote, put.penalty, entry, bars)
+        lay_markets(slice_.rows, quote, put.penalty, common, bars)
     if put.by_events:
-        lay_fees(slice_.events, put.number, put.last - put.first, entry, bars)
-    stop_ends(put, entry, block.stop, bars, workspace.stop)
-    rest_ends(slice_, put, entry, block, workspace.scratch, workspace.rest)
+        lay_fees(slice_.events, put.number, put.last - put.first, common, bars)
+    stop_ends(put, common, block.stop, bars, workspace.stop)
+    rest_ends(slice_, put, common, block, workspace.scratch, workspace.rest)
     if put.by_events:
         mark_ends(slice_, put, block.stop.size, workspace.stop)
         mark_ends(slice_, put, block.rest_target.size, workspace.rest)
@@ -205,7 +205,7 @@ def lay_ends(
 
 @njit_inlined
 def combine_single(
-    slice_: Slice, put: Put, entry: EntryRules, block: Block, at: int, workspace: Workspace
+    slice_: Slice, put: Put, common: CommonRules, block: Block, at: int, workspace: Workspace
 ) -> None:
     """Write the end of the put under the one configuration of a block.
 
@@ -215,18 +215,18 @@ def combine_single(
     Args:
         slice_: the underlying.
         put: that was sold.
-        entry: of liquidity and prices.
+        common: of liquidity and prices.
         block: of one configuration.
         at: row of `workspace.single`.
         workspace: the wheel at hand of `month` is written.
     """
-    chance, assigned_end = fill_probability(put.spread_pct, put.ivp, entry, block.draw[0]), -1
+    chance, assigned_end = fill_probability(put.spread_pct, put.ivp, common, block.draw[0]), -1
     known = workspace.single[
-        at, np.int64(put.ivp >= entry.high_threshold) + (put.ivp >= entry.extreme_threshold)
+        at, np.int64(put.ivp >= common.high_threshold) + (put.ivp >= common.extreme_threshold)
     ]
     word = slice_.puts[put.row].word
     if known.word != word or known.exits != block.exits or known.chance != chance:
-        lay_ends(slice_, put, entry, block, workspace)
+        lay_ends(slice_, put, common, block, workspace)
         end = (
             workspace.stop[0]
             if workspace.stop[0].time < workspace.rest[0].time
@@ -239,7 +239,7 @@ def combine_single(
     month.pnl[0], month.cell_reasons[0], month.cell_sums[0] = known.pnl, known.reasons, known.sums
     month.until[0], month.assigned_end[0] = known.until, assigned_end
     if put.settled == ASSIGNED and known.time == SETTLED:
-        assigned_end = assigned_end_of(slice_, put, entry, block, 0, workspace.assigned_ends)
+        assigned_end = assigned_end_of(slice_, put, common, block, 0, workspace.assigned_ends)
         end = workspace.assigned_ends.end[assigned_end]
         month.pnl[0], month.cell_reasons[0], month.cell_sums[0] = end.pnl, end.reasons, end.sums
         month.until[0], month.assigned_end[0] = end.until, assigned_end
@@ -285,7 +285,9 @@ def combine_product(
 
 
 @njit_inlined
-def combine(slice_: Slice, put: Put, entry: EntryRules, block: Block, workspace: Workspace) -> None:
+def combine(
+    slice_: Slice, put: Put, common: CommonRules, block: Block, workspace: Workspace
+) -> None:
     """Write the end under each configuration's stop and pair.
 
     An assignment is followed only where a configuration comes to it.
@@ -298,7 +300,7 @@ def combine(slice_: Slice, put: Put, entry: EntryRules, block: Block, workspace:
             end = stop
         elif assigned and end.time == SETTLED:
             assigned_end = assigned_end_of(
-                slice_, put, entry, block, block.pair_call[b], workspace.assigned_ends
+                slice_, put, common, block, block.pair_call[b], workspace.assigned_ends
             )
             end = workspace.assigned_ends.end[assigned_end]
         month.pnl[c], month.cell_reasons[c], month.cell_sums[c] = end.pnl, end.reasons, end.sums
@@ -361,7 +363,7 @@ def new_workspace(plan: Plan, sizes: Sizes) -> Workspace:
 @njit_inlined
 def add_wheel(
     slice_: Slice,
-    entry: EntryRules,
+    common: CommonRules,
     block: Block,
     w: int,
     month_first: int,
@@ -375,7 +377,7 @@ def add_wheel(
 
     Args:
         slice_: the underlying.
-        entry: the block's.
+        common: the block's.
         block: its configurations.
         w: position in the selection.
         month_first: first row of the month's puts.
@@ -386,25 +388,25 @@ def add_wheel(
         cells: as in `evaluate_blocks`.
     """
     month, n = workspace.month, block.config_stop.size
-    put = put_of(slice_, entry, workspace.chosen, w)
+    put = put_of(slice_, common, workspace.chosen, w)
     if put.settled == ASSIGNED:
         clear_assigned_ends(workspace.assigned_ends, block.call.size)
     if n == 1:
         combine_single(
             slice_,
             put,
-            entry,
+            common,
             block,
             3 * (put.row - month_first) + workspace.chosen.tier[w],
             workspace,
         )
     else:
-        lay_ends(slice_, put, entry, block, workspace)
+        lay_ends(slice_, put, common, block, workspace)
         if block.product:
             pair_ends(
-                slice_, put, entry, block, workspace.rest, workspace.assigned_ends, workspace.pair
+                slice_, put, common, block, workspace.rest, workspace.assigned_ends, workspace.pair
             )
-            assigned, single = put.settled == ASSIGNED, entry.one_at_a_time
+            assigned, single = put.settled == ASSIGNED, common.one_at_a_time
             combine_product(
                 workspace.stop,
                 block.stop.size,
@@ -415,8 +417,8 @@ def add_wheel(
                 month,
             )
         else:
-            combine(slice_, put, entry, block, workspace)
-    if entry.one_at_a_time:
+            combine(slice_, put, common, block, workspace)
+    if common.one_at_a_time:
         skip_busy(month, n, put.number, busy[at : at + n])
     add_money(month, n, put.capital, put.premium, put.censored, workspace.roc[w], figures, at)
     if put.by_events:
@@ -480,18 +482,18 @@ def evaluate_blocks(
     fields = FIELDS.shape[0] if slice_.events.size else WITHOUT_EVENTS
     searched, puts = workspace.assigned_ends.memory.spent, slice_.put_starts
     for p in range(done[0], p1):
-        entry, block, at = plan.entry[p], block_of(plan, p), plan.config_starts[p]
+        common, block, at = plan.common[p], block_of(plan, p), plan.config_starts[p]
         n, start, wheels = block.config_stop.size, done[1], done[2]
         if start == 0:
             wheels = select_puts(
-                slice_, entry, opens[entry.schedule], first, last, workspace.chosen
+                slice_, common, opens[common.schedule], first, last, workspace.chosen
             )
             budget -= 500 + puts[last + 1] - puts[first]
             clear(month, n)
         for w in range(start, wheels):
             add_wheel(
                 slice_,
-                entry,
+                common,
                 block,
                 w,
                 slice_.put_starts[first],
@@ -549,7 +551,7 @@ def mark_chosen(
     """
     for p in range(p0, p1):
         wheels = select_puts(
-            slice_, plan.entry[p], opens[plan.entry[p].schedule], first, last, chosen
+            slice_, plan.common[p], opens[plan.common[p].schedule], first, last, chosen
         )
         for w in range(wheels):
             rows[chosen.row[w]] = True

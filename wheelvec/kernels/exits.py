@@ -30,7 +30,7 @@ from wheelvec.kernels.accumulate import (
 from wheelvec.kernels.draws import Drawn, draw, drawn
 from wheelvec.kernels.events import SUSPECTED, barrier_between, passes_any, shares_between
 from wheelvec.kernels.fees import order_fee
-from wheelvec.kernels.parameters import Block, DrawRules, EntryRules
+from wheelvec.kernels.parameters import Block, CommonRules, DrawRules
 from wheelvec.kernels.quotes import (
     NATURAL,
     OPTIMISTIC,
@@ -249,7 +249,7 @@ class SelfEnd(NamedTuple):
 
 @njit_inlined
 def self_end(
-    slice_: Slice, quote: Quote, number: int, penalty: float, entry: EntryRules, is_call: bool
+    slice_: Slice, quote: Quote, number: int, penalty: float, common: CommonRules, is_call: bool
 ) -> SelfEnd:
     """How an option that was sold ends if no exit rule ends it: settled, or on the eve of an event.
 
@@ -258,7 +258,7 @@ def self_end(
         quote: at which it was sold.
         number: session of the sale.
         penalty: of its tier.
-        entry: at what prices it is bought back.
+        common: at what prices it is bought back.
         is_call: else a put.
     """
     where, underlying = slice_.contracts[quote.contract], slice_.underlying
@@ -266,7 +266,7 @@ def self_end(
     barrier = barrier_between(slice_.events, number, settlement)
     if barrier < 0:
         close, last_bar = underlying.close[settlement], underlying.last_bar[settlement]
-        rules = SettleRules(is_call, entry.v5, entry.v5)
+        rules = SettleRules(is_call, common.v5, common.v5)
         reason = settle(close, where.strike_cents, settlement, last_bar, rules)
         return SelfEnd(reason, settlement, 0.0)
     eve = slice_.events[barrier].number - 1
@@ -274,8 +274,8 @@ def self_end(
         return SelfEnd(SUSPECTED_SPLIT, eve, np.nan)
     if where.eve_row < 0:
         return SelfEnd(CORPORATE_ACTION, eve, np.nan)
-    price = market_price(slice_.rows, where.eve_row, penalty, quote.spread_pct, entry.mode)
-    return SelfEnd(CORPORATE_ACTION, eve, tick_up(price, entry.ticks))
+    price = market_price(slice_.rows, where.eve_row, penalty, quote.spread_pct, common.mode)
+    return SelfEnd(CORPORATE_ACTION, eve, tick_up(price, common.ticks))
 
 
 @njit_inlined
@@ -296,7 +296,7 @@ def lay_bars(
     quote: Quote,
     number: int,
     penalty: float,
-    entry: EntryRules,
+    common: CommonRules,
     censored: bool,
     out: Records,
 ) -> None:
@@ -307,22 +307,22 @@ def lay_bars(
         quote: at which it was sold.
         number: session of the sale.
         penalty: of its tier.
-        entry: at what prices it is bought back.
+        common: at what prices it is bought back.
         censored: whether the wheel is left out of the summary.
         out: (bars,) of BAR, written.
     """
     rows, day = slice_.rows, slice_.underlying.day
     expiration = slice_.contracts[quote.contract].expiration_day
-    fees = 2.0 * order_fee(entry, 1)
+    fees = 2.0 * order_fee(common, 1)
     for bar in range(quote.last - quote.first):
         r, at = quote.first + bar, out[bar]
         here = rows[r].number
         at.open, at.high, at.low = rows[r].open, rows[r].high, rows[r].low
         at.number = here
-        at.at_market = rows[r].is_quote or not entry.trigger
+        at.at_market = rows[r].is_quote or not common.trigger
         if at.at_market:
-            price = market_price(rows, r, penalty, quote.spread_pct, entry.mode)
-            at.market = tick_up(price, entry.ticks)
+            price = market_price(rows, r, penalty, quote.spread_pct, common.mode)
+            at.market = tick_up(price, common.ticks)
         at.fees = fees
         at.left = expiration - day[here]
         days = 0 if censored else day[here] - day[number]
@@ -330,55 +330,55 @@ def lay_bars(
 
 
 @njit_lean
-def lay_fees(events: Records, number: int, count: int, entry: EntryRules, out: Records) -> None:
+def lay_fees(events: Records, number: int, count: int, common: CommonRules, out: Records) -> None:
     """Write the fees of both orders of a put on its bars, where a split multiplies the contracts.
 
     Args:
         events: of slices.EVENT.
         number: session of the sale.
         count: how many of `out` are its bars.
-        entry: has the costs of an order.
+        common: has the costs of an order.
         out: (bars,) of BAR.
     """
     for bar in range(count):
         contracts = shares_between(events, number, out[bar].number)
-        out[bar].fees = order_fee(entry, 1) + order_fee(entry, contracts)
+        out[bar].fees = order_fee(common, 1) + order_fee(common, contracts)
 
 
 @njit_lean
 def lay_markets(
-    rows: Records, quote: Quote, penalty: float, entry: EntryRules, out: Records
+    rows: Records, quote: Quote, penalty: float, common: CommonRules, out: Records
 ) -> None:
     """Write the market price of buying back on every bar, which only a hold needs."""
     for bar in range(quote.last - quote.first):
-        price = market_price(rows, quote.first + bar, penalty, quote.spread_pct, entry.mode)
-        out[bar].market = tick_up(price, entry.ticks)
+        price = market_price(rows, quote.first + bar, penalty, quote.spread_pct, common.mode)
+        out[bar].market = tick_up(price, common.ticks)
 
 
 @njit_inlined
-def stop_cost(bar: Bar, stop: float, penalty: float, entry: EntryRules) -> float:
+def stop_cost(bar: Bar, stop: float, penalty: float, common: CommonRules) -> float:
     """Dollars per share for a stop that triggers on a bar, on its tick."""
-    cost = tick_up(stop_fill(bar.open, bar.high, bar.low, stop, penalty, entry.mode), entry.ticks)
+    cost = tick_up(stop_fill(bar.open, bar.high, bar.low, stop, penalty, common.mode), common.ticks)
     return bar.market if bar.at_market else cost
 
 
 @njit_inlined
-def target_cost(bar: Bar, target: float, touches: int, entry: EntryRules) -> float:
+def target_cost(bar: Bar, target: float, touches: int, common: CommonRules) -> float:
     """Dollars per share for a target that fills on a bar, on its tick."""
-    cost = target_fill(tick_up(bar.open, entry.ticks), target, touches)
+    cost = target_fill(tick_up(bar.open, common.ticks), target, touches)
     return bar.market if bar.at_market else cost
 
 
 @njit_inlined
-def stop_level(price: float, multiplier: float, entry: EntryRules) -> float:
+def stop_level(price: float, multiplier: float, common: CommonRules) -> float:
     """The level of the stop of an option sold at `price`, rounded up; NaN: no stop."""
-    return tick_up(price * multiplier, entry.ticks)
+    return tick_up(price * multiplier, common.ticks)
 
 
 @njit_inlined
-def target_level(price: float, exit_pct: float, entry: EntryRules) -> float:
+def target_level(price: float, exit_pct: float, common: CommonRules) -> float:
     """The limit of the target of an option sold at `price`, rounded down."""
-    return tick_down(price * exit_pct, entry.ticks)
+    return tick_down(price * exit_pct, common.ticks)
 
 
 class Walked(NamedTuple):
@@ -405,7 +405,7 @@ def walk(
     bars: Records,
     count: int,
     levels: Levels,
-    entry: EntryRules,
+    common: CommonRules,
     rule: DrawRules,
     chance: float,
     cached: Drawn,
@@ -419,7 +419,7 @@ def walk(
         bars: of BAR.
         count: how many of `bars` are the leg's.
         levels: of its stop, target and hold.
-        entry: at what prices it is bought back.
+        common: at what prices it is bought back.
         rule: `probabilistic` and `seed` of the draws.
         chance: that a touch of the target fills.
         cached: draws made before.
@@ -428,19 +428,19 @@ def walk(
         phase: 0 the put, n the n-th call.
     """
     touches, u = 0, np.nan
-    stop, target = levels.stop * (1.0 - entry.slack), levels.target * (1.0 + entry.slack)
+    stop, target = levels.stop * (1.0 - common.slack), levels.target * (1.0 + common.slack)
     for b in range(count):
         bar = bars[b]
         if bar.high >= stop:  # never true of a NaN stop
             return Walked(
-                STOP_LOSS, b, stop_cost(bar, levels.stop, levels.penalty, entry), touches, u
+                STOP_LOSS, b, stop_cost(bar, levels.stop, levels.penalty, common), touches, u
             )
         if bar.low <= target:
             touches += 1
             if rule.probabilistic:
                 u = drawn(cached, at, rule.seed, word, phase, touches - 1)
             if not rule.probabilistic or u <= chance:
-                price = target_cost(bar, levels.target, touches, entry)
+                price = target_cost(bar, levels.target, touches, common)
                 return Walked(PROFIT_TARGET, b, price, touches, u)
         if bar.left <= levels.hold:
             return Walked(MAX_HOLD_DTE, b, bar.market, touches, u)
@@ -502,14 +502,14 @@ def mark_ends(slice_: Slice, put: Put, n: int, out: Records) -> None:
 
 
 @njit_inlined
-def stop_ends(put: Put, entry: EntryRules, stops: Reals, bars: Records, out: Records) -> None:
+def stop_ends(put: Put, common: CommonRules, stops: Reals, bars: Records, out: Records) -> None:
     """Write how each stop ends the put; `time` NEVER if none of its bars stops.
 
     Stops ascend, so that the first bar to reach one is not before the last one's.
 
     Args:
         put: that was sold.
-        entry: at what prices it is bought back.
+        common: at what prices it is bought back.
         stops: (stops,) multipliers of the premium, ascending, NaN last.
         bars: of BAR.
         out: (stops,) of EXIT, written.
@@ -519,15 +519,15 @@ def stop_ends(put: Put, entry: EntryRules, stops: Reals, bars: Records, out: Rec
         if bar == count:  # none reached the last one
             out[i].time = NEVER
             continue
-        level = stop_level(put.price, stops[i], entry)
-        reached = level * (1.0 - entry.slack)
+        level = stop_level(put.price, stops[i], common)
+        reached = level * (1.0 - common.slack)
         while bar < count and not bars[bar].high >= reached:  # never reached by a NaN
             bar += 1
         if bar == count:
             out[i].time = NEVER
             continue
         at = bars[bar]
-        price = stop_cost(at, level, put.penalty, entry)
+        price = stop_cost(at, level, put.penalty, common)
         under = price < level * (1.0 - ROUNDING)
         pnl = put.premium - price * 100.0 - at.fees
         write_end(
@@ -579,7 +579,7 @@ def add_touch(bar: int, touches: int, out: Integers) -> None:
 
 @njit_inlined
 def filling_touches(
-    word: np.uint64, put: Put, entry: EntryRules, draws: Records, most: int, workspace: Scratch
+    word: np.uint64, put: Put, common: CommonRules, draws: Records, most: int, workspace: Scratch
 ) -> None:
     """Write which touch of the put's target fills under each draw rule.
 
@@ -590,7 +590,7 @@ def filling_touches(
     Args:
         word: names the wheel to the draws.
         put: that was sold.
-        entry: has the thresholds of rank.
+        common: has the thresholds of rank.
         draws: (draws,) of DRAW, equal seeds side by side.
         most: touches of the highest target.
         workspace: `filling` is written.
@@ -605,7 +605,7 @@ def filling_touches(
         if q == 0 or rule.seed != seed:
             records, seen = 0, 0
             lowest, seed = np.inf, rule.seed
-        chance = fill_probability(put.spread_pct, put.ivp, entry, rule)
+        chance = fill_probability(put.spread_pct, put.ivp, common, rule)
         while lowest > chance and seen < most:
             u = draw(seed, word, 0, seen)
             if u < lowest:
@@ -628,7 +628,7 @@ def first_bar_held(bars: Records, count: int, max_hold_dte: int) -> int:
 
 
 @njit_inlined
-def lay_settlement(slice_: Slice, put: Put, entry: EntryRules, out: Records) -> None:
+def lay_settlement(slice_: Slice, put: Put, common: CommonRules, out: Records) -> None:
     """Write the end of a put that no exit rule ends as one more bar.
 
     It is settled there at no cost, or bought back; what follows an assignment is added later.
@@ -636,15 +636,15 @@ def lay_settlement(slice_: Slice, put: Put, entry: EntryRules, out: Records) -> 
     Args:
         slice_: the underlying.
         put: that was sold.
-        entry: has the costs of an order.
+        common: has the costs of an order.
         out: (bars + 1,) of BAR.
     """
     known = is_resolved(put.settled, put.paid)
     at = out[put.last - put.first]
     at.number, at.market, at.at_market = put.end if known else put.settlement, put.paid, True
-    at.fees = order_fee(entry, 1) if known else np.nan
+    at.fees = order_fee(common, 1) if known else np.nan
     if put.settled == CORPORATE_ACTION:
-        at.fees += order_fee(entry, shares_between(slice_.events, put.number, put.end))
+        at.fees += order_fee(common, shares_between(slice_.events, put.number, put.end))
     counted, day = known and not put.censored, slice_.underlying.day
     days = day[put.end] - day[put.number] if counted else 0
     missing = put.end - put.number - (put.last - put.first) if known else 0
@@ -677,14 +677,14 @@ def lay_firsts(
 
 @njit_inlined
 def rest_ends(
-    slice_: Slice, put: Put, entry: EntryRules, block: Block, workspace: Scratch, out: Records
+    slice_: Slice, put: Put, common: CommonRules, block: Block, workspace: Scratch, out: Records
 ) -> None:
     """Write how each rest (target, draw and hold) ends the put if no stop does before.
 
     Args:
         slice_: the underlying.
         put: that was sold; its bars are in `workspace`.
-        entry: at what prices it is bought back.
+        common: at what prices it is bought back.
         block: the rests.
         workspace: buffers.
         out: (rests,) of EXIT, written.
@@ -694,15 +694,15 @@ def rest_ends(
         workspace.held[h] = (
             first_bar_held(bars, count, block.hold[h]) if block.hold[h] >= 0 else NEVER
         )
-    few, wider = block.target.size <= FEW_TARGETS, 1.0 + entry.slack
-    lay_levels(put.price, block.target, entry.ticks, workspace.level)
+    few, wider = block.target.size <= FEW_TARGETS, 1.0 + common.slack
+    lay_levels(put.price, block.target, common.ticks, workspace.level)
     highest = workspace.level[block.target.size - 1]
     most = touches_at(bars, count, highest * wider, workspace.touches)
-    lay_firsts(bars, workspace.touches, most, highest, entry.ticks, workspace.first)
+    lay_firsts(bars, workspace.touches, most, highest, common.ticks, workspace.first)
     if not few:
         by_low(bars, workspace.touches, most, workspace.order)
-    filling_touches(slice_.puts[put.row].word, put, entry, block.draw, most, workspace)
-    lay_settlement(slice_, put, entry, bars)
+    filling_touches(slice_.puts[put.row].word, put, common, block.draw, most, workspace)
+    lay_settlement(slice_, put, common, bars)
     settled = min(put.settled, NO_DATA)
     target, touches, added = -1, 0, 0
     level, reached = np.nan, np.nan

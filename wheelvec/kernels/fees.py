@@ -7,11 +7,11 @@ import numpy as np
 from wheelvec.jit.compiled import njit_inlined
 
 if TYPE_CHECKING:
-    from wheelvec.kernels.parameters import EntryRules
+    from wheelvec.kernels.parameters import CommonRules
     from wheelvec.model.sections import Costs
 
 
-def order_cost(costs: "EntryRules | Costs", contracts: Any) -> Any:
+def order_cost(costs: "CommonRules | Costs", contracts: Any) -> Any:
     """The fee of one order, dollars.
 
     Args:

@@ -40,7 +40,7 @@ from wheelvec.kernels.exits import (
 )
 from wheelvec.kernels.fees import order_fee
 from wheelvec.kernels.outcomes import Outcomes, full
-from wheelvec.kernels.parameters import EntryRules, Plan, block_of, one_of
+from wheelvec.kernels.parameters import CommonRules, Plan, block_of, one_of
 from wheelvec.kernels.record import Workspace, record_wheel
 from wheelvec.kernels.slices import Slice
 
@@ -177,9 +177,9 @@ def offer_puts(
         out: written.
         starts: (blocks, sessions of the month + 1) of each block and session in `out`, written.
     """
-    for p in range(plan.entry.size):
-        entry = plan.entry[p]
-        n = select_puts(slice_, entry, opens[entry.schedule], first, last, chosen)
+    for p in range(plan.common.size):
+        common = plan.common[p]
+        n = select_puts(slice_, common, opens[common.schedule], first, last, chosen)
         w = 0
         for s in range(last + 1 - first):
             starts[p, s] = at
@@ -231,8 +231,8 @@ def launch_alone(
         p = accounts.block[a]
         accounts.open[a, symbol] = False
         i = starts[symbol, p, s]
-        entry = plan.entry[p]
-        if not entry.one_at_a_time or i == starts[symbol, p, s + 1]:
+        common = plan.common[p]
+        if not common.one_at_a_time or i == starts[symbol, p, s + 1]:
             continue
         if offers.number[i] <= accounts.busy[a, symbol]:
             continue
@@ -271,12 +271,12 @@ def simulate_wheel(
         The last session on which it occupies its underlying.
     """
     p = accounts.block[a]
-    entry = plan.entry[p]
+    common = plan.common[p]
     block = one_of(block_of(plan, p), accounts.config[a], accounts.first_position)
     out.size[:] = 0
     out.launched[0] = 0
-    put = put_of(slice_, entry, offers, i)  # type: ignore[arg-type]
-    return record_wheel(slice_, put, offers.tier[i], FAR, entry, block, workspace, out)
+    put = put_of(slice_, common, offers, i)  # type: ignore[arg-type]
+    return record_wheel(slice_, put, offers.tier[i], FAR, common, block, workspace, out)
 
 
 @njit_inlined
@@ -337,13 +337,13 @@ def admit(
             i = gone.next
         begin_session(account, earned[limits.rate, t - zero])
         p = accounts.block[a]
-        entry = plan.entry[p]
+        common = plan.common[p]
         count = 0
         for k in range(symbols.shape[1]):
-            symbol = symbols[entry.schedule, k]
+            symbol = symbols[common.schedule, k]
             if symbol < 0:
                 break
-            if entry.one_at_a_time and not accounts.open[a, symbol]:
+            if common.one_at_a_time and not accounts.open[a, symbol]:
                 continue
             for i in range(starts[symbol, p, s], starts[symbol, p, s + 1]):
                 value, at = sort_key(limits.order, limits.seed, offers, i), count
@@ -354,10 +354,10 @@ def admit(
                 count += 1
         for k in range(count):
             i, rank = place[k] // symbols.shape[1], place[k] % symbols.shape[1]
-            symbol = symbols[entry.schedule, rank]
+            symbol = symbols[common.schedule, rank]
             capital, mine = offers.capital[i], group[symbol]
             n = times(limits, account.equity, capital)
-            fee = order_fee(entry, float(n))
+            fee = order_fee(common, float(n))
             reason = refusal(account, mine, limits, n, capital, fee)
             accounts.reasons[a, reason] += 1
             if reason == TAKEN:
@@ -367,7 +367,7 @@ def admit(
                 row.symbol, row.entry = symbol, t
                 row.place, row.capital = i - starts[symbol, p, s], n * capital
                 for earlier in range(rank):
-                    other = symbols[entry.schedule, earlier]
+                    other = symbols[common.schedule, earlier]
                     row.place += starts[other, p, s + 1] - starts[other, p, s]
                 size[0] += 1
     return int(accounts.account.size)
@@ -432,8 +432,8 @@ def hold_wheels(
         for i in range(out.size[0]):
             if not mark_contract(slice_, out.legs[i].contract, worth, marks, accounts.zero):
                 return k, MARKS
-        entry = plan.entry[accounts.block[a]]
-        hold_wheel(rows[k], slice_, entry, accounts, worth, marks, out, held, exposed, used)
+        common = plan.common[accounts.block[a]]
+        hold_wheel(rows[k], slice_, common, accounts, worth, marks, out, held, exposed, used)
     return int(rows.size), 0
 
 
@@ -450,7 +450,7 @@ def pay(day: Records, amount: float, traded: bool) -> float:
 def hold_wheel(
     at: int,
     slice_: Slice,
-    entry: EntryRules,
+    common: CommonRules,
     accounts: Accounts,
     worth: Worth,
     marks: Marks,
@@ -464,7 +464,7 @@ def hold_wheel(
     Args:
         at: row of `held`.
         slice_: the underlying.
-        entry: has the fees.
+        common: has the fees.
         accounts: the days are added to.
         worth: of the underlying.
         marks: of its contracts, which are made.
@@ -486,23 +486,23 @@ def hold_wheel(
         premium = n * (leg.price * 100.0 * leg.contracts)
         row.premium += premium
         row.days += day[leg.exit_number] - day[leg.number]
-        fee = order_fee(entry, float(n * leg.contracts))
+        fee = order_fee(common, float(n * leg.contracts))
         pnl += pay(days[leg.number - zero], premium, True)
         pnl += pay(days[leg.number - zero], -fee, False)
         if resolved and is_bought_back(leg.reason):
             paid = n * (leg.exit_price * 100.0 * leg.contracts)
-            fee = order_fee(entry, float(n * leg.contracts * leg.factor))
+            fee = order_fee(common, float(n * leg.contracts * leg.factor))
             pnl += pay(days[leg.exit_number - zero], -paid, True)
             pnl += pay(days[leg.exit_number - zero], -fee, False)
         if leg.reason == ASSIGNED or leg.reason == CALLED_AWAY:
-            pnl += pay(days[leg.exit_number - zero], -entry.assignment_fee, False)
+            pnl += pay(days[leg.exit_number - zero], -common.assignment_fee, False)
         last = (leg.exit_number if resolved else stop) - 1
         owe_leg(leg, n, last, worth, marks, days, zero, exposed, used, row.account)
         if leg.cycle == 0:
             for t in range(leg.number, last + 1):
                 days[t - zero].collateral += row.capital
     if out.legs[0].reason == ASSIGNED:
-        pnl += hold_shares(row, slice_, entry, out, worth, days, zero)
+        pnl += hold_shares(row, slice_, common, out, worth, days, zero)
     row.pnl = pnl if wheel.resolved else np.nan
     row.next = 0
     if wheel.resolved and row.end < stop:
@@ -553,7 +553,7 @@ def owe_leg(
 def hold_shares(
     row: Records,
     slice_: Slice,
-    entry: EntryRules,
+    common: CommonRules,
     out: Outcomes,
     worth: Worth,
     days: Records,
@@ -564,7 +564,7 @@ def hold_shares(
     Args:
         row: of HELD, completed.
         slice_: the underlying.
-        entry: says whether the rules are v5's.
+        common: says whether the rules are v5's.
         out: outcomes of the wheel.
         worth: of the underlying.
         days: (sessions,) of DAY.
@@ -588,7 +588,7 @@ def hold_shares(
             days[t + 1].valued += shares * worth.before[t + 1]
     if wheel.sale == wheel.sale:
         paid += pay(days[wheel.end - zero], n * (100.0 * (wheel.sale * wheel.lots)), True)
-    if not entry.v5:
+    if not common.v5:
         return paid + receive(slice_, put, wheel, n, frozen, worth, days, zero)
     if wheel.resolved:
         sold = wheel.sale == wheel.sale

@@ -21,9 +21,10 @@ from wheelvec.jit.compiled import njit_inlined, njit_lean
 
 _REAL, _WHOLE, _FLAG = np.float64, np.int64, np.bool_
 
-# Which puts a configuration sells, how liquid they must be, and at what prices it trades. Spreads
-# are fractions of the mid, wider by the slack within which a limit counts as met.
-ENTRY = np.dtype(
+# The rules that the configurations of a block have in common: which puts are sold, how liquid they
+# must be, at what prices options trade, and what that costs. Spreads are fractions of the mid,
+# wider by the slack within which a limit counts as met.
+COMMON = np.dtype(
     [
         ("schedule", _WHOLE), ("dte_min", _WHOLE), ("dte_max", _WHOLE),
         ("delta_min", _REAL), ("delta_max", _REAL),
@@ -78,7 +79,7 @@ CALL = np.dtype(
     align=True,
 )  # fmt: skip
 
-EntryRules: TypeAlias = Any  # a row of ENTRY
+CommonRules: TypeAlias = Any  # a row of COMMON
 DrawRules: TypeAlias = Any  # a row of DRAW
 CallRules: TypeAlias = Any  # a row of CALL
 
@@ -86,7 +87,7 @@ CallRules: TypeAlias = Any  # a row of CALL
 class Plan(NamedTuple):
     """The blocks of a run; a list's part of block p is starts[p] .. starts[p + 1] - 1."""
 
-    entry: Records  # (blocks,) of ENTRY
+    common: Records  # (blocks,) of COMMON
     stop_starts: Integers
     stop: Reals  # ascending, NaN (no stop) last
     target_starts: Integers

@@ -9,7 +9,7 @@ import numpy as np
 
 from wheelvec.jit.arrays import Codes, Flags, Integers, Reals
 from wheelvec.jit.compiled import njit_lean
-from wheelvec.kernels.parameters import DrawRules, EntryRules
+from wheelvec.kernels.parameters import CommonRules, DrawRules
 from wheelvec.model.codes import FillMode, Select, Tier
 
 TIGHT, MODERATE = int(Tier.TIGHT), int(Tier.MODERATE)
@@ -67,7 +67,7 @@ def empty_quotes(n: int) -> Quotes:
 
 
 @njit_lean
-def allowed_spread(ivp: float, dte: int, limits: EntryRules) -> float:
+def allowed_spread(ivp: float, dte: int, limits: CommonRules) -> float:
     """The spread, as a fraction of the mid, that counts as normal at this rank and dte."""
     allowed = limits.base_spread
     if ivp >= limits.extreme_threshold:
@@ -80,7 +80,7 @@ def allowed_spread(ivp: float, dte: int, limits: EntryRules) -> float:
 
 
 @njit_lean
-def tier_of(spread_pct: float, bid: float, ivp: float, dte: int, limits: EntryRules) -> int:
+def tier_of(spread_pct: float, bid: float, ivp: float, dte: int, limits: CommonRules) -> int:
     """Liquidity tier; REJECTED if the spread is over the hard maximum or the bid too low."""
     if spread_pct > limits.hard_max_spread or bid < limits.min_bid or bid <= 0.0:
         return REJECTED
@@ -139,7 +139,7 @@ def entry_price(
 
 
 @njit_lean
-def fill_probability(spread_pct: float, ivp: float, limits: EntryRules, odds: DrawRules) -> float:
+def fill_probability(spread_pct: float, ivp: float, limits: CommonRules, odds: DrawRules) -> float:
     """The chance that a touch of the profit target fills.
 
     Args:
@@ -162,7 +162,7 @@ def fill_probability(spread_pct: float, ivp: float, limits: EntryRules, odds: Dr
 
 
 @njit_lean
-def grade(quotes: Quotes, rank_over_chain: bool, limits: EntryRules, out: Grades) -> None:
+def grade(quotes: Quotes, rank_over_chain: bool, limits: CommonRules, out: Grades) -> None:
     """Rank one population of quotes, and write its ranks and tiers.
 
     Args:
@@ -188,7 +188,7 @@ def grade(quotes: Quotes, rank_over_chain: bool, limits: EntryRules, out: Grades
 
 
 @njit_lean
-def sells_for_nothing(quotes: Quotes, i: int, tier: int, limits: EntryRules) -> bool:
+def sells_for_nothing(quotes: Quotes, i: int, tier: int, limits: CommonRules) -> bool:
     """Whether the price of row i, rounded down to its tick, is 0."""
     return (
         entry_price(
@@ -290,7 +290,7 @@ def choose_puts(
     quotes: Quotes,
     starts: Integers,
     rank_over_chain: bool,
-    limits: EntryRules,
+    limits: CommonRules,
     dte_target: int,
     select: int,
     target: float,

@@ -53,7 +53,7 @@ from wheelvec.kernels.outcomes import (
     write_leg,
     write_wheel,
 )
-from wheelvec.kernels.parameters import Block, EntryRules, Plan, block_of
+from wheelvec.kernels.parameters import Block, CommonRules, Plan, block_of
 from wheelvec.kernels.quotes import REJECTED, fill_probability
 from wheelvec.kernels.slices import Slice
 from wheelvec.kernels.wheel import AssignedPut, Value, assigned_pnl, wheel_value
@@ -100,30 +100,30 @@ class PutEnd(NamedTuple):
 
 @njit_inlined
 def put_end(
-    slice_: Slice, put: Put, entry: EntryRules, block: Block, chance: float, workspace: Workspace
+    slice_: Slice, put: Put, common: CommonRules, block: Block, chance: float, workspace: Workspace
 ) -> PutEnd:
     """How a put that was sold ends.
 
     Args:
         slice_: the underlying.
         put: that was sold.
-        entry: at what prices it is bought back.
+        common: at what prices it is bought back.
         block: of one configuration.
         chance: that a touch of the target fills.
         workspace: its bars and draws are written.
     """
     quote, count = slice_.puts[put.row], put.last - put.first
-    lay_bars(slice_, quote, put.number, put.penalty, entry, put.censored, workspace.bars)
+    lay_bars(slice_, quote, put.number, put.penalty, common, put.censored, workspace.bars)
     if block.hold[0] >= 0:
-        lay_markets(slice_.rows, quote, put.penalty, entry, workspace.bars)
-    stop = stop_level(put.price, block.stop[0], entry)
-    target = target_level(put.price, block.target[0], entry)
+        lay_markets(slice_.rows, quote, put.penalty, common, workspace.bars)
+    stop = stop_level(put.price, block.stop[0], common)
+    target = target_level(put.price, block.target[0], common)
     levels = Levels(stop, target, block.hold[0], put.penalty)
     walked = walk(
         workspace.bars,
         count,
         levels,
-        entry,
+        common,
         block.draw[0],
         chance,
         workspace.drawn,
@@ -165,7 +165,7 @@ def sell_on(
     number: int,
     censored: bool,
     until: int,
-    entry: EntryRules,
+    common: CommonRules,
     block: Block,
     workspace: Workspace,
     out: Outcomes,
@@ -179,7 +179,7 @@ def sell_on(
         number: entry session.
         censored: whether the data end before its put can have ended.
         until: the last session on which a call is sought in this window.
-        entry: of liquidity and prices.
+        common: of liquidity and prices.
         block: of one configuration.
         workspace: buffers.
         out: legs, attempts, and the wheel or its state after `until` are written.
@@ -187,12 +187,12 @@ def sell_on(
     clear_assigned_ends(workspace.assigned_ends, 1)
     call, rule = block.call[0], block.draw[block.call_draw[0]]
     memory, counts = workspace.assigned_ends.memory, workspace.counts
-    csp_pnl = assigned_pnl(put, entry)
-    calls, left = sell_calls(slice_, put, state, until, entry, 0, call, rule, memory, counts, out)
+    csp_pnl = assigned_pnl(put, common)
+    calls, left = sell_calls(slice_, put, state, until, common, 0, call, rule, memory, counts, out)
     if calls.end_reason == NEXT_WINDOW:
         write_carried(out, number, censored, csp_pnl, put, left)
         return FAR
-    value = wheel_value(slice_, put, entry, calls)
+    value = wheel_value(slice_, put, common, calls)
     passed = passes_any(slice_.events, number, value.end)
     write_wheel(out, put.wheel, number, censored, csp_pnl, calls.closed, passed, value)
     return value.until
@@ -204,7 +204,7 @@ def record_wheel(
     put: Put,
     tier: int,
     until: int,
-    entry: EntryRules,
+    common: CommonRules,
     block: Block,
     workspace: Workspace,
     out: Outcomes,
@@ -216,26 +216,26 @@ def record_wheel(
         put: that was sold.
         tier: of its quote.
         until: the last session on which a call is sought in this window.
-        entry: of liquidity and prices.
+        common: of liquidity and prices.
         block: of one configuration.
         workspace: buffers.
         out: legs, attempts and one wheel are written.
     """
     quote, wheel = slice_.puts[put.row], out.launched[0]
     out.launched[0] = wheel + 1
-    chance = fill_probability(put.spread_pct, put.ivp, entry, block.draw[0])
-    ended = put_end(slice_, put, entry, block, chance, workspace)
+    chance = fill_probability(put.spread_pct, put.ivp, common, block.draw[0])
+    ended = put_end(slice_, put, common, block, chance, workspace)
     sold = Sold(put.price, put.ivp, tier, put.penalty, 1)
     write_leg(out, slice_, wheel, quote, 0, put.number, sold, chance, ended)
     if ended.reason == ASSIGNED:
         assigned = assigned_put(slice_, put, wheel)
-        state = first_state(slice_, put, entry, block.call[0])
+        state = first_state(slice_, put, common, block.call[0])
         return sell_on(
-            slice_, assigned, state, put.number, put.censored, until, entry, block, workspace, out
+            slice_, assigned, state, put.number, put.censored, until, common, block, workspace, out
         )
-    fees = order_fee(entry, 1)
+    fees = order_fee(common, 1)
     if is_bought_back(ended.reason):
-        fees += order_fee(entry, shares_between(slice_.events, put.number, ended.number))
+        fees += order_fee(common, shares_between(slice_.events, put.number, ended.number))
     pnl = put.premium - ended.price * 100.0 - fees
     if ended.reason == OPEN or ended.reason == NO_DATA:
         pnl = np.nan
@@ -295,17 +295,17 @@ def record_wheels(
         fewer are done call again with these and the same workspace, if they are full with twice the
         buffers.
     """
-    entry, block = plan.entry[0], block_of(plan, 0)
+    common, block = plan.common[0], block_of(plan, 0)
     searched = workspace.assigned_ends.memory.spent
     if start == 0:
-        puts = select_puts(slice_, entry, opens, first, last, workspace.chosen)
+        puts = select_puts(slice_, common, opens, first, last, workspace.chosen)
         record_days(workspace.chosen, first, last, out)
     for w in range(start, puts):
-        put = put_of(slice_, entry, workspace.chosen, w)
-        if not signalled[put.number] or (entry.one_at_a_time and put.number <= busy[0]):
+        put = put_of(slice_, common, workspace.chosen, w)
+        if not signalled[put.number] or (common.one_at_a_time and put.number <= busy[0]):
             continue
         before, tier = sizes_of(out), workspace.chosen.tier[w]
-        ends = record_wheel(slice_, put, tier, until, entry, block, workspace, out)
+        ends = record_wheel(slice_, put, tier, until, common, block, workspace, out)
         if full(out):
             take_back(out, before)
             return w, puts, True
@@ -346,7 +346,7 @@ def resume_wheels(
     Returns:
         How many of them are done, and whether the buffers of `out` are full.
     """
-    entry, block = plan.entry[0], block_of(plan, 0)
+    common, block = plan.common[0], block_of(plan, 0)
     searched = workspace.assigned_ends.memory.spent
     for i in range(start, carried.size):
         at, before = carried[i], sizes_of(out)
@@ -355,7 +355,7 @@ def resume_wheels(
         )
         state = WheelState(at.sought, at.cycle, at.waits, at.latest, at.closed)
         ends = sell_on(
-            slice_, put, state, at.number, at.censored, until, entry, block, workspace, out
+            slice_, put, state, at.number, at.censored, until, common, block, workspace, out
         )
         if full(out):
             take_back(out, before)

@@ -49,14 +49,14 @@ class Sale(NamedTuple):
 @njit_lean
 def levels_of(plan: Plan, sale: Sale) -> Levels:
     """Stop, target and hold of a leg under the plan of one configuration."""
-    entry, block = plan.entry[0], block_of(plan, 0)
+    common, block = plan.common[0], block_of(plan, 0)
     stop, exit_pct, hold = block.stop[0], block.target[0], block.hold[0]
     if sale.cycle > 0:
         call = block.call[0]
         stop, exit_pct, hold = call.stop_multiplier, call.exit_pct, call.max_hold_dte
     return Levels(
-        stop_level(sale.price, stop, entry),
-        target_level(sale.price, exit_pct, entry),
+        stop_level(sale.price, stop, common),
+        target_level(sale.price, exit_pct, common),
         hold,
         sale.penalty,
     )
@@ -77,15 +77,15 @@ def trace_leg(
         cached: for the draws of one option.
         out: (bars,) of TRACE, written.
     """
-    entry, block = plan.entry[0], block_of(plan, 0)
+    common, block = plan.common[0], block_of(plan, 0)
     rule = block.draw[0] if sale.cycle == 0 else block.draw[block.call_draw[0]]
     quote, levels = slice_.puts[0], levels_of(plan, sale)
-    lay_bars(slice_, quote, sale.number, sale.penalty, entry, False, bars)
+    lay_bars(slice_, quote, sale.number, sale.penalty, common, False, bars)
     if levels.hold >= 0:
-        lay_markets(slice_.rows, quote, sale.penalty, entry, bars)
+        lay_markets(slice_.rows, quote, sale.penalty, common, bars)
     for b in range(quote.last - quote.first):
         walked = walk(
-            bars, b + 1, levels, entry, rule, sale.chance, cached, 0, sale.word, sale.cycle
+            bars, b + 1, levels, common, rule, sale.chance, cached, 0, sale.word, sale.cycle
         )
         at = out[b]
         at.number, at.reason = bars[b].number, walked.reason

@@ -7,7 +7,7 @@ import numpy as np
 from wheelvec.jit.compiled import njit_inlined
 from wheelvec.kernels.events import SUSPECTED, barrier_between, shares_between, shares_until
 from wheelvec.kernels.fees import order_fee
-from wheelvec.kernels.parameters import EntryRules
+from wheelvec.kernels.parameters import CommonRules
 from wheelvec.kernels.slices import Slice, Underlying
 from wheelvec.model.codes import EndReason
 
@@ -102,28 +102,28 @@ def sale_session(underlying: Underlying, session: int, last: int) -> int:
 
 
 @njit_inlined
-def assigned_pnl(put: AssignedPut, entry: EntryRules) -> float:
+def assigned_pnl(put: AssignedPut, common: CommonRules) -> float:
     """P&L of a put that was assigned, dollars per contract."""
-    return put.premium - 0.0 - (order_fee(entry, 1) + entry.assignment_fee)
+    return put.premium - 0.0 - (order_fee(common, 1) + common.assignment_fee)
 
 
 @njit_inlined
-def wheel_value(slice_: Slice, put: AssignedPut, entry: EntryRules, calls: Course) -> Value:
+def wheel_value(slice_: Slice, put: AssignedPut, common: CommonRules, calls: Course) -> Value:
     """The P&L of an assigned put's wheel.
 
     Args:
         slice_: the underlying.
         put: that was assigned.
-        entry: has the fees, and whether the rules are v5's.
+        common: has the fees, and whether the rules are v5's.
         calls: as kernels.calls.sell_calls returns it.
     """
     days, underlying = slice_.underlying.day, slice_.underlying
-    strike, csp, still_open = put.strike, assigned_pnl(put, entry), calls.still_open
+    strike, csp, still_open = put.strike, assigned_pnl(put, common), calls.still_open
     end, away = calls.end_number, calls.end_reason == CALLED_AWAY
     resolved = calls.end_reason != UNRESOLVED
     held, lacking = resolved and not away, end if resolved else calls.lacking
     stock, sale = 0.0, np.nan
-    if entry.v5:
+    if common.v5:
         if held and calls.last_reason < 0:
             end = put.settlement  # the notebook's wheel ends with its last leg
         lots = lots_on(slice_, put, end)

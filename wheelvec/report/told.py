@@ -136,8 +136,8 @@ def _sale(leg: RetracedLeg, config: "Config") -> list[str]:
 
 def _liquidity(leg: RetracedLeg, config: "Config") -> str:
     record, quote = leg.record, leg.quote or {}
-    entry = plan_of(config).entry[0]
-    allowed = float(allowed_spread(record["ivp_entry"], record["dte_entry"], entry))
+    common = plan_of(config).common[0]
+    allowed = float(allowed_spread(record["ivp_entry"], record["dte_entry"], common))
     return (
         f"Quoted {price(quote['bid'])} to {price(quote['ask'])}, the underlying at "
         f"{price(quote['underlying_price'])}. The spread is {percent(record['spread_pct_entry'])} "

@@ -112,10 +112,10 @@ class Offers:
             session: one that the data cover.
         """
         held, number = self._held(underlying, session)
-        entry = self._plan.entry
+        common = self._plan.common
 
         def asked(**changes: Any) -> _Graded:
-            return _puts_asked(held.slice_, _with(entry, **changes), number)
+            return _puts_asked(held.slice_, _with(common, **changes), number)
 
         lost = _Lost(held.slice_.put_starts, number)
         open_ranges = _open_ranges()
@@ -143,13 +143,15 @@ class Offers:
         memory = new_assigned_ends(1, held.calls, held.bars + 1).memory
         lost = _Lost(slice_.call_starts, number)
 
-        def asked(entry: dict[str, Any] | None = None, **changes: Any) -> tuple[_Graded, int]:
-            limits, call = _with(plan.entry, **(entry or {})), _with(plan.call, **changes)
-            make_sale(slice_, 0, number, basis, limits[0], 0, call[0], memory)
+        def asked(limits: dict[str, Any] | None = None, **changes: Any) -> tuple[_Graded, int]:
+            common, call = _with(plan.common, **(limits or {})), _with(plan.call, **changes)
+            make_sale(slice_, 0, number, basis, common[0], 0, call[0], memory)
             sale, found = memory.sales[0], memory.workspace
             n = int(sale["above_basis"])
             ivp, tier = found.grades.ivp[:n].copy(), found.grades.tier[:n].copy()
-            return _Graded(found.field[:n].copy(), ivp, tier, tier != REJECTED), int(sale["row"])
+            return _Graded(found.qualified[:n].copy(), ivp, tier, tier != REJECTED), int(
+                sale["row"]
+            )
 
         open_ranges = _open_ranges() | {"above_basis": False}
         for test in ("dte", "delta", "otm", "below_basis"):
@@ -182,7 +184,7 @@ class Offers:
             **{name: quotes[name] for name in ("bid", "ask", "spread_pct")},
             "ivp": pl.Series(ivp, nan_to_null=True),
             "tier": pl.Series([_TIERS.get(code) for code in tier.tolist()], dtype=pl.String),
-            "price": pl.Series(_prices(quotes, tier, self._plan.entry[0]), nan_to_null=True),
+            "price": pl.Series(_prices(quotes, tier, self._plan.common[0]), nan_to_null=True),
             "failed": pl.Series([_NAMES.get(code) for code in lost.test.tolist()], dtype=pl.String),
         }
         told = pl.DataFrame(columns | _missed(quotes, lost.test, self._limits(kind, floor)))

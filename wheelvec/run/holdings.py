@@ -157,7 +157,7 @@ class Holdings:
             self._symbols[i, : len(here)] = here
             opens = np.flatnonzero(context.opens[self._chain_key][rules[at]])
             self._last_entry[i] = opens[-1] - self._zero if opens.size else 0
-        self._schedule_of = self._work.plan.entry["schedule"]
+        self._schedule_of = self._work.plan.common["schedule"]
 
     def _frames_of(self, symbol: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The closes and the events of an underlying, as a result has them."""
@@ -261,7 +261,7 @@ class Holdings:
         sizes = self._work.sizes
         self._chosen = new_selection(sizes.sessions, sizes.quotes)
         self._workspace = new_workspace(1, 1, sizes.bars, sizes.calls_on_offer)
-        blocks, symbols = self._work.plan.entry.size, len(self._context.symbols)
+        blocks, symbols = self._work.plan.common.size, len(self._context.symbols)
         none = np.zeros((symbols, blocks, 2), np.int64)
         nothing = self._new_offers(0)
         t = self._zero
@@ -299,8 +299,8 @@ class Holdings:
             int(held.puts_within((*least, *delta))[first : last + 1].sum()) for _, held, *_ in found
         ]
         # most of it is never written, and takes no memory then
-        offers = self._new_offers(sum(within) * plan.entry.size)
-        starts = np.zeros((len(context.symbols), plan.entry.size, last + 2 - first), np.int64)
+        offers = self._new_offers(sum(within) * plan.common.size)
+        starts = np.zeros((len(context.symbols), plan.common.size, last + 2 - first), np.int64)
         used, of_symbol = 0, {}
         for (_, name), held, *_ in found:
             symbol = context.symbols.index(name)
@@ -335,7 +335,7 @@ class Holdings:
             of_symbol: the slices of the underlyings.
         """
         plan, accounts = self._work.plan, self._accounts
-        if plan.entry["one_at_a_time"].any():
+        if plan.common["one_at_a_time"].any():
             for symbol, held in of_symbol.items():
                 self._launch_alone(held, symbol, s, starts, offers)
         most = int((starts[:, :, s + 1] - starts[:, :, s]).sum(axis=0).max(initial=0))

@@ -190,14 +190,14 @@ def _quote_sold(rows: pl.DataFrame) -> dict[str, float] | None:
 
 def _price(record: dict[str, Any], quote: dict[str, float] | None, plan: Plan) -> float:
     """Dollars per share for which a leg was sold: by its quote, to the last bit."""
-    entry, premium = plan.entry[0], record["premium"]
+    common, premium = plan.common[0], record["premium"]
     recorded = float(premium / (100.0 * record["contracts"]))
     if quote is None:
         return recorded
     bid, ask = quote["bid"], quote["ask"]
     penalty = record["liquidity_penalty"]
     sold = entry_price(
-        bid, ask, (bid + ask) / 2, penalty, int(entry["mode"]), float(entry["ticks"])
+        bid, ask, (bid + ask) / 2, penalty, int(common["mode"]), float(common["ticks"])
     )
     return float(sold) if sold * 100.0 * record["contracts"] == premium else recorded
 

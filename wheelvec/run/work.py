@@ -254,7 +254,7 @@ class Work:
         """
         workspace, blocks = (
             new_selection(self.sizes.sessions, self.sizes.quotes),
-            self.plan.entry.size,
+            self.plan.common.size,
         )
         for group in self._context.windows(self._chain_key, self.spans):
             for at, held, first, last in self._context.with_slices(self._chain_key, group):
@@ -296,7 +296,7 @@ class Work:
             together: whether the ROC of all configurations is sorted after the last slice, rather
                 than by each task.
         """
-        filled = places(self._wheels, self.plan.entry.size, self._apart > 0)
+        filled = places(self._wheels, self.plan.common.size, self._apart > 0)
         values = (
             np.empty((self.order.size, self._most_wheels))
             if statistics.size and together
@@ -306,7 +306,7 @@ class Work:
 
     def _idle(self) -> dict[str, Array]:
         """`_Sums.busy` with no open wheel; one array for all underlyings where it is not read."""
-        if self.plan.entry["one_at_a_time"].any():
+        if self.plan.common["one_at_a_time"].any():
             return {symbol: np.full(self.order.size, -1, np.int64) for symbol in self._trades}
         return dict.fromkeys(self._trades, np.full(self.order.size, -1, np.int64))
 
@@ -370,7 +370,7 @@ class Work:
                 do([Task(blocks, slices, levels, figures) for blocks in self._ranges])
                 continue
             for some in _some_symbols(slices, self._apart):
-                do(apart.tasks(some, self.plan.entry.size))
+                do(apart.tasks(some, self.plan.common.size))
                 apart.merge(some, figures)
 
     def _add(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wheelvec.kernels.parameters import CALL, DRAW, ENTRY, Plan
+from wheelvec.kernels.parameters import CALL, COMMON, DRAW, Plan
 from wheelvec.model.codes import EarlyAssignment, FillMode, Select
 from wheelvec.model.config import SECTIONS
 from wheelvec.model.grid import ACCOUNT, Codes, Grid, combined, dense, first_of
@@ -314,7 +314,7 @@ def _plan(
     lists = sum(np.diff(starts[f"{name}_starts"]) for name in ("rest", "pair", "call"))
     cost = np.where(sizes == 1, 200, 800 + 8 * lists + 2 * sizes)
     plan = Plan(
-        entry=_entries(rules.at(leading), schedules[leading]),
+        common=_common_rules(rules.at(leading), schedules[leading]),
         stop=rules.at(order[first_stop]).column("put.stop_loss_multiplier"),
         target=rules.at(rows["target"]).column("put.exit_pct"),
         hold=rules.at(rows["hold"]).column("put.max_hold_dte", _or(-1), np.int64),
@@ -351,9 +351,9 @@ def _early(name: str) -> int:
     return int(EarlyAssignment[name.upper()])
 
 
-def _entries(rules: _Rows, schedules: Codes) -> Array:
-    """(rows,) of ENTRY: which puts each row sells, and at what prices."""
-    out = np.zeros(schedules.size, ENTRY)
+def _common_rules(rules: _Rows, schedules: Codes) -> Array:
+    """(rows,) of COMMON: which puts each row sells, and at what prices."""
+    out = np.zeros(schedules.size, COMMON)
     out["schedule"] = schedules
     for name in ("dte_min", "dte_max", "delta_min", "delta_max"):
         out[name] = rules.column(f"put.{name}")
