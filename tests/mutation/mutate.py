@@ -268,7 +268,7 @@ CHANGES: tuple[Change, ...] = (
     Change("mark_closed_calls", WHEEL, "marked = csp + calls.closed + (", "marked = csp + (", "8: the mark holds closed calls"),
     Change("mark_day", CALLS, "while r >= quote.first and rows[r].number > session:", "while False:", "8: on or before the underlying's last bar"),
     Change("mark_bound", CALLS, "rows[r].number > session", "rows[r].number >= session", "8: on or before"),
-    Change("mark_from_entry", CALLS, "r >= quote.first and rows[r]", "r >= quote.first - 1 and rows[r]", "8: its last bar, of any day"),
+    Change("mark_without_bar", CALLS, "sale.price if r < quote.first else", "sale.price if r < 0 else", "8: without a bar since the sale its premium"),
     Change("capital_net", RECORDS, 'pl.Series(puts["strike"] * 100.0)', 'pl.Series((puts["strike"] - puts["price"]) * 100.0)', "8: initial capital is the strike's"),
     Change("annual_360", RECORDS, "365.0 * roc", "360.0 * roc", "10: 365 days"),
     Change("total_days_put", RECORDS, "held[begin] + added_up(held, some)", "held[begin]", "8: total_days sums the legs"),
