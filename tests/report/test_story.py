@@ -90,7 +90,7 @@ def test_it_is_data_for_other_programs(market: wv.Market, result: wv.Result) -> 
 
 
 @pytest.mark.parametrize("seed", [0, 9])
-def test_corporate_events_are_told(seed: int) -> None:
+def test_corporate_events_are_shown(seed: int) -> None:
     market = market_of(event_markets.random_event_market(seed))
     config = config_of(event_markets.random_event_config(seed, "ledger"), market)
     result, reasons = wv.backtest(market, config), set()

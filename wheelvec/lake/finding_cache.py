@@ -5,7 +5,7 @@
 Of an underlying whose files have not changed the summaries need not be joined again: contract by
 contract over all months, that takes several times as long as to hash the files. The key is a digest
 of all that its findings depend on: the digests of its files, which `check` verifies in any case,
-the sessions, the splits that are told, its damaged months, and the code.
+the sessions, the stated splits, its damaged months, and the code.
 """
 
 import json
@@ -34,7 +34,7 @@ def keys_of(
     Args:
         footers: the verified footers of all files of the lake.
         sessions: the sessions of the calendar over the lake.
-        splits: `schemas.SPLITS` that are told; None without any.
+        splits: `schemas.SPLITS` of the lake; None without any.
         unknown: the months whose file is damaged.
     """
     said: dict[str, list[Any]] = defaultdict(list)

@@ -22,7 +22,7 @@ from wheelvec.model.schemas import FAILURES
 from wheelvec.run.context import Context
 from wheelvec.run.executor import Executor, InOrder, default_threads, whole_number
 from wheelvec.run.folder import keep_apart
-from wheelvec.run.histories import told_history
+from wheelvec.run.histories import stated_history
 from wheelvec.run.parts import Parts, told_kept
 from wheelvec.run.recorder import Recorder, Take, Walked
 from wheelvec.run.recording import Recording
@@ -262,7 +262,7 @@ def _payments(market: Market, symbols: list[str], sessions: pl.DataFrame) -> dic
         return found
     day = days(sessions, "session")
     for position, symbol in enumerate(symbols):
-        past = told_history(market, symbol, sessions)
+        past = stated_history(market, symbol, sessions)
         paid = paid_under(market.dividends, past.names, sessions["session"])
         if paid.height:
             amount = paid["amount"].to_numpy() * 100.0

@@ -165,10 +165,10 @@ class Holdings:
         past = history_of(market, symbol, sessions)
         underlying = underlying_arrays(market.closes, sessions, past.names)
         closes = closes_between(underlying, self._zero, sessions.height - 1, symbol)
-        told = event_rows(symbol, past, market.splits, market.dividends, sessions)
+        rows = event_rows(symbol, past, market.splits, market.dividends, sessions)
         start = sessions["session"][self._zero]
         last = max(start, self._context.last or start)
-        return closes, told.filter(pl.col("session").is_between(start, last))
+        return closes, rows.filter(pl.col("session").is_between(start, last))
 
     def _stop(self) -> int:
         """One past the last session on which any wheel can be open."""

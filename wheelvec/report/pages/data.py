@@ -101,7 +101,7 @@ def _caveats(market: Market, days: pl.DataFrame, found: Findings) -> list[str]:
         text.append("No table of dividends was given: shares are held without them.")
     for frame, what in (
         (found.splits, "suspected splits"),
-        (found.contradicted, "told events that the prices contradict"),
+        (found.contradicted, "stated events that the prices contradict"),
         (found.adjusted, "runs of closes that look adjusted"),
         (found.adjusted_prices, "runs of underlying prices that look adjusted"),
         (found.ended, "underlyings whose bars end early"),
@@ -167,7 +167,7 @@ def _odd(market: Market, found: Findings) -> list[Part]:
     parts: list[Part] = []
     for name, title in (
         ("splits", "Suspected splits that no table explains"),
-        ("contradicted", "Told events that the prices contradict"),
+        ("contradicted", "Stated events that the prices contradict"),
         ("adjusted", "Closes that differ from the quotes' underlying price by a factor"),
         ("adjusted_prices", "Underlying prices that differ from put-call parity by a factor"),
         ("ended", "Underlyings whose bars end before the market's last session"),
