@@ -626,14 +626,14 @@ def test_import_eod_writes_a_lake_and_says_what_it_found(here: Path, capsys: Cap
     assert "Wheels that settle on sessions without a close stay unresolved" in out
     assert "option_quotes: 12 rows added, 0 replaced" in out
     assert cli.main([*line.split(), "--json", "--replace"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["written"][0] == {
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["written"][0] == {
         "table": "option_quotes",
         "added": 0,
         "replaced": 12,
         "removed": 0,
     }
-    assert [row["underlying_source"] for row in told["prices"]] == ["parity", "parity"]
+    assert [row["underlying_source"] for row in printed["prices"]] == ["parity", "parity"]
 
 
 def test_import_eod_of_another_layout_is_one_line_and_writes_nothing(

@@ -145,7 +145,7 @@ def test_a_dask_cluster_gives_the_result_of_this_process(
 def test_events_signals_and_any_order_of_underlyings(
     seed: int, tmp_path: Path, threads: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Splits, renames and dividends, which other underlyings' files tell of."""
+    """Splits, renames and dividends, which other underlyings' files state."""
     monkeypatch.setattr(recording, "TARGET", 0.2)
     market_of(event_markets.random_event_market(seed)).write(tmp_path / "lake")
     market = wv.Market.open(tmp_path / "lake")
