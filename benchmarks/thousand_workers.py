@@ -162,17 +162,17 @@ class Cluster:
                 self._later(self.now + task.compute, "computed", i, None)
             elif kind == "computed":
                 self._workers[i].running = False
-                told = self.scheduler.serve(self.now, self.constants.schedule / 2)
-                self._later(told, "told", i, None)
+                reported = self.scheduler.serve(self.now, self.constants.schedule / 2)
+                self._later(reported, "reported", i, None)
                 self._start(i)
-            elif kind == "told":
+            elif kind == "reported":
                 kept = self.client.serve(self.now, self.constants.keep)
                 self._later(kept, "kept", i, None)
             else:
                 self._submit(self.now, i, tasks)
 
     def _later(self, when: float, kind: str, worker: int, task: Task | None) -> None:
-        self._number += 1  # of two events at a time, the one that was told first
+        self._number += 1  # of two events at a time, the one that was added first
         heapq.heappush(self._events, (when, self._number, kind, worker, task))
 
     def _submit(self, now: float, worker: int, tasks: Iterator[Task]) -> None:

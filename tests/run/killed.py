@@ -77,8 +77,8 @@ def save(source: str, out: str) -> None:
 
 
 def refused(out: str, below: str) -> None:
-    """What another user, who may only read, is told of a folder of which a writer was killed, and
-    of one to write to.
+    """Print the errors that a user who may only read has with a folder of which a writer was
+    killed, and with one to write to.
     """
     os.setuid(65534)
     said = []

@@ -190,12 +190,12 @@ def test_jobs_take_as_many_underlyings_as_those_before_allow(
     folder: Path, local: wv.Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     market, executor = wv.Market.open(folder), Counting()
-    told: list[tuple[int, ...]] = []
-    wv.backtest(market, CONFIG, executor=executor, progress=lambda *now: told.append(now))
+    reports: list[tuple[int, ...]] = []
+    wv.backtest(market, CONFIG, executor=executor, progress=lambda *now: reports.append(now))
     # two jobs wait at the one worker before anything is known
     assert executor.recorded == [("AA",), ("BB",), ("CC", "DD")]
-    assert [done for done, *_ in told] == [3, 6, 12]
-    assert {total for _, total, *_ in told} == {12}
+    assert [done for done, *_ in reports] == [3, 6, 12]
+    assert {total for _, total, *_ in reports} == {12}
     monkeypatch.setattr(recording, "TARGET", 1e-9)
     again = Counting()
     wv.backtest(market, CONFIG, executor=again)
@@ -205,7 +205,7 @@ def test_jobs_take_as_many_underlyings_as_those_before_allow(
 # ---- what fails
 
 
-def test_an_underlying_that_fails_is_left_out_and_told(
+def test_an_underlying_that_fails_is_left_out_and_reported(
     lake: Path, folder: Path, threads: Executor, tmp_path: Path
 ) -> None:
     path, out = damaged(lake, "BB"), tmp_path / "out"

@@ -317,12 +317,12 @@ class Deserted:
 
 
 @pytest.mark.parametrize(
-    ("paused", "told"),
+    ("paused", "message"),
     [(False, "the cluster has no worker"), (True, "all workers of the cluster are paused")],
 )
 def test_a_cluster_without_workers_is_named(
     paused: bool,
-    told: str,
+    message: str,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -336,21 +336,21 @@ def test_a_cluster_without_workers_is_named(
     assert not done.failures
     assert client.given.asked == 2
     said = [each for each in caplog.messages if "jobs wait for one" in each]
-    assert [told in each for each in said] == [True]
+    assert [message in each for each in said] == [True]
 
 
 def test_progress_counts_configurations_and_wheels(folder: Path, small_jobs: None) -> None:
-    told: list[tuple[int, int, int]] = []
+    reports: list[tuple[int, int, int]] = []
     far = wv.sweep(
         wv.Market.open(folder),
         None,
         GRID,
         executor=Counting(),
-        progress=lambda *now: told.append(now),
+        progress=lambda *now: reports.append(now),
     )
     wheels = far.frame.select(pl.sum_horizontal(pl.col("^csp_.*$")).sum()).item()
-    assert told[-1] == (8, 8, wheels)
-    assert [done for done, *_ in told] == sorted(done for done, *_ in told)
+    assert reports[-1] == (8, 8, wheels)
+    assert [done for done, *_ in reports] == sorted(done for done, *_ in reports)
 
 
 def test_a_sweep_is_cut_into_jobs_of_some_seconds(
@@ -625,7 +625,7 @@ def damaged(lake: Path, symbol: str) -> Path:
     return path
 
 
-def test_an_underlying_that_fails_is_left_out_and_told(
+def test_an_underlying_that_fails_is_left_out_and_reported(
     lake: Path, folder: Path, local: wv.Sweep, small_jobs: None, tmp_path: Path
 ) -> None:
     path = damaged(lake, "BB")

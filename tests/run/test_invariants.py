@@ -86,7 +86,7 @@ def test_splitting_the_range_changes_no_wheel(seed: int) -> None:
 
 
 def _own_ids(records: pl.DataFrame) -> pl.Series:
-    """Two runs number their wheels alike: tell them apart by the row on which a wheel begins."""
+    """Two runs number their wheels alike: they are distinguished by the row on which a wheel begins."""
     return (records["phase"] == "csp").cum_sum().cast(pl.String)
 
 

@@ -143,7 +143,7 @@ def test_the_clean_demo_market_raises_no_warning(clean: wv.Market) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_of_the_data_is_told_by_backtest_and_sweep(whole: Tables, fault: str) -> None:
+def test_a_fault_of_the_data_is_reported_by_backtest_and_sweep(whole: Tables, fault: str) -> None:
     make, code, count, text = FAULTS[fault]
     market = wv.Market(**make(whole))  # type: ignore[arg-type]
     result = wv.backtest(market, CONFIG)
@@ -155,7 +155,7 @@ def test_a_fault_of_the_data_is_told_by_backtest_and_sweep(whole: Tables, fault:
     assert swept.warnings == result.warnings
 
 
-def test_a_fault_that_no_wheel_of_the_run_can_reach_is_not_told(whole: Tables) -> None:
+def test_a_fault_that_no_wheel_of_the_run_can_reach_is_not_reported(whole: Tables) -> None:
     market = wv.Market(**unadjusted(whole, "2024-04-22"))  # type: ignore[arg-type]
     early = CONFIG.replace(
         **{"schedule.end_date": "2024-01-12", "put.dte_max": 35, "call.dte_max": 20}

@@ -154,8 +154,8 @@ def everything(error: BaseException, seen: set[int] | None = None) -> str:
     if id(error) in seen:
         return ""
     seen.add(id(error))
-    told = traceback.TracebackException.from_exception(error, capture_locals=True)
-    texts = [str(error), repr(error), repr(error.args), repr(vars(error)), "".join(told.format())]
+    report = traceback.TracebackException.from_exception(error, capture_locals=True)
+    texts = [str(error), repr(error), repr(error.args), repr(vars(error)), "".join(report.format())]
     texts += [
         everything(other, seen)
         for other in (error.__cause__, error.__context__)

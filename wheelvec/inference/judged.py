@@ -1,4 +1,4 @@
-"""The object that `verdict` returns: its lines, and how they are told."""
+"""The object that `verdict` returns: its lines, as text, HTML and a dict."""
 
 import html
 from typing import Any, NamedTuple
@@ -215,7 +215,7 @@ class Verdict(NamedTuple):
 
     def _repr_html_(self) -> str:
         # no table of model.markup, whose cells keep their blanks: these are sentences
-        told = "".join(f"<li>{html.escape(each)}</li>" for each in self.tried.says)
+        items = "".join(f"<li>{html.escape(each)}</li>" for each in self.tried.says)
         head = "".join(f"<th>{html.escape(each)}</th>" for each in HEADER)
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(each)}</td>" for each in row) + "</tr>"
@@ -223,7 +223,7 @@ class Verdict(NamedTuple):
         )
         said = html.escape(" ".join(self.says))
         return (
-            f"<p>{html.escape(self.title)}</p><ul>{told}</ul>"
+            f"<p>{html.escape(self.title)}</p><ul>{items}</ul>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{said}</p>"
         )
 

@@ -213,7 +213,7 @@ def deflated_line(trials: Trials) -> Line:
     """Whether the Sharpe ratio is above what the best of so many trials has by luck.
 
     The effective rank decides: neighbours on a grid are no independent trials, and a count of all
-    takes what truly differs between them for luck. The others are told beside it.
+    takes what truly differs between them for luck. The others are shown beside it.
 
     Args:
         trials: with the deflated Sharpe ratio at each number of trials.

@@ -19,7 +19,7 @@ class Tried(NamedTuple):
     Attributes:
         rows: of the sweep.
         configurations: rows that differ in more than a seed.
-        prior_trials: what was tried before, as told.
+        prior_trials: configurations tried before, as the user states.
         effective_rank: of the correlation of their monthly returns; None: cannot be said.
         clusters: of similar configurations; None: cannot be said.
         months: calendar months in which the row has entry sessions, from its first wheel to its

@@ -10,7 +10,7 @@ from wheelvec.market.market import Market
 from wheelvec.model.errors import InputError
 from wheelvec.report import plots
 from wheelvec.report.sections import Section, as_html, as_text
-from wheelvec.report.told import sections_of
+from wheelvec.report.story_sections import sections_of
 from wheelvec.run.candidates import Offers
 from wheelvec.run.result import Result
 from wheelvec.run.retracing import RetracedLeg, records_of, retraced

@@ -15,7 +15,7 @@ from wheelvec.model.fields import read_day
 from wheelvec.model.schemas import first_flaw, quote_flaws
 from wheelvec.report.sections import Section, Table, as_html, as_text
 from wheelvec.report.story import check_arguments, other_market
-from wheelvec.report.told import candidates_table
+from wheelvec.report.story_sections import candidates_table
 from wheelvec.run.candidates import Offers
 from wheelvec.run.result import Result
 from wheelvec.run.schedule import EntryRule

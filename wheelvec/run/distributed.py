@@ -158,7 +158,7 @@ class Distributed:
         """Let the workers verify the data, and give the market what they found.
 
         Args:
-            findings: whether anomalies are looked for too, of which `Sweep.warnings` tell.
+            findings: whether anomalies are looked for too, for `Sweep.warnings`.
         """
         self._failed |= survey(self._market, self._workers, self._sizes, findings, self._memory)
         self._usable()
@@ -379,13 +379,13 @@ class Distributed:
         """Run the jobs whose parts are not kept; the name of each part by its place."""
         names: dict[tuple[int, int, int], str] = {}
         again, lost = list[Asked[SweepJob]](), list[Asked[SweepJob]]()
-        told = _Told(progress, self._rows.size, count)
+        arrived = _Progress(progress, self._rows.size, count)
 
         def missing() -> Iterator[Asked[SweepJob]]:
             for place, asked in jobs:
                 names[place] = asked.name
                 if parts.holds(asked.name):
-                    told.add(None)
+                    arrived.add(None)
                 else:
                     yield asked
 
@@ -394,7 +394,7 @@ class Distributed:
                 (lost if done.is_lost else again).append(asked)
                 continue
             parts.keep(asked.name, done.frames)
-            told.add(done.frames)
+            arrived.add(done.frames)
         for asked, done in self._workers.run(
             asked._replace(name=f"{asked.name}-again") for asked in again
         ):
@@ -404,11 +404,11 @@ class Distributed:
                 continue
             parts.keep(first.name, done.frames, lasting=not done.failures)
             self._failed |= dict(done.failures)
-            told.add(done.frames)
+            arrived.add(done.frames)
         for asked in lost:
             data, whole = self._apart(asked.job)
             parts.keep(asked.name, data, lasting=whole)
-            told.add(data)
+            arrived.add(data)
         self._usable()
         return names
 
@@ -476,8 +476,8 @@ class Distributed:
         return pl.concat([parts.read(name)["accounts"] for name, _ in asked])
 
 
-class _Told:
-    """Tells the progress of a sweep by the parts that have arrived.
+class _Progress:
+    """Reports the progress of a sweep by the job results that have arrived.
 
     Args:
         progress: the function to call; None: none.

@@ -126,8 +126,8 @@ def _retraced(result: Result, plan: Plan, record: dict[str, Any], word: np.uint6
     sale = Sale(0, record["cycle"], word, price, *_odds(record))
     bars = rows.filter(pl.col("number") > 0, pl.col("source").is_not_null())
     found = _traced(record, plan, sale, bars, day)
-    told = _days(rows, found, _closes(result, record, sessions), last)
-    return RetracedLeg(record, quote, price, levels_of(plan, sale), told, _agrees(record, found))
+    tested = _days(rows, found, _closes(result, record, sessions), last)
+    return RetracedLeg(record, quote, price, levels_of(plan, sale), tested, _agrees(record, found))
 
 
 def _odds(record: dict[str, Any]) -> tuple[float, float]:
@@ -260,7 +260,7 @@ def _days(rows: pl.DataFrame, found: Array, closes: pl.DataFrame, last: int) -> 
     """LEG_DAYS of a leg."""
     touched = np.diff(found["touches"], prepend=0) > 0
     exits = [REASONS.get(code) for code in found["reason"].tolist()]
-    told = pl.DataFrame(
+    walked = pl.DataFrame(
         {
             "number": found["number"],
             "touch": _where(touched, found["touches"] - 1.0),
@@ -272,7 +272,7 @@ def _days(rows: pl.DataFrame, found: Array, closes: pl.DataFrame, last: int) -> 
     inside = closes.filter(pl.col("number").is_between(1, last))
     whole = inside.join(rows.drop("session", "underlying"), on="number", how="left")
     return (
-        whole.join(told, on="number", how="left")
+        whole.join(walked, on="number", how="left")
         .sort("number")
         .select(pl.col(name).cast(kind) for name, kind in LEG_DAYS.items())
     )

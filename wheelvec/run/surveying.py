@@ -52,7 +52,7 @@ def survey(
         market: of a lake; it holds the digests afterwards, and the findings.
         workers: of the executor.
         sizes: the bytes of the files of each underlying, as `Market.sizes` returns them.
-        findings: whether anomalies are looked for too, of which warnings tell.
+        findings: whether anomalies are looked for too, which become warnings.
         memory: bytes that a job may take; None: a share of its worker's.
 
     Returns:

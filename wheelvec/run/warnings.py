@@ -175,8 +175,8 @@ def of_sweep(
     if len(idle):
         text = f"{len(idle):,} of {counted(frame.height, 'configuration')} launched no wheel, "
         text += f"the first in row {idle[0]}"
-        told = explain(idle[0]) if explain else ()
-        why = next((f": {warning}" for warning in told if warning.code == "no_wheels"), "")
+        known = explain(idle[0]) if explain else ()
+        why = next((f": {warning}" for warning in known if warning.code == "no_wheels"), "")
         warnings.insert(0, RunWarning("no_wheels", None, len(idle), text + why))
     return tuple(dict.fromkeys(warnings))
 

@@ -44,8 +44,8 @@ def result_page(result: Result) -> Page:
     """
     _ = result.events  # refuses a result of an earlier version, saying what it lacks
     figures, wheels = result.summary(), counted_wheels(result)
-    told = chosen_stories(wheels)
-    order = {wheel_id: i for i, wheel_id in enumerate(told, 1)}
+    chosen = chosen_stories(wheels)
+    order = {wheel_id: i for i, wheel_id in enumerate(chosen, 1)}
     sections = [
         Section("pnl", "P&L over time", _over_time(result, wheels, order)),
         Section("wheels-section", "Wheels", [*wheel_tables(wheels, order)]),

@@ -27,7 +27,7 @@ from wheelvec.model.errors import InputError, LakeError
 
 INK = "currentColor"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
-# Okabe & Ito 2008: told apart with any colour vision; here those that stand out on white and on
+# Okabe & Ito 2008: distinct with any colour vision; here those that stand out on white and on
 # near black, and grey for what the data do not say
 BLUE, ORANGE, GREEN, RED = "#2b83ba", "#e69f00", "#009e73", "#d55e00"
 PURPLE, SKY, YELLOW, GREY = "#cc79a7", "#56b4e9", "#c9b70f", "#8a8f98"
