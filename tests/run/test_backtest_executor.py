@@ -285,7 +285,9 @@ def test_an_interrupted_backtest_is_continued(
     folder: Path, local: wv.Result, tmp_path: Path
 ) -> None:
     market, out = wv.Market.open(folder), tmp_path / "out"
-    with pytest.raises(KeyboardInterrupt, match=r"^2 parts of the backtest kept in .*out; run"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"^2 job results of the backtest kept in .*out; run"
+    ):
         wv.backtest(market, CONFIG, executor=Counting(stop_after=2), out=out)
     with pytest.raises(KeyboardInterrupt, match="nothing is kept without out="):
         wv.backtest(market, CONFIG, executor=Counting(stop_after=2))
@@ -309,10 +311,10 @@ def test_parts_of_another_backtest_are_replaced_with_it(
     with pytest.raises(KeyboardInterrupt):
         wv.backtest(market, other, executor=Counting(stop_after=2), out=out)
     (kept, _) = (out / "parts").glob("wheelvec-*.part")
-    with pytest.raises(KeyboardInterrupt, match=r"^2 parts of"):
+    with pytest.raises(KeyboardInterrupt, match=r"^2 job results of"):
         wv.backtest(market, CONFIG, executor=Counting(stop_after=2), out=out, overwrite=True)
     assert not kept.exists()
-    # a run without an executor needs no parts, and leaves none
+    # a run without an executor needs no job results, and leaves none
     assert_same(wv.backtest(market, CONFIG, out=out), local)
     assert not (out / "parts").exists()
 

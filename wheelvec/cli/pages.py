@@ -109,7 +109,7 @@ def beside(folder: Path) -> Path:
 
 def _refuse_other(path: Path) -> None:
     """Refuse to replace a file that is no page of ours, at a place that the user did not name."""
-    from wheelvec.report.pages.parts import MARK
+    from wheelvec.report.pages.elements import MARK
 
     if not path.exists():
         return

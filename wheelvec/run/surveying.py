@@ -8,8 +8,8 @@ import polars as pl
 from wheelvec.market.market import DIGESTS, Market
 from wheelvec.model.errors import WheelvecError
 from wheelvec.model.schemas import FAILURES
+from wheelvec.run.job_results import grouped, name_of
 from wheelvec.run.jobs import Done, SurveyJob, unpacked, versions
-from wheelvec.run.parts import grouped, name_of
 from wheelvec.run.workers import Asked, Workers
 from wheelvec.tables.anomalies import Findings
 

@@ -6,7 +6,7 @@ import polars as pl
 
 from wheelvec.model.codes import OUTCOMES
 from wheelvec.model.errors import counted
-from wheelvec.report.pages.parts import Table, amount
+from wheelvec.report.pages.elements import Table, amount
 from wheelvec.run.result import Result
 
 

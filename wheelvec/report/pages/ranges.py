@@ -6,7 +6,7 @@ import polars as pl
 
 from wheelvec.inference.lines import data_lines
 from wheelvec.inference.tried import figures_of, launches
-from wheelvec.report.pages.parts import Part, Table, amount
+from wheelvec.report.pages.elements import Element, Table, amount
 from wheelvec.report.pages.rendering import chart
 from wheelvec.report.pages.verdicts import lines_table
 from wheelvec.report.plots.sweeps import bands
@@ -23,7 +23,7 @@ NOT_THERE = "market"  # the kind that no sweep has
 OF_ACCOUNT = "account_cagr"
 
 
-def rests_on(sweep: Sweep, row: int, figure: str) -> Iterator[Part]:
+def rests_on(sweep: Sweep, row: int, figure: str) -> Iterator[Element]:
     """The lines of a verdict and the ranges of a figure that need no market, and what needs one.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from wheelvec.report.pages.parts import Story, Table, amount, percent, shown
+from wheelvec.report.pages.elements import Story, Table, amount, percent, shown
 from wheelvec.report.plots.story import last_day, legs_of, path_of
 from wheelvec.run.result import Result
 from wheelvec.run.retracing import RetracedLeg, records_of, retraced

@@ -1,4 +1,4 @@
-"""What a page is made of: figures, texts, tables, charts and stories, before they are HTML."""
+"""The elements of a page: figures, texts, tables, charts and stories, before they are HTML."""
 
 import dataclasses
 import datetime as dt
@@ -114,23 +114,23 @@ class Story:
     drawing: Mapping[str, Any]
 
 
-Part = str | Table | Chart | Story
+Element = str | Table | Chart | Story
 
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A part of a page with a heading.
+    """The elements of a page under one heading.
 
     Attributes:
         name: its id.
         title: its heading.
-        parts: texts, tables, charts and stories in order; charts that follow one another stand
+        elements: texts, tables, charts and stories in order; charts that follow one another stand
             side by side where there is room.
     """
 
     name: str
     title: str
-    parts: Sequence[Part]
+    elements: Sequence[Element]
 
 
 @dataclasses.dataclass(frozen=True)
