@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "wheelvec"
 PAGE, ARCHITECTURE = ROOT / "docs" / "reference.md", ROOT / "docs" / "architecture.md"
 MARKERS = ("<!-- modules: written by tests/docs_reference.py -->", "<!-- end of modules -->")
-ROOMS = (
+PACKAGES = (
     "model", "jit", "pricing", "kernels", "tables", "lake", "market", "vendors", "databento", "files", "demo", "stages", "run", "inference",
     "report", "plots", "pages", "cli",
 )  # fmt: skip
@@ -150,17 +150,17 @@ def page() -> str:
 
 
 def modules() -> str:
-    """A table of every module, by room: its first sentence."""
+    """A table of every module, by package: its first sentence."""
     parts = []
-    rooms = {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE}
-    for room in sorted(rooms, key=lambda room: ROOMS.index(room.name)):
+    packages = {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE}
+    for package in sorted(packages, key=lambda package: PACKAGES.index(package.name)):
         rows = [
             (f"`{path.stem}`", first_sentence(path))
-            for path in sorted(room.glob("*.py"))
+            for path in sorted(package.glob("*.py"))
             if path.stem not in ("__init__", "__main__")
         ]
         parts.append(
-            f"### {'.'.join(room.relative_to(PACKAGE).parts)}\n\n{table(('module', 'what it holds'), rows)}\n"
+            f"### {'.'.join(package.relative_to(PACKAGE).parts)}\n\n{table(('module', 'what it holds'), rows)}\n"
         )
     return "\n".join(parts)
 

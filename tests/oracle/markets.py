@@ -873,7 +873,7 @@ def markets() -> st.SearchStrategy[dict[str, pl.DataFrame]]:
     return seeds().map(random_market)
 
 
-def worlds() -> st.SearchStrategy[tuple[dict[str, pl.DataFrame], dict[str, Any]]]:
+def cases() -> st.SearchStrategy[tuple[dict[str, pl.DataFrame], dict[str, Any]]]:
     """Random markets, each with a configuration that fits."""
     return seeds().map(lambda seed: (random_market(seed), random_config(seed)))
 

@@ -413,7 +413,7 @@ class Quote:
 
 @dataclass
 class Bar:
-    """What a leg meets on one session: a daily bar, or a quote that stands for it."""
+    """The prices of a leg on one session: a daily bar, or a quote that stands for it."""
 
     open: float
     high: float

@@ -214,9 +214,9 @@ def _settlement_closes_never_help(
         assert both.filter(pl.col("pnl").is_null() & (pl.col("pnl_after") > 0)).is_empty()
 
 
-def test_the_worlds_reach_every_rule() -> None:
-    """A property that holds of nothing holds of anything: the random_cases must contain every exit and
-    end reason.
+def test_the_cases_reach_every_rule() -> None:
+    """A property that holds of nothing holds of anything: the random cases must contain every exit
+    and end reason.
     """
     wanted = {
         "stop_loss", "profit_target", "max_hold_dte", "expired_worthless", "assigned", "called_away", "open", "no_data",

@@ -264,7 +264,7 @@ def test_few_rows_over_several_underlyings_are_the_same_to_the_bit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each underlying is gone through by itself, and underlyings are merged in order; of
-    entry rules that differ each has room of its own for its values.
+    entry rules that differ each has separate memory for its values.
     """
     monkeypatch.setattr("wheelvec.run.plan.KEPT", kept)
     base = wv.Config(
@@ -316,8 +316,8 @@ def test_a_calendar_without_an_entry_gives_no_wheel(
 def test_each_task_sorts_what_its_own_configurations_have(
     several: wv.Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Entry rules launch different numbers of wheels, and so leave different room unused; where
-    boards are not held together, all is sorted at the end.
+    """Entry rules launch different numbers of wheels, and so leave different amounts of memory unused; where
+    slices are not held together, all is sorted at the end.
     """
     base = wv.Config(schedule=wv.Schedule(start_date="2024-01-03", end_date="2024-03-28"))
     grid = {

@@ -18,7 +18,7 @@ from wheelvec.run.sweep_result import Sweep
 Array = NDArray[Any]
 
 PART = 256  # rows of a sweep whose wheels are in memory at a time
-TAIL = 5.0  # percent
+LOWEST = 5.0  # percent of the wheels
 OF_WHEELS = ("avg_wheel_roc", "total_pnl", "win_rate", "profit_factor", "roc_p05")
 OF_PORTFOLIOS = ("sharpe", "sortino", "cagr", "max_drawdown")
 # What a wheel adds to its entry session, from its P&L and its capital in dollars.
@@ -151,7 +151,7 @@ def wheel_statistic(of: Launched, figure: str) -> Statistic:
     if figure == "total_pnl":
         return figures.total(*summed(of, "pnl"))
     wheels = [_ascending(of, np.flatnonzero(of.group == column)) for column in range(of.columns)]
-    return Percentile(wheels, of.day.size, TAIL)
+    return Percentile(wheels, of.day.size, LOWEST)
 
 
 def _ascending(of: Launched, rows: Array) -> Wheels:

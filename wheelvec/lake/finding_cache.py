@@ -23,7 +23,7 @@ from wheelvec.lake.summaries import Footers, Month
 from wheelvec.tables.sessions import Sessions
 
 _PACKAGE = Path(__file__).parent.parent
-_ROOMS = ("model", "kernels", "tables", "lake")  # their code decides a finding
+_PACKAGES = ("model", "kernels", "tables", "lake")  # their code decides a finding
 
 
 def keys_of(
@@ -44,29 +44,29 @@ def keys_of(
         said[underlying].append([table, str(month), "damaged"])
     for row in () if splits is None else splits.rows():
         said[row[0]].append(list(map(str, row)))
-    shared = basis(sessions, _ROOMS)
+    shared = basis(sessions, _PACKAGES)
     return {
         underlying: files.digest_of(json.dumps([underlying, shared, mine]).encode())
         for underlying, mine in said.items()
     }
 
 
-def basis(sessions: Sessions, rooms: tuple[str, ...]) -> list[str]:
+def basis(sessions: Sessions, packages: tuple[str, ...]) -> list[str]:
     """What the findings of every underlying depend on: code, Polars, and the sessions.
 
     Args:
         sessions: the sessions of the calendar over the data.
-        rooms: the folders of the package whose modules decide a finding.
+        packages: the packages of wheelvec whose modules decide a finding.
     """
-    found = [_code(rooms), pl.__version__, sessions.calendar, sessions.timezone]
+    found = [_code(packages), pl.__version__, sessions.calendar, sessions.timezone]
     dates = files.digest_of(sessions.dates.tobytes())
     return [*found, str(sessions.first), str(sessions.last), dates]
 
 
 @cache
-def _code(rooms: tuple[str, ...]) -> str:
-    """A digest of the modules in some folders."""
-    paths = [path for room in rooms for path in sorted((_PACKAGE / room).glob("*.py"))]
+def _code(packages: tuple[str, ...]) -> str:
+    """A digest of the modules of some packages."""
+    paths = [path for name in packages for path in sorted((_PACKAGE / name).glob("*.py"))]
     return files.digest_of(b"".join(path.read_bytes() for path in paths))
 
 

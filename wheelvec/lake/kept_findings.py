@@ -17,7 +17,7 @@ from wheelvec.tables.anomalies import SCHEMAS, Findings
 from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.suspected import Events
 
-_ROOMS = ("model", "kernels", "tables", "lake", "market")  # their code decides a finding
+_PACKAGES = ("model", "kernels", "tables", "lake", "market")  # their code decides a finding
 FOLDER = "findings"
 
 
@@ -49,7 +49,7 @@ class KeptFindings:
         ]
         events = [list(map(str, row)) for frame in self._stated for row in frame.rows()]
         said = [underlying, str(lake.first), str(lake.last), held, events]
-        basis = finding_cache.basis(self._sessions, _ROOMS)
+        basis = finding_cache.basis(self._sessions, _PACKAGES)
         return files.digest_of(json.dumps([basis, said]).encode())
 
     def read(self) -> Findings | None:

@@ -125,7 +125,7 @@ class Section:
         name: its id.
         title: its heading.
         elements: texts, tables, charts and stories in order; charts that follow one another stand
-            side by side where there is room.
+            side by side where the page is wide enough.
     """
 
     name: str
