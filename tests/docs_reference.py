@@ -51,13 +51,13 @@ FRAMES: dict[str, tuple[str, Schema, Mapping[str, Column]]] = {
     "Result.call_diagnostics": (
         "One row per attempt of a launched wheel to sell a call.", schemas.CALL_DIAGNOSTICS, columns.CALL_DIAGNOSTICS
     ),
-    "Result.paths": ("What the legs walked: one row per contract and session.", schemas.PATHS, columns.PATHS),
+    "Result.paths": ("The paths of the legs: one row per contract and session.", schemas.PATHS, columns.PATHS),
     "Result.underlying": ("Closes over the span of the wheels.", schemas.UNDERLYING_CLOSES, columns.UNDERLYING_CLOSES),
-    "Result.events": ("What happened to the underlyings.", schemas.EVENTS, columns.EVENTS),
+    "Result.events": ("The corporate events of the underlyings.", schemas.EVENTS, columns.EVENTS),
     "Portfolio.daily": ("An account at the close of each session.", schemas.ACCOUNT_DAILY, columns.ACCOUNT_DAILY),
     "Portfolio.deltas": ("Share equivalents of an account.", schemas.ACCOUNT_DELTAS, columns.ACCOUNT_DELTAS),
     "Market.diagnostics": (
-        "What was set aside and what stood out.", schemas.MARKET_DIAGNOSTICS, columns.MARKET_DIAGNOSTICS
+        "Rows set aside, and anomalies.", schemas.MARKET_DIAGNOSTICS, columns.MARKET_DIAGNOSTICS
     ),
 }  # fmt: skip
 
@@ -166,7 +166,7 @@ def modules() -> str:
 
 
 def first_sentence(path: Path) -> str:
-    """What a module says of itself, in one sentence."""
+    """The first sentence of the docstring of a module."""
     said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     text = " ".join(said.partition("\n\n")[0].split())
     return re.split(r"(?<=[a-z0-9)`])[.?] (?=[A-Z])|[.:]$", text, maxsplit=1)[0]

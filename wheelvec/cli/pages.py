@@ -65,7 +65,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """What the folders are called on a page: their names, or their paths where these repeat."""
+    """The titles of the folders on a page: their names, or their paths where these repeat."""
     names = [folder.resolve().name for folder in folders]
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 

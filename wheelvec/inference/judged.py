@@ -100,7 +100,7 @@ class Verdict(NamedTuple):
 
     @property
     def says(self) -> list[str]:
-        """What the lines come to, in sentences.
+        """The conclusion of the lines, in sentences.
 
         Example:
             >>> from wheelvec.inference.judged import Verdict

@@ -1,4 +1,4 @@
-"""What was tried before a verdict: configurations, time, and wheels that overlap."""
+"""The trials behind a verdict: configurations, time, and wheels that overlap."""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 
 class Tried(NamedTuple):
-    """What a choice was made among, and on what.
+    """The trials that a choice was made among, and its data.
 
     Attributes:
         rows: of the sweep.

@@ -1,4 +1,4 @@
-"""What is resampled: the entry sessions of results and sweeps, the days of portfolios."""
+"""The units of resampling: the entry sessions of results and sweeps, the days of portfolios."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ PART = 256  # rows of a sweep whose wheels are in memory at a time
 LOWEST = 5.0  # percent of the wheels
 OF_WHEELS = ("avg_wheel_roc", "total_pnl", "win_rate", "profit_factor", "roc_p05")
 OF_PORTFOLIOS = ("sharpe", "sortino", "cagr", "max_drawdown")
-# What a wheel adds to its entry session, from its P&L and its capital in dollars.
+# The summand of a wheel in its entry session, from its P&L and its capital in dollars.
 SUMS: dict[str, Callable[[Array, Array], Any]] = {
     "wheels": lambda pnl, capital: np.float64(1.0),
     "pnl": lambda pnl, capital: pnl,

@@ -219,7 +219,7 @@ _Question = tuple[str, str, str]  # topic, name, what it is compared with
 
 
 def _of(case: _Case, question: _Question, compute: Callable[[], Any]) -> Any:
-    """What is computed, or a line that says why it cannot be said."""
+    """Compute a line; without enough data, a line that says why it cannot be computed."""
     if case.sweep.market is None:
         return unsaid(*question, NO_MARKET)
     try:

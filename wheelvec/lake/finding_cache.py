@@ -1,4 +1,4 @@
-"""A cache of what `check` finds of whole underlyings, in the lake of their files (docs/data.md).
+"""A cache of the findings of `check` on whole underlyings, in their lake (docs/data.md).
 
     lake/.summaries/<digest>.zip
 
@@ -52,7 +52,7 @@ def keys_of(
 
 
 def basis(sessions: Sessions, packages: tuple[str, ...]) -> list[str]:
-    """What the findings of every underlying depend on: code, Polars, and the sessions.
+    """The common inputs of the findings of all underlyings: code, Polars, and the sessions.
 
     Args:
         sessions: the sessions of the calendar over the data.
@@ -71,12 +71,12 @@ def _code(packages: tuple[str, ...]) -> str:
 
 
 def read(root: Path, schemas: Mapping[str, pl.Schema]) -> dict[str, Frames]:
-    """What is kept in the lake at `root`, by key: frames with the columns of `schemas`."""
+    """The frames kept in the lake at `root`, by key, with the columns of `schemas`."""
     return {key: held.frames for key, held in kept_frames.read(_folder(root), schemas).items()}
 
 
 def write(root: Path, found: Mapping[str, Frames]) -> None:
-    """Keep what was found, by key, in place of what was before; no error if that fails."""
+    """Keep findings by key, in place of those before; no error if that fails."""
     kept_frames.write(_folder(root), {key: Kept(frames, {}) for key, frames in found.items()})
 
 

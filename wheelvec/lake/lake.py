@@ -132,7 +132,7 @@ class BaseLake:
         raise NotImplementedError
 
     def _footer(self, name: str, underlying: str, month: dt.date) -> Footer:
-        """What the footer of a month's file states."""
+        """The statement of the footer of a month's file."""
         raise NotImplementedError
 
     def verified(self, name: str, underlying: str, month: dt.date) -> Footer:

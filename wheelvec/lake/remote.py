@@ -83,7 +83,7 @@ class MonthObject(MonthKey):
         return self.address.url
 
     def footer(self) -> Footer:
-        """What the footer states; that the rows fit is verified where they are read.
+        """The footer as it is stated; that the rows fit is verified where they are read.
 
         Raises:
             LakeError: if the object is missing, cannot be read, is foreign or misplaced.
@@ -99,7 +99,7 @@ class MonthObject(MonthKey):
 
 @dataclass
 class _Fetched:
-    """What a lake has fetched: footers, and those of the months whose rows were verified."""
+    """The fetched metadata of a lake: footers, and those of the months whose rows were verified."""
 
     footers: dict[_Key, Footer] = field(default_factory=dict)
     verified: dict[_Key, Footer] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class RemoteLake(BaseLake):
     fetched: _Fetched = field(default_factory=_Fetched, compare=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: another process fetches for itself."""
+        """The pickled state: another process fetches for itself."""
         return vars(self) | {"fetched": _Fetched()}
 
     @classmethod

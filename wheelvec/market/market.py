@@ -916,7 +916,7 @@ class Market:
         return pl.concat(found)
 
     def _known_suspected(self, underlying: str | None) -> pl.DataFrame | None:
-        """What `suspected_splits` found, if it looked at an underlying; None: at all of them."""
+        """The findings of `suspected_splits` on an underlying (None: on all), if it was run."""
         names = self._held() if underlying is None else (underlying,)
         if not all(name in self._suspected for name in names):
             return None
@@ -1009,7 +1009,7 @@ class Market:
         return f"Market({names or 'no symbols'}; {first_to_last}; {held})"
 
     def _repr_html_(self) -> str:
-        """What it holds, and the diagnostics unless a whole lake must be read for them."""
+        """The tables, and the diagnostics unless a whole lake must be read for them."""
         known = "_tally" in self.__dict__ or isinstance(self._source, Memory)
         first_to_last = " to ".join(map(str, self.data_range)) if self.data_range else "no sessions"
         names = listed(self.symbols) or "no symbols"

@@ -14,7 +14,7 @@ _MOST_FILES = 20
 
 
 def imported_text(imported: "Imported", lake: str) -> str:
-    """What an import read, set aside and wrote, and where prices and closes are from."""
+    """The rows that an import read, set aside and wrote, and the sources of prices and closes."""
     aside = imported.set_aside
     sections = [
         _files(imported.files),

@@ -36,7 +36,7 @@ COUNTS = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WhyNot:
-    """What became of one session and underlying; `why_not` makes one.
+    """The outcome of one session and underlying; `why_not` makes one.
 
     `str()` has it as text, a notebook shows it as HTML, and `to_dict` has it for other programs.
 

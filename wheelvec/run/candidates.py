@@ -65,7 +65,7 @@ PASSED = len(TESTS)
 
 
 class _Graded(NamedTuple):
-    """What the kernels say of the contracts of a session.
+    """The grades that the kernels give the contracts of a session.
 
     Attributes:
         rows: (n,) rows of the slice that are within the ranges.

@@ -80,7 +80,7 @@ class Cut(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """What one job took, by the bytes of the files that it read.
+    """The time and memory of one job, per byte of the files that it read.
 
     Attributes:
         slices: seconds that it takes to read and solve a byte.
@@ -200,7 +200,7 @@ class Distributed:
         return SurveyJob(*self._given([symbol]), findings=True)
 
     def _least(self, job: SweepJob | SurveyJob, symbol: str, times: int) -> Done | None:
-        """What a job on an underlying found, with the least seconds of several runs.
+        """The result of a job on an underlying, with the least seconds of several runs.
 
         None if it failed. In a process that has done nothing yet, the first takes twice as long.
         """
@@ -266,7 +266,7 @@ class Distributed:
         return not all(several)
 
     def plan(self, cut: Cut, timing: Timing, workers: int) -> Plan:
-        """What the sweep will take, split in this way.
+        """The estimated cost of the sweep, split in this way.
 
         Args:
             cut: how the sweep is split.
@@ -354,7 +354,7 @@ class Distributed:
         return SweepJob(*self._given(symbols), grid, signals, years, by_year, roc)
 
     def _given(self, symbols: list[str]) -> tuple[dict[str, str], Market, str, Any, int | None]:
-        """What every job has: versions, part of the market, its fingerprint, symbols, memory."""
+        """The arguments of every job: versions, part of the market, fingerprint, symbols, bytes."""
         part = self._market.part(symbols)
         fingerprint = part.fingerprint if part.is_verified else ""
         return self._versions, part, fingerprint, tuple(symbols), self._memory
@@ -416,7 +416,7 @@ class Distributed:
         return names
 
     def _apart(self, job: SweepJob) -> tuple[bytes, bool]:
-        """What a job returns that ended its workers, and whether no underlying failed.
+        """The result of a job that ended its workers, and whether no underlying failed.
 
         Its underlyings are run one at a time, which shows the one that does it. One that is known
         to have failed is not tried again.

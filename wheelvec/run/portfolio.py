@@ -43,7 +43,7 @@ Ran = tuple[str, str, str | None]  # configuration id, fingerprint, digest of th
 
 @refusing_forked
 class Portfolio:
-    """What an account was on each session, which wheels it took, and why it took no others.
+    """The account on each session, the wheels that it took, and why it took no others.
 
     `simulate` makes one.
 
@@ -200,7 +200,7 @@ class Portfolio:
 
     @property
     def events(self) -> pl.DataFrame:
-        """What happened to the underlyings, as `Result.events`.
+        """The corporate events of the underlyings, as `Result.events`.
 
         Example:
             >>> import wheelvec as wv

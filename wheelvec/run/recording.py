@@ -3,8 +3,8 @@
     market --SurveyJob-> digests, findings
     RecordJobs of some underlyings each -> results in files, one an underlying -> taken in order
 
-What is made of the recorded wheels (numbers, records, ledger, files, warnings) is made where the
-run was started, by the code of a local run. That process reads no quotes.
+The numbers, records, ledger, files and warnings of the recorded wheels are made where the run was
+started, by the code of a local run. That process reads no quotes.
 """
 
 import logging
@@ -30,7 +30,7 @@ TARGET = 8.0  # seconds of a job, estimated from the jobs before it; between 2 a
 
 
 class _Rate(NamedTuple):
-    """What the jobs so far took: seconds, and bytes of files."""
+    """The seconds of the jobs so far, and the bytes of their files."""
 
     seconds: float
     size: int

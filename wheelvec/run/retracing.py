@@ -2,7 +2,7 @@
 
 records, paths, underlying, events -> a slice of one contract -> kernels.trace
 
-What a result has recorded is taken from it. Levels, touches, draws and prices of bars, which it
+Recorded values are taken from the result. Levels, touches, draws and prices of bars, which it
 does not keep, are those of the kernels' own functions.
 """
 
@@ -144,7 +144,7 @@ def _sessions(config: Config, record: dict[str, Any]) -> pl.DataFrame:
 
 
 def _events(result: Result, record: dict[str, Any]) -> pl.DataFrame:
-    """What happened to the underlying after a leg's sale."""
+    """The corporate events of the underlying after a leg's sale."""
     after = pl.col("session") > record["entry_date"]
     return result.events.filter(
         pl.col("underlying") == record["underlying"],

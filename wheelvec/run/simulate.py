@@ -47,7 +47,7 @@ def simulate(
     benchmarks: Mapping[str, Any] | None = None,
     executor: Any = None,
 ) -> Portfolio:
-    """What one account would have had: which wheels it could carry, and its equity day by day.
+    """Simulate one account: the wheels that it could carry, and its equity day by day.
 
     docs/portfolio.md states the clock as conditions. A wheel that is taken n times counts n times;
     each of its orders is one of n times the contracts.

@@ -44,9 +44,9 @@ def survey(
     findings: bool,
     memory: int | None = None,
 ) -> dict[str, str]:
-    """Let workers verify the data of a lake, and give the market what they found.
+    """Let workers verify the data of a lake, and give the market their findings.
 
-    What the market holds already is not read again, but for underlyings that could not be read.
+    Data that the market holds already are not read again, except of underlyings that failed.
 
     Args:
         market: of a lake; it holds the digests afterwards, and the findings.

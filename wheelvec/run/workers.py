@@ -269,7 +269,7 @@ class Workers:
         ended: "queue.SimpleQueue[str]",
         alone: bool,
     ) -> Done | None:
-        """What a job returned; None if it is run once more."""
+        """The result of a job; None if it is run once more."""
         before = running[name]
         asked, tries, future = before.asked, before.tries, before.future
         try:

@@ -1,4 +1,4 @@
-"""What an account was, as frames: its days, its wheels, its cash and its deltas."""
+"""The history of an account, as frames: its days, its wheels, its cash and its deltas."""
 
 from typing import NamedTuple
 
@@ -226,7 +226,7 @@ def _of_legs(
 
 
 class Valued(NamedTuple):
-    """What the deltas of marks depend on beside them: (n,) each.
+    """The inputs of the deltas of marks, beside the marks: (n,) each.
 
     Attributes:
         expiration_day: days since 1970-01-01.

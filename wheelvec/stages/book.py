@@ -29,7 +29,7 @@ PREMIUM, BUY_BACK = kernel.ENTRIES.index("premium"), kernel.ENTRIES.index("buy_b
 
 
 class Offered(NamedTuple):
-    """What a result offers to an account.
+    """The frames of a result that an account uses.
 
     Attributes:
         config: the rules that it ran under.

@@ -48,7 +48,7 @@ class Eras(NamedTuple):
 
 
 class Succession(NamedTuple):
-    """What becomes of each contract of a slice.
+    """The successors of each contract of a slice.
 
     Attributes:
         era: (contracts,) in which it is quoted.

@@ -90,7 +90,7 @@ FILES = pl.Schema(
 
 @dataclass(frozen=True)
 class Got:
-    """What `get` fetched and imported.
+    """The files that `get` fetched, and their import.
 
     Attributes:
         files: one row per file: its name, bytes and SHA-256, and whether that is the one published

@@ -1,4 +1,4 @@
-"""What to know of a result before believing it, in sentences with counts."""
+"""The caveats of a result, in sentences with counts."""
 
 from collections.abc import Iterator
 

@@ -141,7 +141,7 @@ class Page:
         title: of the window.
         sentence: what was run.
         figures: the figures that matter.
-        caveats: what to know before believing them.
+        caveats: limits of the figures, in sentences.
         sections: all else.
         footer: versions and digests.
     """

@@ -1,4 +1,4 @@
-"""What the best row of a sweep rests on, as far as the sweep alone says it."""
+"""The sensitivity of the best row of a sweep, as far as the sweep alone shows it."""
 
 from collections.abc import Iterator
 

@@ -73,7 +73,7 @@ def symbols_of(result: Result, most: int = 4) -> str:
 
 
 def sentence(result: Result) -> str:
-    """What was run, in one sentence."""
+    """The configuration and data of a run, in one sentence."""
     put, call = result.config.put, result.config.call
     schedule = result.config.schedule
     days = result.diagnostics["session"]
@@ -105,7 +105,7 @@ def top_figures(result: Result, figures: Mapping[str, Any]) -> list[Figure]:
 
 
 def footer(result: Result) -> str:
-    """What made the result, and of which data."""
+    """The configuration, data and versions behind a result."""
     made = ", ".join(f"{name} {number}" for name, number in result.versions.items())
     return (
         f"Configuration {result.config.id}, rules {result.config.rules}; data "

@@ -111,7 +111,7 @@ _IN_SVG = (
 
 
 class _Offline:
-    """What charts of this package do otherwise than Altair's: the theme, and no network."""
+    """The differences from Altair's own charts: the theme, and no network."""
 
     def to_dict(self, *args: Any, **options: Any) -> dict[str, Any]:
         """The Vega-Lite specification, with the theme if it stands alone."""

@@ -178,7 +178,7 @@ class Intake:
 
 @dataclass(frozen=True)
 class _Shared:
-    """What call and put of a row share.
+    """The fields that call and put of a row share.
 
     Attributes:
         session: the day of the quotes.
@@ -196,7 +196,7 @@ class _Shared:
 
     @classmethod
     def of(cls, rows: Rows, given: Given, by_file: str | None, numbering: Numbering) -> "_Shared":
-        """What call and put of some rows share."""
+        """The fields that call and put of some rows share."""
         session = _session(rows, given)
         stated = "underlying" in rows.frame.columns
         name = None if stated else given.underlying or by_file
