@@ -1,4 +1,4 @@
-"""What is timed: made from seeds, the same in every run and for every contestant."""
+"""The timed inputs: made from seeds, the same in every run and for every library."""
 
 import datetime as dt
 from dataclasses import dataclass

@@ -246,7 +246,7 @@ before anything was built; the others are some four fifths of what was measured 
 {table(head, body)}{self.sweeps_by_cells()}{self.sweeps_in_threads()}{self.sweeps_beside()}"""
 
     def sweeps_by_cells(self) -> str:
-        """What the first family costs from a handful of rows on; nothing where it was not measured."""
+        """The cost of the first family from a handful of rows on; nothing where it was not measured."""
         rows = sorted(self.group("sweep by cells"), key=lambda row: int(row["n"]))
         if not rows:
             return ""
@@ -260,7 +260,7 @@ The first family by the number of cells, one thread. Few rows pay for the plan a
 {table(["cells", "ms", "ns per cell"], body)}"""
 
     def sweeps_in_threads(self) -> str:
-        """What a second thread gives; nothing where it was not measured."""
+        """The gain from a second thread; nothing where it was not measured."""
         rows = self.group("sweep threads")
         if not rows:
             return ""

@@ -139,7 +139,7 @@ GOALS = dict(
 
 
 def base(family: str, years: bool) -> wv.Config:
-    """What a family's rows have in common."""
+    """The configuration that the rows of a family share."""
     _, _, put, alone = FAMILIES[family]
     return wv.Config(schedule=schedule(years, allow_multiple_wheels_per_symbol=not alone), put=put)
 
@@ -219,7 +219,7 @@ def test_cost_by_cells(n: int, measure: Measure) -> None:
 
 
 def test_loop_over_backtest(measure: Measure) -> None:
-    """What a sweep takes the place of."""
+    """A loop of backtests, instead of a sweep."""
     family = "exit_pct x stop x pfill_scale"
     with machine.threads(1):
         sweep = swept(family, 8, False, 1)

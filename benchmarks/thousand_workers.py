@@ -28,7 +28,7 @@ WORKERS = (1, 10, 100, 300, 1_000)
 
 @dataclasses.dataclass(frozen=True)
 class Constants:
-    """What was measured; times in seconds.
+    """The measured constants; times in seconds.
 
     Attributes:
         slice_year: to read and solve a year of an underlying.
@@ -71,7 +71,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a simulated run took.
+    """The cost of a simulated run.
 
     Attributes:
         seconds: from the first submission to the end.
@@ -103,7 +103,7 @@ class Outcome:
 
     @property
     def narrowest(self) -> str:
-        """What is busy for the greatest share of the run."""
+        """The resource that is busy for the greatest share of the run."""
         shares = {
             "workers": self.utilisation,
             "client": self.client / self.seconds,

@@ -1,4 +1,4 @@
-"""What the oracle makes of corporate events: known successors, and what must not change."""
+"""Corporate events in the oracle: known successors, and invariants."""
 
 import datetime as dt
 from fractions import Fraction

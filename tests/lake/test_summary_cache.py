@@ -1,4 +1,4 @@
-"""What check keeps of a lake: with it check finds what it finds without, whatever the lake holds."""
+"""The kept summaries of `check`: with them it finds the same as without, whatever the lake holds."""
 
 import dataclasses
 import datetime as dt

@@ -334,7 +334,7 @@ print(json.dumps([code, peak_kib() // 1024]))
 
 def constant(path: Path, rows: int, days: int) -> int:
     """Quotes that are alike but for their day, in one row group: megabytes of them are a few bytes.
-    What they inflate to.
+    Returns their size when inflated.
     """
     plain = quotes({"ts": None}).to_arrow()
     day = pa.array((np.arange(rows) * days // rows + 19_000).astype(np.int32)).cast(pa.date32())

@@ -386,7 +386,7 @@ class MutationError(RuntimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one change."""
+    """The outcome of one change."""
 
     change: Change
     noticed: str  # the first difference; empty if there was none

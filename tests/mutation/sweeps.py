@@ -117,7 +117,7 @@ class Swept(NamedTuple):
 
 
 def sweeps() -> Iterator[Swept]:
-    """What is compared."""
+    """The compared cases."""
     for rules in ("ledger", "v5"):
         calls: dict[str, Any] = {"rules": rules, "call": ANY_CALL | BELOW | {"max_cycles": 3}}
         grids = (EXITS, CHANCES, CALLS, *map(pl.DataFrame, (SCATTERED, APART, TURNED)))

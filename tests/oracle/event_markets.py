@@ -92,7 +92,7 @@ def parsed(symbol: str) -> tuple[str, dt.date, str, int] | None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What an event does to rows
+# The effect of an event on rows
 # ---------------------------------------------------------------------------------------------------------------------
 def cent(value: float) -> float:
     """To the cent, halves up."""
@@ -126,7 +126,7 @@ successor = cache(events.successor)
 
 
 def rows_after(row: Row, happening: Happening, exact: bool) -> list[Row]:
-    """What stands in the tables instead of a row of the ex-date or later."""
+    """The rows that replace a row of the ex-date or later."""
     name = happening.name_after
     whole = happening.numerator % happening.denominator == 0
     changed = repriced(row, happening, exact)
@@ -181,7 +181,7 @@ def happen(market: Market, happening: Happening, exact: bool = False) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What happens
+# The events of a market
 # ---------------------------------------------------------------------------------------------------------------------
 def least_strike(market: Market, underlying: str, ex_date: dt.date) -> float:
     """The lowest strike or close of an underlying from a day on."""
@@ -441,7 +441,7 @@ def random_event_config(seed: int, rules: str) -> dict[str, Any]:
 # For measuring
 # ---------------------------------------------------------------------------------------------------------------------
 def census(count: int, first: int = 0) -> Counter[str]:
-    """What the seeds lead to, by rule set."""
+    """The counts of outcomes over the seeds, by rule set."""
     counts: Counter[str] = Counter()
     for seed in range(first, first + count):
         tables = random_event_market(seed)

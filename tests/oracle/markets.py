@@ -891,7 +891,7 @@ SUMMARY_COUNTS = (
 
 
 def census(count: int, first: int = 0) -> Counter[str]:
-    """What the seeds lead to: reasons, ends, counts of the summary, and the time they take in
+    """The outcomes over the seeds: reasons, ends, counts of the summary, and the time they take in
     milliseconds.
     """
     counts: Counter[str] = Counter()

@@ -919,7 +919,7 @@ def tick_up(price: float, tick: float) -> float:
 
 
 def entry_price(quote: Quote, penalty: float, fills: Config) -> float:
-    """What selling brings."""
+    """The price at which an option is sold."""
     mode = fills["fill_mode"]
     if mode == "natural":
         return tick_down(quote.bid, fills["tick"])
@@ -1314,7 +1314,7 @@ class Wheel:
 
     @property
     def paid(self) -> float:
-        """What the shares cost at the assignment: 100*factor of them at the successor's strike."""
+        """The cost of the shares at the assignment: 100*factor of them at the successor's strike."""
         return self.put.strike_at_exit * 100 * self.put.factor
 
     def carried(self, market: Market, day: dt.date) -> list[events.Event]:

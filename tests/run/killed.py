@@ -155,7 +155,7 @@ def sweep(name: str, out: str, pause: float = 0.0) -> pl.DataFrame:
 
 
 def child(job: dict[str, Any], answer: int) -> int:
-    """What one child does; its exit code."""
+    """Run the task of one child process, and return its exit code."""
     steps = Steps(job["die"])
     try:
         globals()[job["do"]](*job["args"])

@@ -1,4 +1,4 @@
-"""What must hold of any backtest, whatever the market: checked on random random_cases."""
+"""Properties of every backtest, whatever the market: checked on random cases."""
 
 import datetime as dt
 from typing import Any

@@ -1,5 +1,5 @@
-"""What is odd about data or run is said with the result: each case is the demo market with exactly
-that fault.
+"""Faults of data or run are reported with the result: each case is the demo market with exactly one
+fault.
 """
 
 import datetime as dt
