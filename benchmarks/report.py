@@ -530,7 +530,7 @@ market and writes the result.
         return f"""## Scale
 
 A lake in the demo market's style ({number(self.scale["lake_mib"])} MiB of Parquet), made month by month, and backtests from it
-under the default rules with the result written to a folder, each size in a process of its own on all cores. The seconds are
+under the default rules with the result written to a folder, each size in a separate process on all cores. The seconds are
 those of a lake that keeps nothing yet; "again" are those of the next run, with the solved chains and the findings that the
 first one left there. Peak memory is the most that the process ever held resident; interpreter, libraries
 and a first small run had held {number(min(row["start_mib"] for row in rows))} MiB or more before.

@@ -23,7 +23,7 @@ from wheelvec.model.grid import GridLike
 
 CHECKED, CHECKED_OF_YEARS, CHECKED_SHORT, LOOPED = 20, 1, 3, 5
 ROWS = {"small": 100, "large": 10_000}
-FRESH = itertools.count(1)  # every grid has values of its own
+FRESH = itertools.count(1)  # no two grids have the same values
 Rng = np.random.Generator
 
 
@@ -187,7 +187,7 @@ def test_family(family: str, years: bool, threads: int, short: bool, measure: Me
     rows = ROWS["small" if years or short else "large"]
     with machine.threads(threads):
         found = swept(family, rows, years, threads)
-        if threads == 1:  # a test of its own says that two threads give the same frame
+        if threads == 1:  # another test says that two threads give the same frame
             same_as_backtests(
                 found, years, CHECKED_SHORT if short else CHECKED_OF_YEARS if years else CHECKED
             )

@@ -22,7 +22,7 @@ PUBLIC = public()
 
 
 def text_of(value: Any) -> str:
-    """A docstring without its indentation; of a class that has none of its own nothing."""
+    """A docstring without its indentation; empty for a class without one."""
     return inspect.cleandoc(value.__doc__ or "") if "__doc__" in dir(value) else ""
 
 

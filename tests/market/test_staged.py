@@ -347,7 +347,7 @@ def constant(path: Path, rows: int, days: int) -> int:
 
 
 def imported(folder: Path, quotes_path: Path, code: str = MEASURED) -> tuple[int, int, str]:
-    """Exit code, megabytes at most, and standard error of an import in a process of its own."""
+    """Exit code, megabytes at most, and standard error of an import in a separate process."""
     bars = folder / "bars.parquet"
     table("underlying_bars", {}).write_parquet(bars)
     line = [

@@ -5,7 +5,7 @@ notices.
 
 CHANGES is the table: each row replaces one text, which must occur exactly once in its file, and so
 breaks one rule of the wheel. For each row the package and its tests are copied to a temporary
-folder, the change is made there, and tests/mutation/compare.py is run in a process of its own. A
+folder, the change is made there, and tests/mutation/compare.py is run in a separate process. A
 difference kills the change; one that nothing notices survives, which is a gap in compare.py's cases
 unless `equivalent` says why no data can show it. The unchanged package must pass first; its run also
 keeps the reference's answers for the others. It runs compiled; what changes then runs with the
@@ -464,7 +464,7 @@ def compared(root: Path, store: Path, compiled: bool) -> str:
 
 
 def tried(change: Change, base: Path, store: Path, compiled: bool) -> Outcome:
-    """Try one change in a copy of `base` of its own."""
+    """Try one change in a separate copy of `base`."""
     began = time.perf_counter()
     root = Path(tempfile.mkdtemp(prefix=f"{change.name}-", dir=base.parent))
     try:

@@ -460,7 +460,7 @@ def write_bar(
     bars.append([contract.symbol, session, *prices])
     chance = random.Random(
         f"{contract.symbol} {session}"
-    )  # of its own: other markets stay what they were
+    )  # a separate generator: other markets stay what they were
     if chance.random() < 0.3 * habits.dirt:
         bars.append(impossible_bar(chance, contract, session, prices))
 
@@ -559,7 +559,7 @@ def write_quotes(
         add(bid, cent(ask + 0.01), stamp + 3 * 3600 * SECOND)
     chance = random.Random(
         f"{contract.symbol} {session} quote"
-    )  # of its own: other markets stay what they were
+    )  # a separate generator: other markets stay what they were
     if (
         chance.random() < 0.3 * habits.dirt
     ):  # a stub of an offer, over all that it can be worth: it must not stand

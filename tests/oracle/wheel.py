@@ -1004,8 +1004,8 @@ class Leg:
         return (self.exit_date - self.quote.session).days if self.resolved else None
 
     def fees(self, costs: Config) -> float:
-        """Section 4: one order, or two where the leg was bought back; a delivery of shares costs a
-        fee of its own.
+        """Section 4: one order, or two where the leg was bought back; a delivery of shares costs
+        another fee.
         """
         sold = order_fee(costs, self.contracts)
         if self.resolved and self.exit_reason in BOUGHT_BACK:

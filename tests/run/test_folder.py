@@ -504,7 +504,7 @@ def test_a_malformed_index_is_an_error_that_names_it(
 
 
 def resigned(path: Path, kind: Any, case: str) -> None:
-    """Write a malformed index that has the right digest of its own."""
+    """Write a malformed index that states its right digest."""
     stated = {
         name: value
         for name, value in json.loads(path.read_text()).items()

@@ -1,7 +1,7 @@
 """Input that nobody should have: whatever its size, no crash, bounded memory, and every row
 accounted for.
 
-Each case runs in a process of its own, which prints its peak of resident memory; the full size is
+Each case runs in a separate process, which prints its peak of resident memory; the full size is
 behind `-m slow`.
 """
 

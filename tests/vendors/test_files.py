@@ -337,7 +337,7 @@ def test_contracts_that_no_run_can_use_are_counted_by_reason(tmp_path: Path) -> 
         chain(root="OTHER", underlying="OTHER"),
     ]
     frame = vendor_files.cboe(pl.concat(parts))
-    # a deliverable of its own, and a contract that is quoted after it has expired
+    # a non-standard deliverable, and a contract that is quoted after it has expired
     frame = frame.with_columns(
         delivery_code=pl.when(underlying_symbol="OTHER", strike=90.0)
         .then(pl.lit("A"))

@@ -285,7 +285,7 @@ def _superior(case: _Case) -> list[Line]:
 
 
 def _stock(case: _Case) -> Line:
-    """The account's daily returns over those of stock of its own delta."""
+    """The account's daily returns over those of stock of the same delta."""
     if case.account is None:
         return unsaid(*lines.STOCK, NO_ACCOUNT)
     try:

@@ -50,7 +50,7 @@ UNDERLYING_BARS: dict[str, pl.DataType] = {
     "low": pl.Float64(),
     "close": pl.Float64(),
     "volume": pl.Int64(),
-    # vendor or parity: a close made of option quotes, without a bar of its own; else null
+    # vendor or parity: a close made of option quotes, without a daily bar; else null
     "close_source": pl.String(),
 }
 

@@ -56,7 +56,7 @@ def _prices(prices: pl.DataFrame) -> str:
         lines.append(text)
     closes = prices.group_by("close_source").len().sort("close_source", nulls_last=True)
     for name, count in closes.iter_rows():
-        origin = {"file": "a bar of its own", None: "nowhere"}.get(name, f"the quotes ({name})")
+        origin = {"file": "a daily bar", None: "nowhere"}.get(name, f"the quotes ({name})")
         lines.append(f"  close from {origin}: {counted(count, 'session')}")
     text = "\n".join(["The underlying", *lines])
     if (prices["close_source"] == "parity").any():

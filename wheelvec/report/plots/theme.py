@@ -1,7 +1,7 @@
 """The one look of all charts: colours, fonts, and charts that save and show themselves offline.
 
 Text and lines have the colour "currentColor": in a page or a notebook they take that of the text
-around them, in light and in dark; files that are saved get colours of their own.
+around them, in light and in dark; files that are saved get fixed colours.
 """
 
 import contextlib
@@ -290,12 +290,12 @@ def _tenths(number: re.Match[str]) -> str:
 
 
 def standalone_svg(spec: Mapping[str, Any]) -> str:
-    """A chart as SVG with colours of its own, light or dark as the reader's system is."""
+    """A chart as SVG with fixed colours, light or dark as the reader's system is."""
     return inked(svg(spec))
 
 
 def inked(text: str) -> str:
-    """An SVG with ink and background of its own, light or dark as the reader's system is."""
+    """An SVG with fixed ink and background, light or dark as the reader's system is."""
     head, tag, rest = text.partition(">")
     return head + tag + _IN_SVG.format(light=LIGHT_INK, dark=DARK_INK) + rest
 

@@ -1,4 +1,4 @@
-"""Daily bars of underlyings from files of their own: any CSV or Parquet with dates and closes."""
+"""Daily bars of underlyings from separate files: any CSV or Parquet with dates and closes."""
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
