@@ -157,7 +157,7 @@ class Page:
 
 <!-- written by `make bench` from benchmarks/figures.json; do not edit -->
 
-What wheelvec takes, beside what else can be installed, measured by the programs in [benchmarks/](../benchmarks) that ship with
+The time and memory of wheelvec and of other packages, measured by the programs in [benchmarks/](../benchmarks) that ship with
 it. `make bench` measures anew and writes this page; no number in it is typed.
 
 In each comparison all contestants ran in one process on one input. Their results were compared before the clock started, and a

@@ -88,7 +88,7 @@ SECTIONS = {
         ["implied_vol", "black_scholes", "delta", "gamma", "vega", "theta", "rho", "fill_draw"],
     ),
     "Errors": (
-        "What wheelvec raises on purpose. Every message names the value, its place, and what was expected.",
+        "The errors that wheelvec raises. Every message names the value, its place, and what was expected.",
         ["WheelvecError", "ConfigError", "InputError", "DataError", "LakeError", "FetchError", "InsufficientDataError", "RecordError", "StateError"],
     ),
 }  # fmt: skip

@@ -123,7 +123,7 @@ def write_beside(shown: Any, out: Path, options: argparse.Namespace) -> None:
     """Write the page of what a command made, and say where; or say why there is none.
 
     Args:
-        shown: what the page is about.
+        shown: the subject of the page.
         out: the folder that it was saved to.
         options: of the command; nothing is written with --no-page, --quiet, --json or --csv.
     """

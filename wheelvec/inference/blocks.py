@@ -199,7 +199,7 @@ def chosen(
         method: "stationary" or "circular".
         block: as given by the user; None: chosen.
         holding: the longest holding period, in units; None: not known.
-        unit: what is drawn, in the plural; of entry sessions the wheels overlap.
+        unit: the drawn units, in the plural; of entry sessions the wheels overlap.
 
     Raises:
         InsufficientDataError: for fewer than 30 units or 10 blocks.

@@ -48,7 +48,7 @@ class Verdict(NamedTuple):
         row: the configuration, its first row of the sweep.
         fields: the swept fields of it, without seeds.
         chosen: how it was chosen, in words.
-        tried: what was tried.
+        tried: the trials before it.
         lines: each a figure, what it was compared with, and the answer.
         trials: with the deflated Sharpe ratio by number of trials; None: cannot be said.
 

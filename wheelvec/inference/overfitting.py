@@ -110,7 +110,7 @@ def pbo(returns: Any, blocks: int = 16, figure: str = "sharpe") -> Overfitting:
         returns: (periods, configurations) fractions in order of time, or a Sweep: then of whole
             months, of wheels that cannot cross the border of two blocks, seeds averaged.
         blocks: an even number from 8 to 20.
-        figure: what is best: "sharpe" (mean/sd of the periods) or "mean".
+        figure: by which the best is chosen: "sharpe" (mean/sd of the periods) or "mean".
 
     Returns:
         An `Overfitting`: `probability`, `logits`, `slope`, `loss`, and the figures of each split.

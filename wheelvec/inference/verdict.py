@@ -79,7 +79,7 @@ def verdict(
         account: for the line of the stock; None: that of the sweep, if it ran under one.
         by: the figure by which the best configuration is chosen, as in `Sweep.best`.
         row: a configuration to judge instead of the best one.
-        prior_trials: what was tried before this sweep; for the deflated Sharpe ratio alone.
+        prior_trials: configurations tried before this sweep; for the deflated Sharpe ratio alone.
         seed: of the resamples.
 
     Returns:

@@ -21,7 +21,7 @@ def reporting(progress: Progress, label: str) -> Iterator[Report | None]:
     Args:
         progress: a function of the user, which is called as it is; True: a bar, on a terminal or in
             a notebook; False or None: nothing.
-        label: what is counted.
+        label: the counted items, in words.
 
     Raises:
         InputError: for any other value.

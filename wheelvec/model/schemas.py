@@ -257,7 +257,7 @@ UNDERLYING_CLOSES: dict[str, pl.DataType] = {
     "close": pl.Float64(),
 }
 
-# What happened to an underlying while a result's wheels may hold it: a row a dividend, and a row a
+# The events of an underlying while a result's wheels may hold it: a row a dividend, and a row a
 # corporate event of rules.md, section 12.
 EVENTS: dict[str, pl.DataType] = {
     "underlying": pl.String(),

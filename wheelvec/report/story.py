@@ -32,7 +32,7 @@ class Story:
         candidates: the puts of the session of its sale; None without a market.
         events: corporate events and dividends of the underlying while the wheel was open.
         ledger: dated cash; that of a resolved wheel sums to its P&L.
-        notes: what is missing here, or odd.
+        notes: missing or odd data.
 
     Example:
         >>> import wheelvec as wv

@@ -53,7 +53,7 @@ class WhyNot:
             furthest first; None without a market.
         quotes: the session's rows of quotes by the reason why they are invalid, with counts; None
             without a market.
-        notes: what is missing here, or odd.
+        notes: missing or odd data.
 
     Example:
         >>> import wheelvec as wv

@@ -154,8 +154,8 @@ class Portfolio:
         """Share equivalents at each close by underlying, and these in dollars.
 
         Rows are of every underlying that the account ever held, by its name when the put was sold.
-        What no longer follows the underlying has no delta: marks after the settlement session of a
-        leg that never resolved, and all that is marked as on an eve.
+        Marks that no longer follow the underlying have no delta: those after the settlement session
+        of a leg that never resolved, and those that are kept as on an eve.
 
         Example:
             >>> import wheelvec as wv

@@ -186,7 +186,7 @@ class Workers:
         Raises:
             WheelvecError: if the executor broke, no worker can be used, or a job ended its workers
                 that cannot be done by single underlyings.
-            Exception: what a job raised, which is not of a single underlying.
+            Exception: the error of a job, if it is not of a single underlying.
         """
         waiting, running = iter(jobs), dict[str, _Running[J]]()
         ended: queue.SimpleQueue[str] = queue.SimpleQueue()

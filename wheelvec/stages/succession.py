@@ -168,7 +168,7 @@ def through(
     Args:
         starts: (contracts + 1,) where the rows of each contract in its own era begin.
         rows: (rows,) of kernels.slices.ROW.
-        of: what becomes of the contracts.
+        of: the successors of the contracts.
         eras: of the slice.
         offers: (n,) session, contract, bid and ask of the valid quotes.
     """

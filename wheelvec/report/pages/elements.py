@@ -53,7 +53,7 @@ class Table:
         columns: the heads.
         rows: the cells.
         ids: of rows that links lead to, by number.
-        note: what must be known of it.
+        note: a note on it.
         plain: whether it has neither filter nor download: a few rows to be read at a glance.
         wrapped: whether its cells are sentences, of several lines.
     """
@@ -84,7 +84,7 @@ class Chart:
         name: its id.
         spec: Vega-Lite, with the theme.
         svg: the static image.
-        alt: what it shows, for those who do not see it.
+        alt: a description, for those who do not see it.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Story:
         title: P&L and end in words.
         legs: a plain table.
         bars: a plain table.
-        drawing: what `story.drawing` computes.
+        drawing: the dict that `stories.drawing` computes.
     """
 
     name: str
@@ -139,7 +139,7 @@ class Page:
 
     Attributes:
         title: of the window.
-        sentence: what was run.
+        sentence: the run in one sentence.
         figures: the figures that matter.
         caveats: limits of the figures, in sentences.
         sections: all else.

@@ -24,7 +24,7 @@ def chart(name: str, drawn: Any, alt: str) -> Chart:
     Args:
         name: its id.
         drawn: an Altair chart of `wheelvec.report.plots`.
-        alt: what it shows, in words.
+        alt: a description in words.
     """
     spec = drawn.to_dict()
     return Chart(name, spec, svg(sized(spec, STATIC)), alt)

@@ -204,8 +204,8 @@ def finished(chart: Any, title: str, subtitle: str | list[str] = "", **propertie
 
     Args:
         chart: of one view, of layers, or of several below one another.
-        title: what it shows.
-        subtitle: what must be known to read it.
+        title: its title.
+        subtitle: how to read it.
         **properties: further ones; width and height have defaults for a chart of one view.
     """
     given = [subtitle] if isinstance(subtitle, str) else subtitle
