@@ -402,7 +402,7 @@ def test_memory_does_not_follow_the_file(tmp_path: Path) -> None:
     small = imported(tmp_path / "small", named(tmp_path, "small", 100_000), less + MEASURED)
     large = imported(tmp_path / "large", named(tmp_path, "large", 1_500_000), less + MEASURED)
     assert (small[0], large[0]) == (0, 0)
-    assert large[1] - small[1] < 220  # in one piece it is over 400
+    assert large[1] - small[1] < 220  # as a whole it is over 400
 
 
 def named(folder: Path, name: str, rows: int) -> Path:

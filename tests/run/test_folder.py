@@ -922,9 +922,9 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(full: Path, saved: dict[s
     killed.sweep("a", str(full / "s"))
     before = content(full)
     filler = full / "filler"
-    room = shutil.disk_usage(full).free
+    space = shutil.disk_usage(full).free
     for left in (0, 4096, 8192, 16384, 24576):
-        filler.write_bytes(bytes(room - left))
+        filler.write_bytes(bytes(space - left))
         for write, place in (
             (lambda: b.save(full / "out", overwrite=True), "out"),
             (lambda: a.save(full / "new"), "new"),

@@ -541,12 +541,12 @@ def _exact(roc: Iterable[pl.DataFrame], count: Array) -> Array:
         count: (rows,) wheels of each row.
     """
     before = np.cumsum(count) - count
-    values, room = np.empty(int(count.sum())), before.copy()
+    values, offset = np.empty(int(count.sum())), before.copy()
     for frame in roc:
         row, here = frame["row"].to_numpy(), np.bincount(frame["row"].to_numpy(), None, count.size)
-        place = np.repeat(room - (np.cumsum(here) - here), here) + np.arange(row.size)
+        place = np.repeat(offset - (np.cumsum(here) - here), here) + np.arange(row.size)
         values[place] = frame["roc"].to_numpy()[np.argsort(row, kind="stable")]
-        room += here
+        offset += here
     for first, number in zip(before.tolist(), count.tolist(), strict=True):
         values[first : first + number].sort()
     return quantiles(lambda row, at: values[before[row] + at], count)

@@ -190,17 +190,17 @@ class Workers:
         """
         waiting, running = iter(jobs), dict[str, _Running[J]]()
         ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-        room, looked = 1 if alone else AHEAD * self.count(), time.monotonic()
+        most, looked = 1 if alone else AHEAD * self.count(), time.monotonic()
         try:
             while True:
-                while len(running) < room and (asked := next(waiting, None)) is not None:
+                while len(running) < most and (asked := next(waiting, None)) is not None:
                     running[asked.name] = self._submit(asked, ended)
                 if not running:
                     return
                 look = time.monotonic() - looked > LOOK
                 if look:
                     looked = time.monotonic()
-                    room = 1 if alone else AHEAD * self.count()
+                    most = 1 if alone else AHEAD * self.count()
                     self._move_stranded(running, ended)
                 for name in _ended(ended, running, every=look):
                     done = self._result(running, name, ended, alone)
