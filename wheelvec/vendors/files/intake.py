@@ -1,6 +1,7 @@
 """Rows of a file as numbers: contracts, quotes and bars; unusable ones are counted by reason."""
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -293,9 +294,8 @@ def _terms(rows: Rows, shared: _Shared, side: str, numbering: Numbering) -> Term
         return read
     adjusted = read.flaw == contracts.code("adjusted")
     made = unread & ~adjusted
-    fields: list[Any] = [
-        np.where(made, there, here) for here, there in zip(read, stated, strict=True)
-    ]
+    pairs: Iterable[tuple[Any, Any]] = zip(read, stated, strict=True)
+    fields: list[Any] = [np.where(made, there, here) for here, there in pairs]
     return Terms(*fields)
 
 
