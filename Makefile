@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
-# py_vollib_vectorized needs a py_lets_be_rational that py_vollib's own dependency would overwrite: it gets a folder of its own.
+# py_vollib_vectorized needs a py_lets_be_rational that py_vollib's own dependency would overwrite: it gets a separate folder.
 BESIDE := $(VENV)/beside
 BESIDE_PINS := py_vollib_vectorized==0.1.1 py_lets_be_rational==1.0.1
 RESULTS := build/benchmarks.json

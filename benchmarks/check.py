@@ -7,7 +7,8 @@ docs/performance.md states.
     python -m benchmarks.check --record    measure, and put the ratios into `figures.json`
 
 A ratio is taken within one run on one core, the two sides by turns, the least time of each:
-whatever else the machine does slows both. What falls short is measured once more before it counts.
+whatever else the machine does slows both. A ratio that falls short is measured once more before it
+counts.
 """
 
 import argparse

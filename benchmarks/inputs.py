@@ -1,4 +1,4 @@
-"""What is timed: made from seeds, the same in every run and for every contestant."""
+"""The timed inputs: made from seeds, the same in every run and for every library."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -145,8 +145,8 @@ def paths(wheels: int, bars: int, seed: int = 2) -> Paths:
 
 
 def as_slice(given: Paths) -> Slice:
-    """The same paths as kernels take them: rows by contract, one put of each. What runs to the end
-    expires.
+    """The same paths as kernels take them: rows by contract, one put of each. A put that
+    reaches the end expires.
     """
     n, days = given.wheels, given.bars + 1
     starts = np.arange(n + 1, dtype=np.int64) * days

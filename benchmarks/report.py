@@ -157,7 +157,7 @@ class Page:
 
 <!-- written by `make bench` from benchmarks/figures.json; do not edit -->
 
-What wheelvec takes, beside what else can be installed, measured by the programs in [benchmarks/](../benchmarks) that ship with
+The time and memory of wheelvec and of other packages, measured by the programs in [benchmarks/](../benchmarks) that ship with
 it. `make bench` measures anew and writes this page; no number in it is typed.
 
 In each comparison all contestants ran in one process on one input. Their results were compared before the clock started, and a
@@ -246,7 +246,7 @@ before anything was built; the others are some four fifths of what was measured 
 {table(head, body)}{self.sweeps_by_cells()}{self.sweeps_in_threads()}{self.sweeps_beside()}"""
 
     def sweeps_by_cells(self) -> str:
-        """What the first family costs from a handful of rows on; nothing where it was not measured."""
+        """The cost of the first family from a handful of rows on; nothing where it was not measured."""
         rows = sorted(self.group("sweep by cells"), key=lambda row: int(row["n"]))
         if not rows:
             return ""
@@ -260,7 +260,7 @@ The first family by the number of cells, one thread. Few rows pay for the plan a
 {table(["cells", "ms", "ns per cell"], body)}"""
 
     def sweeps_in_threads(self) -> str:
-        """What a second thread gives; nothing where it was not measured."""
+        """The gain from a second thread; nothing where it was not measured."""
         rows = self.group("sweep threads")
         if not rows:
             return ""
@@ -530,7 +530,7 @@ market and writes the result.
         return f"""## Scale
 
 A lake in the demo market's style ({number(self.scale["lake_mib"])} MiB of Parquet), made month by month, and backtests from it
-under the default rules with the result written to a folder, each size in a process of its own on all cores. The seconds are
+under the default rules with the result written to a folder, each size in a separate process on all cores. The seconds are
 those of a lake that keeps nothing yet; "again" are those of the next run, with the solved chains and the findings that the
 first one left there. Peak memory is the most that the process ever held resident; interpreter, libraries
 and a first small run had held {number(min(row["start_mib"] for row in rows))} MiB or more before.

@@ -156,7 +156,7 @@ def graded(rows: list[Row]) -> list[Row]:
 
 
 def days_of(tables: Tables, symbol: str, entry: Any, settlement: Any) -> Iterator[Row]:
-    """What a contract traded at after its sale, day by day."""
+    """The prices of a contract after its sale, day by day."""
     bars = tables.bars.get(symbol)
     if bars is None:
         return

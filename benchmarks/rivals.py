@@ -1,7 +1,7 @@
 """Implied volatility as others solve it: each a function of `inputs.Quotes` that gives (volatility,
 delta or None).
 
-What a library needs besides (forwards, undiscounted prices, flags) is made inside the call: a user
+Other inputs of a library (forwards, undiscounted prices, flags) are made inside the call: a user
 has quotes.
 """
 

@@ -4,7 +4,7 @@
     python -m benchmarks.scale --lake FOLDER       keeps the lake, and takes what is already in it
     python -m benchmarks.scale --underlyings 10    a tenth
 
-The lake is in the demo market's style, made month by month. Each size runs in a process of its own,
+The lake is in the demo market's style, made month by month. Each size runs in a separate process,
 from the lake, with the result written as it is made; a small run before the clock starts leaves out
 imports and compilation. `make bench` keeps the figures of the last scale run.
 """
@@ -149,7 +149,7 @@ def _peak_mib() -> float:
 
 
 def measured(lake: Path, underlyings: int, years: int) -> list[dict[str, Any]]:
-    """Every size, each in a process of its own."""
+    """Every size, each in a separate process."""
     rows = []
     for count, start, end in sizes(underlyings, years):
         command = [

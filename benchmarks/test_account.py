@@ -92,7 +92,7 @@ def plain_loop(offered: wv.Result, cash: float) -> list[float]:
 def value_of(
     wheel: dict[str, Any], day: dt.date, marks: Any, closes: Any, known: dict[Any, float]
 ) -> float:
-    """What a wheel's shares are worth less what is owed on its open legs, dollars."""
+    """The value of a wheel's shares less that of its open legs, dollars."""
     put = wheel["put"]
     name, close = put["underlying"], closes.get((put["underlying"], day))
     if close is not None:
@@ -320,7 +320,7 @@ def test_account_sweep(family: str, short: bool, measure: Measure, one_thread: N
 
 
 def test_loop_over_simulate(measure: Measure, one_thread: None) -> None:
-    """What a sweep under an account takes the place of."""
+    """A loop of backtests and simulations, instead of a sweep under an account."""
     sweep = swept(next(iter(FAMILIES)), ROWS_SHORT)
     configs = [sweep.row_config(i) for i in range(LOOPED)]
     market = test_sweep.market(False)

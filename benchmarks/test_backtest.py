@@ -37,7 +37,7 @@ def tables(short: bool) -> dict[str, Any]:
 
 
 def config(short: bool) -> wv.Config:
-    """The rules of the researcher's loop, with a target of their own."""
+    """The rules of the researcher's loop, with a target."""
     dates = {"schedule.start_date": DEMO_START, "schedule.end_date": SHORT_END}
     if not short:
         dates["schedule.end_date"] = DEMO_END

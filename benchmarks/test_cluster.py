@@ -41,7 +41,7 @@ GRID = {
 
 @contextlib.contextmanager
 def executor_of(kind: str, count: int, folder: Path) -> Iterator[Any]:
-    """So many workers of one thread each, in processes of their own."""
+    """So many workers of one thread each, in separate processes."""
     with pytest.MonkeyPatch.context() as environment:
         for name, value in universe.ENVIRONMENT.items():
             environment.setenv(name, value)

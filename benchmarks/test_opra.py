@@ -1,5 +1,5 @@
 """DBN bytes of 400,000 cmbp-1 records -> eight Polars columns with symbols, against the vendor's
-own ways to a frame.
+own conversions to a frame.
 
 The answers are compared before anything is timed.
 """

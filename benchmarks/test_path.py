@@ -47,7 +47,7 @@ def given(wheels: int) -> tuple[Paths, Any]:
 def walk_all(
     slice_, first, last, price, entries, draws, bars, kept, out_reason, out_day, out_price
 ):  # type: ignore[no-untyped-def]
-    """Walk the puts first..last-1 of a board, as a backtest walks each that it sells."""
+    """Walk the puts first..last-1 of a slice, as a backtest walks each that it sells."""
     common, rule = entries[0], draws[0]
     for i in range(first, last):
         quote = slice_.puts[i]

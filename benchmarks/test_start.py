@@ -25,7 +25,7 @@ IMPORTS = {
 
 
 def python(program: str, cache: Path | None = None) -> None:
-    """Run a program in a process of its own; `cache` is where Numba keeps compiled code."""
+    """Run a program in a separate process; `cache` is where Numba keeps compiled code."""
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = (
         os.environ | {"PYTHONPATH": paths} | ({"NUMBA_CACHE_DIR": str(cache)} if cache else {})

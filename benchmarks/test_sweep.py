@@ -23,7 +23,7 @@ from wheelvec.model.grid import GridLike
 
 CHECKED, CHECKED_OF_YEARS, CHECKED_SHORT, LOOPED = 20, 1, 3, 5
 ROWS = {"small": 100, "large": 10_000}
-FRESH = itertools.count(1)  # every grid has values of its own
+FRESH = itertools.count(1)  # no two grids have the same values
 Rng = np.random.Generator
 
 
@@ -139,7 +139,7 @@ GOALS = dict(
 
 
 def base(family: str, years: bool) -> wv.Config:
-    """What a family's rows have in common."""
+    """The configuration that the rows of a family share."""
     _, _, put, alone = FAMILIES[family]
     return wv.Config(schedule=schedule(years, allow_multiple_wheels_per_symbol=not alone), put=put)
 
@@ -187,7 +187,7 @@ def test_family(family: str, years: bool, threads: int, short: bool, measure: Me
     rows = ROWS["small" if years or short else "large"]
     with machine.threads(threads):
         found = swept(family, rows, years, threads)
-        if threads == 1:  # a test of its own says that two threads give the same frame
+        if threads == 1:  # another test says that two threads give the same frame
             same_as_backtests(
                 found, years, CHECKED_SHORT if short else CHECKED_OF_YEARS if years else CHECKED
             )
@@ -219,7 +219,7 @@ def test_cost_by_cells(n: int, measure: Measure) -> None:
 
 
 def test_loop_over_backtest(measure: Measure) -> None:
-    """What a sweep takes the place of."""
+    """A loop of backtests, instead of a sweep."""
     family = "exit_pct x stop x pfill_scale"
     with machine.threads(1):
         sweep = swept(family, 8, False, 1)

@@ -47,7 +47,7 @@ class Bars(NamedTuple):
 
 
 class Puts(NamedTuple):
-    """What the sweep sells."""
+    """The puts that the sweep sells."""
 
     wheels: pl.DataFrame  # KEY, censored
     price: Array  # (wheels,) dollars per share

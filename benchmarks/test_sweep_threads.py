@@ -1,9 +1,9 @@
-"""What a second thread gives: each family swept by turns, by one thread held to one core and by two
-on two.
+"""The gain from a second thread: each family swept by turns, by one thread held to one core and by
+two on two.
 
 The time of a sweep varies from one minute to the next by more than its threads make it; a pair of
-runs that follow each other tells. The machine's idle share over all the runs is kept beside the
-ratio: with other work on the second core there is no telling what a second thread would have given.
+runs that follow each other shows their gain. The machine's idle share over all the runs is kept
+beside the ratio: with other work on the second core the gain of a second thread is not known.
 """
 
 import statistics

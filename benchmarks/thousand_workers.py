@@ -28,7 +28,7 @@ WORKERS = (1, 10, 100, 300, 1_000)
 
 @dataclasses.dataclass(frozen=True)
 class Constants:
-    """What was measured; times in seconds.
+    """The measured constants; times in seconds.
 
     Attributes:
         slice_year: to read and solve a year of an underlying.
@@ -71,7 +71,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a simulated run took.
+    """The cost of a simulated run.
 
     Attributes:
         seconds: from the first submission to the end.
@@ -103,7 +103,7 @@ class Outcome:
 
     @property
     def narrowest(self) -> str:
-        """What is busy for the greatest share of the run."""
+        """The resource that is busy for the greatest share of the run."""
         shares = {
             "workers": self.utilisation,
             "client": self.client / self.seconds,
@@ -162,17 +162,17 @@ class Cluster:
                 self._later(self.now + task.compute, "computed", i, None)
             elif kind == "computed":
                 self._workers[i].running = False
-                told = self.scheduler.serve(self.now, self.constants.schedule / 2)
-                self._later(told, "told", i, None)
+                reported = self.scheduler.serve(self.now, self.constants.schedule / 2)
+                self._later(reported, "reported", i, None)
                 self._start(i)
-            elif kind == "told":
+            elif kind == "reported":
                 kept = self.client.serve(self.now, self.constants.keep)
                 self._later(kept, "kept", i, None)
             else:
                 self._submit(self.now, i, tasks)
 
     def _later(self, when: float, kind: str, worker: int, task: Task | None) -> None:
-        self._number += 1  # of two events at a time, the one that was told first
+        self._number += 1  # of two events at a time, the one that was added first
         heapq.heappush(self._events, (when, self._number, kind, worker, task))
 
     def _submit(self, now: float, worker: int, tasks: Iterator[Task]) -> None:

@@ -214,7 +214,7 @@ def order_table() -> str:
 
 
 def everything_sentence() -> str:
-    """What all wheels of the demo at once would have needed, and earned on it."""
+    """The capital that all wheels of the demo together would have needed, and its return."""
     rich = simulated(cash=1e8)
     peak = (rich.daily["collateral"] + rich.daily["shares"]).max()
     gain = rich.daily["equity"][-1] - 1e8
@@ -261,7 +261,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def printed(programs: list[str]) -> tuple[list[str], list[str]]:
-    """What each part of a program in Python prints, and the warnings that all of them give."""
+    """The output of each block of a program in Python, and the warnings of all of them."""
     outputs = [io.StringIO() for _ in programs]
     names = {"__name__": "documentation"}
     with warnings.catch_warnings(record=True) as caught, pl.Config(restore_defaults=True):
@@ -296,7 +296,7 @@ def _with_blocks_after(language: str, text: str, output: Callable[[str], str]) -
 
 
 def ran_in_shell(text: str, folder: Path) -> dict[str, str]:
-    """What each block of shell prints: the commands that need no network or vendor's file, block after
+    """The output of each block of shell: the commands that need no network or vendor's file, block after
     block in one folder, in which the page's TOML files stand and tables to import. `get` takes an
     invented set that stands there.
 
@@ -413,7 +413,7 @@ def executed_notebook(path: Path) -> nbformat.NotebookNode:
 
 
 def texts(notebook: nbformat.NotebookNode) -> list[list[str]]:
-    """What each code cell shows as plain text."""
+    """The output of each code cell as plain text."""
     return [
         [
             output.get("text") or output.get("data", {}).get("text/plain", "")

@@ -1,4 +1,4 @@
-"""What mkdocstrings reads of the package, as the package says it (mkdocs.yml names this file)."""
+"""The docstrings of the package as mkdocstrings reads them (mkdocs.yml names this file)."""
 
 import importlib
 import re

@@ -1,4 +1,4 @@
-"""What a run produced in docs/luck.md: the output of its program, and its tables of simulations.
+"""The computed text of docs/luck.md: the output of its program, and its tables of simulations.
 
 `python -m tests.docs_luck` writes the outputs anew; with `--tables` the tables as well, which takes
 some minutes. tests/inference/test_docs_luck.py runs the same functions and compares.
@@ -72,7 +72,7 @@ TABLES: dict[str, Callable[[], str]] = {"coverage": coverage_table, "size": size
 
 
 def between(name: str) -> re.Pattern[str]:
-    """What stands between the markers of a table."""
+    """The text between the markers of a table."""
     start = f"<!-- {name}: written by tests/docs_luck.py -->\n"
     return re.compile(f"(?<={re.escape(start)}).*(?=<!-- end of {name} -->)", re.DOTALL)
 

@@ -76,11 +76,11 @@ SECTIONS = {
         ],
     ),
     "Pictures": (
-        "What a person would rather see than read.",
+        "Charts and HTML pages.",
         ["page", "plots"],
     ),
     "Signals, rates and indices": (
-        "When to trade, what cash earns, and what else there was to hold.",
+        "Days to trade, rates of cash, and indices to compare with.",
         ["signals", "rates", "indices"],
     ),
     "Prices": (
@@ -88,7 +88,7 @@ SECTIONS = {
         ["implied_vol", "black_scholes", "delta", "gamma", "vega", "theta", "rho", "fill_draw"],
     ),
     "Errors": (
-        "What wheelvec raises on purpose. Every message names the value, its place, and what was expected.",
+        "The errors that wheelvec raises. Every message names the value, its place, and what was expected.",
         ["WheelvecError", "ConfigError", "InputError", "DataError", "LakeError", "FetchError", "InsufficientDataError", "RecordError", "StateError"],
     ),
 }  # fmt: skip
@@ -136,7 +136,7 @@ def path(name: str) -> str:
 
 
 def first_sentence(value: Any) -> str:
-    """What a docstring says first."""
+    """The first paragraph of a docstring."""
     return " ".join((value.__doc__ or "").strip().partition("\n\n")[0].split())
 
 

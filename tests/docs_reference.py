@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "wheelvec"
 PAGE, ARCHITECTURE = ROOT / "docs" / "reference.md", ROOT / "docs" / "architecture.md"
 MARKERS = ("<!-- modules: written by tests/docs_reference.py -->", "<!-- end of modules -->")
-ROOMS = (
+PACKAGES = (
     "model", "jit", "pricing", "kernels", "tables", "lake", "market", "vendors", "databento", "files", "demo", "stages", "run", "inference",
     "report", "plots", "pages", "cli",
 )  # fmt: skip
@@ -51,13 +51,13 @@ FRAMES: dict[str, tuple[str, Schema, Mapping[str, Column]]] = {
     "Result.call_diagnostics": (
         "One row per attempt of a launched wheel to sell a call.", schemas.CALL_DIAGNOSTICS, columns.CALL_DIAGNOSTICS
     ),
-    "Result.paths": ("What the legs walked: one row per contract and session.", schemas.PATHS, columns.PATHS),
+    "Result.paths": ("The paths of the legs: one row per contract and session.", schemas.PATHS, columns.PATHS),
     "Result.underlying": ("Closes over the span of the wheels.", schemas.UNDERLYING_CLOSES, columns.UNDERLYING_CLOSES),
-    "Result.events": ("What happened to the underlyings.", schemas.EVENTS, columns.EVENTS),
+    "Result.events": ("The corporate events of the underlyings.", schemas.EVENTS, columns.EVENTS),
     "Portfolio.daily": ("An account at the close of each session.", schemas.ACCOUNT_DAILY, columns.ACCOUNT_DAILY),
     "Portfolio.deltas": ("Share equivalents of an account.", schemas.ACCOUNT_DELTAS, columns.ACCOUNT_DELTAS),
     "Market.diagnostics": (
-        "What was set aside and what stood out.", schemas.MARKET_DIAGNOSTICS, columns.MARKET_DIAGNOSTICS
+        "Rows set aside, and anomalies.", schemas.MARKET_DIAGNOSTICS, columns.MARKET_DIAGNOSTICS
     ),
 }  # fmt: skip
 
@@ -150,23 +150,23 @@ def page() -> str:
 
 
 def modules() -> str:
-    """A table of every module, by room: its first sentence."""
+    """A table of every module, by package: its first sentence."""
     parts = []
-    rooms = {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE}
-    for room in sorted(rooms, key=lambda room: ROOMS.index(room.name)):
+    packages = {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE}
+    for package in sorted(packages, key=lambda package: PACKAGES.index(package.name)):
         rows = [
             (f"`{path.stem}`", first_sentence(path))
-            for path in sorted(room.glob("*.py"))
+            for path in sorted(package.glob("*.py"))
             if path.stem not in ("__init__", "__main__")
         ]
         parts.append(
-            f"### {'.'.join(room.relative_to(PACKAGE).parts)}\n\n{table(('module', 'what it holds'), rows)}\n"
+            f"### {'.'.join(package.relative_to(PACKAGE).parts)}\n\n{table(('module', 'what it holds'), rows)}\n"
         )
     return "\n".join(parts)
 
 
 def first_sentence(path: Path) -> str:
-    """What a module says of itself, in one sentence."""
+    """The first sentence of the docstring of a module."""
     said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     text = " ".join(said.partition("\n\n")[0].split())
     return re.split(r"(?<=[a-z0-9)`])[.?] (?=[A-Z])|[.:]$", text, maxsplit=1)[0]

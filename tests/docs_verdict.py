@@ -54,8 +54,8 @@ def rocs(seed: int, edge: float) -> Any:
 
     The wheel is a put that is sold for its fair premium and held over HELD sessions: it earns the
     premium, less what the underlying falls below its strike. So it gains often and little, loses
-    seldom and much, wheels overlap, and without an edge the mean is 0 exactly. Managing adds noise
-    of its own to each configuration.
+    seldom and much, wheels overlap, and without an edge the mean is 0 exactly. Managing adds independent
+    noise to each configuration.
     """
     rng = np.random.default_rng(seed)
     sessions = MONTHS * MONTH

@@ -1,4 +1,4 @@
-"""The house keeps its plan: who may import whom, what `import wheelvec` costs, and how rooms and
+"""The architecture holds: who may import whom, what `import wheelvec` costs, and how packages and
 files are named.
 """
 
@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "wheelvec"
-ROOMS = (
+PACKAGES = (
     "model", "jit", "pricing", "kernels", "tables", "lake", "market", "vendors", "demo", "stages", "run", "inference", "report",
 )  # fmt: skip
 HEAVY = (
@@ -57,16 +57,16 @@ def test_the_import_contracts_hold() -> None:
 
 
 FORBIDDEN = {
-    "a stray room": ("helping.py", "", "the rooms"),
+    "a stray package": ("helping.py", "", "the packages"),
     "a kernel that knows the stages": (
         "kernels/stray.py",
         "from wheelvec.stages import arrays",
-        "the rooms",
+        "the packages",
     ),
     "the market and the stages": (
         "market/stray.py",
         "from wheelvec.stages import arrays",
-        "the rooms",
+        "the packages",
     ),
     "a stage that is not listed": ("stages/stray.py", "", "the stages"),
     "a stage that knows the market": (
@@ -77,7 +77,7 @@ FORBIDDEN = {
     "prices that know the rules": (
         "pricing/stray.py",
         "from wheelvec.kernels import exits",
-        "the rooms",
+        "the packages",
     ),
     "numba outside the kernels": ("run/stray.py", "import numba", "numba"),
     "a second importer of the calendars": (
@@ -107,13 +107,13 @@ def test_the_import_contracts_can_fail(case: str, tmp_path: Path) -> None:
     assert broken[0].startswith(contract)
 
 
-def test_rooms_are_two_levels_deep_and_their_init_files_are_empty() -> None:
+def test_packages_are_two_levels_deep_and_their_init_files_are_empty() -> None:
     for path in modules():
-        deeper = any(path.is_relative_to(PACKAGE / room) for room in ("vendors", "report"))
+        deeper = any(path.is_relative_to(PACKAGE / name) for name in ("vendors", "report"))
         depth = 3 if deeper else 2
         assert len(path.relative_to(PACKAGE).parts) <= depth, path
-    for room in ROOMS:
-        assert (PACKAGE / room / "__init__.py").read_text(encoding="utf-8") == "", room
+    for name in PACKAGES:
+        assert (PACKAGE / name / "__init__.py").read_text(encoding="utf-8") == "", name
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:

@@ -369,7 +369,7 @@ def test_one_simulated_worker_as_worked_by_hand() -> None:
 
     The client sends at 0 and 1; the worker has the first at 2, the second waits from 3 on. The
     first is computed at 8, known to the client at 9, kept at 10; the third is sent then, and there
-    at 12, while the second runs until 14. The third ends at 20, is told at 21 and kept at 22.
+    at 12, while the second runs until 14. The third ends at 20, is reported at 21 and kept at 22.
     """
     given = dataclasses.replace(FREE, submit=1.0, schedule=2.0, keep=1.0, link=10.0)
     cluster = thousand_workers.Cluster(1, given)

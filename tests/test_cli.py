@@ -56,7 +56,7 @@ def lake(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages have tests of their own (test_cli_report), and take longer than small runs do."""
+    """Pages have separate tests (test_cli_report), and take longer than small runs do."""
     monkeypatch.setattr(results, "write_beside", lambda *_: None)
 
 
@@ -69,7 +69,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def command(*arguments: object, cwd: Path, **more: object) -> "subprocess.CompletedProcess[str]":
-    """The command line in a process of its own, its output piped."""
+    """The command line in a separate process, its output piped."""
     line = [sys.executable, "-m", "wheelvec.cli", *map(str, arguments)]
     return subprocess.run(
         line, cwd=cwd, capture_output=True, text=True, timeout=120, check=False, **more
@@ -622,18 +622,18 @@ def test_import_eod_writes_a_lake_and_says_what_it_found(here: Path, capsys: Cap
     out = capsys.readouterr().out
     assert re.search(r"chain\.csv +12 +12  2024-01-02  2024-01-03", out)
     assert "price from parity: 2 sessions; off the close by" in out
-    assert "close from a bar of its own: 1 session\n" in out
+    assert "close from a daily bar: 1 session\n" in out
     assert "Wheels that settle on sessions without a close stay unresolved" in out
     assert "option_quotes: 12 rows added, 0 replaced" in out
     assert cli.main([*line.split(), "--json", "--replace"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["written"][0] == {
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["written"][0] == {
         "table": "option_quotes",
         "added": 0,
         "replaced": 12,
         "removed": 0,
     }
-    assert [row["underlying_source"] for row in told["prices"]] == ["parity", "parity"]
+    assert [row["underlying_source"] for row in printed["prices"]] == ["parity", "parity"]
 
 
 def test_import_eod_of_another_layout_is_one_line_and_writes_nothing(
@@ -997,7 +997,7 @@ def test_what_nobody_expected_is_one_line_too(
 def test_what_compiled_code_writes_of_a_panic_stays_off_the_terminal(
     here: Path, tables: Path
 ) -> None:
-    """A damaged file can make Polars panic, which writes lines of its own to the descriptor before
+    """A damaged file can make Polars panic, which writes lines to the descriptor before
     anything is raised.
     """
     code = """

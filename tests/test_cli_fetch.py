@@ -55,7 +55,7 @@ def fetch(server: Standin, *more: str) -> int:
 def test_from_the_vendor_to_a_result(
     server: Standin, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """fetch, then run, each in a process of its own, output piped."""
+    """fetch, then run, each in a separate process, output piped."""
     given = [
         [
             *["fetch", "--config", "wheel.toml", "--lake", "lake", "--max-cost", "25", "--gateway"],

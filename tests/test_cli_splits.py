@@ -53,8 +53,8 @@ def test_check_prints_the_row_that_explains_a_suspected_split(lake: Path, capsys
     assert max(map(len, out.splitlines())) <= 80
     assert not (lake / "splits.csv").exists()
     assert cli.main(["check", str(lake), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)["explaining"]
-    assert [(row["underlying"], row["numerator"], row["known"]) for row in told] == [
+    found = json.loads(capsys.readouterr().out)["explaining"]
+    assert [(row["underlying"], row["numerator"], row["known"]) for row in found] == [
         ("AAPL", 4, True), ("ZZZ", 4, False),
     ]  # fmt: skip
 

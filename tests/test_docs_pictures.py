@@ -1,4 +1,4 @@
-"""The pictures of the README are there, small, told in words, and what the demo market gives."""
+"""The pictures of the README are there, small, described in words, and what the demo market gives."""
 
 import re
 

@@ -31,7 +31,7 @@ def navigation(entries: Any) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built in a folder of its own."""
+    """The site, built in a separate folder."""
     project = tmp_path_factory.mktemp("site")
     shutil.copy(ROOT / "mkdocs.yml", project)
     for name in ("wheelvec", "tests"):

@@ -22,7 +22,7 @@ PUBLIC = public()
 
 
 def text_of(value: Any) -> str:
-    """A docstring without its indentation; of a class that has none of its own nothing."""
+    """A docstring without its indentation; empty for a class without one."""
     return inspect.cleandoc(value.__doc__ or "") if "__doc__" in dir(value) else ""
 
 
@@ -73,7 +73,7 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def ran(name: str, text: str) -> str:
-    """What fails of the examples of a docstring; each imports what it uses, as its reader will."""
+    """The failures of the examples of a docstring; each imports the names it uses, as a reader must."""
     test = doctest.DocTestParser().get_doctest(text, {"__name__": "__main__"}, name, None, None)
     out: list[str] = []
     doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=out.append)

@@ -1,4 +1,4 @@
-"""What the oracle makes of corporate events: known successors, and what must not change."""
+"""Corporate events in the oracle: known successors, and invariants."""
 
 import datetime as dt
 from fractions import Fraction
@@ -60,14 +60,14 @@ def test_a_carried_split_changes_no_dollar(ratio: int, renamed: str | None) -> N
         underlying, day = frame.underlyings[0], frame.sessions[len(frame.sessions) // 2]
         base = markets.random_market(seed, frame)
         base.pop("dividends", None)
-        world = event_markets.world_of(base)
-        scaled(world, underlying, ratio)
-        before = event_markets.tables_of(world, base)
+        market = event_markets.market_of(base)
+        scaled(market, underlying, ratio)
+        before = event_markets.tables_of(market, base)
         split = event_markets.Happening("split", underlying, day, ratio, new_underlying=renamed)
-        event_markets.happen(world, split, exact=True)
+        event_markets.happen(market, split, exact=True)
         row = {"underlying": underlying, "ex_date": day, "numerator": ratio, "denominator": 1}
-        world.splits.append(row | {"new_underlying": renamed})
-        after = event_markets.tables_of(world, base)
+        market.splits.append(row | {"new_underlying": renamed})
+        after = event_markets.tables_of(market, base)
         sections = without_costs(seed)
         sections["schedule"] |= {"symbols": None, "end_date": wheel.calendar_of("NYSE").before(day)}
         sections["schedule"]["start_date"] = frame.sessions[0]
@@ -82,9 +82,9 @@ def test_a_carried_split_changes_no_dollar(ratio: int, renamed: str | None) -> N
     assert met > 0
 
 
-def scaled(world: event_markets.World, underlying: str, ratio: int) -> None:
+def scaled(market: event_markets.Market, underlying: str, ratio: int) -> None:
     """All prices and strikes of a market times a whole number."""
-    for rows in world.rows.values():
+    for rows in market.rows.values():
         for row in rows:
             for name in (*event_markets.PRICES, "strike"):
                 if row.get(name) is not None:

@@ -41,7 +41,7 @@ def tables_of(case: str) -> dict[str, pl.DataFrame]:
 
 @cache
 def result_of(case: str, rules: str) -> dict[str, Any]:
-    """What the reference makes of a case."""
+    """The answer of the reference to a case."""
     config = json.loads((CASES[case] / "config.json").read_text())
     return wheel.run(tables_of(case), {**config, "rules": rules})
 

@@ -12,7 +12,7 @@ QUICK, LONG = 24, 1500
 
 
 @pytest.mark.parametrize("block", range(4))
-def test_fixed_worlds_agree_with_the_oracle(block: int) -> None:
+def test_fixed_markets_agree_with_the_oracle(block: int) -> None:
     seeds = range(block * QUICK // 4, (block + 1) * QUICK // 4)
     wrong = {seed: found for seed in seeds if (found := differences(*random_case(seed)))}
     assert not wrong, "\n".join(f"seed {seed}: {found[:5]}" for seed, found in wrong.items())
@@ -21,7 +21,7 @@ def test_fixed_worlds_agree_with_the_oracle(block: int) -> None:
 @pytest.mark.parametrize("rules", ["ledger", "v5"])
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(seed=st.integers(10_000, 2**32))
-def test_random_worlds_agree_with_the_oracle(rules: str, seed: int) -> None:
+def test_random_markets_agree_with_the_oracle(rules: str, seed: int) -> None:
     found = differences(*random_case(seed, rules=rules))
     assert not found, found[:10]
 
@@ -34,7 +34,7 @@ def test_sweeps_agree_with_the_oracle() -> None:
 
 
 @pytest.mark.slow
-def test_many_worlds_agree_with_the_oracle() -> None:
+def test_many_markets_agree_with_the_oracle() -> None:
     wrong = {
         seed: found for seed in range(QUICK, LONG) if (found := differences(*random_case(seed)))
     }

@@ -37,8 +37,8 @@ from wheelvec.tables.sessions import Sessions
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What the default tables must be on every machine. A change of the generator changes it, and all
-# figures in the docs.
+# The digest of the default tables, the same on every machine. A change of the generator changes it
+# and all figures in the docs.
 DIGEST = "524636c05e9dd95606b8a4878477770a"
 
 EXITS = ("stop_loss", "profit_target", "expired_worthless", "assigned", "open", "no_data")

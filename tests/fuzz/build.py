@@ -1,4 +1,4 @@
-"""What the fuzzers share: odd values, a small market, and the command line run in this process."""
+"""Inputs that the fuzzers share: odd values, a small market, and the command line run in this process."""
 
 import contextlib
 import datetime as dt

@@ -88,9 +88,7 @@ def lines(draw: st.DrawFn) -> list[str]:
 
 
 def answered(code: int, out: str, err: str) -> None:
-    """What every command line gets: an exit code, and if it is not 0 one line of the project's own
-    making.
-    """
+    """Every command line gives an exit code, and if it is not 0 one line that the project wrote."""
     assert code in (0, 1, 2), err
     assert "Traceback" not in err
     assert not UNEXPECTED.search(err), err

@@ -96,7 +96,7 @@ def reshaped(frame: pl.DataFrame, column: str, draw: st.DrawFn) -> pl.DataFrame:
         "twice": lambda: pl.concat([frame, frame.head(5)]),
         "nothing": frame.clear,
         "backwards": frame.reverse,
-        "in pieces": lambda: (
+        "in chunks": lambda: (
             pl.concat([frame[i : i + 1] for i in range(len(frame))]) if len(frame) else frame
         ),
     }

@@ -121,7 +121,7 @@ def test_a_damaged_lake_gives_its_result_or_none(damage: tuple[int, str, int, by
 
 @fuzzed(40, 20_000, damage=damages())
 def test_a_damaged_table_is_refused_or_imported_whole(damage: tuple[int, str, int, bytes]) -> None:
-    """Parquet has no digest of its own: a changed price may pass for a price. But no row is lost
+    """Parquet files have no digest: a changed price may pass for a price. But no row is lost
     without being counted.
     """
     number, kind, place, more = damage

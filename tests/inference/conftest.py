@@ -1,4 +1,4 @@
-"""A sweep over three years of one invented underlying, shared by the tests of the room."""
+"""A sweep over three years of one invented underlying, shared by the tests of the package."""
 
 import pytest
 

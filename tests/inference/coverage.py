@@ -27,7 +27,7 @@ METHODS = (
 
 
 class Design(NamedTuple):
-    """What is simulated.
+    """The simulated case.
 
     Attributes:
         markets: how many.

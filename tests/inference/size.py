@@ -17,7 +17,7 @@ NOISE = 0.02  # of fills, beside what the underlying does
 
 
 class Fair(NamedTuple):
-    """What is simulated.
+    """The simulated case.
 
     Attributes:
         sessions: entry sessions of a market.

@@ -38,7 +38,7 @@ def test_months_with_fat_tails() -> None:
 
 
 def test_excess_kurtosis_would_say_more() -> None:
-    """What the raw kurtosis keeps from being said: 0.901779."""
+    """The excess kurtosis in place of the raw one would give 0.901779."""
     raw, excess = (
         1.0 + 3.0 * DAILY + (kurtosis - 1.0) / 4.0 * DAILY**2 for kurtosis in (10.0, 7.0)
     )

@@ -152,7 +152,7 @@ def test_answers() -> None:
     assert "none of the others speaks for it" in made(True, None).says[1]
 
 
-def test_it_is_told_in_every_form() -> None:
+def test_it_is_shown_in_every_form() -> None:
     verdict = made(True, False, None)
     text = str(verdict)
     assert max(map(len, text.splitlines())) <= 80

@@ -1,4 +1,4 @@
-"""An object store on this machine: moto's server of S3's protocol, in a process of its own.
+"""An object store on this machine: moto's server of S3's protocol, in a separate process.
 
     with Store(tmp_path) as store:
         store.upload(lake, "prefix")

@@ -49,7 +49,7 @@ def _nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         (r"C:\lake", None),
     ],
 )
-def test_addresses_are_told_from_paths(given: str | Path, address: str | None) -> None:
+def test_addresses_are_distinguished_from_paths(given: str | Path, address: str | None) -> None:
     assert address_of(given) == address
 
 

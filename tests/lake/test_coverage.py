@@ -1,4 +1,4 @@
-"""What `check` says of each day: coverage, and the gap of the underlying's price to its close."""
+"""The days as `check` reports them: coverage, and the gap of the underlying's price to its close."""
 
 import datetime as dt
 from pathlib import Path

@@ -140,10 +140,10 @@ def test_counts_are_those_of_the_market(tmp_path: Path) -> None:
 
 
 def test_progress_counts_every_file_twice(clean: Path) -> None:
-    told: list[tuple[int, int]] = []
-    wv.check(clean, progress=lambda done, total: told.append((done, total)))
-    assert told[-1] == (30, 30)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    reports: list[tuple[int, int]] = []
+    wv.check(clean, progress=lambda done, total: reports.append((done, total)))
+    assert reports[-1] == (30, 30)
+    assert [done for done, _ in reports] == sorted(done for done, _ in reports)
 
 
 def test_an_unknown_calendar_and_a_folder_that_is_no_lake(clean: Path, tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_a_dividend_of_two_percent_taken_out_is_seen_and_the_days_own_moves_are_
 def test_prices_beside_the_quotes_that_were_adjusted_too_are_seen_by_parity(
     whole: Tables, tmp_path: Path
 ) -> None:
-    """Closes and underlying_price agree, so that only the options tell."""
+    """Closes and underlying_price agree, so that only the options show it."""
     before = pl.col("session") < DAY("2024-03-15")
     halved = pl.when(before).then(0.5).otherwise(1.0)
     prices = scaled(whole, halved)

@@ -526,7 +526,7 @@ def test_what_was_set_aside_goes_with_a_session_that_is_replaced(tmp_path: Path)
     assert counts(Market.open(tmp_path)) == {adjusted: 5}
     written(DAYS[0], 1)  # replaces the session, and what was left out of it
     assert counts(Market.open(tmp_path)) == {adjusted: 4}
-    written(DAYS[2], 7, whole=0)  # a session of its own, of which nothing was usable
+    written(DAYS[2], 7, whole=0)  # another session, of which nothing was usable
     assert counts(Market.open(tmp_path)) == {adjusted: 11}
     assert counts(Market.open(tmp_path, start=DAYS[1], end=DAYS[1])) == {adjusted: 3}
     assert Market.open(tmp_path).data_range == (DAYS[0], DAYS[1])

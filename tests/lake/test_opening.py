@@ -1,4 +1,4 @@
-"""What a lake says before a row is read: from the ends of files, with little that is verified."""
+"""A lake that is opened without reading a row: from the ends of files, few of them verified."""
 
 import datetime as dt
 from pathlib import Path
@@ -114,7 +114,7 @@ def test_a_file_of_another_underlying_and_one_that_is_gone(folder: Path) -> None
 
 
 def test_a_month_that_is_replaced_meanwhile(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is stated and what is verified differ: looked at again, three times at most."""
+    """Stated and verified values differ: the files are read again, three times at most."""
     opened = Lake.open(folder, *EVER)
     real, looks = parquet.MonthFile.stated_days, list[int]()
 

@@ -64,7 +64,7 @@ def key_of(address: str, path: str) -> str:
 
 
 def keys(store: Store) -> set[str]:
-    """What was fetched since the last call; nothing else than fetches may have been asked for."""
+    """The objects fetched since the last call; only fetches may have been asked for."""
     asked = store.asked()
     assert {method for method, _ in asked} <= {"GET", "HEAD"}
     return {key for _, key in asked if not key.startswith("?")}

@@ -1,4 +1,4 @@
-"""What check keeps of a lake: with it check finds what it finds without, whatever the lake holds."""
+"""The kept summaries of `check`: with them it finds the same as without, whatever the lake holds."""
 
 import dataclasses
 import datetime as dt
@@ -206,7 +206,7 @@ def test_findings_are_made_anew_of_a_changed_underlying_alone(
     same(found, wv.check(folder, deep=True))
 
 
-def test_a_split_that_is_told_makes_the_findings_of_its_underlying_anew(
+def test_a_stated_split_makes_the_findings_of_its_underlying_anew(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again = joined(monkeypatch)

@@ -1,4 +1,4 @@
-"""What is odd about an underlying is looked for once as long as its files stay the same."""
+"""Anomalies of an underlying are looked for once as long as its files stay the same."""
 
 import datetime as dt
 from pathlib import Path

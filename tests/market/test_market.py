@@ -1121,13 +1121,13 @@ def test_a_lazy_frame_that_fails_names_its_table(tmp_path: Path) -> None:
 
 
 def test_a_frame_in_many_pieces_is_made_one_first() -> None:
-    """Each step over a frame of 20,000 pieces once did its work piece by piece: fifteen times as
+    """Each step over a frame of 20,000 chunks once did its work chunk by chunk: fifteen times as
     long, and twice the memory.
     """
-    pieces = pl.concat([quotes({}, {"bid": 4.0})] * 100)
-    assert pieces.n_chunks() == 100
-    assert validation.read("option_quotes", pieces).n_chunks() == 1
-    assert len(market(option_quotes=pieces).option_quotes) == 200
+    chunks = pl.concat([quotes({}, {"bid": 4.0})] * 100)
+    assert chunks.n_chunks() == 100
+    assert validation.read("option_quotes", chunks).n_chunks() == 1
+    assert len(market(option_quotes=chunks).option_quotes) == 200
 
 
 # ---- parts, which other processes read

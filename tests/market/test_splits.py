@@ -50,28 +50,28 @@ def test_a_market_without_splits_has_none() -> None:
 
 
 def test_splits_are_kept_by_underlying_and_day() -> None:
-    told = table("splits", {"ex_date": DAYS[2], "numerator": 1}, {"ex_date": DAYS[1]})
-    assert rows(held(splits=told).splits) == [
+    stated = table("splits", {"ex_date": DAYS[2], "numerator": 1}, {"ex_date": DAYS[1]})
+    assert rows(held(splits=stated).splits) == [
         ("TSLA", DAYS[1], 3, 1, None),
         ("TSLA", DAYS[2], 1, 1, None),
     ]
 
 
 def test_a_spin_off_is_a_ratio_of_whole_numbers() -> None:
-    told = table("splits", {"numerator": 1324, "denominator": 1000})
-    assert rows(held(splits=told).splits) == [("TSLA", SESSION, 1324, 1000, None)]
+    stated = table("splits", {"numerator": 1324, "denominator": 1000})
+    assert rows(held(splits=stated).splits) == [("TSLA", SESSION, 1324, 1000, None)]
 
 
 @pytest.mark.parametrize("name", ["", "TSLA", None])
 def test_a_name_that_stays_is_no_new_one(name: str | None) -> None:
-    told = table("splits", {"new_underlying": name}).drop("denominator")
-    told = told.with_columns(denominator=pl.lit("1"))
-    assert rows(held(splits=told).splits) == [("TSLA", SESSION, 3, 1, None)]
+    stated = table("splits", {"new_underlying": name}).drop("denominator")
+    stated = stated.with_columns(denominator=pl.lit("1"))
+    assert rows(held(splits=stated).splits) == [("TSLA", SESSION, 3, 1, None)]
 
 
 def test_new_underlying_may_be_left_out() -> None:
-    told = table("splits", {}).drop("new_underlying").lazy()
-    assert rows(held(splits=told).splits) == [("TSLA", SESSION, 3, 1, None)]
+    stated = table("splits", {}).drop("new_underlying").lazy()
+    assert rows(held(splits=stated).splits) == [("TSLA", SESSION, 3, 1, None)]
 
 
 @pytest.mark.parametrize(
@@ -94,25 +94,25 @@ def test_new_underlying_may_be_left_out() -> None:
 )
 def test_a_broken_row_is_set_aside_and_counted(reason: str, change: dict[str, Any]) -> None:
     good = {"ex_date": DAYS[1]}
-    told = table("splits", change, good)
-    found = held(splits=told)
+    stated = table("splits", change, good)
+    found = held(splits=stated)
     assert rows(found.splits) == [("TSLA", DAYS[1], 3, 1, None)]
     assert counts(found) == {("splits", reason): 1}
     with pytest.raises(DataError, match=f"splits {reason}: 1, such as"):
-        held(splits=told, strict=True)
+        held(splits=stated, strict=True)
 
 
 def test_a_holiday_within_the_data_is_no_session() -> None:
     days = [DAY("2023-06-16"), DAY("2023-06-20")]  # the 19th, a Monday, is one
     bars = table("underlying_bars", *({"session": day} for day in days))
-    told = table("splits", {"ex_date": DAY("2023-06-19")})
-    found = market(underlying_bars=bars, splits=told)
+    stated = table("splits", {"ex_date": DAY("2023-06-19")})
+    found = market(underlying_bars=bars, splits=stated)
     assert (rows(found.splits), counts(found)) == ([], {("splits", "not_a_session"): 1})
 
 
 def test_of_two_rows_of_a_day_neither_is_believed_unless_they_agree() -> None:
-    told = table("splits", {}, {"numerator": 4}, {"ex_date": DAYS[1]}, {"ex_date": DAYS[1]})
-    found = held(splits=told)
+    stated = table("splits", {}, {"numerator": 4}, {"ex_date": DAYS[1]}, {"ex_date": DAYS[1]})
+    found = held(splits=stated)
     assert rows(found.splits) == [("TSLA", DAYS[1], 3, 1, None)]
     assert counts(found) == {
         ("splits", "conflicting_duplicate"): 2,
@@ -121,12 +121,12 @@ def test_of_two_rows_of_a_day_neither_is_believed_unless_they_agree() -> None:
 
 
 def test_a_new_name_is_a_known_one() -> None:
-    told = table(
+    stated = table(
         "splits",
         {"numerator": 1, "new_underlying": "TSL"},
         {"underlying": "TSL", "ex_date": DAYS[1]},
     )
-    assert rows(held(splits=told).splits) == [
+    assert rows(held(splits=stated).splits) == [
         ("TSL", DAYS[1], 3, 1, None),
         ("TSLA", SESSION, 1, 1, "TSL"),
     ]
@@ -142,10 +142,12 @@ def test_what_cannot_be_read_is_an_error() -> None:
 
 
 def test_the_fingerprint_tells_splits_apart() -> None:
-    told = table("splits", {})
-    assert held(splits=told).fingerprint != held().fingerprint
-    assert held(splits=told.with_columns(numerator=4)).fingerprint != held(splits=told).fingerprint
-    assert held(splits=told.clear()).fingerprint == held().fingerprint
+    stated = table("splits", {})
+    assert held(splits=stated).fingerprint != held().fingerprint
+    assert (
+        held(splits=stated.with_columns(numerator=4)).fingerprint != held(splits=stated).fingerprint
+    )
+    assert held(splits=stated.clear()).fingerprint == held().fingerprint
 
 
 # ---- the known ones
@@ -179,14 +181,14 @@ def test_a_row_that_is_given_counts_for_its_day(tmp_path: Path) -> None:
 
 
 def test_a_round_trip(tmp_path: Path) -> None:
-    told = table("splits", {"new_underlying": "TSL"}, {"ex_date": DAYS[1], "numerator": 2})
-    written = held(splits=told).write(tmp_path)
+    stated = table("splits", {"new_underlying": "TSL"}, {"ex_date": DAYS[1], "numerator": 2})
+    written = held(splits=stated).write(tmp_path)
     assert written.filter(pl.col("table") == "splits").rows() == [("splits", 2, 0, 0)]
     text = (tmp_path / "splits.csv").read_text()
     assert text == HEADER + "TSLA,2023-06-06,3,1,TSL\nTSLA,2023-06-07,2,1,\n"
     opened = Market.open(tmp_path)
-    assert_frame_equal(opened.splits, told)  # type: ignore[arg-type]
-    assert opened.fingerprint == held(splits=told).fingerprint
+    assert_frame_equal(opened.splits, stated)  # type: ignore[arg-type]
+    assert opened.fingerprint == held(splits=stated).fingerprint
     again = opened.write(tmp_path)
     assert again.filter(pl.col("table") == "splits").rows() == [("splits", 0, 2, 0)]
     assert (tmp_path / "splits.csv").read_text() == text
@@ -206,15 +208,17 @@ def test_a_write_keeps_notes_and_replaces_rows_of_the_same_day(tmp_path: Path) -
         '"2023-06-06",TSLA, 3 ,1\r\n\r\n# wrong?\r\n2023-06-07,TSLA,5,1\r\n2023-06-07,TSLA,6,1'
     )
     (tmp_path / "splits.csv").write_bytes(mine.encode())
-    told = table("splits", {}, {"ex_date": DAYS[1]}, {"ex_date": DAYS[2], "new_underlying": "TSL"})
-    counted = lake_splits.merge(tmp_path, told)
+    stated = table(
+        "splits", {}, {"ex_date": DAYS[1]}, {"ex_date": DAYS[2], "new_underlying": "TSL"}
+    )
+    counted = lake_splits.merge(tmp_path, stated)
     assert tuple(counted) == (1, 2, 0)
     assert (tmp_path / "splits.csv").read_bytes().decode() == (
         "\ufeff# my own\r\nex_date , Underlying,numerator,denominator,new_underlying\r\n"
         '"2023-06-06",TSLA, 3 ,1\r\n\r\n# wrong?\r\n2023-06-07,TSLA,3,1,\r\n'
         "2023-06-08,TSLA,3,1,TSL\r\n"
     )
-    assert_frame_equal(Market.open(tmp_path).splits, told)  # type: ignore[arg-type]
+    assert_frame_equal(Market.open(tmp_path).splits, stated)  # type: ignore[arg-type]
 
 
 def test_broken_rows_of_a_lakes_file_are_counted(tmp_path: Path) -> None:
@@ -253,7 +257,7 @@ def test_a_damaged_file_is_an_error_and_stays(tmp_path: Path, text: bytes, reaso
 
 
 def test_a_lake_of_some_underlyings_follows_their_renames(tmp_path: Path) -> None:
-    told = table("splits", {"underlying": "FB", "numerator": 1, "new_underlying": "META"})
+    stated = table("splits", {"underlying": "FB", "numerator": 1, "new_underlying": "META"})
     meta = {"underlying": "META", "symbol": "META  230707P00205000", "ts": None}
     later = market(
         option_quotes=quotes(*(meta | {"session": day} for day in DAYS[1:])),
@@ -262,7 +266,7 @@ def test_a_lake_of_some_underlyings_follows_their_renames(tmp_path: Path) -> Non
     held("FB").write(tmp_path)
     later.write(tmp_path)
     held("KO").write(tmp_path)
-    lake_splits.merge(tmp_path, told)
+    lake_splits.merge(tmp_path, stated)
     opened = Market.open(tmp_path, symbols=["FB"])
     assert opened.symbols == ("FB",)
     assert opened.quotes("META", *DAYS[::2]).height == 2
@@ -275,21 +279,21 @@ def test_a_lake_of_some_underlyings_follows_their_renames(tmp_path: Path) -> Non
 
 
 def test_names_that_go_round_end() -> None:
-    told = pl.concat([
+    stated = pl.concat([
         table("splits", {"underlying": a, "new_underlying": b}) for a, b in ("AB", "BC", "CA")
     ])  # fmt: skip
-    assert lake_splits.successors(told, ["A"]) == {"B", "C"}
+    assert lake_splits.successors(stated, ["A"]) == {"B", "C"}
 
 
 # ---- files
 
 
 def test_a_file_of_splits_is_csv_or_parquet(tmp_path: Path) -> None:
-    told = table("splits", {"new_underlying": "TSL"})
-    told.write_csv(tmp_path / "mine.csv")
-    told.write_parquet(tmp_path / "mine.parquet")
+    stated = table("splits", {"new_underlying": "TSL"})
+    stated.write_csv(tmp_path / "mine.csv")
+    stated.write_parquet(tmp_path / "mine.parquet")
     for name in ("mine.csv", "mine.parquet"):
-        assert_frame_equal(lake_splits.read_file(tmp_path / name), told)
+        assert_frame_equal(lake_splits.read_file(tmp_path / name), stated)
     with pytest.raises(InputError, match="gone: no such file"):
         lake_splits.read_file(tmp_path / "gone")
     (tmp_path / "other.parquet").write_bytes(b"PAR1")
@@ -304,25 +308,25 @@ def test_a_file_of_splits_is_csv_or_parquet(tmp_path: Path) -> None:
 
 
 def test_a_dividend_is_special_if_it_says_so() -> None:
-    told = table("dividends", {}, {"ex_date": DAYS[1], "special": True})
-    assert held(dividends=told).dividends["special"].to_list() == [False, True]  # type: ignore[index]
-    assert held(dividends=told.drop("special")).dividends["special"].to_list() == [False] * 2  # type: ignore[index]
+    stated = table("dividends", {}, {"ex_date": DAYS[1], "special": True})
+    assert held(dividends=stated).dividends["special"].to_list() == [False, True]  # type: ignore[index]
+    assert held(dividends=stated.drop("special")).dividends["special"].to_list() == [False] * 2  # type: ignore[index]
 
 
 def test_an_equal_amount_of_either_kind_on_one_day_is_two_dividends() -> None:
-    told = table("dividends", {"special": True}, {})
-    found = held(dividends=told)
+    stated = table("dividends", {"special": True}, {})
+    found = held(dividends=stated)
     assert found.dividends["special"].to_list() == [False, True]  # type: ignore[index]
     assert counts(found) == {}
 
 
 def test_a_special_dividend_stays_so_in_a_lake(tmp_path: Path) -> None:
-    told = table("dividends", {}, {"ex_date": DAYS[1], "special": True})
-    held(dividends=told).write(tmp_path)
+    stated = table("dividends", {}, {"ex_date": DAYS[1], "special": True})
+    held(dividends=stated).write(tmp_path)
     opened = Market.open(tmp_path)
-    assert_frame_equal(opened.dividends, told)  # type: ignore[arg-type]
-    assert opened.fingerprint == held(dividends=told).fingerprint
-    assert opened.fingerprint != held(dividends=told.with_columns(special=False)).fingerprint
+    assert_frame_equal(opened.dividends, stated)  # type: ignore[arg-type]
+    assert opened.fingerprint == held(dividends=stated).fingerprint
+    assert opened.fingerprint != held(dividends=stated.with_columns(special=False)).fingerprint
 
 
 def test_a_lake_of_an_earlier_version_is_read(tmp_path: Path) -> None:

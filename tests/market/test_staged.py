@@ -334,7 +334,7 @@ print(json.dumps([code, peak_kib() // 1024]))
 
 def constant(path: Path, rows: int, days: int) -> int:
     """Quotes that are alike but for their day, in one row group: megabytes of them are a few bytes.
-    What they inflate to.
+    Returns their size when inflated.
     """
     plain = quotes({"ts": None}).to_arrow()
     day = pa.array((np.arange(rows) * days // rows + 19_000).astype(np.int32)).cast(pa.date32())
@@ -347,7 +347,7 @@ def constant(path: Path, rows: int, days: int) -> int:
 
 
 def imported(folder: Path, quotes_path: Path, code: str = MEASURED) -> tuple[int, int, str]:
-    """Exit code, megabytes at most, and standard error of an import in a process of its own."""
+    """Exit code, megabytes at most, and standard error of an import in a separate process."""
     bars = folder / "bars.parquet"
     table("underlying_bars", {}).write_parquet(bars)
     line = [
@@ -402,7 +402,7 @@ def test_memory_does_not_follow_the_file(tmp_path: Path) -> None:
     small = imported(tmp_path / "small", named(tmp_path, "small", 100_000), less + MEASURED)
     large = imported(tmp_path / "large", named(tmp_path, "large", 1_500_000), less + MEASURED)
     assert (small[0], large[0]) == (0, 0)
-    assert large[1] - small[1] < 220  # in one piece it is over 400
+    assert large[1] - small[1] < 220  # as a whole it is over 400
 
 
 def named(folder: Path, name: str, rows: int) -> Path:

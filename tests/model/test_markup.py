@@ -1,4 +1,4 @@
-"""HTML of notebooks: escaped, balanced, and without colours of its own."""
+"""HTML of notebooks: escaped, balanced, and without fixed colours."""
 
 import re
 from html.parser import HTMLParser

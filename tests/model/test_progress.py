@@ -47,7 +47,7 @@ class Handle:
 
 @pytest.fixture
 def notebook(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What a notebook is given to display."""
+    """The objects that a notebook is given to display."""
     shown: list[str] = []
     display: Any = types.ModuleType("IPython.display")
     display.HTML = lambda text: text

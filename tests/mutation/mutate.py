@@ -5,9 +5,9 @@ notices.
 
 CHANGES is the table: each row replaces one text, which must occur exactly once in its file, and so
 breaks one rule of the wheel. For each row the package and its tests are copied to a temporary
-folder, the change is made there, and tests/mutation/compare.py is run in a process of its own. A
+folder, the change is made there, and tests/mutation/compare.py is run in a separate process. A
 difference kills the change; one that nothing notices survives, which is a gap in compare.py's cases
-unless `equivalent` says why no data can tell. The unchanged package must pass first; its run also
+unless `equivalent` says why no data can show it. The unchanged package must pass first; its run also
 keeps the reference's answers for the others. It runs compiled; what changes then runs with the
 kernels of the rules as plain Python, which is the same source and saves compiling it anew, half a
 minute each time. `--compiled` compiles them all the same. Compiled functions that a change cannot
@@ -386,7 +386,7 @@ class MutationError(RuntimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one change."""
+    """The outcome of one change."""
 
     change: Change
     noticed: str  # the first difference; empty if there was none
@@ -464,14 +464,14 @@ def compared(root: Path, store: Path, compiled: bool) -> str:
 
 
 def tried(change: Change, base: Path, store: Path, compiled: bool) -> Outcome:
-    """Try one change in a copy of `base` of its own."""
+    """Try one change in a separate copy of `base`."""
     began = time.perf_counter()
     root = Path(tempfile.mkdtemp(prefix=f"{change.name}-", dir=base.parent))
     try:
         for name in COPIED:
             shutil.copytree(
                 base / name, root / name
-            )  # keeps the times that tell whether compiled code is fresh
+            )  # keeps the times that show whether compiled code is fresh
         apply(change, root)
         return Outcome(change, compared(root, store, compiled), time.perf_counter() - began)
     except MutationError as error:

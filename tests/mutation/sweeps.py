@@ -84,7 +84,7 @@ CALLS = {
     "call.stop_loss_multiplier": [None, 1.3],
     "call.max_cycles": [1, 3],
 }
-# no product: exit rules row by row, and rows that each sell puts of their own
+# no product: exit rules row by row, and rows that each sell other puts
 SCATTERED = {
     "put.exit_pct": [0.2, 0.6, 0.4, 0.9, 0.3, 0.7, 0.5, 0.1, 0.8],
     "put.stop_loss_multiplier": [1.5, 1.05, 2.0, 1.2, None, 1.1, 1.3, 1.6, 1.05],
@@ -117,7 +117,7 @@ class Swept(NamedTuple):
 
 
 def sweeps() -> Iterator[Swept]:
-    """What is compared."""
+    """The compared cases."""
     for rules in ("ledger", "v5"):
         calls: dict[str, Any] = {"rules": rules, "call": ANY_CALL | BELOW | {"max_cycles": 3}}
         grids = (EXITS, CHANCES, CALLS, *map(pl.DataFrame, (SCATTERED, APART, TURNED)))

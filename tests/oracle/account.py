@@ -369,7 +369,7 @@ class Oracle:
         return row, {"collateral": collateral, "owed": owed, "shares": shares}
 
     def _kind(self, of: Wheel, day: dt.date, entry: str, amount: float) -> str:
-        """What an amount of cash is attributed to."""
+        """The source that an amount of cash is attributed to."""
         if entry in SHARES:
             return "stock"
         if entry == "dividend":

@@ -1,4 +1,4 @@
-"""Random markets with corporate events, and configurations whose wheels meet them.
+"""Random markets with corporate events, and configurations whose wheels are open across them.
 
 `random_event_market(seed)` takes a random market and lets events happen to its rows: from an ex-date
 on, contracts are those that the exchange would list. Splits of several ratios, renames, special and
@@ -74,7 +74,7 @@ class Happening:
 
 
 @dataclass
-class World:
+class Market:
     """The rows of a market while events happen to them."""
 
     rows: Rows
@@ -92,7 +92,7 @@ def parsed(symbol: str) -> tuple[str, dt.date, str, int] | None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What an event does to rows
+# The effect of an event on rows
 # ---------------------------------------------------------------------------------------------------------------------
 def cent(value: float) -> float:
     """To the cent, halves up."""
@@ -126,7 +126,7 @@ successor = cache(events.successor)
 
 
 def rows_after(row: Row, happening: Happening, exact: bool) -> list[Row]:
-    """What stands in the tables instead of a row of the ex-date or later."""
+    """The rows that replace a row of the ex-date or later."""
     name = happening.name_after
     whole = happening.numerator % happening.denominator == 0
     changed = repriced(row, happening, exact)
@@ -170,41 +170,41 @@ def concerned(row: Row, happening: Happening) -> bool:
     return parts is not None and parts[0] == happening.underlying.replace(".", "")
 
 
-def happen(world: World, happening: Happening, exact: bool = False) -> None:
+def happen(market: Market, happening: Happening, exact: bool = False) -> None:
     """Let an event change the rows; the tables of events are not written here."""
-    for table, rows in world.rows.items():
+    for table, rows in market.rows.items():
         changed: list[Row] = []
         for row in rows:
             changed += rows_after(row, happening, exact) if concerned(row, happening) else [row]
-        world.rows[table] = changed
-    world.happened.append(happening)
+        market.rows[table] = changed
+    market.happened.append(happening)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What happens
+# The events of a market
 # ---------------------------------------------------------------------------------------------------------------------
-def least_strike(world: World, underlying: str, ex_date: dt.date) -> float:
+def least_strike(market: Market, underlying: str, ex_date: dt.date) -> float:
     """The lowest strike or close of an underlying from a day on."""
     root = underlying.replace(".", "")
     found = [math.inf]
-    for row in world.rows["option_quotes"]:
+    for row in market.rows["option_quotes"]:
         parts = parsed(row["symbol"])
         if row["session"] >= ex_date and parts is not None and parts[0] == root:
             found.append(parts[3] / 1000)
-    for row in world.rows["underlying_bars"]:
+    for row in market.rows["underlying_bars"]:
         if row["session"] >= ex_date and row["underlying"] == underlying:
             found.append(row["close"])
     return min(found)
 
 
 def draw_happening(
-    rng: random.Random, world: World, underlying: str, ex_date: dt.date
+    rng: random.Random, market: Market, underlying: str, ex_date: dt.date
 ) -> Happening | None:
     """An event of a name on a day; None where it cannot be."""
     kind = rng.choice(KINDS)
     happening = Happening(kind, underlying, ex_date)
-    taken = {row.get("underlying") for rows in world.rows.values() for row in rows}
-    taken |= {one.name_after for one in world.happened}
+    taken = {row.get("underlying") for rows in market.rows.values() for row in rows}
+    taken |= {one.name_after for one in market.happened}
     free = [name for name in NEW_NAMES if name not in taken]
     if "rename" in kind:
         if not free:
@@ -217,7 +217,7 @@ def draw_happening(
     if "not_carried" in kind:
         happening.numerator, happening.denominator = rng.choice(NOT_CARRIED)
     if kind == "special":
-        least = least_strike(world, underlying, ex_date)
+        least = least_strike(market, underlying, ex_date)
         happening.amount = cent(min(least / 3, 100.0) * rng.uniform(0.1, 0.9))
         if happening.amount < 0.01:
             return None
@@ -226,7 +226,7 @@ def draw_happening(
     return happening
 
 
-def write_down(rng: random.Random, world: World, happening: Happening) -> None:
+def write_down(rng: random.Random, market: Market, happening: Happening) -> None:
     """The row of an event, as far as the user has one."""
     if happening.kind == "unexplained":
         return
@@ -238,14 +238,14 @@ def write_down(rng: random.Random, world: World, happening: Happening) -> None:
         "new_underlying": happening.new_underlying,
     }
     if happening.kind == "special":
-        world.dividends.append(
+        market.dividends.append(
             {name: row[name] for name in ("underlying", "ex_date")}
             | {"amount": happening.amount, "special": True}
         )
         return
     if happening.kind in ("silenced", "nothing"):
         row["numerator"] = row["denominator"] = rng.choice((1, 1, 3))
-    world.splits.append(row)
+    market.splits.append(row)
 
 
 def pick_days(rng: random.Random, sessions: list[dt.date]) -> list[dt.date]:
@@ -263,25 +263,25 @@ def pick_days(rng: random.Random, sessions: list[dt.date]) -> list[dt.date]:
 
 
 def ordinary_dividends(
-    rng: random.Random, world: World, names: list[tuple[dt.date, str]], sessions: list[dt.date]
+    rng: random.Random, market: Market, names: list[tuple[dt.date, str]], sessions: list[dt.date]
 ) -> None:
     """Ordinary dividends, on ex-dates of events and days beside them more often than elsewhere;
     mostly of the name of the day.
     """
-    near = [one.ex_date for one in world.happened if one.ex_date in sessions]
+    near = [one.ex_date for one in market.happened if one.ex_date in sessions]
     near += [day for one in near for day in sessions if abs((day - one).days) <= 3]
     for _ in range(rng.choice((0, 1, 2, 5, 8))):
         day = rng.choice(near) if near and rng.random() < 0.5 else rng.choice(sessions)
         name = [called for since, called in names if since <= day][-1]
         amount = rng.choice((0.05, 0.12, 0.25, 1.0, 0.3333))
-        world.dividends.append(
+        market.dividends.append(
             {"underlying": name, "ex_date": day, "amount": amount, "special": False}
         )
 
 
-def make_holes(rng: random.Random, world: World, calendar: wheel.Calendar) -> None:
+def make_holes(rng: random.Random, market: Market, calendar: wheel.Calendar) -> None:
     """Take away bars, quotes or closes of eves and ex-dates, of all contracts or of half of them."""
-    for happening in world.happened:
+    for happening in market.happened:
         eve = calendar.before(happening.ex_date)
         day = eve if rng.random() < 0.7 else happening.ex_date
         names = {happening.underlying, happening.name_after}
@@ -298,24 +298,24 @@ def make_holes(rng: random.Random, world: World, calendar: wheel.Calendar) -> No
             tables = ["underlying_bars"]
         share = rng.choice((1.0, 1.0, 0.5))
         lost = random.Random(f"{rng.random()}")
-        for table in set(tables) & set(world.rows):
+        for table in set(tables) & set(market.rows):
             kept = []
-            for row in world.rows.get(table, []):
+            for row in market.rows.get(table, []):
                 parts = parsed(row["symbol"]) if "symbol" in row else (row["underlying"],)
                 hit = row["session"] == day and parts is not None and parts[0] in roots | names
                 if not hit or (table != "underlying_bars" and lost.random() >= share):
                     kept.append(row)
-            world.rows[table] = kept
+            market.rows[table] = kept
 
 
-def old_owner(world: World, name: str, ex_date: dt.date, sessions: list[dt.date]) -> None:
+def old_owner(market: Market, name: str, ex_date: dt.date, sessions: list[dt.date]) -> None:
     """Another underlying that bore a new name before: a few sessions of copied rows."""
     last = sessions[len(sessions) // 4]
     if last >= ex_date or len(name.replace(".", "")) > 5:
         return
-    source = world.rows["underlying_bars"][0]["underlying"]
+    source = market.rows["underlying_bars"][0]["underlying"]
     as_name = Happening("rename", source, sessions[0], new_underlying=name)
-    for rows in world.rows.values():
+    for rows in market.rows.values():
         copied = [row for row in rows if row["session"] <= last and concerned(row, as_name)]
         rows += [made for row in copied for made in rows_after(row, as_name, False)]
 
@@ -327,25 +327,25 @@ def table_of(rows: list[Row], like: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def world_of(tables: Tables) -> World:
+def market_of(tables: Tables) -> Market:
     """The rows of a market."""
     names = ("option_quotes", "underlying_bars", "option_bars")
-    world = World({name: tables[name].to_dicts() for name in names if name in tables})
+    market = Market({name: tables[name].to_dicts() for name in names if name in tables})
     if "dividends" in tables:
-        world.dividends = [
+        market.dividends = [
             {**row, "special": False}
             for row in tables["dividends"].unique().sort(pl.all()).to_dicts()
         ]
-    return world
+    return market
 
 
-def tables_of(world: World, like: Tables) -> Tables:
-    """The tables of a world."""
-    tables = {name: table_of(rows, like[name]) for name, rows in world.rows.items()}
-    if world.splits:
-        tables["splits"] = pl.DataFrame(world.splits, schema=SPLITS)
-    if world.dividends:
-        tables["dividends"] = pl.DataFrame(world.dividends, schema=DIVIDENDS)
+def tables_of(market: Market, like: Tables) -> Tables:
+    """The tables of a market."""
+    tables = {name: table_of(rows, like[name]) for name, rows in market.rows.items()}
+    if market.splits:
+        tables["splits"] = pl.DataFrame(market.splits, schema=SPLITS)
+    if market.dividends:
+        tables["dividends"] = pl.DataFrame(market.dividends, schema=DIVIDENDS)
     return tables
 
 
@@ -362,39 +362,39 @@ def random_event_market(seed: int) -> Tables:
     frame = event_frame(seed)
     base = markets.random_market(seed, frame)
     calendar = wheel.calendar_of("NYSE")
-    world = world_of(base)
-    world.dividends = []
+    market = market_of(base)
+    market.dividends = []
     for underlying in frame.underlyings:
         name, names = underlying, [(frame.sessions[0], underlying)]
         for day in pick_days(rng, frame.sessions):
-            happening = draw_happening(rng, world, name, day)
+            happening = draw_happening(rng, market, name, day)
             if happening is None:
                 continue
             if happening.kind == "nothing":
-                world.happened.append(happening)
+                market.happened.append(happening)
             else:
-                happen(world, happening)
-            write_down(rng, world, happening)
+                happen(market, happening)
+            write_down(rng, market, happening)
             if happening.new_underlying is not None:
                 name = happening.new_underlying
                 names.append((day, name))
                 if rng.random() < 0.2:
-                    old_owner(world, name, day, frame.sessions)
-        ordinary_dividends(rng, world, names, frame.sessions)
-    make_holes(rng, world, calendar)
+                    old_owner(market, name, day, frame.sessions)
+        ordinary_dividends(rng, market, names, frame.sessions)
+    make_holes(rng, market, calendar)
     if rng.random() < 0.2:  # set aside: no session, and a name that the market does not know
         first = dict.fromkeys(SPLITS) | {"numerator": 2, "denominator": 1}
         sunday = frame.sessions[-1] - dt.timedelta(days=frame.sessions[-1].isoweekday())
-        world.splits.append(first | {"underlying": frame.underlyings[0], "ex_date": sunday})
-        world.splits.append(first | {"underlying": "WHO", "ex_date": frame.sessions[-2]})
-    return tables_of(world, base)
+        market.splits.append(first | {"underlying": frame.underlyings[0], "ex_date": sunday})
+        market.splits.append(first | {"underlying": "WHO", "ex_date": frame.sessions[-2]})
+    return tables_of(market, base)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The configuration
 # ---------------------------------------------------------------------------------------------------------------------
 def random_event_config(seed: int, rules: str) -> dict[str, Any]:
-    """A configuration under which many wheels of `random_event_market(seed)` meet its events."""
+    """A configuration with many wheels that are open across events of `random_event_market(seed)`."""
     rng = random.Random(f"event config {seed} {rules}")
     frame = event_frame(seed)
     sections = markets.random_config(seed, frame=frame)
@@ -441,7 +441,7 @@ def random_event_config(seed: int, rules: str) -> dict[str, Any]:
 # For measuring
 # ---------------------------------------------------------------------------------------------------------------------
 def census(count: int, first: int = 0) -> Counter[str]:
-    """What the seeds lead to, by rule set."""
+    """The counts of outcomes over the seeds, by rule set."""
     counts: Counter[str] = Counter()
     for seed in range(first, first + count):
         tables = random_event_market(seed)

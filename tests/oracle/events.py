@@ -17,7 +17,7 @@ from . import pricer
 
 Row = dict[str, Any]
 
-# What an event is.  Of one day they come in this order: a suspicion is of the name as it was the
+# Events.  Of one day they come in this order: a suspicion is of the name as it was the
 # night before, splits come before dividends.
 SUSPECTED, NOT_CARRIED, SPLIT, SPECIAL = "suspected", "not_carried", "split", "special_dividend"
 ORDER = {SUSPECTED: 0, NOT_CARRIED: 1, SPLIT: 1, SPECIAL: 2}
@@ -26,7 +26,7 @@ LAST_OF_DAY = 9
 
 @dataclass(frozen=True)
 class Event:
-    """What happens overnight into `ex_date`."""
+    """A corporate event overnight into `ex_date`."""
 
     ex_date: dt.date
     kind: str
@@ -116,7 +116,7 @@ class Events:
         return [event for event in self._of.get(underlying, ()) if event.ex_date == ex_date]
 
     def history(self, underlying: str, after: dt.date, through: dt.date) -> list[Event]:
-        """What happens to what belongs to a name on the evening of one day, overnight into the days
+        """The events of what a name stands for on the evening of one day, overnight into the days
         after it and through another; renames are followed.
         """
         found: list[Event] = []
@@ -145,7 +145,7 @@ class Events:
         return next((event for event in events if event.stops), None)
 
     def carried(self, underlying: str, after: dt.date, day: dt.date) -> list[Event]:
-        """What is carried through between two days; nothing comes after an event that stops it."""
+        """The events through which a position is carried between two days, before one that stops it."""
         found = []
         for event in self.history(underlying, after, day):
             if event.stops:

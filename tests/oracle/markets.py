@@ -460,7 +460,7 @@ def write_bar(
     bars.append([contract.symbol, session, *prices])
     chance = random.Random(
         f"{contract.symbol} {session}"
-    )  # of its own: other markets stay what they were
+    )  # a separate generator: other markets stay what they were
     if chance.random() < 0.3 * habits.dirt:
         bars.append(impossible_bar(chance, contract, session, prices))
 
@@ -559,7 +559,7 @@ def write_quotes(
         add(bid, cent(ask + 0.01), stamp + 3 * 3600 * SECOND)
     chance = random.Random(
         f"{contract.symbol} {session} quote"
-    )  # of its own: other markets stay what they were
+    )  # a separate generator: other markets stay what they were
     if (
         chance.random() < 0.3 * habits.dirt
     ):  # a stub of an offer, over all that it can be worth: it must not stand
@@ -873,7 +873,7 @@ def markets() -> st.SearchStrategy[dict[str, pl.DataFrame]]:
     return seeds().map(random_market)
 
 
-def worlds() -> st.SearchStrategy[tuple[dict[str, pl.DataFrame], dict[str, Any]]]:
+def cases() -> st.SearchStrategy[tuple[dict[str, pl.DataFrame], dict[str, Any]]]:
     """Random markets, each with a configuration that fits."""
     return seeds().map(lambda seed: (random_market(seed), random_config(seed)))
 
@@ -891,7 +891,7 @@ SUMMARY_COUNTS = (
 
 
 def census(count: int, first: int = 0) -> Counter[str]:
-    """What the seeds lead to: reasons, ends, counts of the summary, and the time they take in
+    """The outcomes over the seeds: reasons, ends, counts of the summary, and the time they take in
     milliseconds.
     """
     counts: Counter[str] = Counter()

@@ -413,7 +413,7 @@ class Quote:
 
 @dataclass
 class Bar:
-    """What a leg meets on one session: a daily bar, or a quote that stands for it."""
+    """The prices of a leg on one session: a daily bar, or a quote that stands for it."""
 
     open: float
     high: float
@@ -919,7 +919,7 @@ def tick_up(price: float, tick: float) -> float:
 
 
 def entry_price(quote: Quote, penalty: float, fills: Config) -> float:
-    """What selling brings."""
+    """The price at which an option is sold."""
     mode = fills["fill_mode"]
     if mode == "natural":
         return tick_down(quote.bid, fills["tick"])
@@ -1004,8 +1004,8 @@ class Leg:
         return (self.exit_date - self.quote.session).days if self.resolved else None
 
     def fees(self, costs: Config) -> float:
-        """Section 4: one order, or two where the leg was bought back; a delivery of shares costs a
-        fee of its own.
+        """Section 4: one order, or two where the leg was bought back; a delivery of shares costs
+        another fee.
         """
         sold = order_fee(costs, self.contracts)
         if self.resolved and self.exit_reason in BOUGHT_BACK:
@@ -1314,7 +1314,7 @@ class Wheel:
 
     @property
     def paid(self) -> float:
-        """What the shares cost at the assignment: 100*factor of them at the successor's strike."""
+        """The cost of the shares at the assignment: 100*factor of them at the successor's strike."""
         return self.put.strike_at_exit * 100 * self.put.factor
 
     def carried(self, market: Market, day: dt.date) -> list[events.Event]:

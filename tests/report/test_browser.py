@@ -231,7 +231,7 @@ def test_a_month_leads_to_bars_in_three_clicks(browser: Any, folder: Path) -> No
     assert exited.startswith(month)
     rows.locator("a").first.click()
     place = page.evaluate("location.hash")
-    assert "exit: " in page.locator(f"{place} .told").inner_text()
+    assert "exit: " in page.locator(f"{place} .with-drawing").inner_text()
     assert opened.said == []
     opened.close()
 

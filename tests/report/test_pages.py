@@ -115,13 +115,13 @@ def test_a_story_tells_the_touches_that_explain_does() -> None:
     filled = result.records.filter(exit_reason="profit_target")["wheel_id"].unique().sort()
     assert filled.len() > 3
     for wheel_id in filled:
-        told = [str(row[2]) for row in story(result, wheel_id, "x").bars.rows]
+        shown = [str(row[2]) for row in story(result, wheel_id, "x").bars.rows]
         for walked in wv.explain(result, wheel_id).legs:
             chance = walked.record["p_fill_profit_target"]
             ending = walked.days.filter(exit="profit_target", source="bar").drop_nulls("u")
             for touch, u in ending.select("touch", "u").rows():
                 said = f"exit: profit_target; touch {touch}, u {u:.4f}, p_fill {chance:.4g}"
-                assert said in told
+                assert said in shown
 
 
 def test_stories_are_of_the_extremes_and_of_losing_months() -> None:
@@ -131,10 +131,10 @@ def test_stories_are_of_the_extremes_and_of_losing_months() -> None:
         for month, base in zip(months, (10.0, -1.0, 30.0), strict=True)
         for i, value in enumerate([base + 0.01 * j for j in range(15)])
     ]
-    told = chosen_stories(pl.DataFrame(rows))
-    assert told[:10] == [f"02-{i}" for i in range(10)]
-    assert told[10:20] == [f"03-{i}" for i in range(14, 4, -1)]
-    assert len(told) == 20  # February's worst are among the ten
+    shown = chosen_stories(pl.DataFrame(rows))
+    assert shown[:10] == [f"02-{i}" for i in range(10)]
+    assert shown[10:20] == [f"03-{i}" for i in range(14, 4, -1)]
+    assert len(shown) == 20  # February's worst are among the ten
 
 
 def test_an_account_page_shows_benchmarks_and_reasons() -> None:

@@ -90,7 +90,7 @@ def test_it_is_data_for_other_programs(market: wv.Market, result: wv.Result) -> 
 
 
 @pytest.mark.parametrize("seed", [0, 9])
-def test_corporate_events_are_told(seed: int) -> None:
+def test_corporate_events_are_shown(seed: int) -> None:
     market = market_of(event_markets.random_event_market(seed))
     config = config_of(event_markets.random_event_config(seed, "ledger"), market)
     result, reasons = wv.backtest(market, config), set()
@@ -144,9 +144,9 @@ def test_charts_and_stories_draw_the_levels_that_were_tested(result: wv.Result) 
 
     wheel = wheel_that(result, "called_away")
     put, call = legs_of(result, wheel).iter_rows(named=True)
-    told = wv.explain(result, wheel).legs
-    assert (put["stop"], put["target"]) == (told[0].levels.stop, told[0].levels.target)
-    assert (call["stop"], call["target"]) == (None, told[1].levels.target)
+    shown = wv.explain(result, wheel).legs
+    assert (put["stop"], put["target"]) == (shown[0].levels.stop, shown[0].levels.target)
+    assert (call["stop"], call["target"]) == (None, shown[1].levels.target)
 
 
 def test_its_chart_is_that_of_the_plots(result: wv.Result, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What is rounded of a chart's SVG: pixels, and nothing that is read."""
+"""The SVG of a chart is rounded: its pixels, and no text."""
 
 import altair as alt
 import polars as pl

@@ -19,13 +19,13 @@ from wheelvec.report.plots.luck import deflated
 
 
 @cache
-def told() -> str:
+def rendered() -> str:
     return pages.html(built.verdict())
 
 
 def test_each_line_is_a_row_with_its_answer() -> None:
     verdict = built.verdict()
-    table = told().partition('id="lines"')[2].partition("</table>")[0]
+    table = rendered().partition('id="lines"')[2].partition("</table>")[0]
     rows = re.findall(r"<tr>(<td.*?)\n", table)
     assert len(rows) == len(verdict.lines) == 8
     for row, line in zip(rows, verdict.lines, strict=True):
@@ -37,13 +37,13 @@ def test_each_line_is_a_row_with_its_answer() -> None:
             line.holds is False,
         )
     for said in (*verdict.says, *verdict.tried.says):
-        assert html.escape(said).removesuffix(".") in told()
+        assert html.escape(said).removesuffix(".") in rendered()
 
 
 def test_the_deflated_ratio_stands_by_number_of_trials() -> None:
     trials = built.trials()
     for method, number, luck, value in trials.frame.rows():
-        assert f"<td>{number:,.1f}<td>{luck:.3f}<td>{value:.3f}" in told(), method
+        assert f"<td>{number:,.1f}<td>{luck:.3f}<td>{value:.3f}" in rendered(), method
         assert trials.deflated(number) == value
     spec = deflated(trials).to_dict()
     points = [row for data in spec["datasets"].values() for row in data]

@@ -1,4 +1,4 @@
-"""What became of a session: each outcome, the counts of the run, and the nearest misses."""
+"""The outcome of a session: each of them, the counts of the run, and the nearest misses."""
 
 import datetime as dt
 import json

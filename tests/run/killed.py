@@ -77,8 +77,8 @@ def save(source: str, out: str) -> None:
 
 
 def refused(out: str, below: str) -> None:
-    """What another user, who may only read, is told of a folder of which a writer was killed, and
-    of one to write to.
+    """Print the errors that a user who may only read has with a folder of which a writer was
+    killed, and with one to write to.
     """
     os.setuid(65534)
     said = []
@@ -155,7 +155,7 @@ def sweep(name: str, out: str, pause: float = 0.0) -> pl.DataFrame:
 
 
 def child(job: dict[str, Any], answer: int) -> int:
-    """What one child does; its exit code."""
+    """Run the task of one child process, and return its exit code."""
     steps = Steps(job["die"])
     try:
         globals()[job["do"]](*job["args"])

@@ -145,7 +145,7 @@ def test_a_dask_cluster_gives_the_result_of_this_process(
 def test_events_signals_and_any_order_of_underlyings(
     seed: int, tmp_path: Path, threads: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Splits, renames and dividends, which other underlyings' files tell of."""
+    """Splits, renames and dividends, which other underlyings' files state."""
     monkeypatch.setattr(recording, "TARGET", 0.2)
     market_of(event_markets.random_event_market(seed)).write(tmp_path / "lake")
     market = wv.Market.open(tmp_path / "lake")
@@ -190,12 +190,12 @@ def test_jobs_take_as_many_underlyings_as_those_before_allow(
     folder: Path, local: wv.Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     market, executor = wv.Market.open(folder), Counting()
-    told: list[tuple[int, ...]] = []
-    wv.backtest(market, CONFIG, executor=executor, progress=lambda *now: told.append(now))
+    reports: list[tuple[int, ...]] = []
+    wv.backtest(market, CONFIG, executor=executor, progress=lambda *now: reports.append(now))
     # two jobs wait at the one worker before anything is known
     assert executor.recorded == [("AA",), ("BB",), ("CC", "DD")]
-    assert [done for done, *_ in told] == [3, 6, 12]
-    assert {total for _, total, *_ in told} == {12}
+    assert [done for done, *_ in reports] == [3, 6, 12]
+    assert {total for _, total, *_ in reports} == {12}
     monkeypatch.setattr(recording, "TARGET", 1e-9)
     again = Counting()
     wv.backtest(market, CONFIG, executor=again)
@@ -205,7 +205,7 @@ def test_jobs_take_as_many_underlyings_as_those_before_allow(
 # ---- what fails
 
 
-def test_an_underlying_that_fails_is_left_out_and_told(
+def test_an_underlying_that_fails_is_left_out_and_reported(
     lake: Path, folder: Path, threads: Executor, tmp_path: Path
 ) -> None:
     path, out = damaged(lake, "BB"), tmp_path / "out"
@@ -285,7 +285,9 @@ def test_an_interrupted_backtest_is_continued(
     folder: Path, local: wv.Result, tmp_path: Path
 ) -> None:
     market, out = wv.Market.open(folder), tmp_path / "out"
-    with pytest.raises(KeyboardInterrupt, match=r"^2 parts of the backtest kept in .*out; run"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"^2 job results of the backtest kept in .*out; run"
+    ):
         wv.backtest(market, CONFIG, executor=Counting(stop_after=2), out=out)
     with pytest.raises(KeyboardInterrupt, match="nothing is kept without out="):
         wv.backtest(market, CONFIG, executor=Counting(stop_after=2))
@@ -309,10 +311,10 @@ def test_parts_of_another_backtest_are_replaced_with_it(
     with pytest.raises(KeyboardInterrupt):
         wv.backtest(market, other, executor=Counting(stop_after=2), out=out)
     (kept, _) = (out / "parts").glob("wheelvec-*.part")
-    with pytest.raises(KeyboardInterrupt, match=r"^2 parts of"):
+    with pytest.raises(KeyboardInterrupt, match=r"^2 job results of"):
         wv.backtest(market, CONFIG, executor=Counting(stop_after=2), out=out, overwrite=True)
     assert not kept.exists()
-    # a run without an executor needs no parts, and leaves none
+    # a run without an executor needs no job results, and leaves none
     assert_same(wv.backtest(market, CONFIG, out=out), local)
     assert not (out / "parts").exists()
 

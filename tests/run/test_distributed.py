@@ -226,13 +226,13 @@ def test_percentiles_of_very_many_wheels_are_of_bins(
 
 
 def test_exact_percentiles_hold_one_part_and_the_values() -> None:
-    """Parts arrive in turn: of 134 million wheels the values alone are a gigabyte."""
+    """Job results arrive in turn: of 134 million wheels the values alone are a gigabyte."""
     random, count = np.random.default_rng(7), np.array([3_000, 0, 5_000, 1], np.int64)
     row = random.permutation(np.repeat(np.arange(4), count))
     frame = pl.DataFrame({"row": row, "roc": random.normal(size=row.size)})
     ends, alive, most = [0, 100, 100, 4_000, row.size], list[weakref.ref[pl.DataFrame]](), 0
 
-    def parts() -> Iterator[pl.DataFrame]:
+    def results() -> Iterator[pl.DataFrame]:
         nonlocal most
         for first, end in itertools.pairwise(ends):
             part = frame[first:end]
@@ -241,7 +241,7 @@ def test_exact_percentiles_hold_one_part_and_the_values() -> None:
             del part
             most = max(most, sum(each() is not None for each in alive))
 
-    found = distributed._exact(parts(), count)
+    found = distributed._exact(results(), count)
     assert most <= 1
     for i, size in enumerate(count):
         values = frame.filter(pl.col("row") == i)["roc"].to_numpy()
@@ -317,12 +317,12 @@ class Deserted:
 
 
 @pytest.mark.parametrize(
-    ("paused", "told"),
+    ("paused", "message"),
     [(False, "the cluster has no worker"), (True, "all workers of the cluster are paused")],
 )
 def test_a_cluster_without_workers_is_named(
     paused: bool,
-    told: str,
+    message: str,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -336,21 +336,21 @@ def test_a_cluster_without_workers_is_named(
     assert not done.failures
     assert client.given.asked == 2
     said = [each for each in caplog.messages if "jobs wait for one" in each]
-    assert [told in each for each in said] == [True]
+    assert [message in each for each in said] == [True]
 
 
 def test_progress_counts_configurations_and_wheels(folder: Path, small_jobs: None) -> None:
-    told: list[tuple[int, int, int]] = []
+    reports: list[tuple[int, int, int]] = []
     far = wv.sweep(
         wv.Market.open(folder),
         None,
         GRID,
         executor=Counting(),
-        progress=lambda *now: told.append(now),
+        progress=lambda *now: reports.append(now),
     )
     wheels = far.frame.select(pl.sum_horizontal(pl.col("^csp_.*$")).sum()).item()
-    assert told[-1] == (8, 8, wheels)
-    assert [done for done, *_ in told] == sorted(done for done, *_ in told)
+    assert reports[-1] == (8, 8, wheels)
+    assert [done for done, *_ in reports] == sorted(done for done, *_ in reports)
 
 
 def test_a_sweep_is_cut_into_jobs_of_some_seconds(
@@ -511,7 +511,7 @@ def test_a_client_that_goes_away_and_comes_back(
             if len(seen) == 5:
                 client.close()
 
-        with pytest.raises(wv.WheelvecError, match=r"parts of the sweep kept in .*out; run"):
+        with pytest.raises(wv.WheelvecError, match=r"job results? of the sweep kept in .*out; run"):
             wv.sweep(
                 wv.Market.open(folder), None, GRID, executor=client, out=out, progress=progress
             )
@@ -625,7 +625,7 @@ def damaged(lake: Path, symbol: str) -> Path:
     return path
 
 
-def test_an_underlying_that_fails_is_left_out_and_told(
+def test_an_underlying_that_fails_is_left_out_and_reported(
     lake: Path, folder: Path, local: wv.Sweep, small_jobs: None, tmp_path: Path
 ) -> None:
     path = damaged(lake, "BB")
@@ -928,7 +928,7 @@ def test_an_interrupted_sweep_is_continued(
     folder: Path, local: wv.Sweep, small_jobs: None, tmp_path: Path
 ) -> None:
     market, out = wv.Market.open(folder), tmp_path / "out"
-    with pytest.raises(KeyboardInterrupt, match=r"parts of the sweep kept in .*out; run"):
+    with pytest.raises(KeyboardInterrupt, match=r"job results? of the sweep kept in .*out; run"):
         wv.sweep(market, None, GRID, executor=Counting(stop_after=10), out=out)
     kept = sorted((out / "chunks").glob("wheelvec-*.part"))
     assert len(kept) >= 6

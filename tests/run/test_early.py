@@ -89,7 +89,7 @@ def test_a_sweep_over_the_settings_equals_its_backtests(
 
 def test_one_open_at_a_time_and_single_rows_too(without_time_value: wv.Market) -> None:
     base = config_for(**{"schedule.allow_multiple_wheels_per_symbol": False})
-    grid = SETTINGS | {"put.delta_max": [0.4, 0.5, 0.6]}  # each row a block of its own
+    grid = SETTINGS | {"put.delta_max": [0.4, 0.5, 0.6]}  # each row is a separate block
     assert differences(wv.sweep(without_time_value, base, grid), without_time_value) == []
 
 

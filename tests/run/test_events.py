@@ -300,9 +300,9 @@ def test_a_row_explains_a_suspicion() -> None:
     result = run(nothing)
     assert result.summary()["suspected_wheels"] == 0
     assert result.records["factor"].drop_nulls().unique().to_list() == [1]
-    told = suspected()
-    told.split("ACME", dt.date(2023, 6, 14), 4, 1)
-    result = run(told)
+    stated = suspected()
+    stated.split("ACME", dt.date(2023, 6, 14), 4, 1)
+    result = run(stated)
     assert result.summary()["suspected_wheels"] == 0
     assert sorted(result.records["factor"].drop_nulls().unique()) == [1, 4]
 
@@ -317,11 +317,11 @@ def test_rows_that_say_that_nothing_happened_change_nothing() -> None:
             "denominator": [1],
         }
     )
-    told = wv.Market(
+    stated = wv.Market(
         option_quotes=market.option_quotes, option_bars=market.option_bars,
         underlying_bars=market.underlying_bars, splits=rows,
     )  # fmt: skip
-    assert_frame_equal(wv.backtest(told).records, wv.backtest(market).records)
+    assert_frame_equal(wv.backtest(stated).records, wv.backtest(market).records)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)

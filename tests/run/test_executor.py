@@ -1,4 +1,4 @@
-"""Tasks side by side: all are done, progress is told on the thread that asks, and errors and
+"""Tasks side by side: all are done, progress is reported on the calling thread, and errors and
 signals end them.
 """
 
@@ -31,7 +31,9 @@ def test_every_task_is_done_once_and_every_step_counted(threads: int) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_progress_is_told_while_others_work(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_while_others_work(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(executors, "PROGRESS_SECONDS", 0.01)
     where = set()
 

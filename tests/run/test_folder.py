@@ -504,7 +504,7 @@ def test_a_malformed_index_is_an_error_that_names_it(
 
 
 def resigned(path: Path, kind: Any, case: str) -> None:
-    """Write a malformed index that has the right digest of its own."""
+    """Write a malformed index that states its right digest."""
     stated = {
         name: value
         for name, value in json.loads(path.read_text()).items()
@@ -922,9 +922,9 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(full: Path, saved: dict[s
     killed.sweep("a", str(full / "s"))
     before = content(full)
     filler = full / "filler"
-    room = shutil.disk_usage(full).free
+    space = shutil.disk_usage(full).free
     for left in (0, 4096, 8192, 16384, 24576):
-        filler.write_bytes(bytes(room - left))
+        filler.write_bytes(bytes(space - left))
         for write, place in (
             (lambda: b.save(full / "out", overwrite=True), "out"),
             (lambda: a.save(full / "new"), "new"),

@@ -1,4 +1,4 @@
-"""What must hold of any backtest, whatever the market: checked on random random_cases."""
+"""Properties of every backtest, whatever the market: checked on random cases."""
 
 import datetime as dt
 from typing import Any
@@ -86,7 +86,7 @@ def test_splitting_the_range_changes_no_wheel(seed: int) -> None:
 
 
 def _own_ids(records: pl.DataFrame) -> pl.Series:
-    """Two runs number their wheels alike: tell them apart by the row on which a wheel begins."""
+    """Two runs number their wheels alike: they are distinguished by the row on which a wheel begins."""
     return (records["phase"] == "csp").cum_sum().cast(pl.String)
 
 
@@ -214,9 +214,9 @@ def _settlement_closes_never_help(
         assert both.filter(pl.col("pnl").is_null() & (pl.col("pnl_after") > 0)).is_empty()
 
 
-def test_the_worlds_reach_every_rule() -> None:
-    """A property that holds of nothing holds of anything: the random_cases must contain every exit and
-    end reason.
+def test_the_cases_reach_every_rule() -> None:
+    """A property that holds of nothing holds of anything: the random cases must contain every exit
+    and end reason.
     """
     wanted = {
         "stop_loss", "profit_target", "max_hold_dte", "expired_worthless", "assigned", "called_away", "open", "no_data",

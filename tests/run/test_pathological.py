@@ -1,7 +1,7 @@
 """Input that nobody should have: whatever its size, no crash, bounded memory, and every row
 accounted for.
 
-Each case runs in a process of its own, which prints its peak of resident memory; the full size is
+Each case runs in a separate process, which prints its peak of resident memory; the full size is
 behind `-m slow`.
 """
 
@@ -48,7 +48,7 @@ UNDERLYINGS = [
 ]
 
 
-def told(case: str, size: int, most_mib: int = 1500) -> dict[str, object]:
+def found_in(case: str, size: int, most_mib: int = 1500) -> dict[str, object]:
     done = subprocess.run(
         [sys.executable, "-c", RUN, case, str(size)],
         cwd=ROOT,
@@ -67,7 +67,7 @@ def told(case: str, size: int, most_mib: int = 1500) -> dict[str, object]:
 
 @pytest.mark.parametrize("size", ROWS)
 def test_malformed_rows_of_every_kind_at_once(size: int) -> None:
-    found = told("malformed", size)
+    found = found_in("malformed", size)
     assert set(found["reasons"]) >= {  # type: ignore[call-overload]
         "missing_key", "bad_symbol", "cash_settled", "adjusted", "symbol_mismatch", "missing_ts", "not_a_session", "wrong_session",
         "missing_side", "infinite_price", "negative_bid", "crossed", "no_price", "no_underlying_price", "missing_price",
@@ -83,7 +83,7 @@ def test_malformed_rows_of_every_kind_at_once(size: int) -> None:
 
 @pytest.mark.parametrize("size", ROWS)
 def test_columns_of_nothing_but_nan(size: int) -> None:
-    found = told("all_nan", size)
+    found = found_in("all_nan", size)
     assert found["reasons"] == [
         "missing_price",
         "missing_side",
@@ -95,21 +95,21 @@ def test_columns_of_nothing_but_nan(size: int) -> None:
 
 @pytest.mark.parametrize("size", ROWS)
 def test_one_contract_with_all_quotes_in_one_minute(size: int) -> None:
-    found = told("one_minute", size)
+    found = found_in("one_minute", size)
     assert (found["kept"]["option_quotes"], found["reasons"], found["wheels"]) == (size, [], 1)  # type: ignore[index]
 
 
 @pytest.mark.parametrize("size", ROWS)
 @pytest.mark.parametrize("case", ["tiny_prices", "huge_prices"])
 def test_prices_of_a_billionth_and_of_a_trillion(size: int, case: str) -> None:
-    found = told(case, size)
+    found = found_in(case, size)
     assert found["aside"] == {}
     assert not {"infinite_price", "no_price", "non_positive_price"} & set(found["reasons"])  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("size", UNDERLYINGS)
 def test_many_underlyings_of_one_row_each(size: int) -> None:
-    found = told(
+    found = found_in(
         "many_underlyings", size, 4096
     )  # the records of every slice are held until they are numbered
     assert found["kept"] == dict.fromkeys(("option_quotes", "option_bars", "underlying_bars"), size)

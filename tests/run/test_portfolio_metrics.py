@@ -18,13 +18,13 @@ TABLES = ("option_quotes", "option_bars", "underlying_bars", "splits", "dividend
 
 
 def simulated(folder: Path) -> wv.Portfolio:
-    told = json.loads((folder / "account.json").read_text())
-    case = GOLDEN / told["case"]
+    stated = json.loads((folder / "account.json").read_text())
+    case = GOLDEN / stated["case"]
     found = {name: case / f"{name}.parquet" for name in TABLES}
     tables: Any = {name: pl.read_parquet(path) for name, path in found.items() if path.is_file()}
     config = json.loads((case / "config.json").read_text()) | {"rules": "ledger"}
     result = wv.backtest(wv.Market(**tables), wv.Config.from_dict(config))
-    return wv.simulate(result, wv.Account(**told["account"]))
+    return wv.simulate(result, wv.Account(**stated["account"]))
 
 
 def plain(portfolio: wv.Portfolio) -> dict[str, list[float]]:

@@ -331,7 +331,7 @@ def test_other_things_than_a_market_and_a_config_are_refused() -> None:
 
 @pytest.mark.parametrize("rules", ["ledger", "v5"])
 def test_wheels_say_which_of_them_the_summary_is_over(rules: str) -> None:
-    """The sums of wheels, ledger and summary differ; each is told by the columns of wheels."""
+    """The sums of wheels, ledger and summary differ; the columns of wheels show each."""
     for seed in range(6):
         result = run(*random_case(seed, rules=rules))
         wheels, figures = result.wheels, result.summary()
@@ -341,7 +341,7 @@ def test_wheels_say_which_of_them_the_summary_is_over(rules: str) -> None:
         assert rules == "ledger" or inside.height == wheels.height
 
 
-def test_what_is_marked_of_the_total_is_told_apart(result: wv.Result) -> None:
+def test_the_marked_share_of_the_total_is_separate(result: wv.Result) -> None:
     """One wheel of which only the mark is known."""
     before, wheels = result.summary(), result.wheels.filter("in_summary")
     wheel, mark = wheels.select("wheel_id", "pnl_marked").row(0)

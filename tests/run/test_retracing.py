@@ -33,12 +33,12 @@ def legs_of(result: wv.Result, most: int = 60) -> list[RetracedLeg]:
 
 
 def disagreements(legs: list[RetracedLeg]) -> list[str]:
-    """What of the records of legs their bars do not tell."""
+    """The columns of the records of legs that their bars do not show."""
     found = []
     for leg in legs:
         record = leg.record
         draws, paid = leg.days["u"].drop_nulls(), leg.days["price"].drop_nulls()
-        told = (
+        agreed = (
             leg.agrees,
             leg.price * 100.0 * record["contracts"] == pytest.approx(record["premium"], abs=1e-9),
             (draws[-1] if draws.len() else None) == record["u_fill_profit_target"],
@@ -46,12 +46,12 @@ def disagreements(legs: list[RetracedLeg]) -> list[str]:
             or paid[-1] * 100.0 * record["contracts"]
             == pytest.approx(record["exit_price"], abs=1e-9),
         )
-        if not all(told):
-            found.append(f"{record['wheel_id']} {record['phase']}: {told}")
+        if not all(agreed):
+            found.append(f"{record['wheel_id']} {record['phase']}: {agreed}")
     return found
 
 
-def test_bars_tell_what_the_records_say(result: wv.Result) -> None:
+def test_bars_show_what_the_records_say(result: wv.Result) -> None:
     legs = legs_of(result)
     assert {"profit_target", "stop_loss", "assigned"} <= {leg.record["exit_reason"] for leg in legs}
     assert {leg.record["phase"] for leg in legs} == {"csp", "cc"}
@@ -81,7 +81,7 @@ def test_touches_and_draws_are_those_of_a_plain_reading(result: wv.Result) -> No
     assert seen > 30
 
 
-def test_every_session_of_a_leg_is_told(result: wv.Result) -> None:
+def test_every_session_of_a_leg_is_shown(result: wv.Result) -> None:
     for leg in legs_of(result, 20):
         sessions, record = leg.days["session"], leg.record
         assert sessions.is_sorted()
@@ -109,7 +109,7 @@ def test_legs_of_many_markets_with_events(seed: int) -> None:
         assert disagreements(legs_of(wv.backtest(market, config))) == []
 
 
-def test_a_split_is_told_in_prices_as_sold() -> None:
+def test_a_split_is_shown_in_prices_as_sold() -> None:
     result = _split_in_two()
     (leg,) = retraced(result, records_of(result, result.wheels["wheel_id"][0]))
     assert leg.record["factor"] == 2

@@ -1,4 +1,4 @@
-"""What notebooks show of a market, a result, a sweep and a portfolio: small, escaped, light or dark."""
+"""The HTML of a market, a result, a sweep and a portfolio in notebooks: small and escaped."""
 
 import pytest
 

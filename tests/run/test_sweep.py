@@ -77,7 +77,7 @@ def differences(sweep: wv.Sweep, market: wv.Market, rows: Any = None) -> list[st
 
 
 def further_figures(result: wv.Result) -> dict[str, Any]:
-    """What a sweep adds to the summary, from the records and NumPy."""
+    """The figures that a sweep adds to the summary, from the records and NumPy."""
     wheels = result.wheels
     inside = wheels.filter(pl.col("pnl_marked").is_not_null() & ~pl.col("censored"))
     roc = (100.0 * inside["pnl_marked"] / inside["initial_capital"]).to_numpy()
@@ -264,7 +264,7 @@ def test_few_rows_over_several_underlyings_are_the_same_to_the_bit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each underlying is gone through by itself, and underlyings are merged in order; of
-    entry rules that differ each has room of its own for its values.
+    entry rules that differ each has separate memory for its values.
     """
     monkeypatch.setattr("wheelvec.run.plan.KEPT", kept)
     base = wv.Config(
@@ -316,8 +316,8 @@ def test_a_calendar_without_an_entry_gives_no_wheel(
 def test_each_task_sorts_what_its_own_configurations_have(
     several: wv.Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Entry rules launch different numbers of wheels, and so leave different room unused; where
-    boards are not held together, all is sorted at the end.
+    """Entry rules launch different numbers of wheels, and so leave different amounts of memory unused; where
+    slices are not held together, all is sorted at the end.
     """
     base = wv.Config(schedule=wv.Schedule(start_date="2024-01-03", end_date="2024-03-28"))
     grid = {
@@ -344,7 +344,7 @@ def test_figures_are_kept_apart_where_they_are_few() -> None:
 
 
 def test_figures_are_folded_by_year_then_by_underlying() -> None:
-    """What parts of a sweep return can be put together to the bit."""
+    """The results of the jobs of a sweep can be merged to the bit."""
     market = wv.demo_market(symbols=("ALFA", "BRVO", "CHRL"), start="2023-10-02", end="2024-03-28")
     grid = {"put.exit_pct": [0.3, 0.5], "put.stop_loss_multiplier": [1.7, None]}
     whole = wv.sweep(market, None, grid)

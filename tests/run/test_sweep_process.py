@@ -1,4 +1,4 @@
-"""Sweeps in processes of their own: a real Ctrl-C, and the most memory that a large grid takes."""
+"""Sweeps in separate processes: a real Ctrl-C, and the most memory that a large grid takes."""
 
 import os
 import re

@@ -1,5 +1,5 @@
-"""What is odd about data or run is said with the result: each case is the demo market with exactly
-that fault.
+"""Faults of data or run are reported with the result: each case is the demo market with exactly one
+fault.
 """
 
 import datetime as dt
@@ -143,7 +143,7 @@ def test_the_clean_demo_market_raises_no_warning(clean: wv.Market) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_of_the_data_is_told_by_backtest_and_sweep(whole: Tables, fault: str) -> None:
+def test_a_fault_of_the_data_is_reported_by_backtest_and_sweep(whole: Tables, fault: str) -> None:
     make, code, count, text = FAULTS[fault]
     market = wv.Market(**make(whole))  # type: ignore[arg-type]
     result = wv.backtest(market, CONFIG)
@@ -155,7 +155,7 @@ def test_a_fault_of_the_data_is_told_by_backtest_and_sweep(whole: Tables, fault:
     assert swept.warnings == result.warnings
 
 
-def test_a_fault_that_no_wheel_of_the_run_can_reach_is_not_told(whole: Tables) -> None:
+def test_a_fault_that_no_wheel_of_the_run_can_reach_is_not_reported(whole: Tables) -> None:
     market = wv.Market(**unadjusted(whole, "2024-04-22"))  # type: ignore[arg-type]
     early = CONFIG.replace(
         **{"schedule.end_date": "2024-01-12", "put.dte_max": 35, "call.dte_max": 20}
@@ -405,20 +405,20 @@ def test_a_suspected_split_names_the_row_to_add() -> None:
     assert second.text.endswith("with its ratio, or ZZZ,2020-08-31,1,1, if nothing happened")
 
 
-def test_told_splits_that_prices_contradict_are_warned_of_with_both_figures() -> None:
+def test_stated_splits_that_prices_contradict_are_warned_of_with_both_figures() -> None:
     day = DAY("2024-03-04")
-    told = pl.DataFrame(
+    stated = pl.DataFrame(
         [("BRVO", day, 4, 1), ("BRVO", DAY("2024-03-05"), 0, 1), ("BRVA", day, 2, 1)],
         schema=["underlying", "ex_date", "numerator", "denominator"],
         orient="row",
     )
     made = demo_tables(symbols=["BRVO"], start="2024-01-02", end="2024-05-31")
-    market = wv.Market(**made, splits=told)  # type: ignore[arg-type]
+    market = wv.Market(**made, splits=stated)  # type: ignore[arg-type]
     found = market.findings(["BRVO"])
     contradicted = list(warnings_module._contradicted(found.contradicted))
     (one,) = contradicted
     assert one.code == "contradicted_by_prices"
-    assert "4 for 1 shares on 2024-03-04 are told, a factor of 4, but the price went" in one.text
+    assert "4 for 1 shares on 2024-03-04 are stated, a factor of 4, but the price went" in one.text
     assert ("a factor of 1." in one.text) or ("a factor of 0." in one.text)
     aside = list(warnings_module._splits_aside(market))
     assert [(warning.code, warning.count) for warning in aside] == [("splits_set_aside", 1)] * 2

@@ -1,4 +1,4 @@
-"""What else the cash of an account could have been, by hand: stock, cash, delta, a user's series."""
+"""Benchmarks of an account, worked by hand: stock, cash, delta, a user's series."""
 
 import datetime as dt
 import math

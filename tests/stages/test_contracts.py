@@ -34,8 +34,8 @@ def test_keys_sort_as_symbols_and_say_what_these_say() -> None:
     for i, symbol in enumerate(SYMBOLS):
         parts = osi.parse(symbol)
         day = (parts.expiration - dt.date(1970, 1, 1)).days
-        told = (int(expiration_days(key)[i]), bool(is_put(key)[i]), float(strikes(key)[i]))
-        assert told == (day, parts.option_type == "P", parts.strike_milli / 1000.0)
+        read = (int(expiration_days(key)[i]), bool(is_put(key)[i]), float(strikes(key)[i]))
+        assert read == (day, parts.option_type == "P", parts.strike_milli / 1000.0)
 
 
 def test_keys_of_other_roots() -> None:

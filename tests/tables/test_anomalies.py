@@ -262,7 +262,7 @@ def divided(strikes: list[float], n: int) -> list[float]:
     return [math.floor(strike * 100 / n + 0.5) / 100 for strike in strikes]
 
 
-def told(day: str, numerator: int, denominator: int = 1, name: str = "ABC") -> pl.DataFrame:
+def stated(day: str, numerator: int, denominator: int = 1, name: str = "ABC") -> pl.DataFrame:
     row = {"underlying": name, "ex_date": DAY(day)}
     return table("splits", row | {"numerator": numerator, "denominator": denominator})
 
@@ -286,7 +286,7 @@ def test_a_real_split_is_seen_named_and_explained(
     assert one.items() <= dict(zip(strikes, later, strict=True)).items()
     (found,) = night(day, strikes, later, prices).suspected_splits(["ABC"]).rows()
     assert (found[1], found[-2:]) == (DAY(day), (n, 1))
-    for row in (told(day, n), told(day, 1)):
+    for row in (stated(day, n), stated(day, 1)):
         explained = night(day, strikes, later, prices, splits=row)
         assert explained.suspected_splits(["ABC"]).is_empty()
         assert explained.findings(["ABC"]).splits.is_empty()
@@ -295,7 +295,7 @@ def test_a_real_split_is_seen_named_and_explained(
     eve = DAY(day) - dt.timedelta(days=3 if day == "2020-08-31" else 1)
     while eve.weekday() > 4:
         eve -= dt.timedelta(days=1)
-    early = night(day, strikes, later, prices, splits=told(str(eve), n))
+    early = night(day, strikes, later, prices, splits=stated(str(eve), n))
     assert early.suspected_splits(["ABC"]).height == 1
 
 
@@ -319,7 +319,7 @@ def test_a_spin_off_is_explained_by_its_ratio_of_closes() -> None:
     """T and WBD: the deliverable changes, and T lists new contracts at half dollars."""
     prices, old, new = (24.14, 18.23), [22, 23, 24, 25, 26], [16.5, 17.5, 18.5, 19.5]
     assert night("2022-04-11", old, new, prices).suspected_splits(["ABC"]).height == 1
-    row = told("2022-04-11", 1324, 1000)
+    row = stated("2022-04-11", 1324, 1000)
     market = night("2022-04-11", old, new, prices, splits=row)
     found = market.findings(["ABC"])
     assert (found.splits.height, found.contradicted.height) == (0, 0)
@@ -330,7 +330,7 @@ def test_a_rename_is_seen_where_the_new_name_was_given_to_the_past_too() -> None
     prices, roots = (196.64, 184.0), ("FB", "META")
     market = night("2022-06-09", strikes, strikes, prices, roots, "META")
     assert market.suspected_splits(["META"])["session"].to_list() == [DAY("2022-06-09")]
-    row = told("2022-06-09", 1, name="META")
+    row = stated("2022-06-09", 1, name="META")
     market = night("2022-06-09", strikes, strikes, prices, roots, "META", splits=row)
     found = market.findings(["META"])
     assert (found.splits.height, found.contradicted.height) == (0, 0)
@@ -358,7 +358,7 @@ def test_a_row_anywhere_in_a_gap_explains_it() -> None:
         ("2023-06-05", 1), ("2023-06-06", 0), ("2023-06-13", 0), ("2023-06-20", 0), ("2023-06-21", 1),
     ]:  # fmt: skip
         market = Market(
-            option_quotes=quotes(*rows), underlying_bars=bars, splits=told(day, 1, name="TSLA")
+            option_quotes=quotes(*rows), underlying_bars=bars, splits=stated(day, 1, name="TSLA")
         )
         assert market.suspected_splits(["TSLA"]).height == events, day
 
@@ -371,9 +371,9 @@ def test_the_strikes_decide_between_ratios_that_prices_allow() -> None:
     assert found[-2:] == (10, 1)
 
 
-def test_what_is_told_and_not_seen_is_counted_with_both_figures() -> None:
+def test_events_stated_and_not_seen_are_counted_with_both_figures() -> None:
     day, strikes = "2023-06-06", [95.0, 100.0, 105.0]
-    market = night(day, strikes, strikes, (100.0, 98.0), splits=told(day, 4))
+    market = night(day, strikes, strikes, (100.0, 98.0), splits=stated(day, 4))
     ((name, on, new, old, amount, before, after, factor, seen),) = market.findings(
         ["ABC"]
     ).contradicted.rows()
@@ -385,14 +385,14 @@ def test_what_is_told_and_not_seen_is_counted_with_both_figures() -> None:
     assert counted.rows() == [("splits", "ABC", "contradicted_by_prices", 1)]
 
 
-def test_a_split_and_a_special_dividend_of_one_day_are_told_together() -> None:
+def test_a_split_and_a_special_dividend_of_one_day_are_stated_together() -> None:
     day, strikes = "2023-06-06", [95.0, 100.0, 105.0]
     paid = table("dividends", {"underlying": "ABC", "amount": 10.0, "special": True})
-    tables = {"splits": told(day, 2), "dividends": paid}
+    tables = {"splits": stated(day, 2), "dividends": paid}
     held = night(day, strikes, strikes, (100.0, 40.0), **tables)
     assert held.findings(["ABC"]).contradicted.is_empty()
     held = night(day, strikes, strikes, (100.0, 50.0), **tables)
-    assert held.findings(["ABC"]).contradicted.select("amount", "told", "seen").rows() == [
+    assert held.findings(["ABC"]).contradicted.select("amount", "stated", "seen").rows() == [
         (10.0, 2.5, 2.0)
     ]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass
 class Mirror:
-    """What a server has and does.
+    """The files and the behaviour of a server.
 
     Attributes:
         files: content by path, such as /SPY_options.parquet.

@@ -79,7 +79,7 @@ class Bar(NamedTuple):
 
 @dataclass
 class Feed:
-    """What the vendor has: `days` on which symbols are listed, records, and the history of each
+    """The data of the vendor: `days` on which symbols are listed, records, and the history of each
     schema.
     """
 
@@ -340,7 +340,7 @@ class Standin(ThreadingHTTPServer):
         self.faults += [(kind, method, wait, after)] * times
 
     def asked(self, method: str = "timeseries.get_range") -> list[tuple[str, str, str, str]]:
-        """What was asked for by a method: (dataset, schema, symbols, start)."""
+        """The requests of a method: (dataset, schema, symbols, start)."""
         return [
             (f["dataset"], f.get("schema", ""), f.get("symbols", ""), f.get("start", ""))
             for m, f in self.log
@@ -348,7 +348,7 @@ class Standin(ThreadingHTTPServer):
         ]
 
     def twice(self) -> list[tuple[str, str, str, str]]:
-        """What was asked for, and paid, more than once."""
+        """The requests that were made, and paid, more than once."""
         return [ask for ask, times in Counter(self.asked()).items() if times > 1]
 
 

@@ -653,10 +653,10 @@ def test_prices_are_the_servers_own_and_the_plan_adds_up(server: Standin, tmp_pa
     assert plan.plan["symbol"].to_list() == ["TSLA"] * 3 + ["BRK.B"] * 3
 
 
-def test_progress_is_told_of_every_request(server: Standin, tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    get(tmp_path, server.url, progress=lambda done, total: told.append((done, total)))
-    assert told == [(i, 9) for i in range(1, 10)] * 2
+def test_progress_is_reported_for_every_request(server: Standin, tmp_path: Path) -> None:
+    reports: list[tuple[int, int]] = []
+    get(tmp_path, server.url, progress=lambda done, total: reports.append((done, total)))
+    assert reports == [(i, 9) for i in range(1, 10)] * 2
 
 
 # ---- what goes wrong
@@ -710,7 +710,7 @@ def test_a_refusal_says_what_to_do_and_what_came_before_stays(
     assert_same(tmp_path, whole)
 
 
-def test_an_account_without_funds_is_said_so_though_prices_are_still_told(tmp_path: Path) -> None:
+def test_an_account_without_funds_is_reported_though_prices_are_still_given(tmp_path: Path) -> None:
     with (
         Standin(small_feed(), credit=0.01) as server,
         pytest.raises(FetchError, match=r"no credit left.*402.*\d+ of 9 answers"),

@@ -281,8 +281,8 @@ def test_coefficients_of_splits_are_ratios_of_whole_shares(
     split = {"underlying": ["ACME"], "ex_date": [SESSIONS[0]], "ratio": [ratio]}
     none = pl.DataFrame()
     daily = underlying.Daily(none, none, none, pl.DataFrame(split))
-    told, others = underlying.splits_of(daily, ["ACME"])
-    assert [row[2:4] for row in told.rows()] == ([] if expected is None else [expected])
+    rows, others = underlying.splits_of(daily, ["ACME"])
+    assert [row[2:4] for row in rows.rows()] == ([] if expected is None else [expected])
     assert others == ([SESSIONS[0]] if expected is None else [])
     assert underlying.splits_of(daily, ["OTHER"])[0].is_empty()
 
@@ -337,7 +337,7 @@ def test_contracts_that_no_run_can_use_are_counted_by_reason(tmp_path: Path) -> 
         chain(root="OTHER", underlying="OTHER"),
     ]
     frame = vendor_files.cboe(pl.concat(parts))
-    # a deliverable of its own, and a contract that is quoted after it has expired
+    # a non-standard deliverable, and a contract that is quoted after it has expired
     frame = frame.with_columns(
         delivery_code=pl.when(underlying_symbol="OTHER", strike=90.0)
         .then(pl.lit("A"))
@@ -471,7 +471,7 @@ def test_rows_without_a_name_are_set_aside(tmp_path: Path) -> None:
     assert wv.Market.open(tmp_path / "lake").symbols == ("ACME",)
 
 
-def test_a_name_that_the_file_tells_is_not_replaced(tmp_path: Path) -> None:
+def test_a_name_that_the_file_states_is_not_replaced(tmp_path: Path) -> None:
     frame = pl.concat([chain(), chain(root="OTHER", underlying="OTHER")])
     daily = pl.DataFrame({"ticker": ["OTHER"], "date": [SESSIONS[0]], "close": [101.0]})
     daily.write_csv(tmp_path / "daily.csv")
@@ -788,10 +788,10 @@ def test_damaged_and_empty_files_are_refused(harm: Any, expected: str, tmp_path:
         assert not (tmp_path / "lake").exists()
 
 
-def test_what_the_caller_must_tell_is_asked_for(tmp_path: Path) -> None:
+def test_values_that_the_caller_must_give_are_asked_for(tmp_path: Path) -> None:
     assert "--date 2024-01-31" in refused(written(tmp_path, "yahoo"), "yahoo", tmp_path, date=None)
     file = written(tmp_path, "optionsdx").rename(tmp_path / "chain.txt")
-    assert "does not tell its underlying" in refused(file, "optionsdx", tmp_path)
+    assert "does not state its underlying" in refused(file, "optionsdx", tmp_path)
     assert "no such file" in refused(tmp_path / "absent.csv", "dolt", tmp_path)
     assert "unknown layout 'orat' (did you mean 'orats'?)" in refused(file, "orat", tmp_path)
     assert "unknown time '1600'" in refused(file, "cboe", tmp_path, time="1600")
@@ -888,12 +888,12 @@ def test_rows_that_do_not_fit_into_memory_make_the_same_lake(
     assert not (tmp_path / "two" / ".staging").exists()
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
-    told: list[tuple[int, int, str]] = []
+def test_progress_is_reported(tmp_path: Path) -> None:
+    reported: list[tuple[int, int, str]] = []
     imported(
-        written(tmp_path, "dolt"), "dolt", tmp_path / "lake", progress=lambda *a: told.append(a)
+        written(tmp_path, "dolt"), "dolt", tmp_path / "lake", progress=lambda *a: reported.append(a)
     )
-    assert told[-1] == (2, 2, "months")
+    assert reported[-1] == (2, 2, "months")
 
 
 # ---- real chains, where they are

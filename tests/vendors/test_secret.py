@@ -72,7 +72,7 @@ WRITTEN: dict[str, Callable[[str], str]] = {
 
 
 def bare(text: str) -> str:
-    """What a reader sees who undoes every escape and joins what was broken off, in small letters."""
+    """A text in small letters, with every escape undone and broken lines joined."""
     for form, base in ((r"%(?:25)*([0-9a-f]{2})", 16), (r"\\+u00([0-9a-f]{2})", 16), (r"\\+x([0-9a-f]{2})", 16), (r"&#x([0-9a-f]+);", 16), (r"&#(\d+);", 10)):  # fmt: skip
         text = re.sub(
             form, lambda found, base=base: chr(int(found[1], base)), text, flags=re.IGNORECASE
@@ -154,8 +154,8 @@ def everything(error: BaseException, seen: set[int] | None = None) -> str:
     if id(error) in seen:
         return ""
     seen.add(id(error))
-    told = traceback.TracebackException.from_exception(error, capture_locals=True)
-    texts = [str(error), repr(error), repr(error.args), repr(vars(error)), "".join(told.format())]
+    report = traceback.TracebackException.from_exception(error, capture_locals=True)
+    texts = [str(error), repr(error), repr(error.args), repr(vars(error)), "".join(report.format())]
     texts += [
         everything(other, seen)
         for other in (error.__cause__, error.__context__)
@@ -165,7 +165,7 @@ def everything(error: BaseException, seen: set[int] | None = None) -> str:
 
 
 def replies(authorization: str) -> dict[str, Said]:
-    """What a server may do with the header that it got."""
+    """The ways in which a server may return the header that it got."""
     said = f"cannot accept {authorization} of {KEY}"
     return {
         "401": Said(401, {"detail": {"case": said, "message": said}}),

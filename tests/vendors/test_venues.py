@@ -1,4 +1,4 @@
-"""What the vendor's rows mean: each point that decides right from wrong, with its reason."""
+"""The meaning of the vendor's rows: each point that decides right from wrong, with its reason."""
 
 import datetime as dt
 from typing import Any

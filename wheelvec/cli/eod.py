@@ -39,7 +39,7 @@ def add_eod(forms: Any) -> None:
     )
     eod.add_argument("--lake", required=True, type=Path, metavar="FOLDER", help="the lake to write")
     eod.add_argument("--time", metavar="TIME", help="of cboe: 1545 (default) or eod")
-    eod.add_argument("--date", metavar="DATE", help="the day of quotes that do not tell it: yahoo")
+    eod.add_argument("--date", metavar="DATE", help="the day of quotes that do not state it: yahoo")
     eod.add_argument("--symbol", metavar="NAME", help="the underlying of files without its name")
     eod.add_argument("--symbols", metavar="NAMES", help="import these underlyings only")
     eod.add_argument(

@@ -27,7 +27,7 @@ def add_executor(command: argparse.ArgumentParser, computed: str) -> None:
 
     Args:
         command: the command.
-        computed: what the workers compute, in words.
+        computed: the computation of the workers, in words.
     """
     command.add_argument(
         "--executor",

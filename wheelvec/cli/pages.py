@@ -65,7 +65,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """What the folders are called on a page: their names, or their paths where these repeat."""
+    """The titles of the folders on a page: their names, or their paths where these repeat."""
     names = [folder.resolve().name for folder in folders]
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
@@ -109,7 +109,7 @@ def beside(folder: Path) -> Path:
 
 def _refuse_other(path: Path) -> None:
     """Refuse to replace a file that is no page of ours, at a place that the user did not name."""
-    from wheelvec.report.pages.parts import MARK
+    from wheelvec.report.pages.elements import MARK
 
     if not path.exists():
         return
@@ -123,7 +123,7 @@ def write_beside(shown: Any, out: Path, options: argparse.Namespace) -> None:
     """Write the page of what a command made, and say where; or say why there is none.
 
     Args:
-        shown: what the page is about.
+        shown: the subject of the page.
         out: the folder that it was saved to.
         options: of the command; nothing is written with --no-page, --quiet, --json or --csv.
     """

@@ -1,4 +1,4 @@
-"""What was saved in a folder that was given as --out."""
+"""The kind of run that was saved in a folder given as --out."""
 
 from pathlib import Path
 

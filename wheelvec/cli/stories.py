@@ -21,8 +21,8 @@ def add_explain(commands: Any) -> None:
     explain = add_command(
         commands,
         "explain",
-        "tell one wheel of a finished run, bar by bar",
-        described="Tell one wheel of a finished run: why it was sold, what each session's bar did, "
+        "show one wheel of a finished run, bar by bar",
+        described="Show one wheel of a finished run: why it was sold, what each session's bar did, "
         "each touch with its draw, each search for a call, and the ledger that sums to its P&L.",
         more=LAKE,
         examples=(

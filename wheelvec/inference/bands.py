@@ -91,7 +91,7 @@ class Bands(NamedTuple):
 
     @property
     def says(self) -> list[str]:
-        """What the ranges say, in sentences.
+        """The ranges in sentences.
 
         Example:
             >>> import wheelvec as wv
@@ -167,7 +167,7 @@ def bands(
     seeds: int = 32,
     when: Any = None,
 ) -> Bands:
-    """What a figure rests on: its range over each thing that might have been otherwise.
+    """The sensitivity of a figure: its range over each thing that might have been otherwise.
 
     Each range varies one thing and keeps the rest of the configuration, also its fill seed:
 

@@ -85,12 +85,12 @@ def drawn(blocks: Blocks, units: int, n: int, seed: int, places: int | None = No
 
 
 def observed(units: int) -> Drawn:
-    """Every unit once, in order: what was observed."""
+    """Every unit once, in order: the observed sample."""
     return Drawn(np.arange(units, dtype=np.int32)[None, :], units)
 
 
 def without_blocks(units: int, length: int) -> Drawn:
-    """What was observed without each block of so many units in turn; the first follows the last."""
+    """The sample without each block of so many units in turn; the first unit follows the last."""
     kept = np.arange(length, units, dtype=np.int32)[None, :]
     return Drawn((kept + np.arange(units, dtype=np.int32)[:, None]) % np.int32(units), units)
 
@@ -199,7 +199,7 @@ def chosen(
         method: "stationary" or "circular".
         block: as given by the user; None: chosen.
         holding: the longest holding period, in units; None: not known.
-        unit: what is drawn, in the plural; of entry sessions the wheels overlap.
+        unit: the drawn units, in the plural; of entry sessions the wheels overlap.
 
     Raises:
         InsufficientDataError: for fewer than 30 units or 10 blocks.

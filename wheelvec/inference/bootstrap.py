@@ -249,7 +249,7 @@ def bootstrap(
 ) -> Bootstrap:
     """The standard error and intervals of a figure, by resampling in blocks.
 
-    What is drawn is never a single wheel: wheels overlap, and wheels of a day share its market.
+    A single wheel is never drawn: wheels overlap, and wheels of a day share its market.
     A unit is an entry session of a result or a sweep with all its wheels, a day of a portfolio, an
     observation of a series, a row of a matrix. Blocks of units are drawn with replacement, of a
     geometric length (stationary: Politis and Romano 1994) or of the same (circular: 1992), and the
@@ -304,7 +304,7 @@ def bootstrap(
 def _resampled(
     x: Any, figure: str | None, method: str, block: float | None
 ) -> tuple[Resampled, bool]:
-    """What is resampled, and whether its figures are numbers."""
+    """The sample to draw from, and whether its figures are single numbers."""
     if isinstance(x, Result | Sweep):
         return _of_wheels(x, figure or OF_WHEELS[0], method, block), isinstance(x, Result)
     if isinstance(x, Portfolio):

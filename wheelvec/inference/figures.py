@@ -11,7 +11,7 @@ from wheelvec.kernels.resample import equity_paths, weighted_percentiles
 
 Array = NDArray[Any]
 
-PART = 2**20  # counts that are multiplied at a time: few large products, each in 8 MiB
+BATCH = 2**20  # counts that are multiplied at a time: few large products, each in 8 MiB
 YEAR = 252.0  # sessions
 
 
@@ -78,13 +78,13 @@ class Sums:
         """(columns, resamples) the figure; NaN where it is not defined."""
         taken = [np.ascontiguousarray(each[:, columns].T) for each in self._values]
         resamples, units = drawn.counts.shape
-        part = max(1, PART // units)
+        batch = max(1, BATCH // units)
         out = np.empty((taken[0].shape[0], resamples))
         with np.errstate(divide="ignore", invalid="ignore"):
-            for start in range(0, resamples, part):
-                counts = drawn.counts[start : start + part].astype(np.float64).T
+            for start in range(0, resamples, batch):
+                counts = drawn.counts[start : start + batch].astype(np.float64).T
                 sums = (each @ counts for each in taken)
-                out[:, start : start + part] = self._combined(*sums, drawn.places)
+                out[:, start : start + batch] = self._combined(*sums, drawn.places)
         return out
 
 

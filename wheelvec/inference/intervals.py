@@ -29,10 +29,10 @@ class Interval(NamedTuple):
 
 
 class Intervals(NamedTuple):
-    """What the resamples say of each column; NaN where the figure does not vary.
+    """The standard error and intervals of each column; NaN where the figure does not vary.
 
     Attributes:
-        estimate: (columns,) the figure of what was observed.
+        estimate: (columns,) the figure of the observed sample.
         se: (columns,) the standard deviation over the resamples, widened.
         bca: (columns,) each end.
         percentile: (columns,) each end.

@@ -1,4 +1,4 @@
-"""The object that `verdict` returns: its lines, and how they are told."""
+"""The object that `verdict` returns: its lines, as text, HTML and a dict."""
 
 import html
 from typing import Any, NamedTuple
@@ -48,7 +48,7 @@ class Verdict(NamedTuple):
         row: the configuration, its first row of the sweep.
         fields: the swept fields of it, without seeds.
         chosen: how it was chosen, in words.
-        tried: what was tried.
+        tried: the trials before it.
         lines: each a figure, what it was compared with, and the answer.
         trials: with the deflated Sharpe ratio by number of trials; None: cannot be said.
 
@@ -100,7 +100,7 @@ class Verdict(NamedTuple):
 
     @property
     def says(self) -> list[str]:
-        """What the lines come to, in sentences.
+        """The conclusion of the lines, in sentences.
 
         Example:
             >>> from wheelvec.inference.judged import Verdict
@@ -215,7 +215,7 @@ class Verdict(NamedTuple):
 
     def _repr_html_(self) -> str:
         # no table of model.markup, whose cells keep their blanks: these are sentences
-        told = "".join(f"<li>{html.escape(each)}</li>" for each in self.tried.says)
+        items = "".join(f"<li>{html.escape(each)}</li>" for each in self.tried.says)
         head = "".join(f"<th>{html.escape(each)}</th>" for each in HEADER)
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(each)}</td>" for each in row) + "</tr>"
@@ -223,7 +223,7 @@ class Verdict(NamedTuple):
         )
         said = html.escape(" ".join(self.says))
         return (
-            f"<p>{html.escape(self.title)}</p><ul>{told}</ul>"
+            f"<p>{html.escape(self.title)}</p><ul>{items}</ul>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{said}</p>"
         )
 

@@ -29,12 +29,12 @@ class Line(NamedTuple):
     Attributes:
         topic: costs, fills, time, selection, stock or data.
         name: of the question.
-        figure: what was found, in words with its unit; "" if it cannot be said.
-        compared: what it was compared with: the line holds if the figure is that.
+        figure: the figure in words, with its unit; "" if it cannot be said.
+        compared: the condition, in words: the line holds if the figure meets it.
         holds: whether it holds; None: it cannot be said.
-        says: what the answer means, or what is needed and what there is.
+        says: the meaning of the answer, or the data that are needed and those there are.
         value: the figure; None if it cannot be said.
-        bound: what `value` was compared with.
+        bound: the number that `value` was compared with.
 
     Example:
         >>> from wheelvec.inference.lines import Line
@@ -69,8 +69,8 @@ def unsaid(topic: str, name: str, compared: str, why: str) -> Line:
     Args:
         topic: of the line.
         name: of the question.
-        compared: what it would be compared with.
-        why: what is needed and what there is.
+        compared: the condition, in words.
+        why: the data that are needed and those there are.
     """
     return Line(topic, name, "", compared, None, why)
 
@@ -135,7 +135,7 @@ def bootstrap_line(estimate: float, low: float, high: float, blocks: str) -> Lin
         estimate: in percent.
         low: the lower end of the interval of 90%.
         high: the upper end.
-        blocks: what was resampled, in words.
+        blocks: the resampled blocks, in words.
     """
     figure = f"mean ROC {percent(low)} (lower end of 90%)"
     says = (
@@ -213,7 +213,7 @@ def deflated_line(trials: Trials) -> Line:
     """Whether the Sharpe ratio is above what the best of so many trials has by luck.
 
     The effective rank decides: neighbours on a grid are no independent trials, and a count of all
-    takes what truly differs between them for luck. The others are told beside it.
+    takes what truly differs between them for luck. The others are shown beside it.
 
     Args:
         trials: with the deflated Sharpe ratio at each number of trials.
@@ -298,7 +298,7 @@ def stock_line(year: tuple[float, float, float], totals: tuple[float, float], bl
         year: the account's mean daily return less that of delta-matched stock, times 252, percent;
             then the two ends of its interval of 90%.
         totals: the total returns of the account and of delta-matched stock, fractions.
-        blocks: what was resampled, in words.
+        blocks: the resampled blocks, in words.
     """
     estimate, low, high = year
     figure = f"{percent(low)} a year, daily mean x 252 (lower end of 90%)"

@@ -17,7 +17,7 @@ EDGE = 3  # the first and the last session of a month are within so many days of
 
 
 class Monthly(NamedTuple):
-    """What configurations earned by month of entry.
+    """The returns of configurations by month of entry.
 
     Attributes:
         month: (months,) datetime64[M].
@@ -96,8 +96,8 @@ def returned(pnl: Array, capital: Array) -> Array:
 def clear_of(day: Array, borders: Array, longest: int) -> NDArray[np.bool_]:
     """(days,) whether a wheel entered on a day must have ended before the next border.
 
-    What a wheel did is not asked: those that leave early are the winners, and to drop only wheels
-    that were in fact open across a border would keep them.
+    The actual end of a wheel is not used: wheels that end early are the winners, and to drop only
+    wheels that were in fact open across a border would keep them.
 
     Args:
         day: (days,) datetime64[D], entry sessions.

@@ -25,7 +25,7 @@ from wheelvec.run.sweep_result import Sweep
 Array = NDArray[Any]
 
 FEWEST, MOST = 8, 20  # blocks
-PART = 2**21  # splits x configurations at a time: few large products of matrices
+BATCH = 2**21  # splits x configurations at a time: few large products of matrices
 FIGURES = ("sharpe", "mean")
 
 
@@ -110,7 +110,7 @@ def pbo(returns: Any, blocks: int = 16, figure: str = "sharpe") -> Overfitting:
         returns: (periods, configurations) fractions in order of time, or a Sweep: then of whole
             months, of wheels that cannot cross the border of two blocks, seeds averaged.
         blocks: an even number from 8 to 20.
-        figure: what is best: "sharpe" (mean/sd of the periods) or "mean".
+        figure: by which the best is chosen: "sharpe" (mean/sd of the periods) or "mean".
 
     Returns:
         An `Overfitting`: `probability`, `logits`, `slope`, `loss`, and the figures of each split.
@@ -207,9 +207,9 @@ def _splits(values: Array, block_of: Array, blocks: int, figure: str) -> Splits:
     sums, squares, count = one.T @ values, one.T @ apart**2, one.sum(axis=0)
     n = half.shape[0]
     found = Splits(np.empty(n), np.empty(n, np.int64), np.empty(n), np.empty(n))
-    part = max(1, PART // values.shape[1])
-    for start in range(0, n // 2, part):
-        stop = min(start + part, n // 2)
+    batch = max(1, BATCH // values.shape[1])
+    for start in range(0, n // 2, batch):
+        stop = min(start + batch, n // 2)
         first, second = slice(start, stop), slice(n - stop, n - start)
         one_half, other = (
             _figures(half[at], sums, squares, count, middle, figure) for at in (first, second)

@@ -21,7 +21,7 @@ POINTS = 250  # of the fan, at most
 
 
 class Ruin(NamedTuple):
-    """What resampled paths of equity came to.
+    """The drawdowns and ends of resampled paths of equity.
 
     Attributes:
         fan: session (0 is the start) and p05, p25, p50, p75, p95 of equity over its start.

@@ -190,7 +190,7 @@ def _tested(over: Array, resamples: Drawn, widening: float) -> Tested:
     Args:
         over: (units, configurations), none of them constant.
         resamples: of the units.
-        widening: of the standard errors; the resamples are divided by their own, without it.
+        widening: of the standard errors; the resamples are divided by theirs, without it.
     """
     mean = over.mean(axis=0)
     error = np.concatenate([each.std(axis=1, ddof=1) for each in _means(over, resamples)])

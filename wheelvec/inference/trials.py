@@ -109,7 +109,7 @@ def effective_trials(x: Any, *, prior_trials: int = 0, row: int | None = None) -
     Args:
         x: (periods, configurations) returns in order of time, or a Sweep: then of whole months by
             entry, P&L over the capital of the wheels, the mean over seeds.
-        prior_trials: what was tried before, added to each number.
+        prior_trials: configurations tried before, added to each number.
         row: the configuration to deflate, a row of the sweep or a column; None: the one with the
             greatest Sharpe ratio.
 

@@ -1,4 +1,4 @@
-"""What was tried before a verdict: configurations, time, and wheels that overlap."""
+"""The trials behind a verdict: configurations, time, and wheels that overlap."""
 
 from typing import Any, NamedTuple
 
@@ -14,12 +14,12 @@ Array = NDArray[Any]
 
 
 class Tried(NamedTuple):
-    """What a choice was made among, and on what.
+    """The trials that a choice was made among, and its data.
 
     Attributes:
         rows: of the sweep.
         configurations: rows that differ in more than a seed.
-        prior_trials: what was tried before, as told.
+        prior_trials: configurations tried before, as the user states.
         effective_rank: of the correlation of their monthly returns; None: cannot be said.
         clusters: of similar configurations; None: cannot be said.
         months: calendar months in which the row has entry sessions, from its first wheel to its

@@ -1,4 +1,4 @@
-"""What is resampled: the entry sessions of results and sweeps, the days of portfolios."""
+"""The units of resampling: the entry sessions of results and sweeps, the days of portfolios."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,11 +17,11 @@ from wheelvec.run.sweep_result import Sweep
 
 Array = NDArray[Any]
 
-PART = 256  # rows of a sweep whose wheels are in memory at a time
-TAIL = 5.0  # percent
+BATCH = 256  # rows of a sweep whose wheels are in memory at a time
+LOWEST = 5.0  # percent of the wheels
 OF_WHEELS = ("avg_wheel_roc", "total_pnl", "win_rate", "profit_factor", "roc_p05")
 OF_PORTFOLIOS = ("sharpe", "sortino", "cagr", "max_drawdown")
-# What a wheel adds to its entry session, from its P&L and its capital in dollars.
+# The summand of a wheel in its entry session, from its P&L and its capital in dollars.
 SUMS: dict[str, Callable[[Array, Array], Any]] = {
     "wheels": lambda pnl, capital: np.float64(1.0),
     "pnl": lambda pnl, capital: pnl,
@@ -120,13 +120,13 @@ def summed(of: Launched, *names: str, keep: Array | None = None) -> tuple[Array,
     rows, columns = of.pnl.shape[1], of.columns
     out = tuple(np.zeros((of.day.size, columns)) for _ in names)
     seeds = np.bincount(of.group, minlength=columns)
-    for first in range(0, rows, PART):
-        part = of.pnl[:, first : first + PART].astype(np.float64)
-        known = ~np.isnan(part)
+    for first in range(0, rows, BATCH):
+        batch = of.pnl[:, first : first + BATCH].astype(np.float64)
+        known = ~np.isnan(batch)
         for name, total in zip(names, out, strict=True):
-            values = np.where(known, SUMS[name](part, of.capital[:, None]), 0.0)
+            values = np.where(known, SUMS[name](batch, of.capital[:, None]), 0.0)
             added = np.add.reduceat(values, starts, axis=0)
-            into = of.group[first : first + PART]
+            into = of.group[first : first + BATCH]
             np.add.at(total, (of.unit[starts][:, None], into[None, :]), added)
     for total in out:
         total /= seeds
@@ -151,7 +151,7 @@ def wheel_statistic(of: Launched, figure: str) -> Statistic:
     if figure == "total_pnl":
         return figures.total(*summed(of, "pnl"))
     wheels = [_ascending(of, np.flatnonzero(of.group == column)) for column in range(of.columns)]
-    return Percentile(wheels, of.day.size, TAIL)
+    return Percentile(wheels, of.day.size, LOWEST)
 
 
 def _ascending(of: Launched, rows: Array) -> Wheels:

@@ -79,7 +79,7 @@ def verdict(
         account: for the line of the stock; None: that of the sweep, if it ran under one.
         by: the figure by which the best configuration is chosen, as in `Sweep.best`.
         row: a configuration to judge instead of the best one.
-        prior_trials: what was tried before this sweep; for the deflated Sharpe ratio alone.
+        prior_trials: configurations tried before this sweep; for the deflated Sharpe ratio alone.
         seed: of the resamples.
 
     Returns:
@@ -219,7 +219,7 @@ _Question = tuple[str, str, str]  # topic, name, what it is compared with
 
 
 def _of(case: _Case, question: _Question, compute: Callable[[], Any]) -> Any:
-    """What is computed, or a line that says why it cannot be said."""
+    """Compute a line; without enough data, a line that says why it cannot be computed."""
     if case.sweep.market is None:
         return unsaid(*question, NO_MARKET)
     try:
@@ -285,7 +285,7 @@ def _superior(case: _Case) -> list[Line]:
 
 
 def _stock(case: _Case) -> Line:
-    """The account's daily returns over those of stock of its own delta."""
+    """The account's daily returns over those of stock of the same delta."""
     if case.account is None:
         return unsaid(*lines.STOCK, NO_ACCOUNT)
     try:

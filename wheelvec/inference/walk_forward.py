@@ -19,7 +19,7 @@ FIGURES = tuple(name for name in OF_WHEELS if name != "roc_p05")  # of sums over
 
 
 class WalkForward(NamedTuple):
-    """What choices on the past earned afterwards.
+    """The out-of-sample figures of choices on the past.
 
     Attributes:
         windows: one row per choice: train_start, train_end (the last day of entries that count: the

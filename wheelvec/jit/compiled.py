@@ -16,7 +16,7 @@ import llvmlite.binding
 import numba
 
 from wheelvec.jit.cache_files import CacheFile
-from wheelvec.jit.parts import Kernel
+from wheelvec.jit.linking import Kernel
 from wheelvec.model import codes
 
 COMPILED = ("jit", "pricing", "kernels")  # the packages with compiled functions

@@ -139,7 +139,7 @@ def _walk(root: Path) -> Iterator[tuple[str, str, str]]:
 def each_of(
     pool: ThreadPoolExecutor, do: Callable[[Given], Found], given: Sequence[Given]
 ) -> Iterator[Found]:
-    """What a function makes of each of many things, in order, some of them a task.
+    """The values of a function of many arguments, in order; a task computes several.
 
     A task of one small file takes as long to hand over as to do.
     """

@@ -1,4 +1,4 @@
-"""What a lake holds: counts by table, underlying and session, as `check` reports them."""
+"""The content of a lake: counts by table, underlying and session, as `check` reports them."""
 
 import polars as pl
 

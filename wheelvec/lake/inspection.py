@@ -278,7 +278,7 @@ class _WholeFiles:
     deep: bool
 
     @cached_property
-    def told(self) -> Events:
+    def stated(self) -> Events:
         """The lake's splits and special dividends."""
         name = "dividends"
         paid = [
@@ -356,7 +356,7 @@ class _WholeFiles:
         seen = pl.concat([quoted, found["seen"]])
         seen = seen.group_by("symbol").agg(pl.col("session").max(), pl.col("quoted").any())
         bars = int(found["traded"]["count"].sum())
-        findings = Findings.of(survey, self.sessions, self.told, self._unknown(underlying))
+        findings = Findings.of(survey, self.sessions, self.stated, self._unknown(underlying))
         return {
             "tally": found["tally"],
             "minutes": found["minutes"],

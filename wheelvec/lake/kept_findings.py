@@ -2,10 +2,10 @@
 
     lake/.summaries/findings/underlying=TSLA/<digest>.zip
 
-A backtest looks for splits that no row explains before it simulates, and tells with its result what
-is odd about its data: both read every quote, which takes as long as all else once chains are kept.
+A backtest looks for splits that no row explains before it simulates, and its result has warnings of
+oddities in its data: both read every quote, which takes as long as all else once chains are kept.
 The key is a digest of all that the findings depend on: the digests of the underlying's files, the
-first and last day that count, the events that are told, the sessions, and the code.
+first and last day that count, the stated events, the sessions, and the code.
 """
 
 import json
@@ -17,7 +17,7 @@ from wheelvec.tables.anomalies import SCHEMAS, Findings
 from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.suspected import Events
 
-_ROOMS = ("model", "kernels", "tables", "lake", "market")  # their code decides a finding
+_PACKAGES = ("model", "kernels", "tables", "lake", "market")  # their code decides a finding
 FOLDER = "findings"
 
 
@@ -28,14 +28,15 @@ class KeptFindings:
         lake: whose files of the underlying are verified.
         underlying: its symbol.
         sessions: the sessions of the calendar over the market.
-        told: the events that the market is told of.
+        stated: the corporate events that the market's tables state.
 
     Raises:
         LakeError: if a file is missing, damaged or misplaced.
     """
 
-    def __init__(self, lake: Lake, underlying: str, sessions: Sessions, told: Events) -> None:
-        self._lake, self._underlying, self._sessions, self._told = lake, underlying, sessions, told
+    def __init__(self, lake: Lake, underlying: str, sessions: Sessions, stated: Events) -> None:
+        self._lake, self._underlying, self._sessions = lake, underlying, sessions
+        self._stated = stated
         self._folder = lake.root / place.SUMMARIES / FOLDER / manifest.folder_name(underlying)
         self._key = self._key_now()
 
@@ -46,9 +47,9 @@ class KeptFindings:
             for table in lake.tables
             for month in lake.months(table, underlying)
         ]
-        events = [list(map(str, row)) for frame in self._told for row in frame.rows()]
+        events = [list(map(str, row)) for frame in self._stated for row in frame.rows()]
         said = [underlying, str(lake.first), str(lake.last), held, events]
-        basis = finding_cache.basis(self._sessions, _ROOMS)
+        basis = finding_cache.basis(self._sessions, _PACKAGES)
         return files.digest_of(json.dumps([basis, said]).encode())
 
     def read(self) -> Findings | None:

@@ -28,11 +28,11 @@ Frames = dict[str, pl.DataFrame]
 
 
 class Kept(NamedTuple):
-    """What is kept under one key.
+    """The frames and values kept under one key.
 
     Attributes:
         frames: by name; each key may lack some.
-        said: what is kept beside them, as JSON has it.
+        said: the values kept beside them, as JSON has them.
     """
 
     frames: Frames
@@ -40,7 +40,7 @@ class Kept(NamedTuple):
 
 
 def read(folder: Path, schemas: Mapping[str, pl.Schema]) -> dict[str, Kept]:
-    """What is kept in a folder, by key; nothing of altered files and of another form.
+    """The entries kept in a folder, by key; altered files and those of another form give none.
 
     Args:
         folder: the folder.

@@ -132,7 +132,7 @@ class BaseLake:
         raise NotImplementedError
 
     def _footer(self, name: str, underlying: str, month: dt.date) -> Footer:
-        """What the footer of a month's file states."""
+        """The statement of the footer of a month's file."""
         raise NotImplementedError
 
     def verified(self, name: str, underlying: str, month: dt.date) -> Footer:
@@ -157,10 +157,10 @@ class BaseLake:
         kept = {
             name: {u: found[u] for u in wanted if u in found} for name, found in self.files.items()
         }
-        told = self.splits
-        if told is not None:
-            told = told.filter(pl.col("underlying").is_in(wanted))
-        return dataclasses.replace(self, files=kept, splits=told)
+        rows = self.splits
+        if rows is not None:
+            rows = rows.filter(pl.col("underlying").is_in(wanted))
+        return dataclasses.replace(self, files=kept, splits=rows)
 
     def absolute(self) -> Self:
         """The same lake at a place that every process finds."""
@@ -393,20 +393,20 @@ class Lake(BaseLake):
                 f"{root} is no lake: it {found}; expected folders such as "
                 "option_quotes/underlying=TSLA"
             )
-        told = _splits(root, refuse)
+        stated = _splits(root, refuse)
         wanted = None if symbols is None else set(symbols)
-        followed = wanted and wanted | successors_of(wanted, told, renames)
+        followed = wanted and wanted | successors_of(wanted, stated, renames)
         held = listing.files_of(root, TABLES, refuse, remembered, followed)
         for symbol in sorted((wanted or set()) - set(held.get("option_quotes", {}))):
             allowed = listing.files_of(root, ["option_quotes"], refuse, remembered).get(
                 "option_quotes", {}
             )
             raise without_quotes(path, symbol, allowed)
-        if told is not None and followed is not None:
-            told = told.filter(pl.col("underlying").is_in(list(followed)))
+        if stated is not None and followed is not None:
+            stated = stated.filter(pl.col("underlying").is_in(list(followed)))
         kept = {name: held[name] for name in TABLES if name in held}
         asked = None if wanted is None else frozenset(wanted)
-        return cls(root, first, last, kept, told, asked)
+        return cls(root, first, last, kept, stated, asked)
 
     def absolute(self) -> Self:
         """The same lake with absolute paths, which processes with another folder can use."""
@@ -449,7 +449,7 @@ class Lake(BaseLake):
         """The size of a month's file; 0 of one that is missing."""
         try:
             return self.files[name][underlying][month].stat().st_size
-        except OSError:  # it is told where the file is read
+        except OSError:  # it is reported where the file is read
             return 0
 
     def _read(
@@ -492,8 +492,8 @@ def without_quotes(place: object, symbol: str, allowed: Iterable[str]) -> InputE
 
 def successors_of(names: set[str], *rows: pl.DataFrame | None) -> set[str]:
     """The names that some underlyings took later, by some rows of splits."""
-    told = [found for found in rows if found is not None]
-    return splits.successors(pl.concat(told), names) if told else set()
+    known = [found for found in rows if found is not None]
+    return splits.successors(pl.concat(known), names) if known else set()
 
 
 def stored(
@@ -537,7 +537,7 @@ def _warn_of(path: Path) -> None:
 
 
 def write(
-    root: Path, source: Source, replace: bool = False, told: pl.DataFrame | None = None
+    root: Path, source: Source, replace: bool = False, stated: pl.DataFrame | None = None
 ) -> pl.DataFrame:
     """Write the rows of a source into the lake at `root`, one atomic write per month.
 
@@ -549,7 +549,7 @@ def write(
         root: the folder of the lake.
         source: the rows to write.
         replace: whether whole sessions are replaced.
-        told: splits to write, `schemas.SPLITS`, valid; None: no table of them.
+        stated: splits to write, `schemas.SPLITS`, valid; None: no table of them.
 
     Returns:
         `WRITTEN`, one row per table.
@@ -570,7 +570,7 @@ def write(
         with parquet.reported(root / name, "cannot be made"):
             (root / name).mkdir(parents=True, exist_ok=True)
     counts = dict.fromkeys(source.tables, Counts())
-    split = None if told is None else splits.merge(root, told)
+    split = None if stated is None else splits.merge(root, stated)
     for underlying in underlyings:
         mine = aside.filter(pl.col("underlying") == underlying)
         for name, more in _write_underlying(root, source, underlying, mine, replace).items():

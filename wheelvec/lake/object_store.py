@@ -212,7 +212,7 @@ class Address:
         """
         try:
             return ask()
-        # anything: the libraries of a store's client have errors of their own
+        # anything: the libraries of a store's client define other errors
         except (Exception, pl.exceptions.PanicException) as error:
             refusal = _refusal(self, error)
         raise refusal  # here, for no traceback may show the error above

@@ -1,7 +1,7 @@
 """Checks that a lake may be written into a folder, and temporary folders inside a lake.
 
 Files that wheelvec did not write are never changed. A lake is not mixed with other files either,
-because no later command could tell the two apart.
+because no later command could distinguish the two.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ def check_writable(root: Path) -> None:
     strange = [name for name in found if not _is_ours(name)]
     for name in set(found) & {*TABLES, *BESIDE}:
         strange += [f"{name}/{other}" for other in _strange_in(root / name)]
-    strange.sort(key=lambda name: name not in _RESULTS)  # the most telling first
+    strange.sort(key=lambda name: name not in _RESULTS)  # files of results first
     if strange and not _is_lake(root, set(found)):
         raise LakeError(
             f"{root} is no lake, and is left as it is: it holds {listed(strange, most=5)}; "

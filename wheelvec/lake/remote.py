@@ -1,6 +1,6 @@
 """A lake in an object store, which is only read (data.md).
 
-The manifests say which files it has; a file that none of them lists is not read. A store tells no
+The manifests say which files it has; a file that none of them lists is not read. A store reports no
 time of modification through Polars, and to hash every byte of a file is to fetch it whole. So what
 footers state (days, counts, digests of the content) is taken from them alone, and a month is
 fetched whole and compared with the digest in its footer when any of its rows is first read. Later
@@ -83,7 +83,7 @@ class MonthObject(MonthKey):
         return self.address.url
 
     def footer(self) -> Footer:
-        """What the footer states; that the rows fit is verified where they are read.
+        """The footer as it is stated; that the rows fit is verified where they are read.
 
         Raises:
             LakeError: if the object is missing, cannot be read, is foreign or misplaced.
@@ -99,7 +99,7 @@ class MonthObject(MonthKey):
 
 @dataclass
 class _Fetched:
-    """What a lake has fetched: footers, and those of the months whose rows were verified."""
+    """The fetched metadata of a lake: footers, and those of the months whose rows were verified."""
 
     footers: dict[_Key, Footer] = field(default_factory=dict)
     verified: dict[_Key, Footer] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class RemoteLake(BaseLake):
     fetched: _Fetched = field(default_factory=_Fetched, compare=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: another process fetches for itself."""
+        """The pickled state: another process fetches for itself."""
         return vars(self) | {"fetched": _Fetched()}
 
     @classmethod
@@ -151,9 +151,9 @@ class RemoteLake(BaseLake):
                 it would be called with.
         """
         refuse = listing.raise_it if refuse is None else refuse
-        told = _splits(root, refuse)
+        stated = _splits(root, refuse)
         wanted = None if symbols is None else set(symbols)
-        followed = wanted and wanted | successors_of(wanted, told, renames)
+        followed = wanted and wanted | successors_of(wanted, stated, renames)
         texts = _manifests(root) if followed is None else _manifests_of(root, followed)
         if not texts and (followed is None or not _manifests(root)):
             raise LakeError(
@@ -169,10 +169,10 @@ class RemoteLake(BaseLake):
             for name in TABLES:
                 if name not in held and root.has_parquet(f"{name}/*/*.parquet"):
                     held[name] = {}
-            if told is not None:
-                told = told.filter(pl.col("underlying").is_in(list(followed)))
+            if stated is not None:
+                stated = stated.filter(pl.col("underlying").is_in(list(followed)))
         asked = None if wanted is None else frozenset(wanted)
-        return cls(root, first, last, held, told, asked)
+        return cls(root, first, last, held, stated, asked)
 
     # ---- footers
 
@@ -215,7 +215,7 @@ class RemoteLake(BaseLake):
         return self._footer(name, underlying, month)
 
     def bytes_of(self, name: str, underlying: str, month: dt.date) -> None:
-        """None: Polars tells no sizes of objects."""
+        """None: Polars reports no sizes of objects."""
 
     def _keys(self, name: str, underlying: str) -> list[_Key]:
         return [(name, underlying, month) for month in self.months(name, underlying)]

@@ -105,8 +105,8 @@ def summary(lake: BaseLake, batch: Batch, sessions: Sessions) -> Summary:
 
 def _quotes(runs: Runs) -> Summary:
     rows, named = runs.quotes, "underlying_source"
-    told = rows[named].gather(runs.begins) if named in rows.columns else pl.lit(None, pl.String)
-    sources = runs.table.select("session", told.alias(named))
+    of_day = rows[named].gather(runs.begins) if named in rows.columns else pl.lit(None, pl.String)
+    sources = runs.table.select("session", of_day.alias(named))
     return {
         "sources": sources.group_by("session").agg(pl.col(named).drop_nulls().first()),
         "ranges": runs.ranges(),

@@ -38,7 +38,7 @@ from wheelvec.tables.suspected import NIGHTS, PRICES, SUSPECTED, Events, any_nig
 from wheelvec.tables.validation import TABLES
 
 MOST_COUNTS = 10  # rows of the diagnostics that a notebook shows
-USUAL_SIZE = 2**18  # bytes of a month's file of which no size is told
+USUAL_SIZE = 2**18  # bytes of a month's file whose size is not known
 DIGESTS = pl.Schema(
     {"table": pl.String, "underlying": pl.String, "month": pl.String, "digest": pl.String}
 )
@@ -143,7 +143,7 @@ class Market:
         self, source: lake.Source, strict: bool, trading_calendar: str, splits: Splits
     ) -> None:
         self._source, self.trading_calendar = source, trading_calendar
-        self._told = splits
+        self._stated = splits
         # by underlying; of all of them under None
         self._found: dict[str | None, Findings] = {}
         self._suspected: dict[str, pl.DataFrame] = {}
@@ -205,11 +205,11 @@ class Market:
         if first > last:
             raise InputError(f"start {first} is after end {last}")
         wanted = [symbols] if isinstance(symbols, str) else symbols
-        told = Splits.of(splits)
+        stated = Splits.of(splits)
         source = opened(
-            path, first, last, symbols=wanted, renames=told.candidates(), options=storage_options
+            path, first, last, symbols=wanted, renames=stated.candidates(), options=storage_options
         )
-        return cls._of_source(source, strict, told.over(source.splits), trading_calendar)
+        return cls._of_source(source, strict, stated.over(source.splits), trading_calendar)
 
     @classmethod
     def _of_source(
@@ -245,15 +245,15 @@ class Market:
             >>> part.symbols, part.underlying_bars["underlying"].unique().to_list()
             (('BRVO',), ['BRVO'])
         """
-        names, renames = set(underlyings), self._told.candidates()
+        names, renames = set(underlyings), self._stated.candidates()
         names |= lake.successors_of(names, renames)
         held = tuple(sorted(names & self._symbols)), self.data_range
         whole_lake = self._lake()
         source = whole_lake.only(names).absolute()
         if as_most and not whole_lake.mostly_solved():
             source = replace(source, caches=False)
-        told = self._told.only(names)
-        part = self._restored(source, told, self.trading_calendar, *held)
+        stated = self._stated.only(names)
+        part = self._restored(source, stated, self.trading_calendar, *held)
         if self.is_verified:
             vars(part)["digests"] = self.digests[self._digests_of(names)]
         return part
@@ -275,7 +275,7 @@ class Market:
             return super().__reduce_ex__(protocol)
         whole = self.symbols, self.data_range
         source = self._source.absolute()
-        return self._restored, (source, self._told, self.trading_calendar, *whole)
+        return self._restored, (source, self._stated, self.trading_calendar, *whole)
 
     @classmethod
     def _restored(
@@ -307,7 +307,7 @@ class Market:
     def sizes(self) -> dict[str, int]:
         """The size of the files of each underlying of a lake, in bytes, also of one without quotes.
 
-        Of an object store, which does not tell it, each file counts as 256 KiB.
+        Of an object store, which does not report it, each file counts as 256 KiB.
 
         Raises:
             InputError: for a market of frames.
@@ -492,7 +492,7 @@ class Market:
 
     @cached_property
     def _splits(self) -> validation.Checked | None:
-        return self._told.checked(self._held(), self.sessions)
+        return self._stated.checked(self._held(), self.sessions)
 
     def _held(self) -> list[str]:
         """The underlyings that any table holds, sorted."""
@@ -916,7 +916,7 @@ class Market:
         return pl.concat(found)
 
     def _known_suspected(self, underlying: str | None) -> pl.DataFrame | None:
-        """What `suspected_splits` found, if it looked at an underlying; None: at all of them."""
+        """The findings of `suspected_splits` on an underlying (None: on all), if it was run."""
         names = self._held() if underlying is None else (underlying,)
         if not all(name in self._suspected for name in names):
             return None
@@ -1009,7 +1009,7 @@ class Market:
         return f"Market({names or 'no symbols'}; {first_to_last}; {held})"
 
     def _repr_html_(self) -> str:
-        """What it holds, and the diagnostics unless a whole lake must be read for them."""
+        """The tables, and the diagnostics unless a whole lake must be read for them."""
         known = "_tally" in self.__dict__ or isinstance(self._source, Memory)
         first_to_last = " to ".join(map(str, self.data_range)) if self.data_range else "no sessions"
         names = listed(self.symbols) or "no symbols"

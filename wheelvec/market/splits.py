@@ -123,13 +123,13 @@ def explaining(suspected: pl.DataFrame) -> pl.DataFrame:
     rows = known()
     columns = ["underlying", "last", "following", "session", "numerator", "denominator"]
     found = []
-    for name, last, following, *told in suspected.select(columns).iter_rows():
+    for name, last, following, *ratio in suspected.select(columns).iter_rows():
         mine = rows.filter(
             pl.col("underlying") == name,
             pl.col("ex_date") > last,
             pl.col("ex_date") <= following,
         )
-        found.append((*mine.row(0), True) if len(mine) else (name, *told, None, False))
+        found.append((*mine.row(0), True) if len(mine) else (name, *ratio, None, False))
     return pl.DataFrame(found, schema={**schemas.SPLITS, "known": pl.Boolean()}, orient="row")
 
 

@@ -36,7 +36,7 @@ def two_sizes(contracts: Any, fraction: Any) -> str:
 
 @config_section("account")
 class Account:
-    """What an account can carry, and in which order it takes the wheels of a session.
+    """The limits of an account, and the order in which it takes the wheels of a session.
 
     The order matters where cash or a limit admits only some of a session's wheels: `record` favours
     the first symbol and the nearest expiration, `premium` the longest expiration; `random` over

@@ -47,9 +47,9 @@ def refuse_address(path: object, what: str, expected: str = "folder") -> None:
     """Refuse an address where something is written or kept.
 
     Args:
-        path: what the user gave.
+        path: the value that the user gave.
         what: the thing, such as "the lake".
-        expected: what is expected instead: a folder or a file.
+        expected: the kind expected instead: a folder or a file.
 
     Raises:
         LakeError: if `path` is an address.

@@ -21,7 +21,7 @@ def reporting(progress: Progress, label: str) -> Iterator[Report | None]:
     Args:
         progress: a function of the user, which is called as it is; True: a bar, on a terminal or in
             a notebook; False or None: nothing.
-        label: what is counted.
+        label: the counted items, in words.
 
     Raises:
         InputError: for any other value.
@@ -92,12 +92,12 @@ def _is_notebook() -> bool:
 
 
 def _text(more: object, label: str) -> str:
-    """What is counted: sweeps report a number of cells beside it, which a bar leaves out."""
+    """The label of the counted items; the number of cells that sweeps report beside is left out."""
     return more if isinstance(more, str) else label
 
 
 class _NotebookBar:
-    """A bar in a notebook's output. What is kept of it names no time, so that it is kept alike."""
+    """A bar in a notebook's output; the saved output names no time, so that reruns are equal."""
 
     def __init__(self, label: str) -> None:
         self._label, self._last = label, 0.0

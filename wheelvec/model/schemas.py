@@ -50,7 +50,7 @@ UNDERLYING_BARS: dict[str, pl.DataType] = {
     "low": pl.Float64(),
     "close": pl.Float64(),
     "volume": pl.Int64(),
-    # vendor or parity: a close made of option quotes, without a bar of its own; else null
+    # vendor or parity: a close made of option quotes, without a daily bar; else null
     "close_source": pl.String(),
 }
 
@@ -257,7 +257,7 @@ UNDERLYING_CLOSES: dict[str, pl.DataType] = {
     "close": pl.Float64(),
 }
 
-# What happened to an underlying while a result's wheels may hold it: a row a dividend, and a row a
+# The events of an underlying while a result's wheels may hold it: a row a dividend, and a row a
 # corporate event of rules.md, section 12.
 EVENTS: dict[str, pl.DataType] = {
     "underlying": pl.String(),

@@ -227,8 +227,9 @@ def _finish(
     """
     d1 = x / s + 0.5 * s
     depth = abs(d1)
-    tail = exp(-0.5 * min(depth * depth, 1400.0)) * mills_from_least(depth) * (1.0 / SQRT_TWO_PI)
-    delta = spot_factor * (1.0 - tail if sign * d1 > 0.0 else tail)
+    # 1 - Phi(|d1|)
+    beyond = exp(-0.5 * min(depth * depth, 1400.0)) * mills_from_least(depth) * (1.0 / SQRT_TWO_PI)
+    delta = spot_factor * (1.0 - beyond if sign * d1 > 0.0 else beyond)
     converged = (abs(newton) < LAST_STEP) & (abs(carry) < MOST_CARRY * s) & (s > SMALLEST_S)
     status = HARD if (status == SOLVED) & ~converged else status
     solved = status == SOLVED

@@ -36,7 +36,7 @@ def portfolio_figures(portfolio: "Portfolio") -> dict[str, Any]:
 
 
 def portfolio_text(portfolio: "Portfolio") -> str:
-    """What became of the account's cash, beside its benchmarks, and what was skipped."""
+    """The figures of an account as text, beside its benchmarks, and the skipped wheels."""
     found = portfolio_figures(portfolio)
     equity, cash = found["equity"], portfolio.account.cash
     offered = portfolio.wheels.height

@@ -14,7 +14,7 @@ _MOST_FILES = 20
 
 
 def imported_text(imported: "Imported", lake: str) -> str:
-    """What an import read, set aside and wrote, and where prices and closes are from."""
+    """The rows that an import read, set aside and wrote, and the sources of prices and closes."""
     aside = imported.set_aside
     sections = [
         _files(imported.files),
@@ -56,7 +56,7 @@ def _prices(prices: pl.DataFrame) -> str:
         lines.append(text)
     closes = prices.group_by("close_source").len().sort("close_source", nulls_last=True)
     for name, count in closes.iter_rows():
-        origin = {"file": "a bar of its own", None: "nowhere"}.get(name, f"the quotes ({name})")
+        origin = {"file": "a daily bar", None: "nowhere"}.get(name, f"the quotes ({name})")
         lines.append(f"  close from {origin}: {counted(count, 'session')}")
     text = "\n".join(["The underlying", *lines])
     if (prices["close_source"] == "parity").any():

@@ -186,9 +186,9 @@ def _broken(broken: pl.DataFrame) -> str:
 
 
 def _suspected(suspected: pl.DataFrame) -> str:
-    told = explaining(suspected)
+    stated = explaining(suspected)
     rows = []
-    for event, row in zip(suspected.iter_rows(named=True), told.iter_rows(), strict=True):
+    for event, row in zip(suspected.iter_rows(named=True), stated.iter_rows(), strict=True):
         gone = f"{number(event['gone'])} of {number(event['contracts'])}"
         ratio = f"{event['numerator']} for {event['denominator']}" if event["numerator"] else "-"
         named = row_text(row[:-1]) if row[2] else "no ratio is named"
@@ -231,14 +231,14 @@ def _contradicted(events: pl.DataFrame) -> str:
         (
             row["underlying"],
             _day(row["ex_date"]),
-            f"{row['told']:.4g}",
+            f"{row['stated']:.4g}",
             f"{row['seen']:.4g}",
             f"{row['before']:g}",
             f"{row['after']:g}",
         )
         for row in events.iter_rows(named=True)
     ]
-    heads = ("underlying", "ex_date", "factor told", "factor seen", "price before", "after")
+    heads = ("underlying", "ex_date", "factor stated", "factor seen", "price before", "after")
     title = "Splits and special dividends that the prices contradict"
     return _table(title, heads, rows, (14, 12, -13, -13, -14, -10))
 

@@ -10,7 +10,7 @@ from wheelvec.market.market import Market
 from wheelvec.model.errors import InputError
 from wheelvec.report import plots
 from wheelvec.report.sections import Section, as_html, as_text
-from wheelvec.report.told import sections_of
+from wheelvec.report.story_sections import sections_of
 from wheelvec.run.candidates import Offers
 from wheelvec.run.result import Result
 from wheelvec.run.retracing import RetracedLeg, records_of, retraced
@@ -32,7 +32,7 @@ class Story:
         candidates: the puts of the session of its sale; None without a market.
         events: corporate events and dividends of the underlying while the wheel was open.
         ledger: dated cash; that of a resolved wheel sums to its P&L.
-        notes: what is missing here, or odd.
+        notes: missing or odd data.
 
     Example:
         >>> import wheelvec as wv

@@ -15,7 +15,7 @@ from wheelvec.model.fields import read_day
 from wheelvec.model.schemas import first_flaw, quote_flaws
 from wheelvec.report.sections import Section, Table, as_html, as_text
 from wheelvec.report.story import check_arguments, other_market
-from wheelvec.report.told import candidates_table
+from wheelvec.report.story_sections import candidates_table
 from wheelvec.run.candidates import Offers
 from wheelvec.run.result import Result
 from wheelvec.run.schedule import EntryRule
@@ -36,7 +36,7 @@ COUNTS = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WhyNot:
-    """What became of one session and underlying; `why_not` makes one.
+    """The outcome of one session and underlying; `why_not` makes one.
 
     `str()` has it as text, a notebook shows it as HTML, and `to_dict` has it for other programs.
 
@@ -53,7 +53,7 @@ class WhyNot:
             furthest first; None without a market.
         quotes: the session's rows of quotes by the reason why they are invalid, with counts; None
             without a market.
-        notes: what is missing here, or odd.
+        notes: missing or odd data.
 
     Example:
         >>> import wheelvec as wv

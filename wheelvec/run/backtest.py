@@ -22,8 +22,8 @@ from wheelvec.model.schemas import FAILURES
 from wheelvec.run.context import Context
 from wheelvec.run.executor import Executor, InOrder, default_threads, whole_number
 from wheelvec.run.folder import keep_apart
-from wheelvec.run.histories import told_history
-from wheelvec.run.parts import Parts, told_kept
+from wheelvec.run.histories import stated_history
+from wheelvec.run.job_results import JobResults, kept_text
 from wheelvec.run.recorder import Recorder, Take, Walked
 from wheelvec.run.recording import Recording
 from wheelvec.run.result import Result, ResultWriter, check_out
@@ -245,13 +245,13 @@ def _record_away(
         kept_in = None if folder is None else folder.parent
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wheelvec-")))
-        parts = Parts(folder)
+        parts = JobResults(folder)
         try:
             away.record(take, parts, in_months)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(told_kept(parts, "backtest", kept_in)) from None
+            raise KeyboardInterrupt(kept_text(parts, "backtest", kept_in)) from None
         except WheelvecError as error:
-            kept = told_kept(parts, "backtest", kept_in)
+            kept = kept_text(parts, "backtest", kept_in)
             raise type(error)(f"{error}; {kept}") from error
 
 
@@ -262,7 +262,7 @@ def _payments(market: Market, symbols: list[str], sessions: pl.DataFrame) -> dic
         return found
     day = days(sessions, "session")
     for position, symbol in enumerate(symbols):
-        past = told_history(market, symbol, sessions)
+        past = stated_history(market, symbol, sessions)
         paid = paid_under(market.dividends, past.names, sessions["session"])
         if paid.height:
             amount = paid["amount"].to_numpy() * 100.0

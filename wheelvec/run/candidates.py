@@ -65,7 +65,7 @@ PASSED = len(TESTS)
 
 
 class _Graded(NamedTuple):
-    """What the kernels say of the contracts of a session.
+    """The grades that the kernels give the contracts of a session.
 
     Attributes:
         rows: (n,) rows of the slice that are within the ranges.
@@ -187,9 +187,9 @@ class Offers:
             "price": pl.Series(_prices(quotes, tier, self._plan.common[0]), nan_to_null=True),
             "failed": pl.Series([_NAMES.get(code) for code in lost.test.tolist()], dtype=pl.String),
         }
-        told = pl.DataFrame(columns | _missed(quotes, lost.test, self._limits(kind, floor)))
+        solved = pl.DataFrame(columns | _missed(quotes, lost.test, self._limits(kind, floor)))
         unsolved = _unsolved(held, number, kind, quotes["contract"])
-        every = pl.concat([told.select(list(CANDIDATES)), unsolved])
+        every = pl.concat([solved.select(list(CANDIDATES)), unsolved])
         reached = pl.col("failed").replace_strict(
             list(TESTS), range(len(TESTS)), default=PASSED, return_dtype=pl.Int64
         )

@@ -174,7 +174,7 @@ def deviations(values: Array, count: int, freedom: int) -> Array:
     Args:
         values: (n, ...).
         count: the length of the windows.
-        freedom: what is taken from `count` in the divisor: 1 for a sample, 0 for all there is.
+        freedom: subtracted from `count` in the divisor: 1 for a sample, 0 for all there is.
     """
     if values.shape[0] < count:
         return np.full(values.shape, np.nan)

@@ -17,7 +17,7 @@ from wheelvec.kernels.evaluate import Sizes
 from wheelvec.lake.lake import month_end
 from wheelvec.market.market import Market
 from wheelvec.model.grid import Codes, Grid, combined, dense, first_of
-from wheelvec.run.histories import told_history
+from wheelvec.run.histories import stated_history
 from wheelvec.run.schedule import EntryRules
 from wheelvec.run.signals import Signals
 from wheelvec.run.slices import ChainKey, HeldSlice, SliceCache, last_known
@@ -222,7 +222,7 @@ class Context:
         key = chain_key, symbol
         if key not in self._eves:
             sessions = self.sessions[chain_key]
-            found = told_history(self._market, symbol, sessions).eves(sessions.height)
+            found = stated_history(self._market, symbol, sessions).eves(sessions.height)
             self._eves[key] = found if found.any() else None
         return self._eves[key]
 

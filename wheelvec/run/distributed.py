@@ -1,12 +1,13 @@
 """A sweep on the workers of an executor, with the figures of a local one to the bit.
 
     market --SurveyJob-> digests, findings
-    one SweepJob -> seconds -> Cut: underlyings x years x rows -> SweepJobs -> parts in files
-    parts -> fold in the order of years and underlyings -> figures
+    one SweepJob -> seconds -> Cut: underlyings x years x rows -> SweepJobs -> results in files
+    results -> fold in the order of years and underlyings -> figures
 
-A part holds the sums of some rows over some underlyings and years. Parts are kept in files, in the
-folder of the sweep if it has one, under the name of their content: a run that is begun again finds
-them. They are folded when all are there, so that neither data nor grid need fit into one process.
+A result of a job holds the sums of some rows over some underlyings and years. It is kept in a file,
+in the folder of the sweep if it has one, under the name of its content: a run that is begun
+again finds it. The results are folded when all are there, so that neither data nor grid need fit
+into one process.
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ from wheelvec.market.market import Market
 from wheelvec.model.grid import Codes, Grid
 from wheelvec.model.progress import Report
 from wheelvec.run.context import Array, Context
+from wheelvec.run.job_results import JobResults, grouped, name_of
 from wheelvec.run.jobs import (
     BIN,
     BINS,
@@ -37,7 +39,6 @@ from wheelvec.run.jobs import (
     unpacked,
     versions,
 )
-from wheelvec.run.parts import Parts, grouped, name_of
 from wheelvec.run.planned import Plan
 from wheelvec.run.signals import Signals
 from wheelvec.run.surveying import Failed, survey
@@ -79,7 +80,7 @@ class Cut(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """What one job took, by the bytes of the files that it read.
+    """The time and memory of one job, per byte of the files that it read.
 
     Attributes:
         slices: seconds that it takes to read and solve a byte.
@@ -158,7 +159,7 @@ class Distributed:
         """Let the workers verify the data, and give the market what they found.
 
         Args:
-            findings: whether anomalies are looked for too, of which `Sweep.warnings` tell.
+            findings: whether anomalies are looked for too, for `Sweep.warnings`.
         """
         self._failed |= survey(self._market, self._workers, self._sizes, findings, self._memory)
         self._usable()
@@ -199,7 +200,7 @@ class Distributed:
         return SurveyJob(*self._given([symbol]), findings=True)
 
     def _least(self, job: SweepJob | SurveyJob, symbol: str, times: int) -> Done | None:
-        """What a job on an underlying found, with the least seconds of several runs.
+        """The result of a job on an underlying, with the least seconds of several runs.
 
         None if it failed. In a process that has done nothing yet, the first takes twice as long.
         """
@@ -243,13 +244,13 @@ class Distributed:
             years = [(first[0], first[-1]) for first in some]
         return Cut(groups, years, rows, self._cells(timing) <= EXACT_CELLS)
 
-    def cut_of(self, parts: Parts) -> Cut:
-        """The cut of an earlier run whose parts are kept, or a new one, which is kept."""
-        if parts.holds("cut"):
-            groups, years, rows, exact = json.loads(parts.content("cut"))
+    def cut_of(self, results: JobResults) -> Cut:
+        """The cut of an earlier run whose job results are kept, or a new one, which is kept."""
+        if results.holds("cut"):
+            groups, years, rows, exact = json.loads(results.content("cut"))
             return Cut(groups, [tuple(span) if span else None for span in years], rows, exact)
         found = self.cut(self.timed())
-        parts.keep("cut", json.dumps(found).encode())
+        results.keep("cut", json.dumps(found).encode())
         return found
 
     def _roc(self, exact: bool) -> str | None:
@@ -265,7 +266,7 @@ class Distributed:
         return not all(several)
 
     def plan(self, cut: Cut, timing: Timing, workers: int) -> Plan:
-        """What the sweep will take, split in this way.
+        """The estimated cost of the sweep, split in this way.
 
         Args:
             cut: how the sweep is split.
@@ -306,29 +307,31 @@ class Distributed:
 
     # ---- the run
 
-    def figures(self, cut: Cut, parts: Parts, progress: Report | None) -> pl.DataFrame:
+    def figures(self, cut: Cut, results: JobResults, progress: Report | None) -> pl.DataFrame:
         """The figures of each row of the grid, those of accounts included.
 
         Args:
             cut: how the sweep is split.
-            parts: where parts are kept.
+            results: where the job results are kept.
             progress: as in `sweep`.
         """
         count = len(cut.groups) * len(cut.years) * len(self._starts(cut))
-        names = self._gather(self._jobs(cut), count, parts, progress)
-        figures = pl.concat([self._folded(cut, first, names, parts) for first in self._starts(cut)])
+        names = self._gather(self._jobs(cut), count, results, progress)
+        figures = pl.concat(
+            [self._folded(cut, first, names, results) for first in self._starts(cut)]
+        )
         figures = figures[self._base.distinct[1]]
         if self._roc(cut.exact) == BINS:
             figures = figures.with_columns(pl.lit(BIN / 2).alias(PERCENTILE_ERROR))
         if self._grid.account is None:
             return figures
-        return pl.concat([figures, self._accounts(cut, parts)], how="horizontal")
+        return pl.concat([figures, self._accounts(cut, results)], how="horizontal")
 
     def _starts(self, cut: Cut) -> range:
         return range(0, self._rows.size, cut.rows)
 
     def _jobs(self, cut: Cut) -> Iterator[tuple[tuple[int, int, int], Asked[SweepJob]]]:
-        """(first row, group, years) and job of each part, in this order."""
+        """(first row, group, years) and job, in this order."""
         for first in self._starts(cut):
             rows = self._rows[first : first + cut.rows]
             for group, years in itertools.product(enumerate(cut.groups), enumerate(cut.years)):
@@ -351,7 +354,7 @@ class Distributed:
         return SweepJob(*self._given(symbols), grid, signals, years, by_year, roc)
 
     def _given(self, symbols: list[str]) -> tuple[dict[str, str], Market, str, Any, int | None]:
-        """What every job has: versions, part of the market, its fingerprint, symbols, memory."""
+        """The arguments of every job: versions, part of the market, fingerprint, symbols, bytes."""
         part = self._market.part(symbols)
         fingerprint = part.fingerprint if part.is_verified else ""
         return self._versions, part, fingerprint, tuple(symbols), self._memory
@@ -373,19 +376,19 @@ class Distributed:
         self,
         jobs: Iterator[tuple[tuple[int, int, int], Asked[SweepJob]]],
         count: int,
-        parts: Parts,
+        results: JobResults,
         progress: Report | None,
     ) -> dict[tuple[int, int, int], str]:
-        """Run the jobs whose parts are not kept; the name of each part by its place."""
+        """Run the jobs whose results are not kept; the name of each result by its place."""
         names: dict[tuple[int, int, int], str] = {}
         again, lost = list[Asked[SweepJob]](), list[Asked[SweepJob]]()
-        told = _Told(progress, self._rows.size, count)
+        arrived = _Progress(progress, self._rows.size, count)
 
         def missing() -> Iterator[Asked[SweepJob]]:
             for place, asked in jobs:
                 names[place] = asked.name
-                if parts.holds(asked.name):
-                    told.add(None)
+                if results.holds(asked.name):
+                    arrived.add(None)
                 else:
                     yield asked
 
@@ -393,8 +396,8 @@ class Distributed:
             if done.failures:
                 (lost if done.is_lost else again).append(asked)
                 continue
-            parts.keep(asked.name, done.frames)
-            told.add(done.frames)
+            results.keep(asked.name, done.frames)
+            arrived.add(done.frames)
         for asked, done in self._workers.run(
             asked._replace(name=f"{asked.name}-again") for asked in again
         ):
@@ -402,18 +405,18 @@ class Distributed:
             if done.is_lost:
                 lost.append(first)
                 continue
-            parts.keep(first.name, done.frames, lasting=not done.failures)
+            results.keep(first.name, done.frames, lasting=not done.failures)
             self._failed |= dict(done.failures)
-            told.add(done.frames)
+            arrived.add(done.frames)
         for asked in lost:
             data, whole = self._apart(asked.job)
-            parts.keep(asked.name, data, lasting=whole)
-            told.add(data)
+            results.keep(asked.name, data, lasting=whole)
+            arrived.add(data)
         self._usable()
         return names
 
     def _apart(self, job: SweepJob) -> tuple[bytes, bool]:
-        """What a job returns that ended its workers, and whether no underlying failed.
+        """The result of a job that ended its workers, and whether no underlying failed.
 
         Its underlyings are run one at a time, which shows the one that does it. One that is known
         to have failed is not tried again.
@@ -433,16 +436,16 @@ class Distributed:
         return packed({name: pl.concat(frames) for name, frames in found.items()}), whole
 
     def _folded(
-        self, cut: Cut, first: int, names: dict[tuple[int, int, int], str], parts: Parts
+        self, cut: Cut, first: int, names: dict[tuple[int, int, int], str], results: JobResults
     ) -> pl.DataFrame:
-        """The figures of a range of rows: parts are merged by year, then by underlying."""
+        """The figures of a range of rows: results are merged by year, then by underlying."""
         rows = min(cut.rows, self._rows.size - first)
         total = new_figures(rows)
 
         def frames(name: str, group: int) -> Iterator[pl.DataFrame]:
             for k in range(len(cut.years)):
                 if (first, group, k) in names:
-                    found = parts.read(names[first, group, k])
+                    found = results.read(names[first, group, k])
                     if name in found:
                         yield found[name]
 
@@ -464,43 +467,43 @@ class Distributed:
             ordered = (_binned if form == BINS else _exact)(kept, total.counts[KNOWN])
         return figures_frame(total, ordered, np.arange(rows))
 
-    def _accounts(self, cut: Cut, parts: Parts) -> pl.DataFrame:
+    def _accounts(self, cut: Cut, results: JobResults) -> pl.DataFrame:
         """The metrics of the accounts of all rows."""
         given, asked = self._given(self._usable()), list[Asked[AccountJob]]()
         for first in range(0, self._grid.size, cut.rows):
             grid = self._grid.taken(np.arange(first, min(first + cut.rows, self._grid.size)))
             job = AccountJob(*given, grid, self._signals)
             asked.append(Asked(self._name(job), job))
-        for one, done in self._workers.run(one for one in asked if not parts.holds(one.name)):
-            parts.keep(one.name, done.frames)
-        return pl.concat([parts.read(name)["accounts"] for name, _ in asked])
+        for one, done in self._workers.run(one for one in asked if not results.holds(one.name)):
+            results.keep(one.name, done.frames)
+        return pl.concat([results.read(name)["accounts"] for name, _ in asked])
 
 
-class _Told:
-    """Tells the progress of a sweep by the parts that have arrived.
+class _Progress:
+    """Reports the progress of a sweep by the job results that have arrived.
 
     Args:
         progress: the function to call; None: none.
         rows: distinct configurations.
-        parts: the number of parts.
+        jobs: the number of jobs.
     """
 
-    def __init__(self, progress: Report | None, rows: int, parts: int) -> None:
-        self._progress, self._rows, self._parts = progress, rows, max(1, parts)
+    def __init__(self, progress: Report | None, rows: int, jobs: int) -> None:
+        self._progress, self._rows, self._jobs = progress, rows, max(1, jobs)
         self._done, self._cells = 0, 0
 
     def add(self, data: bytes | None) -> None:
-        """Count a part that arrived, or that an earlier run had kept."""
+        """Count a result that arrived, or that an earlier run had kept."""
         self._done += 1
         if self._progress is None:
             return
         if data is not None:
             self._cells += int(_launched(data).sum())
-        self._progress(self._rows * self._done // self._parts, self._rows, self._cells)
+        self._progress(self._rows * self._done // self._jobs, self._rows, self._cells)
 
 
 def _launched(data: bytes) -> Array:
-    """The wheels launched by each row and underlying of a part."""
+    """The wheels launched by each row and underlying of a result."""
     frames = unpacked(data)
     counts = (
         frames["figures"]["counts"].to_numpy()
@@ -531,19 +534,19 @@ def _merge_years(total: Figures, frame: pl.DataFrame, rows: int) -> None:
 def _exact(roc: Iterable[pl.DataFrame], count: Array) -> Array:
     """Median and percentiles of the ROC of each row.
 
-    One part is looked at at a time: in memory are the values, and little else.
+    One job result is read at a time: in memory are the values, and little else.
 
     Args:
         roc: `row` and `roc` of each wheel.
         count: (rows,) wheels of each row.
     """
     before = np.cumsum(count) - count
-    values, room = np.empty(int(count.sum())), before.copy()
+    values, offset = np.empty(int(count.sum())), before.copy()
     for frame in roc:
         row, here = frame["row"].to_numpy(), np.bincount(frame["row"].to_numpy(), None, count.size)
-        place = np.repeat(room - (np.cumsum(here) - here), here) + np.arange(row.size)
+        place = np.repeat(offset - (np.cumsum(here) - here), here) + np.arange(row.size)
         values[place] = frame["roc"].to_numpy()[np.argsort(row, kind="stable")]
-        room += here
+        offset += here
     for first, number in zip(before.tolist(), count.tolist(), strict=True):
         values[first : first + number].sort()
     return quantiles(lambda row, at: values[before[row] + at], count)

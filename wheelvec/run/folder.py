@@ -25,7 +25,7 @@ from wheelvec.run.index import FORMAT, Index, Kind, digest_of_file, read_index
 T = TypeVar("T")
 STAGED, COMMIT = ".wheelvec.staged", ".wheelvec.commit"
 CHUNK = re.compile(r"(\d{9,})-(\d{9,})\.([0-9a-f]{32})\.parquet")
-PART = re.compile(r"(wheelvec-[0-9a-f]{32}|cut)\.[0-9a-f]{32}\.part(ial)?")
+JOB_RESULT = re.compile(r"(wheelvec-[0-9a-f]{32}|cut)\.[0-9a-f]{32}\.part(ial)?")
 WRITER_WAIT = 60.0  # seconds to wait for another writer, by one that has all its frames already
 MOVE_WAIT = 1.0  # seconds in which a running writer moves its committed files
 
@@ -242,7 +242,7 @@ class Folder:
         own = (
             item.name == self.kind.index
             or CHUNK.fullmatch(item.name)
-            or PART.fullmatch(item.name)
+            or JOB_RESULT.fullmatch(item.name)
             or files.is_temporary(item.name)
         )
         return bool(own) and item.is_file(follow_symlinks=False)
@@ -283,7 +283,7 @@ class Folder:
                     folder.rmdir()
 
     def _remove_unused(self) -> None:
-        """Remove the folder of chunks and parts if it has none, and the lock of an empty folder."""
+        """Remove the folder of chunks and job results if empty, and the lock of an empty folder."""
         with contextlib.suppress(OSError):
             if self.kind.chunks and not self.chunk_files() and not self.part_files():
                 self.clear_chunks()
@@ -413,16 +413,16 @@ class Folder:
 
     @property
     def parts_path(self) -> Path:
-        """The folder of the parts of a sweep that runs on an executor, which is that of chunks."""
+        """The folder of the job results of a sweep on an executor, which is that of chunks."""
         return self._chunks
 
     def part_files(self) -> list[Path]:
-        """The parts of a sweep that runs on an executor."""
+        """The job results of a sweep on an executor."""
         items = self._items(self._chunks)
-        return [self._chunks / item.name for item in items if PART.fullmatch(item.name)]
+        return [self._chunks / item.name for item in items if JOB_RESULT.fullmatch(item.name)]
 
     def clear_chunks(self) -> None:
-        """Remove all chunks and parts, and then their index and folder."""
+        """Remove all chunks and job results, and then their index and folder."""
         if not self._chunks.is_dir():
             return
         for path in [*(path for *_, path in self.chunk_files()), *self.part_files()]:

@@ -29,7 +29,7 @@ def history_of(market: Market, symbol: str, sessions: pl.DataFrame) -> History:
     return history(symbol, market.splits, market.dividends, day, suspicions)
 
 
-def told_history(market: Market, symbol: str, sessions: pl.DataFrame) -> History:
+def stated_history(market: Market, symbol: str, sessions: pl.DataFrame) -> History:
     """As `history_of`, without the suspected splits: no quote is read."""
     return history(symbol, market.splits, market.dividends, days(sessions, "session"), _none)
 

@@ -47,8 +47,8 @@ from wheelvec.stages.paths import closes_between
 
 BYTES_A_SESSION = kernel.DAY.itemsize + 48  # of an account, with its figures
 WAITS = 10  # sessions after the last settlement on which a wheel may still end
-ROOM = 4096  # rows of buffers at first
-FEW_WHEELS = 64  # of an account, for which there is room at first
+CAPACITY = 4096  # rows of buffers at first
+FEW_WHEELS = 64  # of an account, that the buffers hold at first
 
 
 class _Underlying:
@@ -68,7 +68,7 @@ class _Underlying:
 class _Legs:
     """The marks of the contracts of a slice, and the legs of it that accounts held."""
 
-    def __init__(self, held: HeldSlice, symbol: int, sessions: int, room: int) -> None:
+    def __init__(self, held: HeldSlice, symbol: int, sessions: int, capacity: int) -> None:
         self.held, self.symbol = held, symbol
         contracts, quotes = held.slice_.contracts.size, held.quotes
         contract = quotes.contract.astype(np.int64)
@@ -82,13 +82,13 @@ class _Legs:
             bid=quotes.bid.astype(np.float64),
             ask=quotes.ask.astype(np.float64),
             spot=quotes.spot.astype(np.float64),
-            marks=np.zeros(ROOM, MARK),
+            marks=np.zeros(CAPACITY, MARK),
             leg=np.zeros(1, MARKED_LEG),
             stretches=np.zeros(held.slice_.events.size + 2, STRETCH),
             path=np.zeros(sessions + 1, STEP),
             size=np.zeros(1, np.int64),
         )
-        self.exposed, self.used = np.zeros(room, kernel.EXPOSED), np.zeros(1, np.int64)
+        self.exposed, self.used = np.zeros(capacity, kernel.EXPOSED), np.zeros(1, np.int64)
 
     def grow(self, full: int) -> None:
         """Double the buffer that is full."""
@@ -134,8 +134,8 @@ class Holdings:
         self._day = days(self._sessions, "session")
         self._begin_underlyings()
         self._begin_accounts()
-        room = ROOM + 4 * FEW_WHEELS * rows.size
-        self._held, self._size = np.zeros(room, kernel.HELD), np.zeros(1, np.int64)
+        capacity = CAPACITY + 4 * FEW_WHEELS * rows.size
+        self._held, self._size = np.zeros(capacity, kernel.HELD), np.zeros(1, np.int64)
         self._out = new_outcomes(8, 1, 0)
         self._run()
         self._ends = self._find_ends()
@@ -165,10 +165,10 @@ class Holdings:
         past = history_of(market, symbol, sessions)
         underlying = underlying_arrays(market.closes, sessions, past.names)
         closes = closes_between(underlying, self._zero, sessions.height - 1, symbol)
-        told = event_rows(symbol, past, market.splits, market.dividends, sessions)
+        rows = event_rows(symbol, past, market.splits, market.dividends, sessions)
         start = sessions["session"][self._zero]
         last = max(start, self._context.last or start)
-        return closes, told.filter(pl.col("session").is_between(start, last))
+        return closes, rows.filter(pl.col("session").is_between(start, last))
 
     def _stop(self) -> int:
         """One past the last session on which any wheel can be open."""
@@ -373,8 +373,8 @@ class Holdings:
         """Simulate wheels of one underlying that accounts took on a session."""
         legs = self._slices.get(id(held))
         if legs is None:
-            room = ROOM + FEW_WHEELS * self._rows.size
-            legs = self._slices[id(held)] = _Legs(held, symbol, self._day.size, room)
+            capacity = CAPACITY + FEW_WHEELS * self._rows.size
+            legs = self._slices[id(held)] = _Legs(held, symbol, self._day.size, capacity)
         done = 0
         while done < rows.size:
             worth = self._underlyings[symbol].worth

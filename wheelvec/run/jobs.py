@@ -75,7 +75,7 @@ class RefusedWorkerError(WheelvecError):
 
 
 class Found(NamedTuple):
-    """What a job found, before it is packed.
+    """The result of a job, before it is packed.
 
     Attributes:
         frames: by name.
@@ -92,7 +92,7 @@ class Found(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """What a job found.
+    """The packed result of a job.
 
     Attributes:
         frames: Arrow frames by name, packed.
@@ -110,7 +110,7 @@ class Done:
 
     @classmethod
     def lost(cls, symbols: Iterable[str], reason: str) -> Self:
-        """What is known of a job whose worker ended each time: no frames, every underlying failed.
+        """The result of a job whose worker ended each time: no frames, every underlying failed.
 
         Args:
             symbols: the underlyings of the job.

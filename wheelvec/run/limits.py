@@ -1,4 +1,4 @@
-"""What an account can carry and what its cash earns, as the kernels take them."""
+"""The limits of an account and the rate that its cash earns, as the kernels take them."""
 
 import numpy as np
 import polars as pl

@@ -1,4 +1,4 @@
-"""What a sweep will take: `Plan`, as figures, text and HTML."""
+"""The estimated cost of a sweep: `Plan`, as figures, text and HTML."""
 
 import dataclasses
 from typing import Any
@@ -9,7 +9,7 @@ from wheelvec.model.errors import counted
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a sweep will take on the workers of an executor, estimated from one job that was timed.
+    """The cost of a sweep on the workers of an executor, estimated from one job that was timed.
 
     It prints itself, and shows itself in notebooks. `plan` returns one.
 

@@ -43,7 +43,7 @@ Ran = tuple[str, str, str | None]  # configuration id, fingerprint, digest of th
 
 @refusing_forked
 class Portfolio:
-    """What an account was on each session, which wheels it took, and why it took no others.
+    """The account on each session, the wheels that it took, and why it took no others.
 
     `simulate` makes one.
 
@@ -154,8 +154,8 @@ class Portfolio:
         """Share equivalents at each close by underlying, and these in dollars.
 
         Rows are of every underlying that the account ever held, by its name when the put was sold.
-        What no longer follows the underlying has no delta: marks after the settlement session of a
-        leg that never resolved, and all that is marked as on an eve.
+        Marks that no longer follow the underlying have no delta: those after the settlement session
+        of a leg that never resolved, and those that are kept as on an eve.
 
         Example:
             >>> import wheelvec as wv
@@ -200,7 +200,7 @@ class Portfolio:
 
     @property
     def events(self) -> pl.DataFrame:
-        """What happened to the underlyings, as `Result.events`.
+        """The corporate events of the underlyings, as `Result.events`.
 
         Example:
             >>> import wheelvec as wv

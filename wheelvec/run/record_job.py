@@ -1,8 +1,8 @@
-"""What a worker of an executor does for a backtest: it records the wheels of some underlyings.
+"""The job of a backtest on an executor: it records the wheels of some underlyings.
 
     RecordJob -> Walked of each underlying -> frames -> Walked, in the process that asked
 
-The frames hold every bit of the arrays, so that what is made of them is what a local run makes.
+The frames hold every bit of the arrays, so that the result made of them is that of a local run.
 """
 
 import dataclasses

@@ -1,10 +1,10 @@
 """A backtest on the workers of an executor, with the frames of a local one to the bit.
 
     market --SurveyJob-> digests, findings
-    RecordJobs of some underlyings each -> parts in files, one an underlying -> taken in order
+    RecordJobs of some underlyings each -> results in files, one an underlying -> taken in order
 
-What is made of the recorded wheels (numbers, records, ledger, files, warnings) is made where the
-run was started, by the code of a local run. That process reads no quotes.
+The numbers, records, ledger, files and warnings of the recorded wheels are made where the run was
+started, by the code of a local run. That process reads no quotes.
 """
 
 import logging
@@ -16,8 +16,8 @@ import polars as pl
 from wheelvec.market.market import Market
 from wheelvec.model.config import Config
 from wheelvec.model.progress import Report
+from wheelvec.run.job_results import JobResults, grouped, name_of
 from wheelvec.run.jobs import Done, unpacked, versions
-from wheelvec.run.parts import Parts, grouped, name_of
 from wheelvec.run.record_job import PACKED, RecordJob, walked_of
 from wheelvec.run.recorder import Take
 from wheelvec.run.signals import Signal
@@ -30,7 +30,7 @@ TARGET = 8.0  # seconds of a job, estimated from the jobs before it; between 2 a
 
 
 class _Rate(NamedTuple):
-    """What the jobs so far took: seconds, and bytes of files."""
+    """The seconds of the jobs so far, and the bytes of their files."""
 
     seconds: float
     size: int
@@ -99,19 +99,19 @@ class Recording:
         self._failed |= survey(self._market, self._workers, self._sizes, findings=True)
         _ = self.usable
 
-    def record(self, take: Take, parts: Parts, progress: Report) -> None:
-        """Simulate the underlyings that the parts lack.
+    def record(self, take: Take, results: JobResults, progress: Report) -> None:
+        """Simulate the underlyings without a kept result.
 
         Args:
             take: called with the position among `usable` and the wheels of each, in order.
-            parts: where what the workers return is kept.
+            results: where the job results are kept.
             progress: called with (underlyings done, underlyings in total).
 
         Raises:
             WheelvecError: if no underlying could be simulated, or no worker can be used.
         """
         waiting, again, lost = self.usable, list[str](), list[str]()
-        missing = [symbol for symbol in waiting if not parts.holds(self._name(symbol))]
+        missing = [symbol for symbol in waiting if not results.holds(self._name(symbol))]
         arrived, total, taken = set(waiting) - set(missing), len(waiting), 0
 
         def advance() -> None:
@@ -120,13 +120,13 @@ class Recording:
             while waiting and (waiting[0] in arrived or waiting[0] in self._failed):
                 symbol = waiting.pop(0)
                 if symbol in arrived:
-                    take(taken, walked_of(parts.content(self._name(symbol)), taken))
+                    take(taken, walked_of(results.content(self._name(symbol)), taken))
                     taken += 1
 
         def keep(done: Done) -> None:
             frames = {} if done.is_lost else unpacked(done.frames)
             for symbol, frame in frames.items():
-                parts.keep(self._name(symbol), frame[PACKED][0])
+                results.keep(self._name(symbol), frame[PACKED][0])
                 arrived.add(symbol)
             advance()
             progress(len(arrived) + len(self._failed), total)

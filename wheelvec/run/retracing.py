@@ -2,7 +2,7 @@
 
 records, paths, underlying, events -> a slice of one contract -> kernels.trace
 
-What a result has recorded is taken from it. Levels, touches, draws and prices of bars, which it
+Recorded values are taken from the result. Levels, touches, draws and prices of bars, which it
 does not keep, are those of the kernels' own functions.
 """
 
@@ -126,8 +126,8 @@ def _retraced(result: Result, plan: Plan, record: dict[str, Any], word: np.uint6
     sale = Sale(0, record["cycle"], word, price, *_odds(record))
     bars = rows.filter(pl.col("number") > 0, pl.col("source").is_not_null())
     found = _traced(record, plan, sale, bars, day)
-    told = _days(rows, found, _closes(result, record, sessions), last)
-    return RetracedLeg(record, quote, price, levels_of(plan, sale), told, _agrees(record, found))
+    tested = _days(rows, found, _closes(result, record, sessions), last)
+    return RetracedLeg(record, quote, price, levels_of(plan, sale), tested, _agrees(record, found))
 
 
 def _odds(record: dict[str, Any]) -> tuple[float, float]:
@@ -144,7 +144,7 @@ def _sessions(config: Config, record: dict[str, Any]) -> pl.DataFrame:
 
 
 def _events(result: Result, record: dict[str, Any]) -> pl.DataFrame:
-    """What happened to the underlying after a leg's sale."""
+    """The corporate events of the underlying after a leg's sale."""
     after = pl.col("session") > record["entry_date"]
     return result.events.filter(
         pl.col("underlying") == record["underlying"],
@@ -260,7 +260,7 @@ def _days(rows: pl.DataFrame, found: Array, closes: pl.DataFrame, last: int) -> 
     """LEG_DAYS of a leg."""
     touched = np.diff(found["touches"], prepend=0) > 0
     exits = [REASONS.get(code) for code in found["reason"].tolist()]
-    told = pl.DataFrame(
+    walked = pl.DataFrame(
         {
             "number": found["number"],
             "touch": _where(touched, found["touches"] - 1.0),
@@ -272,7 +272,7 @@ def _days(rows: pl.DataFrame, found: Array, closes: pl.DataFrame, last: int) -> 
     inside = closes.filter(pl.col("number").is_between(1, last))
     whole = inside.join(rows.drop("session", "underlying"), on="number", how="left")
     return (
-        whole.join(told, on="number", how="left")
+        whole.join(walked, on="number", how="left")
         .sort("number")
         .select(pl.col(name).cast(kind) for name, kind in LEG_DAYS.items())
     )

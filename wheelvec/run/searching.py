@@ -67,8 +67,8 @@ def basis_on(result: Result, put: dict[str, Any], session: dt.date) -> float:
     calendar, assigned = result.config.schedule.trading_calendar, put["exit_date"]
     day = days(Sessions.known(calendar, assigned, session).frame, "session")
     after = pl.col("session").is_between(assigned, session, closed="right")
-    told = result.events.filter(pl.col("underlying") == put["underlying"], after)
-    events = History(corporate_events(told, day), ()).table(day)
+    rows = result.events.filter(pl.col("underlying") == put["underlying"], after)
+    events = History(corporate_events(rows, day), ()).table(day)
     strike = osi.parse(put["exit_symbol"]).strike_milli / 1000.0
     lots = put["factor"] * int(shares_between(events, 0, day.size - 1))
     premium, none = put["premium"], np.uint64(0)

@@ -24,9 +24,9 @@ from wheelvec.model.account import Account
 from wheelvec.model.config import Config
 from wheelvec.model.errors import ConfigError, InputError, LakeError, cut
 from wheelvec.model.schemas import ACCOUNT_DAILY, ACCOUNT_DELTAS, ACCOUNT_LEDGER, PATHS
+from wheelvec.run.job_results import name_of
 from wheelvec.run.jobs import Found, Frames, Job, unpacked, versions, worker_name
 from wheelvec.run.limits import account_rate, limits_of
-from wheelvec.run.parts import name_of
 from wheelvec.run.portfolio import Portfolio, Ran
 from wheelvec.run.result import Result, ResultWriter
 from wheelvec.run.workers import Asked, Workers
@@ -47,7 +47,7 @@ def simulate(
     benchmarks: Mapping[str, Any] | None = None,
     executor: Any = None,
 ) -> Portfolio:
-    """What one account would have had: which wheels it could carry, and its equity day by day.
+    """Simulate one account: the wheels that it could carry, and its equity day by day.
 
     docs/portfolio.md states the clock as conditions. A wheel that is taken n times counts n times;
     each of its orders is one of n times the contracts.

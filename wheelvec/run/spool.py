@@ -38,13 +38,13 @@ class Spool:
         folder: where they are stored; None: in memory.
 
     Attributes:
-        parts: the outcomes of each underlying in memory. With a folder their legs, attempts and
+        outcomes: the outcomes of each underlying in memory. With a folder their legs, attempts and
             wheels are empty.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self.parts: list[OneUnderlying] = []
+        self.outcomes: list[OneUnderlying] = []
         self._entered: list[Array] = []  # (wheels,) the entry session of each, ascending
 
     def add(self, outcomes: OneUnderlying) -> None:
@@ -61,9 +61,9 @@ class Spool:
             with files.writing(self._folder.parent):  # `tofile` does not say why it fails
                 for name in KINDS:
                     table: Array = getattr(outcomes, name)
-                    self._path(len(self.parts), name).write_bytes(table.tobytes())
+                    self._path(len(self.outcomes), name).write_bytes(table.tobytes())
             outcomes = outcomes._replace(**_no_wheels())
-        self.parts.append(outcomes)
+        self.outcomes.append(outcomes)
 
     @property
     def count(self) -> int:
@@ -73,7 +73,7 @@ class Spool:
     @property
     def sessions(self) -> list[OneUnderlying]:
         """The entry sessions of each underlying; legs, attempts and wheels are empty."""
-        return [part._replace(**_no_wheels()) for part in self.parts]
+        return [one._replace(**_no_wheels()) for one in self.outcomes]
 
     def batches(self, size: int) -> list[Batch]:
         """Split the sessions with wheels into batches.
@@ -99,27 +99,27 @@ class Spool:
         Args:
             batch: one of `batches`.
         """
-        return [self._taken(position, batch) for position in range(len(self.parts))]
+        return [self._taken(position, batch) for position in range(len(self.outcomes))]
 
     def _taken(self, position: int, batch: Batch) -> OneUnderlying:
         """The outcomes of one underlying's wheels of a batch, their rows numbered from 0."""
         first, last = np.searchsorted(self._entered[position], (batch.first, batch.last)).tolist()
-        wheels, part = self._rows(position, "wheels", first, last), self.parts[position]
+        wheels, one = self._rows(position, "wheels", first, last), self.outcomes[position]
         tables = _no_wheels()
         if first == last:
-            return part._replace(days=part.days[:0], **tables)
+            return one._replace(days=one.days[:0], **tables)
         for name, begin in (("legs", "first_leg"), ("attempts", "first_attempt")):
             start, stop = int(wheels[begin][0]), int(wheels[begin][-1] + wheels[name][-1])
             tables[name] = self._rows(position, name, start, stop)
             tables[name]["wheel"] -= first
             wheels[begin] -= start
         tables["wheels"] = wheels
-        return part._replace(days=part.days[:0], **tables)
+        return one._replace(days=one.days[:0], **tables)
 
     def _rows(self, position: int, name: str, first: int, last: int) -> Array:
         """A copy of rows first..last-1 of a table."""
         if self._folder is None:
-            rows: Array = getattr(self.parts[position], name)[first:last].copy()
+            rows: Array = getattr(self.outcomes[position], name)[first:last].copy()
             return rows
         kind: np.dtype[Any] = KINDS[name]
         with files.writing(self._folder.parent):

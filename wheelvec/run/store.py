@@ -253,8 +253,8 @@ class SweepStore:
         Args:
             frame: of the sweep.
             warnings: of the sweep.
-            failures: `schemas.FAILURES`; parts are kept for another run if there are any. None:
-                there are none.
+            failures: `schemas.FAILURES`; job results are kept for another run if there are any.
+                None: there are none.
         """
         failures = pl.DataFrame(schema=FAILURES) if failures is None else failures
         codes = {

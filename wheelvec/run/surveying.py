@@ -8,8 +8,8 @@ import polars as pl
 from wheelvec.market.market import DIGESTS, Market
 from wheelvec.model.errors import WheelvecError
 from wheelvec.model.schemas import FAILURES
+from wheelvec.run.job_results import grouped, name_of
 from wheelvec.run.jobs import Done, SurveyJob, unpacked, versions
-from wheelvec.run.parts import grouped, name_of
 from wheelvec.run.workers import Asked, Workers
 from wheelvec.tables.anomalies import Findings
 
@@ -44,15 +44,15 @@ def survey(
     findings: bool,
     memory: int | None = None,
 ) -> dict[str, str]:
-    """Let workers verify the data of a lake, and give the market what they found.
+    """Let workers verify the data of a lake, and give the market their findings.
 
-    What the market holds already is not read again, but for underlyings that could not be read.
+    Data that the market holds already are not read again, except of underlyings that failed.
 
     Args:
         market: of a lake; it holds the digests afterwards, and the findings.
         workers: of the executor.
         sizes: the bytes of the files of each underlying, as `Market.sizes` returns them.
-        findings: whether anomalies are looked for too, of which warnings tell.
+        findings: whether anomalies are looked for too, which become warnings.
         memory: bytes that a job may take; None: a share of its worker's.
 
     Returns:

@@ -25,7 +25,7 @@ from wheelvec.run.distributed import Distributed
 from wheelvec.run.engine import Engine
 from wheelvec.run.executor import default_memory, default_threads, whole_number
 from wheelvec.run.folder import keep_apart
-from wheelvec.run.parts import Parts, told_kept
+from wheelvec.run.job_results import JobResults, kept_text
 from wheelvec.run.planned import Plan
 from wheelvec.run.signals import Signals
 from wheelvec.run.store import SweepStore
@@ -284,13 +284,13 @@ def _gathered(
             if store
             else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wheelvec-")))
         )
-        parts, out = Parts(folder), store.place.path if store else None
+        parts, out = JobResults(folder), store.place.path if store else None
         try:
             figures = away.figures(away.cut_of(parts), parts, progress)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(told_kept(parts, "sweep", out)) from None
+            raise KeyboardInterrupt(kept_text(parts, "sweep", out)) from None
         except WheelvecError as error:
-            raise type(error)(f"{error}; {told_kept(parts, 'sweep', out)}") from error
+            raise type(error)(f"{error}; {kept_text(parts, 'sweep', out)}") from error
     ids = pl.DataFrame([_hexadecimal(grid.ids())])
     return pl.concat([grid.frame, ids, figures], how="horizontal")
 

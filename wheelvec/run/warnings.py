@@ -175,8 +175,8 @@ def of_sweep(
     if len(idle):
         text = f"{len(idle):,} of {counted(frame.height, 'configuration')} launched no wheel, "
         text += f"the first in row {idle[0]}"
-        told = explain(idle[0]) if explain else ()
-        why = next((f": {warning}" for warning in told if warning.code == "no_wheels"), "")
+        known = explain(idle[0]) if explain else ()
+        why = next((f": {warning}" for warning in known if warning.code == "no_wheels"), "")
         warnings.insert(0, RunWarning("no_wheels", None, len(idle), text + why))
     return tuple(dict.fromkeys(warnings))
 
@@ -276,12 +276,12 @@ def _splits(suspected: pl.DataFrame) -> Iterator[RunWarning]:
 
 def _advice(row: tuple[Any, ...]) -> str:
     """The row of splits that would explain a suspected split, in words."""
-    *told, is_known = row
-    if told[2] is None:
-        none = row_text((*told[:2], 1, 1, None))
+    *values, is_known = row
+    if values[2] is None:
+        none = row_text((*values[:2], 1, 1, None))
         return f"Add a row of splits with its ratio, or {none} if nothing happened"
     source = " (splits='known' has it)" if is_known else ""
-    return f"Add to splits, if it is right: {row_text(tuple(told))}{source}"
+    return f"Add to splits, if it is right: {row_text(tuple(values))}{source}"
 
 
 def _contradicted(events: pl.DataFrame) -> Iterator[RunWarning]:
@@ -292,8 +292,8 @@ def _contradicted(events: pl.DataFrame) -> Iterator[RunWarning]:
         if event["amount"]:
             parts.append(f"a special dividend of {event['amount']:g} a share")
         name, seen = event["underlying"], event["seen"]
-        text = f"{name}: {' and '.join(parts)} on {event['ex_date']} are told, a factor of "
-        text += f"{event['told']:.4g}, but the price went from {event['before']:g} to "
+        text = f"{name}: {' and '.join(parts)} on {event['ex_date']} are stated, a factor of "
+        text += f"{event['stated']:.4g}, but the price went from {event['before']:g} to "
         text += f"{event['after']:g}, a factor of {seen:.4g}: the row or the prices are wrong"
         yield RunWarning("contradicted_by_prices", name, 1, text)
 

@@ -186,21 +186,21 @@ class Workers:
         Raises:
             WheelvecError: if the executor broke, no worker can be used, or a job ended its workers
                 that cannot be done by single underlyings.
-            Exception: what a job raised, which is not of a single underlying.
+            Exception: the error of a job, if it is not of a single underlying.
         """
         waiting, running = iter(jobs), dict[str, _Running[J]]()
         ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-        room, looked = 1 if alone else AHEAD * self.count(), time.monotonic()
+        most, looked = 1 if alone else AHEAD * self.count(), time.monotonic()
         try:
             while True:
-                while len(running) < room and (asked := next(waiting, None)) is not None:
+                while len(running) < most and (asked := next(waiting, None)) is not None:
                     running[asked.name] = self._submit(asked, ended)
                 if not running:
                     return
                 look = time.monotonic() - looked > LOOK
                 if look:
                     looked = time.monotonic()
-                    room = 1 if alone else AHEAD * self.count()
+                    most = 1 if alone else AHEAD * self.count()
                     self._move_stranded(running, ended)
                 for name in _ended(ended, running, every=look):
                     done = self._result(running, name, ended, alone)
@@ -269,7 +269,7 @@ class Workers:
         ended: "queue.SimpleQueue[str]",
         alone: bool,
     ) -> Done | None:
-        """What a job returned; None if it is run once more."""
+        """The result of a job; None if it is run once more."""
         before = running[name]
         asked, tries, future = before.asked, before.tries, before.future
         try:

@@ -1,4 +1,4 @@
-"""What an account was, as frames: its days, its wheels, its cash and its deltas."""
+"""The history of an account, as frames: its days, its wheels, its cash and its deltas."""
 
 from typing import NamedTuple
 
@@ -39,7 +39,7 @@ def last_session(book: Book, kept: Kept, last_entry: int, last_bar: int) -> int:
 
     Args:
         book: the wheels on offer.
-        kept: what the account was.
+        kept: the history of the account.
         last_entry: of the schedule.
         last_bar: of any underlying.
     """
@@ -54,7 +54,7 @@ def daily(day: pl.Series, kept: Kept, start: float) -> pl.DataFrame:
 
     Args:
         day: (n,) sessions.
-        kept: what the account was, on these sessions and later ones.
+        kept: the history of the account, on these sessions and later ones.
         start: the cash that it began with, dollars.
     """
     n = day.len()
@@ -130,7 +130,7 @@ def cash_rows(book: Book, kept: Kept, sessions: int) -> CashRows:
 
     Args:
         book: the wheels on offer.
-        kept: what the account was.
+        kept: the history of the account.
         sessions: of its clock; what comes later is left out.
     """
     n = kept.taken.astype(np.float64)
@@ -161,7 +161,7 @@ def deltas(
 
     Args:
         book: the wheels on offer.
-        kept: what the account was.
+        kept: the history of the account.
         last_close: (instruments, sessions) so far, in shares as of it, dollars.
         day: (n,) the sessions of the account, in days since 1970-01-01.
         rates: by instrument and session.
@@ -226,7 +226,7 @@ def _of_legs(
 
 
 class Valued(NamedTuple):
-    """What the deltas of marks depend on beside them: (n,) each.
+    """The inputs of the deltas of marks, beside the marks: (n,) each.
 
     Attributes:
         expiration_day: days since 1970-01-01.

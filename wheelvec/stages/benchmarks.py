@@ -224,7 +224,7 @@ def delta_matched(held: Lots, deltas: pl.DataFrame, sessions: pl.Series, money: 
 
 
 def moves(held: Lots) -> tuple[Array, Array]:
-    """What a share equivalent of the session before has gained, and what it was worth then.
+    """The gain of a share equivalent since the session before, and its value then.
 
     Args:
         held: the underlyings.

@@ -29,7 +29,7 @@ PREMIUM, BUY_BACK = kernel.ENTRIES.index("premium"), kernel.ENTRIES.index("buy_b
 
 
 class Offered(NamedTuple):
-    """What a result offers to an account.
+    """The frames of a result that an account uses.
 
     Attributes:
         config: the rules that it ran under.
@@ -92,7 +92,7 @@ def instruments(offered: list[Offered], day: Array) -> Instruments:
         for name in ("close", "grown", "worth")
     )
     names = [name for part in parts for name in part.names]
-    return Instruments(names, close, grown, worth, [told for part in parts for told in part.events])
+    return Instruments(names, close, grown, worth, [each for part in parts for each in part.events])
 
 
 def instruments_of(
@@ -106,13 +106,16 @@ def instruments_of(
         events: as `Offered.events`.
         day: (sessions,) days since 1970-01-01.
     """
-    told = [corporate_events(events.filter(pl.col("underlying") == name), day) for name in names]
+    events_of = [
+        corporate_events(events.filter(pl.col("underlying") == name), day) for name in names
+    ]
     close = [_on_sessions(closes.filter(pl.col("underlying") == name), day) for name in names]
     shape = len(names), day.size
     close_, grown = (
-        np.reshape(values, shape) for values in (close, [_grown(one, day.size) for one in told])
+        np.reshape(values, shape)
+        for values in (close, [_grown(one, day.size) for one in events_of])
     )
-    return Instruments(names, close_, grown, _last_known(close_ * grown), told)
+    return Instruments(names, close_, grown, _last_known(close_ * grown), events_of)
 
 
 def names_of(each: Offered) -> list[str]:

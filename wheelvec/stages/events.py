@@ -19,7 +19,7 @@ Suspicions = Callable[[str], Iterable[dt.date]]  # a name -> the days of its sus
 
 
 class CorporateEvent(NamedTuple):
-    """What happens to an underlying on one session.
+    """A corporate event of an underlying on one session.
 
     Attributes:
         number: the session from which it applies, that of the ex-date.

@@ -54,15 +54,15 @@ def _row(
     if event.kind is EventKind.SUSPECTED:
         ratio = None
     elif event.kind is EventKind.NOT_CARRIED:
-        ratio = _told_ratio(event.number, past, splits, session)
+        ratio = _stated_ratio(event.number, past, splits, session)
     return symbol, day, day, name_of(event.kind), ratio, event.root, None, None
 
 
-def _told_ratio(
+def _stated_ratio(
     number: int, past: History, splits: pl.DataFrame | None, session: pl.Series
 ) -> float:
     """New shares for one old one by the rows of `splits` that a session's event is made of."""
-    assert splits is not None  # nothing else is told and not carried
+    assert splits is not None  # nothing else is stated and not carried
     name = next(named.name for named in past.names if number - 1 < named.end)
     eve, day = session[number - 1], session[number]
     rows = splits.filter(

@@ -163,7 +163,7 @@ def relative_values(
 
 
 class Used(NamedTuple):
-    """What accounts used their cash for: (accounts, n) each, but for the last.
+    """The use of cash of accounts: (accounts, n) each, but for the last.
 
     Attributes:
         equity: dollars.
@@ -179,7 +179,7 @@ class Used(NamedTuple):
 
 
 def use_values(of: Used) -> Values:
-    """What the cash of accounts was used for."""
+    """The figures of the use of cash of accounts."""
     known = np.asarray((of.equity > 0.0).all(axis=1))
     equity = np.where(known[:, None], of.equity, np.nan)
     return {

@@ -63,7 +63,7 @@ METRICS = {
 
 
 class Accounted(NamedTuple):
-    """What an account was, for its figures.
+    """The history of an account, for its figures.
 
     Attributes:
         daily: session, equity, cash and exposure, dollars; one row a session.
@@ -74,7 +74,7 @@ class Accounted(NamedTuple):
             amount (dollars, of all that were taken).
         benchmarks: session and the equity of each benchmark, dollars.
         start: the cash that the account began with, dollars.
-        riskless: (sessions,) what a dollar of cash earned since the session before; 0 on the first.
+        riskless: (sessions,) the return of cash since the session before; 0 on the first.
     """
 
     daily: pl.DataFrame
@@ -86,7 +86,7 @@ class Accounted(NamedTuple):
 
 
 def riskless(day: Array, rate: Array) -> Array:
-    """What a dollar of cash earned since the session before: exp(rate*days/365) - 1.
+    """The return of cash since the session before: exp(rate*days/365) - 1.
 
     Args:
         day: (sessions,) days since 1970-01-01, ascending.
@@ -226,11 +226,11 @@ def relative_figures(
     return _of_one(relative_values(equity[None], base, np.array([start]), riskless))
 
 
-# ---- of what the cash was used for
+# ---- of the use of cash
 
 
 def use_figures(daily: pl.DataFrame, flows: pl.DataFrame) -> Figures:
-    """What the cash of an account was used for.
+    """The figures of the use of cash of an account.
 
     | figure | formula |
     | --- | --- |

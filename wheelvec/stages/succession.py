@@ -2,8 +2,8 @@
 
 An era lies between two events. After a split of 4 for 1 the contract that was quoted at a strike of
 100 before, and the one that the strike of 400 became, bear one symbol and are two contracts. A
-contract is therefore numbered by symbol and era, and its path is made of its own rows and those of
-the contracts that stand for it in later eras.
+contract is therefore numbered by symbol and era, and its path is made of the rows of its era and
+those of the contracts that stand for it in later eras.
 """
 
 from typing import NamedTuple
@@ -48,7 +48,7 @@ class Eras(NamedTuple):
 
 
 class Succession(NamedTuple):
-    """What becomes of each contract of a slice.
+    """The successors of each contract of a slice.
 
     Attributes:
         era: (contracts,) in which it is quoted.
@@ -168,7 +168,7 @@ def through(
     Args:
         starts: (contracts + 1,) where the rows of each contract in its own era begin.
         rows: (rows,) of kernels.slices.ROW.
-        of: what becomes of the contracts.
+        of: the successors of the contracts.
         eras: of the slice.
         offers: (n,) session, contract, bid and ask of the valid quotes.
     """

@@ -74,7 +74,7 @@ class Findings(NamedTuple):
     Attributes:
         chain: `survey.CHAIN`, one row per underlying and session with quotes.
         splits: `SUSPECTED`, the suspected splits.
-        contradicted: `CONTRADICTED`, told events that prices contradict.
+        contradicted: `CONTRADICTED`, stated events that prices contradict.
         adjusted, adjusted_prices: `ADJUSTED`, runs of sessions on which closes, and
             underlying_prices, differ from the quotes by a factor.
         ended: `ENDED`, underlyings whose bars end before the market's last session.
@@ -96,7 +96,7 @@ class Findings(NamedTuple):
         cls,
         survey: Survey,
         sessions: Sessions,
-        told: Events,
+        stated: Events,
         unknown: pl.DataFrame | None = None,
         splits: pl.DataFrame | None = None,
     ) -> Self:
@@ -105,16 +105,16 @@ class Findings(NamedTuple):
         Args:
             survey: the summaries.
             sessions: the sessions of the exchange.
-            told: the splits and special dividends.
+            stated: the splits and special dividends.
             unknown: the days of damaged files, see `holes`.
             splits: the suspected splits, if they are known already.
         """
         if splits is None:
-            splits = suspected(survey.listing, survey.prices, sessions, told)
+            splits = suspected(survey.listing, survey.prices, sessions, stated)
         return cls(
             survey.chain,
             splits,
-            contradicted(survey, sessions, told),
+            contradicted(survey, sessions, stated),
             adjusted_closes(survey),
             adjusted_prices(survey),
             ended(survey, sessions),

@@ -1,7 +1,7 @@
 """Runs of quotes: the rows of one underlying, session, expiration and type that follow one another.
 
 Quotes are sorted by symbol within a session, so a chain of thousands of rows is some dozens of
-runs. What is counted, or is least or greatest, of a session or expiration is found from its runs.
+runs. Counts, least and greatest values of a session or expiration are found from its runs.
 """
 
 from typing import Any, NamedTuple, Self

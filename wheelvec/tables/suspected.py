@@ -1,4 +1,4 @@
-"""Corporate events that the data show: suspected splits, and told ones that they contradict.
+"""Corporate events that the data show: suspected splits, and stated ones that they contradict.
 
 A split, a spin-off or a new root replaces the listed contracts overnight (data.md). A crash leaves
 its strikes standing, and the contracts of a hole in the data come back.
@@ -37,7 +37,7 @@ _OVERNIGHT, _OF_RATIO = math.log(1.12), 0.25
 # The share of new strikes that are old ones divided by a ratio, from which the strikes decide it;
 # the price may then have moved more (TSLA rose by 12.6% with its split of 5 for 1).
 _STRIKES, _FURTHER = 0.5, math.log(1.4)
-# A told factor is contradicted from 12% to 25%, the latter for large ones and for 1 for 1.
+# A stated factor is contradicted from 12% to 25%, the latter for large ones and for 1 for 1.
 _OFF_LEAST, _OFF_MOST, _OFF_SHARE = math.log(1.12), math.log(1.25), 0.6
 # The closes around an ex-date are compared if at most so many sessions lie between them.
 _NEAR_SESSIONS = 5
@@ -63,7 +63,7 @@ CONTRADICTED = pl.Schema(
         "amount": pl.Float64,
         "before": pl.Float64,
         "after": pl.Float64,
-        "told": pl.Float64,
+        "stated": pl.Float64,
         "seen": pl.Float64,
     }
 )
@@ -73,7 +73,7 @@ PRICES = pl.Schema(
 
 
 class Events(NamedTuple):
-    """The corporate events that a market is told of.
+    """The corporate events that the tables of a market state.
 
     Attributes:
         splits: `schemas.SPLITS`.
@@ -100,9 +100,9 @@ def suspected(
     listing: Listing,
     prices: Callable[[pl.DataFrame], pl.DataFrame],
     sessions: Sessions,
-    told: Events,
+    stated: Events,
 ) -> pl.DataFrame:
-    """The suspected splits, spin-offs and new roots that no told event explains: `SUSPECTED`.
+    """The suspected splits, spin-offs and new roots that no stated event explains: `SUSPECTED`.
 
     `last` is the last session with quotes before the event, `following` the next with quotes, and
     `session`, the day of the event, the exchange session after `last`. `gone` of the `contracts`
@@ -114,10 +114,10 @@ def suspected(
         prices: returns the prices (underlying, session, `spot` by the quotes and `close`) of
             some (underlying, session).
         sessions: the sessions of the exchange.
-        told: the splits, and the special dividends: one with its ex_date after `last`, and up to
+        stated: the splits, and the special dividends: one with its ex_date after `last`, and up to
             the next session with quotes, explains an event.
     """
-    events = _unexplained(replaced(listing), told)
+    events = _unexplained(replaced(listing), stated)
     if events.is_empty():
         return SUSPECTED.to_frame()
     by = ("underlying", "session")
@@ -221,9 +221,9 @@ def replaced(listing: Listing) -> pl.DataFrame:
     return events.select("underlying", "last", "following", "contracts", "gone")
 
 
-def _unexplained(events: pl.DataFrame, told: Events) -> pl.DataFrame:
-    """The events without a told one after `last` and up to `following`."""
-    days = pl.concat([table.select("underlying", "ex_date") for table in told])
+def _unexplained(events: pl.DataFrame, stated: Events) -> pl.DataFrame:
+    """The events without a stated one after `last` and up to `following`."""
+    days = pl.concat([table.select("underlying", "ex_date") for table in stated])
     between = events.join(days, on="underlying").filter(
         pl.col("ex_date") > pl.col("last"), pl.col("ex_date") <= pl.col("following")
     )
@@ -266,16 +266,16 @@ def _explained(old: frozenset[int], new: frozenset[int], ratio: Ratio) -> float:
     return len(new & made) / len(new) if new else 0.0
 
 
-def contradicted(survey: Survey, sessions: Sessions, told: Events) -> pl.DataFrame:
-    """Told events that the prices of the day contradict: `CONTRADICTED`.
+def contradicted(survey: Survey, sessions: Sessions, stated: Events) -> pl.DataFrame:
+    """Return the stated events that the prices of the day contradict: `CONTRADICTED`.
 
-    `told` is the factor by which the price should fall, of a split and of special dividends
+    `stated` is the factor by which the price should fall, of a split and of special dividends
     (`amount`, their sum), `seen` the one between the closes (or the quotes' prices) `before` and
     `after`. Events without both prices within a week are left out, and renames.
     """
     keys = ["underlying", "ex_date"]
-    paid = told.special.group_by(keys).agg(pl.col("amount").sum())
-    events = told.splits.filter(pl.col("new_underlying").is_null()).drop("new_underlying")
+    paid = stated.special.group_by(keys).agg(pl.col("amount").sum())
+    events = stated.splits.filter(pl.col("new_underlying").is_null()).drop("new_underlying")
     events = events.join(paid, on=keys, how="full", coalesce=True).sort(keys)
     prices = survey.chain.select("underlying", "session", "spot").join(
         survey.closes, on=("underlying", "session"), how="full", coalesce=True
@@ -290,10 +290,10 @@ def contradicted(survey: Survey, sessions: Sessions, told: Events) -> pl.DataFra
     new, old = (pl.col(name).fill_null(1) for name in ("numerator", "denominator"))
     ought = pl.col("before") * old / new - pl.col("amount").fill_null(0.0)
     both = both.filter(pl.col("before") > 0, pl.col("after") > 0).with_columns(
-        told=pl.when(ought > 0).then(pl.col("before") / ought).otherwise(math.inf),
+        stated=pl.when(ought > 0).then(pl.col("before") / ought).otherwise(math.inf),
         seen=pl.col("before") / pl.col("after"),
     )
-    log = pl.col("told").log()
+    log = pl.col("stated").log()
     most = (log.abs() * _OFF_SHARE).clip(_OFF_LEAST, _OFF_MOST)
     most = pl.when(log == 0).then(_OFF_MOST).otherwise(most)
     return both.filter((log - pl.col("seen").log()).abs() > most).select(*CONTRADICTED)

@@ -747,7 +747,7 @@ class _Bytes(NamedTuple):
         return cls(values.dtype, absent, np.diff(starts).astype("<u4"), starts, held)
 
     def blocks(self, first: int, end: int) -> Iterator[bytes | memoryview]:
-        """What is hashed of the values from `first` to before `end`; nothing of none."""
+        """The bytes to hash of the values from `first` to before `end`; none of an empty range."""
         if first == end:
             return
         absent = None if self.absent is None else self.absent[first:end]

@@ -36,9 +36,9 @@ class DatedTable:
 
     Args:
         path: the file.
-        form: what it should be, for messages.
+        form: its expected form, for messages.
         expected: the headings that it should have, for messages.
-        hint: says of the headings of a file of another form what it looks like, or nothing.
+        hint: returns the likely form of a file with other headings, or nothing.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class DatedTable:
         Args:
             wanted: its heading; case and blanks do not matter.
             argument: the name of `wanted`, for messages.
-            day: what the first heading may be, in lower case.
+            day: the allowed first headings, in lower case.
 
         Raises:
             InputError: if the file has another form, or lacks the column.

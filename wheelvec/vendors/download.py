@@ -6,7 +6,7 @@
 
 A part is continued only where the server says that the file is still the one it began as, by its
 entity tag or its time of modification (RFC 9110, sections 13.1.5 and 14.2); otherwise it begins
-anew. What was received is kept after an error, for the next run.
+anew. The received bytes are kept after an error, for the next run.
 """
 
 import contextlib
@@ -114,7 +114,7 @@ class _Version:
 
 
 class _Part:
-    """What has arrived of a file.
+    """The received bytes of a file.
 
     Args:
         path: the file when it is whole.

@@ -90,14 +90,14 @@ FILES = pl.Schema(
 
 @dataclass(frozen=True)
 class Got:
-    """What `get` fetched and imported.
+    """The files that `get` fetched, and their import.
 
     Attributes:
         files: one row per file: its name, bytes and SHA-256, and whether that is the one published
             ("as published"), accepted by hand ("accepted"), or of a file whose digest is not known
             ("not known").
-        imported: what was read, written and set aside (`import_files`).
-        notice: what is known of the rights to the data.
+        imported: the rows read, written and set aside (`import_files`).
+        notice: on the rights to the data.
 
     Example:
         >>> import polars as pl

@@ -83,7 +83,7 @@ def _only(read: DatedTable) -> str:
 
 
 def _hint(names: list[str]) -> str:
-    """What a file of another form looks like, for messages, or nothing."""
+    """The likely kind of a file of another form, for messages, or nothing."""
     text = ",".join(names).lower()
     if text.lstrip().startswith("<"):
         return "; it is a web page: download the CSV"

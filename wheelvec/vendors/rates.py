@@ -105,7 +105,7 @@ def from_fred(
     The file has a first column `observation_date` (or `DATE`, YYYY-MM-DD) and one column a series,
     in percent. Days without a value (".", blank) have no row.
 
-    What a series quotes depends on it: DTB3 is a bill's discount yield (5.25% becomes 5.359%),
+    The kind of yield depends on the series: DTB3 is a bill's discount yield (5.25% becomes 5.359%),
     DGS3MO a bond-equivalent one (5.25% becomes 5.182%), SOFR and DFF are money market yields. The
     series of Treasury bills (DTB, WTB, TB), of constant maturities (DGS, WGS, GS) and of overnight
     rates (SOFR, EFFR, OBFR, DFF, FF, FEDFUNDS) are known; any other needs `kind`.
@@ -179,7 +179,7 @@ def _conversion(series: str, kind: str | None, days: int | None) -> Callable[[fl
 
 
 def _kind_of(series: str) -> str | None:
-    """What a series of FRED quotes; None if it is not known."""
+    """The kind of yield that a series of FRED quotes; None if it is not known."""
     if series in _BILLS:
         return DISCOUNT
     if series in _CONSTANT:
@@ -192,7 +192,7 @@ def _bond_equivalent(y: float) -> float:
 
 
 def _hint(names: list[str]) -> str:
-    """What a file of another form looks like, for messages, or nothing."""
+    """The likely kind of a file of another form, for messages, or nothing."""
     text = ",".join(names).lower()
     if text.lstrip().startswith("<"):
         return "; it is a web page: download the CSV"

@@ -1,4 +1,4 @@
-"""What to know of a result before believing it, in sentences with counts."""
+"""The caveats of a result, in sentences with counts."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import polars as pl
 
 from wheelvec.model.codes import OUTCOMES
 from wheelvec.model.errors import counted
-from wheelvec.report.pages.parts import Table, amount
+from wheelvec.report.pages.elements import Table, amount
 from wheelvec.run.result import Result
 
 

@@ -9,7 +9,7 @@ from wheelvec.model.errors import InputError
 from wheelvec.report.account import portfolio_figures
 from wheelvec.report.months import pnl_by_month, returns_by_month
 from wheelvec.report.pages import caveats
-from wheelvec.report.pages.parts import Figure, Page, Part, Section, Table, amount, shown
+from wheelvec.report.pages.elements import Element, Figure, Page, Section, Table, amount, shown
 from wheelvec.report.pages.portfolio import FIGURES, metric_text
 from wheelvec.report.pages.rendering import chart
 from wheelvec.report.pages.results import flat, symbols_of
@@ -49,7 +49,7 @@ def comparison_page(several: Any) -> Page:
         "; ".join(f"{name}: {_described(one)}" for name, one in each.items()) + ".",
         [_top(name, one) for name, one in each.items()],
         _caveats(each, results),
-        [section for section in sections if section.parts],
+        [section for section in sections if section.elements],
         "Dates are sessions of the exchange.",
     )
 
@@ -103,7 +103,7 @@ def _caveats(each: Mapping[str, Any], results: bool) -> list[str]:
     return found
 
 
-def _curves(each: Mapping[str, Any], what: str) -> Part:
+def _curves(each: Mapping[str, Any], what: str) -> Element:
     words = f"Lines of the {what} by session: " + ", ".join(each)
     return chart("curves-chart", equity(each, points=POINTS), words)
 
@@ -129,7 +129,7 @@ def _figures(each: Mapping[str, Any], results: bool) -> Table:
     )
 
 
-def _correlation(each: Mapping[str, Any], results: bool) -> list[Part]:
+def _correlation(each: Mapping[str, Any], results: bool) -> list[Element]:
     """The correlation of monthly returns, or of monthly P&L, over the months of all."""
     joined: pl.DataFrame | None = None
     for i, one in enumerate(each.values()):

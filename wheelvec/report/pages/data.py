@@ -3,7 +3,7 @@
 import polars as pl
 
 from wheelvec.market.market import Market
-from wheelvec.report.pages.parts import Figure, Page, Part, Section, shown, table_of
+from wheelvec.report.pages.elements import Element, Figure, Page, Section, shown, table_of
 from wheelvec.report.pages.rendering import chart
 from wheelvec.report.plots.data import coverage, sessions_held
 from wheelvec.tables.anomalies import Findings
@@ -24,12 +24,14 @@ def market_page(market: Market) -> Page:
         .head(12)
         .iter_rows()
     )
-    parts: list[Part] = [chart("coverage-chart", coverage(market), words)] if days.height else []
+    elements: list[Element] = (
+        [chart("coverage-chart", coverage(market), words)] if days.height else []
+    )
     sections = [
         Section(
             "coverage",
             "Coverage",
-            [*parts, table_of("underlyings", "Sessions by underlying", by_name)],
+            [*elements, table_of("underlyings", "Sessions by underlying", by_name)],
         ),
         Section(
             "holes",
@@ -48,7 +50,7 @@ def market_page(market: Market) -> Page:
         _sentence(market),
         _top(market, days),
         _caveats(market, days, found),
-        [each for each in sections if each.parts],
+        [each for each in sections if each.elements],
         f"Data {market.fingerprint}. Dates are sessions of {market.trading_calendar}; times are "
         "UTC unless they name a clock.",
     )
@@ -101,7 +103,7 @@ def _caveats(market: Market, days: pl.DataFrame, found: Findings) -> list[str]:
         text.append("No table of dividends was given: shares are held without them.")
     for frame, what in (
         (found.splits, "suspected splits"),
-        (found.contradicted, "told events that the prices contradict"),
+        (found.contradicted, "stated events that the prices contradict"),
         (found.adjusted, "runs of closes that look adjusted"),
         (found.adjusted_prices, "runs of underlying prices that look adjusted"),
         (found.ended, "underlyings whose bars end early"),
@@ -156,21 +158,21 @@ def _by_underlying(days: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _listed(name: str, title: str, frame: pl.DataFrame) -> list[Part]:
+def _listed(name: str, title: str, frame: pl.DataFrame) -> list[Element]:
     if not frame.height:
         return []
     note = "" if frame.height <= LISTED else f"the first {LISTED} of {frame.height:,}"
     return [table_of(name, title, frame.head(LISTED), note)]
 
 
-def _odd(market: Market, found: Findings) -> list[Part]:
-    parts: list[Part] = []
+def _odd(market: Market, found: Findings) -> list[Element]:
+    elements: list[Element] = []
     for name, title in (
         ("splits", "Suspected splits that no table explains"),
-        ("contradicted", "Told events that the prices contradict"),
+        ("contradicted", "Stated events that the prices contradict"),
         ("adjusted", "Closes that differ from the quotes' underlying price by a factor"),
         ("adjusted_prices", "Underlying prices that differ from put-call parity by a factor"),
         ("ended", "Underlyings whose bars end before the market's last session"),
     ):
-        parts += _listed(f"odd-{name}", title, getattr(found, name))
-    return parts
+        elements += _listed(f"odd-{name}", title, getattr(found, name))
+    return elements

@@ -15,7 +15,7 @@ from wheelvec.run.result import Result
 from wheelvec.run.sweep_result import Sweep
 
 if TYPE_CHECKING:
-    from wheelvec.report.pages.parts import Page
+    from wheelvec.report.pages.elements import Page
 
 Shown = Result | Portfolio | Sweep | Verdict | Market | Sequence[Any] | Mapping[str, Any]
 

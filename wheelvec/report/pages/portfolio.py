@@ -8,12 +8,12 @@ import polars as pl
 from wheelvec.model.columns import of_metric
 from wheelvec.report.account import PERCENT, portfolio_figures
 from wheelvec.report.months import returns_by_month, yearly
-from wheelvec.report.pages.parts import (
+from wheelvec.report.pages.elements import (
     Cell,
+    Element,
     Figure,
     Link,
     Page,
-    Part,
     Section,
     Table,
     amount,
@@ -179,7 +179,7 @@ def _ended(portfolio: Portfolio) -> str:
     return ", ".join(early[:6]) + (f" and {len(early) - 6} more" if len(early) > 6 else "")
 
 
-def _over_time(portfolio: Portfolio) -> list[Part]:
+def _over_time(portfolio: Portfolio) -> list[Element]:
     last = portfolio.benchmarks.row(-1, named=True)
     ends = {"account": portfolio.daily["equity"][-1]}
     ends |= {LABELS.get(n, n): value for n, value in last.items() if n != "session"}
@@ -227,7 +227,7 @@ def month_table(portfolio: Portfolio) -> Table:
     return Table("months", "Returns by month", ["", "of", *NAMES], rows, note=note, plain=True)
 
 
-def _sources(portfolio: Portfolio) -> list[Part]:
+def _sources(portfolio: Portfolio) -> list[Element]:
     sums = portfolio.daily.select(pl.col(SOURCES).sum()).row(0, named=True)
     words = "Lines of what each source has earned: " + ", ".join(
         f"{name} {amount(value, 0)}" for name, value in sums.items()
@@ -283,7 +283,7 @@ def wheel_metrics(figures: Mapping[str, Any]) -> Table:
     )
 
 
-def _skipped(portfolio: Portfolio) -> list[Part]:
+def _skipped(portfolio: Portfolio) -> list[Element]:
     skipped = portfolio.skipped
     if not skipped.height:
         return ["None: the account took every wheel."]

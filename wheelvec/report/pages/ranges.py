@@ -1,4 +1,4 @@
-"""What the best row of a sweep rests on, as far as the sweep alone says it."""
+"""The sensitivity of the best row of a sweep, as far as the sweep alone shows it."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import polars as pl
 
 from wheelvec.inference.lines import data_lines
 from wheelvec.inference.tried import figures_of, launches
-from wheelvec.report.pages.parts import Part, Table, amount
+from wheelvec.report.pages.elements import Element, Table, amount
 from wheelvec.report.pages.rendering import chart
 from wheelvec.report.pages.verdicts import lines_table
 from wheelvec.report.plots.sweeps import bands
@@ -23,7 +23,7 @@ NOT_THERE = "market"  # the kind that no sweep has
 OF_ACCOUNT = "account_cagr"
 
 
-def rests_on(sweep: Sweep, row: int, figure: str) -> Iterator[Part]:
+def rests_on(sweep: Sweep, row: int, figure: str) -> Iterator[Element]:
     """The lines of a verdict and the ranges of a figure that need no market, and what needs one.
 
     Args:
@@ -47,8 +47,8 @@ def rests_on(sweep: Sweep, row: int, figure: str) -> Iterator[Part]:
             "corrected for the choice of the row."
         )
         rows = [
-            (kind, told, *(amount(value, 4) for value in values), str(n))
-            for kind, told, *values, n in found.rows()
+            (kind, name, *(amount(value, 4) for value in values), str(n))
+            for kind, name, *values, n in found.rows()
         ]
         yield Table("ranges", f"Ranges around row {row}", found.columns, rows, plain=True)
         own = found.filter(figure=figure)
@@ -72,7 +72,7 @@ def ranges(sweep: Sweep, row: int, figure: str) -> pl.DataFrame:
     Args:
         sweep: the sweep.
         row: of its frame; rows that differ from it in the varied field alone are compared.
-        figure: of its frame; the choice of wheels is told in the account's.
+        figure: of its frame; for the choice of wheels that of the account is used.
 
     Returns:
         kind, figure, low, estimate, high and n, the number of values of the field.
@@ -80,16 +80,16 @@ def ranges(sweep: Sweep, row: int, figure: str) -> pl.DataFrame:
     frame = sweep.frame
     rows = []
     for kind, field, (least, most) in KINDS:
-        told = OF_ACCOUNT if field.startswith("account.") else figure
-        if field not in sweep.names or told not in sweep.figures:
+        used = OF_ACCOUNT if field.startswith("account.") else figure
+        if field not in sweep.names or used not in sweep.figures:
             continue
         others = [name for name in sweep.names if name != field]
         same = [pl.col(name).eq_missing(pl.lit(frame[name][row])) for name in others]
-        known = frame.filter(same).drop_nulls(told)[told].cast(pl.Float64)
+        known = frame.filter(same).drop_nulls(used)[used].cast(pl.Float64)
         if known.len() < 2:
             continue
         low, high = (known.quantile(q / 100.0, "linear") for q in (least, most))
-        rows.append((kind, told, low, frame[told][row], high, known.len()))
+        rows.append((kind, used, low, frame[used][row], high, known.len()))
     names = ("kind", "figure", "low", "estimate", "high", "n")
     types = (pl.String, pl.String, pl.Float64, pl.Float64, pl.Float64, pl.Int64)
     return pl.DataFrame(rows, schema=dict(zip(names, types, strict=True)), orient="row")

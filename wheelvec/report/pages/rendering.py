@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from wheelvec.model.version import VERSION
-from wheelvec.report.pages.parts import MARK, Chart, Link, Page, Section, Story, Table
+from wheelvec.report.pages.elements import MARK, Chart, Link, Page, Section, Story, Table
 from wheelvec.report.plots.theme import BESIDE, bundle, svg
 
 STATIC = 460  # pixels of the static images, which are scaled to the column
@@ -24,7 +24,7 @@ def chart(name: str, drawn: Any, alt: str) -> Chart:
     Args:
         name: its id.
         drawn: an Altair chart of `wheelvec.report.plots`.
-        alt: what it shows, in words.
+        alt: a description in words.
     """
     spec = drawn.to_dict()
     return Chart(name, spec, svg(sized(spec, STATIC)), alt)
@@ -79,19 +79,19 @@ def _environment() -> Environment:
     )
 
 
-def _kind(part: object) -> str:
+def _kind(element: object) -> str:
     kinds = {str: "text", Table: "table", Chart: "chart", Story: "story"}
-    return kinds[type(part)]
+    return kinds[type(element)]
 
 
 def _runs(section: Section) -> list[list[Any]]:
-    """The parts of a section, charts that follow one another together."""
+    """The elements of a section, charts that follow one another together."""
     found: list[list[Any]] = []
-    for part in section.parts:
-        if isinstance(part, Chart) and found and isinstance(found[-1][0], Chart):
-            found[-1].append(part)
+    for element in section.elements:
+        if isinstance(element, Chart) and found and isinstance(found[-1][0], Chart):
+            found[-1].append(element)
         else:
-            found.append([part])
+            found.append([element])
     return found
 
 

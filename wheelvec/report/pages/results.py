@@ -7,13 +7,13 @@ import polars as pl
 
 from wheelvec.report.months import counted_wheels, pnl_by_month, yearly
 from wheelvec.report.pages import caveats
-from wheelvec.report.pages.parts import (
+from wheelvec.report.pages.elements import (
     Cell,
     Chart,
+    Element,
     Figure,
     Link,
     Page,
-    Part,
     Section,
     Table,
     amount,
@@ -44,8 +44,8 @@ def result_page(result: Result) -> Page:
     """
     _ = result.events  # refuses a result of an earlier version, saying what it lacks
     figures, wheels = result.summary(), counted_wheels(result)
-    told = chosen_stories(wheels)
-    order = {wheel_id: i for i, wheel_id in enumerate(told, 1)}
+    chosen = chosen_stories(wheels)
+    order = {wheel_id: i for i, wheel_id in enumerate(chosen, 1)}
     sections = [
         Section("pnl", "P&L over time", _over_time(result, wheels, order)),
         Section("wheels-section", "Wheels", [*wheel_tables(wheels, order)]),
@@ -60,7 +60,7 @@ def result_page(result: Result) -> Page:
         sentence(result),
         top_figures(result, figures),
         caveats.of_result(result),
-        [each for each in sections if each.parts],
+        [each for each in sections if each.elements],
         footer(result),
     )
 
@@ -73,7 +73,7 @@ def symbols_of(result: Result, most: int = 4) -> str:
 
 
 def sentence(result: Result) -> str:
-    """What was run, in one sentence."""
+    """The configuration and data of a run, in one sentence."""
     put, call = result.config.put, result.config.call
     schedule = result.config.schedule
     days = result.diagnostics["session"]
@@ -105,7 +105,7 @@ def top_figures(result: Result, figures: Mapping[str, Any]) -> list[Figure]:
 
 
 def footer(result: Result) -> str:
-    """What made the result, and of which data."""
+    """The configuration, data and versions behind a result."""
     made = ", ".join(f"{name} {number}" for name, number in result.versions.items())
     return (
         f"Configuration {result.config.id}, rules {result.config.rules}; data "
@@ -113,7 +113,7 @@ def footer(result: Result) -> str:
     )
 
 
-def _over_time(result: Result, wheels: pl.DataFrame, order: Mapping[str, int]) -> list[Part]:
+def _over_time(result: Result, wheels: pl.DataFrame, order: Mapping[str, int]) -> list[Element]:
     if not wheels.height:
         return []
     last = wheels["pnl_marked"].sum()
@@ -170,11 +170,11 @@ def chosen_stories(wheels: pl.DataFrame) -> list[str]:
     return list(dict.fromkeys([*worst, *best, *others]))[:STORIES]
 
 
-def wheel_tables(wheels: pl.DataFrame, order: Mapping[str, int]) -> list[Part]:
+def wheel_tables(wheels: pl.DataFrame, order: Mapping[str, int]) -> list[Element]:
     """The ten worst and best wheels, and all of them, or the extremes of each month."""
     if not wheels.height:
         return []
-    tables: list[Part] = []
+    tables: list[Element] = []
     for name in ("worst", "best"):
         rows = extreme_wheels(wheels, EXTREMES, best=name == "best")
         if rows.height:
@@ -222,7 +222,7 @@ def _rows(wheels: pl.DataFrame, order: Mapping[str, int]) -> list[list[Cell]]:
     ]
 
 
-def stories(result: Result, order: Mapping[str, int]) -> list[Part]:
+def stories(result: Result, order: Mapping[str, int]) -> list[Element]:
     """The stories of the chosen wheels."""
     if not order:
         return []
@@ -245,7 +245,7 @@ def _only(result: Result, wheel_ids: list[str]) -> Result:
     return Result(result.config, result.fingerprint, result.versions, frames)
 
 
-def _distribution(result: Result) -> list[Part]:
+def _distribution(result: Result) -> list[Element]:
     wheels = counted_wheels(result)
     if not wheels.height:
         return []
@@ -254,7 +254,7 @@ def _distribution(result: Result) -> list[Part]:
         f"Histogram of the ROC of {wheels.height:,} wheels: median {percent(roc.median())}, "
         f"5th percentile {percent(roc.quantile(0.05, 'linear'))}"
     )
-    parts: list[Part] = [chart("roc-chart", roc_distribution(result), words)]
+    elements: list[Element] = [chart("roc-chart", roc_distribution(result), words)]
     for of in ("put", "wheel", "call"):
         column = {"put": "csp_exit_reason", "wheel": "end_reason", "call": "cc_exit_reason"}[of]
         counts = result.wheels[column].drop_nulls().value_counts(sort=True)
@@ -262,11 +262,11 @@ def _distribution(result: Result) -> list[Part]:
             words = f"How each {of} ended, by month of entry: " + ", ".join(
                 f"{reason} {count:,}" for reason, count in counts.iter_rows()
             )
-            parts.append(chart(f"ends-{of}", ends(result, of), words))
-    return parts
+            elements.append(chart(f"ends-{of}", ends(result, of), words))
+    return elements
 
 
-def by_fields(result: Result) -> list[Part]:
+def by_fields(result: Result) -> list[Element]:
     """The charts of P&L and ROC by property, and the figures behind them."""
     charts: list[Chart] = []
     tables: list[pl.DataFrame] = []

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from wheelvec.report.pages.parts import Story, Table, amount, percent, shown
+from wheelvec.report.pages.elements import Story, Table, amount, percent, shown
 from wheelvec.report.plots.story import last_day, legs_of, path_of
 from wheelvec.run.result import Result
 from wheelvec.run.retracing import RetracedLeg, records_of, retraced
@@ -80,7 +80,7 @@ def _legs(legs: pl.DataFrame, place: str) -> Table:
 
 def _bars(legs: Sequence[RetracedLeg], place: str) -> Table:
     heads = ["leg", "session", "what", "high", "low", "close", "bid", "ask", "tested"]
-    rows = [row for leg in legs for row in _told(leg)]
+    rows = [row for leg in legs for row in _rows_of(leg)]
     title = "The bars that ended it"
     note = (
         f"of each leg the quote of its sale and the last {SHOWN_BARS} sessions with prices; "
@@ -90,7 +90,7 @@ def _bars(legs: Sequence[RetracedLeg], place: str) -> Table:
     return Table(f"{place}-bars", title, heads, rows, note=note, plain=True)
 
 
-def _told(leg: RetracedLeg) -> Iterator[list[str]]:
+def _rows_of(leg: RetracedLeg) -> Iterator[list[str]]:
     """The rows of one leg: its sale, its last sessions, and its exit if no price is of that day."""
     record, name = leg.record, "put" if leg.record["phase"] == "csp" else "call"
     ended, reason = record["exit_date"], f"exit: {record['exit_reason']}"

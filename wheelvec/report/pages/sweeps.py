@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import polars as pl
 
 from wheelvec.model.columns import of_sweep
-from wheelvec.report.pages.parts import (
+from wheelvec.report.pages.elements import (
+    Element,
     Figure,
     Page,
-    Part,
     Section,
     Table,
     amount,
@@ -45,7 +45,7 @@ def sweep_page(sweep: Sweep) -> Page:
         _sentence(sweep),
         _top(sweep),
         _caveats(sweep),
-        [each for each in sections if each.parts],
+        [each for each in sections if each.elements],
         f"Base configuration {sweep.config.id}, rules {sweep.config.rules}.",
     )
 
@@ -111,7 +111,7 @@ def _caveats(sweep: Sweep) -> list[str]:
     return [*found, *(warning.text for warning in every)]
 
 
-def _best(sweep: Sweep) -> Iterator[Part]:
+def _best(sweep: Sweep) -> Iterator[Element]:
     ranking = sweep.best(FIGURE, TOP)
     if not ranking.height:
         return
@@ -136,7 +136,7 @@ def _best(sweep: Sweep) -> Iterator[Part]:
         yield table_of("neighbours", "The best one and its neighbours", kept, note)
 
 
-def _rests(sweep: Sweep) -> Iterator[Part]:
+def _rests(sweep: Sweep) -> Iterator[Element]:
     best = sweep.best(FIGURE, 1)
     if best.height:
         yield from rests_on(sweep, int(best["row"][0]), FIGURE)
@@ -171,14 +171,14 @@ def _units(figures: list[str]) -> str:
     return "units: " + "; ".join(units) if units else ""
 
 
-def _maps(sweep: Sweep) -> Iterator[Part]:
+def _maps(sweep: Sweep) -> Iterator[Element]:
     fields = [name for name in several(sweep) if name not in SEEDS]
     for number, (x, y) in enumerate(itertools.islice(itertools.combinations(fields, 2), MAPS)):
         words = f"Map of {FIGURE} over {x} and {y}, mean of all rows of a cell"
         yield chart(f"map-{number}", heat(sweep, x, y, FIGURE), words)
 
 
-def _fields(sweep: Sweep) -> Iterator[Part]:
+def _fields(sweep: Sweep) -> Iterator[Element]:
     for number, field in enumerate(several(sweep)[:FIELDS]):
         middle = sweep.frame.group_by(field).agg(pl.col(FIGURE).median()).sort(field)
         words = f"{FIGURE} by {field}, median: " + "; ".join(
@@ -202,7 +202,7 @@ def _listed(sweep: Sweep) -> Table:
     return table_of("rows", "", kept, note)
 
 
-def _seeds(sweep: Sweep) -> Iterator[Part]:
+def _seeds(sweep: Sweep) -> Iterator[Element]:
     """The spread over fill seeds of the best configurations, if the seed is swept."""
     swept = [name for name in SEEDS if name in sweep.names]
     if not swept or sweep.frame.select(swept).n_unique() < 2:

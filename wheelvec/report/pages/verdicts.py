@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from wheelvec.inference.judged import Verdict
 from wheelvec.inference.lines import DECIDES, DEFLATED, FAILS, HOLDS, SURE, UNSAID, Line
 from wheelvec.inference.trials import Trials
-from wheelvec.report.pages.parts import Cell, Figure, Link, Page, Part, Section, Table, shown
+from wheelvec.report.pages.elements import Cell, Element, Figure, Link, Page, Section, Table, shown
 from wheelvec.report.pages.rendering import chart
 from wheelvec.report.plots.luck import deflated
 
@@ -68,7 +68,7 @@ def _names(verdict: Verdict, answer: str) -> list[str]:
     return [line.name for line in verdict.lines if line.answer == answer]
 
 
-def _tried(verdict: Verdict) -> Iterator[Part]:
+def _tried(verdict: Verdict) -> Iterator[Element]:
     yield from (f"{each}." for each in verdict.tried.says)
     if verdict.trials is None:
         why = next((line.says for line in verdict.lines if line.name == DEFLATED[1]), "")

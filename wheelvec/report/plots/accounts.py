@@ -204,7 +204,7 @@ def refuse_other(x: object, what: str) -> None:
 
 @unchecked
 def attribution(portfolio: Portfolio, *, points: int = POINTS) -> Any:
-    """What puts, calls, stock, dividends, fees and interest have earned so far.
+    """The cumulative P&L of puts, calls, stock, dividends, fees and interest.
 
     Args:
         portfolio: the account.
@@ -236,7 +236,7 @@ def attribution(portfolio: Portfolio, *, points: int = POINTS) -> Any:
 
 @unchecked
 def capital(portfolio: Portfolio, *, points: int = POINTS) -> Any:
-    """What the account's money did: collateral of puts, shares, and free cash, by session.
+    """The use of an account's capital: collateral of puts, shares, and free cash, by session.
 
     Args:
         portfolio: the account.

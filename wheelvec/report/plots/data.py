@@ -159,7 +159,7 @@ def _day(session: str | dt.date) -> dt.date:
 
 @unchecked
 def coverage(market: Market) -> Any:
-    """What data there are, day by day: sessions with valid quotes and closes, by underlying.
+    """The coverage of the data by day: sessions with valid quotes and closes, by underlying.
 
     Args:
         market: the tables; of a lake all its files are read.

@@ -265,7 +265,7 @@ def bands(frame: pl.DataFrame | Bands, *, unit: str = "Mean ROC, percent") -> An
     """Ranges of one figure side by side: the widest says what a result rests on.
 
     Args:
-        frame: what `wv.bands` returned; or a frame of kind (a name), low, high and estimate, one
+        frame: the result of `wv.bands`; or a frame of kind (a name), low, high and estimate, one
             row a band, in the order to be drawn. A band without ends is not drawn.
         unit: title of the horizontal axis.
 

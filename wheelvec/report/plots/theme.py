@@ -1,7 +1,7 @@
 """The one look of all charts: colours, fonts, and charts that save and show themselves offline.
 
 Text and lines have the colour "currentColor": in a page or a notebook they take that of the text
-around them, in light and in dark; files that are saved get colours of their own.
+around them, in light and in dark; files that are saved get fixed colours.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from wheelvec.model.errors import InputError, LakeError
 
 INK = "currentColor"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
-# Okabe & Ito 2008: told apart with any colour vision; here those that stand out on white and on
+# Okabe & Ito 2008: distinct with any colour vision; here those that stand out on white and on
 # near black, and grey for what the data do not say
 BLUE, ORANGE, GREEN, RED = "#2b83ba", "#e69f00", "#009e73", "#d55e00"
 PURPLE, SKY, YELLOW, GREY = "#cc79a7", "#56b4e9", "#c9b70f", "#8a8f98"
@@ -111,7 +111,7 @@ _IN_SVG = (
 
 
 class _Offline:
-    """What charts of this package do otherwise than Altair's: the theme, and no network."""
+    """The differences from Altair's own charts: the theme, and no network."""
 
     def to_dict(self, *args: Any, **options: Any) -> dict[str, Any]:
         """The Vega-Lite specification, with the theme if it stands alone."""
@@ -204,8 +204,8 @@ def finished(chart: Any, title: str, subtitle: str | list[str] = "", **propertie
 
     Args:
         chart: of one view, of layers, or of several below one another.
-        title: what it shows.
-        subtitle: what must be known to read it.
+        title: its title.
+        subtitle: how to read it.
         **properties: further ones; width and height have defaults for a chart of one view.
     """
     given = [subtitle] if isinstance(subtitle, str) else subtitle
@@ -290,12 +290,12 @@ def _tenths(number: re.Match[str]) -> str:
 
 
 def standalone_svg(spec: Mapping[str, Any]) -> str:
-    """A chart as SVG with colours of its own, light or dark as the reader's system is."""
+    """A chart as SVG with fixed colours, light or dark as the reader's system is."""
     return inked(svg(spec))
 
 
 def inked(text: str) -> str:
-    """An SVG with ink and background of its own, light or dark as the reader's system is."""
+    """An SVG with fixed ink and background, light or dark as the reader's system is."""
     head, tag, rest = text.partition(">")
     return head + tag + _IN_SVG.format(light=LIGHT_INK, dark=DARK_INK) + rest
 

@@ -38,7 +38,7 @@ class Text:
 
     Attributes:
         name: the path, with the member in brackets.
-        file: the path whose name may tell the underlying.
+        file: the path whose name may state the underlying.
         opened: opens the text, inflated.
     """
 
@@ -75,7 +75,7 @@ def texts(path: Path) -> list[Text]:
 def _begins(path: Path) -> bytes:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    with _told(str(path)), path.open("rb") as opened:
+    with _reported(str(path)), path.open("rb") as opened:
         begins = opened.read(8)
     if not begins:
         raise DataError(f"{path} is empty: expected a header and rows")
@@ -83,7 +83,7 @@ def _begins(path: Path) -> bytes:
 
 
 def _members(path: Path) -> list[Text]:
-    with _told(str(path)), zipfile.ZipFile(path) as archive:
+    with _reported(str(path)), zipfile.ZipFile(path) as archive:
         items = [item for item in archive.infolist() if not item.is_dir()]
     items = [item for item in items if "__MACOSX" not in item.filename and item.file_size]
     kept = [i for i in items if i.filename.lower().endswith((".csv", ".txt", ".tsv"))] or items
@@ -129,7 +129,7 @@ def _zstd(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def _told(name: str) -> Iterator[None]:
+def _reported(name: str) -> Iterator[None]:
     """Turn errors of reading and inflating into a DataError that names the file."""
     try:
         yield
@@ -150,7 +150,7 @@ def blocks(text: Text, size: int = BLOCK) -> Iterator[bytes]:
     Raises:
         DataError: if the text is cut off, damaged, in UTF-16, or has a line without end.
     """
-    with _told(text.name), text.opened() as opened:
+    with _reported(text.name), text.opened() as opened:
         rest, first = b"", True
         while block := opened.read(size):
             if first:

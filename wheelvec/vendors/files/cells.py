@@ -230,7 +230,7 @@ def puts(rows: Rows, field: str) -> pl.Series:
 
 
 def header_in(cells: Sequence[str], layout: Layout) -> str:
-    """What the header is that a line is; "" if it is none."""
+    """The layout whose header a line is, in words; "" if it is none."""
     if not layout.missing_from(cells):
         return f"a header of {layout.name} with its columns in another order"
     names = likely(cells)

@@ -1,6 +1,7 @@
 """Rows of a file as numbers: contracts, quotes and bars; unusable ones are counted by reason."""
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from wheelvec.vendors.files.contracts import Numbering, Terms
 from wheelvec.vendors.files.layout import BAR
 
 # The columns of rows as they are gathered: numbers, until a month is complete. `price` is the
-# vendor's of the same moment, `close` the stock's close, each only where the layout tells one.
+# vendor's of the same moment, `close` the stock's close, each only where the layout has one.
 KEY = ("underlying", "session", "root", "expiration", "milli", "put")
 QUOTE = (*KEY, "bid", "ask", "price", "close")
 # An underlying's bid and ask further apart than this share of their middle are no price.
@@ -26,11 +27,11 @@ _WIDEST = 0.01
 
 @dataclass(frozen=True)
 class Given:
-    """What the caller tells of files that do not tell it themselves.
+    """The values that the caller gives for files that do not state them.
 
     Attributes:
-        session: the day of the quotes; None: the files tell it.
-        underlying: the underlying; None: the files tell it.
+        session: the day of the quotes; None: the files state it.
+        underlying: the underlying; None: the files state it.
         symbols: the underlyings to keep; empty: all.
     """
 
@@ -45,7 +46,7 @@ class Intake:
 
     Attributes:
         numbering: the underlyings and roots by number.
-        given: what the caller tells.
+        given: the values that the caller gives.
         aside: counts of rows set aside, `validation.SET_ASIDE`.
         dropped: numbers of rows left out by reason, that are no rows of a table.
     """
@@ -64,11 +65,11 @@ class Intake:
 
         Args:
             rows: the rows.
-            underlying: the underlying that the file's name tells; None if it tells none.
+            underlying: the underlying that the file's name states; None if it states none.
 
         Raises:
             DataError: for a cell that cannot be converted.
-            InputError: if neither the file nor the caller tells day or underlying.
+            InputError: if neither the file states day or underlying nor the caller gives it.
         """
         layout = rows.source.layout
         shared = _Shared.of(rows, self.given, underlying, self.numbering)
@@ -178,12 +179,12 @@ class Intake:
 
 @dataclass(frozen=True)
 class _Shared:
-    """What call and put of a row share.
+    """The fields that call and put of a row share.
 
     Attributes:
         session: the day of the quotes.
         underlying: (n,) the number of the underlying.
-        by_root: whether that is not told, and is the root's name.
+        by_root: whether the underlying is not stated, and is the root's name.
         nameless: the number that stands for a missing name; None if none is missing.
         prices: columns `price` and `close`, where the layout has them.
     """
@@ -196,14 +197,14 @@ class _Shared:
 
     @classmethod
     def of(cls, rows: Rows, given: Given, by_file: str | None, numbering: Numbering) -> "_Shared":
-        """What call and put of some rows share."""
+        """The fields that call and put of some rows share."""
         session = _session(rows, given)
-        told = "underlying" in rows.frame.columns
-        name = None if told else given.underlying or by_file
-        by_root = name is None and not told
+        stated = "underlying" in rows.frame.columns
+        name = None if stated else given.underlying or by_file
+        by_root = name is None and not stated
         if by_root and not any(each.endswith("symbol") for each in rows.frame.columns):
             raise InputError(
-                f"{rows.source.name} does not tell its underlying: name it "
+                f"{rows.source.name} does not state its underlying: name it "
                 "(--symbol TSLA, symbol='TSLA')"
             )
         if name is not None or by_root:
@@ -226,7 +227,7 @@ def _session(rows: Rows, given: Given) -> pl.Series:
         return day.new_from_index(0, len(rows.frame))
     if "session" not in rows.frame.columns:
         raise InputError(
-            f"{rows.source.name} does not tell the day of its quotes, as no file of the layout "
+            f"{rows.source.name} does not state the day of its quotes, as no file of the layout "
             f"{rows.source.layout.name} does: name it (--date 2024-01-31, date='2024-01-31')"
         )
     return cells.dates(rows, "session").rename("session")
@@ -234,14 +235,14 @@ def _session(rows: Rows, given: Given) -> pl.Series:
 
 def _underlyings(rows: Rows, numbering: Numbering) -> NDArray[np.int32]:
     """The numbers of the underlyings; that of "" where the name is missing."""
-    told = rows.frame["underlying"]
-    told = told if told.dtype == pl.String else told.cast(pl.String)
-    told = told.fill_null("") if told.null_count() else told
-    if len(told) and (told == told[0]).all():
-        return np.full(len(told), numbering.underlying(told[0]), np.int32)
-    distinct = told.unique()
+    names = rows.frame["underlying"]
+    names = names if names.dtype == pl.String else names.cast(pl.String)
+    names = names.fill_null("") if names.null_count() else names
+    if len(names) and (names == names[0]).all():
+        return np.full(len(names), numbering.underlying(names[0]), np.int32)
+    distinct = names.unique()
     numbers = pl.Series([numbering.underlying(name) for name in distinct], dtype=pl.Int32)
-    return told.replace_strict(distinct, numbers, return_dtype=pl.Int32).to_numpy()
+    return names.replace_strict(distinct, numbers, return_dtype=pl.Int32).to_numpy()
 
 
 def _price(rows: Rows) -> pl.Series | None:
@@ -279,23 +280,22 @@ def _terms(rows: Rows, shared: _Shared, side: str, numbering: Numbering) -> Term
     """The contracts of one side of the rows."""
     layout, columns = rows.source.layout, rows.frame.columns
     if f"{side}symbol" not in columns:
-        return _told(rows, shared, side, numbering)
+        return _by_terms(rows, shared, side, numbering)
     read, unread = numbering.by_symbol(rows.frame[f"{side}symbol"].cast(pl.String))
     if "expiration" not in columns:
         return read if "strike" not in columns else _with_checked_strike(rows, read)
     if not read.flaw.any() and _all_agree(rows, read, side):
         return read
-    told = _told(rows, shared, side, numbering)
-    flaw = np.where(contracts.mismatch(read, told), contracts.code("symbol_mismatch"), 0)
+    stated = _by_terms(rows, shared, side, numbering)
+    flaw = np.where(contracts.mismatch(read, stated), contracts.code("symbol_mismatch"), 0)
     flaw = np.where(read.flaw > 0, read.flaw, flaw).astype(np.uint8)
     read = read._replace(flaw=flaw)
     if not (layout.by_terms and unread.any()):
         return read
     adjusted = read.flaw == contracts.code("adjusted")
     made = unread & ~adjusted
-    fields: list[Any] = [
-        np.where(made, there, here) for here, there in zip(read, told, strict=True)
-    ]
+    pairs: Iterable[tuple[Any, Any]] = zip(read, stated, strict=True)
+    fields: list[Any] = [np.where(made, there, here) for here, there in pairs]
     return Terms(*fields)
 
 
@@ -316,7 +316,7 @@ def _all_agree(rows: Rows, read: Terms, side: str) -> bool:
     )
 
 
-def _told(rows: Rows, shared: _Shared, side: str, numbering: Numbering) -> Terms:
+def _by_terms(rows: Rows, shared: _Shared, side: str, numbering: Numbering) -> Terms:
     """The contracts by the columns of expiration, strike and type."""
     frame, layout = rows.frame, rows.source.layout
     if side:
@@ -338,13 +338,13 @@ def _with_checked_strike(rows: Rows, read: Terms) -> Terms:
 
 def _roots(rows: Rows, shared: _Shared, numbering: Numbering) -> NDArray[np.int32]:
     if "root" in rows.frame.columns:
-        told = rows.frame["root"].cast(pl.String).fill_null("")
-        if len(told) and (told == told[0]).all():
-            number = numbering.root(osi.root_of(told[0].lstrip("^")))
-            return np.full(len(told), number, np.int32)
-        distinct = told.unique()
+        roots = rows.frame["root"].cast(pl.String).fill_null("")
+        if len(roots) and (roots == roots[0]).all():
+            number = numbering.root(osi.root_of(roots[0].lstrip("^")))
+            return np.full(len(roots), number, np.int32)
+        distinct = roots.unique()
         numbers = [numbering.root(osi.root_of(name)) for name in distinct]
-        replaced = told.replace_strict(
+        replaced = roots.replace_strict(
             distinct, pl.Series(numbers, dtype=pl.Int32), return_dtype=pl.Int32
         )
         return replaced.to_numpy()
@@ -381,10 +381,10 @@ def _nameless(rows: Rows, shared: _Shared) -> NDArray[np.bool_] | None:
 
 
 def _with_deliverables(rows: Rows, flaw: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    told = rows.frame["deliverable"]
-    if told.null_count() == len(told):
+    deliverable = rows.frame["deliverable"]
+    if deliverable.null_count() == len(deliverable):
         return flaw
-    text = told.cast(pl.String).fill_null("").str.strip_chars()
+    text = deliverable.cast(pl.String).fill_null("").str.strip_chars()
     standard = [each.upper() for each in ("", *rows.source.layout.standard)]
     odd = ~text.str.to_uppercase().is_in(standard).to_numpy()
     return np.where(odd & (flaw == 0), contracts.code("adjusted"), flaw).astype(np.uint8)

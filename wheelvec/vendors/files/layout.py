@@ -1,4 +1,4 @@
-"""Layouts of vendors' end-of-day files: which column is which, told by TOML files.
+"""Layouts of vendors' end-of-day files: which column is which, declared in TOML files.
 
 The ready layouts are the files in `layouts/`; docs/importing.md describes every key.
 """
@@ -126,16 +126,16 @@ class Layout:
         return cls._parsed(text, read_toml(FOLDER / f"{text}.toml"), moment)
 
     @classmethod
-    def _parsed(cls, name: str, told: Mapping[str, Any], moment: str | None) -> Self:
-        _check_keys(name, told)
-        wide = told["form"] == "wide"
-        columns = _columns(name, told.get("columns", {}), "columns", FIELDS)
+    def _parsed(cls, name: str, declared: Mapping[str, Any], moment: str | None) -> Self:
+        _check_keys(name, declared)
+        wide = declared["form"] == "wide"
+        columns = _columns(name, declared.get("columns", {}), "columns", FIELDS)
         for side, letter in _SIDES.items() if wide else ():
-            found = _columns(name, told.get(side, {}), side, SIDED)
+            found = _columns(name, declared.get(side, {}), side, SIDED)
             columns |= {f"{letter}.{field}": names for field, names in found.items()}
-        time, timed = told.get("time", ""), told.get("timed", False)
-        if moments := told.get("moments", {}):
-            wanted = told["moment"] if moment is None else moment
+        time, timed = declared.get("time", ""), declared.get("timed", False)
+        if moments := declared.get("moments", {}):
+            wanted = declared["moment"] if moment is None else moment
             if wanted not in moments:
                 raise InputError(f"layout {name}: " + unknown_name("time", wanted, moments))
             chosen = dict(moments[wanted])
@@ -145,22 +145,22 @@ class Layout:
             raise InputError(
                 f"layout {name} has quotes of one time only: leave time={moment!r} out"
             )
-        optional = frozenset(told.get("optional", ()))
+        optional = frozenset(declared.get("optional", ()))
         if wide:
             optional |= {f"{letter}.{each}" for letter in "CP" for each in optional & set(SIDED)}
         made = cls(
             name=name,
-            title=told.get("title", name),
+            title=declared.get("title", name),
             wide=wide,
             time=time,
             timed=timed,
-            dates=tuple(told.get("dates", cls.dates)),
-            missing=tuple(told.get("missing", cls.missing)),
-            standard=tuple(told.get("standard", cls.standard)),
-            strike_unit=float(told.get("strike_unit", 1.0)),
-            price_unit=float(told.get("price_unit", 1.0)),
-            file_symbol=told.get("file_symbol", ""),
-            by_terms=told.get("unreadable_symbols", "aside") == "terms",
+            dates=tuple(declared.get("dates", cls.dates)),
+            missing=tuple(declared.get("missing", cls.missing)),
+            standard=tuple(declared.get("standard", cls.standard)),
+            strike_unit=float(declared.get("strike_unit", 1.0)),
+            price_unit=float(declared.get("price_unit", 1.0)),
+            file_symbol=declared.get("file_symbol", ""),
+            by_terms=declared.get("unreadable_symbols", "aside") == "terms",
             columns=columns,
             optional=optional,
         )
@@ -234,7 +234,7 @@ class Layout:
         )
 
     def symbol_of(self, path: Path) -> str | None:
-        """The underlying that a file's name tells; None if it tells none."""
+        """The underlying that a file's name states; None if it states none."""
         found = re.match(self.file_symbol, path.name, re.IGNORECASE) if self.file_symbol else None
         return found[1] if found else None
 
@@ -259,8 +259,8 @@ def likely(header: Sequence[str]) -> list[str]:
 # ---- checks of a TOML file
 
 
-def _check_keys(name: str, told: Mapping[str, Any]) -> None:
-    for key, value in told.items():
+def _check_keys(name: str, declared: Mapping[str, Any]) -> None:
+    for key, value in declared.items():
         if key not in _KEYS:
             raise ConfigError(f"layout {name}: " + unknown_name("key", key, _KEYS))
         kind = _KEYS[key]
@@ -269,28 +269,30 @@ def _check_keys(name: str, told: Mapping[str, Any]) -> None:
             raise ConfigError(f"layout {name}: {key} = {value!r}: expected {expected}")
         if isinstance(value, list) and not all(isinstance(each, str) for each in value):
             raise ConfigError(f"layout {name}: {key} = {value!r}: expected a list of texts")
-    if told.get("form") not in ("long", "wide"):
+    if declared.get("form") not in ("long", "wide"):
         raise ConfigError(
-            f"layout {name}: form = {told.get('form')!r}: expected 'long' (a row a contract) or "
-            "'wide' (a call and a put in a row)"
+            f"layout {name}: form = {declared.get('form')!r}: expected 'long' (a row a contract) "
+            "or 'wide' (a call and a put in a row)"
         )
-    if told.get("unreadable_symbols", "aside") not in ("aside", "terms"):
+    if declared.get("unreadable_symbols", "aside") not in ("aside", "terms"):
         raise ConfigError(f"layout {name}: unreadable_symbols: expected 'aside' or 'terms'")
-    if "moments" in told and told.get("moment") not in told["moments"]:
-        raise ConfigError(f"layout {name}: moment must be one of {listed(told['moments'])}")
+    if "moments" in declared and declared.get("moment") not in declared["moments"]:
+        raise ConfigError(f"layout {name}: moment must be one of {listed(declared['moments'])}")
     for key in ("strike_unit", "price_unit"):
-        if not 0 < told.get(key, 1.0) < float("inf"):
-            raise ConfigError(f"layout {name}: {key} = {told[key]!r}: expected a number above 0")
-    for each in told.get("optional", ()):
+        if not 0 < declared.get(key, 1.0) < float("inf"):
+            raise ConfigError(
+                f"layout {name}: {key} = {declared[key]!r}: expected a number above 0"
+            )
+    for each in declared.get("optional", ()):
         if each not in FIELDS:
             raise ConfigError(f"layout {name}: optional: " + unknown_name("field", each, FIELDS))
 
 
 def _columns(
-    name: str, told: Mapping[str, Any], section: str, allowed: Sequence[str]
+    name: str, declared: Mapping[str, Any], section: str, allowed: Sequence[str]
 ) -> dict[str, Names]:
     found = {}
-    for each, names in told.items():
+    for each, names in declared.items():
         if each not in allowed:
             raise ConfigError(f"layout {name}: {section}: " + unknown_name("field", each, allowed))
         listing = [names] if isinstance(names, str) else names

@@ -1,4 +1,4 @@
-"""Daily bars of underlyings from files of their own: any CSV or Parquet with dates and closes."""
+"""Daily bars of underlyings from separate files: any CSV or Parquet with dates and closes."""
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
@@ -45,11 +45,11 @@ _LAYOUT = Layout(
 
 @dataclass(frozen=True)
 class Daily:
-    """What files of daily bars tell.
+    """The bars, dividends and splits of files of daily bars.
 
     Attributes:
         bars: `schemas.UNDERLYING_BARS`, not yet checked; a bar of a close alone has it four times.
-        ranges: underlying, session and high of the bars that have a range of their own.
+        ranges: underlying, session and high of the bars with high and low.
         dividends: underlying, ex_date and amount (dollars a share) above 0.
         splits: underlying, ex_date and ratio (new shares for an old one) other than 1.
     """
@@ -72,7 +72,7 @@ def read_daily(files: Sequence[str | Path], underlying: str | None = None) -> Da
         underlying: the underlying, of files without a column of symbols.
 
     Raises:
-        InputError: if there is no such file, or nothing tells the underlying.
+        InputError: if there is no such file, or the underlying is neither stated nor given.
         DataError: for a file without dates or closes, or with a cell that cannot be read.
 
     Example:
@@ -111,16 +111,16 @@ def splits_of(daily: Daily, underlyings: Iterable[str]) -> tuple[pl.DataFrame, l
     """The splits of some underlyings as whole shares: 2 is 2 for 1, 0.125 is 1 for 8.
 
     Args:
-        daily: what files of daily bars tell.
+        daily: the content of files of daily bars.
         underlyings: the names.
 
     Returns:
         `schemas.SPLITS`, one row per underlying and day; and the days whose ratio is none of small
         whole numbers.
     """
-    told = daily.splits.filter(pl.col("underlying").is_in(list(underlyings)))
+    stated = daily.splits.filter(pl.col("underlying").is_in(list(underlyings)))
     rows, others = [], []
-    for name, day, ratio in told.unique(["underlying", "ex_date"], keep="last").iter_rows():
+    for name, day, ratio in stated.unique(["underlying", "ex_date"], keep="last").iter_rows():
         found = Fraction(ratio).limit_denominator(_MOST_SHARES)
         if found > 0 and abs(float(found) - ratio) <= _ROUNDING:
             rows.append((name, day, found.numerator, found.denominator, None))
@@ -139,15 +139,15 @@ def _table(rows: cells.Rows, underlying: str | None) -> pl.DataFrame:
             cells.numbers(rows, each) if each in frame.columns else pl.lit(None, pl.Float64)
         )
     if "underlying" in frame.columns:
-        told = frame["underlying"].cast(pl.String).fill_null("")
-        names = told.unique()
+        given = frame["underlying"].cast(pl.String).fill_null("")
+        names = given.unique()
         written = pl.Series([underlying_name(name) for name in names], dtype=pl.String)
-        columns["underlying"] = told.replace_strict(names, written, return_dtype=pl.String)
+        columns["underlying"] = given.replace_strict(names, written, return_dtype=pl.String)
     elif underlying is not None:
         columns["underlying"] = pl.lit(underlying_name(underlying))
     else:
         raise InputError(
-            f"{rows.source.name} does not tell its underlying: name it (--symbol TSLA, "
+            f"{rows.source.name} does not state its underlying: name it (--symbol TSLA, "
             "symbol='TSLA')"
         )
     order = ("underlying", *(each for each in _NAMES if each != "underlying"))

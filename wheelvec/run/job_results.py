@@ -1,7 +1,7 @@
-"""What the jobs of an executor returned, kept in files under the names of their content.
+"""The results of the jobs of an executor, kept in files under the names of their content.
 
-A run that is begun again finds the parts of the one before. A name states everything that a part
-depends on, and the name of its file a digest of its bytes.
+A run that is begun again finds the results of the one before. A name states everything that a
+result depends on, and the name of its file a digest of its bytes.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from wheelvec.run.jobs import Frames, unpacked
 log = logging.getLogger(__name__)
 
 
-class Parts:
-    """Parts of a run in files of a folder, under the names of their content.
+class JobResults:
+    """The results of the jobs of a run, in files of a folder, under the names of their content.
 
     Args:
         folder: of an unfinished run, or one that is removed after the run.
@@ -35,7 +35,7 @@ class Parts:
         return len(self._known)
 
     def holds(self, name: str) -> bool:
-        """Whether a part is kept whole; one that was altered or cut is removed."""
+        """Whether a result is kept whole; one that was altered or cut is removed."""
         path = self._known.get(name)
         if path is None:
             return False
@@ -49,7 +49,7 @@ class Parts:
         return True
 
     def keep(self, name: str, data: bytes, lasting: bool = True) -> None:
-        """Write a part.
+        """Write a result.
 
         Args:
             name: of its content.
@@ -63,7 +63,7 @@ class Parts:
         self._known[name] = path
 
     def read(self, name: str) -> Frames:
-        """The frames of a part.
+        """The frames of a result.
 
         Raises:
             LakeError: if it was removed or altered meanwhile.
@@ -71,7 +71,7 @@ class Parts:
         return unpacked(self.content(name))
 
     def content(self, name: str) -> bytes:
-        """The content of a part, as `read`."""
+        """The content of a result, as `read`."""
         path = self._known[name]
         try:
             data = path.read_bytes()
@@ -82,24 +82,24 @@ class Parts:
         return data
 
 
-def told_kept(parts: Parts, kind: str, out: str | Path | None) -> str:
-    """What is kept of a run on an executor that did not finish, in words.
+def kept_text(results: JobResults, kind: str, out: str | Path | None) -> str:
+    """The results that are kept of a run on an executor that did not finish, in words.
 
     Args:
-        parts: what the workers returned so far.
+        results: of the jobs that were done.
         kind: of the run: "sweep" or "backtest".
         out: the folder of the run; None without one.
     """
     if out is None:
         return "nothing is kept without out="
     return (
-        f"{counted(len(parts), 'part')} of the {kind} kept in {out}; run the same {kind} again to "
-        "continue"
+        f"{counted(len(results), 'job result')} of the {kind} kept in {out}; run the same {kind} "
+        "again to continue"
     )
 
 
 def name_of(*content: str | bytes) -> str:
-    """The name of a part: a digest of everything that it depends on."""
+    """The name of a result: a digest of everything that it depends on."""
     digest = hashlib.blake2b(digest_size=16)
     for each in content:
         data = each.encode() if isinstance(each, str) else each

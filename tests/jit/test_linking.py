@@ -1,10 +1,10 @@
-"""Compilation in parts: what compiled code calls is compiled in its callers, and once."""
+"""Link-time optimization: functions that compiled code calls are compiled in its callers, once."""
 
 import numpy as np
 import pytest
 
 from wheelvec.jit.compiled import njit, njit_inlined, njit_lean
-from wheelvec.jit.parts import Kernel
+from wheelvec.jit.linking import Kernel
 
 
 @njit_lean
@@ -40,17 +40,17 @@ def first_inverse(values: np.ndarray) -> float:
     return inverse(values, 0)
 
 
-def test_what_is_called_is_compiled_in_its_caller_and_once() -> None:
+def test_a_callee_is_compiled_in_its_caller_and_once() -> None:
     assert powers(np.array([2.0, 3.0])) == 4 + 16 + 8 + 9 + 81 + 27
     assert isinstance(raised, Kernel)
     assert isinstance(cube, Kernel)
     assert not raised.overloads, "nobody called it from Python"
     assert not cube.overloads
     # none if an earlier run of these tests has compiled `powers`, which is then loaded
-    assert len(raised.part.overloads) <= 1, "compiled again for each constant"
+    assert len(raised.callee.overloads) <= 1, "compiled again for each constant"
 
 
-def test_python_calls_what_compiled_code_calls() -> None:
+def test_python_calls_a_function_that_compiled_code_calls() -> None:
     assert raised(2.0, 10) == 1024.0
     assert isinstance(raised, Kernel)
     assert len(raised.overloads) == 1
@@ -60,9 +60,9 @@ def test_options_are_those_of_each_function() -> None:
     """The caller divides by zero as NumPy does, and so does what it calls."""
     assert first_inverse(np.zeros(1)) == np.inf
     assert isinstance(first_inverse, Kernel)
-    assert first_inverse.part.targetoptions["error_model"] == "numpy"
+    assert first_inverse.callee.targetoptions["error_model"] == "numpy"
 
 
-def test_an_error_in_a_part_reaches_python() -> None:
+def test_an_error_in_a_callee_reaches_python() -> None:
     with pytest.raises(IndexError, match="no such value"):
         first_inverse(np.zeros(0))

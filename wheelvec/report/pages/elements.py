@@ -1,4 +1,4 @@
-"""What a page is made of: figures, texts, tables, charts and stories, before they are HTML."""
+"""The elements of a page: figures, texts, tables, charts and stories, before they are HTML."""
 
 import dataclasses
 import datetime as dt
@@ -53,7 +53,7 @@ class Table:
         columns: the heads.
         rows: the cells.
         ids: of rows that links lead to, by number.
-        note: what must be known of it.
+        note: a note on it.
         plain: whether it has neither filter nor download: a few rows to be read at a glance.
         wrapped: whether its cells are sentences, of several lines.
     """
@@ -84,7 +84,7 @@ class Chart:
         name: its id.
         spec: Vega-Lite, with the theme.
         svg: the static image.
-        alt: what it shows, for those who do not see it.
+        alt: a description, for those who do not see it.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Story:
         title: P&L and end in words.
         legs: a plain table.
         bars: a plain table.
-        drawing: what `story.drawing` computes.
+        drawing: the dict that `stories.drawing` computes.
     """
 
     name: str
@@ -114,23 +114,23 @@ class Story:
     drawing: Mapping[str, Any]
 
 
-Part = str | Table | Chart | Story
+Element = str | Table | Chart | Story
 
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A part of a page with a heading.
+    """The elements of a page under one heading.
 
     Attributes:
         name: its id.
         title: its heading.
-        parts: texts, tables, charts and stories in order; charts that follow one another stand
-            side by side where there is room.
+        elements: texts, tables, charts and stories in order; charts that follow one another stand
+            side by side where the page is wide enough.
     """
 
     name: str
     title: str
-    parts: Sequence[Part]
+    elements: Sequence[Element]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,9 +139,9 @@ class Page:
 
     Attributes:
         title: of the window.
-        sentence: what was run.
+        sentence: the run in one sentence.
         figures: the figures that matter.
-        caveats: what to know before believing them.
+        caveats: limits of the figures, in sentences.
         sections: all else.
         footer: versions and digests.
     """

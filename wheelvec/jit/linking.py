@@ -1,10 +1,10 @@
-"""Compilation in parts: a function that compiled code calls is optimized in its callers alone.
+"""Link-time optimization: a function that compiled code calls is optimized in its callers alone.
 
 Numba optimizes each function with all that it calls, translates it, and links the result into each
 caller, where the same is done again: functions five calls deep were optimized five times, and given
-wrappers for Python that nobody called. Here each function has two forms. The part is LLVM code as
-it was written; compiled callers link it. The kernel is what Python calls: it and its parts are
-optimized and translated at once. A first backtest and a first sweep take half of the time.
+wrappers for Python that nobody called. Here each function has two forms. Compiled callers link the
+callee, which is LLVM IR as Numba wrote it. Python calls the kernel, which is optimized and
+translated at once with all its callees. A first backtest and a first sweep take half of the time.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,10 @@ from numba.core.typed_passes import NativeLowering
 
 
 class KernelLibrary(JITCodeLibrary):
-    """The machine code of a kernel and of its parts."""
+    """The machine code of a kernel and of its callees."""
 
     def _optimize_final_module(self) -> None:
-        # nobody else links these parts: LLVM may then inline those with one caller, and drop the
+        # nobody else links these callees: LLVM may then inline those with one caller, and drop the
         # arguments that the others do not read
         for function in self._final_module.functions:
             if function.linkage == Linkage.linkonce_odr:
@@ -32,8 +32,8 @@ class KernelLibrary(JITCodeLibrary):
         super()._optimize_final_module()
 
 
-class PartLibrary(JITCodeLibrary):
-    """The LLVM code of a part and of its own parts, neither optimized nor translated."""
+class CalleeLibrary(JITCodeLibrary):
+    """The LLVM IR of a callee and of all that it calls, neither optimized nor translated."""
 
     def _optimize_final_module(self) -> None:
         """Leave it to the kernel."""
@@ -44,16 +44,16 @@ class PartLibrary(JITCodeLibrary):
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class PartBackend(LoweringPass):
-    """Make a part known to the compiler of its callers, by a key in place of a function."""
+class CalleeBackend(LoweringPass):
+    """Make a callee known to the compiler of its callers, by a key in place of a function."""
 
-    _name = "part_backend"
+    _name = "callee_backend"
 
     def __init__(self) -> None:
         LoweringPass.__init__(self)
 
     def run_pass(self, state: Any) -> bool:
-        """Declare the lowered part of a compiler's state; the state is changed."""
+        """Declare the lowered function of a compiler's state; the state is changed."""
         lowered, key = state["cr"], object()
         state.library.finalize()
         state.targetctx.insert_user_function(key, lowered.fndesc, [state.library])
@@ -72,22 +72,22 @@ class KernelCompiler(CompilerBase):
         return [DefaultPassBuilder.define_nopython_pipeline(state)]
 
 
-class PartCompiler(CompilerBase):
-    """Numba's compiler up to the LLVM code, without wrappers for Python and C."""
+class CalleeCompiler(CompilerBase):
+    """Numba's compiler up to the LLVM IR, without wrappers for Python and C."""
 
     def define_pipelines(self) -> list[Any]:
         """The passes of the compiler."""
         state = self.state
         state.flags.no_compile = True
         state.flags.no_cpython_wrapper = state.flags.no_cfunc_wrapper = True
-        state.library = PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = CalleeLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         passes = DefaultPassBuilder.define_nopython_pipeline(state)
-        passes.add_pass_after(PartBackend, NativeLowering)
+        passes.add_pass_after(CalleeBackend, NativeLowering)
         passes.finalize()
         return [passes]
 
 
-class Part(CPUDispatcher):
+class Callee(CPUDispatcher):
     """A function as compiled callers see it."""
 
     def add_overload(self, compiled: Any) -> None:
@@ -104,17 +104,17 @@ class Part(CPUDispatcher):
 
 
 class Kernel(CPUDispatcher):
-    """A compiled function: Python calls it, and compiled callers its part."""
+    """A compiled function: Python calls it, and compiled callers its callee."""
 
     def __init__(self, function: Callable[..., object], options: dict[str, Any]) -> None:
         super().__init__(function, targetoptions=options, pipeline_class=KernelCompiler)
 
     @cached_property
-    def part(self) -> Any:
+    def callee(self) -> Any:
         """This function as compiled callers see it, made when the first of them is compiled."""
-        return Part(self.py_func, targetoptions=self.targetoptions, pipeline_class=PartCompiler)
+        return Callee(self.py_func, targetoptions=self.targetoptions, pipeline_class=CalleeCompiler)
 
     @property
     def _numba_type_(self) -> Any:
         """The type of this function in compiled callers."""
-        return self.part._numba_type_
+        return self.callee._numba_type_

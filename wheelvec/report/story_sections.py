@@ -1,4 +1,4 @@
-"""The sections of a wheel's story: what is known of it, in sentences and tables."""
+"""The sections of the story of a wheel, in sentences and tables."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +96,7 @@ def _head(story: "Story") -> Section:
 
 def _ended(wheel: dict[str, Any]) -> str:
     if wheel["exit_date"] is None:
-        return "the data do not tell how it ended."
+        return "the data do not show how it ended."
     days = wheel["calendar_days"]
     held = f", {wheel['shares_held']} shares sold at the close" if wheel["shares_held"] else ""
     return f"ended on {wheel['exit_date']}, after {days} calendar days{held}."
@@ -153,17 +153,17 @@ def _entry(leg: RetracedLeg, config: "Config") -> str:
     mid = (bid + ask) / 2
     before = float(entry_price(bid, ask, mid, penalty, int(mode), 0.0))
     if mode is FillMode.NATURAL:
-        way = f"the bid {price(before)}"
+        origin = f"the bid {price(before)}"
     else:
         share = float(concession(int(mode)))
-        way = (
+        origin = (
             f"the mid {price(mid)} less {share:.2f} x {price(round(ask - bid, 9))} x {penalty:.2f} "
             f"is {price(before)}, kept within bid and ask"
         )
     ticks = config.ticks
     rounded = f", rounded down to {price(1 / ticks)}" if ticks else ""
     premium = f"a premium of {dollars(leg.record['premium'])} dollars"
-    return f"Price ({config.fills.fill_mode}): {way}{rounded}: {price(leg.price)}, {premium}."
+    return f"Price ({config.fills.fill_mode}): {origin}{rounded}: {price(leg.price)}, {premium}."
 
 
 def candidates_table(candidates: pl.DataFrame, sold: str | None, most: int = NEAREST) -> Table:
@@ -234,25 +234,25 @@ def _bar(row: dict[str, Any], leg: RetracedLeg) -> tuple[str, ...]:
 
 
 def _happened(row: dict[str, Any], leg: RetracedLeg) -> str:
-    """What a session's bar did to the leg, in a few words."""
+    """The effect of a session's bar on the leg, in a few words."""
     if row["source"] is None:
         quoted = "" if row["bid"] is None else f" (quoted {price(row['bid'])}-{price(row['ask'])})"
         return f"no bar{quoted}"
-    told = ["a quote, for want of a bar"] if row["source"] == "quote" else []
+    words = ["a quote, for want of a bar"] if row["source"] == "quote" else []
     if row["touch"] is not None and row["u"] is not None:
         filled = row["exit"] == "profit_target"
         over = f"filled at {price(row['price'])}" if filled else "missed"
-        told.append(f"touch {row['touch']}, u {row['u']:.4f}: {over}")
+        words.append(f"touch {row['touch']}, u {row['u']:.4f}: {over}")
     if row["exit"] is not None and (row["u"] is None or row["exit"] == "max_hold_dte"):
-        told.append(f"{row['exit']} at {price(row['price'])}")
-    return "; ".join(told)
+        words.append(f"{row['exit']} at {price(row['price'])}")
+    return "; ".join(words)
 
 
 def _end(leg: RetracedLeg) -> str:
     record = leg.record
     reason, day = record["exit_reason"], record["exit_date"]
     if day is None:
-        return f"Not resolved ({reason}): {UNRESOLVED.get(reason, 'the data do not tell')}."
+        return f"Not resolved ({reason}): {UNRESOLVED.get(reason, 'the data do not show it')}."
     cost = f"fees {dollars(record['fees'])}, P&L {dollars(record['pnl'])} dollars"
     if reason in BOUGHT:
         paid = record["exit_price"] / (100.0 * record["contracts"])
