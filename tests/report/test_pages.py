@@ -241,3 +241,18 @@ def test_a_result_without_wheels_has_a_page() -> None:
     text = html(wv.backtest(built.market(), config))
     assert "no_candidate_in_range" in text
     assert "launched" in text
+
+
+def test_a_result_without_closes_has_a_page_and_charts() -> None:
+    market = built.market()
+    bare = wv.Market(
+        option_quotes=market.option_quotes, underlying_bars=market.underlying_bars.clear()
+    )
+    result = wv.backtest(bare, wv.Config(schedule=wv.Schedule(end_date="2024-01-12")))
+    assert result.wheels.height
+    assert "launched" in html(result)
+    assert "launched" in html([result, result])
+    for draw in (wv.plots.equity, wv.plots.monthly, wv.plots.roc_distribution, wv.plots.ends):
+        assert draw(result).to_dict()
+    assert wv.plots.by(result, "dte").to_dict()
+    assert wv.plots.wheel(result, result.wheels["wheel_id"][0]).to_dict()
