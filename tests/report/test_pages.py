@@ -170,6 +170,14 @@ def test_neighbours_differ_in_one_field_by_one_step() -> None:
     )
 
 
+@pytest.mark.parametrize("grid", [{}, {"put.exit_pct": [0.5]}])
+def test_a_sweep_of_one_row_has_a_page(grid: dict[str, Any]) -> None:
+    config = wv.Config(schedule=wv.Schedule(end_date="2024-01-12"))
+    sweep = wv.sweep(built.market(), config, grid)
+    assert neighbours(sweep, 0)["differs"].to_list() == ["the best itself"]
+    assert "1 configuration" in html(sweep)
+
+
 NAME = "</script><img src=x onerror=alert(1)>"
 
 
