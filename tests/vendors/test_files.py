@@ -666,6 +666,31 @@ def test_a_line_that_is_cut_off_is_named(tmp_path: Path) -> None:
     assert "line 51 has 3 columns, expected the header's 13; it may be cut off there" in message
 
 
+@pytest.mark.parametrize("at", [2, 20, -1])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_line_that_is_cut_off_in_its_last_price_is_named(
+    quoted: bool, at: int, tmp_path: Path
+) -> None:
+    def change(lines: list[str]) -> list[str]:
+        cells = lines[at].split(",")
+        ask = lines[0].split(",").index("ask")
+        lines[at] = ",".join([*cells[:ask], cells[ask][:1]])
+        if quoted:  # a comma that separates nothing makes up for one that lacks
+            lines[1] = lines[1].replace("ACME", '"ACME,,,,,,"')
+        return lines
+
+    message = broken(tmp_path, "dolt", change)
+    assert f"line {at + 1 if at > 0 else 51} has 7 columns, expected the header's 13" in message
+
+
+def test_lines_that_end_with_a_separator_are_whole(tmp_path: Path) -> None:
+    file = written(tmp_path, "dolt")
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([lines[0], *(f"{line}," for line in lines[1:-1]), lines[-1]]))
+    imported(file, "dolt", tmp_path / "lake")
+    assert len(quotes(tmp_path / "lake")) == len(chain())
+
+
 OWN = """
 form = "long"
 dates = ["%d/%m/%Y", "%m/%d/%Y"]
