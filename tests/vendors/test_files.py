@@ -744,6 +744,18 @@ def test_days_and_months_exchanged_are_seen_by_days_that_are_no_sessions(tmp_pat
     assert "with day and month exchanged all of them are" in message
 
 
+def test_days_and_months_of_daily_bars_exchanged_are_seen_too(tmp_path: Path) -> None:
+    days = [DAY(f"2024-01-{day:02d}") for day in (2, 3, 4, 5, 8, 9, 10, 11, 12)]
+    daily = pl.DataFrame({"session": days, "close": 100.0})
+    file = tmp_path / "daily.csv"
+    for form in ("%m/%d/%Y", "%Y-%m-%d"):
+        daily.select(Date=pl.col("session").dt.strftime(form), Close="close").write_csv(file)
+        assert underlying.read_daily([file], "ACME").bars["session"].to_list() == days
+    daily.select(Date=pl.col("session").dt.strftime("%d/%m/%Y"), Close="close").write_csv(file)
+    with pytest.raises(wv.WheelvecError, match="with day and month exchanged all of them are"):
+        underlying.read_daily([file], "ACME")
+
+
 def cut_gzip(data: bytes) -> bytes:
     import gzip
 

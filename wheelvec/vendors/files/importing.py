@@ -23,7 +23,7 @@ from wheelvec.lake import place, splits
 from wheelvec.lake.files import writing
 from wheelvec.lake.joining import Counts
 from wheelvec.model.addresses import refuse_address
-from wheelvec.model.errors import DataError, InputError, cut, listed
+from wheelvec.model.errors import InputError, cut, listed
 from wheelvec.model.forks import refuse_forked
 from wheelvec.model.progress import Progress, Report, reporting
 from wheelvec.tables import validation
@@ -33,6 +33,7 @@ from wheelvec.vendors.files import gathering, months, reading
 from wheelvec.vendors.files import underlying as daily_files
 from wheelvec.vendors.files.cells import Rows
 from wheelvec.vendors.files.contracts import Numbering, underlying_name
+from wheelvec.vendors.files.exchanged import refuse_exchanged
 from wheelvec.vendors.files.gathering import LIMIT, Gathering, Key
 from wheelvec.vendors.files.intake import Given, Intake, bar_schema, quote_schema
 from wheelvec.vendors.files.layout import Layout
@@ -44,9 +45,6 @@ Frames = list[pl.DataFrame]
 
 WORKERS = 2
 _SUFFIXES = (".csv", ".txt", ".tsv", ".gz", ".zst", ".zip", ".parquet", ".pq")
-# Where so large a share of the days are no sessions, and none is with day and month exchanged, the
-# dates were written the other way around.
-_SWAPPED, _FEWEST_DAYS = 0.2, 3
 
 FILES = pl.Schema(
     {
@@ -187,7 +185,9 @@ def import_files(
     pricing = _pricing(underlying_price, rate, chosen)
     root = Path(lake)
     place.check_writable(root)
-    daily = None if underlying is None else daily_files.read_daily(_paths(underlying), symbol)
+    daily = None
+    if underlying is not None:
+        daily = daily_files.read_daily(_paths(underlying), symbol, trading_calendar)
     with contextlib.ExitStack() as stack:
         work = _Import(root, chosen, given, pricing, trading_calendar, stack)
         report = stack.enter_context(reporting(progress, "files"))
@@ -303,25 +303,9 @@ class _Import:
             self.bars.add(bars)
             rows, kept = rows + len(batch.frame), kept + len(quotes)
             days |= set(quotes["session"].unique())
-        self._refuse_swapped(path, days)
+        refuse_exchanged(path, self.layout, days, self.calendar)
         self.files.append((str(path), rows, kept, min(days, default=None), max(days, default=None)))
         log.info("%s: %d rows, %d quotes", path, rows, kept)
-
-    def _refuse_swapped(self, path: Path, days: set[dt.date]) -> None:
-        """Refuse a file whose days are sessions only once day and month are exchanged."""
-        iso = all(form.startswith("%Y") for form in self.layout.dates)
-        if iso or len(days) < _FEWEST_DAYS or any(day.day > 12 for day in days):
-            return
-        swapped = {day.replace(month=day.day, day=day.month) for day in days}
-        sessions = Sessions.known(self.calendar, min(days | swapped), max(days | swapped))
-        open_days = set(sessions.frame["session"])
-        odd = days - open_days
-        if len(odd) > _SWAPPED * len(days) and not swapped - open_days:
-            raise DataError(
-                f"{path}: {len(odd)} of {len(days)} days are no sessions, such as {min(odd)}, and "
-                " with day and month exchanged all of them are: the dates are not written as "
-                f"the layout {self.layout.name} says ({listed(self.layout.dates)})"
-            )
 
     # ---- writing
 

@@ -14,6 +14,7 @@ from wheelvec.model.errors import DataError, InputError
 from wheelvec.tables import validation
 from wheelvec.vendors.files import cells, reading
 from wheelvec.vendors.files.contracts import underlying_name
+from wheelvec.vendors.files.exchanged import refuse_exchanged
 from wheelvec.vendors.files.layout import Layout
 
 # The names of columns, as vendors write them; compared without blanks, brackets and case.
@@ -60,7 +61,9 @@ class Daily:
     splits: pl.DataFrame
 
 
-def read_daily(files: Sequence[str | Path], underlying: str | None = None) -> Daily:
+def read_daily(
+    files: Sequence[str | Path], underlying: str | None = None, calendar: str = "NYSE"
+) -> Daily:
     r"""The daily bars in files, unadjusted: CSV plain, gzip, zstd or zip, or Parquet.
 
     A file has a column of dates and one of closes; open, high, low, volume, the symbol, dividends
@@ -70,10 +73,12 @@ def read_daily(files: Sequence[str | Path], underlying: str | None = None) -> Da
     Args:
         files: paths.
         underlying: the underlying, of files without a column of symbols.
+        calendar: the exchange's calendar.
 
     Raises:
         InputError: if there is no such file, or nothing tells the underlying.
-        DataError: for a file without dates or closes, or with a cell that cannot be read.
+        DataError: for a file without dates or closes, with a cell that cannot be read, or whose
+            days are sessions only once day and month are exchanged.
 
     Example:
         >>> import tempfile
@@ -82,11 +87,13 @@ def read_daily(files: Sequence[str | Path], underlying: str | None = None) -> Da
         >>> read_daily([path], "TSLA").bars.select("underlying", "session", "close").rows()
         [('TSLA', datetime.date(2023, 6, 6), 221.31)]
     """
-    found = [
-        _table(rows, underlying)
-        for file in files
-        for rows in reading.read(Path(file), _LAYOUT, lambda reason, count: None)
-    ]
+    found: list[pl.DataFrame] = []
+    for file in files:
+        batches = reading.read(Path(file), _LAYOUT, lambda reason, count: None)
+        tables = [_table(rows, underlying) for rows in batches]
+        days = {day for table in tables for day in table["session"].drop_nulls().unique()}
+        refuse_exchanged(file, _LAYOUT, days, calendar)
+        found += tables
     if not found:
         raise InputError("no files of daily bars are named")
     table = pl.concat(found)
