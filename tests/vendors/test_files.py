@@ -287,6 +287,28 @@ def test_coefficients_of_splits_are_ratios_of_whole_shares(
     assert underlying.splits_of(daily, ["OTHER"])[0].is_empty()
 
 
+@pytest.mark.parametrize("first", ["P", "C"])
+def test_puts_and_calls_of_two_files_have_the_price_of_one(first: str, tmp_path: Path) -> None:
+    def half(kind: str) -> Path:
+        folder = tmp_path / kind
+        folder.mkdir(exist_ok=True)
+        return written(folder, "alphavantage", chain().filter(pl.col("option_type") == kind))
+
+    second = "C" if first == "P" else "P"
+    imported(written(tmp_path, "alphavantage"), "alphavantage", tmp_path / "whole", rate=0.0)
+    imported(half(first), "alphavantage", tmp_path / "lake", rate=0.0)
+    assert quotes(tmp_path / "lake")["underlying_price"].null_count() == len(chain()) / 2
+    for again in (0, 1):  # the second file, and the same once more
+        done = imported(half(second), "alphavantage", tmp_path / "lake", rate=0.0)
+        assert_frame_equal(quotes(tmp_path / "lake"), quotes(tmp_path / "whole"))
+        assert done.prices["underlying_source"].to_list() == ["parity"] * 3
+        assert done.written.row(0) == (
+            ("option_quotes", 0, 25, 0) if again else ("option_quotes", 25, 25, 0)
+        )
+    bars_of = [wv.Market.open(tmp_path / name).underlying_bars for name in ("lake", "whole")]
+    assert_frame_equal(*bars_of)
+
+
 # ---- time, bars, roots
 
 

@@ -465,10 +465,15 @@ class _Underlying:
             closes,
             work.pricing,
             minutes,
+            None if self.replace else self._held,
         )
         work.quotes.forget(key)
         here = pl.concat([aside.filter(pl.col("table") == "option_quotes"), month.aside])
-        counts = {"option_quotes": writer.write("option_quotes", first, month.quotes, here)}
+        count = writer.write("option_quotes", first, month.quotes, here)
+        if len(month.priced):
+            none = validation.SET_ASIDE.to_frame()
+            count = count.plus(writer.write("option_quotes", first, month.priced, none))
+        counts = {"option_quotes": count}
         rows = work.bars.rows(key)
         found = month.aside
         traded = aside.filter(pl.col("table") == "option_bars")
@@ -487,6 +492,12 @@ class _Underlying:
             pl.col("session").is_in(self.sessions.frame["session"].implode())
         )
         return _MonthDone(counts, found, month.prices, made)
+
+    def _held(self, first: dt.date, last: dt.date) -> pl.DataFrame:
+        """The lake's quotes of some days."""
+        table = TABLES["option_quotes"]
+        found = lakes.stored(self.work.root, table, self.name, days=(first, last))
+        return found.select(*table.schema)
 
     def _without_strays(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows but those of sessions of a wrong year."""
