@@ -463,6 +463,41 @@ SYMBOLS = {
 }
 
 
+@pytest.mark.parametrize("symbols", [None, ["META"]])
+def test_an_underlying_is_named_as_on_the_day(symbols: list[str] | None, tmp_path: Path) -> None:
+    """A file that says META throughout, of contracts of FB before 2022-06-09."""
+    before, after = DAY("2022-06-08"), DAY("2022-06-09")
+    days = {before: "FB", after: "META"}
+    frame = pl.concat(
+        chain(root=root, underlying="META")
+        .filter(pl.col("session") == SESSIONS[0])
+        .with_columns(
+            session=pl.lit(day),
+            expiration=pl.lit(DAY("2022-07-15")),
+            symbol=pl.col("symbol").str.replace(r"\d{6}", "220715"),
+        )
+        .unique("symbol")
+        for day, root in days.items()
+    )
+    daily = tmp_path / "meta.csv"
+    pl.DataFrame({"date": list(days), "close": [99.0, 101.0]}).write_csv(daily)
+    file = written(tmp_path, "alphavantage", frame)
+    lake = tmp_path / "lake"
+    done = imported(
+        file, "alphavantage", lake, underlying=daily, symbol="META", symbols=symbols, rate=0.0
+    )
+    (note,) = done.notes
+    assert "10 rows of META before 2022-06-09 are of contracts of FB" in note
+    market = wv.Market.open(lake, splits="known")
+    found = market.option_quotes.select("session", "underlying", pl.col("symbol").str.head(4))
+    assert sorted(set(found.rows())) == [(before, "FB", "FB  "), (after, "META", "META")]
+    assert market.underlying_bars.select("underlying", "session", "close").rows() == [
+        ("FB", before, 99.0), ("META", after, 101.0),
+    ]  # fmt: skip
+    assert market.splits is not None
+    assert market.splits.row(0) == ("FB", after, 1, 1, "META")
+
+
 def test_symbols_are_parsed_once_in_any_spelling() -> None:
     numbering = contracts.Numbering()
     written = [*SYMBOLS, None]

@@ -313,6 +313,8 @@ class _Import:
         self, daily: daily_files.Daily | None, replace_sessions: bool, progress: Report | None
     ) -> Imported:
         """Write every month, and then the underlyings' bars."""
+        if daily is not None:
+            daily = daily_files.named_as_then(daily, self.intake.renamed)
         checked = None if daily is None else daily_files.checked(daily)
         strays = validation.strays_of(_counts(self.quotes.days))
         span = [day for day in self.quotes.days if day not in set(strays)]
@@ -367,6 +369,12 @@ class _Import:
     def _notes(self, others: list[dt.date], without: list[str]) -> Iterator[str]:
         for reason, count in self.intake.dropped.items():
             yield f"{count} rows were left out: {reason.replace('_', ' ')}"
+        for (old, new, day), count in self.intake.renamed.items():
+            yield (
+                f"{count:,} rows of {new} before {day} are of contracts of {old}, as it was called "
+                f"then: they were imported as {old}; --splits known, splits='known', carries "
+                "wheels through the change of name"
+            )
         if without:
             yield f"the files of daily bars have none of {listed(without, 10)}"
         if others:

@@ -114,6 +114,33 @@ def read_daily(
     )
 
 
+def named_as_then(daily: Daily, renames: Iterable[tuple[str, str, dt.date]]) -> Daily:
+    """The same with the rows of a new name before its first day under the old name.
+
+    Nothing is renamed where the old name has rows of its own.
+
+    Args:
+        daily: what files of daily bars tell.
+        renames: the old name, the new one, and its first day.
+    """
+    held = set(daily.bars["underlying"])
+    mine = [rename for rename in renames if rename[0] not in held]
+
+    def renamed(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+        for old, new, day in mine:
+            early = (pl.col("underlying") == new) & (pl.col(column) < day)
+            name = pl.when(early).then(pl.lit(old)).otherwise("underlying")
+            frame = frame.with_columns(underlying=name)
+        return frame
+
+    return Daily(
+        renamed(daily.bars, "session"),
+        renamed(daily.ranges, "session"),
+        renamed(daily.dividends, "ex_date"),
+        renamed(daily.splits, "ex_date"),
+    )
+
+
 def splits_of(daily: Daily, underlyings: Iterable[str]) -> tuple[pl.DataFrame, list[dt.date]]:
     """The splits of some underlyings as whole shares: 2 is 2 for 1, 0.125 is 1 for 8.
 
