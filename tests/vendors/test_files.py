@@ -813,6 +813,17 @@ def test_days_and_months_of_daily_bars_exchanged_are_seen_too(tmp_path: Path) ->
         underlying.read_daily([file], "ACME")
 
 
+def test_daily_bars_of_a_header_alone_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "daily.csv"
+    file.write_text("date,close\n")
+    with pytest.raises(wv.WheelvecError, match=r"daily\.csv: no daily bars: expected rows below"):
+        underlying.read_daily([file], "ACME")
+    none = pl.DataFrame(schema={"date": pl.Date, "close": pl.Float64})
+    none.write_parquet(tmp_path / "daily.parquet")
+    with pytest.raises(wv.WheelvecError, match="no daily bars: expected rows"):
+        underlying.read_daily([tmp_path / "daily.parquet"], "ACME")
+
+
 def cut_gzip(data: bytes) -> bytes:
     import gzip
 

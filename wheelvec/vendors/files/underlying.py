@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from wheelvec.model import schemas
-from wheelvec.model.errors import DataError, InputError
+from wheelvec.model.errors import DataError, InputError, listed
 from wheelvec.tables import validation
 from wheelvec.vendors.files import cells, reading
 from wheelvec.vendors.files.contracts import underlying_name
@@ -94,8 +94,10 @@ def read_daily(
         days = {day for table in tables for day in table["session"].drop_nulls().unique()}
         refuse_exchanged(file, _LAYOUT, days, calendar)
         found += tables
-    if not found:
+    if not files:
         raise InputError("no files of daily bars are named")
+    if not any(map(len, found)):
+        raise DataError(f"{listed(files, 3)}: no daily bars: expected rows below the header")
     table = pl.concat(found)
     prices = ("open", "high", "low")
     ranged = pl.all_horizontal(pl.col(prices).is_not_null())
