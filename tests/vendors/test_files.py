@@ -748,6 +748,20 @@ def test_lines_that_end_with_a_separator_are_whole(tmp_path: Path) -> None:
     assert len(quotes(tmp_path / "lake")) == len(chain())
 
 
+@pytest.mark.parametrize("at", [1, 5, 9990])
+@pytest.mark.parametrize(("old", "new"), [("2024", '"2024'), ("ACME", '"ACME'), ("ACME", 'ACME"')])
+def test_a_stray_quote_is_named(old: str, new: str, at: int, tmp_path: Path) -> None:
+    """The rest of the file would be one cell, longer than Python's reader takes."""
+
+    def change(lines: list[str]) -> list[str]:
+        rows = lines[1:] * 200
+        rows[at - 1] = rows[at - 1].replace(old, new, 1)
+        return [lines[0], *rows]
+
+    message = broken(tmp_path, "dolt", change)
+    assert f"dolt.csv line {at + 1} has a double quote that none closes: " in message
+
+
 OWN = """
 form = "long"
 dates = ["%d/%m/%Y", "%m/%d/%Y"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from wheelvec.model.errors import DataError
+from wheelvec.model.errors import DataError, cut
 from wheelvec.vendors.files import blocks
 from wheelvec.vendors.files.cells import Rows, Source, header_in
 from wheelvec.vendors.files.layout import NUMBERS, Layout, normalised
@@ -75,7 +75,11 @@ class _Csv:
     def _begun(self, header: bytes) -> Source:
         line = header.decode("utf-8", "replace")
         self._separator = max(_SEPARATORS, key=line.count)
-        names = next(csv.reader([line], delimiter=self._separator, skipinitialspace=True), [])
+        reader = csv.reader([line], delimiter=self._separator, skipinitialspace=True)
+        try:
+            names = next(reader, [])
+        except csv.Error as error:
+            raise self._no_csv(header, 1, error) from None
         if self._layout.missing_from(names):
             raise DataError(f"{self._text.name} {self._layout.refusal(names)}")
         at = self._layout.matched(names)
@@ -153,8 +157,7 @@ class _Csv:
             frame = self._read(block, dict.fromkeys(self._source.at, pl.String()))
         except pl.exceptions.PolarsError as error:
             self._refuse_odd_line(block, line)
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(f"{self._text.name} is no CSV from line {line} on: {reason}") from error
+            raise self._no_csv(block, line, error) from error
         return self._without_odd_lines(block, frame, line)
 
     def _without_odd_lines(self, block: bytes, frame: pl.DataFrame, line: int) -> Rows:
@@ -184,6 +187,13 @@ class _Csv:
         reader = csv.reader(text, delimiter=self._separator)
         width = len(self._source.header)
         mine = [normalised(name) for name in self._source.header]
+        try:
+            self._refuse_odd_cells(reader, line, width, mine)
+        except csv.Error as error:
+            raise self._no_csv(block, line, error) from None
+
+    def _refuse_odd_cells(self, reader: Any, line: int, width: int, mine: Sequence[str]) -> None:
+        """Raise for the first row of `reader` that `_refuse_odd_line` refuses."""
         for cells in reader:
             at = line + reader.line_num - 1
             # header names are texts, and lines of figures are many: look at the few others only
@@ -197,7 +207,20 @@ class _Csv:
                     "split it there"
                 )
             if len(cells) != width and not (len(cells) == width + 1 and not cells[-1].strip()):
+                if any("\n" in cell for cell in cells):
+                    raise csv.Error("a cell of several lines")
                 raise self._wrong_width(cells, width, at)
+
+    def _no_csv(self, block: bytes, line: int, error: Exception) -> DataError:
+        """The error of lines that cannot be split into cells, by the first odd double quote."""
+        for number, text in enumerate(block.split(b"\n"), line):
+            if text.count(b'"') % 2:
+                return DataError(
+                    f"{self._text.name} line {number} has a double quote that none closes: "
+                    f"{cut(text.decode('utf-8', 'replace'))}; expected pairs of them around cells"
+                )
+        reason = " ".join(str(error).split())[:200]
+        return DataError(f"{self._text.name} is no CSV from line {line} on: {reason}")
 
     def _wrong_width(self, cells: Sequence[str], width: int, line: int) -> DataError:
         short = len(cells) < width
