@@ -866,6 +866,11 @@ FAILURES = {
         1,
         r"q.parquet: no such file",
     ),
+    "a folder for quotes": (
+        "import --option-quotes full --underlying-bars u.parquet --lake out",
+        1,
+        r"option_quotes full: it is a folder: expected a file",
+    ),
     "no Parquet": (
         "import --option-quotes plain.txt --underlying-bars plain.txt --lake out",
         1,

@@ -124,7 +124,10 @@ def test_import_takes_splits(tmp_path: Path, given: str, monkeypatch: pytest.Mon
 
 
 def test_a_file_of_splits_that_is_none_is_one_clear_line(lake: Path, capsys: Capture) -> None:
-    for given, text in (("gone.csv", "splits gone.csv: no such file"), (str(lake), "no such file")):
+    for given, text in (
+        ("gone.csv", "splits gone.csv: no such file"),
+        (str(lake), "it is a folder"),
+    ):
         line = ["import", "--option-quotes", "q", "--underlying-bars", "u", "--lake", str(lake)]
         assert cli.main([*line, "--splits", given]) == 1
         assert text in capsys.readouterr().err

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from wheelvec.model.errors import DataError, InputError, listed
+from wheelvec.model.errors import DataError, InputError, listed, no_file
 
 BLOCK = 1 << 24  # bytes of text that are parsed together: more are slower to allocate
 _LONGEST_LINE = 1 << 20
@@ -74,7 +74,7 @@ def texts(path: Path) -> list[Text]:
 
 def _begins(path: Path) -> bytes:
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {no_file(path)}")
     with _told(str(path)), path.open("rb") as opened:
         begins = opened.read(8)
     if not begins:
