@@ -864,6 +864,18 @@ def altered_zip(data: bytes) -> bytes:
     return held.getvalue().replace(b"ACME", b"ACNE", 1)
 
 
+def workbook(data: bytes) -> bytes:
+    """As .xlsx begins: a zip of XML."""
+    import io
+    import zipfile
+
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        for name in ("[Content_Types].xml", "xl/workbook.xml", "xl/worksheets/sheet1.xml"):
+            archive.writestr(name, "<xml/>")
+    return held.getvalue()
+
+
 def cut_zstd(data: bytes) -> bytes:
     import pyarrow
 
@@ -891,8 +903,9 @@ DAMAGED = [
     (lambda data: b"\n\n", "is empty: expected a header and rows"),
     (lambda data: data.split(b"\n")[0] + b"\n", "no row of"),
     (lambda data: data.decode().encode("utf-16"), "is in UTF-16"),
-    (lambda data: b"%PDF-1.4 " + data, "is a PDF, neither CSV nor Parquet"),
+    (lambda data: b"%PDF-1.4 " + data, "is neither CSV nor Parquet, but a PDF"),
     (lambda data: b"a\0b" + data, "is no text"),
+    (workbook, "is neither CSV nor Parquet, but an Excel workbook: save its sheet as CSV"),
 ]
 
 
