@@ -388,9 +388,34 @@ def test_a_holidays_copy_is_kept_and_counted_as_no_session(tmp_path: Path) -> No
     holiday = holiday.with_columns(session=pl.lit(DAY("2024-02-19")))
     holiday = holiday.filter(pl.col("expiration") > DAY("2024-02-19"))
     frame = pl.concat([chain(), holiday])
-    imported(written(tmp_path, "dolt", frame), "dolt", tmp_path / "lake")
+    done = imported(written(tmp_path, "dolt", frame), "dolt", tmp_path / "lake")
     found = wv.Market.open(tmp_path / "lake").diagnostics.filter(reason="not_a_session")
     assert found["count"].to_list() == [10]
+    (note,) = done.notes
+    assert note == (
+        "10 rows are of days that are no sessions, 2024-02-19 (Mon): they are in the lake, and "
+        "every run leaves them out"
+    )
+
+
+def test_a_date_that_is_no_session_is_noted(tmp_path: Path) -> None:
+    file = written(tmp_path, "yahoo")
+    (note,) = imported(file, "yahoo", tmp_path / "lake", date="2024-02-03").notes
+    assert "20 rows are of days that are no sessions, 2024-02-03 (Sat): " in note
+    assert note.endswith("; check --date, date=")
+
+
+def test_an_import_without_a_row_to_use_says_why(tmp_path: Path) -> None:
+    file = written(tmp_path, "yahoo")
+    message = refused(file, "yahoo", tmp_path, date="2026-01-02")
+    assert "can be used: 20 after_expiration; nothing was written" in message
+    message = refused(file, "yahoo", tmp_path, symbols=["SPY", "QQQ"])
+    assert "can be used: the underlyings are ACME, expected one of QQQ, SPY; nothing" in message
+    weekend = chain().with_columns(session=pl.lit(DAY("2024-02-03")))
+    file = written(tmp_path, "cboe", weekend.unique("symbol"))
+    message = refused(file, "cboe", tmp_path)
+    assert "no row can be used: 20 not_a_session, on 2024-02-03 (Sat); nothing" in message
+    assert not (tmp_path / "lake").exists()
 
 
 def test_no_close_is_made_of_a_holidays_copy(tmp_path: Path) -> None:
@@ -901,7 +926,7 @@ DAMAGED = [
     (cut_parquet, "not readable as Parquet"),
     (lambda data: b"", "is empty: expected a header and rows"),
     (lambda data: b"\n\n", "is empty: expected a header and rows"),
-    (lambda data: data.split(b"\n")[0] + b"\n", "no row of"),
+    (lambda data: data.split(b"\n")[0] + b"\n", "can be used: there is none below the header"),
     (lambda data: data.decode().encode("utf-16"), "is in UTF-16"),
     (lambda data: b"%PDF-1.4 " + data, "is neither CSV nor Parquet, but a PDF"),
     (lambda data: b"a\0b" + data, "is no text"),
@@ -914,7 +939,7 @@ def test_damaged_and_empty_files_are_refused(harm: Any, expected: str, tmp_path:
     whole, file = written(tmp_path, "alphavantage"), tmp_path / "harmed"
     file.write_bytes(harm(whole.read_bytes()))
     assert expected in refused(file, "alphavantage", tmp_path)
-    if expected != "no row of":  # a whole file before it changes nothing
+    if "below the header" not in expected:  # a whole file before it changes nothing
         with pytest.raises(wv.WheelvecError, match=r"harmed"):
             wv.import_files([whole, file], layout="alphavantage", lake=tmp_path / "lake")
         assert not (tmp_path / "lake").exists()

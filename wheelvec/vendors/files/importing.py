@@ -22,6 +22,7 @@ from wheelvec.lake import lake as lakes
 from wheelvec.lake import place, splits
 from wheelvec.lake.files import writing
 from wheelvec.lake.joining import Counts
+from wheelvec.model import schemas
 from wheelvec.model.addresses import refuse_address
 from wheelvec.model.errors import InputError, cut, listed
 from wheelvec.model.forks import refuse_forked
@@ -255,6 +256,7 @@ class _Import:
     stack: contextlib.ExitStack
     numbering: Numbering = field(default_factory=Numbering)
     files: list[tuple[object, ...]] = field(default_factory=list)
+    _usable: bool = False  # whether any quote is not after its expiration
     _folder: Path | None = None
 
     def __post_init__(self) -> None:
@@ -284,13 +286,28 @@ class _Import:
                 progress(done // 1_000_000, sum(sizes) // 1_000_000 + 1, "MB of files")
             self._read_file(path)
             done += size
-        if not self.quotes.keys():
-            reasons = validation.total(
-                pl.concat([validation.SET_ASIDE.to_frame(), *self.intake.aside])
+        if not self._usable:
+            raise InputError(
+                f"no row of {listed(paths, 3)} can be used{self._why()}; nothing was written"
             )
-            counted = [f"{n} {reason}" for _, _, reason, n, _ in reasons.iter_rows()]
-            why = f": {', '.join(counted)}" if counted else ""
-            raise InputError(f"no row of {listed(paths, 3)} can be used{why}; nothing was written")
+
+    def _why(self) -> str:
+        """Why no row can be used, as a message goes on."""
+        if not any(rows for _, rows, *_ in self.files):
+            return ": there is none below the header"
+        aside = validation.total(pl.concat([validation.SET_ASIDE.to_frame(), *self.intake.aside]))
+        counts = dict.fromkeys(aside["reason"], 0)
+        for reason, count in aside.select("reason", "count").iter_rows():
+            counts[reason] += count
+        if late := sum(self.quotes.days.values()):
+            counts["after_expiration"] = late
+        if counts:
+            return f": {', '.join(f'{n:,} {reason}' for reason, n in counts.items())}"
+        found = sorted({*self.numbering.underlyings} - {"", *self.given.symbols})
+        if self.given.symbols and found:
+            wanted = listed(sorted(self.given.symbols), 10)
+            return f": the underlyings are {listed(found, 10)}, expected one of {wanted}"
+        return ": none has a bid or an ask"
 
     def _read_file(self, path: Path) -> None:
         by_name = self.layout.symbol_of(path)
@@ -301,6 +318,9 @@ class _Import:
             quotes, bars = self.intake.quotes(batch, by_name or of_member)
             self.quotes.add(quotes)
             self.bars.add(bars)
+            self._usable = (
+                self._usable or not quotes.select(schemas.after_expiration().all()).item()
+            )
             rows, kept = rows + len(batch.frame), kept + len(quotes)
             days |= set(quotes["session"].unique())
         refuse_exchanged(path, self.layout, days, self.calendar)
@@ -319,6 +339,7 @@ class _Import:
         strays = validation.strays_of(_counts(self.quotes.days))
         span = [day for day in self.quotes.days if day not in set(strays)]
         sessions = Sessions.known(self.calendar, min(span), max(span))
+        closed = self._closed(set(span) - set(sessions.frame["session"]), len(span))
         names = self.numbering.underlyings
         keys = sorted(set(self.quotes.keys()) | set(self.bars.keys()))
         jobs = {
@@ -336,7 +357,25 @@ class _Import:
                 progress(done.months, len(keys), "months")
         named = {names[number] for number in jobs}
         without = [] if daily is None else sorted(named - set(daily.bars["underlying"]))
-        return self._report(done, others, without)
+        return self._report(done, others, without, closed)
+
+    def _closed(self, days: set[dt.date], of: int) -> str:
+        """A note of the rows on days that are no sessions; "" without any.
+
+        Raises:
+            InputError: if there are no others and these cannot be used, as the quotes are timed.
+        """
+        if not days:
+            return ""
+        shown = listed([f"{day} ({day:%a})" for day in sorted(days)], 3)
+        count = sum(self.quotes.days[day] for day in days)
+        if self.layout.timed and len(days) == of:
+            raise InputError(
+                f"no row can be used: {count:,} not_a_session, on {shown}; nothing was written"
+            )
+        stay = "set aside" if self.layout.timed else "in the lake, and every run leaves them out"
+        date = "; check --date, date=" if self.given.session is not None else ""
+        return f"{count:,} rows are of days that are no sessions, {shown}: they are {stay}{date}"
 
     def _write_splits(self, daily: daily_files.Daily | None, done: "_Done") -> list[dt.date]:
         """Write the splits that daily bars tell, before all else; the days of those that cannot be.
@@ -352,8 +391,17 @@ class _Import:
             done.counts[validation.SPLITS.name] = splits.merge(self.root, told)
         return others
 
-    def _report(self, done: "_Done", others: list[dt.date], without: list[str]) -> Imported:
-        """What was done; `without` are the underlyings of which there are no given daily bars."""
+    def _report(
+        self, done: "_Done", others: list[dt.date], without: list[str], closed: str
+    ) -> Imported:
+        """What was done.
+
+        Args:
+            done: what was written.
+            others: days of splits that cannot be imported.
+            without: the underlyings of which there are no given daily bars.
+            closed: a note of days that are no sessions.
+        """
         aside = pl.concat([validation.SET_ASIDE.to_frame(), *self.intake.aside, *done.aside])
         written = [
             (name, *count) for name, count in done.counts.items() if any(count) or name in _ALWAYS
@@ -363,7 +411,7 @@ class _Import:
             pl.DataFrame(written, schema=lakes.WRITTEN, orient="row"),
             validation.total(aside),
             pl.concat([PRICES.to_frame(), *done.prices]).sort("underlying", "session"),
-            tuple(self._notes(others, without)),
+            tuple(filter(None, (*self._notes(others, without), closed))),
         )
 
     def _notes(self, others: list[dt.date], without: list[str]) -> Iterator[str]:
