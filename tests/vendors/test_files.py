@@ -398,6 +398,17 @@ def test_a_holidays_copy_is_kept_and_counted_as_no_session(tmp_path: Path) -> No
     )
 
 
+def test_rows_of_a_wrong_year_are_counted(tmp_path: Path) -> None:
+    later = chain().filter(pl.col("session") == SESSIONS[0])
+    later = later.with_columns(session=pl.lit(DAY("2033-02-01")))
+    frame = pl.concat([chain(), later.with_columns(expiration=pl.lit(DAY("2033-03-18")))])
+    done = imported(written(tmp_path, "dolt", frame), "dolt", tmp_path / "lake")
+    assert done.set_aside.select("table", "underlying", "reason", "count").rows() == [
+        ("option_quotes", "ACME", "stray_session", 20)
+    ]
+    assert quotes(tmp_path / "lake")["session"].max() == SESSIONS[-1]
+
+
 def test_a_date_that_is_no_session_is_noted(tmp_path: Path) -> None:
     file = written(tmp_path, "yahoo")
     (note,) = imported(file, "yahoo", tmp_path / "lake", date="2024-02-03").notes

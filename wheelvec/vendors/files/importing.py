@@ -514,8 +514,10 @@ class _Underlying:
         minutes = None
         if work.layout.timed:
             minutes = months.minutes_of(self.sessions, work.layout.time)
+        quotes = work.quotes.rows(key)
+        aside = pl.concat([aside, stray := self._strays_of(quotes)])
         month = months.quotes_of(
-            self._without_strays(work.quotes.rows(key)),
+            self._without_strays(quotes),
             self.name,
             work.numbering.roots,
             closes,
@@ -531,7 +533,7 @@ class _Underlying:
             count = count.plus(writer.write("option_quotes", first, month.priced, none))
         counts = {"option_quotes": count}
         rows = work.bars.rows(key)
-        found = month.aside
+        found = pl.concat([month.aside, stray])
         traded = aside.filter(pl.col("table") == "option_bars")
         if len(rows) or len(traded):
             bars = months.bars_of(
@@ -543,7 +545,7 @@ class _Underlying:
             counts["option_bars"] = writer.write(
                 "option_bars", first, bars.rows.select(*table), there
             )
-            found = pl.concat([month.aside, bars.aside])
+            found = pl.concat([found, bars.aside])
         made = month.closes.filter(
             pl.col("session").is_in(self.sessions.frame["session"].implode())
         )
@@ -554,6 +556,21 @@ class _Underlying:
         table = TABLES["option_quotes"]
         found = lakes.stored(self.work.root, table, self.name, days=(first, last))
         return found.select(*table.schema)
+
+    def _strays_of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The counts of the rows of sessions of a wrong year."""
+        strays = (
+            rows.filter(pl.col("session").is_in(list(self.strays))) if self.strays else rows[:0]
+        )
+        counted = strays.group_by("session").agg(count=pl.len().cast(pl.Int64)).sort("session")
+        return counted.select(
+            table=pl.lit("option_quotes"),
+            underlying=pl.lit(self.name),
+            session="session",
+            reason=pl.lit("stray_session"),
+            count="count",
+            example=pl.lit(None, pl.String),
+        )
 
     def _without_strays(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows but those of sessions of a wrong year."""
