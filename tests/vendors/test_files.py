@@ -840,6 +840,18 @@ def test_a_date_that_could_be_two_is_refused_and_a_later_one_decides(tmp_path: P
     )
 
 
+def test_two_formats_of_dates_in_one_file_are_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(OWN)
+    frame = own(chain().filter(pl.col("expiration") == EXPIRATIONS[1]), "%d/%m/%Y")
+    days = ["13/02/2024", "02/14/2024", "01/02/2024"]
+    frame = pl.concat(frame.head(4).with_columns(day=pl.lit(day)) for day in days)
+    frame.write_csv(tmp_path / "f.csv")
+    message = refused(tmp_path / "f.csv", str(tmp_path / "mine.toml"), tmp_path)
+    assert (
+        "day mixes two formats of dates: '13/02/2024' is %d/%m/%Y, and '02/14/2024' is" in message
+    )
+
+
 def test_days_and_months_exchanged_are_seen_by_days_that_are_no_sessions(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(OWN.replace('"%d/%m/%Y", ', ""))
     days = [DAY("2024-02-05"), DAY("2024-02-06"), DAY("2024-02-07"), DAY("2024-03-04")]
