@@ -759,6 +759,22 @@ def test_a_line_that_is_cut_off_is_named(tmp_path: Path) -> None:
     assert "line 51 has 3 columns, expected the header's 13; it may be cut off there" in message
 
 
+@pytest.mark.parametrize("other", ["bid", "Bid", " [BID]"])
+def test_a_column_that_is_there_twice_is_named(other: str, tmp_path: Path) -> None:
+    def change(lines: list[str]) -> list[str]:
+        return [f"{lines[0]},{other}", *(f"{line},9.99" for line in lines[1:])]
+
+    message = broken(tmp_path, "dolt", change)
+    assert "dolt.csv: the header has bid as columns 6 and 14: expected it once" in message
+
+
+def test_a_column_that_is_not_read_may_be_there_twice(tmp_path: Path) -> None:
+    file = written(tmp_path, "dolt")
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([f"{lines[0]},delta", *(f"{line},9" for line in lines[1:])]))
+    imported(file, "dolt", tmp_path / "lake")
+
+
 @pytest.mark.parametrize("at", [2, 20, -1])
 @pytest.mark.parametrize("quoted", [False, True])
 def test_a_line_that_is_cut_off_in_its_last_price_is_named(

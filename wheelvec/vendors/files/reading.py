@@ -82,6 +82,7 @@ class _Csv:
             raise self._no_csv(header, 1, error) from None
         if self._layout.missing_from(names):
             raise DataError(f"{self._text.name} {self._layout.refusal(names)}")
+        self._layout.refuse_doubled(self._text.name, names)
         at = self._layout.matched(names)
         return Source(self._text.name, self._layout, names, at, comma=self._separator != ";")
 
@@ -257,6 +258,7 @@ def _parquet(path: Path, layout: Layout) -> Iterator[Rows]:
             names = list(file.schema_arrow.names)
             if layout.missing_from(names):
                 raise DataError(f"{path} {layout.refusal(names)}")
+            layout.refuse_doubled(str(path), names)
             source = Source(str(path), layout, names, layout.matched(names))
             wanted = sorted({names[i] for i in source.at.values()})
             seen = 0
