@@ -775,6 +775,13 @@ def test_a_column_that_is_not_read_may_be_there_twice(tmp_path: Path) -> None:
     imported(file, "dolt", tmp_path / "lake")
 
 
+def test_a_symbol_that_contradicts_the_files_name_is_noted(tmp_path: Path) -> None:
+    file = written(tmp_path, "optionsdx")
+    (note,) = imported(file, "optionsdx", tmp_path / "lake", symbol="QQQ").notes
+    assert note.endswith("acme_eod_202402.txt: its name says ACME, it was imported as QQQ")
+    assert imported(file, "optionsdx", tmp_path / "other", symbol="acme").notes == ()
+
+
 @pytest.mark.parametrize("at", [2, 20, -1])
 @pytest.mark.parametrize("quoted", [False, True])
 def test_a_line_that_is_cut_off_in_its_last_price_is_named(

@@ -256,6 +256,7 @@ class _Import:
     stack: contextlib.ExitStack
     numbering: Numbering = field(default_factory=Numbering)
     files: list[tuple[object, ...]] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)  # file -> what its name says instead
     _usable: bool = False  # whether any quote is not after its expiration
     _folder: Path | None = None
 
@@ -316,6 +317,7 @@ class _Import:
         for batch in _ahead(reading.read(path, self.layout, self.intake.count_dropped)):
             of_member = self.layout.symbol_of(Path(batch.source.name.rstrip("]").split("[")[-1]))
             quotes, bars = self.intake.quotes(batch, by_name or of_member)
+            self._note_name(batch, by_name or of_member)
             self.quotes.add(quotes)
             self.bars.add(bars)
             self._usable = (
@@ -326,6 +328,14 @@ class _Import:
         refuse_exchanged(path, self.layout, days, self.calendar)
         self.files.append((str(path), rows, kept, min(days, default=None), max(days, default=None)))
         log.info("%s: %d rows, %d quotes", path, rows, kept)
+
+    def _note_name(self, rows: Rows, told: str | None) -> None:
+        """Note a file whose name tells another underlying than the caller."""
+        taken = self.given.underlying
+        if told is None or taken is None or "underlying" in rows.frame.columns:
+            return
+        if (name := underlying_name(told)) != taken:
+            self.names[rows.source.name] = name
 
     # ---- writing
 
@@ -423,6 +433,8 @@ class _Import:
                 f"then: they were imported as {old}; --splits known, splits='known', carries "
                 "wheels through the change of name"
             )
+        for file, name in self.names.items():
+            yield f"{file}: its name says {name}, it was imported as {self.given.underlying}"
         if without:
             yield f"the files of daily bars have none of {listed(without, 10)}"
         if others:
