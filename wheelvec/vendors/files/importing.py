@@ -22,6 +22,7 @@ from wheelvec.lake import lake as lakes
 from wheelvec.lake import place, splits
 from wheelvec.lake.files import writing
 from wheelvec.lake.joining import Counts
+from wheelvec.market import splits as market_splits
 from wheelvec.model import schemas
 from wheelvec.model.addresses import refuse_address
 from wheelvec.model.errors import InputError, cut, listed
@@ -119,6 +120,7 @@ def import_files(
     underlying_price: str | None = None,
     rate: float = 0.04,
     replace: bool = False,
+    splits: market_splits.Given = None,
     trading_calendar: str = "NYSE",
     progress: Progress = None,
 ) -> Imported:
@@ -145,6 +147,8 @@ def import_files(
             "close"; None: the first of these that there is.
         rate: a year, continuously compounded, for parity.
         replace: whether whole sessions are replaced, instead of adding to the lake's.
+        splits: splits and renames to write into the lake, as in `Market`; "known": those of the
+            table in the box.
         trading_calendar: the exchange's calendar.
         progress: True: a bar, on a terminal or in a notebook; or a function, called with (done,
             of, what).
@@ -184,6 +188,7 @@ def import_files(
         frozenset(underlying_name(each) for each in _listing(symbols)),
     )
     pricing = _pricing(underlying_price, rate, chosen)
+    told = market_splits.Splits.of(splits)
     root = Path(lake)
     place.check_writable(root)
     daily = None
@@ -193,7 +198,7 @@ def import_files(
         work = _Import(root, chosen, given, pricing, trading_calendar, stack)
         report = stack.enter_context(reporting(progress, "files"))
         work.read(paths, report)
-        return work.write(daily, replace, report)
+        return work.write(daily, told, replace, report)
 
 
 def _paths(files: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -340,7 +345,11 @@ class _Import:
     # ---- writing
 
     def write(
-        self, daily: daily_files.Daily | None, replace_sessions: bool, progress: Report | None
+        self,
+        daily: daily_files.Daily | None,
+        given: market_splits.Splits,
+        replace_sessions: bool,
+        progress: Report | None,
     ) -> Imported:
         """Write every month, and then the underlyings' bars."""
         if daily is not None:
@@ -357,10 +366,18 @@ class _Import:
             for number in sorted({number for number, _ in keys}, key=lambda n: names[n])
         }
         done = _Done()
-        others = self._write_splits(daily, done)
-        for number, mine in jobs.items():
+        mine = given.checked((names[number] for number in jobs), sessions)
+        others = self._write_splits(daily, mine, done)
+        for number, months_of in jobs.items():
             one = _Underlying(
-                self, names[number], mine, sessions, set(strays), checked, daily, replace_sessions
+                self,
+                names[number],
+                months_of,
+                sessions,
+                set(strays),
+                checked,
+                daily,
+                replace_sessions,
             )
             one.write(done)
             if progress:
@@ -387,18 +404,30 @@ class _Import:
         date = "; check --date, date=" if self.given.session is not None else ""
         return f"{count:,} rows are of days that are no sessions, {shown}: they are {stay}{date}"
 
-    def _write_splits(self, daily: daily_files.Daily | None, done: "_Done") -> list[dt.date]:
-        """Write the splits that daily bars tell, before all else; the days of those that cannot be.
+    def _write_splits(
+        self, daily: daily_files.Daily | None, given: validation.Checked | None, done: "_Done"
+    ) -> list[dt.date]:
+        """Write splits before all else, those given and those that daily bars tell.
 
         A reader of a half-written lake then takes none for a split that no row explains.
+
+        Returns:
+            The days of those of the daily bars that cannot be written.
         """
-        if daily is None:
-            return []
-        told, others = daily_files.splits_of(daily, self.numbering.underlyings)
-        if not told.is_empty():
+        rows: Frames = []
+        others: list[dt.date] = []
+        if daily is not None:
+            told, others = daily_files.splits_of(daily, self.numbering.underlyings)
+            rows.append(told)
+        if given is not None:
+            rows.append(given.rows.select(*schemas.SPLITS))
+            done.aside.append(given.aside)
+        whole = pl.concat([pl.DataFrame(schema=schemas.SPLITS), *rows])
+        whole = whole.unique(["underlying", "ex_date"], keep="last", maintain_order=True)
+        if not whole.is_empty():
             with writing(self.root):
                 self.root.mkdir(parents=True, exist_ok=True)
-            done.counts[validation.SPLITS.name] = splits.merge(self.root, told)
+            done.counts[validation.SPLITS.name] = splits.merge(self.root, whole)
         return others
 
     def _report(
