@@ -209,8 +209,21 @@ def test_without_entry_sessions_the_output_says_so(here: Path, lake: Path, capsy
     assert cli.main(["run", "wheel.toml", "--lake", str(lake), "--out", "out"]) == 0
     out, err = capsys.readouterr()
     assert "leaves no entry session" in out
-    assert "  - no wheel: the schedule leaves no entry session\n" in out
+    assert "the schedule leaves no entry session; the market holds 2024-01-02 to" in " ".join(
+        out.split()
+    )
     assert err == ""
+
+
+@pytest.mark.parametrize("year", ["2019", "2030"])
+def test_a_run_outside_the_data_names_the_span_of_the_lake(
+    year: str, here: Path, lake: Path, capsys: Capture
+) -> None:
+    text = f'[schedule]\nstart_date = "{year}-03-01"\nend_date = "{year}-03-29"\n'
+    (here / "wheel.toml").write_text(text, encoding="utf-8")
+    assert cli.main(["run", "wheel.toml", "--lake", str(lake), "--out", "out"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "are outside the quotes, which are of 2024-01-02 to 2024-" in shown
 
 
 def test_imported_tables_run_like_the_market_they_came_from(
@@ -852,6 +865,11 @@ FAILURES = {
         "import --option-quotes q.parquet --underlying-bars u.parquet --lake out",
         1,
         r"q.parquet: no such file",
+    ),
+    "a folder for quotes": (
+        "import --option-quotes full --underlying-bars u.parquet --lake out",
+        1,
+        r"option_quotes full: it is a folder: expected a file",
     ),
     "no Parquet": (
         "import --option-quotes plain.txt --underlying-bars plain.txt --lake out",

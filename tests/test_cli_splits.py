@@ -124,7 +124,37 @@ def test_import_takes_splits(tmp_path: Path, given: str, monkeypatch: pytest.Mon
 
 
 def test_a_file_of_splits_that_is_none_is_one_clear_line(lake: Path, capsys: Capture) -> None:
-    for given, text in (("gone.csv", "splits gone.csv: no such file"), (str(lake), "no such file")):
+    for given, text in (
+        ("gone.csv", "splits gone.csv: no such file"),
+        (str(lake), "it is a folder"),
+    ):
         line = ["import", "--option-quotes", "q", "--underlying-bars", "u", "--lake", str(lake)]
         assert cli.main([*line, "--splits", given]) == 1
         assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["known", "mine.csv"])
+def test_an_import_of_vendors_files_takes_splits_too(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        f"{day},AAPL,2020-10-16,{strike / (4 if price < 200 else 1)},Put,1.00,1.10"
+        for day, price in zip(DAYS, PRICES, strict=True)
+        for strike in STRIKES
+    ]
+    text = "\n".join(["date,act_symbol,expiration,strike,call_put,bid,ask", *rows])
+    Path("chain.csv").write_text(text, encoding="utf-8")
+    told = "underlying,ex_date,numerator,denominator\nAAPL,2020-08-31,4,1\nZZZ,2020-08-31,2,1\n"
+    Path("mine.csv").write_text(told, encoding="utf-8")
+    command = ["import", "eod", "chain.csv", "--layout", "dolt", "--lake", "lake"]
+    assert cli.main([*command, "--splits", given]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "splits: 1 rows added, 0 replaced" in out
+    assert ("unknown_underlying" in out) == (given == "mine.csv")
+    market = wv.Market.open("lake")
+    assert market.splits is not None
+    assert market.splits.rows() == [("AAPL", DAYS[2], 4, 1, None)]
+    assert cli.main([*command[:-1], "other", "--splits", "gone.csv"]) == 1
+    assert "splits gone.csv: no such file" in capsys.readouterr().err
+    assert not Path("other").exists()

@@ -497,6 +497,9 @@ def test_files_that_are_not_grids_are_named(
         read(grid_from_file(tmp_path / name))
     with pytest.raises(wv.ConfigError, match=r"none\.csv: cannot be read: no such file"):
         grid_from_file(tmp_path / "none.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(wv.ConfigError, match=r"folder\.csv: cannot be read: it is a folder"):
+        grid_from_file(tmp_path / "folder.csv")
 
 
 def test_an_unknown_field_of_a_parquet_grid_is_named_with_its_file(tmp_path: Path) -> None:

@@ -170,6 +170,14 @@ def test_neighbours_differ_in_one_field_by_one_step() -> None:
     )
 
 
+@pytest.mark.parametrize("grid", [{}, {"put.exit_pct": [0.5]}])
+def test_a_sweep_of_one_row_has_a_page(grid: dict[str, Any]) -> None:
+    config = wv.Config(schedule=wv.Schedule(end_date="2024-01-12"))
+    sweep = wv.sweep(built.market(), config, grid)
+    assert neighbours(sweep, 0)["differs"].to_list() == ["the best itself"]
+    assert "1 configuration" in html(sweep)
+
+
 NAME = "</script><img src=x onerror=alert(1)>"
 
 
@@ -241,3 +249,18 @@ def test_a_result_without_wheels_has_a_page() -> None:
     text = html(wv.backtest(built.market(), config))
     assert "no_candidate_in_range" in text
     assert "launched" in text
+
+
+def test_a_result_without_closes_has_a_page_and_charts() -> None:
+    market = built.market()
+    bare = wv.Market(
+        option_quotes=market.option_quotes, underlying_bars=market.underlying_bars.clear()
+    )
+    result = wv.backtest(bare, wv.Config(schedule=wv.Schedule(end_date="2024-01-12")))
+    assert result.wheels.height
+    assert "launched" in html(result)
+    assert "launched" in html([result, result])
+    for draw in (wv.plots.equity, wv.plots.monthly, wv.plots.roc_distribution, wv.plots.ends):
+        assert draw(result).to_dict()
+    assert wv.plots.by(result, "dte").to_dict()
+    assert wv.plots.wheel(result, result.wheels["wheel_id"][0]).to_dict()

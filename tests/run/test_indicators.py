@@ -461,6 +461,15 @@ def test_arguments_are_checked(call: Callable[[wv.Market], Any], expected: str) 
         call(demo(end="2024-01-31"))
 
 
+@pytest.mark.parametrize("given", ["lake/", None, pl.DataFrame()])
+def test_what_is_no_market_is_said(given: Any) -> None:
+    kind = type(given).__name__
+    for name in wv.signals.__all__:
+        dates = [["2024-01-10"]] if name == "avoid" else []
+        with pytest.raises(wv.InputError, match=f"market is a {kind}: expected a wheelvec.Market"):
+            getattr(wv.signals, name)(given, *dates)
+
+
 # ---- as signals
 
 

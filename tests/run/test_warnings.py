@@ -326,7 +326,9 @@ def test_a_market_whose_quotes_are_all_set_aside(
 def test_a_schedule_that_leaves_no_entry_session(clean: wv.Market) -> None:
     config = CONFIG.replace(**{"schedule.end_date": "2024-01-03", "schedule.weekdays": [5]})
     (warning,) = wv.backtest(clean, config).warnings
-    assert warning.text == "no wheel: the schedule leaves no entry session"
+    assert warning.text == (
+        "no wheel: the schedule leaves no entry session; the market holds 2024-01-02 to 2024-05-31"
+    )
 
 
 def test_configurations_without_a_wheel_are_counted_and_one_is_explained(clean: wv.Market) -> None:

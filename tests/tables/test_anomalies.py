@@ -4,6 +4,7 @@ import datetime as dt
 import math
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 
 from tests.market.build import DAY, SHARED, chain, quotes, symbol, table
 from wheelvec.market.market import Market
+from wheelvec.tables.anomalies import adjusted_closes
 from wheelvec.tables.sessions import Sessions
 from wheelvec.tables.suspected import SUSPECTED, named_ratio
 
@@ -409,3 +411,19 @@ def test_the_cheap_look_and_the_whole_one_agree(tmp_path: Path) -> None:
         whole = held.findings(["ABC"]).splits
         assert held.suspected_splits(["ABC"]).equals(whole)
         assert held.suspected_splits(["NONE"]).is_empty()
+
+
+@pytest.mark.parametrize("first", [0, 40])
+@pytest.mark.parametrize("sessions", [19, 21, 23, 28, 35, 60])
+def test_every_session_of_adjusted_closes_counts(sessions: int, first: int) -> None:
+    """Closes of a third of the price for some sessions, at the data's begin or within it."""
+    days = pl.date_range(dt.date(2021, 1, 1), dt.date(2021, 6, 30), eager=True)
+    off = [first <= i < first + sessions for i in range(len(days))]
+    chain = pl.DataFrame({"underlying": "ACME", "session": days, "spot": 300.0})
+    closes = chain.select(
+        "underlying", "session", close=pl.Series(off).replace_strict({True: 100.0, False: 300.0})
+    )
+    survey: Any = SimpleNamespace(chain=chain, closes=closes)
+    (found,) = adjusted_closes(survey).rows()
+    expected = ("ACME", days[first], days[first + sessions - 1], sessions, pytest.approx(1 / 3))
+    assert found == expected

@@ -287,6 +287,28 @@ def test_coefficients_of_splits_are_ratios_of_whole_shares(
     assert underlying.splits_of(daily, ["OTHER"])[0].is_empty()
 
 
+@pytest.mark.parametrize("first", ["P", "C"])
+def test_puts_and_calls_of_two_files_have_the_price_of_one(first: str, tmp_path: Path) -> None:
+    def half(kind: str) -> Path:
+        folder = tmp_path / kind
+        folder.mkdir(exist_ok=True)
+        return written(folder, "alphavantage", chain().filter(pl.col("option_type") == kind))
+
+    second = "C" if first == "P" else "P"
+    imported(written(tmp_path, "alphavantage"), "alphavantage", tmp_path / "whole", rate=0.0)
+    imported(half(first), "alphavantage", tmp_path / "lake", rate=0.0)
+    assert quotes(tmp_path / "lake")["underlying_price"].null_count() == len(chain()) / 2
+    for again in (0, 1):  # the second file, and the same once more
+        done = imported(half(second), "alphavantage", tmp_path / "lake", rate=0.0)
+        assert_frame_equal(quotes(tmp_path / "lake"), quotes(tmp_path / "whole"))
+        assert done.prices["underlying_source"].to_list() == ["parity"] * 3
+        assert done.written.row(0) == (
+            ("option_quotes", 0, 25, 0) if again else ("option_quotes", 25, 25, 0)
+        )
+    bars_of = [wv.Market.open(tmp_path / name).underlying_bars for name in ("lake", "whole")]
+    assert_frame_equal(*bars_of)
+
+
 # ---- time, bars, roots
 
 
@@ -366,9 +388,45 @@ def test_a_holidays_copy_is_kept_and_counted_as_no_session(tmp_path: Path) -> No
     holiday = holiday.with_columns(session=pl.lit(DAY("2024-02-19")))
     holiday = holiday.filter(pl.col("expiration") > DAY("2024-02-19"))
     frame = pl.concat([chain(), holiday])
-    imported(written(tmp_path, "dolt", frame), "dolt", tmp_path / "lake")
+    done = imported(written(tmp_path, "dolt", frame), "dolt", tmp_path / "lake")
     found = wv.Market.open(tmp_path / "lake").diagnostics.filter(reason="not_a_session")
     assert found["count"].to_list() == [10]
+    (note,) = done.notes
+    assert note == (
+        "10 rows are of days that are no sessions, 2024-02-19 (Mon): they are in the lake, and "
+        "every run leaves them out"
+    )
+
+
+def test_rows_of_a_wrong_year_are_counted(tmp_path: Path) -> None:
+    later = chain().filter(pl.col("session") == SESSIONS[0])
+    later = later.with_columns(session=pl.lit(DAY("2033-02-01")))
+    frame = pl.concat([chain(), later.with_columns(expiration=pl.lit(DAY("2033-03-18")))])
+    done = imported(written(tmp_path, "dolt", frame), "dolt", tmp_path / "lake")
+    assert done.set_aside.select("table", "underlying", "reason", "count").rows() == [
+        ("option_quotes", "ACME", "stray_session", 20)
+    ]
+    assert quotes(tmp_path / "lake")["session"].max() == SESSIONS[-1]
+
+
+def test_a_date_that_is_no_session_is_noted(tmp_path: Path) -> None:
+    file = written(tmp_path, "yahoo")
+    (note,) = imported(file, "yahoo", tmp_path / "lake", date="2024-02-03").notes
+    assert "20 rows are of days that are no sessions, 2024-02-03 (Sat): " in note
+    assert note.endswith("; check --date, date=")
+
+
+def test_an_import_without_a_row_to_use_says_why(tmp_path: Path) -> None:
+    file = written(tmp_path, "yahoo")
+    message = refused(file, "yahoo", tmp_path, date="2026-01-02")
+    assert "can be used: 20 after_expiration; nothing was written" in message
+    message = refused(file, "yahoo", tmp_path, symbols=["SPY", "QQQ"])
+    assert "can be used: the underlyings are ACME, expected one of QQQ, SPY; nothing" in message
+    weekend = chain().with_columns(session=pl.lit(DAY("2024-02-03")))
+    file = written(tmp_path, "cboe", weekend.unique("symbol"))
+    message = refused(file, "cboe", tmp_path)
+    assert "no row can be used: 20 not_a_session, on 2024-02-03 (Sat); nothing" in message
+    assert not (tmp_path / "lake").exists()
 
 
 def test_no_close_is_made_of_a_holidays_copy(tmp_path: Path) -> None:
@@ -439,6 +497,41 @@ SYMBOLS = {
     "ACME1": (None, None, None, None, "adjusted"),
     "": (None, None, None, None, "bad_symbol"),
 }
+
+
+@pytest.mark.parametrize("symbols", [None, ["META"]])
+def test_an_underlying_is_named_as_on_the_day(symbols: list[str] | None, tmp_path: Path) -> None:
+    """A file that says META throughout, of contracts of FB before 2022-06-09."""
+    before, after = DAY("2022-06-08"), DAY("2022-06-09")
+    days = {before: "FB", after: "META"}
+    frame = pl.concat(
+        chain(root=root, underlying="META")
+        .filter(pl.col("session") == SESSIONS[0])
+        .with_columns(
+            session=pl.lit(day),
+            expiration=pl.lit(DAY("2022-07-15")),
+            symbol=pl.col("symbol").str.replace(r"\d{6}", "220715"),
+        )
+        .unique("symbol")
+        for day, root in days.items()
+    )
+    daily = tmp_path / "meta.csv"
+    pl.DataFrame({"date": list(days), "close": [99.0, 101.0]}).write_csv(daily)
+    file = written(tmp_path, "alphavantage", frame)
+    lake = tmp_path / "lake"
+    done = imported(
+        file, "alphavantage", lake, underlying=daily, symbol="META", symbols=symbols, rate=0.0
+    )
+    (note,) = done.notes
+    assert "10 rows of META before 2022-06-09 are of contracts of FB" in note
+    market = wv.Market.open(lake, splits="known")
+    found = market.option_quotes.select("session", "underlying", pl.col("symbol").str.head(4))
+    assert sorted(set(found.rows())) == [(before, "FB", "FB  "), (after, "META", "META")]
+    assert market.underlying_bars.select("underlying", "session", "close").rows() == [
+        ("FB", before, 99.0), ("META", after, 101.0),
+    ]  # fmt: skip
+    assert market.splits is not None
+    assert market.splits.row(0) == ("FB", after, 1, 1, "META")
 
 
 def test_symbols_are_parsed_once_in_any_spelling() -> None:
@@ -666,6 +759,68 @@ def test_a_line_that_is_cut_off_is_named(tmp_path: Path) -> None:
     assert "line 51 has 3 columns, expected the header's 13; it may be cut off there" in message
 
 
+@pytest.mark.parametrize("other", ["bid", "Bid", " [BID]"])
+def test_a_column_that_is_there_twice_is_named(other: str, tmp_path: Path) -> None:
+    def change(lines: list[str]) -> list[str]:
+        return [f"{lines[0]},{other}", *(f"{line},9.99" for line in lines[1:])]
+
+    message = broken(tmp_path, "dolt", change)
+    assert "dolt.csv: the header has bid as columns 6 and 14: expected it once" in message
+
+
+def test_a_column_that_is_not_read_may_be_there_twice(tmp_path: Path) -> None:
+    file = written(tmp_path, "dolt")
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([f"{lines[0]},delta", *(f"{line},9" for line in lines[1:])]))
+    imported(file, "dolt", tmp_path / "lake")
+
+
+def test_a_symbol_that_contradicts_the_files_name_is_noted(tmp_path: Path) -> None:
+    file = written(tmp_path, "optionsdx")
+    (note,) = imported(file, "optionsdx", tmp_path / "lake", symbol="QQQ").notes
+    assert note.endswith("acme_eod_202402.txt: its name says ACME, it was imported as QQQ")
+    assert imported(file, "optionsdx", tmp_path / "other", symbol="acme").notes == ()
+
+
+@pytest.mark.parametrize("at", [2, 20, -1])
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_line_that_is_cut_off_in_its_last_price_is_named(
+    quoted: bool, at: int, tmp_path: Path
+) -> None:
+    def change(lines: list[str]) -> list[str]:
+        cells = lines[at].split(",")
+        ask = lines[0].split(",").index("ask")
+        lines[at] = ",".join([*cells[:ask], cells[ask][:1]])
+        if quoted:  # a comma that separates nothing makes up for one that lacks
+            lines[1] = lines[1].replace("ACME", '"ACME,,,,,,"')
+        return lines
+
+    message = broken(tmp_path, "dolt", change)
+    assert f"line {at + 1 if at > 0 else 51} has 7 columns, expected the header's 13" in message
+
+
+def test_lines_that_end_with_a_separator_are_whole(tmp_path: Path) -> None:
+    file = written(tmp_path, "dolt")
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([lines[0], *(f"{line}," for line in lines[1:-1]), lines[-1]]))
+    imported(file, "dolt", tmp_path / "lake")
+    assert len(quotes(tmp_path / "lake")) == len(chain())
+
+
+@pytest.mark.parametrize("at", [1, 5, 9990])
+@pytest.mark.parametrize(("old", "new"), [("2024", '"2024'), ("ACME", '"ACME'), ("ACME", 'ACME"')])
+def test_a_stray_quote_is_named(old: str, new: str, at: int, tmp_path: Path) -> None:
+    """The rest of the file would be one cell, longer than Python's reader takes."""
+
+    def change(lines: list[str]) -> list[str]:
+        rows = lines[1:] * 200
+        rows[at - 1] = rows[at - 1].replace(old, new, 1)
+        return [lines[0], *rows]
+
+    message = broken(tmp_path, "dolt", change)
+    assert f"dolt.csv line {at + 1} has a double quote that none closes: " in message
+
+
 OWN = """
 form = "long"
 dates = ["%d/%m/%Y", "%m/%d/%Y"]
@@ -708,6 +863,18 @@ def test_a_date_that_could_be_two_is_refused_and_a_later_one_decides(tmp_path: P
     )
 
 
+def test_two_formats_of_dates_in_one_file_are_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(OWN)
+    frame = own(chain().filter(pl.col("expiration") == EXPIRATIONS[1]), "%d/%m/%Y")
+    days = ["13/02/2024", "02/14/2024", "01/02/2024"]
+    frame = pl.concat(frame.head(4).with_columns(day=pl.lit(day)) for day in days)
+    frame.write_csv(tmp_path / "f.csv")
+    message = refused(tmp_path / "f.csv", str(tmp_path / "mine.toml"), tmp_path)
+    assert (
+        "day mixes two formats of dates: '13/02/2024' is %d/%m/%Y, and '02/14/2024' is" in message
+    )
+
+
 def test_days_and_months_exchanged_are_seen_by_days_that_are_no_sessions(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(OWN.replace('"%d/%m/%Y", ', ""))
     days = [DAY("2024-02-05"), DAY("2024-02-06"), DAY("2024-02-07"), DAY("2024-03-04")]
@@ -717,6 +884,29 @@ def test_days_and_months_exchanged_are_seen_by_days_that_are_no_sessions(tmp_pat
     frame.write_csv(tmp_path / "f.csv")
     message = refused(tmp_path / "f.csv", str(tmp_path / "mine.toml"), tmp_path)
     assert "with day and month exchanged all of them are" in message
+
+
+def test_days_and_months_of_daily_bars_exchanged_are_seen_too(tmp_path: Path) -> None:
+    days = [DAY(f"2024-01-{day:02d}") for day in (2, 3, 4, 5, 8, 9, 10, 11, 12)]
+    daily = pl.DataFrame({"session": days, "close": 100.0})
+    file = tmp_path / "daily.csv"
+    for form in ("%m/%d/%Y", "%Y-%m-%d"):
+        daily.select(Date=pl.col("session").dt.strftime(form), Close="close").write_csv(file)
+        assert underlying.read_daily([file], "ACME").bars["session"].to_list() == days
+    daily.select(Date=pl.col("session").dt.strftime("%d/%m/%Y"), Close="close").write_csv(file)
+    with pytest.raises(wv.WheelvecError, match="with day and month exchanged all of them are"):
+        underlying.read_daily([file], "ACME")
+
+
+def test_daily_bars_of_a_header_alone_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "daily.csv"
+    file.write_text("date,close\n")
+    with pytest.raises(wv.WheelvecError, match=r"daily\.csv: no daily bars: expected rows below"):
+        underlying.read_daily([file], "ACME")
+    none = pl.DataFrame(schema={"date": pl.Date, "close": pl.Float64})
+    none.write_parquet(tmp_path / "daily.parquet")
+    with pytest.raises(wv.WheelvecError, match="no daily bars: expected rows"):
+        underlying.read_daily([tmp_path / "daily.parquet"], "ACME")
 
 
 def cut_gzip(data: bytes) -> bytes:
@@ -745,6 +935,18 @@ def altered_zip(data: bytes) -> bytes:
     return held.getvalue().replace(b"ACME", b"ACNE", 1)
 
 
+def workbook(data: bytes) -> bytes:
+    """As .xlsx begins: a zip of XML."""
+    import io
+    import zipfile
+
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        for name in ("[Content_Types].xml", "xl/workbook.xml", "xl/worksheets/sheet1.xml"):
+            archive.writestr(name, "<xml/>")
+    return held.getvalue()
+
+
 def cut_zstd(data: bytes) -> bytes:
     import pyarrow
 
@@ -770,10 +972,11 @@ DAMAGED = [
     (cut_parquet, "not readable as Parquet"),
     (lambda data: b"", "is empty: expected a header and rows"),
     (lambda data: b"\n\n", "is empty: expected a header and rows"),
-    (lambda data: data.split(b"\n")[0] + b"\n", "no row of"),
+    (lambda data: data.split(b"\n")[0] + b"\n", "can be used: there is none below the header"),
     (lambda data: data.decode().encode("utf-16"), "is in UTF-16"),
-    (lambda data: b"%PDF-1.4 " + data, "is a PDF, neither CSV nor Parquet"),
+    (lambda data: b"%PDF-1.4 " + data, "is neither CSV nor Parquet, but a PDF"),
     (lambda data: b"a\0b" + data, "is no text"),
+    (workbook, "is neither CSV nor Parquet, but an Excel workbook: save its sheet as CSV"),
 ]
 
 
@@ -782,7 +985,7 @@ def test_damaged_and_empty_files_are_refused(harm: Any, expected: str, tmp_path:
     whole, file = written(tmp_path, "alphavantage"), tmp_path / "harmed"
     file.write_bytes(harm(whole.read_bytes()))
     assert expected in refused(file, "alphavantage", tmp_path)
-    if expected != "no row of":  # a whole file before it changes nothing
+    if "below the header" not in expected:  # a whole file before it changes nothing
         with pytest.raises(wv.WheelvecError, match=r"harmed"):
             wv.import_files([whole, file], layout="alphavantage", lake=tmp_path / "lake")
         assert not (tmp_path / "lake").exists()

@@ -140,6 +140,26 @@ def test_only_the_days_asked_for(tmp_path: Path, made: tuple[Path, list[str]]) -
     assert ".staging" not in names(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("bounds", "asked"),
+    [
+        ({"start": "2031-01-01"}, "start 2031-01-01"),
+        ({"end": "2001-02-03"}, "end 2001-02-03"),
+        ({"start": "2031-01-01", "end": "2031-02-03"}, "start 2031-01-01 and end 2031-02-03"),
+    ],
+)
+def test_days_that_the_files_do_not_have_are_named_with_those_that_they_have(
+    bounds: dict[str, Any], asked: str, tmp_path: Path, made: tuple[Path, list[str]]
+) -> None:
+    folder, digests = made
+    days = pl.read_parquet(folder / "SPY_options.parquet")["date"].cast(pl.String)
+    with pytest.raises(wv.WheelvecError) as caught:
+        wv.get("spy", lake=tmp_path / "lake", source=folder, accept=digests, **bounds)
+    assert str(caught.value) == (
+        f"{asked}: SPY_options.parquet has no row of these days, it has {days.min()} to {days.max()}"
+    )
+
+
 def test_dates_that_are_no_text_are_read_too(tmp_path: Path) -> None:
     made_up_set(tmp_path)
     for path in tmp_path.glob("*.parquet"):

@@ -39,7 +39,7 @@ def test_the_closes_of_a_file_with_prices_of_the_day(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "is not a history of an index by Cboe: its columns are none"),
+        ("", "is empty: expected a history of an index by Cboe, with headings such as DATE, PUT"),
         ("DATE\n01/02/2024\n", "expected such as DATE, PUT"),
         ("<!DOCTYPE html>\n<p>no</p>\n", "it is a web page: download the CSV"),
         ("observation_date,DTB3\n2024-01-02,5\n", "it looks like a file of rates: wv.rates reads"),

@@ -99,8 +99,9 @@ BILLS = 'Date,"4 WEEKS BANK DISCOUNT","4 WEEKS COUPON EQUIVALENT"\n01/02/2026,3.
 @pytest.mark.parametrize(
     ("text", "read", "expected"),
     [
-        ("", "from_treasury", "its columns are none"),
-        ("", "from_fred", "has no series"),
+        ("", "from_treasury", "is empty: expected the Treasury's daily par yield curve"),
+        ("", "from_fred", "is empty: expected a series of FRED, with headings such as obs"),
+        ("\nDATE,DTB3\n", "from_fred", "has no headings: expected a series of FRED"),
         ("<!DOCTYPE html>\n<p>no</p>\n", "from_treasury", "it is a web page"),
         ("<!DOCTYPE html>\n<p>no</p>\n", "from_fred", "it is a web page"),
         (BILLS, "from_treasury", "looks like the Treasury's bill rates"),
@@ -108,7 +109,15 @@ BILLS = 'Date,"4 WEEKS BANK DISCOUNT","4 WEEKS COUPON EQUIVALENT"\n01/02/2026,3.
         (f"{HEAD}\n{ROWS[0]}\n", "from_fred", "wv.rates.from_treasury reads it"),
         ("day,close\n2024-01-02,5\n", "from_fred", "is not a series of FRED.*observation_date"),
         ("Date,3 Mo\n2024-13-02,5\n", "from_treasury", "line 2: found '2024-13-02'"),
-        ("Date,3 Mo\n01/02/24,5\n", "from_treasury", "line 2: found '01/02/24', expected a date"),
+        (
+            "Date,3 Mo\n01/02/24,5\n",
+            "from_treasury",
+            "line 2: found '01/02/24', expected a date such as 01/31/2024 or 2024-01-31",
+        ),
+        ("DATE,DTB3\n01/02/2024,5\n", "from_fred", "expected a date such as 2024-01-31"),
+        ("PAR1\0", "from_fred", "is Parquet: expected CSV"),
+        ("PK\3\4\0", "from_fred", "is a zip or a workbook: unpack it, or save its sheet as CSV"),
+        ("a\0b", "from_treasury", "is no text: expected CSV in UTF-8"),
         ("Date,3 Mo\n01/02/2024,5%\n", "from_treasury", "line 2: found '5%', expected a yield"),
         ("Date,3 Mo\n01/02/2024,543\n", "from_treasury", "from -10 to 50 percent"),
         ("Date,3 Mo\n01/02/2024,nan\n", "from_treasury", "from -10 to 50 percent"),
@@ -125,6 +134,25 @@ def test_other_files_are_refused(tmp_path: Path, text: str, read: str, expected:
     path = written(tmp_path, text)
     with pytest.raises(wv.InputError, match=expected):
         getattr(wv.rates, read)(path)
+
+
+def test_a_file_in_utf_16_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rates.csv"
+    path.write_text("DATE,DTB3\n2024-01-02,5\n", encoding="utf-16")
+    with pytest.raises(wv.InputError, match="is in UTF-16: save it as CSV in UTF-8"):
+        wv.rates.from_fred(path)
+
+
+def test_no_function_is_recommended_to_those_who_call_it(tmp_path: Path) -> None:
+    path = written(tmp_path, "observation_date,DTB3,DTB6\n2024-01-02,5,5\n")
+    for series in (None, "DGS3MO"):
+        with pytest.raises(wv.InputError, match=r"DTB3, DTB6|unknown series") as caught:
+            wv.rates.from_fred(path, series)
+        assert "from_fred" not in str(caught.value)
+    path = written(tmp_path, f"{HEAD}\n{ROWS[0]}\n")
+    with pytest.raises(wv.InputError, match="unknown tenor '99 Yr'") as caught:
+        wv.rates.from_treasury(path, "99 Yr")
+    assert "from_treasury" not in str(caught.value)
 
 
 def test_unknown_arguments_and_files_are_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from wheelvec.cli.arguments import JSON, add_command, add_forms
+from wheelvec.cli.arguments import JSON, add_command, add_forms, add_splits, splits_given
 from wheelvec.cli.terminal import progress_bar, without_panics, write
 
 _LAYOUTS = (
@@ -67,6 +67,7 @@ def add_eod(forms: Any) -> None:
         action="store_true",
         help="replace whole sessions, instead of adding to the lake's",
     )
+    add_splits(eod)
     eod.add_argument("--quiet", action="store_true", help="no progress")
     add_forms(eod, "files, counts and prices")
     eod.set_defaults(command=_import_eod)
@@ -90,6 +91,7 @@ def _import_eod(options: argparse.Namespace) -> None:
             underlying_price=options.underlying_price,
             rate=options.rate,
             replace=options.replace,
+            splits=splits_given(options),
             progress=progress,
         )
     if options.form == JSON:

@@ -217,7 +217,11 @@ def opened_lake(config: "Config", options: argparse.Namespace) -> "Market":
     symbols = None if schedule.symbols is None else list(schedule.symbols)
     # from the first of the month, because the lake stores solved chains by whole months
     start = schedule.start_date.replace(day=1) if isinstance(schedule.start_date, dt.date) else None
-    return Market.open(options.lake, symbols=symbols, start=start, splits=splits_given(options))
+    splits = splits_given(options)
+    market = Market.open(options.lake, symbols=symbols, start=start, splits=splits)
+    if start is not None and market.data_range is None:  # what is said names the lake's own span
+        return Market.open(options.lake, symbols=symbols, splits=splits)
+    return market
 
 
 def backtest_and_show(

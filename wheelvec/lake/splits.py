@@ -19,7 +19,7 @@ import polars as pl
 
 from wheelvec.lake import files
 from wheelvec.lake.joining import Counts
-from wheelvec.model.errors import DataError, InputError, LakeError
+from wheelvec.model.errors import DataError, InputError, LakeError, no_file
 from wheelvec.tables import validation
 from wheelvec.tables.validation import SPLITS
 
@@ -55,7 +55,7 @@ def read_file(path: Path) -> pl.DataFrame:
         DataError: if it cannot be read, lacks a column, or holds a value that cannot be converted.
     """
     if not path.is_file():
-        raise InputError(f"splits {path}: no such file")
+        raise InputError(f"splits {path}: {no_file(path)}")
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return validation.read(SPLITS.name, pl.scan_parquet(path, glob=False))

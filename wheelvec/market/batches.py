@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from wheelvec.model.errors import DataError, InputError
+from wheelvec.model.errors import DataError, InputError, no_file
 from wheelvec.tables import validation
 from wheelvec.tables.validation import TABLES
 
@@ -31,7 +31,7 @@ def read(name: str, path: Path) -> Iterator[pl.DataFrame]:
         DataError: for a missing column, or one that cannot be converted.
     """
     if not path.is_file():
-        raise InputError(f"{name} {path}: no such file")
+        raise InputError(f"{name} {path}: {no_file(path)}")
     with _refused(name, path):
         yield from _batches(name, path)
 

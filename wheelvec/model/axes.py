@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wheelvec.model.account import Account
 from wheelvec.model.config import RULE_SETS, SECTIONS, read_toml, unknown_field
-from wheelvec.model.errors import ConfigError, InputError, cut, unknown_name
+from wheelvec.model.errors import ConfigError, InputError, cut, no_file, unknown_name
 from wheelvec.model.fields import plain, real
 from wheelvec.model.refusals import Refusals
 from wheelvec.model.schemas import as_lazy, readable
@@ -375,7 +375,7 @@ def grid_from_file(path: str | Path) -> GridLike:
     if kind == "TOML":
         return grid_from_toml(path)
     if not Path(path).is_file():
-        raise ConfigError(f"{path}: cannot be read: no such file")
+        raise ConfigError(f"{path}: cannot be read: {no_file(Path(path))}")
     try:
         scanned = pl.scan_parquet(path) if kind == "Parquet" else _scanned_csv(path)
         if (rows := scanned.select(pl.len()).collect().item()) > MOST_ROWS:

@@ -6,6 +6,7 @@ allowed, so that no traceback is needed.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 LONGEST_NAME = 200  # characters of an unknown name that are compared with the known names
@@ -150,6 +151,11 @@ def listed(names: Iterable[Any], most: int = 12) -> str:
 def counted(count: int, noun: str) -> str:
     """A count and its noun, in the plural unless the count is 1."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def no_file(path: Path) -> str:
+    """Why a path is no file, as a message ends: it is a folder, or there is none."""
+    return "it is a folder: expected a file" if path.is_dir() else "no such file"
 
 
 def cut(value: object, most: int = 100) -> str:

@@ -45,7 +45,7 @@ def counted_wheels(result: "Result") -> pl.DataFrame:
     """The wheels in the summary, those without an exit dated to the last close of the result."""
     last = last_close(result)
     return result.wheels.filter("in_summary").with_columns(
-        pl.col("exit_date").fill_null(last),
+        pl.col("exit_date").fill_null(pl.lit(last, pl.Date)),
         roc=100.0 * pl.col("pnl_marked") / pl.col("initial_capital"),
     )
 

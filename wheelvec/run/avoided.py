@@ -11,7 +11,7 @@ from wheelvec.market.market import Market
 from wheelvec.model.errors import InputError, cut
 from wheelvec.model.fields import read_day
 from wheelvec.model.schemas import as_polars
-from wheelvec.run.closes import Symbols, chosen, framed, whole
+from wheelvec.run.closes import Symbols, checked, chosen, framed, whole
 from wheelvec.stages.arrays import Array
 from wheelvec.tables.sessions import Sessions
 
@@ -49,7 +49,7 @@ def avoid(
         4
     """
     before, after = whole("before", before, 0), whole("after", after, 0)
-    names = chosen(symbols, market.symbols)
+    names = chosen(symbols, checked(market).symbols)
     given = _dates_of(dates, names)
     frames = [pl.DataFrame(schema={"session": pl.Date, "underlying": pl.String})]
     if market.data_range is None:

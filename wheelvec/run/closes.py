@@ -33,6 +33,17 @@ def chosen(symbols: Symbols, known: Iterable[str]) -> list[str]:
     return sorted(set(wanted))
 
 
+def checked(market: Market) -> Market:
+    """The market that a user gives.
+
+    Raises:
+        InputError: if it is none.
+    """
+    if not isinstance(market, Market):
+        raise InputError(f"market is a {type(market).__name__}: expected a wheelvec.Market")
+    return market
+
+
 def whole(name: str, value: object, least: int) -> int:
     """An argument that must be a whole number of at least `least`.
 
@@ -69,7 +80,7 @@ class Closes:
         Raises:
             InputError: naming an underlying without bars.
         """
-        bars = market.underlying_bars
+        bars = checked(market).underlying_bars
         names = chosen(symbols, bars["underlying"].unique())
         dates = market.sessions.dates
         close = np.full((dates.size, len(names)), np.nan)

@@ -13,7 +13,7 @@ import polars as pl
 from wheelvec.lake.lake import month_end
 from wheelvec.market.market import Market
 from wheelvec.model.config import Config, Curve
-from wheelvec.run.closes import Symbols, chosen, framed, padded, whole, windows
+from wheelvec.run.closes import Symbols, checked, chosen, framed, padded, whole, windows
 from wheelvec.stages.arrays import Array
 from wheelvec.stages.chain import collapse, rates
 from wheelvec.stages.volatility import Horizon, index
@@ -59,7 +59,7 @@ def iv_index(
         [0.166, 0.17, 0.158]
     """
     horizon = Horizon.of(whole("days", days, 1))
-    names = chosen(symbols, market.symbols)
+    names = chosen(symbols, checked(market).symbols)
     rules = Config() if config is None else config
     frames = [pl.DataFrame(schema={"session": pl.Date, "underlying": pl.String, "iv_index": float})]
     if names and market.data_range:

@@ -592,7 +592,10 @@ def _no_wheels(market: Market, diagnostics: pl.DataFrame) -> RunWarning:
             f"no wheel: the market holds no valid quote ({reasons or 'it has no row'})",
         )
     if not diagnostics.height:
-        return RunWarning("no_wheels", None, 0, "no wheel: the schedule leaves no entry session")
+        text = "no wheel: the schedule leaves no entry session"
+        if market.data_range is not None:
+            text += "; the market holds {} to {}".format(*market.data_range)
+        return RunWarning("no_wheels", None, 0, text)
     counts = (
         diagnostics["outcome"].value_counts().sort(["count", "outcome"], descending=[True, False])
     )

@@ -233,8 +233,8 @@ def _runs_off(days: pl.DataFrame, ratio: pl.Expr, tolerance: float) -> pl.DataFr
     """Runs of sessions on which a ratio stays away from 1, by underlying: `ADJUSTED`.
 
     A session belongs to a run if the log of its ratio exceeds the tolerance, and if nine in ten of
-    the 21 sessions that end or begin with it (10 at the ends of the data) exceed it to the same
-    side. A price hours before the close may differ as much by chance, but to both sides.
+    21 sessions around it (of 10 or more at the ends of the data) exceed it to the same side. A
+    price hours before the close may differ as much by chance, but to both sides.
     """
     days = days.select("underlying", "session", ratio=ratio).filter(
         pl.col("ratio").is_finite(), pl.col("ratio") > 0
@@ -261,10 +261,12 @@ def _runs_off(days: pl.DataFrame, ratio: pl.Expr, tolerance: float) -> pl.DataFr
 
 
 def _persists(off: pl.Expr) -> pl.Expr:
-    """True where nearly all sessions up to this one, or from it on, are `off`."""
+    """True in every window of sessions nearly all of which are `off`."""
 
     def ending(share: pl.Expr) -> pl.Expr:
-        return share.rolling_mean(_PERSISTENT_SESSIONS, min_samples=_FEWEST_SESSIONS)
+        """The largest share of the windows with a session; they are cut off where data begin."""
+        window = share.rolling_mean(_PERSISTENT_SESSIONS, min_samples=_FEWEST_SESSIONS)
+        return window.reverse().rolling_max(_PERSISTENT_SESSIONS, min_samples=1).reverse()
 
     share = off.cast(pl.Float64)
     before, after = ending(share), ending(share.reverse()).reverse()

@@ -31,6 +31,16 @@ def day_of_us(text: str) -> dt.date:
     return dt.date(int(year), int(month), int(day))
 
 
+_ISO = "2024-01-31"
+_DAYS: dict[Callable[[str], dt.date], str] = {day_of_us: f"01/31/2024 or {_ISO}"}
+_KINDS = {
+    b"PAR1": "is Parquet: expected CSV",
+    b"PK\x03\x04": "is a zip or a workbook: unpack it, or save its sheet as CSV",
+    b"\xff\xfe": "is in UTF-16: save it as CSV in UTF-8",
+    b"\xfe\xff": "is in UTF-16: save it as CSV in UTF-8",
+}
+
+
 class DatedTable:
     """A CSV file with a column of days and columns of numbers.
 
@@ -45,8 +55,11 @@ class DatedTable:
         self, path: Path, form: str, expected: str, hint: Callable[[list[str]], str]
     ) -> None:
         self.path, self.form, self.expected, self.hint = path, form, expected, hint
+        self._refuse_other_kind()
         _, names = next(self._lines(), (0, []))
         self.names = [name.strip() for name in names]
+        if not any(self.names):
+            raise InputError(f"{path} has no headings: expected {form}, such as {expected}")
 
     def place_of(self, wanted: str, argument: str, *day: str) -> int:
         """The place of a column.
@@ -60,9 +73,10 @@ class DatedTable:
             InputError: if the file has another form, or lacks the column.
         """
         if not self.names or self.names[0].lower() not in day or len(self.names) < 2:
+            shown = cut(listed(self.names, most=8))
             raise InputError(
-                f"{self.path} is not {self.form}: its columns are {_shown(self.names)}, expected "
-                f"such as {self.expected}{self.hint(self.names)}"
+                f"{self.path} is not {self.form}: its columns are {shown}, expected such as "
+                f"{self.expected}{self.hint(self.names)}"
             )
         known = {_folded(name): place for place, name in enumerate(self.names) if place}
         if (place := known.get(_folded(str(wanted)))) is not None:
@@ -103,7 +117,7 @@ class DatedTable:
         try:
             return day_of(text.strip())
         except ValueError:
-            self._refuse(number, cut(text), "a date as in the rest of such a file")
+            self._refuse(number, cut(text), f"a date such as {_DAYS.get(day_of, _ISO)}")
             raise AssertionError from None
 
     def _value(self, number: int, text: str, allowed: Allowed) -> float | None:
@@ -121,6 +135,23 @@ class DatedTable:
     def _refuse(self, number: int, found: str, expected: str) -> None:
         raise InputError(f"{self.path}, line {number}: found {found}, expected {expected}")
 
+    def _refuse_other_kind(self) -> None:
+        """Refuse files that are no text, whose bytes would be shown as headings."""
+        try:
+            with self.path.open("rb") as file:
+                begins = file.read(4096)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from None
+        if not begins.strip():
+            raise InputError(
+                f"{self.path} is empty: expected {self.form}, with headings such as {self.expected}"
+            )
+        for start, kind in _KINDS.items():
+            if begins.startswith(start):
+                raise InputError(f"{self.path} {kind}")
+        if b"\0" in begins:
+            raise InputError(f"{self.path} is no text: expected CSV in UTF-8")
+
     def _lines(self) -> Iterator[tuple[int, list[str]]]:
         """Number and cells of each line.
 
@@ -135,10 +166,6 @@ class DatedTable:
             raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from None
         except csv.Error as error:
             raise InputError(f"{self.path}: is no CSV: {error}") from None
-
-
-def _shown(names: list[str]) -> str:
-    return cut(listed(names, most=8)) if names else "none (the file is empty)"
 
 
 def _folded(name: str) -> str:

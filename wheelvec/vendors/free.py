@@ -310,4 +310,13 @@ def _within(path: Path, target: Path, first: dt.date | None, last: dt.date | Non
         rows.filter(bounds | (day.is_null() & pl.col("date").is_not_null())).sink_parquet(
             target, compression="lz4"
         )
-    return target
+        if pl.scan_parquet(target, glob=False).select(pl.len()).collect().item():
+            return target
+        days = rows.select(first=day.min(), last=day.max()).collect().row(0)
+    if days[0] is None:
+        return path  # the import says that it is empty
+    asked = [f"{word} {day}" for word, day in (("start", first), ("end", last)) if day]
+    raise InputError(
+        f"{' and '.join(asked)}: {path.name} has no row of these days, it has {days[0]} to "
+        f"{days[1]}"
+    )

@@ -92,7 +92,7 @@ def from_treasury(path: str | Path, tenor: str = "3 Mo") -> pl.DataFrame:
         ('2024-01-02', 0.04939)
     """
     form = "the Treasury's daily par yield curve"
-    read = DatedTable(Path(path), form, "Date, 1 Mo, 3 Mo, 1 Yr", _hint)
+    read = DatedTable(Path(path), form, "Date, 1 Mo, 3 Mo, 1 Yr", _hint_of("from_treasury"))
     place = read.place_of(tenor, "tenor", "date")
     return _converted(read.values(place, day_of_us, _YIELDS), _bond_equivalent)
 
@@ -135,11 +135,12 @@ def from_fred(
         >>> [round(wv.rates.from_fred(path, name)["rate"][0], 5) for name in ("DTB3", "DGS3MO")]
         [0.05359, 0.05387]
     """
-    read = DatedTable(Path(path), "a series of FRED", "observation_date, DTB3", _hint)
+    hint = _hint_of("from_fred")
+    read = DatedTable(Path(path), "a series of FRED", "observation_date, DTB3", hint)
     if series is None and len(read.names) != 2:
         raise InputError(
             f"{path} has {listed(read.names[1:]) or 'no series'}: expected series=, the name of "
-            f"one{_hint(read.names)}"
+            f"one{hint(read.names)}"
         )
     place = read.place_of(read.names[-1] if series is None else series, "series", *_FRED_DAYS)
     conversion = _conversion(read.names[place], kind, days)
@@ -189,6 +190,16 @@ def _kind_of(series: str) -> str | None:
 
 def _bond_equivalent(y: float) -> float:
     return 2.0 * math.log1p(y / 2.0)
+
+
+def _hint_of(reader: str) -> Callable[[list[str]], str]:
+    """`_hint` for one of the functions here, which it does not name to those who call it."""
+
+    def hint(names: list[str]) -> str:
+        text = _hint(names)
+        return "" if f"wv.rates.{reader} " in text else text
+
+    return hint
 
 
 def _hint(names: list[str]) -> str:

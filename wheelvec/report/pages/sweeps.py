@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from wheelvec.model.columns import of_sweep
+from wheelvec.model.errors import counted
 from wheelvec.report.pages.elements import (
     Element,
     Figure,
@@ -55,7 +56,8 @@ def _sentence(sweep: Sweep) -> str:
     schedule = sweep.config.schedule
     first = shown(schedule.start_date or "the first session of the data")
     days = f"from {first} to {shown(schedule.end_date or 'their last')}"
-    return f"{sweep.frame.height:,} configurations of {', '.join(counts)}, {days}."
+    of = f" of {', '.join(counts)}" if counts else ""
+    return f"{counted(sweep.frame.height, 'configuration')}{of}, {days}."
 
 
 def _top(sweep: Sweep) -> list[Figure]:
@@ -153,6 +155,8 @@ def neighbours(sweep: Sweep, row: int) -> pl.DataFrame:
         The rows of the frame with `row` and `differs`, the field; the row itself first.
     """
     frame = sweep.frame.with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
+    if not sweep.names:  # of a grid without fields, which has one row
+        return frame.with_columns(differs=pl.lit("the best itself"))
     ranks = {name: frame[name].rank("dense").fill_null(0).cast(pl.Int64) for name in sweep.names}
     ranks = {
         name: pl.Series(name, rank.replace({0: rank.to_numpy().max(initial=0) + 1}))

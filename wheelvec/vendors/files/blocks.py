@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from wheelvec.model.errors import DataError, InputError, listed
+from wheelvec.model.errors import DataError, InputError, listed, no_file
 
 BLOCK = 1 << 24  # bytes of text that are parsed together: more are slower to allocate
 _LONGEST_LINE = 1 << 20
@@ -22,13 +22,19 @@ _MARK = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _OTHERS = {
     b"%PDF": "a PDF",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook: save its sheet as CSV",
     b"SQLite": "a database of SQLite",
     b"ARROW1": "a file of Arrow",
     b"7z\xbc\xaf": "a 7z archive: unpack it",
     b"\xfd7zXZ": "compressed with xz: unpack it",
     b"BZh": "compressed with bzip2: unpack it",
     b"Rar!": "a RAR archive: unpack it",
+}
+# a file in a zip that is no archive of texts
+_BOOKS = {
+    "xl/workbook.xml": "an Excel workbook",
+    "xl/workbook.bin": "an Excel workbook",
+    "content.xml": "an OpenDocument spreadsheet",
 }
 
 
@@ -68,13 +74,13 @@ def texts(path: Path) -> list[Text]:
         return _members(path)
     for start, kind in _OTHERS.items():
         if begins.startswith(start):
-            raise DataError(f"{path} is {kind}, neither CSV nor Parquet")
+            raise DataError(f"{path} is neither CSV nor Parquet, but {kind}")
     return [Text(str(path), path, lambda: _inflated(path, begins))]
 
 
 def _begins(path: Path) -> bytes:
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {no_file(path)}")
     with _reported(str(path)), path.open("rb") as opened:
         begins = opened.read(8)
     if not begins:
@@ -85,6 +91,9 @@ def _begins(path: Path) -> bytes:
 def _members(path: Path) -> list[Text]:
     with _reported(str(path)), zipfile.ZipFile(path) as archive:
         items = [item for item in archive.infolist() if not item.is_dir()]
+    for inside, kind in _BOOKS.items():
+        if inside in {item.filename for item in items}:
+            raise DataError(f"{path} is neither CSV nor Parquet, but {kind}: save its sheet as CSV")
     items = [item for item in items if "__MACOSX" not in item.filename and item.file_size]
     kept = [i for i in items if i.filename.lower().endswith((".csv", ".txt", ".tsv"))] or items
     if not kept:

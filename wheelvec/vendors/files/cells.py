@@ -5,6 +5,7 @@ and the form that was expected; a mark of a missing value is null.
 """
 
 import datetime as dt
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -164,7 +165,9 @@ def _read_dates(rows: Rows, field: str, values: pl.Series, lengths: pl.Series | 
     lost = text.is_not_null() & joined.is_null()
     if lost.any() or _contradicting(read):
         if not lost.any():
-            raise _ambiguous(rows, field, text, read, list(forms))
+            raise _mixed(rows, field, text, read, forms) or _ambiguous(
+                rows, field, text, read, list(forms)
+            )
         run = int(lost.arg_max() or 0)
         row = run if lengths is None else int(lengths[:run].sum())
         raise rows.refuse(row, field, values[run], _expected(rows.source.layout))
@@ -190,6 +193,21 @@ def _contradicting(read: Sequence[pl.Series]) -> bool:
         for i, one in enumerate(read)
         for other in read[i + 1 :]
     )
+
+
+def _mixed(
+    rows: Rows, field: str, text: pl.Series, read: Sequence[pl.Series], forms: Sequence[str]
+) -> DataError | None:
+    """The error of two formats that exclude each other, both of which are in one file."""
+    for (i, one), (j, other) in itertools.combinations(enumerate(read), 2):
+        mine, others = one.is_not_null() & other.is_null(), other.is_not_null() & one.is_null()
+        if mine.any() and others.any() and _contradicting([one, other]):
+            return DataError(
+                f"{rows.source.name}: {rows.source.column(field)} mixes two formats of dates: "
+                f"{text[int(mine.arg_max() or 0)]!r} is {forms[i]}, and "
+                f"{text[int(others.arg_max() or 0)]!r} is {forms[j]}: expected one"
+            )
+    return None
 
 
 def _ambiguous(

@@ -74,7 +74,7 @@ class Numbering:
     # ---- names
 
     def underlying(self, name: str) -> int:
-        """The number of an underlying, by its name as it is told."""
+        """The number of an underlying, by its name as it is given."""
         name = underlying_name(name)
         if name not in self._underlying_numbers:
             self._underlying_numbers[name] = len(self.underlyings)
@@ -286,26 +286,26 @@ def _unread_flaw(symbol: str) -> int:
     return _CODE["adjusted" if adjusted else "bad_symbol"]
 
 
-def underlying_name(told: str) -> str:
+def underlying_name(given: str) -> str:
     """The name of an underlying as it is written here: BRK.B for BRK_B, BRK/B; SPX for ^SPX.
 
     >>> [underlying_name(name) for name in (" brk_b", "BRK/B", "^SPX", "TSLA")]
     ['BRK.B', 'BRK.B', 'SPX', 'TSLA']
     """
-    name = told.strip(" \t\"'").upper().lstrip("^$")
+    name = given.strip(" \t\"'").upper().lstrip("^$")
     return re.sub(r"[ _/.-]+", ".", name).strip(".")
 
 
-def mismatch(read: Terms, told: Terms) -> NDArray[np.bool_]:
+def mismatch(read: Terms, stated: Terms) -> NDArray[np.bool_]:
     """Where symbols contradict the terms in other columns; missing ones contradict nothing.
 
     Until 2015 monthly contracts expired on a Saturday, which the symbol bears, where some vendors
-    tell the Friday, the last day of trading.
+    state the Friday, the last day of trading.
     """
-    known = (read.flaw != _CODE["missing_key"]) & (told.flaw != _CODE["missing_key"])
-    later = read.expiration - told.expiration
+    known = (read.flaw != _CODE["missing_key"]) & (stated.flaw != _CODE["missing_key"])
+    later = read.expiration - stated.expiration
     saturday = (later == 1) & ((read.expiration + 3) % 7 == _SATURDAY)
-    same = ((later == 0) | saturday) & (read.milli == told.milli) & (read.put == told.put)
+    same = ((later == 0) | saturday) & (read.milli == stated.milli) & (read.put == stated.put)
     found: NDArray[np.bool_] = known & ~same
     return found
 

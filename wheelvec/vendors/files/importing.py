@@ -22,8 +22,10 @@ from wheelvec.lake import lake as lakes
 from wheelvec.lake import place, splits
 from wheelvec.lake.files import writing
 from wheelvec.lake.joining import Counts
+from wheelvec.market import splits as market_splits
+from wheelvec.model import schemas
 from wheelvec.model.addresses import refuse_address
-from wheelvec.model.errors import DataError, InputError, cut, listed
+from wheelvec.model.errors import InputError, cut, listed
 from wheelvec.model.forks import refuse_forked
 from wheelvec.model.progress import Progress, Report, reporting
 from wheelvec.tables import validation
@@ -33,6 +35,7 @@ from wheelvec.vendors.files import gathering, months, reading
 from wheelvec.vendors.files import underlying as daily_files
 from wheelvec.vendors.files.cells import Rows
 from wheelvec.vendors.files.contracts import Numbering, underlying_name
+from wheelvec.vendors.files.exchanged import refuse_exchanged
 from wheelvec.vendors.files.gathering import LIMIT, Gathering, Key
 from wheelvec.vendors.files.intake import Given, Intake, bar_schema, quote_schema
 from wheelvec.vendors.files.layout import Layout
@@ -44,9 +47,6 @@ Frames = list[pl.DataFrame]
 
 WORKERS = 2
 _SUFFIXES = (".csv", ".txt", ".tsv", ".gz", ".zst", ".zip", ".parquet", ".pq")
-# Where so large a share of the days are no sessions, and none is with day and month exchanged, the
-# dates were written the other way around.
-_SWAPPED, _FEWEST_DAYS = 0.2, 3
 
 FILES = pl.Schema(
     {
@@ -120,6 +120,7 @@ def import_files(
     underlying_price: str | None = None,
     rate: float = 0.04,
     replace: bool = False,
+    splits: market_splits.Given = None,
     trading_calendar: str = "NYSE",
     progress: Progress = None,
 ) -> Imported:
@@ -136,8 +137,8 @@ def import_files(
         lake: the lake's folder, made if need be.
         time: which quotes to take of a layout that has those of several times: "1545" (default) or
             "eod" of cboe.
-        date: the day of the quotes, of files that do not tell it (yahoo).
-        symbol: the underlying, of files that do not tell it.
+        date: the day of the quotes, of files that do not state it (yahoo).
+        symbol: the underlying, of files that do not state it.
         symbols: the underlyings to import; None: all.
         underlying: files with the underlyings' daily bars, unadjusted. Without them, and where the
             lake has no close, the close is the price of the quotes, if these stand at 16:00 or
@@ -146,6 +147,8 @@ def import_files(
             "close"; None: the first of these that there is.
         rate: a year, continuously compounded, for parity.
         replace: whether whole sessions are replaced, instead of adding to the lake's.
+        splits: splits and renames to write into the lake, as in `Market`; "known": those of the
+            table in the box.
         trading_calendar: the exchange's calendar.
         progress: True: a bar, on a terminal or in a notebook; or a function, called with (done,
             of, what).
@@ -185,14 +188,17 @@ def import_files(
         frozenset(underlying_name(each) for each in _listing(symbols)),
     )
     pricing = _pricing(underlying_price, rate, chosen)
+    given_splits = market_splits.Splits.of(splits)
     root = Path(lake)
     place.check_writable(root)
-    daily = None if underlying is None else daily_files.read_daily(_paths(underlying), symbol)
+    daily = None
+    if underlying is not None:
+        daily = daily_files.read_daily(_paths(underlying), symbol, trading_calendar)
     with contextlib.ExitStack() as stack:
         work = _Import(root, chosen, given, pricing, trading_calendar, stack)
         report = stack.enter_context(reporting(progress, "files"))
         work.read(paths, report)
-        return work.write(daily, replace, report)
+        return work.write(daily, given_splits, replace, report)
 
 
 def _paths(files: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -255,6 +261,8 @@ class _Import:
     stack: contextlib.ExitStack
     numbering: Numbering = field(default_factory=Numbering)
     files: list[tuple[object, ...]] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)  # file -> what its name says instead
+    _usable: bool = False  # whether any quote is not after its expiration
     _folder: Path | None = None
 
     def __post_init__(self) -> None:
@@ -284,13 +292,28 @@ class _Import:
                 progress(done // 1_000_000, sum(sizes) // 1_000_000 + 1, "MB of files")
             self._read_file(path)
             done += size
-        if not self.quotes.keys():
-            reasons = validation.total(
-                pl.concat([validation.SET_ASIDE.to_frame(), *self.intake.aside])
+        if not self._usable:
+            raise InputError(
+                f"no row of {listed(paths, 3)} can be used{self._why()}; nothing was written"
             )
-            counted = [f"{n} {reason}" for _, _, reason, n, _ in reasons.iter_rows()]
-            why = f": {', '.join(counted)}" if counted else ""
-            raise InputError(f"no row of {listed(paths, 3)} can be used{why}; nothing was written")
+
+    def _why(self) -> str:
+        """Why no row can be used, as a message goes on."""
+        if not any(rows for _, rows, *_ in self.files):
+            return ": there is none below the header"
+        aside = validation.total(pl.concat([validation.SET_ASIDE.to_frame(), *self.intake.aside]))
+        counts = dict.fromkeys(aside["reason"], 0)
+        for reason, count in aside.select("reason", "count").iter_rows():
+            counts[reason] += count
+        if late := sum(self.quotes.days.values()):
+            counts["after_expiration"] = late
+        if counts:
+            return f": {', '.join(f'{n:,} {reason}' for reason, n in counts.items())}"
+        found = sorted({*self.numbering.underlyings} - {"", *self.given.symbols})
+        if self.given.symbols and found:
+            wanted = listed(sorted(self.given.symbols), 10)
+            return f": the underlyings are {listed(found, 10)}, expected one of {wanted}"
+        return ": none has a bid or an ask"
 
     def _read_file(self, path: Path) -> None:
         by_name = self.layout.symbol_of(path)
@@ -299,40 +322,43 @@ class _Import:
         for batch in _ahead(reading.read(path, self.layout, self.intake.count_dropped)):
             of_member = self.layout.symbol_of(Path(batch.source.name.rstrip("]").split("[")[-1]))
             quotes, bars = self.intake.quotes(batch, by_name or of_member)
+            self._note_name(batch, by_name or of_member)
             self.quotes.add(quotes)
             self.bars.add(bars)
+            self._usable = (
+                self._usable or not quotes.select(schemas.after_expiration().all()).item()
+            )
             rows, kept = rows + len(batch.frame), kept + len(quotes)
             days |= set(quotes["session"].unique())
-        self._refuse_swapped(path, days)
+        refuse_exchanged(path, self.layout, days, self.calendar)
         self.files.append((str(path), rows, kept, min(days, default=None), max(days, default=None)))
         log.info("%s: %d rows, %d quotes", path, rows, kept)
 
-    def _refuse_swapped(self, path: Path, days: set[dt.date]) -> None:
-        """Refuse a file whose days are sessions only once day and month are exchanged."""
-        iso = all(form.startswith("%Y") for form in self.layout.dates)
-        if iso or len(days) < _FEWEST_DAYS or any(day.day > 12 for day in days):
+    def _note_name(self, rows: Rows, stated: str | None) -> None:
+        """Note a file whose name states another underlying than the caller."""
+        taken = self.given.underlying
+        if stated is None or taken is None or "underlying" in rows.frame.columns:
             return
-        swapped = {day.replace(month=day.day, day=day.month) for day in days}
-        sessions = Sessions.known(self.calendar, min(days | swapped), max(days | swapped))
-        open_days = set(sessions.frame["session"])
-        odd = days - open_days
-        if len(odd) > _SWAPPED * len(days) and not swapped - open_days:
-            raise DataError(
-                f"{path}: {len(odd)} of {len(days)} days are no sessions, such as {min(odd)}, and "
-                " with day and month exchanged all of them are: the dates are not written as "
-                f"the layout {self.layout.name} says ({listed(self.layout.dates)})"
-            )
+        if (name := underlying_name(stated)) != taken:
+            self.names[rows.source.name] = name
 
     # ---- writing
 
     def write(
-        self, daily: daily_files.Daily | None, replace_sessions: bool, progress: Report | None
+        self,
+        daily: daily_files.Daily | None,
+        given: market_splits.Splits,
+        replace_sessions: bool,
+        progress: Report | None,
     ) -> Imported:
         """Write every month, and then the underlyings' bars."""
+        if daily is not None:
+            daily = daily_files.named_as_then(daily, self.intake.renamed)
         checked = None if daily is None else daily_files.checked(daily)
         strays = validation.strays_of(_counts(self.quotes.days))
         span = [day for day in self.quotes.days if day not in set(strays)]
         sessions = Sessions.known(self.calendar, min(span), max(span))
+        closed = self._closed(set(span) - set(sessions.frame["session"]), len(span))
         names = self.numbering.underlyings
         keys = sorted(set(self.quotes.keys()) | set(self.bars.keys()))
         jobs = {
@@ -340,34 +366,81 @@ class _Import:
             for number in sorted({number for number, _ in keys}, key=lambda n: names[n])
         }
         done = _Done()
-        others = self._write_splits(daily, done)
-        for number, mine in jobs.items():
+        mine = given.checked((names[number] for number in jobs), sessions)
+        others = self._write_splits(daily, mine, done)
+        for number, months_of in jobs.items():
             one = _Underlying(
-                self, names[number], mine, sessions, set(strays), checked, daily, replace_sessions
+                self,
+                names[number],
+                months_of,
+                sessions,
+                set(strays),
+                checked,
+                daily,
+                replace_sessions,
             )
             one.write(done)
             if progress:
                 progress(done.months, len(keys), "months")
         named = {names[number] for number in jobs}
         without = [] if daily is None else sorted(named - set(daily.bars["underlying"]))
-        return self._report(done, others, without)
+        return self._report(done, others, without, closed)
 
-    def _write_splits(self, daily: daily_files.Daily | None, done: "_Done") -> list[dt.date]:
-        """Write the splits that daily bars tell, before all else; the days of those that cannot be.
+    def _closed(self, days: set[dt.date], of: int) -> str:
+        """A note of the rows on days that are no sessions; "" without any.
+
+        Raises:
+            InputError: if there are no others and these cannot be used, as the quotes are timed.
+        """
+        if not days:
+            return ""
+        shown = listed([f"{day} ({day:%a})" for day in sorted(days)], 3)
+        count = sum(self.quotes.days[day] for day in days)
+        if self.layout.timed and len(days) == of:
+            raise InputError(
+                f"no row can be used: {count:,} not_a_session, on {shown}; nothing was written"
+            )
+        stay = "set aside" if self.layout.timed else "in the lake, and every run leaves them out"
+        date = "; check --date, date=" if self.given.session is not None else ""
+        return f"{count:,} rows are of days that are no sessions, {shown}: they are {stay}{date}"
+
+    def _write_splits(
+        self, daily: daily_files.Daily | None, given: validation.Checked | None, done: "_Done"
+    ) -> list[dt.date]:
+        """Write splits before all else, those given and those of daily bars.
 
         A reader of a half-written lake then takes none for a split that no row explains.
+
+        Returns:
+            The days of those of the daily bars that cannot be written.
         """
-        if daily is None:
-            return []
-        told, others = daily_files.splits_of(daily, self.numbering.underlyings)
-        if not told.is_empty():
+        rows: Frames = []
+        others: list[dt.date] = []
+        if daily is not None:
+            stated, others = daily_files.splits_of(daily, self.numbering.underlyings)
+            rows.append(stated)
+        if given is not None:
+            rows.append(given.rows.select(*schemas.SPLITS))
+            done.aside.append(given.aside)
+        whole = pl.concat([pl.DataFrame(schema=schemas.SPLITS), *rows])
+        whole = whole.unique(["underlying", "ex_date"], keep="last", maintain_order=True)
+        if not whole.is_empty():
             with writing(self.root):
                 self.root.mkdir(parents=True, exist_ok=True)
-            done.counts[validation.SPLITS.name] = splits.merge(self.root, told)
+            done.counts[validation.SPLITS.name] = splits.merge(self.root, whole)
         return others
 
-    def _report(self, done: "_Done", others: list[dt.date], without: list[str]) -> Imported:
-        """What was done; `without` are the underlyings of which there are no given daily bars."""
+    def _report(
+        self, done: "_Done", others: list[dt.date], without: list[str], closed: str
+    ) -> Imported:
+        """What was done.
+
+        Args:
+            done: what was written.
+            others: days of splits that cannot be imported.
+            without: the underlyings of which there are no given daily bars.
+            closed: a note of days that are no sessions.
+        """
         aside = pl.concat([validation.SET_ASIDE.to_frame(), *self.intake.aside, *done.aside])
         written = [
             (name, *count) for name, count in done.counts.items() if any(count) or name in _ALWAYS
@@ -377,17 +450,25 @@ class _Import:
             pl.DataFrame(written, schema=lakes.WRITTEN, orient="row"),
             validation.total(aside),
             pl.concat([PRICES.to_frame(), *done.prices]).sort("underlying", "session"),
-            tuple(self._notes(others, without)),
+            tuple(filter(None, (*self._notes(others, without), closed))),
         )
 
     def _notes(self, others: list[dt.date], without: list[str]) -> Iterator[str]:
         for reason, count in self.intake.dropped.items():
             yield f"{count} rows were left out: {reason.replace('_', ' ')}"
+        for (old, new, day), count in self.intake.renamed.items():
+            yield (
+                f"{count:,} rows of {new} before {day} are of contracts of {old}, as it was called "
+                f"then: they were imported as {old}; --splits known, splits='known', carries "
+                "wheels through the change of name"
+            )
+        for file, name in self.names.items():
+            yield f"{file}: its name says {name}, it was imported as {self.given.underlying}"
         if without:
             yield f"the files of daily bars have none of {listed(without, 10)}"
         if others:
             yield (
-                f"the daily bars tell splits on {listed(others, 5)} by no ratio of whole shares: "
+                f"the daily bars state splits on {listed(others, 5)} by no ratio of whole shares: "
                 f"they were not imported; write them into {self.root / splits.NAME}"
             )
 
@@ -474,19 +555,26 @@ class _Underlying:
         minutes = None
         if work.layout.timed:
             minutes = months.minutes_of(self.sessions, work.layout.time)
+        quotes = work.quotes.rows(key)
+        aside = pl.concat([aside, stray := self._strays_of(quotes)])
         month = months.quotes_of(
-            self._without_strays(work.quotes.rows(key)),
+            self._without_strays(quotes),
             self.name,
             work.numbering.roots,
             closes,
             work.pricing,
             minutes,
+            None if self.replace else self._held,
         )
         work.quotes.forget(key)
         here = pl.concat([aside.filter(pl.col("table") == "option_quotes"), month.aside])
-        counts = {"option_quotes": writer.write("option_quotes", first, month.quotes, here)}
+        count = writer.write("option_quotes", first, month.quotes, here)
+        if len(month.priced):
+            none = validation.SET_ASIDE.to_frame()
+            count = count.plus(writer.write("option_quotes", first, month.priced, none))
+        counts = {"option_quotes": count}
         rows = work.bars.rows(key)
-        found = month.aside
+        found = pl.concat([month.aside, stray])
         traded = aside.filter(pl.col("table") == "option_bars")
         if len(rows) or len(traded):
             bars = months.bars_of(
@@ -498,11 +586,32 @@ class _Underlying:
             counts["option_bars"] = writer.write(
                 "option_bars", first, bars.rows.select(*table), there
             )
-            found = pl.concat([month.aside, bars.aside])
+            found = pl.concat([found, bars.aside])
         made = month.closes.filter(
             pl.col("session").is_in(self.sessions.frame["session"].implode())
         )
         return _MonthDone(counts, found, month.prices, made)
+
+    def _held(self, first: dt.date, last: dt.date) -> pl.DataFrame:
+        """The lake's quotes of some days."""
+        table = TABLES["option_quotes"]
+        found = lakes.stored(self.work.root, table, self.name, days=(first, last))
+        return found.select(*table.schema)
+
+    def _strays_of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The counts of the rows of sessions of a wrong year."""
+        strays = (
+            rows.filter(pl.col("session").is_in(list(self.strays))) if self.strays else rows[:0]
+        )
+        counted = strays.group_by("session").agg(count=pl.len().cast(pl.Int64)).sort("session")
+        return counted.select(
+            table=pl.lit("option_quotes"),
+            underlying=pl.lit(self.name),
+            session="session",
+            reason=pl.lit("stray_session"),
+            count="count",
+            example=pl.lit(None, pl.String),
+        )
 
     def _without_strays(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows but those of sessions of a wrong year."""

@@ -3,12 +3,14 @@
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from wheelvec.market import splits
 from wheelvec.model import osi
 from wheelvec.model.errors import InputError
 from wheelvec.tables import validation
@@ -23,6 +25,24 @@ KEY = ("underlying", "session", "root", "expiration", "milli", "put")
 QUOTE = (*KEY, "bid", "ask", "price", "close")
 # An underlying's bid and ask further apart than this share of their middle are no price.
 _WIDEST = 0.01
+
+
+class Rename(NamedTuple):
+    """The first session of an underlying's new name."""
+
+    old: str
+    new: str
+    day: dt.date
+
+
+@cache
+def renames() -> tuple[Rename, ...]:
+    """The renames of the known splits."""
+    same = pl.col("numerator") == pl.col("denominator")
+    rows = splits.known().filter(same).drop_nulls("new_underlying")
+    return tuple(
+        Rename(*row) for row in rows.select("underlying", "new_underlying", "ex_date").rows()
+    )
 
 
 @dataclass(frozen=True)
@@ -49,12 +69,14 @@ class Intake:
         given: the values that the caller gives.
         aside: counts of rows set aside, `validation.SET_ASIDE`.
         dropped: numbers of rows left out by reason, that are no rows of a table.
+        renamed: numbers of rows that a file names by a later name of their underlying, by rename.
     """
 
     numbering: Numbering
     given: Given
     aside: list[pl.DataFrame] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
+    renamed: dict[Rename, int] = field(default_factory=dict)
 
     def count_dropped(self, reason: str, count: int) -> None:
         """Count rows that are no rows of a table."""
@@ -121,10 +143,30 @@ class Intake:
             mine = held["underlying"].is_in(kept)
             if not mine.all():
                 held, flaw = held.filter(mine), flaw[mine.to_numpy()]
+        for rename in renames():
+            held = self._named_as_then(held, rename)
         if not flaw.any():
             return held
         self.aside.append(self._counted(held, flaw, rows))
         return held.filter(pl.Series(flaw == 0))
+
+    def _named_as_then(self, held: pl.DataFrame, rename: Rename) -> pl.DataFrame:
+        """The rows, those of the old name's contracts before a rename under that name."""
+        known, roots = self.numbering.underlyings, self.numbering.roots
+        if rename.new not in known or rename.old not in roots:
+            return held
+        late = held.select(
+            (pl.col("underlying") == known.index(rename.new))
+            & (pl.col("root") == roots.index(rename.old))
+            & (pl.col("session") < rename.day)
+        ).to_series()
+        if not (count := int(late.sum())):
+            return held
+        self.renamed[rename] = self.renamed.get(rename, 0) + count
+        old = pl.lit(self.numbering.underlying(rename.old), held.schema["underlying"])
+        return held.with_columns(
+            underlying=pl.when(late.fill_null(False)).then(old).otherwise("underlying")
+        )
 
     def _counted(self, held: pl.DataFrame, flaw: NDArray[np.uint8], rows: Rows) -> pl.DataFrame:
         broken = held.with_columns(code=pl.Series(flaw)).filter(pl.col("code") > 0)

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from wheelvec.model.errors import ConfigError, InputError, listed, unknown_name
+from wheelvec.model.errors import ConfigError, DataError, InputError, listed, unknown_name
 from wheelvec.model.toml import read_toml
 
 Names = tuple[str, ...]
@@ -203,6 +203,25 @@ class Layout:
             if here:
                 found[each] = here[0]
         return found
+
+    def refuse_doubled(self, name: str, header: Sequence[str]) -> None:
+        """Refuse a header with a column that is read, twice.
+
+        Args:
+            name: of the file.
+            header: the names of its columns.
+
+        Raises:
+            DataError: naming the column and both places.
+        """
+        folded = [normalised(each) for each in header]
+        for at in self.matched(header).values():
+            if folded.count(folded[at]) > 1:
+                places = [str(i) for i, each in enumerate(folded, 1) if each == folded[at]]
+                raise DataError(
+                    f"{name}: the header has {header[at].strip()} as columns "
+                    f"{' and '.join(places)}: expected it once"
+                )
 
     def missing_from(self, header: Sequence[str]) -> list[str]:
         """The first names of the needed columns that a header lacks."""

@@ -4,6 +4,8 @@ Contracts are numbered in the order of their symbols by counting, not by sorting
 ten thousand contracts and twenty sessions, so that every row has a place in a table of both.
 """
 
+import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,8 @@ from wheelvec.tables import validation
 from wheelvec.tables.roots import Roots
 from wheelvec.tables.sessions import Sessions
 from wheelvec.vendors.files.parity import parity
+
+Held = Callable[[dt.date, dt.date], pl.DataFrame]
 
 SOURCES = ("vendor", "parity", "close")
 # the source of a price that stands on parity, or on the vendor's price beside the quotes
@@ -50,12 +54,15 @@ class Month:
         prices: session, underlying_price, underlying_source, parity, of each session; prices in
             dollars.
         closes: `CLOSES` made of the quotes, of sessions that have no other.
+        priced: quotes of the lake, `schemas.OPTION_QUOTES` likewise, that had no price and have
+            one now, by parity with the new quotes.
     """
 
     quotes: pl.DataFrame
     aside: pl.DataFrame
     prices: pl.DataFrame
     closes: pl.DataFrame
+    priced: pl.DataFrame
 
 
 def quotes_of(
@@ -65,6 +72,7 @@ def quotes_of(
     closes: pl.DataFrame,
     pricing: Pricing,
     minutes: pl.DataFrame | None = None,
+    held: Held | None = None,
 ) -> Month:
     """The quotes of one underlying and month.
 
@@ -76,6 +84,9 @@ def quotes_of(
         pricing: how its price is found.
         minutes: session and ts, the minute at which the quotes stand, UTC; None: they are the
             snapshot of their session.
+        held: reads the lake's quotes of some days, from the first through the last; they imply the
+            price of sessions for which the new ones alone have none, as puts and calls in two files
+            do. None: the new rows replace them.
     """
     contract, terms = _numbered(rows, roots)
     order, again = _ordered(rows, contract, len(terms))
@@ -88,7 +99,7 @@ def quotes_of(
     if minutes is not None:
         rows = rows.drop("ts").join(minutes, on="session", how="left", maintain_order="left")
     rows, aside = _checked(rows, again, minutes is not None)
-    return _priced(rows, aside, closes, pricing)
+    return _priced(rows, aside, closes, pricing, held)
 
 
 def _numbered(rows: pl.DataFrame, roots: list[str]) -> tuple[NDArray[np.int64], pl.DataFrame]:
@@ -194,16 +205,20 @@ def _checked(
 
 
 def _priced(
-    rows: pl.DataFrame, aside: pl.DataFrame, closes: pl.DataFrame, pricing: Pricing
+    rows: pl.DataFrame,
+    aside: pl.DataFrame,
+    closes: pl.DataFrame,
+    pricing: Pricing,
+    held: Held | None,
 ) -> Month:
     """The rows with the underlying's price by the first source that has one."""
-    told = [each for each in ("price", "close") if each in rows.columns]
+    stated = [each for each in ("price", "close") if each in rows.columns]
     days = rows["session"].rle().struct.unnest().select(session="value", n="len")
-    if told:
-        median = [pl.col(each).median().alias(f"{each}_told") for each in told]
+    if stated:
+        median = [pl.col(each).median().alias(f"{each}_stated") for each in stated]
         days = days.join(rows.group_by("session").agg(median), on="session", maintain_order="left")
-    days = _with_closes(days, closes, "close" in told)
-    vendor = "price" in told and "vendor" in pricing.sources
+    days = _with_closes(days, closes, "close" in stated)
+    vendor = "price" in stated and "vendor" in pricing.sources
     lacking = not vendor or bool(rows["price"].null_count())
     if ("parity" in pricing.sources and lacking) or (
         pricing.make_closes and bool(days["close"].null_count())
@@ -213,18 +228,63 @@ def _priced(
     else:
         days = days.with_columns(parity=pl.lit(None, pl.Float64))
     rows, days = _with_price(rows, days, vendor, pricing.sources)
-    prices = days.select("session", "underlying_price", "underlying_source", "parity")
     quotes = rows.select(*schemas.OPTION_QUOTES)
-    return Month(quotes, aside, prices, _made_closes(days, pricing, "price" in told))
+    priced = quotes.clear()
+    bare = days.filter(pl.col("underlying_price").is_null())["session"]
+    if held is not None and "parity" in pricing.sources and len(bare):
+        here = quotes.filter(pl.col("session").is_in(bare.implode()))
+        found, priced = _with_held(here, held(bare.min(), bare.max()), pricing.rate)  # type: ignore[arg-type]
+        quotes, days = _with_parity(quotes, found), _with_parity(days, found)
+    prices = days.select("session", "underlying_price", "underlying_source", "parity")
+    return Month(quotes, aside, prices, _made_closes(days, pricing, "price" in stated), priced)
 
 
-def _with_closes(days: pl.DataFrame, closes: pl.DataFrame, told: bool) -> pl.DataFrame:
+def _with_held(
+    rows: pl.DataFrame, held: pl.DataFrame, rate: float
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The price that new quotes and those of the lake imply together, where neither alone does.
+
+    Args:
+        rows: the new quotes of sessions without a price.
+        held: the lake's quotes of these days and others.
+        rate: a year.
+
+    Returns:
+        session and parity; and the lake's quotes that had no price, with it.
+    """
+    minutes = rows.select("session", "ts").unique()
+    held = held.join(minutes, on=("session", "ts"), nulls_equal=True, how="semi")
+    held = held.join(rows, on=("session", "symbol"), how="anti")
+    if held.is_empty():
+        return pl.DataFrame(schema={"session": pl.Date, "parity": pl.Float64}), held
+    both = pl.concat([held, rows]).sort("session", "symbol")
+    found = parity(both.filter(pl.col("session").is_in(held["session"].implode())), rate)
+    bare = held.filter(pl.col("underlying_price").is_null())
+    bare = _with_parity(bare.sort("session", "symbol"), found)
+    return found, bare.drop_nulls("underlying_price")
+
+
+def _with_parity(frame: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """The price of sessions that have none, by `found`, session and parity."""
+    known = found.rename({"parity": "found"})
+    frame = frame.join(known, on="session", how="left", maintain_order="left")
+    bare = pl.col("underlying_price").is_null() & pl.col("found").is_not_null()
+    frame = frame.with_columns(
+        underlying_source=pl.when(bare).then(pl.lit("parity")).otherwise("underlying_source"),
+        underlying_price=pl.coalesce("underlying_price", "found"),
+    )
+    if "parity" in frame.columns:
+        frame = frame.with_columns(pl.coalesce("parity", "found").alias("parity"))
+    return frame.drop("found")
+
+
+def _with_closes(days: pl.DataFrame, closes: pl.DataFrame, stated: bool) -> pl.DataFrame:
     """Add `close`: the given one, or that beside the quotes, and whether it was given."""
     days = days.join(
         closes.select("session", "close"), on="session", how="left", maintain_order="left"
     )
     days = days.with_columns(given=pl.col("close").is_not_null())
-    return days.with_columns(pl.coalesce("close", "close_told")) if told else days
+    return days.with_columns(pl.coalesce("close", "close_stated")) if stated else days
 
 
 def _with_price(
@@ -241,15 +301,15 @@ def _with_price(
     )
     if not vendor:
         return rows, days
-    told = pl.col("price").is_not_null()
+    stated = pl.col("price").is_not_null()
     rows = rows.with_columns(
-        underlying_source=pl.when(told).then(pl.lit("vendor")).otherwise("underlying_source"),
+        underlying_source=pl.when(stated).then(pl.lit("vendor")).otherwise("underlying_source"),
         underlying_price=pl.coalesce("price", "underlying_price"),
     )
-    told = pl.col("price_told").is_not_null()
+    stated = pl.col("price_stated").is_not_null()
     days = days.with_columns(
-        underlying_source=pl.when(told).then(pl.lit("vendor")).otherwise("underlying_source"),
-        underlying_price=pl.coalesce("price_told", "underlying_price"),
+        underlying_source=pl.when(stated).then(pl.lit("vendor")).otherwise("underlying_source"),
+        underlying_price=pl.coalesce("price_stated", "underlying_price"),
     )
     return rows, days
 
@@ -260,12 +320,12 @@ def _source(by_name: dict[str, pl.Expr]) -> pl.Expr:
 
 
 def _made_closes(days: pl.DataFrame, pricing: Pricing, priced: bool) -> pl.DataFrame:
-    """`CLOSES` of the sessions without a given close: told beside the quotes, or made of them."""
+    """`CLOSES` of the sessions without a given close: stated beside the quotes, or made of them."""
     lacking = days.filter(~pl.col("given"))
     by_name = {"vendor": pl.col("close")}
     if pricing.make_closes:
         if priced and pricing.vendor_closes:
-            by_name["vendor"] = pl.coalesce("close", "price_told")
+            by_name["vendor"] = pl.coalesce("close", "price_stated")
         by_name["parity"] = pl.col("parity")
     found = lacking.select(
         "session", close=pl.coalesce(list(by_name.values())), close_source=_source(by_name)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from wheelvec.model.errors import DataError
+from wheelvec.model.errors import DataError, cut
 from wheelvec.vendors.files import blocks
 from wheelvec.vendors.files.cells import Rows, Source, header_in
 from wheelvec.vendors.files.layout import NUMBERS, Layout, normalised
@@ -65,23 +65,35 @@ class _Csv:
                     continue
                 line += 1
                 self._source = self._begun(header)
+            ends = _count(block, b"\n")
             if block:
-                yield self._parsed(block, line)
-            line += _lines(block)
+                yield self._parsed(block, line, ends)
+            line += ends
         if self._source is None:
             raise DataError(f"{self._text.name} is empty: expected a header and rows")
 
     def _begun(self, header: bytes) -> Source:
         line = header.decode("utf-8", "replace")
         self._separator = max(_SEPARATORS, key=line.count)
-        names = next(csv.reader([line], delimiter=self._separator, skipinitialspace=True), [])
+        reader = csv.reader([line], delimiter=self._separator, skipinitialspace=True)
+        try:
+            names = next(reader, [])
+        except csv.Error as error:
+            raise self._no_csv(header, 1, error) from None
         if self._layout.missing_from(names):
             raise DataError(f"{self._text.name} {self._layout.refusal(names)}")
+        self._layout.refuse_doubled(self._text.name, names)
         at = self._layout.matched(names)
         return Source(self._text.name, self._layout, names, at, comma=self._separator != ";")
 
-    def _parsed(self, block: bytes, line: int) -> Rows:
-        """The rows of a block: numbers read as numbers, or as texts if any is not plain."""
+    def _parsed(self, block: bytes, line: int, ends: int) -> Rows:
+        """The rows of a block: numbers read as numbers, or as texts if any is not plain.
+
+        Args:
+            block: whole lines.
+            line: the number of its first line.
+            ends: how many lines it has.
+        """
         assert self._source is not None
         spaced = f"{self._separator} ".encode()
         if spaced in block[:4096]:  # ", " between the columns
@@ -93,9 +105,30 @@ class _Csv:
         except pl.exceptions.PolarsError:
             return self._read_as_texts(block, line)
         last = max(at, key=lambda each: at[each])
-        if frame[last].null_count():  # a short line has nulls at its end
+        # a short line may have all columns that are read, the last of them cut: 1 for 12.30
+        if frame[last].null_count() or not self._even(block, ends):
             return self._without_odd_lines(block, frame, line)
         return Rows(self._source, frame, line)
+
+    def _even(self, block: bytes, ends: int) -> bool:
+        """Whether all lines have as many columns as the header, or a blank one more at their end.
+
+        The separators of the block are counted first, which takes a hundredth of the time of its
+        parsing; only if they are not those of even lines, those of each line are.
+        """
+        assert self._source is not None
+        separators, quoted = len(self._source.header) - 1, b'"' in block
+        if not quoted and _count(block, self._separator.encode()) == ends * separators:
+            return True
+        text = np.frombuffer(block, np.uint8)
+        at = np.flatnonzero(text == ord(self._separator))
+        stops = np.flatnonzero(text == ord("\n"))
+        if quoted:  # what lies between quotes separates nothing
+            quotes = np.flatnonzero(text == ord('"'))
+            at = at[np.searchsorted(quotes, at) % 2 == 0]
+            stops = stops[np.searchsorted(quotes, stops) % 2 == 0]
+        columns = np.diff(np.searchsorted(at, stops), prepend=0)
+        return bool(((columns == separators) | (columns == separators + 1)).all())
 
     def _read(self, block: bytes, typed: dict[str, Any]) -> pl.DataFrame:
         assert self._source is not None
@@ -125,8 +158,7 @@ class _Csv:
             frame = self._read(block, dict.fromkeys(self._source.at, pl.String()))
         except pl.exceptions.PolarsError as error:
             self._refuse_odd_line(block, line)
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(f"{self._text.name} is no CSV from line {line} on: {reason}") from error
+            raise self._no_csv(block, line, error) from error
         return self._without_odd_lines(block, frame, line)
 
     def _without_odd_lines(self, block: bytes, frame: pl.DataFrame, line: int) -> Rows:
@@ -156,6 +188,13 @@ class _Csv:
         reader = csv.reader(text, delimiter=self._separator)
         width = len(self._source.header)
         mine = [normalised(name) for name in self._source.header]
+        try:
+            self._refuse_odd_cells(reader, line, width, mine)
+        except csv.Error as error:
+            raise self._no_csv(block, line, error) from None
+
+    def _refuse_odd_cells(self, reader: Any, line: int, width: int, mine: Sequence[str]) -> None:
+        """Raise for the first row of `reader` that `_refuse_odd_line` refuses."""
         for cells in reader:
             at = line + reader.line_num - 1
             # header names are texts, and lines of figures are many: look at the few others only
@@ -169,7 +208,20 @@ class _Csv:
                     "split it there"
                 )
             if len(cells) != width and not (len(cells) == width + 1 and not cells[-1].strip()):
+                if any("\n" in cell for cell in cells):
+                    raise csv.Error("a cell of several lines")
                 raise self._wrong_width(cells, width, at)
+
+    def _no_csv(self, block: bytes, line: int, error: Exception) -> DataError:
+        """The error of lines that cannot be split into cells, by the first odd double quote."""
+        for number, text in enumerate(block.split(b"\n"), line):
+            if text.count(b'"') % 2:
+                return DataError(
+                    f"{self._text.name} line {number} has a double quote that none closes: "
+                    f"{cut(text.decode('utf-8', 'replace'))}; expected pairs of them around cells"
+                )
+        reason = " ".join(str(error).split())[:200]
+        return DataError(f"{self._text.name} is no CSV from line {line} on: {reason}")
 
     def _wrong_width(self, cells: Sequence[str], width: int, line: int) -> DataError:
         short = len(cells) < width
@@ -184,9 +236,9 @@ class _Csv:
         )
 
 
-def _lines(block: bytes) -> int:
-    """The number of ends of lines; NumPy counts them in a tenth of the time of `bytes.count`."""
-    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
+def _count(block: bytes, sign: bytes) -> int:
+    """How often a byte is there; NumPy counts in a tenth of the time of `bytes.count`."""
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord(sign)))
 
 
 def _field(name: str) -> str:
@@ -206,6 +258,7 @@ def _parquet(path: Path, layout: Layout) -> Iterator[Rows]:
             names = list(file.schema_arrow.names)
             if layout.missing_from(names):
                 raise DataError(f"{path} {layout.refusal(names)}")
+            layout.refuse_doubled(str(path), names)
             source = Source(str(path), layout, names, layout.matched(names))
             wanted = sorted({names[i] for i in source.at.values()})
             seen = 0

@@ -10,10 +10,11 @@ from typing import Any
 import polars as pl
 
 from wheelvec.model import schemas
-from wheelvec.model.errors import DataError, InputError
+from wheelvec.model.errors import DataError, InputError, listed
 from wheelvec.tables import validation
 from wheelvec.vendors.files import cells, reading
 from wheelvec.vendors.files.contracts import underlying_name
+from wheelvec.vendors.files.exchanged import refuse_exchanged
 from wheelvec.vendors.files.layout import Layout
 
 # The names of columns, as vendors write them; compared without blanks, brackets and case.
@@ -60,7 +61,9 @@ class Daily:
     splits: pl.DataFrame
 
 
-def read_daily(files: Sequence[str | Path], underlying: str | None = None) -> Daily:
+def read_daily(
+    files: Sequence[str | Path], underlying: str | None = None, calendar: str = "NYSE"
+) -> Daily:
     r"""The daily bars in files, unadjusted: CSV plain, gzip, zstd or zip, or Parquet.
 
     A file has a column of dates and one of closes; open, high, low, volume, the symbol, dividends
@@ -70,10 +73,12 @@ def read_daily(files: Sequence[str | Path], underlying: str | None = None) -> Da
     Args:
         files: paths.
         underlying: the underlying, of files without a column of symbols.
+        calendar: the exchange's calendar.
 
     Raises:
         InputError: if there is no such file, or the underlying is neither stated nor given.
-        DataError: for a file without dates or closes, or with a cell that cannot be read.
+        DataError: for a file without dates or closes, with a cell that cannot be read, or whose
+            days are sessions only once day and month are exchanged.
 
     Example:
         >>> import tempfile
@@ -82,13 +87,17 @@ def read_daily(files: Sequence[str | Path], underlying: str | None = None) -> Da
         >>> read_daily([path], "TSLA").bars.select("underlying", "session", "close").rows()
         [('TSLA', datetime.date(2023, 6, 6), 221.31)]
     """
-    found = [
-        _table(rows, underlying)
-        for file in files
-        for rows in reading.read(Path(file), _LAYOUT, lambda reason, count: None)
-    ]
-    if not found:
+    found: list[pl.DataFrame] = []
+    for file in files:
+        batches = reading.read(Path(file), _LAYOUT, lambda reason, count: None)
+        tables = [_table(rows, underlying) for rows in batches]
+        days = {day for table in tables for day in table["session"].drop_nulls().unique()}
+        refuse_exchanged(file, _LAYOUT, days, calendar)
+        found += tables
+    if not files:
         raise InputError("no files of daily bars are named")
+    if not any(map(len, found)):
+        raise DataError(f"{listed(files, 3)}: no daily bars: expected rows below the header")
     table = pl.concat(found)
     prices = ("open", "high", "low")
     ranged = pl.all_horizontal(pl.col(prices).is_not_null())
@@ -104,6 +113,33 @@ def read_daily(files: Sequence[str | Path], underlying: str | None = None) -> Da
         table.filter(ranged).select("underlying", "session", "high"),
         paid.select("underlying", ex_date="session", amount="dividend"),
         split.select("underlying", ex_date="session", ratio="split"),
+    )
+
+
+def named_as_then(daily: Daily, renames: Iterable[tuple[str, str, dt.date]]) -> Daily:
+    """The same with the rows of a new name before its first day under the old name.
+
+    Nothing is renamed where the old name has rows of its own.
+
+    Args:
+        daily: of files of daily bars.
+        renames: the old name, the new one, and its first day.
+    """
+    held = set(daily.bars["underlying"])
+    mine = [rename for rename in renames if rename[0] not in held]
+
+    def renamed(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+        for old, new, day in mine:
+            early = (pl.col("underlying") == new) & (pl.col(column) < day)
+            name = pl.when(early).then(pl.lit(old)).otherwise("underlying")
+            frame = frame.with_columns(underlying=name)
+        return frame
+
+    return Daily(
+        renamed(daily.bars, "session"),
+        renamed(daily.ranges, "session"),
+        renamed(daily.dividends, "ex_date"),
+        renamed(daily.splits, "ex_date"),
     )
 
 
