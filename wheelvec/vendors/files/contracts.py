@@ -89,7 +89,7 @@ class Numbering:
         return self._root_numbers[name]
 
     def root_flaw(self, name: str) -> int:
-        """What is wrong with every contract of a root, as a position in `REASONS`."""
+        """The flaw of every contract of a root, as a position in `REASONS`; 0: none."""
         if name in cash_settled.ROOTS:
             return _CODE["cash_settled"]
         if not re.fullmatch(r"[A-Z][A-Z0-9]{0,5}", name):
@@ -232,7 +232,7 @@ _TOLERANCE = 0.25
 
 
 class _Known:
-    """What is known of each symbol, by its number."""
+    """The terms of each symbol that was parsed, by its number."""
 
     def __init__(self) -> None:
         self.root = np.empty(0, np.int32)

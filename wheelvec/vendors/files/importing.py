@@ -73,7 +73,7 @@ PRICES = pl.Schema(
 
 @dataclass(frozen=True)
 class Imported:
-    r"""What an import read and wrote.
+    r"""The files, rows and prices of an import.
 
     Attributes:
         files: one row per file: its path, numbers of rows and of quotes, first and last day.
@@ -433,7 +433,7 @@ class _Import:
     def _report(
         self, done: "_Done", others: list[dt.date], without: list[str], closed: str
     ) -> Imported:
-        """What was done.
+        """The files, rows and prices of this import.
 
         Args:
             done: what was written.
@@ -478,7 +478,7 @@ _ALWAYS = ("option_quotes", "underlying_bars")
 
 @dataclass
 class _Done:
-    """What was written so far."""
+    """Rows written so far, and set aside."""
 
     counts: dict[str, Counts] = field(default_factory=lambda: dict.fromkeys(TABLES, Counts()))
     aside: Frames = field(default_factory=list)
@@ -656,7 +656,7 @@ class _Underlying:
 
 @dataclass(frozen=True)
 class _MonthDone:
-    """What was written of a month, and found in it."""
+    """The rows of a month that were written, and its prices."""
 
     counts: dict[str, Counts]
     aside: pl.DataFrame
