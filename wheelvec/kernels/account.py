@@ -246,7 +246,16 @@ def refusal(
 def take(
     account: Records, group: Records, n: int, capital: float, premium: float, fee: float
 ) -> None:
-    """Take a wheel n times; `premium` and `capital` are of one, dollars."""
+    """Take a wheel n times; `premium` and `capital` are of one, dollars.
+
+    Args:
+        account: a row of the account, updated.
+        group: a row of the underlying of the wheel, updated.
+        n: contracts.
+        capital: of one, dollars.
+        premium: of one, dollars.
+        fee: of the order, dollars.
+    """
     account.free += premium * n - capital * n - fee
     account.wheels += 1
     group.wheels += 1

@@ -207,6 +207,15 @@ def add_money_of(
     """Add the wheel to the sums of configurations first..last-1; for how many its P&L is NaN.
 
     Adding 0.0 instead of skipping changes no bit and keeps the loops straight.
+
+    Args:
+        month: has the P&L of the wheel under each configuration; its sums are updated.
+        first: configuration of the block.
+        last: configuration, excluded.
+        capital: of the wheel, dollars.
+        roc: (configurations,) in percent, written.
+        figures: least and greatest values are updated.
+        at: first configuration of the block in `figures`.
     """
     n = last - first
     pnl, roc = month.pnl[first:last], roc[first:last]
@@ -374,6 +383,14 @@ def add_spread(month: Month, roc: Reals, wheels: int, n: int, figures: Figures, 
     """Add the squared deviations of the month's (wheels, n) ROC from its mean.
 
     The mean takes the place of the sum in `month.rocs`.
+
+    Args:
+        month: has the sums of ROC; its squared deviations are added to.
+        roc: (wheels, n) in percent; NaN where the summary has none.
+        wheels: of the month.
+        n: configurations.
+        figures: has the counts of wheels with a P&L.
+        at: first configuration of the block in `figures`.
     """
     for c in range(n):
         month.rocs[c] /= np.float64(figures.counts[KNOWN, at + c] - figures.counts[FOLDED, at + c])
@@ -399,6 +416,17 @@ def add_known(
     """Merge `here` more wheels into the figures of configuration i.
 
     As stages.summary.Moments.merged does it.
+
+    Args:
+        figures: added to.
+        i: configuration.
+        here: wheels with a P&L.
+        total: their P&L, dollars.
+        gains: the sum of those above 0, dollars.
+        losses: the sum of those below 0, dollars.
+        capital: theirs, dollars.
+        mean: of their ROC, percent.
+        spread: the sum of squared deviations from it.
     """
     if here == 0.0:
         return

@@ -409,7 +409,17 @@ def sale_on(
     call: CallRules,
     memory: Memory,
 ) -> int:
-    """The index in `memory` of a search's sale on a session, which is made if it is not cached."""
+    """The index in `memory` of a search's sale on a session, which is made if it is not cached.
+
+    Args:
+        slice_: the underlying.
+        number: session; -1: a day that is no session.
+        basis: cost of a share, dollars.
+        common: of liquidity and prices.
+        search: number of the search.
+        call: its rules.
+        memory: of this wheel's sales, updated.
+    """
     key = np.uint64(search) * _SPREAD + np.uint64(np.int64(number))  # -1 too, as plain Python
     at: Any = np.int64((key * _SPREAD) >> _UPPER)
     sale = memory.sales[at]

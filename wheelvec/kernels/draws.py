@@ -109,7 +109,16 @@ def new_drawn(options: int, touches: int) -> Drawn:
 
 @njit_inlined
 def drawn(kept: Drawn, i: int, seed: np.uint64, word: np.uint64, phase: int, touch: int) -> float:
-    """`draw`, made once while place i is asked for one option and seed, touches in order."""
+    """`draw`, made once while place i is asked for one option and seed, touches in order.
+
+    Args:
+        kept: the draws so far, updated.
+        i: place in `kept`.
+        seed: of the configuration.
+        word: names the wheel.
+        phase: 0 of the put, or the number of the call.
+        touch: from 0.
+    """
     of = kept.of[i]
     if of.word != word or of.seed != seed or of.phase != phase:
         of.word, of.seed = word, seed
@@ -128,7 +137,15 @@ def wheel_words(
     root_hash: Words,
     out: Words,
 ) -> None:
-    """Write `wheel_word` of many puts: (n,) each."""
+    """Write `wheel_word` of many puts: (n,) each.
+
+    Args:
+        expiration_day: (n,) days since 1970-01-01.
+        strike_milli: (n,) thousandths of a dollar.
+        entry_day: (n,) days since 1970-01-01.
+        root_hash: (n,) of `root_hash`.
+        out: (n,) written.
+    """
     for i in range(out.size):
         out[i] = wheel_word(expiration_day[i], strike_milli[i], 0, entry_day[i], root_hash[i])
 

@@ -76,7 +76,15 @@ def is_otm_within(otm: float, rules: CommonRules | CallRules) -> bool:
 
 @njit_lean
 def within_otm(slice_: Slice, common: CommonRules, first: int, last: int, out: Selection) -> int:
-    """Keep those of `out.rows` first..last-1 whose moneyness is in range; one past the last."""
+    """Keep those of `out.rows` first..last-1 whose moneyness is in range; one past the last.
+
+    Args:
+        slice_: the underlying.
+        common: the range.
+        first: row of `out`.
+        last: row, excluded.
+        out: its `rows` are moved to the front.
+    """
     n = first
     for i in range(first, last):
         out.rows[n] = out.rows[i]

@@ -189,7 +189,15 @@ def any_hold(holds: Integers) -> bool:
 def lay_ends(
     slice_: Slice, put: Put, common: CommonRules, block: Block, workspace: Workspace
 ) -> None:
-    """Write how each stop and each rest of the block ends the put."""
+    """Write how each stop and each rest of the block ends the put.
+
+    Args:
+        slice_: the underlying.
+        put: that was sold.
+        common: of prices and fees.
+        block: its stops and rests.
+        workspace: `stop` and `rest` are written.
+    """
     quote, bars = slice_.puts[put.row], workspace.scratch.bars
     lay_bars(slice_, quote, put.number, put.penalty, common, put.censored, bars)
     if any_hold(block.hold):
@@ -291,6 +299,13 @@ def combine(
     """Write the end under each configuration's stop and pair.
 
     An assignment is followed only where a configuration comes to it.
+
+    Args:
+        slice_: the underlying.
+        put: that was sold.
+        common: of liquidity and prices.
+        block: its configurations.
+        workspace: the wheel at hand of `month` is written.
     """
     assigned, month = put.settled == ASSIGNED, workspace.month
     for c in range(block.config_stop.size):

@@ -349,7 +349,15 @@ def lay_fees(events: Records, number: int, count: int, common: CommonRules, out:
 def lay_markets(
     rows: Records, quote: Quote, penalty: float, common: CommonRules, out: Records
 ) -> None:
-    """Write the market price of buying back on every bar, which only a hold needs."""
+    """Write the market price of buying back on every bar, which only a hold needs.
+
+    Args:
+        rows: of the path.
+        quote: of the option sold.
+        penalty: of its tier.
+        common: of prices.
+        out: of BAR, whose `market` is written, dollars per share.
+    """
     for bar in range(quote.last - quote.first):
         price = market_price(rows, quote.first + bar, penalty, quote.spread_pct, common.mode)
         out[bar].market = tick_up(price, common.ticks)
@@ -669,6 +677,14 @@ def lay_firsts(
 
     A target is on a tick, and an open at `level` or above costs no less than the target, on its
     tick or not: it needs no division.
+
+    Args:
+        bars: of BAR.
+        touching: (count,) bars that touch the lowest target or a higher one.
+        count: how many.
+        level: the highest target, dollars per share.
+        ticks: to the dollar; 0: prices stay as they are.
+        out: (bars,) dollars per share, written where a bar touches.
     """
     for i in range(count):
         first = bars[touching[i]].open

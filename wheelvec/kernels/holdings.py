@@ -707,7 +707,17 @@ def lay_stretches(slice_: Slice, c: int, first: int, last: int, marks: Marks, ze
 
 @njit_lean
 def lay_path(slice_: Slice, c: int, first: int, last: int, marks: Marks, at: int, zero: int) -> int:
-    """Write the quotes and the bars of a contract by session; one past the last row."""
+    """Write the quotes and the bars of a contract by session; one past the last row.
+
+    Args:
+        slice_: the underlying.
+        c: contract.
+        first: session number.
+        last: session number, included.
+        marks: has the quotes; its `path` is written.
+        at: first row of `path`.
+        zero: session number of the account's first session.
+    """
     q, end = marks.quote_starts[c], marks.quote_starts[c + 1]
     r, stop = slice_.contracts[c].first_row, slice_.contracts[c].last_row
     while True:

@@ -81,7 +81,15 @@ def allowed_spread(ivp: float, dte: int, limits: CommonRules) -> float:
 
 @njit_lean
 def tier_of(spread_pct: float, bid: float, ivp: float, dte: int, limits: CommonRules) -> int:
-    """Liquidity tier; REJECTED if the spread is over the hard maximum or the bid too low."""
+    """Liquidity tier; REJECTED if the spread is over the hard maximum or the bid too low.
+
+    Args:
+        spread_pct: a fraction of the mid.
+        bid: dollars per share.
+        ivp: rank in (0, 1].
+        dte: calendar days.
+        limits: of liquidity.
+    """
     if spread_pct > limits.hard_max_spread or bid < limits.min_bid or bid <= 0.0:
         return REJECTED
     allowed = allowed_spread(ivp, dte, limits)
@@ -132,7 +140,16 @@ def tick_up(price: float, ticks: float) -> float:
 def entry_price(
     bid: float, ask: float, mid: float, penalty: float, mode: int, ticks: float
 ) -> float:
-    """Dollars per share received for selling at this quote, on its tick."""
+    """Dollars per share received for selling at this quote, on its tick.
+
+    Args:
+        bid: dollars per share.
+        ask: dollars per share.
+        mid: dollars per share.
+        penalty: of the tier.
+        mode: FillMode.
+        ticks: to the dollar; 0: prices stay as they are.
+    """
     if mode == NATURAL:
         return tick_down(bid, ticks)
     return tick_down(max(bid, min(ask, mid - concession(mode) * (ask - bid) * penalty)), ticks)
