@@ -22,8 +22,8 @@ import wheelvec as wv
 from benchmarks import machine, universe
 from benchmarks.agreement import DisagreementError
 from benchmarks.conftest import Measure, absent
-from wheelvec.run import distributed, jobs
-from wheelvec.run.workers import Asked, Workers
+from wheelvec.run.cluster import distributed, jobs
+from wheelvec.run.cluster.workers import Asked, Workers
 
 KINDS = ("Dask", "spawned pool")
 JOBS, OF_A_JOB, ROUNDS = 8, 40, 2  # a worker keeps two parts: fewer jobs would find theirs

@@ -7,10 +7,10 @@
     when all are there: client folds them
 
 Client, scheduler and store serve one request after the other, in the order of arrival; a worker has
-one thread, and `AHEAD` tasks wait for it, as in `wheelvec.run.workers`. A sweep has two stages, and
-the second begins when the first has ended: the survey, which reads every byte once, and the jobs.
-The constants were measured on two shared, busy cores, or are assumed; docs/cluster.md says which.
-None of the machines that are simulated was there.
+one thread, and `AHEAD` tasks wait for it, as in `wheelvec.run.cluster.workers`. A sweep has two
+stages, and the second begins when the first has ended: the survey, which reads every byte once, and
+the jobs. The constants were measured on two shared, busy cores, or are assumed; docs/cluster.md
+says which. None of the machines that are simulated was there.
 """
 
 import argparse
@@ -19,9 +19,9 @@ import heapq
 from collections import deque
 from collections.abc import Iterator
 
-from wheelvec.run.distributed import TARGET
-from wheelvec.run.surveying import MONTH, SURVEYED
-from wheelvec.run.workers import AHEAD
+from wheelvec.run.cluster.distributed import TARGET
+from wheelvec.run.cluster.surveying import MONTH, SURVEYED
+from wheelvec.run.cluster.workers import AHEAD
 
 WORKERS = (1, 10, 100, 300, 1_000)
 

@@ -31,9 +31,9 @@ from wheelvec.market.market import Window
 from wheelvec.report.story import Story
 from wheelvec.report.why_not import WhyNot
 from wheelvec.run.planned import Plan
-from wheelvec.run.ranking import Ranking
-from wheelvec.run.sweep_result import Pnl
-from wheelvec.run.warnings import RunWarning
+from wheelvec.run.results.ranking import Ranking
+from wheelvec.run.results.sweep_result import Pnl
+from wheelvec.run.results.warnings import RunWarning
 from wheelvec.vendors.databento.fetch import Fetched
 
 API, COMMANDS = ROOT / "docs" / "api.md", ROOT / "docs" / "command-line.md"

@@ -27,8 +27,8 @@ PACKAGE = ROOT / "wheelvec"
 PAGE, ARCHITECTURE = ROOT / "docs" / "reference.md", ROOT / "docs" / "architecture.md"
 MARKERS = ("<!-- modules: written by tests/docs_reference.py -->", "<!-- end of modules -->")
 PACKAGES = (
-    "model", "jit", "pricing", "kernels", "tables", "lake", "market", "vendors", "databento", "files", "demo", "stages", "run", "inference",
-    "report", "plots", "pages", "cli",
+    "model", "jit", "pricing", "kernels", "tables", "lake", "market", "vendors", "databento", "files", "demo", "stages", "run",
+    "slicing", "signals", "accounts", "cluster", "results", "explaining", "inference", "report", "plots", "pages", "cli",
 )  # fmt: skip
 HEAD = """# Reference
 

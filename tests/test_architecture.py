@@ -5,6 +5,7 @@ files are named.
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,11 +110,23 @@ def test_the_import_contracts_can_fail(case: str, tmp_path: Path) -> None:
 
 def test_packages_are_two_levels_deep_and_their_init_files_are_empty() -> None:
     for path in modules():
-        deeper = any(path.is_relative_to(PACKAGE / name) for name in ("vendors", "report"))
+        deeper = any(path.is_relative_to(PACKAGE / name) for name in ("vendors", "run", "report"))
         depth = 3 if deeper else 2
         assert len(path.relative_to(PACKAGE).parts) <= depth, path
     for name in PACKAGES:
         assert (PACKAGE / name / "__init__.py").read_text(encoding="utf-8") == "", name
+    for path in (PACKAGE / "run").rglob("__init__.py"):
+        assert path.read_text(encoding="utf-8") == "", path
+
+
+def test_no_folder_of_runs_holds_more_than_a_dozen_modules() -> None:
+    counts = Counter(
+        path.parent.relative_to(PACKAGE).as_posix()
+        for path in (PACKAGE / "run").rglob("*.py")
+        if path.stem != "__init__"
+    )
+    assert "run/results" in counts
+    assert {folder: count for folder, count in counts.items() if count > 12} == {}
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:

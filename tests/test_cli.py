@@ -23,7 +23,7 @@ import wheelvec as wv
 from wheelvec import cli
 from wheelvec.cli import results
 from wheelvec.demo import synthetic
-from wheelvec.run.store import SweepStore
+from wheelvec.run.results.store import SweepStore
 
 ESCAPE = "\x1b"
 WHEEL = """
@@ -1065,7 +1065,7 @@ def test_a_run_that_fails_half_way_leaves_the_earlier_result(
     def failing(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("wheelvec.run.result.ResultWriter._write_summary", failing)
+    monkeypatch.setattr("wheelvec.run.results.result.ResultWriter._write_summary", failing)
     assert cli.main([*line, "--rules", "v5", "--overwrite"]) == 1
     assert "No space left" in one_line(capsys.readouterr().err)
     assert wv.Result.load("out").records.equals(before)
@@ -1251,7 +1251,7 @@ def test_an_interrupted_sweep_says_what_is_kept(
             raise KeyboardInterrupt
         keep(store, start, frame)
 
-    monkeypatch.setattr("wheelvec.run.store.SweepStore.keep", interrupt)
+    monkeypatch.setattr("wheelvec.run.results.store.SweepStore.keep", interrupt)
     assert (
         cli.main(["sweep", "wheel.toml", "grid.toml", "--lake", str(lake), "--out", "out"]) == 130
     )

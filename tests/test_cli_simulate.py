@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import wheelvec as wv
-from tests.run.accounts import leg, put, result_of
+from tests.run.results.by_hand import leg, put, result_of
 from wheelvec import cli
 from wheelvec.model.schemas import RESULT_TABLES
 

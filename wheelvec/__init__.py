@@ -62,14 +62,14 @@ if TYPE_CHECKING:
     from wheelvec.report.pages.page import page
     from wheelvec.report.story import explain
     from wheelvec.report.why_not import why_not
-    from wheelvec.run import indicators as signals
     from wheelvec.run.backtest import backtest
     from wheelvec.run.bounds import bounds
-    from wheelvec.run.portfolio import Portfolio
-    from wheelvec.run.result import Result
+    from wheelvec.run.results.portfolio import Portfolio
+    from wheelvec.run.results.result import Result
+    from wheelvec.run.results.sweep_result import Sweep
+    from wheelvec.run.signals import indicators as signals
     from wheelvec.run.simulate import simulate
     from wheelvec.run.sweep import plan, sweep
-    from wheelvec.run.sweep_result import Sweep
     from wheelvec.vendors import indices, rates
     from wheelvec.vendors.databento.fetch import fetch
     from wheelvec.vendors.files.importing import import_files
@@ -91,14 +91,14 @@ _MODULES = {
     "LakeError": "wheelvec.model.errors",
     "Liquidity": "wheelvec.model.config",
     "Market": "wheelvec.market.market",
-    "Portfolio": "wheelvec.run.portfolio",
+    "Portfolio": "wheelvec.run.results.portfolio",
     "Pricing": "wheelvec.model.config",
     "PutRules": "wheelvec.model.config",
     "RecordError": "wheelvec.model.errors",
-    "Result": "wheelvec.run.result",
+    "Result": "wheelvec.run.results.result",
     "Schedule": "wheelvec.model.config",
     "StateError": "wheelvec.model.errors",
-    "Sweep": "wheelvec.run.sweep_result",
+    "Sweep": "wheelvec.run.results.sweep_result",
     "WheelvecError": "wheelvec.model.errors",
     "backtest": "wheelvec.run.backtest",
     "bands": "wheelvec.inference.bands",
@@ -138,7 +138,7 @@ _NAMESPACES = {
     "indices": "wheelvec.vendors.indices",
     "plots": "wheelvec.report.plots",
     "rates": "wheelvec.vendors.rates",
-    "signals": "wheelvec.run.indicators",
+    "signals": "wheelvec.run.signals.indicators",
 }
 
 __all__ = [

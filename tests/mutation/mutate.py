@@ -43,7 +43,7 @@ ENTRIES, CELLS = (f"kernels/{name}.py" for name in ("entries", "evaluate"))
 ARRAYS, CHAIN, OUTCOMES, RECORDS, SUMMARY = (
     f"stages/{name}.py" for name in ("arrays", "chain", "outcomes", "records", "summary")
 )
-SLICES, OPENINGS = (f"run/{name}.py" for name in ("slices", "schedule"))
+SLICES, OPENINGS = "run/slicing/slices.py", "run/signals/schedule.py"
 PARAMETERS, FEES = "stages/parameters.py", "kernels/fees.py"
 HAPPENED, EXERCISE = "kernels/events.py", "kernels/exercise.py"
 EVENTS, DUE = (f"stages/{name}.py" for name in ("events", "exercise"))

@@ -13,7 +13,7 @@ import pytest
 
 import wheelvec as wv
 from tests.report import built
-from tests.run.accounts import leg, put, result_of
+from tests.run.results.by_hand import leg, put, result_of
 from wheelvec.model.schemas import RESULT_TABLES
 from wheelvec.report.months import counted_wheels
 from wheelvec.report.pages.page import html

@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 import wheelvec as wv
-from wheelvec.run import distributed, surveying
+from wheelvec.run.cluster import distributed, surveying
+from wheelvec.run.cluster.workers import Asked
 from wheelvec.run.planned import Plan, in_bytes, in_time
-from wheelvec.run.workers import Asked
 
 GRID = {"put.exit_pct": [0.25, 0.5], "fills.execution_seed": [1, 2, 2]}
 PLAN = Plan(100, 12, 3, 75_000, "exact", 4_200_000_000, 9, 2, 6.0, 60.0, 40.0, 10**9, 10**6)

@@ -21,7 +21,7 @@ from wheelvec.model.errors import ConfigError
 from wheelvec.model.grid import Grid
 from wheelvec.run.engine import Engine
 from wheelvec.run.plan import SYMBOL, WITHIN, YEAR, cut, endings, kept_apart
-from wheelvec.run.store import SweepStore
+from wheelvec.run.results.store import SweepStore
 
 NAMES = [*field_names(), "rules"]
 CHEAP = {
@@ -766,7 +766,7 @@ def test_another_sweep_in_the_folder_is_refused(
         wv.sweep(
             market_of(random_case(6)[0]), base.replace(**{"schedule.symbols": None}), CHEAP, out=out
         )
-    monkeypatch.setattr("wheelvec.run.store.VERSION", "9.9")
+    monkeypatch.setattr("wheelvec.run.results.store.VERSION", "9.9")
     with pytest.raises(wv.WheelvecError, match=r"made by wheelvec .*, this is 9"):
         wv.sweep(market, base, CHEAP, out=out)
     (tmp_path / "other").mkdir()

@@ -76,9 +76,9 @@ def _loaded(folder: Path) -> Any:
     Raises:
         LakeError: if it holds none of them, or one that an earlier version saved.
     """
-    from wheelvec.run.portfolio import Portfolio
-    from wheelvec.run.result import Result
-    from wheelvec.run.sweep_result import Sweep
+    from wheelvec.run.results.portfolio import Portfolio
+    from wheelvec.run.results.result import Result
+    from wheelvec.run.results.sweep_result import Sweep
 
     index = index_of(folder)
     kinds: dict[str, Callable[[Path], Any]] = {

@@ -13,7 +13,7 @@ from wheelvec.model.errors import InputError
 
 if TYPE_CHECKING:
     from wheelvec.model.account import Account
-    from wheelvec.run.portfolio import Portfolio
+    from wheelvec.run.results.portfolio import Portfolio
 
 TABLES = ("daily", "wheels", "skipped", "deltas", "ledger", "benchmarks")
 FIELDS = {
@@ -87,7 +87,7 @@ def _account(options: argparse.Namespace) -> "Account":
 def _simulate(options: argparse.Namespace) -> None:
     import polars as pl
 
-    from wheelvec.run.result import Result
+    from wheelvec.run.results.result import Result
     from wheelvec.run.simulate import simulate
 
     account = _account(options)

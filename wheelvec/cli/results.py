@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from wheelvec.market.market import Market
     from wheelvec.model.account import Account
     from wheelvec.model.config import Config
-    from wheelvec.run.result import Result
-    from wheelvec.run.sweep_result import Sweep
-    from wheelvec.run.warnings import RunWarning
+    from wheelvec.run.results.result import Result
+    from wheelvec.run.results.sweep_result import Sweep
+    from wheelvec.run.results.warnings import RunWarning
 
 log = logging.getLogger("wheelvec.cli")
 
@@ -200,7 +200,7 @@ def _add_by(command: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from wheelvec.model.config import Config
-    from wheelvec.run.folder import keep_apart
+    from wheelvec.run.results.folder import keep_apart
 
     config = settings.changed(Config.from_toml(options.config), options.settings)
     if options.rules is not None:
@@ -232,7 +232,7 @@ def backtest_and_show(
         progress = stack.enter_context(progress_bar("months x underlyings", options.quiet))
         from wheelvec.report.text import number
         from wheelvec.run.backtest import backtest
-        from wheelvec.run.result import check_out
+        from wheelvec.run.results.result import check_out
 
         check_out(options.out, config, overwrite=options.overwrite)
         market = source()
@@ -277,10 +277,10 @@ def _sweep(options: argparse.Namespace) -> None:
             "the following arguments are required: --out; or --dry-run; see sweep --help"
         )
     with contextlib.ExitStack() as stack:
-        from wheelvec.run.folder import Folder, keep_apart
-        from wheelvec.run.store import SWEEP
+        from wheelvec.run.results.folder import Folder, keep_apart
+        from wheelvec.run.results.store import SWEEP
+        from wheelvec.run.results.sweep_result import figure_names
         from wheelvec.run.sweep import sweep
-        from wheelvec.run.sweep_result import figure_names
 
         progress = stack.enter_context(progress_bar("configurations", options.quiet))
         account = _account(options)
@@ -358,10 +358,10 @@ def _account(options: argparse.Namespace) -> "Account | None":
 
 
 def _show(options: argparse.Namespace) -> None:
-    from wheelvec.run.portfolio import Portfolio
-    from wheelvec.run.result import Result
-    from wheelvec.run.sweep_result import Sweep
-    from wheelvec.run.warnings import of_failures
+    from wheelvec.run.results.portfolio import Portfolio
+    from wheelvec.run.results.result import Result
+    from wheelvec.run.results.sweep_result import Sweep
+    from wheelvec.run.results.warnings import of_failures
 
     folder, index = options.folder, index_of(options.folder)
     if index == PORTFOLIO_INDEX:

@@ -15,7 +15,7 @@ def index_of(folder: Path) -> str:
     Raises:
         LakeError: if the folder has none of them, or is none.
     """
-    from wheelvec.run.folder import COMMIT
+    from wheelvec.run.results.folder import COMMIT
 
     for index in (PORTFOLIO_INDEX, SWEEP_INDEX, RESULT_INDEX):
         if any((folder / place / index).is_file() for place in ("", COMMIT)):

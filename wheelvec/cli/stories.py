@@ -11,7 +11,7 @@ from wheelvec.model.addresses import local_or_address
 
 if TYPE_CHECKING:
     from wheelvec.market.market import Market
-    from wheelvec.run.result import Result
+    from wheelvec.run.results.result import Result
 
 LAKE = "The lake of the run lists the contracts that were not sold, with the test that each fails."
 
@@ -82,7 +82,7 @@ def _market(result: "Result", options: argparse.Namespace) -> "Market | None":
 def _explain(options: argparse.Namespace) -> None:
     from wheelvec.report.figures import as_json
     from wheelvec.report.story import explain
-    from wheelvec.run.result import Result
+    from wheelvec.run.results.result import Result
 
     result = Result.load(options.folder)
     story = explain(result, options.wheel, market=_market(result, options))
@@ -92,7 +92,7 @@ def _explain(options: argparse.Namespace) -> None:
 def _why_not(options: argparse.Namespace) -> None:
     from wheelvec.report.figures import as_json
     from wheelvec.report.why_not import why_not
-    from wheelvec.run.result import Result
+    from wheelvec.run.results.result import Result
 
     result = Result.load(options.folder)
     market = _market(result, options)

@@ -23,7 +23,7 @@ from wheelvec.model.errors import InputError
 if TYPE_CHECKING:
     from wheelvec.model.account import Account
     from wheelvec.model.config import Config
-    from wheelvec.run.sweep_result import Sweep
+    from wheelvec.run.results.sweep_result import Sweep
 
 
 def add_bands(commands: Any) -> None:
@@ -121,7 +121,7 @@ def _account(options: argparse.Namespace) -> "Account | None":
 def _config(options: argparse.Namespace) -> "Config":
     """The configuration of a file, or of the folder of a result."""
     from wheelvec.model.config import Config
-    from wheelvec.run.result import Result
+    from wheelvec.run.results.result import Result
 
     if not options.config.is_dir():
         return settings.changed(Config.from_toml(options.config), options.settings)
@@ -151,7 +151,7 @@ def _bands(options: argparse.Namespace) -> None:
 
 def _swept(options: argparse.Namespace) -> "Sweep":
     from wheelvec.market.market import Market
-    from wheelvec.run.sweep_result import Sweep
+    from wheelvec.run.results.sweep_result import Sweep
 
     if options.lake is None:
         return Sweep.load(options.folder)

@@ -16,10 +16,10 @@ from wheelvec.model.account import Account
 from wheelvec.model.config import Config
 from wheelvec.model.errors import InputError, InsufficientDataError, cut
 from wheelvec.model.sections import FILL_MODES
-from wheelvec.run.accounts import PREFIX
+from wheelvec.run.accounts.evaluation import PREFIX
 from wheelvec.run.backtest import backtest
-from wheelvec.run.portfolio import Portfolio
-from wheelvec.run.result import Result
+from wheelvec.run.results.portfolio import Portfolio
+from wheelvec.run.results.result import Result
 from wheelvec.run.simulate import simulate
 from wheelvec.run.sweep import sweep
 

@@ -21,9 +21,9 @@ from wheelvec.inference.units import (
     wheel_statistic,
 )
 from wheelvec.model.errors import InputError, InsufficientDataError
-from wheelvec.run.portfolio import Portfolio
-from wheelvec.run.result import Result
-from wheelvec.run.sweep_result import Sweep
+from wheelvec.run.results.portfolio import Portfolio
+from wheelvec.run.results.result import Result
+from wheelvec.run.results.sweep_result import Sweep
 
 Array = NDArray[Any]
 

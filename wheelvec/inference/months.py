@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from wheelvec.inference.needs import MONTHS, at_least
 from wheelvec.inference.units import Launched, summed
 from wheelvec.model.errors import InsufficientDataError
-from wheelvec.run.sweep_result import Sweep
+from wheelvec.run.results.sweep_result import Sweep
 
 Array = NDArray[Any]
 

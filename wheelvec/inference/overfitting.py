@@ -20,7 +20,7 @@ from wheelvec.inference.needs import (
 )
 from wheelvec.inference.units import Launched, launched
 from wheelvec.model.errors import InputError, InsufficientDataError
-from wheelvec.run.sweep_result import Sweep
+from wheelvec.run.results.sweep_result import Sweep
 
 Array = NDArray[Any]
 

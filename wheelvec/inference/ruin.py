@@ -12,7 +12,7 @@ from wheelvec.inference.needs import is_constant, number, series, whole
 from wheelvec.inference.units import daily
 from wheelvec.kernels.resample import equity_paths
 from wheelvec.model.errors import InputError, InsufficientDataError
-from wheelvec.run.portfolio import Portfolio
+from wheelvec.run.results.portfolio import Portfolio
 
 Array = NDArray[Any]
 

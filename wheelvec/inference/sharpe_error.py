@@ -7,7 +7,7 @@ from wheelvec.inference.figures import YEAR
 from wheelvec.inference.needs import series
 from wheelvec.inference.sharpe import lo, mertens, moments
 from wheelvec.inference.units import daily
-from wheelvec.run.portfolio import Portfolio
+from wheelvec.run.results.portfolio import Portfolio
 
 
 class SharpeError(NamedTuple):

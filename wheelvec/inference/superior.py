@@ -15,7 +15,7 @@ from wheelvec.inference.months import returned
 from wheelvec.inference.needs import CONFIGURATIONS, at_least, is_constant, matrix, whole
 from wheelvec.inference.units import Launched, launched, summed
 from wheelvec.model.errors import InputError, cut
-from wheelvec.run.sweep_result import Sweep
+from wheelvec.run.results.sweep_result import Sweep
 
 Array = NDArray[Any]
 

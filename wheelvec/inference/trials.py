@@ -18,7 +18,7 @@ from wheelvec.inference.needs import (
 )
 from wheelvec.inference.sharpe import deflated_sharpe, expected_maximum, moments, sharpe_ratios
 from wheelvec.model.errors import InputError
-from wheelvec.run.sweep_result import Sweep
+from wheelvec.run.results.sweep_result import Sweep
 
 Array = NDArray[Any]
 

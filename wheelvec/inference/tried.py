@@ -7,8 +7,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wheelvec.model.errors import counted
-from wheelvec.run.result import Result
-from wheelvec.run.sweep_result import Sweep
+from wheelvec.run.results.result import Result
+from wheelvec.run.results.sweep_result import Sweep
 
 Array = NDArray[Any]
 

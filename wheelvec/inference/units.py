@@ -11,9 +11,9 @@ from wheelvec.inference import figures
 from wheelvec.inference.figures import Percentile, Statistic, Wheels
 from wheelvec.model import osi
 from wheelvec.model.errors import InsufficientDataError
-from wheelvec.run.portfolio import Portfolio
-from wheelvec.run.result import Result
-from wheelvec.run.sweep_result import Sweep
+from wheelvec.run.results.portfolio import Portfolio
+from wheelvec.run.results.result import Result
+from wheelvec.run.results.sweep_result import Sweep
 
 Array = NDArray[Any]
 

@@ -21,10 +21,10 @@ from wheelvec.inference.tried import Tried, figures_of, launches, overlap
 from wheelvec.inference.units import Launched, daily, launched, summed
 from wheelvec.model.account import Account
 from wheelvec.model.errors import ConfigError, InputError, InsufficientDataError, cut
-from wheelvec.run.result import Result
+from wheelvec.run.results.result import Result
+from wheelvec.run.results.sweep_result import SEEDS, Sweep
 from wheelvec.run.simulate import simulate
 from wheelvec.run.sweep import sweep as sweep_of
-from wheelvec.run.sweep_result import SEEDS, Sweep
 from wheelvec.stages.arrays import column
 from wheelvec.stages.metric_arrays import returns
 

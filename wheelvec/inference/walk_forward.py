@@ -11,7 +11,7 @@ from wheelvec.inference.months import monthly_of, whole_months
 from wheelvec.inference.needs import CONFIGURATIONS, MONTHS, at_least, one_of, whole
 from wheelvec.inference.units import OF_WHEELS, Launched, launched, wheel_statistic
 from wheelvec.model.errors import InsufficientDataError
-from wheelvec.run.sweep_result import Sweep
+from wheelvec.run.results.sweep_result import Sweep
 
 Array = NDArray[Any]
 

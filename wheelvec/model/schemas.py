@@ -105,7 +105,7 @@ MARKET_DIAGNOSTICS: dict[str, pl.DataType] = {
     "count": pl.Int64(),
 }
 
-# The warnings of a result (`run.warnings.RunWarning`).
+# The warnings of a result (`run.results.warnings.RunWarning`).
 WARNINGS: dict[str, pl.DataType] = {
     "code": pl.String(),
     "underlying": pl.String(),

@@ -6,7 +6,7 @@ from wheelvec.model.errors import counted
 from wheelvec.report.text import number, wrapped
 
 if TYPE_CHECKING:
-    from wheelvec.run.portfolio import Portfolio
+    from wheelvec.run.results.portfolio import Portfolio
 
 PERCENT = (
     *("total_return", "cagr", "volatility", "max_drawdown", "var_95", "cvar_95"),

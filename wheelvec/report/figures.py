@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 if TYPE_CHECKING:
-    from wheelvec.run.result import Result
+    from wheelvec.run.results.result import Result
 
 ROWS = 20_000  # rows that are converted at once
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 if TYPE_CHECKING:
-    from wheelvec.run.portfolio import Portfolio
-    from wheelvec.run.result import Result
+    from wheelvec.run.results.portfolio import Portfolio
+    from wheelvec.run.results.result import Result
 
 MONTHS = {"month": pl.Date(), "value": pl.Float64()}
 

@@ -11,10 +11,10 @@ from wheelvec.model.errors import InputError
 from wheelvec.report import plots
 from wheelvec.report.sections import Section, as_html, as_text
 from wheelvec.report.story_sections import sections_of
-from wheelvec.run.candidates import Offers
-from wheelvec.run.result import Result
-from wheelvec.run.retracing import RetracedLeg, records_of, retraced
-from wheelvec.run.searching import Search, searches_of
+from wheelvec.run.explaining.candidates import Offers
+from wheelvec.run.explaining.retracing import RetracedLeg, records_of, retraced
+from wheelvec.run.explaining.searching import Search, searches_of
+from wheelvec.run.results.result import Result
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ import polars as pl
 from wheelvec.kernels.quotes import allowed_spread, concession, entry_price
 from wheelvec.model.codes import FillMode
 from wheelvec.report.sections import Section, Table
-from wheelvec.run.candidates import TESTS
-from wheelvec.run.retracing import RetracedLeg, plan_of
-from wheelvec.run.searching import Search
+from wheelvec.run.explaining.candidates import TESTS
+from wheelvec.run.explaining.retracing import RetracedLeg, plan_of
+from wheelvec.run.explaining.searching import Search
 
 if TYPE_CHECKING:
     from wheelvec.model.config import Config
@@ -170,7 +170,7 @@ def candidates_table(candidates: pl.DataFrame, sold: str | None, most: int = NEA
     """The contracts of a session that passed, and the nearest of those that failed a test.
 
     Args:
-        candidates: run.candidates.CANDIDATES, those that came furthest first.
+        candidates: run.explaining.candidates.CANDIDATES, those that came furthest first.
         sold: symbol of the contract that was sold.
         most: contracts that failed.
     """

@@ -9,12 +9,12 @@ import polars as pl
 from wheelvec.model.codes import OUTCOMES, EndReason, ExitReason, name_of
 from wheelvec.model.errors import counted, listed
 from wheelvec.model.version import VERSION
-from wheelvec.run.warnings import of_failures
+from wheelvec.run.results.warnings import of_failures
 
 if TYPE_CHECKING:
-    from wheelvec.run.result import Result
-    from wheelvec.run.sweep_result import Sweep
-    from wheelvec.run.warnings import RunWarning
+    from wheelvec.run.results.result import Result
+    from wheelvec.run.results.sweep_result import Sweep
+    from wheelvec.run.results.warnings import RunWarning
 
 WIDTH = 80
 

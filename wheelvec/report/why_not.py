@@ -16,9 +16,9 @@ from wheelvec.model.schemas import first_flaw, quote_flaws
 from wheelvec.report.sections import Section, Table, as_html, as_text
 from wheelvec.report.story import check_arguments, other_market
 from wheelvec.report.story_sections import candidates_table
-from wheelvec.run.candidates import Offers
-from wheelvec.run.result import Result
-from wheelvec.run.schedule import EntryRule
+from wheelvec.run.explaining.candidates import Offers
+from wheelvec.run.results.result import Result
+from wheelvec.run.signals.schedule import EntryRule
 from wheelvec.tables.sessions import Sessions
 
 NO_ENTRY = "no_entry_session"

@@ -19,19 +19,19 @@ from wheelvec.model.forks import refuse_forked
 from wheelvec.model.grid import Grid
 from wheelvec.model.progress import Progress, Report, reporting
 from wheelvec.model.schemas import FAILURES
+from wheelvec.run.cluster.job_results import JobResults, kept_text
+from wheelvec.run.cluster.recording import Recording
+from wheelvec.run.cluster.workers import Workers
 from wheelvec.run.context import Context
 from wheelvec.run.executor import Executor, InOrder, default_threads, whole_number
-from wheelvec.run.folder import keep_apart
-from wheelvec.run.histories import stated_history
-from wheelvec.run.job_results import JobResults, kept_text
 from wheelvec.run.recorder import Recorder, Take, Walked
-from wheelvec.run.recording import Recording
-from wheelvec.run.result import Result, ResultWriter, check_out
-from wheelvec.run.schedule import check_curve, entry_rule_of
-from wheelvec.run.signals import Signal
-from wheelvec.run.spool import Spool
-from wheelvec.run.warnings import as_frame, of_backtest, of_failures
-from wheelvec.run.workers import Workers
+from wheelvec.run.results.folder import keep_apart
+from wheelvec.run.results.result import Result, ResultWriter, check_out
+from wheelvec.run.results.spool import Spool
+from wheelvec.run.results.warnings import as_frame, of_backtest, of_failures
+from wheelvec.run.signals.pairs import Signal
+from wheelvec.run.signals.schedule import check_curve, entry_rule_of
+from wheelvec.run.slicing.histories import stated_history
 from wheelvec.stages.arrays import days
 from wheelvec.stages.diagnostics import call_diagnostics, diagnostics
 from wheelvec.stages.events import multiples, paid_under

@@ -17,10 +17,10 @@ from wheelvec.kernels.evaluate import Sizes
 from wheelvec.lake.lake import month_end
 from wheelvec.market.market import Market
 from wheelvec.model.grid import Codes, Grid, combined, dense, first_of
-from wheelvec.run.histories import stated_history
-from wheelvec.run.schedule import EntryRules
-from wheelvec.run.signals import Signals
-from wheelvec.run.slices import ChainKey, HeldSlice, SliceCache, last_known
+from wheelvec.run.signals.pairs import Signals
+from wheelvec.run.signals.schedule import EntryRules
+from wheelvec.run.slicing.histories import stated_history
+from wheelvec.run.slicing.slices import ChainKey, HeldSlice, SliceCache, last_known
 
 Array = NDArray[Any]
 SliceKey = tuple[dt.date, str]  # first day of a month of entries, underlying

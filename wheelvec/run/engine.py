@@ -16,10 +16,10 @@ from wheelvec.kernels.accumulate import KNOWN
 from wheelvec.market.market import Market
 from wheelvec.model.grid import Codes, Grid
 from wheelvec.model.schemas import SIGNALS
-from wheelvec.run.accounts import Accounts
+from wheelvec.run.accounts.evaluation import Accounts
 from wheelvec.run.context import Array, Context, Part, SliceKey
-from wheelvec.run.signals import Signals
-from wheelvec.run.slices import ChainKey
+from wheelvec.run.signals.pairs import Signals
+from wheelvec.run.slicing.slices import ChainKey
 from wheelvec.run.work import Partial, Work
 
 CHUNK = 16_384  # rows at most: an interrupted sweep with out= loses so many

@@ -18,10 +18,10 @@ from wheelvec.model.config import Config
 from wheelvec.model.grid import Grid
 from wheelvec.run.context import Array, Context
 from wheelvec.run.executor import Executor, InOrder
-from wheelvec.run.histories import history_of
 from wheelvec.run.plan import TASK
-from wheelvec.run.signals import Signal, allowed
-from wheelvec.run.slices import HeldSlice
+from wheelvec.run.signals.pairs import Signal, allowed
+from wheelvec.run.slicing.histories import history_of
+from wheelvec.run.slicing.slices import HeldSlice
 from wheelvec.run.windows import Window, windows_of
 from wheelvec.stages.arrays import days, underlying_arrays
 from wheelvec.stages.events import History

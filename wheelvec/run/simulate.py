@@ -24,12 +24,12 @@ from wheelvec.model.account import Account
 from wheelvec.model.config import Config
 from wheelvec.model.errors import ConfigError, InputError, LakeError, cut
 from wheelvec.model.schemas import ACCOUNT_DAILY, ACCOUNT_DELTAS, ACCOUNT_LEDGER, PATHS
-from wheelvec.run.job_results import name_of
-from wheelvec.run.jobs import Found, Frames, Job, unpacked, versions, worker_name
-from wheelvec.run.limits import account_rate, limits_of
-from wheelvec.run.portfolio import Portfolio, Ran
-from wheelvec.run.result import Result, ResultWriter
-from wheelvec.run.workers import Asked, Workers
+from wheelvec.run.accounts.limits import account_rate, limits_of
+from wheelvec.run.cluster.job_results import name_of
+from wheelvec.run.cluster.jobs import Found, Frames, Job, unpacked, versions, worker_name
+from wheelvec.run.cluster.workers import Asked, Workers
+from wheelvec.run.results.portfolio import Portfolio, Ran
+from wheelvec.run.results.result import Result, ResultWriter
 from wheelvec.stages import accounting
 from wheelvec.stages.arrays import Array, column, days
 from wheelvec.stages.book import Instruments, Offered, book_of, instruments, last_closes, names_of

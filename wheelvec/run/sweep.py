@@ -21,16 +21,16 @@ from wheelvec.model.forks import refuse_forked
 from wheelvec.model.grid import SIGNAL, Codes, Grid, GridLike
 from wheelvec.model.progress import Progress, Report, reporting
 from wheelvec.model.refusals import RefusedRowsError, described
-from wheelvec.run.distributed import Distributed
+from wheelvec.run.cluster.distributed import Distributed
+from wheelvec.run.cluster.job_results import JobResults, kept_text
+from wheelvec.run.cluster.workers import Workers
 from wheelvec.run.engine import Engine
 from wheelvec.run.executor import default_memory, default_threads, whole_number
-from wheelvec.run.folder import keep_apart
-from wheelvec.run.job_results import JobResults, kept_text
 from wheelvec.run.planned import Plan
-from wheelvec.run.signals import Signals
-from wheelvec.run.store import SweepStore
-from wheelvec.run.sweep_result import Sweep
-from wheelvec.run.workers import Workers
+from wheelvec.run.results.folder import keep_apart
+from wheelvec.run.results.store import SweepStore
+from wheelvec.run.results.sweep_result import Sweep
+from wheelvec.run.signals.pairs import Signals
 
 log = logging.getLogger(__name__)
 STATS = ("full", "moments")

@@ -17,7 +17,7 @@ from wheelvec.kernels.wheel import SALE_WAITS
 from wheelvec.lake.lake import month_end
 from wheelvec.model.config import Config
 from wheelvec.run.context import Array, Context
-from wheelvec.run.slices import ChainKey
+from wheelvec.run.slicing.slices import ChainKey
 
 MONTHS = 12  # with entries: longer windows overlap less, but take more memory
 

@@ -28,8 +28,8 @@ from wheelvec.model.grid import Codes, dense, first_of
 from wheelvec.run.context import Array, Context, HeldSpan, SliceKey, Span
 from wheelvec.run.executor import Executor
 from wheelvec.run.plan import TASK, Apart, Levels, Task, cut, endings, kept_apart, places
-from wheelvec.run.signals import allowed
-from wheelvec.run.slices import ChainKey
+from wheelvec.run.signals.pairs import allowed
+from wheelvec.run.slicing.slices import ChainKey
 from wheelvec.stages.arrays import days
 from wheelvec.stages.figures import (
     PERCENTILES,

@@ -7,7 +7,7 @@ import polars as pl
 from wheelvec.model.codes import OUTCOMES
 from wheelvec.model.errors import counted
 from wheelvec.report.pages.elements import Table, amount
-from wheelvec.run.result import Result
+from wheelvec.run.results.result import Result
 
 
 def of_result(result: Result) -> list[str]:

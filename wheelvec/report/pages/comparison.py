@@ -14,8 +14,8 @@ from wheelvec.report.pages.portfolio import FIGURES, metric_text
 from wheelvec.report.pages.rendering import chart
 from wheelvec.report.pages.results import flat, symbols_of
 from wheelvec.report.plots.accounts import equity, named
-from wheelvec.run.portfolio import Portfolio
-from wheelvec.run.result import Result
+from wheelvec.run.results.portfolio import Portfolio
+from wheelvec.run.results.result import Result
 
 POINTS = 300  # of a line on a page
 MOST = 8  # things that one page compares: as many as there are colours

@@ -10,9 +10,9 @@ from wheelvec.market.market import Market
 from wheelvec.model.addresses import refuse_address
 from wheelvec.model.errors import InputError, LakeError, cut
 from wheelvec.report.plots import missing_extra
-from wheelvec.run.portfolio import Portfolio
-from wheelvec.run.result import Result
-from wheelvec.run.sweep_result import Sweep
+from wheelvec.run.results.portfolio import Portfolio
+from wheelvec.run.results.result import Result
+from wheelvec.run.results.sweep_result import Sweep
 
 if TYPE_CHECKING:
     from wheelvec.report.pages.elements import Page

@@ -24,7 +24,7 @@ from wheelvec.report.pages.elements import (
 from wheelvec.report.pages.rendering import chart
 from wheelvec.report.plots.accounts import LABELS, SOURCES, attribution, capital, drawdown, equity
 from wheelvec.report.plots.calendar import NAMES
-from wheelvec.run.portfolio import Portfolio
+from wheelvec.run.results.portfolio import Portfolio
 
 POINTS = 350  # of a line on a page
 LISTED = 800  # wheels in the table: of more, those with the least and the greatest P&L

@@ -10,7 +10,7 @@ from wheelvec.report.pages.elements import Element, Table, amount
 from wheelvec.report.pages.rendering import chart
 from wheelvec.report.pages.verdicts import lines_table
 from wheelvec.report.plots.sweeps import bands
-from wheelvec.run.sweep_result import Sweep
+from wheelvec.run.results.sweep_result import Sweep
 
 # the kind of a range, the field that is varied, and the ends of the range in percent
 KINDS = (

@@ -27,7 +27,7 @@ from wheelvec.report.plots.accounts import equity
 from wheelvec.report.plots.calendar import NAMES
 from wheelvec.report.plots.theme import span
 from wheelvec.report.plots.wheels import FIELDS, by, by_field, ends, roc_distribution
-from wheelvec.run.result import Result, extreme_wheels
+from wheelvec.run.results.result import Result, extreme_wheels
 
 POINTS = 400  # of a line on a page
 EXTREMES = 10  # best and worst wheels with a story

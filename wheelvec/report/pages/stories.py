@@ -8,8 +8,8 @@ import polars as pl
 
 from wheelvec.report.pages.elements import Story, Table, amount, percent, shown
 from wheelvec.report.plots.story import last_day, legs_of, path_of
-from wheelvec.run.result import Result
-from wheelvec.run.retracing import RetracedLeg, records_of, retraced
+from wheelvec.run.explaining.retracing import RetracedLeg, records_of, retraced
+from wheelvec.run.results.result import Result
 
 WIDTH, HEIGHT = 420, 250
 LEFT, RIGHT = 46, 8

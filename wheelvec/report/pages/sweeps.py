@@ -20,8 +20,8 @@ from wheelvec.report.pages.elements import (
 from wheelvec.report.pages.ranges import rests_on
 from wheelvec.report.pages.rendering import chart
 from wheelvec.report.plots.sweeps import bands, heat, one_field, several
-from wheelvec.run.sweep_result import SEEDS, Sweep
-from wheelvec.run.warnings import of_failures
+from wheelvec.run.results.sweep_result import SEEDS, Sweep
+from wheelvec.run.results.warnings import of_failures
 
 FIGURE = "avg_wheel_roc"
 MAPS, FIELDS, TOP, LISTED = 4, 6, 10, 400

@@ -21,8 +21,8 @@ from wheelvec.report.plots.theme import (
     unchecked,
 )
 from wheelvec.report.plots.thinning import POINTS, thinned
-from wheelvec.run.portfolio import Portfolio
-from wheelvec.run.result import Result
+from wheelvec.run.results.portfolio import Portfolio
+from wheelvec.run.results.result import Result
 
 SOURCES = ("puts", "calls", "stock", "dividends", "fees", "interest")
 LABELS = {

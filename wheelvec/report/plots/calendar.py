@@ -9,8 +9,8 @@ from wheelvec.model.errors import InputError, cut, unknown_name
 from wheelvec.report.months import pnl_by_month, returns_by_month, yearly
 from wheelvec.report.plots.accounts import LABELS
 from wheelvec.report.plots.theme import DIVERGING, WIDTH, either, finished, unchecked
-from wheelvec.run.portfolio import Portfolio
-from wheelvec.run.result import Result
+from wheelvec.run.results.portfolio import Portfolio
+from wheelvec.run.results.result import Result
 
 NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Year")
 ROW = 26  # pixels of a year

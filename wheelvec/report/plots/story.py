@@ -24,8 +24,8 @@ from wheelvec.report.plots.theme import (
     unchecked,
 )
 from wheelvec.report.plots.wheels import of_result
-from wheelvec.run.result import Result
-from wheelvec.run.retracing import plan_of
+from wheelvec.run.explaining.retracing import plan_of
+from wheelvec.run.results.result import Result
 
 
 @unchecked

@@ -22,7 +22,7 @@ from wheelvec.report.plots.theme import (
     unchecked,
 )
 from wheelvec.report.plots.thinning import gathered, labels_of
-from wheelvec.run.sweep_result import Sweep
+from wheelvec.run.results.sweep_result import Sweep
 
 WRITTEN = 12  # cells along an edge of a map up to which values are written in them
 BAND = ("kind", "low", "high", "estimate")

@@ -28,7 +28,7 @@ from wheelvec.report.plots.theme import (
     short,
     unchecked,
 )
-from wheelvec.run.result import Result
+from wheelvec.run.results.result import Result
 
 BINS = 50
 # one colour a reason, wherever it is drawn
