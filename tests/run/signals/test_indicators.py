@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -74,6 +74,7 @@ def with_other_later(tables: dict[str, pl.DataFrame], session: dt.date) -> dict[
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@example(seed=428, share=0.21875)  # no quote of the session itself is known at entry time
 @given(seed=st.integers(0, 10_000), share=st.floats(0.1, 1.0))
 def test_nothing_that_comes_later_changes_a_figure(seed: int, share: float) -> None:
     tables = markets.random_market(seed)
@@ -85,11 +86,13 @@ def test_nothing_that_comes_later_changes_a_figure(seed: int, share: float) -> N
         known = function(market).filter(pl.col("session") <= session)
         for other in others:
             again = function(other).filter(pl.col("session") <= session)
-            # an underlying, or the last sessions, of which nothing is known yet have no rows
+            # an underlying of which nothing is known yet has no rows, nor have sessions after all
+            # that is known
             keys = ["session", "underlying"]
             expected = known.join(again, on=keys, how="semi", maintain_order="left")
             assert_frame_equal(again, expected, check_exact=True)
-            missing = known.join(again, on=keys, how="anti").get_column(name)
+            covered = known.filter(pl.col("session") <= other.data_range[1])
+            missing = covered.join(again, on=keys, how="anti").get_column(name)
             assert missing.null_count() == len(missing), name
 
 
