@@ -80,6 +80,11 @@ FORBIDDEN = {
         "from wheelvec.kernels import exits",
         "the packages",
     ),
+    "slices that know results": (
+        "run/slicing/stray.py",
+        "from wheelvec.run.results import index",
+        "the packages of run",
+    ),
     "numba outside the kernels": ("run/stray.py", "import numba", "numba"),
     "a second importer of the calendars": (
         "market/stray.py",
