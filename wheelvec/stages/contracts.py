@@ -84,11 +84,13 @@ def keys_of_symbols(symbols: pl.Series) -> tuple[Roots, Array]:
     """The roots of OSI symbols, in order, and the keys of the contracts, (n,) int64."""
     roots, root = places_of(symbols)
     text = np.frombuffer(symbols.str.join("").item().encode(), np.uint8).reshape(-1, 21)
-    number = text.astype(np.int64) - ord("0")
-    years, months, of_month = (10 * number[:, i] + number[:, i + 1] for i in (6, 8, 10))
+    digits = text - np.uint8(ord("0"))
+    years, months, of_month = (
+        10 * digits[:, i].astype(np.int64) + digits[:, i + 1] for i in (6, 8, 10)
+    )
     month = (30 * 12 + 12 * years + months - 1).astype("datetime64[M]")  # since 1970-01
     day = month.astype("datetime64[D]").astype(np.int64) + of_month - 1
-    milli = number[:, 13:] @ 10 ** np.arange(7, -1, -1)
+    milli = digits[:, 13:].astype(np.int64) @ 10 ** np.arange(7, -1, -1)
     return roots, keys_of(root, day, text[:, 12] == ord("P"), milli)
 
 

@@ -116,11 +116,15 @@ def chain_between(
     missing = [month for month, chain in found.items() if chain is None]
     keys = _keys(missing, asked)
     found |= _kept(keys, asked)
-    for run in _runs(months, [month for month in missing if found[month] is None]):
-        found |= zip(run, _made(market, symbol, run, asked, keys), strict=True)
+    runs = list(_runs(months, [month for month in missing if found[month] is None]))
+    made = [_made(market, symbol, run, asked, keys) for run in runs]
+    for run, whole in zip(runs, made, strict=True):
+        found |= zip(run, chains.parted(whole, _bounds(run, asked)), strict=True)
     for month in missing:
         if (chain := found[month]) is not None:
             cache.put((key, symbol, *month[:2]), chain, limit)
+    if runs == [months]:  # copies nothing: new memory costs more than most of what is computed
+        return made[0]
     each = [chain for chain in found.values() if chain is not None]
     return chains.combined(each, asked.sessions.height)
 
@@ -150,23 +154,29 @@ def _runs(months: list[Month], wanted: list[Month]) -> Iterator[list[Month]]:
         yield run
 
 
+def _bounds(run: list[Month], asked: Asked) -> list[int]:
+    """The first session of each month, and one past the last session."""
+    known = asked.sessions["session"].to_numpy()
+    return [
+        *(int(np.searchsorted(known, np.datetime64(month.first))) for month in run),
+        known.size,
+    ]
+
+
 def _made(
     market: Market, symbol: str, run: list[Month], asked: Asked, keys: dict[Month, str]
-) -> list[Chain]:
-    """The chains of consecutive months, solved from the quotes and stored in the lake."""
+) -> Chain:
+    """The chain of consecutive months, solved from the quotes and stored in the lake."""
     quotes = market.quotes(symbol, run[0].first, run[-1].last)
     at_entry, roots, counts = chains.collapse(quotes, asked.sessions, asked.dte_max)
     whole = chains.solved(at_entry, roots, counts, asked.sessions, asked.rate, asked.dividend_yield)
-    known = asked.sessions["session"].to_numpy()
-    begin = [int(np.searchsorted(known, np.datetime64(month.first))) for month in run]
-    bounds = [*begin, known.size]
     if kept := [place[0] for month in run if (place := month.place) is not None]:
-        framed = zip(run, chains.to_keep(whole, bounds, asked.sessions), strict=True)
+        framed = zip(run, chains.to_keep(whole, _bounds(run, asked), asked.sessions), strict=True)
         solved.write(
             kept[0],  # the folder of the underlying
             [solved.Kept(m.first, keys[m], *frames) for m, frames in framed if m in keys],
         )
-    return chains.parted(whole, bounds)
+    return whole
 
 
 def _kept(keys: dict[Month, str], asked: Asked) -> dict[Month, Chain | None]:

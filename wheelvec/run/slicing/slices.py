@@ -162,7 +162,7 @@ class HeldSlice:
     @cached_property
     def quotes(self) -> Quoted:
         """The valid quotes, sorted by contract and session."""
-        order = np.lexsort((self._valid.number, self._valid.contract))
+        order = np.argsort(self._valid.contract, kind="stable")  # they are by session already
         return Quoted(*[column[order] for column in self._valid])
 
     @cached_property
