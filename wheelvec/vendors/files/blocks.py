@@ -14,7 +14,7 @@ from typing import IO
 
 from wheelvec.model.errors import DataError, InputError, listed, no_file
 
-BLOCK = 1 << 24  # bytes of text that are parsed together: more are slower to allocate
+BLOCK = 1 << 23  # bytes of text that are parsed together: more are slower to allocate
 _LONGEST_LINE = 1 << 20
 _GZIP, _ZSTD, _ZIP, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"PAR1"
 _EMPTY_ZIP = b"PK\x05\x06"

@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 Frames = list[pl.DataFrame]
 
-WORKERS = 2
+WORKERS = 3  # months written at a time: two cores and a disk that is waited for
 _SUFFIXES = (".csv", ".txt", ".tsv", ".gz", ".zst", ".zip", ".parquet", ".pq")
 
 FILES = pl.Schema(
