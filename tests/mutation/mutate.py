@@ -333,8 +333,7 @@ CHANGES: tuple[Change, ...] = (
     Change("v5_shares_held", RECORDS, 'nulled(wheels["held"] * wheels["lots"] * 100, known)', 'nulled((wheels["held"] & ~np.isnan(wheels["sale"])) * 100, known)', "11: shares_held still 100"),
     Change("v5_ends", WHEEL, "if held and calls.last_reason < 0:", "if False:", "11: the wheel ends with its last leg"),
     Change("v5_censored", CELLS, "not common.v5 and settlement", "settlement", "11: censored is false"),
-    Change("v5_exit_model", "model/config.py", '"close_range" if self.rules == "v5" else "trigger"', '"trigger"',
-           "11: close_range unless set"),
+    Change("v5_exit_model", PARAMETERS, 'trigger | (unset & ~out["v5"])', "trigger | unset", "11: close_range unless set"),
     # -- costs of orders, corporate events (section 12) and early assignment (section 13)
     # ----------------------------------------
     Change("commission_base", FEES, "costs.commission_base + contracts", "0.0 + contracts", "4: commission_base"),
