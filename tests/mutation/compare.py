@@ -35,7 +35,12 @@ import polars as pl
 
 import wheelvec
 from tests.oracle import wheel
-from tests.oracle.event_markets import random_event_config, random_event_market
+from tests.oracle.event_markets import (
+    DIVIDENDS,
+    SPLITS,
+    random_event_config,
+    random_event_market,
+)
 from tests.oracle.markets import drawn_apart, random_config, random_market
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,6 +137,20 @@ def without_six_closes(tables: Tables) -> Tables:
     return tables | {"underlying_bars": bars.filter(~(waiting & (pl.col("underlying") == "QQ")))}
 
 
+def paid(amount: float, special: bool = False, split: bool = False) -> Callable[[Tables], Tables]:
+    """One dividend of QQ with the ex-date 2024-07-11, on whose eve wheels of seed 14 hold a call
+    of 0.035 dollars of time value; and a split of 2 for 1 on that day.
+    """
+    day = dt.date(2024, 7, 11)
+    dividend = pl.DataFrame([("QQ", day, amount, special)], schema=DIVIDENDS, orient="row")
+    new_shares = pl.DataFrame([("QQ", day, 2, 1, None)], schema=SPLITS, orient="row")
+
+    def edited(tables: Tables) -> Tables:
+        return tables | {"dividends": dividend} | ({"splits": new_shares} if split else {})
+
+    return edited
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The cases
 # ---------------------------------------------------------------------------------------------------------------------
@@ -155,7 +174,9 @@ class Case:
 
 # Seeds 20, 40, 216 and 223 name an unknown symbol, which the engine refuses by design.
 SEEDS = (*(seed for seed in range(60) if seed not in (20, 40)), 70)
-EVENTFUL, EVENTFUL_V5 = tuple(range(40)), tuple(range(12))
+# Seed 44 holds calls at the money on the eve of a dividend, and 52 seeks one on that of a suspected
+# split.
+EVENTFUL, EVENTFUL_V5 = (*range(40), 44, 52), tuple(range(12))
 APART = tuple(seed for seed in range(200, 230) if seed not in (216, 223))
 
 DEARER = 116  # percent
@@ -196,6 +217,7 @@ ANY_CALL = {
 }
 BELOW = {"sell_call_only_if_price_above_basis": False}
 ABOVE = {"sell_call_only_if_price_above_basis": True, "strike_min_pct_above_basis": 0.0}
+EX_DIV = MANY | {"rules": "ledger", "call": ANY_CALL | BELOW | {"early_assignment": "ex_div"}}
 PATIENT = {
     "call_wait_sessions": 2,
     "max_cycles": None,
@@ -300,6 +322,9 @@ DIRECTED: tuple[Case, ...] = (
         without_six_closes,
         why="shares that wait in vain for a close",
     ),
+    Case(14, EX_DIV, paid(0.035), why="a dividend of as much as the time value"),
+    Case(14, EX_DIV, paid(0.085, special=True), why="a special dividend above the time value"),
+    Case(14, EX_DIV, paid(0.026, split=True), why="a dividend of shares after a split"),
     Case(47, {"schedule": {"weekdays": None}}, signal_weekdays=(1, 3), why="a signal"),
 )
 
