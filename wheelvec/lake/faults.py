@@ -20,7 +20,8 @@ Given = TypeVar("Given")
 Found = TypeVar("Found")
 Refused = tuple[Path | Address, LakeError]
 
-_TASK = 32  # files
+_TASK = 32  # files, at most
+_EACH = 4  # tasks for each thread, at least
 _UNDER_WAY = "left by a write that did not end, unless one is under way"
 
 _UNFINISHED = re.compile(r"\..+\.tmp")
@@ -141,11 +142,13 @@ def each_of(
 ) -> Iterator[Found]:
     """The values of a function of many arguments, in order; a task computes several.
 
-    A task of one small file takes as long to hand over as to do.
+    A task of one small file takes as long to hand over as to do; few files may be large, and are
+    divided so that no thread is left with most of them.
     """
 
     def some(part: Sequence[Given]) -> list[Found]:
         return [do(each) for each in part]
 
-    for found in pool.map(some, (given[at : at + _TASK] for at in range(0, len(given), _TASK))):
+    size = max(1, min(_TASK, len(given) // (_EACH * pl.thread_pool_size())))
+    for found in pool.map(some, (given[at : at + size] for at in range(0, len(given), size))):
         yield from found
