@@ -151,10 +151,16 @@ def _reported(name: str) -> Iterator[None]:
         raise InputError(f"{name}: cannot be read: {reason}") from error
 
 
-def blocks(text: Text, size: int = BLOCK) -> Iterator[bytes]:
+def blocks(text: Text, size: int = BLOCK, before: Callable[[], bytes] = bytes) -> Iterator[bytes]:
     r"""Whole lines of a text, about `size` bytes at a time, without a byte-order mark.
 
     Ends of lines become \n. The last line ends with one even if the file's does not.
+
+    Args:
+        text: that is read.
+        size: bytes.
+        before: returns what to put before the lines of the next block, which then need not be
+            copied once more for it.
 
     Raises:
         DataError: if the text is cut off, damaged, in UTF-16, or has a line without end.
@@ -171,10 +177,10 @@ def blocks(text: Text, size: int = BLOCK) -> Iterator[bytes]:
                 if len(rest) > max(size, _LONGEST_LINE) + _LONGEST_LINE:
                     raise DataError(f"{text.name} has a line of over {len(rest):,} bytes: no CSV")
                 continue
-            whole, rest = b"".join((rest, memoryview(block)[:end])), block[end:]
+            whole, rest = b"".join((before(), rest, memoryview(block)[:end])), block[end:]
             yield _with_plain_ends(whole)
         if rest:
-            yield _with_plain_ends(rest + b"\n")
+            yield _with_plain_ends(before() + rest + b"\n")
 
 
 def _check_start(name: str, block: bytes) -> None:

@@ -52,11 +52,12 @@ class _Csv:
         self._text, self._layout, self._dropped = text, layout, dropped
         self._separator = ","
         self._source: Source | None = None
+        self._names = b""  # a line of names, before each block once the header is known
 
     def rows(self) -> Iterator[Rows]:
         """The rows of the text."""
         line = 1
-        for block in blocks.blocks(self._text, blocks.BLOCK):
+        for block in blocks.blocks(self._text, blocks.BLOCK, lambda: self._names):
             if self._source is None:
                 skipped = len(block) - len(block.lstrip(b"\n"))
                 line += skipped
@@ -65,8 +66,8 @@ class _Csv:
                     continue
                 line += 1
                 self._source = self._begun(header)
-            ends = _count(block, b"\n")
-            if block:
+                block = self._names + block
+            if ends := _count(block, b"\n") - 1:
                 yield self._parsed(block, line, ends)
             line += ends
         if self._source is None:
@@ -83,6 +84,9 @@ class _Csv:
         if self._layout.missing_from(names):
             raise DataError(f"{self._text.name} {self._layout.refusal(names)}")
         self._layout.refuse_doubled(self._text.name, names)
+        # and one column more than the header has: it is null unless a line is too long
+        numbered = self._separator.join(f"c{i}" for i in range(len(names) + 1))
+        self._names = f"{numbered}\n".encode()
         at = self._layout.matched(names)
         return Source(self._text.name, self._layout, names, at, comma=self._separator != ";")
 
@@ -90,9 +94,9 @@ class _Csv:
         """The rows of a block: numbers read as numbers, or as texts if any is not plain.
 
         Args:
-            block: whole lines.
-            line: the number of its first line.
-            ends: how many lines it has.
+            block: a line of names, and whole lines.
+            line: the number of its first line after the names.
+            ends: how many lines it has after the names.
         """
         assert self._source is not None
         spaced = f"{self._separator} ".encode()
@@ -110,6 +114,10 @@ class _Csv:
             return self._without_odd_lines(block, frame, line)
         return Rows(self._source, frame, line)
 
+    def _lines(self, block: bytes) -> bytes:
+        """The lines of a block after those of names."""
+        return block[len(self._names) :]
+
     def _even(self, block: bytes, ends: int) -> bool:
         """Whether all lines have as many columns as the header, or a blank one more at their end.
 
@@ -118,7 +126,9 @@ class _Csv:
         """
         assert self._source is not None
         separators, quoted = len(self._source.header) - 1, b'"' in block
-        if not quoted and _count(block, self._separator.encode()) == ends * separators:
+        # the line of names has one more than the others
+        even = (ends + 1) * separators + 1
+        if not quoted and _count(block, self._separator.encode()) == even:
             return True
         text = np.frombuffer(block, np.uint8)
         at = np.flatnonzero(text == ord(self._separator))
@@ -133,13 +143,11 @@ class _Csv:
     def _read(self, block: bytes, typed: dict[str, Any]) -> pl.DataFrame:
         assert self._source is not None
         at = self._source.at
-        # and one column more than the header has: it is null unless a line is too long
         width = len(self._source.header)
-        header = self._separator.join(f"c{i}" for i in range(width + 1))
         positions = [*sorted(set(at.values())), width]
         schema = {f"c{at[each]}": dtype for each, dtype in typed.items()}
         frame = pl.read_csv(
-            header.encode() + b"\n" + block,
+            block,
             separator=self._separator,
             columns=[f"c{i}" for i in positions],
             schema_overrides=schema,
@@ -157,14 +165,14 @@ class _Csv:
         try:
             frame = self._read(block, dict.fromkeys(self._source.at, pl.String()))
         except pl.exceptions.PolarsError as error:
-            self._refuse_odd_line(block, line)
-            raise self._no_csv(block, line, error) from error
+            self._refuse_odd_line(self._lines(block), line)
+            raise self._no_csv(self._lines(block), line, error) from error
         return self._without_odd_lines(block, frame, line)
 
     def _without_odd_lines(self, block: bytes, frame: pl.DataFrame, line: int) -> Rows:
         """The rows without blank lines and repeated headers; other lines must be whole."""
         assert self._source is not None
-        self._refuse_odd_line(block, line)
+        self._refuse_odd_line(self._lines(block), line)
         blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
         repeated = pl.repeat(False, len(frame), dtype=pl.Boolean, eager=True)
         texts = [each for each, dtype in frame.schema.items() if dtype == pl.String]
