@@ -161,7 +161,7 @@ def locked(folder: Path, wait: bool | float = True) -> Iterator[None]:
 
 
 def digest_of(held: bytes) -> str:
-    """The digest by which a cached file is named, so that a cut or altered one is not used."""
+    """The hexadecimal BLAKE2b digest of some bytes, by which a cut or altered file is known."""
     return hashlib.blake2b(held, digest_size=16).hexdigest()
 
 

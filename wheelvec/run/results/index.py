@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import polars as pl
 
+from wheelvec.lake.files import digest_of
 from wheelvec.model.errors import LakeError, listed
 
 FORMAT, FORMER = 2, 1
@@ -83,11 +84,6 @@ class Index:
             **self.content,
             "files": self.files,
         }
-
-
-def digest_of(data: bytes) -> str:
-    """The hexadecimal BLAKE2b digest of some bytes, as in an index."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def digest_of_file(path: Path) -> str:

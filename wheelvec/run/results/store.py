@@ -29,7 +29,7 @@ from wheelvec.model.grid import NO_ROWS, Grid, Swept, read_values
 from wheelvec.model.schemas import FAILURES, NAMED_SIGNALS
 from wheelvec.model.version import VERSION
 from wheelvec.run.results.folder import WRITER_WAIT, Folder, changed_fields, refuse_other
-from wheelvec.run.results.index import Index, Kind, Stored, digest_of, parsed_frame, read_index
+from wheelvec.run.results.index import Index, Kind, Stored, parsed_frame, read_index
 from wheelvec.run.results.warnings import Warnings, as_frame, of_frame
 from wheelvec.run.signals.pairs import Signals
 
@@ -274,7 +274,7 @@ class SweepStore:
         self.place.commit(self._index.content | {"failures": failures.height})
 
     def _digest_of_chunk(self, first: int, last: int, data: bytes) -> str:
-        return digest_of(f"{self._index.digest} {first} {last} ".encode() + data)
+        return files.digest_of(f"{self._index.digest} {first} {last} ".encode() + data)
 
     @cached_property
     def _index(self) -> Index:
