@@ -194,8 +194,7 @@ class Result:
             >>> result.best(2).select("wheel_id", pl.col("pnl_marked").round(2)).rows()
             [('ALFA_2024-01-02_2', 223.34), ('ALFA_2024-01-02_1', 200.34)]
         """
-        counted = self.wheels.filter("in_summary")
-        return extreme_wheels(counted, whole_number("n", n, 10), best=True)
+        return self._extremes(n, best=True)
 
     def worst(self, n: int = 10) -> pl.DataFrame:
         """The n wheels in the summary with the least P&L, the worst first, as `best`.
@@ -216,8 +215,11 @@ class Result:
             >>> result.worst(1).select("wheel_id", pl.col("pnl_marked").round(2)).rows()
             [('ALFA_2024-01-04_3', 165.34)]
         """
+        return self._extremes(n, best=False)
+
+    def _extremes(self, n: int, *, best: bool) -> pl.DataFrame:
         counted = self.wheels.filter("in_summary")
-        return extreme_wheels(counted, whole_number("n", n, 10), best=False)
+        return extreme_wheels(counted, whole_number("n", n, 10), best=best)
 
     @property
     def ledger(self) -> pl.DataFrame:
