@@ -382,6 +382,7 @@ class Work:
         values = buffer[: end - begin] if sums.sorted_by_task else sums.values[begin:end]
         for (at, held, first, last), ends in task.slices:
             record = cells_of(at, held.slice_) if cells_of else _NOTHING
+            done = np.array([task.blocks[0], 0, 0])
             given = (
                 held.slice_,
                 self.opens_on(at[1]),
@@ -389,7 +390,7 @@ class Work:
                 last,
                 self.plan,
                 *task.blocks,
-                (done := np.array([task.blocks[0], 0, 0])),
+                done,
                 TASK,
                 workspace,
                 sums.busy[at[1]],
