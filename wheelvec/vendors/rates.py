@@ -29,6 +29,7 @@ Example:
 import datetime as dt
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -92,7 +93,7 @@ def from_treasury(path: str | Path, tenor: str = "3 Mo") -> pl.DataFrame:
         ('2024-01-02', 0.04939)
     """
     form = "the Treasury's daily par yield curve"
-    read = DatedTable(Path(path), form, "Date, 1 Mo, 3 Mo, 1 Yr", _hint_of("from_treasury"))
+    read = DatedTable(Path(path), form, "Date, 1 Mo, 3 Mo, 1 Yr", partial(_hint, "from_treasury"))
     place = read.place_of(tenor, "tenor", "date")
     return _converted(read.values(place, day_of_us, _YIELDS), _bond_equivalent)
 
@@ -135,7 +136,7 @@ def from_fred(
         >>> [round(wv.rates.from_fred(path, name)["rate"][0], 5) for name in ("DTB3", "DGS3MO")]
         [0.05359, 0.05387]
     """
-    hint = _hint_of("from_fred")
+    hint = partial(_hint, "from_fred")
     read = DatedTable(Path(path), "a series of FRED", "observation_date, DTB3", hint)
     if series is None and len(read.names) != 2:
         raise InputError(
@@ -192,25 +193,22 @@ def _bond_equivalent(y: float) -> float:
     return 2.0 * math.log1p(y / 2.0)
 
 
-def _hint_of(reader: str) -> Callable[[list[str]], str]:
-    """`_hint` for one of the functions here, which it does not name to those who call it."""
+def _hint(reader: str, names: list[str]) -> str:
+    """The likely kind of a file of another form, for messages, or nothing.
 
-    def hint(names: list[str]) -> str:
-        text = _hint(names)
-        return "" if f"wv.rates.{reader} " in text else text
-
-    return hint
-
-
-def _hint(names: list[str]) -> str:
-    """The likely kind of a file of another form, for messages, or nothing."""
+    Args:
+        reader: the function here that was called: nobody is sent to it again.
+        names: the headings of the file.
+    """
     text = ",".join(names).lower()
     if text.lstrip().startswith("<"):
         return "; it is a web page: download the CSV"
     if "bank discount" in text:
         return "; it looks like the Treasury's bill rates: expected its par yield curve"
     if names and names[0].lower() == "observation_date":
-        return "; it looks like FRED's: wv.rates.from_fred reads it"
-    if "3 mo" in text or "10 yr" in text:
-        return "; it looks like the Treasury's par yield curve: wv.rates.from_treasury reads it"
-    return ""
+        kind, of_kind = "FRED's", "from_fred"
+    elif "3 mo" in text or "10 yr" in text:
+        kind, of_kind = "the Treasury's par yield curve", "from_treasury"
+    else:
+        return ""
+    return "" if of_kind == reader else f"; it looks like {kind}: wv.rates.{of_kind} reads it"
