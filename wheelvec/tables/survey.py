@@ -81,7 +81,7 @@ class Listing(NamedTuple):
         known = table["session"].is_in(sessions.frame["session"].implode())
         if not known.all():
             return cls.of(quotes.filter(np.repeat(known.to_numpy(), sizes)), sessions)
-        contract = quotes.select(pl.col("symbol").hash()).to_series().to_numpy()  # compared as such
+        contract = hashes_of(quotes)
         other = np.append(True, contract[1:] != contract[:-1])
         other[begins] = True
         table = table.with_columns(
@@ -190,6 +190,14 @@ class Survey(NamedTuple):
         by = ["underlying", "session"]
         spots = days.join(self.chain.select(*by, "spot"), on=by, how="left")
         return spots.join(self.closes, on=by, how="left")
+
+
+def hashes_of(quotes: pl.DataFrame) -> Numbers:
+    """(n,) the hashes of symbols, which are compared in their place.
+
+    A query takes less than half the time of Series.hash.
+    """
+    return quotes.select(pl.col("symbol").hash()).to_series().to_numpy()
 
 
 def _ends(table: pl.DataFrame) -> npt.NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from wheelvec.kernels.listing import count_again
 from wheelvec.model import schemas
 from wheelvec.tables.runs import begins_of
 from wheelvec.tables.sessions import Sessions
-from wheelvec.tables.survey import Listing, Rows, Survey
+from wheelvec.tables.survey import Listing, Rows, Survey, hashes_of
 
 # A split is suspected (data.md) if, of the contracts at least so many calendar days before their
 # expiration, so large a share is never quoted again, and, of the contracts quoted next in the same
@@ -172,8 +172,7 @@ def _nights(quotes: pl.DataFrame, begins: Rows) -> tuple[Rows, Rows]:
         quotes: as in `any_night`.
         begins: (sessions,) the first row of each session.
     """
-    # compared as numbers; a query takes less than half the time of Series.hash
-    contract = quotes.select(pl.col("symbol").hash()).to_series().to_numpy().view(np.int64)
+    contract = hashes_of(quotes).view(np.int64)
     expiration, session = (
         quotes[day].to_physical().to_numpy() for day in ("expiration", "session")
     )
