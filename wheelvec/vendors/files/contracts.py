@@ -167,8 +167,8 @@ class Numbering:
         return Terms(root, days, milli, types, flaw.astype(np.uint8))
 
 
-def _parsed(new: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The fields of symbols: of those in the usual spelling, and then of all others.
+def _parsed(new: pl.DataFrame) -> list[pl.DataFrame]:
+    """The fields of symbols: of those in the usual spelling, and then of all others, if any.
 
     The usual one, a root and fifteen characters, is cut into its fields by position: a regular
     expression that takes it apart takes as long as all else of an import.
@@ -193,7 +193,9 @@ def _parsed(new: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         new.select(usual).to_series()
         & fields.select(pl.col("expiration").is_not_null() & (pl.col("milli") > 0)).to_series()
     )
-    return _numeric(fields.filter(read)), _numeric(_fields_of_others(new.filter(~read)))
+    if read.all():  # to compile the expressions for others takes 4 ms, even of no symbol
+        return [_numeric(fields)]
+    return [_numeric(fields.filter(read)), _numeric(_fields_of_others(new.filter(~read)))]
 
 
 def _fields_of_others(new: pl.DataFrame) -> pl.DataFrame:
