@@ -152,7 +152,8 @@ class _Csv:
             columns=[f"c{i}" for i in positions],
             schema_overrides=schema,
             infer_schema=False,
-            encoding="utf8-lossy",
+            # to replace what is not UTF-8 takes a quarter of the time of parsing
+            encoding="utf8" if block.isascii() else "utf8-lossy",
             glob=False,
         )
         beyond = frame[f"c{width}"]
