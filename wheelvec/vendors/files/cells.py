@@ -56,6 +56,7 @@ class Rows:
         first: the number of the first row: its line in a CSV, its row in Parquet.
         unit: "line" or "row".
         lines: the numbers of the rows where they do not follow one another.
+        headers: how many lines among them repeated the header, and were left out.
     """
 
     source: Source
@@ -63,6 +64,7 @@ class Rows:
     first: int
     unit: str = "line"
     lines: pl.Series | None = None
+    headers: int = 0
 
     def refuse(self, row: int, field: str, value: object, expected: str) -> DataError:
         """The error of one cell."""

@@ -319,7 +319,7 @@ class _Import:
         by_name = self.layout.symbol_of(path)
         rows = kept = 0
         days: set[dt.date] = set()
-        for batch in _ahead(reading.read(path, self.layout, self.intake.count_dropped)):
+        for batch in reading.read(path, self.layout):
             of_member = self.layout.symbol_of(Path(batch.source.name.rstrip("]").split("[")[-1]))
             quotes, bars = self.intake.quotes(batch, by_name or of_member)
             self._note_name(batch, by_name or of_member)
@@ -683,15 +683,6 @@ def _by_month(
 
     for counts in pool.map(write, days.dt.truncate("1mo").unique().sort()):
         done.counts[name] = done.counts[name].plus(counts)
-
-
-def _ahead(batches: Iterator[Rows]) -> Iterator[Rows]:
-    """The batches, the next of which is read while one is worked on."""
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, batches, None)
-        while (batch := following.result()) is not None:
-            following = pool.submit(next, batches, None)
-            yield batch
 
 
 def _in_order(

@@ -78,10 +78,6 @@ class Intake:
     dropped: dict[str, int] = field(default_factory=dict)
     renamed: dict[Rename, int] = field(default_factory=dict)
 
-    def count_dropped(self, reason: str, count: int) -> None:
-        """Count rows that are no rows of a table."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + count
-
     def quotes(self, rows: Rows, underlying: str | None) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The quotes (`QUOTE`) and the traded bars of some rows of a file.
 
@@ -94,6 +90,9 @@ class Intake:
             InputError: if neither the file states day or underlying nor the caller gives it.
         """
         layout = rows.source.layout
+        if rows.headers:
+            counted = self.dropped.get("repeated_header", 0)
+            self.dropped["repeated_header"] = counted + rows.headers
         shared = _Shared.of(rows, self.given, underlying, self.numbering)
         sides = ("C.", "P.") if layout.wide else ("",)
         found = [self._side(rows, shared, side) for side in sides]

@@ -1,8 +1,16 @@
-"""Rows of CSV and Parquet files in batches, with the columns of a layout's fields."""
+"""Rows of CSV and Parquet files in batches, with the columns of a layout's fields.
 
+A text is cut into blocks, and a Parquet file into row groups, on one thread; they are parsed on
+others, several at a time, and come in the order of the file.
+"""
+
+import contextlib
 import csv
 import io
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +22,50 @@ from wheelvec.vendors.files import blocks
 from wheelvec.vendors.files.cells import Rows, Source, header_in
 from wheelvec.vendors.files.layout import NUMBERS, Layout, normalised
 
+PARSERS = 2  # batches parsed at a time
 PARQUET_ROWS = 1 << 20  # of a Parquet file, that are read together
 _LARGE_GROUP = 400_000_000  # bytes of a row group, uncompressed
 _SEPARATORS = (",", "\t", ";", "|")
 
-Dropped = Callable[[str, int], None]  # a reason, and a number of rows
+Parse = Callable[[], Rows]  # the parsing of one batch
 
 
-def read(path: Path, layout: Layout, dropped: Dropped) -> Iterator[Rows]:
+def read(path: Path, layout: Layout) -> Iterator[Rows]:
     """The rows of one file, or of the files in a zip, in batches.
+
+    The next batches are read and parsed while one is worked on.
 
     Args:
         path: of the file.
         layout: its layout.
-        dropped: called with the reason and number of rows that are left out here: headers that are
-            repeated in the middle of a file.
 
     Raises:
         InputError: if there is no such file, or it cannot be read.
         DataError: for a file that is empty, cut off or damaged, of another layout, or has a line of
             another number of columns; naming what was found where, and what was expected.
     """
-    if blocks.is_parquet(path):
-        yield from _parquet(path, layout)
-        return
+    parses = _parquet(path, layout) if blocks.is_parquet(path) else _texts(path, layout)
+    yield from _in_order(parses)
+
+
+def _texts(path: Path, layout: Layout) -> Iterator[Parse]:
     for text in blocks.texts(path):
-        yield from _Csv(text, layout, dropped).rows()
+        yield from _Csv(text, layout).parses()
+
+
+def _in_order(parses: Iterator[Parse]) -> Iterator[Rows]:
+    """The batches in their order, `PARSERS` of them parsed at a time, and the next one read."""
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(PARSERS) as parsers:
+
+        def begin() -> Future[Rows] | None:
+            parse = next(parses, None)
+            return None if parse is None else parsers.submit(parse)
+
+        waiting = deque(reader.submit(begin) for _ in range(PARSERS + 1))
+        while (begun := waiting.popleft().result()) is not None:
+            rows = begun.result()
+            waiting.append(reader.submit(begin))
+            yield rows
 
 
 # ---- CSV
@@ -48,14 +74,14 @@ def read(path: Path, layout: Layout, dropped: Dropped) -> Iterator[Rows]:
 class _Csv:
     """One CSV text."""
 
-    def __init__(self, text: blocks.Text, layout: Layout, dropped: Dropped) -> None:
-        self._text, self._layout, self._dropped = text, layout, dropped
+    def __init__(self, text: blocks.Text, layout: Layout) -> None:
+        self._text, self._layout = text, layout
         self._separator = ","
         self._source: Source | None = None
         self._names = b""  # a line of names, before each block once the header is known
 
-    def rows(self) -> Iterator[Rows]:
-        """The rows of the text."""
+    def parses(self) -> Iterator[Parse]:
+        """The parsing of each block of the text."""
         line = 1
         for block in blocks.blocks(self._text, blocks.BLOCK, lambda: self._names):
             if self._source is None:
@@ -68,7 +94,7 @@ class _Csv:
                 self._source = self._begun(header)
                 block = self._names + block
             if ends := _count(block, b"\n") - 1:
-                yield self._parsed(block, line, ends)
+                yield partial(self._parsed, block, line, ends)
             line += ends
         if self._source is None:
             raise DataError(f"{self._text.name} is empty: expected a header and rows")
@@ -184,11 +210,12 @@ class _Csv:
                 for each in texts
             ]
             repeated = frame.select(pl.all_horizontal(same).fill_null(False)).to_series()
-            if count := int(repeated.sum()):
-                self._dropped("repeated_header", count)
         kept = ~(blank | repeated)
         numbers = pl.Series("line", range(line, line + len(frame)), dtype=pl.Int64)
-        return Rows(self._source, frame.filter(kept), line, lines=numbers.filter(kept))
+        headers = int(repeated.sum())
+        return Rows(
+            self._source, frame.filter(kept), line, lines=numbers.filter(kept), headers=headers
+        )
 
     def _refuse_odd_line(self, block: bytes, line: int) -> None:
         """Raise for the first line of another number of columns, or another layout's header."""
@@ -258,25 +285,73 @@ def _field(name: str) -> str:
 # ---- Parquet
 
 
-def _parquet(path: Path, layout: Layout) -> Iterator[Rows]:
-    import pyarrow
+def _parquet(path: Path, layout: Layout) -> Iterator[Parse]:
+    """The parsing of each batch: whole row groups by Polars, the faster, large ones by page."""
     import pyarrow.parquet
 
+    with (
+        _as_parquet(path),
+        pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file,
+    ):
+        names = list(file.schema_arrow.names)
+        if layout.missing_from(names):
+            raise DataError(f"{path} {layout.refusal(names)}")
+        layout.refuse_doubled(str(path), names)
+        source = Source(str(path), layout, names, layout.matched(names))
+        wanted = sorted({names[i] for i in source.at.values()})
+        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+        if any(group.total_byte_size > _LARGE_GROUP for group in groups):
+            yield from _pages(file, source, wanted)
+            return
+        rows = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(wanted)
+        for first, count in _batches(groups):
+            yield partial(_collected, source, rows.slice(first, count), first, count)
+
+
+def _pages(file: Any, source: Source, wanted: list[str]) -> Iterator[Parse]:
+    """The rows of large row groups."""
+    seen = 0
+    for batch in file.iter_batches(PARQUET_ROWS, columns=wanted):
+        found = pl.from_arrow(batch)
+        assert isinstance(found, pl.DataFrame)
+        yield partial(_rows_of, source, found, seen)
+        seen += len(found)
+    if seen != (expected := file.metadata.num_rows):
+        raise DataError(f"{source.name} is damaged: {seen} rows, expected {expected}")
+
+
+def _batches(groups: list[Any]) -> Iterator[tuple[int, int]]:
+    """The first row and the number of rows of successive row groups that are read together."""
+    first = count = size = 0
+    for group in groups:
+        if count and (count + group.num_rows > PARQUET_ROWS or size > _LARGE_GROUP):
+            yield first, count
+            first, count, size = first + count, 0, 0
+        count, size = count + group.num_rows, size + group.total_byte_size
+    if count:
+        yield first, count
+
+
+def _collected(source: Source, rows: pl.LazyFrame, first: int, count: int) -> Rows:
+    with _as_parquet(Path(source.name)):
+        found = rows.collect()
+    if len(found) != count:
+        raise DataError(f"{source.name} is damaged: {len(found)} rows, expected {count}")
+    return _rows_of(source, found, first)
+
+
+def _rows_of(source: Source, found: pl.DataFrame, before: int) -> Rows:
+    """The rows of a batch that has so many rows before it."""
+    return Rows(source, _fields(source, found), before + 1, "row")
+
+
+@contextlib.contextmanager
+def _as_parquet(path: Path) -> Iterator[None]:
+    """Turn the errors of reading Parquet into a DataError that names the file."""
+    import pyarrow
+
     try:
-        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            names = list(file.schema_arrow.names)
-            if layout.missing_from(names):
-                raise DataError(f"{path} {layout.refusal(names)}")
-            layout.refuse_doubled(str(path), names)
-            source = Source(str(path), layout, names, layout.matched(names))
-            wanted = sorted({names[i] for i in source.at.values()})
-            seen = 0
-            for frame in _frames(path, file, wanted):
-                yield Rows(source, _fields(source, frame), seen + 1, "row")
-                seen += len(frame)
-            if seen != file.metadata.num_rows:
-                expected = file.metadata.num_rows
-                raise DataError(f"{path} is damaged: {seen} rows, expected {expected}")
+        yield
     except (
         pyarrow.ArrowException,
         OSError,
@@ -285,26 +360,6 @@ def _parquet(path: Path, layout: Layout) -> Iterator[Rows]:
     ) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path} is not readable as Parquet: {reason}") from error
-
-
-def _frames(path: Path, file: Any, wanted: list[str]) -> Iterator[pl.DataFrame]:
-    """The rows in batches: whole row groups by Polars, which is faster, large ones page by page."""
-    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-    if any(group.total_byte_size > _LARGE_GROUP for group in groups):
-        for batch in file.iter_batches(PARQUET_ROWS, columns=wanted):
-            found = pl.from_arrow(batch)
-            assert isinstance(found, pl.DataFrame)
-            yield found
-        return
-    rows = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(wanted)
-    first = count = size = 0
-    for group in groups:
-        if count and (count + group.num_rows > PARQUET_ROWS or size > _LARGE_GROUP):
-            yield rows.slice(first, count).collect()
-            first, count, size = first + count, 0, 0
-        count, size = count + group.num_rows, size + group.total_byte_size
-    if count:
-        yield rows.slice(first, count).collect()
 
 
 def _fields(source: Source, found: pl.DataFrame) -> pl.DataFrame:

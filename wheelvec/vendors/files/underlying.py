@@ -89,7 +89,7 @@ def read_daily(
     """
     found: list[pl.DataFrame] = []
     for file in files:
-        batches = reading.read(Path(file), _LAYOUT, lambda reason, count: None)
+        batches = reading.read(Path(file), _LAYOUT)
         tables = [_table(rows, underlying) for rows in batches]
         days = {day for table in tables for day in table["session"].drop_nulls().unique()}
         refuse_exchanged(file, _LAYOUT, days, calendar)
