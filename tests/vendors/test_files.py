@@ -10,9 +10,10 @@ from polars.testing import assert_frame_equal
 
 import wheelvec as wv
 from tests.vendors import vendor_files
-from wheelvec.vendors.files import contracts, underlying
+from wheelvec.vendors.files import cells, contracts, underlying
 from wheelvec.vendors.files.importing import Imported
 from wheelvec.vendors.files.layout import Layout, likely, ready
+from wheelvec.vendors.files.parity import parity
 
 DAY = dt.date.fromisoformat
 SESSIONS = [DAY("2024-02-01"), DAY("2024-02-02"), DAY("2024-03-01")]
@@ -550,6 +551,39 @@ def test_symbols_are_parsed_once_in_any_spelling() -> None:
                 assert numbering.roots[terms.root[i]] == root
                 days = (DAY(expiration) - DAY("1970-01-01")).days
                 assert (terms.expiration[i], terms.milli[i], terms.put[i]) == (days, milli, put)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["put", "call", "put"], [True, False, True]),
+        (["C", "P", "P"], [False, True, True]),
+        (["Call", " c "], [False, False]),
+        (["P", "puts", None], [True, True, None]),
+        (["C", "P", "call"], [False, True, False]),
+    ],
+)
+def test_types_are_read_in_any_spelling(texts: list[str], expected: list[bool]) -> None:
+    source = cells.Source("chain.csv", Layout.named("dolt"), ["call_put"], {"type": 0})
+    rows = cells.Rows(source, pl.DataFrame({"type": texts}), 2)
+    assert cells.puts(rows, "type").to_list() == expected
+
+
+def test_parity_takes_the_last_quote_and_all_strikes_as_near_as_the_third() -> None:
+    prices = {95.0: [(9.0, 1.0), (6.0, 1.0)], 100.0: [(3.0, 3.0)], 102.0: [(3.0, 2.0)]}
+    prices |= {106.0: [(1.0, 6.0)], 120.0: [(1.0, 21.0)]}
+    rows = [
+        {"strike": strike, "option_type": kind, "bid": price, "ask": price}
+        for strike, given in prices.items()
+        for both in given
+        for kind, price in zip("CP", both, strict=True)
+    ]
+    quotes = pl.DataFrame(rows).with_columns(session=DAY("2024-01-02"))
+    quotes = quotes.with_columns(expiration=DAY("2024-01-12"))
+    # 100, 101, 100 and 103: two strikes are as near as the third
+    assert parity(quotes, rate=0.0).rows() == [(DAY("2024-01-02"), 100.5)]
+    assert parity(quotes.filter(pl.col("strike") > 101), rate=0.0)["parity"].to_list() == [101.0]
+    assert parity(quotes.filter(pl.col("strike") > 103), rate=0.0).is_empty()
 
 
 def test_rows_without_a_name_are_set_aside(tmp_path: Path) -> None:

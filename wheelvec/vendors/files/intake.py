@@ -348,11 +348,12 @@ def _all_agree(rows: Rows, read: Terms, side: str) -> bool:
     put = cells.puts(rows, "type") if "type" in frame.columns else None
     if days.null_count() or strike.null_count() or (put is not None and put.null_count()):
         return False
-    thousandths = strike.to_numpy() * (1000.0 * rows.source.layout.strike_unit)
+    off = strike.to_numpy() * (1000.0 * rows.source.layout.strike_unit)
+    np.abs(np.subtract(off, read.milli, out=off), out=off)
     types = (side == "P.") if put is None else put.to_numpy()
     return (
         bool((days.to_numpy() == read.expiration).all())
-        and bool((np.abs(thousandths - read.milli) < 0.25).all())
+        and bool((off < 0.25).all())
         and bool(np.all(types == read.put))
     )
 
