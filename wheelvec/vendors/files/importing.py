@@ -600,9 +600,9 @@ class _Underlying:
 
     def _strays_of(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The counts of the rows of sessions of a wrong year."""
-        strays = (
-            rows.filter(pl.col("session").is_in(list(self.strays))) if self.strays else rows[:0]
-        )
+        if not self.strays:
+            return validation.SET_ASIDE.to_frame()
+        strays = rows.filter(pl.col("session").is_in(list(self.strays)))
         counted = strays.group_by("session").agg(count=pl.len().cast(pl.Int64)).sort("session")
         return counted.select(
             table=pl.lit("option_quotes"),

@@ -90,8 +90,11 @@ def quotes_of(
     """
     contract, terms = _numbered(rows, roots)
     order, again = _ordered(rows, contract, len(terms))
-    number = pl.Series(contract[order].astype(np.uint32))
-    rows = rows.drop("root", "expiration", "milli", "put")[order].with_columns(
+    rows = rows.drop("root", "expiration", "milli", "put")
+    if order is not None:
+        contract, rows = contract[order], rows[order]
+    number = pl.Series(contract.astype(np.uint32))
+    rows = rows.with_columns(
         *(terms[each].gather(number) for each in terms.columns),
         underlying=pl.lit(name),
         ts=pl.lit(None, schemas.TIMESTAMP),
@@ -152,28 +155,32 @@ def _dense(values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[Any]]:
     low, high = int(values.min()), int(values.max())
     if low == high:
         return np.zeros(len(values), np.int64), values[:1]
-    step = next((s for s in (500, 10) if low % s == 0 and not (values % s).any()), 1)
-    size = (high - low) // step + 1
+    size = high - low + 1
     if size > 64 * len(values) + _FEW:
         distinct, ranks = np.unique(values, return_inverse=True)
         return ranks, distinct
-    at = (values - low if step == 1 else (values - low) // step).astype(np.intp)
+    at = np.subtract(values, low, dtype=np.intp)
     seen = np.zeros(size, np.bool_)
     seen[at] = True
     found = np.flatnonzero(seen)
-    ranks = np.empty(size, np.int64)
+    ranks = np.empty(size, np.int64)  # of which only the pages that are used are allocated
     ranks[found] = np.arange(len(found))
-    return ranks.take(at), (found * step + low).astype(values.dtype)
+    return ranks.take(at), (found + low).astype(values.dtype)
 
 
 def _ordered(
     rows: pl.DataFrame, contract: NDArray[np.int64], contracts: int
-) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
-    """The order by session and contract, and where a row repeats the one before; None: nowhere."""
+) -> tuple[NDArray[np.int64] | None, NDArray[np.bool_] | None]:
+    """The order by session and contract, and where a row repeats the one before.
+
+    None: the rows are ordered; no row does.
+    """
     days = rows["session"].to_physical().to_numpy()
     day = days - (int(days.min()) if len(days) else 0)
     cell = day * np.int64(contracts) + contract
-    size = (int(day.max()) + 1 if len(day) else 0) * contracts
+    if (cell[1:] > cell[:-1]).all():
+        return None, None
+    size = (int(day.max()) + 1) * contracts
     if size <= 64 * len(rows) + _FEW:
         place = np.full(size, -1, np.int64)
         place[cell] = np.arange(len(rows))
