@@ -126,7 +126,7 @@ def begins_of(
     named, differs = rows["underlying"], np.zeros(len(rows), np.bool_)
     if named[0] != named[-1]:
         differs = (named != named.shift()).fill_null(True).to_numpy(writable=True)
-    for values in (*(rows[day].to_physical().to_numpy() for day in days), *others):
+    for values in (*(rows[day].cast(pl.Int32).to_numpy() for day in days), *others):
         differs[1:] |= values[1:] != values[:-1]
     differs[0] = True
     return np.flatnonzero(differs)

@@ -6,12 +6,12 @@ its strikes standing, and the contracts of a hole in the data come back.
 
 import math
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import polars as pl
 
-from wheelvec.kernels.listing import count_again
+from wheelvec.kernels.listing import Listed, count_again
 from wheelvec.model import schemas
 from wheelvec.tables.runs import begins_of
 from wheelvec.tables.sessions import Sessions
@@ -148,45 +148,45 @@ def any_night(batches: Iterable[pl.DataFrame], sessions: Sessions) -> bool:
         batches: quotes with the columns `NIGHTS`, by underlying, session and symbol.
         sessions: the sessions of the exchange; other days do not count.
     """
-    known, last = sessions.frame["session"].implode(), None
+    known, last = sessions.dates, None
     for rows in batches:
-        quotes = rows if last is None else pl.concat([last, rows])
-        begins = begins_of(quotes, ("session",))
-        inside = quotes["session"].gather(begins).is_in(known)
+        begins = begins_of(rows, ("session",))
+        inside = np.isin(rows["session"][begins].to_numpy(), known)
         if not inside.all():
-            quotes = quotes.filter(pl.col("session").is_in(known))
-            begins = begins_of(quotes, ("session",))
+            rows = rows.filter(np.repeat(inside, np.diff(begins, append=len(rows))))
+            begins = begins_of(rows, ("session",))
         if not begins.size:
             continue
-        last = quotes[int(begins[-1]) :]
-        listed, again = _nights(quotes, begins)
-        if ((listed > 0) & (listed - again >= REPLACED * listed)).any():
+        if last is not None:  # joined apart: to copy the whole batch takes longer than to count it
+            near = pl.concat([last, rows[: begins[1] if begins.size > 1 else None]])
+            if _any_of(near, np.array([0, len(last)])):
+                return True
+        if _any_of(rows, begins):
             return True
+        last = rows[int(begins[-1]) :]
     return False
 
 
-def _nights(quotes: pl.DataFrame, begins: Rows) -> tuple[Rows, Rows]:
-    """(nights,) the contracts with days to live before each night, and those quoted after it.
+def _any_of(quotes: pl.DataFrame, begins: Rows) -> bool:
+    """Whether contracts may have been replaced on a night between two sessions of some quotes.
 
     Args:
-        quotes: as in `any_night`.
+        quotes: as in `any_night`, without other days.
         begins: (sessions,) the first row of each session.
     """
-    contract = hashes_of(quotes).view(np.int64)
-    expiration, session = (
-        quotes[day].to_physical().to_numpy() for day in ("expiration", "session")
-    )
-    counted = np.append(True, contract[1:] != contract[:-1])
-    counted[begins] = True
-    counted &= expiration - session >= LEAST_DAYS
-    ends = np.append(begins, contract.size)
+    ends = np.append(begins, len(quotes))
+    listed, again = np.zeros((2, begins.size), np.int64)
+    columns: list[Any] = [hashes_of(quotes).view(np.int64)]
+    columns += [quotes[day].cast(pl.Int32).to_numpy() for day in ("session", "expiration")]
+    for values in columns:  # Polars returns views and copies; Numba compiles once for one of both
+        values.flags.writeable = False
+    rows = Listed(*columns)
     table = np.full(2 << int(np.diff(ends).max()).bit_length(), -1, np.int64)
-    again = np.zeros(begins.size, np.int64)
-    count_again(contract, counted, ends, table, again)
-    named = quotes["underlying"].gather(begins)
+    count_again(rows, ends, LEAST_DAYS, table, listed, again)
+    named = quotes["underlying"][begins]
     night = (named[:-1] == named[1:]).to_numpy()
-    listed = np.add.reduceat(counted.astype(np.int64), begins)
-    return listed[:-1][night], again[:-1][night]
+    found = (listed > 0) & (listed - again >= REPLACED * listed)
+    return bool((found[:-1] & night).any())
 
 
 def replaced(listing: Listing) -> pl.DataFrame:
