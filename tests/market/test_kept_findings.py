@@ -135,3 +135,16 @@ def test_what_is_kept_and_altered_is_looked_for_again(
     assert "was altered or cut" in caplog.text
     (path,) = path.parent.glob("*.zip")
     assert path.stem == files.digest_of(path.read_bytes())
+
+
+def test_suspected_splits_are_kept_without_the_warnings(lake: Path, reads: Reads) -> None:
+    first = wv.backtest(wv.Market.open(lake))
+    assert reads.taken() == {"ALFA", "BRVO"}
+    second = wv.backtest(wv.Market.open(lake))
+    assert reads.taken() == set()
+    assert_frame_equal(first.records, second.records, check_exact=True)
+    # the rest of the findings is looked for when it is asked for, and then kept
+    assert first.warnings == second.warnings
+    reads.taken()
+    same(wv.Market.open(lake).findings(BOTH), wv.Market.open(lake).findings(BOTH))
+    assert reads.taken() == set()

@@ -4,14 +4,17 @@
 
 A backtest looks for splits that no row explains before it simulates, and its result has warnings of
 oddities in its data: both read every quote, which takes as long as all else once chains are kept.
+Whoever never reads the warnings has the suspected splits kept alone.
 The key is a digest of all that the findings depend on: the digests of the underlying's files, the
 first and last day that count, the stated events, the sessions, and the code.
 """
 
 import json
 
+import polars as pl
+
 from wheelvec.lake import files, finding_cache, kept_frames, manifest, place
-from wheelvec.lake.kept_frames import Kept
+from wheelvec.lake.kept_frames import Frames, Kept
 from wheelvec.lake.lake import Lake
 from wheelvec.tables.anomalies import SCHEMAS, Findings
 from wheelvec.tables.sessions import Sessions
@@ -54,13 +57,28 @@ class KeptFindings:
 
     def read(self) -> Findings | None:
         """The findings that are kept, or None."""
-        held = kept_frames.read(self._folder, SCHEMAS).get(self._key)
-        return None if held is None else Findings(**held.frames)
+        held = self._held()
+        return Findings(**held) if len(held) == len(SCHEMAS) else None
+
+    def splits(self) -> pl.DataFrame | None:
+        """The suspected splits that are kept, alone or with other findings, or None."""
+        return self._held().get("splits")
 
     def write(self, found: Findings) -> None:
         """Keep findings in place of those of other files; no error if that fails.
 
         They are not kept if a writer has replaced a file since this object was made.
         """
+        self._write(found._asdict())
+
+    def write_splits(self, splits: pl.DataFrame) -> None:
+        """Keep the suspected splits alone: as `write`, which replaces them."""
+        self._write({"splits": splits})
+
+    def _held(self) -> Frames:
+        held = kept_frames.read(self._folder, SCHEMAS).get(self._key)
+        return {} if held is None else held.frames
+
+    def _write(self, frames: Frames) -> None:
         if self._key_now() == self._key:
-            kept_frames.write(self._folder, {self._key: Kept(found._asdict(), {})})
+            kept_frames.write(self._folder, {self._key: Kept(frames, {})})

@@ -644,7 +644,7 @@ class Market:
         """
         if underlying not in self._closes:
             rows = self._source.rows("underlying_bars", underlying, dt.date.min, dt.date.max)
-            self._closes[underlying] = rows.select("session", "close")
+            self._closes[underlying] = rows[["session", "close"]]
         return self._closes[underlying]
 
     def solved_chains(self, underlying: str, month: dt.date) -> tuple[Path, str, int] | None:
@@ -900,20 +900,26 @@ class Market:
             0
         """
         wanted, source = set(underlyings), self._source
-        found = [SUSPECTED.to_frame()]
-        held = (u for u in sorted(wanted) if any(source.holds(t, u) for t in source.tables))
-        for underlying in held:
-            if underlying not in self._suspected:
-                kept = self._kept_findings(underlying)
-                known = self._known_findings(underlying, kept) or self._found.get(None)
-                if known is None:
-                    one = source.only([underlying])
-                    splits = self._suspected_of(one, one.batches("option_quotes", NIGHTS))
-                else:
-                    splits = known.splits.filter(pl.col("underlying") == underlying)
-                self._suspected[underlying] = splits
-            found.append(self._suspected[underlying])
-        return pl.concat(found)
+        held = [u for u in sorted(wanted) if any(source.holds(t, u) for t in source.tables)]
+        found = [self._suspected_splits(underlying) for underlying in held]
+        return found[0] if len(found) == 1 else pl.concat([SUSPECTED.to_frame(), *found])
+
+    def _suspected_splits(self, underlying: str) -> pl.DataFrame:
+        """The findings of `suspected_splits` on an underlying."""
+        if underlying not in self._suspected:
+            kept = self._kept_findings(underlying)
+            known = self._known_findings(underlying, kept) or self._found.get(None)
+            if known is not None:
+                splits = known.splits.filter(pl.col("underlying") == underlying)
+            elif kept is not None and (held := kept.splits()) is not None:
+                splits = held
+            else:
+                one = self._source.only([underlying])
+                splits = self._suspected_of(one, one.batches("option_quotes", NIGHTS))
+                if kept is not None:
+                    kept.write_splits(splits)
+            self._suspected[underlying] = splits
+        return self._suspected[underlying]
 
     def _known_suspected(self, underlying: str | None) -> pl.DataFrame | None:
         """The findings of `suspected_splits` on an underlying (None: on all), if it was run."""
@@ -1135,12 +1141,15 @@ class Memory:
 
     def batches(self, name: str, columns: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
         """The whole table, `Table.keyed` or some columns of it, in one batch."""
-        yield self.held[name].select(columns) if columns else self.held[name]
+        yield self.held[name][list(columns)] if columns else self.held[name]
 
     def only(self, symbols: Iterable[str]) -> Self:
         """The rows of some underlyings, without what was set aside."""
         names = sorted(set(symbols))
-        held = {name: pl.concat([self._of(name, each) for each in names]) for name in self.held}
+        each_of = {name: [self._of(name, each) for each in names] for name in self.held}
+        held = {
+            name: rows[0] if len(rows) == 1 else pl.concat(rows) for name, rows in each_of.items()
+        }
         starts: dict[str, dict[str, tuple[int, int]]] = {name: {} for name in self.held}
         for table, found in starts.items():
             first = 0
