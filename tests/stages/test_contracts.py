@@ -6,7 +6,9 @@ import numpy as np
 import polars as pl
 
 from wheelvec.model import osi
+from wheelvec.stages.arrays import Array
 from wheelvec.stages.contracts import (
+    Roots,
     expiration_days,
     is_put,
     keys_of_symbols,
@@ -26,8 +28,13 @@ SYMBOLS = [
 ]
 
 
+def keys_of(symbols: list[str]) -> tuple[Roots, Array]:
+    """The roots and keys of symbols of one session."""
+    return keys_of_symbols(pl.Series(symbols, dtype=pl.String), np.zeros(len(symbols), np.int32))
+
+
 def test_keys_sort_as_symbols_and_say_what_these_say() -> None:
-    roots, key = keys_of_symbols(pl.Series(SYMBOLS))
+    roots, key = keys_of(SYMBOLS)
     assert roots == ("BRK", "BRKB", "TSLA")
     assert key.tolist() == sorted(key.tolist())
     assert symbols_of(key, roots).to_list() == SYMBOLS
@@ -39,14 +46,21 @@ def test_keys_sort_as_symbols_and_say_what_these_say() -> None:
 
 
 def test_keys_of_other_roots() -> None:
-    roots, key = keys_of_symbols(pl.Series(SYMBOLS[1:3]))
+    roots, key = keys_of(SYMBOLS[1:3])
     assert roots == ("BRKB",)
-    all_roots, all_keys = keys_of_symbols(pl.Series(SYMBOLS))
+    all_roots, all_keys = keys_of(SYMBOLS)
     assert with_roots(key, roots, all_roots).tolist() == all_keys[1:3].tolist()
     missing = with_roots(all_keys, all_roots, roots)
     assert np.isin(missing, key).tolist() == [s in SYMBOLS[1:3] for s in SYMBOLS]
 
 
+def test_a_root_between_the_sessions_of_another_is_found() -> None:
+    symbols = [SYMBOLS[0], SYMBOLS[0], SYMBOLS[1], SYMBOLS[0]]
+    number = np.array([0, 1, 1, 2], np.int32)
+    roots, key = keys_of_symbols(pl.Series(symbols), number)
+    assert (roots, symbols_of(key, roots).to_list()) == (("BRK", "BRKB"), symbols)
+
+
 def test_nothing() -> None:
-    roots, key = keys_of_symbols(pl.Series(dtype=pl.String))
+    roots, key = keys_of([])
     assert (roots, key.size, len(symbols_of(key, roots))) == ((), 0, 0)

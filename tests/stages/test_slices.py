@@ -18,7 +18,7 @@ NAN = float("nan")
 def chain_of(*rows: tuple[int, str, float]) -> Chain:
     """A chain of (session number, symbol, volatility), each quoted at 1.00 to 1.20."""
     number, symbols, iv = zip(*rows, strict=True)
-    roots, key = keys_of_symbols(pl.Series(symbols))
+    roots, key = keys_of_symbols(pl.Series(symbols), np.array(number))
     n, counts = len(rows), Counts(*[np.zeros(3, np.int64) for _ in Counts._fields])
     bid, ask, spot = (np.full(n, price) for price in (1.0, 1.2, 100.0))
     volatility = np.array(iv)

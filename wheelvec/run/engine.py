@@ -213,7 +213,7 @@ class Engine:
         held = self.context.slice_(chain_key, at[0].year, at[1])
         number = np.searchsorted(held.slice_.put_starts, puts, side="right") - 1
         day = pl.Series(held.slice_.underlying.day[number].astype(np.int32)).cast(pl.Date)
-        names = held.symbols.gather(held.slice_.puts["contract"][puts])
+        names = held.symbols(held.slice_.puts["contract"][puts])
         underlying = pl.Series([at[1]] * puts.size, dtype=pl.String)
         return pl.DataFrame({"underlying": underlying, "entry_date": day, "put_symbol": names})
 

@@ -204,7 +204,7 @@ class Recorder:
         market = self._market
         events = event_rows(symbol, past, market.splits, market.dividends, self.sessions)
         inside = pl.col("session").is_between(self.start, max(self.start, self._last))
-        return Walked(outcomes, rows, closes, events.filter(inside))
+        return Walked(outcomes, rows, closes, events.filter(inside) if len(events) else events)
 
     def _run_window(
         self, window: Window, position: int, signalled: Array, wheels: _Wheels
@@ -225,7 +225,7 @@ class Recorder:
         wheels.launched, wheels.carried = int(out.launched[0]), out.carried
         if out.legs.size:
             walked = by_era(out.legs, held.contracts.eras, held.contracts.succession)
-            rows = leg_rows(walked, held.slice_, held.quotes, held.symbols, symbol)
+            rows = leg_rows(walked, held.slice_, held.valid, held.symbols, symbol)
             several = held.contracts.eras is not None  # their contracts are in order by era
             wheels.paths.append(rows.sort("symbol", "session") if several else rows)
         wheels.windows.append(self._outcomes(position, held, out, signalled, window))
@@ -328,7 +328,7 @@ def _with_symbols(legs: Array, held: HeldSlice) -> pl.Series:
     sold, left = legs["contract"], legs["exit_contract"]
     used, place = np.unique(np.concatenate([sold, left]), return_inverse=True)
     legs["contract"], legs["exit_contract"] = place[: sold.size], place[sold.size :]
-    return held.symbols.gather(pl.Series(used))
+    return held.symbols(used)
 
 
 def _within(dte: Array, starts: Array, least: int, most: int) -> Array:

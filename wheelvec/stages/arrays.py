@@ -9,6 +9,7 @@ import polars as pl
 from wheelvec.kernels.slices import Underlying
 
 Array = np.ndarray[Any, Any]
+_NO_TIME = np.iinfo(np.int64).min  # by which NumPy represents a missing time
 
 
 def column(frame: pl.DataFrame, name: str, dtype: Any) -> Array:
@@ -36,6 +37,19 @@ def lent(values: pl.Series, dtype: Any) -> Array:
         dtype: of the array.
     """
     return closed(np.ascontiguousarray(values.to_numpy(), dtype=dtype))
+
+
+def taken(values: pl.Series, index: Array) -> pl.Series:
+    """(n,) the values of a series at some places.
+
+    Not by Series.gather, which is a query: queries run on Polars' own threads. A thread that
+    simulates an underlying beside others waits long until one of these gets a processor.
+
+    Args:
+        values: a series.
+        index: (n,) whole numbers.
+    """
+    return values[index]
 
 
 def closed(array: Array) -> Array:
@@ -66,6 +80,19 @@ def quotient(frame: pl.DataFrame, above: str, below: str, factor: float = 1.0) -
 def days(frame: pl.DataFrame, name: str) -> Array:
     """A Date column as days since 1970-01-01, (n,) int64."""
     return frame[name].to_numpy().astype("datetime64[D]").astype(np.int64)
+
+
+def times_of(values: pl.Series, missing: int) -> Array:
+    """Times as nanoseconds since 1970-01-01, (n,) int64, read-only.
+
+    Args:
+        values: (n,) a Datetime of nanoseconds.
+        missing: stands for a null.
+    """
+    found = values.to_numpy().view(np.int64)
+    if missing != _NO_TIME and values.null_count():
+        found = np.where(found == _NO_TIME, missing, found)
+    return closed(np.ascontiguousarray(found))
 
 
 def numbers_of(day: Array, sessions: pl.DataFrame) -> Array:

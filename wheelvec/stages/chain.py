@@ -19,7 +19,7 @@ from wheelvec.model.config import Curve
 from wheelvec.model.errors import InputError
 from wheelvec.model.schemas import SOLVED_CHAIN, SOLVED_COUNTS
 from wheelvec.pricing.implied import solve_chain
-from wheelvec.stages.arrays import Array, closed, days, lent, numbers_of
+from wheelvec.stages.arrays import Array, closed, days, lent, numbers_of, taken, times_of
 from wheelvec.stages.contracts import (
     Chain,
     Roots,
@@ -66,13 +66,15 @@ def collapse(
 
 def _quoted(quotes: pl.DataFrame) -> tuple[Roots, Quoted]:
     """The roots of quotes, in order, and the columns of the quotes as arrays for the kernel."""
-    roots, root = places_of(quotes["symbol"])
-    day, expiration = (quotes[name].to_physical() for name in ("session", "expiration"))
+    day, expiration = (
+        lent(quotes[name].cast(pl.Int32), np.int32) for name in ("session", "expiration")
+    )
+    roots, root = places_of(quotes["symbol"], day)
     return roots, Quoted(
-        lent(day, np.int32),
-        lent(quotes["ts"].to_physical().fill_null(SNAPSHOT), np.int64),
+        day,
+        times_of(quotes["ts"], SNAPSHOT),
         root,
-        lent(expiration, np.int32),
+        expiration,
         lent(quotes["option_type"] == "P", np.bool_),
         *(lent(quotes[name], np.float64) for name in ("strike", "bid", "ask", "underlying_price")),
     )
@@ -84,8 +86,7 @@ def entry_clock(sessions: pl.DataFrame) -> EntryClock:
     first = int(day[0]) if day.size else 0
     number = np.full(int(day[-1]) - first + 1 if day.size else 0, -1, np.int64)
     number[day - first] = sessions["number"].to_numpy()
-    minute = sessions["minute"].to_physical().fill_null(NEVER)
-    return EntryClock(first, number, np.array(minute.to_numpy(), np.int64))
+    return EntryClock(first, number, np.array(times_of(sessions["minute"], NEVER)))
 
 
 def rates(curve: Curve, sessions: pl.DataFrame, start: dt.date, name: str) -> Array:
@@ -172,9 +173,9 @@ def to_keep(
     """
     key, counts, session = chain.key, chain.counts, sessions["session"]
     padded = [root.ljust(6) for root in chain.roots]
-    root = pl.Series(padded, dtype=pl.String).gather(pl.Series(root_places(key)))
+    root = taken(pl.Series(padded, dtype=pl.String), root_places(key))
     columns = {
-        "session": session.gather(pl.Series(chain.number)),
+        "session": taken(session, chain.number),
         "root": root,
         "expiration": pl.Series(expiration_days(key).astype(np.int32)).cast(pl.Date),
         "strike": strikes(key),
@@ -187,7 +188,7 @@ def to_keep(
     }
     at = np.flatnonzero(counts.quoted)
     counted = {
-        "session": session.gather(pl.Series(chain.first + at)),
+        "session": taken(session, chain.first + at),
         "n_quotes": counts.quoted[at],
         "n_valid": counts.valid[at],
         "priced": counts.priced[at] > 0,
@@ -216,10 +217,10 @@ def recalled(chain: pl.DataFrame, counts: pl.DataFrame, sessions: pl.DataFrame) 
     found = Counts(*[np.zeros(end - first, np.int64) for _ in Counts._fields])
     for into, name in zip(found, ("n_quotes", "n_valid", "priced"), strict=True):
         into[at - first] = counts[name].to_numpy()
-    roots, root = places_of(chain["root"])
+    number = numbers_of(days(chain, "session"), sessions).astype(np.int32)
+    roots, root = places_of(chain["root"], number)
     milli = np.rint(chain["strike"].to_numpy() * 1000.0).astype(np.int64)
     key = keys_of(root, days(chain, "expiration"), chain["is_put"].to_numpy(), milli)
-    number = numbers_of(days(chain, "session"), sessions).astype(np.int32)
     names = ("bid", "ask", "underlying_price", "iv", "delta")
     bid, ask, spot, iv, delta = (lent(chain[name], np.float64) for name in names)
     return Chain(closed(number), closed(key), bid, ask, spot, iv, delta, roots, found, first)

@@ -15,6 +15,8 @@ from wheelvec.kernels.collapse import (
 )
 from wheelvec.stages.arrays import Array, closed, lent
 
+_TENS = 10 ** np.arange(7, -1, -1)  # of the digits of a strike in thousandths of a dollar
+
 Roots = tuple[str, ...]  # in order; a contract's key holds the index of its root
 
 
@@ -80,51 +82,60 @@ def keys_of(root: Array, expiration: Array, put: Array, milli: Array) -> Array:
     return np.asarray(key | root << ROOT_SHIFT) if root.size else key
 
 
-def keys_of_symbols(symbols: pl.Series) -> tuple[Roots, Array]:
-    """The roots of OSI symbols, in order, and the keys of the contracts, (n,) int64."""
-    roots, root = places_of(symbols)
-    text = np.frombuffer(symbols.str.join("").item().encode(), np.uint8).reshape(-1, 21)
+def keys_of_symbols(symbols: pl.Series, number: Array) -> tuple[Roots, Array]:
+    """The roots of OSI symbols, in order, and the keys of the contracts, (n,) int64.
+
+    Args:
+        symbols: (n,) ascending within each session.
+        number: (n,) session of each.
+    """
+    roots, root = places_of(symbols, number)
+    text = np.frombuffer("".join(symbols.to_list()).encode(), np.uint8).reshape(-1, 21)
     digits = text - np.uint8(ord("0"))
     years, months, of_month = (
         10 * digits[:, i].astype(np.int64) + digits[:, i + 1] for i in (6, 8, 10)
     )
     month = (30 * 12 + 12 * years + months - 1).astype("datetime64[M]")  # since 1970-01
     day = month.astype("datetime64[D]").astype(np.int64) + of_month - 1
-    milli = digits[:, 13:].astype(np.int64) @ 10 ** np.arange(7, -1, -1)
+    milli = digits[:, 13:].astype(np.int64) @ _TENS
     return roots, keys_of(root, day, text[:, 12] == ord("P"), milli)
 
 
 def symbols_of(key: Array, roots: Roots) -> pl.Series:
     """(n,) the OSI symbols of contracts."""
-    root = pl.Series([root.ljust(6) for root in roots], dtype=pl.String)
-    terms = pl.DataFrame(
-        {
-            "root": root.gather(pl.Series(root_places(key))),
-            "expiration": pl.Series(expiration_days(key).astype(np.int32)).cast(pl.Date),
-            "put": is_put(key),
-            "milli": strike_milli(key),
-        }
-    )
-    kind = pl.when("put").then(pl.lit("P")).otherwise(pl.lit("C"))
-    milli = pl.col("milli").cast(pl.String).str.zfill(8)
-    day = pl.col("expiration").dt.strftime("%y%m%d")
-    return terms.select(symbol=pl.concat_str("root", day, kind, milli)).to_series()
+    n, text = key.size, np.empty((key.size, 21), np.uint8)
+    day, at = np.unique(expiration_days(key), return_inverse=True)
+    dates = ["".join(str(each).split("-"))[2:] for each in day.astype("datetime64[D]")]
+    text[:, :6] = _characters([root.ljust(6) for root in roots], 6)[root_places(key)]
+    text[:, 6:12] = _characters(dates, 6)[at]
+    text[:, 12] = np.where(is_put(key), ord("P"), ord("C"))
+    text[:, 13:] = strike_milli(key)[:, None] // _TENS % 10 + ord("0")
+    whole = text.tobytes().decode()
+    return pl.Series([whole[i : i + 21] for i in range(0, 21 * n, 21)], dtype=pl.String)
 
 
-def places_of(symbols: pl.Series) -> tuple[Roots, Array]:
+def _characters(words: list[str], width: int) -> Array:
+    """(words, width) uint8 characters of words of one width."""
+    return np.frombuffer("".join(words).encode(), np.uint8).reshape(-1, width)
+
+
+def places_of(symbols: pl.Series, number: Array) -> tuple[Roots, Array]:
     """The roots of OSI symbols, in order, and the index of each symbol's root, (n,) int64.
 
-    The array is (0,) if there is only one root, as nearly always: that test splits no symbol.
+    The array is (0,) if there is only one root, as nearly always: what lies between two symbols of
+    a root has it too, so that two of each session are looked at.
 
     Args:
-        symbols: (n,) OSI symbols, or their first six characters.
+        symbols: (n,) OSI symbols, or their first six characters, ascending within each session.
+        number: (n,) session of each.
     """
     none = closed(np.zeros(0, np.int64))
     if symbols.is_empty():
         return (), none
-    first = symbols[0][:6]
-    if symbols.str.starts_with(first).all():
-        return (first.rstrip(),), none
+    last = np.append(np.flatnonzero(number[1:] != number[:-1]), number.size - 1)
+    ends = symbols[np.concatenate([[0], last[:-1] + 1, last])]
+    if len(found := {symbol[:6] for symbol in ends}) == 1:
+        return (found.pop().rstrip(),), none
     root = symbols.str.head(6).str.strip_chars_end(" ")
     roots = root.unique().sort()
     places = root.replace_strict(roots, pl.Series(range(len(roots))), return_dtype=pl.Int64)

@@ -5,6 +5,7 @@ import polars as pl
 
 from wheelvec.model.codes import EndReason, names
 from wheelvec.model.schemas import CALL_DIAGNOSTICS, DIAGNOSTICS
+from wheelvec.stages.arrays import taken
 from wheelvec.stages.outcomes import Recorded, Wheels, dates, named, spans, underlying_of
 
 _OUTCOMES = (
@@ -66,7 +67,7 @@ def call_diagnostics(some: Wheels, recorded: Recorded) -> pl.DataFrame:
     on_session = found["number"] >= 0
     names_of = {0: "sold"} | {int(code) + 1: name for code, name in names(EndReason).items()}
     columns = {
-        "wheel_id": some.ids.gather(pl.Series(of_row)),
+        "wheel_id": taken(some.ids, of_row),
         "cycle": found["cycle"],
         "session": dates(recorded.day[np.where(on_session, found["number"], 0)], on_session),
         "underlying": underlying_of(some.wheels[of_row], recorded),

@@ -37,6 +37,8 @@ def event_rows(
     session = sessions["session"]
     rows = [_row(symbol, event, past, splits, session) for event in past.events]
     found = [pl.DataFrame(rows, schema=EVENTS, orient="row")]
+    if dividends is None and not rows:
+        return found[0]
     if dividends is not None:
         found.append(_dividends(symbol, paid_under(dividends, past.names, session), sessions))
     return pl.concat(found).sort("session", maintain_order=True)

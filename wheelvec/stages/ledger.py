@@ -7,7 +7,7 @@ import polars as pl
 
 from wheelvec.model.codes import ExitReason
 from wheelvec.model.schemas import LEDGER
-from wheelvec.stages.arrays import Array
+from wheelvec.stages.arrays import Array, taken
 from wheelvec.stages.outcomes import (
     Recorded,
     Wheels,
@@ -110,9 +110,9 @@ def _framed(flows: list[Flows], ids: pl.Series) -> pl.DataFrame:
     kind = np.concatenate([np.full(each[0].size, KINDS.index(each[2])) for each in flows])
     order = np.lexsort((date, wheel))
     columns = {
-        "wheel_id": ids.gather(pl.Series(wheel[order])),
+        "wheel_id": taken(ids, wheel[order]),
         "date": dates(date[order]),
-        "entry": pl.Series(KINDS).gather(pl.Series(kind[order])),
+        "entry": taken(pl.Series(KINDS), kind[order]),
         "amount": amount[order],
     }
     return pl.DataFrame(columns, schema=LEDGER)

@@ -11,7 +11,7 @@ from wheelvec.kernels.fees import order_cost
 from wheelvec.kernels.outcomes import ATTEMPT, LEG, WHEEL
 from wheelvec.model.codes import BOUGHT_BACK, UNRESOLVED_LEGS, ExitReason
 from wheelvec.model.config import Config
-from wheelvec.stages.arrays import Array
+from wheelvec.stages.arrays import Array, taken
 
 # Counts of one entry session of one underlying: quotes, candidates, launched wheels.
 ENTRY_DAY = np.dtype(
@@ -241,7 +241,7 @@ def named(codes: Array, names: dict[int, str]) -> pl.Series:
     """(n,) the names of codes, null for a code without a name."""
     size = max(names) + 1
     table = pl.Series([*(names.get(code) for code in range(size)), None], dtype=pl.String)
-    return table.gather(pl.Series(np.where((codes >= 0) & (codes < size), codes, size)))
+    return taken(table, np.where((codes >= 0) & (codes < size), codes, size))
 
 
 def same(value: str, n: int) -> pl.Series:
@@ -251,14 +251,14 @@ def same(value: str, n: int) -> pl.Series:
 
 def underlying_of(wheels: Array, recorded: Recorded) -> pl.Series:
     """(n,) the name of the underlying of each wheel or day."""
-    return pl.Series(recorded.underlyings, dtype=pl.String).gather(pl.Series(wheels["underlying"]))
+    return taken(pl.Series(recorded.underlyings, dtype=pl.String), wheels["underlying"])
 
 
 def wheel_ids(wheels: Array, number: Array, recorded: Recorded) -> pl.Series:
     """(wheels,) `{underlying}_{entry date}_{number}`."""
     # formatting a date takes longer than looking it up
     days, at = np.unique(wheels["number"], return_inverse=True)
-    day = dates(recorded.day[days]).cast(pl.String).gather(pl.Series(at))
+    day = taken(dates(recorded.day[days]).cast(pl.String), at)
     fields = pl.DataFrame(
         [underlying_of(wheels, recorded).alias("u"), day.alias("d"), pl.Series("n", number)]
     )

@@ -1,11 +1,13 @@
 """Paths: bars and quotes of each leg's contract during the leg, and closes of the underlying."""
 
+from collections.abc import Callable
+
 import numpy as np
 import polars as pl
 
 from wheelvec.kernels.slices import Slice, Underlying
 from wheelvec.model.schemas import PATHS, UNDERLYING_CLOSES
-from wheelvec.stages.arrays import Array
+from wheelvec.stages.arrays import Array, taken
 from wheelvec.stages.outcomes import dates, same, spans
 from wheelvec.stages.succession import Eras, Succession
 
@@ -18,7 +20,7 @@ def leg_rows(
     legs: Array,
     slice_: Slice,
     quotes: tuple[Array, Array, Array, Array, Array],
-    symbols: pl.Series,
+    symbols: Callable[[Array], pl.Series],
     underlying: str,
 ) -> pl.DataFrame:
     """OHLC, bid and ask per contract and session, from a leg's sale through its end.
@@ -34,38 +36,31 @@ def leg_rows(
             it, as `by_era` returns them.
         slice_: that the legs were recorded on.
         quotes: (n,) contract, number, bid, ask and the underlying's price of the valid quotes, by
-            contract and number.
-        symbols: (contracts,) of the slice.
+            number.
+        symbols: the OSI symbols of some contracts.
         underlying: its name.
 
     Returns:
         model.schemas.PATHS, by contract and session.
     """
     used = np.unique(legs["contract"])
-    where = slice_.contracts[used]
-    is_used = np.zeros(slice_.contracts.size, np.bool_)
-    is_used[used] = True
-    some = np.flatnonzero(is_used[quotes[0]])
-    number, bid, ask, spot = (values[some] for values in quotes[1:])
-    row, of_row = spans(where["first_row"], where["last_row"] - where["first_row"])
-    barred, quoted = (
-        used[of_row] * SPAN + slice_.rows["number"][row],
-        quotes[0][some].astype(np.int64) * SPAN + number,
-    )
+    row, barred = _bars_of(used, slice_)
+    some, quoted = _quotes_of(legs, slice_, quotes[0], quotes[1])
     keys = np.union1d(barred[_covered(barred, legs)], quoted[_covered(quoted, legs)])
     at, there = _looked_up(keys, barred)
     rows = slice_.rows[row[at]] if row.size else np.zeros(keys.size, slice_.rows.dtype)
     place, known = _looked_up(keys, quoted)
+    contract = np.searchsorted(used, keys // SPAN)
     columns = {
         "underlying": same(underlying, keys.size),
-        "symbol": symbols.gather(pl.Series(keys // SPAN)),
+        "symbol": taken(symbols(used), contract),
         "session": dates(slice_.underlying.day[keys % SPAN]),
         **{name: _only(rows[name], there) for name in ("open", "high", "low", "close")},
         **{
-            name: _only(values[place] if quoted.size else np.zeros(keys.size), known)
-            for name, values in (("bid", bid), ("ask", ask), ("underlying_price", spot))
+            name: _only(values[some[place]] if some.size else np.zeros(keys.size), known)
+            for name, values in zip(("bid", "ask", "underlying_price"), quotes[2:], strict=True)
         },
-        "source": SOURCES.gather(pl.Series(np.where(there, rows["is_quote"], 2))),
+        "source": taken(SOURCES, np.where(there, rows["is_quote"], 2)),
     }
     return pl.DataFrame(columns, schema=PATHS)
 
@@ -94,6 +89,39 @@ def by_era(legs: Array, eras: Eras | None, succession: Succession | None) -> Arr
             part[name] = values[some]
         found.append(part)
     return np.concatenate(found)
+
+
+def _bars_of(used: Array, slice_: Slice) -> tuple[Array, Array]:
+    """(n,) the rows of the paths of some contracts, and their keys, in order.
+
+    Args:
+        used: numbers of contracts, in order.
+        slice_: has their paths.
+    """
+    where = slice_.contracts[used]
+    row, of_row = spans(where["first_row"], where["last_row"] - where["first_row"])
+    return row, used[of_row] * SPAN + slice_.rows["number"][row]
+
+
+def _quotes_of(legs: Array, slice_: Slice, contract: Array, number: Array) -> tuple[Array, Array]:
+    """(n,) the quotes between the first and the last session of a contract's legs, and their keys.
+
+    They are few, so that only these are sorted by contract.
+
+    Args:
+        legs: as in `leg_rows`.
+        slice_: that the legs were recorded on.
+        contract: (quotes,) of each valid quote.
+        number: (quotes,) session of each, in order.
+    """
+    first = np.full(slice_.contracts.size, SPAN)
+    last = np.full(slice_.contracts.size, -1)
+    np.minimum.at(first, legs["contract"], legs["number"])
+    np.maximum.at(last, legs["contract"], legs["exit_number"])
+    some = np.flatnonzero((number >= first[contract]) & (number <= last[contract]))
+    key = contract[some].astype(np.int64) * SPAN + number[some]
+    order = np.argsort(key)
+    return some[order], key[order]
 
 
 def _covered(keys: Array, legs: Array) -> Array:

@@ -6,7 +6,7 @@ import polars as pl
 from wheelvec.model.codes import EndReason, ExitReason, State, Tier, names, states_after
 from wheelvec.model.schemas import RECORDS
 from wheelvec.model.version import VERSION
-from wheelvec.stages.arrays import Array
+from wheelvec.stages.arrays import Array, taken
 from wheelvec.stages.outcomes import (
     Recorded,
     Wheels,
@@ -52,16 +52,15 @@ def _wheel_columns(some: Wheels, recorded: Recorded) -> dict[str, pl.Series]:
     return {
         "wheel_id": some.ids,
         "underlying": underlying_of(some.wheels, recorded),
-        "put_symbol": recorded.symbols.gather(pl.Series(puts["contract"])),
+        "put_symbol": taken(recorded.symbols, puts["contract"]),
         "initial_capital": pl.Series(puts["strike"] * 100.0),
     }
 
 
 def _legs(some: Wheels, recorded: Recorded) -> pl.DataFrame:
     legs, day, config = some.legs, recorded.day, recorded.config
-    of_wheel = pl.Series(some.of_leg)
     wheel = {
-        name: column.gather(of_wheel) for name, column in _wheel_columns(some, recorded).items()
+        name: taken(column, some.of_leg) for name, column in _wheel_columns(some, recorded).items()
     }
     known, is_call = is_resolved(legs), legs["cycle"] > 0
     premium, fees = premiums(legs), leg_fees(legs, recorded)
@@ -78,9 +77,9 @@ def _legs(some: Wheels, recorded: Recorded) -> pl.DataFrame:
     stranded = ~known & (legs["reason"] == ExitReason.CORPORATE_ACTION)
     states = np.where(stranded, int(ExitReason.OPEN), legs["reason"]) + is_call * len(ExitReason)
     capital = wheel["initial_capital"].to_numpy()
-    symbol = exit_symbol = recorded.symbols.gather(pl.Series(legs["contract"]))
+    symbol = exit_symbol = taken(recorded.symbols, legs["contract"])
     if (legs["contract"] != legs["exit_contract"]).any():
-        exit_symbol = recorded.symbols.gather(pl.Series(legs["exit_contract"]))
+        exit_symbol = taken(recorded.symbols, legs["exit_contract"])
     columns = wheel | {
         "entry_date": dates(entered),
         "state": named(

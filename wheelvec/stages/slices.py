@@ -130,13 +130,13 @@ def traded(bars: pl.DataFrame, contracts: Numbered, sessions: pl.DataFrame) -> T
     """Bars of contracts as arrays for the kernel.
 
     Args:
-        bars: symbol, session and OHLC, by session.
+        bars: symbol, session and OHLC, by session and symbol.
         contracts: of the slice.
         sessions: session and number.
     """
-    roots, key = keys_of_symbols(bars["symbol"])
-    prices = (lent(bars[name], np.float64) for name in ("open", "high", "low", "close"))
     number = numbers_of(days(bars, "session"), sessions).astype(np.int32)
+    roots, key = keys_of_symbols(bars["symbol"], number)
+    prices = (lent(bars[name], np.float64) for name in ("open", "high", "low", "close"))
     return Traded(number, contracts.among(key, roots, number), *prices)
 
 

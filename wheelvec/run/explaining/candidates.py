@@ -178,7 +178,7 @@ class Offers:
         ivp, tier = np.full(quotes.size, np.nan), np.full(quotes.size, -1, np.int64)
         ivp[at], tier[at] = graded.ivp, graded.tier
         columns = {
-            "symbol": held.symbols.gather(pl.Series(quotes["contract"])),
+            "symbol": held.symbols(quotes["contract"]),
             "expiration": _dates(slice_.contracts["expiration_day"][quotes["contract"]]),
             **{name: quotes[name] for name in ("strike", "dte", "delta", "iv", "otm")},
             **{name: quotes[name] for name in ("bid", "ask", "spread_pct")},
@@ -333,7 +333,7 @@ def _unsolved(held: HeldSlice, number: int, kind: str, solved: Array) -> pl.Data
     quotes = held.quotes
     here = np.flatnonzero(quotes.number == number)
     contract = quotes.contract[here]
-    symbols = held.symbols.gather(pl.Series(contract))
+    symbols = held.symbols(contract)
     put = (symbols.str.slice(12, 1) == "P").to_numpy()
     some = ~np.isin(contract, solved) & (put if kind == "put" else ~put)
     where = held.slice_.contracts[contract[some]]

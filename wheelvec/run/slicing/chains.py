@@ -19,7 +19,7 @@ from wheelvec.market.market import Market
 from wheelvec.model import schemas
 from wheelvec.stages import chain as chains
 from wheelvec.stages import contracts
-from wheelvec.stages.arrays import Array
+from wheelvec.stages.arrays import Array, times_of
 from wheelvec.stages.contracts import Chain, size_of
 
 AT_ONCE = 500_000  # quotes of a lake that are read and solved in one call: 50 MB
@@ -199,7 +199,7 @@ def _keys(months: list[Month], asked: Asked) -> dict[Month, str]:
     """
     sessions, found = asked.sessions, dict[Month, str]()
     day, at = sessions["session"].to_numpy(), sessions["number"].to_numpy()
-    minute = sessions["minute"].to_physical().fill_null(-1).to_numpy().astype("<i8")
+    minute = times_of(sessions["minute"], -1).astype("<i8")
     values = (day.astype("<i8"), minute, asked.rate[at], asked.dividend_yield[at])
     for month in months:
         if month.place is not None:

@@ -142,6 +142,7 @@ class HeldSlice:
     Attributes:
         slice_: the arrays that kernels read.
         offered: the quotes of each session outside its solved chain.
+        valid: the valid quotes, by session and symbol.
         renamed: the first session on which the underlying has another name.
         contracts: the numbers of the contracts, and what becomes of each.
     """
@@ -149,21 +150,27 @@ class HeldSlice:
     slice_: Slice
     offered: Offered
     _keys: tuple[Array, Roots]  # (contracts,) keys, and the roots that they name
-    _valid: Quoted  # in the order of the chain
+    valid: Quoted
     renamed: int
     contracts: Numbered
     _counted: dict[Ranges, Array] = dataclasses.field(default_factory=dict)
 
-    @cached_property
-    def symbols(self) -> pl.Series:
-        """(contracts,) OSI symbols."""
-        return symbols_of(*self._keys)
+    def symbols(self, contract: Array) -> pl.Series:
+        """(n,) OSI symbols of some contracts.
+
+        Few of a slice's contracts are ever sold, so that its symbols are not all made.
+
+        Args:
+            contract: (n,) numbers.
+        """
+        key, roots = self._keys
+        return symbols_of(key[contract], roots)
 
     @cached_property
     def quotes(self) -> Quoted:
         """The valid quotes, sorted by contract and session."""
-        order = np.argsort(self._valid.contract, kind="stable")  # they are by session already
-        return Quoted(*[column[order] for column in self._valid])
+        order = np.argsort(self.valid.contract, kind="stable")  # they are by session already
+        return Quoted(*[column[order] for column in self.valid])
 
     @cached_property
     def bars(self) -> int:
@@ -185,7 +192,7 @@ class HeldSlice:
     @cached_property
     def size(self) -> int:
         """The size of the arrays in bytes."""
-        return _bytes((self.slice_, self._valid, self.offered, self._keys))
+        return _bytes((self.slice_, self.valid, self.offered, self._keys))
 
     def puts_within(self, ranges: Ranges) -> Array:
         """(sessions,) the number of puts within the ranges.
