@@ -16,7 +16,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -55,21 +55,52 @@ def names(folder: Path) -> list[str]:
         return []
 
 
-def read(
-    folder: Path, named: Iterable[str], month: dt.date, key: str
-) -> tuple[pl.DataFrame, pl.DataFrame] | None:
-    """The chain of a key (SOLVED_CHAIN) and its counts per session (SOLVED_COUNTS), or None.
+class Found(NamedTuple):
+    """The kept chains of some months.
+
+    Attributes:
+        months: the first day of each, ascending.
+        chain: SOLVED_CHAIN of all of them.
+        counts: SOLVED_COUNTS, per session of all of them.
+    """
+
+    months: list[dt.date]
+    chain: pl.DataFrame
+    counts: pl.DataFrame
+
+
+def read(folder: Path, keys: Mapping[dt.date, str]) -> Found | None:
+    """The chains that are kept of some months, or None.
+
+    All files are decoded by one query: of a month, of some thousand rows, the query itself takes
+    longest.
 
     Args:
         folder: the folder of the underlying's chains.
-        named: its `names`.
-        month: the first day.
-        key: of everything that the chain depends on.
+        keys: of everything that the chain of each month depends on, by its first day.
     """
+    named = names(folder)
+    held = {month: _verified(folder, named, month, keys[month]) for month in sorted(keys)}
+    found = {month: each for month, each in held.items() if each is not None}
+    if not found:
+        return None
+    try:
+        counts = [pl.DataFrame(stated, schema=SOLVED_COUNTS) for _, stated in found.values()]
+        chain = pl.read_parquet([data for data, _ in found.values()])
+        return Found(list(found), _in_order(chain, SOLVED_CHAIN), pl.concat(counts))
+    except (ValueError, TypeError, pl.exceptions.PolarsError) as error:
+        log.warning("the chains in %s are left aside, and made anew: %s", folder, error)
+        return None
+
+
+def _verified(
+    folder: Path, named: list[str], month: dt.date, key: str
+) -> tuple[bytes, dict[str, Any]] | None:
+    """The bytes of a month's file, and the counts that it states; None if there is none."""
     beginning = f"{month:%Y-%m}.{key}."
     for path in (folder / name for name in named if name.startswith(beginning)):
         try:
-            return _read(path, folder, month, key)
+            return _checked(path, folder, month, key)
         except (
             OSError,
             ValueError,
@@ -82,7 +113,7 @@ def read(
     return None
 
 
-def _read(path: Path, folder: Path, month: dt.date, key: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _checked(path: Path, folder: Path, month: dt.date, key: str) -> tuple[bytes, dict[str, Any]]:
     held = path.read_bytes()
     if path.name.split(".")[2] != files.digest_of(held):
         raise ValueError("it was altered or cut")
@@ -91,8 +122,7 @@ def _read(path: Path, folder: Path, month: dt.date, key: str) -> tuple[pl.DataFr
         raise ValueError(f"it is that of {said[_PLACE]}: it was moved or renamed")
     stated = json.loads(said[_COUNTS])
     stated["session"] = [dt.date.fromisoformat(day) for day in stated["session"]]
-    counts = pl.DataFrame(stated, schema=SOLVED_COUNTS)
-    return _in_order(pl.read_parquet(io.BytesIO(held)), SOLVED_CHAIN), counts
+    return held, stated
 
 
 def _in_order(frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:

@@ -205,7 +205,7 @@ def to_keep(
 
 
 def recalled(chain: pl.DataFrame, counts: pl.DataFrame, sessions: pl.DataFrame) -> Chain:
-    """The chain of a range of which `to_keep` made these frames.
+    """The chain of ranges of which `to_keep` made these frames, joined in their order.
 
     Args:
         chain: model.schemas.SOLVED_CHAIN.
@@ -213,17 +213,16 @@ def recalled(chain: pl.DataFrame, counts: pl.DataFrame, sessions: pl.DataFrame) 
         sessions: session and number.
     """
     at = numbers_of(days(counts, "session"), sessions)
-    first, end = (int(at[0]), int(at[-1]) + 1) if at.size else (0, 0)
-    found = Counts(*[np.zeros(end - first, np.int64) for _ in Counts._fields])
+    found = Counts(*[np.zeros(sessions.height, np.int64) for _ in Counts._fields])
     for into, name in zip(found, ("n_quotes", "n_valid", "priced"), strict=True):
-        into[at - first] = counts[name].to_numpy()
+        into[at] = counts[name].to_numpy()
     number = numbers_of(days(chain, "session"), sessions).astype(np.int32)
     roots, root = places_of(chain["root"], number)
     milli = np.rint(chain["strike"].to_numpy() * 1000.0).astype(np.int64)
     key = keys_of(root, days(chain, "expiration"), chain["is_put"].to_numpy(), milli)
     names = ("bid", "ask", "underlying_price", "iv", "delta")
     bid, ask, spot, iv, delta = (lent(chain[name], np.float64) for name in names)
-    return Chain(closed(number), closed(key), bid, ask, spot, iv, delta, roots, found, first)
+    return Chain(closed(number), closed(key), bid, ask, spot, iv, delta, roots, found, 0)
 
 
 def parted(chain: Chain, bounds: list[int]) -> list[Chain]:

@@ -186,3 +186,18 @@ def test_deleting_them_loses_nothing(lake: Path) -> None:
     shutil.rmtree(lake / solved.FOLDER)
     assert_same(run(lake), first)
     assert "solved" not in repr(wv.Market.open(lake).diagnostics["table"].to_list())
+
+
+@pytest.mark.parametrize("missing", [[0], [2], [4], [1, 3], [0, 1, 2, 3]])
+def test_the_months_that_are_kept_and_those_that_are_not_join(
+    lake: Path, solving: list[int], missing: list[int]
+) -> None:
+    first, solved_at_first = run(lake), sum(solving)
+    paths = kept(lake)
+    assert len(paths) == 5
+    for month in missing:
+        paths[month].unlink()
+    solving.clear()
+    assert_same(run(lake), first)
+    assert 0 < sum(solving) < solved_at_first
+    assert kept(lake) == paths

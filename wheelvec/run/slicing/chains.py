@@ -115,16 +115,18 @@ def chain_between(
     found = {month: cache.get((key, symbol, *month[:2])) for month in months}
     missing = [month for month, chain in found.items() if chain is None]
     keys = _keys(missing, asked)
-    found |= _kept(keys, asked)
-    runs = list(_runs(months, [month for month in missing if found[month] is None]))
-    made = [_made(market, symbol, run, asked, keys) for run in runs]
-    for run, whole in zip(runs, made, strict=True):
+    wholes = _kept(keys, asked)
+    known = {month for run, _ in wholes for month in run}
+    lacking = [month for month in missing if month not in known]
+    for run in _runs(months, lacking):
+        wholes.append((run, _made(market, symbol, run, asked, keys)))
+    for run, whole in wholes:
         found |= zip(run, chains.parted(whole, _bounds(run, asked)), strict=True)
     for month in missing:
         if (chain := found[month]) is not None:
             cache.put((key, symbol, *month[:2]), chain, limit)
-    if runs == [months]:  # copies nothing: new memory costs more than most of what is computed
-        return made[0]
+    if [run for run, _ in wholes] == [months]:  # new memory costs more than most computations
+        return wholes[0][1]
     each = [chain for chain in found.values() if chain is not None]
     return chains.combined(each, asked.sessions.height)
 
@@ -179,17 +181,16 @@ def _made(
     return whole
 
 
-def _kept(keys: dict[Month, str], asked: Asked) -> dict[Month, Chain | None]:
-    """The stored chain of each month, or None."""
-    found: dict[Month, Chain | None] = {}
-    named: list[str] | None = None
-    for month, key in keys.items():
-        assert month.place is not None
-        folder = month.place[0]
-        named = solved.names(folder) if named is None else named
-        kept = solved.read(folder, named, month.first, key)
-        found[month] = None if kept is None else chains.recalled(*kept, asked.sessions)
-    return found
+def _kept(keys: dict[Month, str], asked: Asked) -> list[tuple[list[Month], Chain]]:
+    """The months of which a chain is stored, and their chain; empty if there is none."""
+    places = {month.place[0] for month in keys if month.place is not None}
+    if not places:
+        return []
+    kept = solved.read(places.pop(), {month.first: key for month, key in keys.items()})
+    if kept is None:
+        return []
+    run = sorted(month for month in keys if month.first in kept.months)
+    return [(run, chains.recalled(kept.chain, kept.counts, asked.sessions))]
 
 
 def _keys(months: list[Month], asked: Asked) -> dict[Month, str]:
