@@ -72,24 +72,28 @@ UP = [51.0] * 9
 FALLING = [51.0, 51.0, 51.0, 51.0, 48.0, 47.0, 47.0, 47.0, 47.0]
 STOP, TARGET = int(ExitReason.STOP_LOSS), int(ExitReason.PROFIT_TARGET)
 WORTHLESS, ASSIGNED = int(ExitReason.EXPIRED_WORTHLESS), int(ExitReason.ASSIGNED)
+Months = tuple[tuple[int, int], ...]  # the first and the last session of each
 SIZES = Sizes(wheels=8, bars=8, quotes=8, calls_on_offer=8, sessions=9)
 
 
 def evaluate(
-    slice_: Slice, plan: Plan, last: int = 0, budget: int = 10**9
+    slice_: Slice, plan: Plan, last: int = 0, budget: int = 10**9, months: Months = ()
 ) -> tuple[Figures, Any, Any]:
-    """Figures, ROC (configurations, wheels), P&L (wheels, configurations) of sessions 0..last."""
+    """Figures, ROC (configurations, wheels), P&L (wheels, configurations) of the months given, or
+    of one that has sessions 0..last.
+    """
+    months = months or ((0, last),)
     configs, sessions = plan.config_stop.size, slice_.valid.size
     figures, values = new_figures(configs), np.full((configs, 8), np.nan)
     pnl = np.zeros((slice_.puts.size, configs), np.float32)
     cells = CellPnl(np.arange(slice_.puts.size), np.arange(configs), pnl)
-    done, workspace = np.zeros(3, np.int64), named(new_workspace(plan, SIZES))
+    done, workspace = np.zeros(4, np.int64), named(new_workspace(plan, SIZES))
     busy, filled = np.full(configs, -1), np.zeros(1, np.int64)
-    while done[0] < 1:
+    while done[0] < len(months):
         before = done.copy()
         evaluate_blocks(
-            slice_, np.ones((1, sessions), np.bool_), 0, last, plan, 0, 1, done, budget,
-            workspace, busy, figures, values, filled, cells,
+            slice_, np.ones((1, sessions), np.bool_), np.array(months), plan, 0, 1, done,
+            budget, workspace, busy, figures, values, filled, cells,
         )  # fmt: skip
         assert (done != before).any()
     return figures, values, pnl
@@ -157,6 +161,21 @@ def test_a_call_that_has_spent_its_budget_is_continued(one_at_a_time: bool) -> N
     for one, other in zip((*small[0], *small[1:]), (*whole[0], *whole[1:]), strict=True):
         np.testing.assert_array_equal(one, other)
     assert whole[0].counts[KNOWN].max() == (2 if one_at_a_time else 4)
+
+
+@pytest.mark.parametrize("budget", [1, 10**9])
+def test_months_are_added_one_after_another(budget: int) -> None:
+    # sold on sessions 0, 1 and 3: at 40% no bar reaches the target, and 199.34 are kept; at 50% the
+    # first two fill on session 2, and the third, which has the bar of session 4 alone, expires
+    daily = the_put()._replace(quotes={day: Offer(1.98, 2.08) for day in (0, 1, 3)})
+    plan, slice_ = plan_of(targets=(0.40, 0.50)), slice_of(UP, (daily,))
+    months = ((0, 1), (2, 2), (3, 3))
+    figures, values, pnl = evaluate(slice_, plan, budget=budget, months=months)
+    assert pnl.tolist() == pytest.approx(np.array([[199.34, 98.68]] * 2 + [[199.34] * 2]))
+    assert figures.counts[KNOWN].tolist() == [3, 3]
+    assert figures.total.tolist() == pytest.approx([598.02, 396.7])
+    assert np.isnan(values[:, 3:]).all()
+    np.testing.assert_allclose(values[:, :3], pnl.T / 50.0, rtol=1e-6)  # % of 5,000
 
 
 def test_the_puts_that_any_block_sells_are_marked() -> None:

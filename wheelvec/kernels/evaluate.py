@@ -450,12 +450,48 @@ def add_wheel(
             cells.pnl[cells.row[put.row], cells.column[at + c]] = month.pnl[c]
 
 
+@njit_inlined
+def close_month(
+    plan: Plan,
+    p: int,
+    wheels: int,
+    fields: int,
+    row: int,
+    workspace: Workspace,
+    figures: Figures,
+    values: Reals,
+    filled: Integers,
+) -> None:
+    """Fold the wheels of a month into the figures of a block.
+
+    Args:
+        plan: all blocks.
+        p: block.
+        wheels: of the month.
+        fields: how many of FIELDS may be anything but 0.
+        row: of `values`, of the block's first configuration.
+        workspace: has the sums of the month, and the ROC of its wheels.
+        figures: added to.
+        values: as in `evaluate_blocks`.
+        filled: as in `evaluate_blocks`.
+    """
+    month, at = workspace.month, plan.config_starts[p]
+    n = plan.config_starts[p + 1] - at
+    unpack(month, n, fields, figures.counts, at)
+    add_spread(month, workspace.roc, wheels, n, figures, at)
+    fold(month, n, figures, at)
+    if values.shape[0]:
+        for c in range(n):
+            for w in range(wheels):
+                values[row + c, filled[p] + w] = workspace.roc[w, c]
+        filled[p] += wheels
+
+
 @njit_lean
 def evaluate_blocks(
     slice_: Slice,
     opens: Flags,
-    first: int,
-    last: int,
+    months: Integers,
     plan: Plan,
     p0: int,
     p1: int,
@@ -468,7 +504,7 @@ def evaluate_blocks(
     filled: Integers,
     cells: CellPnl,
 ) -> None:
-    """Add the wheels entered on sessions first..last to the figures of blocks p0..p1-1.
+    """Add the wheels of some months to the figures of blocks p0..p1-1, month by month.
 
     A call that has spent its budget returns early, so that Ctrl-C takes effect; the next one, with
     the same workspace, goes on where `done` says.
@@ -476,13 +512,12 @@ def evaluate_blocks(
     Args:
         slice_: the underlying.
         opens: (schedules, sessions) whether wheels may open.
-        first: session number.
-        last: session number, included.
+        months: (months, 2) the first and the last session of each.
         plan: all blocks.
         p0: block.
         p1: block, excluded.
-        done: (3,) the block at hand (p1 after the last), how many of its wheels are done, and how
-            many there are; updated.
+        done: (4,) how many months are done, and of the next one the block at hand (p0 at first),
+            how many of its wheels are done, and how many there are; updated.
         budget: estimated nanoseconds.
         workspace: buffers.
         busy: (configurations,) until when the last wheel of each occupies the underlying; read
@@ -496,47 +531,34 @@ def evaluate_blocks(
     month, packed = workspace.month, min(WHEELS_PACKED, CALLS_PACKED // max(1, slice_.valid.size))
     fields = FIELDS.shape[0] if slice_.events.size else WITHOUT_EVENTS
     searched, puts = workspace.assigned_ends.memory.spent, slice_.put_starts
-    for p in range(done[0], p1):
-        common, block, at = plan.common[p], block_of(plan, p), plan.config_starts[p]
-        n, start, wheels = block.config_stop.size, done[1], done[2]
-        if start == 0:
-            wheels = select_puts(
-                slice_, common, opens[common.schedule], first, last, workspace.chosen
-            )
-            budget -= 500 + puts[last + 1] - puts[first]
-            clear(month, n)
-        for w in range(start, wheels):
-            add_wheel(
-                slice_,
-                common,
-                block,
-                w,
-                slice_.put_starts[first],
-                workspace,
-                figures,
-                at,
-                busy,
-                cells,
-            )
-            if w % packed == packed - 1:
-                unpack(month, n, fields, figures.counts, at)
-            budget -= plan.cost[p] + searched[0]
-            searched[0] = 0
-            if budget <= 0 and w + 1 < wheels:
-                done[0], done[1], done[2] = p, w + 1, wheels
-                return
-        unpack(month, n, fields, figures.counts, at)
-        add_spread(month, workspace.roc, wheels, n, figures, at)
-        fold(month, n, figures, at)
-        if values.shape[0]:
+    while done[0] < months.shape[0]:
+        first, last = months[done[0], 0], months[done[0], 1]
+        for p in range(done[1], p1):
+            common, block, at = plan.common[p], block_of(plan, p), plan.config_starts[p]
+            n, start, wheels = block.config_stop.size, done[2], done[3]
+            if start == 0:
+                wheels = select_puts(
+                    slice_, common, opens[common.schedule], first, last, workspace.chosen
+                )
+                budget -= 500 + puts[last + 1] - puts[first]
+                clear(month, n)
+            for w in range(start, wheels):
+                add_wheel(
+                    slice_, common, block, w, puts[first], workspace, figures, at, busy, cells
+                )
+                if w % packed == packed - 1:
+                    unpack(month, n, fields, figures.counts, at)
+                budget -= plan.cost[p] + searched[0]
+                searched[0] = 0
+                if budget <= 0 and w + 1 < wheels:
+                    done[1], done[2], done[3] = p, w + 1, wheels
+                    return
             row = at - plan.config_starts[p0]
-            for c in range(n):
-                for w in range(wheels):
-                    values[row + c, filled[p] + w] = workspace.roc[w, c]
-            filled[p] += wheels
-        done[0], done[1] = p + 1, 0
-        if budget <= 0:
-            return
+            close_month(plan, p, wheels, fields, row, workspace, figures, values, filled)
+            done[1], done[2] = p + 1, 0
+            if budget <= 0:
+                return
+        done[0], done[1] = done[0] + 1, p0
 
 
 @njit_lean

@@ -270,24 +270,25 @@ class Context:
         """Group consecutive spans so that the slices of each group fit into memory together."""
         found: list[list[Span]] = [[]]
         held: dict[SpanKey, int] = {}
-        for span in spans:
-            key = self._span_key(span)
-            size = self.bounds(chain_key).bytes[key]
-            if held and key not in held and sum(held.values()) + size > self.memory // 2:
+        sizes = self.bounds(chain_key).bytes
+        for key, mine in itertools.groupby(spans, self._span_key):
+            if held and key not in held and sum(held.values()) + sizes[key] > self.memory // 2:
                 found.append([])
                 held.clear()
-            held[key] = size
-            found[-1].append(span)
+            held[key] = sizes[key]
+            found[-1].extend(mine)
         return found
 
     def with_slices(self, chain_key: ChainKey, group: list[Span]) -> list[HeldSpan]:
         """The spans of a group, each with its slice."""
         slices: dict[SpanKey, HeldSlice] = {}
-        for span in group:
-            key = self._span_key(span)
-            if key not in slices:
-                slices[key] = self.slice_(chain_key, span[0][0].year, span[0][1])
-        return [(*span[:1], slices[self._span_key(span)], *span[1:]) for span in group]
+        found: list[HeldSpan] = []
+        for key, mine in itertools.groupby(group, self._span_key):
+            for at, first, last in mine:
+                if key not in slices:
+                    slices[key] = self.slice_(chain_key, at[0].year, at[1])
+                found.append((at, slices[key], first, last))
+        return found
 
     def _span_key(self, span: Span) -> SpanKey:
         """The key of the slice that a span is simulated on."""
