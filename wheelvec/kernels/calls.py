@@ -276,9 +276,10 @@ def sell_one(
         workspace.grades.ivp[:above], workspace.grades.tier[:above], workspace.grades.chosen[:above]
     )
     grade(group, call.rank_over_chain, limits, grades)
+    out.liquid[w] = 0
     for i in range(above):
         grades.chosen[i] = grades.tier[i] != REJECTED
-    out.liquid[w] = grades.chosen.sum()
+        out.liquid[w] += grades.chosen[i]
     best = best_of(group, grades.chosen, call.select, call.target)
     if best < 0:
         out.status[w] = (
