@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from numba.core.compiler import Flags
 
 from wheelvec.jit.compiled import njit, njit_inlined, njit_lean
-from wheelvec.jit.linking import Kernel
+from wheelvec.jit.linking import ComparedFlags, Kernel
 
 
 @njit_lean
@@ -66,3 +67,16 @@ def test_options_are_those_of_each_function() -> None:
 def test_an_error_in_a_callee_reaches_python() -> None:
     with pytest.raises(IndexError, match="no such value"):
         first_inverse(np.zeros(0))
+
+
+def test_options_are_equal_where_numba_says_so() -> None:
+    plain = Flags()
+    plain.nrt = True
+    given = ComparedFlags(plain)
+    same, default, other = given.copy(), given.copy(), given.copy()
+    default.forceinline = False  # set to what it is if it is not set
+    other.forceinline = True
+    assert type(same) is ComparedFlags
+    assert given == same == default == plain == given
+    assert given != other
+    assert len({hash(each) for each in (plain, given, same, default)}) == 1
