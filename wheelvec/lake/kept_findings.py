@@ -10,6 +10,7 @@ first and last day that count, the stated events, the sessions, and the code.
 """
 
 import json
+from functools import cached_property
 
 import polars as pl
 
@@ -57,12 +58,12 @@ class KeptFindings:
 
     def read(self) -> Findings | None:
         """The findings that are kept, or None."""
-        held = self._held()
+        held = self._held
         return Findings(**held) if len(held) == len(SCHEMAS) else None
 
     def splits(self) -> pl.DataFrame | None:
         """The suspected splits that are kept, alone or with other findings, or None."""
-        return self._held().get("splits")
+        return self._held.get("splits")
 
     def write(self, found: Findings) -> None:
         """Keep findings in place of those of other files; no error if that fails.
@@ -75,7 +76,9 @@ class KeptFindings:
         """Keep the suspected splits alone: as `write`, which replaces them."""
         self._write({"splits": splits})
 
+    @cached_property
     def _held(self) -> Frames:
+        """The findings that were kept when they were first asked for."""
         held = kept_frames.read(self._folder, SCHEMAS).get(self._key)
         return {} if held is None else held.frames
 

@@ -50,10 +50,9 @@ def leg_rows(
     at, there = _looked_up(keys, barred)
     rows = slice_.rows[row[at]] if row.size else np.zeros(keys.size, slice_.rows.dtype)
     place, known = _looked_up(keys, quoted)
-    contract = np.searchsorted(used, keys // SPAN)
     columns = {
         "underlying": same(underlying, keys.size),
-        "symbol": taken(symbols(used), contract),
+        "symbol": symbols(keys // SPAN),
         "session": dates(slice_.underlying.day[keys % SPAN]),
         **{name: _only(rows[name], there) for name in ("open", "high", "low", "close")},
         **{

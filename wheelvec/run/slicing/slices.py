@@ -21,7 +21,7 @@ from wheelvec.model.schemas import DIVIDENDS
 from wheelvec.run.slicing.chains import Asked, ChainCache, HeldChains, chain_between
 from wheelvec.run.slicing.histories import history_of
 from wheelvec.stages import chain as chains
-from wheelvec.stages.arrays import Array, days, underlying_arrays
+from wheelvec.stages.arrays import Array, days, taken, underlying_arrays
 from wheelvec.stages.chain import combined, parted
 from wheelvec.stages.contracts import Chain, Roots, expiration_days, is_put, symbols_of
 from wheelvec.stages.events import History, Named, paid_under, span_of
@@ -158,13 +158,17 @@ class HeldSlice:
     def symbols(self, contract: Array) -> pl.Series:
         """(n,) OSI symbols of some contracts.
 
-        Few of a slice's contracts are ever sold, so that its symbols are not all made.
+        Few of a slice's contracts are ever sold, so that its symbols are not all made, and each is
+        made once.
 
         Args:
             contract: (n,) numbers.
         """
         key, roots = self._keys
-        return symbols_of(key[contract], roots)
+        is_asked = np.zeros(key.size, np.bool_)
+        is_asked[contract] = True
+        place = np.cumsum(is_asked) - 1
+        return taken(symbols_of(key[is_asked], roots), place[contract])
 
     @cached_property
     def quotes(self) -> Quoted:
