@@ -69,7 +69,7 @@ bench: $(VENV)/.installed-rivals ## measure against what else installs (half an 
 	@$(BIN)/python -m benchmarks.check --record
 	@$(BIN)/python -m benchmarks.report $(RESULTS)
 
-bench-check: $(VENV)/.installed-dev ## the benchmarks in short: results agree, and no ratio has halved
+bench-check: $(VENV)/.installed-dev ## the benchmarks in short: results agree; a ratio that has halved is told
 	@$(BIN)/python -m pytest benchmarks --short --benchmark-disable --timeout=900
 	@$(BIN)/python -m benchmarks.check
 
