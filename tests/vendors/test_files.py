@@ -909,6 +909,49 @@ def test_two_formats_of_dates_in_one_file_are_named(tmp_path: Path) -> None:
     )
 
 
+def batches_of_dates(layout: str, *batches: list[str]) -> list[list[str]]:
+    """The dates of a file's column, which come in several batches."""
+    own_layout = Layout.named(layout)
+    source = cells.Source("f.csv", own_layout, ["day"], {"session": 0})
+    frames = [pl.DataFrame({"session": texts}) for texts in batches]
+    read = [cells.dates(cells.Rows(source, frame, 2), "session") for frame in frames]
+    return [dates.cast(pl.String).to_list() for dates in read]
+
+
+def test_a_format_that_contradicts_that_of_earlier_rows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(OWN)
+    mine = str(tmp_path / "mine.toml")
+    with pytest.raises(wv.DataError) as error:
+        batches_of_dates(mine, ["01/02/2024", "13/02/2024"], ["02/14/2024", "02/14/2024"])
+    assert str(error.value) == (
+        "f.csv: day mixes two formats of dates: '13/02/2024' is %d/%m/%Y, and '02/14/2024' is "
+        "%m/%d/%Y: expected one"
+    )
+
+
+def test_rows_that_decide_no_format_decide_none_for_later_ones(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(OWN)
+    mine, same = str(tmp_path / "mine.toml"), ["02/02/2024"]
+    with pytest.raises(wv.DataError, match="'01/02/2024', which could be"):
+        batches_of_dates(mine, same, ["01/02/2024"])
+    assert batches_of_dates(mine, same, ["01/15/2024"], ["01/02/2024"]) == [
+        ["2024-02-02"],
+        ["2024-01-15"],
+        ["2024-01-02"],
+    ]
+
+
+def test_formats_that_read_no_text_differently_may_be_mixed(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        OWN.replace('"%d/%m/%Y", "%m/%d/%Y"', '"%m/%d/%Y", "%Y%m%d", "%d.%m.%Y"')
+    )
+    mine = str(tmp_path / "mine.toml")
+    assert batches_of_dates(mine, ["01/02/2024", "20240103"], ["05.01.2024", "01/04/2024"]) == [
+        ["2024-01-02", "2024-01-03"],
+        ["2024-01-05", "2024-01-04"],
+    ]
+
+
 def test_days_and_months_exchanged_are_seen_by_days_that_are_no_sessions(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(OWN.replace('"%d/%m/%Y", ', ""))
     days = [DAY("2024-02-05"), DAY("2024-02-06"), DAY("2024-02-07"), DAY("2024-03-04")]

@@ -8,6 +8,7 @@ import datetime as dt
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -32,7 +33,8 @@ class Source:
         at: field -> position of its column.
         comma: whether a comma may separate thousands; not where ";" separates the columns, for
             there it may be a decimal comma.
-        dates: the formats that its columns of dates have been found to have, by field.
+        dates: by field, the formats that its dates were found to have, each with a text that no
+            other format of the layout reads.
     """
 
     name: str
@@ -40,7 +42,7 @@ class Source:
     header: Sequence[str]
     at: Mapping[str, int]
     comma: bool = True
-    dates: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    dates: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def column(self, field: str) -> str:
         """The name of a field's column in the file."""
@@ -149,36 +151,44 @@ def dates(rows: Rows, field: str) -> pl.Series:
 
 
 def _read_dates(rows: Rows, field: str, values: pl.Series, lengths: pl.Series | None) -> pl.Series:
-    if len(rows.source.layout.dates) == 1:  # most columns have nothing but dates of one format
-        found = _by_format(values, rows.source.layout.dates[0])
+    forms, seen = rows.source.layout.dates, rows.source.dates.setdefault(field, {})
+    if len(forms) == 1:  # most columns have nothing but dates of one format
+        found = _by_format(values, forms[0])
         if not found.null_count():
             return found
     text = present(rows.source.layout, values)
     if text.str.contains(":", literal=True).any():
         text = text.str.extract(_WITH_TIME)
-    known = rows.source.dates.get(field)
-    for forms in ([known] if known else []) + [rows.source.layout.dates]:
-        read = [_by_format(text, form) for form in forms]
-        whole = [i for i, found in enumerate(read) if found.null_count() == text.null_count()]
-        if len(whole) == 1 and (known or len(forms) == 1):
-            return read[whole[0]]
-        if whole and not _contradicting([read[i] for i in whole]):
-            if text.null_count() < len(text):
-                rows.source.dates[field] = (forms[whole[0]],)
-            return read[whole[0]]
-        if len(whole) > 1:
-            raise _ambiguous(rows, field, text, [read[i] for i in whole], [forms[i] for i in whole])
-    joined = pl.select(pl.coalesce(read)).to_series()
-    lost = text.is_not_null() & joined.is_null()
-    if lost.any() or _contradicting(read):
-        if not lost.any():
-            raise _mixed(rows, field, text, read, forms) or _ambiguous(
-                rows, field, text, read, list(forms)
-            )
+    if len(seen) == 1:
+        found = _by_format(text, next(iter(seen)))
+        if found.null_count() == text.null_count():
+            return found
+    read = {form: _by_format(text, form) for form in forms}
+    lost = text.is_not_null()
+    for found in read.values():
+        lost &= found.is_null()
+    if lost.any():
         run = int(lost.arg_max() or 0)
         row = run if lengths is None else int(lengths[:run].sum())
         raise rows.refuse(row, field, values[run], _expected(rows.source.layout))
-    return joined
+    seen |= {form: example for form, example in _alone(text, read).items() if form not in seen}
+    for one, other in itertools.combinations(seen, 2):
+        if _contradicting(one, other):
+            raise DataError(
+                f"{rows.source.name}: {rows.source.column(field)} mixes two formats of dates: "
+                f"{seen[one]!r} is {one}, and {seen[other]!r} is {other}: expected one"
+            )
+    likely = {f: r for f, r in read.items() if not any(_contradicting(f, one) for one in seen)}
+    _refuse_ambiguous(rows, field, text, likely)
+    return pl.select(pl.coalesce(likely.values())).to_series()
+
+
+def _alone(text: pl.Series, read: Mapping[str, pl.Series]) -> dict[str, str]:
+    """The formats that alone can read some of the texts, each with the first of these."""
+    count = sum((found.is_not_null().cast(pl.UInt8) for found in read.values()), pl.lit(0))
+    once = pl.select(count == 1).to_series()
+    decided = {form: once & found.is_not_null() for form, found in read.items()}
+    return {form: text[int(rows.arg_max() or 0)] for form, rows in decided.items() if rows.any()}
 
 
 def _expected(layout: Layout) -> str:
@@ -194,44 +204,28 @@ def _by_format(text: pl.Series, form: str) -> pl.Series:
     return found.set(~found.is_between(_FIRST, _LAST).fill_null(True), None)
 
 
-def _contradicting(read: Sequence[pl.Series]) -> bool:
+@cache
+def _contradicting(one: str, other: str) -> bool:
     """Whether two formats read one text as two dates."""
-    return any(
-        bool((one != other).fill_null(False).any())
-        for i, one in enumerate(read)
-        for other in read[i + 1 :]
-    )
+    day = dt.date(2023, 2, 1)  # also 2001-02-23 and 2023-01-02
+    pairs = (one, other), (other, one)
+    read = [_by_format(pl.Series([day.strftime(mine)]), others)[0] for mine, others in pairs]
+    return any(found not in (None, day) for found in read)
 
 
-def _mixed(
-    rows: Rows, field: str, text: pl.Series, read: Sequence[pl.Series], forms: Sequence[str]
-) -> DataError | None:
-    """The error of two formats that exclude each other, both of which are in one file."""
-    for (i, one), (j, other) in itertools.combinations(enumerate(read), 2):
-        mine, others = one.is_not_null() & other.is_null(), other.is_not_null() & one.is_null()
-        if mine.any() and others.any() and _contradicting([one, other]):
-            return DataError(
-                f"{rows.source.name}: {rows.source.column(field)} mixes two formats of dates: "
-                f"{text[int(mine.arg_max() or 0)]!r} is {forms[i]}, and "
-                f"{text[int(others.arg_max() or 0)]!r} is {forms[j]}: expected one"
+def _refuse_ambiguous(
+    rows: Rows, field: str, text: pl.Series, read: Mapping[str, pl.Series]
+) -> None:
+    """Raise for the first text that two formats read differently."""
+    for one, other in itertools.combinations(read, 2):
+        differs = (read[one] != read[other]).fill_null(False)
+        if differs.any():
+            row = int(differs.arg_max() or 0)
+            raise DataError(
+                f"{rows.source.name}: {rows.source.column(field)} is {text[row]!r}, which could be "
+                f"{read[one][row]} or {read[other][row]}, and no value decides: name one format in "
+                f"the layout's dates, not {listed(list(read))}"
             )
-    return None
-
-
-def _ambiguous(
-    rows: Rows, field: str, text: pl.Series, read: Sequence[pl.Series], forms: Sequence[str]
-) -> DataError:
-    for i, one in enumerate(read):
-        for other in read[i + 1 :]:
-            differs = (one != other).fill_null(False)
-            if differs.any():
-                row = int(differs.arg_max() or 0)
-                return DataError(
-                    f"{rows.source.name}: {rows.source.column(field)} is {text[row]!r}, which "
-                    f"could be {one[row]} or {other[row]}, and no value decides: name one "
-                    f"format in the layout's dates, not {listed(forms)}"
-                )
-    raise AssertionError("called where two formats contradict each other")
 
 
 def puts(rows: Rows, field: str) -> pl.Series:
