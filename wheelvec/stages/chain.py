@@ -164,7 +164,7 @@ def to_keep(
     """A chain and its counts as frames to be stored: schemas.SOLVED_CHAIN and SOLVED_COUNTS.
 
     Args:
-        chain: of some sessions.
+        chain: with counts of all sessions.
         bounds: (ranges + 1,) the first session of each range, and one past the last range.
         sessions: session and number.
 
@@ -188,7 +188,7 @@ def to_keep(
     }
     at = np.flatnonzero(counts.quoted)
     counted = {
-        "session": taken(session, chain.first + at),
+        "session": taken(session, at),
         "n_quotes": counts.quoted[at],
         "n_valid": counts.valid[at],
         "priced": counts.priced[at] > 0,
@@ -196,7 +196,7 @@ def to_keep(
     frames = pl.DataFrame(columns, schema=SOLVED_CHAIN), pl.DataFrame(counted, schema=SOLVED_COUNTS)
     rows = [
         itertools.pairwise(np.searchsorted(number, bounds))
-        for number in (chain.number, chain.first + at)
+        for number in (chain.number, at)
     ]
     return [
         (frames[0][first:end], frames[1][begin:until])
@@ -229,7 +229,7 @@ def parted(chain: Chain, bounds: list[int]) -> list[Chain]:
     """Views of a chain, one for each range of sessions.
 
     Args:
-        chain: of all these sessions.
+        chain: with counts of all sessions.
         bounds: (ranges + 1,) the first session of each range, and one past the last range.
     """
     rows = np.searchsorted(chain.number, bounds)
@@ -237,8 +237,7 @@ def parted(chain: Chain, bounds: list[int]) -> list[Chain]:
     for i, (first, end) in enumerate(itertools.pairwise(bounds)):
         some = slice(rows[i], rows[i + 1])
         number, key, bid, ask, spot, iv, delta = (values[some] for values in chain[:7])
-        at = slice(first - chain.first, end - chain.first)
-        counts = Counts(*(values[at] for values in chain.counts))
+        counts = Counts(*(values[first:end] for values in chain.counts))
         found.append(Chain(number, key, bid, ask, spot, iv, delta, chain.roots, counts, first))
     return found
 
