@@ -194,10 +194,7 @@ def to_keep(
         "priced": counts.priced[at] > 0,
     }
     frames = pl.DataFrame(columns, schema=SOLVED_CHAIN), pl.DataFrame(counted, schema=SOLVED_COUNTS)
-    rows = [
-        itertools.pairwise(np.searchsorted(number, bounds))
-        for number in (chain.number, at)
-    ]
+    rows = [itertools.pairwise(np.searchsorted(number, bounds)) for number in (chain.number, at)]
     return [
         (frames[0][first:end], frames[1][begin:until])
         for (first, end), (begin, until) in zip(*rows, strict=True)
