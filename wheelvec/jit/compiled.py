@@ -84,6 +84,7 @@ def _compile(function: Function, **options: Any) -> Function:
         return function
     # all are given: a function without them would take those of the caller that compiles it first
     every = {"nopython": True, "nogil": True, "error_model": "numpy"}
+    every |= {"no_cfunc_wrapper": True}  # C calls no kernel: 0.2 s of the 13 of a first backtest
     chosen = every | {"_nrt": True, "forceinline": False, "fastmath": False} | options
     kernel: Any = Kernel(function, chosen)
     try:
