@@ -87,7 +87,6 @@ def chains(rows: int) -> pl.DataFrame:
 
 def ours(file: Path, lake: Path) -> None:
     """The file in a new lake."""
-    shutil.rmtree(lake, ignore_errors=True)
     wv.import_files(file, layout="alphavantage", lake=lake)
 
 
@@ -160,7 +159,16 @@ def test_file_into_lake(
         "Polars, the columns needed": lambda: by_polars(file, tmp_path / "out.parquet", NEEDED),
     }
     rows = pl.scan_parquet(files / "chains.parquet").select(pl.len()).collect().item()
-    measured(measure, benchmark, calls[what], threads, group=f"import {form}", what=what, n=rows)
+    measured(
+        measure,
+        benchmark,
+        calls[what],
+        threads,
+        group=f"import {form}",
+        what=what,
+        n=rows,
+        before=lambda: shutil.rmtree(lake, ignore_errors=True),
+    )
 
 
 def checked(lake: Path, deep: bool) -> Any:

@@ -29,7 +29,7 @@ class BusyError(LakeError):
 
 
 @contextlib.contextmanager
-def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
+def replacing(path: Path, lasting: bool = True, folder_too: bool = True) -> Iterator[Path]:
     """Replace the file `path` by a temporary one once the block ends without an error.
 
     The folder of `path` must exist. After a failure `path` is unchanged, and there is no temporary
@@ -42,6 +42,8 @@ def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
         path: of the file.
         lasting: whether it must outlast a loss of power, for which the disk is waited for; not for
             what is checked when it is read, and made anew.
+        folder_too: whether the new name must too; a writer of several files waits once for their
+            folder, and until then power may leave the old file.
 
     Raises:
         LakeError: naming `path`, if the file cannot be written: a full disk, no permission.
@@ -61,7 +63,7 @@ def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
             if lasting:
                 sync_file(temporary)
             temporary.replace(path)
-            if lasting:
+            if lasting and folder_too:
                 sync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):

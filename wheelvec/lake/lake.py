@@ -721,9 +721,15 @@ def _by_day(aside: pl.DataFrame) -> Aside:
 def _remember(root: Path, underlying: str) -> None:
     """Add every month that has a file to the manifest.
 
-    These are the months just written, and any that a crash or an earlier version left out.
+    These are the months just written, whose names are on the disk before, and any that a crash or
+    an earlier version left out.
     """
     names = [*TABLES, *(name for name in place.BESIDE if name != solved.FOLDER)]
+    for name in names:
+        folder = root / name / manifest.folder_name(underlying)
+        if folder.is_dir():
+            with files.writing(folder):
+                files.sync_folder(folder)
     manifest.add(
         root, underlying, {name: listing.present(root, name, underlying) for name in names}
     )

@@ -423,7 +423,7 @@ def _digest(opened: IO[bytes], before: int, footer: bytes, version: str) -> str:
 def write(file: MonthFile, rows: pl.DataFrame, digest: str, aside: Aside) -> None:
     """Write a temporary file, read it back and compare, then rename it.
 
-    A reader sees the old file or the new one.
+    A reader sees the old file or the new one. The caller synchronizes the folder.
 
     Args:
         file: the path, and the table, underlying and month to state; its folder exists, and the
@@ -448,7 +448,7 @@ def write(file: MonthFile, rows: pl.DataFrame, digest: str, aside: Aside) -> Non
         "content_digest": digest,
         "set_aside": aside,
     }
-    with files.replacing(file.path) as temporary:
+    with files.replacing(file.path, folder_too=False) as temporary:
         _write_parquet(temporary, file, rows, json.dumps(stated, default=str))
         written = read(file.table, [replace(file, path=temporary)], dt.date.min, dt.date.max)
         if not written.equals(rows.select(written.columns)):
