@@ -11,11 +11,12 @@ All files are read before anything is written: a file that cannot be read change
 import contextlib
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from wheelvec.lake import lake as lakes
@@ -502,7 +503,8 @@ class _Underlying:
     def write(self, done: _Done) -> None:
         """Write the months, and then the underlying's bars."""
         bars, ranges, closes = self._known_closes()
-        early = self._early_aside()
+        known, early = dict(closes.iter_rows()), self._early_aside()
+        open_days = frozenset(self.sessions.frame["session"])
         made: Frames = []
         prices: Frames = []
         with (
@@ -510,7 +512,9 @@ class _Underlying:
             ThreadPoolExecutor(WORKERS) as pool,
         ):
             for result in _in_order(
-                pool, lambda key: self._month(writer, key, ranges, closes, early), self.keys
+                pool,
+                lambda key: self._month(writer, key, ranges, known, early, open_days),
+                self.keys,
             ):
                 for name, count in result.counts.items():
                     done.counts[name] = done.counts[name].plus(count)
@@ -546,12 +550,13 @@ class _Underlying:
         writer: lakes.Writer,
         key: Key,
         ranges: pl.DataFrame,
-        closes: pl.DataFrame,
+        closes: Mapping[dt.date, float],
         early: pl.DataFrame,
+        open_days: frozenset[dt.date],
     ) -> "_MonthDone":
         """Write the quotes and bars of one month."""
         work, first = self.work, gathering.first_day(key[1])
-        aside = early.filter(pl.col("session").dt.truncate("1mo") == first)
+        aside = _some(early, pl.col("session").dt.truncate("1mo") == first)
         minutes = None
         if work.layout.timed:
             minutes = months.minutes_of(self.sessions, work.layout.time)
@@ -567,7 +572,7 @@ class _Underlying:
             None if self.replace else self._held,
         )
         work.quotes.forget(key)
-        here = pl.concat([aside.filter(pl.col("table") == "option_quotes"), month.aside])
+        here = pl.concat([_some(aside, pl.col("table") == "option_quotes"), month.aside])
         count = writer.write("option_quotes", first, month.quotes, here)
         if len(month.priced):
             none = validation.SET_ASIDE.to_frame()
@@ -575,7 +580,7 @@ class _Underlying:
         counts = {"option_quotes": count}
         rows = work.bars.rows(key)
         found = pl.concat([month.aside, stray])
-        traded = aside.filter(pl.col("table") == "option_bars")
+        traded = _some(aside, pl.col("table") == "option_bars")
         if len(rows) or len(traded):
             bars = months.bars_of(
                 self._without_strays(rows), self.name, work.numbering.roots, ranges
@@ -587,9 +592,7 @@ class _Underlying:
                 "option_bars", first, bars.rows.select(*table), there
             )
             found = pl.concat([found, bars.aside])
-        made = month.closes.filter(
-            pl.col("session").is_in(self.sessions.frame["session"].implode())
-        )
+        made = month.closes[np.flatnonzero([day in open_days for day in month.closes["session"]])]
         return _MonthDone(counts, found, month.prices, made)
 
     def _held(self, first: dt.date, last: dt.date) -> pl.DataFrame:
@@ -673,16 +676,20 @@ def _by_month(
     done: _Done,
 ) -> None:
     """Write rows of a table month by month."""
-    day = TABLES[name].day
-    days = pl.concat([rows[day].rename("session"), aside["session"]])
+    days = rows[TABLES[name].day].to_numpy().astype("datetime64[M]")
+    months_of = np.union1d(days, aside["session"].to_numpy().astype("datetime64[M]"))
 
     def write(month: dt.date) -> Counts:
-        mine = rows.filter(pl.col(day).dt.truncate("1mo") == month)
-        here = aside.filter(pl.col("session").dt.truncate("1mo") == month)
-        return writer.write(name, month, mine, here)
+        here = _some(aside, pl.col("session").dt.truncate("1mo") == month)
+        return writer.write(name, month, rows[np.flatnonzero(days == np.datetime64(month))], here)
 
-    for counts in pool.map(write, days.dt.truncate("1mo").unique().sort()):
+    for counts in pool.map(write, months_of.astype("datetime64[D]").tolist()):
         done.counts[name] = done.counts[name].plus(counts)
+
+
+def _some(counts: pl.DataFrame, which: pl.Expr) -> pl.DataFrame:
+    """Some of the counts of rows set aside; nothing is asked of none, which most months have."""
+    return counts if counts.is_empty() else counts.filter(which)
 
 
 def _in_order(

@@ -5,9 +5,9 @@ ten thousand contracts and twenty sessions, so that every row has a place in a t
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,15 @@ Held = Callable[[dt.date, dt.date], pl.DataFrame]
 SOURCES = ("vendor", "parity", "close")
 # the source of a price that stands on parity, or on the vendor's price beside the quotes
 CLOSES = pl.Schema({"session": pl.Date, "close": pl.Float64, "close_source": pl.String})
+DAY_PRICES = pl.Schema(
+    {
+        "session": pl.Date,
+        "underlying_price": pl.Float64,
+        "underlying_source": pl.String,
+        "parity": pl.Float64,
+    }
+)
+_TERMS = frozenset(("root", "expiration", "milli", "put"))  # columns of the terms of contracts
 _FEW = 1 << 16  # cells of a table that are cheap however few rows there are
 
 
@@ -51,8 +60,7 @@ class Month:
     Attributes:
         quotes: `schemas.OPTION_QUOTES`, sorted by (session, symbol).
         aside: counts of the rows set aside, `validation.SET_ASIDE`.
-        prices: session, underlying_price, underlying_source, parity, of each session; prices in
-            dollars.
+        prices: `DAY_PRICES` of each session, dollars.
         closes: `CLOSES` made of the quotes, of sessions that have no other.
         priced: quotes of the lake, `schemas.OPTION_QUOTES` likewise, that had no price and have
             one now, by parity with the new quotes.
@@ -69,18 +77,21 @@ def quotes_of(
     rows: pl.DataFrame,
     name: str,
     roots: list[str],
-    closes: pl.DataFrame,
+    closes: Mapping[dt.date, float],
     pricing: Pricing,
     minutes: pl.DataFrame | None = None,
     held: Held | None = None,
 ) -> Month:
     """The quotes of one underlying and month.
 
+    With few queries: months are made on several threads, and each query waits there until Polars'
+    own threads get a processor, half a millisecond for a frame of twenty sessions.
+
     Args:
         rows: `intake.QUOTE` columns, `price` and `close` where known.
         name: the underlying.
         roots: the roots by number.
-        closes: session and close of the underlying, where known.
+        closes: the close of the underlying by session, where known.
         pricing: how its price is found.
         minutes: session and ts, the minute at which the quotes stand, UTC; None: they are the
             snapshot of their session.
@@ -90,15 +101,13 @@ def quotes_of(
     """
     contract, terms = _numbered(rows, roots)
     order, again = _ordered(rows, contract, len(terms))
-    rows = rows.drop("root", "expiration", "milli", "put")
     if order is not None:
         contract, rows = contract[order], rows[order]
-    number = pl.Series(contract.astype(np.uint32))
-    rows = rows.with_columns(
-        *(terms[each].gather(number) for each in terms.columns),
-        underlying=pl.lit(name),
-        ts=pl.lit(None, schemas.TIMESTAMP),
-    )
+    columns = {column: rows[column] for column in rows.columns if column not in _TERMS}
+    columns |= {column: terms[column][contract] for column in terms.columns}
+    stated = {"underlying": pl.Series([name]), "ts": pl.Series([None], dtype=schemas.TIMESTAMP)}
+    columns |= {column: value.new_from_index(0, len(rows)) for column, value in stated.items()}
+    rows = pl.DataFrame(columns)
     if minutes is not None:
         rows = rows.drop("ts").join(minutes, on="session", how="left", maintain_order="left")
     rows, aside = _checked(rows, again, minutes is not None)
@@ -111,7 +120,7 @@ def _numbered(rows: pl.DataFrame, roots: list[str]) -> tuple[NDArray[np.int64], 
     by_name = sorted(range(len(known)), key=lambda i: roots[known[i]].ljust(6))
     rank = np.empty(len(known), np.int64)
     rank[by_name] = np.arange(len(known))
-    expiration, days = _dense(rows["expiration"].to_physical().to_numpy())
+    expiration, days = _dense(rows["expiration"].cast(pl.Int32).to_numpy())
     strike, millis = _dense(rows["milli"].to_numpy())
     cell = (rank.take(root) * len(days) + expiration) * 2 + rows["put"].to_numpy()
     cell = cell * len(millis) + strike
@@ -127,21 +136,19 @@ def _terms(
     rest, strike = np.divmod(cells, len(millis))
     rest, put = np.divmod(rest, 2)
     root, day = np.divmod(rest, len(days))
-    expirations = pl.Series(days.astype(np.int32)).cast(pl.Date)
-    strikes = pl.Series(millis.astype(np.int64))
-    types = pl.Series(["C", "P"])
+    expirations = pl.Series("expiration", days, dtype=pl.Int32).cast(pl.Date)
+    types = pl.Series("option_type", ["C", "P"])
     # each part of a symbol is written once, however many contracts have it
     parts = (
-        (pl.Series(roots, dtype=pl.String).str.pad_end(6, " "), root),
-        (expirations.dt.strftime("%y%m%d"), day),
+        ([f"{root:<6}" for root in roots], root),
+        ([f"{each:%y%m%d}" for each in expirations.to_list()], day),
         (types, put),
-        (strikes.cast(pl.String).str.zfill(8), strike),
+        ([f"{milli:08d}" for milli in millis.tolist()], strike),
     )
-    return pl.select(
-        expiration=expirations.gather(day),
-        strike=pl.Series(millis[strike] / 1000.0),
-        option_type=types.gather(put),
-        symbol=pl.concat_str([texts.gather(at) for texts, at in parts]),
+    texts = [pl.Series("symbol", values, dtype=pl.String)[at] for values, at in parts]
+    strikes = pl.Series("strike", millis[strike] / 1000.0)
+    return pl.DataFrame(
+        [expirations[day], strikes, types[put], texts[0] + texts[1] + texts[2] + texts[3]]
     )
 
 
@@ -175,7 +182,7 @@ def _ordered(
 
     None: the rows are ordered; no row does.
     """
-    days = rows["session"].to_physical().to_numpy()
+    days = rows["session"].cast(pl.Int32).to_numpy()
     day = days - (int(days.min()) if len(days) else 0)
     cell = day * np.int64(contracts) + contract
     if (cell[1:] > cell[:-1]).all():
@@ -196,6 +203,8 @@ def _checked(
     rows: pl.DataFrame, again: NDArray[np.bool_] | None, timed: bool
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows without a flaw, and the counts of the others."""
+    if again is None and not timed and not (rows["session"] > rows["expiration"]).any():
+        return rows, validation.SET_ASIDE.to_frame()
     flaws: dict[str, pl.Expr] = {}
     if timed:
         flaws["not_a_session"] = pl.col("ts").is_null()
@@ -214,36 +223,84 @@ def _checked(
 def _priced(
     rows: pl.DataFrame,
     aside: pl.DataFrame,
-    closes: pl.DataFrame,
+    closes: Mapping[dt.date, float],
     pricing: Pricing,
     held: Held | None,
 ) -> Month:
     """The rows with the underlying's price by the first source that has one."""
-    stated = [each for each in ("price", "close") if each in rows.columns]
-    days = rows["session"].rle().struct.unnest().select(session="value", n="len")
-    if stated:
-        median = [pl.col(each).median().alias(f"{each}_stated") for each in stated]
-        days = days.join(rows.group_by("session").agg(median), on="session", maintain_order="left")
-    days = _with_closes(days, closes, "close" in stated)
-    vendor = "price" in stated and "vendor" in pricing.sources
+    day = rows["session"].cast(pl.Int32).to_numpy()
+    begin = np.flatnonzero(np.append(True, day[1:] != day[:-1])[: len(rows)])
+    days = _stated(rows, rows["session"][begin].to_list(), closes)
+    vendor = "price" in rows.columns and "vendor" in pricing.sources
     lacking = not vendor or bool(rows["price"].null_count())
     if ("parity" in pricing.sources and lacking) or (
-        pricing.make_closes and bool(days["close"].null_count())
+        pricing.make_closes and any(each.close is None for each in days)
     ):
-        found = parity(rows, pricing.rate)
-        days = days.join(found, on="session", how="left", maintain_order="left")
-    else:
-        days = days.with_columns(parity=pl.lit(None, pl.Float64))
-    rows, days = _with_price(rows, days, vendor, pricing.sources)
-    quotes = rows.select(*schemas.OPTION_QUOTES)
-    priced = quotes.clear()
-    bare = days.filter(pl.col("underlying_price").is_null())["session"]
-    if held is not None and "parity" in pricing.sources and len(bare):
-        here = quotes.filter(pl.col("session").is_in(bare.implode()))
-        found, priced = _with_held(here, held(bare.min(), bare.max()), pricing.rate)  # type: ignore[arg-type]
-        quotes, days = _with_parity(quotes, found), _with_parity(days, found)
-    prices = days.select("session", "underlying_price", "underlying_source", "parity")
-    return Month(quotes, aside, prices, _made_closes(days, pricing, "price" in stated), priced)
+        implied = dict(parity(rows, pricing.rate).iter_rows())
+        days = [each._replace(parity=implied.get(each.session)) for each in days]
+    sizes = np.diff(begin, append=len(rows))
+    quotes, priced_days = _with_price(rows, days, sizes, vendor, pricing.sources)
+    priced = quotes[:0]
+    bare = [each.session for each in priced_days if each.price is None]
+    if held is not None and "parity" in pricing.sources and bare:
+        here = quotes.filter(pl.col("session").is_in(bare))
+        found, priced = _with_held(here, held(bare[0], bare[-1]), pricing.rate)
+        quotes = _with_parity(quotes, found)
+        implied = dict(found.iter_rows())
+        priced_days = [each.priced(implied.get(each.session)) for each in priced_days]
+    prices = [(each.session, each.price, each.source, each.parity) for each in priced_days]
+    return Month(
+        quotes,
+        aside,
+        pl.DataFrame(prices, schema=DAY_PRICES, orient="row"),
+        _made_closes(priced_days, pricing),
+        priced,
+    )
+
+
+class _Day(NamedTuple):
+    """The prices of the underlying on one session, dollars; None where not known.
+
+    Attributes:
+        session: the session.
+        given: whether the close was given, and not stated beside the quotes.
+        close: the close.
+        stated: the median of the vendor's prices beside the quotes.
+        parity: as puts and calls imply it.
+        price: by the first source that has one.
+        source: this source.
+    """
+
+    session: dt.date
+    given: bool
+    close: float | None
+    stated: float | None
+    parity: float | None = None
+    price: float | None = None
+    source: str | None = None
+
+    def priced(self, parity: float | None) -> Self:
+        """The same with a price that parity implies, where it has none."""
+        if self.price is not None or parity is None:
+            return self
+        implied = self.parity if self.parity is not None else parity
+        return self._replace(parity=implied, price=parity, source="parity")
+
+
+def _stated(
+    rows: pl.DataFrame, sessions: list[dt.date], closes: Mapping[dt.date, float]
+) -> list[_Day]:
+    """The sessions with the closes that are given, or stated beside the quotes."""
+    stated = [each for each in ("price", "close") if each in rows.columns]
+    medians = dict[str, dict[dt.date, float | None]]()
+    if stated:
+        found = rows.group_by("session").agg(pl.col(stated).median())
+        medians = {c: dict(found.select("session", c).iter_rows()) for c in stated}
+    price, close = (medians.get(each, {}) for each in ("price", "close"))
+    return [
+        _Day(day, day in closes, closes.get(day, close.get(day)), price.get(day))
+        for day in sessions
+    ]
 
 
 def _with_held(
@@ -271,73 +328,74 @@ def _with_held(
     return found, bare.drop_nulls("underlying_price")
 
 
-def _with_parity(frame: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+def _with_parity(quotes: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     """The price of sessions that have none, by `found`, session and parity."""
-    known = found.rename({"parity": "found"})
-    frame = frame.join(known, on="session", how="left", maintain_order="left")
-    bare = pl.col("underlying_price").is_null() & pl.col("found").is_not_null()
-    frame = frame.with_columns(
+    quotes = quotes.join(found, on="session", how="left", maintain_order="left")
+    bare = pl.col("underlying_price").is_null() & pl.col("parity").is_not_null()
+    return quotes.with_columns(
         underlying_source=pl.when(bare).then(pl.lit("parity")).otherwise("underlying_source"),
-        underlying_price=pl.coalesce("underlying_price", "found"),
-    )
-    if "parity" in frame.columns:
-        frame = frame.with_columns(pl.coalesce("parity", "found").alias("parity"))
-    return frame.drop("found")
-
-
-def _with_closes(days: pl.DataFrame, closes: pl.DataFrame, stated: bool) -> pl.DataFrame:
-    """Add `close`: the given one, or that beside the quotes, and whether it was given."""
-    days = days.join(
-        closes.select("session", "close"), on="session", how="left", maintain_order="left"
-    )
-    days = days.with_columns(given=pl.col("close").is_not_null())
-    return days.with_columns(pl.coalesce("close", "close_stated")) if stated else days
+        underlying_price=pl.coalesce("underlying_price", "parity"),
+    ).drop("parity")
 
 
 def _with_price(
-    rows: pl.DataFrame, days: pl.DataFrame, vendor: bool, sources: tuple[str, ...]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Add underlying_price and underlying_source to rows and, as of their median, to days."""
+    rows: pl.DataFrame,
+    days: list[_Day],
+    sizes: NDArray[np.int64],
+    vendor: bool,
+    sources: tuple[str, ...],
+) -> tuple[pl.DataFrame, list[_Day]]:
+    """The rows as `schemas.OPTION_QUOTES`, and the sessions, with the underlying's price.
+
+    Args:
+        rows: session by session.
+        days: the sessions.
+        sizes: (sessions,) rows of each.
+        vendor: whether the vendor's price beside a quote goes first.
+        sources: the others, in their order.
+    """
     tried = [each for each in sources if each != "vendor"]
-    price = pl.coalesce(tried) if tried else pl.lit(None, pl.Float64)
-    source = _source({each: pl.col(each) for each in tried})
-    days = days.with_columns(underlying_price=price, underlying_source=source)
-    number = pl.Series(np.repeat(np.arange(len(days), dtype=np.uint32), days["n"].to_numpy()))
-    rows = rows.with_columns(
-        days[each].gather(number) for each in ("underlying_price", "underlying_source")
-    )
-    if not vendor:
-        return rows, days
-    stated = pl.col("price").is_not_null()
-    rows = rows.with_columns(
-        underlying_source=pl.when(stated).then(pl.lit("vendor")).otherwise("underlying_source"),
-        underlying_price=pl.coalesce("price", "underlying_price"),
-    )
-    stated = pl.col("price_stated").is_not_null()
-    days = days.with_columns(
-        underlying_source=pl.when(stated).then(pl.lit("vendor")).otherwise("underlying_source"),
-        underlying_price=pl.coalesce("price_stated", "underlying_price"),
-    )
-    return rows, days
+    priced = [_first(day, tried) for day in days]
+    at = np.repeat(np.arange(len(days)), sizes)
+    price = pl.Series([day.price for day in priced], dtype=pl.Float64)[at]
+    source = pl.Series([day.source for day in priced], dtype=pl.String)[at]
+    columns = {c: rows[c] for c in rows.columns}
+    columns |= {"underlying_price": price, "underlying_source": source}
+    if vendor:
+        stated = rows["price"].is_not_null()
+        columns["underlying_price"] = rows["price"].zip_with(stated, price)
+        named = pl.Series(["vendor"]).new_from_index(0, len(rows))
+        columns["underlying_source"] = named.zip_with(stated, source)
+        priced = [
+            day if day.stated is None else day._replace(price=day.stated, source="vendor")
+            for day in priced
+        ]
+    return pl.DataFrame({c: columns[c] for c in schemas.OPTION_QUOTES}), priced
 
 
-def _source(by_name: dict[str, pl.Expr]) -> pl.Expr:
-    named = [pl.when(value.is_not_null()).then(pl.lit(name)) for name, value in by_name.items()]
-    return pl.coalesce(named) if named else pl.lit(None, pl.String)
+def _first(day: _Day, sources: Sequence[str]) -> _Day:
+    """The session with the price of the first of some sources that has one."""
+    for source in sources:
+        price = day.parity if source == "parity" else day.close
+        if price is not None:
+            return day._replace(price=price, source=source)
+    return day
 
 
-def _made_closes(days: pl.DataFrame, pricing: Pricing, priced: bool) -> pl.DataFrame:
+def _made_closes(days: Iterable[_Day], pricing: Pricing) -> pl.DataFrame:
     """`CLOSES` of the sessions without a given close: stated beside the quotes, or made of them."""
-    lacking = days.filter(~pl.col("given"))
-    by_name = {"vendor": pl.col("close")}
-    if pricing.make_closes:
-        if priced and pricing.vendor_closes:
-            by_name["vendor"] = pl.coalesce("close", "price_stated")
-        by_name["parity"] = pl.col("parity")
-    found = lacking.select(
-        "session", close=pl.coalesce(list(by_name.values())), close_source=_source(by_name)
-    )
-    return found.drop_nulls("close").select(*CLOSES)
+    made: list[tuple[dt.date, float, str]] = []
+    for day in days:
+        vendor = day.close
+        if vendor is None and pricing.make_closes and pricing.vendor_closes:
+            vendor = day.stated
+        if day.given:
+            continue
+        if vendor is not None:
+            made.append((day.session, vendor, "vendor"))
+        elif pricing.make_closes and day.parity is not None:
+            made.append((day.session, day.parity, "parity"))
+    return pl.DataFrame(made, schema=CLOSES, orient="row")
 
 
 def bars_of(
@@ -359,7 +417,7 @@ def bars_of(
         "low",
         pl.col("volume").round().cast(pl.Int64, strict=False),
         close="last",
-        symbol=terms["symbol"].gather(pl.Series(contract.astype(np.uint32))),
+        symbol=terms["symbol"][contract],
     )
     mine = {roots[number]: name for number in rows["root"].unique()}
     return validation.check_option_bars(bars.select(*schemas.OPTION_BARS), Roots(mine), highs)

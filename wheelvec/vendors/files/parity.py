@@ -4,7 +4,8 @@ Put-call parity of European options: C - P = S - K*exp(-r*T), so that S = K*exp(
 forward K*exp(r*T) + ... discounted back (Stoll 1969). Dividends until the expiration are inside it.
 """
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -44,45 +45,79 @@ def parity(quotes: pl.DataFrame, rate: float = RATE) -> pl.DataFrame:
         >>> parity(dated, rate=0.0)["parity"].to_list()
         [100.0]
     """
-    quotes = quotes.select("session", "expiration", "strike", "option_type", "bid", "ask")
-    begin = _begins(quotes)
-    found = _of(quotes.filter(_nearest(quotes, begin)), rate)
-    if len(found) < len(begin):  # the nearest expiration has too few strikes
-        rest = quotes.select(pl.col("session").gather(begin)).join(found, on="session", how="anti")
-        found = pl.concat([found, _of(quotes.join(rest, on="session", how="semi"), rate)])
-    return found.sort("session")
+    held = _arrays(quotes)
+    begin = np.flatnonzero(np.append(True, held.session[1:] != held.session[:-1])[: len(quotes)])
+    session, price = _implied(held, _nearest(held, begin), rate)
+    if len(session) < len(begin):  # the nearest expiration has too few strikes
+        rest = np.flatnonzero(~np.isin(held.session, session))
+        others, prices = _implied(held, rest, rate)
+        session, price = np.append(session, others), np.append(price, prices)
+        order = np.argsort(session)
+        session, price = session[order], price[order]
+    days = pl.Series("session", session, dtype=pl.Int32).cast(pl.Date)
+    return pl.DataFrame([days, pl.Series("parity", price, dtype=pl.Float64)])
 
 
-def _begins(quotes: pl.DataFrame) -> NDArray[np.int64]:
-    """The first row of each session."""
-    days = quotes["session"].to_physical().to_numpy()
-    return np.flatnonzero(np.append(True, days[1:] != days[:-1])[: len(days)])
+class _Arrays(NamedTuple):
+    """Quotes, sorted by session: (n,) each. Of some thousand, a query takes longer than all else.
+
+    Attributes:
+        session: int32, days since 1970.
+        expiration: int32, likewise.
+        strike: dollars, as `bid` and `ask` a share.
+        put: else a call.
+    """
+
+    session: NDArray[Any]
+    expiration: NDArray[Any]
+    strike: NDArray[Any]
+    put: NDArray[Any]
+    bid: NDArray[Any]
+    ask: NDArray[Any]
 
 
-def _nearest(quotes: pl.DataFrame, begin: NDArray[np.int64]) -> pl.Series:
-    """Whether a quote is of the nearest expiration of its session that is far enough away."""
-    days = quotes["session"].to_physical().to_numpy()
-    expiration = quotes["expiration"].to_physical().to_numpy()
+def _arrays(quotes: pl.DataFrame) -> _Arrays:
+    session, expiration = (quotes[c].cast(pl.Int32).to_numpy() for c in ("session", "expiration"))
+    strike, bid, ask = (quotes[c].to_numpy() for c in ("strike", "bid", "ask"))
+    return _Arrays(session, expiration, strike, (quotes["option_type"] == "P").to_numpy(), bid, ask)
+
+
+def _nearest(quotes: _Arrays, begin: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The quotes of the nearest expiration of each session that is far enough away.
+
+    Args:
+        quotes: of several sessions.
+        begin: the first quote of each session.
+    """
     if not len(begin):
-        return pl.Series([], dtype=pl.Boolean)
+        return begin
+    days, expiration = quotes.session, quotes.expiration
     late = np.where(expiration >= days + PARITY_DTE, expiration, np.iinfo(np.int32).max)
     nearest = np.minimum.reduceat(late, begin)
-    return pl.Series(expiration == np.repeat(nearest, np.diff(np.append(begin, len(days)))))
+    return np.flatnonzero(expiration == np.repeat(nearest, np.diff(begin, append=len(days))))
 
 
-def _of(quotes: pl.DataFrame, rate: float) -> pl.DataFrame:
-    """Session and parity by the nearest expiration that has enough strikes.
-
-    By NumPy but for the price: a month has a few thousand of such quotes, for which each call of
-    Polars takes longer than its arithmetic.
-    """
-    pairs = _pairs(quotes)
+def _implied(
+    quotes: _Arrays, some: NDArray[np.int64], rate: float
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Session and price of some quotes, by the nearest expiration that has enough strikes."""
+    pairs = _pairs(_Arrays(*(values[some] for values in quotes)))
     at = _near_the_money(pairs)
-    near = pl.DataFrame({c: values[at] for c, values in pairs._asdict().items()})
-    years = (pl.col("expiration") - pl.col("session")) / _DAYS_A_YEAR
-    price = pl.col("strike") * (-rate * years).exp() + pl.col("gap")
-    found = near.group_by("session").agg(parity=price.median())
-    return found.with_columns(pl.col("session").cast(pl.Date))
+    near = _Pairs(*(values[at] for values in pairs))
+    years = (near.expiration - near.session) * (1 / _DAYS_A_YEAR)
+    # as the C library does: NumPy's differs in the last bit from one processor to another
+    discount = np.array([math.exp(-rate * t) for t in years.tolist()])
+    price = near.strike * discount + near.gap
+    session, begin = np.unique(near.session, return_index=True)
+    parts = np.split(price, begin[1:])
+    return session, np.array([_median(part) for part in parts if len(part)])
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """The median, of an even number the middle between two, as Polars computes it."""
+    ranked = np.sort(values).tolist()
+    low, high = ranked[(len(ranked) - 1) // 2], ranked[len(ranked) // 2]
+    return float(low + (high - low) * 0.5)
 
 
 class _Pairs(NamedTuple):
@@ -95,17 +130,15 @@ class _Pairs(NamedTuple):
         gap: (n,) the middle of the call's bid and ask less that of the put's, dollars.
     """
 
-    session: NDArray[np.int32]
-    expiration: NDArray[np.int32]
-    strike: NDArray[np.float64]
-    gap: NDArray[np.float64]
+    session: NDArray[Any]
+    expiration: NDArray[Any]
+    strike: NDArray[Any]
+    gap: NDArray[Any]
 
 
-def _pairs(quotes: pl.DataFrame) -> _Pairs:
+def _pairs(quotes: _Arrays) -> _Pairs:
     """The pairs of quotes that count; of several quotes of one contract the last does."""
-    day, expiration = (quotes[c].to_physical().to_numpy() for c in ("session", "expiration"))
-    strike, bid, ask = (quotes[c].to_numpy() for c in ("strike", "bid", "ask"))
-    put = (quotes["option_type"] == "P").to_numpy()
+    day, expiration, strike, put, bid, ask = quotes
     usable = np.flatnonzero((expiration - day >= PARITY_DTE) & (bid > 0) & (ask >= bid))
     if not len(usable):
         return _Pairs(day[:0], expiration[:0], strike[:0], bid[:0])
