@@ -451,7 +451,7 @@ def write(file: MonthFile, rows: pl.DataFrame, digest: str, aside: Aside) -> Non
     with files.replacing(file.path, folder_too=False) as temporary:
         _write_parquet(temporary, file, rows, json.dumps(stated, default=str))
         written = read(file.table, [replace(file, path=temporary)], dt.date.min, dt.date.max)
-        if not written.equals(rows.select(written.columns)):
+        if not written.equals(pl.DataFrame([rows[column] for column in written.columns])):
             raise file.refuse("cannot be written: what was read back differs from what was written")
 
 

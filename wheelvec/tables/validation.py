@@ -738,7 +738,7 @@ class _Bytes(NamedTuple):
     @classmethod
     def of(cls, values: pl.Series) -> "_Bytes":
         """The bytes of a column."""
-        absent = values.is_null().to_numpy() if values.null_count() else None
+        absent = _absent(values)
         if values.dtype != pl.String:
             array = np.ascontiguousarray(_numbers(values, absent))
             starts = np.arange(len(values) + 1) * array.itemsize
@@ -761,6 +761,13 @@ class _Bytes(NamedTuple):
         yield self.held[self.starts[first] : self.starts[end]]
 
 
+def _absent(values: pl.Series) -> npt.NDArray[np.bool_] | None:
+    """Where a column is null; None: nowhere. Whole columns often are: no query is made for them."""
+    if not (count := values.null_count()):
+        return None
+    return np.ones(count, np.bool_) if count == len(values) else values.is_null().to_numpy()
+
+
 def _joined(words: pl.Series) -> tuple[npt.NDArray[np.int64], memoryview]:
     """Where each text starts in the bytes of all of them, and these bytes."""
     held = words.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
@@ -773,6 +780,8 @@ def _joined(words: pl.Series) -> tuple[npt.NDArray[np.int64], memoryview]:
 
 def _numbers(values: pl.Series, absent: npt.NDArray[np.bool_] | None) -> npt.NDArray[Any]:
     """The values little-endian, 0 where `absent`, every NaN the same."""
+    if absent is not None and absent.all():
+        return np.zeros(len(values), "<i8")
     whole = values.dtype.is_integer() and absent is not None
     array = (values.fill_null(0) if whole else values).to_numpy()
     if array.dtype.kind == "M":

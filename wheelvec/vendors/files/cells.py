@@ -147,7 +147,7 @@ def dates(rows: Rows, field: str) -> pl.Series:
     if len(runs) * 4 > len(values):
         return _read_dates(rows, field, values, None)
     found = _read_dates(rows, field, runs["value"], runs["len"])
-    return found.gather(np.repeat(np.arange(len(runs)), runs["len"].to_numpy()))
+    return found[np.repeat(np.arange(len(runs)), runs["len"].to_numpy())]
 
 
 def _read_dates(rows: Rows, field: str, values: pl.Series, lengths: pl.Series | None) -> pl.Series:

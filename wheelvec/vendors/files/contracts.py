@@ -124,11 +124,12 @@ class Numbering:
 
     def _learn(self, symbols: pl.Series, codes: pl.Series) -> None:
         """Parse the symbols that are new."""
-        given = codes.is_not_null().to_numpy()
-        rows = np.flatnonzero(given)
-        numbers = codes.fill_null(0).to_numpy()[rows].astype(np.int64)
+        if codes.null_count():
+            rows = np.flatnonzero(codes.is_not_null().to_numpy())
+            codes, symbols = codes[rows], symbols[rows]
+        numbers = codes.to_numpy().astype(np.int64)
         first = np.full(int(numbers.max(initial=-1)) + 1, -1, np.int64)
-        first[numbers] = rows  # a row of each, whichever
+        first[numbers] = np.arange(len(numbers))  # a row of each, whichever
         at = first[len(self._known.flaw) :]
         at = at[at >= 0]
         new = pl.DataFrame({"symbol": symbols[at], "code": codes[at]})
@@ -167,32 +168,34 @@ class Numbering:
         return Terms(root, days, milli, types, flaw.astype(np.uint8))
 
 
+_FIELDS = ("code", "symbol", "root", "expiration", "milli", "put", "unread_flaw")
+
+
 def _parsed(new: pl.DataFrame) -> list[pl.DataFrame]:
     """The fields of symbols: of those in the usual spelling, and then of all others, if any.
 
     The usual one, a root and fifteen characters, is cut into its fields by position: a regular
     expression that takes it apart takes as long as all else of an import.
     """
-    compact = pl.col("symbol").str.replace_all(" ", "", literal=True)
-    new = new.with_columns(compact=compact)
-    letters = (pl.col("compact").str.len_bytes().cast(pl.Int64) - _TAIL).clip(0)
-    new = new.with_columns(
-        root=pl.col("compact").str.slice(0, letters), tail=pl.col("compact").str.tail(_TAIL)
+    compact, tail = pl.col("compact"), pl.col("tail")
+    letters = (compact.str.len_bytes().cast(pl.Int64) - _TAIL).clip(0)
+    dated = pl.col("expiration").is_not_null() & (pl.col("milli") > 0)
+    # as one query: each waits until Polars' threads, which parse the next blocks, have time for it
+    fields = (
+        new.lazy()
+        .with_columns(compact=pl.col("symbol").str.replace_all(" ", "", literal=True))
+        .with_columns(root=compact.str.slice(0, letters), tail=compact.str.tail(_TAIL))
+        .with_columns(
+            expiration=("20" + tail.str.head(6)).str.to_date("%Y%m%d", strict=False),
+            milli=tail.str.tail(8).cast(pl.Int64, strict=False),
+            put=tail.str.slice(6, 1) == "P",
+            unread_flaw=pl.lit(None, pl.UInt8),
+        )
+        .with_columns(read=compact.str.contains(_USUAL) & dated)
+        .select(*_FIELDS, "read")
+        .collect()
     )
-    fields = new.select(
-        "code",
-        "symbol",
-        "root",
-        expiration=("20" + pl.col("tail").str.head(6)).str.to_date("%Y%m%d", strict=False),
-        milli=pl.col("tail").str.tail(8).cast(pl.Int64, strict=False),
-        put=pl.col("tail").str.slice(6, 1) == "P",
-        unread_flaw=pl.lit(None, pl.UInt8),
-    )
-    usual = pl.col("compact").str.contains(_USUAL)
-    read = (
-        new.select(usual).to_series()
-        & fields.select(pl.col("expiration").is_not_null() & (pl.col("milli") > 0)).to_series()
-    )
+    read = fields["read"]
     if read.all():  # to compile the expressions for others takes 4 ms, even of no symbol
         return [_numeric(fields)]
     return [_numeric(fields.filter(read)), _numeric(_fields_of_others(new.filter(~read)))]
@@ -222,11 +225,13 @@ def _fields_of_others(new: pl.DataFrame) -> pl.DataFrame:
 
 
 def _numeric(fields: pl.DataFrame) -> pl.DataFrame:
-    return fields.with_columns(
-        pl.col("expiration").to_physical().fill_null(0),
-        pl.col("milli").fill_null(0),
-        pl.col("put").fill_null(False),
-    )
+    """The columns `_FIELDS`, days as numbers, and 0 for what could not be read."""
+    numbers = {
+        "expiration": pl.col("expiration").to_physical().fill_null(0),
+        "milli": pl.col("milli").fill_null(0),
+        "put": pl.col("put").fill_null(False),
+    }
+    return fields.select(numbers.get(column, pl.col(column)).alias(column) for column in _FIELDS)
 
 
 # of a strike from whole thousandths of a dollar: 66.67 as a 32-bit number is off by less

@@ -185,7 +185,7 @@ class _Csv:
         beyond = frame[f"c{width}"]
         if beyond.null_count() < len(beyond) and (beyond.str.strip_chars() != "").any():
             raise pl.exceptions.ComputeError("a line has more columns than the header")
-        return frame.select(**{each: pl.col(f"c{i}") for each, i in at.items()})
+        return pl.DataFrame({each: frame[f"c{i}"] for each, i in at.items()})
 
     def _read_as_texts(self, block: bytes, line: int) -> Rows:
         assert self._source is not None
