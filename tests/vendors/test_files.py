@@ -909,6 +909,15 @@ def test_two_formats_of_dates_in_one_file_are_named(tmp_path: Path) -> None:
     )
 
 
+def test_another_day_than_the_file_states_is_refused(tmp_path: Path) -> None:
+    file = written(tmp_path, "alphavantage")
+    message = refused(file, "alphavantage", tmp_path, date="2024-02-01")
+    assert message.endswith(
+        "alphavantage.csv states the day of its quotes, in date: expected no other (--date, date=); "
+        "it was 2024-02-01"
+    )
+
+
 def batches_of_dates(layout: str, *batches: list[str]) -> list[list[str]]:
     """The dates of a file's column, which come in several batches."""
     own_layout = Layout.named(layout)

@@ -263,15 +263,21 @@ class _Shared:
 
 
 def _session(rows: Rows, given: Given) -> pl.Series:
-    if given.session is not None:
-        day = pl.Series("session", [given.session], dtype=pl.Date)
-        return day.new_from_index(0, len(rows.frame))
-    if "session" not in rows.frame.columns:
+    if "session" in rows.frame.columns:
+        if given.session is not None:
+            raise InputError(
+                f"{rows.source.name} states the day of its quotes, in "
+                f"{rows.source.column('session')}: expected no other (--date, date=); it was "
+                f"{given.session}"
+            )
+        return cells.dates(rows, "session").rename("session")
+    if given.session is None:
         raise InputError(
             f"{rows.source.name} does not state the day of its quotes, as no file of the layout "
             f"{rows.source.layout.name} does: name it (--date 2024-01-31, date='2024-01-31')"
         )
-    return cells.dates(rows, "session").rename("session")
+    day = pl.Series("session", [given.session], dtype=pl.Date)
+    return day.new_from_index(0, len(rows.frame))
 
 
 def _underlyings(rows: Rows, numbering: Numbering) -> NDArray[np.int32]:
