@@ -2,12 +2,14 @@
 
 import datetime as dt
 import hashlib
+import io
 import pickle
 import struct
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -178,6 +180,13 @@ def test_frames_of_pandas_and_arrow_are_taken(convert: str) -> None:
     held = Market(**given)
     for name in SCHEMAS:
         assert_frame_equal(getattr(held, name), ALL[name])
+
+
+def test_a_rename_column_of_pandas_without_a_name_is_taken() -> None:
+    text = "underlying,ex_date,numerator,denominator,new_underlying\nTSLA,2022-08-25,3,1,\n"
+    held = Market(**{**ALL, "splits": pd.read_csv(io.StringIO(text))})
+    assert held.splits is not None
+    assert held.splits.row(0)[2:] == (3, 1, None)
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

@@ -60,6 +60,11 @@ def test_nan_of_pandas_is_null() -> None:
     ]
 
 
+def test_a_column_of_pandas_without_a_value_is_of_no_type() -> None:
+    frame = pd.DataFrame({"a": [1.5, 2.5], "b": [float("nan")] * 2})
+    assert schemas.as_polars("x", frame).dtypes == [pl.Float64, pl.Null]
+
+
 @pytest.mark.parametrize(
     "given",
     [None, 3, [1], "a", {"a": [1]}, pl.Series([1]), pd.Series([1]), pa.chunked_array([[1]])],

@@ -523,4 +523,7 @@ def _of_pandas(frame: Any) -> pl.DataFrame:
     named = [
         level for level in frame.index.names if level is not None and level not in frame.columns
     ]
-    return pl.from_pandas(frame.reset_index(level=named) if named else frame)
+    found = pl.from_pandas(frame.reset_index(level=named) if named else frame)
+    # a column without a value is one of floats to pandas, also where texts or dates belong
+    empty = [column for column in found if column.dtype.is_float() and not column.count()]
+    return found.with_columns(column.cast(pl.Null) for column in empty)
