@@ -858,7 +858,7 @@ FAILURES = {
     "an out that is a file": (
         "run wheel.toml --lake LAKE --out plain.txt",
         1,
-        r"plain.txt: no folder; nothing was written",
+        r"plain.txt: a file; expected a folder for a result",
     ),
     "an out below a file": ("run wheel.toml --lake LAKE --out plain.txt/out", 1, r"plain.txt"),
     "no quotes": (

@@ -85,7 +85,7 @@ def test_an_earlier_result_is_replaced_and_anything_else_kept(
         result.save(tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
     (tmp_path / "file").write_text("x")
-    with pytest.raises(LakeError, match=r"file: no folder; nothing was written"):
+    with pytest.raises(LakeError, match=r"file: a file; expected a folder for a result"):
         result.save(tmp_path / "file")
 
 

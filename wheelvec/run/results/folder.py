@@ -86,9 +86,7 @@ class Folder:
                     f"{out}: a symbolic link to nothing; expected a folder for a {kind.name}"
                 )
             if self.path.exists() and not self.path.is_dir():
-                raise LakeError(
-                    f"{out}: no folder; nothing was written, choose a folder for the {kind.name}"
-                )
+                raise LakeError(f"{out}: a file; expected a folder for a {kind.name}")
 
     @property
     def index_path(self) -> Path:
