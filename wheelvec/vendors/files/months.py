@@ -290,7 +290,7 @@ class _Day(NamedTuple):
 def _stated(
     rows: pl.DataFrame, sessions: list[dt.date], closes: Mapping[dt.date, float]
 ) -> list[_Day]:
-    """The sessions with the closes that are given, or stated beside the quotes."""
+    """The sessions, each with its close, given or stated beside the quotes, and stated price."""
     stated = [each for each in ("price", "close") if each in rows.columns]
     medians = dict[str, dict[dt.date, float | None]]()
     if stated:
@@ -386,11 +386,11 @@ def _made_closes(days: Iterable[_Day], pricing: Pricing) -> pl.DataFrame:
     """`CLOSES` of the sessions without a given close: stated beside the quotes, or made of them."""
     made: list[tuple[dt.date, float, str]] = []
     for day in days:
+        if day.given:
+            continue
         vendor = day.close
         if vendor is None and pricing.make_closes and pricing.vendor_closes:
             vendor = day.stated
-        if day.given:
-            continue
         if vendor is not None:
             made.append((day.session, vendor, "vendor"))
         elif pricing.make_closes and day.parity is not None:
