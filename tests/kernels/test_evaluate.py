@@ -57,6 +57,9 @@ from wheelvec.kernels.evaluate import (
     combine_product,
     combine_single,
     evaluate_blocks,
+    evaluate_others,
+    evaluate_products,
+    evaluator_of,
     lay_ends,
     mark_chosen,
     new_workspace,
@@ -77,7 +80,12 @@ SIZES = Sizes(wheels=8, bars=8, quotes=8, calls_on_offer=8, sessions=9)
 
 
 def evaluate(
-    slice_: Slice, plan: Plan, last: int = 0, budget: int = 10**9, months: Months = ()
+    slice_: Slice,
+    plan: Plan,
+    last: int = 0,
+    budget: int = 10**9,
+    months: Months = (),
+    kernel: Any = evaluate_blocks,
 ) -> tuple[Figures, Any, Any]:
     """Figures, ROC (configurations, wheels), P&L (wheels, configurations) of the months given, or
     of one that has sessions 0..last.
@@ -91,7 +99,7 @@ def evaluate(
     busy, filled = np.full(configs, -1), np.zeros(1, np.int64)
     while done[0] < len(months):
         before = done.copy()
-        evaluate_blocks(
+        kernel(
             slice_, np.ones((1, sessions), np.bool_), np.array(months), plan, 0, 1, done,
             budget, workspace, busy, figures, values, filled, cells,
         )  # fmt: skip
@@ -125,6 +133,25 @@ def test_a_grid_that_is_no_product_and_one_of_a_single_configuration() -> None:
     assert evaluate(slice_, two)[0].total.tolist() == pytest.approx([-211.32, 98.68])
     one = plan_of(stops=(2.0,), targets=(0.50,))
     assert evaluate(slice_, one)[0].total.tolist() == pytest.approx([98.68])
+
+
+def test_the_kernel_of_a_plan_has_the_ways_of_its_blocks_alone() -> None:
+    product = plan_of(stops=(2.0, NONE), targets=(0.40, 0.50))
+    two = product._replace(
+        product=np.array([False]), config_starts=np.array([0, 2]),
+        config_stop=np.array([0, 1], np.uint32), config_pair=np.array([0, 1], np.uint32),
+    )  # fmt: skip
+    one = plan_of(stops=(2.0,), targets=(0.50,))
+    plans = {evaluate_products: product, evaluate_others: two}
+    slice_ = slice_of(UP, (the_put(),))
+    for kernel, plan in plans.items():
+        assert evaluator_of(plan) is kernel
+        found, expected = evaluate(slice_, plan, kernel=kernel), evaluate(slice_, plan)
+        for mine, every in zip((*found[0], *found[1:]), (*expected[0], *expected[1:]), strict=True):
+            np.testing.assert_array_equal(mine, every)
+    assert evaluator_of(one) is evaluate_others
+    both = product._replace(product=np.array([True, True]), config_starts=np.array([0, 4, 5]))
+    assert evaluator_of(both) is evaluate_blocks
 
 
 def test_only_what_is_assigned_sells_calls() -> None:
@@ -336,7 +363,9 @@ def added(slice_: Slice, wheels: int = 1, last: int = 0, **rules: Any) -> Added:
     pnl, busy = np.full((wheels, n), np.nan, np.float32), np.full(6, -1)
     cells = CellPnl(np.arange(slice_.puts.size), np.arange(6) - 2, pnl)
     for w in range(wheels):
-        add_wheel(slice_, at.common, at.block, w, 0, at.workspace, figures, 2, busy, cells)
+        add_wheel(
+            slice_, at.common, at.block, w, 0, at.workspace, figures, 2, busy, cells, True, True
+        )
     unpack(at.workspace.month, n, len(FIELDS), figures.counts, 2)
     return Added(at.workspace.month, figures, pnl, busy.tolist())
 

@@ -146,8 +146,9 @@ def load_sweeps(change: str | None) -> None:
     numba.config.DISABLE_JIT = False
     # imported with backtests, before: it holds the compiled ones
     work = vars(importlib.import_module("wheelvec.run.work"))
-    for name in ("evaluate_blocks", "mark_chosen"):
-        work[name] = with_named_columns(getattr(sys.modules["wheelvec.kernels.evaluate"], name))
+    kernels: Any = sys.modules["wheelvec.kernels.evaluate"]
+    work["mark_chosen"] = with_named_columns(kernels.mark_chosen)
+    work["evaluator_of"] = lambda plan: with_named_columns(kernels.evaluator_of(plan))
 
 
 Answers = list[dict[int, dict[str, Any]]]

@@ -19,7 +19,7 @@ from wheelvec.kernels.entries import new_selection
 from wheelvec.kernels.evaluate import (
     CellPnl,
     Workspace,
-    evaluate_blocks,
+    evaluator_of,
     mark_chosen,
     new_workspace,
 )
@@ -400,7 +400,7 @@ class Work:
                 cells_of([at for at, *_ in spans], held.slice_) if cells_of else _NOTHING,
             )
             if held.kind not in self._compiled:  # the other arguments have the same types always
-                self._compiled[held.kind] = compiled_for(evaluate_blocks, *given)
+                self._compiled[held.kind] = compiled_for(evaluator_of(self.plan), *given)
             while added < len(spans):
                 self._compiled[held.kind](*given)
                 if done[0] == len(spans):
