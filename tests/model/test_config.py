@@ -286,6 +286,27 @@ def test_a_target_may_be_set_if_the_method_uses_it() -> None:
         wv.Config(put=put).replace(**{"put.select": "all"})
 
 
+@pytest.mark.parametrize("tick", [0.03, 0.3, 0.4, 0.7, 0.02005, 1e-7, 5e-324, -0.01, 1.5, True])
+def test_a_tick_that_divides_no_dollar_is_refused(tick: float) -> None:
+    """Fills would be on another tick than was set: on 1/33 of a dollar for 0.03."""
+    expected = r"fills.tick = .*: expected 0, or 1/n of a dollar"
+    with pytest.raises(ConfigError, match=expected):
+        wv.Fills(tick=tick)
+    with pytest.raises(ConfigError, match=expected):  # an array is no way around
+        Grid.read(wv.Config(), {"fills.tick": [tick, *(1 / n for n in range(2, 20))]})
+
+
+@pytest.mark.parametrize(
+    ("tick", "ticks"),
+    [
+        (0, 0.0), (1, 1.0), (0.5, 2.0), (1 / 3, 3.0), (0.25, 4.0), (0.1, 10.0), (0.05, 20.0),
+        (np.float32(0.01), 100.0), (Decimal("0.001"), 1000.0), (1e-6, 1e6), (None, 100.0),
+    ],
+)  # fmt: skip
+def test_a_tick_is_a_fraction_of_a_dollar(tick: Any, ticks: float) -> None:
+    assert wv.Config(fills=wv.Fills(tick=tick)).ticks == ticks
+
+
 def test_new_yorks_closes_are_those_of_its_calendars() -> None:
     for name, close in CLOSES.items():
         sessions = Sessions.load(name, dt.date(2024, 1, 2), dt.date(2024, 3, 28))

@@ -205,6 +205,30 @@ def _hint(value: float, inside: Callable[[float], bool], high: float | None) -> 
     return ""
 
 
+def fraction_of_dollar(*, default: None, doc: str, unit: str) -> Any:
+    """A field for 0, for a tick that divides a dollar evenly, or for None.
+
+    It states no `bounds`, which alone would admit an array of ticks that divide no dollar.
+    """
+    allowed = f"0, or 1/n of a dollar with a whole n up to {MOST}, such as 0.01 or 0.25,"
+
+    def read(where: str, value: Any) -> float:
+        found = real(plain(value))
+        if found is None or (found != 0.0 and not _divides_dollar(found)):
+            raise refusal_of(where, value, f"{allowed} or {_NONE.get()}")
+        return found
+
+    return _declare(read, default, doc, f"{allowed} or None", unit=unit, optional=True)
+
+
+def _divides_dollar(tick: float) -> bool:
+    """Whether a dollar is a whole number of ticks, but for the digits that a float32 lacks."""
+    if not 1.0 / MOST <= tick <= 1.0:
+        return False
+    ticks = 1.0 / tick
+    return abs(ticks - round(ticks)) <= 1e-7 * ticks
+
+
 def integer(
     *, default: int | None, doc: str, unit: str, low: int, high: int = MOST, optional: bool = False
 ) -> Any:
@@ -430,7 +454,19 @@ def _rows(value: Any) -> Iterable[Any]:
 @dataclass_transform(
     kw_only_default=True,
     frozen_default=True,
-    field_specifiers=(number, integer, flag, choice, text, minute, day, names, weekday_set, curve),
+    field_specifiers=(
+        number,
+        fraction_of_dollar,
+        integer,
+        flag,
+        choice,
+        text,
+        minute,
+        day,
+        names,
+        weekday_set,
+        curve,
+    ),
 )
 def config_section(section: str) -> Callable[[type[T]], type[T]]:
     """A decorator that makes a class a section of the configuration: frozen and keyword-only.

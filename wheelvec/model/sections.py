@@ -17,6 +17,7 @@ from wheelvec.model.fields import (
     curve,
     day,
     flag,
+    fraction_of_dollar,
     integer,
     minute,
     names,
@@ -560,11 +561,8 @@ class Fills:
         "the bar's close and range; None is 'trigger' under the ledger rules and 'close_range' "
         "under v5.",
     )
-    tick: float | None = number(
+    tick: float | None = fraction_of_dollar(
         default=None,
-        low=0.0,
-        high=1.0,
-        optional=True,
         unit="dollars per share",
         doc="The tick of fill prices: sales are rounded down to it, purchases up. 0 does not "
         "round; None is 0.01 under the ledger rules and 0 under v5.",
