@@ -44,6 +44,19 @@ def test_a_file_of_the_user_is_left_alone(saved: Path, capsys: Capture) -> None:
     assert [(saved / f"{name}.html").read_text() for name in ("out", "acct")] == ["mine"] * 2
 
 
+def test_a_file_that_is_named_is_left_alone_too(saved: Path, capsys: Capture) -> None:
+    """A page in the place of a configuration, for a slip of the name."""
+    (saved / "wheel.toml").write_text("[put]\n")
+    assert cli.main(["report", "out", "--out", "wheel.toml"]) == 1
+    assert "wheel.toml is there, and no page of wheelvec" in capsys.readouterr().err
+    with pytest.raises(wv.LakeError, match=r"wheel.toml is there, and no page of wheelvec"):
+        wv.page(built.result(), "wheel.toml")
+    assert (saved / "wheel.toml").read_text() == "[put]\n"
+    (saved / "empty.html").touch()
+    assert cli.main(["report", "out", "--out", "empty.html"]) == 0
+    assert cli.main(["report", "out", "--out", "empty.html"]) == 0  # ours is replaced
+
+
 def test_commands_end_by_writing_a_page(saved: Path, capsys: Capture) -> None:
     given = ["simulate", "out", "--cash", "120000", "--out", "acct"]
     assert cli.main([*given, "--no-page"]) == 0

@@ -79,6 +79,12 @@ def test_page_of_a_verdict(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     plain = printed(capsys, "verdict", folder / "sweep")
     assert printed(capsys, "verdict", folder / "sweep", "--page", target) == plain
     assert "<h1>A verdict</h1>" in target.read_text(encoding="utf-8")
+    mine = folder / "mine.toml"
+    mine.write_text(WHEEL)
+    assert cli.main(["verdict", str(folder / "sweep"), "--page", str(mine)]) == 1
+    told = capsys.readouterr()
+    assert "mine.toml is there, and no page of wheelvec" in told.err
+    assert (mine.read_text(), told.out) == (WHEEL, "")
 
 
 def test_errors_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

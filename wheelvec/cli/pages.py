@@ -10,8 +10,6 @@ from wheelvec.cli.saved import PORTFOLIO_INDEX, RESULT_INDEX, SWEEP_INDEX, index
 from wheelvec.cli.terminal import write
 from wheelvec.model.errors import InputError, LakeError, WheelvecError
 
-HEAD = 4096  # bytes at the beginning of a page, which say that it is one of ours
-
 
 def add_report(commands: Any) -> None:
     """Add `wheelvec report` to the commands."""
@@ -28,7 +26,11 @@ def add_report(commands: Any) -> None:
         "folders", nargs="+", type=Path, metavar="FOLDER", help="the folder given as --out"
     )
     report.add_argument(
-        "--out", type=Path, metavar="FILE", help="the page; default: FOLDER.html beside it"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the page; default: FOLDER.html beside it; a file that is no page of wheelvec is left "
+        "as it is",
     )
     add_forms(report, "where the page is")
     report.set_defaults(command=_report)
@@ -53,8 +55,6 @@ def _report(options: argparse.Namespace) -> None:
         loaded[0] if len(loaded) == 1 else dict(zip(_names(options.folders), loaded, strict=True))
     )
     target = options.out or beside(options.folders[0])
-    if options.out is None:
-        _refuse_other(target)
     written = page(shown, target)
     if options.form == JSON:
         from wheelvec.report.figures import as_json
@@ -107,18 +107,6 @@ def beside(folder: Path) -> Path:
     return named / f"{place.name}.html"
 
 
-def _refuse_other(path: Path) -> None:
-    """Refuse to replace a file that is no page of ours, at a place that the user did not name."""
-    from wheelvec.report.pages.elements import MARK
-
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        head = file.read(HEAD)
-    if MARK.encode() not in head:
-        raise LakeError(f"{path} is there, and no page of wheelvec: it is left as it is")
-
-
 def write_beside(shown: Any, out: Path, options: argparse.Namespace) -> None:
     """Write the page of what a command made, and say where; or say why there is none.
 
@@ -133,7 +121,6 @@ def write_beside(shown: Any, out: Path, options: argparse.Namespace) -> None:
 
     target = beside(out)
     try:
-        _refuse_other(target)
         page(shown, target)
     except WheelvecError as error:
         write(f"No page: {error}")

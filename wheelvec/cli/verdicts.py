@@ -100,7 +100,11 @@ def add_verdict(commands: Any) -> None:
         help="configurations that were tried before this sweep",
     )
     verdict.add_argument(
-        "--page", type=Path, metavar="FILE", help="write its page to this file as well"
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="write its page to this file as well; a file that is no page of wheelvec is left as "
+        "it is",
     )
     add_forms(verdict, "the lines", markdown="a page")
     verdict.set_defaults(command=_verdict)
@@ -162,6 +166,10 @@ def _verdict(options: argparse.Namespace) -> None:
     from wheelvec.inference.verdict import verdict
     from wheelvec.report.figures import as_json
 
+    if options.page is not None:
+        from wheelvec.report.pages.page import page, place_of_page
+
+        place_of_page(options.page)  # refused before minutes are spent on the verdict
     account = _account(options)
     found = verdict(
         _swept(options),
@@ -171,8 +179,6 @@ def _verdict(options: argparse.Namespace) -> None:
         prior_trials=options.prior_trials,
     )
     if options.page is not None:
-        from wheelvec.report.pages.page import page
-
         page(found, options.page)
     if options.form == JSON:
         write(as_json(found.to_dict()))

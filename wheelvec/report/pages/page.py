@@ -17,6 +17,8 @@ from wheelvec.run.results.sweep_result import Sweep
 if TYPE_CHECKING:
     from wheelvec.report.pages.elements import Page
 
+HEAD = 4096  # bytes at the beginning of a page, which say that it is one of ours
+
 Shown = Result | Portfolio | Sweep | Verdict | Market | Sequence[Any] | Mapping[str, Any]
 
 
@@ -24,7 +26,7 @@ def page(x: Shown, path: str | Path) -> Path:
     """Write an HTML page about a result, portfolio, sweep, verdict or market, or compare several.
 
     The page is one file that asks for nothing: it opens without a network, in light and in dark,
-    and can be read with scripts off. An earlier file is replaced.
+    and can be read with scripts off. An earlier page is replaced; any other file is left as it is.
 
     Args:
         x: a Result, a Portfolio, a Sweep, a Verdict, a Market (of a lake all its files are
@@ -37,8 +39,8 @@ def page(x: Shown, path: str | Path) -> Path:
     Raises:
         InputError: for anything else; or naming what to install, if the extra `report` is
             missing.
-        LakeError: if the file cannot be written; or saying what a result lacks that an earlier
-            version saved.
+        LakeError: if the file cannot be written, or there is one that is no page of wheelvec; or
+            saying what a result lacks that an earlier version saved.
 
     Example:
         >>> import pathlib
@@ -50,16 +52,40 @@ def page(x: Shown, path: str | Path) -> Path:
         >>> path.stat().st_size < 1_500_000
         True
     """
-    refuse_address(path, "a page", "file")
-    target = Path(path)
-    if target.is_dir():
-        raise LakeError(f"{target}: is a folder; expected the name of a file, such as out.html")
+    target = place_of_page(path)
     try:
         text = html(x)
     except ModuleNotFoundError as error:
         raise missing_extra(error) from None
     with writing(target), replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
+    return target
+
+
+def place_of_page(path: str | Path) -> Path:
+    """The path of a page to write, unless something is there that a page must not replace.
+
+    Raises:
+        LakeError: for an address, a folder, or a file that is no page of wheelvec; an empty file
+            has nothing to lose.
+    """
+    from wheelvec.report.pages.elements import MARK
+
+    refuse_address(path, "a page", "file")
+    target = Path(path)
+    if target.is_dir():
+        raise LakeError(f"{target}: is a folder; expected the name of a file, such as out.html")
+    with writing(target):
+        if not target.exists():
+            return target
+        head = b""
+        if target.is_file():  # a pipe would be waited for
+            with target.open("rb") as file:
+                head = file.read(HEAD)
+            if not head:
+                return target
+    if MARK.encode() not in head:
+        raise LakeError(f"{target} is there, and no page of wheelvec: it is left as it is")
     return target
 
 
