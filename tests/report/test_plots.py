@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import wheelvec as wv
 from tests.report import built
+from wheelvec.model.columns import of_sweep
 from wheelvec.report.months import pnl_by_month, returns_by_month, yearly
 from wheelvec.report.plots.thinning import gathered, labels_of, thinned
 from wheelvec.report.plots.wheels import by_field, histogram
@@ -274,6 +275,18 @@ def test_a_missing_extra_says_what_to_install() -> None:
     )
     assert done.stdout.count("altair is missing") == 2
     assert done.stdout.count("pip install '.[report]'") == 2
+
+
+def test_figures_of_an_account_are_drawn() -> None:
+    config = wv.Config(schedule=wv.Schedule(end_date="2024-01-12"))
+    fields = ("put.exit_pct", "put.stop_loss_multiplier")
+    grid = {fields[0]: [0.25, 0.5], fields[1]: [2.0, None]}
+    sweep = wv.sweep(built.market(), config, grid, account=wv.Account())
+    heat = wv.plots.heat(sweep, *fields, "account_sharpe").to_dict()
+    assert heat["title"]["subtitle"] == ["per year; each cell is one configuration"]
+    alone = wv.plots.sensitivity(sweep, "account_total_return").to_dict()
+    assert alone["title"]["subtitle"][-1] == "fraction"
+    assert all(of_sweep(name).meaning for name in sweep.figures)
 
 
 def test_nothing_of_altair_is_imported_before_a_chart() -> None:

@@ -13,10 +13,10 @@ from wheelvec.inference.units import OF_PORTFOLIOS, OF_WHEELS
 from wheelvec.inference.words import wrapped
 from wheelvec.market.market import Market
 from wheelvec.model.account import Account
+from wheelvec.model.columns import ACCOUNT_PREFIX
 from wheelvec.model.config import Config
 from wheelvec.model.errors import InputError, InsufficientDataError, cut
 from wheelvec.model.sections import FILL_MODES
-from wheelvec.run.accounts.evaluation import PREFIX
 from wheelvec.run.backtest import backtest
 from wheelvec.run.results.portfolio import Portfolio
 from wheelvec.run.results.result import Result
@@ -25,7 +25,7 @@ from wheelvec.run.sweep import sweep
 
 LEVEL = 0.90  # of the ranges that are drawn
 STARTS = 21  # sessions, a month, of a schedule that enters on each
-OF_ACCOUNTS = tuple(PREFIX + name for name in OF_PORTFOLIOS)
+OF_ACCOUNTS = tuple(ACCOUNT_PREFIX + name for name in OF_PORTFOLIOS)
 # what a figure is if nothing is gained; those that are missing have no such value
 NEUTRAL = {
     **dict.fromkeys(("avg_wheel_roc", "total_pnl"), 0.0),
@@ -253,7 +253,7 @@ _Row = tuple[str, float | None, float | None, int, str]  # kind, low, high, n, w
 def _estimate(held: Result | Portfolio, figure: str) -> float:
     """The figure of the configuration as it is."""
     if isinstance(held, Portfolio):
-        found = held.metrics()[figure.removeprefix(PREFIX)]
+        found = held.metrics()[figure.removeprefix(ACCOUNT_PREFIX)]
     else:
         its = _OF_RESULTS.get(figure)
         found = held.summary()[figure] if its is None else its(held)
@@ -327,7 +327,7 @@ def _choice(around: _Around, account: Account, seeds: int) -> _Row:
 
 def _market(held: Result | Portfolio, figure: str) -> _Row:
     try:
-        found = bootstrap(held, figure.removeprefix(PREFIX), level=LEVEL)
+        found = bootstrap(held, figure.removeprefix(ACCOUNT_PREFIX), level=LEVEL)
     except InsufficientDataError as refusal:
         return "market", None, None, 0, str(refusal)
     unit = "sessions" if isinstance(held, Portfolio) else "entry sessions"

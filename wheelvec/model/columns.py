@@ -293,6 +293,8 @@ SUMMARY: dict[str, Column] = {
     ),
 }
 
+ACCOUNT_PREFIX = "account_"  # of the figures of an account in the frame of a sweep
+
 SWEEP: dict[str, Column] = {
     "config_id": Column("", "sixteen hexadecimal digits: equal for equal configurations"),
     **{
@@ -306,7 +308,7 @@ SWEEP: dict[str, Column] = {
 
 
 def of_sweep(name: str) -> Column:
-    """The meaning of a figure of a sweep's frame, including the counts by reason.
+    """The meaning of a figure of a sweep's frame, the counts by reason and its account's included.
 
     Example:
         >>> of_sweep("csp_assigned").meaning
@@ -321,6 +323,8 @@ def of_sweep(name: str) -> Column:
     ):
         if name.startswith(prefix):
             return Column(unit, meaning)
+    if name.startswith(ACCOUNT_PREFIX):
+        return of_metric(name.removeprefix(ACCOUNT_PREFIX))
     return SWEEP[name]
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 
 from wheelvec.market.market import Market
+from wheelvec.model.columns import ACCOUNT_PREFIX
 from wheelvec.model.grid import Codes, dense
 from wheelvec.run.accounts.holdings import BYTES_A_SESSION, Holdings
 from wheelvec.run.context import Context
 from wheelvec.stages.arrays import days
 from wheelvec.stages.metrics import METRICS
 
-PREFIX = "account_"
-ACCOUNT_FIGURES = {PREFIX + name: kind for name, kind in METRICS.items()}
+ACCOUNT_FIGURES = {ACCOUNT_PREFIX + name: kind for name, kind in METRICS.items()}
 CHUNK = 16_384  # accounts at most
 
 
@@ -45,7 +45,7 @@ class Accounts:
                 out[name][mine] = values
         return pl.DataFrame(
             [
-                pl.Series(PREFIX + name, out[name], nan_to_null=True).cast(kind)
+                pl.Series(ACCOUNT_PREFIX + name, out[name], nan_to_null=True).cast(kind)
                 for name, kind in METRICS.items()
             ]
         )
