@@ -198,6 +198,23 @@ def test_what_is_wrong_is_named(market: wv.Market, config: wv.Config) -> None:
         plain.row_account(0)
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "rows is empty: expected at least one row"),
+        (0, r"rows = 0: expected rows of the frame, such as \[0, 1\]"),
+        ("0", "rows = '0': expected rows of the frame"),
+        ([2], "i = 2: expected a row from 0 to 1"),
+    ],
+)
+def test_rows_of_no_equity_are_named(
+    market: wv.Market, config: wv.Config, rows: Any, message: str
+) -> None:
+    sweep = wv.sweep(market, config, {"account.cash": [50_000, 100_000]})
+    with pytest.raises(InputError, match=message):
+        sweep.equity(rows)
+
+
 def test_skipped_rows_state_both_sizes(market: wv.Market, config: wv.Config) -> None:
     sizes = {("account.contracts", "account.fraction"): [(2, 0.1), (2, None)]}
     sweep = wv.sweep(market, config, sizes, skip_invalid=True)

@@ -15,7 +15,7 @@ import polars as pl
 from wheelvec.market.market import Market
 from wheelvec.model.account import Account
 from wheelvec.model.config import Config
-from wheelvec.model.errors import InputError, counted, listed, unknown_name
+from wheelvec.model.errors import InputError, counted, cut, listed, unknown_name
 from wheelvec.model.forks import refusing_forked
 from wheelvec.model.grid import SIGNAL, Grid, combined
 from wheelvec.model.schemas import FAILURES
@@ -414,8 +414,8 @@ class Sweep:
             null on sessions after the last of that row's account, and before its first.
 
         Raises:
-            InputError: if there is no such row, the sweep ran under no account, or it was loaded
-                without a market.
+            InputError: if no row is given or there is no such row, the sweep ran under no account,
+                or it was loaded without a market.
 
         Example:
             >>> import wheelvec as wv
@@ -427,7 +427,11 @@ class Sweep:
         """
         self._needs_account("equity")
         given = range(self.frame.height) if rows is None else rows
+        if not isinstance(given, Iterable) or isinstance(given, str | bytes):
+            raise InputError(f"rows = {cut(rows)}: expected rows of the frame, such as [0, 1]")
         wanted = np.array([self._checked(i) for i in given], np.int64)
+        if not wanted.size:
+            raise InputError("rows is empty: expected at least one row of the frame")
         used, place = np.unique(self._inverse[wanted], return_inverse=True)
         found = self._engine("equity").equity(self._rows[used])
         columns = {str(row): found.columns[1 + at] for row, at in zip(wanted, place, strict=True)}
