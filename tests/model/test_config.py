@@ -21,7 +21,7 @@ import wheelvec as wv
 from tests.model.test_markup import checked
 from wheelvec.model.config import SECTIONS, field_names, fields, unknown_field
 from wheelvec.model.errors import ConfigError
-from wheelvec.model.grid import Grid
+from wheelvec.model.grid import Grid, grid_from_file
 from wheelvec.model.sections import CLOSES
 from wheelvec.tables.sessions import Sessions
 
@@ -305,6 +305,40 @@ def test_a_tick_that_divides_no_dollar_is_refused(tick: float) -> None:
 )  # fmt: skip
 def test_a_tick_is_a_fraction_of_a_dollar(tick: Any, ticks: float) -> None:
     assert wv.Config(fills=wv.Fills(tick=tick)).ticks == ticks
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: wv.Config.from_dict([1]), r"configuration: \[1\]: expected a mapping of sections"),
+        (lambda: wv.Config.from_notebook(None), "None: expected a dictionary"),
+        (lambda: wv.Config.from_notebook({}, "x"), "'x': expected a dictionary"),
+        (lambda: wv.Config.from_toml(None), "None: expected a path"),
+        (lambda: wv.Account.from_toml(3), "3: expected a path"),
+        (lambda: wv.Config().to_toml(3), "3: expected a path"),
+        (lambda: grid_from_file(None), "None: expected a path"),
+        (lambda: wv.Market.open(3), "3: expected a path"),
+        (lambda: wv.check(3), "3: expected a path"),
+        (lambda: wv.Result.load(3), "3: expected a path"),
+        (lambda: wv.Sweep.load(b"x"), "b'x': expected a path"),
+        (lambda: wv.Portfolio.load(None), "None: expected a path"),
+        (lambda: wv.Market.open("x", symbols=3), "symbols = 3: expected a list"),
+        (lambda: wv.demo_market(symbols=3), "symbols = 3: expected a list"),
+        (lambda: wv.demo_market(symbols=[1]), "symbols: 1 cannot be a demo underlying"),
+        (lambda: wv.walk_forward(3), "sweep is 3: expected a wheelvec.Sweep"),
+    ],
+)
+def test_an_argument_of_another_type_is_named(call: Any, message: str) -> None:
+    with pytest.raises(wv.InputError, match=message):
+        call()
+
+
+def test_a_configuration_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    for path, reason in ((tmp_path / "nope" / "x.toml", "No such file"), (tmp_path, "directory")):
+        with pytest.raises(
+            wv.LakeError, match=rf"{re.escape(str(path))}: cannot be written: .*{reason}"
+        ):
+            wv.Config().to_toml(path)
 
 
 def test_new_yorks_closes_are_those_of_its_calendars() -> None:

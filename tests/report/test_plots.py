@@ -252,6 +252,19 @@ def test_lines_of_a_wheel_are_its_levels() -> None:
         ),
         (lambda: wv.plots.bands(pl.DataFrame({"kind": ["a"]})), "unknown frame: column 'low'"),
         (lambda: wv.plots.fan(pl.DataFrame({"session": [1], "p10": [1]})), "p90 is missing"),
+        (lambda: wv.plots.bands(3), "bands: 3: expected the result of wv.bands"),
+        (lambda: wv.plots.fan(3), "fan: 3: expected a frame"),
+        (lambda: wv.plots.sensitivity(built.sweep(), fields=3), "fields = 3: expected a list"),
+        (lambda: wv.plots.wheel(built.result(), 3), "wheel_id = 3: expected a text"),
+        (lambda: wv.explain(built.result(), [1]), r"wheel_id = \[1\]: expected a text"),
+        (lambda: wv.page(built.result(), 3), "3: expected a path"),
+        (lambda: wv.simulate(built.result(), benchmarks="x"), "expected frames by name"),
+        (lambda: built.sweep().best(descending=3), "descending = 3: expected True or False"),
+        (lambda: built.sweep().periods([1]), "unknown period"),
+        (
+            lambda: wv.plots.chain(built.market(), "BRVO", "2024-01-03", 3),
+            "config is 3: expected a wheelvec.Config",
+        ),
         (lambda: wv.plots.chain(built.market(), "ACME", "2024-01-03"), "unknown symbol"),
         (lambda: wv.plots.chain(built.market(), "BRVO", "2024-01-01"), "has no quote"),
         (lambda: wv.plots.chain(built.market(), "BRVO", "soon"), "expected a date"),
@@ -262,6 +275,18 @@ def test_lines_of_a_wheel_are_its_levels() -> None:
 def test_bad_arguments_are_named(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(wv.InputError, match=message):
         call()
+
+
+def test_figures_of_an_account_are_drawn() -> None:
+    config = wv.Config(schedule=wv.Schedule(end_date="2024-01-12"))
+    fields = ("put.exit_pct", "put.stop_loss_multiplier")
+    grid = {fields[0]: [0.25, 0.5], fields[1]: [2.0, None]}
+    sweep = wv.sweep(built.market(), config, grid, account=wv.Account())
+    heat = wv.plots.heat(sweep, *fields, "account_sharpe").to_dict()
+    assert heat["title"]["subtitle"] == ["per year; each cell is one configuration"]
+    alone = wv.plots.sensitivity(sweep, "account_total_return").to_dict()
+    assert alone["title"]["subtitle"][-1] == "fraction"
+    assert all(of_sweep(name).meaning for name in sweep.figures)
 
 
 def test_a_missing_extra_says_what_to_install() -> None:
@@ -275,18 +300,6 @@ def test_a_missing_extra_says_what_to_install() -> None:
     )
     assert done.stdout.count("altair is missing") == 2
     assert done.stdout.count("pip install '.[report]'") == 2
-
-
-def test_figures_of_an_account_are_drawn() -> None:
-    config = wv.Config(schedule=wv.Schedule(end_date="2024-01-12"))
-    fields = ("put.exit_pct", "put.stop_loss_multiplier")
-    grid = {fields[0]: [0.25, 0.5], fields[1]: [2.0, None]}
-    sweep = wv.sweep(built.market(), config, grid, account=wv.Account())
-    heat = wv.plots.heat(sweep, *fields, "account_sharpe").to_dict()
-    assert heat["title"]["subtitle"] == ["per year; each cell is one configuration"]
-    alone = wv.plots.sensitivity(sweep, "account_total_return").to_dict()
-    assert alone["title"]["subtitle"][-1] == "fraction"
-    assert all(of_sweep(name).meaning for name in sweep.figures)
 
 
 def test_nothing_of_altair_is_imported_before_a_chart() -> None:

@@ -222,10 +222,11 @@ def demo_months(
 
 def _check_names(symbols: Sequence[str]) -> None:
     """Refuse names given twice, and roots that a `Market` sets aside: adjusted ones and indices."""
-    if isinstance(symbols, str) or not symbols or len(set(symbols)) != len(symbols):
+    listed = isinstance(symbols, Sequence) and not isinstance(symbols, str)
+    if not listed or not symbols or len(set(symbols)) != len(symbols):
         raise InputError(f"symbols = {symbols!r}: expected a list of at least one name, each once")
     for name in symbols:
-        if not re.fullmatch("[A-Z]{1,6}", name) or name in cash_settled.ROOTS:
+        if not re.fullmatch("[A-Z]{1,6}", str(name)) or name in cash_settled.ROOTS:
             raise InputError(
                 f"symbols: {name!r} cannot be a demo underlying: expected 1 to 6 capital letters, "
                 "no index"

@@ -10,7 +10,7 @@ from wheelvec.inference.figures import Sums
 from wheelvec.inference.months import monthly_of, whole_months
 from wheelvec.inference.needs import CONFIGURATIONS, MONTHS, at_least, one_of, whole
 from wheelvec.inference.units import OF_WHEELS, Launched, launched, wheel_statistic
-from wheelvec.model.errors import InsufficientDataError
+from wheelvec.model.errors import InputError, InsufficientDataError, cut
 from wheelvec.run.results.sweep_result import Sweep
 
 Array = NDArray[Any]
@@ -90,6 +90,8 @@ def walk_forward(
     """
     one_of("figure", by, FIGURES)
     train, test = whole("train", train, 1, 600), whole("test", test, 1, 600)
+    if not isinstance(sweep, Sweep):
+        raise InputError(f"sweep is {cut(sweep)}: expected a wheelvec.Sweep")
     months, of = whole_months(sweep, "walk_forward"), launched(sweep, "walk_forward")
     months = months[months >= of.day[0].astype("datetime64[M]")]  # before it no row traded
     at_least("walk_forward", MONTHS, months.size, "months from the first wheel on")

@@ -26,7 +26,7 @@ from wheelvec.lake.remote import opened
 from wheelvec.market.splits import Given, Splits
 from wheelvec.model import markup, schemas
 from wheelvec.model.addresses import refuse_address
-from wheelvec.model.errors import DataError, InputError, listed
+from wheelvec.model.errors import DataError, InputError, cut, listed
 from wheelvec.model.forks import refuse_forked, refusing_forked
 from wheelvec.tables import validation
 from wheelvec.tables.anomalies import REASONS, Findings
@@ -204,6 +204,8 @@ class Market:
         first, last = _day("start", start, dt.date.min), _day("end", end, dt.date.max)
         if first > last:
             raise InputError(f"start {first} is after end {last}")
+        if not isinstance(symbols, Iterable | None):
+            raise InputError(f"symbols = {cut(symbols)}: expected a list of symbols")
         wanted = [symbols] if isinstance(symbols, str) else symbols
         stated = Splits.of(splits)
         source = opened(

@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from wheelvec.model.account import Account
+from wheelvec.model.addresses import check_path
 from wheelvec.model.config import RULE_SETS, SECTIONS, read_toml, unknown_field
 from wheelvec.model.errors import ConfigError, InputError, cut, no_file, unknown_name
 from wheelvec.model.fields import plain, real
@@ -368,6 +369,7 @@ def grid_from_file(path: str | Path) -> GridLike:
         ConfigError: if the file is not of the format that its suffix states, has more than
             MOST_ROWS rows, or an unknown field.
     """
+    check_path(path)
     kind = GRID_FILES.get(Path(path).suffix.lower())
     if kind is None:
         suffixes = ", ".join(f"*{suffix}" for suffix in GRID_FILES)

@@ -19,7 +19,7 @@ from typing import Any, Self
 from wheelvec.model import markup
 from wheelvec.model.account import Account
 from wheelvec.model.addresses import refuse_address
-from wheelvec.model.errors import ConfigError, cut, unknown_name
+from wheelvec.model.errors import ConfigError, LakeError, cut, unknown_name
 from wheelvec.model.fields import Curve, Field, documented, fields_of, misplaced, none_is
 from wheelvec.model.notebook import sections_of_notebook
 from wheelvec.model.sections import (
@@ -207,6 +207,8 @@ class Config:
             >>> wv.Config.from_dict({"put": {"exit_pct": 0.3}, "rules": "v5"}).put.exit_pct
             0.3
         """
+        if not isinstance(sections, Mapping):
+            raise ConfigError(f"{source}: {cut(sections)}: expected a mapping of sections")
         values: dict[str, Any] = {}
         try:
             for section, fields in sections.items():
@@ -259,6 +261,9 @@ class Config:
         Args:
             path: a file to write; None writes no file.
 
+        Raises:
+            LakeError: if the file cannot be written.
+
         Example:
             >>> import wheelvec as wv
             >>> config = wv.Config(put=wv.PutRules(exit_pct=0.3))
@@ -277,7 +282,11 @@ class Config:
         )
         written = tomli_w.dumps(document)
         if path is not None:
-            Path(path).write_text(written, encoding="utf-8")
+            try:
+                Path(path).write_text(written, encoding="utf-8")
+            except OSError as error:
+                reason = error.strerror or error
+                raise LakeError(f"{path}: cannot be written: {reason}") from error
         return written
 
     @classmethod
@@ -312,6 +321,9 @@ class Config:
             >>> config.schedule.symbols, config.call.dte_max
             (('TSLA',), 30)
         """
+        for given in (config, cc_config or {}, scheduler_config or {}):
+            if not isinstance(given, Mapping):
+                raise ConfigError(f"notebook configuration: {cut(given)}: expected a dictionary")
         fields = {
             section: tuple(f.name for f in dataclasses.fields(kind))
             for section, kind in SECTIONS.items()

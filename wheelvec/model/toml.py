@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from wheelvec.model.addresses import check_path
 from wheelvec.model.errors import ConfigError
 
 # tomllib takes quadratic time over a dotted key: minutes for 100 kB of a.a.a
@@ -18,9 +19,11 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     """A TOML file as nested dictionaries.
 
     Raises:
+        InputError: if `path` is no path.
         ConfigError: if the file cannot be read or is not TOML; with the line of the error, or the
             format that the file has instead.
     """
+    check_path(path)
     try:
         written = _decoded(Path(path).read_bytes())
         if _LONG_DOTTED_KEY.search(written):

@@ -82,6 +82,8 @@ def simulate(
     account = Account() if account is None else account
     if not isinstance(account, Account):
         raise InputError(f"account is {cut(account)}: expected a wheelvec.Account")
+    if benchmarks is not None and not isinstance(benchmarks, Mapping):
+        raise InputError(f"benchmarks is {cut(benchmarks)}: expected frames by name")
     known = _results(results)
     frames = _frames(known, account) if executor is None else _away(known, account, executor)
     return Portfolio(account, frames, [_ran(result) for result in known], given=benchmarks)

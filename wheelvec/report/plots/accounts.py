@@ -338,3 +338,5 @@ def _pairs(frame: pl.DataFrame) -> list[tuple[str, str]]:
         wanted = missing[0] if missing else "p05 and p95"
         raise InputError(f"frame: expected columns such as p05, p50, p95; {wanted} is missing")
     return pairs
+    if not isinstance(frame, pl.DataFrame):
+        raise InputError(f"fan: {cut(frame)}: expected a frame of session, p05, p95 and the like")

@@ -44,6 +44,8 @@ def chain(
         >>> wv.plots.chain(market, "ALFA", "2024-01-02").to_dict()["title"]["text"]
         'ALFA on 2024-01-02: IV of the puts'
     """
+    if config is not None and not isinstance(config, Config):
+        raise InputError(f"config is {cut(config)}: expected a wheelvec.Config")
     rules = Config() if config is None else config
     puts = solved_puts(market, underlying, session, rules)
     day, spot = puts["session"][0], puts["underlying_price"].median()

@@ -71,6 +71,8 @@ def legs_of(result: Result, wheel_id: str) -> pl.DataFrame:
     Raises:
         InputError: for an unknown wheel.
     """
+    if not isinstance(wheel_id, str):
+        raise InputError(f"wheel_id = {cut(wheel_id)}: expected a text")
     rows = result.records.filter((pl.col("wheel_id") == wheel_id) & (pl.col("phase") != "total"))
     if not rows.height:
         raise InputError(f"wheel_id = {cut(wheel_id)}: the result has no such wheel")

@@ -165,6 +165,8 @@ def sensitivity(
         >>> wv.plots.sensitivity(sweep, "total_pnl").to_dict()["title"]["text"]
         'total_pnl by each field alone'
     """
+    if fields is not None and (isinstance(fields, str) or not isinstance(fields, Sequence)):
+        raise InputError(f"fields = {cut(fields)}: expected a list of swept fields")
     chosen = several(sweep)[:6] if fields is None else list(fields)
     _refuse(sweep, figure, chosen)
     if not chosen:
@@ -286,6 +288,8 @@ def bands(frame: pl.DataFrame | Bands, *, unit: str = "Mean ROC, percent") -> An
         'What the figure rests on'
     """
     frame = frame.frame if isinstance(frame, Bands) else frame
+    if not isinstance(frame, pl.DataFrame):
+        raise InputError(f"bands: {cut(frame)}: expected the result of wv.bands, or a frame")
     for name in BAND:
         if name not in frame.columns:
             raise InputError(unknown_name("frame: column", name, frame.columns))

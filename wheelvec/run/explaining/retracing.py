@@ -21,7 +21,7 @@ from wheelvec.kernels.trace import TRACE, Sale, levels_of, trace_leg
 from wheelvec.model import osi
 from wheelvec.model.codes import EventKind, ExitReason, name_of
 from wheelvec.model.config import Config
-from wheelvec.model.errors import InputError, LakeError
+from wheelvec.model.errors import InputError, LakeError, cut
 from wheelvec.model.grid import Grid
 from wheelvec.model.schemas import PATHS
 from wheelvec.run.results.result import Result
@@ -85,6 +85,8 @@ def records_of(result: Result, wheel_id: str) -> pl.DataFrame:
             "the result was saved by an earlier version, without the paths that this needs: "
             "run it again"
         )
+    if not isinstance(wheel_id, str):
+        raise InputError(f"wheel_id = {cut(wheel_id)}: expected a text")
     rows = result.records.filter(pl.col("wheel_id") == wheel_id)
     if rows.is_empty():
         raise InputError(_no_such_wheel(result, wheel_id))

@@ -485,6 +485,8 @@ class Sweep:
         for name, value, least in (("n", n, 1), ("least_wheels", least_wheels, 0)):
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
                 raise InputError(f"{name} = {value!r}: expected a whole number of at least {least}")
+        if not isinstance(descending, bool):
+            raise InputError(f"descending = {cut(descending)}: expected True or False")
         rows, of_rules = self._of_rules(self._ranked_rows(), rules)
         shown = [
             name
@@ -589,7 +591,7 @@ class Sweep:
             >>> swept.periods("1mo")["pnl"].round(2).to_list()  # January of both rows
             [643.18, 1794.18]
         """
-        if every not in PERIODS:
+        if not isinstance(every, str) or every not in PERIODS:
             raise InputError(unknown_name("period", every, PERIODS))
         engine = self._engine("periods")
         found = []
