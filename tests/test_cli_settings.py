@@ -73,6 +73,15 @@ def test_any_text_is_read_or_refused(text: str) -> None:
             settings.changed(wv.Config(), [setting])
 
 
+def test_a_field_of_the_account_is_told_its_place() -> None:
+    """An account is none of the configuration's: the name itself was suggested for it."""
+    told = r"'account.cash' is no field of a configuration.*section \[account\].*simulate.*--cash"
+    with pytest.raises(ConfigError, match=told):
+        settings.changed(wv.Config(), ["account.cash=3"])
+    with pytest.raises(ConfigError, match=told):
+        wv.Config().replace(**{"account.cash": 3})
+
+
 def test_fields_are_changed_together() -> None:
     config = settings.changed(
         wv.Config(),

@@ -464,6 +464,12 @@ def field_names() -> list[str]:
 
 def unknown_field(name: str) -> str:
     """The error message for an unknown dotted name: a suggestion, or the fields of its section."""
+    if name.startswith(f"{Account.section}."):
+        return (
+            f"{cut(name)} is no field of a configuration, but of an account: set it in the section "
+            f"[{Account.section}] of the file, by an option of simulate such as --cash, or in "
+            "Python with wheelvec.Account"
+        )
     names = [*field_names(), "rules"]
     section = f"{name.partition('.')[0]}."
     return misplaced(
