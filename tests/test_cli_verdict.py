@@ -59,6 +59,8 @@ def test_bands_of_an_account(folder: Path, capsys: pytest.CaptureFixture[str]) -
 def test_verdict_of_a_sweep(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     alone = json.loads(printed(capsys, "verdict", folder / "sweep", "--json"))
     assert {line["says"] for line in alone["lines"][:10]} == {NO_MARKET}
+    assert "--lake" in NO_MARKET  # what a reader of the terminal can do
+    assert "--account" in NO_ACCOUNT
     options = ("--lake", folder / "lake", "--prior-trials", "7")
     found = json.loads(printed(capsys, "verdict", folder / "sweep", *options, "--json"))
     assert found["tried"]["prior_trials"] == 7

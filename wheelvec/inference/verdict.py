@@ -35,8 +35,8 @@ FEW, MANY = 8, 32  # fill seeds: of the sweep if it has so many, else 0 to 31
 # blocks of the probability of overfitting: 16, or fewer where the months do not suffice
 BLOCKS = range(16, FEWEST - 1, -2)
 YEAR = 252
-NO_MARKET = "needs the market: load the sweep with Sweep.load(folder, market=...)"
-NO_ACCOUNT = "needs an account: pass account=wv.Account(...)"
+NO_MARKET = "needs the market: load the sweep with Sweep.load(folder, market=...), or give --lake"
+NO_ACCOUNT = "needs an account: pass account=wv.Account(...), or give --account"
 
 
 def verdict(

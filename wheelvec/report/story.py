@@ -234,7 +234,8 @@ def _notes(result: Result, legs: list[RetracedLeg], market: Market | None) -> li
     if market is None:
         notes.append(
             "The other contracts of each session are not part of a result: explain(result, "
-            "wheel_id, market=market) lists them, with the test that each fails."
+            "wheel_id, market=market), or wheelvec explain with --lake, lists them, with the test "
+            "that each fails."
         )
     for leg in legs:
         if leg.quote is None:

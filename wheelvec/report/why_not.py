@@ -264,7 +264,7 @@ def _notes(result: Result, market: Market | None) -> list[str]:
     if market is None:
         text = (
             "The contracts of a session are not part of a result: why_not(result, session, "
-            "underlying, market=market) lists the nearest."
+            "underlying, market=market), or wheelvec why-not with --lake, lists the nearest."
         )
         return [text]
     return other_market(result, market)
