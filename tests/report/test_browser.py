@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.report import built
 from tests.report.test_pages import PAGES, hostile, page_of
 from wheelvec.report.pages.page import html
 
@@ -57,7 +58,7 @@ MEASURE = """
   for (const place of document.querySelectorAll("h1, h2, h3, h4, p, li, dt, dd, nav a, button")) {
     const box = place.getBoundingClientRect();
     if (box.width && !place.closest(".scroll") && box.right > innerWidth + 1) found.push(`cut off: ${place.textContent.slice(0, 40)}`);
-    if (place.scrollWidth > place.clientWidth + 1 && getComputedStyle(place).overflow === "hidden") found.push(`cut off: ${place.textContent.slice(0, 40)}`);
+    if (place.scrollWidth > place.clientWidth + 1 && (getComputedStyle(place).overflow === "hidden" || place.tagName === "DT")) found.push(`cut off: ${place.textContent.slice(0, 40)}`);
   }
   if (document.documentElement.scrollWidth > innerWidth) found.push("the page is wider than the window");
   return found;
@@ -197,6 +198,28 @@ def test_the_page_of_a_result(browser: Any, folder: Path, scheme: str, width: in
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page(browser: Any, folder: Path, name: str, scheme: str, width: int) -> None:
     check(browser, written(folder, name), scheme, width)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("kind", ["result", "portfolio"])
+def test_long_names_stay_in_their_cards(browser: Any, folder: Path, kind: str, width: int) -> None:
+    """Paths stand for names on the page where the folders of two runs have the same name."""
+    path = folder / f"long-{kind}.html"
+    one = getattr(built, kind)()
+    runs = "runs/tsla_delta30_dte30-45_exit50_stop2"
+    names = (f"{runs}_ledger/out", f"{runs}_pessimistic_v5/out", "w" * 120)
+    path.write_text(html(dict.fromkeys(names, one)), encoding="utf-8")
+    opened = Opened(browser, path, "light", width)
+    opened.draw()
+    assert opened.page.evaluate(MEASURE) == []
+    labels = opened.page.locator(".role-legend-label text").all_text_contents()
+    assert len(set(labels)) == len(names), labels
+    titles = opened.page.evaluate(
+        "[...document.querySelectorAll('.role-title-text text')].map((text) => "
+        "text.getBoundingClientRect().top - text.closest('svg').getBoundingClientRect().top)"
+    )
+    assert min(titles) >= -1
+    opened.close()
 
 
 def test_measuring_finds_what_is_wrong(browser: Any, folder: Path) -> None:

@@ -24,6 +24,10 @@ from wheelvec.report.plots.thinning import POINTS, thinned
 from wheelvec.run.results.portfolio import Portfolio
 from wheelvec.run.results.result import Result
 
+LONG = 19  # letters of a name of which two stand side by side in the legend on a phone
+LETTER = 6.5  # pixels of one in the text of a legend
+SYMBOL = 24  # pixels of the line before a name in a legend
+
 SOURCES = ("puts", "calls", "stock", "dividends", "fees", "interest")
 LABELS = {
     "equity": "account",
@@ -115,6 +119,7 @@ def lines(curves: Mapping[str, pl.DataFrame], unit: str, points: int, first: int
     ]
     names = list(curves)
     colours = [PALETTE[(first + i) % len(PALETTE)] for i in range(len(names))]
+    legend = _legend(names)
     return (
         alt.Chart(drawn(pl.concat(parts)))
         .mark_line(interpolate="linear", strokeJoin="round")
@@ -123,12 +128,32 @@ def lines(curves: Mapping[str, pl.DataFrame], unit: str, points: int, first: int
             y=alt.Y(
                 "value:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title=unit, format=",~f")
             ),
-            color=alt.Color("series:N", scale=alt.Scale(domain=names, range=colours)),
+            color=alt.Color(
+                "series:N", scale=alt.Scale(domain=names, range=colours), legend=legend
+            ),
             strokeDash=alt.StrokeDash(
                 "series:N",
                 scale=alt.Scale(domain=names, range=_dashes(len(names))),
+                legend=legend,
             ),
         )
+    )
+
+
+def _legend(names: Sequence[str]) -> Any:
+    """A legend whose names do not reach beyond the chart, or the usual one where none is long.
+
+    Names of runs are often paths that differ at their ends, so that the middle is left out.
+    """
+    if max(map(len, names), default=0) <= LONG:
+        return alt.Undefined
+    room = f"(width - {SYMBOL})"
+    half = f"floor({room} / {2 * LETTER})"
+    return alt.Legend(
+        columns=1,  # not by the width: Vega would cut the title where that changes their number
+        labelLimit={"expr": room},  # for names in wide letters
+        labelExpr=f"length(datum.label) * {LETTER} <= {room} ? datum.label : "
+        f"slice(datum.label, 0, {half} - 1) + '…' + slice(datum.label, 1 - {half})",
     )
 
 
@@ -329,6 +354,8 @@ def fan(frame: pl.DataFrame, *, unit: str = "Equity, dollars", points: int = POI
 
 def _pairs(frame: pl.DataFrame) -> list[tuple[str, str]]:
     """The columns of each band, the widest first."""
+    if not isinstance(frame, pl.DataFrame):
+        raise InputError(f"fan: {cut(frame)}: expected a frame of session, p05, p95 and the like")
     if "session" not in frame.columns:
         raise InputError(unknown_name("frame: column", "session", frame.columns))
     low = sorted(name for name in frame.columns if re.fullmatch(r"p[0-4]\d", name))
@@ -338,5 +365,3 @@ def _pairs(frame: pl.DataFrame) -> list[tuple[str, str]]:
         wanted = missing[0] if missing else "p05 and p95"
         raise InputError(f"frame: expected columns such as p05, p50, p95; {wanted} is missing")
     return pairs
-    if not isinstance(frame, pl.DataFrame):
-        raise InputError(f"fan: {cut(frame)}: expected a frame of session, p05, p95 and the like")
