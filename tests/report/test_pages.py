@@ -92,6 +92,27 @@ def test_a_result_page_states_what_the_summary_does() -> None:
     assert f">{worst}</h3>" in text
 
 
+def test_the_page_counts_the_sessions_that_were_tested() -> None:
+    """Of resolved legs; a session with a quote alone is none of those with neither (gap_path)."""
+    schedule = wv.Schedule(end_date="2024-02-16", symbols=("CHRL",))
+    for gap_path, lacks in (("skip", "no bar"), ("quote", "neither a bar nor a quote that serves")):
+        config = wv.Config(schedule=schedule).replace(**{"fills.gap_path": gap_path})
+        result = wv.backtest(built.market(), config)
+        legs = result.records.drop_nulls("sessions_without_bar").with_row_index("leg")
+        walked = result.paths.drop_nulls("source").select("symbol", "session")
+        tested = legs.join(walked, on="symbol").filter(
+            pl.col("session") > pl.col("entry_date"), pl.col("session") <= pl.col("exit_date")
+        )
+        missing = legs["sessions_without_bar"].sum()
+        assert missing > 0
+        said = (
+            f"tested on {tested.height:,} of {tested.height + missing:,} leg-sessions of resolved"
+        )
+        text = html(result)
+        assert said in text
+        assert f"the other {missing:,} had {lacks}" in text
+
+
 def test_a_bad_month_leads_to_the_bars() -> None:
     """Month -> wheels of it -> story: each month has a place, each losing one a wheel with a story."""
     text, result = page_of("result"), built.result()

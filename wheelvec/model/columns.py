@@ -96,8 +96,8 @@ RECORDS: dict[str, Column] = {
     "liquidity_penalty": Column("", "1.00, 1.15 or 1.35: factor of spreads and ranges in prices"),
     "sessions_without_bar": Column(
         "sessions",
-        "without a bar and without a quote, from the day after the sale to the exit; null if "
-        "unresolved",
+        "without a bar or a quote that serves as one (rules.md, section 6), from the day after "
+        "the sale to the exit; null if unresolved",
     ),
     "underlying_at_expiration": Column(
         _SHARE, "the close that settled the leg; null if it ended before"

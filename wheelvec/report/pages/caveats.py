@@ -8,6 +8,7 @@ from wheelvec.model.codes import OUTCOMES
 from wheelvec.model.errors import counted
 from wheelvec.report.pages.elements import Table, amount
 from wheelvec.run.results.result import Result
+from wheelvec.tables.sessions import Sessions
 
 
 def of_result(result: Result) -> list[str]:
@@ -96,18 +97,9 @@ def _prices(result: Result, figures: dict[str, float | int | None]) -> Iterator[
         f"the vendor took them; who that was a result does not say). Fills are an assumption, "
         f'fill_mode "{fills.fill_mode}" (docs/fills.md); {drawn}.'
     )
-    sources = dict(result.paths["source"].fill_null("neither").value_counts().rows())
-    bars, quotes = sources.get("bar", 0), sources.get("quote", 0)
-    neither = sources.get("neither", 0)
-    tested = f"Stops and targets were tested on {_counted(bars, 'bar')} and "
-    tested += _counted(quotes, "quote")
-    if neither or figures["sessions_without_bar"]:
-        tested += (
-            f"; on {_counted(neither, 'session')} of a leg there was no price to test, and "
-            f"{_counted(figures['sessions_without_bar'], 'leg-session')} had neither bar nor "
-            "quote: a stop is not seen on them"
-        )
-    yield f"{tested}."
+    legs = _leg_sessions(result)
+    if legs:
+        yield _tested(legs, int(figures["sessions_without_bar"] or 0), result)
     missing = result.diagnostics.filter(pl.col("outcome") == "no_quotes")
     if missing.height:
         days = missing["session"].n_unique()
@@ -117,6 +109,29 @@ def _prices(result: Result, figures: dict[str, float | int | None]) -> Iterator[
         )
     if config.rules == "v5":
         yield "Rules v5 count P&L that no account would have earned; rules ledger do not."
+
+
+def _leg_sessions(result: Result) -> int:
+    """The sessions of the resolved legs, from the day after each sale through its end."""
+    legs = result.records.drop_nulls("sessions_without_bar")
+    if legs.is_empty():
+        return 0
+    sold, ended = legs["entry_date"], legs["exit_date"]
+    calendar = result.config.schedule.trading_calendar
+    day = Sessions.known(calendar, sold.min(), ended.max()).frame["session"].to_numpy()  # type: ignore[arg-type]
+    until, since = (day.searchsorted(each.to_numpy(), "right") for each in (ended, sold))
+    return int((until - since).sum())
+
+
+def _tested(legs: int, missing: int, result: Result) -> str:
+    text = f"Stops and targets were tested on {legs - missing:,} of {counted(legs, 'leg-session')}"
+    text += " of resolved legs"
+    if not missing:
+        return f"{text}."
+    # a session without a bar may have a quote, which serves as one in some runs only
+    served = (result.paths["source"] == "quote").any()
+    lacks = "neither a bar nor a quote that serves as one" if served else "no bar"
+    return f"{text}; the other {missing:,} had {lacks}: a stop is not seen on them."
 
 
 def why_not(result: Result) -> Table:
