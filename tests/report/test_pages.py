@@ -16,11 +16,13 @@ from tests.report import built
 from tests.run.results.by_hand import leg, put, result_of
 from wheelvec.model.schemas import RESULT_TABLES
 from wheelvec.report.months import counted_wheels
+from wheelvec.report.pages import caveats
 from wheelvec.report.pages.page import html
 from wheelvec.report.pages.rendering import _as_json
 from wheelvec.report.pages.results import chosen_stories
 from wheelvec.report.pages.stories import story
 from wheelvec.report.pages.sweeps import neighbours
+from wheelvec.report.text import result_text
 
 PAGES = {
     "result": built.result,
@@ -111,6 +113,23 @@ def test_the_page_counts_the_sessions_that_were_tested() -> None:
         text = html(result)
         assert said in text
         assert f"the other {missing:,} had {lacks}" in text
+
+
+def test_shares_that_v5_does_not_value_are_not_said_to_be_sold() -> None:
+    for rules, became, story_says in (
+        ("ledger", "count as sold at the close", "100 shares sold at the close"),
+        ("v5", "rules v5 do not value", "100 shares held and not valued"),
+    ):
+        result = wv.backtest(built.market(), built.result().config.replace(rules=rules))
+        held = result.wheels.filter(pl.col("shares_held") > 0, pl.col("in_summary"))
+        assert held.height
+        text = caveats.of_result(result)
+        assert f"{held.height} wheels ended holding shares, which {became}" in "\n".join(text)
+        told = wv.explain(result, held["wheel_id"][0])
+        assert story_says in str(told)
+        line = next(each for each in result_text(result).splitlines() if "holding shares" in each)
+        assert ("sold at" in line) is (rules == "ledger")
+        assert len(line) <= 80
 
 
 def test_a_bad_month_leads_to_the_bars() -> None:

@@ -118,8 +118,8 @@ RECORDS: dict[str, Column] = {
     "calendar_days": Column("calendar days", "end session - entry date"),
     "shares_held": Column(
         "shares",
-        "sold at the close of the end session because they were not called away; null if "
-        "unresolved",
+        "sold at the close of the end session because they were not called away (v5: held, and "
+        "not valued); null if unresolved",
     ),
     "csp_exit_reason": Column("", "exit_reason of the put"),
     "cc_exit_reason": Column("", "exit_reason of the last call; null without one"),

@@ -75,7 +75,9 @@ def _head(story: "Story") -> Section:
     wheel = story.wheel
     pnl = "no P&L" if wheel["pnl"] is None else f"{dollars(wheel['pnl'])} dollars"
     title = f"{story.wheel_id}: {wheel['end_reason']}, {pnl}"
-    lines = [f"{wheel['put_symbol']} sold on {wheel['entry_date']}; {_ended(wheel)}"]
+    lines = [
+        f"{wheel['put_symbol']} sold on {wheel['entry_date']}; {_ended(wheel, story.result.config)}"
+    ]
     if wheel["pnl"] is not None:
         lines.append(
             f"P&L: put {dollars(wheel['csp_pnl'])}, calls {dollars(wheel['cc_pnl'])}, shares "
@@ -94,11 +96,12 @@ def _head(story: "Story") -> Section:
     return Section(title, tuple(lines))
 
 
-def _ended(wheel: dict[str, Any]) -> str:
+def _ended(wheel: dict[str, Any], config: "Config") -> str:
     if wheel["exit_date"] is None:
         return "the data do not show how it ended."
     days = wheel["calendar_days"]
-    held = f", {wheel['shares_held']} shares sold at the close" if wheel["shares_held"] else ""
+    became = "held and not valued" if config.rules == "v5" else "sold at the close"
+    held = f", {wheel['shares_held']} shares {became}" if wheel["shares_held"] else ""
     return f"ended on {wheel['exit_date']}, after {days} calendar days{held}."
 
 

@@ -56,7 +56,7 @@ def result_text(result: "Result") -> str:
 
 def _launched(result: "Result", figures: Figures, launched: int) -> list[str]:
     return [
-        _wheels(figures, launched),
+        _wheels(figures, launched, result.config.rules),
         "",
         _money(figures, launched),
         "",
@@ -66,17 +66,16 @@ def _launched(result: "Result", figures: Figures, launched: int) -> list[str]:
     ]
 
 
-def _wheels(figures: Figures, launched: int) -> str:
+_HELD = {"ledger": "sold at the end session's close", "v5": "not valued: nothing sells them"}
+
+
+def _wheels(figures: Figures, launched: int, rules: str) -> str:
     unresolved = (figures["open_wheels"] or 0) + (figures["no_data_wheels"] or 0)
     rows = [
         ("launched", number(launched), ""),
         ("in the summary", number(figures["total_wheels"]), "not censored, and with a value"),
         ("  of these marked", number(figures["marked_wheels"]), "unresolved, at the last close"),
-        (
-            "  of these holding shares",
-            number(figures["held_wheels"]),
-            "sold at the end session's close",
-        ),
+        ("  of these holding shares", number(figures["held_wheels"]), _HELD[rules]),
         ("censored", number(figures["censored_wheels"]), "settle after the data end: left out"),
         ("unresolved", number(unresolved), "left out unless marked"),
         ("  open", number(figures["open_wheels"]), ""),

@@ -16,7 +16,7 @@ def of_result(result: Result) -> list[str]:
     figures = result.summary()
     return [
         *_population(result, figures),
-        *_values(figures),
+        *_values(result, figures),
         *_prices(result, figures),
         *(warning.text for warning in result.warnings),
     ]
@@ -59,16 +59,20 @@ def _population(result: Result, figures: dict[str, float | int | None]) -> Itera
         )
 
 
-def _values(figures: dict[str, float | int | None]) -> Iterator[str]:
+def _values(result: Result, figures: dict[str, float | int | None]) -> Iterator[str]:
     if figures["marked_wheels"]:
         yield (
             f"{_counted(figures['marked_wheels'], 'wheel')} unresolved and marked at the last "
             f"known prices: {amount(figures['marked_pnl'])} of the total P&L is a mark, no sale."
         )
     if figures["held_wheels"]:
+        counts_as = (
+            "rules v5 do not value: their gain or loss is in no figure"
+            if result.config.rules == "v5"
+            else "count as sold at the close of the end session"
+        )
         yield (
-            f"{_counted(figures['held_wheels'], 'wheel')} ended holding shares, which count as "
-            "sold at the close of the end session."
+            f"{_counted(figures['held_wheels'], 'wheel')} ended holding shares, which {counts_as}."
         )
     if figures["carried_wheels"]:
         yield (
