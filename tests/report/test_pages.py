@@ -5,6 +5,7 @@ import datetime as dt
 import hashlib
 import re
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,28 @@ def test_shares_that_v5_does_not_value_are_not_said_to_be_sold() -> None:
         line = next(each for each in result_text(result).splitlines() if "holding shares" in each)
         assert ("sold at" in line) is (rules == "ledger")
         assert len(line) <= 80
+
+
+def test_a_comparison_keeps_every_warning() -> None:
+    """Warnings come last among the caveats, of which it shows but the first."""
+    market = built.market()
+    closes = market.underlying_bars.with_columns(pl.col("open", "high", "low", "close") * 0.5)
+    odd = wv.Market(option_quotes=market.option_quotes, underlying_bars=closes)
+    results = {
+        name: wv.backtest(odd, wv.Config(schedule=schedule))
+        for name, schedule in (
+            ("both", wv.Schedule(end_date="2024-01-12")),
+            ("one", wv.Schedule(end_date="2024-01-12", symbols=("BRVO",))),
+        )
+    }
+    text = html(results)
+    said = {name: {each.text for each in one.warnings} for name, one in results.items()}
+    assert {each.code for each in results["both"].warnings} >= {"no_option_bars", "adjusted_closes"}
+    for warning in said["both"] | said["one"]:
+        names = [name for name, texts in said.items() if warning in texts]
+        of = "all" if len(names) == 2 else names[0]
+        assert text.count(f"{of}: {escape(warning)}") == 1
+    assert said["both"] != said["one"]
 
 
 def test_a_bad_month_leads_to_the_bars() -> None:

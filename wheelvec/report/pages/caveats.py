@@ -12,14 +12,14 @@ from wheelvec.tables.sessions import Sessions
 
 
 def of_result(result: Result) -> list[str]:
-    """The caveats of a result, the gravest first."""
+    """The caveats of a result: those of its figures, and its warnings."""
+    return [*of_figures(result), *(warning.text for warning in result.warnings)]
+
+
+def of_figures(result: Result) -> list[str]:
+    """The caveats of the figures of a result, the gravest first."""
     figures = result.summary()
-    return [
-        *_population(result, figures),
-        *_values(result, figures),
-        *_prices(result, figures),
-        *(warning.text for warning in result.warnings),
-    ]
+    return [*_population(result, figures), *_values(result, figures), *_prices(result, figures)]
 
 
 def _counted(count: float | None, noun: str) -> str:

@@ -19,6 +19,7 @@ from wheelvec.run.results.result import Result
 
 POINTS = 300  # of a line on a page
 MOST = 8  # things that one page compares: as many as there are colours
+CAVEATS = 4  # of the figures of each; its warnings are all shown
 
 
 def comparison_page(several: Any) -> Page:
@@ -90,8 +91,9 @@ def _caveats(each: Mapping[str, Any], results: bool) -> list[str]:
         if len(prints) > 1:
             found.append(f"They ran over {len(prints)} different sets of data.")
         for name, one in each.items():
-            lines = caveats.of_result(one)[1:]
-            found += [f"{name}: {line}" for line in lines[:4]]
+            lines = caveats.of_figures(one)[1:]
+            found += [f"{name}: {line}" for line in lines[:CAVEATS]]
+        found += _warned(each)
     else:
         for name, one in each.items():
             stale = one.daily.filter(pl.col("mark_age") > 0).height
@@ -101,6 +103,17 @@ def _caveats(each: Mapping[str, Any], results: bool) -> list[str]:
                 f"{stale:,} of {one.daily.height:,} sessions."
             )
     return found
+
+
+def _warned(each: Mapping[str, Any]) -> list[str]:
+    """The warnings of all, each once: over the same data they are mostly alike."""
+    names: dict[str, list[str]] = {}
+    for name, one in each.items():
+        for text in dict.fromkeys(warning.text for warning in one.warnings):
+            names.setdefault(text, []).append(name)
+    return [
+        f"{'all' if len(of) == len(each) else ', '.join(of)}: {text}" for text, of in names.items()
+    ]
 
 
 def _curves(each: Mapping[str, Any], what: str) -> Element:
