@@ -10,6 +10,7 @@ import wheelvec as wv
 from tests.run.results.by_hand import leg, put, result_of
 from wheelvec import cli
 from wheelvec.model.schemas import RESULT_TABLES
+from wheelvec.run.results.warnings import RunWarning, as_frame
 
 STRIKES = (99.0, 98.0)
 
@@ -21,8 +22,9 @@ def saved(tmp_path: Path) -> Path:
     wheels = [([leg(put(strike), 0, 2.0, ended)], (8, 0.0)) for strike in STRIKES]
     mids = {put(strike): {0: 2.0} for strike in STRIKES}
     result = result_of(wheels, {"A": [100.0] * 10}, mids)
-    for name in ("call_diagnostics", "warnings"):
-        result._frames[name] = pl.DataFrame(schema=RESULT_TABLES[name])
+    odd = RunWarning("adjusted_closes", "A", 3, "A: on 3 sessions the closes are adjusted")
+    result._frames["call_diagnostics"] = pl.DataFrame(schema=RESULT_TABLES["call_diagnostics"])
+    result._frames["warnings"] = as_frame([odd])
     result.save(tmp_path / "out")
     return tmp_path / "out"
 
@@ -43,6 +45,30 @@ def test_options_go_before_the_file(saved: Path, capsys: pytest.CaptureFixture[s
     assert "skipped, no_cash" in out
     assert cli.main([*given, "--table", "daily"]) == 0
     assert capsys.readouterr().out.startswith("session,cash,collateral,shortfall,")
+
+
+def test_warnings_of_the_runs_are_said_in_every_form(
+    saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said, kept = "A: on 3 sessions the closes are adjusted", str(saved.parent / "portfolio")
+    assert cli.main(["simulate", str(saved), "--json", "--out", kept]) == 0
+    out, err = capsys.readouterr()
+    assert [each["text"] for each in json.loads(out)["warnings"]] == [said]
+    assert err == ""
+    assert [str(each) for each in wv.Portfolio.load(kept).warnings] == [said]
+    for command in (["simulate", str(saved)], ["show", kept]):
+        assert cli.main(command) == 0
+        out, err = capsys.readouterr()
+        assert f"Warnings: check whether these are intended\n  - {said}\n" in out, command
+        assert said not in err
+        for form in (["--csv"], ["--table", "daily"], ["--table", "daily", "--json"]):
+            assert cli.main([*command, *form]) == 0
+            out, err = capsys.readouterr()
+            assert said not in out
+            assert err == f"wheelvec: WARNING: {said}\n", (command, form)
+    for form in (["--csv"], ["--table", "wheels"]):
+        assert cli.main(["show", str(saved), *form]) == 0
+        assert capsys.readouterr().err == f"wheelvec: WARNING: {said}\n", form
 
 
 def test_errors_are_one_line(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:

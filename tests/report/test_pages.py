@@ -155,6 +155,16 @@ def test_a_comparison_keeps_every_warning() -> None:
     assert said["both"] != said["one"]
 
 
+def test_pages_of_accounts_keep_the_warnings_of_their_results() -> None:
+    market = built.market()
+    bare = wv.Market(option_quotes=market.option_quotes, underlying_bars=market.underlying_bars)
+    result = wv.backtest(bare, wv.Config(schedule=wv.Schedule(end_date="2024-01-12")))
+    (warning,) = result.warnings
+    one, other = (wv.simulate(result, wv.Account(cash=cash)) for cash in (60_000, 90_000))
+    assert escape(warning.text) in html(one)
+    assert html([one, other]).count(f"all: {escape(warning.text)}") == 1
+
+
 def test_a_bad_month_leads_to_the_bars() -> None:
     """Month -> wheels of it -> story: each month has a place, each losing one a wheel with a story."""
     text, result = page_of("result"), built.result()
@@ -251,8 +261,7 @@ def hostile() -> wv.Result:
     result = result_of(
         [([leg(put(99.0), 0, 2.0, ended)], (8, 0.0))], {"A": [100.0] * 10}, {put(99.0): {0: 2.0}}
     )
-    for kind in ("call_diagnostics", "warnings"):
-        result._frames[kind] = pl.DataFrame(schema=RESULT_TABLES[kind])
+    result._frames["call_diagnostics"] = pl.DataFrame(schema=RESULT_TABLES["call_diagnostics"])
     for kind, frame in list(result._frames.items()):
         if isinstance(frame, pl.DataFrame) and "underlying" in frame.columns:
             result._frames[kind] = frame.with_columns(underlying=pl.lit(name))

@@ -8,7 +8,7 @@ from wheelvec.cli import settings
 from wheelvec.cli.arguments import CSV, JSON, add_command, add_forms, add_overwrite
 from wheelvec.cli.executors import add_executor, executor_of, report_failures
 from wheelvec.cli.pages import add_no_page, write_beside
-from wheelvec.cli.terminal import where, write
+from wheelvec.cli.terminal import warn, where, write
 from wheelvec.model.errors import InputError
 
 if TYPE_CHECKING:
@@ -123,11 +123,13 @@ def show_portfolio(portfolio: "Portfolio", out: Path | None, options: argparse.N
         rows = getattr(portfolio, options.table)
         for chunk in (rows_as_json if options.form == JSON else as_csv)(rows):
             write(chunk)
+        warn(portfolio.warnings)
     elif options.form == JSON:
         saved = {} if out is None else {"out": str(out)}
         write(as_json(saved | portfolio_figures(portfolio)))
     elif options.form == CSV:
         write(figures_as_csv(portfolio.metrics()))
+        warn(portfolio.warnings)
     else:
         write(portfolio_text(portfolio))
         if out is not None:

@@ -5,7 +5,7 @@ import contextlib
 import datetime as dt
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from wheelvec.cli.arguments import (
 from wheelvec.cli.executors import add_executor, executor_of, report_failures
 from wheelvec.cli.pages import add_no_page, write_beside
 from wheelvec.cli.saved import PORTFOLIO_INDEX, RESULT_INDEX, index_of
-from wheelvec.cli.terminal import progress_bar, where, without_panics, write
+from wheelvec.cli.terminal import progress_bar, warn, where, without_panics, write
 from wheelvec.model.errors import InputError, listed, unknown_name
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from wheelvec.model.config import Config
     from wheelvec.run.results.result import Result
     from wheelvec.run.results.sweep_result import Sweep
-    from wheelvec.run.results.warnings import RunWarning
 
 log = logging.getLogger("wheelvec.cli")
 
@@ -379,7 +378,7 @@ def _show(options: argparse.Namespace) -> None:
             raise InputError(unknown_name("figure of --by", options.by, sweep.figures))
         _show_sweep(sweep, folder, options)
         if options.form:
-            _warn(of_failures(sweep.failures))
+            warn(of_failures(sweep.failures))
 
 
 def _show_result(result: "Result", out: Path, options: argparse.Namespace) -> None:
@@ -396,14 +395,15 @@ def _show_result(result: "Result", out: Path, options: argparse.Namespace) -> No
         portfolios.check_table(table, TABLES, "run")
         for chunk in (rows_as_json if options.form == JSON else as_csv)(getattr(result, table)):
             write(chunk)
+        warn(result.warnings)
     elif options.form == JSON:
         write(as_json({"out": str(out)} | result_figures(result)))
     elif options.form == CSV:
         write(figures_as_csv(result.summary()))
-        _warn(result.warnings)
+        warn(result.warnings)
     else:
         if options.quiet:
-            _warn(result.warnings)
+            warn(result.warnings)
         else:
             write(result_text(result))
         write(where(out))
@@ -416,16 +416,10 @@ def _show_sweep(sweep: "Sweep", out: Path, options: argparse.Namespace) -> None:
     if options.form:
         for chunk in (rows_as_json if options.form == JSON else as_csv)(sweep.frame):
             write(chunk)
-        _warn(sweep.warnings)
+        warn(sweep.warnings)
         return
     if options.quiet:
-        _warn(sweep.warnings)
+        warn(sweep.warnings)
     else:
         write(sweep_text(sweep, options.by))
     write(where(out))
-
-
-def _warn(warnings: Sequence["RunWarning"]) -> None:
-    """Print warnings to standard error, where standard output does not include them."""
-    for warning in warnings:
-        log.warning("%s", warning)

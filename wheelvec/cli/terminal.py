@@ -6,12 +6,17 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wheelvec.model.errors import WheelvecError
 from wheelvec.model.progress import bar
+
+if TYPE_CHECKING:
+    from wheelvec.run.results.warnings import RunWarning
+
+log = logging.getLogger("wheelvec.cli")
 
 LONGEST = 400  # characters of the message of an exception that is not a WheelvecError
 
@@ -127,6 +132,12 @@ def _is_descriptor(stream: object, number: int) -> bool:
         return stream.fileno() == number  # type: ignore[attr-defined,no-any-return]
     except (AttributeError, OSError, ValueError):
         return False
+
+
+def warn(found: Iterable["RunWarning"]) -> None:
+    """Print warnings of a run to standard error, where standard output does not include them."""
+    for warning in found:
+        log.warning("%s", warning)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -153,6 +153,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def printable(text: str) -> str:
+    """The text on one line: characters that cannot be printed are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def no_file(path: Path) -> str:
     """Why a path is no file, as a message ends: it is a folder, or there is none."""
     return "it is a folder: expected a file" if path.is_dir() else "no such file"

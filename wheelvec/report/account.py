@@ -1,9 +1,10 @@
 """The text about a portfolio for the terminal, and its figures for other programs."""
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from wheelvec.model.errors import counted
-from wheelvec.report.text import number, wrapped
+from wheelvec.report.text import number, warning_lines, wrapped
 
 if TYPE_CHECKING:
     from wheelvec.run.results.portfolio import Portfolio
@@ -19,7 +20,7 @@ SHOWN = (
 
 
 def portfolio_figures(portfolio: "Portfolio") -> dict[str, Any]:
-    """The account, what became of its cash, why wheels were skipped, and all metrics."""
+    """The account, what became of its cash, why wheels were skipped, all metrics and warnings."""
     daily = portfolio.daily
     names = portfolio.benchmarks.columns[1:]
     return {
@@ -32,11 +33,12 @@ def portfolio_figures(portfolio: "Portfolio") -> dict[str, Any]:
         "sessions_with_shortfall": int((daily["shortfall"] > 0.0).sum()),
         "metrics": portfolio.metrics(),
         "benchmarks": {name: portfolio.metrics(of=name) for name in names},
+        "warnings": [dataclasses.asdict(warning) for warning in portfolio.warnings],
     }
 
 
 def portfolio_text(portfolio: "Portfolio") -> str:
-    """The figures of an account as text, beside its benchmarks, and the skipped wheels."""
+    """The figures of an account beside its benchmarks, the skipped wheels, and warnings."""
     found = portfolio_figures(portfolio)
     equity, cash = found["equity"], portfolio.account.cash
     offered = portfolio.wheels.height
@@ -53,7 +55,10 @@ def portfolio_text(portfolio: "Portfolio") -> str:
             f"  {counted(found['sessions_with_shortfall'], 'session')} with less cash than "
             "collateral"
         )
-    return "\n".join([*lines, "", *_table(found)])
+    lines += ["", *_table(found)]
+    if portfolio.warnings:
+        lines += ["", *warning_lines(portfolio.warnings)[:-1]]
+    return "\n".join(lines)
 
 
 def _table(found: dict[str, Any]) -> list[str]:

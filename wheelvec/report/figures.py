@@ -4,6 +4,7 @@ None, NaN and infinite numbers are null in JSON and empty in CSV; dates are ISO 
 """
 
 import csv
+import dataclasses
 import datetime as dt
 import io
 import json
@@ -35,15 +36,7 @@ def result_figures(result: "Result") -> dict[str, Any]:
         "put_exits": _counts(exits["csp"]),
         "call_exits": _counts(exits["cc"]),
         "wheel_ends": _counts(result.wheels["end_reason"]),
-        "warnings": [
-            {
-                "code": each.code,
-                "underlying": each.underlying,
-                "count": each.count,
-                "text": each.text,
-            }
-            for each in result.warnings
-        ],
+        "warnings": [dataclasses.asdict(each) for each in result.warnings],
     }
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from wheelvec.model.codes import OUTCOMES, EndReason, ExitReason, name_of
-from wheelvec.model.errors import counted, listed
+from wheelvec.model.errors import counted, printable
 from wheelvec.model.version import VERSION
-from wheelvec.run.results.warnings import of_failures
+from wheelvec.run.results.warnings import brief, of_failures
 
 if TYPE_CHECKING:
     from wheelvec.run.results.result import Result
@@ -27,7 +27,7 @@ def sweep_text(sweep: "Sweep", by: str = "avg_wheel_roc", most: int = 10) -> str
         f"{counted(sweep.frame.height, 'configuration')}; "
         "figures are over the wheels in each one's summary."
     )
-    warnings = _warnings([*of_failures(sweep.failures), *sweep.warnings])
+    warnings = warning_lines([*of_failures(sweep.failures), *sweep.warnings])
     return "\n".join([head, "", sweep.best(by, most).text(WIDTH), "", *warnings])
 
 
@@ -49,7 +49,7 @@ def result_text(result: "Result") -> str:
         "",
         _outcomes(result.diagnostics),
         "",
-        *_warnings(result.warnings),
+        *warning_lines(result.warnings),
     ]
     return "\n".join(lines)
 
@@ -182,21 +182,12 @@ def _outcomes(diagnostics: pl.DataFrame) -> str:
     )
 
 
-def _warnings(warnings: Sequence["RunWarning"], most: int = 3) -> list[str]:
+def warning_lines(warnings: Sequence["RunWarning"]) -> list[str]:
     """The lines of the first warnings of each kind; empty without warnings."""
     if not warnings:
         return []
-    kinds: dict[str, list[RunWarning]] = {}
-    for warning in warnings:
-        kinds.setdefault(warning.code, []).append(warning)
-    lines = ["Warnings: check whether these are intended"]
-    for code, found in kinds.items():
-        lines += [_paragraph(cell(warning.text)) for warning in found[:most]]
-        if more := [warning.underlying or "" for warning in found[most:]]:
-            lines.append(
-                _paragraph(f"{code}, {len(more):,} more: {listed(dict.fromkeys(more), most=6)}")
-            )
-    return [*lines, ""]
+    lines = [_paragraph(text) for text in brief(warnings)]
+    return ["Warnings: check whether these are intended", *lines, ""]
 
 
 def _paragraph(text: str) -> str:
@@ -268,7 +259,7 @@ def _percent(value: float | None) -> str:
 
 def cell(text: str, most: int | None = None) -> str:
     """The text on one line: characters that cannot be printed are escaped, a long text is cut."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    shown = printable(text)
     return shown if most is None or len(shown) <= most else shown[: most - 2] + ".."
 
 

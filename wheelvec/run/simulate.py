@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from wheelvec.run.cluster.jobs import Found, Frames, Job, unpacked, versions, wo
 from wheelvec.run.cluster.workers import Asked, Workers
 from wheelvec.run.results.portfolio import Portfolio, Ran
 from wheelvec.run.results.result import Result, ResultWriter
+from wheelvec.run.results.warnings import Warnings
 from wheelvec.stages import accounting
 from wheelvec.stages.arrays import Array, column, days
 from wheelvec.stages.book import Instruments, Offered, book_of, instruments, last_closes, names_of
@@ -86,7 +88,16 @@ def simulate(
         raise InputError(f"benchmarks is {cut(benchmarks)}: expected frames by name")
     known = _results(results)
     frames = _frames(known, account) if executor is None else _away(known, account, executor)
-    return Portfolio(account, frames, [_ran(result) for result in known], given=benchmarks)
+    # a saved result may be replaced; one in memory may need a pass over all quotes of its market
+    saved = all(result.folder is not None for result in known)
+    warnings = _warnings(known) if saved else partial(_warnings, known)
+    ran = [_ran(result) for result in known]
+    return Portfolio(account, frames, ran, given=benchmarks, warnings=warnings)
+
+
+def _warnings(known: list[Result]) -> Warnings:
+    """The warnings of some results, each once."""
+    return tuple(dict.fromkeys(warning for result in known for warning in result.warnings))
 
 
 def _frames(known: list[Result], account: Account) -> Frames:

@@ -88,6 +88,7 @@ def result_of(
         ),
         "paths": _paths(mids, bars or {}),
         "events": _filled(events, "events"),
+        "warnings": pl.DataFrame(schema=RESULT_TABLES["warnings"]),
     }
     config = wv.Config(costs=costs, schedule=wv.Schedule(start_date=D[0]))
     return wv.Result(config, "f", {}, frames, None, D[0])

@@ -1,6 +1,7 @@
 """An account takes what it can carry, and is worth what its cash, shares and options are."""
 
 import datetime as dt
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import wheelvec as wv
 from tests.random_markets import random_case, run
 from tests.run.results.by_hand import D, call, leg, put, result_of
 from wheelvec.model.errors import ConfigError, InputError, LakeError, RecordError
+from wheelvec.run.results.index import Index, read_index
+from wheelvec.run.results.portfolio import PORTFOLIO
+from wheelvec.run.results.warnings import RunWarning, as_frame
 
 ATTRIBUTED = ("puts", "calls", "stock", "dividends", "fees", "interest")
 FLAT = {"A": [100.0] * 10}
@@ -275,6 +279,40 @@ def test_a_portfolio_is_saved_and_loaded(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match="it is of another account"):
         wv.simulate(result, wv.Account(rate=0.02)).save(tmp_path / "out")
     loaded.validate()
+
+
+def test_warnings_of_the_results_are_kept_each_once(tmp_path: Path) -> None:
+    shared, own = RunWarning("odd", "A", 3, "both"), RunWarning("odd", None, 1, "the second")
+    results = [result_of([expired(99.0)], FLAT, {put(99.0): {0: 2.0}}) for _ in range(2)]
+    results[0]._frames["warnings"] = as_frame([shared])
+    results[1]._frames["warnings"] = as_frame([shared, own])
+    portfolio = wv.simulate(results)
+    assert pickle.loads(pickle.dumps(portfolio)).warnings == (shared, own)
+    assert portfolio.warnings == (shared, own)
+    assert ", 2 warnings>" in repr(portfolio)
+    assert "<li>the second</li>" in portfolio._repr_html_()
+    portfolio.save(tmp_path / "out")
+    assert wv.Portfolio.load(tmp_path / "out").warnings == (shared, own)
+
+
+def test_a_portfolio_saved_before_there_were_warnings_has_none(tmp_path: Path) -> None:
+    result = result_of([expired(99.0)], FLAT, {put(99.0): {0: 2.0}})
+    wv.simulate(result).save(tmp_path)
+    index = read_index(tmp_path / "portfolio.json", PORTFOLIO)
+    content = {name: index.content[name] for name in ("version", "account", "results")}
+    old = Index.of(PORTFOLIO, content, index.files)
+    (tmp_path / "portfolio.json").write_text(old.text())
+    assert wv.Portfolio.load(tmp_path).warnings == ()
+    wv.simulate(result).save(tmp_path)
+
+
+def test_warnings_of_saved_results_are_read_before_these_are_replaced(tmp_path: Path) -> None:
+    market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
+    bare = wv.Market(option_quotes=market.option_quotes, underlying_bars=market.underlying_bars)
+    config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
+    portfolio = wv.simulate(wv.backtest(bare, config, out=tmp_path / "out"))
+    wv.backtest(market, config, out=tmp_path / "out", overwrite=True)
+    assert [each.code for each in portfolio.warnings] == ["no_option_bars"]
 
 
 def test_what_was_altered_does_not_validate() -> None:

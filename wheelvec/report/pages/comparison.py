@@ -93,7 +93,6 @@ def _caveats(each: Mapping[str, Any], results: bool) -> list[str]:
         for name, one in each.items():
             lines = caveats.of_figures(one)[1:]
             found += [f"{name}: {line}" for line in lines[:CAVEATS]]
-        found += _warned(each)
     else:
         for name, one in each.items():
             stale = one.daily.filter(pl.col("mark_age") > 0).height
@@ -102,7 +101,7 @@ def _caveats(each: Mapping[str, Any], results: bool) -> list[str]:
                 f"{name}: took {counted:,} of {one.wheels.height:,} wheels; a stale mark on "
                 f"{stale:,} of {one.daily.height:,} sessions."
             )
-    return found
+    return [*found, *_warned(each)]
 
 
 def _warned(each: Mapping[str, Any]) -> list[str]:

@@ -168,7 +168,7 @@ def _caveats(portfolio: Portfolio, figures: Mapping[str, Any]) -> list[str]:
         "closing would cost half a spread more, and daily volatility comes out somewhat too high. "
         "Which vendor the quotes are of a portfolio does not say."
     )
-    return found
+    return [*found, *(warning.text for warning in portfolio.warnings)]
 
 
 def _ended(portfolio: Portfolio) -> str:

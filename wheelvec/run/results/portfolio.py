@@ -1,6 +1,7 @@
 """A portfolio: what one account was, day by day, with the wheels that it took."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +25,7 @@ from wheelvec.run.results.folder import WRITER_WAIT, Folder, refuse_other
 from wheelvec.run.results.index import Index, Kind, Stored, read_index
 from wheelvec.run.results.invariants import refuse_broken
 from wheelvec.run.results.shown import portfolio_html
+from wheelvec.run.results.warnings import RunWarning, Warnings
 from wheelvec.stages.arrays import column, days
 from wheelvec.stages.benchmarks import Money, benchmarks, lots
 from wheelvec.stages.chain import rates
@@ -35,8 +37,9 @@ PORTFOLIO = Kind(
     name="portfolio",
     index="portfolio.json",
     files=frozenset(f"{name}.parquet" for name in FRAMES),
-    fields={"version": str, "account": dict, "results": list},
+    fields={"version": str, "account": dict, "results": list, "warnings": list},
     former=frozenset({"account"}),
+    added=frozenset({"warnings"}),
 )
 Ran = tuple[str, str, str | None]  # configuration id, fingerprint, digest of the signals
 
@@ -52,6 +55,7 @@ class Portfolio:
         frames: daily, wheels, deltas, ledger, underlying and events, and benchmarks if made.
         results: configuration id, fingerprint of the data and digest of `when=` of each result.
         given: series of the user to compare with.
+        warnings: of the results, or a function that returns them when they are first needed.
 
     Attributes:
         account: the account.
@@ -72,10 +76,11 @@ class Portfolio:
         frames: Mapping[str, pl.DataFrame | Stored],
         results: list[Ran],
         given: Mapping[str, Any] | None = None,
+        warnings: Warnings | Callable[[], Warnings] = (),
     ) -> None:
         self.account, self.results = account, [tuple(ran) for ran in results]
         self._frames: dict[str, pl.DataFrame | Stored] = dict(frames)
-        self._given = given
+        self._given, self._warnings = given, warnings
         if given:
             _ = self.benchmarks  # an error of a series is one of `simulate`
 
@@ -243,6 +248,29 @@ class Portfolio:
         return riskless(days(sessions, "session"), rate)
 
     @property
+    def warnings(self) -> Warnings:
+        """The warnings of the results: odd facts of the data or the runs that the figures rest on.
+
+        A warning that several results share is there once. Of a portfolio that an earlier version
+        saved none are known.
+
+        Example:
+            >>> import wheelvec as wv
+            >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+            >>> schedule = wv.Schedule(start_date="2023-12-28", end_date="2024-01-05")
+            >>> portfolio = wv.simulate(wv.backtest(market, wv.Config(schedule=schedule)))
+            >>> print(portfolio.warnings[0].code)
+            outside_data
+        """
+        if callable(self._warnings):
+            self._warnings = self._warnings()
+        return self._warnings
+
+    def __getstate__(self) -> dict[str, Any]:
+        _ = self.warnings  # results in memory, of which they may yet be to come, cannot be pickled
+        return self.__dict__
+
+    @property
     def returns(self) -> pl.DataFrame:
         """The daily returns of the equity: session, return, excess (over what cash earned).
 
@@ -376,6 +404,7 @@ class Portfolio:
             "version": VERSION,
             "account": self.account.to_dict(),
             "results": [list(ran) for ran in self.results],
+            "warnings": [dataclasses.astuple(warning) for warning in self.warnings],
         }
 
     def _difference(self, there: dict[str, Any]) -> str:
@@ -421,16 +450,19 @@ class Portfolio:
             account = Account(**index.content["account"])
         except (ConfigError, TypeError) as error:
             raise LakeError(f"{place.index_path}: its account cannot be read: {error}") from None
-        return cls(account, frames, index.content["results"])
+        warnings = tuple(RunWarning(*each) for each in index.content.get("warnings", ()))
+        return cls(account, frames, index.content["results"], warnings=warnings)
 
     def __repr__(self) -> str:
         taken = int((self.wheels["taken"] > 0).sum())
         first, last = self.daily["session"][0], self.daily["session"][-1]
         skipped = ", ".join(f"{reason} {count:,}" for reason, count in self.skipped.rows())
+        odd = f", {len(self.warnings)} warnings" if self.warnings else ""
         return (
             f"<Portfolio {first} to {last}: equity {self.daily['equity'][-1]:,.2f} of "
             f"{self.account.cash:,.2f}, {taken:,} of {self.wheels.height:,} wheels taken"
-            + (f", skipped: {skipped}>" if skipped else ">")
+            + (f", skipped: {skipped}" if skipped else "")
+            + f"{odd}>"
         )
 
     def _repr_html_(self) -> str:

@@ -84,7 +84,7 @@ def sweep_html(sweep: "Sweep") -> str:
 
 
 def portfolio_html(portfolio: "Portfolio") -> str:
-    """A portfolio: its metrics beside its benchmarks', and what it did not take."""
+    """A portfolio: its metrics beside its benchmarks', what it did not take, and its warnings."""
     daily, wheels = portfolio.daily, portfolio.wheels
     taken = int((wheels["taken"] > 0).sum())
     names = portfolio.benchmarks.columns[1:]
@@ -104,6 +104,7 @@ def portfolio_html(portfolio: "Portfolio") -> str:
         ),
         markup.table(["", "account", *names], rows, "l" + "r" * len(columns)),
         _titled("Wheels skipped, by reason", skipped),
+        _warned(portfolio.warnings),
     )
 
 

@@ -18,7 +18,7 @@ from wheelvec.market.market import Market
 from wheelvec.market.splits import explaining, row_text
 from wheelvec.model.codes import OUTCOMES
 from wheelvec.model.config import Config
-from wheelvec.model.errors import counted, listed
+from wheelvec.model.errors import counted, listed, printable
 from wheelvec.model.grid import Grid
 from wheelvec.model.schemas import WARNINGS
 from wheelvec.tables.anomalies import Findings
@@ -71,6 +71,25 @@ def as_frame(warnings: Iterable[RunWarning]) -> pl.DataFrame:
 def of_frame(frame: pl.DataFrame) -> Warnings:
     """The warnings of a frame of `as_frame`."""
     return tuple(RunWarning(*row) for row in frame.select(*WARNINGS).iter_rows())
+
+
+def brief(warnings: Iterable[RunWarning], most: int = 3) -> list[str]:
+    """The first warnings of each kind as sentences, and of which underlyings the others are.
+
+    Args:
+        warnings: all of them.
+        most: how many of a kind.
+    """
+    kinds: dict[str, list[RunWarning]] = {}
+    for warning in warnings:
+        kinds.setdefault(warning.code, []).append(warning)
+    lines = []
+    for code, found in kinds.items():
+        lines += [printable(warning.text) for warning in found[:most]]
+        if more := [warning.underlying or "" for warning in found[most:]]:
+            names = listed(dict.fromkeys(more), most=6)
+            lines.append(printable(f"{code}, {len(more):,} more: {names}"))
+    return lines
 
 
 def of_failures(failures: pl.DataFrame) -> Warnings:
