@@ -76,6 +76,28 @@ def test_verdict_of_a_sweep(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "delta-matched stock needs at least 30 sessions" in " ".join(text.split())
 
 
+def test_warnings_are_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = wv.Market.open(folder / "lake")
+    bare = wv.Market(option_quotes=held.option_quotes, underlying_bars=held.underlying_bars)
+    bare.write(tmp_path / "lake")
+    lake = ("--lake", tmp_path / "lake")
+    sweep = (folder / "wheel.toml", folder / "grid.toml", *lake, "--out", tmp_path / "sweep")
+    printed(capsys, "sweep", *sweep, "--quiet")
+    (warning,) = wv.Sweep.load(tmp_path / "sweep").warnings
+    for command in (
+        ("verdict", tmp_path / "sweep"),
+        ("verdict", tmp_path / "sweep", *lake),
+        ("bands", folder / "wheel.toml", *lake, "--seeds", "2"),
+    ):
+        found = json.loads(printed(capsys, *command, "--json"))["warnings"]
+        assert [each["text"] for each in found] == [warning.text]
+        assert f"intended - {warning}" in " ".join(printed(capsys, *command).split())
+    page = printed(capsys, "verdict", tmp_path / "sweep", "--markdown")
+    assert page.endswith(f"### Warnings\n\n- {warning}\n")
+
+
 def test_page_of_a_verdict(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = folder / "verdict.html"
     plain = printed(capsys, "verdict", folder / "sweep")

@@ -1,5 +1,6 @@
 """Bands: each range against single backtests, and what is said of them."""
 
+import html
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,21 @@ def test_what_is_said() -> None:
     )
     assert len(said("win_rate", *rows[:2])) == 2  # no value of it means no edge
     assert said("roc_p05", ("seeds", 1.0, 1.0))[0].startswith("Each range")
+
+
+def test_warnings_of_the_run_are_in_every_form(market: wv.Market) -> None:
+    bare = wv.Market(option_quotes=market.option_quotes, underlying_bars=market.underlying_bars)
+    found = wv.bands(bare, CONFIG, seeds=2)
+    (warning,) = found.warnings
+    assert warning.code == "no_option_bars"
+    assert found.warnings == wv.backtest(bare, CONFIG).warnings
+    text = str(found)
+    assert max(map(len, text.splitlines())) <= 80
+    assert f"Warnings: check whether these are intended - {warning}" in " ".join(text.split())
+    assert [each["text"] for each in found.to_dict()["warnings"]] == [warning.text]
+    assert html.escape(warning.text) in found._repr_html_()
+    assert repr(found).endswith(", 1 warnings>")
+    assert wv.bands(market, CONFIG, seeds=2).warnings == ()
 
 
 def test_refusals(market: wv.Market) -> None:

@@ -16,6 +16,7 @@ from wheelvec.inference.judged import FLATTERED, Verdict
 from wheelvec.inference.lines import Line
 from wheelvec.inference.tried import Tried, overlap
 from wheelvec.inference.verdict import NO_ACCOUNT, NO_MARKET
+from wheelvec.run.results.warnings import RunWarning
 
 CONFIG = wv.Config(schedule=wv.Schedule(end_date="2024-01-16"))
 GRID: dict[str, Any] = {"put.exit_pct": [0.25, 0.5], "fills.execution_seed": [1, 2, 3]}
@@ -172,6 +173,31 @@ def test_it_is_shown_in_every_form() -> None:
     assert found["lines"][1]["answer"] == "does not hold"
     assert found["tried"]["independent_wheels"] == 45.0
     assert repr(verdict).startswith("<Verdict of row 3; does not hold: SPA, cannot be said: delta")
+
+
+def test_warnings_are_in_every_form() -> None:
+    """As in those of results: the first three of a kind in texts, all for other programs."""
+    odd = tuple(RunWarning("odd", f"N{i}", i, f"N{i}: <odd>\n{'very ' * 20}so") for i in range(5))
+    verdict = made(True, False)._replace(warnings=odd)
+    assert made(True, False).to_dict()["warnings"] == []
+    assert "Warnings" not in str(made(True)) + made(True).to_markdown() + made(True)._repr_html_()
+    text = str(verdict)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\n\nWarnings: check whether these are intended\n  - N0: <odd>\\n" in text
+    assert text.endswith("\n  - odd, 2 more: N3, N4")
+    assert verdict.to_markdown().endswith("so\n- odd, 2 more: N3, N4\n")
+    assert "<li>N4: &lt;odd&gt;" in verdict._repr_html_()
+    assert [each["code"] for each in verdict.to_dict()["warnings"]] == ["odd"] * 5
+    assert repr(verdict).endswith("; 5 warnings>")
+
+
+def test_warnings_are_those_of_the_sweep(market: wv.Market, tmp_path: Path) -> None:
+    bare = wv.Market(option_quotes=market.option_quotes, underlying_bars=market.underlying_bars)
+    swept = wv.sweep(bare, CONFIG, {"put.exit_pct": [0.25, 0.5]})
+    found = wv.verdict(swept)
+    assert [each.code for each in found.warnings] == ["no_option_bars"]
+    swept.save(tmp_path / "sweep")
+    assert wv.verdict(wv.Sweep.load(tmp_path / "sweep")).warnings == found.warnings
 
 
 def test_what_was_tried_is_said() -> None:

@@ -16,6 +16,7 @@ from wheelvec.report.pages import page as pages
 from wheelvec.report.pages.ranges import ranges
 from wheelvec.report.pages.verdicts import most
 from wheelvec.report.plots.luck import deflated
+from wheelvec.run.results.warnings import RunWarning
 
 
 @cache
@@ -60,6 +61,12 @@ def test_the_greatest_number_of_trials_that_holds() -> None:
     assert lucky.deflated(number) >= SURE > lucky.deflated(1.01 * number + 1)
     alike = dataclasses.replace(lucky, variance=0.0)
     assert most(alike) == "at least 0.95 at any number of trials"
+
+
+def test_warnings_of_the_sweep_are_among_what_to_know() -> None:
+    warning = RunWarning("adjusted_closes", "A", 3, "A: on 3 sessions the closes are <adjusted>")
+    verdict = built.verdict()._replace(warnings=(warning,))
+    assert "<li>A: on 3 sessions the closes are &lt;adjusted&gt;" in pages.html(verdict)
 
 
 def test_a_verdict_without_trials_says_why() -> None:

@@ -1,5 +1,6 @@
 """`bands`: what a figure rests on: fills, seeds, the start, the choice of wheels, the market."""
 
+import dataclasses
 import html
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import polars as pl
 from wheelvec.inference.bootstrap import bootstrap
 from wheelvec.inference.needs import one_of, whole
 from wheelvec.inference.units import OF_PORTFOLIOS, OF_WHEELS
-from wheelvec.inference.words import wrapped
+from wheelvec.inference.words import warned, wrapped
 from wheelvec.market.market import Market
 from wheelvec.model.account import Account
 from wheelvec.model.columns import ACCOUNT_PREFIX
@@ -20,6 +21,8 @@ from wheelvec.model.sections import FILL_MODES
 from wheelvec.run.backtest import backtest
 from wheelvec.run.results.portfolio import Portfolio
 from wheelvec.run.results.result import Result
+from wheelvec.run.results.shown import warnings_html
+from wheelvec.run.results.warnings import Warnings
 from wheelvec.run.simulate import simulate
 from wheelvec.run.sweep import sweep
 
@@ -54,6 +57,7 @@ class Bands(NamedTuple):
         frame: kind, figure, low, estimate, high, n (how many figures the range is over) and what
             (what was varied; of a range that is not known, what it needs and what there is).
         widest: the kind with the widest range of those that are known; None if none has a width.
+        warnings: of the configuration's run: odd facts of the data that every range rests on.
 
     Example:
         >>> import wheelvec as wv
@@ -70,6 +74,7 @@ class Bands(NamedTuple):
     estimate: float
     frame: pl.DataFrame
     widest: str | None
+    warnings: Warnings = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values.
@@ -79,7 +84,7 @@ class Bands(NamedTuple):
             >>> market = wv.demo_market(symbols=["BRVO"], start="2024-01-02", end="2024-02-29")
             >>> config = wv.Config(schedule=wv.Schedule(end_date="2024-01-05"))
             >>> sorted(wv.bands(market, config, seeds=8).to_dict())
-            ['bands', 'estimate', 'figure', 'says', 'widest']
+            ['bands', 'estimate', 'figure', 'says', 'warnings', 'widest']
         """
         return {
             "figure": self.figure,
@@ -87,6 +92,7 @@ class Bands(NamedTuple):
             "widest": self.widest,
             "says": self.says,
             "bands": self.frame.to_dicts(),
+            "warnings": [dataclasses.asdict(warning) for warning in self.warnings],
         }
 
     @property
@@ -135,14 +141,15 @@ class Bands(NamedTuple):
         lines += ["", *(line for each in self.says for line in wrapped(each, hanging="  ")), ""]
         for kind, what in self.frame.drop_nulls("low").select("kind", "what").rows():
             lines += wrapped(f"{kind}: {what}", "  ", "  ")
-        return "\n".join(lines)
+        return "\n".join([*lines, *warned(self.warnings)])
 
     def __repr__(self) -> str:
-        return f"<Bands of {self.figure}: {self.estimate:.6g}, widest: {self.widest}>"
+        odd = f", {len(self.warnings)} warnings" if self.warnings else ""
+        return f"<Bands of {self.figure}: {self.estimate:.6g}, widest: {self.widest}{odd}>"
 
     def _repr_html_(self) -> str:
         said = "".join(f"<p>{html.escape(each)}</p>" for each in self.says)
-        return self.frame._repr_html_() + said
+        return self.frame._repr_html_() + said + warnings_html(self.warnings)
 
 
 def _known(frame: pl.DataFrame) -> pl.DataFrame:
@@ -195,7 +202,7 @@ def bands(
         when: a signal, as in `backtest`.
 
     Returns:
-        A `Bands`: `frame`, `widest`, and `says` in words.
+        A `Bands`: `frame`, `widest`, `says` in words, and the `warnings` of the run.
 
     Raises:
         InsufficientDataError: if the figure of the configuration is not defined.
@@ -227,7 +234,7 @@ def bands(
     rows.append(_market(held, figure))
     found = [(kind, figure, low, estimate, high, n, what) for kind, low, high, n, what in rows]
     frame = pl.DataFrame(found, schema=SCHEMA, orient="row")
-    return Bands(figure, estimate, frame, _widest(frame))
+    return Bands(figure, estimate, frame, _widest(frame), result.warnings)
 
 
 class _Around(NamedTuple):

@@ -1,5 +1,6 @@
 """The object that `verdict` returns: its lines, as text, HTML and a dict."""
 
+import dataclasses
 import html
 from typing import Any, NamedTuple
 
@@ -17,7 +18,9 @@ from wheelvec.inference.lines import (
 )
 from wheelvec.inference.trials import Trials
 from wheelvec.inference.tried import Tried
-from wheelvec.inference.words import wrapped
+from wheelvec.inference.words import warned, wrapped
+from wheelvec.run.results.shown import warnings_html
+from wheelvec.run.results.warnings import Warnings, brief
 
 ANSWER = 16  # columns
 HEADER = ("", "question", "figure", "holds if", "answer", "")
@@ -51,6 +54,7 @@ class Verdict(NamedTuple):
         tried: the trials before it.
         lines: each a figure, what it was compared with, and the answer.
         trials: with the deflated Sharpe ratio by number of trials; None: cannot be said.
+        warnings: of the sweep: odd facts of the data or the run that every line rests on.
 
     Example:
         >>> import wheelvec as wv
@@ -67,6 +71,7 @@ class Verdict(NamedTuple):
     tried: Tried
     lines: tuple[Line, ...]
     trials: Trials | None = None
+    warnings: Warnings = ()
 
     @property
     def survives(self) -> bool | None:
@@ -149,7 +154,7 @@ class Verdict(NamedTuple):
             >>> from wheelvec.inference.judged import Verdict
             >>> from wheelvec.inference.tried import Tried
             >>> sorted(Verdict(0, {}, "", Tried(*[1] * 10), ()).to_dict())
-            ['chosen', 'fields', 'lines', 'row', 'says', 'survives', 'tried']
+            ['chosen', 'fields', 'lines', 'row', 'says', 'survives', 'tried', 'warnings']
         """
         return {
             "row": self.row,
@@ -159,6 +164,7 @@ class Verdict(NamedTuple):
             "survives": self.survives,
             "says": self.says,
             "lines": self.frame.to_dicts(),
+            "warnings": [dataclasses.asdict(warning) for warning in self.warnings],
         }
 
     @property
@@ -175,7 +181,7 @@ class Verdict(NamedTuple):
         return f"Row {self.row}" + (f" ({fields})" if fields else "") + f": {self.chosen}"
 
     def to_markdown(self) -> str:
-        """A page in Markdown: what was tried, a table of the lines, and what they come to.
+        """A page in Markdown: what was tried, the lines, what they come to, and warnings.
 
         Example:
             >>> from wheelvec.inference.judged import Verdict
@@ -188,7 +194,10 @@ class Verdict(NamedTuple):
         parts.append(
             "\n".join("| " + " | ".join(_cell(each) for each in row) + " |" for row in table)
         )
-        return "\n\n".join([*parts, " ".join(self.says)]) + "\n"
+        parts.append(" ".join(self.says))
+        if self.warnings:
+            parts += ["### Warnings", "\n".join(f"- {each}" for each in brief(self.warnings))]
+        return "\n\n".join(parts) + "\n"
 
     def __str__(self) -> str:
         lines = [
@@ -202,8 +211,8 @@ class Verdict(NamedTuple):
             lines.append(f"{line.answer:<{ANSWER}}{head}")
             for text in filter(None, (found, line.says)):
                 lines += wrapped(text, " " * ANSWER)
-        lines.append("")
-        return "\n".join([*lines, *(each for text in self.says for each in wrapped(text))])
+        lines += ["", *(each for text in self.says for each in wrapped(text))]
+        return "\n".join([*lines, *warned(self.warnings)])
 
     def __repr__(self) -> str:
         counts = ", ".join(
@@ -211,7 +220,8 @@ class Verdict(NamedTuple):
             for answer in (FAILS, UNSAID, HOLDS)
             if (names := self._names(answer))
         )
-        return f"<Verdict of row {self.row}; {counts}>"
+        odd = f"; {len(self.warnings)} warnings" if self.warnings else ""
+        return f"<Verdict of row {self.row}; {counts}{odd}>"
 
     def _repr_html_(self) -> str:
         # no table of model.markup, whose cells keep their blanks: these are sentences
@@ -225,6 +235,7 @@ class Verdict(NamedTuple):
         return (
             f"<p>{html.escape(self.title)}</p><ul>{items}</ul>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{said}</p>"
+            + warnings_html(self.warnings)
         )
 
     @property

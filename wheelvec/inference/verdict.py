@@ -23,6 +23,7 @@ from wheelvec.model.account import Account
 from wheelvec.model.errors import ConfigError, InputError, InsufficientDataError, cut
 from wheelvec.run.results.result import Result
 from wheelvec.run.results.sweep_result import SEEDS, Sweep
+from wheelvec.run.results.warnings import of_failures
 from wheelvec.run.simulate import simulate
 from wheelvec.run.sweep import sweep as sweep_of
 from wheelvec.stages.arrays import column
@@ -83,7 +84,8 @@ def verdict(
         seed: of the resamples.
 
     Returns:
-        A `Verdict`: `lines`, `tried`, `says`, `to_dict()`, `to_markdown()`; `str()` for a terminal.
+        A `Verdict`: `lines`, `tried`, `says`, the sweep's `warnings`, `to_dict()`, `to_markdown()`;
+        `str()` for a terminal.
 
     Raises:
         InsufficientDataError: if no configuration has a wheel.
@@ -119,7 +121,8 @@ there are 2')
     counted = trials if isinstance(trials, Trials) else None
     tried = _tried(case, prior, counted)
     own = fields.row(at, named=True) if fields.width else {}
-    return Verdict(at, own, how, tried, tuple(found), counted)
+    odd = (*of_failures(sweep.failures), *sweep.warnings)
+    return Verdict(at, own, how, tried, tuple(found), counted, odd)
 
 
 class _Wheels(NamedTuple):

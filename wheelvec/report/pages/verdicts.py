@@ -23,7 +23,7 @@ def verdict_page(verdict: Verdict) -> Page:
         "A verdict",
         f"{verdict.title}.",
         _top(verdict),
-        verdict.says,
+        [*verdict.says, *(warning.text for warning in verdict.warnings)],
         sections,
         "Holds: this reason to doubt is not found in these data. There is no score: no line makes "
         "good for another.",

@@ -62,7 +62,7 @@ def result_html(result: "Result") -> str:
         markup.paragraph(f"Entries {first} to {last}: {names}" if names else "No entry"),
         markup.table(["", ""], rows, "lr"),
         _titled("Before believing them", known),
-        _warned(result.warnings),
+        warnings_html(result.warnings),
     )
 
 
@@ -79,7 +79,7 @@ def sweep_html(sweep: "Sweep") -> str:
         markup.table(["field", "values"], fields, "ll"),
         markup.paragraph(best.note),
         markup.table(shown.columns, rows, "r" * shown.width),
-        _warned([*of_failures(sweep.failures), *sweep.warnings]),
+        warnings_html([*of_failures(sweep.failures), *sweep.warnings]),
     )
 
 
@@ -104,7 +104,7 @@ def portfolio_html(portfolio: "Portfolio") -> str:
         ),
         markup.table(["", "account", *names], rows, "l" + "r" * len(columns)),
         _titled("Wheels skipped, by reason", skipped),
-        _warned(portfolio.warnings),
+        warnings_html(portfolio.warnings),
     )
 
 
@@ -112,7 +112,8 @@ def _titled(title: str, items: list[str]) -> str:
     return markup.heading(title) + markup.listing(items) if items else ""
 
 
-def _warned(warnings: "Iterable[RunWarning]") -> str:
+def warnings_html(warnings: "Iterable[RunWarning]") -> str:
+    """The first warnings as a list, and how many more there are; empty without warnings."""
     texts = [warning.text for warning in warnings]
     return markup.heading("Warnings") + markup.listing(texts, WARNINGS) if texts else ""
 
