@@ -202,13 +202,30 @@ def test_without_wheels_the_output_says_why(here: Path, lake: Path, capsys: Capt
     assert wv.Result.load("out").wheels.height == 0
 
 
+def test_without_quotes_the_output_does_not_blame_the_schedule(
+    here: Path, lake: Path, capsys: Capture
+) -> None:
+    market = wv.Market.open(lake)
+    bare = wv.Market(
+        option_quotes=market.option_quotes.clear(), underlying_bars=market.underlying_bars
+    )
+    bare.write("bare")
+    dates = '[schedule]\nstart_date = "2024-01-02"\nend_date = "2024-01-31"\n'
+    (here / "wheel.toml").write_text(dates, encoding="utf-8")
+    assert cli.main(["run", "wheel.toml", "--lake", "bare", "--out", "out"]) == 0
+    out, _ = capsys.readouterr()
+    assert "No wheel was launched: no underlying with quotes has an entry session." in out
+    assert "leaves no entry session" not in out
+    assert "the market holds no valid quote" in out
+
+
 def test_without_entry_sessions_the_output_says_so(here: Path, lake: Path, capsys: Capture) -> None:
     (here / "wheel.toml").write_text(
         WHEEL.replace("2024-01-31", "2024-01-03") + "weekdays = [5]\n", encoding="utf-8"
     )
     assert cli.main(["run", "wheel.toml", "--lake", str(lake), "--out", "out"]) == 0
     out, err = capsys.readouterr()
-    assert "leaves no entry session" in out
+    assert "No wheel was launched: no underlying with quotes has an entry session." in out
     assert "the schedule leaves no entry session; the market holds 2024-01-02 to" in " ".join(
         out.split()
     )

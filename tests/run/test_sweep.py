@@ -313,6 +313,26 @@ def test_a_calendar_without_an_entry_gives_no_wheel(
     assert sweep.pnl().wheels.columns == ["underlying", "entry_date", "put_symbol"]
 
 
+@pytest.mark.parametrize("stats", ["moments", "full"])
+def test_a_market_without_quotes_gives_no_wheel(
+    small: tuple[wv.Market, wv.Config], stats: str
+) -> None:
+    whole = small[0]
+    market = wv.Market(
+        option_quotes=whole.option_quotes.clear(), underlying_bars=whole.underlying_bars
+    )
+    first, last = whole.data_range or (None, None)
+    schedule = wv.Schedule(start_date=first, end_date=last)
+    when = pl.DataFrame({"session": [first], "underlying": ["ALFA"]})
+    config, grid = wv.Config(schedule=schedule), {"put.exit_pct": [0.3, 0.5]}
+    for more in ({}, {"when": when}):
+        swept = wv.sweep(market, config, grid, stats=stats, **more)
+        assert swept.frame["total_wheels"].to_list() == [0, 0]
+        assert stats == "moments" or not differences(swept, market, range(2))
+        assert swept.warnings[0].code == "no_wheels"
+    assert wv.bounds(market, config)["total_wheels"].to_list() == [0] * 8
+
+
 def test_each_task_sorts_what_its_own_configurations_have(
     several: wv.Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:

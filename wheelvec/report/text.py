@@ -38,12 +38,10 @@ def result_text(result: "Result") -> str:
     symbols = result.diagnostics["underlying"].unique(maintain_order=True).to_list()
     days = result.diagnostics["session"]
     first, last = (schedule.start_date or days.min(), schedule.end_date or days.max())
+    names = ", ".join(symbols) or "no underlying with an entry session"
     lines = [
         f"wheelvec {VERSION}, rules {result.config.rules}, configuration {result.config.id}",
-        wrapped(
-            f"Entries {_text(first)} to {_text(last)}: {', '.join(symbols) or 'no entry session'}",
-            "",
-        ),
+        wrapped(f"Entries {_text(first)} to {_text(last)}: {names}", ""),
         "",
         *(_launched(result, figures, launched) if launched else [_none_launched(result)]),
         "",
@@ -165,8 +163,8 @@ def _ends(wheels: pl.DataFrame) -> str:
 
 
 def _none_launched(result: "Result") -> str:
-    if not result.diagnostics.height:
-        return "No wheel was launched: [schedule] leaves no entry session."
+    if not result.diagnostics.height:  # the warnings say which of the two is missing
+        return "No wheel was launched: no underlying with quotes has an entry session."
     return "No wheel was launched. The reasons are counted below."
 
 

@@ -231,10 +231,14 @@ class Context:
     ) -> list[tuple[dt.date, int, int]]:
         """The months with an entry session, ascending: first day, first and last session.
 
+        A market without quotes has no underlying that wheels could open on, and no such month.
+
         Args:
             chain_key: the chain key whose sessions are numbered.
             opens: (sessions,) whether each is an entry session; None: of any row.
         """
+        if not self.symbols:
+            return []
         any_row = self.opens[chain_key].any(axis=0)
         month = self.sessions[chain_key]["session"].to_numpy().astype("datetime64[M]")
         found = np.unique(month[any_row if opens is None else opens])

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ from wheelvec.run.cluster.workers import Asked, Workers
 from wheelvec.run.results.portfolio import Portfolio, Ran
 from wheelvec.run.results.result import Result, ResultWriter
 from wheelvec.run.results.warnings import Warnings
+from wheelvec.run.signals.schedule import entry_rule_between
 from wheelvec.stages import accounting
 from wheelvec.stages.arrays import Array, column, days
 from wheelvec.stages.book import Instruments, Offered, book_of, instruments, last_closes, names_of
@@ -117,8 +118,8 @@ def _frames(known: list[Result], account: Account) -> Frames:
     kept = new_kept(day.size, book.wheels.size, len(groups))
     run_account(book, limits_of(account), riskless(day, rate), kept)
     _refuse_small(account, book, kept)
-    last_entry = _last_session([result.diagnostics for result in known], day)
-    last_bar = _last_session([each.closes for each in offered], day)
+    last_entry = _last_session([_last_entry(result) for result in known], day)
+    last_bar = _last_session([each.closes["session"].max() for each in offered], day)
     end = accounting.last_session(book, kept, last_entry, last_bar)
     session = sessions["session"][: end + 1]
     deltas = _deltas(book, kept, held, offered, session, list(groups))
@@ -248,12 +249,12 @@ def _offered(result: Result) -> Offered:
 def _sessions(results: list[Result], offered: list[Offered]) -> pl.DataFrame:
     """Session and number, from the first of any schedule to the last that anything is of."""
     starts = [result.start for result in results if result.start is not None]
-    frames = [(result.diagnostics, "session") for result in results]
-    frames += [(each.closes, "session") for each in offered]
+    frames = [(each.closes, "session") for each in offered]
     frames += [(each.ledger, "date") for each in offered]
     # under v5 an option also expires where there is no bar, and no cash is dated then
     frames += [(each.records, "exit_date") for each in offered]
     ends = [frame[name].max() for frame, name in frames if frame.height]
+    ends += [_last_entry(result) for result in results]
     last = max([*starts, *(end for end in ends if isinstance(end, dt.date))])
     calendar = results[0].config.schedule.trading_calendar
     # the cash of a day that is no session comes on the next one
@@ -266,9 +267,23 @@ def _epoch(day: dt.date) -> int:
     return (day - dt.date(1970, 1, 1)).days
 
 
-def _last_session(frames: list[pl.DataFrame], day: Array) -> int:
-    """The number of the last session of some frames; 0 without any row."""
-    ends = [frame["session"].max() for frame in frames]
+def _last_entry(result: Result) -> dt.date | None:
+    """The last entry session of a result; None if there is none.
+
+    Without diagnostics it had no underlying with quotes, or the schedule leaves no entry session:
+    then the schedule alone tells.
+    """
+    schedule, last = result.config.schedule, result.diagnostics["session"].max()
+    if isinstance(last, dt.date) or result.start is None or schedule.end_date is None:
+        return last if isinstance(last, dt.date) else None
+    rule = entry_rule_between(schedule, result.start, schedule.end_date)
+    sessions = Sessions.known(schedule.trading_calendar, rule.start, rule.end)
+    entries = sessions.frame["session"].filter(pl.Series(rule.sessions(sessions.dates)))
+    return entries[-1] if len(entries) else None
+
+
+def _last_session(ends: Iterable[object], day: Array) -> int:
+    """The number of the last of some sessions; 0 without any."""
     found = [int(np.searchsorted(day, _epoch(end))) for end in ends if isinstance(end, dt.date)]
     return max(found, default=0)
 

@@ -165,7 +165,7 @@ def sweep(
         frame = store.begin(overwrite) if store else None
         if frame is not None:
             return swept_of(frame, warnings=store.warnings if store else None)
-        if away is not None:
+        if away is not None and away.has_entries:
             if finished:  # but over other data
                 away.survey(findings=True)
             frame = _gathered(away, read, store, report)
@@ -215,7 +215,7 @@ def plan(
 
     Raises:
         ConfigError: as in `sweep`.
-        InputError: as in `sweep`; or for a market of frames.
+        InputError: as in `sweep`; for a market of frames; or if no row has an entry session.
         WheelvecError: if no worker of the executor can be used.
         LakeError: if a file that is read is damaged.
 
@@ -238,6 +238,8 @@ def plan(
         pool = executor or stack.enter_context(ThreadPoolExecutor(1))
         workers = Workers(pool)
         away = Distributed(market, read, engine.context, given, workers, stats, asked)
+        if not away.has_entries:
+            raise InputError("plan: no row of the grid has an entry session on this market")
         timing = away.timed(survey=True)
         count = default_threads() if executor is None else workers.count()
         return away.plan(away.cut(timing), timing, count)

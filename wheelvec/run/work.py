@@ -439,10 +439,8 @@ class Work:
         """
         first, last = some
         blocks = np.searchsorted(self.plan.config_starts, np.arange(first, last), side="right") - 1
-        values, start = (
-            values[:, : max(int(filled[blocks].max()) for filled in sums.filled.values())],
-            0,
-        )
+        used = max((int(filled[blocks].max()) for filled in sums.filled.values()), default=0)
+        values, start = values[:, :used], 0
         for symbol, most in self._wheels.items():
             filled = sums.filled[symbol][blocks]
             unused = np.arange(max(start, filled.min()), min(start + most, values.shape[1]))

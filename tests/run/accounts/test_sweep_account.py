@@ -113,6 +113,21 @@ def test_an_account_without_axes(market: wv.Market, config: wv.Config) -> None:
     assert sweep.figures[-len(METRICS) :] == list(ACCOUNT_FIGURES)
 
 
+def test_without_quotes_the_account_stays_in_cash_over_the_schedule(market: wv.Market) -> None:
+    bare = wv.Market(
+        option_quotes=market.option_quotes.clear(), underlying_bars=market.underlying_bars
+    )
+    days = {"start_date": "2024-01-02", "end_date": "2024-01-31"}
+    for more, last in ({}, "2024-01-31"), ({"weekdays": [1]}, "2024-01-29"):
+        config = wv.Config(schedule=wv.Schedule(**days, **more))  # type: ignore[arg-type]
+        sweep = wv.sweep(bare, config, {"account.cash": [50_000, 60_000]})
+        assert not differences(sweep)
+        daily = wv.simulate(sweep.result(0), sweep.row_account(0)).daily
+        ends = daily["session"].min(), daily["session"].max()
+        assert tuple(map(str, ends)) == ("2024-01-02", last)
+        assert daily["equity"].unique().to_list() == [50_000.0]
+
+
 def test_a_size_that_is_swept_replaces_the_other(market: wv.Market, config: wv.Config) -> None:
     grid = {"account.fraction": [None, 0.5]}
     sweep = wv.sweep(market, config, grid, account=wv.Account(contracts=2, cash=90_000))

@@ -189,6 +189,25 @@ def test_grids_of_every_kind_on_a_lake_with_events(
     assert_frame_equal(far.frame, local.frame, check_exact=True)
 
 
+@pytest.mark.parametrize("quoted", [True, False])
+def test_without_an_entry_session_there_is_no_job(
+    folder: Path, tmp_path: Path, threads: Executor, quoted: bool
+) -> None:
+    market, late = wv.Market.open(folder), wv.Schedule(start_date="2023-10-02", offset=5000)
+    if not quoted:
+        bare = wv.Market(
+            option_quotes=market.option_quotes.clear(), underlying_bars=market.underlying_bars
+        )
+        bare.write(tmp_path / "bare")
+        market, late = wv.Market.open(tmp_path / "bare"), wv.Schedule(end_date="2024-03-01")
+    config = wv.Config(schedule=late)
+    far = wv.sweep(market, config, GRID, executor=threads)
+    assert_frame_equal(far.frame, wv.sweep(market, config, GRID).frame, check_exact=True)
+    assert far.frame["total_wheels"].sum() == 0
+    with pytest.raises(wv.WheelvecError, match="no row of the grid has an entry session"):
+        wv.plan(market, config, GRID)
+
+
 def test_schedules_that_name_underlyings(folder: Path, small_jobs: None, threads: Executor) -> None:
     """A job holds few of the names that its configurations give."""
     grid: dict[str, Any] = GRID | {"schedule.symbols": [["CC", "AA"], ["BB"], None]}

@@ -19,6 +19,7 @@ from wheelvec.kernels.record import new_workspace
 from wheelvec.market.market import Market
 from wheelvec.model.account import ORDERS, Account
 from wheelvec.model.grid import Codes, combined, dense, first_of
+from wheelvec.model.schemas import EVENTS, UNDERLYING_CLOSES
 from wheelvec.run.accounts.limits import account_rate, limits_of
 from wheelvec.run.context import Array, Context, HeldSpan
 from wheelvec.run.slicing.histories import history_of
@@ -184,8 +185,13 @@ class Holdings:
 
     def _begin_underlyings(self) -> None:
         symbols, n = self._context.symbols, self._day.size
-        self._closes = pl.concat([closes for closes, _ in self._frames])
-        self._events = pl.concat([events for _, events in self._frames])
+        # a market without quotes has no underlying
+        self._closes = pl.concat(
+            [pl.DataFrame(schema=UNDERLYING_CLOSES), *(closes for closes, _ in self._frames)]
+        )
+        self._events = pl.concat(
+            [pl.DataFrame(schema=EVENTS), *(events for _, events in self._frames)]
+        )
         instruments = instruments_of(symbols, self._closes, self._events, self._day)
         held = lots(self._closes, self._events, self._sessions["session"])
         gain, before = moves(held)

@@ -141,10 +141,11 @@ class Distributed:
         self._years = sorted({first.year for each in months for first, *_ in each})
         self._months = max(map(len, months))
         daily = grid.most("schedule.max_wheels_per_symbol_per_day")
-        entries = daily * max(int(rows.sum()) for rows in opens) * len(self._symbols)
+        entries = max(int(rows.sum()) for rows in opens) * len(self._symbols)
         self._sizes = market.sizes()
         quotes = sum(self._sizes.values()) / BYTES_A_QUOTE
-        self._most_wheels = int(min(entries, quotes))
+        # without an entry session none: `daily` may be infinite
+        self._most_wheels = int(min(daily * entries, quotes)) if entries else 0
         self._stats = stats
         self._failed = Failed()
 
@@ -152,6 +153,11 @@ class Distributed:
     def failures(self) -> pl.DataFrame:
         """Underlying and error of each that could not be simulated, sorted."""
         return self._failed.frame()
+
+    @property
+    def has_entries(self) -> bool:
+        """Whether any row has an entry session of an underlying; without one there is no job."""
+        return bool(self._years)
 
     # ---- before
 

@@ -23,6 +23,7 @@ from wheelvec.model.grid import (
     first_of,
     note_rows,
 )
+from wheelvec.model.sections import Schedule
 from wheelvec.run.signals.pairs import Signal, Signals
 
 _FIELDS = ("start_date", "end_date", "symbols", "every", "offset", "weekdays")
@@ -161,6 +162,18 @@ def entry_rule_of(market: Market, config: Config) -> EntryRule:
         InputError: if this market does not allow its dates or symbols.
     """
     return _resolved(market, None, *[getattr(config.schedule, name) for name in _FIELDS])
+
+
+def entry_rule_between(schedule: Schedule, start: Any, end: Any) -> EntryRule:
+    """The entry rule of a schedule whose dates are known, where no market is.
+
+    Args:
+        schedule: of the configuration.
+        start: the first date of entries.
+        end: the last date of entries, included.
+    """
+    symbols, *rest = (getattr(schedule, name) for name in _FIELDS[2:])
+    return EntryRule(start, end, frozenset(symbols or ()), *rest)
 
 
 def check_curve(config: Config, start: dt.date) -> None:
