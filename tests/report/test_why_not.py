@@ -111,3 +111,19 @@ def test_days_and_names_that_are_none_are_refused(result: wv.Result) -> None:
         wv.why_not(result, "2024-01-05", "BRVA")
     with pytest.raises(wv.InputError, match="session = 'soon': expected a date"):
         wv.why_not(result, "soon", "BRVO")
+
+
+def test_a_market_of_other_dates_is_named_not_a_grid(market: wv.Market) -> None:
+    config = wv.Config(schedule=wv.Schedule(end_date="2024-01-12"))
+    result = wv.backtest(market, config)
+    row = result.diagnostics.row(0, named=True)
+    later = wv.demo_market(symbols=[row["underlying"]], start="2024-03-01", end="2024-03-28")
+    wheel = result.wheels["wheel_id"][0]
+    for ask in (
+        lambda: wv.why_not(result, row["session"], row["underlying"], market=later),
+        lambda: wv.explain(result, wheel, market=later),
+    ):
+        with pytest.raises(wv.InputError, match="The market given holds data") as raised:
+            ask()
+        assert "the range is empty; the market holds 2024-03-01 to" in str(raised.value)
+        assert "grid" not in str(raised.value)

@@ -174,7 +174,7 @@ def explain(result: Result, wheel_id: str, *, market: Market | None = None) -> S
     records = records_of(result, wheel_id)
     legs = retraced(result, records)
     wheel = result.wheels.row(by_predicate=pl.col("wheel_id") == wheel_id, named=True)
-    offers = None if market is None else Offers(market, result.config)
+    offers = offers_of(result, market)
     put = legs[0].record
     searches = searches_of(result, put, offers)
     candidates = None if offers is None else offers.puts(put["underlying"], put["entry_date"])
@@ -204,6 +204,20 @@ def check_arguments(result: Any, market: Any) -> None:
             )
     if result is None:
         raise InputError("result is None: expected a wheelvec.Result")
+
+
+def offers_of(result: Result, market: Market | None) -> Offers | None:
+    """What a market offers to the wheels of a result; None without a market.
+
+    Raises:
+        InputError: if the configuration cannot be run on the market, which is not the run's then.
+    """
+    if market is None:
+        return None
+    try:
+        return Offers(market, result.config)
+    except InputError as error:
+        raise InputError(" ".join([*other_market(result, market), str(error)])) from error
 
 
 def other_market(result: Result, market: Market | None) -> list[str]:

@@ -14,9 +14,8 @@ from wheelvec.model.errors import InputError, listed, unknown_name
 from wheelvec.model.fields import read_day
 from wheelvec.model.schemas import first_flaw, quote_flaws
 from wheelvec.report.sections import Section, Table, as_html, as_text
-from wheelvec.report.story import check_arguments, other_market
+from wheelvec.report.story import check_arguments, offers_of, other_market
 from wheelvec.report.story_sections import candidates_table
-from wheelvec.run.explaining.candidates import Offers
 from wheelvec.run.results.result import Result
 from wheelvec.run.signals.schedule import EntryRule
 from wheelvec.tables.sessions import Sessions
@@ -159,7 +158,7 @@ def why_not(
         reason = _no_entry(result, day)
         return WhyNot(result, day, underlying, NO_ENTRY, reason, {}, (), None, None)
     found = row.row(0, named=True)
-    offers = None if market is None else Offers(market, result.config)
+    offers = offers_of(result, market)
     launched = _launched(result, day, underlying)
     return WhyNot(
         result,

@@ -21,6 +21,7 @@ from wheelvec.model.config import Config
 from wheelvec.model.grid import Grid
 from wheelvec.run.context import Context
 from wheelvec.run.explaining.retracing import plan_of
+from wheelvec.run.signals.schedule import check_curve, entry_rule_of
 from wheelvec.run.slicing.slices import HeldSlice
 from wheelvec.stages.arrays import Array, days
 
@@ -88,10 +89,11 @@ class Offers:
         config: the configuration.
 
     Raises:
-        ConfigError: if the configuration cannot be run on this market.
+        InputError: if the configuration cannot be run on this market.
     """
 
     def __init__(self, market: Market, config: Config) -> None:
+        check_curve(config, entry_rule_of(market, config).start)  # names no row of a grid
         self._context = Context(market, Grid.read(config, {}), 1, MEMORY)
         self._key = self._context.chain_keys[0]
         self._plan, self._config = plan_of(config), config
