@@ -228,6 +228,18 @@ def test_signals_that_match_nothing(
     assert text in result.warnings[1].text
 
 
+def test_signals_with_a_null_are_counted_as_such(clean: wv.Market) -> None:
+    day = DAY("2024-01-16")
+    when = pl.DataFrame(
+        {"session": [day, day, None, None], "underlying": ["ALFA", None, "ALFA", None]}
+    )
+    (warning,) = wv.backtest(clean, CONFIG, when=when).warnings
+    assert (warning.code, warning.count) == ("unmatched_signals", 3)
+    assert warning.text == (
+        "when: 3 of 4 signals match no entry session: 3 without a session or an underlying (null)"
+    )
+
+
 def test_signals_are_counted_apart_and_taken_as_people_have_them(clean: wv.Market) -> None:
     days = [DAY("2024-01-16"), DAY("2024-01-17"), DAY("2024-01-20")]
     when = pl.concat([entries(*days), entries(days[0], name="ALFO")])

@@ -564,13 +564,15 @@ def _unmatched(
     if not lost.height:
         return
     symbols = entries["underlying"].unique().sort().to_list()
-    unknown = lost.filter(~pl.col("underlying").is_in(symbols))
-    rest = lost.filter(pl.col("underlying").is_in(symbols))
-    why = []
+    known, why = lost.drop_nulls(), []
+    if nulls := lost.height - known.height:
+        why.append(f"{nulls:,} without a session or an underlying (null)")
+    unknown = known.filter(~pl.col("underlying").is_in(symbols))
+    rest = known.filter(pl.col("underlying").is_in(symbols))
     if unknown.height:
         names = [
             _with_suggestion(name, symbols or held)
-            for name in unknown["underlying"].drop_nulls().unique().sort()
+            for name in unknown["underlying"].unique().sort()
         ]
         why.append(f"{unknown.height:,} of underlyings that the run lacks: {listed(names, most=6)}")
     if rest.height and counting:
@@ -579,8 +581,8 @@ def _unmatched(
             f"session holds whole numbers such as {example}, which are days since 1970: give dates"
         )
     elif rest.height:
-        days = rest["session"].drop_nulls()
-        shown = listed([f"{day:%Y-%m-%d (%a)}" for day in days.unique().sort().to_list()], most=3)
+        days = rest["session"].unique().sort().to_list()
+        shown = listed([f"{day:%Y-%m-%d (%a)}" for day in days], most=3)
         span = f" (entries are from {entries['session'].min()!s} to {entries['session'].max()!s})"
         why.append(f"{rest.height:,} on days that are no entry session: {shown}{span}")
     text = f"{name}: {lost.height:,} of {given.height:,} signals match no entry session: "
