@@ -286,6 +286,95 @@ def test_dates_partly_outside_the_data(clean: wv.Market) -> None:
     assert outside.text.startswith("20 of 67 entry sessions (2023-12-01 to 2023-12-29)")
 
 
+OPEN = CONFIG.replace(**{"schedule.start_date": None, "schedule.end_date": None})
+
+
+# ---- renames
+
+
+def renamed(tables: Tables, **splits: Any) -> Tables:
+    """BRVO is ZULU from 2024-03-04 on, as `splits` state it."""
+    late = pl.col("session") >= DAY("2024-03-04")
+    out = {
+        name: tables[name].with_columns(
+            underlying=pl.when(late & of_brvo(name))
+            .then(pl.lit("ZULU"))
+            .otherwise(pl.col("underlying"))
+        )
+        for name in ("option_quotes", "underlying_bars")
+    }
+    symbol = pl.col("symbol")
+    new = symbol.str.replace("^BRVO", "ZULU")
+    for name in ("option_quotes", "option_bars"):
+        rows = out.get(name, tables[name])
+        out[name] = rows.with_columns(symbol=pl.when(late).then(new).otherwise(symbol))
+    row = {"underlying": "BRVO", "ex_date": DAY("2024-03-04"), "numerator": 1, "denominator": 1}
+    return out | {"splits": pl.DataFrame([row | {"new_underlying": "ZULU"} | splits])}
+
+
+@pytest.fixture(scope="module")
+def moved(whole: Tables) -> Tables:
+    return renamed(whole)
+
+
+def test_a_rename_that_the_data_follow_is_not_odd(moved: Tables, tmp_path: Path) -> None:
+    paid = dividends(("BRVO", "2024-02-01"), ("ZULU", "2024-03-20"))(moved)
+    market = wv.Market(**paid)  # type: ignore[arg-type]
+    assert wv.backtest(market, OPEN).warnings == ()
+    assert wv.sweep(market, OPEN, CHEAP).warnings == ()
+    market.write(tmp_path / "lake")
+    asked = OPEN.replace(**{"schedule.symbols": ["BRVO"], "call.early_assignment": "ex_div"})
+    for one in (market, wv.Market.open(tmp_path / "lake", symbols=["BRVO"])):
+        assert wv.backtest(one, asked).warnings == ()
+        assert wv.sweep(one, asked, CHEAP).warnings == ()
+    later = paid | {"dividends": paid["dividends"].filter(underlying="ZULU")}
+    assert run(later, asked) == ()
+
+
+@pytest.mark.parametrize("new", ["ZULO", " ", "zulu"])
+def test_a_rename_to_a_name_without_rows(moved: Tables, whole: Tables, new: str) -> None:
+    market = wv.Market(**renamed(whole, new_underlying=new))  # type: ignore[arg-type]
+    result, swept = wv.backtest(market, OPEN), wv.sweep(market, OPEN, CHEAP)
+    (found,) = [each for each in result.warnings if each.code == "unmatched_rename"]
+    assert (found.underlying, found.count) == ("BRVO", 63)
+    assert found.text == (
+        f"BRVO: splits rename it to {new!r} on 2024-03-04, but the market has no row of that name "
+        "on 63 sessions from then on: no wheel opens, and none that is open is resolved"
+    )
+    assert found in swept.warnings
+
+
+def test_a_rename_that_the_data_do_not_follow(whole: Tables, moved: Tables) -> None:
+    for day, count in ("2024-03-04", 63), ("2024-01-02", 105), ("2020-03-04", 105):
+        stated = moved["splits"].with_columns(ex_date=pl.lit(DAY(day)))
+        (found,) = run(whole | {"splits": stated}, OPEN)
+        assert (found.code, found.underlying, found.count) == ("unmatched_rename", "BRVO", count)
+        assert found.text.endswith(f"; rows of BRVO on {count} sessions from then on are not read")
+    straggler = whole["underlying_bars"].filter(
+        of_brvo("underlying_bars"), session=DAY("2024-03-04")
+    )
+    both = moved | {"underlying_bars": pl.concat([moved["underlying_bars"], straggler])}
+    (found,) = [each for each in run(both, OPEN) if each.code == "unmatched_rename"]
+    assert found.count == 1
+    assert found.text.endswith("but rows of BRVO on 1 session from then on are not read")
+
+
+def test_a_rename_that_concerns_no_wheel_is_not_odd(whole: Tables, moved: Tables) -> None:
+    row = moved["splits"].with_columns(new_underlying=pl.lit("ELSE"))
+    for day in ("2024-06-03", "2025-03-04"):  # after the data
+        assert run(whole | {"splits": row.with_columns(ex_date=pl.lit(DAY(day)))}, OPEN) == ()
+    one = OPEN.replace(**{"schedule.symbols": ["ALFA"]})
+    assert run(whole | {"splits": row}, one) == ()
+    early = {"schedule.end_date": "2024-01-12", "put.dte_max": 35, "call.dte_max": 20}
+    april = row.with_columns(ex_date=pl.lit(DAY("2024-04-22")))
+    assert run(whole | {"splits": april}, CONFIG.replace(**early)) == ()
+
+
+def test_known_renames_of_names_that_the_market_lacks_are_not_odd(whole: Tables) -> None:
+    market = wv.Market(**whole, splits="known")  # type: ignore[arg-type]
+    assert wv.backtest(market, OPEN).warnings == ()
+
+
 @pytest.mark.parametrize(
     ("hours", "entry_time", "text"),
     [

@@ -12,8 +12,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from wheelvec.lake.splits import successors
 from wheelvec.market.market import Market
 from wheelvec.market.splits import explaining, row_text
 from wheelvec.model.codes import OUTCOMES
@@ -127,7 +130,7 @@ def of_backtest(
         )
         minutes = Sessions.load(schedule.trading_calendar, days.min(), days.max())  # type: ignore[arg-type]
         quoted = diagnostics.filter(pl.col("outcome") == "no_quotes").join(
-            found.chain, on=("underlying", "session"), how="semi"
+            _before_renames(market, found.chain), on=("underlying", "session"), how="semi"
         )
         warnings += _no_entry_quotes(
             market,
@@ -138,6 +141,7 @@ def of_backtest(
         )
         reach = _reach(days.max(), config.put.dte_max, config.call.dte_max, config.call.max_cycles)  # type: ignore[arg-type]
         warnings += _of_data(market, found, days.min(), reach)  # type: ignore[arg-type]
+        warnings += _renames(market, symbols, days.min(), reach)  # type: ignore[arg-type]
         warnings += _no_dividends(market, symbols, [config.call.early_assignment])
     if when is not None:
         entries = diagnostics.select("session", "underlying")
@@ -173,6 +177,7 @@ def of_sweep(
     symbols = [symbol for symbol in symbols if symbol not in left_out]
     found = market.findings(symbols)
     warnings: list[RunWarning] = []
+    chain = _before_renames(market, found.chain)
     for calendar in grid.values("schedule.trading_calendar"):
         sessions = Sessions.known(calendar, first, last)
         explicit = (*grid.values("schedule.start_date"), *grid.values("schedule.end_date"))
@@ -180,12 +185,13 @@ def of_sweep(
         for entry_time in grid.values("schedule.entry_time"):
             minutes = _entry_minutes(sessions, entry_time)
             warnings += _no_entry_quotes(
-                market, _away_from(found.chain, minutes), minutes, entry_time, sessions.frame.height
+                market, _away_from(chain, minutes), minutes, entry_time, sessions.frame.height
             )
     reach = _reach(
         last, grid.most("put.dte_max"), grid.most("call.dte_max"), grid.most("call.max_cycles")
     )
     warnings += _of_data(market, found, first, reach)
+    warnings += _renames(market, symbols, first, reach)
     warnings += _no_dividends(market, symbols, grid.values("call.early_assignment"))
     for name, given, entries in signals:
         called = "when" if name is None else f"signals[{name!r}]"
@@ -261,8 +267,8 @@ def _no_dividends(
     """The warning that early assignment for a dividend is asked of data that have none."""
     if "ex_div" not in settings:
         return
-    held = market.dividends
-    if held is None or held.filter(pl.col("underlying").is_in(symbols)).is_empty():
+    held, names = market.dividends, [*symbols, *_successors(market, symbols)]
+    if held is None or held.filter(pl.col("underlying").is_in(names)).is_empty():
         text = "call.early_assignment is 'ex_div', but the market has no dividend of "
         text += f"{listed(symbols, most=6)}: no call is assigned early; give it dividends="
         yield RunWarning("no_dividends", None, len(symbols), text)
@@ -278,6 +284,82 @@ def _followed(market: Market, names: pl.Series) -> dict[str, list[dt.date]]:
             if market.has_daily_bars_of(new):
                 found.setdefault(name, []).append(ex_date)
     return found
+
+
+def _successors(market: Market, names: Iterable[str]) -> list[str]:
+    """The names that some underlyings took later, by the splits of a market."""
+    return [] if market.splits is None else sorted(successors(market.splits, names))
+
+
+def _renamed_to(market: Market, names: pl.Series) -> dict[str, list[dt.date]]:
+    """The days on which some underlyings took a name that another of them had not before."""
+    found: dict[str, list[dt.date]] = {}
+    if market.splits is not None:
+        rows = market.splits.filter(
+            pl.col("underlying").is_in(names.implode()),
+            pl.col("new_underlying").is_in(names.implode()),
+        )
+        for ex_date, new in rows.select("ex_date", "new_underlying").iter_rows():
+            found.setdefault(new, []).append(ex_date)
+    return found
+
+
+def _before_renames(market: Market, chain: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a chain that a run reads: those of a name before its underlying took another."""
+    if market.splits is None:
+        return chain
+    renames = market.splits.drop_nulls("new_underlying").group_by("underlying")
+    days = chain.join(
+        renames.agg(pl.col("ex_date").min()), on="underlying", how="left", maintain_order="left"
+    )
+    return days.filter((pl.col("session") < pl.col("ex_date")).fill_null(True)).drop("ex_date")
+
+
+def _renames(
+    market: Market, symbols: list[str], first: dt.date, last: dt.date
+) -> Iterator[RunWarning]:
+    """Warnings of renames after which the data are not those of the new name.
+
+    A run reads the rows of the new name alone from that day on. Renames after the data, and of
+    names that have no row, concern no wheel.
+    """
+    if market.splits is None or market.data_range is None:
+        return
+    begin, end = max(first, market.data_range[0]), min(last, market.data_range[1])
+    names = [*symbols, *_successors(market, symbols)]
+    rows = market.splits.drop_nulls("new_underlying").filter(
+        pl.col("underlying").is_in(names), pl.col("ex_date") <= end
+    )
+    for name, ex_date, new in rows.select("underlying", "ex_date", "new_underlying").iter_rows():
+        old = _days_with_rows(market, name)
+        later = old.filter(old >= ex_date)
+        text = f"{name}: splits rename it to {new!r} on {ex_date}, but "
+        unread = f"rows of {name} on {counted(len(later), 'session')} from then on are not read"
+        # a later bearer of the name, after a gap, is another underlying
+        goes_on = len(later) and (
+            len(later) == len(old) or _sessions_between(market, ex_date, later[0]) < LONG_HOLE
+        )
+        if len(old) and not (_days_with_rows(market, new) >= ex_date).any():
+            count = _sessions_between(market, max(ex_date, begin), end) + 1
+            text += f"the market has no row of that name on {counted(count, 'session')} from then "
+            text += "on: no wheel opens, and none that is open is resolved"
+            text += f"; {unread}" if len(later) else ""
+            yield RunWarning("unmatched_rename", name, count, text)
+        elif goes_on:
+            yield RunWarning("unmatched_rename", name, len(later), text + unread)
+
+
+def _sessions_between(market: Market, first: dt.date, last: dt.date) -> int:
+    """The number of sessions after one day of the data, up to another; negative if it is before."""
+    days: npt.ArrayLike = np.array([first, last], dtype="datetime64[D]")
+    begin, end = market.sessions.number_on_or_before(days)
+    return int(end) - int(begin)
+
+
+def _days_with_rows(market: Market, name: str) -> pl.Series:
+    """The sessions on which an underlying has a quote or a daily bar, sorted."""
+    quoted = market.findings([name]).chain["session"]
+    return pl.concat([quoted, market.closes(name)["session"]]).unique().sort()
 
 
 def _splits(suspected: pl.DataFrame) -> Iterator[RunWarning]:
@@ -419,11 +501,13 @@ def _shorter_quotes(
         return
     number = market.sessions.number_on_or_before
     begins, ends = (number(spans[name].to_numpy()).astype(int) for name in ("begin", "end"))
-    bars_ended = set(found.ended["underlying"])
+    bars_ended, renamed = set(found.ended["underlying"]), _renamed_to(market, spans["underlying"])
     for name, begin, end, late, early in zip(
         *spans, begins - begins.min(), ends.max() - ends, strict=True
     ):
-        if late >= LONG_HOLE:
+        # one that had another name before opens wheels under that
+        since = (_sessions_between(market, day, begin) for day in renamed.get(name, ()))
+        if late >= LONG_HOLE and not any(0 <= n < LONG_HOLE for n in since):
             text = f"{name}: its quotes begin on {begin}, {counted(int(late), 'session')} after "
             text += "those of others: no wheel opens before"
             yield RunWarning("lacking_option_quotes", name, int(late), text)
@@ -438,7 +522,8 @@ def _dividends(market: Market, first: dt.date, last: dt.date) -> Iterator[RunWar
     paid = market.dividends
     if paid is None or not paid.height or market.data_range is None:
         return
-    unknown = paid.filter(~pl.col("underlying").is_in(list(market.symbols)))
+    borne = [*market.symbols, *_successors(market, market.symbols)]
+    unknown = paid.filter(~pl.col("underlying").is_in(borne))
     if unknown.height:
         names = unknown["underlying"].unique().sort()
         meant = [_with_suggestion(name, market.symbols) for name in names]
@@ -446,7 +531,7 @@ def _dividends(market: Market, first: dt.date, last: dt.date) -> Iterator[RunWar
         text += f"of underlyings without quotes: {listed(meant, most=6)}"
         yield RunWarning("unmatched_dividends", None, unknown.height, text)
     begin, end = market.data_range
-    known = paid.filter(pl.col("underlying").is_in(list(market.symbols)))
+    known = paid.filter(pl.col("underlying").is_in(borne))
     within = known.filter(pl.col("ex_date").is_between(begin, end))
     if known.height and not within.height:
         text = f"dividends: none of {known.height:,} has its ex_date in the data, {begin} to {end};"
