@@ -289,6 +289,35 @@ def test_dates_partly_outside_the_data(clean: wv.Market) -> None:
 OPEN = CONFIG.replace(**{"schedule.start_date": None, "schedule.end_date": None})
 
 
+def from_day(tables: Tables, day: str) -> Tables:
+    """The options from a day on, and all closes."""
+    late = pl.col("session") >= DAY(day)
+    return tables | {name: tables[name].filter(late) for name in ("option_quotes", "option_bars")}
+
+
+def test_dates_of_the_market_outside_its_quotes(whole: Tables) -> None:
+    tables = from_day(whole, "2024-03-01")
+    market = wv.Market(**tables)  # type: ignore[arg-type]
+    text = (
+        "41 of 105 entry sessions (2024-01-02 to 2024-02-29) are outside the quotes, "
+        "which are of 2024-03-01 to 2024-05-31"
+    )
+    for found in (
+        wv.backtest(market, OPEN).warnings,
+        wv.sweep(market, OPEN, CHEAP).warnings,
+        wv.backtest(market, OPEN.replace(**{"schedule.symbols": ["ALFA"]})).warnings,
+    ):
+        (outside,) = found
+        assert (outside.code, outside.count, outside.text) == ("outside_data", 41, text)
+
+
+def test_closes_of_a_session_or_two_beyond_the_quotes_are_not_odd(
+    whole: Tables, clean: wv.Market
+) -> None:
+    assert wv.backtest(clean, OPEN).warnings == ()
+    assert run(from_day(whole, "2024-01-04"), OPEN) == ()
+
+
 # ---- renames
 
 

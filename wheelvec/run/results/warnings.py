@@ -125,9 +125,9 @@ def of_backtest(
     found = market.findings(symbols)
     warnings: list[RunWarning] = []
     if symbols:
-        warnings += _outside(
-            found.chain, days.unique(), _explicit(schedule.start_date, schedule.end_date)
-        )
+        quoted_days = _quoted_days(market, found, symbols)
+        explicit = _explicit(schedule.start_date, schedule.end_date)
+        warnings += _outside(quoted_days, days.unique(), explicit)
         minutes = Sessions.load(schedule.trading_calendar, days.min(), days.max())  # type: ignore[arg-type]
         quoted = diagnostics.filter(pl.col("outcome") == "no_quotes").join(
             _before_renames(market, found.chain), on=("underlying", "session"), how="semi"
@@ -177,11 +177,12 @@ def of_sweep(
     symbols = [symbol for symbol in symbols if symbol not in left_out]
     found = market.findings(symbols)
     warnings: list[RunWarning] = []
+    quoted_days = _quoted_days(market, found, symbols)
     chain = _before_renames(market, found.chain)
     for calendar in grid.values("schedule.trading_calendar"):
         sessions = Sessions.known(calendar, first, last)
         explicit = (*grid.values("schedule.start_date"), *grid.values("schedule.end_date"))
-        warnings += _outside(found.chain, sessions.frame["session"], _explicit(*explicit))
+        warnings += _outside(quoted_days, sessions.frame["session"], _explicit(*explicit))
         for entry_time in grid.values("schedule.entry_time"):
             minutes = _entry_minutes(sessions, entry_time)
             warnings += _no_entry_quotes(
@@ -548,18 +549,29 @@ def _dividends(market: Market, first: dt.date, last: dt.date) -> Iterator[RunWar
 
 
 def _explicit(*dates: object) -> bool:
-    """Whether the schedule sets a date; dates that it takes from the market are in the data."""
+    """Whether the schedule sets a date; others are the first and the last of the market's data."""
     return any(date is not None for date in dates)
 
 
-def _outside(chain: pl.DataFrame, entries: pl.Series, explicit: bool) -> Iterator[RunWarning]:
-    """A warning of entry sessions before the first or after the last quote of all underlyings."""
-    first, last = chain["session"].min(), chain["session"].max()
-    outside = entries.filter(~entries.is_between(first, last)) if len(chain) else entries
-    if explicit and len(outside) and len(chain):
-        span, quoted = f"{outside.min()!s} to {outside.max()!s}", f"{first!s} to {last!s}"
+def _quoted_days(market: Market, found: Findings, symbols: list[str]) -> pl.Series:
+    """The sessions with quotes of some underlyings, or of names that they took later."""
+    later = market.findings(_successors(market, symbols)).chain
+    return pl.concat([found.chain["session"], later["session"]])
+
+
+def _outside(quoted: pl.Series, entries: pl.Series, explicit: bool) -> Iterator[RunWarning]:
+    """A warning of entry sessions before the first or after the last quote of all underlyings.
+
+    Where the market sets the dates, bars may well reach a session or two beyond the quotes.
+    """
+    if quoted.is_empty():
+        return
+    first, last = quoted.min(), quoted.max()
+    outside = entries.filter(~entries.is_between(first, last))
+    if len(outside) >= (1 if explicit else LONG_HOLE):
+        span, held = f"{outside.min()!s} to {outside.max()!s}", f"{first!s} to {last!s}"
         text = f"{len(outside):,} of {counted(len(entries), 'entry session')} ({span}) "
-        text += f"are outside the quotes, which are of {quoted}"
+        text += f"are outside the quotes, which are of {held}"
         yield RunWarning("outside_data", None, len(outside), text)
 
 
