@@ -808,7 +808,7 @@ def test_links_files_and_places_that_can_be_none(
         a.save(tmp_path / "dangling")
     (tmp_path / "file").write_text("x")
     for place, message in (
-        ("file", "file: no folder"),
+        ("file", "file: a file; expected a folder for a result"),
         ("file/out", "file/out: cannot be read: Not a directory"),
     ):
         with pytest.raises(LakeError, match=message):
