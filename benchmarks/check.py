@@ -246,7 +246,7 @@ def main(arguments: list[str] | None = None) -> None:
             duel = make()
             row = judged(duel, stated.get(duel.name))
             rows.append(row)
-            print(line(row, stated.get(duel.name)))
+            print(line(row, row["ratio"] if record else stated.get(duel.name)))
     if record:
         figures.update("short", {"machine": machine.described(), "rows": rows})
 
