@@ -23,7 +23,7 @@ from wheelvec.model.codes import OUTCOMES
 from wheelvec.model.config import Config
 from wheelvec.model.errors import counted, listed, printable
 from wheelvec.model.grid import Grid
-from wheelvec.model.schemas import WARNINGS
+from wheelvec.model.schemas import SPLITS, WARNINGS
 from wheelvec.tables.anomalies import Findings
 from wheelvec.tables.sessions import Sessions
 
@@ -275,15 +275,27 @@ def _no_dividends(
         yield RunWarning("no_dividends", None, len(symbols), text)
 
 
+def _stated_renames(market: Market) -> pl.DataFrame:
+    """underlying, ex_date and new_underlying of each rename that a market states."""
+    stated = pl.DataFrame(schema=SPLITS) if market.splits is None else market.splits
+    return stated.drop_nulls("new_underlying").select("underlying", "ex_date", "new_underlying")
+
+
 def _followed(market: Market, names: pl.Series) -> dict[str, list[dt.date]]:
     """The days of the renames of some underlyings to a name whose bars the market has."""
-    found: dict[str, list[dt.date]] = {}
-    if market.splits is not None:
-        rows = market.splits.filter(pl.col("underlying").is_in(names.implode()))
-        rows = rows.filter(pl.col("new_underlying").is_not_null())
-        for name, ex_date, new in rows.select("underlying", "ex_date", "new_underlying").rows():
-            if market.has_daily_bars_of(new):
-                found.setdefault(name, []).append(ex_date)
+    found, known = dict[str, list[dt.date]](), set(names)
+    for name, ex_date, new in _stated_renames(market).iter_rows():
+        if name in known and market.has_daily_bars_of(new):
+            found.setdefault(name, []).append(ex_date)
+    return found
+
+
+def _renamed_to(market: Market, names: pl.Series) -> dict[str, list[dt.date]]:
+    """The days on which some underlyings took a name that another of them had not before."""
+    found, known = dict[str, list[dt.date]](), set(names)
+    for name, ex_date, new in _stated_renames(market).iter_rows():
+        if name in known and new in known:
+            found.setdefault(new, []).append(ex_date)
     return found
 
 
@@ -292,27 +304,10 @@ def _successors(market: Market, names: Iterable[str]) -> list[str]:
     return [] if market.splits is None else sorted(successors(market.splits, names))
 
 
-def _renamed_to(market: Market, names: pl.Series) -> dict[str, list[dt.date]]:
-    """The days on which some underlyings took a name that another of them had not before."""
-    found: dict[str, list[dt.date]] = {}
-    if market.splits is not None:
-        rows = market.splits.filter(
-            pl.col("underlying").is_in(names.implode()),
-            pl.col("new_underlying").is_in(names.implode()),
-        )
-        for ex_date, new in rows.select("ex_date", "new_underlying").iter_rows():
-            found.setdefault(new, []).append(ex_date)
-    return found
-
-
 def _before_renames(market: Market, chain: pl.DataFrame) -> pl.DataFrame:
     """The rows of a chain that a run reads: those of a name before its underlying took another."""
-    if market.splits is None:
-        return chain
-    renames = market.splits.drop_nulls("new_underlying").group_by("underlying")
-    days = chain.join(
-        renames.agg(pl.col("ex_date").min()), on="underlying", how="left", maintain_order="left"
-    )
+    renames = _stated_renames(market).group_by("underlying").agg(pl.col("ex_date").min())
+    days = chain.join(renames, on="underlying", how="left", maintain_order="left")
     return days.filter((pl.col("session") < pl.col("ex_date")).fill_null(True)).drop("ex_date")
 
 
@@ -324,14 +319,14 @@ def _renames(
     A run reads the rows of the new name alone from that day on. Renames after the data, and of
     names that have no row, concern no wheel.
     """
-    if market.splits is None or market.data_range is None:
+    if market.data_range is None:
         return
     begin, end = max(first, market.data_range[0]), min(last, market.data_range[1])
     names = [*symbols, *_successors(market, symbols)]
-    rows = market.splits.drop_nulls("new_underlying").filter(
+    rows = _stated_renames(market).filter(
         pl.col("underlying").is_in(names), pl.col("ex_date") <= end
     )
-    for name, ex_date, new in rows.select("underlying", "ex_date", "new_underlying").iter_rows():
+    for name, ex_date, new in rows.iter_rows():
         old = _days_with_rows(market, name)
         later = old.filter(old >= ex_date)
         text = f"{name}: splits rename it to {new!r} on {ex_date}, but "
