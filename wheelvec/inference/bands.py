@@ -11,7 +11,7 @@ import polars as pl
 from wheelvec.inference.bootstrap import bootstrap
 from wheelvec.inference.needs import one_of, whole
 from wheelvec.inference.units import OF_PORTFOLIOS, OF_WHEELS
-from wheelvec.inference.words import warned, wrapped
+from wheelvec.inference.words import wrapped
 from wheelvec.market.market import Market
 from wheelvec.model.account import Account
 from wheelvec.model.columns import ACCOUNT_PREFIX
@@ -21,7 +21,7 @@ from wheelvec.model.sections import FILL_MODES
 from wheelvec.run.backtest import backtest
 from wheelvec.run.results.portfolio import Portfolio
 from wheelvec.run.results.result import Result
-from wheelvec.run.results.shown import warnings_html
+from wheelvec.run.results.shown import warnings_html, warnings_text
 from wheelvec.run.results.warnings import Warnings
 from wheelvec.run.simulate import simulate
 from wheelvec.run.sweep import sweep
@@ -141,7 +141,9 @@ class Bands(NamedTuple):
         lines += ["", *(line for each in self.says for line in wrapped(each, hanging="  ")), ""]
         for kind, what in self.frame.drop_nulls("low").select("kind", "what").rows():
             lines += wrapped(f"{kind}: {what}", "  ", "  ")
-        return "\n".join([*lines, *warned(self.warnings)])
+        if self.warnings:
+            lines += ["", *warnings_text(self.warnings)]
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         odd = f", {len(self.warnings)} warnings" if self.warnings else ""

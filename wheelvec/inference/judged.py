@@ -18,8 +18,8 @@ from wheelvec.inference.lines import (
 )
 from wheelvec.inference.trials import Trials
 from wheelvec.inference.tried import Tried
-from wheelvec.inference.words import warned, wrapped
-from wheelvec.run.results.shown import warnings_html
+from wheelvec.inference.words import wrapped
+from wheelvec.run.results.shown import warnings_html, warnings_text
 from wheelvec.run.results.warnings import Warnings, brief
 
 ANSWER = 16  # columns
@@ -212,7 +212,9 @@ class Verdict(NamedTuple):
             for text in filter(None, (found, line.says)):
                 lines += wrapped(text, " " * ANSWER)
         lines += ["", *(each for text in self.says for each in wrapped(text))]
-        return "\n".join([*lines, *warned(self.warnings)])
+        if self.warnings:
+            lines += ["", *warnings_text(self.warnings)]
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         counts = ", ".join(

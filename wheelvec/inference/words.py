@@ -1,11 +1,8 @@
 """Paragraphs of bands and verdicts, as a terminal shows them."""
 
 import textwrap
-from collections.abc import Iterable
 
-from wheelvec.run.results.warnings import RunWarning, brief
-
-WIDTH = 80  # columns
+from wheelvec.run.results.shown import WIDTH
 
 
 def wrapped(text: str, indent: str = "", hanging: str = "") -> list[str]:
@@ -24,16 +21,3 @@ def wrapped(text: str, indent: str = "", hanging: str = "") -> list[str]:
         break_on_hyphens=False,
         break_long_words=False,
     )
-
-
-def warned(warnings: Iterable[RunWarning]) -> list[str]:
-    """The lines of the first warnings of each kind, after an empty one; none without warnings.
-
-    Args:
-        warnings: of the data or the run that a figure rests on.
-    """
-    texts = brief(warnings)
-    if not texts:
-        return []
-    lines = [line for text in texts for line in wrapped(f"- {text}", "  ", "  ")]
-    return ["", "Warnings: check whether these are intended", *lines]

@@ -4,7 +4,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from wheelvec.model.errors import counted
-from wheelvec.report.text import number, warning_lines, wrapped
+from wheelvec.report.text import number, wrapped
+from wheelvec.run.results.shown import warnings_text
 
 if TYPE_CHECKING:
     from wheelvec.run.results.portfolio import Portfolio
@@ -57,7 +58,7 @@ def portfolio_text(portfolio: "Portfolio") -> str:
         )
     lines += ["", *_table(found)]
     if portfolio.warnings:
-        lines += ["", *warning_lines(portfolio.warnings)[:-1]]
+        lines += ["", *warnings_text(portfolio.warnings)]
     return "\n".join(lines)
 
 

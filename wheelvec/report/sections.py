@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from wheelvec.model import markup
-from wheelvec.report.text import WIDTH, cell
+from wheelvec.report.text import cell
+from wheelvec.run.results.shown import WIDTH
 
 
 class Table(NamedTuple):

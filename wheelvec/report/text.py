@@ -1,7 +1,7 @@
 """Texts about results, sweeps and markets for the terminal, of at most 80 columns."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -9,14 +9,14 @@ import polars as pl
 from wheelvec.model.codes import OUTCOMES, EndReason, ExitReason, name_of
 from wheelvec.model.errors import counted, printable
 from wheelvec.model.version import VERSION
-from wheelvec.run.results.warnings import brief, of_failures
+from wheelvec.run.results.shown import WIDTH, warnings_text
+from wheelvec.run.results.warnings import of_failures
 
 if TYPE_CHECKING:
     from wheelvec.run.results.result import Result
     from wheelvec.run.results.sweep_result import Sweep
     from wheelvec.run.results.warnings import RunWarning
 
-WIDTH = 80
 
 Figures = Mapping[str, float | int | None]
 
@@ -27,7 +27,7 @@ def sweep_text(sweep: "Sweep", by: str = "avg_wheel_roc", most: int = 10) -> str
         f"{counted(sweep.frame.height, 'configuration')}; "
         "figures are over the wheels in each one's summary."
     )
-    warnings = warning_lines([*of_failures(sweep.failures), *sweep.warnings])
+    warnings = _warnings([*of_failures(sweep.failures), *sweep.warnings])
     return "\n".join([head, "", sweep.best(by, most).text(WIDTH), "", *warnings])
 
 
@@ -47,7 +47,7 @@ def result_text(result: "Result") -> str:
         "",
         _outcomes(result.diagnostics),
         "",
-        *warning_lines(result.warnings),
+        *_warnings(result.warnings),
     ]
     return "\n".join(lines)
 
@@ -180,18 +180,10 @@ def _outcomes(diagnostics: pl.DataFrame) -> str:
     )
 
 
-def warning_lines(warnings: Sequence["RunWarning"]) -> list[str]:
-    """The lines of the first warnings of each kind; empty without warnings."""
-    if not warnings:
-        return []
-    lines = [_paragraph(text) for text in brief(warnings)]
-    return ["Warnings: check whether these are intended", *lines, ""]
-
-
-def _paragraph(text: str) -> str:
-    return textwrap.fill(
-        text, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
-    )
+def _warnings(warnings: Iterable["RunWarning"]) -> list[str]:
+    """The lines of warnings, and an empty one after them; none without warnings."""
+    lines = warnings_text(warnings)
+    return [*lines, ""] if lines else []
 
 
 def diagnostics_text(diagnostics: pl.DataFrame) -> str:

@@ -1,15 +1,16 @@
 """Results, sweeps and portfolios as notebooks show them: what was run, its figures, what to know.
 
-Small on purpose: the pages of wheelvec[report] have the rest.
+Small on purpose: the pages of wheelvec[report] have the rest. Warnings are here for a terminal too.
 """
 
+import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from wheelvec.model import markup
-from wheelvec.run.results.warnings import of_failures
+from wheelvec.run.results.warnings import brief, of_failures
 
 if TYPE_CHECKING:
     from wheelvec.run.results.portfolio import Portfolio
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from wheelvec.run.results.sweep_result import Sweep
     from wheelvec.run.results.warnings import RunWarning
 
+WIDTH = 80  # columns of a terminal
 WARNINGS = 5  # that are shown; the others are counted
 ROWS = 5  # of a sweep's ranking
 # Counts that a reader must know before he believes a figure.
@@ -110,6 +112,17 @@ def portfolio_html(portfolio: "Portfolio") -> str:
 
 def _titled(title: str, items: list[str]) -> str:
     return markup.heading(title) + markup.listing(items) if items else ""
+
+
+def warnings_text(warnings: "Iterable[RunWarning]") -> list[str]:
+    """The first warnings of each kind as a terminal shows them, in lines; none without warnings."""
+    lines = [
+        textwrap.fill(
+            text, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
+        )
+        for text in brief(warnings)
+    ]
+    return ["Warnings: check whether these are intended", *lines] if lines else []
 
 
 def warnings_html(warnings: "Iterable[RunWarning]") -> str:
