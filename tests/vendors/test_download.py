@@ -191,7 +191,7 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     with serving({"a.bin": CONTENT}) as mirror:
         url = cut_off(tmp_path, mirror)
-        monkeypatch.setattr(downloads.files, "sync_file", full)
+        monkeypatch.setattr(downloads.atomic, "sync_file", full)
         with pytest.raises(wv.LakeError, match=r"a.bin: cannot be written: No space left"):
             download(url, tmp_path / "a.bin")
         monkeypatch.undo()

@@ -1,8 +1,6 @@
-"""Files and folders of lakes, results and sweeps: atomic writes, one writer at a time.
+"""Files and folders of lakes, results and sweeps: one writer at a time, and what a killed one left.
 
-A file is written under a temporary name in the same folder, synchronized, then renamed. After a
-crash or a loss of power, and for a reader at any time, there is the old file or the new one. The
-temporary file of a killed writer is removed by the next writer, and is never read as data.
+The temporary file of a killed writer is removed by the next writer, and is never read as data.
 """
 
 import contextlib
@@ -10,13 +8,12 @@ import hashlib
 import io
 import os
 import re
-import secrets
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
+from wheelvec.model import atomic
 from wheelvec.model.errors import LakeError
 
 LOCK = ".lock"
@@ -26,61 +23,6 @@ _TEMPORARY = re.compile(r"\.(wheelvec|\d{4}-\d{2})\.\d+\.[0-9a-f]{8}\.tmp")
 
 class BusyError(LakeError):
     """Another writer has locked the folder."""
-
-
-@contextlib.contextmanager
-def replacing(path: Path, lasting: bool = True, folder_too: bool = True) -> Iterator[Path]:
-    """Replace the file `path` by a temporary one once the block ends without an error.
-
-    The folder of `path` must exist. After a failure `path` is unchanged, and there is no temporary
-    file.
-
-    Yields:
-        The temporary path to write to.
-
-    Args:
-        path: of the file.
-        lasting: whether it must outlast a loss of power, for which the disk is waited for; not for
-            what is checked when it is read, and made anew.
-        folder_too: whether the new name must too; a writer of several files waits once for their
-            folder, and until then power may leave the old file.
-
-    Raises:
-        LakeError: naming `path`, if the file cannot be written: a full disk, no permission.
-
-    Example:
-        >>> import tempfile
-        >>> place = Path(tempfile.mkdtemp()) / "note.txt"
-        >>> with replacing(place) as temporary:
-        ...     _ = temporary.write_text("whole")
-        >>> place.read_text()
-        'whole'
-    """
-    temporary = path.with_name(f".wheelvec.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with writing(path):
-            yield temporary
-            if lasting:
-                sync_file(temporary)
-            temporary.replace(path)
-            if lasting and folder_too:
-                sync_folder(path.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError of writing into a LakeError that names `path` and the reason."""
-    try:
-        yield
-    except LakeError:
-        raise
-    except OSError as error:
-        # not `error.strerror`, to which some libraries add more
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise LakeError(f"{path}: cannot be written: {reason}") from error
 
 
 def make(folder: Path, made: list[Path]) -> None:
@@ -110,28 +52,8 @@ def write_frame(path: Path, frame: pl.DataFrame) -> None:
     """
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
-    with writing(path):
+    with atomic.writing(path):
         path.write_bytes(buffer.getbuffer())
-
-
-def sync_file(path: Path) -> None:
-    """Flush a file's bytes to disk, so that they survive a loss of power."""
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's items to disk, so that renames in it survive a loss of power.
-
-    Windows has no such call and needs none.
-    """
-    if sys.platform == "win32":
-        return
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 @contextlib.contextmanager
@@ -149,7 +71,7 @@ def locked(folder: Path, wait: bool | float = True) -> Iterator[None]:
     import filelock
 
     lock = filelock.FileLock(folder / LOCK)
-    with writing(folder):
+    with atomic.writing(folder):
         try:
             lock.acquire(timeout=-1 if wait is True else float(wait))
         except filelock.Timeout:  # an OSError too

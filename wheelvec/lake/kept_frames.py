@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from wheelvec.lake import files
+from wheelvec.model import atomic
 from wheelvec.model.errors import LakeError
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def write(folder: Path, kept: Mapping[str, Kept]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with files.locked(folder):
             files.remove_stale(folder)
-            with files.replacing(path, lasting=False) as temporary:
+            with atomic.replacing(path, lasting=False) as temporary:
                 temporary.write_bytes(held)
             for other in folder.glob("*.zip"):
                 if other != path:

@@ -25,6 +25,7 @@ from wheelvec.lake import files, joining, listing, manifest, parquet, place, sol
 from wheelvec.lake.joining import Counts
 from wheelvec.lake.object_store import Address
 from wheelvec.lake.parquet import Aside, Footer, Span
+from wheelvec.model import atomic
 from wheelvec.model.errors import InputError, LakeError, listed, unknown_name
 from wheelvec.tables import validation
 from wheelvec.tables.validation import TABLES, Table
@@ -728,8 +729,8 @@ def _remember(root: Path, underlying: str) -> None:
     for name in names:
         folder = root / name / manifest.folder_name(underlying)
         if folder.is_dir():
-            with files.writing(folder):
-                files.sync_folder(folder)
+            with atomic.writing(folder):
+                atomic.sync_folder(folder)
     manifest.add(
         root, underlying, {name: listing.present(root, name, underlying) for name in names}
     )

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from wheelvec.lake import files
+from wheelvec.model import atomic
 from wheelvec.model.errors import LakeError
 
 FOLDER = ".manifests"
@@ -45,7 +46,7 @@ def locked(root: Path, underlying: str) -> Iterator[None]:
         LakeError: if the lake cannot be written to.
     """
     folder = path_of(root, underlying).parent
-    with files.writing(folder):
+    with atomic.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with files.locked(folder):
         yield
@@ -152,7 +153,7 @@ def add(root: Path, underlying: str, held: Mapping[str, Iterable[dt.date]]) -> N
         return
     months = {name: sorted(month.isoformat()[:7] for month in days) for name, days in after.items()}
     files.remove_stale(path.parent)
-    with files.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary:
         temporary.write_bytes(_bytes({"format": _FORMAT, "underlying": underlying, "held": months}))
 
 

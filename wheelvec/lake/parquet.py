@@ -22,7 +22,8 @@ from typing import IO, Any
 
 import polars as pl
 
-from wheelvec.lake import files, manifest
+from wheelvec.lake import manifest
+from wheelvec.model import atomic
 from wheelvec.model.errors import LakeError
 from wheelvec.tables.validation import Table
 
@@ -448,7 +449,7 @@ def write(file: MonthFile, rows: pl.DataFrame, digest: str, aside: Aside) -> Non
         "content_digest": digest,
         "set_aside": aside,
     }
-    with files.replacing(file.path, folder_too=False) as temporary:
+    with atomic.replacing(file.path, folder_too=False) as temporary:
         _write_parquet(temporary, file, rows, json.dumps(stated, default=str))
         written = read(file.table, [replace(file, path=temporary)], dt.date.min, dt.date.max)
         if not written.equals(pl.DataFrame([rows[column] for column in written.columns])):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wheelvec.lake import files, manifest, parquet
+from wheelvec.model import atomic
 from wheelvec.model.addresses import refuse_address
 from wheelvec.model.errors import LakeError, listed
 from wheelvec.tables.validation import TABLES
@@ -137,7 +138,7 @@ def _reserved(place: Path, locks: contextlib.ExitStack, made: list[Path]) -> Pat
     for further in range(_TRIES - 1, -1, -1):
         folder = place / f"{os.getpid()}.{secrets.token_hex(4)}"
         try:
-            with files.writing(folder):
+            with atomic.writing(folder):
                 files.make(folder, made)
             locks.enter_context(files.locked(folder, wait=False))
         except LakeError:

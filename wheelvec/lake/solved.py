@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from wheelvec.lake import files
+from wheelvec.model import atomic
 from wheelvec.model.schemas import SOLVED_CHAIN, SOLVED_COUNTS
 
 log = logging.getLogger(__name__)
@@ -147,7 +148,7 @@ def write(folder: Path, kept: Iterable[Kept]) -> None:
             files.remove_stale(folder)
             for each, data in held:
                 name = f"{each.month:%Y-%m}.{each.key}.{files.digest_of(data)}.parquet"
-                with files.replacing(folder / name, lasting=False) as temporary:
+                with atomic.replacing(folder / name, lasting=False) as temporary:
                     temporary.write_bytes(data)
             _forget_oldest(folder)
     except OSError as error:

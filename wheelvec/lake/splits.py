@@ -19,6 +19,7 @@ import polars as pl
 
 from wheelvec.lake import files
 from wheelvec.lake.joining import Counts
+from wheelvec.model import atomic
 from wheelvec.model.errors import DataError, InputError, LakeError, no_file
 from wheelvec.tables import validation
 from wheelvec.tables.validation import SPLITS
@@ -86,7 +87,7 @@ def merge(root: Path, rows: pl.DataFrame) -> Counts:
         text = _Text.of(path)
         made, replaced = (text or _Text.new()).merged(rows)
         if text is None or made != text.whole:
-            with files.replacing(path) as temporary:
+            with atomic.replacing(path) as temporary:
                 temporary.write_bytes(made.encode())
     return Counts(len(rows) - replaced, replaced)
 

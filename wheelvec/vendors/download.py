@@ -25,7 +25,7 @@ from email.message import Message
 from pathlib import Path
 from typing import IO, Any, Self
 
-from wheelvec.lake import files
+from wheelvec.model import atomic
 from wheelvec.model.errors import FetchError, LakeError
 from wheelvec.model.version import VERSION
 
@@ -145,23 +145,23 @@ class _Part:
     def begin(self, version: _Version) -> None:
         """Begin with the first byte of a version."""
         self.discard()
-        with files.replacing(self._note, lasting=False) as temporary:
+        with atomic.replacing(self._note, lasting=False) as temporary:
             temporary.write_text(json.dumps(asdict(version)), "utf-8")
         self.version = version
 
     def discard(self) -> None:
         """Remove what has arrived."""
         self.version = None
-        with files.writing(self.part):
+        with atomic.writing(self.part):
             self.part.unlink(missing_ok=True)
             self._note.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Give the file its name."""
-        with files.writing(self.path):
-            files.sync_file(self.part)
+        with atomic.writing(self.path):
+            atomic.sync_file(self.part)
             self.part.replace(self.path)
-            files.sync_folder(self.path.parent)
+            atomic.sync_folder(self.path.parent)
             self._note.unlink(missing_ok=True)
 
 
@@ -257,16 +257,16 @@ def _write(part: _Part, answer: IO[bytes], progress: Progress | None) -> None:
     """
     assert part.version is not None
     have, size = part.size, part.version.size
-    with files.writing(part.part):
+    with atomic.writing(part.part):
         target = part.part.open("ab")
     with target:
         while have < size and (block := answer.read(min(BLOCK, size - have))):
-            with files.writing(part.part):
+            with atomic.writing(part.part):
                 target.write(block)
             have += len(block)
             if progress is not None:
                 progress(have, size)
-        with files.writing(part.part):
+        with atomic.writing(part.part):
             target.flush()
     if have < size:
         raise _AgainError(f"the connection broke off after {have:,} of {size:,} bytes")

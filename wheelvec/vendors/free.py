@@ -17,6 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from wheelvec.lake import files, place
+from wheelvec.model import atomic
 from wheelvec.model.errors import FetchError, InputError, LakeError, cut, unknown_name
 from wheelvec.model.fields import read_day
 from wheelvec.model.forks import refuse_forked
@@ -234,7 +235,7 @@ def _incoming(root: Path) -> Iterator[Path]:
     try:
         with contextlib.ExitStack() as lock:
             while True:  # another process may remove it as unused
-                with files.writing(folder):
+                with atomic.writing(folder):
                     folder.mkdir(parents=True, exist_ok=True)
                 lock.enter_context(files.locked(folder, wait=False))
                 if (folder / files.LOCK).exists():
@@ -256,7 +257,7 @@ def _incoming(root: Path) -> Iterator[Path]:
 
 def _remove(folder: Path, paths: Iterable[Path]) -> None:
     """Remove downloads that are in the lake now."""
-    with files.writing(folder):
+    with atomic.writing(folder):
         for path in paths:
             path.unlink(missing_ok=True)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wheelvec.inference.judged import Verdict
-from wheelvec.lake.files import replacing, writing
 from wheelvec.market.market import Market
 from wheelvec.model.addresses import refuse_address
+from wheelvec.model.atomic import replacing, writing
 from wheelvec.model.errors import InputError, LakeError, cut
 from wheelvec.report.plots import missing_extra
 from wheelvec.run.results.portfolio import Portfolio

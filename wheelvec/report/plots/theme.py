@@ -21,8 +21,8 @@ import polars.selectors as cs
 import vl_convert
 from altair.utils.schemapi import debug_mode
 
-from wheelvec.lake.files import replacing
 from wheelvec.model.addresses import refuse_address
+from wheelvec.model.atomic import replacing
 from wheelvec.model.errors import InputError, LakeError
 
 INK = "currentColor"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from wheelvec.lake import files
+from wheelvec.model import atomic
 from wheelvec.model.errors import LakeError, counted
 from wheelvec.run.cluster.jobs import Frames, unpacked
 
@@ -58,7 +59,7 @@ class JobResults:
         """
         ending = self.SUFFIX if lasting else f"{self.SUFFIX}ial"
         path = self._folder / f"{name}.{files.digest_of(data)}{ending}"
-        with files.replacing(path, lasting=False) as temporary:
+        with atomic.replacing(path, lasting=False) as temporary:
             temporary.write_bytes(data)
         self._known[name] = path
 

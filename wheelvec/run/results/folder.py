@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wheelvec.lake import files, manifest
+from wheelvec.model import atomic
 from wheelvec.model.addresses import address_of, refuse_address
 from wheelvec.model.config import field_names
 from wheelvec.model.errors import LakeError, listed
@@ -263,7 +264,7 @@ class Folder:
         Raises:
             LakeError: if another process has locked it, or the folder cannot be made.
         """
-        with files.writing(self.path):
+        with atomic.writing(self.path):
             made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
         try:
@@ -291,7 +292,7 @@ class Folder:
     def stage(self) -> Path:
         """Make an empty hidden folder to write all files of the kind to."""
         staged = self.path / STAGED
-        with files.writing(self.path):
+        with atomic.writing(self.path):
             shutil.rmtree(staged, ignore_errors=True)
             staged.mkdir()
         return staged
@@ -307,7 +308,7 @@ class Folder:
                 stay as they are.
         """
         staged = self.path / STAGED
-        with files.writing(self.path):
+        with atomic.writing(self.path):
             index = Index.of(
                 self.kind,
                 content,
@@ -315,11 +316,11 @@ class Folder:
             )
             (staged / self.kind.index).write_text(index.text(), encoding="utf-8")
             for name in (*index.files, self.kind.index):
-                files.sync_file(staged / name)
-            files.sync_folder(staged)
+                atomic.sync_file(staged / name)
+            atomic.sync_folder(staged)
             self._check_targets(index, moved=False)
             staged.rename(self.path / COMMIT)
-            files.sync_folder(self.path)
+            atomic.sync_folder(self.path)
             self._move(index)
         return index
 
@@ -338,7 +339,7 @@ class Folder:
         """Move committed files to their names; the caller has locked the folder."""
         commit = self.path / COMMIT
         names = {item.name for item in self._items(commit)}
-        with files.writing(self.path):
+        with atomic.writing(self.path):
             if not names:
                 if commit.is_dir():
                     commit.rmdir()
@@ -364,12 +365,12 @@ class Folder:
                 (commit / name).replace(self.path / name)
         if self.kind.chunks and not new.content.get("failures"):
             self.clear_chunks()
-        files.sync_folder(commit)
-        files.sync_folder(self.path)
+        atomic.sync_folder(commit)
+        atomic.sync_folder(self.path)
         if (commit / self.kind.index).exists():
             (commit / self.kind.index).replace(self.index_path)
         commit.rmdir()
-        files.sync_folder(self.path)
+        atomic.sync_folder(self.path)
 
     # ---- the chunks of an unfinished sweep
 
@@ -397,10 +398,10 @@ class Folder:
 
     def begin_chunks(self, index: Index) -> None:
         """Make the folder of chunks, and write the index of the unfinished sweep."""
-        with files.writing(self._chunks):
+        with atomic.writing(self._chunks):
             self._chunks.mkdir(exist_ok=True)
             files.remove_stale(self._chunks)
-        with files.replacing(self.unfinished_path) as path:
+        with atomic.replacing(self.unfinished_path) as path:
             path.write_text(index.text(), encoding="utf-8")
 
     def chunk_files(self) -> list[tuple[int, int, str, Path]]:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from wheelvec.lake import files
+from wheelvec.model import atomic
 from wheelvec.model.account import Account
 from wheelvec.model.errors import (
     ConfigError,
@@ -395,7 +395,7 @@ class Portfolio:
                 refuse_other(place.path, index, self._difference)
             staged = place.stage()
             for name, frame in frames.items():
-                with files.writing(place.path / f"{name}.parquet"):
+                with atomic.writing(place.path / f"{name}.parquet"):
                     frame.write_parquet(staged / f"{name}.parquet", compression="zstd")
             place.commit(self._content())
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import polars as pl
 
-from wheelvec.lake import files
+from wheelvec.model import atomic
 from wheelvec.model.config import Config
 from wheelvec.model.errors import ConfigError, LakeError, listed
 from wheelvec.model.forks import refusing_forked
@@ -616,7 +616,7 @@ class ResultWriter:
         import pyarrow.parquet as pq
 
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-        with files.writing(self._path(f"{kind}.parquet")):
+        with atomic.writing(self._path(f"{kind}.parquet")):
             if kind not in self._writers:
                 path = self._folder / f"{kind}.parquet"
                 sink = self._sinks.enter_context(pa.OSFile(str(path), "wb"))
@@ -627,7 +627,7 @@ class ResultWriter:
         """A folder for what is put aside while the result is written; None in memory."""
         if self._folder is None:
             return None
-        with files.writing(self._path(SPOOL)):
+        with atomic.writing(self._path(SPOOL)):
             (self._folder / SPOOL).mkdir(exist_ok=True)
         return self._folder / SPOOL
 
@@ -712,9 +712,9 @@ class ResultWriter:
 
     def _close_files(self) -> None:
         for kind, writer in self._writers.items():
-            with files.writing(self._path(f"{kind}.parquet")):
+            with atomic.writing(self._path(f"{kind}.parquet")):
                 writer.close()
-        with files.writing(self._path(SUMMARY)):
+        with atomic.writing(self._path(SUMMARY)):
             self._sinks.close()
 
     def _content(self, versions: Mapping[str, str]) -> dict[str, Any]:
@@ -732,7 +732,7 @@ class ResultWriter:
         """The figures for other programs; `Result.summary` computes them anew from the records."""
         assert self._folder
         figures = self._sums.figures()
-        with files.writing(self._path(SUMMARY)):
+        with atomic.writing(self._path(SUMMARY)):
             (self._folder / SUMMARY).write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
     def __exit__(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wheelvec.kernels.outcomes import ATTEMPT, LEG, WHEEL
-from wheelvec.lake import files
+from wheelvec.model import atomic
 from wheelvec.stages.arrays import Array
 from wheelvec.stages.outcomes import OneUnderlying
 
@@ -58,7 +58,7 @@ class Spool:
         """
         self._entered.append(outcomes.wheels["number"].astype(np.int32))
         if self._folder is not None:
-            with files.writing(self._folder.parent):  # `tofile` does not say why it fails
+            with atomic.writing(self._folder.parent):  # `tofile` does not say why it fails
                 for name in KINDS:
                     table: Array = getattr(outcomes, name)
                     self._path(len(self.outcomes), name).write_bytes(table.tobytes())
@@ -122,7 +122,7 @@ class Spool:
             rows: Array = getattr(self.outcomes[position], name)[first:last].copy()
             return rows
         kind: np.dtype[Any] = KINDS[name]
-        with files.writing(self._folder.parent):
+        with atomic.writing(self._folder.parent):
             return np.fromfile(
                 self._path(position, name), kind, last - first, offset=first * kind.itemsize
             )

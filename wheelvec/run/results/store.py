@@ -22,6 +22,7 @@ import numpy as np
 import polars as pl
 
 from wheelvec.lake import files
+from wheelvec.model import atomic
 from wheelvec.model.account import Account
 from wheelvec.model.config import Config
 from wheelvec.model.errors import ConfigError, LakeError, listed
@@ -190,7 +191,7 @@ class SweepStore:
             self.warnings = of_frame(_stored(self.place, index, WARNINGS))
             return _stored(self.place, index, FRAME)
         unfinished = self.place.unfinished()
-        with files.writing(self.place.path):
+        with atomic.writing(self.place.path):
             if unfinished and unfinished.digest != self._index.digest:
                 self.place.clear_chunks()
         self.place.begin_chunks(self._index)
@@ -202,7 +203,7 @@ class SweepStore:
         frame.write_parquet(buffer)
         data, stop = buffer.getvalue(), start + frame.height
         name = f"{start:09d}-{stop:09d}.{self._digest_of_chunk(start, stop, data)}.parquet"
-        with files.replacing(self.place.unfinished_path.with_name(name)) as path:
+        with atomic.replacing(self.place.unfinished_path.with_name(name)) as path:
             path.write_bytes(data)
 
     def kept(self) -> list[tuple[int, int, pl.DataFrame]]:
@@ -223,7 +224,7 @@ class SweepStore:
                 reached = last
             except LakeError as error:
                 log.warning("%s; these configurations are computed again", error)
-                with files.writing(path):
+                with atomic.writing(path):
                     path.unlink(missing_ok=True)
         return found
 

@@ -18,6 +18,7 @@ from typing import Self
 from urllib.parse import quote
 
 from wheelvec.lake import files
+from wheelvec.model import atomic
 from wheelvec.model.errors import LakeError
 from wheelvec.vendors.databento.requests import Request
 
@@ -75,7 +76,7 @@ def keep(root: Path, request: Request, data: bytes) -> Download:
         _folder(root, request.underlying)
         / f"{request.table}.{request.start:{_STAMP}}.{request.end:{_STAMP}}{again}.dbn.zst"
     )
-    with files.replacing(path) as temporary:
+    with atomic.replacing(path) as temporary:
         temporary.write_bytes(data)
     return Download(
         path, request.underlying, request.table, request.start, request.end, request.again
@@ -121,7 +122,7 @@ def _reserve(folder: Path, symbol: str, locks: contextlib.ExitStack, made: list[
     """Lock the folder of an underlying; `made` gets the folders that had to be made."""
     for further in range(_TRIES - 1, -1, -1):  # another process may remove it with an unused lake
         try:
-            with files.writing(folder):
+            with atomic.writing(folder):
                 files.make(folder, made)
             lock = locks.enter_context(_lock(folder, symbol))
         except LakeError:
@@ -134,7 +135,7 @@ def _reserve(folder: Path, symbol: str, locks: contextlib.ExitStack, made: list[
     else:
         raise LakeError(f"{folder}: cannot be locked: it is removed again and again")
     probe = folder / ".probe"  # a full disk is found only by writing
-    with files.replacing(probe) as temporary:
+    with atomic.replacing(probe) as temporary:
         temporary.write_bytes(bytes(4096))
     probe.unlink()
 

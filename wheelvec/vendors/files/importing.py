@@ -21,11 +21,11 @@ import polars as pl
 
 from wheelvec.lake import lake as lakes
 from wheelvec.lake import place, splits
-from wheelvec.lake.files import writing
 from wheelvec.lake.joining import Counts
 from wheelvec.market import splits as market_splits
 from wheelvec.model import schemas
 from wheelvec.model.addresses import refuse_address
+from wheelvec.model.atomic import writing
 from wheelvec.model.errors import InputError, cut, listed
 from wheelvec.model.forks import refuse_forked
 from wheelvec.model.progress import Progress, Report, reporting
