@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import datetime as dt
+import errno
 import inspect
 import math
 import pickle
@@ -339,6 +340,23 @@ def test_a_configuration_that_cannot_be_written_is_named(tmp_path: Path) -> None
             wv.LakeError, match=rf"{re.escape(str(path))}: cannot be written: .*{reason}"
         ):
             wv.Config().to_toml(path)
+
+
+def test_a_full_disk_leaves_the_earlier_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "wheel.toml"
+    wv.Config().to_toml(place)
+
+    def full(path: Path, *_: Any, **__: Any) -> None:
+        path.write_bytes(b"rules =")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(wv.LakeError, match=r"wheel\.toml: cannot be written: No space left"):
+        wv.Config(put=wv.PutRules(exit_pct=0.3)).to_toml(place)
+    assert wv.Config.from_toml(place) == wv.Config()
+    assert [path.name for path in tmp_path.iterdir()] == ["wheel.toml"]
 
 
 def test_new_yorks_closes_are_those_of_its_calendars() -> None:

@@ -16,10 +16,10 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from wheelvec.model import markup
+from wheelvec.model import atomic, markup
 from wheelvec.model.account import Account
 from wheelvec.model.addresses import refuse_address
-from wheelvec.model.errors import ConfigError, LakeError, cut, unknown_name
+from wheelvec.model.errors import ConfigError, cut, unknown_name
 from wheelvec.model.fields import Curve, Field, documented, fields_of, misplaced, none_is
 from wheelvec.model.notebook import sections_of_notebook
 from wheelvec.model.sections import (
@@ -259,7 +259,8 @@ class Config:
         """The configuration as TOML text with every field, also written to `path` if given.
 
         Args:
-            path: a file to write; None writes no file.
+            path: a file to write, whole or not at all, in place of one that is there; None writes
+                no file.
 
         Raises:
             LakeError: if the file cannot be written.
@@ -282,11 +283,8 @@ class Config:
         )
         written = tomli_w.dumps(document)
         if path is not None:
-            try:
-                Path(path).write_text(written, encoding="utf-8")
-            except OSError as error:
-                reason = error.strerror or error
-                raise LakeError(f"{path}: cannot be written: {reason}") from error
+            with atomic.replacing(Path(path).absolute()) as temporary:
+                temporary.write_text(written, encoding="utf-8")
         return written
 
     @classmethod
