@@ -149,6 +149,8 @@ def test_progress_counts_every_file_twice(clean: Path) -> None:
 def test_an_unknown_calendar_and_a_folder_that_is_no_lake(clean: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"unknown schedule\.trading_calendar 'NYZE'"):
         wv.check(clean, trading_calendar="NYZE")
+    with pytest.raises(ConfigError, match=r"trading_calendar = \[1\]: expected a name"):
+        wv.check(clean, trading_calendar=[1])  # type: ignore[arg-type]
     with pytest.raises(LakeError, match="is no lake: it is empty"):
         wv.check(tmp_path)
     with pytest.raises(LakeError, match="cannot be read: No such file or directory"):

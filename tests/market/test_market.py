@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import io
 import pickle
+import re
 import struct
 from decimal import Decimal
 from pathlib import Path
@@ -1208,3 +1209,32 @@ def test_markets_of_frames_have_no_parts_for_other_processes() -> None:
     for use in (lambda: market.part(["ALFA"]), market.sizes):
         with pytest.raises(wv.InputError, match=r"no other process can read: write it with"):
             use()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda held: held.part(3), "underlyings = 3: expected a list of symbols"),
+        (lambda held: held.findings([1]), "underlyings: 1 is no symbol"),
+        (lambda held: held.suspected_splits(3), "underlyings = 3: expected a list of symbols"),
+        (
+            lambda held: held.quotes("ALFA", "2024-01-02", dt.date(2024, 1, 31)),
+            "first = '2024-01-02': expected",
+        ),
+        (
+            lambda held: held.bars("ALFA", dt.date(2024, 1, 2), 4),
+            "last = 4: expected a datetime.date",
+        ),
+        (lambda held: held.window("ALFA", None, dt.date(2024, 1, 31)), "first = None: expected"),
+    ],
+)
+def test_an_argument_of_another_type_is_named(call: Any, message: str) -> None:
+    held = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-01-31")
+    with pytest.raises(wv.InputError, match=re.escape(message)):
+        call(held)
+
+
+def test_one_symbol_is_a_list_of_it() -> None:
+    held = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
+    assert held.findings("ALFA").holes.equals(held.findings(["ALFA"]).holes)
+    assert held.findings("ALFA").holes.height > 0

@@ -239,6 +239,7 @@ def test_lines_of_a_wheel_are_its_levels() -> None:
         (lambda: wv.plots.equity(3), "expected a Result, a Portfolio"),
         (lambda: wv.plots.equity([built.result(), built.portfolio()]), "not both"),
         (lambda: wv.plots.by(built.result(), "colour"), "unknown field 'colour'"),
+        (lambda: wv.plots.by(built.result(), [1]), r"unknown field \[1\]"),  # type: ignore[arg-type]
         (lambda: wv.plots.ends(built.result(), of="cup"), "unknown of 'cup'"),
         (lambda: wv.plots.monthly(built.portfolio(), benchmark="gold"), "unknown benchmark"),
         (lambda: wv.plots.heat(built.sweep(), "put.exit_pct", "put.exit_pct"), "two fields"),

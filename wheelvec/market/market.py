@@ -204,9 +204,7 @@ class Market:
         first, last = _day("start", start, dt.date.min), _day("end", end, dt.date.max)
         if first > last:
             raise InputError(f"start {first} is after end {last}")
-        if not isinstance(symbols, Iterable | None):
-            raise InputError(f"symbols = {cut(symbols)}: expected a list of symbols")
-        wanted = [symbols] if isinstance(symbols, str) else symbols
+        wanted = None if symbols is None else _listed("symbols", symbols)
         stated = Splits.of(splits)
         source = opened(
             path, first, last, symbols=wanted, renames=stated.candidates(), options=storage_options
@@ -235,7 +233,7 @@ class Market:
                 it has those of most underlyings: so that what is timed is what most will take.
 
         Raises:
-            InputError: for a market of frames.
+            InputError: for a market of frames, or what is no list of symbols.
 
         Example:
             >>> import pickle, tempfile
@@ -247,7 +245,7 @@ class Market:
             >>> part.symbols, part.underlying_bars["underlying"].unique().to_list()
             (('BRVO',), ['BRVO'])
         """
-        names, renames = set(underlyings), self._stated.candidates()
+        names, renames = set(_listed("underlyings", underlyings)), self._stated.candidates()
         names |= lake.successors_of(names, renames)
         held = tuple(sorted(names & self._symbols)), self.data_range
         whole_lake = self._lake()
@@ -583,6 +581,9 @@ class Market:
             first: the first session, inclusive.
             last: the last session, inclusive.
 
+        Raises:
+            InputError: for a day that is no `datetime.date`.
+
         Example:
             >>> import wheelvec as wv
             >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
@@ -600,6 +601,9 @@ class Market:
             first: the first session, inclusive.
             last: the last session, inclusive.
 
+        Raises:
+            InputError: for a day that is no `datetime.date`.
+
         Example:
             >>> import wheelvec as wv
             >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
@@ -607,6 +611,7 @@ class Market:
             >>> market.quotes("ALFA", day, day)["underlying_price"][0]
             157.78
         """
+        _check_days(first, last)
         return self._source.rows("option_quotes", underlying, first, last)
 
     def bars(self, underlying: str, first: dt.date, last: dt.date) -> pl.DataFrame | None:
@@ -617,6 +622,9 @@ class Market:
             first: the first session, inclusive.
             last: the last session, inclusive.
 
+        Raises:
+            InputError: for a day that is no `datetime.date`.
+
         Example:
             >>> import wheelvec as wv
             >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
@@ -624,6 +632,7 @@ class Market:
             >>> market.bars("ALFA", day, day).height
             8
         """
+        _check_days(first, last)
         return (
             self._source.rows("option_bars", underlying, first, last)
             if self.has_option_bars
@@ -826,13 +835,16 @@ class Market:
         Args:
             underlyings: their symbols.
 
+        Raises:
+            InputError: for what is no list of symbols.
+
         Example:
             >>> import wheelvec as wv
             >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
             >>> market.findings(["ALFA"]).holes["first"].cast(str).to_list()  # without quotes
             ['2024-01-22', '2024-02-20']
         """
-        wanted = set(underlyings)
+        wanted = set(_listed("underlyings", underlyings))
         findings = []
         for underlying, source in self._sources(wanted):
             kept = self._kept_findings(underlying)
@@ -895,13 +907,16 @@ class Market:
             `following` (the sessions with quotes around it), `contracts` at `last` and those `gone`
             for good, and the ratio by the prices, null where they name none.
 
+        Raises:
+            InputError: for what is no list of symbols.
+
         Example:
             >>> import wheelvec as wv
             >>> market = wv.demo_market(symbols=["ALFA"], start="2024-01-02", end="2024-02-29")
             >>> market.suspected_splits(["ALFA"]).height
             0
         """
-        wanted, source = set(underlyings), self._source
+        wanted, source = set(_listed("underlyings", underlyings)), self._source
         held = [u for u in sorted(wanted) if any(source.holds(t, u) for t in source.tables)]
         found = [self._suspected_splits(underlying) for underlying in held]
         return found[0] if len(found) == 1 else pl.concat([SUSPECTED.to_frame(), *found])
@@ -1036,6 +1051,32 @@ def _counted(counts: pl.DataFrame) -> str:
     rows = counts.head(MOST_COUNTS).rows()
     title = markup.heading(f"Rows set aside, and anomalies{more}")
     return title + markup.table(counts.columns, rows, "lllr")
+
+
+def _listed(name: str, given: Iterable[str]) -> list[str]:
+    """The symbols of an argument; one alone is a list of it.
+
+    Raises:
+        InputError: naming the argument, if it is no list of symbols.
+    """
+    symbols = [given] if isinstance(given, str) else given
+    if not isinstance(symbols, Iterable):
+        raise InputError(f"{name} = {cut(given)}: expected a list of symbols")
+    found = list(symbols)
+    if wrong := [symbol for symbol in found if not isinstance(symbol, str)]:
+        raise InputError(f"{name}: {cut(wrong[0])} is no symbol: expected a list of texts")
+    return found
+
+
+def _check_days(first: dt.date, last: dt.date) -> None:
+    """Refuse what is no date.
+
+    Raises:
+        InputError: naming it.
+    """
+    for name, day in (("first", first), ("last", last)):
+        if not isinstance(day, dt.date):
+            raise InputError(f"{name} = {cut(day)}: expected a datetime.date")
 
 
 def _day(name: str, value: str | dt.date | None, default: dt.date) -> dt.date:

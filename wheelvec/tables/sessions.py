@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from wheelvec.model.errors import ConfigError, unknown_name
+from wheelvec.model.errors import ConfigError, cut, unknown_name
 from wheelvec.model.schemas import TIMESTAMP
 
 Dates = npt.NDArray[np.datetime64]
@@ -57,6 +57,7 @@ class Sessions:
             ConfigError: for an unknown calendar, dates that the calendar does not cover, or `first`
                 after `last`.
         """
+        _check_name(calendar)
         if first > last:
             raise ConfigError(
                 f"sessions of {calendar!r} asked for from {first} to {last}: "
@@ -87,6 +88,7 @@ class Sessions:
         Raises:
             ConfigError: for an unknown calendar.
         """
+        _check_name(calendar)
         low, high = _bounds(calendar)
         return cls.load(calendar, min(max(first, low), high), max(min(last, high), low))
 
@@ -193,6 +195,12 @@ class _Years:
     timezone: str
     frame: pl.DataFrame
     regular_close: int | None
+
+
+def _check_name(calendar: str) -> None:
+    """Refuse a calendar that is no text, which no cache could look up."""
+    if not isinstance(calendar, str):
+        raise ConfigError(f"schedule.trading_calendar = {cut(calendar)}: expected a name")
 
 
 @lru_cache(maxsize=64)

@@ -296,7 +296,7 @@ def by_field(result: Result, field: str) -> pl.DataFrame:
     Raises:
         InputError: if it is no Result, or for another field.
     """
-    if field not in FIELDS:
+    if not isinstance(field, str) or field not in FIELDS:
         raise InputError(unknown_name("field", field, FIELDS))
     wheels = counted_wheels(of_result(result, "by"))
     if field == "ivp":
