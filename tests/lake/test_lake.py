@@ -19,6 +19,7 @@ from polars.testing import assert_frame_equal
 from tests.market.build import DAY, SCHEMAS, SHARED, at, counts, market, quotes, symbol, table
 from wheelvec.lake import files, lake, manifest, parquet
 from wheelvec.market.market import Market
+from wheelvec.model import atomic
 from wheelvec.model.errors import DataError, InputError, LakeError
 from wheelvec.tables import validation
 
@@ -567,7 +568,7 @@ def test_a_damaged_file_is_not_merged_with(folder: Path) -> None:
 def test_a_failure_while_writing_leaves_the_old_file(
     folder: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, home = june(folder).read_bytes(), files if step.startswith("sync") else parquet
+    before, home = june(folder).read_bytes(), atomic if step.startswith("sync") else parquet
     working = getattr(home, step)
     where = r"underlying=[^/]+" if step == "sync_folder" else r"2023-06\.parquet"
 
