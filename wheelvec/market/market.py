@@ -204,7 +204,7 @@ class Market:
         first, last = _day("start", start, dt.date.min), _day("end", end, dt.date.max)
         if first > last:
             raise InputError(f"start {first} is after end {last}")
-        wanted = None if symbols is None else _listed("symbols", symbols)
+        wanted = None if symbols is None else _symbols_given("symbols", symbols)
         stated = Splits.of(splits)
         source = opened(
             path, first, last, symbols=wanted, renames=stated.candidates(), options=storage_options
@@ -245,7 +245,7 @@ class Market:
             >>> part.symbols, part.underlying_bars["underlying"].unique().to_list()
             (('BRVO',), ['BRVO'])
         """
-        names, renames = set(_listed("underlyings", underlyings)), self._stated.candidates()
+        names, renames = set(_symbols_given("underlyings", underlyings)), self._stated.candidates()
         names |= lake.successors_of(names, renames)
         held = tuple(sorted(names & self._symbols)), self.data_range
         whole_lake = self._lake()
@@ -844,7 +844,7 @@ class Market:
             >>> market.findings(["ALFA"]).holes["first"].cast(str).to_list()  # without quotes
             ['2024-01-22', '2024-02-20']
         """
-        wanted = set(_listed("underlyings", underlyings))
+        wanted = set(_symbols_given("underlyings", underlyings))
         findings = []
         for underlying, source in self._sources(wanted):
             kept = self._kept_findings(underlying)
@@ -916,7 +916,7 @@ class Market:
             >>> market.suspected_splits(["ALFA"]).height
             0
         """
-        wanted, source = set(_listed("underlyings", underlyings)), self._source
+        wanted, source = set(_symbols_given("underlyings", underlyings)), self._source
         held = [u for u in sorted(wanted) if any(source.holds(t, u) for t in source.tables)]
         found = [self._suspected_splits(underlying) for underlying in held]
         return found[0] if len(found) == 1 else pl.concat([SUSPECTED.to_frame(), *found])
@@ -1053,7 +1053,7 @@ def _counted(counts: pl.DataFrame) -> str:
     return title + markup.table(counts.columns, rows, "lllr")
 
 
-def _listed(name: str, given: Iterable[str]) -> list[str]:
+def _symbols_given(name: str, given: Iterable[str]) -> list[str]:
     """The symbols of an argument; one alone is a list of it.
 
     Raises:
