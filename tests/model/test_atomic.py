@@ -1,5 +1,7 @@
 """Files are written whole or not at all."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,13 @@ def test_what_cannot_be_written_names_the_file_and_the_reason(tmp_path: Path) ->
     )
     with refused, atomic.replacing(tmp_path / "absent" / "a.json") as temporary:
         temporary.write_text("x")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(wv.LakeError, match="a device or a pipe"), atomic.replacing(pipe) as new:
+        new.write_text("x")
+    assert pipe.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

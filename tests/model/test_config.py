@@ -359,6 +359,15 @@ def test_a_full_disk_leaves_the_earlier_configuration(
     assert [path.name for path in tmp_path.iterdir()] == ["wheel.toml"]
 
 
+def test_a_configuration_is_written_through_a_link(tmp_path: Path) -> None:
+    place, link = tmp_path / "wheel.toml", tmp_path / "link.toml"
+    place.write_text("")
+    link.symlink_to(place)
+    wv.Config(put=wv.PutRules(exit_pct=0.3)).to_toml(link)
+    assert link.is_symlink()
+    assert wv.Config.from_toml(place).put.exit_pct == 0.3
+
+
 def test_new_yorks_closes_are_those_of_its_calendars() -> None:
     for name, close in CLOSES.items():
         sessions = Sessions.load(name, dt.date(2024, 1, 2), dt.date(2024, 3, 28))

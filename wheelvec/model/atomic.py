@@ -45,6 +45,9 @@ def replacing(path: Path, lasting: bool = True, folder_too: bool = True) -> Iter
     temporary = path.with_name(f".wheelvec.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         with writing(path):
+            # a rename would put a file in the place of a pipe, or of /dev/null
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                raise LakeError(f"{path}: cannot be written: it is a device or a pipe, no file")
             yield temporary
             if lasting:
                 sync_file(temporary)

@@ -283,7 +283,7 @@ class Config:
         )
         written = tomli_w.dumps(document)
         if path is not None:
-            with atomic.replacing(Path(path).absolute()) as temporary:
+            with atomic.replacing(Path(path).resolve()) as temporary:  # a link stays one
                 temporary.write_text(written, encoding="utf-8")
         return written
 
